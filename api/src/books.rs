@@ -1,0 +1,300 @@
+//! The books of a run: what the plan scheduled against what the tasks say they did. In: the timeline, who had which slot
+//! when, the last word of every task. Out: per phase, sums that balance. Pure.
+//!
+//! scheduled = offered + unoffered + unreported, exactly, per phase. `scheduled` is the integral of the plan and knows
+//! nothing of tasks. What is missing from `offered` is either `unreported` (a task that died sent it, perhaps, after its last
+//! word: at most one ledger interval of its share) or `unoffered` (everything else).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::MicroTime;
+use crate::control::TaskId;
+use crate::ledger::{Latencies, Ledgers, PhaseLedger};
+use crate::schedule::Share;
+use crate::status::{Assignment, BooksStatus, LatencyStatus};
+use crate::timeline::Timeline;
+
+/// What the books are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The schedule.
+    pub timeline: &'a Timeline,
+    /// Who had which slot, and when.
+    pub assignments: &'a [Assignment],
+    /// The last word of every task.
+    pub ledgers: &'a Ledgers,
+    /// The most a single task sends.
+    pub cap_per_task: u32,
+    /// How often a task writes its ledger.
+    pub ledger_every: Duration,
+    /// Up to when the schedule counts: now, or the last instant at which any task may have sent, if that came earlier.
+    pub until: MicroTime,
+}
+
+/// The books of one phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseBooks {
+    /// The counts.
+    pub books: BooksStatus,
+    /// The latencies of accepted records.
+    pub latency: Latencies,
+}
+
+impl Evidence<'_> {
+    /// The books of every phase, in order.
+    pub fn books(&self) -> Vec<PhaseBooks> {
+        let unheard = self.unheard();
+        self.timeline
+            .phases
+            .iter()
+            .enumerate()
+            .map(|(index, window)| {
+                let PhaseLedger { counters, latency } = self.ledgers.phase(&window.name);
+                let offered = counters.settled();
+                let scheduled = self.timeline.scheduled(index, self.until);
+                let missing = scheduled.saturating_sub(offered);
+                let unreported = unheard.get(&index).copied().unwrap_or(0).min(missing);
+                let books = BooksStatus {
+                    scheduled,
+                    offered,
+                    accepted: counters.accepted,
+                    throttled: counters.throttled,
+                    failed: counters.failed,
+                    dropped: counters.dropped,
+                    unknown: counters.unknown,
+                    unoffered: missing - unreported,
+                    unreported,
+                };
+                PhaseBooks { books, latency }
+            })
+            .collect()
+    }
+
+    /// Per phase, the shares of tasks without a last word in the ledger interval after the line that is their last, plus
+    /// what they had offered by then without knowing its outcome.
+    fn unheard(&self) -> BTreeMap<usize, u64> {
+        let mut unheard = BTreeMap::new();
+        let mut tasks: Vec<&TaskId> = self.assignments.iter().map(|assignment| &assignment.task).collect();
+        tasks.sort();
+        tasks.dedup();
+        for task in tasks {
+            let line = self.ledgers.of(task);
+            if line.is_some_and(|line| line.is_final) {
+                continue;
+            }
+            let first = self.assignments.iter().filter(|held| held.task == *task).map(|held| held.from).min();
+            let Some(last_word_at) = line.map(|line| line.at).or(first) else { continue };
+            for (index, count) in self.assigned(task, last_word_at, last_word_at + self.ledger_every) {
+                *unheard.entry(index).or_default() += count;
+            }
+            for (index, window) in self.timeline.phases.iter().enumerate() {
+                if let Some(ledger) = line.and_then(|line| line.phases.get(&window.name)) {
+                    *unheard.entry(index).or_default() +=
+                        ledger.counters.offered.saturating_sub(ledger.counters.settled());
+                }
+            }
+        }
+        unheard
+    }
+
+    /// The records that fell to `task` in [`from`, `until`), per phase.
+    pub fn assigned(&self, task: &TaskId, from: MicroTime, until: MicroTime) -> BTreeMap<usize, u64> {
+        let until = until.min(self.until);
+        let mut instants: Vec<MicroTime> = self
+            .assignments
+            .iter()
+            .flat_map(|held| [Some(held.from), held.until])
+            .flatten()
+            .chain([from, until])
+            .filter(|at| (from..=until).contains(at))
+            .collect();
+        instants.sort();
+        instants.dedup();
+
+        let mut assigned = BTreeMap::new();
+        for pair in instants.windows(2) {
+            let &[start, end] = pair else { continue };
+            let Some(share) = self.share(task, start) else { continue };
+            for placed in &self.timeline.legs {
+                let due = share.due(&placed.leg, start, end, self.cap_per_task);
+                if due > 0 {
+                    *assigned.entry(placed.phase).or_default() += due;
+                }
+            }
+        }
+        assigned
+    }
+
+    /// The share of `task` at `at`.
+    fn share(&self, task: &TaskId, at: MicroTime) -> Option<Share> {
+        let mut holders: Vec<&Assignment> = self
+            .assignments
+            .iter()
+            .filter(|held| held.from <= at && held.until.is_none_or(|until| until > at))
+            .collect();
+        holders.sort_by_key(|held| held.slot);
+        let position = holders.iter().position(|held| held.task == *task)?;
+        Some(Share { position: u32::try_from(position).ok()?, of: u32::try_from(holders.len()).ok()? })
+    }
+}
+
+/// The sum of several phases' books.
+pub fn total<'a>(phases: impl IntoIterator<Item = &'a BooksStatus>) -> BooksStatus {
+    let mut sum = BooksStatus::default();
+    for phase in phases {
+        // Destructured without `..`: a count that is forgotten here would unbalance the books.
+        let BooksStatus {
+            scheduled,
+            offered,
+            accepted,
+            throttled,
+            failed,
+            dropped,
+            unknown,
+            unoffered,
+            unreported,
+        } = phase;
+        sum.scheduled += scheduled;
+        sum.offered += offered;
+        sum.accepted += accepted;
+        sum.throttled += throttled;
+        sum.failed += failed;
+        sum.dropped += dropped;
+        sum.unknown += unknown;
+        sum.unoffered += unoffered;
+        sum.unreported += unreported;
+    }
+    sum
+}
+
+/// The percentiles that status shows, rounded up to whole milliseconds.
+pub fn latency_status(latency: &Latencies) -> Option<LatencyStatus> {
+    let millis = |value: Duration| u32::try_from(value.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+    Some(LatencyStatus {
+        p50: millis(latency.percentile(50.0)?),
+        p99: millis(latency.percentile(99.0)?),
+        max: millis(latency.max()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Content;
+    use crate::ledger::{Counters, LedgerLine, MARKER};
+    use crate::plan::PlannedPhase;
+
+    const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn timeline() -> Timeline {
+        let phase = |name: &str, rate| PlannedPhase {
+            name: name.into(),
+            duration: s(10),
+            rate,
+            ramp: Duration::ZERO,
+            content: Content::Viral,
+            tasks: 2,
+        };
+        Timeline::new(&[phase("calm", 100), phase("storm", 1_000)], T0, &[])
+    }
+
+    fn tenure(task: &str, slot: u32, until: Option<u64>) -> Assignment {
+        Assignment { slot, task: TaskId::from_arn(task), from: T0, until: until.map(|at| T0 + s(at)) }
+    }
+
+    fn line(task: &str, at: u64, is_final: bool, calm: u64, storm: u64) -> LedgerLine {
+        let ledger = |accepted| PhaseLedger {
+            counters: Counters { offered: accepted, accepted, ..Counters::default() },
+            latency: Latencies::default(),
+        };
+        LedgerLine {
+            kinesisdemo: MARKER.into(),
+            run: 1,
+            task: TaskId::from_arn(task),
+            sequence: at,
+            at: T0 + s(at),
+            is_final,
+            phases: BTreeMap::from([("calm".into(), ledger(calm)), ("storm".into(), ledger(storm))]),
+        }
+    }
+
+    fn books(assignments: &[Assignment], lines: Vec<LedgerLine>, until: u64) -> Vec<BooksStatus> {
+        let timeline = timeline();
+        let mut ledgers = Ledgers::default();
+        lines.into_iter().for_each(|line| ledgers.take(line));
+        let evidence = Evidence {
+            timeline: &timeline,
+            assignments,
+            ledgers: &ledgers,
+            cap_per_task: 10_000,
+            ledger_every: s(2),
+            until: T0 + s(until),
+        };
+        evidence.books().into_iter().map(|phase| phase.books).collect()
+    }
+
+    fn assert_balanced(books: &[BooksStatus]) {
+        for phase in books {
+            assert_eq!(phase.offered, phase.accepted + phase.failed + phase.dropped + phase.unknown);
+            assert_eq!(phase.scheduled, phase.offered + phase.unoffered + phase.unreported);
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_everybody_spoke_has_nothing_missing() {
+        let books = books(
+            &[tenure("aaaa", 0, None), tenure("bbbb", 1, None)],
+            vec![line("aaaa", 20, true, 500, 5_000), line("bbbb", 20, true, 500, 5_000)],
+            20,
+        );
+        assert_balanced(&books);
+        assert_eq!((books[0].scheduled, books[0].unoffered, books[0].unreported), (1_000, 0, 0));
+        assert_eq!((books[1].scheduled, books[1].accepted), (10_000, 10_000));
+    }
+
+    #[test]
+    fn a_task_that_died_leaves_at_most_one_interval_unreported() {
+        // b's last line is from second 14; it died; its slot was taken away at second 18.
+        let assignments = [tenure("aaaa", 0, None), tenure("bbbb", 1, Some(18))];
+        let a = 5_000 - 1_000 + 2_000; // half of 18 s, all of the last 2 s
+        let books = books(
+            &assignments,
+            vec![line("aaaa", 20, true, 500, a), line("bbbb", 14, false, 500, 2_000)],
+            20,
+        );
+        assert_balanced(&books);
+        assert_eq!(books[1].unreported, 1_000, "two seconds of half of 1,000 per second");
+        assert_eq!(books[1].unoffered, 1_000, "two more seconds in which nobody had the slot");
+    }
+
+    #[test]
+    fn a_task_that_never_spoke_counts_from_its_first_slot() {
+        let books = books(&[tenure("aaaa", 0, Some(5))], vec![], 10);
+        assert_balanced(&books);
+        assert_eq!((books[0].unreported, books[0].unoffered), (200, 800));
+    }
+
+    #[test]
+    fn shares_follow_the_slots_through_changes() {
+        let timeline = timeline();
+        let assignments = [tenure("aaaa", 0, None), tenure("bbbb", 1, Some(5))];
+        let ledgers = Ledgers::default();
+        let evidence = Evidence {
+            timeline: &timeline,
+            assignments: &assignments,
+            ledgers: &ledgers,
+            cap_per_task: 10_000,
+            ledger_every: s(2),
+            until: T0 + s(20),
+        };
+        let a = evidence.assigned(&TaskId::from_arn("aaaa"), T0, T0 + s(20));
+        let b = evidence.assigned(&TaskId::from_arn("bbbb"), T0, T0 + s(20));
+        assert_eq!((a[&0], b[&0]), (750, 250));
+        assert_eq!((a[&1], b.get(&1)), (10_000, None));
+    }
+}

@@ -1,0 +1,274 @@
+//! The document that tells a run's tasks what to send. In: what the operator decided. Out: one JSON text of at most 4 KiB,
+//! and the rules by which a task obeys it. Pure.
+//!
+//! Who sends: the tasks in `slots`, nobody else. When: a version counts from `effectiveAt` on, on all tasks at once, until
+//! a later version does, `validUntil` or `endsBy` passes, or the task's last good read is older than the read lease. Which
+//! of two documents is newer: the order of (epoch, version, validUntil).
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::MicroTime;
+use crate::schedule::{Leg, Share};
+
+/// The only schema of the document so far. A document with another number is not obeyed.
+pub const SCHEMA: u32 = 1;
+
+/// The size limit of a standard-tier parameter (Systems Manager API reference, PutParameter, `Value`).
+pub const MAX_BYTES: usize = 4096;
+
+/// The first characters of an ECS task id: enough to tell the tasks of one run apart, short enough for a hundred slots.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct TaskId(#[schemars(length(min = 1, max = 8))] String);
+
+impl TaskId {
+    const LENGTH: usize = 8;
+
+    /// The id of a task, from its ARN (`arn:aws:ecs:…:task/cluster/0123…`) or from its full id.
+    pub fn from_arn(arn: &str) -> Self {
+        let full = arn.rsplit('/').next().unwrap_or(arn);
+        Self(full.chars().take(Self::LENGTH).collect())
+    }
+
+    /// The id's characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether the run's tasks may send at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ControlState {
+    /// Send what the segments ask for.
+    Run,
+    /// Send nothing, from the moment this is read; finish what is in flight.
+    Stop,
+}
+
+/// What kind of posts a phase publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Content {
+    /// Everyday posts.
+    #[default]
+    Baseline,
+    /// A story breaks: urgent posts, few hashtags, growing engagement.
+    BreakingNews,
+    /// Everybody posts about it: many hashtags and mentions, high engagement.
+    Viral,
+    /// The story fades: follow-ups and summaries.
+    Decline,
+}
+
+/// One leg of the schedule as a task sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    /// The phase that the leg belongs to.
+    pub phase: String,
+    /// When it lasts and what it asks for, for all tasks together.
+    #[serde(flatten)]
+    pub leg: Leg,
+    /// The kind of posts.
+    pub content: Content,
+    /// The most a single task sends, in records per second: a fleet that is short does not overload its tasks.
+    pub cap_per_task: u32,
+}
+
+/// What a run's tasks obey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlDocument {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The leadership under which the version was claimed.
+    pub epoch: u64,
+    /// Counts the changes of this run.
+    pub version: u64,
+    /// The run's number.
+    pub run: u32,
+    /// Whether tasks may send at all; `Stop` applies on reading.
+    pub state: ControlState,
+    /// When this version takes over from the one before it.
+    pub effective_at: MicroTime,
+    /// Nothing is sent from here on unless a later document says so: the operator's own lease.
+    pub valid_until: MicroTime,
+    /// Nothing is sent from here on, whatever a later document says: the end of the run.
+    pub ends_by: MicroTime,
+    /// How often a task reads the document.
+    pub read_every_seconds: u32,
+    /// A task whose last good read is older than this sends nothing.
+    pub read_lease_seconds: u32,
+    /// Who sends. A `null` is a slot whose task died and was not replaced yet.
+    pub slots: Vec<Option<TaskId>>,
+    /// The current and the next legs of the schedule, in order, without overlap.
+    pub segments: Vec<Segment>,
+}
+
+/// Why a text is not a document that a task may obey.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Not JSON of this shape.
+    #[error("parse the control document")]
+    Malformed(#[source] serde_json::Error),
+    /// Written by an operator that this generator does not understand.
+    #[error("the control document has schema {0}, this generator knows {SCHEMA}")]
+    UnknownSchema(u32),
+    /// Larger than a standard parameter holds.
+    #[error("the control document has {0} bytes, a standard parameter holds {MAX_BYTES}")]
+    TooLarge(usize),
+}
+
+impl ControlDocument {
+    /// Reads a document from its text.
+    pub fn parse(text: &str) -> Result<Self, ControlError> {
+        let document: Self = serde_json::from_str(text).map_err(ControlError::Malformed)?;
+        if document.schema != SCHEMA {
+            return Err(ControlError::UnknownSchema(document.schema));
+        }
+        Ok(document)
+    }
+
+    /// The document's text.
+    pub fn to_text(&self) -> Result<String, ControlError> {
+        let text = serde_json::to_string(self).map_err(ControlError::Malformed)?;
+        if text.len() > MAX_BYTES {
+            return Err(ControlError::TooLarge(text.len()));
+        }
+        Ok(text)
+    }
+
+    /// Orders documents: of two, the one with the greater key is newer.
+    pub fn order(&self) -> (u64, u64, MicroTime) {
+        (self.epoch, self.version, self.valid_until)
+    }
+
+    /// The same version, perhaps with a later `validUntil` and further segments.
+    pub fn is_renewal_of(&self, other: &Self) -> bool {
+        (self.epoch, self.version) == (other.epoch, other.version)
+    }
+
+    /// The share of `task`, if it has a slot.
+    pub fn share_of(&self, task: &TaskId) -> Option<Share> {
+        let filled = || self.slots.iter().flatten();
+        let position = filled().position(|holder| holder == task)?;
+        Some(Share { position: u32::try_from(position).ok()?, of: u32::try_from(filled().count()).ok()? })
+    }
+
+    /// When sending must stop under this document, whatever the schedule says.
+    pub fn sends_until(&self) -> MicroTime {
+        match self.state {
+            ControlState::Run => self.valid_until.min(self.ends_by),
+            ControlState::Stop => MicroTime::from_micros(i64::MIN),
+        }
+    }
+
+    /// How often to read the document.
+    pub fn read_every(&self) -> Duration {
+        Duration::from_secs(u64::from(self.read_every_seconds.max(1)))
+    }
+
+    /// How long a good read allows sending.
+    pub fn read_lease(&self) -> Duration {
+        Duration::from_secs(u64::from(self.read_lease_seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_document() -> ControlDocument {
+        let at = |second: i64| MicroTime::from_micros((1_700_000_000 + second) * 1_000_000);
+        ControlDocument {
+            schema: SCHEMA,
+            epoch: 4,
+            version: 7,
+            run: 3,
+            state: ControlState::Run,
+            effective_at: at(10),
+            valid_until: at(60),
+            ends_by: at(500),
+            read_every_seconds: 3,
+            read_lease_seconds: 15,
+            slots: vec![
+                Some(TaskId::from_arn("arn:aws:ecs:r:a:task/c/a1b2c3d4e5f6")),
+                None,
+                Some(TaskId::from_arn("0f0f0f0f11")),
+            ],
+            segments: vec![Segment {
+                phase: "spike".into(),
+                leg: Leg { from: at(10), until: at(130), rate: [10_000, 10_000] },
+                content: Content::BreakingNews,
+                cap_per_task: 10_000,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_document_keeps_its_text() {
+        let text = a_document().to_text().unwrap();
+        assert_eq!(ControlDocument::parse(&text).unwrap(), a_document());
+        assert!(text.contains(r#""slots":["a1b2c3d4",null,"0f0f0f0f"]"#), "{text}");
+        assert!(
+            text.contains(r#""rate":[10000,10000],"content":"BreakingNews","capPerTask":10000"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn empty_slots_leave_their_share_to_the_filled_ones() {
+        let document = a_document();
+        assert_eq!(document.share_of(&TaskId::from_arn("0f0f0f0f99")), Some(Share { position: 1, of: 2 }));
+        assert_eq!(document.share_of(&TaskId::from_arn("deadbeef")), None);
+    }
+
+    #[test]
+    fn epoch_outranks_version_and_version_outranks_renewal() {
+        let old = a_document();
+        let renewed =
+            ControlDocument { valid_until: old.valid_until + Duration::from_secs(15), ..old.clone() };
+        let next = ControlDocument {
+            version: 8,
+            valid_until: old.valid_until - Duration::from_secs(30),
+            ..old.clone()
+        };
+        let new_leader = ControlDocument { epoch: 5, version: 1, ..old.clone() };
+        assert!(old.order() < renewed.order());
+        assert!(renewed.order() < next.order());
+        assert!(next.order() < new_leader.order());
+        assert!(renewed.is_renewal_of(&old) && !next.is_renewal_of(&old));
+    }
+
+    #[test]
+    fn a_foreign_schema_or_broken_text_is_no_document() {
+        let foreign = a_document().to_text().unwrap().replace("\"schema\":1", "\"schema\":2");
+        assert!(matches!(ControlDocument::parse(&foreign), Err(ControlError::UnknownSchema(2))));
+        assert!(matches!(ControlDocument::parse("{"), Err(ControlError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_hundred_slots_and_two_segments_fit_a_standard_parameter() {
+        let mut document = a_document();
+        document.slots = (0..100).map(|n| Some(TaskId::from_arn(&format!("{n:08x}")))).collect();
+        document.segments[0].phase = "p".repeat(63);
+        document.segments.push(document.segments[0].clone());
+        assert!(document.to_text().unwrap().len() <= MAX_BYTES);
+        document.slots = (0..1000).map(|n| Some(TaskId::from_arn(&format!("{n:08x}")))).collect();
+        assert!(matches!(document.to_text(), Err(ControlError::TooLarge(_))));
+    }
+}

@@ -1,0 +1,27 @@
+//! Types that the operator, the generator, the sandbox's tests and the command line share. Pure: no client, no clock, no I/O.
+//!
+//! ```text
+//! demo        the custom resource: spec, status, stages        conditions  their types, reasons and set rules
+//! plan        spec → checked Plan                              schedule    legs, integrals, shares; integers only
+//! timeline    plan placed on the clock                         control     the document tasks obey
+//! ledger      what a task says it sent                         books       scheduled against offered
+//! time        instants as the API stores them                  duration    "1m30s" in manifests
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod books;
+pub mod conditions;
+pub mod control;
+pub mod demo;
+pub mod duration;
+pub mod ledger;
+pub mod plan;
+pub mod request;
+pub mod schedule;
+pub mod status;
+pub mod time;
+pub mod timeline;
+
+pub use demo::{KinesisDemo, KinesisDemoSpec};
+pub use status::{KinesisDemoStatus, Stage};
+pub use time::MicroTime;

@@ -1,0 +1,413 @@
+//! The spec as a checked plan. In: the spec, and what the operator allows and defaults to. Out: a plan without options left
+//! to guess about, or the user's mistake in one sentence. Pure.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::control::Content;
+use crate::demo::{
+    AdvantagePolicy, Architecture, CleanupPolicy, KinesisDemoSpec, PhaseSpec, RampShape, RecordSizeMode,
+    WarmThroughputMode,
+};
+
+/// What the operator fills in, and what it allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The region of objects that name none.
+    pub region: String,
+    /// The regions that objects may name.
+    pub regions: Vec<String>,
+    /// The generator image of objects that name none.
+    pub image: Option<String>,
+    /// The subnets of objects that name none.
+    pub subnets: Vec<String>,
+    /// The security groups of objects that name none.
+    pub security_groups: Vec<String>,
+    /// The highest rate of any phase.
+    pub max_records_per_second: u32,
+    /// The most tasks of any phase.
+    pub max_tasks: u32,
+    /// The most warm throughput.
+    pub max_warm_mib_per_second: u32,
+}
+
+/// One checked phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPhase {
+    /// The phase's name.
+    pub name: String,
+    /// How long it lasts.
+    pub duration: Duration,
+    /// Its rate, after the ramp.
+    pub rate: u32,
+    /// How long the ramp takes; zero for a step. Never more than the duration.
+    pub ramp: Duration,
+    /// The kind of posts.
+    pub content: Content,
+    /// How many tasks its highest rate needs; at least one.
+    pub tasks: u32,
+}
+
+/// The size of the records' data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordSize {
+    /// As long as the posts happen to be.
+    Natural,
+    /// So many bytes each.
+    Fixed(u32),
+}
+
+/// Where and on what tasks run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fargate {
+    /// CPU units.
+    pub cpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// The processor architecture.
+    pub architecture: Architecture,
+    /// The subnets; at least one.
+    pub subnets: Vec<String>,
+    /// The security groups; perhaps none (then the VPC's default).
+    pub security_groups: Vec<String>,
+}
+
+/// What a run does, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The AWS region.
+    pub region: String,
+    /// The stream's name, if the user chose it.
+    pub stream_name: Option<String>,
+    /// Warm throughput in MiB/s, if any.
+    pub warm_mib_per_second: Option<u32>,
+    /// Whether the run needs On-demand Advantage.
+    pub needs_advantage: bool,
+    /// The phases, in order; at least one.
+    pub phases: Vec<PlannedPhase>,
+    /// The generator image.
+    pub image: String,
+    /// The most a single task sends.
+    pub cap_per_task: u32,
+    /// The most tasks at once.
+    pub most_tasks: u32,
+    /// What the records look like.
+    pub record_size: RecordSize,
+    /// Where and on what tasks run.
+    pub fargate: Fargate,
+    /// From the first outside effect until traffic ends, whatever else happens.
+    pub max_duration: Duration,
+    /// Whether the stream stays.
+    pub retain_stream: bool,
+}
+
+/// The user's mistake.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error(
+        "region {region}: this operator works in {allowed}; name one of these, or have the operator allow it with --region"
+    )]
+    RegionNotAllowed { region: String, allowed: String },
+    #[error("generator.image: neither the manifest nor the operator (--generator-image) names one")]
+    NoImage,
+    #[error("generator.fargate.subnets: neither the manifest nor the operator (--subnet) names one")]
+    NoSubnets,
+    #[error("phases: none is given")]
+    NoPhases,
+    #[error("phases[{phase}]: {problem}")]
+    Phase { phase: String, problem: String },
+    #[error("{field}: {asked} is above this operator's ceiling of {ceiling} ({flag})")]
+    AboveCeiling { field: String, asked: u32, ceiling: u32, flag: &'static str },
+    #[error("phases: they last {total} s, limits.maxDuration allows {limit} s")]
+    TooLong { total: u64, limit: u64 },
+    #[error("{0}: a value is missing or out of range")]
+    Malformed(&'static str),
+}
+
+/// A short fleet's tasks send at most this multiple of the rate they are planned for.
+const CAP_FACTOR: u32 = 2;
+
+impl Plan {
+    /// Checks `spec` against what the operator allows. What the schema refuses is checked again where the plan leans on it:
+    /// a stored object may be older than the schema.
+    pub fn new(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Self, PlanError> {
+        let rate_per_task = positive(spec.generator.rate_per_task, "generator.ratePerTask")?;
+        let max_tasks = positive(spec.generator.max_tasks, "generator.maxTasks")?;
+        at_most(
+            "generator.maxTasks",
+            max_tasks.min(needed(spec, rate_per_task)),
+            defaults.max_tasks,
+            "--max-tasks",
+        )?;
+
+        let mut phases: Vec<PlannedPhase> = Vec::with_capacity(spec.phases.len());
+        for phase in &spec.phases {
+            let rate_before = phases.last().map_or(0, |before| before.rate);
+            let planned = planned(phase, rate_before, rate_per_task, max_tasks)?;
+            if phases.iter().any(|other| other.name == planned.name) {
+                return Err(PlanError::Phase {
+                    phase: planned.name,
+                    problem: "a phase of this name exists already".into(),
+                });
+            }
+            at_most(
+                "phases[].recordsPerSecond",
+                planned.rate,
+                defaults.max_records_per_second,
+                "--max-records-per-second",
+            )?;
+            phases.push(planned);
+        }
+        let most_tasks = phases.iter().map(|phase| phase.tasks).max().ok_or(PlanError::NoPhases)?;
+
+        let max_duration = spec.limits.max_duration.value();
+        let total: Duration = phases.iter().map(|phase| phase.duration).sum();
+        if total > max_duration {
+            return Err(PlanError::TooLong { total: total.as_secs(), limit: max_duration.as_secs() });
+        }
+
+        let warm_mib_per_second =
+            match (spec.stream.warm_throughput.mode, spec.stream.warm_throughput.mib_per_second) {
+                (WarmThroughputMode::None, _) => None,
+                (WarmThroughputMode::Fixed, asked) => {
+                    let asked = positive(asked.unwrap_or(0), "stream.warmThroughput.mibPerSecond")?;
+                    at_most(
+                        "stream.warmThroughput.mibPerSecond",
+                        asked,
+                        defaults.max_warm_mib_per_second,
+                        "--max-warm-mib-per-second",
+                    )?;
+                    Some(asked)
+                }
+            };
+        let record_size = match (spec.generator.records.size.mode, spec.generator.records.size.bytes) {
+            (RecordSizeMode::Natural, _) => RecordSize::Natural,
+            (RecordSizeMode::Fixed, bytes) => {
+                RecordSize::Fixed(positive(bytes.unwrap_or(0), "generator.records.size.bytes")?)
+            }
+        };
+
+        Ok(Self {
+            region: region(spec, defaults)?,
+            stream_name: spec.stream.name.clone(),
+            warm_mib_per_second,
+            needs_advantage: warm_mib_per_second.is_some()
+                || spec.billing.advantage == AdvantagePolicy::Require,
+            phases,
+            image: spec
+                .generator
+                .image
+                .clone()
+                .or_else(|| defaults.image.clone())
+                .ok_or(PlanError::NoImage)?,
+            cap_per_task: rate_per_task.saturating_mul(CAP_FACTOR),
+            most_tasks,
+            record_size,
+            fargate: fargate(spec, defaults)?,
+            max_duration,
+            retain_stream: spec.cleanup.stream == CleanupPolicy::Retain,
+        })
+    }
+
+    /// How long the traffic lasts if nothing stops it.
+    pub fn traffic_duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// Identifies the plan: equal plans have equal hashes.
+    pub fn hash(&self) -> String {
+        // Destructured by Debug, which names every field: a new one changes the hash, as it should.
+        let digest = Sha256::digest(format!("{self:?}"));
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The spec with the operator's defaults written into it, as it is pinned in status: from then on the run does not depend on
+/// how the operator is configured.
+pub fn filled(spec: &KinesisDemoSpec, defaults: &Defaults) -> KinesisDemoSpec {
+    let mut filled = spec.clone();
+    filled.region.get_or_insert_with(|| defaults.region.clone());
+    filled.generator.image = filled.generator.image.or_else(|| defaults.image.clone());
+    if filled.generator.fargate.subnets.is_empty() {
+        filled.generator.fargate.subnets.clone_from(&defaults.subnets);
+    }
+    if filled.generator.fargate.security_groups.is_empty() {
+        filled.generator.fargate.security_groups.clone_from(&defaults.security_groups);
+    }
+    filled
+}
+
+fn region(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanError> {
+    let region = spec.region.clone().unwrap_or_else(|| defaults.region.clone());
+    if defaults.regions.contains(&region) {
+        return Ok(region);
+    }
+    Err(PlanError::RegionNotAllowed { region, allowed: defaults.regions.join(", ") })
+}
+
+fn fargate(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Fargate, PlanError> {
+    let asked = &filled(spec, defaults).generator.fargate;
+    if asked.subnets.is_empty() {
+        return Err(PlanError::NoSubnets);
+    }
+    Ok(Fargate {
+        cpu: positive(asked.cpu, "generator.fargate.cpu")?,
+        memory_mib: positive(asked.memory_mib, "generator.fargate.memoryMiB")?,
+        architecture: asked.architecture,
+        subnets: asked.subnets.clone(),
+        security_groups: asked.security_groups.clone(),
+    })
+}
+
+fn planned(
+    phase: &PhaseSpec,
+    rate_before: u32,
+    rate_per_task: u32,
+    max_tasks: u32,
+) -> Result<PlannedPhase, PlanError> {
+    let problem = |problem: String| PlanError::Phase { phase: phase.name.clone(), problem };
+    let rate = u32::try_from(phase.records_per_second)
+        .map_err(|_| problem("recordsPerSecond is below zero".into()))?;
+    let duration = phase.duration.value();
+    if duration.is_zero() {
+        return Err(problem("duration is zero".into()));
+    }
+    let ramp = match (phase.ramp.shape, &phase.ramp.over) {
+        (RampShape::Step, _) => Duration::ZERO,
+        (RampShape::Linear, Some(over)) if over.value() <= duration => over.value(),
+        (RampShape::Linear, _) => {
+            return Err(problem("ramp.over is missing or longer than the phase".into()));
+        }
+    };
+    let highest = if ramp.is_zero() { rate } else { rate.max(rate_before) };
+    let tasks = highest.div_ceil(rate_per_task).max(1);
+    if tasks > max_tasks {
+        return Err(problem(format!(
+            "{highest} records per second need {tasks} tasks of {rate_per_task}; generator.maxTasks is {max_tasks}"
+        )));
+    }
+    Ok(PlannedPhase { name: phase.name.clone(), duration, rate, ramp, content: phase.content, tasks })
+}
+
+fn needed(spec: &KinesisDemoSpec, rate_per_task: u32) -> u32 {
+    let highest = spec.phases.iter().map(|phase| phase.records_per_second).max().unwrap_or(0);
+    u32::try_from(highest).unwrap_or(0).div_ceil(rate_per_task)
+}
+
+fn positive(value: i32, field: &'static str) -> Result<u32, PlanError> {
+    u32::try_from(value).ok().filter(|value| *value > 0).ok_or(PlanError::Malformed(field))
+}
+
+fn at_most(field: &str, asked: u32, ceiling: u32, flag: &'static str) -> Result<(), PlanError> {
+    if asked > ceiling {
+        return Err(PlanError::AboveCeiling { field: field.to_owned(), asked, ceiling, flag });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::WarmThroughputSpec;
+    use crate::duration::DurationText;
+
+    fn defaults() -> Defaults {
+        Defaults {
+            region: "us-east-1".into(),
+            regions: vec!["us-east-1".into(), "eu-west-1".into()],
+            image: Some("generator:1".into()),
+            subnets: vec!["subnet-0a1b2c3d".into()],
+            security_groups: vec![],
+            max_records_per_second: 200_000,
+            max_tasks: 100,
+            max_warm_mib_per_second: 200,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut KinesisDemoSpec)) -> String {
+        let mut spec = KinesisDemoSpec::default();
+        change(&mut spec);
+        Plan::new(&spec, &defaults()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_spec_is_the_original_demo_cold() {
+        let plan = Plan::new(&KinesisDemoSpec::default(), &defaults()).unwrap();
+        let phases: Vec<_> =
+            plan.phases.iter().map(|p| (p.name.as_str(), p.rate, p.duration.as_secs(), p.tasks)).collect();
+        assert_eq!(
+            phases,
+            [
+                ("baseline", 100, 120, 1),
+                ("spike", 10_000, 120, 2),
+                ("peak", 50_000, 120, 10),
+                ("decline", 100, 120, 1)
+            ]
+        );
+        assert_eq!(
+            (plan.warm_mib_per_second, plan.needs_advantage, plan.retain_stream),
+            (None, false, false)
+        );
+        assert_eq!((plan.most_tasks, plan.cap_per_task, plan.max_duration.as_secs()), (10, 10_000, 1800));
+        assert_eq!(plan.fargate.subnets, ["subnet-0a1b2c3d"]);
+    }
+
+    #[test]
+    fn warm_throughput_needs_advantage() {
+        let mut spec = KinesisDemoSpec::default();
+        spec.stream.warm_throughput =
+            WarmThroughputSpec { mode: WarmThroughputMode::Fixed, mib_per_second: Some(100) };
+        let plan = Plan::new(&spec, &defaults()).unwrap();
+        assert_eq!((plan.warm_mib_per_second, plan.needs_advantage), (Some(100), true));
+    }
+
+    #[test]
+    fn a_ramp_down_needs_the_tasks_of_the_rate_that_it_leaves() {
+        let mut spec = KinesisDemoSpec::default();
+        spec.phases[3].ramp.shape = RampShape::Linear;
+        spec.phases[3].ramp.over = Some(DurationText::seconds(20));
+        assert_eq!(Plan::new(&spec, &defaults()).unwrap().phases[3].tasks, 10);
+    }
+
+    #[test]
+    fn mistakes_name_the_field_and_what_to_do() {
+        assert!(refused(|s| s.region = Some("mars-north-1".into())).contains("--region"));
+        assert!(
+            refused(|s| s.stream.warm_throughput =
+                WarmThroughputSpec { mode: WarmThroughputMode::Fixed, mib_per_second: Some(201) })
+            .contains("stream.warmThroughput.mibPerSecond: 201 is above this operator's ceiling of 200")
+        );
+        assert!(refused(|s| s.phases[2].records_per_second = 250_001).contains("51 tasks"));
+        assert!(
+            refused(|s| {
+                s.phases[2].records_per_second = 250_000;
+            })
+            .contains("--max-records-per-second")
+        );
+        assert!(
+            refused(|s| s.limits.max_duration = DurationText::seconds(479))
+                .contains("limits.maxDuration allows 479 s")
+        );
+        assert!(refused(|s| s.phases[1].name = "baseline".into()).contains("phases[baseline]"));
+        assert!(refused(|s| s.phases.clear()).contains("none is given"));
+        let mut nowhere = defaults();
+        nowhere.subnets.clear();
+        assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoSubnets));
+        nowhere.image = None;
+        assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoImage));
+    }
+
+    #[test]
+    fn a_filled_spec_plans_the_same_without_the_operators_defaults() {
+        let spec = KinesisDemoSpec::default();
+        let plan = Plan::new(&spec, &defaults()).unwrap();
+        let mut other = defaults();
+        other.image = Some("generator:2".into());
+        other.subnets = vec!["subnet-ffffffff".into()];
+        let pinned = Plan::new(&filled(&spec, &defaults()), &other).unwrap();
+        assert_eq!(pinned, plan);
+        assert_eq!(pinned.hash(), plan.hash());
+        assert_ne!(Plan::new(&spec, &other).unwrap().hash(), plan.hash());
+    }
+}

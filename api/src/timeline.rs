@@ -1,0 +1,262 @@
+//! The plan placed on the clock. In: the phases, the instant at which traffic starts, the stretches in which it stopped.
+//! Out: legs and phase windows in absolute time. Pure.
+//!
+//! A stop moves everything after it by its length, so the schedule's integral stays what the plan asks for.
+
+use std::time::Duration;
+
+use crate::MicroTime;
+use crate::control::{Content, Segment};
+use crate::plan::PlannedPhase;
+use crate::schedule::Leg;
+use crate::status::Stop;
+
+/// A leg and the phase that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedLeg {
+    /// The phase's index, from zero.
+    pub phase: usize,
+    /// When the leg lasts and what it asks for.
+    pub leg: Leg,
+}
+
+/// When a phase lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseWindow {
+    /// The phase's name.
+    pub name: String,
+    /// The phase's rate, after its ramp.
+    pub rate: u32,
+    /// The kind of posts.
+    pub content: Content,
+    /// How many tasks it needs.
+    pub tasks: u32,
+    /// Its first instant.
+    pub starts_at: MicroTime,
+    /// The first instant after it.
+    pub ends_at: MicroTime,
+}
+
+/// The whole schedule in absolute time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The legs, in order, without overlap; gaps are stops.
+    pub legs: Vec<PlacedLeg>,
+    /// The phases, in order.
+    pub phases: Vec<PhaseWindow>,
+}
+
+impl Timeline {
+    /// Places `phases` from `starts_at` on, around `stops` (in order, without overlap).
+    pub fn new(phases: &[PlannedPhase], starts_at: MicroTime, stops: &[Stop]) -> Self {
+        let mut cursor = Cursor { at: starts_at, stops };
+        let mut legs = Vec::new();
+        let mut windows = Vec::new();
+        let mut rate_before = 0;
+        for (index, phase) in phases.iter().enumerate() {
+            let first = legs.len();
+            for (rate, length) in [
+                ([rate_before, phase.rate], phase.ramp),
+                ([phase.rate; 2], phase.duration.saturating_sub(phase.ramp)),
+            ] {
+                cursor.place(rate, length, |leg| legs.push(PlacedLeg { phase: index, leg }));
+            }
+            rate_before = phase.rate;
+            let placed = legs.get(first..).unwrap_or_default();
+            windows.push(PhaseWindow {
+                name: phase.name.clone(),
+                rate: phase.rate,
+                content: phase.content,
+                tasks: phase.tasks,
+                starts_at: placed.first().map_or(cursor.at, |placed| placed.leg.from),
+                ends_at: placed.last().map_or(cursor.at, |placed| placed.leg.until),
+            });
+        }
+        Self { legs, phases: windows }
+    }
+
+    /// When traffic starts.
+    pub fn starts_at(&self) -> Option<MicroTime> {
+        self.phases.first().map(|phase| phase.starts_at)
+    }
+
+    /// When traffic ends.
+    pub fn ends_at(&self) -> Option<MicroTime> {
+        self.phases.last().map(|phase| phase.ends_at)
+    }
+
+    /// The phase at `at`: the last one that has begun.
+    pub fn phase_at(&self, at: MicroTime) -> Option<(usize, &PhaseWindow)> {
+        self.phases.iter().enumerate().rev().find(|(_, phase)| phase.starts_at <= at)
+    }
+
+    /// The next instant after `at` at which a phase begins or the traffic ends.
+    pub fn next_boundary(&self, at: MicroTime) -> Option<MicroTime> {
+        self.phases
+            .iter()
+            .flat_map(|phase| [phase.starts_at, phase.ends_at])
+            .filter(|boundary| *boundary > at)
+            .min()
+    }
+
+    /// How many tasks the phases that touch [`from`, `until`] need.
+    pub fn tasks_needed(&self, from: MicroTime, until: MicroTime) -> u32 {
+        self.phases
+            .iter()
+            .filter(|phase| phase.starts_at <= until && phase.ends_at > from)
+            .map(|phase| phase.tasks)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The records that `phase` asks for up to `at`.
+    pub fn scheduled(&self, phase: usize, at: MicroTime) -> u64 {
+        self.legs.iter().filter(|placed| placed.phase == phase).map(|placed| placed.leg.scheduled(at)).sum()
+    }
+
+    /// The legs that are not over at `at`, as segments of a control document.
+    pub fn segments_from(&self, at: MicroTime, cap_per_task: u32) -> impl Iterator<Item = Segment> + '_ {
+        self.legs.iter().filter(move |placed| placed.leg.until > at).filter_map(move |placed| {
+            let window = self.phases.get(placed.phase)?;
+            Some(Segment {
+                phase: window.name.clone(),
+                leg: placed.leg,
+                content: window.content,
+                cap_per_task,
+            })
+        })
+    }
+}
+
+struct Cursor<'a> {
+    at: MicroTime,
+    stops: &'a [Stop],
+}
+
+impl Cursor<'_> {
+    /// Places one leg of `length`, in as many pieces as the stops cut it into.
+    fn place(&mut self, rate: [u32; 2], length: Duration, mut push: impl FnMut(Leg)) {
+        let whole = Leg { from: MicroTime::from_micros(0), until: MicroTime::from_micros(0) + length, rate };
+        let mut done = Duration::ZERO;
+        while done < length {
+            while let Some(stop) = self.stops.first().filter(|stop| stop.from <= self.at) {
+                self.at = self.at.max(stop.until);
+                self.stops = self.stops.get(1..).unwrap_or_default();
+            }
+            let rest = length - done;
+            let piece = self.stops.first().map_or(rest, |stop| stop.from.since(self.at).min(rest));
+            let [start, end] = [done, done + piece].map(|offset| whole.rate_at(whole.from + offset));
+            let until = self.at + piece;
+            push(Leg { from: self.at, until, rate: [start, end] });
+            done += piece;
+            self.at = until;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn phase(name: &str, seconds: u64, rate: u32, ramp: u64) -> PlannedPhase {
+        PlannedPhase {
+            name: name.into(),
+            duration: s(seconds),
+            rate,
+            ramp: s(ramp),
+            content: Content::Baseline,
+            tasks: rate.div_ceil(5_000).max(1),
+        }
+    }
+
+    fn event() -> Vec<PlannedPhase> {
+        vec![phase("baseline", 120, 100, 0), phase("spike", 120, 10_000, 20), phase("peak", 120, 50_000, 0)]
+    }
+
+    #[test]
+    fn phases_follow_each_other_without_gaps() {
+        let timeline = Timeline::new(&event(), T0, &[]);
+        let windows: Vec<_> =
+            timeline.phases.iter().map(|p| (p.name.as_str(), p.starts_at, p.ends_at)).collect();
+        assert_eq!(
+            windows,
+            [
+                ("baseline", T0, T0 + s(120)),
+                ("spike", T0 + s(120), T0 + s(240)),
+                ("peak", T0 + s(240), T0 + s(360))
+            ]
+        );
+        assert_eq!(timeline.legs.len(), 4);
+        assert_eq!(timeline.scheduled(0, T0 + s(999)), 12_000);
+        assert_eq!(timeline.scheduled(1, T0 + s(999)), 20 * 5_050 + 100 * 10_000);
+        assert_eq!(timeline.scheduled(2, T0 + s(241)), 50_000);
+        assert_eq!(timeline.phase_at(T0 + s(240)).unwrap().1.name, "peak");
+        assert_eq!(timeline.phase_at(T0 - s(1)), None);
+        assert_eq!(timeline.next_boundary(T0), Some(T0 + s(120)));
+        assert_eq!(timeline.next_boundary(T0 + s(360)), None);
+    }
+
+    #[test]
+    fn a_stop_moves_what_follows_and_leaves_a_gap() {
+        let stop = Stop { from: T0 + s(60), until: T0 + s(90) };
+        let timeline = Timeline::new(&event(), T0, &[stop]);
+        assert_eq!(timeline.phases[0].ends_at, T0 + s(150));
+        assert_eq!(timeline.ends_at(), Some(T0 + s(390)));
+        assert_eq!(timeline.scheduled(0, T0 + s(60)), 6_000);
+        assert_eq!(timeline.scheduled(0, T0 + s(90)), 6_000);
+        assert_eq!(timeline.scheduled(0, T0 + s(150)), 12_000);
+    }
+
+    #[test]
+    fn a_stop_at_a_boundary_delays_the_next_phase() {
+        let stop = Stop { from: T0 + s(120), until: T0 + s(130) };
+        let timeline = Timeline::new(&event(), T0, &[stop]);
+        assert_eq!(timeline.phases[0].ends_at, T0 + s(120));
+        assert_eq!(timeline.phases[1].starts_at, T0 + s(130));
+    }
+
+    #[test]
+    fn tasks_are_those_of_the_largest_phase_in_sight() {
+        let timeline = Timeline::new(&event(), T0, &[]);
+        assert_eq!(timeline.tasks_needed(T0, T0 + s(30)), 1);
+        assert_eq!(timeline.tasks_needed(T0 + s(100), T0 + s(130)), 2);
+        assert_eq!(timeline.tasks_needed(T0 + s(230), T0 + s(240)), 10);
+        assert_eq!(timeline.tasks_needed(T0 + s(360), T0 + s(400)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn stops_never_change_what_is_asked_for_by_more_than_rounding(
+            stops in prop::collection::vec((1_u64..300, 1_u64..60), 0..6),
+        ) {
+            let mut at = T0;
+            let stops: Vec<_> = stops.into_iter().map(|(after, length)| {
+                let stop = Stop { from: at + s(after), until: at + s(after + length) };
+                at = stop.until;
+                stop
+            }).collect();
+            let far = T0 + s(100_000);
+            let (plain, moved) = (Timeline::new(&event(), T0, &[]), Timeline::new(&event(), T0, &stops));
+            for phase in 0..3 {
+                let (expected, got) = (plain.scheduled(phase, far), moved.scheduled(phase, far));
+                prop_assert!(expected.abs_diff(got) <= 20 + 2 * moved.legs.len() as u64, "{expected} {got}");
+            }
+            for pair in moved.legs.windows(2) {
+                prop_assert!(pair[0].leg.until <= pair[1].leg.from);
+            }
+            for stop in &stops {
+                for placed in &moved.legs {
+                    prop_assert!(placed.leg.until <= stop.from || placed.leg.from >= stop.until);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `cleanup`: deletes objects and waits for the finalizer, which waits for AWS.
+
+use std::time::Duration;
+
+use kube::core::DeserializeGuard;
+
+use crate::args::Cleanup;
+use crate::cluster::Cluster;
+use crate::ending::Ending;
+use crate::error::CliError;
+use crate::follow::wait_until_gone;
+
+pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
+    let Cleanup { names, all, all_namespaces, connection, timeout } = arguments;
+    let cluster = Cluster::connect(&connection).await?;
+    let targets: Vec<(Cluster, String)> = match all {
+        false => names.into_iter().map(|name| (cluster.clone(), name)).collect(),
+        true => cluster
+            .fetch_all(all_namespaces)
+            .await?
+            .into_iter()
+            .filter_map(|DeserializeGuard(demo)| {
+                // One that cannot be read can be deleted all the same.
+                let metadata = demo.map_or_else(|invalid| invalid.metadata, |demo| demo.metadata);
+                Some((cluster.in_namespace(metadata.namespace.as_deref()?), metadata.name?))
+            })
+            .collect(),
+    };
+    if targets.is_empty() {
+        println!("no KinesisDemo to delete");
+        return Ok(Ending::Done);
+    }
+    // All deletions first, so that the removals go on side by side.
+    for (cluster, name) in &targets {
+        if cluster.fetch_if_present(name).await.is_ok_and(|demo| demo.is_none()) {
+            println!("{}/{name} does not exist", cluster.namespace());
+        }
+        cluster.delete(name).await?;
+    }
+    for (cluster, name) in &targets {
+        wait_until_gone(cluster, name, Duration::from_secs(timeout), &|line| println!("{line}")).await?;
+        println!(
+            "{}/{name} is gone, and all that it made (but what it was told to retain)",
+            cluster.namespace()
+        );
+    }
+    Ok(Ending::Done)
+}

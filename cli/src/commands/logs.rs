@@ -1,0 +1,88 @@
+//! `logs`: the Kubernetes Events of one object. The tasks' own logs are CloudWatch's, and need AWS credentials that a reader of the
+//! cluster need not have; the operator tells in Events what it did and what AWS refused.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt;
+use serde_json::json;
+
+use crate::args::{Logs, Output};
+use crate::cluster::{Cluster, last_seen};
+use crate::ending::Ending;
+use crate::error::CliError;
+use crate::follow::is_over;
+
+/// How often a follower asks for more.
+const EVERY: Duration = Duration::from_secs(2);
+
+pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
+    let Logs { name, connection, follow, output } = arguments;
+    let cluster = Cluster::connect(&connection).await?;
+    let mut demo = cluster.fetch(&name).await?;
+    let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
+    let mut told = HashSet::new();
+    loop {
+        // Asked before the events are read: the last one is there by then.
+        let over = is_over(&demo, run);
+        let events = cluster.fetch_events(&demo).await?;
+        let mut out = std::io::stdout().lock();
+        for event in &events {
+            // A repeated event is the same object, counted up; each count is told once.
+            let count = event.series.as_ref().map_or(1, |series| series.count);
+            if told.insert((event.uid(), count)) {
+                match output {
+                    Output::Text => writeln!(out, "{}", text(event))?,
+                    Output::Json => writeln!(out, "{}", json!(event))?,
+                }
+            }
+        }
+        drop(out);
+        if !follow || over {
+            if told.is_empty() && output == Output::Text {
+                eprintln!("no Events of {name}: Kubernetes forgets them after an hour");
+            }
+            return Ok(Ending::Done);
+        }
+        tokio::time::sleep(EVERY).await;
+        match cluster.fetch_if_present(&name).await? {
+            Some(present) => demo = present,
+            None => return Ok(Ending::Done),
+        }
+    }
+}
+
+/// `10:00:03Z  Normal  Warming  …  (3 times)`.
+fn text(event: &Event) -> String {
+    let at = last_seen(event).unwrap_or(Timestamp::UNIX_EPOCH).strftime("%Y-%m-%d %H:%M:%SZ");
+    let kind = event.type_.as_deref().unwrap_or_default();
+    let reason = event.reason.as_deref().unwrap_or_default();
+    let note = event.note.as_deref().unwrap_or_default();
+    let times = match &event.series {
+        Some(series) => format!("  ({} times)", series.count),
+        None => String::new(),
+    };
+    format!("{at}  {kind:<7}  {reason:<22}  {note}{times}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_event_is_told_with_its_last_time_and_count() {
+        let event: Event = serde_json::from_value(json!({
+            "metadata": {"name": "e"}, "eventTime": "2026-11-22T10:00:00.000000Z", "type": "Warning",
+            "reason": "AwsRefused", "note": "CreateStream: LimitExceededException",
+            "series": {"count": 3, "lastObservedTime": "2026-11-22T10:05:00.000000Z"},
+        }))
+        .unwrap();
+        assert_eq!(
+            text(&event),
+            "2026-11-22 10:05:00Z  Warning  AwsRefused              CreateStream: LimitExceededException  (3 times)"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! `start`: makes the object by server-side apply and watches its run.
+
+use crate::args::{Output, Start};
+use crate::cluster::Cluster;
+use crate::ending::Ending;
+use crate::error::CliError;
+use crate::follow::{End, follow, is_over};
+use crate::manifest::{from_flags, read_manifest};
+use crate::render::line::obstacle;
+use crate::screen::Screen;
+
+pub async fn start(arguments: Start) -> Result<Ending, CliError> {
+    let Start { connection, filename, name, region, warm_throughput, no_watch } = arguments;
+    let manifest = match (&filename, &name) {
+        (Some(path), _) => read_manifest(path)?,
+        (None, name) => from_flags(name.as_deref().unwrap_or_default(), region.as_deref(), warm_throughput),
+    };
+    let mut cluster = Cluster::connect(&connection).await?;
+    match (&manifest.namespace, &connection.namespace) {
+        (Some(said), Some(asked)) if said != asked => {
+            return Err(CliError::Refused(format!(
+                "the manifest says namespace {said} and the command line says {asked}; leave one out"
+            )));
+        }
+        (Some(said), _) => cluster = cluster.in_namespace(said),
+        (None, _) => {}
+    }
+    let demo = cluster.apply(&manifest.name, &manifest.document).await?;
+    let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
+    if is_over(&demo, run) {
+        return Err(CliError::Refused(format!(
+            "{} exists and its run {run} is over; `kubectl kinesisdemo rerun {}` begins the next, \
+             and an edit never does",
+            manifest.name, manifest.name
+        )));
+    }
+    eprintln!("{}/{} is applied", cluster.namespace(), manifest.name);
+    if no_watch {
+        return Ok(Ending::Done);
+    }
+    watch_run(&cluster, &manifest.name, run).await
+}
+
+/// Watches one run to its end and says what it means.
+pub async fn watch_run(cluster: &Cluster, name: &str, run: u32) -> Result<Ending, CliError> {
+    let mut screen = Screen::new(Output::Text);
+    match follow(cluster, name, run, true, &mut screen, |_, _| {}).await? {
+        End::Over(demo) => Ok(Ending::of_run(&demo)),
+        End::Stalled(demo) => {
+            let why = demo.status.as_ref().and_then(obstacle).unwrap_or_default();
+            Err(CliError::Refused(format!("the run cannot go on until something changes: {why}")))
+        }
+        End::Gone => Err(CliError::Refused(format!("{name} was deleted while its run was watched"))),
+    }
+}

@@ -1,0 +1,164 @@
+//! Our own programs as child processes of the demo. In: a supervisor and addresses. Out: the sandbox's address; an operator at work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::environment::aws_variables;
+use crate::error::CliError;
+use crate::laptop::leftovers::sandbox_state;
+use crate::laptop::supervisor::log_tail;
+use crate::laptop::{LaptopError, Supervisor};
+
+pub const SANDBOX: &str = "sandbox";
+pub const OPERATOR: &str = "operator";
+pub const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "000000000000";
+/// The ECS cluster of the sandbox.
+pub const CLUSTER: &str = "kinesis-demo";
+const IMAGE: &str = "kinesis-demo-generator:local";
+/// The sandbox opens one socket; it is ready in moments.
+const SANDBOX_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Where our programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    operator: PathBuf,
+    sandbox: PathBuf,
+    generator: PathBuf,
+}
+
+impl Programs {
+    /// Those beside this executable: built together, they speak the same words.
+    pub fn beside_this() -> Result<Self, CliError> {
+        let this = std::env::current_exe()?;
+        Self::in_folder(this.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Those of a folder.
+    pub fn in_folder(folder: &Path) -> Result<Self, CliError> {
+        let find = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+            Err(CliError::Refused(format!(
+                "{name} is not in {}; `make demo` builds all programs of the demo into one folder",
+                folder.display()
+            )))
+        };
+        Ok(Self {
+            operator: find("kinesis-demo-operator")?,
+            sandbox: find("kinesis-demo-sandbox")?,
+            generator: find("kinesis-demo-generator")?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Address {
+    address: String,
+}
+
+/// Starts the sandbox and waits for its address. Advantage is on: the account is not anybody's, and warm throughput needs it.
+pub async fn start_sandbox(
+    supervisor: &Supervisor,
+    programs: &Programs,
+    speed: u32,
+) -> Result<String, CliError> {
+    let state = sandbox_state(supervisor.state());
+    std::fs::create_dir_all(&state)?;
+    let file = state.join("address.json");
+    // An earlier run's address would be believed.
+    if file.exists() {
+        std::fs::remove_file(&file)?;
+    }
+    let mut image = std::ffi::OsString::from(format!("{IMAGE}="));
+    image.push(&programs.generator);
+    let mut command = Command::new(&programs.sandbox);
+    command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--account",
+            ACCOUNT,
+            "--advantage",
+            "enabled",
+            "--cluster",
+            CLUSTER,
+        ])
+        .args(["--speed", &speed.to_string()])
+        .arg("--address-file")
+        .arg(&file)
+        .arg("--image")
+        .arg(image)
+        .arg("--state-dir")
+        .arg(&state);
+    in_clean_environment(&mut command);
+    supervisor.start(SANDBOX, command).await?;
+    let waiting = async {
+        loop {
+            if let Some(death) = supervisor.death_of(SANDBOX) {
+                return Err(LaptopError::from(death));
+            }
+            let address =
+                std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Address>(&bytes).ok());
+            if let Some(Address { address }) = address {
+                return Ok(format!("http://{address}"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    match tokio::time::timeout(SANDBOX_TIMEOUT, waiting).await {
+        Ok(endpoint) => Ok(endpoint?),
+        Err(_) => Err(LaptopError::NotReady {
+            role: SANDBOX.into(),
+            seconds: SANDBOX_TIMEOUT.as_secs(),
+            log: supervisor.log_path(SANDBOX),
+            tail: log_tail(&supervisor.log_path(SANDBOX)),
+        }
+        .into()),
+    }
+}
+
+/// Starts the operator under its own kubeconfig, with nothing of AWS in reach but the sandbox.
+pub async fn start_operator(
+    supervisor: &Supervisor,
+    programs: &Programs,
+    kubeconfig: &Path,
+    endpoint: &str,
+) -> Result<(), CliError> {
+    let role = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
+    let mut command = Command::new(&programs.operator);
+    command
+        .args(["run", "--account", ACCOUNT, "--region", REGION, "--ecs-cluster", CLUSTER])
+        .args(["--subnet", "subnet-0a1b2c3d", "--security-group", "sg-0a1b2c3d"])
+        .args([
+            "--task-role-arn",
+            &role("kinesis-demo-task"),
+            "--execution-role-arn",
+            &role("kinesis-demo-execution"),
+        ])
+        .args(["--generator-image", IMAGE, "--admin-address", "127.0.0.1:0", "--local-timings"])
+        .args(["--log-format", "text"]);
+    in_clean_environment(&mut command);
+    command.env("KUBECONFIG", kubeconfig).envs(aws_variables(endpoint, REGION));
+    supervisor.start(OPERATOR, command).await?;
+    Ok(())
+}
+
+/// Without what the user's shell holds for other purposes: AWS profiles and keys, settings of an operator, proxies that would stand before
+/// loopback.
+fn in_clean_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_ascii_uppercase();
+        let is_foreign = ["AWS_", "KINESISDEMO_", "POD_"].iter().any(|prefix| text.starts_with(prefix));
+        if is_foreign || text.ends_with("_PROXY") {
+            command.env_remove(name);
+        }
+    }
+}

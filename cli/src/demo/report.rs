@@ -1,0 +1,190 @@
+//! The report of one demo, as `report.json` holds it. In: the object at its end, the samples, the sandbox's count. Out: the report. Pure.
+
+use jiff::Timestamp;
+use kinesis_demo_api::status::{LatencyStatus, PhaseReport};
+use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
+use serde::Serialize;
+
+use super::samples::{Samples, StreamSample, TaskSample};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Succeeded, Failed or Aborted.
+    pub outcome: String,
+    pub phases: Vec<PhaseRow>,
+    pub unreported: u64,
+    /// Records that the sandbox holds for this run.
+    pub stored: u64,
+    pub tasks: Vec<TaskSample>,
+    pub stream: Vec<StreamSample>,
+    /// What was left behind; empty.
+    pub leftovers: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseRow {
+    pub name: String,
+    /// Records per second.
+    pub target: u32,
+    /// Null for a phase that never began.
+    pub started_at: Option<MicroTime>,
+    /// Null for a phase that was cut short.
+    pub ended_at: Option<MicroTime>,
+    pub scheduled: u64,
+    pub offered: u64,
+    pub accepted: u64,
+    pub throttled: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    pub unknown: u64,
+    pub latency_ms: Option<LatencyStatus>,
+}
+
+/// The report of a run that ended (or was left) as `demo` says; None if there was none.
+#[must_use]
+pub fn report(
+    demo: Option<&KinesisDemo>,
+    samples: &Samples,
+    stored: u64,
+    leftovers: Vec<String>,
+    now: Timestamp,
+) -> Report {
+    let status = demo.and_then(|demo| demo.status.as_ref());
+    let outcome = match status.and_then(|status| status.stage) {
+        Some(Stage::Succeeded) => "Succeeded",
+        Some(Stage::Failed) => "Failed",
+        // A run that was ended before its own end is one that was broken off.
+        _ => "Aborted",
+    };
+    let phases = status.map(|status| status.phases.as_slice()).unwrap_or_default();
+    // A run that was broken off was quiet before its schedule's end.
+    let quiet_at = status.and_then(|status| status.run.as_ref()?.quiet_at).filter(|_| outcome != "Succeeded");
+    let over_at = quiet_at.unwrap_or(now.into());
+    let unreported = phases.iter().map(|phase| phase.books.unreported).sum();
+    Report {
+        outcome: outcome.to_owned(),
+        phases: phases.iter().map(|phase| row(phase, over_at)).collect(),
+        unreported,
+        stored,
+        tasks: samples.tasks.clone(),
+        stream: samples.stream.clone(),
+        leftovers,
+    }
+}
+
+fn row(phase: &PhaseReport, over_at: MicroTime) -> PhaseRow {
+    let books = &phase.books;
+    PhaseRow {
+        name: phase.name.clone(),
+        target: phase.records_per_second,
+        started_at: Some(phase.starts_at).filter(|at| *at <= over_at),
+        ended_at: Some(phase.ends_at).filter(|at| *at <= over_at),
+        scheduled: books.scheduled,
+        offered: books.offered,
+        accepted: books.accepted,
+        throttled: books.throttled,
+        failed: books.failed,
+        dropped: books.dropped,
+        unknown: books.unknown,
+        latency_ms: phase.latency_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn demo() -> KinesisDemo {
+        let phase = |name: &str, starts_at: &str, ends_at: &str, unreported: u64| {
+            json!({
+                "name": name, "recordsPerSecond": 100, "tasks": 1, "startsAt": starts_at, "endsAt": ends_at,
+                "scheduled": 1000, "offered": 990, "accepted": 980, "throttled": 7, "failed": 5, "dropped": 3, "unknown": 2,
+                "unoffered": 4, "unreported": unreported, "latencyMs": {"p50": 2, "p99": 9, "max": 30},
+            })
+        };
+        serde_json::from_value(json!({
+            "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "metadata": {"name": "a"}, "spec": {},
+            "status": {"stage": "Aborted", "phases": [
+                phase("baseline", "2026-11-22T10:00:00Z", "2026-11-22T10:00:10Z", 6),
+                phase("spike", "2026-11-22T10:00:10Z", "2026-11-22T10:00:20Z", 1),
+                phase("peak", "2026-11-22T10:00:20Z", "2026-11-22T10:00:30Z", 0),
+            ]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_file_has_exactly_the_fields_that_are_promised() {
+        let now = "2026-11-22T10:00:15Z".parse().unwrap();
+        let report = report(Some(&demo()), &Samples::default(), 980, vec![], now);
+        let written = json!(report);
+        let keys = |value: &serde_json::Value| -> Vec<String> {
+            let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(
+            keys(&written),
+            ["leftovers", "outcome", "phases", "stored", "stream", "tasks", "unreported"]
+        );
+        assert_eq!(
+            keys(&written["phases"][0]),
+            [
+                "accepted",
+                "dropped",
+                "endedAt",
+                "failed",
+                "latencyMs",
+                "name",
+                "offered",
+                "scheduled",
+                "startedAt",
+                "target",
+                "throttled",
+                "unknown"
+            ]
+        );
+        assert_eq!(written["phases"][0]["latencyMs"], json!({"p50": 2, "p99": 9, "max": 30}));
+        assert_eq!(written["unreported"], 7);
+        assert_eq!(written["phases"][0]["throttled"], 7);
+    }
+
+    #[test]
+    fn a_phase_that_was_cut_short_has_no_end_and_one_that_never_began_no_start() {
+        let now = "2026-11-22T10:00:15Z".parse().unwrap();
+        let phases = report(Some(&demo()), &Samples::default(), 0, vec![], now).phases;
+        let times: Vec<_> =
+            phases.iter().map(|phase| (phase.started_at.is_some(), phase.ended_at.is_some())).collect();
+        assert_eq!(times, [(true, true), (true, false), (false, false)]);
+    }
+
+    #[test]
+    fn a_run_that_was_broken_off_ends_where_its_traffic_did_however_late_the_report() {
+        let mut aborted = demo();
+        let run =
+            json!({"number": 1, "stageEnteredAt": "2026-11-22T10:00:40Z", "quietAt": "2026-11-22T10:00:15Z"});
+        aborted.status.as_mut().unwrap().run = serde_json::from_value(run).unwrap();
+        let late = "2026-11-22T11:00:00Z".parse().unwrap();
+        let ended = |demo: &KinesisDemo| -> Vec<bool> {
+            let report = report(Some(demo), &Samples::default(), 0, vec![], late);
+            report.phases.iter().map(|phase| phase.ended_at.is_some()).collect()
+        };
+        assert_eq!(ended(&aborted), [true, false, false]);
+        aborted.status.as_mut().unwrap().stage = Some(Stage::Succeeded);
+        assert_eq!(
+            ended(&aborted),
+            [true, true, true],
+            "a run that succeeded was quiet at its schedule's end"
+        );
+    }
+
+    #[test]
+    fn without_a_run_the_demo_was_broken_off() {
+        let none = report(None, &Samples::default(), 0, vec!["x".into()], Timestamp::UNIX_EPOCH);
+        assert_eq!((none.outcome.as_str(), none.phases.len()), ("Aborted", 0));
+        assert_eq!(none.leftovers, ["x"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! What the sandbox says of itself. In: its address. Out: its state, and what reached a stream. Reads over HTTP on loopback.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{CliError, with_causes};
+
+/// Reads the sandbox's own pages, which are not AWS's.
+#[derive(Clone)]
+pub struct Sandbox {
+    endpoint: String,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Arrivals {
+    streams: Vec<StreamArrivals>,
+}
+
+#[derive(Deserialize)]
+struct StreamArrivals {
+    arn: String,
+    totals: Totals,
+}
+
+#[derive(Deserialize)]
+struct Totals {
+    records: u64,
+}
+
+impl Sandbox {
+    pub fn at(endpoint: &str) -> Result<Self, CliError> {
+        let failed = |error: reqwest::Error| CliError::Sandbox {
+            attempt: "prepare an HTTP client".into(),
+            reason: with_causes(&error),
+        };
+        // A proxy of the user's must not see loopback.
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().map_err(failed)?;
+        Ok(Self { endpoint: endpoint.to_owned(), http })
+    }
+
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Everything it holds.
+    pub async fn fetch_state(&self) -> Result<Value, CliError> {
+        self.fetch("/_sandbox/state", &[]).await
+    }
+
+    /// How many records the stream of that ARN has taken.
+    pub async fn fetch_stored(&self, arn: &str) -> Result<u64, CliError> {
+        let Arrivals { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
+        Ok(streams.iter().filter(|stream| stream.arn == arn).map(|stream| stream.totals.records).sum())
+    }
+
+    async fn fetch<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        let failed = |error: reqwest::Error| CliError::Sandbox {
+            attempt: format!("read {path} of the sandbox"),
+            reason: with_causes(&error),
+        };
+        let mut url = reqwest::Url::parse(&format!("{}{path}", self.endpoint)).map_err(|error| {
+            CliError::Sandbox { attempt: format!("read {path} of the sandbox"), reason: error.to_string() }
+        })?;
+        url.query_pairs_mut().extend_pairs(query);
+        let answer =
+            self.http.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        answer.json().await.map_err(failed)
+    }
+}

@@ -1,0 +1,196 @@
+//! The summary at a demo's end. In: the report. Out: lines. Pure.
+
+use kinesis_demo_api::MicroTime;
+
+use super::report::{PhaseRow, Report};
+use crate::render::number::{grouped, per_second};
+use crate::render::table::{Align, table};
+
+/// How many points of a series are told.
+const POINTS: usize = 8;
+
+/// Phases with target and achieved rate, refusals and latency; tasks, shards and warm throughput over time; what is left.
+#[must_use]
+pub fn summary(report: &Report) -> Vec<String> {
+    let mut lines = vec![format!("Outcome: {}", report.outcome)];
+    if !report.phases.is_empty() {
+        lines.push(String::new());
+        lines.extend(phases(&report.phases));
+        let accepted: u64 = report.phases.iter().map(|phase| phase.accepted).sum();
+        lines.push(String::new());
+        lines.push(format!(
+            "Records: {} accepted, {} stored by the stream",
+            grouped(accepted),
+            grouped(report.stored)
+        ));
+        if report.unreported > 0 {
+            lines.push(format!(
+                "         {} unreported (tasks that died without a last word)",
+                grouped(report.unreported)
+            ));
+        }
+    }
+    let zero = report
+        .tasks
+        .first()
+        .map(|sample| sample.at)
+        .into_iter()
+        .chain(report.stream.first().map(|sample| sample.at))
+        .min();
+    if let Some(zero) = zero {
+        let tasks: Vec<_> =
+            report.tasks.iter().map(|sample| (sample.at, u64::from(sample.running))).collect();
+        let shards: Vec<_> =
+            report.stream.iter().map(|sample| (sample.at, u64::from(sample.shards))).collect();
+        let warm: Vec<_> =
+            report.stream.iter().map(|sample| (sample.at, u64::from(sample.warm_current))).collect();
+        for (name, points) in [("Tasks", tasks), ("Shards", shards), ("Warm MiB/s", warm)] {
+            lines.push(format!("{name}: {}", series(&points, zero)));
+        }
+    }
+    match report.leftovers.as_slice() {
+        [] => lines.push("Left behind: nothing".into()),
+        left => {
+            lines.push("Left behind:".into());
+            lines.extend(left.iter().map(|line| format!("  {line}")));
+        }
+    }
+    lines
+}
+
+fn phases(rows: &[PhaseRow]) -> Vec<String> {
+    let header = [
+        ("PHASE", Align::Left),
+        ("TARGET/s", Align::Right),
+        ("ACHIEVED/s", Align::Right),
+        ("ACCEPTED", Align::Right),
+        ("OF SCHEDULED", Align::Right),
+        ("THROTTLED", Align::Right),
+        ("P50 ms", Align::Right),
+        ("P99 ms", Align::Right),
+        ("MAX ms", Align::Right),
+    ];
+    let rows: Vec<Vec<String>> = rows.iter().map(phase).collect();
+    table(&header, &rows)
+}
+
+fn phase(row: &PhaseRow) -> Vec<String> {
+    let mut cells = vec![row.name.clone(), grouped(row.target.into())];
+    let (Some(started_at), Some(ended_at)) = (row.started_at, row.ended_at) else {
+        cells.push(if row.started_at.is_some() { "cut short" } else { "not begun" }.to_owned());
+        return cells;
+    };
+    cells.extend([
+        grouped(per_second(row.accepted, ended_at.since(started_at))),
+        grouped(row.accepted),
+        percent(row.accepted, row.scheduled),
+        grouped(row.throttled),
+    ]);
+    if let Some(latency) = row.latency_ms {
+        cells.extend([latency.p50, latency.p99, latency.max].map(|millis| grouped(millis.into())));
+    }
+    cells
+}
+
+/// To a hundredth, rounded down: 100.00 % means all.
+fn percent(part: u64, whole: u64) -> String {
+    match (u128::from(part) * 10_000).checked_div(u128::from(whole)) {
+        Some(hundredths) => format!("{}.{:02} %", hundredths / 100, hundredths % 100),
+        None => String::new(),
+    }
+}
+
+/// `0s 4, 12s 8`: the changes of a value, from the first sample on; of many, the first, the last and those between at even steps.
+fn series(points: &[(MicroTime, u64)], zero: MicroTime) -> String {
+    let mut changes: Vec<(MicroTime, u64)> = Vec::new();
+    for point in points {
+        if changes.last().is_none_or(|last| last.1 != point.1) {
+            changes.push(*point);
+        }
+    }
+    let step = changes.len().div_ceil(POINTS).max(1);
+    let last = changes.len().saturating_sub(1);
+    let told: Vec<_> = changes
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| index % step == 0 || *index == last)
+        .map(|(_, (at, value))| format!("{}s {}", at.since(zero).as_secs(), grouped(*value)))
+        .collect();
+    told.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::samples::{StreamSample, TaskSample};
+    use kinesis_demo_api::status::LatencyStatus;
+
+    fn at(second: i64) -> MicroTime {
+        MicroTime::from_micros(second * 1_000_000)
+    }
+
+    fn report() -> Report {
+        let phase = |name: &str, target: u32, started_at, ended_at, accepted| PhaseRow {
+            name: name.into(),
+            target,
+            started_at,
+            ended_at,
+            scheduled: u64::from(target) * 10,
+            offered: accepted,
+            accepted,
+            throttled: 3,
+            failed: 0,
+            dropped: 0,
+            unknown: 0,
+            latency_ms: Some(LatencyStatus { p50: 2, p99: 12, max: 80 }),
+        };
+        Report {
+            outcome: "Aborted".into(),
+            phases: vec![
+                phase("baseline", 100, Some(at(0)), Some(at(10)), 1000),
+                phase("peak", 50_000, Some(at(10)), Some(at(20)), 499_999),
+                phase("decline", 100, Some(at(20)), None, 5),
+                phase("coda", 100, None, None, 0),
+            ],
+            unreported: 0,
+            stored: 501_004,
+            tasks: vec![
+                TaskSample { at: at(0), desired: 10, running: 1 },
+                TaskSample { at: at(5), desired: 10, running: 10 },
+            ],
+            stream: vec![StreamSample { at: at(0), shards: 4, warm_target: 100, warm_current: 100 }],
+            leftovers: vec![],
+        }
+    }
+
+    #[test]
+    fn the_table_tells_target_and_achieved_and_rounds_nothing_up_to_all() {
+        let lines = summary(&report());
+        let row = |name: &str| {
+            lines.iter().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
+        };
+        assert_eq!(row("baseline")[1..], ["100", "100", "1,000", "100.00", "%", "3", "2", "12", "80"]);
+        assert_eq!(row("peak")[1..5], ["50,000", "50,000", "499,999", "99.99"]);
+        assert_eq!(row("decline")[1..], ["100", "cut", "short"]);
+        assert_eq!(row("coda")[1..], ["100", "not", "begun"]);
+    }
+
+    #[test]
+    fn series_tell_changes_only_and_the_end_says_what_is_left() {
+        let mut report = report();
+        let lines = summary(&report);
+        assert!(lines.contains(&"Tasks: 0s 1, 5s 10".to_owned()), "{lines:#?}");
+        assert!(lines.contains(&"Shards: 0s 4".to_owned()));
+        assert_eq!(lines.last().unwrap(), "Left behind: nothing");
+        report.leftovers = vec!["process etcd (pid 7)".into()];
+        assert_eq!(summary(&report).last().unwrap(), "  process etcd (pid 7)");
+    }
+
+    #[test]
+    fn a_long_series_is_thinned_but_keeps_its_ends() {
+        let points: Vec<_> = (0..100).map(|second| (at(second), u64::try_from(second).unwrap())).collect();
+        let text = series(&points, at(0));
+        assert!(text.starts_with("0s 0, ") && text.ends_with("99s 99"));
+        assert!(text.split(", ").count() <= POINTS + 1);
+    }
+}

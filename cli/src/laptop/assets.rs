@@ -1,0 +1,121 @@
+//! Where the API server's programs are. In: environment, PATH, cache, network, a Go compiler, in that order (`hack/envtest/envtest`,
+//! which holds the rules). Out: a folder with kube-apiserver and etcd.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use super::{LaptopError, Progress};
+
+/// How far to go to have the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// What is on this machine already.
+    Cached,
+    /// Also the published archive.
+    NoBuild,
+    /// Also a build of several minutes.
+    Build,
+}
+
+/// The script of the checkout that this program was built in or lies in. `KINESISDEMO_ENVTEST` names another.
+fn script() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("KINESISDEMO_ENVTEST") {
+        return Some(named.into());
+    }
+    let relative = Path::new("hack/envtest/envtest");
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
+    let beside = std::env::current_exe().ok();
+    let roots = beside.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_path_buf);
+    roots.chain(built_in).map(|root| root.join(relative)).find(|path| path.is_file())
+}
+
+/// Ends the script with all it started (curl, a Go build) when nobody waits for it any more.
+struct GroupGuard(Option<u32>);
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.and_then(|pid| i32::try_from(pid).ok()) {
+            // It may have ended this very moment.
+            let _ = nix::sys::signal::killpg(
+                nix::unistd::Pid::from_raw(group),
+                nix::sys::signal::Signal::SIGTERM,
+            );
+        }
+    }
+}
+
+/// The folder, or None if this effort finds none (the script has then said why on `progress`).
+pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<PathBuf>, LaptopError> {
+    let Some(script) = script() else {
+        // An installed plugin without a checkout still honours the variable that every envtest user knows.
+        return Ok(std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from));
+    };
+    let failed = |source| LaptopError::Spawn {
+        role: "the search for an API server".into(),
+        program: script.display().to_string(),
+        source,
+    };
+    let mut command = Command::new(&script);
+    match effort {
+        Effort::Cached => command.arg("--cached"),
+        Effort::NoBuild => command.arg("--no-build"),
+        Effort::Build => &mut command,
+    };
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    let mut whole_group = GroupGuard(child.id());
+    let mut said = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Some(line) = lines.next_line().await.map_err(failed)? {
+            progress(&line);
+            said.push(line);
+        }
+    }
+    let output = child.wait_with_output().await.map_err(failed)?;
+    whole_group.0 = None;
+    match output.status.code() {
+        Some(0) => Ok(Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))),
+        Some(3) => Ok(None),
+        _ => Err(LaptopError::NoAssets { reason: said.join("; ") }),
+    }
+}
+
+/// What is on this machine already, for tests: None means that a test which needs an API server prints a line and passes.
+pub async fn cached_assets() -> Option<PathBuf> {
+    fetch_assets(Effort::Cached, &super::silent()).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One Kubernetes version, named in three files.
+    #[test]
+    fn script_checksums_and_go_module_agree_on_the_version() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hack/envtest");
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        let script = read("envtest");
+        let version = script
+            .lines()
+            .find_map(|line| line.strip_prefix("VERSION="))
+            .and_then(|rest| rest.split_whitespace().next())
+            .unwrap();
+        assert!(read("tools/go.mod").contains(&format!("k8s.io/kubernetes v{version} ")));
+        let checksums = read("checksums.txt");
+        for platform in ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"] {
+            let name = format!("envtest-v{version}-{platform}.tar.gz");
+            let line = checksums.lines().find(|line| line.ends_with(&name)).unwrap();
+            let hash = line.split_whitespace().next().unwrap();
+            assert!(hash.len() == 128 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        }
+    }
+}

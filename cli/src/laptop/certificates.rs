@@ -1,0 +1,105 @@
+//! Keys and certificates of one API server's life. In: the present day. Out: PEM texts. Pure but for the random keys.
+//!
+//! The authority's key never leaves this function: nobody can issue a further identity once the server runs.
+
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
+
+/// A certificate and its private key, both PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+/// Everything the API server and its administrator need.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    pub authority: String,
+    pub server: Identity,
+    pub admin: Identity,
+    /// Signs and checks ServiceAccount tokens: (private key, public key).
+    pub tokens: (String, String),
+}
+
+/// Names under which the API server is reached on this machine.
+const SERVER_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
+
+/// A fresh authority and what it signs; valid from a day ago (clocks differ) for a year, which outlives any demo.
+pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = params("kinesis-demo-laptop", None, &[], now)?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let certificate = authority.self_signed(&authority_key)?.pem();
+    let issuer = Issuer::new(authority, authority_key);
+
+    let mut server = params("kube-apiserver", None, &SERVER_NAMES, now)?;
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // `system:masters` is the group that RBAC's bootstrap policy binds to everything.
+    let mut admin = params("kinesis-demo-admin", Some("system:masters"), &[], now)?;
+    admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+
+    let tokens = KeyPair::generate()?;
+    Ok(Certificates {
+        authority: certificate,
+        server: signed(server, &issuer)?,
+        admin: signed(admin, &issuer)?,
+        tokens: (tokens.serialize_pem(), tokens.public_key_pem()),
+    })
+}
+
+fn signed(mut params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<Identity, rcgen::Error> {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let key = KeyPair::generate()?;
+    Ok(Identity { certificate: params.signed_by(&key, issuer)?.pem(), key: key.serialize_pem() })
+}
+
+fn params(
+    common_name: &str,
+    organization: Option<&str>,
+    names: &[&str],
+    now: Timestamp,
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, common_name);
+    if let Some(organization) = organization {
+        subject.push(DnType::OrganizationName, organization);
+    }
+    params.distinguished_name = subject;
+    let (year, month, day) = date(now, -1);
+    params.not_before = rcgen::date_time_ymd(year, month, day);
+    let (year, month, day) = date(now, 365);
+    params.not_after = rcgen::date_time_ymd(year, month, day);
+    Ok(params)
+}
+
+/// Year, month and day, some days from now.
+fn date(now: Timestamp, days: i64) -> (i32, u8, u8) {
+    let day = now.to_zoned(TimeZone::UTC).date().saturating_add(days.days());
+    (i32::from(day.year()), day.month().unsigned_abs(), day.day().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_makes_new_keys_and_all_parts_are_pem() {
+        let now = "2026-02-28T23:59:59Z".parse().unwrap();
+        let first = new_certificates(now).unwrap();
+        let second = new_certificates(now).unwrap();
+        assert_ne!(first.authority, second.authority);
+        assert_ne!(first.admin.key, second.admin.key);
+        assert_ne!(first.admin.key, first.server.key);
+        for certificate in [&first.authority, &first.server.certificate, &first.admin.certificate] {
+            assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+        }
+        assert!(first.tokens.0.starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert!(first.tokens.1.starts_with("-----BEGIN PUBLIC KEY-----"));
+    }
+}

@@ -1,0 +1,138 @@
+//! A kind cluster of our own, where Docker is and no API server's programs are. In: Docker and kind on PATH. Out: a cluster under
+//! our own kubeconfig file; the user's is never touched. Runs `docker` and `kind`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::access::{OperatorAccess, grant_operator_access};
+use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, read_endpoint, write_kubeconfig};
+use super::{LaptopError, Progress};
+
+/// Docker answers in moments or not at all (a desktop that is starting up).
+const DOCKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cluster that we made.
+pub struct KindCluster {
+    name: String,
+    state: PathBuf,
+    endpoint: Endpoint,
+    client: kube::Client,
+}
+
+/// Whether kind is installed and Docker answers.
+pub async fn is_available() -> bool {
+    let mut docker = Command::new("docker");
+    docker.args(["info", "--format", "{{.ServerVersion}}"]);
+    let mut kind = Command::new("kind");
+    kind.arg("version");
+    for mut command in [kind, docker] {
+        command.kill_on_drop(true);
+        let answered = tokio::time::timeout(DOCKER_TIMEOUT, command.output()).await;
+        if !matches!(answered, Ok(Ok(output)) if output.status.success()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// One cluster per state folder, so that two checkouts do not share (and delete) one.
+#[must_use]
+pub fn cluster_name(state: &Path) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    state.hash(&mut hasher);
+    format!("kinesis-demo-{:08x}", hasher.finish() & 0xffff_ffff)
+}
+
+fn admin_kubeconfig(state: &Path) -> PathBuf {
+    state.join("admin.kubeconfig")
+}
+
+/// The file that says a cluster of ours may exist; written before it is made, removed after it is gone.
+fn marker(state: &Path) -> PathBuf {
+    state.join("kind-cluster")
+}
+
+impl KindCluster {
+    pub async fn start(state: &Path, progress: &Progress) -> Result<Self, LaptopError> {
+        let name = cluster_name(state);
+        super::write_private(&marker(state), name.as_bytes())?;
+        progress(&format!("creating the kind cluster {name} (about a minute, and the node image once)"));
+        let path = admin_kubeconfig(state);
+        let mut command = Command::new("kind");
+        command.args(["create", "cluster", "--name", &name, "--wait", "120s", "--kubeconfig"]).arg(&path);
+        run(command, "kind create cluster").await?;
+        let text = std::fs::read_to_string(&path).map_err(|source| LaptopError::File {
+            attempt: "read",
+            path: path.clone(),
+            source,
+        })?;
+        // kind's file holds the administrator's key: written anew for its owner only, whatever the umask made of it.
+        write_kubeconfig(&path, &text)?;
+        Ok(Self {
+            name,
+            state: state.to_path_buf(),
+            endpoint: read_endpoint(&path)?,
+            client: client_from(&path).await?,
+        })
+    }
+
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
+    #[must_use]
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        admin_kubeconfig(&self.state)
+    }
+
+    /// See [`super::ApiServer::operator_kubeconfig`].
+    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LaptopError> {
+        let OperatorAccess { token, namespace, user } = grant_operator_access(&self.client).await?;
+        let path = self.state.join("operator.kubeconfig");
+        let text = kubeconfig(&self.endpoint, &user, &namespace, &Credentials::Token(token));
+        write_kubeconfig(&path, &text)?;
+        Ok(path)
+    }
+
+    pub async fn stop(self) -> Result<(), LaptopError> {
+        let Self { name, state, .. } = self;
+        delete_cluster(&state, &name).await
+    }
+}
+
+/// Deletes the cluster that an earlier run left, if its marker says so. Returns its name.
+pub async fn clear_leftover_cluster(state: &Path) -> Result<Option<String>, LaptopError> {
+    let Ok(name) = std::fs::read_to_string(marker(state)) else {
+        return Ok(None);
+    };
+    delete_cluster(state, name.trim()).await?;
+    Ok(Some(name))
+}
+
+async fn delete_cluster(state: &Path, name: &str) -> Result<(), LaptopError> {
+    let mut command = Command::new("kind");
+    command.args(["delete", "cluster", "--name", name, "--kubeconfig"]).arg(admin_kubeconfig(state));
+    run(command, "kind delete cluster").await?;
+    let path = marker(state);
+    std::fs::remove_file(&path).map_err(|source| LaptopError::File { attempt: "remove", path, source })
+}
+
+async fn run(mut command: Command, what: &str) -> Result<(), LaptopError> {
+    let output = command.kill_on_drop(true).output().await.map_err(|source| LaptopError::Spawn {
+        role: what.into(),
+        program: "kind".into(),
+        source,
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(LaptopError::Command {
+        command: what.into(),
+        status: output.status.to_string(),
+        stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}

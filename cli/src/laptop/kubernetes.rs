@@ -1,0 +1,65 @@
+//! Whichever Kubernetes this machine can have. In: a supervisor of a state folder. Out: an API server of our own: the programs where they
+//! are or can be fetched, else kind where Docker is, else a build of the programs.
+
+use std::path::PathBuf;
+
+use super::assets::{Effort, fetch_assets};
+use super::kind::{KindCluster, is_available};
+use super::{ApiServer, LaptopError, Progress, Supervisor};
+
+/// An API server that is ours alone.
+pub enum Kubernetes {
+    Local(ApiServer),
+    Kind(KindCluster),
+}
+
+impl Kubernetes {
+    pub async fn start(supervisor: &Supervisor, progress: &Progress) -> Result<Self, LaptopError> {
+        if let Some(assets) = fetch_assets(Effort::NoBuild, progress).await? {
+            let server = ApiServer::start_under(supervisor, &assets, progress).await?;
+            return Ok(Self::Local(server));
+        }
+        if is_available().await {
+            return KindCluster::start(supervisor.state(), progress).await.map(Self::Kind);
+        }
+        let assets = fetch_assets(Effort::Build, progress).await?.ok_or_else(|| LaptopError::NoAssets {
+            reason:
+                "no kube-apiserver and etcd on PATH or in the cache, no archive to be fetched, no kind, no Go"
+                    .into(),
+        })?;
+        ApiServer::start_under(supervisor, &assets, progress).await.map(Self::Local)
+    }
+
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        match self {
+            Self::Local(server) => server.client(),
+            Self::Kind(cluster) => cluster.client(),
+        }
+    }
+
+    #[must_use]
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        match self {
+            Self::Local(server) => server.admin_kubeconfig().to_path_buf(),
+            Self::Kind(cluster) => cluster.admin_kubeconfig(),
+        }
+    }
+
+    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LaptopError> {
+        match self {
+            Self::Local(server) => server.operator_kubeconfig().await,
+            Self::Kind(cluster) => cluster.operator_kubeconfig().await,
+        }
+    }
+
+    pub async fn stop(self) -> Result<(), LaptopError> {
+        match self {
+            Self::Local(server) => {
+                server.stop().await;
+                Ok(())
+            }
+            Self::Kind(cluster) => cluster.stop().await,
+        }
+    }
+}

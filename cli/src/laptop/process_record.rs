@@ -1,0 +1,239 @@
+//! The record of processes we started, kept in a file so that the next run can end what a killed one left behind.
+//!
+//! In: process ids with the instant each process began. Out: which of them still are the processes we started. A process id is
+//! reused by the system; the pair (id, start) is not. The pair is the only licence to kill.
+
+use std::path::{Path, PathBuf};
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use super::{LaptopError, write_private};
+
+/// One process that we started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessEntry {
+    pub role: String,
+    pub pid: i32,
+    /// When it began, in the system's own words; compared, never computed with.
+    pub start_time: String,
+}
+
+/// One task of the sandbox's ECS, as the sandbox writes it to `tasks.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskEntry {
+    pid: i32,
+    started_at: Timestamp,
+    /// Settles it where there is a /proc.
+    linux_start_ticks: Option<u64>,
+    task_id: String,
+}
+
+/// What the system says of a process id now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// No such process, or one that ended and waits for its parent to notice.
+    Gone,
+    Alive {
+        start_time: String,
+    },
+}
+
+/// Whether the process seen under the entry's id is the one we started. A recycled id is not.
+#[must_use]
+pub fn is_still_ours(entry: &ProcessEntry, seen: &Seen) -> bool {
+    match seen {
+        Seen::Gone => false,
+        Seen::Alive { start_time } => *start_time == entry.start_time,
+    }
+}
+
+/// Looks a process up.
+#[must_use]
+pub fn fetch_process(pid: i32) -> Seen {
+    let start_time = if cfg!(target_os = "linux") {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| start_ticks(&stat))
+    } else {
+        started_by_ps(pid)
+    };
+    match start_time {
+        Some(start_time) => Seen::Alive { start_time },
+        None => Seen::Gone,
+    }
+}
+
+/// Start of a process, in clock ticks since boot: field 22 of proc(5) `/proc/pid/stat`. None for a process that has ended
+/// (state Z or X). The second field, the program's name, may itself hold spaces and parentheses: count from the last one.
+fn start_ticks(stat: &str) -> Option<String> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18).map(str::to_owned)
+}
+
+/// Start of a process where there is no /proc (macOS): `ps -o lstart=` gives it to the second, in local time.
+fn started_by_ps(pid: i32) -> Option<String> {
+    let output = std::process::Command::new("ps")
+        .args(["-o", "stat=,lstart=", "-p", &pid.to_string()])
+        .env("LC_ALL", "C")
+        .output()
+        .ok()?;
+    let line = String::from_utf8(output.stdout).ok()?;
+    let (state, started) = line.trim().split_once(char::is_whitespace)?;
+    (!state.starts_with('Z')).then(|| started.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The file that holds the entries.
+#[derive(Clone, Debug)]
+pub struct ProcessRecord {
+    path: PathBuf,
+}
+
+impl ProcessRecord {
+    #[must_use]
+    pub fn at(state: &Path) -> Self {
+        Self { path: state.join("processes.json") }
+    }
+
+    /// What an earlier run, or this one, wrote. An unreadable file is an error: to go on would forget processes.
+    pub fn fetch(&self) -> Result<Vec<ProcessEntry>, LaptopError> {
+        read_json(&self.path)
+    }
+
+    pub fn put(&self, entries: &[ProcessEntry]) -> Result<(), LaptopError> {
+        // Texts and numbers cannot fail to be serialised.
+        let text = serde_json::to_vec_pretty(entries).unwrap_or_default();
+        write_private(&self.path, &text)
+    }
+}
+
+/// The tasks that a sandbox with its state in `folder` says it runs, as entries of our own kind.
+pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LaptopError> {
+    let tasks: Vec<TaskEntry> = read_json(&folder.join("tasks.json"))?;
+    let entry = |task: TaskEntry| ProcessEntry {
+        role: format!("generator task {}", task.task_id),
+        pid: task.pid,
+        start_time: match (task.linux_start_ticks, fetch_process(task.pid)) {
+            (Some(ticks), _) => ticks.to_string(),
+            (None, Seen::Alive { start_time })
+                if began_then(&start_time, task.started_at, &TimeZone::system()) =>
+            {
+                start_time
+            }
+            // Equal to no process's.
+            (None, _) => String::new(),
+        },
+    };
+    Ok(tasks.into_iter().map(entry).collect())
+}
+
+/// Whether the start that ps tells is the instant noted by who started it: the note is made a moment later, ps rounds down.
+fn began_then(lstart: &str, noted: Timestamp, zone: &TimeZone) -> bool {
+    let Ok(began) = civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", lstart) else { return false };
+    let Ok(began) = zone.to_timestamp(began) else { return false };
+    (0..2_500).contains(&noted.duration_since(began).as_millis())
+}
+
+fn read_json<T: serde::de::DeserializeOwned + Default>(path: &Path) -> Result<T, LaptopError> {
+    let failed = |source| LaptopError::File { attempt: "read", path: path.to_path_buf(), source };
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(pid: i32, start_time: &str) -> ProcessEntry {
+        ProcessEntry { role: "etcd".into(), pid, start_time: start_time.into() }
+    }
+
+    #[test]
+    fn a_recycled_process_id_is_not_ours() {
+        let mine = entry(4242, "1000");
+        assert!(is_still_ours(&mine, &Seen::Alive { start_time: "1000".into() }));
+        assert!(!is_still_ours(&mine, &Seen::Alive { start_time: "1001".into() }));
+        assert!(!is_still_ours(&mine, &Seen::Gone));
+    }
+
+    #[test]
+    fn start_is_field_22_whatever_the_program_is_called() {
+        let tail = "1 10 10 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 11 12";
+        assert_eq!(start_ticks(&format!("10 (etcd) S {tail}")), Some("987654".into()));
+        assert_eq!(start_ticks(&format!("10 (a) R (b c) S {tail}")), Some("987654".into()));
+        assert_eq!(start_ticks(&format!("10 (etcd) Z {tail}")), None);
+        assert_eq!(start_ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn our_own_process_is_seen_and_looked_up_twice_is_the_same() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let Seen::Alive { start_time } = fetch_process(pid) else {
+            panic!("this process runs");
+        };
+        assert!(is_still_ours(&entry(pid, &start_time), &fetch_process(pid)));
+        assert!(!is_still_ours(&entry(pid, "0"), &fetch_process(pid)));
+    }
+
+    #[test]
+    fn the_record_survives_a_write_and_a_read_and_absence_means_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = ProcessRecord::at(folder.path());
+        assert_eq!(record.fetch().unwrap(), vec![]);
+        let entries = vec![entry(1, "2"), entry(3, "Mon Jan 1")];
+        record.put(&entries).unwrap();
+        assert_eq!(record.fetch().unwrap(), entries);
+        std::fs::write(folder.path().join("processes.json"), "{").unwrap();
+        assert!(record.fetch().is_err());
+    }
+
+    #[test]
+    fn a_task_is_known_by_its_ticks_where_the_sandbox_could_tell_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"[{"pid": 5, "startedAt": "2026-11-22T10:00:00.5Z", "linuxStartTicks": 77, "taskId": "a1",
+            "container": "generator", "command": "/x"}]"#;
+        std::fs::write(folder.path().join("tasks.json"), text).unwrap();
+        let tasks = fetch_sandbox_tasks(folder.path()).unwrap();
+        let task = ProcessEntry { role: "generator task a1".into(), pid: 5, start_time: "77".into() };
+        assert_eq!(tasks, [task]);
+    }
+
+    #[test]
+    fn elsewhere_it_is_known_by_the_second_in_which_it_began() {
+        let berlin = TimeZone::posix("CET-1").unwrap();
+        let noted: Timestamp = "2026-11-22T10:00:01.2Z".parse().unwrap();
+        for (lstart, same) in [
+            ("Sun Nov 22 11:00:00 2026", true),
+            ("Sun Nov 22 11:00:01 2026", true),
+            ("Sun Nov 22 11:00:02 2026", false),
+            ("Sun Nov 22 10:59:57 2026", false),
+            ("Sun Nov 22 10:00:01 2026", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(began_then(lstart, noted, &berlin), same, "{lstart}");
+        }
+    }
+
+    #[test]
+    fn ps_tells_the_same_start_twice() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let Some(first) = started_by_ps(pid) else {
+            println!("skipped: there is no ps on this machine");
+            return;
+        };
+        assert_eq!(started_by_ps(pid), Some(first.clone()));
+        let longest_test = 3600;
+        let began = civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", &first).unwrap();
+        let began = TimeZone::system().to_timestamp(began).unwrap();
+        assert!((0..longest_test).contains(&Timestamp::now().duration_since(began).as_secs()), "{first}");
+        assert_eq!(started_by_ps(i32::MAX), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! The command line of KinesisDemo objects, and the laptop on which the demo runs.
+//!
+//! ```text
+//! args ─► commands (list, status, watch, start, stop, rerun, logs, cleanup) ─► cluster ─► API server
+//!     └─► demo ─► laptop (API server, its record of processes) + operator + sandbox ─► report
+//! ```
+//!
+//! [`laptop`] starts Kubernetes; the tests of the other crates use it too.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod args;
+pub mod cluster;
+pub mod commands;
+pub mod demo;
+pub mod ending;
+pub mod error;
+pub mod follow;
+pub mod laptop;
+pub mod manifest;
+pub mod render;
+pub mod screen;
+
+use args::Command;
+use ending::Ending;
+use error::CliError;
+
+/// Chooses the TLS implementation for the whole process. Both ring and aws-lc may be compiled in by way of dependencies, and
+/// rustls then refuses to choose; call it first. A second call changes nothing.
+pub fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Does what the command line asks for.
+pub async fn run(command: Command) -> Result<Ending, CliError> {
+    match command {
+        Command::List(arguments) => commands::show::list(arguments).await,
+        Command::Status(arguments) => commands::show::status(arguments).await,
+        Command::Watch(arguments) => commands::show::watch(arguments).await,
+        Command::Start(arguments) => commands::start::start(arguments).await,
+        Command::Stop(arguments) => commands::requests::stop(arguments).await,
+        Command::Rerun(arguments) => commands::requests::rerun(arguments).await,
+        Command::Logs(arguments) => commands::logs::logs(arguments).await,
+        Command::Cleanup(arguments) => commands::cleanup::cleanup(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::DemoDown(arguments) => demo::down(arguments).await,
+    }
+}

@@ -1,0 +1,35 @@
+//! `kubectl kinesisdemo`: parses, installs the TLS provider, runs one command, says what went wrong, exits with its code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubectl_kinesisdemo::args::Args;
+use kubectl_kinesisdemo::ending::Ending;
+use kubectl_kinesisdemo::error::with_causes;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Args::parse();
+    kubectl_kinesisdemo::install_crypto();
+    // kube logs every answer that is not a success, and waiting for a server to be ready sees many; our own errors say what matters.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match kubectl_kinesisdemo::run(arguments.command).await {
+        Ok(ending) => ending.into(),
+        // `kubectl kinesisdemo list | head` is no error.
+        Err(kubectl_kinesisdemo::error::CliError::Output(error))
+            if error.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            Ending::Done.into()
+        }
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&error));
+            if let Some(next) = error.next_step() {
+                eprintln!("next: {next}");
+            }
+            Ending::Error.into()
+        }
+    }
+}

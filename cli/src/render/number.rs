@@ -1,0 +1,64 @@
+//! Numbers and durations for people. Pure.
+
+use std::time::Duration;
+
+/// 1234567 as `1,234,567`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Whole seconds as `7s`, `2m05s` or `1h02m`.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// `count` things per second over a duration, rounded to the nearest.
+#[must_use]
+pub fn per_second(count: u64, over: Duration) -> u64 {
+    let millis = over.as_millis().max(1);
+    let rate = (u128::from(count) * 1000 + millis / 2) / millis;
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_thousands() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (50_000, "50,000"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn spans_have_at_most_two_units() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3720, "1h02m")] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn rates_are_rounded_and_an_empty_span_is_no_division_by_zero() {
+        assert_eq!(per_second(100, Duration::from_millis(2000)), 50);
+        assert_eq!(per_second(2, Duration::from_millis(3000)), 1);
+        assert_eq!(per_second(0, Duration::ZERO), 0);
+    }
+}

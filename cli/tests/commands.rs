@@ -1,0 +1,220 @@
+//! The program itself against a real API server, with this test in the operator's place. Needs kube-apiserver and etcd on this machine;
+//! prints a line and passes without.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use k8s_openapi::api::events::v1::Event;
+use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::demo::REQUEST_ANNOTATION;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
+use serde_json::{Value, json};
+
+/// A cluster with the definition and a namespace `demos`, and the program pointed at it.
+struct Bench {
+    server: ApiServer,
+    _state: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn set_up() -> Option<Self> {
+        kubectl_kinesisdemo::install_crypto();
+        let Some(assets) = assets::cached_assets().await else {
+            println!(
+                "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
+            );
+            return None;
+        };
+        let state = tempfile::tempdir().unwrap();
+        let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+        definition::put_namespace(&server.client(), "demos").await.unwrap();
+        Some(Self { server, _state: state })
+    }
+
+    fn client(&self) -> Client {
+        self.server.client()
+    }
+
+    fn demos(&self) -> Api<KinesisDemo> {
+        Api::namespaced(self.client(), "demos")
+    }
+
+    /// Runs the program with `line`, in the namespace `demos`.
+    async fn run(&self, line: &str) -> Ran {
+        self.run_with(line, "").await
+    }
+
+    async fn run_with(&self, line: &str, input: &str) -> Ran {
+        let kubeconfig = self.server.admin_kubeconfig();
+        let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
+            .args(line.split_whitespace())
+            .args(["-n", "demos", "--kubeconfig"])
+            .arg(kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap().into_owned_fd().map(std::fs::File::from).unwrap();
+        pipe.write_all(input.as_bytes()).unwrap();
+        drop(pipe);
+        let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
+        Ran {
+            code: status.code().unwrap(),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// What the operator would write.
+    async fn put_status(&self, name: &str, status: Value) {
+        let patch = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "status": status});
+        self.demos().patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Answers the next request on `name` as the operator would, and ends the run with that stage.
+    async fn answer_request(&self, name: &str, outcome: &str, run: u32, stage: &str) -> Value {
+        loop {
+            let demo = self.demos().get(name).await.unwrap();
+            if let Some(text) = demo.annotations().get(REQUEST_ANNOTATION) {
+                let request: Value = serde_json::from_str(text).unwrap();
+                let last = json!({"id": request["id"], "verb": request["verb"], "outcome": outcome,
+                    "message": "because", "at": "2026-11-22T10:00:00.000000Z"});
+                self.put_status(name, json!({"lastRequest": last})).await;
+                self.put_status(name, status(run, stage)).await;
+                return request;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn status(run: u32, stage: &str) -> Value {
+    json!({"stage": stage, "observedGeneration": 1,
+        "run": {"number": run, "stageEnteredAt": "2026-11-22T10:00:00.000000Z"}})
+}
+
+fn example(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+#[tokio::test]
+async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
+    let Some(bench) = Bench::set_up().await else { return };
+
+    let unknown = bench.run("list").await;
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.err.contains("could not list the KinesisDemos of namespace demos"), "{}", unknown.err);
+    assert!(unknown.err.contains("next: this cluster does not know KinesisDemo"), "{}", unknown.err);
+    definition::put_definition(&bench.client()).await.unwrap();
+    let none = bench.run("list").await;
+    assert_eq!((none.code, none.out.contains("no KinesisDemo in namespace demos")), (0, true));
+    let missing = bench.run("status nothing").await;
+    assert_eq!(missing.code, 1);
+    assert!(missing.err.contains("could not read KinesisDemo demos/nothing"), "{}", missing.err);
+
+    // Made from a file, from stdin and from flags; twice the same changes nothing.
+    let file = example("smoke.yaml");
+    let made = bench.run(&format!("start -f {} --no-watch", file.display())).await;
+    assert_eq!(made.code, 0, "{}", made.err);
+    let before = bench.demos().get("smoke").await.unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(bench.run_with("start -f - --no-watch", &text).await.code, 0);
+    let after = bench.demos().get("smoke").await.unwrap();
+    assert_eq!(before.metadata.resource_version, after.metadata.resource_version);
+    let flags = bench.run("start --name flags --region eu-west-1 --warm-throughput 100 --no-watch").await;
+    assert_eq!(flags.code, 0, "{}", flags.err);
+    let made = bench.demos().get("flags").await.unwrap();
+    assert_eq!(made.spec.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(made.spec.stream.warm_throughput.mib_per_second, Some(100));
+
+    // What the API server refuses is told in its words, with field and bound.
+    let bad = text.replace("duration: 5s", "duration: 25h").replace("name: smoke", "name: bad");
+    let refused = bench.run_with("start -f - --no-watch", &bad).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("phases[].duration: at least 1s and at most 24h"), "{}", refused.err);
+    let typo = text.replace("maxDuration", "maxDurations");
+    assert!(bench.run_with("start -f - --no-watch", &typo).await.err.contains("maxDurations"));
+
+    bench.put_status("smoke", status(1, "Running")).await;
+    let listed = bench.run("list").await.out;
+    assert!(listed.lines().any(|line| line.starts_with("smoke") && line.contains("Running")), "{listed}");
+    let json: Value = serde_json::from_str(&bench.run("list -o json").await.out).unwrap();
+    assert_eq!(
+        (json["kind"].as_str(), json["items"].as_array().map(Vec::len)),
+        (Some("KinesisDemoList"), Some(2))
+    );
+    assert!(bench.run("status smoke").await.out.starts_with("demos/smoke · run 1 · Running"));
+
+    // An abort waits for the operator's word and for the end.
+    let (stopped, request) =
+        tokio::join!(bench.run("stop smoke"), bench.answer_request("smoke", "Accepted", 1, "Aborted"));
+    assert_eq!(stopped.code, 0, "{}", stopped.err);
+    assert_eq!((request["verb"].as_str(), request["run"].as_u64()), (Some("abort"), Some(1)));
+    assert!(stopped.out.contains("Aborted"), "{}", stopped.out);
+    assert_eq!(bench.run("watch smoke").await.code, 4);
+
+    // A finished run is not started again by applying it again, only by a rerun.
+    let again = bench.run(&format!("start -f {}", file.display())).await;
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("rerun smoke"), "{}", again.err);
+    clear_request(&bench, "smoke").await;
+    let (rerun, request) =
+        tokio::join!(bench.run("rerun smoke"), bench.answer_request("smoke", "Accepted", 2, "Failed"));
+    assert_eq!(request["verb"].as_str(), Some("rerun"));
+    assert_eq!(rerun.code, 3, "{}", rerun.err);
+    clear_request(&bench, "smoke").await;
+    let (refused, _) =
+        tokio::join!(bench.run("stop smoke"), bench.answer_request("smoke", "Refused", 2, "Failed"));
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("the operator refused: because"), "{}", refused.err);
+
+    events_are_told(&bench).await;
+
+    let cleaned = bench.run("cleanup smoke").await;
+    assert_eq!(cleaned.code, 0, "{}", cleaned.err);
+    assert!(cleaned.out.contains("demos/smoke is gone"), "{}", cleaned.out);
+    let rest = bench.run("cleanup --all").await;
+    assert_eq!(rest.code, 0, "{}", rest.err);
+    assert!(bench.demos().get_opt("flags").await.unwrap().is_none());
+    bench.server.stop().await;
+}
+
+async fn clear_request(bench: &Bench, name: &str) {
+    let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: null}}});
+    bench.demos().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+}
+
+/// Only the Events of this very object, not of a namesake before it.
+async fn events_are_told(bench: &Bench) {
+    let demo = bench.demos().get("smoke").await.unwrap();
+    let events: Api<Event> = Api::namespaced(bench.client(), "demos");
+    for (name, uid, note) in [("one", demo.uid().unwrap(), "mine"), ("two", "another".to_owned(), "not mine")]
+    {
+        let event: Event = serde_json::from_value(json!({
+            "apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": {"name": name, "namespace": "demos"}, "type": "Normal", "reason": "Warming", "action": "Warm", "note": note,
+            "eventTime": "2026-11-22T10:00:00.000000Z", "reportingController": "test", "reportingInstance": "test",
+            "regarding": {"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "namespace": "demos", "name": "smoke",
+                "uid": uid},
+        }))
+        .unwrap();
+        events.create(&PostParams::default(), &event).await.unwrap();
+    }
+    let told = bench.run("logs smoke").await;
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert_eq!(told.out.lines().count(), 1, "{}", told.out);
+    assert!(told.out.contains("Warming") && told.out.trim_end().ends_with("mine"), "{}", told.out);
+}

@@ -1,0 +1,132 @@
+//! The demo's care for processes, with programs that do nothing in the place of etcd and the rest: what it starts it ends, on Ctrl-C, and
+//! after a SIGKILL by the next command.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kubectl_kinesisdemo::laptop::process_record::{
+    ProcessEntry, ProcessRecord, fetch_process, is_still_ours,
+};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A folder with the program, its fake neighbours, and fake assets.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// `deaf` is a program that SIGTERM does not end: the hard case.
+    fn new(deaf: Option<&str>) -> Self {
+        let folder = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+        std::fs::hard_link(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"), folder.program()).unwrap();
+        for name in [
+            "kinesis-demo-operator",
+            "kinesis-demo-sandbox",
+            "kinesis-demo-generator",
+            "kube-apiserver",
+            "etcd",
+        ] {
+            let trap = if deaf == Some(name) { "trap '' TERM; " } else { "" };
+            put_script(&folder.0.path().join(name), &format!("#!/bin/sh\n{trap}exec sleep 600\n"));
+        }
+        folder
+    }
+
+    fn program(&self) -> PathBuf {
+        self.0.path().join("kubectl-kinesisdemo")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.path().join("state")
+    }
+
+    fn start(&self, verb: &str) -> Child {
+        Command::new(self.program())
+            .arg(verb)
+            .arg("--state")
+            .arg(self.state())
+            .env("KUBEBUILDER_ASSETS", self.0.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// Written by another process: a thread of ours that forks at the wrong moment would hold it open for writing, and what is open for
+/// writing cannot be executed.
+fn put_script(path: &Path, text: &str) {
+    let write = "printf '%s' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let written = Command::new("sh").args(["-c", write]).arg(path).arg(text).status().unwrap();
+    assert!(written.success());
+}
+
+fn run_on(entries: &[ProcessEntry]) -> Vec<&str> {
+    let alive = |entry: &&ProcessEntry| is_still_ours(entry, &fetch_process(entry.pid));
+    entries.iter().filter(alive).map(|entry| entry.role.as_str()).collect()
+}
+
+/// Waits until etcd and the sandbox are recorded.
+fn started(state: &Path) -> Vec<ProcessEntry> {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let entries = ProcessRecord::at(state).fetch().unwrap_or_default();
+        if entries.len() == 2 {
+            return entries;
+        }
+        assert!(Instant::now() < until, "etcd and the sandbox did not start: {entries:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn an_interrupt_while_it_starts_ends_everything_and_tells_so() {
+    let folder = Folder::new(None);
+    let demo = folder.start("demo");
+    let entries = started(&folder.state());
+    assert_eq!(run_on(&entries).len(), 2);
+    signal(&demo, Signal::SIGINT);
+    let output = demo.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(run_on(&entries), Vec::<&str>::new());
+    assert!(!folder.state().join("kubernetes").exists(), "keys of a dead server are of no use");
+}
+
+#[test]
+fn what_a_killed_demo_left_is_ended_by_the_next_command() {
+    let folder = Folder::new(Some("etcd"));
+    let mut demo = folder.start("demo");
+    let entries = started(&folder.state());
+    signal(&demo, Signal::SIGKILL);
+    demo.wait().unwrap();
+    assert!(run_on(&entries).contains(&"etcd"), "it is deaf to the signal that the system sends it");
+
+    let output = folder.start("demo-down").wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("ended etcd"), "{told}");
+    assert_eq!(run_on(&entries), Vec::<&str>::new());
+
+    let output = folder.start("demo-down").wait_with_output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("nothing of"));
+}
+
+#[test]
+fn two_demos_do_not_share_a_folder() {
+    let folder = Folder::new(None);
+    let demo = folder.start("demo");
+    started(&folder.state());
+    let second = folder.start("demo").wait_with_output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let told = String::from_utf8(second.stderr).unwrap();
+    assert!(told.contains("another demo uses"), "{told}");
+    signal(&demo, Signal::SIGTERM);
+    assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(130));
+}

@@ -1,0 +1,104 @@
+//! How much a task can make and hand over, without a network: `cargo bench -p kinesis-demo-generator`. It prints; it judges
+//! nothing, since machines differ.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::{Content, TaskId};
+use kinesis_demo_generator::args::RecordSize;
+use kinesis_demo_generator::batch::Batch;
+use kinesis_demo_generator::clock::{Clock, SystemClock};
+use kinesis_demo_generator::courier::{Courier, Limits};
+use kinesis_demo_generator::gate::Release;
+use kinesis_demo_generator::pacer::Pacer;
+use kinesis_demo_generator::payload::Posts;
+use kinesis_demo_generator::recorder::Recorder;
+use kinesis_demo_generator::sender::{Answer, Outcome, Sender};
+
+const RECORDS: u64 = 1_000_000;
+
+/// Accepts everything at once.
+#[derive(Default)]
+struct Sink(AtomicU64);
+
+#[async_trait]
+impl Sender for Sink {
+    async fn put(&self, batch: &Batch) -> Answer {
+        self.0.fetch_add(batch.records().len() as u64, Ordering::Relaxed);
+        Answer::PerRecord(vec![Outcome::Accepted; batch.records().len()])
+    }
+}
+
+fn posts(size: RecordSize) -> Posts {
+    Posts::new(1, "kd-viral-event-5f3c2a1b-r1", &TaskId::from_arn("a1b2c3d4"), size)
+}
+
+fn tell(what: &str, records: u64, took: Duration, bytes: Option<usize>) {
+    let per_record = took.as_nanos() as f64 / records as f64;
+    let size = bytes.map_or(String::new(), |bytes| format!(", {} bytes each", bytes as u64 / records));
+    println!("{what:<44} {per_record:>7.0} ns/record{size}");
+}
+
+fn make_posts(what: &str, content: Content, size: RecordSize) {
+    let mut posts = posts(size);
+    let mut buffer = Vec::new();
+    let mut bytes = 0;
+    let due_at = MicroTime::from_micros(1_795_341_600_000_000);
+    let began = Instant::now();
+    for nth in 0..RECORDS {
+        if nth % 500 == 0 {
+            bytes += buffer.len();
+            buffer.clear();
+        }
+        posts.append(content, due_at + Duration::from_micros(nth * 20), &mut buffer);
+    }
+    tell(what, RECORDS, began.elapsed(), Some(bytes + buffer.len()));
+}
+
+/// The way of a record from falling due to being settled, at 50,000 records per second of schedule and as fast as it goes.
+fn pace() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_now());
+        let (sink, recorder) = (Arc::new(Sink::default()), Arc::new(Recorder::default()));
+        let courier = Courier::new(
+            Arc::clone(&sink) as _,
+            Arc::clone(&recorder),
+            Arc::clone(&clock),
+            Limits::default(),
+        );
+        let mut pacer = Pacer::new(posts(RecordSize::Natural), Arc::clone(&courier), recorder);
+        let began = Instant::now();
+        for _ in 0..RECORDS / 500 {
+            let now = clock.now();
+            let release = Release {
+                version: (1, 1),
+                phase: "peak".into(),
+                content: Content::Viral,
+                count: 500,
+                from: now.wall - Duration::from_millis(10),
+                until: now.wall,
+            };
+            pacer.offer(&[release], now);
+            if courier.room() < 50_000 {
+                courier.drained().await;
+            }
+        }
+        pacer.flush();
+        courier.drained().await;
+        assert_eq!(sink.0.load(Ordering::Relaxed), RECORDS);
+        tell("due to settled, into a sink", RECORDS, began.elapsed(), None);
+    });
+}
+
+fn main() {
+    make_posts("a baseline post", Content::Baseline, RecordSize::Natural);
+    make_posts("a viral post", Content::Viral, RecordSize::Natural);
+    make_posts("a post of 1,024 bytes", Content::Viral, RecordSize::Fixed(1_024));
+    make_posts("a post of 128 bytes", Content::Viral, RecordSize::Fixed(128));
+    pace();
+}

@@ -1,0 +1,141 @@
+//! [`MetricSink`] over PutMetricData. Touches the outside: CloudWatch.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit, StatisticSet};
+use aws_smithy_types::DateTime;
+
+use crate::error::PublishError;
+use crate::metrics::{Datum, Metric, MetricSink, Value};
+
+/// The most data points of one request (CloudWatch API reference, PutMetricData).
+const MOST_DATA: usize = 1000;
+
+/// Windows are shorter than a minute, which needs high-resolution metrics (PutMetricData, `StorageResolution`).
+const EVERY_SECOND: i32 = 1;
+
+/// One run's metrics.
+pub struct CloudWatchMetrics {
+    client: Client,
+    namespace: String,
+    run_name: String,
+}
+
+impl CloudWatchMetrics {
+    /// Metrics in that namespace, with the run's name as a dimension. Tasks are no dimension: each value of one is billed.
+    pub fn new(client: Client, namespace: String, run_name: String) -> Self {
+        Self { client, namespace, run_name }
+    }
+
+    fn metric_datum(&self, datum: Datum) -> MetricDatum {
+        let Datum { metric, phase, at, value } = datum;
+        let since_1970 = Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0));
+        let metric_datum = MetricDatum::builder()
+            .metric_name(metric.name())
+            .dimensions(Dimension::builder().name("RunName").value(&self.run_name).build())
+            .dimensions(Dimension::builder().name("DemoPhase").value(phase).build())
+            .timestamp(DateTime::from(SystemTime::UNIX_EPOCH + since_1970))
+            .storage_resolution(EVERY_SECOND)
+            .unit(unit(metric));
+        match value {
+            Value::Rate(rate) => metric_datum.value(rate),
+            Value::Statistics { count, sum, min, max } => metric_datum.statistic_values(
+                StatisticSet::builder().sample_count(count).sum(sum).minimum(min).maximum(max).build(),
+            ),
+        }
+        .build()
+    }
+}
+
+#[async_trait]
+impl MetricSink for CloudWatchMetrics {
+    async fn put(&self, data: Vec<Datum>) -> Result<(), PublishError> {
+        let mut data = data.into_iter().map(|datum| self.metric_datum(datum)).peekable();
+        while data.peek().is_some() {
+            let some = data.by_ref().take(MOST_DATA).collect();
+            let request =
+                self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(some));
+            request.send().await.map_err(|error| PublishError(error.into()))?;
+        }
+        Ok(())
+    }
+}
+
+fn unit(metric: Metric) -> StandardUnit {
+    match metric {
+        Metric::AverageLatency => StandardUnit::Milliseconds,
+        Metric::SuccessRate => StandardUnit::Percent,
+        Metric::MessagesPerSecond
+        | Metric::BatchesPerSecond
+        | Metric::ThrottleExceptionsPerSecond
+        | Metric::RetriesPerSecond => StandardUnit::CountSecond,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetricDataOutput};
+    use aws_sdk_cloudwatch::types::error::InternalServiceFault;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use kinesis_demo_api::MicroTime;
+
+    use super::*;
+
+    fn a_datum(metric: Metric, value: Value) -> Datum {
+        Datum { metric, phase: "peak".into(), at: MicroTime::from_micros(1_700_000_000_000_000), value }
+    }
+
+    fn metrics(client: Client) -> CloudWatchMetrics {
+        CloudWatchMetrics::new(client, "KinesisDemo".into(), "kd-x-r1".into())
+    }
+
+    #[tokio::test]
+    async fn data_points_carry_the_run_the_phase_and_their_window() {
+        let put = mock!(Client::put_metric_data)
+            .match_requests(|request| {
+                let data = request.metric_data();
+                let names = |datum: &MetricDatum| {
+                    let pairs = datum.dimensions().iter().map(|d| format!("{:?}={:?}", d.name(), d.value()));
+                    pairs.collect::<Vec<_>>().join(" ")
+                };
+                let statistics = data[1].statistic_values().unwrap();
+                request.namespace() == Some("KinesisDemo")
+                    && data.len() == 2
+                    && data.iter().all(|datum| {
+                        names(datum) == r#"Some("RunName")=Some("kd-x-r1") Some("DemoPhase")=Some("peak")"#
+                    })
+                    && data.iter().all(|datum| datum.timestamp().unwrap().secs() == 1_700_000_000)
+                    && data.iter().all(|datum| datum.storage_resolution() == Some(1))
+                    && data[0].metric_name() == Some("MessagesPerSecond")
+                    && (data[0].unit(), data[0].value()) == (Some(&StandardUnit::CountSecond), Some(4_990.5))
+                    && data[1].unit() == Some(&StandardUnit::Milliseconds)
+                    && (statistics.sample_count(), statistics.maximum()) == (Some(2.0), Some(20.0))
+            })
+            .then_output(|| PutMetricDataOutput::builder().build());
+        let client = mock_client!(aws_sdk_cloudwatch, [&put]);
+        let data = vec![
+            a_datum(Metric::MessagesPerSecond, Value::Rate(4_990.5)),
+            a_datum(
+                Metric::AverageLatency,
+                Value::Statistics { count: 2.0, sum: 30.0, min: 10.0, max: 20.0 },
+            ),
+        ];
+        metrics(client).put(data).await.unwrap();
+        assert_eq!(put.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn more_than_a_request_holds_goes_in_several_and_a_refusal_is_told() {
+        let put = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
+        let refused = mock!(Client::put_metric_data)
+            .then_error(|| PutMetricDataError::InternalServiceFault(InternalServiceFault::builder().build()));
+        let again = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
+        let client = mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, [&put, &again, &refused]);
+        let metrics = metrics(client);
+        metrics.put(vec![a_datum(Metric::SuccessRate, Value::Rate(1.0)); MOST_DATA + 1]).await.unwrap();
+        assert_eq!((put.num_calls(), again.num_calls()), (1, 1));
+        assert!(metrics.put(vec![a_datum(Metric::SuccessRate, Value::Rate(1.0))]).await.is_err());
+    }
+}

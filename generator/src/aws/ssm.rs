@@ -1,0 +1,67 @@
+//! [`ControlSource`] over GetParameter. Touches the outside: Systems Manager.
+
+use async_trait::async_trait;
+use aws_sdk_ssm::Client;
+
+use crate::error::ReadError;
+use crate::reader::ControlSource;
+
+/// One parameter.
+pub struct ParameterSource {
+    client: Client,
+    name: String,
+}
+
+impl ParameterSource {
+    /// The parameter of that name.
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+}
+
+#[async_trait]
+impl ControlSource for ParameterSource {
+    async fn fetch(&self) -> Result<Option<String>, ReadError> {
+        match self.client.get_parameter().name(&self.name).send().await {
+            Ok(output) => Ok(output.parameter.and_then(|parameter| parameter.value)),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => {
+                Ok(None)
+            }
+            Err(error) => Err(ReadError::Get(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ssm::operation::get_parameter::{GetParameterError, GetParameterOutput};
+    use aws_sdk_ssm::types::Parameter;
+    use aws_sdk_ssm::types::error::{InternalServerError, ParameterNotFound};
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_parameters_value_is_read_by_its_name() {
+        let found = mock!(Client::get_parameter)
+            .match_requests(|request| request.name() == Some("/kinesisdemo/x"))
+            .then_output(|| {
+                GetParameterOutput::builder().parameter(Parameter::builder().value("{}").build()).build()
+            });
+        let source = ParameterSource::new(mock_client!(aws_sdk_ssm, [&found]), "/kinesisdemo/x".into());
+        assert_eq!(source.fetch().await.unwrap().as_deref(), Some("{}"));
+        assert_eq!(found.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_does_not_exist_yet_is_no_failure_but_anything_else_is() {
+        let missing = mock!(Client::get_parameter)
+            .then_error(|| GetParameterError::ParameterNotFound(ParameterNotFound::builder().build()));
+        let broken = mock!(Client::get_parameter)
+            .then_error(|| GetParameterError::InternalServerError(InternalServerError::builder().build()));
+        let client = mock_client!(aws_sdk_ssm, RuleMode::Sequential, [&missing, &broken]);
+        let source = ParameterSource::new(client, "/kinesisdemo/x".into());
+        assert_eq!(source.fetch().await.unwrap(), None);
+        assert!(matches!(source.fetch().await, Err(ReadError::Get(_))));
+    }
+}

@@ -1,0 +1,255 @@
+//! Which records are this task's to send, and when. In: control documents, the instants at which they were read, the time.
+//! Out: how many records fell due since the last question, and what comes next. Pure.
+//!
+//! The gate holds the version in force and those that follow it. It is open while the newest document's lease runs, the
+//! last good read is younger than the read lease, and the hard ceiling has not passed. Whatever falls due while it is
+//! closed, or while the task has no slot, belongs to nobody: it is not made up for.
+//!
+//! A reading vouches for the version read and for those before it only as far back as every version in between is known:
+//! a task that holds version 5 and reads version 7 cannot tell whether version 6 counts already, so it obeys version 5 no
+//! longer than the readings of 5 and 6 allow.
+
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::{Content, ControlDocument, ControlState, TaskId};
+
+use crate::clock::Now;
+
+/// Records that fell due to this task within a stretch of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Epoch and version of the document that was in force.
+    pub version: (u64, u64),
+    /// The phase they belong to.
+    pub phase: String,
+    /// The kind of posts.
+    pub content: Content,
+    /// How many; never zero.
+    pub count: u64,
+    /// The first instant of the stretch.
+    pub from: MicroTime,
+    /// The first instant after it.
+    pub until: MicroTime,
+}
+
+/// What a document that was read did to the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A version that was not known.
+    NewVersion,
+    /// The newest version known, with a later end of its lease.
+    Renewal,
+    /// The document that is held already: a sign of life, nothing else.
+    Unchanged,
+    /// Older than the one held: as if it had not been read.
+    Stale,
+    /// Another run's: as if it had not been read.
+    ForeignRun,
+}
+
+/// What the documents held mean for the time to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Records of this phase are due to this task now.
+    Sends {
+        /// The phase.
+        phase: String,
+    },
+    /// Nothing is due now; something will be, at this instant.
+    Waits {
+        /// When to look again.
+        until: MicroTime,
+    },
+    /// Something would be due if the operator's lease or the last good read were younger.
+    Lapsed,
+    /// No document held will ever make this task send (again).
+    Finished,
+}
+
+/// A document and what is known about it.
+#[derive(Debug)]
+struct Held {
+    document: ControlDocument,
+    /// When the last reading began that vouches for the version.
+    vouched_at: Duration,
+    /// No version is missing between this one and the one held before it.
+    unbroken: bool,
+}
+
+impl Held {
+    /// Until when the version may be obeyed, as far as its readings go.
+    fn read_lease_ends_at(&self, now: Now) -> MicroTime {
+        let ends = self.vouched_at + self.document.read_lease();
+        if ends >= now.running { now.wall + (ends - now.running) } else { now.wall - (now.running - ends) }
+    }
+
+    /// True if no version can lie between this one and `document`. Versions are counted through a run, whoever leads.
+    fn is_followed_at_once_by(&self, document: &ControlDocument) -> bool {
+        (self.document.version..=self.document.version.saturating_add(1)).contains(&document.version)
+    }
+}
+
+/// Decides what is due to one task. See the module's description.
+#[derive(Debug)]
+pub struct Gate {
+    task: TaskId,
+    run: u32,
+    hard_ceiling: MicroTime,
+    /// In order; those before the last one that is effective are gone.
+    versions: Vec<Held>,
+    /// Up to here every record was handed out or let go.
+    settled_until: MicroTime,
+    /// Handed out by the next [`Gate::release`].
+    collected: Vec<Release>,
+}
+
+impl Gate {
+    /// A gate without a document: closed.
+    pub fn new(task: TaskId, run: u32, hard_ceiling: MicroTime, now: Now) -> Self {
+        Self { task, run, hard_ceiling, versions: Vec::new(), settled_until: now.wall, collected: Vec::new() }
+    }
+
+    /// Takes in a document. `read_at` is when its reading began (by the clock that never jumps): what was read cannot be
+    /// younger than that.
+    pub fn take(&mut self, document: ControlDocument, read_at: Duration, now: Now) -> Reading {
+        // What fell due before the reading goes by what was known before it.
+        self.collect(now);
+        if document.run != self.run {
+            return Reading::ForeignRun;
+        }
+        let Some(newest) = self.versions.last() else {
+            self.versions.push(Held { document, vouched_at: read_at, unbroken: false });
+            return Reading::NewVersion;
+        };
+        if document.order() < newest.document.order() {
+            return Reading::Stale;
+        }
+        if document.order() == newest.document.order() {
+            self.vouch(read_at);
+            return Reading::Unchanged;
+        }
+        let is_renewal = document.is_renewal_of(&newest.document);
+        let mut unbroken = newest.is_followed_at_once_by(&document);
+        // `Stop` applies on reading: no earlier version counts any more, whenever this one becomes effective. A version
+        // that would become effective only after a newer one never counts.
+        let never_counts = |held: &Held| {
+            document.state == ControlState::Stop || held.document.effective_at >= document.effective_at
+        };
+        for gone in self.versions.extract_if(.., |held| {
+            never_counts(held) || (is_renewal && document.is_renewal_of(&held.document))
+        }) {
+            unbroken &= gone.unbroken;
+        }
+        self.versions.push(Held { document, vouched_at: read_at, unbroken });
+        self.vouch(read_at);
+        if is_renewal { Reading::Renewal } else { Reading::NewVersion }
+    }
+
+    /// Counts a good reading for every version that it vouches for.
+    fn vouch(&mut self, read_at: Duration) {
+        for held in self.versions.iter_mut().rev() {
+            held.vouched_at = held.vouched_at.max(read_at);
+            if !held.unbroken {
+                break;
+            }
+        }
+    }
+
+    /// The records that fell due to this task since the last call.
+    pub fn release(&mut self, now: Now) -> Vec<Release> {
+        self.collect(now);
+        std::mem::take(&mut self.collected)
+    }
+
+    /// What the documents held mean from `now` on.
+    pub fn standing(&self, now: Now) -> Standing {
+        let mut next: Option<(MicroTime, &str, &Held)> = None;
+        for (held, counts_until) in self.held() {
+            let document = &held.document;
+            if document.state == ControlState::Stop || document.share_of(&self.task).is_none() {
+                continue;
+            }
+            let from = document.effective_at.max(now.wall);
+            let until = counts_until.min(document.ends_by).min(self.hard_ceiling);
+            for segment in document.segments.iter().filter(|segment| segment.leg.highest_rate() > 0) {
+                let starts_at = segment.leg.from.max(from);
+                if starts_at < segment.leg.until.min(until) && next.is_none_or(|(at, ..)| starts_at < at) {
+                    next = Some((starts_at, &segment.phase, held));
+                }
+            }
+        }
+        match next {
+            None => Standing::Finished,
+            Some((.., held)) if self.open_until(held, now) <= now.wall => Standing::Lapsed,
+            Some((at, phase, _)) if at <= now.wall => Standing::Sends { phase: phase.to_owned() },
+            Some((until, ..)) => Standing::Waits { until },
+        }
+    }
+
+    /// True while the document in force gives this task a slot, whether or not anything is due.
+    pub fn has_slot(&self, now: Now) -> bool {
+        self.held()
+            .find(|(held, until)| held.document.effective_at <= now.wall && now.wall < *until)
+            .is_some_and(|(held, _)| held.document.share_of(&self.task).is_some())
+    }
+
+    /// The newest document held.
+    pub fn newest(&self) -> Option<&ControlDocument> {
+        self.versions.last().map(|held| &held.document)
+    }
+
+    /// The versions held, each with the instant at which the next one takes over.
+    fn held(&self) -> impl Iterator<Item = (&Held, MicroTime)> {
+        let never = MicroTime::from_micros(i64::MAX);
+        let successors = self.versions.iter().skip(1).map(|later| later.document.effective_at).chain([never]);
+        self.versions.iter().zip(successors)
+    }
+
+    /// Until when a version may be obeyed, as far as is known now. The newest document has the last word on the operator's
+    /// lease, whichever version is in force.
+    fn open_until(&self, held: &Held, now: Now) -> MicroTime {
+        let operators_lease = self.newest().map_or(now.wall, |newest| newest.valid_until);
+        held.read_lease_ends_at(now).min(operators_lease).min(self.hard_ceiling)
+    }
+
+    /// Hands out what fell due up to `now`, and lets go of the versions that no longer count.
+    fn collect(&mut self, now: Now) {
+        let since = self.settled_until;
+        if now.wall <= since {
+            // The wall clock was set back: what it shows again was settled already.
+            return;
+        }
+        self.settled_until = now.wall;
+        let mut due = Vec::new();
+        for (held, counts_until) in self.held() {
+            let document = &held.document;
+            let Some(share) = document.share_of(&self.task) else { continue };
+            let from = since.max(document.effective_at);
+            let until = now.wall.min(self.open_until(held, now)).min(counts_until).min(document.ends_by);
+            if document.state == ControlState::Stop || from >= until {
+                continue;
+            }
+            for segment in &document.segments {
+                let count = share.due(&segment.leg, from, until, segment.cap_per_task);
+                if count > 0 {
+                    due.push(Release {
+                        version: (document.epoch, document.version),
+                        phase: segment.phase.clone(),
+                        content: segment.content,
+                        count,
+                        from: from.max(segment.leg.from),
+                        until: until.min(segment.leg.until),
+                    });
+                }
+            }
+        }
+        self.collected.append(&mut due);
+        let in_force = self.versions.iter().rposition(|held| held.document.effective_at <= now.wall);
+        self.versions.drain(..in_force.unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

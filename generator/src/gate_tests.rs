@@ -1,0 +1,407 @@
+use kinesis_demo_api::control::{SCHEMA, Segment};
+use kinesis_demo_api::schedule::Leg;
+use proptest::prelude::*;
+
+use super::*;
+
+const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
+const FAR: MicroTime = MicroTime::from_micros(T0.as_micros() + 3_600_000_000);
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// The instant that many milliseconds after the start, on clocks that agree.
+fn at(milliseconds: u64) -> Now {
+    Now { wall: T0 + ms(milliseconds), running: ms(milliseconds) }
+}
+
+fn task(number: usize) -> TaskId {
+    TaskId::from_arn(&format!("{number:08x}"))
+}
+
+fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
+    Segment {
+        phase: phase.to_owned(),
+        leg: Leg { from: T0 + ms(from), until: T0 + ms(until), rate: [rate, rate] },
+        content: Content::Viral,
+        cap_per_task: 100_000,
+    }
+}
+
+/// Version 1 of run 3: tasks 0 and 1 send 1,000 records/s from second 1 to second 11; one lease of a minute, reads count 15 s.
+fn a_document() -> ControlDocument {
+    ControlDocument {
+        schema: SCHEMA,
+        epoch: 1,
+        version: 1,
+        run: 3,
+        state: ControlState::Run,
+        effective_at: T0,
+        valid_until: T0 + ms(60_000),
+        ends_by: T0 + ms(600_000),
+        read_every_seconds: 3,
+        read_lease_seconds: 15,
+        slots: vec![Some(task(0)), Some(task(1))],
+        segments: vec![segment("spike", 1_000, 11_000, 1_000)],
+    }
+}
+
+fn a_gate() -> Gate {
+    Gate::new(task(0), 3, FAR, at(0))
+}
+
+fn released(gate: &mut Gate, milliseconds: u64) -> u64 {
+    gate.release(at(milliseconds)).iter().map(|release| release.count).sum()
+}
+
+#[test]
+fn a_task_sends_its_share_of_what_fell_due_since_the_last_tick() {
+    let mut gate = a_gate();
+    assert_eq!(gate.take(a_document(), ms(0), at(100)), Reading::NewVersion);
+    assert_eq!(gate.standing(at(100)), Standing::Waits { until: T0 + ms(1_000) });
+    assert_eq!(released(&mut gate, 1_000), 0);
+    assert_eq!(gate.standing(at(1_000)), Standing::Sends { phase: "spike".into() });
+    let expected = Release {
+        version: (1, 1),
+        phase: "spike".into(),
+        content: Content::Viral,
+        count: 5,
+        from: T0 + ms(1_000),
+        until: T0 + ms(1_010),
+    };
+    assert_eq!(gate.release(at(1_010)), [expected]);
+    assert_eq!(gate.release(at(1_010)), []);
+    assert_eq!(released(&mut gate, 11_000) + 5, 5_000);
+    assert_eq!(gate.standing(at(11_000)), Standing::Finished);
+    assert_eq!(released(&mut gate, 14_000), 0);
+}
+
+#[test]
+fn a_task_without_a_slot_sends_nothing() {
+    let mut gate = Gate::new(task(7), 3, FAR, at(0));
+    gate.take(a_document(), ms(0), at(0));
+    assert_eq!(released(&mut gate, 5_000), 0);
+    assert_eq!(gate.standing(at(5_000)), Standing::Finished);
+    assert!(!gate.has_slot(at(5_000)));
+}
+
+#[test]
+fn what_fell_due_before_the_first_document_is_not_made_up_for() {
+    let mut gate = a_gate();
+    assert_eq!(gate.standing(at(2_000)), Standing::Finished);
+    gate.take(a_document(), ms(2_990), at(3_000));
+    assert_eq!(released(&mut gate, 3_100), 50);
+}
+
+#[test]
+fn a_version_counts_from_its_effective_instant_to_the_microsecond() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    let alone = ControlDocument {
+        version: 2,
+        effective_at: T0 + ms(4_000),
+        slots: vec![Some(task(0))],
+        ..a_document()
+    };
+    let gone = ControlDocument {
+        version: 3,
+        effective_at: T0 + ms(5_000),
+        slots: vec![Some(task(1))],
+        ..a_document()
+    };
+    assert_eq!(gate.take(alone, ms(2_000), at(2_000)), Reading::NewVersion);
+    assert_eq!(gate.take(gone, ms(2_500), at(2_500)), Reading::NewVersion);
+    let releases = gate.release(at(6_000));
+    let seen: Vec<_> = releases.iter().map(|r| (r.version, r.count, r.from, r.until)).collect();
+    let second = |s: u64| T0 + ms(s * 1_000);
+    // The first two readings settle what fell due before them, half a second and two seconds into the version.
+    assert_eq!(
+        seen,
+        [
+            ((1, 1), 500, second(1), second(2)),
+            ((1, 1), 250, second(2), T0 + ms(2_500)),
+            ((1, 1), 750, T0 + ms(2_500), second(4)),
+            ((1, 2), 1_000, second(4), second(5)),
+        ]
+    );
+    assert_eq!(gate.standing(at(6_000)), Standing::Finished);
+    assert!(!gate.has_slot(at(6_000)));
+}
+
+#[test]
+fn a_newer_version_that_is_effective_earlier_replaces_the_pending_one() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    let pending = ControlDocument { version: 2, effective_at: T0 + ms(8_000), ..a_document() };
+    let sooner =
+        ControlDocument { version: 3, effective_at: T0 + ms(4_000), slots: vec![None], ..a_document() };
+    gate.take(pending, ms(1_000), at(1_000));
+    gate.take(sooner, ms(2_000), at(2_000));
+    assert_eq!(released(&mut gate, 11_000), 1_500);
+}
+
+#[test]
+fn a_renewal_replaces_at_once_and_brings_further_segments() {
+    let mut gate = a_gate();
+    let short = ControlDocument { valid_until: T0 + ms(2_000), ..a_document() };
+    gate.take(short.clone(), ms(0), at(0));
+    let mut renewed = a_document();
+    renewed.segments.push(segment("peak", 11_000, 12_000, 10_000));
+    assert_eq!(gate.take(renewed, ms(1_500), at(1_500)), Reading::Renewal);
+    assert_eq!(gate.take(short, ms(1_600), at(1_600)), Reading::Stale);
+    assert_eq!(released(&mut gate, 11_000), 5_000);
+    let peak = gate.release(at(12_000));
+    assert_eq!((peak.len(), peak[0].phase.as_str(), peak[0].count), (1, "peak", 5_000));
+}
+
+#[test]
+fn the_newest_document_has_the_last_word_on_the_lease() {
+    let mut gate = a_gate();
+    gate.take(ControlDocument { valid_until: T0 + ms(2_000), ..a_document() }, ms(0), at(0));
+    let pending = ControlDocument { version: 2, effective_at: T0 + ms(6_000), ..a_document() };
+    gate.take(pending, ms(1_000), at(1_000));
+    assert_eq!(released(&mut gate, 4_000), 1_500);
+    let cut = ControlDocument {
+        version: 3,
+        effective_at: T0 + ms(6_000),
+        valid_until: T0 + ms(5_000),
+        ..a_document()
+    };
+    gate.take(cut, ms(4_000), at(4_000));
+    assert_eq!(released(&mut gate, 7_000), 500);
+}
+
+#[test]
+fn a_lapsed_lease_of_the_operator_closes_the_gate_until_it_is_renewed() {
+    let mut gate = a_gate();
+    gate.take(ControlDocument { valid_until: T0 + ms(3_000), ..a_document() }, ms(0), at(0));
+    assert_eq!(released(&mut gate, 4_000), 1_000);
+    assert_eq!(gate.standing(at(4_000)), Standing::Lapsed);
+    assert_eq!(gate.take(a_document(), ms(4_900), at(5_000)), Reading::Renewal);
+    assert_eq!(released(&mut gate, 6_000), 500);
+}
+
+#[test]
+fn reading_the_same_document_again_keeps_the_gate_open_and_reading_an_older_one_does_not() {
+    let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    let newer = ControlDocument { version: 2, ..long.clone() };
+    let other_run = ControlDocument { run: 4, version: 9, ..long.clone() };
+    for (read_again, reading, sent) in [
+        (newer.clone(), Reading::Unchanged, 11_500),
+        (long, Reading::Stale, 7_500),
+        (other_run, Reading::ForeignRun, 7_500),
+    ] {
+        let mut gate = a_gate();
+        gate.take(newer.clone(), ms(0), at(0));
+        // The second reading begins at 8 s and ends at 9 s: it counts from its beginning.
+        assert_eq!(gate.take(read_again, ms(8_000), at(9_000)), reading);
+        assert_eq!(released(&mut gate, 40_000), sent, "{reading:?}");
+        assert_eq!(gate.standing(at(40_000)), Standing::Lapsed);
+    }
+}
+
+#[test]
+fn the_read_lease_is_judged_by_the_clock_that_never_jumps() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    // The wall clock runs two seconds behind: it shows second 4 when 6 s have passed; 15 s pass at its second 13.
+    let behind = |running: u64| Now { wall: T0 + ms(running - 2_000), running: ms(running) };
+    assert_eq!(gate.standing(behind(6_000)), Standing::Sends { phase: "spike".into() });
+    assert_eq!(gate.standing(behind(15_000)), Standing::Finished);
+    let endless =
+        ControlDocument { version: 2, segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    gate.take(endless, ms(6_000), behind(6_000));
+    let sent: u64 = gate.release(behind(30_000)).iter().map(|r| r.count).sum();
+    assert_eq!(sent, 1_500 + 15_000 / 2);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_releases_nothing_twice() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    assert_eq!(released(&mut gate, 6_000), 2_500);
+    let set_back = |running: u64| Now { wall: T0 + ms(running - 3_000), running: ms(running) };
+    assert_eq!(gate.release(set_back(7_000)), []);
+    assert_eq!(gate.release(set_back(9_000)), []);
+    assert_eq!(gate.release(set_back(10_000)).iter().map(|r| r.count).sum::<u64>(), 500);
+}
+
+#[test]
+fn stop_applies_on_reading_whenever_it_becomes_effective() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    let stop = ControlDocument {
+        version: 2,
+        state: ControlState::Stop,
+        effective_at: T0 + ms(9_000),
+        ..a_document()
+    };
+    gate.take(stop, ms(3_000), at(3_000));
+    assert_eq!(released(&mut gate, 8_000), 1_000);
+    assert_eq!(gate.standing(at(8_000)), Standing::Finished);
+    let resumed = ControlDocument { version: 3, effective_at: T0 + ms(9_500), ..a_document() };
+    gate.take(resumed, ms(8_000), at(8_000));
+    assert_eq!(gate.standing(at(8_000)), Standing::Waits { until: T0 + ms(9_500) });
+    assert_eq!(released(&mut gate, 11_000), 750);
+}
+
+#[test]
+fn nothing_is_sent_past_the_end_of_the_run_or_the_hard_ceiling() {
+    let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    let mut ended = a_gate();
+    ended.take(ControlDocument { ends_by: T0 + ms(5_000), ..long.clone() }, ms(0), at(0));
+    assert_eq!(released(&mut ended, 9_000), 2_500);
+    assert_eq!(ended.standing(at(9_000)), Standing::Finished);
+
+    let mut capped = Gate::new(task(0), 3, T0 + ms(7_000), at(0));
+    capped.take(long, ms(0), at(0));
+    assert_eq!(released(&mut capped, 9_000), 3_500);
+    assert_eq!(capped.standing(at(9_000)), Standing::Finished);
+}
+
+#[test]
+fn reading_a_version_after_a_missed_one_does_not_revive_what_was_held() {
+    let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    for (next, sent) in [(2, 10_000), (3, 7_500)] {
+        let mut gate = a_gate();
+        gate.take(long.clone(), ms(0), at(0));
+        let pending = ControlDocument {
+            version: next,
+            epoch: 2,
+            effective_at: T0 + ms(20_000),
+            slots: vec![Some(task(1))],
+            ..long.clone()
+        };
+        gate.take(pending.clone(), ms(12_000), at(12_000));
+        gate.take(pending, ms(14_000), at(14_000));
+        assert_eq!(released(&mut gate, 30_000), sent, "version {next} after version 1");
+    }
+}
+
+/// A step of the fleet's life: another assignment of the slots, in force this long after the one before it.
+#[derive(Debug, Clone)]
+struct Change {
+    slots: Vec<Option<usize>>,
+    after_ms: u64,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let slots = prop::collection::btree_set(0_usize..5, 0..5).prop_flat_map(|held| {
+        let padded: Vec<_> = held.into_iter().map(Some).chain([None, None]).collect();
+        Just(padded).prop_shuffle()
+    });
+    prop::collection::vec(
+        (slots, 1_u64..9_000).prop_map(|(slots, after_ms)| Change { slots, after_ms }),
+        1..6,
+    )
+}
+
+fn version_of(number: u64, change: &Change, effective_at: u64, rates: [u32; 2]) -> ControlDocument {
+    let leg = |from: u64, until: u64| Leg { from: T0 + ms(from), until: T0 + ms(until), rate: rates };
+    ControlDocument {
+        version: number,
+        effective_at: T0 + ms(effective_at),
+        valid_until: T0 + ms(600_000),
+        slots: change.slots.iter().map(|slot| slot.map(task)).collect(),
+        segments: vec![
+            Segment { leg: leg(2_000, 17_000), ..segment("one", 0, 0, 0) },
+            Segment { leg: leg(17_000, 29_000), ..segment("two", 0, 0, 0) },
+        ],
+        ..a_document()
+    }
+}
+
+proptest! {
+    /// Every task reads every version before it counts, and ticks whenever it likes: together they offer exactly the schedule.
+    #[test]
+    fn the_tasks_together_offer_exactly_the_schedule(
+        changes in changes(), rates in [0_u32..30_000, 0_u32..30_000],
+        ticks in prop::collection::vec((0_usize..5, 0_u64..35_000_000), 0..120),
+    ) {
+        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 3, FAR, at(0))).collect();
+        let mut effective_at = 0;
+        let mut versions = Vec::new();
+        for (number, change) in (1..).zip(&changes) {
+            versions.push((effective_at, version_of(number, change, effective_at, rates)));
+            effective_at += change.after_ms;
+        }
+        // A version is read halfway between its predecessor's beginning and its own.
+        enum Event { Tick(usize), Read(usize) }
+        let mut events: Vec<_> = ticks.into_iter().map(|(gate, us)| (us, Event::Tick(gate))).collect();
+        let mut previous = 0;
+        for (index, (from, _)) in versions.iter().enumerate() {
+            events.push(((previous + from) * 500, Event::Read(index)));
+            previous = *from;
+        }
+        events.sort_by_key(|(us, event)| (*us, matches!(event, Event::Tick(_))));
+        let mut offered = 0_u64;
+        let instant = |us: u64| Now { wall: T0 + Duration::from_micros(us), running: Duration::from_micros(us) };
+        for (us, event) in events {
+            match event {
+                Event::Tick(gate) => offered += gates[gate].release(instant(us)).iter().map(|r| r.count).sum::<u64>(),
+                Event::Read(index) => {
+                    for gate in &mut gates {
+                        gate.take(versions[index].1.clone(), Duration::from_micros(us), instant(us));
+                        // Keeps the read lease out of this property.
+                        gate.versions.iter_mut().for_each(|held| held.vouched_at = Duration::from_secs(3_600));
+                    }
+                }
+            }
+        }
+        for gate in &mut gates {
+            offered += gate.release(at(60_000)).iter().map(|r| r.count).sum::<u64>();
+        }
+        let mut scheduled = 0_u64;
+        let ends = versions.iter().skip(1).map(|(from, _)| *from).chain([60_000]);
+        for ((from, document), until) in versions.iter().zip(ends) {
+            let filled = document.slots.iter().flatten().count() as u64;
+            for segment in document.segments.iter().filter(|_| filled > 0) {
+                let ceiling = filled * u64::from(segment.cap_per_task);
+                scheduled += segment.leg.due(T0 + ms(until), ceiling) - segment.leg.due(T0 + ms(*from), ceiling);
+            }
+        }
+        prop_assert_eq!(offered, scheduled);
+    }
+
+    /// Versions are published at least a read lease before they count; tasks read what is published then, or fail to, at any
+    /// instants. No two tasks ever act on different versions at the same time.
+    #[test]
+    fn never_are_two_versions_in_force_at_once(
+        changes in changes(), rates in [1_000_u32..30_000, 1_000_u32..30_000],
+        published in prop::collection::vec(0_u64..4_000, 6),
+        actions in prop::collection::vec((0_usize..5, any::<bool>(), 0_u64..40_000), 1..150),
+    ) {
+        let read_lease = 2_000;
+        let mut versions = Vec::new();
+        let mut previous = (0, 0);
+        for ((number, change), delay) in (1..).zip(&changes).zip(published) {
+            let published_at = previous.0 + delay;
+            let effective_at = (published_at + read_lease).max(previous.1 + change.after_ms);
+            previous = (published_at, effective_at);
+            let mut document = version_of(number, change, effective_at, rates);
+            document.read_lease_seconds = 2;
+            versions.push((published_at, document));
+        }
+        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 3, FAR, at(0))).collect();
+        let mut releases = Vec::new();
+        let mut actions = actions;
+        actions.sort_by_key(|(.., when)| *when);
+        for (gate, reads, when) in actions {
+            let newest = versions.iter().rfind(|(published_at, _)| *published_at <= when);
+            match newest {
+                Some((_, document)) if reads => drop(gates[gate].take(document.clone(), ms(when), at(when))),
+                _ => releases.extend(gates[gate].release(at(when)).into_iter().map(|release| (gate, release))),
+            }
+        }
+        for (gate, held) in gates.iter_mut().enumerate() {
+            releases.extend(held.release(at(60_000)).into_iter().map(|release| (gate, release)));
+        }
+        for (one, first) in &releases {
+            for (other, second) in releases.iter().filter(|(other, _)| other != one) {
+                let overlap = first.from.max(second.from) < first.until.min(second.until);
+                prop_assert!(!overlap || first.version == second.version, "{one} {first:?} / {other} {second:?}");
+            }
+        }
+    }
+}

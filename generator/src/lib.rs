@@ -1,0 +1,34 @@
+//! The main process of a generator task: publishes posts to Kinesis at exactly the rate a control document asks for.
+//!
+//! ```text
+//!                reader (SSM) ──► documents            clock
+//!                                     │                  │
+//!                                     ▼                  ▼
+//! SIGTERM ──► worker ──────────────► gate ── due now ──► pacer ── batches ──► courier ──► sender (Kinesis)
+//!               │                    pure               payload               retries, bounds
+//!               └── ledger lines ◄──────────── recorder ◄────────────────────────┘
+//!                    (stdout)                      └──► metrics (CloudWatch)
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod args;
+pub mod aws;
+pub mod batch;
+pub mod clock;
+pub mod courier;
+pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod gate;
+pub mod journal;
+pub mod metadata;
+pub mod metrics;
+pub mod pacer;
+pub mod payload;
+pub mod reader;
+pub mod recorder;
+pub mod sender;
+mod start;
+pub mod worker;
+
+pub use start::run;

@@ -1,0 +1,90 @@
+//! Who this task is. In: the address of the ECS task metadata endpoint. Out: the task's id. Touches the outside: HTTP to
+//! that endpoint.
+
+use std::time::Duration;
+
+use kinesis_demo_api::control::TaskId;
+use serde::Deserialize;
+use tracing::{info, warn};
+
+use crate::error::{MetadataError, chain};
+
+const LONGEST_CALL: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct Task {
+    #[serde(rename = "TaskARN")]
+    arn: String,
+}
+
+/// Asks until there is an answer: a task that does not know its name sends nothing, but need not be replaced.
+pub async fn fetch_task_id(metadata_uri: &str) -> TaskId {
+    let mut pause = FIRST_PAUSE;
+    let mut is_first_failure = true;
+    loop {
+        match fetch_once(metadata_uri).await {
+            Ok(task) => {
+                info!(task = task.as_str(), "task metadata read");
+                return task;
+            }
+            Err(error) if is_first_failure => warn!(error = chain(&error), "task metadata cannot be read"),
+            Err(_) => {}
+        }
+        is_first_failure = false;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn fetch_once(metadata_uri: &str) -> Result<TaskId, MetadataError> {
+    // The endpoint is link-local: no proxy can reach it.
+    let client =
+        reqwest::Client::builder().no_proxy().timeout(LONGEST_CALL).build().map_err(MetadataError::Get)?;
+    let response = client.get(format!("{metadata_uri}/task")).send().await.map_err(MetadataError::Get)?;
+    let task: Task =
+        response.error_for_status().map_err(MetadataError::Get)?.json().await.map_err(MetadataError::Get)?;
+    if task.arn.is_empty() {
+        return Err(MetadataError::NoArn);
+    }
+    Ok(TaskId::from_arn(&task.arn))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::Json;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_asks_until_the_endpoint_names_the_task() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let answers = {
+            let asked = Arc::clone(&asked);
+            move || async move {
+                match asked.fetch_add(1, Ordering::Relaxed) {
+                    0 => Err(StatusCode::INTERNAL_SERVER_ERROR),
+                    1 => Ok(Json(json!({ "TaskARN": "" }))),
+                    _ => Ok::<_, StatusCode>(Json::<Value>(json!({
+                        "Cluster": "c", "TaskARN": "arn:aws:ecs:eu-west-1:000000000000:task/c/a1b2c3d4e5f6", "Family": "f"
+                    }))),
+                }
+            }
+        };
+        let router = axum::Router::new().route("/v4/container/task", get(answers));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let task = fetch_task_id(&format!("http://{address}/v4/container")).await;
+        assert_eq!(task, TaskId::from_arn("a1b2c3d4"));
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        server.abort();
+    }
+}

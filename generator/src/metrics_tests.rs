@@ -1,0 +1,113 @@
+use std::sync::Mutex;
+
+use kinesis_demo_api::ledger::Counters;
+use tokio::time::sleep;
+
+use super::*;
+use crate::fake::{T0, TokioClock};
+use crate::recorder::LatencySpan;
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+struct Sink {
+    data: Mutex<Vec<Datum>>,
+    is_broken: Mutex<bool>,
+}
+
+#[async_trait]
+impl MetricSink for Sink {
+    async fn put(&self, data: Vec<Datum>) -> Result<(), PublishError> {
+        if *self.is_broken.lock().unwrap() {
+            return Err(PublishError("broken".into()));
+        }
+        self.data.lock().unwrap().extend(data);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_window_becomes_the_six_metrics() {
+    let window = Window {
+        counters: Counters {
+            offered: 30,
+            accepted: 15,
+            failed: 5,
+            throttled: 40,
+            retried: 35,
+            ..Counters::default()
+        },
+        requests: 4,
+        latency: Some(LatencySpan {
+            sum: Duration::from_millis(450),
+            min: Duration::from_millis(10),
+            max: Duration::from_millis(90),
+        }),
+    };
+    let data = data_of("peak", &window, T0, TEN_SECONDS);
+    let seen: Vec<_> = data.iter().map(|datum| (datum.metric.name(), datum.value)).collect();
+    let expected = [
+        ("MessagesPerSecond", Value::Rate(1.5)),
+        ("BatchesPerSecond", Value::Rate(0.4)),
+        ("ThrottleExceptionsPerSecond", Value::Rate(4.0)),
+        ("RetriesPerSecond", Value::Rate(3.5)),
+        ("AverageLatency", Value::Statistics { count: 15.0, sum: 450.0, min: 10.0, max: 90.0 }),
+        ("SuccessRate", Value::Statistics { count: 20.0, sum: 1_500.0, min: 0.0, max: 100.0 }),
+    ];
+    assert_eq!(seen, expected);
+    assert!(data.iter().all(|datum| datum.phase == "peak" && datum.at == T0));
+}
+
+#[test]
+fn what_was_not_measured_is_not_published() {
+    let offered_only =
+        Window { counters: Counters { offered: 3, ..Counters::default() }, ..Window::default() };
+    let names: Vec<_> =
+        data_of("peak", &offered_only, T0, TEN_SECONDS).iter().map(|d| d.metric.name()).collect();
+    assert_eq!(
+        names,
+        ["MessagesPerSecond", "BatchesPerSecond", "ThrottleExceptionsPerSecond", "RetriesPerSecond"]
+    );
+}
+
+#[test]
+fn windows_begin_at_the_same_instants_for_every_task() {
+    for (micros, expected) in [(0, 0), (9_999_999, 0), (10_000_000, 10_000_000), (-1, -10_000_000)] {
+        assert_eq!(window_at(MicroTime::from_micros(micros), TEN_SECONDS), MicroTime::from_micros(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_window_is_published_once_and_the_last_one_on_stopping() {
+    let (sink, recorder) = (Arc::new(Sink::default()), Arc::new(Recorder::default()));
+    let publisher = Publisher {
+        sink: Arc::clone(&sink) as _,
+        recorder: Arc::clone(&recorder),
+        clock: TokioClock::new(),
+        length: TEN_SECONDS,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let publishing = tokio::spawn(publisher.publish_until(stopped));
+    let accept = |records: u64| {
+        let mut books = recorder.books();
+        let phase = books.phase("peak");
+        books.offered(phase, records);
+        (0..records).for_each(|_| books.accepted(phase, Duration::from_millis(5)));
+    };
+    accept(20);
+    sleep(Duration::from_secs(11)).await;
+    // Nothing happens in the second window; publishing fails in the third.
+    sleep(Duration::from_secs(10)).await;
+    accept(30);
+    *sink.is_broken.lock().unwrap() = true;
+    sleep(Duration::from_secs(10)).await;
+    *sink.is_broken.lock().unwrap() = false;
+    accept(40);
+    stop.send(true).unwrap();
+    publishing.await.unwrap();
+    let data = sink.data.lock().unwrap();
+    let rates = data.iter().filter(|datum| datum.metric == Metric::MessagesPerSecond);
+    let rates: Vec<_> = rates.map(|datum| (datum.at.since(T0).as_secs(), datum.value)).collect();
+    assert_eq!(rates, [(0, Value::Rate(2.0)), (30, Value::Rate(4.0))]);
+    assert_eq!(data.len(), 12);
+}

@@ -1,0 +1,101 @@
+//! Turns what fell due into records that go. In: releases of the gate. Out: full or old enough batches to the courier,
+//! counts to the recorder. Makes posts; does not wait.
+//!
+//! What is late beyond a bound, or finds no room, is counted as dropped and never sent: a task that fell behind does not
+//! catch up with a burst.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+
+use crate::batch::Loader;
+use crate::clock::Now;
+use crate::courier::Courier;
+use crate::gate::Release;
+use crate::payload::Posts;
+use crate::recorder::Recorder;
+
+/// How long a batch waits, from the tick that opened it: the fourth tick after that takes it, whatever the timer's grain.
+/// With the tick's own length a record waits 50 ms at most, so that a change of rate shows well within 300 ms.
+pub const OLDEST_IN_BATCH: Duration = Duration::from_millis(35);
+
+/// What fell due longer ago than this, because the process did not run, is not sent any more.
+const LATEST: Duration = Duration::from_secs(1);
+
+/// Makes and hands over one task's records.
+pub struct Pacer {
+    posts: Posts,
+    loader: Loader,
+    courier: Arc<Courier>,
+    recorder: Arc<Recorder>,
+}
+
+impl Pacer {
+    /// A pacer that has offered nothing yet.
+    pub fn new(posts: Posts, courier: Arc<Courier>, recorder: Arc<Recorder>) -> Self {
+        Self { posts, loader: Loader::default(), courier, recorder }
+    }
+
+    /// Offers what fell due, and hands over the batch that is filling if it is old enough.
+    pub fn offer(&mut self, releases: &[Release], now: Now) {
+        for release in releases {
+            self.offer_one(release, now);
+        }
+        if let Some(batch) = self.loader.take_older_than(OLDEST_IN_BATCH, now.running) {
+            self.courier.dispatch(batch);
+        }
+    }
+
+    /// Hands over what is left.
+    pub fn flush(&mut self) {
+        if let Some(batch) = self.loader.take_any() {
+            self.courier.dispatch(batch);
+        }
+    }
+
+    /// True if records wait for others to share their request with.
+    pub fn has_open_batch(&self) -> bool {
+        !self.loader.is_empty()
+    }
+
+    fn offer_one(&mut self, release: &Release, now: Now) {
+        let phase = {
+            let mut books = self.recorder.books();
+            let phase = books.phase(&release.phase);
+            books.offered(phase, release.count);
+            phase
+        };
+        let earliest = now.wall - LATEST;
+        let mut dropped = 0;
+        for nth in 0..release.count {
+            let due_at = due_at(release, nth);
+            if due_at < earliest {
+                dropped += 1;
+                continue;
+            }
+            if self.courier.room() <= self.loader.len() {
+                dropped += release.count - nth;
+                break;
+            }
+            let post = |buffer: &mut Vec<u8>| self.posts.append(release.content, due_at, buffer);
+            if let Some(batch) = self.loader.push(now.running, phase, due_at, post) {
+                self.courier.dispatch(batch);
+            }
+        }
+        if dropped > 0 {
+            self.recorder.books().dropped(phase, dropped);
+        }
+    }
+}
+
+/// When the `nth` record of a release fell due: they are spread evenly over its stretch, the last one at its end.
+fn due_at(release: &Release, nth: u64) -> MicroTime {
+    let length = release.until.since(release.from).as_micros();
+    let into = length * u128::from(nth + 1) / u128::from(release.count.max(1));
+    release.from + Duration::from_micros(u64::try_from(into).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+#[path = "pacer_tests.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! The one place where everything is constructed and joined.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use crate::args::Args;
+use crate::aws::{CloudWatchMetrics, KinesisSender, ParameterSource, Session};
+use crate::clock::{Clock, SystemClock};
+use crate::courier::{Courier, Limits};
+use crate::journal::StdoutJournal;
+use crate::metadata::fetch_task_id;
+use crate::metrics::Publisher;
+use crate::pacer::Pacer;
+use crate::payload::Posts;
+use crate::reader::keep_reading;
+use crate::recorder::Recorder;
+use crate::worker::Worker;
+
+/// How long the end waits for the last metrics.
+const LAST_METRICS: Duration = Duration::from_secs(3);
+
+/// Runs the task until it is told to stop or its hard ceiling passes.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+    );
+    let (stop, mut stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = stop.send(true);
+    });
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_now());
+    let task = tokio::select! {
+        task = fetch_task_id(&args.metadata_uri) => task,
+        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        () = tokio::time::sleep(args.hard_ceiling.since(clock.now().wall)) => return Ok(()),
+    };
+    info!(%task, run = args.run, name = args.run_name, stream = args.stream, "generator starts");
+
+    let limits = Limits::default();
+    let session = Session::open(&args.region, limits.requests).await;
+    let recorder = Arc::new(Recorder::default());
+    let sender = Arc::new(KinesisSender::new(session.kinesis(), &args.stream));
+    let courier = Courier::new(sender, Arc::clone(&recorder), Arc::clone(&clock), limits);
+    let posts = Posts::new(args.seed, &args.run_name, &task, args.record_size);
+    let pacer = Pacer::new(posts, Arc::clone(&courier), Arc::clone(&recorder));
+
+    let (reads, read) = mpsc::channel(1);
+    let source = Arc::new(ParameterSource::new(session.ssm(), args.control_parameter.clone()));
+    tokio::spawn(keep_reading(source, Arc::clone(&clock), reads));
+
+    let (end_metrics, metrics_ended) = watch::channel(false);
+    let publisher = Publisher {
+        sink: Arc::new(CloudWatchMetrics::new(
+            session.cloudwatch(),
+            args.metrics_namespace.clone(),
+            args.run_name.clone(),
+        )),
+        recorder: Arc::clone(&recorder),
+        clock: Arc::clone(&clock),
+        length: args.metrics_every(),
+    };
+    let publishing = tokio::spawn(publisher.publish_until(metrics_ended));
+
+    let (journal, journal_end) = StdoutJournal::start().context("start the journal")?;
+    let worker = Worker {
+        run: args.run,
+        task,
+        hard_ceiling: args.hard_ceiling,
+        ledger_every: args.ledger_every(),
+        clock,
+        recorder,
+        courier,
+        pacer,
+        journal: Box::new(journal),
+    };
+    let stop = async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    worker.work(read, stop).await;
+    let _ = end_metrics.send(true);
+    journal_end.flush().await;
+    let _ = tokio::time::timeout(LAST_METRICS, publishing).await;
+    info!("generator ends");
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! One task's life. In: documents as they are read, the clock, a request to stop. Out: offers to the pacer, ledger lines.
+//! It sleeps until the next thing that can happen, and ticks only while records fall due.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::{ControlState, TaskId};
+use kinesis_demo_api::ledger::LedgerLine;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::clock::{Clock, Now};
+use crate::courier::Courier;
+use crate::gate::{Gate, Reading, Standing};
+use crate::pacer::{OLDEST_IN_BATCH, Pacer};
+use crate::reader::Read;
+use crate::recorder::Recorder;
+
+/// How often what fell due is handed on: a fifth of what a batch waits for, and little work at any rate.
+const TICK: Duration = Duration::from_millis(10);
+
+/// An end to sleeping when nothing is known to come, so that a wall clock that was set is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// How long a stopping task waits for its requests: longer than any record's last attempt can take, shorter than the 30 s
+/// after which ECS kills (ECS API reference, ContainerDefinition, `stopTimeout`).
+const LONGEST_DRAIN: Duration = Duration::from_secs(20);
+
+/// Where ledger lines go.
+pub trait Journal: Send {
+    /// Writes one line.
+    fn write_line(&mut self, line: &LedgerLine);
+}
+
+/// What a worker is made of.
+pub struct Worker {
+    /// The run's number.
+    pub run: u32,
+    /// The task's name.
+    pub task: TaskId,
+    /// From here on nothing is sent, and the work ends.
+    pub hard_ceiling: MicroTime,
+    /// How often the ledger is written while it has news.
+    pub ledger_every: Duration,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The books.
+    pub recorder: Arc<Recorder>,
+    /// Delivers what the pacer hands over.
+    pub courier: Arc<Courier>,
+    /// Makes records.
+    pub pacer: Pacer,
+    /// Takes the ledger lines.
+    pub journal: Box<dyn Journal>,
+}
+
+/// Why the work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The task was asked to stop.
+    Stopped,
+    /// The hard ceiling passed.
+    Ceiling,
+}
+
+impl Worker {
+    /// Works until `stop` is ready or the hard ceiling passes, drains, and says its last word.
+    pub async fn work(mut self, mut reads: mpsc::Receiver<Read>, stop: impl Future<Output = ()>) -> End {
+        tokio::pin!(stop);
+        let mut gate = Gate::new(self.task.clone(), self.run, self.hard_ceiling, self.clock.now());
+        let mut course = Course::default();
+        let end = loop {
+            let now = self.clock.now();
+            if now.wall >= self.hard_ceiling {
+                break End::Ceiling;
+            }
+            self.pacer.offer(&gate.release(now), now);
+            let standing = gate.standing(now);
+            course.note_slot(gate.has_slot(now), &standing);
+            self.note(&standing, &mut course, now);
+            let sleep = self.sleep_length(&standing, &course, now);
+            // Only a task that has nothing else to send waits for what it has sent.
+            let waits_for_answers =
+                course.owes_last_word && standing == Standing::Finished && !self.courier.is_idle();
+            tokio::select! {
+                biased;
+                () = &mut stop => break End::Stopped,
+                Some(read) = reads.recv() => self.take(&mut gate, read, &mut course),
+                () = self.courier.drained(), if waits_for_answers => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        };
+        self.finish(end).await;
+        end
+    }
+
+    fn take(&self, gate: &mut Gate, read: Read, course: &mut Course) {
+        let (epoch, version, state) = (read.document.epoch, read.document.version, read.document.state);
+        let effective_at = read.document.effective_at;
+        let reading = gate.take(read.document, read.began_at, self.clock.now());
+        match reading {
+            Reading::NewVersion => {
+                let stops = state == ControlState::Stop;
+                info!(epoch, version, stops, %effective_at, "new version of the control document");
+            }
+            Reading::ForeignRun if !course.reads_foreign_run => {
+                warn!(epoch, version, "the control document is another run's");
+            }
+            Reading::ForeignRun | Reading::Renewal | Reading::Unchanged | Reading::Stale => {}
+        }
+        course.reads_foreign_run = reading == Reading::ForeignRun;
+    }
+
+    /// Logs a change of course, and writes the ledger when it is time to.
+    fn note(&mut self, standing: &Standing, course: &mut Course, now: Now) {
+        if course.changes_to(standing) {
+            log_course(standing);
+            // A phase that ended is in the ledger at once.
+            course.line_due_at = now.running;
+            course.standing = Some(standing.clone());
+        }
+        if *standing == Standing::Finished {
+            // Nothing more will join the open batch.
+            self.pacer.flush();
+            if course.owes_last_word && self.courier.is_idle() {
+                course.owes_last_word = false;
+                course.line_due_at = now.running + self.ledger_every;
+                self.write_line(true);
+                return;
+            }
+        }
+        if now.running >= course.line_due_at {
+            course.line_due_at = now.running + self.ledger_every;
+            if self.recorder.books().has_news() {
+                self.write_line(false);
+            }
+        }
+    }
+
+    fn sleep_length(&self, standing: &Standing, course: &Course, now: Now) -> Duration {
+        let mut sleep = LONGEST_SLEEP.min(self.hard_ceiling.since(now.wall));
+        match standing {
+            Standing::Sends { .. } => sleep = sleep.min(until_next_tick(now)),
+            Standing::Waits { until } => sleep = sleep.min(until.since(now.wall)),
+            Standing::Lapsed | Standing::Finished => {}
+        }
+        if self.pacer.has_open_batch() {
+            sleep = sleep.min(OLDEST_IN_BATCH);
+        }
+        if self.recorder.books().has_news() || !self.courier.is_idle() {
+            sleep = sleep.min(course.line_due_at.saturating_sub(now.running));
+        }
+        // The timer's grain is a millisecond: less would be no sleep at all.
+        sleep.max(Duration::from_millis(1))
+    }
+
+    async fn finish(&mut self, end: End) {
+        match end {
+            End::Stopped => info!("told to stop: draining"),
+            End::Ceiling => {
+                info!("the hard ceiling has passed: draining");
+                self.courier.send_no_more();
+            }
+        }
+        self.pacer.flush();
+        if tokio::time::timeout(LONGEST_DRAIN, self.courier.drained()).await.is_err() {
+            self.courier.abandon();
+            self.courier.drained().await;
+        }
+        self.write_line(true);
+    }
+
+    fn write_line(&mut self, is_final: bool) {
+        let at = self.clock.now().wall;
+        let mut line = {
+            let mut books = self.recorder.books();
+            debug_assert!(!is_final || books.unsettled() == 0, "a last word leaves nothing open");
+            books.next_line(self.run, &self.task, at)
+        };
+        line.is_final = is_final;
+        self.journal.write_line(&line);
+    }
+}
+
+fn log_course(standing: &Standing) {
+    match standing {
+        Standing::Sends { phase } => info!(phase, "sending"),
+        Standing::Waits { until } => info!(%until, "waiting for the next records"),
+        Standing::Lapsed => {
+            warn!("not sending: the lease or the last reading of the control document is too old")
+        }
+        Standing::Finished => info!("nothing to send"),
+    }
+}
+
+/// Ticks lie on a grid: a late one does not delay those after it.
+fn until_next_tick(now: Now) -> Duration {
+    let into = now.running.as_micros() % TICK.as_micros();
+    TICK - Duration::from_micros(u64::try_from(into).unwrap_or(0))
+}
+
+/// What the worker remembers from one round to the next.
+#[derive(Debug, Default)]
+struct Course {
+    standing: Option<Standing>,
+    has_slot: bool,
+    /// The task was given a slot, or sent, since its last word.
+    owes_last_word: bool,
+    line_due_at: Duration,
+    reads_foreign_run: bool,
+}
+
+impl Course {
+    fn note_slot(&mut self, has_slot: bool, standing: &Standing) {
+        let is_given = has_slot && !self.has_slot;
+        self.owes_last_word |= is_given || matches!(standing, Standing::Sends { .. });
+        self.has_slot = has_slot;
+    }
+
+    fn changes_to(&self, standing: &Standing) -> bool {
+        self.standing.as_ref() != Some(standing)
+    }
+}
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

@@ -1,0 +1,318 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use kinesis_demo_api::control::{Content, ControlDocument, SCHEMA, Segment};
+use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::schedule::Leg;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::*;
+use crate::args::RecordSize;
+use crate::courier::Limits;
+use crate::fake::{FakeParameter, FakeStream, MemoryJournal, Nature, T0, TokioClock};
+use crate::payload::Posts;
+use crate::reader::keep_reading;
+
+struct World {
+    began: Instant,
+    clock: Arc<TokioClock>,
+    stream: Arc<FakeStream>,
+    parameter: Arc<FakeParameter>,
+    journal: MemoryJournal,
+    stop: Option<oneshot::Sender<()>>,
+    work: JoinHandle<End>,
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn a_task() -> TaskId {
+    TaskId::from_arn("a1b2c3d4")
+}
+
+/// A worker whose hard ceiling is ten minutes away, with real parts around a fake stream and a fake parameter.
+fn a_world(nature: Nature) -> World {
+    let clock = TokioClock::new();
+    let began = Instant::now();
+    let stream = FakeStream::new(Arc::clone(&clock) as _, nature, 1);
+    let recorder = Arc::new(Recorder::default());
+    let courier = Courier::new(
+        Arc::clone(&stream) as _,
+        Arc::clone(&recorder),
+        Arc::clone(&clock) as _,
+        Limits::default(),
+    );
+    let posts = Posts::new(1, "kd-x-r1", &a_task(), RecordSize::Natural);
+    let pacer = Pacer::new(posts, Arc::clone(&courier), Arc::clone(&recorder));
+    let (parameter, journal) = (Arc::new(FakeParameter::default()), MemoryJournal::default());
+    let (send, reads) = mpsc::channel(1);
+    tokio::spawn(keep_reading(Arc::clone(&parameter) as _, Arc::clone(&clock) as _, send));
+    let worker = Worker {
+        run: 1,
+        task: a_task(),
+        hard_ceiling: T0 + ms(600_000),
+        ledger_every: ms(5_000),
+        clock: Arc::clone(&clock) as _,
+        recorder,
+        courier,
+        pacer,
+        journal: Box::new(journal.clone()),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let work = tokio::spawn(worker.work(reads, async move {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }));
+    World { began, clock, stream, parameter, journal, stop: Some(stop), work }
+}
+
+impl World {
+    async fn at(&self, milliseconds: u64) {
+        sleep_until(self.began + ms(milliseconds)).await;
+    }
+
+    fn put(&self, document: &ControlDocument) {
+        self.parameter.put(document.to_text().unwrap());
+    }
+
+    async fn stop(mut self) -> (End, Vec<LedgerLine>) {
+        self.stop.take().unwrap().send(()).unwrap();
+        (self.work.await.unwrap(), self.journal.lines())
+    }
+
+    /// Records that arrived in [`from`, `until`) milliseconds.
+    fn arrived(&self, from: u64, until: u64) -> usize {
+        let within = |request: &&crate::fake::Arrived| (ms(from)..ms(until)).contains(&request.at);
+        self.stream.requests().iter().filter(within).map(|request| request.records.len()).sum()
+    }
+}
+
+fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
+    Segment {
+        phase: phase.to_owned(),
+        leg: Leg { from: T0 + ms(from), until: T0 + ms(until), rate: [rate, rate] },
+        content: Content::Viral,
+        cap_per_task: 100_000,
+    }
+}
+
+/// This task alone: 100/s from second 5 to 15, then 5,000/s to second 20.
+fn a_document() -> ControlDocument {
+    ControlDocument {
+        schema: SCHEMA,
+        epoch: 1,
+        version: 1,
+        run: 1,
+        state: ControlState::Run,
+        effective_at: T0,
+        valid_until: T0 + ms(60_000),
+        ends_by: T0 + ms(500_000),
+        read_every_seconds: 1,
+        read_lease_seconds: 15,
+        slots: vec![Some(a_task())],
+        segments: vec![segment("baseline", 5_000, 15_000, 100), segment("spike", 15_000, 20_000, 5_000)],
+    }
+}
+
+fn counters(line: &LedgerLine) -> BTreeMap<&str, Counters> {
+    line.phases.iter().map(|(phase, ledger)| (phase.as_str(), ledger.counters.clone())).collect()
+}
+
+fn all_accepted(records: u64) -> Counters {
+    Counters { offered: records, accepted: records, ..Counters::default() }
+}
+
+fn assert_sound(lines: &[LedgerLine]) {
+    for (sequence, line) in (1..).zip(lines) {
+        assert_eq!(line.sequence, sequence);
+        for counters in line.phases.values().map(|phase| &phase.counters) {
+            assert!(counters.offered >= counters.settled());
+            assert!(!line.is_final || counters.offered == counters.settled());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn phases_are_sent_at_their_rates_and_change_at_their_instants() {
+    let world = a_world(Nature { latency: ms(15), ..Nature::default() });
+    world.put(&a_document());
+    world.at(30_000).await;
+    assert_eq!(world.arrived(0, 5_000), 0);
+    for from in (5_000..15_000).step_by(500) {
+        let arrived = world.arrived(from, from + 500);
+        assert!((43..=56).contains(&arrived), "{arrived} within 500 ms from {from} ms");
+    }
+    let change: Vec<_> = (0..4).map(|n| world.arrived(15_000 + n * 100, 15_100 + n * 100)).collect();
+    assert!(
+        change[0] >= 300 && change[1..].iter().all(|arrived| (350..=650).contains(arrived)),
+        "{change:?}"
+    );
+    assert_eq!(world.arrived(20_100, 30_000), 0);
+
+    let lines = world.journal.lines();
+    assert_sound(&lines);
+    let last = lines.last().unwrap();
+    assert!(last.is_final && last.at < T0 + ms(20_300), "{last:?}");
+    assert_eq!(counters(last), [("baseline", all_accepted(1_000)), ("spike", all_accepted(25_000))].into());
+    let latency = &last.phases["spike"].latency;
+    assert!(
+        latency.max().unwrap() < ms(80) && latency.percentile(1.0).unwrap() >= ms(15),
+        "{:?}",
+        latency.max()
+    );
+
+    let (end, lines) = world.stop().await;
+    assert_eq!(end, End::Stopped);
+    assert_sound(&lines);
+    assert!(lines.last().unwrap().is_final);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_is_written_every_few_seconds_and_at_the_end_of_a_phase() {
+    let world = a_world(Nature { latency: ms(15), ..Nature::default() });
+    world.put(&a_document());
+    world.at(40_000).await;
+    let at: Vec<_> = world.journal.lines().iter().map(|line| line.at.since(T0).as_millis() / 100).collect();
+    // From the first read on: every 5 s while there is news, at the beginning of the spike, and when all is settled.
+    let at_15 = at.iter().filter(|at| (150..152).contains(*at)).count();
+    let at_20 = at.iter().filter(|at| (200..203).contains(*at)).count();
+    assert!(at_15 >= 1 && at_20 >= 1 && at.len() <= 7, "{at:?}");
+    assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 51), "{at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sigterm_stops_offering_at_once_and_every_record_is_settled_in_the_last_word() {
+    let world = a_world(Nature { latency: ms(400), refuse_records: 200, ..Nature::default() });
+    world.put(&a_document());
+    world.at(17_003).await;
+    let (end, lines) = world.stop().await;
+    assert_eq!(end, End::Stopped);
+    assert_sound(&lines);
+    let last = lines.last().unwrap();
+    let spike = &counters(last)["spike"];
+    assert!(last.is_final && last.at < T0 + ms(21_000), "{}", last.at);
+    assert!((9_900..=10_015).contains(&spike.offered) && spike.offered == spike.settled(), "{spike:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_leaves_its_requests_unknown() {
+    let world = a_world(Nature::default());
+    world.put(&a_document());
+    world.at(16_000).await;
+    world.stream.nature.lock().unwrap().hangs = true;
+    world.at(16_055).await;
+    let (_, lines) = world.stop().await;
+    assert_sound(&lines);
+    let last = lines.last().unwrap();
+    assert!(last.is_final && last.at.since(T0 + ms(16_055)) >= LONGEST_DRAIN);
+    let spike = &counters(last)["spike"];
+    assert!(spike.unknown > 0 && spike.accepted + spike.unknown == spike.offered, "{spike:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_ends_the_sending_but_not_the_process() {
+    let world = a_world(Nature { latency: ms(15), ..Nature::default() });
+    world.put(&a_document());
+    world.at(8_000).await;
+    world.put(&ControlDocument { version: 2, state: ControlState::Stop, ..a_document() });
+    world.at(60_000).await;
+    assert_eq!(world.arrived(9_200, 60_000), 0);
+    let lines = world.journal.lines();
+    assert_sound(&lines);
+    assert!(lines.last().unwrap().is_final && lines.last().unwrap().at < T0 + ms(9_300));
+    assert!(!world.work.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_loses_its_slot_says_its_last_word_and_another_one_when_it_got_it_back() {
+    let world = a_world(Nature { latency: ms(15), ..Nature::default() });
+    let endless = ControlDocument { segments: vec![segment("peak", 0, 400_000, 1_000)], ..a_document() };
+    world.put(&endless);
+    world.at(4_000).await;
+    world.put(&ControlDocument {
+        version: 2,
+        effective_at: T0 + ms(10_000),
+        slots: vec![None],
+        ..endless.clone()
+    });
+    world.at(20_000).await;
+    let lines = world.journal.lines();
+    let first_last = lines.last().unwrap().clone();
+    assert!(first_last.is_final && first_last.at < T0 + ms(10_200), "{first_last:?}");
+    assert_eq!(world.arrived(10_100, 20_000), 0);
+    world.put(&ControlDocument { version: 3, effective_at: T0 + ms(25_000), ..endless.clone() });
+    world.at(24_000).await;
+    world.put(&ControlDocument { version: 4, effective_at: T0 + ms(30_000), slots: vec![None], ..endless });
+    world.at(40_000).await;
+    let lines = world.journal.lines();
+    assert_sound(&lines);
+    let second_last = lines.last().unwrap();
+    assert!(second_last.is_final && second_last.sequence > first_last.sequence);
+    let offered = |line: &LedgerLine| line.phases["peak"].counters.offered;
+    assert_eq!(offered(second_last) - offered(&first_last), 5_000);
+    assert_eq!(lines.iter().filter(|line| line.is_final).count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_good_reads_nothing_is_sent_and_what_was_missed_is_not_made_up_for() {
+    let world = a_world(Nature::default());
+    let endless = ControlDocument {
+        segments: vec![segment("peak", 0, 400_000, 1_000)],
+        valid_until: T0 + ms(600_000),
+        ..a_document()
+    };
+    world.put(&endless);
+    world.at(10_000).await;
+    world.parameter.set_broken(true);
+    world.at(40_000).await;
+    // The last good read began within the second before; the lease is 15 s.
+    assert_eq!(world.arrived(25_100, 40_000), 0);
+    assert!(!world.journal.lines().last().unwrap().is_final);
+    world.parameter.set_broken(false);
+    world.at(50_000).await;
+    let resumed: usize = world.arrived(40_000, 50_000);
+    assert!((8_900..=10_000).contains(&resumed), "{resumed}");
+    let busiest = (400..500).map(|n| world.arrived(n * 100, n * 100 + 100)).max().unwrap();
+    // Three batches at most; the fifteen seconds that were missed would be 15,000 records.
+    assert!(busiest <= 200, "{busiest} records within 100 ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_hard_ceiling_the_work_ends_by_itself() {
+    let world = a_world(Nature { latency: ms(15), ..Nature::default() });
+    let endless = ControlDocument {
+        segments: vec![segment("peak", 590_000, 900_000, 1_000)],
+        valid_until: T0 + ms(900_000),
+        ends_by: T0 + ms(900_000),
+        ..a_document()
+    };
+    world.put(&endless);
+    let World { began, stream, journal, work, stop: _stop, .. } = world;
+    assert_eq!(work.await.unwrap(), End::Ceiling);
+    assert!(began.elapsed() < ms(600_100), "{:?}", began.elapsed());
+    assert!(stream.requests().iter().all(|request| request.at < ms(600_000)));
+    let lines = journal.lines();
+    assert_sound(&lines);
+    let peak = &counters(lines.last().unwrap())["peak"];
+    assert!(lines.last().unwrap().is_final && peak.accepted + peak.dropped == peak.offered, "{peak:?}");
+    assert!(peak.dropped <= 60, "{peak:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_with_nothing_to_send_sleeps() {
+    let world = a_world(Nature::default());
+    world.put(&ControlDocument { slots: vec![None], read_every_seconds: 3, ..a_document() });
+    world.at(2_000).await;
+    let before = world.clock.asked.load(Ordering::Relaxed);
+    world.at(62_000).await;
+    let asked = world.clock.asked.load(Ordering::Relaxed) - before;
+    // Each of the 20 to 25 readings asks when it begins, when it is taken in and in the round after it.
+    assert!(asked <= 25 * 3 + 10, "the clock was asked {asked} times within a minute");
+    let (_, lines) = world.stop().await;
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].is_final && lines[0].phases.is_empty());
+}

@@ -1,0 +1,140 @@
+//! The command line of `kinesis-demo-sandbox`. Parsing only; nothing is opened or started here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A local AWS for the KinesisDemo operator.
+#[derive(Debug, Parser)]
+#[command(name = "kinesis-demo-sandbox", version, about, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The program's verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer AWS requests until SIGTERM or SIGINT.
+    Serve(Serve),
+}
+
+/// Arguments of `serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Accept a listen address that other machines can reach. The sandbox believes any credentials.
+    #[arg(long)]
+    pub allow_non_loopback: bool,
+
+    /// File to write {"address":"…","pid":…} to when requests are answered.
+    #[arg(long, value_name = "PATH")]
+    pub address_file: Option<PathBuf>,
+
+    /// The account this sandbox claims to be.
+    #[arg(long, default_value = "000000000000", value_name = "ID", value_parser = account_id)]
+    pub account: String,
+
+    /// How many times faster than the wall clock the model's clock runs (delays, warm-up, the 24-hour commitment).
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub speed: u32,
+
+    /// Whether the account starts with the minimum throughput billing commitment (On-demand Advantage), in every region.
+    #[arg(long, value_enum, default_value_t = Advantage::Disabled)]
+    pub advantage: Advantage,
+
+    /// An ECS cluster that exists from the start; may be repeated.
+    #[arg(long = "cluster", value_name = "NAME")]
+    pub clusters: Vec<String>,
+
+    /// What an ECS container of IMAGE runs on this machine; may be repeated.
+    #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
+    pub images: Vec<(String, String)>,
+
+    /// Where to keep tasks.json, the list of the processes that run tasks; an existing directory.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// The Fargate On-Demand vCPU quota per region (AWS gives new accounts 6).
+    #[arg(long, default_value_t = crate::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
+    pub fargate_vcpus: u32,
+
+    /// Seed for what AWS decides at random (which tasks a scale-in stops, how long starts take).
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+}
+
+/// The account's billing commitment at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Advantage {
+    /// On-demand Advantage: warm throughput may be set.
+    Enabled,
+    /// On-demand Standard.
+    Disabled,
+}
+
+/// An AWS account id: twelve digits.
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account id has twelve digits".to_owned())
+    }
+}
+
+/// `IMAGE=COMMAND`, split at the first `=`: image references hold none.
+fn image_command(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((image, command)) if !image.is_empty() && !command.is_empty() => {
+            Ok((image.to_owned(), command.to_owned()))
+        }
+        _ => Err("expected IMAGE=COMMAND".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(arguments: &[&str]) -> Result<Serve, clap::Error> {
+        let all = ["kinesis-demo-sandbox", "serve"].iter().chain(arguments);
+        Args::try_parse_from(all).map(|args| match args.command {
+            Command::Serve(serve) => serve,
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_loopback_and_an_uncommitted_sandbox_account() {
+        let serve = serve(&[]).unwrap();
+        assert!(serve.listen.ip().is_loopback());
+        assert_eq!(serve.listen.port(), 0);
+        assert_eq!(serve.account, "000000000000");
+        assert_eq!((serve.speed, serve.advantage), (1, Advantage::Disabled));
+    }
+
+    #[test]
+    fn images_split_at_the_first_equals_sign() {
+        let serve = serve(&["--image", "example/generator:1=/bin/echo a=b"]).unwrap();
+        assert_eq!(serve.images, [("example/generator:1".to_owned(), "/bin/echo a=b".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_account_image_or_speed_is_refused() {
+        for arguments in [
+            ["--account", "12345678901"],
+            ["--account", "12345678901x"],
+            ["--image", "no-command"],
+            ["--image", "=command"],
+            ["--speed", "0"],
+            ["--speed", "100001"],
+        ] {
+            assert!(serve(&arguments).is_err(), "{arguments:?}");
+        }
+        assert_eq!(serve(&["--speed", "100000"]).unwrap().speed, 100_000);
+    }
+}

@@ -1,0 +1,77 @@
+//! How often each operation was called and refused since the start, for `GET /_sandbox/calls`. Counts only.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// One operation's counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// All calls, refused ones too.
+    pub calls: u64,
+    /// Refusals by error code.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// The counts of all operations.
+pub struct Calls {
+    since: Timestamp,
+    counts: Mutex<BTreeMap<String, BTreeMap<String, Count>>>,
+}
+
+/// What `GET /_sandbox/calls` answers.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// When counting began (wall time).
+    pub since: Timestamp,
+    /// Counts by service and operation.
+    pub services: BTreeMap<String, BTreeMap<String, Count>>,
+}
+
+impl Calls {
+    /// Counts from `since` on.
+    pub fn new(since: Timestamp) -> Self {
+        Self { since, counts: Mutex::default() }
+    }
+
+    /// Counts one call and its refusal, if it was refused.
+    pub fn count(&self, service: &str, operation: &str, refused: Option<&str>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let operations = entry(&mut counts, service);
+        let count = entry(operations, operation);
+        count.calls += 1;
+        if let Some(code) = refused {
+            *entry(&mut count.refused, code) += 1;
+        }
+    }
+
+    /// All counts.
+    pub fn report(&self) -> Report {
+        let services = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Report { since: self.since, services }
+    }
+}
+
+fn entry<'a, V: Default>(map: &'a mut BTreeMap<String, V>, key: &str) -> &'a mut V {
+    map.entry(key.to_owned()).or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_refusals_are_counted_by_operation_and_code() {
+        let calls = Calls::new(Timestamp::UNIX_EPOCH);
+        calls.count("kinesis", "CreateStream", None);
+        calls.count("kinesis", "CreateStream", Some("LimitExceededException"));
+        calls.count("ecs", "CreateService", None);
+        let report = calls.report();
+        assert_eq!(report.services.len(), 2);
+        let create = &report.services["kinesis"]["CreateStream"];
+        assert_eq!(create.calls, 2);
+        assert_eq!(create.refused, BTreeMap::from([("LimitExceededException".to_owned(), 1)]));
+    }
+}

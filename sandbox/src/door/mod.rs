@@ -1,0 +1,203 @@
+//! The front door: one HTTP request in, one answer out, as AWS's endpoints would give it.
+//!
+//! Order: who and what (`identity`), injected faults, API rate limits, the service itself; every call is counted.
+
+pub mod answer;
+pub mod identity;
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response, header};
+use serde_json::Value;
+use uuid::Uuid;
+
+use self::answer::Addressee;
+use self::identity::{Protocol, Target};
+use crate::calls::Calls;
+use crate::clock::ModelClock;
+use crate::faults::{Fault, Faults, Kind};
+use crate::kinesis::Kinesis;
+use crate::limits::{self, Limits};
+use crate::registry::Registry;
+use crate::service::{AwsError, Call, Caller};
+use crate::wire;
+
+/// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, with its JSON around it.
+const MAX_BODY_BYTES: usize = 20 << 20;
+
+/// Everything the door passes requests through.
+pub struct Door {
+    /// The account it claims to be.
+    pub account: String,
+    /// The model's clock.
+    pub clock: ModelClock,
+    /// The services.
+    pub registry: Registry,
+    /// The data plane: `PutRecords` goes there without a detour through generic JSON.
+    pub kinesis: Arc<Kinesis>,
+    /// API rate limits.
+    pub limits: Limits,
+    /// Injected faults.
+    pub faults: Faults,
+    /// Call counts.
+    pub calls: Calls,
+}
+
+/// What a call produced: members still to be encoded, or a body already written.
+enum Output {
+    Members(Value),
+    Written(Bytes),
+}
+
+/// Answers one AWS request.
+pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
+        return answer::unaddressed();
+    };
+    let request_id = Uuid::new_v4();
+    let unnamed = |service| Addressee {
+        protocol: target.protocol,
+        json_type: json_type(&parts.headers),
+        service,
+        operation: "",
+        request_id,
+    };
+    let body = match read_body(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(error) => return unnamed(target.service.unwrap_or_default()).error(&error),
+    };
+    let scope = match identity::scope(target.protocol, &parts.uri, &parts.headers) {
+        Ok(scope) => scope,
+        Err(error) => return unnamed(target.service.unwrap_or_default()).error(&error),
+    };
+    let service = target.service.unwrap_or(&scope.service);
+    if service != scope.service {
+        return unnamed(service).error(&identity::wrong_service(service));
+    }
+    let (operation, input) = match decoded(&target, body) {
+        Ok(decoded) => decoded,
+        Err(error) => return unnamed(service).error(&error),
+    };
+    let addressee = Addressee { operation: &operation, ..unnamed(service) };
+    let caller = Caller { account: door.account.clone(), region: scope.region };
+    let call = Decoded { service, operation: &operation, input, caller: &caller };
+    let (outcome, lost) = door.perform(call).await;
+    door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
+    match (lost, outcome) {
+        (Some(Fault { status: Some(status), code, .. }), _) => addressee.error(&failure(status, code)),
+        (Some(_), _) => answer::lost(),
+        (None, Ok(Output::Members(value))) => addressee.answer(&value),
+        (None, Ok(Output::Written(body))) => addressee.answer_written(body),
+        (None, Err(error)) => addressee.error(&error),
+    }
+}
+
+/// A request's members, or its bytes where a service reads them itself.
+enum Input {
+    Members(Value),
+    Bytes(Bytes),
+}
+
+struct Decoded<'a> {
+    service: &'a str,
+    operation: &'a str,
+    input: Input,
+    caller: &'a Caller,
+}
+
+impl Door {
+    /// Performs a call under faults and limits. The second half: a fault that swallows the answer.
+    async fn perform(&self, call: Decoded<'_>) -> (Result<Output, AwsError>, Option<Fault>) {
+        let mut lost = None;
+        if let Some(fault) = self.faults.due(call.service, call.operation) {
+            match fault.kind {
+                Kind::Throttle => {
+                    return (Err(limits::throttled(call.service, call.operation, &self.account)), None);
+                }
+                Kind::Error => return (Err(failure(fault.status.unwrap_or(500), fault.code)), None),
+                Kind::Latency => tokio::time::sleep(fault.latency()).await,
+                Kind::LoseResponse => lost = Some(fault),
+            }
+        }
+        (self.admitted(call).await, lost)
+    }
+
+    async fn admitted(&self, call: Decoded<'_>) -> Result<Output, AwsError> {
+        let Decoded { service, operation, input, caller } = call;
+        let input = match input {
+            Input::Bytes(body) => {
+                return self.kinesis.put_records(caller, &body).map(|body| Output::Written(body.into()));
+            }
+            Input::Members(input) => input,
+        };
+        let Some(handler) = self.registry.service(service) else {
+            return Err(AwsError::client("UnknownOperationException", ""));
+        };
+        let moment = self.clock.moment();
+        if !self.limits.admits(service, operation, &caller.region, &input, moment.wall) {
+            return Err(limits::throttled(service, operation, &self.account));
+        }
+        handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Members)
+    }
+}
+
+fn failure(status: u16, code: Option<String>) -> AwsError {
+    let code = code.unwrap_or_else(|| "InternalFailure".to_owned());
+    AwsError { status, code, message: "injected by the sandbox".to_owned() }
+}
+
+/// AWS JSON answers in the version it was asked in.
+fn json_type(headers: &HeaderMap) -> &'static str {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/x-amz-json-1.0") {
+        "application/x-amz-json-1.0"
+    } else {
+        wire::json::CONTENT_TYPE
+    }
+}
+
+/// The body, unpacked if the client compressed it (the SDKs do so for `PutMetricData` from 10 KiB on).
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AwsError> {
+    let too_large = || AwsError {
+        status: 413,
+        code: "RequestEntityTooLargeException".to_owned(),
+        message: "Request body is too large".to_owned(),
+    };
+    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large())?;
+    match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        Some(b"gzip") => {
+            use std::io::Read;
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(&body[..])
+                .take(MAX_BODY_BYTES as u64 + 1)
+                .read_to_end(&mut unpacked)
+                .map_err(|_| AwsError::client("SerializationException", ""))?;
+            if unpacked.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(unpacked.into()) }
+        }
+        _ => Ok(body),
+    }
+}
+
+/// The operation and its members.
+fn decoded(target: &Target, body: Bytes) -> Result<(String, Input), AwsError> {
+    match (target.protocol, &target.operation) {
+        (Protocol::Query, _) | (_, None) => {
+            wire::query::decode(&body).map(|(operation, members)| (operation, Input::Members(members)))
+        }
+        (Protocol::Cbor, Some(operation)) => {
+            wire::cbor::decode(&body).map(|members| (operation.clone(), Input::Members(members)))
+        }
+        (Protocol::Json, Some(operation))
+            if target.service == Some("kinesis") && operation == "PutRecords" =>
+        {
+            Ok((operation.clone(), Input::Bytes(body)))
+        }
+        (Protocol::Json, Some(operation)) => {
+            wire::json::decode(&body).map(|members| (operation.clone(), Input::Members(members)))
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Elastic Container Service with Fargate tasks that run for real, as processes of this machine. In: API calls. Out: AWS's
+//! answers; processes, their output in CloudWatch Logs, and a metadata endpoint for them.
+//!
+//! ```text
+//! operations (clusters, task_definitions, services, tasks, protection, tagging) ─► world ◄─ lifecycle, rollout, upkeep (pure)
+//!                                                                                   │
+//!                                        engine: ticks, effects ─► processes, pids, logs
+//! ```
+//!
+//! The world keeps model time; what callers see and real durations are converted at its edges (`world`).
+
+mod clusters;
+mod engine;
+mod fargate;
+mod lifecycle;
+pub mod metadata;
+pub mod pids;
+mod processes;
+mod protection;
+mod request;
+mod rollout;
+mod scheduler;
+mod service_settings;
+mod service_view;
+mod services;
+mod tagging;
+mod task_definitions;
+mod tasks;
+mod upkeep;
+mod world;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::ModelClock;
+use crate::logs::Logs;
+use crate::members::Members;
+use crate::service::{AwsError, Call, Service};
+use pids::PidFile;
+use processes::{Exit, Processes};
+use request::{REFUSAL, Request};
+use world::{ServiceStatus, TaskStatus, World};
+
+/// The Fargate vCPU quota the sandbox starts with. AWS gives new accounts 6 (L-3032A538, adjustable); this is what an account
+/// that runs demos of a hundred small tasks will have asked for.
+pub const DEFAULT_VCPU_QUOTA: u32 = 100;
+
+/// What ECS is started with.
+#[derive(Clone, Debug)]
+pub struct EcsSettings {
+    /// The account it claims to be.
+    pub account: String,
+    /// Clusters that exist from the start, in every region.
+    pub clusters: Vec<String>,
+    /// What containers of an image run on this machine.
+    pub images: Vec<(String, String)>,
+    /// Where `tasks.json` is kept.
+    pub state_dir: Option<PathBuf>,
+    /// Seed of what AWS decides at random.
+    pub seed: u64,
+    /// Fargate On-Demand vCPUs per region.
+    pub vcpu_quota: u32,
+}
+
+/// The modelled ECS.
+pub struct Ecs {
+    clock: ModelClock,
+    account: String,
+    images: BTreeMap<String, (PathBuf, Vec<String>)>,
+    logs: Arc<Logs>,
+    world: Mutex<World>,
+    pids: Mutex<PidFile>,
+}
+
+/// The loop behind ECS. Dropped, it ends the tasks in the background; [`Engine::stop`] also waits for that.
+pub struct Engine {
+    stopping: CancellationToken,
+    looping: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Ends all tasks: SIGTERM, then SIGKILL; returns when no process is left.
+    pub async fn stop(mut self) {
+        self.stopping.cancel();
+        if let Err(error) = (&mut self.looping).await {
+            tracing::warn!(%error, "the ecs loop failed");
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl Ecs {
+    /// An account without services.
+    pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
+        let EcsSettings { account, clusters, images, state_dir, seed, vcpu_quota } = settings;
+        let images = images
+            .into_iter()
+            .filter_map(|(image, command)| Some((image, engine::command_line(&command)?)))
+            .collect();
+        let world = World::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
+        let pids = Mutex::new(PidFile::new(state_dir.as_deref()));
+        Arc::new(Self { clock, account, images, logs, world: Mutex::new(world), pids })
+    }
+
+    /// Lets time pass: starts the loop that runs tasks. `endpoint` is where tasks reach the sandbox.
+    pub fn start(self: &Arc<Self>, endpoint: String) -> std::io::Result<Engine> {
+        let (sender, exits) = mpsc::unbounded_channel();
+        let processes = Arc::new(Processes::new(Arc::clone(&self.logs), sender)?);
+        let stopping = CancellationToken::new();
+        let looping =
+            tokio::spawn(engine::run(Arc::clone(self), processes, exits, endpoint, stopping.clone()));
+        Ok(Engine { stopping, looping })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pids(&self) -> MutexGuard<'_, PidFile> {
+        self.pids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record_exit(&self, exit: Exit) {
+        let Exit { key, code } = exit;
+        self.pids().remove(&key);
+        let mut world = self.lock();
+        let (task, container) = key;
+        let region = world.regions.iter().find(|(_, region)| region.tasks.contains_key(&task));
+        if let Some(region) = region.map(|(name, _)| name.clone()) {
+            lifecycle::exited(&mut world, &region, &task, container, code, self.clock.now());
+        }
+    }
+
+    /// The desired count of an active service, for Application Auto Scaling.
+    pub fn desired_count(&self, region: &str, cluster: &str, service: &str) -> Option<u32> {
+        let mut world = self.lock();
+        let held = world.region(region).services.get(&(cluster.to_owned(), service.to_owned()))?;
+        (held.status == ServiceStatus::Active).then_some(held.desired)
+    }
+
+    /// Sets it, as Application Auto Scaling does through UpdateService. Returns whether there was such a service.
+    pub fn set_desired_count(&self, region: &str, cluster: &str, service: &str, desired: u32) -> bool {
+        let mut world = self.lock();
+        let key = (cluster.to_owned(), service.to_owned());
+        match world.region(region).services.get_mut(&key) {
+            Some(held) if held.status == ServiceStatus::Active => {
+                held.desired = desired;
+                held.steady = false;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The processes that run for tasks, for `GET /_sandbox/tasks`.
+    pub fn processes(&self) -> Value {
+        json!({"tasks": self.pids().entries().collect::<Vec<_>>()})
+    }
+}
+
+#[async_trait]
+impl Service for Ecs {
+    async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
+        let mut world = self.lock();
+        let world = &mut *world;
+        let request = Request {
+            input: Members::new(call.input, REFUSAL),
+            raw: call.input,
+            caller: call.caller,
+            clock: &self.clock,
+            now: call.now,
+        };
+        match call.operation {
+            "CreateCluster" => clusters::create_cluster(world, request),
+            "PutClusterCapacityProviders" => clusters::put_cluster_capacity_providers(world, request),
+            "DescribeClusters" => clusters::describe_clusters(world, request),
+            "ListClusters" => clusters::list_clusters(world, request),
+            "DeleteCluster" => clusters::delete_cluster(world, request),
+            "RegisterTaskDefinition" => task_definitions::register_task_definition(world, request),
+            "DescribeTaskDefinition" => task_definitions::describe_task_definition(world, request),
+            "ListTaskDefinitions" => task_definitions::list_task_definitions(world, request),
+            "ListTaskDefinitionFamilies" => task_definitions::list_task_definition_families(world, request),
+            "DeregisterTaskDefinition" => task_definitions::deregister_task_definition(world, request),
+            "DeleteTaskDefinitions" => task_definitions::delete_task_definitions(world, request),
+            "CreateService" => services::create_service(world, request),
+            "UpdateService" => services::update_service(world, request),
+            "DescribeServices" => services::describe_services(world, request),
+            "ListServices" => services::list_services(world, request),
+            "DeleteService" => services::delete_service(world, request),
+            "ListTasks" => tasks::list_tasks(world, request),
+            "DescribeTasks" => tasks::describe_tasks(world, request),
+            "StopTask" => tasks::stop_task(world, request),
+            "UpdateTaskProtection" => protection::update_task_protection(world, request),
+            "GetTaskProtection" => protection::get_task_protection(world, request),
+            "TagResource" => tagging::tag_resource(world, request),
+            "UntagResource" => tagging::untag_resource(world, request),
+            "ListTagsForResource" => tagging::list_tags_for_resource(world, request),
+            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+        }
+    }
+
+    fn state(&self, _now: Timestamp) -> Value {
+        let world = self.lock();
+        let regions: BTreeMap<_, _> =
+            world.regions.iter().map(|(name, region)| (name.clone(), region_state(region))).collect();
+        json!({"regions": regions})
+    }
+}
+
+fn region_state(region: &world::Region) -> Value {
+    let clusters: Vec<&String> =
+        region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| name).collect();
+    let definitions: Vec<Value> = region
+        .families
+        .values()
+        .flat_map(|family| family.revisions.values())
+        .map(|held| json!({"arn": held.body.arn, "active": held.status == world::DefinitionStatus::Active, "tags": held.tags}))
+        .collect();
+    let services: Vec<Value> = region
+        .services
+        .values()
+        .map(|service| {
+            json!({
+                "name": service.name, "cluster": service.cluster, "status": service.status.text(),
+                "desired": service.desired, "tags": service.tags,
+            })
+        })
+        .collect();
+    let tasks: Vec<Value> = region
+        .tasks
+        .values()
+        .map(|task| {
+            json!({
+                "arn": task.arn, "service": task.service.as_ref().map(|(service, _)| service),
+                "status": task.status.text(), "running": task.status == TaskStatus::Running,
+                "stoppedReason": task.stop.as_ref().map(|stop| &stop.reason),
+            })
+        })
+        .collect();
+    json!({"clusters": clusters, "taskDefinitions": definitions, "services": services, "tasks": tasks})
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! Kinesis's operations on the world, one by one: checked members in, members or a refusal out. Pure.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ferrokinesis::sequence::partition_key_to_hash_key;
+use serde_json::{Value, json};
+
+use super::commitment::Wish;
+use super::put::explicit_hash;
+use super::shard::id_of;
+use super::stream::{Design, Distribution, Incoming, Mode, Stream};
+use super::world::{MAX_ON_DEMAND_STREAMS, Outcome, World, shard_quota, throughput_quota_mib};
+use super::{listing, put, read, refusal, tags, view};
+use crate::clock::{ModelClock, Moment};
+use crate::service::{AwsError, Caller};
+
+/// API reference, `RetentionPeriodHours`: 24 hours to 365 days.
+const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8760;
+
+/// Performs an operation whose members passed the rules.
+pub fn perform(
+    world: &mut World,
+    clock: &ModelClock,
+    operation: &str,
+    members: &Value,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Value, AwsError> {
+    let account = &caller.account;
+    match operation {
+        "DescribeAccountSettings" => Ok(account_settings(world, clock, caller)),
+        "UpdateAccountSettings" => {
+            update_account_settings(world, members, caller, now)?;
+            Ok(account_settings(world, clock, caller))
+        }
+        "DescribeLimits" => {
+            let region = world.region(caller);
+            Ok(json!({
+                "ShardLimit": shard_quota(&caller.region),
+                "OpenShardCount": region.provisioned_shards(),
+                "OnDemandStreamCount": region.on_demand_streams(),
+                "OnDemandStreamCountLimit": MAX_ON_DEMAND_STREAMS,
+            }))
+        }
+        "CreateStream" => {
+            let design = design(world, members, caller)?;
+            world.create(caller, design, now).map(|()| Value::Null)
+        }
+        "ListStreams" => Ok(listing::streams(world.region(caller).streams.values(), members)),
+        "DeleteStream" => {
+            mutable(world, members, caller)?.delete(now);
+            Ok(Value::Null)
+        }
+        "DescribeStreamSummary" => {
+            let is_committed = world.region(caller).commitment.is_committed();
+            let stream = addressed(world, members, caller)?;
+            Ok(json!({ "StreamDescriptionSummary": view::summary(stream, is_committed) }))
+        }
+        "DescribeStream" => Ok(listing::description(addressed(world, members, caller)?, members)),
+        "ListShards" => list_shards(world, members, caller, now),
+        "UpdateStreamWarmThroughput" => update_warm_throughput(world, members, caller, now),
+        "IncreaseStreamRetentionPeriod" | "DecreaseStreamRetentionPeriod" => {
+            let is_increase = operation == "IncreaseStreamRetentionPeriod";
+            change_retention(world, members, caller, is_increase, now).map(|()| Value::Null)
+        }
+        "TagResource" | "AddTagsToStream" => {
+            let added = tags::read(&members["Tags"])?;
+            tags::add(mutable(world, members, caller)?, added, account)?;
+            Ok(Value::Null)
+        }
+        "UntagResource" | "RemoveTagsFromStream" => {
+            tags::remove(mutable(world, members, caller)?, &members["TagKeys"]);
+            Ok(Value::Null)
+        }
+        "ListTagsForResource" => Ok(tags::all(addressed(world, members, caller)?)),
+        "ListTagsForStream" => Ok(tags::page(addressed(world, members, caller)?, members)),
+        "GetShardIterator" => read::iterator(readable(world, members, caller)?, members, account, now.wall),
+        "GetRecords" => {
+            let iterator = members["ShardIterator"].as_str().unwrap_or_default();
+            let position = read::position(iterator, now.wall)?;
+            let stream = world.stream(caller, &position.stream)?;
+            read::records(stream, &position, members["Limit"].as_u64(), account, now.wall)
+        }
+        "PutRecord" => put_record(world, members, caller, now),
+        _ => Err(AwsError::client("UnknownOperationException", "")),
+    }
+}
+
+/// The stream a request names, by name, ARN or both.
+pub fn stream_name(name: Option<&str>, arn: Option<&str>, caller: &Caller) -> Result<String, AwsError> {
+    let Some(arn) = arn else {
+        let missing = || refusal::invalid("Either StreamName or StreamARN must be provided.");
+        return name.map(str::to_owned).ok_or_else(missing);
+    };
+    let named = arn.split_once(":stream/").map_or("", |(_, named)| named);
+    if name.is_some_and(|name| name != named) {
+        return Err(refusal::invalid("StreamARN and StreamName do not refer to the same stream."));
+    }
+    let here = format!(":kinesis:{}:{}:stream/", caller.region, caller.account);
+    if arn.contains(&here) {
+        Ok(named.to_owned())
+    } else {
+        Err(refusal::stream_not_found(named, &caller.account))
+    }
+}
+
+fn addressed<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {
+    let arn = members["StreamARN"].as_str().or(members["ResourceARN"].as_str());
+    let name = stream_name(members["StreamName"].as_str(), arn, caller)?;
+    world.stream(caller, &name)
+}
+
+/// An addressed stream that can be changed: an ACTIVE one.
+fn mutable<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {
+    let stream = addressed(world, members, caller)?;
+    if stream.is_active() {
+        return Ok(stream);
+    }
+    Err(refusal::not_active(&stream.design.name, &caller.account, stream.status()))
+}
+
+/// An addressed stream that can be read from.
+fn readable<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {
+    let stream = addressed(world, members, caller)?;
+    if stream.is_creating() {
+        return Err(refusal::stream_not_found(&stream.design.name, &caller.account));
+    }
+    Ok(stream)
+}
+
+fn account_settings(world: &mut World, clock: &ModelClock, caller: &Caller) -> Value {
+    let commitment = &world.region(caller).commitment;
+    json!({ "MinimumThroughputBillingCommitment": view::commitment(commitment, clock) })
+}
+
+fn update_account_settings(
+    world: &mut World,
+    members: &Value,
+    caller: &Caller,
+    now: Moment,
+) -> Result<(), AwsError> {
+    let region = world.region(caller);
+    let status = members["MinimumThroughputBillingCommitment"]["Status"].as_str();
+    let wish = if status == Some("ENABLED") { Wish::Enabled } else { Wish::Disabled };
+    let warmed = region.streams.values().find(|stream| stream.design.warm_mib > 0);
+    if let (Wish::Disabled, Some(warmed)) = (wish, warmed) {
+        // Developer guide, "Switch between modes": warm throughput must be removed first. The text is ours.
+        return Err(refusal::validation(format!(
+            "The minimum throughput billing commitment of account {} cannot be disabled while warm throughput is set on \
+             stream {}",
+            caller.account, warmed.design.name
+        )));
+    }
+    region.commitment.update(wish, now.model);
+    Ok(())
+}
+
+fn design(world: &mut World, members: &Value, caller: &Caller) -> Result<Design, AwsError> {
+    let number = |name: &str| members[name].as_u64().and_then(|number| u32::try_from(number).ok());
+    let mode = match members["StreamModeDetails"]["StreamMode"].as_str() {
+        Some("ON_DEMAND") => Mode::OnDemand,
+        _ => Mode::Provisioned,
+    };
+    let shards = match (mode, number("ShardCount")) {
+        (Mode::Provisioned, Some(shards)) => shards,
+        (Mode::Provisioned, None) => {
+            return Err(refusal::invalid("ShardCount must be specified for streams with PROVISIONED mode."));
+        }
+        (Mode::OnDemand, None) => 0,
+        (Mode::OnDemand, Some(_)) => {
+            return Err(refusal::invalid("ShardCount cannot be specified for streams with ON_DEMAND mode."));
+        }
+    };
+    let distribution = match members["RecordDistributionStrategy"].as_str() {
+        Some(_) if mode == Mode::Provisioned => {
+            return Err(refusal::invalid(
+                "RecordDistributionStrategy is only supported for streams with ON_DEMAND mode.",
+            ));
+        }
+        Some("AUTO") => Distribution::Auto,
+        _ => Distribution::UserPartitionKey,
+    };
+    let warm_mib = match number("WarmThroughputMiBps") {
+        Some(mib) => allowed_warm_throughput(world, caller, mode, mib)?,
+        None => 0,
+    };
+    let tags = tags::read(&members["Tags"])?;
+    let name = members["StreamName"].as_str().unwrap_or_default().to_owned();
+    tags::bounded(tags.len(), &name, &caller.account)?;
+    let max_record_kib = number("MaxRecordSizeInKiB").unwrap_or(1024);
+    Ok(Design { name, mode, shards, warm_mib, tags, max_record_kib, distribution })
+}
+
+/// Warm throughput is for on-demand streams of committed accounts, up to the region's throughput quota
+/// (API reference, `UpdateStreamWarmThroughput`).
+fn allowed_warm_throughput(
+    world: &mut World,
+    caller: &Caller,
+    mode: Mode,
+    mib: u32,
+) -> Result<u32, AwsError> {
+    if mode == Mode::Provisioned {
+        return Err(refusal::validation("Warm throughput is only supported for streams with ON_DEMAND mode"));
+    }
+    if !world.region(caller).commitment.is_committed() {
+        return Err(refusal::not_committed(&caller.account));
+    }
+    let quota = throughput_quota_mib(&caller.region);
+    if mib > quota {
+        return Err(refusal::limit(format!(
+            "WarmThroughputMiBps {mib} exceeds the limit of {quota} for account {} in {}.",
+            caller.account, caller.region
+        )));
+    }
+    Ok(mib)
+}
+
+fn update_warm_throughput(
+    world: &mut World,
+    members: &Value,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Value, AwsError> {
+    let mib =
+        members["WarmThroughputMiBps"].as_u64().and_then(|mib| u32::try_from(mib).ok()).unwrap_or(u32::MAX);
+    let mode = addressed(world, members, caller)?.design.mode;
+    let mib = allowed_warm_throughput(world, caller, mode, mib)?;
+    let stream = mutable(world, members, caller)?;
+    stream.warm(mib, now);
+    Ok(json!({
+        "StreamARN": stream.identity.arn,
+        "StreamName": stream.design.name,
+        "WarmThroughput": view::warm_throughput(stream),
+    }))
+}
+
+fn change_retention(
+    world: &mut World,
+    members: &Value,
+    caller: &Caller,
+    is_increase: bool,
+    now: Moment,
+) -> Result<(), AwsError> {
+    let stream = mutable(world, members, caller)?;
+    let (name, current) = (&stream.design.name, stream.retention_hours);
+    let wanted = members["RetentionPeriodHours"].as_u64().unwrap_or(0);
+    if wanted < *RETENTION_HOURS.start() {
+        return Err(refusal::invalid(format!(
+            "Minimum allowed retention period is 24 hours. Requested retention period ({wanted} hours) is too short."
+        )));
+    }
+    if wanted > *RETENTION_HOURS.end() {
+        return Err(refusal::invalid(format!(
+            "Maximum allowed retention period is 8760 hours. Requested retention period ({wanted} hours) is too long."
+        )));
+    }
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    // Strictly more, or strictly less: the same is refused as well.
+    if is_increase && wanted <= current {
+        return Err(refusal::invalid(format!(
+            "Requested retention period ({wanted} hours) for stream {name} can not be shorter than existing retention \
+             period ({current} hours). Use DecreaseRetentionPeriod API."
+        )));
+    }
+    if !is_increase && wanted >= current {
+        return Err(refusal::invalid(format!(
+            "Requested retention period ({wanted} hours) for stream {name} can not be longer than existing retention \
+             period ({current} hours). Use IncreaseRetentionPeriod API."
+        )));
+    }
+    stream.retain(wanted, now);
+    Ok(())
+}
+
+fn list_shards(world: &mut World, members: &Value, caller: &Caller, now: Moment) -> Result<Value, AwsError> {
+    let Some(text) = members["NextToken"].as_str() else {
+        let stream = addressed(world, members, caller)?;
+        return listing::shards(stream, members, None, now.wall);
+    };
+    if members["StreamName"].is_string() || members["StreamARN"].is_string() {
+        return Err(refusal::invalid("NextToken and StreamName cannot be provided together."));
+    }
+    let token = listing::ShardsToken::read(text, now.wall)?;
+    let stream = world.stream(caller, &token.stream.clone())?;
+    listing::shards(stream, members, Some(token), now.wall)
+}
+
+fn put_record(world: &mut World, members: &Value, caller: &Caller, now: Moment) -> Result<Value, AwsError> {
+    let stream = readable(world, members, caller)?;
+    let name = stream.design.name.clone();
+    if members["DryRun"].as_bool() == Some(true) {
+        return Err(dry_run(world, caller, &name));
+    }
+    let data = BASE64.decode(members["Data"].as_str().unwrap_or_default());
+    let data = data.map_err(|_| AwsError::client("SerializationException", ""))?;
+    let key = members["PartitionKey"].as_str().unwrap_or_default();
+    let hash = match members["ExplicitHashKey"].as_str() {
+        Some(hash) => explicit_hash(hash)?,
+        None => partition_key_to_hash_key(key),
+    };
+    let outcomes = world.put(caller, &name, &[Incoming { key, hash, data: &data }], now)?;
+    match outcomes.first() {
+        Some(Outcome::Stored(place)) => {
+            Ok(json!({ "ShardId": id_of(place.shard), "SequenceNumber": place.sequence_number() }))
+        }
+        Some(Outcome::Throttled(shard)) => {
+            Err(refusal::rate_exceeded(&id_of(*shard), &name, &caller.account))
+        }
+        None => Err(put::missing_key()),
+    }
+}
+
+/// What a dry run is told: what it would have been refused for, or that it would have succeeded.
+pub fn dry_run(world: &mut World, caller: &Caller, name: &str) -> AwsError {
+    match world.stream(caller, name) {
+        Ok(stream) if !stream.is_creating() => AwsError::client(
+            "DryRunOperationException",
+            "Request would have succeeded, but DryRun flag is set.",
+        ),
+        Ok(_) => refusal::stream_not_found(name, &caller.account),
+        Err(error) => error,
+    }
+}

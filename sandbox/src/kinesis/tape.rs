@@ -1,0 +1,167 @@
+//! The records of one shard, in order, in few large allocations. Bounded by whoever owns it, segment by segment. Pure.
+
+use std::collections::VecDeque;
+
+/// A segment is closed at this size: small enough that the oldest one is cheap to give up, even with thousands of shards.
+const SEGMENT_BYTES: usize = 32 << 10;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    seq: u64,
+    at_millis: i64,
+    start: u32,
+    key_len: u32,
+    data_len: u32,
+}
+
+#[derive(Default)]
+struct Segment {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Segment {
+    fn cost(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn record<'a>(&'a self, entry: &Entry) -> Option<Record<'a>> {
+        let (start, key_len) = (entry.start as usize, entry.key_len as usize);
+        let data_start = start + key_len;
+        Some(Record {
+            seq: entry.seq,
+            at_millis: entry.at_millis,
+            key: std::str::from_utf8(self.bytes.get(start..data_start)?).ok()?,
+            data: self.bytes.get(data_start..data_start + entry.data_len as usize)?,
+        })
+    }
+}
+
+/// A record as it was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its place in the shard.
+    pub seq: u64,
+    /// When it arrived, in Unix milliseconds of the callers' clocks.
+    pub at_millis: i64,
+    /// The partition key.
+    pub key: &'a str,
+    /// The data, decoded.
+    pub data: &'a [u8],
+}
+
+/// What giving up a segment freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Records that can no longer be read.
+    pub records: usize,
+    /// The memory they held.
+    pub bytes: usize,
+}
+
+/// One shard's records.
+#[derive(Default)]
+pub struct Tape {
+    closed: VecDeque<Segment>,
+    open: Segment,
+}
+
+impl Tape {
+    /// Appends a record; `seq` grows from call to call. Returns the memory a segment holds, in bytes, if this closed it.
+    pub fn push(&mut self, seq: u64, at_millis: i64, key: &str, data: &[u8]) -> Option<usize> {
+        let segment = &mut self.open;
+        let start = u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX);
+        segment.bytes.extend_from_slice(key.as_bytes());
+        segment.bytes.extend_from_slice(data);
+        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        segment.entries.push(Entry {
+            seq,
+            at_millis,
+            start,
+            key_len: length(key.len()),
+            data_len: length(data.len()),
+        });
+        if segment.bytes.len() < SEGMENT_BYTES {
+            return None;
+        }
+        segment.bytes.shrink_to_fit();
+        segment.entries.shrink_to_fit();
+        let cost = segment.cost();
+        self.closed.push_back(std::mem::take(segment));
+        Some(cost)
+    }
+
+    /// Gives up the oldest closed segment.
+    pub fn forget_oldest(&mut self) -> Freed {
+        self.closed.pop_front().map_or(Freed::default(), |segment| Freed {
+            records: segment.entries.len(),
+            bytes: segment.cost(),
+        })
+    }
+
+    /// Memory in closed segments.
+    pub fn closed_cost(&self) -> usize {
+        self.closed.iter().map(Segment::cost).sum()
+    }
+
+    /// Records from `seq` on, oldest first.
+    pub fn records_from(&self, seq: u64) -> impl Iterator<Item = Record<'_>> {
+        let first =
+            self.closed.partition_point(|segment| segment.entries.last().is_some_and(|last| last.seq < seq));
+        self.closed.iter().skip(first).chain([&self.open]).flat_map(move |segment| {
+            let from = segment.entries.partition_point(|entry| entry.seq < seq);
+            segment.entries.iter().skip(from).filter_map(|entry| segment.record(entry))
+        })
+    }
+
+    /// The place of the first record that arrived at or after an instant.
+    pub fn first_since(&self, at_millis: i64) -> Option<u64> {
+        let all = self.closed.iter().chain([&self.open]);
+        all.flat_map(|segment| &segment.entries)
+            .find(|entry| entry.at_millis >= at_millis)
+            .map(|entry| entry.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tape(records: u64, data: &[u8]) -> (Tape, usize) {
+        let mut tape = Tape::default();
+        let cost = (0..records).filter_map(|seq| tape.push(seq, 10 * seq as i64, "key", data)).sum();
+        (tape, cost)
+    }
+
+    #[test]
+    fn records_are_read_back_from_any_place() {
+        let (tape, _) = tape(1000, b"0123456789012345678901234567890123456789");
+        let seqs: Vec<u64> = tape.records_from(997).map(|record| record.seq).collect();
+        assert_eq!(seqs, [997, 998, 999]);
+        let first = tape.records_from(0).next().unwrap();
+        assert_eq!((first.key, first.data.len(), first.at_millis), ("key", 40, 0));
+        assert_eq!(tape.records_from(0).count(), 1000);
+        assert_eq!(tape.records_from(1000).count(), 0);
+    }
+
+    #[test]
+    fn instants_find_the_first_record_at_or_after_them() {
+        let (tape, _) = tape(1000, b"data");
+        assert_eq!(tape.first_since(-5), Some(0));
+        assert_eq!(tape.first_since(95), Some(10));
+        assert_eq!(tape.first_since(9990), Some(999));
+        assert_eq!(tape.first_since(9991), None);
+    }
+
+    #[test]
+    fn what_closed_segments_cost_is_what_forgetting_them_frees() {
+        let (mut tape, cost) = tape(5000, &[7; 100]);
+        assert_eq!(tape.closed_cost(), cost);
+        let before = tape.records_from(0).count();
+        let freed = tape.forget_oldest();
+        assert!(freed.records > 100);
+        assert_eq!(tape.records_from(0).count(), before - freed.records);
+        assert_eq!(tape.records_from(0).next().unwrap().seq, freed.records as u64);
+        assert_eq!(tape.closed_cost() + freed.bytes, cost);
+    }
+}

@@ -1,0 +1,95 @@
+//! Streams and shards as Kinesis describes them. Pure; instants are shown on the callers' clocks.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::commitment::Commitment;
+use super::shard::{Shard, id_of};
+use super::stream::{Mode, Stream};
+use crate::clock::ModelClock;
+
+/// An instant as JSON protocols carry it: epoch seconds with milliseconds.
+pub fn epoch_seconds(at: Timestamp) -> Value {
+    let millis = at.as_millisecond();
+    if millis % 1000 == 0 { json!(millis / 1000) } else { json!(millis as f64 / 1000.0) }
+}
+
+/// `StreamDescriptionSummary`.
+pub fn summary(stream: &Stream, is_committed: bool) -> Value {
+    let mut summary = base(stream);
+    summary["OpenShardCount"] = json!(stream.shards.open_count());
+    summary["ConsumerCount"] = json!(0);
+    summary["MaxRecordSizeInKiB"] = json!(stream.design.max_record_kib);
+    summary["QueueCount"] = json!(0);
+    summary["ChannelCount"] = json!(0);
+    if stream.design.mode == Mode::OnDemand {
+        summary["RecordDistributionStrategy"] = json!(stream.design.distribution.as_str());
+        // API reference, `WarmThroughputObject`: only on-demand streams of committed accounts have it.
+        if is_committed {
+            summary["WarmThroughput"] = warm_throughput(stream);
+        }
+    }
+    summary
+}
+
+/// `WarmThroughputObject`.
+pub fn warm_throughput(stream: &Stream) -> Value {
+    json!({ "TargetMiBps": stream.design.warm_mib, "CurrentMiBps": stream.current_mib() })
+}
+
+/// What both descriptions of a stream share.
+pub fn base(stream: &Stream) -> Value {
+    json!({
+        "StreamName": stream.design.name,
+        "StreamARN": stream.identity.arn,
+        "StreamStatus": stream.status(),
+        "StreamModeDetails": { "StreamMode": stream.design.mode.as_str() },
+        "RetentionPeriodHours": stream.retention_hours,
+        "StreamCreationTimestamp": epoch_seconds(stream.created_at.wall),
+        "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],
+        "EncryptionType": "NONE",
+    })
+}
+
+/// `Shard`.
+pub fn shard(shard: &Shard) -> Value {
+    let mut value = json!({
+        "ShardId": shard.id(),
+        "HashKeyRange": hash_range(shard),
+        "SequenceNumberRange": { "StartingSequenceNumber": shard.starting_sequence_number() },
+    });
+    if let Some(parent) = shard.parent {
+        value["ParentShardId"] = json!(id_of(parent));
+    }
+    if let Some(parent) = shard.adjacent_parent {
+        value["AdjacentParentShardId"] = json!(id_of(parent));
+    }
+    if let Some(ending) = shard.ending_sequence_number() {
+        value["SequenceNumberRange"]["EndingSequenceNumber"] = json!(ending);
+    }
+    value
+}
+
+/// `HashKeyRange`.
+pub fn hash_range(shard: &Shard) -> Value {
+    json!({
+        "StartingHashKey": shard.range.start.to_string(),
+        "EndingHashKey": shard.range.end.to_string(),
+    })
+}
+
+/// `MinimumThroughputBillingCommitmentOutput`.
+pub fn commitment(commitment: &Commitment, clock: &ModelClock) -> Value {
+    let mut value = json!({ "Status": commitment.status() });
+    let instants = [
+        ("StartedAt", commitment.started_at()),
+        ("EndedAt", commitment.ended_at()),
+        ("EarliestAllowedEndAt", commitment.earliest_allowed_end_at()),
+    ];
+    for (name, at) in instants {
+        if let Some(at) = at {
+            value[name] = epoch_seconds(clock.wall_at(at));
+        }
+    }
+    value
+}

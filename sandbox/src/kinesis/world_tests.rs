@@ -1,0 +1,148 @@
+//! Quotas and memory of the account.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+
+const T0: Moment = Moment { wall: Timestamp::UNIX_EPOCH, model: Timestamp::UNIX_EPOCH };
+
+fn at(seconds: i64) -> Moment {
+    let passed = SignedDuration::from_secs(seconds);
+    Moment { wall: T0.wall + passed, model: T0.model + passed }
+}
+
+fn caller(region: &str) -> Caller {
+    Caller { account: "000000000000".to_owned(), region: region.to_owned() }
+}
+
+fn design(name: &str, mode: Mode, shards: u32) -> Design {
+    Design {
+        name: name.to_owned(),
+        mode,
+        shards,
+        warm_mib: 0,
+        tags: BTreeMap::new(),
+        max_record_kib: 1024,
+        distribution: Distribution::UserPartitionKey,
+    }
+}
+
+fn world(memory_limit: usize) -> World {
+    World::new(Arc::new(Arrivals::new()), Commitment::NEVER, memory_limit)
+}
+
+fn code(result: Result<(), AwsError>) -> String {
+    result.map_or_else(|error| error.code, |()| "created".to_owned())
+}
+
+#[test]
+fn five_streams_may_be_in_creation_and_not_six() {
+    let mut world = world(1 << 20);
+    let here = caller("us-east-1");
+    for number in 0..5 {
+        let name = format!("posts-{number}");
+        assert_eq!(code(world.create(&here, design(&name, Mode::OnDemand, 0), T0)), "created");
+    }
+    assert_eq!(code(world.create(&here, design("six", Mode::OnDemand, 0), T0)), "LimitExceededException");
+    assert_eq!(code(world.create(&caller("eu-west-1"), design("six", Mode::OnDemand, 0), T0)), "created");
+    world.advance(at(20));
+    assert_eq!(code(world.create(&here, design("six", Mode::OnDemand, 0), at(20))), "created");
+}
+
+#[test]
+fn fifty_on_demand_streams_and_not_one_more() {
+    let mut world = world(1 << 20);
+    let here = caller("us-east-1");
+    for number in 0..50 {
+        let now = at(number * 20);
+        world.advance(now);
+        let name = format!("posts-{number}");
+        assert_eq!(code(world.create(&here, design(&name, Mode::OnDemand, 0), now)), "created");
+    }
+    let now = at(51 * 20);
+    world.advance(now);
+    assert_eq!(code(world.create(&here, design("x", Mode::OnDemand, 0), now)), "LimitExceededException");
+    assert_eq!(code(world.create(&here, design("x", Mode::Provisioned, 1), now)), "created");
+}
+
+#[test]
+fn the_shard_quota_is_the_regions() {
+    let mut world = world(1 << 20);
+    let small = caller("eu-north-1");
+    assert_eq!(code(world.create(&small, design("a", Mode::Provisioned, 1000), T0)), "created");
+    assert_eq!(code(world.create(&small, design("b", Mode::Provisioned, 1), T0)), "LimitExceededException");
+    let large = caller("us-east-1");
+    assert_eq!(code(world.create(&large, design("a", Mode::Provisioned, 20_000), T0)), "created");
+    assert_eq!(code(world.create(&large, design("b", Mode::Provisioned, 1), T0)), "LimitExceededException");
+}
+
+#[test]
+fn a_name_is_taken_until_its_stream_is_gone() {
+    let mut world = world(1 << 20);
+    let here = caller("us-east-1");
+    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.advance(at(20));
+    world.stream(&here, "posts").unwrap().delete(at(20));
+    world.advance(at(49));
+    assert_eq!(
+        code(world.create(&here, design("posts", Mode::OnDemand, 0), at(49))),
+        "ResourceInUseException"
+    );
+    world.advance(at(50));
+    assert!(world.stream(&here, "posts").is_err());
+    assert_eq!(code(world.create(&here, design("posts", Mode::OnDemand, 0), at(50))), "created");
+}
+
+#[test]
+fn memory_stays_within_its_bound_and_the_newest_records_stay_readable() {
+    let limit = 4 << 20;
+    let mut world = world(limit);
+    let here = caller("us-east-1");
+    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.advance(at(20));
+    let data = [7; 1000];
+    for second in 0..20 {
+        let records: Vec<Incoming<'_>> = (0..2000u128)
+            .map(|number| Incoming { key: "key", hash: number * (u128::MAX / 2000), data: &data })
+            .collect();
+        let outcomes = world.put(&here, "posts", &records, at(30 + second)).unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_))), "{second}");
+        assert!(world.held_bytes() <= limit);
+    }
+    let stream = world.stream(&here, "posts").unwrap();
+    let readable: usize = stream.shards.open().iter().map(|shard| shard.tape.records_from(0).count()).sum();
+    assert_eq!(stream.forgotten_records as usize + readable, 40_000);
+    assert!(readable > 3000, "{readable}");
+    stream.delete(at(60));
+    world.advance(at(90));
+    assert_eq!(world.held_bytes(), 0);
+}
+
+#[test]
+fn puts_need_a_created_stream_and_records_within_its_size() {
+    let mut world = world(1 << 20);
+    let here = caller("us-east-1");
+    let put = |world: &mut World, data: &[u8], now| {
+        let record = Incoming { key: "key", hash: 1, data };
+        world.put(&here, "posts", &[record], now).map_err(|error| error.code)
+    };
+    assert_eq!(put(&mut world, b"x", T0).unwrap_err(), "ResourceNotFoundException");
+    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    assert_eq!(put(&mut world, b"x", T0).unwrap_err(), "ResourceNotFoundException");
+    world.advance(at(20));
+    assert!(put(&mut world, &vec![0; (1 << 20) - 3], at(20)).is_ok());
+    assert_eq!(put(&mut world, &vec![0; (1 << 20) - 2], at(20)).unwrap_err(), "InvalidArgumentException");
+}
+
+#[test]
+fn only_streams_that_distribute_records_themselves_take_records_without_keys() {
+    let mut world = world(1 << 20);
+    let here = caller("us-east-1");
+    let automatic = Design { distribution: Distribution::Auto, ..design("auto", Mode::OnDemand, 0) };
+    world.create(&here, automatic, T0).unwrap();
+    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.advance(at(20));
+    let keyless = [Incoming { key: "", hash: 1, data: b"x" }];
+    assert!(world.put(&here, "auto", &keyless, at(20)).is_ok());
+    assert_eq!(world.put(&here, "posts", &keyless, at(20)).unwrap_err().code, "ValidationException");
+}

@@ -1,0 +1,249 @@
+//! AWS's API rate limits per operation, as token buckets in wall time (`--speed` does not loosen them). No I/O.
+//!
+//! Operations without a published limit are not limited. Limits per shard are enforced where shards are (`kinesis`).
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::service::AwsError;
+
+/// What shares one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// The account in one region.
+    Region,
+    /// One stream.
+    Stream,
+}
+
+/// One published limit; the operations of a rule share its bucket.
+struct Rule {
+    service: &'static str,
+    operations: &'static [&'static str],
+    burst: u32,
+    per_second: u32,
+    scope: Scope,
+}
+
+const fn region(
+    service: &'static str,
+    operations: &'static [&'static str],
+    burst: u32,
+    per_second: u32,
+) -> Rule {
+    Rule { service, operations, burst, per_second, scope: Scope::Region }
+}
+
+const fn stream(operations: &'static [&'static str], per_second: u32) -> Rule {
+    Rule { service: "kinesis", operations, burst: per_second, per_second, scope: Scope::Stream }
+}
+
+/// Kinesis: API reference, each operation's page ("limit of N transactions per second per account"), and the developer
+/// guide's "Quotas and limits".
+/// ECS: API reference, "Request throttling for the Amazon ECS API" (bucket size and refill rate per group of actions).
+/// Systems Manager: General Reference, "Parameter Store" quotas at standard throughput.
+/// CloudWatch and CloudWatch Logs: their user guides' "service quotas". STS: IAM user guide, "quotas".
+const RULES: &[Rule] = &[
+    region("kinesis", &["CreateStream"], 5, 5),
+    region("kinesis", &["DeleteStream"], 5, 5),
+    region("kinesis", &["UpdateStreamWarmThroughput"], 5, 5),
+    region("kinesis", &["DescribeAccountSettings"], 5, 5),
+    region("kinesis", &["UpdateAccountSettings"], 5, 5),
+    region("kinesis", &["DescribeStreamSummary"], 20, 20),
+    region("kinesis", &["DescribeStream"], 10, 10),
+    region("kinesis", &["DescribeLimits"], 1, 1),
+    region("kinesis", &["ListStreams"], 5, 5),
+    region("kinesis", &["TagResource"], 5, 5),
+    region("kinesis", &["UntagResource"], 5, 5),
+    region("kinesis", &["ListTagsForResource"], 5, 5),
+    region("kinesis", &["AddTagsToStream"], 5, 5),
+    region("kinesis", &["RemoveTagsFromStream"], 5, 5),
+    region("kinesis", &["ListTagsForStream"], 5, 5),
+    stream(&["ListShards"], 1000),
+    stream(&["IncreaseStreamRetentionPeriod"], 5),
+    stream(&["DecreaseStreamRetentionPeriod"], 5),
+    region("ecs", &["CreateService", "UpdateService", "DeleteService"], 50, 5),
+    region("ecs", &["DescribeServices", "ListServices"], 100, 20),
+    region("ecs", &["DescribeTasks", "ListTasks"], 100, 20),
+    region("ecs", &["RunTask", "StopTask", "StartTask", "ExecuteCommand"], 100, 40),
+    region("ecs", &["CreateCluster", "DeleteCluster", "UpdateCluster", "PutClusterCapacityProviders"], 20, 1),
+    region("ecs", &["DescribeClusters"], 50, 20),
+    region("ecs", &["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20, 1),
+    region("ecs", &["DeleteTaskDefinitions"], 5, 1),
+    region("ecs", &["DescribeTaskDefinition"], 50, 20),
+    region("ecs", &["TagResource", "UntagResource"], 20, 10),
+    region("ssm", &["GetParameter", "GetParameters", "GetParametersByPath"], 40, 40),
+    region("ssm", &["PutParameter"], 3, 3),
+    region("monitoring", &["PutMetricData"], 500, 500),
+    region("monitoring", &["GetMetricData"], 500, 500),
+    region("monitoring", &["GetMetricStatistics"], 400, 400),
+    region("monitoring", &["ListMetrics"], 25, 25),
+    region("monitoring", &["PutDashboard"], 10, 10),
+    region("monitoring", &["GetDashboard"], 10, 10),
+    region("monitoring", &["ListDashboards"], 10, 10),
+    region("monitoring", &["DeleteDashboards"], 10, 10),
+    region("logs", &["CreateLogGroup"], 10, 10),
+    region("logs", &["DeleteLogGroup"], 10, 10),
+    region("logs", &["CreateLogStream"], 50, 50),
+    region("logs", &["DescribeLogGroups"], 10, 10),
+    region("logs", &["DescribeLogStreams"], 25, 25),
+    region("logs", &["GetLogEvents"], 25, 25),
+    region("logs", &["FilterLogEvents"], 25, 25),
+    region("logs", &["PutLogEvents"], 5000, 5000),
+    region(
+        "sts",
+        &["AssumeRole", "DecodeAuthorizationMessage", "GetAccessKeyInfo", "GetCallerIdentity"],
+        600,
+        600,
+    ),
+];
+
+/// What an operation answers when it throttles.
+pub fn throttled(service: &str, operation: &str, account: &str) -> AwsError {
+    match (service, operation) {
+        // Kinesis API reference: the data plane's errors, and "TPS over 5 will initiate the LimitExceededException".
+        ("kinesis", "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator") => AwsError::client(
+            "ProvisionedThroughputExceededException",
+            format!("Rate exceeded for account {account}."),
+        ),
+        ("kinesis", _) => {
+            AwsError::client("LimitExceededException", format!("Rate exceeded for account {account}."))
+        }
+        // Query services name the error without a suffix.
+        ("monitoring" | "sts", _) => AwsError::client("Throttling", "Rate exceeded"),
+        _ => AwsError::client("ThrottlingException", "Rate exceeded"),
+    }
+}
+
+/// The buckets of one account.
+#[derive(Default)]
+pub struct Limits(Mutex<HashMap<(usize, String), Bucket>>);
+
+impl Limits {
+    /// Full buckets.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a token for the call. `false`: the call is refused.
+    pub fn admits(
+        &self,
+        service: &str,
+        operation: &str,
+        region: &str,
+        input: &Value,
+        wall: Timestamp,
+    ) -> bool {
+        let Some((index, rule)) = RULES
+            .iter()
+            .enumerate()
+            .find(|(_, rule)| rule.service == service && rule.operations.contains(&operation))
+        else {
+            return true;
+        };
+        let key = match rule.scope {
+            Scope::Region => region.to_owned(),
+            Scope::Stream => format!("{region}/{}", stream_of(input)),
+        };
+        let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Streams come and go; a full bucket is the same as none.
+        if buckets.len() > 4096 {
+            buckets.retain(|(index, _), bucket| !bucket.is_full(&RULES[*index], wall));
+        }
+        buckets.entry((index, key)).or_insert(Bucket { free_at: Timestamp::MIN }).take(rule, wall)
+    }
+}
+
+/// The stream a request names, by name or ARN.
+fn stream_of(input: &Value) -> &str {
+    let arn = input["StreamARN"].as_str().and_then(|arn| arn.split_once(":stream/")).map(|(_, name)| name);
+    input["StreamName"].as_str().or(arn).unwrap_or_default()
+}
+
+/// A token bucket as the instant at which it is full again (generic cell rate algorithm).
+struct Bucket {
+    free_at: Timestamp,
+}
+
+impl Bucket {
+    fn take(&mut self, rule: &Rule, now: Timestamp) -> bool {
+        let token = jiff::SignedDuration::from_nanos(1_000_000_000 / i64::from(rule.per_second));
+        let full_at = self.free_at.max(now);
+        let depth = token * i32::try_from(rule.burst).unwrap_or(i32::MAX);
+        let after = full_at.saturating_add(token).unwrap_or(Timestamp::MAX);
+        if after.duration_since(now) > depth {
+            return false;
+        }
+        self.free_at = after;
+        true
+    }
+
+    fn is_full(&self, _rule: &Rule, now: Timestamp) -> bool {
+        self.free_at <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+
+    const T0: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn admitted(limits: &Limits, operation: &str, region: &str, calls: usize, at: Timestamp) -> usize {
+        (0..calls).filter(|_| limits.admits("kinesis", operation, region, &json!({}), at)).count()
+    }
+
+    #[test]
+    fn a_burst_stops_at_the_limit_and_refills_at_the_rate() {
+        let limits = Limits::new();
+        assert_eq!(admitted(&limits, "CreateStream", "us-east-1", 8, T0), 5);
+        assert_eq!(
+            admitted(&limits, "CreateStream", "us-east-1", 8, T0 + SignedDuration::from_millis(400)),
+            2
+        );
+        assert_eq!(admitted(&limits, "CreateStream", "us-east-1", 8, T0 + SignedDuration::from_secs(9)), 5);
+    }
+
+    #[test]
+    fn regions_and_operations_have_their_own_buckets() {
+        let limits = Limits::new();
+        assert_eq!(admitted(&limits, "CreateStream", "us-east-1", 9, T0), 5);
+        assert_eq!(admitted(&limits, "CreateStream", "eu-west-1", 9, T0), 5);
+        assert_eq!(admitted(&limits, "DeleteStream", "us-east-1", 9, T0), 5);
+    }
+
+    #[test]
+    fn service_writes_share_a_bucket_of_fifty_that_refills_by_five() {
+        let limits = Limits::new();
+        let call = |operation: &str, at| limits.admits("ecs", operation, "us-east-1", &json!({}), at);
+        let first = (0..30).filter(|_| call("CreateService", T0)).count();
+        let second = (0..30).filter(|_| call("UpdateService", T0)).count();
+        assert_eq!((first, second), (30, 20));
+        let later = T0 + SignedDuration::from_secs(1);
+        assert_eq!((0..30).filter(|_| call("DeleteService", later)).count(), 5);
+    }
+
+    #[test]
+    fn limits_per_stream_know_streams_by_name_and_arn() {
+        let limits = Limits::new();
+        let named = json!({"StreamName": "posts"});
+        let by_arn = json!({"StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/posts"});
+        let call =
+            |input: &Value| limits.admits("kinesis", "IncreaseStreamRetentionPeriod", "us-east-1", input, T0);
+        assert_eq!((0..5).filter(|_| call(&named)).count(), 5);
+        assert!(!call(&by_arn));
+        assert!(call(&json!({"StreamName": "other"})));
+    }
+
+    #[test]
+    fn what_has_no_published_limit_is_admitted() {
+        let limits = Limits::new();
+        assert_eq!(admitted(&limits, "PutRecords", "us-east-1", 10_000, T0), 10_000);
+    }
+}

@@ -1,0 +1,57 @@
+//! `kinesis-demo-sandbox`: parses arguments, serves until it is told to stop, and tells where it listens.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use kinesis_demo_sandbox::args::{Args, Command, Serve};
+use kinesis_demo_sandbox::{Options, Sandbox};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Command::Serve(arguments) = Args::parse().command;
+    match serve(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: Serve) -> Result<()> {
+    // Before anything is started: a signal that comes early must not leave tasks behind.
+    let mut terminated = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
+    let address_file = arguments.address_file.clone();
+    let running = Sandbox::start(Options::from(arguments)).await?;
+    println!("{}", running.endpoint_url());
+    let announced = match &address_file {
+        Some(path) => write_address(path, running.address),
+        None => Ok(()),
+    };
+    if announced.is_ok() {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        tracing::info!("stopping");
+    }
+    running.stop().await;
+    announced
+}
+
+/// Writes the address file whole or not at all: whoever waits for it reads it the moment it appears.
+fn write_address(path: &Path, address: SocketAddr) -> Result<()> {
+    let text = serde_json::json!({ "address": address.to_string(), "pid": std::process::id() }).to_string();
+    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&draft, text).with_context(|| format!("could not write {}", draft.display()))?;
+    std::fs::rename(&draft, path).with_context(|| format!("could not write {}", path.display()))
+}

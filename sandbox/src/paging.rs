@@ -1,0 +1,70 @@
+//! Pages of keyed items. In: items sorted by their key, a size and the caller's token. Out: one page and the next token.
+//! Touches nothing outside.
+//!
+//! Tokens name the last key given, not an offset, so items that come or go between two pages shift nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// The token was not one of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidToken;
+
+/// The items after `token`, at most `size` of them, and the token for the rest if there is any.
+pub fn page<T>(
+    items: impl IntoIterator<Item = (String, T)>,
+    token: Option<&str>,
+    size: usize,
+) -> Result<(Vec<T>, Option<String>), InvalidToken> {
+    let after = token.map(last_key).transpose()?;
+    let mut rest =
+        items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).peekable();
+    let mut page = Vec::new();
+    let mut last = String::new();
+    while page.len() < size {
+        let Some((key, item)) = rest.next() else { break };
+        page.push(item);
+        last = key;
+    }
+    let next = rest.peek().map(|_| URL_SAFE_NO_PAD.encode(last));
+    Ok((page, next))
+}
+
+fn last_key(token: &str) -> Result<String, InvalidToken> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidToken)?;
+    String::from_utf8(bytes).map_err(|_| InvalidToken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyed(keys: &[&str]) -> Vec<(String, String)> {
+        keys.iter().map(|key| ((*key).to_owned(), (*key).to_owned())).collect()
+    }
+
+    #[test]
+    fn pages_cover_everything_once_and_the_last_has_no_token() {
+        let (first, token) = page(keyed(&["a", "b", "c"]), None, 2).unwrap();
+        assert_eq!(first, ["a", "b"]);
+        let (second, end) = page(keyed(&["a", "b", "c"]), token.as_deref(), 2).unwrap();
+        assert_eq!((second, end), (vec!["c".to_owned()], None));
+    }
+
+    #[test]
+    fn an_item_removed_between_pages_hides_no_other() {
+        let (_, token) = page(keyed(&["a", "b", "c", "d"]), None, 2).unwrap();
+        let (second, _) = page(keyed(&["b", "c", "d"]), token.as_deref(), 2).unwrap();
+        assert_eq!(second, ["c", "d"]);
+    }
+
+    #[test]
+    fn an_exactly_full_page_at_the_end_promises_no_more() {
+        assert_eq!(page(keyed(&["a", "b"]), None, 2).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_foreign_token_is_refused() {
+        assert_eq!(page(keyed(&["a"]), Some("!!"), 1), Err(InvalidToken));
+    }
+}

@@ -1,0 +1,39 @@
+//! Which services the sandbox offers, by the name their requests carry in the SigV4 credential scope. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::service::Service;
+
+/// The services behind the door. Keys are signing names: `kinesis`, `ecs`, `ssm`, `monitoring`, `logs`,
+/// `application-autoscaling`, `sts`.
+#[derive(Clone, Default)]
+pub struct Registry(BTreeMap<&'static str, Arc<dyn Service>>);
+
+impl Registry {
+    /// An account without services.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a service under its signing name.
+    pub fn with(mut self, signing_name: &'static str, service: Arc<dyn Service>) -> Self {
+        self.0.insert(signing_name, service);
+        self
+    }
+
+    /// The service of that signing name.
+    pub fn service(&self, signing_name: &str) -> Option<&Arc<dyn Service>> {
+        self.0.get(signing_name)
+    }
+
+    /// Everything the account holds, by service.
+    pub fn state(&self, now: Timestamp) -> Value {
+        let services: Map<String, Value> =
+            self.0.iter().map(|(name, service)| ((*name).to_owned(), service.state(now))).collect();
+        Value::Object(services)
+    }
+}

@@ -1,0 +1,59 @@
+//! Schedule expressions. In: `at(yyyy-mm-ddThh:mm:ss)` and a time zone. Out: the instant it names. Pure.
+//!
+//! `rate(…)` and `cron(…)` are not modelled and refused.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// When a one-time action is due. Without a time zone AWS takes UTC; others need a zone table, which the sandbox does without.
+pub(super) fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp, String> {
+    let inner = schedule.strip_prefix("at(").and_then(|rest| rest.strip_suffix(')'));
+    let Some(text) = inner else {
+        return Err(if schedule.starts_with("rate(") || schedule.starts_with("cron(") {
+            format!("the sandbox models one-time schedules, at(yyyy-mm-ddThh:mm:ss), not {schedule}")
+        } else {
+            format!("Unable to parse schedule expression {schedule}")
+        });
+    };
+    if let Some(other) = timezone.filter(|name| !matches!(*name, "UTC" | "Etc/UTC")) {
+        return Err(format!("the sandbox models the timezone UTC only, not {other}"));
+    }
+    // Exactly this form: DateTime itself would take more.
+    let exact = text.len() == 19 && text.as_bytes()[10] == b'T';
+    exact
+        .then(|| text.parse::<DateTime>().ok())
+        .flatten()
+        .and_then(|civil| civil.to_zoned(TimeZone::UTC).ok())
+        .map(|zoned| zoned.timestamp())
+        .ok_or_else(|| format!("Unable to parse schedule expression {schedule}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_time_schedules_are_read_in_utc() {
+        for zone in [None, Some("UTC"), Some("Etc/UTC")] {
+            let due = due_at("at(2026-11-22T10:00:00)", zone).unwrap();
+            assert_eq!(due.to_string(), "2026-11-22T10:00:00Z");
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for schedule in [
+            "at(2026-11-22)",
+            "at(2026-11-22T10:00:00Z)",
+            "at(2026-13-22T10:00:00)",
+            "rate(1 hour)",
+            "cron(0 10 * * ? *)",
+            "at(2026-11-22T10:00:00",
+            "soon",
+        ] {
+            assert!(due_at(schedule, None).is_err(), "{schedule}");
+        }
+        assert!(due_at("at(2026-11-22T10:00:00)", Some("Europe/Rome")).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! The Parameter Store through its one entrance.
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+async fn call(ssm: &Ssm, region: &str, operation: &str, input: Value) -> Result<Value, AwsError> {
+    let caller = Caller { account: "000000000000".into(), region: region.into() };
+    ssm.call(Call { operation, input: &input, caller: &caller, now: NOW }).await
+}
+
+fn control(value: &str) -> Value {
+    json!({"Name": "/demo/control", "Type": "String", "Value": value})
+}
+
+#[tokio::test]
+async fn versions_grow_with_each_overwrite_and_old_ones_stay_readable() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    assert_eq!(call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap()["Version"], 1);
+    let mut second = control("two");
+    second["Overwrite"] = json!(true);
+    assert_eq!(call(&ssm, "us-east-1", "PutParameter", second).await.unwrap()["Version"], 2);
+
+    let latest = call(&ssm, "us-east-1", "GetParameter", json!({"Name": "/demo/control"})).await.unwrap();
+    assert_eq!(latest["Parameter"]["Value"], "two");
+    assert_eq!(latest["Parameter"]["ARN"], "arn:aws:ssm:us-east-1:000000000000:parameter/demo/control");
+    let by_arn = json!({"Name": "arn:aws:ssm:us-east-1:000000000000:parameter/demo/control:1"});
+    let old = call(&ssm, "us-east-1", "GetParameter", by_arn).await.unwrap();
+    assert_eq!((&old["Parameter"]["Value"], &old["Parameter"]["Selector"]), (&json!("one"), &json!(":1")));
+    let missing = call(&ssm, "us-east-1", "GetParameter", json!({"Name": "/demo/control:9"})).await;
+    assert_eq!(missing.unwrap_err().code, "ParameterVersionNotFound");
+}
+
+#[tokio::test]
+async fn an_existing_parameter_is_not_replaced_unless_asked_and_regions_are_apart() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap();
+    let again = call(&ssm, "us-east-1", "PutParameter", control("two")).await.unwrap_err();
+    assert_eq!(again.code, "ParameterAlreadyExists");
+    let elsewhere = call(&ssm, "eu-west-1", "GetParameter", json!({"Name": "/demo/control"})).await;
+    assert_eq!(elsewhere.unwrap_err().code, "ParameterNotFound");
+}
+
+#[tokio::test]
+async fn a_standard_parameter_holds_4096_bytes_and_not_one_more() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    call(&ssm, "us-east-1", "PutParameter", control(&"x".repeat(4096))).await.unwrap();
+    let mut over = control(&"x".repeat(4097));
+    over["Overwrite"] = json!(true);
+    let error = call(&ssm, "us-east-1", "PutParameter", over.clone()).await.unwrap_err();
+    assert_eq!(error.code, "ValidationException");
+    assert!(error.message.contains("maximum parameter value of 4096 characters"), "{}", error.message);
+    over["Tier"] = json!("Advanced");
+    assert_eq!(call(&ssm, "us-east-1", "PutParameter", over).await.unwrap()["Tier"], "Advanced");
+}
+
+#[tokio::test]
+async fn tags_come_at_creation_or_by_their_own_call_but_never_with_overwrite() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    let mut tagged = control("one");
+    tagged["Tags"] = json!([{"Key": "kinesisdemo.io/owner", "Value": "a/b"}]);
+    call(&ssm, "us-east-1", "PutParameter", tagged.clone()).await.unwrap();
+    tagged["Overwrite"] = json!(true);
+    let error = call(&ssm, "us-east-1", "PutParameter", tagged).await.unwrap_err();
+    assert!(error.message.starts_with("Invalid request: tags and overwrite can't be used together."));
+
+    let resource = json!({"ResourceType": "Parameter", "ResourceId": "/demo/control"});
+    let mut more = resource.clone();
+    more["Tags"] = json!([{"Key": "run", "Value": "1"}]);
+    call(&ssm, "us-east-1", "AddTagsToResource", more).await.unwrap();
+    let listed = call(&ssm, "us-east-1", "ListTagsForResource", resource).await.unwrap();
+    assert_eq!(
+        listed["TagList"],
+        json!([{"Key": "kinesisdemo.io/owner", "Value": "a/b"}, {"Key": "run", "Value": "1"}])
+    );
+}
+
+#[tokio::test]
+async fn a_type_is_needed_to_create_and_kept_on_overwrite() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    let untyped = json!({"Name": "plain", "Value": "x"});
+    let error = call(&ssm, "us-east-1", "PutParameter", untyped).await.unwrap_err();
+    assert_eq!(error.message, "A parameter type is required when you create a parameter.");
+    let secret = json!({"Name": "plain", "Type": "SecureString", "Value": "hush"});
+    call(&ssm, "us-east-1", "PutParameter", secret).await.unwrap();
+    let overwrite = json!({"Name": "plain", "Value": "hush 2", "Overwrite": true});
+    call(&ssm, "us-east-1", "PutParameter", overwrite).await.unwrap();
+    let sealed = call(&ssm, "us-east-1", "GetParameter", json!({"Name": "plain"})).await.unwrap();
+    assert_eq!(sealed["Parameter"]["Type"], "SecureString");
+    assert_ne!(sealed["Parameter"]["Value"], "hush 2");
+    let open = json!({"Name": "plain", "WithDecryption": true});
+    let open = call(&ssm, "us-east-1", "GetParameter", open).await.unwrap();
+    assert_eq!(open["Parameter"]["Value"], "hush 2");
+}
+
+#[tokio::test]
+async fn deletes_tell_what_was_there() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap();
+    let both = json!({"Names": ["/demo/control", "/demo/other"]});
+    let answer = call(&ssm, "us-east-1", "DeleteParameters", both).await.unwrap();
+    assert_eq!(answer, json!({"DeletedParameters": ["/demo/control"], "InvalidParameters": ["/demo/other"]}));
+    let again = call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": "/demo/control"})).await;
+    assert_eq!(again.unwrap_err().code, "ParameterNotFound");
+}
+
+#[tokio::test]
+async fn a_path_lists_its_children_and_with_recursion_all_below_it_in_pages() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    for name in ["/demo/a", "/demo/b", "/demo/c/d", "/other/e"] {
+        let parameter = json!({"Name": name, "Type": "String", "Value": "x"});
+        call(&ssm, "us-east-1", "PutParameter", parameter).await.unwrap();
+    }
+    let names = |answer: &Value| {
+        answer["Parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|parameter| parameter["Name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let children = call(&ssm, "us-east-1", "GetParametersByPath", json!({"Path": "/demo"})).await.unwrap();
+    assert_eq!(names(&children), ["/demo/a", "/demo/b"]);
+    let mut input = json!({"Path": "/demo/", "Recursive": true, "MaxResults": 2});
+    let first = call(&ssm, "us-east-1", "GetParametersByPath", input.clone()).await.unwrap();
+    input["NextToken"] = first["NextToken"].clone();
+    let second = call(&ssm, "us-east-1", "GetParametersByPath", input).await.unwrap();
+    assert_eq!((names(&second), second.get("NextToken")), (vec!["/demo/c/d".to_owned()], None));
+}

@@ -1,0 +1,109 @@
+//! An embedded sandbox under a manual clock, with SDK clients that never retry on their own.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::config::Credentials;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamMode, StreamModeDetails, StreamStatus};
+use kinesis_demo_sandbox::clock::ModelClock;
+use kinesis_demo_sandbox::{Options, Running, Sandbox};
+use serde_json::Value;
+
+/// A sandbox and its clock.
+pub struct Bench {
+    /// The clock, to be moved by hand.
+    pub clock: ModelClock,
+    /// The sandbox.
+    pub running: Running,
+    /// A Kinesis client in us-east-1.
+    pub kinesis: aws_sdk_kinesis::Client,
+}
+
+impl Bench {
+    /// A sandbox at speed 1.
+    pub async fn start() -> Self {
+        let clock = ModelClock::manual(1);
+        let running = Sandbox::start_with_clock(Options::default(), clock.clone()).await.unwrap();
+        let kinesis = aws_sdk_kinesis::Client::new(&config(&running, "us-east-1").await);
+        Self { clock, running, kinesis }
+    }
+
+    /// Lets seconds pass, on both time lines.
+    pub fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// An ACTIVE on-demand stream.
+    pub async fn on_demand_stream(&self, name: &str) {
+        self.kinesis
+            .create_stream()
+            .stream_name(name)
+            .stream_mode_details(mode(StreamMode::OnDemand))
+            .send()
+            .await
+            .unwrap();
+        self.pass(20);
+        assert_eq!(self.status(name).await, StreamStatus::Active);
+    }
+
+    /// An ACTIVE provisioned stream.
+    pub async fn provisioned_stream(&self, name: &str, shards: i32) {
+        self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
+        self.pass(20);
+        assert_eq!(self.status(name).await, StreamStatus::Active);
+    }
+
+    /// A stream's status.
+    pub async fn status(&self, name: &str) -> StreamStatus {
+        let summary = self.kinesis.describe_stream_summary().stream_name(name).send().await.unwrap();
+        summary.stream_description_summary().unwrap().stream_status().clone()
+    }
+
+    /// What `GET /_sandbox/…` shows.
+    pub async fn observe(&self, what: &str) -> Value {
+        let url = format!("{}/_sandbox/{what}", self.running.endpoint_url());
+        serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap()
+    }
+
+    /// Adds a fault.
+    pub async fn inject(&self, fault: Value) {
+        let url = format!("{}/_sandbox/faults", self.running.endpoint_url());
+        let answer = reqwest::Client::new().post(url).body(fault.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    }
+}
+
+/// SDK settings for a sandbox.
+pub async fn config(running: &Running, region: &'static str) -> SdkConfig {
+    config_for(&running.endpoint_url(), region).await
+}
+
+/// SDK settings for a sandbox known by its URL.
+pub async fn config_for(endpoint_url: &str, region: &'static str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .endpoint_url(endpoint_url)
+        .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .load()
+        .await
+}
+
+/// A capacity mode as requests carry it.
+pub fn mode(mode: StreamMode) -> StreamModeDetails {
+    StreamModeDetails::builder().stream_mode(mode).build().unwrap()
+}
+
+/// So many small records with keys of their own.
+pub fn records(count: usize) -> Vec<PutRecordsRequestEntry> {
+    let record = |number: usize| {
+        PutRecordsRequestEntry::builder()
+            .data(Blob::new(format!("record {number}")))
+            .partition_key(format!("key-{number}"))
+            .build()
+            .unwrap()
+    };
+    (0..count).map(record).collect()
+}

@@ -1,0 +1,151 @@
+//! The front door: credentials, unknown targets, injected faults, the observer, and who may be listened to.
+
+use std::time::{Duration, Instant};
+
+use crate::bench::{Bench, config, mode, records};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::types::StreamMode;
+use kinesis_demo_sandbox::{Options, Sandbox};
+use serde_json::{Value, json};
+
+const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/kinesis/aws4_request, \
+                      SignedHeaders=host;x-amz-date, Signature=abc";
+
+async fn post(
+    bench: &Bench,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, reqwest::header::HeaderMap, String) {
+    let mut request = reqwest::Client::new().post(bench.running.endpoint_url()).body(body.to_owned());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.headers().clone(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_signature_is_required_and_any_will_do() {
+    let bench = Bench::start().await;
+    let target = ("x-amz-target", "Kinesis_20131202.ListStreams");
+    let json_type = ("content-type", "application/x-amz-json-1.1");
+    let (status, _, body) = post(&bench, &[target, json_type], "{}").await;
+    let refusal: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, refusal["__type"].as_str()), (400, Some("MissingAuthenticationTokenException")));
+    let signed = [target, json_type, ("authorization", SIGNED), ("x-amz-date", "20261122T000000Z")];
+    let (status, headers, body) = post(&bench, &signed, "{}").await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
+    assert!(headers.contains_key("x-amzn-requestid") && headers.contains_key("date"));
+    let elsewhere = ("x-amz-target", "AmazonSSM.GetParameter");
+    let (status, _, body) = post(&bench, &[elsewhere, json_type, signed[2], signed[3]], "{}").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("InvalidSignatureException"), "{body}");
+}
+
+#[tokio::test]
+async fn what_addresses_no_operation_is_refused() {
+    let bench = Bench::start().await;
+    let (status, headers, _) = post(&bench, &[], "").await;
+    assert_eq!((status, &headers["x-amzn-errortype"]), (403, &"AccessDeniedException".parse().unwrap()));
+    let nonsense = [
+        ("x-amz-target", "Kinesis_20131202.Nonsense"),
+        ("authorization", SIGNED),
+        ("x-amz-date", "20261122T000000Z"),
+    ];
+    let (status, _, body) = post(&bench, &nonsense, "{}").await;
+    assert_eq!((status, body.as_str()), (400, r#"{"__type":"UnknownOperationException"}"#));
+}
+
+#[tokio::test]
+async fn faults_strike_so_many_times_and_then_no_more() {
+    let bench = Bench::start().await;
+    let list = || bench.kinesis.list_streams().send();
+    bench
+        .inject(json!({"service": "kinesis", "operation": "ListStreams", "kind": "Throttle", "times": 2}))
+        .await;
+    assert_eq!(bench.observe("faults").await["faults"][0]["times"], 2);
+    for _ in 0..2 {
+        assert_eq!(list().await.unwrap_err().code(), Some("LimitExceededException"));
+    }
+    list().await.unwrap();
+    bench.inject(json!({"service": "kinesis", "operation": "PutRecords", "kind": "Throttle"})).await;
+    let put = bench.kinesis.put_records().stream_name("any").set_records(Some(records(1)));
+    assert_eq!(put.send().await.unwrap_err().code(), Some("ProvisionedThroughputExceededException"));
+    bench
+        .inject(json!({
+            "service": "kinesis", "operation": "*", "kind": "Error", "code": "InternalFailure", "status": 500
+        }))
+        .await;
+    let error = list().await.unwrap_err();
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
+    list().await.unwrap();
+    bench.inject(json!({"service": "kinesis", "operation": "*", "kind": "Latency", "latencyMs": 300})).await;
+    let before = Instant::now();
+    list().await.unwrap();
+    assert!(before.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
+    let bench = Bench::start().await;
+    bench.inject(json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse"})).await;
+    let create = |name| {
+        bench.kinesis.create_stream().stream_name(name).stream_mode_details(mode(StreamMode::OnDemand))
+    };
+    let lost = create("posts").send().await.unwrap_err();
+    assert!(matches!(lost, SdkError::ResponseError(_) | SdkError::DispatchFailure(_)), "{lost:?}");
+    assert_eq!(create("posts").send().await.unwrap_err().code(), Some("ResourceInUseException"));
+    bench
+        .inject(
+            json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse", "status": 500}),
+        )
+        .await;
+    let failed = create("other").send().await.unwrap_err();
+    assert_eq!(failed.raw_response().unwrap().status().as_u16(), 500);
+    assert_eq!(create("other").send().await.unwrap_err().code(), Some("ResourceInUseException"));
+}
+
+#[tokio::test]
+async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
+    let bench = Bench::start().await;
+    let url = format!("{}/_sandbox/faults", bench.running.endpoint_url());
+    let client = reqwest::Client::new();
+    for fault in
+        [r#"{"service":"kinesis"}"#, r#"{"service":"a","operation":"b","kind":"Latency"}"#, "nonsense"]
+    {
+        assert_eq!(client.post(&url).body(fault).send().await.unwrap().status(), 400, "{fault}");
+    }
+    bench.inject(json!({"service": "kinesis", "operation": "*", "kind": "Throttle", "times": 9})).await;
+    assert_eq!(client.delete(&url).send().await.unwrap().status(), 204);
+    bench.kinesis.list_streams().send().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_account_shows_empty_lists() {
+    let bench = Bench::start().await;
+    let state = bench.observe("state").await;
+    assert_eq!(state["kinesis"]["streams"], json!([]));
+    assert_eq!(bench.observe("arrivals").await, json!({"streams": []}));
+    assert_eq!(bench.observe("calls").await["services"], json!({}));
+}
+
+#[tokio::test]
+async fn addresses_that_others_can_reach_need_a_flag() {
+    let open = Options { listen: ([0, 0, 0, 0], 0).into(), ..Options::default() };
+    let refusal = Sandbox::start(open.clone()).await.err().unwrap().to_string();
+    assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
+    let allowed = Options { allow_non_loopback: true, ..open };
+    Sandbox::start(allowed).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn after_the_stop_nobody_answers() {
+    let bench = Bench::start().await;
+    bench.kinesis.list_streams().send().await.unwrap();
+    let address = bench.running.address;
+    let other = aws_sdk_kinesis::Client::new(&config(&bench.running, "us-east-1").await);
+    bench.running.stop().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    assert!(other.list_streams().send().await.is_err());
+}

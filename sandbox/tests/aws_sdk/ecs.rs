@@ -1,0 +1,384 @@
+//! ECS tasks as real processes: their states, environment, logs and ends.
+
+use std::time::Duration;
+
+use aws_sdk_ecs::types::{
+    AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, LogConfiguration,
+    LogDriver, NetworkConfiguration, NetworkMode, Service, Task,
+};
+use kinesis_demo_sandbox::clock::ModelClock;
+use kinesis_demo_sandbox::{Options, Running, Sandbox};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::bench::config;
+
+const IMAGE: &str = "example.com/generator:1";
+
+/// A sandbox whose clock the test moves, and what is needed to run tasks on it.
+struct Stage {
+    clock: ModelClock,
+    running: Running,
+    ecs: aws_sdk_ecs::Client,
+    logs: aws_sdk_cloudwatchlogs::Client,
+    state_dir: std::path::PathBuf,
+}
+
+impl Stage {
+    async fn start(name: &str) -> Self {
+        let clock = ModelClock::manual(1);
+        let state_dir = std::env::temp_dir().join(format!("sandbox-ecs-{name}-{}", std::process::id()));
+        let options = Options {
+            clusters: vec!["demo".into()],
+            images: vec![(IMAGE.into(), "/bin/sh -c".into())],
+            state_dir: Some(state_dir.clone()),
+            ..Options::default()
+        };
+        let running = Sandbox::start_with_clock(options, clock.clone()).await.unwrap();
+        let shared = config(&running, "eu-west-1").await;
+        Self {
+            clock,
+            running,
+            ecs: aws_sdk_ecs::Client::new(&shared),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&shared),
+            state_dir,
+        }
+    }
+
+    /// Registers a task definition that runs `script`.
+    async fn register(&self, image: &str, script: &str) {
+        let logs = LogConfiguration::builder()
+            .log_driver(LogDriver::Awslogs)
+            .options("awslogs-group", "/demo")
+            .options("awslogs-region", "eu-west-1")
+            .options("awslogs-stream-prefix", "run")
+            .build()
+            .unwrap();
+        let container = ContainerDefinition::builder()
+            .name("main")
+            .image(image)
+            .command(script)
+            .environment(
+                aws_sdk_ecs::types::KeyValuePair::builder().name("KINESISDEMO_RUN").value("7").build(),
+            )
+            .log_configuration(logs)
+            .build();
+        self.ecs
+            .register_task_definition()
+            .family("generator")
+            .network_mode(NetworkMode::Awsvpc)
+            .requires_compatibilities(Compatibility::Fargate)
+            .cpu("256")
+            .memory("512")
+            .execution_role_arn("arn:aws:iam::000000000000:role/execution")
+            .container_definitions(container)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    async fn create(&self, desired: i32) {
+        let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
+        self.ecs
+            .create_service()
+            .cluster("demo")
+            .service_name("generators")
+            .task_definition("generator")
+            .desired_count(desired)
+            .launch_type(LaunchType::Fargate)
+            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+            .send()
+            .await
+            .unwrap();
+    }
+
+    async fn resize(&self, desired: i32) {
+        self.ecs
+            .update_service()
+            .cluster("demo")
+            .service("generators")
+            .desired_count(desired)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    async fn service(&self) -> Service {
+        let described =
+            self.ecs.describe_services().cluster("demo").services("generators").send().await.unwrap();
+        described.services()[0].clone()
+    }
+
+    async fn tasks(&self, status: DesiredStatus) -> Vec<Task> {
+        let listed =
+            self.ecs.list_tasks().cluster("demo").service_name("generators").desired_status(status).send();
+        let arns = listed.await.unwrap().task_arns().to_vec();
+        if arns.is_empty() {
+            return Vec::new();
+        }
+        self.ecs.describe_tasks().cluster("demo").set_tasks(Some(arns)).send().await.unwrap().tasks().to_vec()
+    }
+
+    /// Moves the clock until `holds`, giving the sandbox's loop real time to see each step.
+    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        for _ in 0..1_000 {
+            if holds().await {
+                return;
+            }
+            self.clock.advance(Duration::from_millis(500));
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        panic!("{what} never came true");
+    }
+
+    async fn until_running(&self, count: i32) {
+        self.until("the running count", async || self.service().await.running_count() == count).await;
+    }
+
+    async fn processes(&self) -> Vec<Value> {
+        let url = format!("{}/_sandbox/tasks", self.running.endpoint_url());
+        let body: Value =
+            serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap();
+        body["tasks"].as_array().unwrap().clone()
+    }
+
+    /// The lines of one task, once visible.
+    async fn lines(&self, task: &str) -> Vec<String> {
+        self.clock.advance(Duration::from_secs(5));
+        let stream = format!("run/main/{}", task.rsplit('/').next().unwrap());
+        let read =
+            self.logs.get_log_events().log_group_name("/demo").log_stream_name(stream).start_from_head(true);
+        let read = read.send().await.unwrap();
+        read.events().iter().map(|event| event.message().unwrap().to_owned()).collect()
+    }
+
+    async fn end(self) {
+        self.running.stop().await;
+        std::fs::remove_dir_all(&self.state_dir).unwrap();
+    }
+}
+
+fn pid(process: &Value) -> Pid {
+    Pid::from_raw(i32::try_from(process["pid"].as_u64().unwrap()).unwrap())
+}
+
+fn is_alive(pid: Pid) -> bool {
+    kill(pid, None).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_runs_processes_with_their_own_environment_logs_and_metadata() {
+    let stage = Stage::start("life").await;
+    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    stage
+        .register(
+            IMAGE,
+            "env | sort; echo ready; trap 'echo last word; exit 0' TERM; while :; do sleep 0.05; done",
+        )
+        .await;
+    stage.create(2).await;
+    stage.until_running(2).await;
+
+    let running = stage.tasks(DesiredStatus::Running).await;
+    let arn = running[0].task_arn().unwrap();
+    stage.until("the first line", async || stage.lines(arn).await.contains(&"ready".to_owned())).await;
+    let lines = stage.lines(arn).await;
+    let names: Vec<&str> =
+        lines.iter().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    assert_eq!(
+        names
+            .iter()
+            .filter(|name| !matches!(**name, "_" | "OLDPWD" | "SHLVL" | "TMPDIR"))
+            .copied()
+            .collect::<Vec<_>>(),
+        [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_DEFAULT_REGION",
+            "AWS_ENDPOINT_URL",
+            "AWS_EXECUTION_ENV",
+            "AWS_REGION",
+            "AWS_SECRET_ACCESS_KEY",
+            "ECS_CONTAINER_METADATA_URI_V4",
+            "KINESISDEMO_RUN",
+            "PATH",
+            "PWD",
+        ]
+    );
+    assert!(lines.contains(&"AWS_REGION=eu-west-1".to_owned()));
+
+    let metadata = lines.iter().find_map(|line| line.strip_prefix("ECS_CONTAINER_METADATA_URI_V4=")).unwrap();
+    let fetch = async |url: String| -> Value {
+        serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap()
+    };
+    let task = fetch(format!("{metadata}/task")).await;
+    assert_eq!((task["TaskARN"].as_str(), task["Family"].as_str()), (Some(arn), Some("generator")));
+    let container = fetch(metadata.to_owned()).await;
+    assert_eq!(container["LogOptions"]["awslogs-group"], "/demo");
+    assert_eq!(reqwest::get(format!("{metadata}x/task")).await.unwrap().status(), 404);
+
+    // A process that dies is replaced, and its task tells how it ended.
+    let victim = stage.processes().await[0].clone();
+    kill(pid(&victim), Signal::SIGKILL).unwrap();
+    stage.until("the task's end", async || !stage.tasks(DesiredStatus::Stopped).await.is_empty()).await;
+    let stopped = stage.tasks(DesiredStatus::Stopped).await;
+    assert!(stopped[0].task_arn().unwrap().ends_with(victim["taskId"].as_str().unwrap()));
+    assert_eq!(stopped[0].stopped_reason(), Some("Essential container in task exited"));
+    assert_eq!(stopped[0].containers()[0].exit_code(), Some(137));
+    stage.until("the replacement", async || stage.processes().await.len() == 2).await;
+
+    // Scale-in asks first, and what a task says last is kept.
+    stage.resize(0).await;
+    stage.until("the end of all tasks", async || stage.processes().await.is_empty()).await;
+    stage.until("the listing", async || stage.tasks(DesiredStatus::Stopped).await.len() == 3).await;
+    let stopped = stage.tasks(DesiredStatus::Stopped).await;
+    let asked = stopped.iter().filter(|task| task.containers()[0].exit_code() == Some(0)).collect::<Vec<_>>();
+    assert_eq!(asked.len(), 2);
+    assert!(stage.lines(asked[0].task_arn().unwrap()).await.contains(&"last word".to_owned()));
+    assert_eq!(std::fs::read_to_string(stage.state_dir.join("tasks.json")).unwrap(), "[]");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stubborn_task_and_its_children_are_killed_after_the_stop_timeout() {
+    let stage = Stage::start("stubborn").await;
+    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    stage.register(IMAGE, "trap '' TERM; sleep 600 & echo child $!; wait; wait").await;
+    stage.create(1).await;
+    stage.until_running(1).await;
+    let arn = stage.tasks(DesiredStatus::Running).await[0].task_arn().unwrap().to_owned();
+    stage.until("the child", async || !stage.lines(&arn).await.is_empty()).await;
+    let child: i32 = stage.lines(&arn).await[0].strip_prefix("child ").unwrap().parse().unwrap();
+    let parent = pid(&stage.processes().await[0]);
+    stage.resize(0).await;
+    stage.until("the kill", async || !is_alive(parent)).await;
+    stage.until("the child's end", async || !is_alive(Pid::from_raw(child))).await;
+    stage
+        .until("the exit", async || {
+            stage.tasks(DesiredStatus::Stopped).await[0].containers()[0].exit_code() == Some(137)
+        })
+        .await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_start_says_why() {
+    let stage = Stage::start("failing").await;
+    stage.register(IMAGE, "echo never").await;
+    stage.create(1).await;
+    let reason =
+        async || stage.tasks(DesiredStatus::Stopped).await.first()?.stopped_reason().map(str::to_owned);
+    stage.until("the failure", async || reason().await.is_some()).await;
+    assert!(
+        reason().await.unwrap().starts_with("ResourceInitializationError: failed to validate logger args"),
+        "{:?}",
+        reason().await
+    );
+    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    stage.register("example.com/unknown:1", "echo never").await;
+    stage
+        .ecs
+        .update_service()
+        .cluster("demo")
+        .service("generators")
+        .task_definition("generator")
+        .send()
+        .await
+        .unwrap();
+    stage
+        .until("the pull error", async || {
+            let stopped = stage.tasks(DesiredStatus::Stopped).await;
+            stopped.iter().any(|task| {
+                task.stopped_reason().is_some_and(|why| why.starts_with("CannotPullContainerError"))
+            })
+        })
+        .await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_the_sandbox_ends_its_tasks() {
+    let stage = Stage::start("stop").await;
+    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    stage.register(IMAGE, "exec sleep 600").await;
+    stage.create(3).await;
+    stage.until_running(3).await;
+    let pids: Vec<Pid> = stage.processes().await.iter().map(pid).collect();
+    assert!(pids.len() == 3 && pids.iter().all(|pid| is_alive(*pid)));
+    stage.end().await;
+    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+}
+
+/// The kernel ends the tasks of a sandbox that was killed. Only Linux has such a signal.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_sandbox_leaves_no_task_behind() {
+    let directory = std::env::temp_dir().join(format!("sandbox-ecs-killed-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let address_file = directory.join("address.json");
+    let mut sandbox = std::process::Command::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox"))
+        .args(["serve", "--speed", "500", "--cluster", "demo", "--image"])
+        .arg(format!("{IMAGE}=/bin/sh -c"))
+        .arg("--state-dir")
+        .arg(&directory)
+        .arg("--address-file")
+        .arg(&address_file)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let body = soon("the address file", async || std::fs::read(&address_file).ok()).await;
+    let address: Value = serde_json::from_slice(&body).unwrap();
+    let endpoint = format!("http://{}", address["address"].as_str().unwrap());
+    let shared = crate::bench::config_for(&endpoint, "eu-west-1").await;
+    let stage_logs = aws_sdk_cloudwatchlogs::Client::new(&shared);
+    stage_logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    let ecs = aws_sdk_ecs::Client::new(&shared);
+    let container =
+        ContainerDefinition::builder().name("main").image(IMAGE).command("exec sleep 600").build();
+    ecs.register_task_definition()
+        .family("generator")
+        .network_mode(NetworkMode::Awsvpc)
+        .requires_compatibilities(Compatibility::Fargate)
+        .cpu("256")
+        .memory("512")
+        .container_definitions(container)
+        .send()
+        .await
+        .unwrap();
+    let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
+    ecs.create_service()
+        .cluster("demo")
+        .service_name("generators")
+        .task_definition("generator")
+        .desired_count(2)
+        .launch_type(LaunchType::Fargate)
+        .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+        .send()
+        .await
+        .unwrap();
+    let listed = soon("two processes", async || {
+        let body = std::fs::read(directory.join("tasks.json")).ok()?;
+        let listed: Vec<Value> = serde_json::from_slice(&body).ok()?;
+        (listed.len() == 2).then_some(listed)
+    })
+    .await;
+    assert!(listed.iter().all(|process| process["linuxStartTicks"].is_u64() && is_alive(pid(process))));
+    sandbox.kill().unwrap();
+    sandbox.wait().unwrap();
+    soon("the end of the tasks", async || listed.iter().all(|process| !is_alive(pid(process))).then_some(()))
+        .await;
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Waits for what another process does in its own time.
+#[cfg(target_os = "linux")]
+async fn soon<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..1_000 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what} never came");
+}

@@ -1,0 +1,132 @@
+//! Where ferrokinesis (a careful copy of the service) models an operation too, both must agree: which shard takes a key, how
+//! the hash space is cut, and how nonsense is refused.
+
+use ferrokinesis::create_app;
+use ferrokinesis::store::StoreOptions;
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+
+/// ferrokinesis on a socket of its own, and our sandbox.
+struct Pair {
+    bench: Bench,
+    other: String,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let options = StoreOptions { create_stream_ms: 0, shard_limit: 100, ..StoreOptions::default() };
+        let (app, _store) = create_app(options);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { bench: Bench::start().await, other, server }
+    }
+
+    /// Both answers to the same request: status and body.
+    async fn both(&self, operation: &str, body: &str) -> [(u16, Value); 2] {
+        let ours = self.bench.running.endpoint_url();
+        [send(&ours, operation, body).await, send(&self.other, operation, body).await]
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn send(endpoint: &str, operation: &str, body: &str) -> (u16, Value) {
+    let request = reqwest::Client::new()
+        .post(endpoint)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
+        .header("x-amz-date", "20261122T000000Z")
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/kinesis/aws4_request, \
+             SignedHeaders=host;x-amz-date, Signature=abc",
+        )
+        .body(body.to_owned());
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn shards_and_keys_meet_as_they_do_there() {
+    let pair = Pair::start().await;
+    for shards in [1, 2, 3, 5, 7] {
+        let name = format!("posts-{shards}");
+        let create = json!({"StreamName": name, "ShardCount": shards}).to_string();
+        let [ours, theirs] = pair.both("CreateStream", &create).await;
+        assert_eq!((ours.0, theirs.0), (200, 200));
+        pair.bench.pass(20);
+        let described = json!({"StreamName": name}).to_string();
+        // Its creation ends on a timer of its own.
+        let [ours, theirs] = loop {
+            let [ours, theirs] = pair.both("ListShards", &described).await;
+            pair.bench.pass(1);
+            if theirs.1["Shards"].as_array().is_some_and(|shards| !shards.is_empty()) {
+                break [ours, theirs];
+            }
+        };
+        let ranges = |answer: &Value| -> Vec<Value> {
+            let shards = answer["Shards"].as_array().unwrap();
+            shards.iter().map(|shard| json!([shard["ShardId"], shard["HashKeyRange"]])).collect()
+        };
+        assert_eq!(ranges(&ours.1), ranges(&theirs.1), "{shards} shards");
+        let records: Vec<Value> =
+            (0..200).map(|key| json!({"Data": "YQ==", "PartitionKey": format!("key {key} ü")})).collect();
+        let put = json!({"StreamName": name, "Records": records}).to_string();
+        let [ours, theirs] = pair.both("PutRecords", &put).await;
+        let taken = |answer: &Value| -> Vec<Value> {
+            answer["Records"].as_array().unwrap().iter().map(|record| record["ShardId"].clone()).collect()
+        };
+        assert_eq!(taken(&ours.1), taken(&theirs.1), "{shards} shards");
+    }
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_in_the_same_words() {
+    let pair = Pair::start().await;
+    let create = json!({"StreamName": "posts", "ShardCount": 1}).to_string();
+    pair.both("CreateStream", &create).await;
+    pair.bench.pass(20);
+    let long = "a".repeat(257);
+    for (operation, body) in [
+        ("CreateStream", json!({"StreamName": "posts", "ShardCount": 1})),
+        ("CreateStream", json!({"StreamName": 5, "ShardCount": 1})),
+        ("CreateStream", json!({"StreamName": "posts", "ShardCount": "1"})),
+        ("DescribeStreamSummary", json!({"StreamName": "other"})),
+        ("DescribeStreamSummary", json!({"StreamName": "no blanks"})),
+        ("DeleteStream", json!({"StreamName": "other"})),
+        ("PutRecords", json!({"StreamName": "posts", "Records": "none"})),
+        ("PutRecords", json!({"StreamName": "posts", "Records": [{"Data": "Y", "PartitionKey": "k"}]})),
+        ("PutRecords", json!({"StreamName": "posts", "Records": [{"Data": "", "PartitionKey": long}]})),
+        ("PutRecords", json!({"StreamName": "other", "Records": [{"Data": "", "PartitionKey": "k"}]})),
+        (
+            "PutRecord",
+            json!({"StreamName": "posts", "Data": "", "PartitionKey": "k", "ExplicitHashKey": "x"}),
+        ),
+        ("GetRecords", json!({"ShardIterator": "nonsense"})),
+        (
+            "GetShardIterator",
+            json!({"StreamName": "posts", "ShardId": "shardId-9", "ShardIteratorType": "LATEST"}),
+        ),
+        (
+            "GetShardIterator",
+            json!({"StreamName": "posts", "ShardId": "shardId-0", "ShardIteratorType": "FIRST"}),
+        ),
+        (
+            "GetShardIterator",
+            json!({"StreamName": "posts", "ShardId": "shardId-0", "ShardIteratorType": "AT_SEQUENCE_NUMBER"}),
+        ),
+        ("Nonsense", json!({})),
+    ] {
+        let [ours, theirs] = pair.both(operation, &body.to_string()).await;
+        assert_eq!(ours, theirs, "{operation} {body}");
+    }
+}

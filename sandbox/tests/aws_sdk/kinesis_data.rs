@@ -1,0 +1,169 @@
+//! Kinesis's data plane as the AWS SDK sees it: limits per shard, partial failures, reading back, growth.
+
+use std::time::Duration;
+
+use crate::bench::{Bench, records};
+use aws_sdk_kinesis::error::ProvideErrorMetadata;
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, ShardIteratorType};
+
+fn code<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> String {
+    result.err().and_then(|error| error.code().map(str::to_owned)).unwrap_or_else(|| "no error".to_owned())
+}
+
+async fn iterator(bench: &Bench, stream: &str, shard: &str, kind: ShardIteratorType) -> String {
+    let request =
+        bench.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard).shard_iterator_type(kind);
+    request.send().await.unwrap().shard_iterator().unwrap().to_owned()
+}
+
+async fn read(bench: &Bench, iterator: &str) -> GetRecordsOutput {
+    bench.kinesis.get_records().shard_iterator(iterator).send().await.unwrap()
+}
+
+const SHARD: &str = "shardId-000000000000";
+
+#[tokio::test]
+async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one() {
+    let bench = Bench::start().await;
+    bench.provisioned_stream("posts", 1).await;
+    let put =
+        |count| bench.kinesis.put_records().stream_name("posts").set_records(Some(records(count))).send();
+    for _ in 0..2 {
+        assert_eq!(put(500).await.unwrap().failed_record_count(), Some(0));
+    }
+    let full = put(3).await.unwrap();
+    assert_eq!(full.failed_record_count(), Some(3));
+    let refused = &full.records()[2];
+    assert_eq!(refused.error_code(), Some("ProvisionedThroughputExceededException"));
+    assert_eq!(
+        refused.error_message(),
+        Some("Rate exceeded for shard shardId-000000000000 in stream posts under account 000000000000.")
+    );
+    assert!(refused.sequence_number().is_none() && refused.shard_id().is_none());
+
+    bench.clock.advance(Duration::from_millis(5));
+    let partial = put(500).await.unwrap();
+    assert_eq!(partial.failed_record_count(), Some(495));
+    let stored: Vec<bool> =
+        partial.records().iter().map(|record| record.sequence_number().is_some()).collect();
+    assert_eq!(stored.iter().position(|stored| !stored), Some(5), "answers keep the order of the request");
+    let single = bench.kinesis.put_record().stream_name("posts").partition_key("k").data(Blob::new("x"));
+    assert_eq!(code(single.send().await), "ProvisionedThroughputExceededException");
+
+    let books = bench.observe("arrivals").await;
+    assert_eq!(books["streams"][0]["totals"]["records"], 1005);
+    assert_eq!(books["streams"][0]["totals"]["throttled"], 3 + 495 + 1);
+    let buckets = books["streams"][0]["buckets"].as_array().unwrap();
+    let counted: u64 = buckets.iter().map(|bucket| bucket["records"].as_u64().unwrap()).sum();
+    assert_eq!(counted, 1005);
+}
+
+#[tokio::test]
+async fn bytes_are_limited_too_and_keys_count() {
+    let bench = Bench::start().await;
+    bench.provisioned_stream("posts", 1).await;
+    let put = |bytes: usize| {
+        let request = bench.kinesis.put_record().stream_name("posts").partition_key("0123456789abcdef");
+        request.data(Blob::new(vec![7; bytes])).send()
+    };
+    assert_eq!(
+        code(put((1 << 20) - 15).await),
+        "InvalidArgumentException",
+        "one byte more than a record may have"
+    );
+    put((1 << 20) - 16).await.unwrap();
+    assert_eq!(code(put(0).await), "ProvisionedThroughputExceededException");
+    bench.pass(1);
+    put(0).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_put_is_read_back_in_order() {
+    let bench = Bench::start().await;
+    bench.provisioned_stream("posts", 1).await;
+    let latest = iterator(&bench, "posts", SHARD, ShardIteratorType::Latest).await;
+    let put =
+        bench.kinesis.put_records().stream_name("posts").set_records(Some(records(3))).send().await.unwrap();
+    let all = read(&bench, &latest).await;
+    let data: Vec<&[u8]> = all.records().iter().map(|record| record.data().as_ref()).collect();
+    assert_eq!(data, [b"record 0", b"record 1", b"record 2"]);
+    assert_eq!(all.records()[1].partition_key(), Some("key-1"));
+    let numbers: Vec<Option<&str>> =
+        all.records().iter().map(|record| Some(record.sequence_number())).collect();
+    assert_eq!(numbers, put.records().iter().map(|entry| entry.sequence_number()).collect::<Vec<_>>());
+    assert_eq!(all.millis_behind_latest(), Some(0));
+    let empty = read(&bench, all.next_shard_iterator().unwrap()).await;
+    assert!(empty.records().is_empty() && empty.next_shard_iterator().is_some());
+
+    let request = bench.kinesis.get_shard_iterator().stream_name("posts").shard_id(SHARD);
+    let after = request
+        .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+        .starting_sequence_number(numbers[1].unwrap())
+        .send()
+        .await
+        .unwrap();
+    let rest = read(&bench, after.shard_iterator().unwrap()).await;
+    assert_eq!(rest.records().len(), 1);
+    assert_eq!(rest.records()[0].data().as_ref(), b"record 2");
+    bench.pass(301);
+    let expired = bench.kinesis.get_records().shard_iterator(&latest).send().await;
+    assert_eq!(code(expired), "ExpiredIteratorException");
+}
+
+#[tokio::test]
+async fn five_reads_a_second_and_shard_and_not_six() {
+    let bench = Bench::start().await;
+    bench.provisioned_stream("posts", 1).await;
+    let horizon = iterator(&bench, "posts", SHARD, ShardIteratorType::TrimHorizon).await;
+    for _ in 0..5 {
+        read(&bench, &horizon).await;
+    }
+    let sixth = bench.kinesis.get_records().shard_iterator(&horizon).send().await;
+    assert_eq!(code(sixth), "ProvisionedThroughputExceededException");
+}
+
+#[tokio::test]
+async fn a_cold_stream_throttles_then_splits_and_its_old_shards_lead_to_their_children() {
+    let bench = Bench::start().await;
+    bench.on_demand_stream("posts").await;
+    let mut refused = 0;
+    // One second beyond what four shards take, then enough for twice the peak to call for more than four.
+    for calls in [9].into_iter().chain([5; 21]) {
+        for _ in 0..calls {
+            let put = bench.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
+            refused += put.send().await.unwrap().failed_record_count().unwrap();
+        }
+        bench.pass(1);
+    }
+    assert!(refused > 0, "4,500 records a second are more than a cold stream takes");
+    bench.pass(125);
+    bench.status("posts").await;
+    bench.pass(61);
+    let open = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    let open = open.stream_description_summary().unwrap().open_shard_count();
+    assert!((5..=8).contains(&open), "{open}");
+    let all = bench.kinesis.list_shards().stream_name("posts").send().await.unwrap();
+    assert_eq!(all.shards().len(), 4 + 2 * usize::try_from(open - 4).unwrap());
+    let latest = ShardFilter::builder().r#type(ShardFilterType::AtLatest).build().unwrap();
+    let latest = bench.kinesis.list_shards().stream_name("posts").shard_filter(latest).send().await.unwrap();
+    assert_eq!(latest.shards().len(), usize::try_from(open).unwrap());
+
+    let closed = |shard: &&Shard| shard.sequence_number_range().unwrap().ending_sequence_number().is_some();
+    let parent = all.shards().iter().find(closed).unwrap().shard_id();
+    let mut position = iterator(&bench, "posts", parent, ShardIteratorType::TrimHorizon).await;
+    let mut count = 0;
+    let children = loop {
+        bench.pass(1);
+        let page = read(&bench, &position).await;
+        count += page.records().len();
+        match page.next_shard_iterator() {
+            Some(next) => position = next.to_owned(),
+            None => break page.child_shards().to_vec(),
+        }
+    };
+    assert!(count > 10_000, "{count}");
+    assert_eq!(children.len(), 2);
+    assert_eq!(children[0].parent_shards(), [parent]);
+}

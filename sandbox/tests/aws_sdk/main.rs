@@ -1,0 +1,11 @@
+//! The sandbox as the AWS SDK for Rust sees it. Time is moved by hand; nothing here waits for a model's delay.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+mod cloudwatch;
+mod door;
+mod ecs;
+mod kinesis_conformance;
+mod kinesis_control;
+mod kinesis_data;
+mod small_services;

@@ -1,0 +1,267 @@
+//! What the fake's tasks do: they start, obey the control document to the record, keep their books, stop and are replaced.
+
+use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment};
+use kinesis_demo_api::ledger::{Counters, Ledgers};
+use kinesis_demo_api::schedule::Leg;
+
+use super::tests::{T0, a_definition, a_service, a_stream, a_world, owned, s};
+use super::*;
+use crate::aws::{NewTaskDefinition, TaskState};
+
+/// A world in which `tasks` tasks run at T0 + 100 s, the stream is there, and so is everything else they need.
+async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
+    let (fake, clock, aws) = a_world();
+    aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
+    aws.streams.create_stream(&a_stream(None)).await.unwrap();
+    aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
+    aws.services.create_service(&a_service()).await.unwrap();
+    aws.services.resize_service("default", "kd-service", tasks).await.unwrap();
+    clock.advance_to(T0 + s(100));
+    assert_eq!(fake.running_tasks().len(), usize::try_from(tasks).unwrap());
+    (fake, clock, aws)
+}
+
+/// Sends 101 records a second from T0 + 110 s to T0 + 170 s, by all running tasks.
+fn a_document(fake: &FakeAws) -> ControlDocument {
+    ControlDocument {
+        schema: SCHEMA,
+        epoch: 1,
+        version: 1,
+        run: 1,
+        state: ControlState::Run,
+        effective_at: T0 + s(105),
+        valid_until: T0 + s(300),
+        ends_by: T0 + s(300),
+        read_every_seconds: 3,
+        read_lease_seconds: 15,
+        slots: fake.running_tasks().into_iter().map(Some).collect(),
+        segments: vec![Segment {
+            phase: "calm".into(),
+            leg: Leg { from: T0 + s(110), until: T0 + s(170), rate: [101, 101] },
+            content: Content::Baseline,
+            cap_per_task: 1_000,
+        }],
+    }
+}
+
+async fn publish(aws: &Aws, document: &ControlDocument) {
+    aws.parameters.overwrite_parameter("/kd/control", &document.to_text().unwrap()).await.unwrap();
+}
+
+async fn totals(aws: &Aws) -> (Counters, usize) {
+    let mut ledgers = Ledgers::default();
+    let lines = aws.logs.fetch_ledger_lines("/kd/log", T0).await.unwrap();
+    lines.into_iter().for_each(|line| ledgers.take(line));
+    (ledgers.phase("calm").counters, ledgers.iter().filter(|line| line.is_final).count())
+}
+
+#[tokio::test]
+async fn tasks_start_after_their_latency_as_far_as_there_is_capacity() {
+    let (fake, clock, aws) = a_fleet(2).await;
+    fake.set_capacity(3);
+    aws.services.resize_service("default", "kd-service", 5).await.unwrap();
+    let seen = aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap();
+    assert_eq!((seen.desired, seen.running, seen.pending), (5, 2, 1));
+    assert!(seen.last_event.unwrap().contains("unable to place a task"));
+    clock.advance(s(24));
+    let states =
+        |tasks: Vec<crate::aws::TaskSeen>| tasks.into_iter().map(|task| task.state).collect::<Vec<_>>();
+    let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
+    assert_eq!(states(tasks), [TaskState::Running, TaskState::Running, TaskState::Starting]);
+    clock.advance(s(1));
+    fake.set_capacity(10);
+    let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
+    assert_eq!(tasks[2].started_at, Some(T0 + s(125)));
+    assert_eq!((tasks.len(), fake.running_tasks().len()), (5, 3));
+    clock.advance(s(25));
+    assert_eq!(fake.running_tasks().len(), 5);
+}
+
+#[tokio::test]
+async fn the_shares_add_up_to_the_schedule_to_the_record_and_the_microsecond() {
+    let (fake, clock, aws) = a_fleet(3).await;
+    publish(&aws, &a_document(&fake)).await;
+    clock.advance_to(T0 + s(140));
+    assert_eq!(fake.arrivals(T0, T0 + s(110)), 0);
+    assert_eq!(fake.arrivals(T0, T0 + s(140)), 3_030);
+    clock.advance_to(T0 + s(200));
+    assert_eq!(fake.arrivals(T0, T0 + s(200)), 6_060);
+    assert_eq!(fake.stored("posts"), 6_060);
+    let seconds = fake.records_by_second();
+    assert_eq!(seconds.len(), 60);
+    assert!(seconds.values().all(|records| *records == 101), "{seconds:?}");
+    assert_eq!(fake.sent().len(), 3, "one stretch per task");
+    let (counters, finals) = totals(&aws).await;
+    assert_eq!((counters.offered, counters.accepted, finals), (6_060, 6_060, 0));
+}
+
+#[tokio::test]
+async fn a_new_version_takes_over_at_its_instant_on_all_tasks() {
+    let (fake, clock, aws) = a_fleet(4).await;
+    let first = a_document(&fake);
+    publish(&aws, &first).await;
+    clock.advance_to(T0 + s(120));
+    let mut second = ControlDocument { version: 2, effective_at: T0 + s(140), ..first };
+    second.slots[0] = None;
+    publish(&aws, &second).await;
+    clock.advance_to(T0 + s(200));
+    assert_eq!(fake.mixed_versions(), []);
+    assert_eq!(fake.arrivals(T0 + s(130), T0 + s(150)), 2_020);
+    let shares: Vec<_> = fake.sent().iter().map(|sent| (sent.version.1, sent.from, sent.share.of)).collect();
+    assert_eq!(shares.iter().filter(|share| **share == (1, T0 + s(110), 4)).count(), 4);
+    assert_eq!(shares.iter().filter(|share| **share == (2, T0 + s(140), 3)).count(), 3);
+    assert_eq!(shares.len(), 7);
+}
+
+#[tokio::test]
+async fn without_renewal_or_with_stop_nothing_is_sent() {
+    let (fake, clock, aws) = a_fleet(2).await;
+    let lease = ControlDocument { valid_until: T0 + s(120), ..a_document(&fake) };
+    publish(&aws, &lease).await;
+    clock.advance_to(T0 + s(130));
+    assert_eq!(fake.arrivals(T0, T0 + s(130)), 1_010, "until the lease lapsed");
+    publish(&aws, &ControlDocument { valid_until: T0 + s(300), ..lease.clone() }).await;
+    clock.advance_to(T0 + s(140));
+    let renewed = fake.arrivals(T0 + s(130), T0 + s(140));
+    assert!((700..1_010).contains(&renewed), "what fell due before the reading is nobody's: {renewed}");
+    publish(&aws, &ControlDocument { version: 2, state: ControlState::Stop, ..lease }).await;
+    clock.advance_to(T0 + s(160));
+    let after = fake.arrivals(T0 + s(140), T0 + s(160));
+    assert!(after <= 303, "{after} after Stop could be read");
+    assert_eq!(fake.arrivals(T0 + s(144), T0 + s(160)), 0);
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_read_stops_when_its_read_lease_ends() {
+    let (fake, clock, aws) = a_fleet(1).await;
+    publish(&aws, &a_document(&fake)).await;
+    clock.advance_to(T0 + s(120));
+    aws.parameters.delete_parameter("/kd/control").await.unwrap();
+    clock.advance_to(T0 + s(160));
+    let last = fake.sent().last().unwrap().until;
+    assert!(last > T0 + s(130) && last <= T0 + s(135), "{last}");
+}
+
+#[tokio::test]
+async fn the_hard_ceiling_ends_sending_and_the_process() {
+    let (fake, clock, aws) = a_fleet(1).await;
+    let far = T0 + s(2_000);
+    let mut document = ControlDocument { valid_until: far, ends_by: far, ..a_document(&fake) };
+    document.segments[0].leg.until = far;
+    publish(&aws, &document).await;
+    clock.advance_to(T0 + s(1_003));
+    assert_eq!(fake.sent().last().unwrap().until, T0 + s(1_000));
+    assert_eq!(totals(&aws).await.1, 0, "the last word is on its way");
+    clock.advance_to(T0 + s(1_006));
+    assert_eq!(totals(&aws).await.1, 1);
+}
+
+#[tokio::test]
+async fn lines_arrive_late_and_a_killed_task_says_no_last_word() {
+    let (fake, clock, aws) = a_fleet(2).await;
+    publish(&aws, &a_document(&fake)).await;
+    clock.advance_to(T0 + s(118));
+    let (early, _) = totals(&aws).await;
+    assert!(early.accepted < fake.stored("posts"), "{early:?}");
+    clock.advance_to(T0 + s(140));
+    let victim = fake.running_tasks()[0].clone();
+    assert!(fake.kill_task(&victim, LastWord::Unspoken));
+    assert!(!fake.kill_task(&victim, LastWord::Unspoken));
+    let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
+    let killed = tasks.iter().find(|task| task.id == victim).unwrap();
+    assert_eq!(killed.state, TaskState::Stopped);
+    assert_eq!(killed.stopped_reason.as_deref(), Some("Essential container in task exited"));
+    assert_eq!(tasks.iter().filter(|task| task.state == TaskState::Starting).count(), 1, "replaced");
+    aws.services.resize_service("default", "kd-service", 0).await.unwrap();
+    clock.advance_to(T0 + s(200));
+    let (books, finals) = totals(&aws).await;
+    assert_eq!(finals, 1);
+    assert_eq!(books.offered, books.settled());
+    assert!(books.offered <= 3_030 && books.offered > 3_030 - 51 * 6, "{}", books.offered);
+    assert!(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap().len() == 3);
+    clock.advance(s(3_600));
+    assert!(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap().is_empty(), "forgotten");
+}
+
+#[tokio::test]
+async fn scale_in_spares_the_protected_while_they_are() {
+    let (fake, clock, aws) = a_fleet(10).await;
+    let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
+    let spared: Vec<_> = tasks.iter().step_by(2).map(|task| task.arn.clone()).collect();
+    aws.tasks.protect_tasks("default", &spared, 1).await.unwrap();
+    aws.services.resize_service("default", "kd-service", 4).await.unwrap();
+    let stopping = |tasks: Vec<crate::aws::TaskSeen>| {
+        tasks
+            .into_iter()
+            .filter(|task| task.state != TaskState::Running)
+            .map(|task| task.arn)
+            .collect::<Vec<_>>()
+    };
+    let victims = stopping(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap());
+    assert_eq!(victims.len(), 5, "the sixth waits for a protection to end");
+    assert!(victims.iter().all(|arn| !spared.contains(arn)));
+    clock.advance(s(60));
+    assert_eq!(fake.running_tasks().len(), 4);
+
+    let survivors: Vec<_> =
+        spared.iter().filter(|arn| fake.running_tasks().contains(&TaskId::from_arn(arn))).cloned().collect();
+    aws.tasks.protect_tasks("default", &survivors, 10).await.unwrap();
+    aws.tasks.release_tasks("default", &survivors[..1]).await.unwrap();
+    aws.services.resize_service("default", "kd-service", 3).await.unwrap();
+    assert!(!fake.running_tasks().contains(&TaskId::from_arn(&survivors[0])));
+}
+
+#[tokio::test]
+async fn victims_depend_on_the_seed() {
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..8 {
+        let (fake, clock, aws) = a_fleet(6).await;
+        let placed = fake.running_tasks();
+        fake.set_seed(seed);
+        aws.services.resize_service("default", "kd-service", 3).await.unwrap();
+        clock.advance(s(10));
+        orders.insert(placed.iter().map(|task| fake.running_tasks().contains(task)).collect::<Vec<_>>());
+    }
+    assert!(orders.len() > 2, "{orders:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_full_refuses_and_the_books_balance() {
+    let (fake, clock, aws) = a_fleet(3).await;
+    fake.set_stream_capacity(Some(50));
+    publish(&aws, &a_document(&fake)).await;
+    clock.advance_to(T0 + s(180));
+    aws.services.resize_service("default", "kd-service", 0).await.unwrap();
+    clock.advance(s(10));
+    let (books, finals) = totals(&aws).await;
+    assert_eq!((finals, books.offered, books.offered), (3, 6_060, books.settled()));
+    assert_eq!(books.accepted, fake.stored("posts"));
+    assert!((3_000..=3_050).contains(&books.accepted), "{books:?}");
+    assert_eq!(books.throttled, books.failed);
+}
+
+#[tokio::test]
+async fn tasks_without_a_log_group_or_a_usable_environment_never_run() {
+    let (fake, clock, aws) = a_fleet(1).await;
+    aws.logs.delete_log_group("/kd/log").await.unwrap();
+    aws.services.resize_service("default", "kd-service", 2).await.unwrap();
+    clock.advance(s(25));
+    let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
+    assert!(tasks[1].stopped_reason.as_deref().unwrap().contains("log group"), "{tasks:?}");
+    assert_eq!(fake.running_tasks().len(), 1);
+
+    let (fake, clock, aws) = a_world();
+    let mut bare: NewTaskDefinition = a_definition();
+    bare.environment.remove("KINESISDEMO_STREAM");
+    aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
+    aws.task_definitions.register_task_definition(&bare).await.unwrap();
+    aws.services.create_service(&a_service()).await.unwrap();
+    aws.services.resize_service("default", "kd-service", 1).await.unwrap();
+    clock.advance(s(60));
+    assert!(fake.running_tasks().is_empty());
+    assert_eq!(
+        aws.tasks.fetch_tasks("default", "kd-service").await.unwrap().len(),
+        3,
+        "started over and over"
+    );
+}

@@ -1,0 +1,318 @@
+//! A generator as far as the operator can tell: it reads the control document, obeys it, and keeps its books. In: instants
+//! and what surrounds the task. Out: what it sent, and its ledger lines. Sending takes no time.
+//!
+//! The rules are those of the real generator's gate: a version counts from `effectiveAt` until the next one does; the lease
+//! and the read lease close the gate; `Stop` applies on reading; what falls due while the gate is closed is nobody's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
+use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::schedule::{Leg, Share};
+
+use super::kinesis::Stream;
+use super::logs::{Line, LogGroup};
+use super::parameters::Parameter;
+
+/// How often a task without a document looks for one.
+const FIRST_READ_EVERY: Duration = Duration::from_secs(1);
+
+/// What one task sent during a stretch of time in which nothing changed for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub task: TaskId,
+    pub stream: Arc<str>,
+    pub run: u32,
+    /// Epoch and version of the document in force.
+    pub version: (u64, u64),
+    pub phase: String,
+    pub leg: Leg,
+    pub share: Share,
+    pub cap_per_task: u32,
+    pub from: MicroTime,
+    pub until: MicroTime,
+    pub count: u64,
+}
+
+impl Sent {
+    /// How many of the records were sent in [`from`, `until`).
+    pub fn within(&self, from: MicroTime, until: MicroTime) -> u64 {
+        let (from, until) = (from.max(self.from), until.min(self.until));
+        if from >= until { 0 } else { self.share.due(&self.leg, from, until, self.cap_per_task) }
+    }
+
+    fn continues(&self, earlier: &Self) -> bool {
+        earlier.until == self.from
+            && earlier.version == self.version
+            && earlier.leg == self.leg
+            && earlier.share == self.share
+            && earlier.cap_per_task == self.cap_per_task
+            && earlier.phase == self.phase
+    }
+}
+
+/// What a task can reach.
+pub(super) struct Surroundings<'a> {
+    pub(super) parameters: &'a BTreeMap<String, Parameter>,
+    pub(super) streams: &'a BTreeMap<String, Stream>,
+    pub(super) stored: &'a mut BTreeMap<String, u64>,
+    pub(super) log_groups: &'a mut BTreeMap<String, LogGroup>,
+    /// Whether the streams refuse what is above their capacity; then `settle` tells what became of the records.
+    pub(super) limited: bool,
+    pub(super) log_delivery: Duration,
+}
+
+/// The environment that the task definition gave.
+#[derive(Clone, Debug)]
+struct Environment {
+    run: u32,
+    parameter: String,
+    stream: Arc<str>,
+    hard_ceiling: MicroTime,
+    ledger_every: Duration,
+}
+
+impl Environment {
+    /// As the real generator reads it: `None` is a process that exits with a usage error.
+    fn parse(environment: &BTreeMap<String, String>) -> Option<Self> {
+        let get = |name: &str| environment.get(name).map(String::as_str);
+        for needed in ["AWS_REGION", "KINESISDEMO_RUN_NAME"] {
+            get(needed).filter(|value| !value.is_empty())?;
+        }
+        let ceiling: jiff::Timestamp = get("KINESISDEMO_HARD_CEILING")?.parse().ok()?;
+        let ledger_every = get("KINESISDEMO_LEDGER_EVERY_SECONDS").map_or(Ok(5), str::parse).ok()?;
+        Some(Self {
+            run: get("KINESISDEMO_RUN")?.parse().ok()?,
+            parameter: get("KINESISDEMO_CONTROL_PARAMETER")?.to_owned(),
+            stream: get("KINESISDEMO_STREAM")?.into(),
+            hard_ceiling: ceiling.into(),
+            ledger_every: Duration::from_secs(Some(ledger_every).filter(|every| (1..=300).contains(every))?),
+        })
+    }
+}
+
+pub(super) struct Generator {
+    task: TaskId,
+    environment: Environment,
+    log_group: String,
+    /// In order of effectiveness; those before the last effective one are gone.
+    versions: Vec<Arc<ControlDocument>>,
+    last_good_read: Option<MicroTime>,
+    settled_until: MicroTime,
+    next_read_at: MicroTime,
+    next_line_at: MicroTime,
+    sends: bool,
+    sequence: u64,
+    books: BTreeMap<String, Counters>,
+    unwritten: bool,
+    unsettled: BTreeMap<String, u64>,
+    sent: Vec<Sent>,
+}
+
+impl Generator {
+    /// The process that starts `at`; `None` if it exits at once because its environment is no good.
+    pub(super) fn new(
+        task: TaskId,
+        environment: &BTreeMap<String, String>,
+        log_group: &str,
+        at: MicroTime,
+    ) -> Option<Self> {
+        let environment = Environment::parse(environment)?;
+        Some(Self {
+            task,
+            log_group: log_group.to_owned(),
+            versions: Vec::new(),
+            last_good_read: None,
+            settled_until: at,
+            next_read_at: at,
+            next_line_at: at + environment.ledger_every,
+            sends: true,
+            sequence: 0,
+            books: BTreeMap::new(),
+            unwritten: false,
+            unsettled: BTreeMap::new(),
+            sent: Vec::new(),
+            environment,
+        })
+    }
+
+    pub(super) fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    pub(super) fn hard_ceiling(&self) -> MicroTime {
+        self.environment.hard_ceiling
+    }
+
+    pub(super) fn sends_to(&self, stream: &str) -> bool {
+        &*self.environment.stream == stream
+    }
+
+    /// Lives up to `until`: reads, sends, writes.
+    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut Surroundings<'_>) {
+        if !self.sends {
+            return;
+        }
+        loop {
+            let next = self.next_read_at.min(self.next_line_at);
+            if next > until {
+                break;
+            }
+            self.send_until(next, around);
+            if next == self.next_read_at {
+                self.read(next, around.parameters);
+                let every = self.versions.last().map_or(FIRST_READ_EVERY, |document| document.read_every());
+                self.next_read_at = next + every;
+            }
+            if next == self.next_line_at {
+                if self.unwritten {
+                    self.write_line(next, false, around);
+                }
+                self.next_line_at = next + self.environment.ledger_every;
+            }
+        }
+        self.send_until(until, around);
+    }
+
+    /// SIGTERM: nothing is sent any more.
+    pub(super) fn stop_sending(&mut self) {
+        self.sends = false;
+    }
+
+    /// The ledger's final line.
+    pub(super) fn say_last_word(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+        self.write_line(at, true, around);
+    }
+
+    /// Records sent whose outcome is open.
+    pub(super) fn unsettled(&self) -> u64 {
+        self.unsettled.values().sum()
+    }
+
+    /// Of the records whose outcome is open, `accepted` were taken and the others refused and given up.
+    pub(super) fn settle(&mut self, mut accepted: u64) {
+        for (phase, count) in std::mem::take(&mut self.unsettled) {
+            let taken = accepted.min(count);
+            accepted -= taken;
+            let books = self.books.entry(phase).or_default();
+            books.accepted += taken;
+            books.failed += count - taken;
+            books.throttled += count - taken;
+            self.unwritten = true;
+        }
+    }
+
+    fn read(&mut self, at: MicroTime, parameters: &BTreeMap<String, Parameter>) {
+        let Some(document) = parameters.get(&self.environment.parameter).and_then(Parameter::document) else {
+            return;
+        };
+        if document.run != self.environment.run {
+            return;
+        }
+        let known = match self.versions.last() {
+            Some(newest) if document.order() < newest.order() => return,
+            Some(newest) if document.order() == newest.order() => true,
+            Some(newest) if document.is_renewal_of(newest) => {
+                self.versions.pop();
+                false
+            }
+            _ => false,
+        };
+        self.last_good_read = Some(at);
+        if known {
+            return;
+        }
+        match document.state {
+            ControlState::Stop => self.versions.clear(),
+            ControlState::Run => self.versions.retain(|held| held.effective_at < document.effective_at),
+        }
+        self.versions.push(Arc::clone(document));
+    }
+
+    fn send_until(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+        let since = std::mem::replace(&mut self.settled_until, at);
+        let (Some(newest), Some(read_at)) = (self.versions.last(), self.last_good_read) else { return };
+        let open_until = (read_at + newest.read_lease())
+            .min(newest.valid_until)
+            .min(self.environment.hard_ceiling)
+            .min(at);
+        let mut due = Vec::new();
+        for (index, document) in self.versions.iter().enumerate() {
+            let Some(share) = document.share_of(&self.task) else { continue };
+            let successor = self.versions.get(index + 1).map(|later| later.effective_at);
+            let from = since.max(document.effective_at);
+            let until = open_until.min(document.ends_by).min(successor.unwrap_or(open_until));
+            if document.state == ControlState::Stop || from >= until {
+                continue;
+            }
+            for segment in &document.segments {
+                let (from, until) = (from.max(segment.leg.from), until.min(segment.leg.until));
+                if from >= until {
+                    continue;
+                }
+                due.push(Sent {
+                    task: self.task.clone(),
+                    stream: Arc::clone(&self.environment.stream),
+                    run: document.run,
+                    version: (document.epoch, document.version),
+                    phase: segment.phase.clone(),
+                    leg: segment.leg,
+                    share,
+                    cap_per_task: segment.cap_per_task,
+                    from,
+                    until,
+                    count: share.due(&segment.leg, from, until, segment.cap_per_task),
+                });
+            }
+        }
+        let in_force = self.versions.iter().rposition(|document| document.effective_at <= at);
+        self.versions.drain(..in_force.unwrap_or(0));
+        for sent in due {
+            self.send(sent, around);
+        }
+    }
+
+    fn send(&mut self, sent: Sent, around: &mut Surroundings<'_>) {
+        if sent.count > 0 {
+            self.unwritten = true;
+            let books = self.books.entry(sent.phase.clone()).or_default();
+            books.offered += sent.count;
+            match around.streams.get(&*sent.stream).is_some_and(Stream::takes_records) {
+                false => books.failed += sent.count,
+                true if around.limited => {
+                    *self.unsettled.entry(sent.phase.clone()).or_default() += sent.count
+                }
+                true => {
+                    books.accepted += sent.count;
+                    *around.stored.entry(sent.stream.to_string()).or_default() += sent.count;
+                }
+            }
+        }
+        match self.sent.last_mut() {
+            Some(last) if sent.continues(last) => {
+                last.until = sent.until;
+                last.count += sent.count;
+            }
+            _ => self.sent.push(sent),
+        }
+    }
+
+    fn write_line(&mut self, at: MicroTime, is_final: bool, around: &mut Surroundings<'_>) {
+        self.sequence += 1;
+        self.unwritten = false;
+        // Without its log group a line is lost, as with the awslogs driver.
+        let Some(group) = around.log_groups.get_mut(&self.log_group) else { return };
+        group.lines.push(Line {
+            visible_at: at + around.log_delivery,
+            run: self.environment.run,
+            task: self.task.clone(),
+            sequence: self.sequence,
+            at,
+            is_final,
+            books: self.books.clone(),
+        });
+    }
+}

@@ -1,0 +1,221 @@
+//! Streams of the fake. In: calls and instants. Out: their states, as Kinesis shows them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kinesis_demo_api::MicroTime;
+
+use super::world::Scene;
+use super::{Handle, Refusal, refusal};
+use crate::aws::{
+    Advantage, AwsErrorClass, AwsResult, NewStream, StreamSeen, StreamState, Streams, Tags, Warm,
+};
+
+/// What a new on-demand stream takes without warm throughput: 4 MiB/s (Kinesis developer guide, on-demand mode).
+const BASELINE_MIB: u32 = 4;
+
+/// Kinesis developer guide, quotas: 10 GiB/s of warm throughput per stream.
+const MOST_WARM_MIB: u32 = 10_240;
+
+/// Kinesis API reference, CreateStream: at most five streams in the CREATING state at the same time.
+const MOST_CREATING: usize = 5;
+
+/// Kinesis developer guide, quotas: on-demand streams per account.
+const MOST_STREAMS: usize = 50;
+
+pub(super) struct Stream {
+    arn: String,
+    tags: Tags,
+    state: StreamState,
+    /// When the state ends by itself.
+    until: Option<MicroTime>,
+    /// What was asked for; zero for nothing.
+    target: u32,
+    /// Where the way to the target began, and when.
+    from: (u32, MicroTime),
+    allowance: u64,
+    credit_micros: u128,
+}
+
+impl Stream {
+    pub(super) fn changes_at(&self) -> Option<MicroTime> {
+        self.until
+    }
+
+    /// Kinesis takes records in every state but CREATING ("DELETING may still accept puts").
+    pub(super) fn takes_records(&self) -> bool {
+        self.state != StreamState::Creating
+    }
+
+    /// How many records it can take now, after `elapsed` at `records_per_second`: at most one second's worth.
+    pub(super) fn refill(&mut self, records_per_second: u32, elapsed: Duration) -> u64 {
+        let second = u64::from(records_per_second);
+        let gained = u128::from(second) * elapsed.as_micros() + self.credit_micros;
+        self.credit_micros = gained % 1_000_000;
+        let gained = u64::try_from(gained / 1_000_000).unwrap_or(second);
+        self.allowance.saturating_add(gained).min(second)
+    }
+
+    pub(super) fn keep(&mut self, allowance: u64) {
+        self.allowance = allowance;
+    }
+
+    fn capacity(&self) -> u32 {
+        self.target.max(BASELINE_MIB)
+    }
+
+    fn current_at(&self, now: MicroTime) -> u32 {
+        let (start, began_at) = self.from;
+        let Some(until) = self.until.filter(|_| self.state == StreamState::Updating) else {
+            return if self.state == StreamState::Creating { BASELINE_MIB } else { self.capacity() };
+        };
+        let whole = i128::try_from(until.since(began_at).as_micros()).unwrap_or(1).max(1);
+        let done = i128::try_from(now.since(began_at).as_micros()).unwrap_or(whole).min(whole);
+        let way = i128::from(self.capacity()) - i128::from(start);
+        u32::try_from(i128::from(start) + way * done / whole).unwrap_or(start)
+    }
+
+    fn move_to(&mut self, target: u32, now: MicroTime, takes: Duration) {
+        self.from = (self.current_at(now), now);
+        self.target = target;
+        self.state = StreamState::Updating;
+        self.until = Some(now + takes);
+    }
+}
+
+impl Scene<'_> {
+    /// Moves streams whose state is over to the next one.
+    pub(super) fn advance_streams(&mut self) {
+        let now = self.now;
+        let warm_update = self.settings.delays.warm_update;
+        self.region.streams.retain(|_, stream| {
+            if stream.until.is_none_or(|until| until > now) {
+                return true;
+            }
+            match stream.state {
+                StreamState::Deleting => return false,
+                StreamState::Creating if stream.target > BASELINE_MIB => {
+                    stream.until = None;
+                    stream.move_to(stream.target, now, warm_update);
+                }
+                StreamState::Creating | StreamState::Updating | StreamState::Active => {
+                    stream.state = StreamState::Active;
+                    stream.until = None;
+                }
+            }
+            true
+        });
+    }
+
+    fn stream_by_arn(&mut self, arn: &str) -> Result<&mut Stream, Refusal> {
+        let found = self.region.streams.values_mut().find(|stream| stream.arn == arn);
+        found.ok_or_else(|| refusal("ResourceNotFoundException", format!("Stream {arn} not found.")))
+    }
+
+    fn active_stream(&mut self, arn: &str) -> Result<&mut Stream, Refusal> {
+        let stream = self.stream_by_arn(arn)?;
+        if stream.state != StreamState::Active {
+            let text = format!("Stream {arn} not ACTIVE, instead in state {:?}", stream.state);
+            return Err(refusal("ResourceInUseException", text));
+        }
+        Ok(stream)
+    }
+
+    fn check_warm(&self, mib_per_second: u32) -> Result<(), Refusal> {
+        if !self.settings.advantage.is_on() {
+            let account = &self.settings.account_id;
+            let text = format!("Account {account} is not enabled for minimum throughput billing commitment");
+            return Err(refusal("ValidationException", text));
+        }
+        if mib_per_second > MOST_WARM_MIB {
+            let text = format!("Warm throughput {mib_per_second} exceeds {MOST_WARM_MIB}");
+            return Err(refusal("InvalidArgumentException", text));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Streams for Handle {
+    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>> {
+        let answer = self.read("DescribeStreamSummary", name, |scene| {
+            let committed = scene.settings.advantage.is_on();
+            let stream = scene.region.streams.get(name);
+            let stream = stream
+                .ok_or_else(|| refusal("ResourceNotFoundException", format!("Stream {name} not found.")))?;
+            let current = stream.current_at(scene.now);
+            Ok(StreamSeen {
+                arn: stream.arn.clone(),
+                state: stream.state,
+                open_shards: if stream.state == StreamState::Creating { 0 } else { current },
+                warm: committed.then_some(Warm { target: stream.target, current }),
+            })
+        });
+        match answer {
+            Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags> {
+        self.read("ListTagsForResource", arn, |scene| Ok(scene.stream_by_arn(arn)?.tags.clone()))
+    }
+
+    async fn create_stream(&self, stream: &NewStream) -> AwsResult<()> {
+        let NewStream { name, warm_mib_per_second, tags } = stream;
+        self.write("CreateStream", name, |scene| {
+            if let Some(warm) = *warm_mib_per_second {
+                scene.check_warm(warm)?;
+            }
+            let streams = &scene.region.streams;
+            if streams.contains_key(name) {
+                return Err(refusal("ResourceInUseException", format!("Stream {name} already exists.")));
+            }
+            if streams.values().filter(|stream| stream.state == StreamState::Creating).count()
+                >= MOST_CREATING
+            {
+                let text = "At most 5 streams may be in CREATING concurrently";
+                return Err(refusal("LimitExceededException", text));
+            }
+            if streams.len() >= MOST_STREAMS {
+                let text = "This request would exceed the on-demand stream limit for the account";
+                return Err(refusal("LimitExceededException", text));
+            }
+            let made = Stream {
+                arn: scene.arn("kinesis", &format!("stream/{name}")),
+                tags: tags.clone(),
+                state: StreamState::Creating,
+                until: Some(scene.now + scene.settings.delays.stream_create),
+                target: warm_mib_per_second.unwrap_or(0),
+                from: (BASELINE_MIB, scene.now),
+                allowance: 0,
+                credit_micros: 0,
+            };
+            scene.region.streams.insert(name.clone(), made);
+            Ok(())
+        })
+    }
+
+    async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()> {
+        self.write("UpdateStreamWarmThroughput", arn, |scene| {
+            scene.check_warm(mib_per_second)?;
+            let (now, takes) = (scene.now, scene.settings.delays.warm_update);
+            scene.active_stream(arn)?.move_to(mib_per_second, now, takes);
+            Ok(())
+        })
+    }
+
+    async fn delete_stream(&self, arn: &str) -> AwsResult<()> {
+        self.write("DeleteStream", arn, |scene| {
+            let until = scene.now + scene.settings.delays.stream_delete;
+            let stream = scene.active_stream(arn)?;
+            stream.state = StreamState::Deleting;
+            stream.until = Some(until);
+            Ok(())
+        })
+    }
+
+    async fn fetch_advantage(&self) -> AwsResult<Advantage> {
+        self.read("DescribeAccountSettings", "account", |scene| Ok(scene.settings.advantage))
+    }
+}

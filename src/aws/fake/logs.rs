@@ -1,0 +1,141 @@
+//! Log groups of the fake, and the ledger lines in them. In: calls. Out: what CloudWatch Logs would hold and hand out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::ledger::{Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
+
+use super::world::Scene;
+use super::{Handle, Refusal, refusal};
+use crate::aws::{AwsResult, Logs, Tags};
+
+/// How long every accepted record took.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// Lines are cumulative, and with their histograms they are large: of those that a task wrote, only so many are handed out,
+/// the last ones. A crash loop plays the same run a thousand times.
+const LINES_PER_TASK: usize = 3;
+
+/// CloudWatch Logs API reference, PutRetentionPolicy.
+const RETENTION_DAYS: [u32; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+#[derive(Default)]
+pub(super) struct LogGroup {
+    tags: Tags,
+    retention_days: Option<u32>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// A ledger line without its histograms: these are large, and made when the line is handed out.
+pub(super) struct Line {
+    pub(super) visible_at: MicroTime,
+    pub(super) run: u32,
+    pub(super) task: TaskId,
+    pub(super) sequence: u64,
+    pub(super) at: MicroTime,
+    pub(super) is_final: bool,
+    pub(super) books: BTreeMap<String, Counters>,
+}
+
+impl Line {
+    fn ledger_line(&self) -> LedgerLine {
+        let ledger = |counters: &Counters| {
+            let mut latency = Latencies::default();
+            latency.record(LATENCY, counters.accepted);
+            PhaseLedger { counters: counters.clone(), latency }
+        };
+        LedgerLine {
+            kinesisdemo: MARKER.to_owned(),
+            run: self.run,
+            task: self.task.clone(),
+            sequence: self.sequence,
+            at: self.at,
+            is_final: self.is_final,
+            phases: self.books.iter().map(|(phase, counters)| (phase.clone(), ledger(counters))).collect(),
+        }
+    }
+}
+
+impl Scene<'_> {
+    fn log_group(&mut self, name: &str) -> Result<&mut LogGroup, Refusal> {
+        let missing = || refusal("ResourceNotFoundException", "The specified log group does not exist.");
+        self.region.log_groups.get_mut(name).ok_or_else(missing)
+    }
+
+    fn log_group_arn(&self, name: &str) -> String {
+        self.arn("logs", &format!("log-group:{name}"))
+    }
+}
+
+#[async_trait]
+impl Logs for Handle {
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<String>> {
+        self.read("DescribeLogGroups", name, |scene| {
+            Ok(scene.region.log_groups.contains_key(name).then(|| scene.log_group_arn(name)))
+        })
+    }
+
+    async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags> {
+        self.read("ListTagsForResource", arn, |scene| {
+            let name = scene.region.log_groups.keys().find(|name| scene.log_group_arn(name) == arn).cloned();
+            Ok(scene.log_group(&name.unwrap_or_default())?.tags.clone())
+        })
+    }
+
+    async fn create_log_group(&self, name: &str, tags: &Tags) -> AwsResult<()> {
+        self.write("CreateLogGroup", name, |scene| {
+            if scene.region.log_groups.contains_key(name) {
+                let text = "The specified log group already exists";
+                return Err(refusal("ResourceAlreadyExistsException", text));
+            }
+            scene
+                .region
+                .log_groups
+                .insert(name.to_owned(), LogGroup { tags: tags.clone(), ..LogGroup::default() });
+            Ok(())
+        })
+    }
+
+    async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()> {
+        self.write("PutRetentionPolicy", name, |scene| {
+            if !RETENTION_DAYS.contains(&days) {
+                return Err(refusal(
+                    "InvalidParameterException",
+                    format!("{days} is not a retention period"),
+                ));
+            }
+            scene.log_group(name)?.retention_days = Some(days);
+            Ok(())
+        })
+    }
+
+    async fn delete_log_group(&self, name: &str) -> AwsResult<()> {
+        self.write("DeleteLogGroup", name, |scene| {
+            scene.log_group(name)?;
+            scene.region.log_groups.remove(name);
+            Ok(())
+        })
+    }
+
+    async fn fetch_ledger_lines(&self, group: &str, since: MicroTime) -> AwsResult<Vec<LedgerLine>> {
+        self.read("FilterLogEvents", group, |scene| {
+            let now = scene.now;
+            // Newest first: the reader must not rely on any order.
+            let lines = scene.log_group(group)?.lines.iter().rev();
+            let mut handed_out: BTreeMap<&TaskId, usize> = BTreeMap::new();
+            let mut recent = Vec::new();
+            for line in lines.filter(|line| line.at >= since && line.visible_at <= now) {
+                let count = handed_out.entry(&line.task).or_default();
+                *count += 1;
+                if *count <= LINES_PER_TASK {
+                    recent.push(line.ledger_line());
+                }
+            }
+            Ok(recent)
+        })
+    }
+}

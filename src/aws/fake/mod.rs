@@ -1,0 +1,359 @@
+//! A small AWS inside the process, for scenario tests. In: the calls of the traits in `aws`, a [`ManualClock`], what a test
+//! arranges. Out: what AWS would answer, what the tasks sent, what exists. Nothing outside is touched.
+//!
+//! Time passes between calls only: each call first plays what happened up to the clock's instant (streams that became
+//! active, tasks that started, read their control document, sent, wrote their ledger), then answers. Equal seeds and equal
+//! calls give equal worlds.
+
+mod calls;
+mod dice;
+mod ecs;
+mod fleet;
+mod generator;
+mod kinesis;
+mod logs;
+mod parameters;
+mod scaling;
+mod snapshot;
+mod world;
+
+#[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::TaskId;
+
+pub use calls::Call;
+pub use generator::Sent;
+pub use snapshot::Snapshot;
+
+use super::{Advantage, Aws, AwsErrorClass, AwsResult, Identity, Regions};
+use crate::clock::{Clock, ManualClock};
+use calls::{Access, FaultKind};
+use world::{Scene, World};
+
+/// How long things take in the fake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delays {
+    /// From CreateStream to ACTIVE.
+    pub stream_create: Duration,
+    /// How long warm throughput moves from one value to another (`UPDATING`).
+    pub warm_update: Duration,
+    /// From DeleteStream until the stream is gone.
+    pub stream_delete: Duration,
+    /// From a task's placement until it runs; at least a second.
+    pub task_start: Duration,
+    /// How much longer a single task's start may take.
+    pub task_start_spread: Duration,
+    /// From SIGTERM until a task has said its last word and is STOPPED.
+    pub task_stop: Duration,
+    /// From a line's writing until it can be read from the log.
+    pub log_delivery: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            stream_create: s(20),
+            warm_update: s(30),
+            stream_delete: s(20),
+            task_start: s(25),
+            task_start_spread: s(5),
+            task_stop: s(2),
+            log_delivery: s(3),
+        }
+    }
+}
+
+/// What tests arrange.
+#[derive(Clone, Debug)]
+struct Settings {
+    account_id: String,
+    advantage: Advantage,
+    clusters: Vec<String>,
+    delays: Delays,
+    /// How many tasks may exist at once, per region (Fargate's quota, or its capacity).
+    task_capacity: u32,
+    /// How many records per second a stream takes; `None`: all.
+    stream_capacity: Option<u32>,
+}
+
+/// Whether a task that is killed says its last word first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWord {
+    /// It drained: the ledger's final line is written.
+    Spoken,
+    /// SIGKILL, a lost host: nothing after the last regular line.
+    Unspoken,
+}
+
+/// The fake. Clones share one world.
+#[derive(Clone)]
+pub struct FakeAws {
+    clock: ManualClock,
+    world: Arc<Mutex<World>>,
+}
+
+impl FakeAws {
+    /// An account `000000000000` without anything in it but the ECS cluster `default`; Advantage is off.
+    pub fn new(clock: ManualClock) -> Self {
+        let settings = Settings {
+            account_id: "000000000000".into(),
+            advantage: Advantage::Disabled,
+            clusters: vec!["default".into()],
+            delays: Delays::default(),
+            task_capacity: 1_000,
+            stream_capacity: None,
+        };
+        let world = World::new(settings, clock.now());
+        Self { clock, world: Arc::new(Mutex::new(world)) }
+    }
+
+    /// The account that calls belong to from now on.
+    pub fn set_account_id(&self, account_id: &str) {
+        self.now().settings.account_id = account_id.to_owned();
+    }
+
+    /// The state of On-demand Advantage from now on.
+    pub fn set_advantage(&self, advantage: Advantage) {
+        self.now().settings.advantage = advantage;
+    }
+
+    /// Adds an ECS cluster, in every region.
+    pub fn add_cluster(&self, name: &str) {
+        self.now().settings.clusters.push(name.to_owned());
+    }
+
+    /// Removes an ECS cluster, in every region. What runs in it goes on.
+    pub fn remove_cluster(&self, name: &str) {
+        self.now().settings.clusters.retain(|cluster| cluster != name);
+    }
+
+    /// How long things take from now on; what is under way is not changed.
+    pub fn set_delays(&self, delays: Delays) {
+        self.now().settings.delays = delays;
+    }
+
+    /// How many tasks may exist at once per region. Those above it stay.
+    pub fn set_capacity(&self, tasks: u32) {
+        let mut world = self.now();
+        world.settings.task_capacity = tasks;
+        world.place_tasks();
+    }
+
+    /// How many records per second each stream takes from now on; the rest is refused and given up.
+    pub fn set_stream_capacity(&self, records_per_second: Option<u32>) {
+        self.now().settings.stream_capacity = records_per_second;
+    }
+
+    /// What the victims of scale-in, task ids and start times are drawn from.
+    pub fn set_seed(&self, seed: u64) {
+        self.now().dice.seed(seed);
+    }
+
+    /// Ends a task at once. False if no such task is starting, running or stopping. Its service replaces it.
+    pub fn kill_task(&self, task: &TaskId, last_word: LastWord) -> bool {
+        let mut world = self.now();
+        let killed = world.kill_task(task, last_word == LastWord::Spoken);
+        world.place_tasks();
+        killed
+    }
+
+    /// The next `times` calls of `operation` (`*`: of any) are refused and do nothing.
+    pub fn fail(&self, operation: &str, class: AwsErrorClass, times: u32) {
+        self.now().switchboard.add_fault(operation, FaultKind::Refuse(class), times);
+    }
+
+    /// The next `times` calls of `operation` (`*`: of any) are performed, but their caller gets no answer.
+    pub fn lose_response(&self, operation: &str, times: u32) {
+        self.now().switchboard.add_fault(operation, FaultKind::LoseResponse, times);
+    }
+
+    /// Takes back all faults that have not fired.
+    pub fn clear_faults(&self) {
+        self.now().switchboard.clear_faults();
+    }
+
+    /// The `nth` call from now on (1 is the next) is performed and is the caller's last: it and every later call gets the
+    /// error `crashed`, and the later ones do nothing, until [`FakeAws::revive`].
+    pub fn crash_after_call(&self, nth: u64) {
+        self.now().switchboard.crash_after(nth);
+    }
+
+    /// Whether the crash point was reached.
+    pub fn crashed(&self) -> bool {
+        self.now().switchboard.crashed()
+    }
+
+    /// Answers calls again: the caller was started anew.
+    pub fn revive(&self) {
+        self.now().switchboard.revive();
+    }
+
+    /// Every call that reached AWS, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.now().switchboard.calls().to_vec()
+    }
+
+    /// How many calls reached AWS, by operation.
+    pub fn call_counts(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for call in self.now().switchboard.calls() {
+            *counts.entry(call.operation).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Calls at or after `since` that only read.
+    pub fn reads_since(&self, since: MicroTime) -> usize {
+        self.now().switchboard.calls().iter().filter(|call| call.at >= since && !call.is_write).count()
+    }
+
+    /// Calls at or after `since` that change something, or would have.
+    pub fn writes_since(&self, since: MicroTime) -> usize {
+        self.now().switchboard.calls().iter().filter(|call| call.at >= since && call.is_write).count()
+    }
+
+    /// Everything that exists now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.now().snapshot()
+    }
+
+    /// The largest number of things of each kind that existed at once so far (each field's length counts).
+    pub fn most_at_once(&self) -> BTreeMap<&'static str, usize> {
+        self.now().most_at_once.clone()
+    }
+
+    /// What the tasks sent, in stretches during which nothing changed for them, by task and time.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.now().sent().cloned().collect()
+    }
+
+    /// How many records arrived at all streams in [`from`, `until`).
+    pub fn arrivals(&self, from: MicroTime, until: MicroTime) -> u64 {
+        self.now().sent().map(|sent| sent.within(from, until)).sum()
+    }
+
+    /// How many records arrived at all streams, by second since 1970.
+    pub fn records_by_second(&self) -> BTreeMap<i64, u64> {
+        let world = self.now();
+        let mut seconds = BTreeMap::new();
+        for sent in world.sent() {
+            let last = sent.until.as_micros().saturating_sub(1).div_euclid(1_000_000);
+            for second in sent.from.as_micros().div_euclid(1_000_000)..=last {
+                let from = MicroTime::from_micros(second * 1_000_000);
+                *seconds.entry(second).or_default() += sent.within(from, from + Duration::from_secs(1));
+            }
+        }
+        seconds
+    }
+
+    /// Pairs of stretches that overlap in time but were sent by different versions of one run's document: must be empty.
+    pub fn mixed_versions(&self) -> Vec<(Sent, Sent)> {
+        let all = self.sent();
+        let mut mixed = Vec::new();
+        for (index, one) in all.iter().enumerate() {
+            for other in all.iter().skip(index + 1) {
+                let overlap = one.from.max(other.from) < one.until.min(other.until);
+                if overlap
+                    && one.stream == other.stream
+                    && one.run == other.run
+                    && one.version != other.version
+                {
+                    mixed.push((one.clone(), other.clone()));
+                }
+            }
+        }
+        mixed
+    }
+
+    /// How many records a stream took, whether or not it still exists.
+    pub fn stored(&self, stream: &str) -> u64 {
+        self.now().stored(stream)
+    }
+
+    /// The texts that were written to a parameter, with their instants, whether or not it still exists.
+    pub fn parameter_writes(&self, name: &str) -> Vec<(MicroTime, String)> {
+        self.now().parameter_writes(name)
+    }
+
+    /// The tasks that run now, in the order in which they were placed.
+    pub fn running_tasks(&self) -> Vec<TaskId> {
+        self.now().running_tasks()
+    }
+
+    /// The world as it is at the clock's instant.
+    fn now(&self) -> MutexGuard<'_, World> {
+        let now = self.clock.now();
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.advance_to(now);
+        world
+    }
+}
+
+impl Regions for FakeAws {
+    fn in_region(&self, region: &str) -> Aws {
+        let handle = Arc::new(Handle { fake: self.clone(), region: region.to_owned() });
+        Aws {
+            identity: handle.clone(),
+            streams: handle.clone(),
+            task_definitions: handle.clone(),
+            services: handle.clone(),
+            tasks: handle.clone(),
+            scaling: handle.clone(),
+            parameters: handle.clone(),
+            logs: handle,
+        }
+    }
+}
+
+/// The fake, seen from one region.
+struct Handle {
+    fake: FakeAws,
+    region: String,
+}
+
+/// AWS's reason for not doing something.
+struct Refusal {
+    code: &'static str,
+    message: String,
+}
+
+fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal { code, message: message.into() }
+}
+
+impl Handle {
+    fn read<T>(
+        &self,
+        operation: &'static str,
+        target: &str,
+        answer: impl FnOnce(&mut Scene<'_>) -> Result<T, Refusal>,
+    ) -> AwsResult<T> {
+        self.fake.now().call(&self.region, operation, target, Access::Read, answer)
+    }
+
+    fn write<T>(
+        &self,
+        operation: &'static str,
+        target: &str,
+        perform: impl FnOnce(&mut Scene<'_>) -> Result<T, Refusal>,
+    ) -> AwsResult<T> {
+        self.fake.now().call(&self.region, operation, target, Access::Write, perform)
+    }
+}
+
+#[async_trait]
+impl Identity for Handle {
+    async fn fetch_account_id(&self) -> AwsResult<String> {
+        self.read("GetCallerIdentity", "account", |scene| Ok(scene.settings.account_id.clone()))
+    }
+}

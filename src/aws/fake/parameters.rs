@@ -1,0 +1,84 @@
+//! Parameters of the fake. In: calls. Out: what Systems Manager would hold.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kinesis_demo_api::control::{ControlDocument, MAX_BYTES};
+
+use super::world::Scene;
+use super::{Handle, Refusal, refusal};
+use crate::aws::{AwsErrorClass, AwsResult, Parameters, Tags};
+
+pub(super) struct Parameter {
+    text: String,
+    tags: Tags,
+    /// Parsed once, because every task reads it over and over.
+    document: Option<Arc<ControlDocument>>,
+}
+
+impl Parameter {
+    /// The text as a control document, if it is one.
+    pub(super) fn document(&self) -> Option<&Arc<ControlDocument>> {
+        self.document.as_ref()
+    }
+}
+
+impl Scene<'_> {
+    fn put_parameter(&mut self, name: &str, text: &str, tags: Tags) -> Result<(), Refusal> {
+        if text.is_empty() || text.len() > MAX_BYTES {
+            let text = format!(
+                "Standard tier parameters support a maximum parameter value of {MAX_BYTES} characters."
+            );
+            return Err(refusal("ValidationException", text));
+        }
+        let document = ControlDocument::parse(text).ok().map(Arc::new);
+        self.region.parameters.insert(name.to_owned(), Parameter { text: text.to_owned(), tags, document });
+        self.region.parameter_writes.entry(name.to_owned()).or_default().push((self.now, text.to_owned()));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Parameters for Handle {
+    async fn fetch_parameter(&self, name: &str) -> AwsResult<Option<String>> {
+        let answer = self.read("GetParameter", name, |scene| {
+            let parameter = scene.region.parameters.get(name);
+            parameter.map(|parameter| parameter.text.clone()).ok_or_else(|| refusal("ParameterNotFound", ""))
+        });
+        match answer {
+            Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    async fn fetch_parameter_tags(&self, name: &str) -> AwsResult<Tags> {
+        self.read("ListTagsForResource", name, |scene| {
+            let parameter = scene.region.parameters.get(name);
+            parameter.map(|parameter| parameter.tags.clone()).ok_or_else(|| refusal("InvalidResourceId", ""))
+        })
+    }
+
+    async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()> {
+        self.write("PutParameter", name, |scene| {
+            if scene.region.parameters.contains_key(name) {
+                return Err(refusal("ParameterAlreadyExists", "The parameter already exists."));
+            }
+            scene.put_parameter(name, text, tags.clone())
+        })
+    }
+
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<()> {
+        self.write("PutParameter", name, |scene| {
+            // With Overwrite=true AWS makes a parameter that is not there, without tags.
+            let tags = scene.region.parameters.get(name).map(|held| held.tags.clone()).unwrap_or_default();
+            scene.put_parameter(name, text, tags)
+        })
+    }
+
+    async fn delete_parameter(&self, name: &str) -> AwsResult<()> {
+        self.write("DeleteParameter", name, |scene| {
+            let gone = scene.region.parameters.remove(name);
+            gone.map(drop).ok_or_else(|| refusal("ParameterNotFound", ""))
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! The fake's world and its time. In: instants to advance to, calls to perform. Out: the world at these instants.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::TaskId;
+
+use super::calls::{Access, Call, FaultKind, Switchboard, injected};
+use super::dice::Dice;
+use super::ecs::{Family, Service};
+use super::fleet::Task;
+use super::generator::{Sent, Surroundings};
+use super::kinesis::Stream;
+use super::logs::LogGroup;
+use super::parameters::Parameter;
+use super::scaling::Target;
+use super::snapshot::Snapshot;
+use super::{Refusal, Settings};
+use crate::aws::{AwsError, AwsResult};
+
+/// A cluster's name and a service's.
+pub(super) type ServiceKey = (String, String);
+
+pub(super) struct World {
+    pub(super) settings: Settings,
+    pub(super) dice: Dice,
+    pub(super) switchboard: Switchboard,
+    pub(super) most_at_once: BTreeMap<&'static str, usize>,
+    regions: BTreeMap<String, Region>,
+    now: MicroTime,
+}
+
+/// Everything that exists in one region.
+#[derive(Default)]
+pub(super) struct Region {
+    pub(super) streams: BTreeMap<String, Stream>,
+    pub(super) stored: BTreeMap<String, u64>,
+    pub(super) families: BTreeMap<String, Family>,
+    pub(super) services: BTreeMap<ServiceKey, Service>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) targets: BTreeMap<ServiceKey, Target>,
+    pub(super) parameters: BTreeMap<String, Parameter>,
+    pub(super) parameter_writes: BTreeMap<String, Vec<(MicroTime, String)>>,
+    pub(super) log_groups: BTreeMap<String, LogGroup>,
+}
+
+/// What a call sees: its region, now.
+pub(super) struct Scene<'a> {
+    pub(super) region: &'a mut Region,
+    pub(super) settings: &'a Settings,
+    pub(super) dice: &'a mut Dice,
+    pub(super) now: MicroTime,
+    name: &'a str,
+}
+
+impl Scene<'_> {
+    /// The ARN of `resource` of `service` here.
+    pub(super) fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.name, self.settings.account_id)
+    }
+}
+
+impl World {
+    pub(super) fn new(settings: Settings, now: MicroTime) -> Self {
+        Self {
+            settings,
+            dice: Dice::new(1),
+            switchboard: Switchboard::default(),
+            most_at_once: BTreeMap::new(),
+            regions: BTreeMap::new(),
+            now,
+        }
+    }
+
+    /// Plays what happens up to `until`, that instant included.
+    pub(super) fn advance_to(&mut self, until: MicroTime) {
+        if until <= self.now {
+            return;
+        }
+        for (name, region) in &mut self.regions {
+            let mut now = self.now;
+            while let Some(at) = region.next_event_at(now, &self.settings).filter(|at| *at <= until) {
+                region.play(now, at, &self.settings);
+                now = at;
+                let mut scene = Scene {
+                    region,
+                    settings: &self.settings,
+                    dice: &mut self.dice,
+                    now: at,
+                    name: name.as_str(),
+                };
+                scene.apply_events();
+                scene.place_tasks();
+            }
+            region.play(now, until, &self.settings);
+        }
+        self.now = until;
+        self.count_things();
+    }
+
+    /// Performs one call, unless a fault or the caller's death prevents it.
+    pub(super) fn call<T>(
+        &mut self,
+        region: &str,
+        operation: &'static str,
+        target: &str,
+        access: Access,
+        perform: impl FnOnce(&mut Scene<'_>) -> Result<T, Refusal>,
+    ) -> AwsResult<T> {
+        if self.switchboard.crashed() {
+            return Err(AwsError::unanswered(operation, target, "crashed"));
+        }
+        let fault = self.switchboard.strike(operation);
+        let (result, performed) = match fault {
+            Some(FaultKind::Refuse(class)) => (Err(injected(operation, target, class)), false),
+            Some(FaultKind::LoseResponse) | None => {
+                let result = self.scene(region, |scene| {
+                    let result = perform(scene);
+                    scene.place_tasks();
+                    result
+                });
+                let performed = result.is_ok();
+                let answer = match (fault, result) {
+                    (Some(_), Ok(_)) => Err(AwsError::unanswered(operation, target, "the response was lost")),
+                    (_, result) => result.map_err(|Refusal { code, message }| {
+                        AwsError::refused(operation, target, code, message)
+                    }),
+                };
+                (answer, performed)
+            }
+        };
+        self.count_things();
+        let was_last = self.switchboard.log(Call {
+            at: self.now,
+            region: region.to_owned(),
+            operation,
+            target: target.to_owned(),
+            is_write: access == Access::Write,
+            performed,
+            error: result.as_ref().err().map(|error| error.class),
+        });
+        if was_last { Err(AwsError::unanswered(operation, target, "crashed")) } else { result }
+    }
+
+    /// Has every service start and stop what it must.
+    pub(super) fn place_tasks(&mut self) {
+        for name in self.regions.keys().cloned().collect::<Vec<_>>() {
+            self.scene(&name, |scene| scene.place_tasks());
+        }
+    }
+
+    pub(super) fn kill_task(&mut self, task: &TaskId, spoken: bool) -> bool {
+        let now = self.now;
+        self.regions.values_mut().any(|region| region.kill_task(task, spoken, now, &self.settings))
+    }
+
+    pub(super) fn sent(&self) -> impl Iterator<Item = &Sent> {
+        let tasks = self.regions.values().flat_map(|region| &region.tasks);
+        tasks.filter_map(|task| task.generator.as_ref()).flat_map(|generator| generator.sent())
+    }
+
+    pub(super) fn stored(&self, stream: &str) -> u64 {
+        self.regions.values().filter_map(|region| region.stored.get(stream)).sum()
+    }
+
+    pub(super) fn parameter_writes(&self, name: &str) -> Vec<(MicroTime, String)> {
+        let writes = self.regions.values().filter_map(|region| region.parameter_writes.get(name));
+        writes.flatten().cloned().collect()
+    }
+
+    pub(super) fn running_tasks(&self) -> Vec<TaskId> {
+        let tasks = self.regions.values().flat_map(|region| &region.tasks);
+        tasks.filter(|task| task.is_running()).map(|task| task.id.clone()).collect()
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for (name, region) in &self.regions {
+            snapshot.add(name, region);
+        }
+        snapshot
+    }
+
+    fn count_things(&mut self) {
+        let mut now: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for region in self.regions.values() {
+            for (kind, count) in region.counts() {
+                *now.entry(kind).or_default() += count;
+            }
+        }
+        for (kind, count) in now {
+            let most = self.most_at_once.entry(kind).or_default();
+            *most = count.max(*most);
+        }
+    }
+
+    fn scene<T>(&mut self, name: &str, act: impl FnOnce(&mut Scene<'_>) -> T) -> T {
+        let region = self.regions.entry(name.to_owned()).or_default();
+        act(&mut Scene { region, settings: &self.settings, dice: &mut self.dice, now: self.now, name })
+    }
+}
+
+impl Region {
+    /// The next instant at which something other than a task's own doing changes; `now` itself if something is overdue.
+    fn next_event_at(&self, now: MicroTime, settings: &Settings) -> Option<MicroTime> {
+        let streams = self.streams.values().filter_map(Stream::changes_at);
+        let tasks = self.tasks.iter().filter_map(Task::changes_at);
+        let actions = self.targets.values().filter_map(|target| target.action_at);
+        let unprotected =
+            self.services.iter().filter_map(|(key, service)| self.victims_awaited_until(key, service, now));
+        // Who gets how much of a stream's capacity is settled every second.
+        let whole_second = || {
+            let next = now.as_micros().div_euclid(1_000_000) + 1;
+            MicroTime::from_micros(next * 1_000_000)
+        };
+        let anybody_runs = || self.tasks.iter().any(Task::is_running);
+        let settlement = (settings.stream_capacity.is_some() && anybody_runs()).then(whole_second);
+        streams.chain(tasks).chain(actions).chain(unprotected).chain(settlement).min().map(|at| at.max(now))
+    }
+
+    /// Has the tasks live from `from` to `until`; nothing else changes meanwhile.
+    fn play(&mut self, from: MicroTime, until: MicroTime, settings: &Settings) {
+        let Self { streams, stored, tasks, parameters, log_groups, .. } = self;
+        let mut around = Surroundings {
+            parameters,
+            streams,
+            stored,
+            log_groups,
+            limited: settings.stream_capacity.is_some(),
+            log_delivery: settings.delays.log_delivery,
+        };
+        for task in tasks.iter_mut() {
+            task.live_until(until, &mut around);
+        }
+        if let Some(capacity) = settings.stream_capacity {
+            self.settle(capacity, until.since(from));
+        }
+    }
+
+    /// Divides what the streams can take among what was sent and not settled yet.
+    fn settle(&mut self, records_per_second: u32, elapsed: Duration) {
+        let Self { streams, stored, tasks, .. } = self;
+        for (name, stream) in streams {
+            let mut allowance = stream.refill(records_per_second, elapsed);
+            let generators = || tasks.iter().filter_map(|task| task.generator.as_ref());
+            let mut asked: u64 =
+                generators().filter(|generator| generator.sends_to(name)).map(|g| g.unsettled()).sum();
+            for generator in tasks.iter_mut().filter_map(|task| task.generator.as_mut()) {
+                if generator.sends_to(name) && generator.unsettled() > 0 {
+                    let mine = generator.unsettled();
+                    // The remaining allowance in proportion: nothing is lost to rounding, the last one takes the rest.
+                    let taken = u128::from(allowance) * u128::from(mine) / u128::from(asked.max(1));
+                    let taken = u64::try_from(taken).unwrap_or(mine).min(mine);
+                    generator.settle(taken);
+                    allowance -= taken;
+                    asked -= mine;
+                    *stored.entry(name.clone()).or_default() += taken;
+                }
+            }
+            stream.keep(allowance);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! AWS at arm's length: one narrow trait per topic, our types in and out. The SDK appears below this module and nowhere else.
+//!
+//! Reads answer what was seen, `None` where there is nothing. Writes are safe to repeat: creating what exists already and
+//! deleting what is gone are answers of their own (`AlreadyExists`, `NotFound`), never surprises.
+
+pub mod error;
+pub mod fake;
+pub mod identity;
+pub mod logs;
+pub mod parameters;
+pub mod scaling;
+pub mod service;
+pub mod session;
+pub mod streams;
+pub mod task_definitions;
+pub mod tasks;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::demo::Architecture;
+use kinesis_demo_api::ledger::LedgerLine;
+
+pub use error::{AwsError, AwsErrorClass};
+
+/// The tag that says whose a resource is: the owner's value is made by `run::build::owner`.
+pub const OWNER_TAG: &str = "kinesisdemo.io/owner";
+
+/// Tags of a resource.
+pub type Tags = BTreeMap<String, String>;
+
+/// Result of a call.
+pub type AwsResult<T> = Result<T, AwsError>;
+
+/// The AWS of one account in one region.
+#[derive(Clone)]
+pub struct Aws {
+    pub identity: Arc<dyn Identity>,
+    pub streams: Arc<dyn Streams>,
+    pub task_definitions: Arc<dyn TaskDefinitions>,
+    pub services: Arc<dyn Services>,
+    pub tasks: Arc<dyn Tasks>,
+    pub scaling: Arc<dyn Scaling>,
+    pub parameters: Arc<dyn Parameters>,
+    pub logs: Arc<dyn Logs>,
+}
+
+/// Gives the AWS of a region.
+pub trait Regions: Send + Sync {
+    /// The clients of `region`.
+    fn in_region(&self, region: &str) -> Aws;
+}
+
+/// Who we are (STS).
+#[async_trait]
+pub trait Identity: Send + Sync {
+    /// The account that our credentials belong to.
+    async fn fetch_account_id(&self) -> AwsResult<String>;
+}
+
+/// A stream's state, in AWS's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    Creating,
+    Active,
+    Updating,
+    Deleting,
+}
+
+/// Warm throughput in MiB/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warm {
+    pub target: u32,
+    pub current: u32,
+}
+
+/// A stream as seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSeen {
+    pub arn: String,
+    pub state: StreamState,
+    pub open_shards: u32,
+    pub warm: Option<Warm>,
+}
+
+/// A stream to make: on demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewStream {
+    pub name: String,
+    pub warm_mib_per_second: Option<u32>,
+    pub tags: Tags,
+}
+
+/// The state of On-demand Advantage (the minimum throughput billing commitment).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advantage {
+    Enabled,
+    /// Switched off, but in force until the 24 hours are over. Warm throughput still works.
+    EnabledUntilEarliestAllowedEnd,
+    Disabled,
+}
+
+impl Advantage {
+    /// Whether warm throughput may be asked for.
+    pub fn is_on(self) -> bool {
+        !matches!(self, Self::Disabled)
+    }
+}
+
+/// Kinesis streams.
+#[async_trait]
+pub trait Streams: Send + Sync {
+    /// DescribeStreamSummary.
+    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>>;
+    /// ListTagsForResource.
+    async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags>;
+    /// CreateStream.
+    async fn create_stream(&self, stream: &NewStream) -> AwsResult<()>;
+    /// UpdateStreamWarmThroughput; zero releases it.
+    async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()>;
+    /// DeleteStream. The stream's consumers go with it.
+    async fn delete_stream(&self, arn: &str) -> AwsResult<()>;
+    /// DescribeAccountSettings.
+    async fn fetch_advantage(&self) -> AwsResult<Advantage>;
+}
+
+/// A task definition to register: one Fargate container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTaskDefinition {
+    pub family: String,
+    pub image: String,
+    pub cpu: u32,
+    pub memory_mib: u32,
+    pub architecture: Architecture,
+    pub task_role_arn: String,
+    pub execution_role_arn: String,
+    pub environment: BTreeMap<String, String>,
+    pub log_group: String,
+    pub region: String,
+    /// From SIGTERM to SIGKILL; at most 120 s on Fargate.
+    pub stop_timeout: Duration,
+    pub tags: Tags,
+}
+
+/// A task definition as seen: the latest active revision of a family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskDefinitionSeen {
+    pub arn: String,
+    pub tags: Tags,
+}
+
+/// ECS task definitions.
+#[async_trait]
+pub trait TaskDefinitions: Send + Sync {
+    /// DescribeTaskDefinition of a family's latest active revision, with tags.
+    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionSeen>>;
+    /// RegisterTaskDefinition.
+    async fn register_task_definition(&self, definition: &NewTaskDefinition) -> AwsResult<()>;
+    /// DeregisterTaskDefinition.
+    async fn deregister_task_definition(&self, arn: &str) -> AwsResult<()>;
+    /// ListTaskDefinitions of the family that are INACTIVE (deregistered, not deleted yet).
+    async fn fetch_inactive_task_definitions(&self, family: &str) -> AwsResult<Vec<String>>;
+    /// DeleteTaskDefinitions.
+    async fn delete_task_definition(&self, arn: &str) -> AwsResult<()>;
+}
+
+/// A service to make: Fargate, no tasks yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewService {
+    pub cluster: String,
+    pub name: String,
+    /// The family; ECS takes its latest active revision.
+    pub task_definition: String,
+    /// At most 36 characters; the same token twice makes one service.
+    pub client_token: String,
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub assign_public_ip: bool,
+    pub tags: Tags,
+}
+
+/// A service's state, in AWS's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceState {
+    Active,
+    Draining,
+    Inactive,
+}
+
+/// A service as seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSeen {
+    pub arn: String,
+    pub state: ServiceState,
+    pub desired: u32,
+    pub running: u32,
+    pub pending: u32,
+    pub tags: Tags,
+    /// What ECS said last about this service, for people.
+    pub last_event: Option<String>,
+}
+
+/// ECS clusters and services.
+#[async_trait]
+pub trait Services: Send + Sync {
+    /// DescribeClusters: whether the cluster exists and is ACTIVE.
+    async fn fetch_cluster_is_active(&self, cluster: &str) -> AwsResult<bool>;
+    /// DescribeServices, with tags.
+    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceSeen>>;
+    /// CreateService with a desired count of zero.
+    async fn create_service(&self, service: &NewService) -> AwsResult<()>;
+    /// UpdateService: the desired count, nothing else.
+    async fn resize_service(&self, cluster: &str, name: &str, desired: u32) -> AwsResult<()>;
+    /// DeleteService with force.
+    async fn delete_service(&self, cluster: &str, name: &str) -> AwsResult<()>;
+}
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// PROVISIONING, PENDING or ACTIVATING.
+    Starting,
+    /// RUNNING, and meant to run.
+    Running,
+    /// On its way out: told to stop, or DEACTIVATING, STOPPING, DEPROVISIONING.
+    Stopping,
+    /// STOPPED.
+    Stopped,
+}
+
+/// A task as seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSeen {
+    pub id: TaskId,
+    pub arn: String,
+    pub state: TaskState,
+    pub created_at: Option<MicroTime>,
+    pub started_at: Option<MicroTime>,
+    pub stopped_reason: Option<String>,
+}
+
+/// ECS tasks.
+#[async_trait]
+pub trait Tasks: Send + Sync {
+    /// The tasks of a service: those that are meant to run, and those that stopped lately (ECS forgets them after an hour).
+    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskSeen>>;
+    /// UpdateTaskProtection: scale-in spares these tasks for `minutes` (ECS takes ten ARNs per call).
+    async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()>;
+    /// UpdateTaskProtection: scale-in may take these tasks again.
+    async fn release_tasks(&self, cluster: &str, arns: &[String]) -> AwsResult<()>;
+}
+
+/// The one-time scaling action that takes a service to zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CeilingSeen {
+    /// Whether the service is registered as a scalable target.
+    pub target: bool,
+    /// When the action fires, in whole seconds, if it is scheduled.
+    pub action_at: Option<MicroTime>,
+}
+
+/// Application Auto Scaling: AWS itself stops paying tasks when everything of ours is dead.
+#[async_trait]
+pub trait Scaling: Send + Sync {
+    /// DescribeScalableTargets and DescribeScheduledActions; `None` if there is neither.
+    async fn fetch_ceiling(&self, cluster: &str, service: &str) -> AwsResult<Option<CeilingSeen>>;
+    /// RegisterScalableTarget (0 to `max_tasks`) and PutScheduledAction at `at` (min = max = 0). Repeating it replaces both.
+    async fn put_ceiling(&self, cluster: &str, service: &str, max_tasks: u32, at: MicroTime)
+    -> AwsResult<()>;
+    /// DeleteScheduledAction and DeregisterScalableTarget.
+    async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()>;
+}
+
+/// Systems Manager parameters.
+#[async_trait]
+pub trait Parameters: Send + Sync {
+    /// GetParameter.
+    async fn fetch_parameter(&self, name: &str) -> AwsResult<Option<String>>;
+    /// ListTagsForResource.
+    async fn fetch_parameter_tags(&self, name: &str) -> AwsResult<Tags>;
+    /// PutParameter of a new standard-tier String parameter.
+    async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()>;
+    /// PutParameter over an existing one.
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<()>;
+    /// DeleteParameter.
+    async fn delete_parameter(&self, name: &str) -> AwsResult<()>;
+}
+
+/// CloudWatch Logs.
+#[async_trait]
+pub trait Logs: Send + Sync {
+    /// DescribeLogGroups: the ARN (without the trailing `:*`) of the group of exactly this name.
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<String>>;
+    /// ListTagsForResource.
+    async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags>;
+    /// CreateLogGroup.
+    async fn create_log_group(&self, name: &str, tags: &Tags) -> AwsResult<()>;
+    /// PutRetentionPolicy.
+    async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()>;
+    /// DeleteLogGroup.
+    async fn delete_log_group(&self, name: &str) -> AwsResult<()>;
+    /// FilterLogEvents: every ledger line logged since `since`, in any order; other lines are left out.
+    async fn fetch_ledger_lines(&self, group: &str, since: MicroTime) -> AwsResult<Vec<LedgerLine>>;
+}

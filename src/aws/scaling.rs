@@ -1,0 +1,293 @@
+//! The scaling ceiling, by Application Auto Scaling. In: a service and an instant. Out: a scalable target with one scheduled
+//! action that takes it to zero.
+
+use async_trait::async_trait;
+use aws_sdk_applicationautoscaling::Client;
+use aws_sdk_applicationautoscaling::types::{ScalableDimension, ScalableTargetAction, ServiceNamespace};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use kinesis_demo_api::MicroTime;
+
+use super::session::Api;
+use super::{AwsErrorClass, AwsResult, CeilingSeen, Scaling};
+
+/// There is one action per service, so one name does.
+const ACTION: &str = "kinesis-demo-ceiling";
+
+const TIMEZONE: &str = "Etc/UTC";
+
+/// Application Auto Scaling.
+pub struct ApplicationAutoScaling(Api<Client>);
+
+impl ApplicationAutoScaling {
+    pub(super) fn new(api: Api<Client>) -> Self {
+        Self(api)
+    }
+
+    async fn fetch_target(&self, id: &str) -> AwsResult<bool> {
+        let Self(api) = self;
+        let request = api
+            .client
+            .describe_scalable_targets()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_ids(id)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .send();
+        // One resource and one dimension: at most one target, so never a second page.
+        let answer = api.call("DescribeScalableTargets", id, request).await?;
+        Ok(answer.scalable_targets.unwrap_or_default().iter().any(|target| target.resource_id() == id))
+    }
+
+    async fn fetch_action(&self, id: &str) -> AwsResult<Option<MicroTime>> {
+        let Self(api) = self;
+        let request = api
+            .client
+            .describe_scheduled_actions()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(id)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .scheduled_action_names(ACTION)
+            .send();
+        let answer = api.call("DescribeScheduledActions", id, request).await?;
+        let actions = answer.scheduled_actions.unwrap_or_default();
+        Ok(actions.iter().find_map(|action| instant_of(action.schedule())))
+    }
+}
+
+#[async_trait]
+impl Scaling for ApplicationAutoScaling {
+    async fn fetch_ceiling(&self, cluster: &str, service: &str) -> AwsResult<Option<CeilingSeen>> {
+        let id = resource_id(cluster, service);
+        let target = self.fetch_target(&id).await?;
+        let action_at = self.fetch_action(&id).await?;
+        Ok((target || action_at.is_some()).then_some(CeilingSeen { target, action_at }))
+    }
+
+    async fn put_ceiling(
+        &self,
+        cluster: &str,
+        service: &str,
+        max_tasks: u32,
+        at: MicroTime,
+    ) -> AwsResult<()> {
+        let Self(api) = self;
+        let id = resource_id(cluster, service);
+        let target = api
+            .client
+            .register_scalable_target()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(&id)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .min_capacity(0)
+            .max_capacity(i32::try_from(max_tasks).unwrap_or(i32::MAX))
+            .send();
+        api.call("RegisterScalableTarget", &id, target).await?;
+        let action = api
+            .client
+            .put_scheduled_action()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(&id)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .scheduled_action_name(ACTION)
+            .schedule(schedule_at(at))
+            .timezone(TIMEZONE)
+            .scalable_target_action(ScalableTargetAction::builder().min_capacity(0).max_capacity(0).build())
+            .send();
+        api.call("PutScheduledAction", &id, action).await.map(drop)
+    }
+
+    async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()> {
+        let Self(api) = self;
+        let id = resource_id(cluster, service);
+        let action = api
+            .client
+            .delete_scheduled_action()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(&id)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .scheduled_action_name(ACTION)
+            .send();
+        unless_gone(api.call("DeleteScheduledAction", &id, action).await)?;
+        let target = api
+            .client
+            .deregister_scalable_target()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(&id)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .send();
+        unless_gone(api.call("DeregisterScalableTarget", &id, target).await)
+    }
+}
+
+/// What is gone already needs no deleting: the action is, once it fired.
+fn unless_gone<T>(answer: AwsResult<T>) -> AwsResult<()> {
+    match answer {
+        Err(error) if error.class != AwsErrorClass::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn resource_id(cluster: &str, service: &str) -> String {
+    format!("service/{cluster}/{service}")
+}
+
+/// An `at` expression has whole seconds and no zone of its own.
+fn schedule_at(at: MicroTime) -> String {
+    at.whole_second().to_zoned(TimeZone::UTC).strftime("at(%Y-%m-%dT%H:%M:%S)").to_string()
+}
+
+fn instant_of(schedule: &str) -> Option<MicroTime> {
+    let text = schedule.strip_prefix("at(")?.strip_suffix(')')?;
+    let civil: DateTime = text.parse().ok()?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_applicationautoscaling::config::retry::RetryConfig;
+    use aws_sdk_applicationautoscaling::operation::delete_scheduled_action::DeleteScheduledActionOutput;
+    use aws_sdk_applicationautoscaling::operation::deregister_scalable_target::DeregisterScalableTargetOutput;
+    use aws_sdk_applicationautoscaling::operation::describe_scalable_targets::DescribeScalableTargetsOutput;
+    use aws_sdk_applicationautoscaling::operation::describe_scheduled_actions::DescribeScheduledActionsOutput;
+    use aws_sdk_applicationautoscaling::operation::put_scheduled_action::PutScheduledActionOutput;
+    use aws_sdk_applicationautoscaling::operation::register_scalable_target::RegisterScalableTargetOutput;
+    use aws_sdk_applicationautoscaling::types::{ScalableTarget, ScheduledAction};
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use aws_smithy_types::DateTime;
+
+    use super::*;
+    use crate::aws::session::tests::{refused, unobserved};
+
+    const ID: &str = "service/default/kd-service";
+
+    /// 2027-01-15T08:00:00.4Z.
+    const AT: MicroTime = MicroTime::from_micros(1_800_000_000_400_000);
+
+    fn scaling(rules: &[&Rule]) -> ApplicationAutoScaling {
+        ApplicationAutoScaling::new(unobserved(mock_client!(
+            aws_sdk_applicationautoscaling,
+            RuleMode::Sequential,
+            rules,
+            |config| config.retry_config(RetryConfig::disabled())
+        )))
+    }
+
+    fn a_target() -> ScalableTarget {
+        ScalableTarget::builder()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(ID)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .min_capacity(0)
+            .max_capacity(9)
+            .role_arn("role")
+            .creation_time(DateTime::from_secs(0))
+            .build()
+            .unwrap()
+    }
+
+    fn an_action() -> ScheduledAction {
+        ScheduledAction::builder()
+            .scheduled_action_name(ACTION)
+            .scheduled_action_arn("arn")
+            .service_namespace(ServiceNamespace::Ecs)
+            .schedule("at(2027-01-15T08:00:00)")
+            .resource_id(ID)
+            .creation_time(DateTime::from_secs(0))
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_schedule_is_whole_seconds_of_universal_time_and_reads_back() {
+        assert_eq!(schedule_at(AT), "at(2027-01-15T08:00:00)");
+        assert_eq!(instant_of(&schedule_at(AT)), Some(MicroTime::from_micros(1_800_000_000_000_000)));
+        assert_eq!(instant_of("rate(5 minutes)"), None);
+    }
+
+    #[tokio::test]
+    async fn the_ceiling_is_a_target_and_an_action_to_zero() {
+        let target = mock!(Client::register_scalable_target).then_compute_output(|request| {
+            assert_eq!(
+                (request.resource_id(), request.service_namespace()),
+                (Some(ID), Some(&ServiceNamespace::Ecs))
+            );
+            assert_eq!((request.min_capacity(), request.max_capacity()), (Some(0), Some(9)));
+            assert_eq!(request.scalable_dimension(), Some(&ScalableDimension::EcsServiceDesiredCount));
+            RegisterScalableTargetOutput::builder().build()
+        });
+        let action = mock!(Client::put_scheduled_action).then_compute_output(|request| {
+            assert_eq!((request.resource_id(), request.scheduled_action_name()), (Some(ID), Some(ACTION)));
+            assert_eq!(
+                (request.schedule(), request.timezone()),
+                (Some("at(2027-01-15T08:00:00)"), Some("Etc/UTC"))
+            );
+            let action = request.scalable_target_action().unwrap();
+            assert_eq!((action.min_capacity(), action.max_capacity()), (Some(0), Some(0)));
+            PutScheduledActionOutput::builder().build()
+        });
+        scaling(&[&target, &action]).put_ceiling("default", "kd-service", 9, AT).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_is_the_target_and_the_action() {
+        let target = || {
+            mock!(Client::describe_scalable_targets).then_compute_output(|request| {
+                assert_eq!(request.resource_ids(), [ID]);
+                DescribeScalableTargetsOutput::builder().scalable_targets(a_target()).build()
+            })
+        };
+        let action = mock!(Client::describe_scheduled_actions).then_compute_output(|request| {
+            assert_eq!(
+                (request.resource_id(), request.scheduled_action_names()),
+                (Some(ID), [ACTION.to_owned()].as_slice())
+            );
+            DescribeScheduledActionsOutput::builder().scheduled_actions(an_action()).build()
+        });
+        let no_target = || {
+            mock!(Client::describe_scalable_targets)
+                .then_output(|| DescribeScalableTargetsOutput::builder().build())
+        };
+        let no_action = || {
+            mock!(Client::describe_scheduled_actions)
+                .then_output(|| DescribeScheduledActionsOutput::builder().build())
+        };
+        let both = scaling(&[&target(), &action]).fetch_ceiling("default", "kd-service").await.unwrap();
+        let action_at = Some(MicroTime::from_micros(1_800_000_000_000_000));
+        assert_eq!(both, Some(CeilingSeen { target: true, action_at }));
+        let fired = scaling(&[&target(), &no_action()]).fetch_ceiling("default", "kd-service").await.unwrap();
+        assert_eq!(fired, Some(CeilingSeen { target: true, action_at: None }));
+        let none =
+            scaling(&[&no_target(), &no_action()]).fetch_ceiling("default", "kd-service").await.unwrap();
+        assert_eq!(none, None);
+    }
+
+    #[tokio::test]
+    async fn deleting_goes_on_past_what_is_gone_and_stops_at_what_is_refused() {
+        let gone = || {
+            mock!(Client::delete_scheduled_action)
+                .then_http_response(|| refused(400, "ObjectNotFoundException", "gone"))
+        };
+        let target = mock!(Client::deregister_scalable_target).then_compute_output(|request| {
+            assert_eq!(request.resource_id(), Some(ID));
+            DeregisterScalableTargetOutput::builder().build()
+        });
+        scaling(&[&gone(), &target]).delete_ceiling("default", "kd-service").await.unwrap();
+        assert_eq!(target.num_calls(), 1);
+
+        let done = mock!(Client::delete_scheduled_action)
+            .then_output(|| DeleteScheduledActionOutput::builder().build());
+        let busy = mock!(Client::deregister_scalable_target)
+            .then_http_response(|| refused(400, "ConcurrentUpdateException", "busy"));
+        let error = scaling(&[&done, &busy]).delete_ceiling("default", "kd-service").await.unwrap_err();
+        assert_eq!(error.class, AwsErrorClass::Transient);
+    }
+
+    #[tokio::test]
+    async fn a_ceiling_over_no_service_is_refused() {
+        let rule = mock!(Client::register_scalable_target).then_http_response(|| {
+            refused(400, "ValidationException", "ECS service doesn't exist: service/default/kd-service")
+        });
+        let error = scaling(&[&rule]).put_ceiling("default", "kd-service", 9, AT).await.unwrap_err();
+        assert_eq!((error.class, error.target.as_str()), (AwsErrorClass::Invalid, ID));
+    }
+}

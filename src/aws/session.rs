@@ -1,0 +1,229 @@
+//! Connections to AWS. In: a region, the environment's credentials. Out: the adapters of a region, with one timeout, retry
+//! and counting policy for all of them.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::identity::StsIdentity;
+use super::logs::CloudWatchLogs;
+use super::parameters::SsmParameters;
+use super::scaling::ApplicationAutoScaling;
+use super::service::EcsServices;
+use super::streams::KinesisStreams;
+use super::task_definitions::EcsTaskDefinitions;
+use super::tasks::EcsTasks;
+use super::{Aws, AwsError, AwsErrorClass, AwsResult, Regions};
+
+/// In the user agent of every call.
+const APP_NAME: &str = "kinesis-demo-operator";
+
+/// Attempts of one call, the first included. Whatever is still wrong then is the reconciler's to try again.
+const ATTEMPTS: u32 = 3;
+
+/// A TCP and TLS handshake within a region takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The slowest of our calls (CreateService, FilterLogEvents) answer within a few seconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A whole call with its attempts and the pauses between them: a pass must not hang.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// AWS did it.
+    Ok,
+    /// It did not, or did not say so.
+    Failed(AwsErrorClass),
+}
+
+impl CallOutcome {
+    /// One fixed word, for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed(AwsErrorClass::NotFound) => "not_found",
+            Self::Failed(AwsErrorClass::AlreadyExists) => "already_exists",
+            Self::Failed(AwsErrorClass::Throttled) => "throttled",
+            Self::Failed(AwsErrorClass::Denied) => "denied",
+            Self::Failed(AwsErrorClass::Quota) => "quota",
+            Self::Failed(AwsErrorClass::Invalid) => "invalid",
+            Self::Failed(AwsErrorClass::Transient) => "transient",
+        }
+    }
+}
+
+/// Told about every call, its attempts together.
+pub trait CallObserver: Send + Sync {
+    /// `service` and `operation` come from a small closed set.
+    fn called(&self, service: &str, operation: &str, outcome: CallOutcome, latency: Duration);
+}
+
+/// A service's client, whose calls are observed and whose errors are ours.
+#[derive(Clone)]
+pub(super) struct Api<C> {
+    pub(super) client: C,
+    service: &'static str,
+    observer: Arc<dyn CallObserver>,
+}
+
+impl<C> Api<C> {
+    pub(super) fn new(service: &'static str, client: C, observer: Arc<dyn CallObserver>) -> Self {
+        Self { client, service, observer }
+    }
+
+    /// Awaits `request`, which performs `operation` on `target`.
+    pub(super) async fn call<T, E>(
+        &self,
+        operation: &'static str,
+        target: &str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> AwsResult<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let started = Instant::now();
+        let result = request.await.map_err(|error| AwsError::from_sdk(operation, target, &error));
+        let outcome =
+            result.as_ref().map_or_else(|error| CallOutcome::Failed(error.class), |_| CallOutcome::Ok);
+        self.observer.called(self.service, operation, outcome, started.elapsed());
+        result
+    }
+}
+
+/// The AWS of the environment's credentials, region by region.
+pub struct SdkRegions {
+    config: SdkConfig,
+    observer: Arc<dyn CallObserver>,
+    made: Mutex<HashMap<String, Aws>>,
+}
+
+impl SdkRegions {
+    /// Finds out how to reach AWS: credentials by the SDK's default chain, endpoints by its environment variables. Nothing is
+    /// called yet, so credentials that are missing show at the first call.
+    pub async fn connect(default_region: &str, observer: Arc<dyn CallObserver>) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(default_region.to_owned()))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts);
+        if let Ok(name) = AppName::new(APP_NAME) {
+            loader = loader.app_name(name);
+        }
+        Self::new(loader.load().await, observer)
+    }
+
+    fn new(config: SdkConfig, observer: Arc<dyn CallObserver>) -> Self {
+        Self { config, observer, made: Mutex::default() }
+    }
+
+    fn make(&self, region: &str) -> Aws {
+        // One configuration for all services of a region: they share the connector, the credentials and their cache.
+        let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+        let ecs = Api::new("ecs", aws_sdk_ecs::Client::new(&config), Arc::clone(&self.observer));
+        macro_rules! api {
+            ($service:literal, $sdk:ident) => {
+                Api::new($service, $sdk::Client::new(&config), Arc::clone(&self.observer))
+            };
+        }
+        Aws {
+            identity: Arc::new(StsIdentity::new(api!("sts", aws_sdk_sts))),
+            streams: Arc::new(KinesisStreams::new(api!("kinesis", aws_sdk_kinesis))),
+            task_definitions: Arc::new(EcsTaskDefinitions::new(ecs.clone())),
+            services: Arc::new(EcsServices::new(ecs.clone())),
+            tasks: Arc::new(EcsTasks::new(ecs)),
+            scaling: Arc::new(ApplicationAutoScaling::new(api!(
+                "application-autoscaling",
+                aws_sdk_applicationautoscaling
+            ))),
+            parameters: Arc::new(SsmParameters::new(api!("ssm", aws_sdk_ssm))),
+            logs: Arc::new(CloudWatchLogs::new(api!("logs", aws_sdk_cloudwatchlogs))),
+        }
+    }
+}
+
+impl Regions for SdkRegions {
+    fn in_region(&self, region: &str) -> Aws {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(region.to_owned()).or_insert_with(|| self.make(region)).clone()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Keeps what it was told.
+    #[derive(Default)]
+    pub(crate) struct Notebook(Mutex<Vec<(String, String, &'static str)>>);
+
+    impl Notebook {
+        pub(crate) fn lines(&self) -> Vec<(String, String, &'static str)> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl CallObserver for Notebook {
+        fn called(&self, service: &str, operation: &str, outcome: CallOutcome, _: Duration) {
+            self.0.lock().unwrap().push((service.into(), operation.into(), outcome.as_str()));
+        }
+    }
+
+    /// An answer of a JSON service that refuses.
+    pub(crate) fn refused(status: u16, code: &str, message: &str) -> HttpResponse {
+        let body = format!(r#"{{"__type":"{code}","message":"{message}"}}"#);
+        HttpResponse::new(status.try_into().unwrap(), body.into())
+    }
+
+    /// A client of which nobody observes the calls.
+    pub(crate) fn unobserved<C>(client: C) -> Api<C> {
+        Api::new("test", client, Arc::new(Notebook::default()))
+    }
+
+    #[tokio::test]
+    async fn every_call_is_observed_with_its_outcome() {
+        use aws_sdk_sts::Client;
+        use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+        let known = mock!(Client::get_caller_identity)
+            .sequence()
+            .output(|| {
+                aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput::builder()
+                    .account("1")
+                    .build()
+            })
+            .http_status(403, None)
+            .build();
+        let notebook = Arc::new(Notebook::default());
+        let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
+        let api = Api::new("sts", client, Arc::clone(&notebook) as _);
+        let ask = || api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send());
+        assert_eq!(ask().await.unwrap().account(), Some("1"));
+        assert_eq!(ask().await.unwrap_err().class, AwsErrorClass::Denied);
+        let line = |outcome| ("sts".to_owned(), "GetCallerIdentity".to_owned(), outcome);
+        assert_eq!(notebook.lines(), [line("ok"), line("denied")]);
+    }
+
+    #[tokio::test]
+    async fn a_region_is_made_once() {
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        let regions = SdkRegions::new(config, Arc::new(Notebook::default()));
+        let (one, two) = (regions.in_region("eu-west-1"), regions.in_region("eu-west-1"));
+        assert!(Arc::ptr_eq(&one.streams, &two.streams));
+        assert!(!Arc::ptr_eq(&one.streams, &regions.in_region("us-east-1").streams));
+    }
+}

@@ -1,0 +1,282 @@
+//! Kinesis streams. In: names and ARNs. Out: what Kinesis says of them.
+
+use async_trait::async_trait;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::BuildError;
+use aws_sdk_kinesis::types::{
+    MinimumThroughputBillingCommitmentOutputStatus as Commitment, StreamMode, StreamModeDetails, StreamStatus,
+};
+
+use super::session::Api;
+use super::{
+    Advantage, AwsError, AwsErrorClass, AwsResult, NewStream, StreamSeen, StreamState, Streams, Tags, Warm,
+};
+
+/// Kinesis.
+pub struct KinesisStreams(Api<Client>);
+
+impl KinesisStreams {
+    pub(super) fn new(api: Api<Client>) -> Self {
+        Self(api)
+    }
+}
+
+#[async_trait]
+impl Streams for KinesisStreams {
+    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>> {
+        let Self(api) = self;
+        let operation = "DescribeStreamSummary";
+        let request = api.client.describe_stream_summary().stream_name(name).send();
+        let answer = match api.call(operation, name, request).await {
+            Err(error) if error.class == AwsErrorClass::NotFound => return Ok(None),
+            answer => answer?,
+        };
+        let unreadable =
+            |what: &str| AwsError::unanswered(operation, name, format!("the answer has no known {what}"));
+        let summary = answer.stream_description_summary.ok_or_else(|| unreadable("summary"))?;
+        let state = match summary.stream_status {
+            StreamStatus::Creating => StreamState::Creating,
+            StreamStatus::Active => StreamState::Active,
+            StreamStatus::Updating => StreamState::Updating,
+            StreamStatus::Deleting => StreamState::Deleting,
+            _ => return Err(unreadable("status")),
+        };
+        let count = |value: i32| u32::try_from(value).unwrap_or(0);
+        let warm = summary.warm_throughput.map(|warm| Warm {
+            target: count(warm.target_mibps.unwrap_or(0)),
+            current: count(warm.current_mibps.unwrap_or(0)),
+        });
+        Ok(Some(StreamSeen {
+            arn: summary.stream_arn,
+            state,
+            open_shards: count(summary.open_shard_count),
+            warm,
+        }))
+    }
+
+    async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags> {
+        let Self(api) = self;
+        let request = api.client.list_tags_for_resource().resource_arn(arn).send();
+        let answer = api.call("ListTagsForResource", arn, request).await?;
+        let tags = answer.tags.unwrap_or_default();
+        Ok(tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect())
+    }
+
+    async fn create_stream(&self, stream: &NewStream) -> AwsResult<()> {
+        let Self(api) = self;
+        let operation = "CreateStream";
+        let NewStream { name, warm_mib_per_second, tags } = stream;
+        let on_demand = StreamModeDetails::builder()
+            .stream_mode(StreamMode::OnDemand)
+            .build()
+            .map_err(|error| incomplete(operation, name, &error))?;
+        let request = api
+            .client
+            .create_stream()
+            .stream_name(name)
+            .stream_mode_details(on_demand)
+            .set_warm_throughput_mibps(warm_mib_per_second.map(mib))
+            .set_tags(Some(tags.clone().into_iter().collect()))
+            .send();
+        api.call(operation, name, request).await.map(drop)
+    }
+
+    async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()> {
+        let Self(api) = self;
+        let request = api
+            .client
+            .update_stream_warm_throughput()
+            .stream_arn(arn)
+            .warm_throughput_mibps(mib(mib_per_second))
+            .send();
+        api.call("UpdateStreamWarmThroughput", arn, request).await.map(drop)
+    }
+
+    async fn delete_stream(&self, arn: &str) -> AwsResult<()> {
+        let Self(api) = self;
+        let request = api.client.delete_stream().stream_arn(arn).enforce_consumer_deletion(true).send();
+        api.call("DeleteStream", arn, request).await.map(drop)
+    }
+
+    async fn fetch_advantage(&self) -> AwsResult<Advantage> {
+        let Self(api) = self;
+        let (operation, target) = ("DescribeAccountSettings", "account");
+        let answer = api.call(operation, target, api.client.describe_account_settings().send()).await?;
+        // Accounts that never committed may have no entry at all.
+        let Some(commitment) = answer.minimum_throughput_billing_commitment else {
+            return Ok(Advantage::Disabled);
+        };
+        match commitment.status {
+            Commitment::Enabled => Ok(Advantage::Enabled),
+            Commitment::EnabledUntilEarliestAllowedEnd => Ok(Advantage::EnabledUntilEarliestAllowedEnd),
+            Commitment::Disabled => Ok(Advantage::Disabled),
+            other => {
+                Err(AwsError::unanswered(operation, target, format!("unknown status {}", other.as_str())))
+            }
+        }
+    }
+}
+
+fn mib(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+fn incomplete(operation: &'static str, target: &str, error: &BuildError) -> AwsError {
+    AwsError::refused(operation, target, "ValidationException", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::config::retry::RetryConfig;
+    use aws_sdk_kinesis::operation::create_stream::CreateStreamOutput;
+    use aws_sdk_kinesis::operation::delete_stream::DeleteStreamOutput;
+    use aws_sdk_kinesis::operation::describe_account_settings::DescribeAccountSettingsOutput;
+    use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryOutput;
+    use aws_sdk_kinesis::operation::list_tags_for_resource::ListTagsForResourceOutput;
+    use aws_sdk_kinesis::operation::update_stream_warm_throughput::UpdateStreamWarmThroughputOutput;
+    use aws_sdk_kinesis::types::{
+        MinimumThroughputBillingCommitmentOutput, StreamDescriptionSummary, Tag, WarmThroughputObject,
+    };
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use aws_smithy_types::DateTime;
+
+    use super::*;
+    use crate::aws::session::tests::{refused, unobserved};
+
+    const ARN: &str = "arn:aws:kinesis:eu-west-1:000000000000:stream/posts";
+
+    fn kinesis(rules: &[&Rule]) -> KinesisStreams {
+        KinesisStreams::new(unobserved(mock_client!(
+            aws_sdk_kinesis,
+            RuleMode::Sequential,
+            rules,
+            |config| config.retry_config(RetryConfig::disabled())
+        )))
+    }
+
+    fn summary(status: StreamStatus, warm: Option<(i32, i32)>) -> DescribeStreamSummaryOutput {
+        let warm = warm.map(|(target, current)| {
+            WarmThroughputObject::builder().target_mibps(target).current_mibps(current).build()
+        });
+        let summary = StreamDescriptionSummary::builder()
+            .stream_name("posts")
+            .stream_arn(ARN)
+            .stream_status(status)
+            .retention_period_hours(24)
+            .stream_creation_timestamp(DateTime::from_secs(0))
+            .set_enhanced_monitoring(Some(vec![]))
+            .open_shard_count(4)
+            .set_warm_throughput(warm)
+            .build()
+            .unwrap();
+        DescribeStreamSummaryOutput::builder().stream_description_summary(summary).build()
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_seen_as_its_summary_says() {
+        let rule = mock!(Client::describe_stream_summary).then_compute_output(|request| {
+            assert_eq!(request.stream_name(), Some("posts"));
+            summary(StreamStatus::Updating, Some((100, 52)))
+        });
+        let seen = kinesis(&[&rule]).fetch_stream("posts").await.unwrap().unwrap();
+        let warm = Some(Warm { target: 100, current: 52 });
+        assert_eq!(seen, StreamSeen { arn: ARN.into(), state: StreamState::Updating, open_shards: 4, warm });
+
+        let cold = mock!(Client::describe_stream_summary).then_output(|| summary(StreamStatus::Active, None));
+        assert_eq!(kinesis(&[&cold]).fetch_stream("posts").await.unwrap().unwrap().warm, None);
+        let odd =
+            mock!(Client::describe_stream_summary).then_output(|| summary(StreamStatus::from("NEW"), None));
+        assert_eq!(kinesis(&[&odd]).fetch_stream("posts").await.unwrap_err().class, AwsErrorClass::Transient);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_not_found_is_none_and_other_refusals_are_errors() {
+        let rule = mock!(Client::describe_stream_summary).then_http_response(|| {
+            refused(400, "ResourceNotFoundException", "Stream posts under account 1 not found.")
+        });
+        assert_eq!(kinesis(&[&rule]).fetch_stream("posts").await.unwrap(), None);
+        for (status, code, class) in [
+            (400, "AccessDeniedException", AwsErrorClass::Denied),
+            (400, "LimitExceededException", AwsErrorClass::Quota),
+            (400, "com.amazonaws.kinesis#ValidationException", AwsErrorClass::Invalid),
+            (500, "InternalFailure", AwsErrorClass::Transient),
+        ] {
+            let rule = mock!(Client::describe_stream_summary)
+                .then_http_response(move || refused(status, code, "no"));
+            let error = kinesis(&[&rule]).fetch_stream("posts").await.unwrap_err();
+            assert_eq!((error.class, error.target.as_str()), (class, "posts"), "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_are_made_on_demand_with_warmth_and_tags() {
+        let rule = mock!(Client::create_stream).then_compute_output(|request| {
+            let mode = request.stream_mode_details().unwrap().stream_mode();
+            assert_eq!((request.stream_name(), mode), (Some("posts"), &StreamMode::OnDemand));
+            assert_eq!((request.warm_throughput_mibps(), request.shard_count()), (Some(100), None));
+            assert_eq!(request.tags().unwrap()["owner"], "me");
+            CreateStreamOutput::builder().build()
+        });
+        let tags = Tags::from([("owner".into(), "me".into())]);
+        let stream = NewStream { name: "posts".into(), warm_mib_per_second: Some(100), tags };
+        kinesis(&[&rule]).create_stream(&stream).await.unwrap();
+
+        let cold = mock!(Client::create_stream).then_compute_output(|request| {
+            assert_eq!(request.warm_throughput_mibps(), None);
+            CreateStreamOutput::builder().build()
+        });
+        kinesis(&[&cold])
+            .create_stream(&NewStream { warm_mib_per_second: None, ..stream.clone() })
+            .await
+            .unwrap();
+
+        let twice = mock!(Client::create_stream)
+            .then_http_response(|| refused(400, "ResourceInUseException", "Stream posts already exists."));
+        let error = kinesis(&[&twice]).create_stream(&stream).await.unwrap_err();
+        assert_eq!((error.class, error.operation), (AwsErrorClass::AlreadyExists, "CreateStream"));
+    }
+
+    #[tokio::test]
+    async fn changes_name_the_stream_by_its_arn() {
+        let warm = mock!(Client::update_stream_warm_throughput).then_compute_output(|request| {
+            assert_eq!((request.stream_arn(), request.warm_throughput_mibps()), (Some(ARN), Some(0)));
+            UpdateStreamWarmThroughputOutput::builder().build()
+        });
+        kinesis(&[&warm]).update_warm_throughput(ARN, 0).await.unwrap();
+        let delete = mock!(Client::delete_stream).then_compute_output(|request| {
+            assert_eq!((request.stream_arn(), request.enforce_consumer_deletion()), (Some(ARN), Some(true)));
+            DeleteStreamOutput::builder().build()
+        });
+        kinesis(&[&delete]).delete_stream(ARN).await.unwrap();
+        let tags = mock!(Client::list_tags_for_resource).then_compute_output(|request| {
+            assert_eq!(request.resource_arn(), Some(ARN));
+            let tag = Tag::builder().key("owner").value("me").build().unwrap();
+            ListTagsForResourceOutput::builder().tags(tag).build()
+        });
+        assert_eq!(kinesis(&[&tags]).fetch_stream_tags(ARN).await.unwrap()["owner"], "me");
+    }
+
+    #[tokio::test]
+    async fn advantage_is_in_force_until_its_end() {
+        let states = [
+            (Commitment::Enabled, Advantage::Enabled),
+            (Commitment::EnabledUntilEarliestAllowedEnd, Advantage::EnabledUntilEarliestAllowedEnd),
+            (Commitment::Disabled, Advantage::Disabled),
+        ];
+        for (status, advantage) in states {
+            let rule = mock!(Client::describe_account_settings).then_output(move || {
+                let commitment = MinimumThroughputBillingCommitmentOutput::builder()
+                    .status(status.clone())
+                    .build()
+                    .unwrap();
+                DescribeAccountSettingsOutput::builder()
+                    .minimum_throughput_billing_commitment(commitment)
+                    .build()
+            });
+            assert_eq!(kinesis(&[&rule]).fetch_advantage().await.unwrap(), advantage);
+        }
+        let never = mock!(Client::describe_account_settings)
+            .then_output(|| DescribeAccountSettingsOutput::builder().build());
+        assert_eq!(kinesis(&[&never]).fetch_advantage().await.unwrap(), Advantage::Disabled);
+    }
+}

@@ -1,0 +1,263 @@
+//! ECS tasks. In: a service. Out: its tasks, and their protection.
+
+use async_trait::async_trait;
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{DesiredStatus, Task};
+use aws_smithy_types::DateTime;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::TaskId;
+
+use super::session::Api;
+use super::{AwsErrorClass, AwsResult, TaskSeen, TaskState, Tasks};
+
+/// ECS API reference, DescribeTasks: up to 100 tasks.
+const TASKS_PER_DESCRIBE: usize = 100;
+
+/// ECS API reference, UpdateTaskProtection: up to 10 tasks.
+const TASKS_PER_PROTECTION: usize = 10;
+
+/// ECS's tasks.
+pub struct EcsTasks(Api<Client>);
+
+impl EcsTasks {
+    pub(super) fn new(api: Api<Client>) -> Self {
+        Self(api)
+    }
+
+    async fn fetch_arns(
+        &self,
+        cluster: &str,
+        service: &str,
+        desired: DesiredStatus,
+    ) -> AwsResult<Vec<String>> {
+        let Self(api) = self;
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            let request = api
+                .client
+                .list_tasks()
+                .cluster(cluster)
+                .service_name(service)
+                .desired_status(desired.clone())
+                .set_next_token(token.take())
+                .send();
+            let page = match api.call("ListTasks", service, request).await {
+                Err(error) if error.class == AwsErrorClass::NotFound => return Ok(Vec::new()),
+                page => page?,
+            };
+            arns.extend(page.task_arns.unwrap_or_default());
+            match page.next_token {
+                Some(next) => token = Some(next),
+                None => return Ok(arns),
+            }
+        }
+    }
+
+    async fn set_protection(&self, cluster: &str, arns: &[String], minutes: Option<u32>) -> AwsResult<()> {
+        let Self(api) = self;
+        for batch in arns.chunks(TASKS_PER_PROTECTION) {
+            let request = api
+                .client
+                .update_task_protection()
+                .cluster(cluster)
+                .set_tasks(Some(batch.to_vec()))
+                .protection_enabled(minutes.is_some())
+                .set_expires_in_minutes(minutes.map(|minutes| i32::try_from(minutes).unwrap_or(i32::MAX)))
+                .send();
+            // The answer lists tasks that could not be changed: they are gone, or going, and need no protection.
+            api.call("UpdateTaskProtection", cluster, request).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Tasks for EcsTasks {
+    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskSeen>> {
+        let Self(api) = self;
+        let mut arns = self.fetch_arns(cluster, service, DesiredStatus::Running).await?;
+        arns.extend(self.fetch_arns(cluster, service, DesiredStatus::Stopped).await?);
+        // A task that is told to stop between the two lists is on both.
+        arns.sort();
+        arns.dedup();
+        let mut seen = Vec::new();
+        for batch in arns.chunks(TASKS_PER_DESCRIBE) {
+            let request = api.client.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec())).send();
+            let answer = api.call("DescribeTasks", service, request).await?;
+            seen.extend(answer.tasks.unwrap_or_default().into_iter().filter_map(task_seen));
+        }
+        Ok(seen)
+    }
+
+    async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()> {
+        self.set_protection(cluster, arns, Some(minutes)).await
+    }
+
+    async fn release_tasks(&self, cluster: &str, arns: &[String]) -> AwsResult<()> {
+        self.set_protection(cluster, arns, None).await
+    }
+}
+
+fn task_seen(task: Task) -> Option<TaskSeen> {
+    let state = state_of(task.last_status()?, task.desired_status());
+    let arn = task.task_arn?;
+    Some(TaskSeen {
+        id: TaskId::from_arn(&arn),
+        arn,
+        state,
+        created_at: task.created_at.map(instant),
+        started_at: task.started_at.map(instant),
+        stopped_reason: task.stopped_reason,
+    })
+}
+
+/// The life cycle is in the Amazon ECS developer guide, "Task lifecycle". A status that is not known there is taken for one
+/// on the way out: nothing may rely on such a task.
+fn state_of(last: &str, desired: Option<&str>) -> TaskState {
+    match (last, desired) {
+        ("STOPPED" | "DELETED", _) => TaskState::Stopped,
+        (_, Some("STOPPED")) => TaskState::Stopping,
+        ("PROVISIONING" | "PENDING" | "ACTIVATING", _) => TaskState::Starting,
+        ("RUNNING", _) => TaskState::Running,
+        _ => TaskState::Stopping,
+    }
+}
+
+fn instant(at: DateTime) -> MicroTime {
+    MicroTime::from_micros(i64::try_from(at.as_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ecs::config::retry::RetryConfig;
+    use aws_sdk_ecs::operation::describe_tasks::DescribeTasksOutput;
+    use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+    use aws_sdk_ecs::operation::update_task_protection::UpdateTaskProtectionOutput;
+    use aws_sdk_ecs::types::Failure;
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+
+    use super::*;
+    use crate::aws::session::tests::{refused, unobserved};
+
+    fn tasks(rules: &[&Rule]) -> EcsTasks {
+        EcsTasks::new(unobserved(mock_client!(aws_sdk_ecs, RuleMode::Sequential, rules, |config| config
+            .retry_config(RetryConfig::disabled()))))
+    }
+
+    fn arn(number: usize) -> String {
+        format!("arn:aws:ecs:eu-west-1:000000000000:task/demo/{number:08x}{:024x}", 0)
+    }
+
+    fn listed(numbers: std::ops::Range<usize>, token: Option<&str>) -> ListTasksOutput {
+        let arns = numbers.map(arn).collect();
+        ListTasksOutput::builder().set_task_arns(Some(arns)).set_next_token(token.map(str::to_owned)).build()
+    }
+
+    #[test]
+    fn a_task_on_its_way_out_is_stopping_whatever_it_still_does() {
+        let table = [
+            ("PROVISIONING", "RUNNING", TaskState::Starting),
+            ("PENDING", "RUNNING", TaskState::Starting),
+            ("ACTIVATING", "RUNNING", TaskState::Starting),
+            ("RUNNING", "RUNNING", TaskState::Running),
+            ("RUNNING", "STOPPED", TaskState::Stopping),
+            ("PENDING", "STOPPED", TaskState::Stopping),
+            ("DEACTIVATING", "STOPPED", TaskState::Stopping),
+            ("STOPPING", "STOPPED", TaskState::Stopping),
+            ("DEPROVISIONING", "STOPPED", TaskState::Stopping),
+            ("STOPPED", "STOPPED", TaskState::Stopped),
+            ("DELETED", "STOPPED", TaskState::Stopped),
+        ];
+        for (last, desired, state) in table {
+            assert_eq!(state_of(last, Some(desired)), state, "{last}, meant to be {desired}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_pages_of_both_lists_are_described_a_hundred_at_a_time() {
+        let first = mock!(Client::list_tasks).then_compute_output(|request| {
+            assert_eq!((request.cluster(), request.service_name()), (Some("demo"), Some("kd-service")));
+            assert_eq!(
+                (request.desired_status(), request.next_token()),
+                (Some(&DesiredStatus::Running), None)
+            );
+            listed(0..100, Some("more"))
+        });
+        let second = mock!(Client::list_tasks).then_compute_output(|request| {
+            assert_eq!(request.next_token(), Some("more"));
+            listed(100..120, None)
+        });
+        let stopped = mock!(Client::list_tasks).then_compute_output(|request| {
+            assert_eq!(
+                (request.desired_status(), request.next_token()),
+                (Some(&DesiredStatus::Stopped), None)
+            );
+            listed(119..130, None)
+        });
+        let hundred = mock!(Client::describe_tasks).then_compute_output(describe);
+        let rest = mock!(Client::describe_tasks).then_compute_output(describe);
+        let rules = [&first, &second, &stopped, &hundred, &rest];
+        let seen = tasks(&rules).fetch_tasks("demo", "kd-service").await.unwrap();
+        let expected: Vec<_> = (0..130).filter(|number| *number != 7).map(arn).collect();
+        assert_eq!(seen.iter().map(|task| task.arn.clone()).collect::<Vec<_>>(), expected);
+        assert_eq!((seen[0].id.as_str(), seen[0].state), ("00000000", TaskState::Running));
+        assert_eq!(seen[0].started_at, Some(MicroTime::from_micros(1_800_000_000_250_000)));
+    }
+
+    /// Describes what it is asked for; the task number 7 vanished meanwhile.
+    fn describe(request: &aws_sdk_ecs::operation::describe_tasks::DescribeTasksInput) -> DescribeTasksOutput {
+        assert!(request.tasks().len() == 100 || request.tasks().len() == 30, "{}", request.tasks().len());
+        let vanished = arn(7);
+        let there = request.tasks().iter().filter(|arn| **arn != vanished);
+        let described = there.map(|arn| {
+            Task::builder()
+                .task_arn(arn)
+                .last_status("RUNNING")
+                .desired_status("RUNNING")
+                .started_at(DateTime::from_millis(1_800_000_000_250))
+                .build()
+        });
+        let failure = Failure::builder().arn(&vanished).reason("MISSING").build();
+        DescribeTasksOutput::builder().set_tasks(Some(described.collect())).failures(failure).build()
+    }
+
+    #[tokio::test]
+    async fn a_service_without_tasks_is_not_described_and_one_that_is_gone_has_none() {
+        let none = mock!(Client::list_tasks).sequence().output(|| listed(0..0, None)).times(2).build();
+        assert_eq!(tasks(&[&none]).fetch_tasks("demo", "kd-service").await.unwrap(), []);
+        let gone = mock!(Client::list_tasks)
+            .sequence()
+            .http_response(|| refused(400, "ServiceNotFoundException", "Service not found."))
+            .times(2)
+            .build();
+        assert_eq!(tasks(&[&gone]).fetch_tasks("demo", "kd-service").await.unwrap(), []);
+        let denied =
+            mock!(Client::list_tasks).then_http_response(|| refused(400, "AccessDeniedException", "no"));
+        let error = tasks(&[&denied]).fetch_tasks("demo", "kd-service").await.unwrap_err();
+        assert_eq!(error.class, AwsErrorClass::Denied);
+    }
+
+    #[tokio::test]
+    async fn protection_takes_ten_tasks_a_call_and_forgives_those_that_are_gone() {
+        let full = mock!(Client::update_task_protection).then_compute_output(|request| {
+            assert_eq!((request.cluster(), request.tasks().len()), (Some("demo"), 10));
+            assert_eq!((request.protection_enabled(), request.expires_in_minutes()), (Some(true), Some(5)));
+            let failure = Failure::builder().arn(arn(3)).reason("TASK_NOT_VALID").build();
+            UpdateTaskProtectionOutput::builder().failures(failure).build()
+        });
+        let rest = mock!(Client::update_task_protection).then_compute_output(|request| {
+            assert_eq!(request.tasks(), [arn(10), arn(11)]);
+            UpdateTaskProtectionOutput::builder().build()
+        });
+        let arns: Vec<_> = (0..12).map(arn).collect();
+        tasks(&[&full, &rest]).protect_tasks("demo", &arns, 5).await.unwrap();
+        assert_eq!((full.num_calls(), rest.num_calls()), (1, 1));
+
+        let released = mock!(Client::update_task_protection).then_compute_output(|request| {
+            assert_eq!((request.protection_enabled(), request.expires_in_minutes()), (Some(false), None));
+            UpdateTaskProtectionOutput::builder().build()
+        });
+        tasks(&[&released]).release_tasks("demo", &arns[..1]).await.unwrap();
+    }
+}

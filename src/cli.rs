@@ -1,0 +1,133 @@
+//! The operator's arguments. In: the command line. Out: checked settings, or a sentence about what is wrong.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand};
+use kinesis_demo_api::plan::Defaults;
+
+use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
+use crate::telemetry::LogFormat;
+
+/// Kubernetes operator that shows how Amazon Kinesis on-demand streams scale.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reconcile KinesisDemo objects until told to stop.
+    Run(Box<RunArgs>),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+/// The arguments of `run`. AWS credentials and endpoints come from the SDK's own environment.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// An AWS account in which runs may make things; repeat for several. The default is the sandbox's, which is no real account.
+    #[arg(long = "account", env = "KINESISDEMO_ACCOUNTS", value_delimiter = ',', default_value = SANDBOX_ACCOUNT, value_name = "ID")]
+    pub accounts: Vec<String>,
+    /// A region in which runs may make things; the first is the default of objects that name none.
+    #[arg(
+        long = "region",
+        env = "KINESISDEMO_REGIONS",
+        value_delimiter = ',',
+        default_value = "us-east-1",
+        value_name = "REGION"
+    )]
+    pub regions: Vec<String>,
+    /// The ECS cluster for the generator services; it must exist.
+    #[arg(long, env = "KINESISDEMO_ECS_CLUSTER", default_value = "kinesis-demo", value_name = "NAME")]
+    pub ecs_cluster: String,
+    /// A subnet for the tasks of objects that name none; repeat for several.
+    #[arg(long = "subnet", env = "KINESISDEMO_SUBNETS", value_delimiter = ',', value_name = "ID")]
+    pub subnets: Vec<String>,
+    /// A security group for the tasks of objects that name none; repeat for several.
+    #[arg(
+        long = "security-group",
+        env = "KINESISDEMO_SECURITY_GROUPS",
+        value_delimiter = ',',
+        value_name = "ID"
+    )]
+    pub security_groups: Vec<String>,
+    /// Give tasks no public address (the subnets then need another way to AWS: NAT or endpoints).
+    #[arg(long)]
+    pub no_public_ip: bool,
+    /// The role of the generator: PutRecords, PutMetricData, GetParameter.
+    #[arg(long, env = "KINESISDEMO_TASK_ROLE_ARN", value_name = "ARN")]
+    pub task_role_arn: Option<String>,
+    /// The role by which ECS pulls the image and writes the log.
+    #[arg(long, env = "KINESISDEMO_EXECUTION_ROLE_ARN", value_name = "ARN")]
+    pub execution_role_arn: Option<String>,
+    /// The generator image of objects that name none.
+    #[arg(long, env = "KINESISDEMO_GENERATOR_IMAGE", value_name = "IMAGE")]
+    pub generator_image: Option<String>,
+    /// The highest rate that any phase may ask for.
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    pub max_records_per_second: u32,
+    /// The most tasks that any phase may need.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub max_tasks: u32,
+    /// The most warm throughput that any object may ask for.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10240))]
+    pub max_warm_mib_per_second: u32,
+    /// Short leases and intervals, for a sandbox on the same machine. On AWS they would cost API calls and gain nothing.
+    #[arg(long)]
+    pub local_timings: bool,
+    /// Objects that are worked on at the same time.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub concurrency: u16,
+    /// The namespace of the operator's own Lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "kinesis-demo-system", value_name = "NAMESPACE")]
+    pub lease_namespace: String,
+    /// Who this operator is, in the Lease and in Events. Default: the host's name.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub admin_address: SocketAddr,
+    /// Log format.
+    #[arg(long, value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+    /// What is logged, as a tracing filter.
+    #[arg(
+        long,
+        env = "KINESISDEMO_LOG",
+        default_value = "info,kube_client=warn,aws_config=warn",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+}
+
+impl RunArgs {
+    /// The settings that the arguments mean.
+    pub fn settings(&self) -> Result<Settings, String> {
+        for account in &self.accounts {
+            if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(format!("--account {account}: an AWS account has twelve digits"));
+            }
+        }
+        let region = self.regions.first().cloned().ok_or("--region: name at least one")?;
+        Ok(Settings {
+            accounts: self.accounts.clone(),
+            defaults: Defaults {
+                region,
+                regions: self.regions.clone(),
+                image: self.generator_image.clone(),
+                subnets: self.subnets.clone(),
+                security_groups: self.security_groups.clone(),
+                max_records_per_second: self.max_records_per_second,
+                max_tasks: self.max_tasks,
+                max_warm_mib_per_second: self.max_warm_mib_per_second,
+            },
+            ecs_cluster: self.ecs_cluster.clone(),
+            task_role_arn: self.task_role_arn.clone(),
+            execution_role_arn: self.execution_role_arn.clone(),
+            assign_public_ip: !self.no_public_ip,
+            timings: if self.local_timings { Timings::local() } else { Timings::aws() },
+        })
+    }
+}

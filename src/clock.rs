@@ -1,0 +1,52 @@
+//! The wall clock, as a dependency. In: nothing. Out: now. Only `run/observe`, `lease` and the AWS adapters read it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kinesis_demo_api::MicroTime;
+
+/// Tells the time of day.
+pub trait Clock: Send + Sync {
+    /// The current instant.
+    fn now(&self) -> MicroTime;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> MicroTime {
+        Timestamp::now().into()
+    }
+}
+
+/// A clock that stands still until it is set. For tests.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<MicroTime>>);
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn new(start: MicroTime) -> Self {
+        Self(Arc::new(Mutex::new(start)))
+    }
+
+    /// Moves the clock to `instant`, never backwards.
+    pub fn advance_to(&self, instant: MicroTime) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = instant.max(*now);
+    }
+
+    /// Moves the clock by `duration`.
+    pub fn advance(&self, duration: Duration) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = *now + duration;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> MicroTime {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,161 @@
+//! The loop around passes. In: the watch. Out: passes with bounded concurrency, retries by class with per-object backoff,
+//! failures logged and counted in one place.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kinesis_demo_api::{KinesisDemo, MicroTime};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::metrics::Metrics;
+use crate::run::decide::Wake;
+use crate::run::error::{Retry, RunError, chain};
+use crate::run::{Context, reconcile};
+
+/// The bounds of a wake-up: never a busy loop, never asleep for longer than anybody would wait for a fix to show.
+const SOONEST: Duration = Duration::from_millis(500);
+const LATEST: Duration = Duration::from_secs(300);
+
+/// The bounds of per-object backoff.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What the loop holds besides the passes' own context.
+pub struct Loop {
+    pub context: Context,
+    pub metrics: Arc<Metrics>,
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+impl Loop {
+    /// A loop that has seen no failure yet.
+    pub fn new(context: Context, metrics: Arc<Metrics>) -> Self {
+        Self { context, metrics, failures: Mutex::default() }
+    }
+
+    fn failed(&self, uid: &str) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn succeeded(&self, uid: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// Runs until `stop` ends and the passes in hand are finished.
+pub async fn run(
+    client: Client,
+    work: Arc<Loop>,
+    concurrency: u16,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    // A stored object that no longer parses must not stop the watch for all others.
+    let api: Api<DeserializeGuard<KinesisDemo>> = Api::all(client);
+    Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(concurrency))
+        .graceful_shutdown_on(stop)
+        .run(pass, retry, work)
+        .for_each(async |result| {
+            if let Err(error) = result {
+                // Failures of passes are logged in `retry`; what is left are the watch's own.
+                tracing::debug!(error = chain(&error), "the controller reported an error");
+            }
+        })
+        .await;
+}
+
+async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Result<Action, RunError> {
+    let demo = match &object.0 {
+        Ok(demo) => demo,
+        Err(error) => {
+            let meta = object.meta();
+            tracing::error!(namespace = meta.namespace, name = meta.name, error = %error, "a stored object does not parse and is left alone");
+            return Ok(Action::await_change());
+        }
+    };
+    let started = Instant::now();
+    let wake = reconcile(demo, &work.context).await;
+    let outcome = wake.as_ref().map_or_else(RunError::category, |_| "ok");
+    work.metrics.reconciled(outcome, started.elapsed());
+    let wake = wake?;
+    let uid = demo.uid().unwrap_or_default();
+    work.succeeded(&uid);
+    if demo.metadata.deletion_timestamp.is_some() && demo.finalizers().is_empty() {
+        work.context.forget(&uid);
+    }
+    Ok(action(wake, work.context.clock.now()))
+}
+
+/// The one place where a wake-up becomes a requeue.
+fn action(wake: Wake, now: MicroTime) -> Action {
+    match wake {
+        Wake::OnChange => Action::await_change(),
+        Wake::At(at) => Action::requeue(at.since(now).clamp(SOONEST, LATEST)),
+    }
+}
+
+fn retry(object: Arc<DeserializeGuard<KinesisDemo>>, error: &RunError, work: Arc<Loop>) -> Action {
+    let meta = object.meta();
+    let uid = meta.uid.clone().unwrap_or_default();
+    let failures = work.failed(&uid);
+    let after = match error.retry() {
+        Retry::After(after) => after,
+        Retry::Backoff => backoff(failures, &uid),
+    };
+    let (namespace, name) = (&meta.namespace, &meta.name);
+    match error {
+        RunError::Cluster(
+            crate::cluster::ClusterError::Conflict { .. } | crate::cluster::ClusterError::Gone { .. },
+        ) => {
+            tracing::debug!(namespace, name, error = chain(error), "a pass starts over");
+        }
+        _ => tracing::warn!(
+            namespace,
+            name,
+            failures,
+            retry_seconds = after.as_secs(),
+            error = chain(error),
+            "a pass could not finish"
+        ),
+    }
+    Action::requeue(after)
+}
+
+/// Doubles with every failure, up to a bound; up to a quarter is taken off, differently for every object, so that many
+/// objects do not come back at once.
+fn backoff(failures: u32, uid: &str) -> Duration {
+    let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_BACKOFF);
+    let spread = uid.bytes().fold(failures, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 256;
+    doubled - doubled / 4 * spread / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_bound_and_differs_by_object() {
+        let spans: Vec<_> = (1..12).map(|failures| backoff(failures, "uid-a")).collect();
+        for (failures, span) in (1..).zip(&spans) {
+            let full = Duration::from_secs(1 << (failures - 1).min(10)).min(LONGEST_BACKOFF);
+            assert!(*span <= full && *span >= full * 3 / 4, "{failures}: {span:?}");
+        }
+        assert_ne!(backoff(3, "uid-a"), backoff(3, "uid-b"));
+    }
+
+    #[test]
+    fn wake_ups_are_bounded() {
+        let now = MicroTime::from_micros(1_700_000_000_000_000);
+        assert_eq!(action(Wake::At(now), now), Action::requeue(SOONEST));
+        assert_eq!(action(Wake::At(now + Duration::from_secs(3600)), now), Action::requeue(LATEST));
+        assert_eq!(action(Wake::OnChange, now), Action::await_change());
+    }
+}

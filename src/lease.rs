@@ -1,0 +1,246 @@
+//! Leadership by a Kubernetes Lease. In: the Lease as read, and when we saw it change. Out: whether to take it, and the
+//! epoch (its transition count) under which this operator writes.
+//!
+//! A Lease is not a lock: an operator that lost it may not know yet. Hence the epoch in every control document, and hence
+//! the loop ends, and the process with it, before the Lease could have been taken by another.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+/// The Lease's name.
+pub const NAME: &str = "kinesis-demo-operator";
+
+/// How long a Lease lasts without renewal.
+const DURATION: Duration = Duration::from_secs(15);
+/// How often it is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// When a leader that could not renew stops working: before anybody else may take the Lease.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+/// The API server answers within milliseconds or not at all.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why leadership was not gained or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    #[error("read or write lease {NAME} in namespace {namespace}")]
+    Kube {
+        namespace: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("lease {NAME} was not renewed for {} s", GIVE_UP_AFTER.as_secs())]
+    Expired,
+    #[error("lease {NAME} was taken by {0}")]
+    Taken(String),
+}
+
+/// What a look at the Lease means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is ours, or free, or its holder was silent for its whole duration: take it, under this epoch.
+    Take { epoch: u64 },
+    /// Somebody else holds it.
+    Wait { holder: String },
+}
+
+/// Judges a Lease that has not changed for `unchanged_for`, as seen on our own monotonic clock: the instants in it are the
+/// holder's, and clocks differ.
+pub fn standing(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Duration) -> Standing {
+    let transitions = spec.and_then(|spec| spec.lease_transitions).unwrap_or(0);
+    let epoch = u64::try_from(transitions).unwrap_or(0) + 1;
+    let holder = spec.and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty());
+    let duration = spec
+        .and_then(|spec| spec.lease_duration_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(DURATION, Duration::from_secs);
+    match holder {
+        Some(holder) if holder != identity && unchanged_for < duration => Standing::Wait { holder },
+        _ => Standing::Take { epoch },
+    }
+}
+
+/// A held Lease.
+pub struct Leadership {
+    api: Api<Lease>,
+    namespace: String,
+    identity: String,
+    lease: Lease,
+    /// The epoch under which this operator writes.
+    pub epoch: u64,
+}
+
+/// Waits until the Lease is ours.
+pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Leadership, LeaseError> {
+    let api: Api<Lease> = Api::namespaced(client, namespace);
+    let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
+    let mut seen: Option<(Option<String>, Instant)> = None;
+    loop {
+        let found = bounded(api.get_opt(NAME)).await.map_err(failed)?;
+        let version = found.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+        let since = match &seen {
+            Some((known, since)) if *known == version => *since,
+            _ => Instant::now(),
+        };
+        seen = Some((version, since));
+        match standing(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
+            Standing::Take { epoch } => {
+                let taken = write(&api, found, namespace, identity, epoch).await;
+                match taken {
+                    Ok(lease) => {
+                        tracing::info!(identity, epoch, "leadership gained");
+                        return Ok(Leadership {
+                            api,
+                            namespace: namespace.to_owned(),
+                            identity: identity.to_owned(),
+                            lease,
+                            epoch,
+                        });
+                    }
+                    // Somebody was faster: look again.
+                    Err(kube::Error::Api(answer)) if answer.code == 409 => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            Standing::Wait { holder } => {
+                tracing::debug!(holder, "waiting for the lease");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+impl Leadership {
+    /// Renews the Lease until it is lost. Returns only then.
+    pub async fn hold(&mut self) -> LeaseError {
+        let mut renewed_at = Instant::now();
+        loop {
+            tokio::time::sleep(RENEW_EVERY.min(GIVE_UP_AFTER.saturating_sub(renewed_at.elapsed()))).await;
+            match write(&self.api, Some(self.lease.clone()), &self.namespace, &self.identity, self.epoch)
+                .await
+            {
+                Ok(lease) => {
+                    self.lease = lease;
+                    renewed_at = Instant::now();
+                }
+                Err(kube::Error::Api(answer)) if answer.code == 409 => {
+                    match bounded(self.api.get_opt(NAME)).await {
+                        Ok(Some(lease)) => {
+                            let spec = lease.spec.clone().unwrap_or_default();
+                            let holder = spec.holder_identity.unwrap_or_default();
+                            // The same name under another epoch is another process on the same host.
+                            if holder != self.identity
+                                || spec.lease_transitions != i32::try_from(self.epoch).ok()
+                            {
+                                return LeaseError::Taken(holder);
+                            }
+                            self.lease = lease;
+                        }
+                        Ok(None) => self.lease = Lease::default(),
+                        Err(error) => tracing::warn!(error = %error, "the lease could not be read"),
+                    }
+                }
+                Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
+            }
+            if renewed_at.elapsed() >= GIVE_UP_AFTER {
+                return LeaseError::Expired;
+            }
+        }
+    }
+
+    /// Gives the Lease back, so that a successor need not wait.
+    pub async fn release(self) {
+        let mut lease = self.lease;
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+        }
+        match bounded(self.api.replace(NAME, &PostParams::default(), &lease)).await {
+            Ok(_) => tracing::info!("leadership released"),
+            Err(error) => {
+                tracing::warn!(error = %error, "the lease could not be released; a successor waits for it to expire")
+            }
+        }
+    }
+}
+
+async fn write(
+    api: &Api<Lease>,
+    found: Option<Lease>,
+    namespace: &str,
+    identity: &str,
+    epoch: u64,
+) -> Result<Lease, kube::Error> {
+    let now = MicroTime(Timestamp::now());
+    let held = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+    let acquired = held.holder_identity.as_deref() == Some(identity)
+        && held.lease_transitions == i32::try_from(epoch).ok();
+    let lease = Lease {
+        metadata: ObjectMeta {
+            name: Some(NAME.into()),
+            namespace: Some(namespace.into()),
+            resource_version: found.as_ref().and_then(|lease| lease.metadata.resource_version.clone()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(identity.into()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_transitions: i32::try_from(epoch).ok(),
+            acquire_time: if acquired { held.acquire_time } else { Some(now.clone()) },
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        }),
+    };
+    match found {
+        Some(_) if lease.metadata.resource_version.is_some() => {
+            bounded(api.replace(NAME, &PostParams::default(), &lease)).await
+        }
+        _ => bounded(api.create(&PostParams::default(), &lease)).await,
+    }
+}
+
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    match tokio::time::timeout(TIMEOUT, request).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(holder: &str, transitions: i32) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.into()),
+            lease_duration_seconds: Some(15),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_missing_or_released_lease_is_taken_at_once() {
+        assert_eq!(standing(None, "a", Duration::ZERO), Standing::Take { epoch: 1 });
+        assert_eq!(standing(Some(&held_by("", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+    }
+
+    #[test]
+    fn a_foreign_lease_is_taken_only_after_it_was_silent_for_its_duration() {
+        let spec = held_by("b", 4);
+        assert_eq!(
+            standing(Some(&spec), "a", Duration::from_secs(14)),
+            Standing::Wait { holder: "b".into() }
+        );
+        assert_eq!(standing(Some(&spec), "a", Duration::from_secs(15)), Standing::Take { epoch: 5 });
+    }
+
+    #[test]
+    fn a_restarted_operator_takes_its_own_lease_under_a_new_epoch() {
+        assert_eq!(standing(Some(&held_by("a", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+    }
+}

@@ -1,0 +1,28 @@
+//! The operator's program: parse, install the TLS provider, dispatch, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kinesis_demo_operator::cli::{Cli, Command};
+use kinesis_demo_operator::{crd, start, telemetry};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // kube and the AWS SDK must agree on one provider; the first to be installed is the default of both.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let done = match cli.command {
+        Command::Run(args) => {
+            telemetry::start(args.log_format, &args.log);
+            start::run(*args).await
+        }
+        Command::Crd => crd::yaml().map(|text| print!("{text}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What a run makes, resource by resource. In: the pinned settings and the plan. Out: requests to AWS. Pure.
+
+pub mod control;
+pub mod log_group;
+pub mod names;
+pub mod parameter;
+pub mod service;
+pub mod stream;
+pub mod tags;
+pub mod task_definition;

@@ -1,0 +1,73 @@
+//! The task definition of a run: one for the whole run, so that no change of rate ever redeploys. What may change during
+//! a run is in the control document; what may not is in the environment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::plan::{Plan, RecordSize};
+use sha2::{Digest, Sha256};
+
+use super::names::Names;
+use crate::aws::{NewTaskDefinition, Tags};
+use crate::settings::Timings;
+
+/// From SIGTERM to SIGKILL: long enough to finish what is in flight and to write the last word.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The roles under which tasks run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles {
+    pub task: String,
+    pub execution: String,
+}
+
+/// The task definition of run number `run`, whose tasks send nothing after `ceiling`.
+pub fn new_task_definition(
+    names: &Names,
+    plan: &Plan,
+    run: u32,
+    ceiling: MicroTime,
+    roles: Roles,
+    timings: &Timings,
+    tags: Tags,
+) -> NewTaskDefinition {
+    let record_size = match plan.record_size {
+        RecordSize::Natural => "Natural".to_owned(),
+        RecordSize::Fixed(bytes) => format!("Fixed:{bytes}"),
+    };
+    let environment = [
+        ("AWS_REGION", plan.region.clone()),
+        ("KINESISDEMO_CONTROL_PARAMETER", names.parameter.clone()),
+        ("KINESISDEMO_STREAM", names.stream.clone()),
+        ("KINESISDEMO_RUN", run.to_string()),
+        ("KINESISDEMO_RUN_NAME", names.service.clone()),
+        ("KINESISDEMO_HARD_CEILING", ceiling.to_string()),
+        ("KINESISDEMO_RECORD_SIZE", record_size),
+        ("KINESISDEMO_SEED", seed(&names.service).to_string()),
+        ("KINESISDEMO_LEDGER_EVERY_SECONDS", timings.ledger_every.as_secs().max(1).to_string()),
+    ];
+    NewTaskDefinition {
+        family: names.family.clone(),
+        image: plan.image.clone(),
+        cpu: plan.fargate.cpu,
+        memory_mib: plan.fargate.memory_mib,
+        architecture: plan.fargate.architecture,
+        task_role_arn: roles.task,
+        execution_role_arn: roles.execution,
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+        log_group: names.log_group.clone(),
+        region: plan.region.clone(),
+        stop_timeout: STOP_TIMEOUT,
+        tags,
+    }
+}
+
+/// The run's seed: the same run name gives the same records; tasks mix their own id in.
+fn seed(name: &str) -> u64 {
+    let digest = Sha256::digest(name);
+    digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}

@@ -1,0 +1,100 @@
+//! Before the first outside effect: is everything there that the run needs, and may we? If so, the settings are pinned.
+
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::plan::{Plan, PlanError, filled};
+use kinesis_demo_api::status::{Effective, Stage};
+
+use super::{Decision, Draft, FinalizerChange, Subject};
+use crate::run::build::names::base_name;
+use crate::run::observe::World;
+
+/// How often a blocked object's prerequisites are looked at again: three reads each time, well below six a minute.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// A spec that cannot be planned: the user's mistake. AWS is not asked anything.
+pub fn decide_refused(subject: &Subject<'_>, error: &PlanError, now: MicroTime) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
+    draft.block(Reason::Invalid, error.to_string(), None).finish(subject, now)
+}
+
+/// The preflight of a spec that can be planned.
+pub fn decide_pending(subject: &Subject<'_>, plan: &Plan, world: &World, now: MicroTime) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    let draft = match obstacle(subject, plan, world) {
+        Some((reason, message)) => draft.block(reason, message, Some(now + RECHECK)),
+        // The finalizer comes before the first outside effect, in a pass of its own.
+        None if !subject.has_finalizer => {
+            draft.finalizer = FinalizerChange::Add;
+            draft.wait_until(now + Duration::from_secs(1))
+        }
+        None => pinned(subject, plan, world, draft, now),
+    };
+    draft.finish(subject, now)
+}
+
+/// What stands in the way, and what to do about it.
+fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason, String)> {
+    let settings = subject.settings;
+    let account = world.account_id.as_deref().unwrap_or_default();
+    if !settings.accounts.iter().any(|allowed| allowed == account) {
+        let allowed = settings.accounts.join(", ");
+        return Some((
+            Reason::AccountNotAllowed,
+            format!(
+                "the operator's credentials belong to AWS account {account}, its list allows {allowed}; to allow it, start the operator with --account {account}"
+            ),
+        ));
+    }
+    if settings.task_role_arn.is_none() || settings.execution_role_arn.is_none() {
+        return Some((
+            Reason::SettingsMissing,
+            "the operator knows no roles for the tasks; start it with --task-role-arn and --execution-role-arn".into(),
+        ));
+    }
+    if world.cluster_is_active == Some(false) {
+        let (cluster, region) = (&settings.ecs_cluster, &plan.region);
+        return Some((
+            Reason::ClusterMissing,
+            format!(
+                "ECS cluster {cluster} is not there in {region}; create it (aws ecs create-cluster --cluster-name {cluster} --region {region}) or name another with --ecs-cluster"
+            ),
+        ));
+    }
+    if plan.needs_advantage && !world.advantage.is_some_and(crate::aws::Advantage::is_on) {
+        let region = &plan.region;
+        return Some((
+            Reason::AdvantageRequired,
+            format!(
+                "the run needs On-demand Advantage, which is off in account {account}, {region}. Switching it on commits the account for 24 hours to at least 25 MiB/s in and out ($101.25 in us-east-1); nothing here does it. Either do it yourself (aws kinesis update-account-settings) or set stream.warmThroughput.mode: None and billing.advantage: Ignore"
+            ),
+        ));
+    }
+    None
+}
+
+/// Pins the settings: from here on the run depends neither on edits nor on how the operator is configured.
+fn pinned(subject: &Subject<'_>, plan: &Plan, world: &World, mut draft: Draft, now: MicroTime) -> Draft {
+    let number = subject.status.run.as_ref().map_or(1, |run| run.number);
+    let base_name = base_name(subject.name, subject.uid, number);
+    let effective = Effective {
+        account_id: world.account_id.clone().unwrap_or_default(),
+        region: plan.region.clone(),
+        cluster: subject.settings.ecs_cluster.clone(),
+        stream_name: plan.stream_name.clone().unwrap_or_else(|| base_name.clone()),
+        base_name,
+        plan_hash: plan.hash(),
+        spec: filled(subject.spec, &subject.settings.defaults),
+    };
+    if let Some(run) = &mut draft.status.run {
+        run.started_at = Some(now);
+        run.deadline_at = Some(now + plan.max_duration);
+        run.effective = Some(effective);
+    }
+    draft.enter(Stage::Provisioning, now, "");
+    draft
+}

@@ -1,0 +1,55 @@
+//! Sizes the service for the beginning of the schedule. When its tasks run, the first version of the control document is
+//! claimed: the phase clock starts with ready capacity, never with an API call.
+
+use kinesis_demo_api::conditions::Reason;
+use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::status::{Outcome, Stage};
+use kinesis_demo_api::timeline::Timeline;
+
+use super::control::first_claim;
+use super::fleet::{running, tasks_needed};
+use super::measure::{note_generators, note_phase, note_stream};
+use super::{Case, Draft, Effect};
+use crate::aws::ServiceState;
+use crate::run::notices::Notice;
+use crate::run::observe::World;
+
+pub(super) fn decide_starting(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
+    let timings = &case.subject.settings.timings;
+    let needed = tasks_needed(case, &Timeline::new(&case.plan.phases, case.now, &[]), world);
+    note_stream(case, world, &mut draft);
+    note_generators(case, world, None, needed, &mut draft);
+
+    let Some(service) = world.service.present().filter(|seen| seen.state == ServiceState::Active) else {
+        let message = format!("service {} has disappeared", case.names.service);
+        return draft.end(Outcome::Failed, Reason::StartTimeout, message, case.now);
+    };
+    let ready: Vec<TaskId> =
+        running(world).into_iter().take(needed as usize).map(|seen| seen.id.clone()).collect();
+    let out_of_time = case.now >= case.run.stage_entered_at + timings.start_timeout;
+    if ready.len() >= needed as usize || (out_of_time && !ready.is_empty()) {
+        let control = first_claim(case, &ready);
+        note_phase(case, &case.timeline(&control), &mut draft);
+        draft.status.phase = None;
+        draft.notices.push(Notice::slots_changed(ready.len(), control.version));
+        draft.status.control = Some(control);
+        draft.enter(Stage::Running, case.now, "");
+        return draft;
+    }
+    let said = service.last_event.as_deref().map(|event| format!("; ECS says: {event}")).unwrap_or_default();
+    let message = format!("{} of {needed} tasks run{said}", ready.len());
+    if out_of_time {
+        let message = format!("no task ran within {} s: {message}", timings.start_timeout.as_secs());
+        return draft.end(Outcome::Failed, Reason::StartTimeout, message, case.now);
+    }
+    if service.desired != needed {
+        draft.effects.push(Effect::ResizeService {
+            cluster: case.names.cluster.clone(),
+            service: case.names.service.clone(),
+            desired: needed,
+        });
+        draft.notices.push(Notice::resized(service.desired, needed));
+    }
+    draft.progress(message);
+    draft.wait_until(case.now + timings.poll_every)
+}

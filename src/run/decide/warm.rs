@@ -1,0 +1,39 @@
+//! Waits for the stream's warm throughput. Drift is judged on the target; ready is ACTIVE and current ≥ target.
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::status::{Outcome, Stage};
+
+use super::measure::note_stream;
+use super::{Case, Draft, Effect};
+use crate::aws::{StreamState, Warm};
+use crate::run::observe::World;
+
+pub(super) fn decide_warming(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
+    note_stream(case, world, &mut draft);
+    let timings = &case.subject.settings.timings;
+    let Some(stream) = world.stream.present() else {
+        let message = format!("stream {} has disappeared", case.names.stream);
+        return draft.end(Outcome::Failed, Reason::StreamTimeout, message, case.now);
+    };
+    let wanted = case.plan.warm_mib_per_second.unwrap_or(0);
+    let Warm { target, current } = stream.warm.unwrap_or(Warm { target: 0, current: 0 });
+    if stream.state == StreamState::Active && target == wanted && current >= wanted {
+        draft.enter(Stage::Starting, case.now, "");
+        return draft;
+    }
+    if case.now >= case.run.stage_entered_at + timings.warm_timeout {
+        let message = format!(
+            "warm throughput is at {current} of {wanted} MiB/s after {} s",
+            timings.warm_timeout.as_secs()
+        );
+        return draft.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, case.now);
+    }
+    // One mutation of a stream at a time: AWS refuses a second one until the stream is ACTIVE again.
+    if stream.state == StreamState::Active && target != wanted {
+        draft.effects.push(Effect::UpdateWarmThroughput { arn: stream.arn.clone(), mib_per_second: wanted });
+    }
+    let message = format!("warm throughput {current} of {wanted} MiB/s");
+    draft.found(ConditionType::WarmThroughputReady, ConditionStatus::False, Reason::Rising, message.clone());
+    draft.progress(message);
+    draft.wait_until(case.now + timings.poll_every)
+}

@@ -1,0 +1,98 @@
+//! Why a pass could not finish. In: what went wrong. Out: a fixed word for metrics and a retry class. Waiting is not an
+//! error: it is a decision with a wake-up.
+
+use std::time::Duration;
+
+use kinesis_demo_api::conditions::Reason;
+
+use crate::aws::{AwsError, AwsErrorClass};
+use crate::cluster::ClusterError;
+
+/// Why a pass could not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// AWS did not do what was asked.
+    #[error("{doing}")]
+    Aws {
+        /// `observe` or `act`, and for which object.
+        doing: String,
+        #[source]
+        source: AwsError,
+    },
+    /// Kubernetes did not take what was written.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The object lacks what every stored object has.
+    #[error("read object: it has no {0}")]
+    Malformed(&'static str),
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// After so long.
+    After(Duration),
+    /// With per-object exponential backoff and jitter.
+    Backoff,
+}
+
+impl RunError {
+    /// A fixed word for metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Aws { source, .. } => match source.class {
+                AwsErrorClass::NotFound => "aws_not_found",
+                AwsErrorClass::AlreadyExists => "aws_already_exists",
+                AwsErrorClass::Throttled => "aws_throttled",
+                AwsErrorClass::Denied => "aws_denied",
+                AwsErrorClass::Quota => "aws_quota",
+                AwsErrorClass::Invalid => "aws_invalid",
+                AwsErrorClass::Transient => "aws_transient",
+            },
+            Self::Cluster(ClusterError::Conflict { .. }) => "conflict",
+            Self::Cluster(ClusterError::Gone { .. }) => "gone",
+            Self::Cluster(ClusterError::Other { .. }) => "kubernetes",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+
+    /// When to try again.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Cluster(ClusterError::Conflict { .. }) => Retry::After(Duration::from_secs(1)),
+            Self::Aws { source, .. } => match source.class {
+                // Somebody must act; a minute's patience costs them little, and a run in flight must go on.
+                AwsErrorClass::Denied | AwsErrorClass::Quota | AwsErrorClass::Invalid => {
+                    Retry::After(Duration::from_secs(60))
+                }
+                _ => Retry::Backoff,
+            },
+            Self::Cluster(_) | Self::Malformed(_) => Retry::Backoff,
+        }
+    }
+}
+
+/// The condition reason of an AWS refusal.
+pub fn reason(error: &AwsError) -> Reason {
+    match error.class {
+        AwsErrorClass::Denied => Reason::AccessDenied,
+        AwsErrorClass::Quota => Reason::QuotaExceeded,
+        AwsErrorClass::Throttled => Reason::Throttled,
+        AwsErrorClass::Invalid | AwsErrorClass::NotFound | AwsErrorClass::AlreadyExists => {
+            Reason::RequestRefused
+        }
+        AwsErrorClass::Transient => Reason::AwsUnavailable,
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

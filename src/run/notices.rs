@@ -1,0 +1,139 @@
+//! Events: one constructor for each thing that users are told about. Pure.
+
+use kinesis_demo_api::conditions::Reason;
+use kinesis_demo_api::status::{Outcome, ResourceType, Stage};
+
+use crate::aws::AwsError;
+
+/// Whether an Event reports progress or a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Normal,
+    Warning,
+}
+
+/// An Event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub severity: Severity,
+    /// One word, PascalCase.
+    pub reason: String,
+    /// What was done, one word, and the occasion: events that differ in neither reason nor action are counted up by the API as
+    /// one series, and keep the first one's note.
+    pub action: String,
+    /// For people.
+    pub note: String,
+}
+
+impl Notice {
+    fn normal(reason: impl ToString, action: &str, note: String) -> Self {
+        Self { severity: Severity::Normal, reason: reason.to_string(), action: action.to_owned(), note }
+    }
+
+    fn warning(reason: impl ToString, action: &str, note: String) -> Self {
+        Self { severity: Severity::Warning, reason: reason.to_string(), action: action.to_owned(), note }
+    }
+
+    /// The run entered a stage.
+    pub fn entered(run: u32, stage: Stage, detail: &str) -> Self {
+        let note = if detail.is_empty() {
+            format!("run {run}: {stage}")
+        } else {
+            format!("run {run}: {stage}: {detail}")
+        };
+        let action = format!("EnterStage/run-{run}");
+        match stage {
+            Stage::Failed => Self::warning(stage, &action, note),
+            _ => Self::normal(stage, &action, note),
+        }
+    }
+
+    /// A traffic phase began.
+    pub fn phase_started(run: u32, name: &str, index: usize, of: usize, rate: u32) -> Self {
+        let action = format!("StartPhase/run-{run}/{name}");
+        Self::normal(
+            "PhaseStarted",
+            &action,
+            format!("phase {name} ({index} of {of}): {rate} records per second"),
+        )
+    }
+
+    /// The run was decided.
+    pub fn decided(run: u32, outcome: Outcome, reason: Reason, message: &str) -> Self {
+        let note = format!("run {run}: {message}");
+        let action = format!("EndTraffic/run-{run}");
+        match outcome {
+            Outcome::Failed => Self::warning(reason, &action, note),
+            _ => Self::normal(reason, &action, note),
+        }
+    }
+
+    /// Something stands in the way, and nothing will happen until it is out of it.
+    pub fn blocked(reason: Reason, message: &str) -> Self {
+        Self::warning(reason, "CheckPrerequisites", message.to_owned())
+    }
+
+    /// AWS refused a call.
+    pub fn refused(reason: Reason, error: &AwsError) -> Self {
+        Self::warning(reason, "CallAws", error.to_string())
+    }
+
+    /// Traffic had stopped because control had lapsed; the schedule moved.
+    pub fn schedule_moved(seconds: u64) -> Self {
+        Self::warning(
+            "ScheduleMoved",
+            "ResumeTraffic",
+            format!("control had lapsed; the remaining schedule moved by {seconds} s"),
+        )
+    }
+
+    /// Tasks got or lost slots.
+    pub fn slots_changed(admitted: usize, version: u64) -> Self {
+        Self::normal(
+            "SlotsChanged",
+            &format!("PublishControl/version-{version}"),
+            format!("{admitted} tasks send from control version {version} on"),
+        )
+    }
+
+    /// The service got another size.
+    pub fn resized(from: u32, to: u32) -> Self {
+        Self::normal(
+            "ServiceResized",
+            &format!("ResizeService/{from}-to-{to}"),
+            format!("generator tasks: {from} to {to}"),
+        )
+    }
+
+    /// A request was answered.
+    pub fn request_answered(accepted: bool, message: &str) -> Self {
+        match accepted {
+            true => Self::normal("RequestAccepted", "AnswerRequest", message.to_owned()),
+            false => Self::warning("RequestRefused", "AnswerRequest", message.to_owned()),
+        }
+    }
+
+    /// A resource is gone.
+    pub fn removed(resource: ResourceType, arn: &str) -> Self {
+        let name = arn.rsplit([':', '/']).next().unwrap_or(arn);
+        Self::normal(
+            "ResourceRemoved",
+            &format!("CleanUp/{resource:?}/{name}"),
+            format!("{resource} {arn} is gone"),
+        )
+    }
+
+    /// A resource that looked like ours is somebody else's and was left alone.
+    pub fn left_alone(resource: ResourceType, arn: &str) -> Self {
+        Self::warning(
+            Reason::NotOurs,
+            "CleanUp",
+            format!("{resource} {arn} does not carry this object's tag and was left alone"),
+        )
+    }
+
+    /// The object goes without its resources being removed.
+    pub fn abandoned(resources: &str) -> Self {
+        Self::warning(Reason::ResourcesAbandoned, "CleanUp", format!("left behind on request: {resources}"))
+    }
+}

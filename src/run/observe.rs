@@ -1,0 +1,224 @@
+//! All reads. In: what the stage needs to know. Out: what was seen, stamped with the instant at which looking began.
+
+use std::sync::Arc;
+
+use futures::future::OptionFuture;
+use futures::join;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::ledger::Ledgers;
+use kinesis_demo_api::plan::Plan;
+use kinesis_demo_api::status::{KinesisDemoStatus, Stage};
+
+use super::build::names::Names;
+use super::ledgers::LedgerStore;
+use crate::aws::{
+    Advantage, Aws, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen, TaskSeen,
+};
+use crate::settings::Timings;
+
+/// What a look at one thing found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Seen<T> {
+    /// The stage did not need to know.
+    #[default]
+    Unread,
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Present(T),
+}
+
+impl<T> Seen<T> {
+    /// The thing, if it is there.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(thing) => Some(thing),
+            Self::Unread | Self::Absent => None,
+        }
+    }
+
+    /// Whether it was looked for and is not there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    fn read(found: Option<Option<T>>) -> Self {
+        match found {
+            None => Self::Unread,
+            Some(None) => Self::Absent,
+            Some(Some(thing)) => Self::Present(thing),
+        }
+    }
+}
+
+/// Something with an ARN and tags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tagged {
+    pub arn: String,
+    pub tags: Tags,
+}
+
+/// What was seen of the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    pub account_id: Option<String>,
+    pub advantage: Option<Advantage>,
+    pub cluster_is_active: Option<bool>,
+    pub stream: Seen<StreamSeen>,
+    /// Read together with the stream when ownership matters.
+    pub stream_tags: Option<Tags>,
+    pub log_group: Seen<Tagged>,
+    pub parameter: Seen<String>,
+    pub parameter_tags: Option<Tags>,
+    pub task_definition: Seen<TaskDefinitionSeen>,
+    pub inactive_task_definitions: Vec<String>,
+    pub service: Seen<ServiceSeen>,
+    pub ceiling: Seen<CeilingSeen>,
+    pub tasks: Vec<TaskSeen>,
+    /// Every task's last word, if the ledgers were read this time.
+    pub ledgers: Option<Arc<Ledgers>>,
+}
+
+/// What one pass knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    pub now: MicroTime,
+    pub world: World,
+}
+
+/// What the preflight needs to know.
+pub async fn prerequisites(aws: &Aws, cluster: &str, plan: &Plan) -> AwsResult<World> {
+    // The account first: in one that is not on the list nothing else is even read.
+    let account_id = Some(aws.identity.fetch_account_id().await?);
+    let advantage: OptionFuture<_> = plan.needs_advantage.then(|| aws.streams.fetch_advantage()).into();
+    let (advantage, cluster) = join!(advantage, aws.services.fetch_cluster_is_active(cluster));
+    Ok(World {
+        account_id,
+        advantage: advantage.transpose()?,
+        cluster_is_active: Some(cluster?),
+        ..World::default()
+    })
+}
+
+/// What a stage after the preflight needs to know.
+pub async fn resources(
+    aws: &Aws,
+    names: &Names,
+    uid: &str,
+    status: &KinesisDemoStatus,
+    timings: &Timings,
+    store: &LedgerStore,
+    now: MicroTime,
+) -> AwsResult<World> {
+    let stage = status.stage.unwrap_or_default();
+    let whole = matches!(stage, Stage::Provisioning | Stage::CleaningUp);
+    let moving = matches!(stage, Stage::Starting | Stage::Running | Stage::Draining);
+    let controlled = status.control.is_some() && moving;
+
+    let stream: OptionFuture<_> =
+        (stage != Stage::Draining).then(|| fetch_stream(aws, &names.stream, whole)).into();
+    let log_group: OptionFuture<_> = whole.then(|| fetch_log_group(aws, &names.log_group)).into();
+    let parameter: OptionFuture<_> =
+        (whole || controlled).then(|| fetch_parameter(aws, &names.parameter, whole)).into();
+    let definition: OptionFuture<_> =
+        whole.then(|| aws.task_definitions.fetch_task_definition(&names.family)).into();
+    let inactive: OptionFuture<_> = (stage == Stage::CleaningUp)
+        .then(|| aws.task_definitions.fetch_inactive_task_definitions(&names.family))
+        .into();
+    let service: OptionFuture<_> =
+        (whole || moving).then(|| aws.services.fetch_service(&names.cluster, &names.service)).into();
+    let ceiling: OptionFuture<_> =
+        whole.then(|| aws.scaling.fetch_ceiling(&names.cluster, &names.service)).into();
+    let tasks: OptionFuture<_> = moving.then(|| aws.tasks.fetch_tasks(&names.cluster, &names.service)).into();
+    let ledgers: OptionFuture<_> = ledgers_are_due(status, timings, now)
+        .then(|| fetch_ledgers(aws, names, uid, status, store, now))
+        .into();
+
+    let (stream, log_group, parameter, definition, inactive, service, ceiling, tasks, ledgers) =
+        join!(stream, log_group, parameter, definition, inactive, service, ceiling, tasks, ledgers);
+
+    let (stream, stream_tags) = split(stream.transpose()?);
+    let (parameter, parameter_tags) = split(parameter.transpose()?);
+    Ok(World {
+        account_id: None,
+        advantage: None,
+        cluster_is_active: None,
+        stream,
+        stream_tags,
+        log_group: Seen::read(log_group.transpose()?),
+        parameter,
+        parameter_tags,
+        task_definition: Seen::read(definition.transpose()?),
+        inactive_task_definitions: inactive.transpose()?.unwrap_or_default(),
+        service: Seen::read(service.transpose()?),
+        ceiling: Seen::read(ceiling.transpose()?),
+        tasks: tasks.transpose()?.unwrap_or_default(),
+        ledgers: ledgers.transpose()?,
+    })
+}
+
+fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime) -> bool {
+    let open = match status.stage {
+        Some(Stage::Running) => {
+            status.control.as_ref().is_some_and(|control| control.traffic_starts_at <= now)
+        }
+        Some(Stage::Draining) => status.control.is_some(),
+        _ => false,
+    };
+    open && status.traffic.as_ref().is_none_or(|traffic| now >= traffic.sampled_at + timings.sample_every)
+}
+
+async fn fetch_stream(
+    aws: &Aws,
+    name: &str,
+    with_tags: bool,
+) -> AwsResult<Option<(StreamSeen, Option<Tags>)>> {
+    let Some(stream) = aws.streams.fetch_stream(name).await? else { return Ok(None) };
+    let tags = match with_tags {
+        true => Some(aws.streams.fetch_stream_tags(&stream.arn).await?),
+        false => None,
+    };
+    Ok(Some((stream, tags)))
+}
+
+async fn fetch_parameter(
+    aws: &Aws,
+    name: &str,
+    with_tags: bool,
+) -> AwsResult<Option<(String, Option<Tags>)>> {
+    let Some(text) = aws.parameters.fetch_parameter(name).await? else { return Ok(None) };
+    let tags = match with_tags {
+        true => Some(aws.parameters.fetch_parameter_tags(name).await?),
+        false => None,
+    };
+    Ok(Some((text, tags)))
+}
+
+async fn fetch_log_group(aws: &Aws, name: &str) -> AwsResult<Option<Tagged>> {
+    let Some(arn) = aws.logs.fetch_log_group(name).await? else { return Ok(None) };
+    let tags = aws.logs.fetch_log_group_tags(&arn).await?;
+    Ok(Some(Tagged { arn, tags }))
+}
+
+async fn fetch_ledgers(
+    aws: &Aws,
+    names: &Names,
+    uid: &str,
+    status: &KinesisDemoStatus,
+    store: &LedgerStore,
+    now: MicroTime,
+) -> AwsResult<Arc<Ledgers>> {
+    let run = status.run.as_ref().map_or(0, |run| run.number);
+    let started_at = status.control.as_ref().map_or(now, |control| control.traffic_starts_at);
+    let since = store.since(uid, run, started_at);
+    let lines = aws.logs.fetch_ledger_lines(&names.log_group, since).await?;
+    Ok(store.take(uid, run, lines, now))
+}
+
+fn split<T>(found: Option<Option<(T, Option<Tags>)>>) -> (Seen<T>, Option<Tags>) {
+    match found {
+        None => (Seen::Unread, None),
+        Some(None) => (Seen::Absent, None),
+        Some(Some((thing, tags))) => (Seen::Present(thing), tags),
+    }
+}

@@ -1,0 +1,95 @@
+//! The one place where everything is constructed and joined.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::aws::session::SdkRegions;
+use crate::cli::RunArgs;
+use crate::clock::SystemClock;
+use crate::cluster::kube::KubeCluster;
+use crate::controller::{self, Loop};
+use crate::lease;
+use crate::metrics::Metrics;
+use crate::run::Context;
+
+/// Runs the operator until SIGTERM or SIGINT, or until leadership is lost (then with an error: the process ends, so that
+/// nothing of it can still be writing).
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let settings = args.settings().map_err(anyhow::Error::msg)?;
+    let identity = args.identity.clone().unwrap_or_else(host_name);
+    let metrics = Arc::new(Metrics::default());
+    let ready = Arc::new(AtomicBool::new(false));
+    let stop = stop_on_signal()?;
+
+    let listener = admin::listen(args.admin_address)
+        .await
+        .with_context(|| format!("listen on {}", args.admin_address))?;
+    let endpoints = Admin { metrics: Arc::clone(&metrics), ready: Arc::clone(&ready) };
+    let admin = tokio::spawn(admin::serve(listener, endpoints, stop.clone().cancelled_owned()));
+
+    let client =
+        kube::Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
+    let regions = SdkRegions::connect(&settings.defaults.region, Arc::clone(&metrics) as _).await;
+
+    let leadership = tokio::select! {
+        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity) => leadership.context("gain leadership")?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let mut leadership = leadership;
+    metrics.leads(true);
+    let context = Context::new(
+        settings,
+        Arc::new(regions),
+        Arc::new(KubeCluster::new(client.clone(), identity)),
+        Arc::new(SystemClock),
+        Arc::new(AtomicU64::new(leadership.epoch)),
+    );
+    let work = Arc::new(Loop::new(context, Arc::clone(&metrics)));
+    ready.store(true, Ordering::Relaxed);
+
+    let passes = controller::run(client, work, args.concurrency, stop.clone().cancelled_owned());
+    tokio::pin!(passes);
+    let lost = tokio::select! {
+        () = &mut passes => None,
+        lost = leadership.hold() => Some(lost),
+    };
+    ready.store(false, Ordering::Relaxed);
+    metrics.leads(false);
+    if let Some(lost) = lost {
+        return Err(lost).context("keep leadership");
+    }
+    leadership.release().await;
+    admin.await.context("serve the admin endpoints")?.context("serve the admin endpoints")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Cancelled on the first SIGTERM or SIGINT.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("handle SIGINT")?;
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: passes in hand are finished first");
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "kinesis-demo-operator".into())
+}

@@ -1,0 +1,42 @@
+//! `kubectl-kinesisdemo demo` as a user runs it.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::laptop::{is_possible, programs};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
+    if !is_possible().await {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/smoke.yaml");
+    let output = Command::new(programs().join("kubectl-kinesisdemo"))
+        .arg("demo")
+        .arg(manifest)
+        .arg("--state")
+        .arg(state.path())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(state.path().join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["outcome"], "Succeeded", "{report:#}");
+    assert_eq!(report["leftovers"], serde_json::json!([]));
+    let phases = report["phases"].as_array().unwrap();
+    let rates: Vec<_> = phases.iter().map(|phase| phase["scheduled"].as_u64().unwrap()).collect();
+    assert_eq!(rates, [500, 5_000]);
+    let sum = |name: &str| phases.iter().map(|phase| phase[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("offered"), sum("accepted") + sum("failed") + sum("dropped") + sum("unknown"));
+    assert_eq!(sum("accepted"), 5_500, "{report:#}");
+    let stored = report["stored"].as_u64().unwrap();
+    assert!(sum("accepted") <= stored && stored <= sum("accepted") + sum("unknown"), "{report:#}");
+}

@@ -1,0 +1,100 @@
+//! The operator is killed at random instants of a live run, and started again each time.
+
+use std::time::Duration;
+
+use kinesis_demo_api::Stage;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use crate::laptop::{Laptop, assert_balanced, is_possible};
+
+const KILLS: usize = 10;
+
+/// From the apply until the end of the traffic, roughly.
+const LIVE: Duration = Duration::from_secs(50);
+
+fn manifest() -> Value {
+    json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemo",
+        "metadata": { "name": "killed" },
+        "spec": {
+            "stream": { "warmThroughput": { "mode": "Fixed", "mibPerSecond": 20 } },
+            "generator": { "ratePerTask": 1000 },
+            "phases": [
+                { "name": "baseline", "duration": "8s", "recordsPerSecond": 100 },
+                { "name": "spike", "duration": "10s", "recordsPerSecond": 1500, "content": "BreakingNews" },
+                { "name": "peak", "duration": "12s", "recordsPerSecond": 4000, "content": "Viral" },
+                { "name": "decline", "duration": "10s", "recordsPerSecond": 100, "content": "Decline" },
+            ],
+        },
+    })
+}
+
+/// What the plan asks for, added up by hand.
+const SCHEDULED: u64 = 8 * 100 + 10 * 1_500 + 12 * 4_000 + 10 * 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
+    if !is_possible().await {
+        return;
+    }
+    let seed: u64 = match std::env::var("KINESISDEMO_SEED") {
+        Ok(text) => text.parse().expect("KINESISDEMO_SEED is a number"),
+        Err(_) => rand::random(),
+    };
+    println!("seed {seed} (KINESISDEMO_SEED repeats it)");
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let mut instants: Vec<Duration> = (0..KILLS).map(|_| LIVE.mul_f64(dice.random_range(0.0..1.0))).collect();
+    instants.sort();
+
+    let laptop = Laptop::start().await;
+    laptop.cluster.apply("killed", &manifest()).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut most = std::collections::BTreeMap::new();
+    for (number, instant) in instants.iter().enumerate() {
+        tokio::time::sleep_until(began + *instant).await;
+        let demo = laptop.cluster.fetch("killed").await.unwrap();
+        println!(
+            "kill {} at {instant:?} in stage {:?}",
+            number + 1,
+            demo.status.and_then(|status| status.stage)
+        );
+        note_kinds(&laptop, &mut most).await;
+        laptop.kill_operator().await;
+    }
+    let is_over = |demo: &kinesis_demo_api::KinesisDemo| {
+        demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
+    };
+    let demo = laptop.wait("killed", Duration::from_secs(120), is_over).await;
+    let status = demo.status.unwrap();
+    assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
+    let books = status.traffic.unwrap().books;
+    assert_balanced(&books);
+    assert_eq!(books.scheduled, SCHEDULED);
+    assert!(books.accepted * 100 >= SCHEDULED * 99, "{books:?}");
+    assert_eq!(demo.metadata.generation, Some(1));
+    note_kinds(&laptop, &mut most).await;
+    assert!(most.values().all(|count| *count <= 1), "something existed twice: {most:?}");
+    assert_eq!(laptop.leftovers().await, [] as [&str; 0]);
+    laptop.stop().await;
+}
+
+/// Remembers the most things of each kind, tasks aside, that exist at once.
+async fn note_kinds(laptop: &Laptop, most: &mut std::collections::BTreeMap<String, usize>) {
+    let mut now = std::collections::BTreeMap::<String, usize>::new();
+    for line in laptop.leftovers().await {
+        let kind = line.split(':').next().unwrap_or_default().to_owned();
+        if !["tasks", "processes", "logStreams", "containers", "events"]
+            .iter()
+            .any(|part| kind.contains(part))
+        {
+            *now.entry(kind).or_default() += 1;
+        }
+    }
+    for (kind, count) in now {
+        let held = most.entry(kind).or_default();
+        *held = count.max(*held);
+    }
+}

@@ -1,0 +1,126 @@
+//! The laptop of a test: everything that `make demo` starts, in a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::status::BooksStatus;
+use kubectl_kinesisdemo::cluster::Cluster;
+use kubectl_kinesisdemo::demo::leftovers::{Allowed, left_behind};
+use kubectl_kinesisdemo::demo::parts::{CLUSTER, OPERATOR, Programs, SANDBOX, start_operator, start_sandbox};
+use kubectl_kinesisdemo::demo::sandbox::Sandbox;
+use kubectl_kinesisdemo::laptop::definition::{put_definition, put_namespace};
+use kubectl_kinesisdemo::laptop::kubernetes::Kubernetes;
+use kubectl_kinesisdemo::laptop::{Lifetime, Supervisor, assets, silent};
+use serde_json::Value;
+
+/// How much faster the sandbox's delays pass.
+const SPEED: u32 = 20;
+
+/// The folder of the programs.
+pub fn programs() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_kinesis-demo-operator")).parent().unwrap().to_path_buf()
+}
+
+/// Whether the tests can run here; a line says why not.
+pub async fn is_possible() -> bool {
+    kubectl_kinesisdemo::install_crypto();
+    if assets::cached_assets().await.is_none() {
+        println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
+        return false;
+    }
+    if let Err(error) = Programs::in_folder(&programs()) {
+        println!("skipped: {error}");
+        return false;
+    }
+    true
+}
+
+pub struct Laptop {
+    pub supervisor: Supervisor,
+    pub cluster: Cluster,
+    pub sandbox: Sandbox,
+    kubernetes: Kubernetes,
+    kubeconfig: PathBuf,
+    before: Value,
+    _state: tempfile::TempDir,
+}
+
+impl Laptop {
+    pub async fn start() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let supervisor = Supervisor::open(state.path(), Lifetime::Run).unwrap();
+        let programs = Programs::in_folder(&programs()).unwrap();
+        let kubernetes = Kubernetes::start(&supervisor, &silent()).await.unwrap();
+        let endpoint = start_sandbox(&supervisor, &programs, SPEED).await.unwrap();
+        let sandbox = Sandbox::at(&endpoint).unwrap();
+        let before = sandbox.fetch_state().await.unwrap();
+        put_definition(&kubernetes.client()).await.unwrap();
+        put_namespace(&kubernetes.client(), "demos").await.unwrap();
+        let kubeconfig = kubernetes.operator_kubeconfig().await.unwrap();
+        let cluster = Cluster::new(kubernetes.client(), "demos");
+        let laptop = Self { supervisor, cluster, sandbox, kubernetes, kubeconfig, before, _state: state };
+        laptop.start_operator().await;
+        laptop
+    }
+
+    pub async fn start_operator(&self) {
+        let programs = Programs::in_folder(&programs()).unwrap();
+        start_operator(&self.supervisor, &programs, &self.kubeconfig, self.sandbox.endpoint()).await.unwrap();
+    }
+
+    /// SIGKILL, and a new one at once.
+    pub async fn kill_operator(&self) {
+        let pid = self.supervisor.pid(OPERATOR).expect("the operator runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        self.supervisor.stop(OPERATOR).await;
+        self.start_operator().await;
+    }
+
+    /// Polls the object until `done`.
+    pub async fn wait(
+        &self,
+        name: &str,
+        limit: Duration,
+        mut done: impl FnMut(&KinesisDemo) -> bool,
+    ) -> KinesisDemo {
+        let mut last = None;
+        let waiting = async {
+            loop {
+                let demo = self.cluster.fetch(name).await.unwrap();
+                if done(&demo) {
+                    return demo;
+                }
+                last = Some(demo);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        match tokio::time::timeout(limit, waiting).await {
+            Ok(demo) => demo,
+            Err(_) => panic!("not done after {limit:?}: {:#?}\n{}", last, self.operator_log()),
+        }
+    }
+
+    pub fn operator_log(&self) -> String {
+        kubectl_kinesisdemo::laptop::supervisor::log_tail(&self.supervisor.log_path(OPERATOR))
+    }
+
+    /// What the sandbox holds now and did not at the start.
+    pub async fn leftovers(&self) -> Vec<String> {
+        let after = self.sandbox.fetch_state().await.unwrap();
+        left_behind(&self.before, &after, Allowed { retained: &[], cluster: CLUSTER })
+    }
+
+    pub async fn stop(self) {
+        self.supervisor.stop(OPERATOR).await;
+        self.supervisor.stop(SANDBOX).await;
+        self.kubernetes.stop().await.unwrap();
+        self.supervisor.stop_all().await;
+        assert_eq!(self.supervisor.running().unwrap(), vec![], "processes are left");
+    }
+}
+
+pub fn assert_balanced(books: &BooksStatus) {
+    assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
+    assert_eq!(books.scheduled, books.offered + books.unoffered + books.unreported, "{books:?}");
+}

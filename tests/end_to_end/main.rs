@@ -1,0 +1,8 @@
+//! Real programs: an API server with RBAC, the operator under its own role, the sandbox, generator processes. Needs the
+//! programs in the target folder (`make test` builds them) and an API server; says so and passes without.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod deletion;
+mod demo;
+mod kills;
+mod laptop;

@@ -1,0 +1,195 @@
+//! Runs in which something goes wrong around the operator: tasks die, capacity runs out, AWS refuses, control lapses.
+
+use std::collections::BTreeMap;
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::status::{Outcome, Stage};
+use kinesis_demo_operator::aws::fake::LastWord;
+use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
+use kinesis_demo_operator::clock::Clock;
+
+use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+
+const SCHEDULED: u64 = 120 * 60_200;
+
+#[tokio::test]
+async fn killed_tasks_are_replaced_and_what_they_did_not_send_is_counted() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre
+        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
+        .await;
+    theatre.clock.advance(s(10));
+    for task in theatre.aws.running_tasks().into_iter().take(3) {
+        assert!(theatre.aws.kill_task(&task, LastWord::Unspoken));
+    }
+    theatre.play_out().await;
+    let books = theatre.books();
+    assert_balanced(&books);
+    assert_eq!(books.scheduled, SCHEDULED);
+    let lost = books.scheduled - books.accepted;
+    assert!(lost > 0 && lost < 3 * 5_000 * 60, "three of ten tasks were replaced within a minute: {books:?}");
+    assert!(books.unreported <= 3 * 5_000 * 5, "at most one ledger interval per task: {books:?}");
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_short_fleet_sends_up_to_its_cap_and_counts_the_rest() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_capacity(4);
+    theatre.play_out().await;
+    let books = theatre.books();
+    assert_balanced(&books);
+    let peak = theatre.status().phases[2].books.clone();
+    assert!(
+        peak.accepted >= 119 * 40_000 && peak.accepted <= 120 * 40_000,
+        "four tasks of at most 10,000: {peak:?}"
+    );
+    assert!(peak.unoffered >= 120 * 10_000, "{peak:?}");
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre
+        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "spike"))
+        .await;
+    let planned_end = theatre.status().run.unwrap().ends_at.unwrap();
+    theatre.clock.advance(s(300));
+    theatre.restart();
+    theatre.play_out().await;
+    let status = theatre.status();
+    let stops = status.control.unwrap().stops;
+    assert_eq!(stops.len(), 1, "{stops:?}");
+    let moved = status.run.unwrap().ends_at.unwrap().since(planned_end);
+    assert_eq!(moved, stops[0].until.since(stops[0].from));
+    assert!((s(230)..s(330)).contains(&moved), "{moved:?}");
+    let books = theatre.books();
+    assert_balanced(&books);
+    assert!(books.accepted >= SCHEDULED - 5, "nothing is lost, only later: {books:?}");
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn an_outage_within_the_lease_is_not_noticed() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre
+        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
+        .await;
+    theatre.clock.advance(s(35));
+    theatre.restart();
+    theatre.play_out().await;
+    assert_eq!(theatre.status().control.unwrap().stops, []);
+    assert_eq!(theatre.books().accepted, SCHEDULED);
+}
+
+#[tokio::test]
+async fn lost_answers_and_throttling_make_nothing_twice() {
+    for operation in [
+        "CreateLogGroup",
+        "CreateStream",
+        "PutParameter",
+        "RegisterTaskDefinition",
+        "CreateService",
+        "RegisterScalableTarget",
+        "UpdateService",
+        "DeleteService",
+        "DeleteStream",
+        "DeleteLogGroup",
+        "DeleteParameter",
+        "DeregisterTaskDefinition",
+    ] {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.aws.lose_response(operation, 2);
+        theatre.play_out().await;
+        assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{operation}");
+        theatre.assert_nothing_left();
+
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.aws.fail(operation, AwsErrorClass::Throttled, 3);
+        theatre.play_out().await;
+        assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{operation}");
+        theatre.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_permission_is_told_and_the_run_goes_on_when_it_is_given() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.fail("CreateStream", AwsErrorClass::Denied, 2);
+    theatre
+        .play_until(s(600), |status| {
+            !status.conditions.is_empty() && status.stage == Some(Stage::Provisioning)
+        })
+        .await;
+    theatre
+        .play_until(s(600), |status| {
+            kinesis_demo_api::conditions::find(&status.conditions, ConditionType::Reconciling).is_some_and(
+                |held| held.reason == Reason::AccessDenied && held.message.contains("CreateStream"),
+            )
+        })
+        .await;
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    assert_eq!(theatre.cluster.notices().iter().filter(|notice| notice.reason == "AccessDenied").count(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_aws_calls_wrong_fails_the_run_and_leaves_nothing() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.fail("CreateService", AwsErrorClass::Invalid, 1);
+    theatre.play_out().await;
+    let run = theatre.status().run.unwrap();
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::RequestRefused)));
+    assert!(run.message.unwrap().contains("CreateService"));
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_foreign_stream_of_that_name_is_never_touched() {
+    let mut spec = warm_spec();
+    spec.stream.name = Some("orders".into());
+    let mut theatre = Theatre::new(spec);
+    let foreign = NewStream {
+        name: "orders".into(),
+        warm_mib_per_second: None,
+        tags: BTreeMap::from([("team".into(), "payments".into())]),
+    };
+    theatre.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
+    theatre.clock.advance(s(60));
+    for _ in 0..10 {
+        theatre.pass().await;
+    }
+    let stalled = theatre.condition(ConditionType::Stalled);
+    assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::NotOurs));
+    assert!(stalled.message.contains("stream orders"), "{}", stalled.message);
+    theatre.delete();
+    theatre.play_out().await;
+    assert!(theatre.cluster.object().is_none());
+    assert_eq!(theatre.aws.snapshot().streams, ["us-east-1/orders"]);
+    assert_eq!(theatre.aws.writes_since(theatre.clock.now() - s(50)), 0);
+}
+
+#[tokio::test]
+async fn no_capacity_at_all_fails_the_start_and_leaves_nothing() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_capacity(0);
+    theatre.play_out().await;
+    assert_eq!(theatre.status().run.unwrap().reason, Some(Reason::StartTimeout));
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_conflicting_write_is_started_over() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_stage(Stage::Running).await;
+    theatre.cluster.deny_writes(true);
+    for _ in 0..5 {
+        theatre.pass().await;
+    }
+    theatre.cluster.deny_writes(false);
+    theatre.play_out().await;
+    assert_eq!(theatre.books().accepted, SCHEDULED);
+    assert!(theatre.clock.now() > kinesis_demo_api::MicroTime::from_micros(0));
+}

@@ -1,0 +1,194 @@
+//! A run in which nothing goes wrong.
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::demo::{CleanupPolicy, KinesisDemoSpec};
+use kinesis_demo_api::request::RequestOutcome;
+use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
+use kinesis_demo_operator::clock::Clock;
+
+use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+
+/// 100, 10,000, 50,000 and 100 records per second, two minutes each.
+const SCHEDULED: u64 = 120 * (100 + 10_000 + 50_000 + 100);
+
+#[tokio::test]
+async fn a_warm_run_succeeds_with_every_record_accepted_and_leaves_nothing() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_out().await;
+
+    use Stage::{CleaningUp, Draining, Pending, Provisioning, Running, Starting, Succeeded, Warming};
+    assert_eq!(
+        theatre.stages,
+        [Pending, Provisioning, Warming, Starting, Running, Draining, CleaningUp, Succeeded]
+    );
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    let books = theatre.books();
+    assert_balanced(&books);
+    assert_eq!((books.scheduled, books.accepted), (SCHEDULED, SCHEDULED), "{books:?}");
+    theatre.assert_nothing_left();
+    assert_eq!(theatre.errors, [] as [&str; 0]);
+    assert!(theatre.status().resources.iter().all(|resource| resource.state == ResourceState::Deleted));
+}
+
+#[tokio::test]
+async fn every_phase_arrives_at_its_rate_from_its_first_second_to_its_last() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_out().await;
+    for phase in &theatre.status().phases {
+        let length = phase.ends_at.since(phase.starts_at).as_secs();
+        for second in 0..length {
+            let from = phase.starts_at + s(second);
+            assert_eq!(
+                theatre.aws.arrivals(from, from + s(1)),
+                u64::from(phase.records_per_second),
+                "{} second {second}",
+                phase.name
+            );
+        }
+        assert_eq!(phase.books.accepted, u64::from(phase.records_per_second) * length);
+    }
+    let first = theatre.status().phases[0].starts_at;
+    assert_eq!(theatre.aws.arrivals(first - s(60), first), 0, "nothing before the start");
+}
+
+#[tokio::test]
+async fn the_fleet_is_as_large_as_the_phase_needs_and_shrinks_afterwards() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre
+        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
+        .await;
+    assert_eq!(theatre.aws.running_tasks().len(), 10);
+    theatre
+        .play_until(s(7200), |status| {
+            status.phase.as_ref().is_some_and(|phase| phase.name == "decline")
+                && status
+                    .generators
+                    .as_ref()
+                    .is_some_and(|generators| generators.running == 1 && generators.desired == 1)
+        })
+        .await;
+    let counts = theatre.aws.call_counts();
+    assert_eq!(counts.get("RegisterTaskDefinition"), Some(&1), "a rate change never redeploys");
+    theatre.play_out().await;
+    assert_eq!(theatre.books().accepted, SCHEDULED, "nobody who was sending was stopped");
+}
+
+#[tokio::test]
+async fn a_cold_run_shows_throttling_and_still_balances() {
+    let mut theatre = Theatre::new(KinesisDemoSpec::default());
+    theatre.aws.set_stream_capacity(Some(4_000));
+    theatre.play_out().await;
+    let books = theatre.books();
+    assert_balanced(&books);
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    assert!(books.throttled > 0 && books.failed > 0 && books.accepted > 0, "{books:?}");
+    assert_eq!(books.scheduled, SCHEDULED);
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn all_conditions_are_set_on_the_first_visit_and_agree_with_the_stage() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.pass().await;
+    assert_eq!(theatre.status().conditions.len(), 10);
+    assert_eq!(theatre.condition(ConditionType::Ready).status, ConditionStatus::False);
+    assert_eq!(theatre.condition(ConditionType::Reconciling).status, ConditionStatus::True);
+    assert_eq!(theatre.condition(ConditionType::Succeeded).status, ConditionStatus::Unknown);
+    theatre.play_until_stage(Stage::Running).await;
+    assert_eq!(theatre.condition(ConditionType::Ready).status, ConditionStatus::True);
+    assert_eq!(theatre.condition(ConditionType::WarmThroughputReady).reason, Reason::Reached);
+    theatre.play_out().await;
+    for (type_, status) in [
+        (ConditionType::Ready, ConditionStatus::True),
+        (ConditionType::Reconciling, ConditionStatus::False),
+        (ConditionType::Stalled, ConditionStatus::False),
+        (ConditionType::Finished, ConditionStatus::True),
+        (ConditionType::Succeeded, ConditionStatus::True),
+        (ConditionType::CleanedUp, ConditionStatus::True),
+    ] {
+        assert_eq!(theatre.condition(type_).status, status, "{type_:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_retained_stream_stays_and_gives_its_warm_throughput_back() {
+    let mut spec = warm_spec();
+    spec.cleanup.stream = CleanupPolicy::Retain;
+    let mut theatre = Theatre::new(spec);
+    theatre.play_out().await;
+    let left = theatre.aws.snapshot();
+    assert_eq!(left.streams, ["us-east-1/kd-viral-event-5f3c2a1b-r1"]);
+    assert_eq!(
+        (left.services, left.tasks, left.parameters, left.log_groups),
+        (vec![], vec![], vec![], vec![])
+    );
+    let status = theatre.status();
+    let stream = status.resources.iter().find(|resource| resource.type_ == ResourceType::Stream).unwrap();
+    assert_eq!(stream.state, ResourceState::Retained);
+    assert_eq!(status.stream.unwrap().warm.map(|warm| warm.target), Some(0));
+}
+
+#[tokio::test]
+async fn a_finished_object_is_left_in_peace() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_out().await;
+    let (finished, writes) = (theatre.clock.now(), theatre.cluster.writes());
+    theatre.restart();
+    for _ in 0..10 {
+        theatre.clock.advance(s(60));
+        theatre.pass().await;
+    }
+    assert_eq!((theatre.aws.reads_since(finished), theatre.aws.writes_since(finished)), (0, 0));
+    assert_eq!(theatre.cluster.writes(), writes);
+    assert_eq!(theatre.cluster.object().unwrap().metadata.generation, Some(1));
+}
+
+#[tokio::test]
+async fn rerun_begins_the_next_run_once_per_request() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_out().await;
+    theatre.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
+    theatre.play_out().await;
+    let status = theatre.status();
+    assert_eq!((status.run.as_ref().unwrap().number, status.stage), (2, Some(Stage::Succeeded)));
+    assert_eq!(status.history.len(), 1);
+    assert_eq!(
+        (status.history[0].number, status.history[0].books.as_ref().unwrap().accepted),
+        (1, SCHEDULED)
+    );
+    assert_eq!(theatre.books().accepted, SCHEDULED);
+    theatre.assert_nothing_left();
+
+    theatre.request(r#"{"verb":"rerun","run":1,"id":"once more"}"#);
+    theatre.play_out().await;
+    let refused = theatre.status().last_request.unwrap();
+    assert_eq!((refused.outcome, refused.id.as_str()), (RequestOutcome::Refused, "once more"));
+    assert!(refused.message.contains("this is run 2"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn no_pass_writes_what_is_stored_already() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre
+        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "spike"))
+        .await;
+    let (puts, started) = (theatre.aws.call_counts()["PutParameter"], theatre.clock.now());
+    let end = started + s(45);
+    while theatre.clock.now() < end {
+        theatre.pass().await;
+    }
+    let renewals = theatre.aws.call_counts()["PutParameter"] - puts;
+    assert!((2..=5).contains(&renewals), "{renewals} writes of the control document in 45 s");
+}
+
+#[tokio::test]
+async fn the_api_server_and_aws_are_asked_in_proportion_to_what_happens() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_stage(Stage::Running).await;
+    let (started, writes, calls) = (theatre.clock.now(), theatre.cluster.writes(), theatre.aws.calls().len());
+    theatre.play_until_stage(Stage::Succeeded).await;
+    let minutes = theatre.clock.now().since(started).as_secs() / 60 + 1;
+    let (writes, calls) = (theatre.cluster.writes() - writes, theatre.aws.calls().len() - calls);
+    assert!(writes <= 20 * minutes, "{writes} status writes in {minutes} minutes");
+    assert!(calls as u64 <= 240 * minutes, "{calls} calls in {minutes} minutes");
+}

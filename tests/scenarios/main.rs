@@ -1,0 +1,10 @@
+//! Whole runs against a small AWS and a small Kubernetes inside the process, on a clock that is set by hand: hours pass in
+//! milliseconds, and every accident can be arranged.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod accidents;
+mod crashes;
+mod endings;
+mod lifecycle;
+mod preflight;
+mod theatre;

@@ -1,0 +1,101 @@
+//! What is refused before anything is made.
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::demo::AdvantagePolicy;
+use kinesis_demo_api::status::Stage;
+use kinesis_demo_operator::aws::Advantage;
+
+use crate::theatre::{Theatre, s, settings, warm_spec};
+
+async fn assert_blocked(theatre: &mut Theatre, reason: Reason, said: &str) {
+    for _ in 0..10 {
+        theatre.pass().await;
+    }
+    let stalled = theatre.condition(ConditionType::Stalled);
+    assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, reason), "{}", stalled.message);
+    assert!(stalled.message.contains(said), "{}", stalled.message);
+    assert_eq!(theatre.status().stage, Some(Stage::Pending));
+    assert_eq!(theatre.condition(ConditionType::Finished).status, ConditionStatus::False);
+    let writes: Vec<_> = theatre.aws.calls().into_iter().filter(|call| call.is_write).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    assert!(theatre.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().is_empty());
+    let notices = theatre.cluster.notices();
+    assert_eq!(notices.iter().filter(|notice| notice.reason == reason.to_string()).count(), 1, "{notices:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_on_the_list_is_refused_with_the_flag_named() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_account_id("123456789012");
+    assert_blocked(&mut theatre, Reason::AccountNotAllowed, "--account 123456789012").await;
+}
+
+#[tokio::test]
+async fn warm_throughput_without_advantage_is_refused_with_its_price() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_advantage(Advantage::Disabled);
+    assert_blocked(&mut theatre, Reason::AdvantageRequired, "$101.25").await;
+    theatre.aws.set_advantage(Advantage::EnabledUntilEarliestAllowedEnd);
+    theatre.play_until_stage(Stage::Succeeded).await;
+}
+
+#[tokio::test]
+async fn a_cold_run_may_require_advantage_too() {
+    let mut spec = kinesis_demo_api::KinesisDemoSpec::default();
+    spec.billing.advantage = AdvantagePolicy::Require;
+    let mut theatre = Theatre::new(spec);
+    theatre.aws.set_advantage(Advantage::Disabled);
+    assert_blocked(&mut theatre, Reason::AdvantageRequired, "billing.advantage").await;
+}
+
+#[tokio::test]
+async fn a_missing_cluster_is_named_with_the_command_that_makes_it() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.remove_cluster("default");
+    assert_blocked(&mut theatre, Reason::ClusterMissing, "aws ecs create-cluster --cluster-name default")
+        .await;
+}
+
+#[tokio::test]
+async fn an_operator_without_roles_says_so() {
+    let mut settings = settings();
+    settings.task_role_arn = None;
+    let mut theatre = Theatre::with(warm_spec(), settings);
+    assert_blocked(&mut theatre, Reason::SettingsMissing, "--task-role-arn").await;
+}
+
+#[tokio::test]
+async fn a_blocked_object_costs_few_reads_and_goes_on_by_itself() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_advantage(Advantage::Disabled);
+    assert_blocked(&mut theatre, Reason::AdvantageRequired, "").await;
+    let start = kinesis_demo_operator::clock::Clock::now(&theatre.clock);
+    while kinesis_demo_operator::clock::Clock::now(&theatre.clock) < start + s(600) {
+        theatre.pass().await;
+    }
+    assert!(theatre.aws.reads_since(start) <= 60, "{} reads in ten minutes", theatre.aws.reads_since(start));
+}
+
+#[tokio::test]
+async fn a_plan_above_a_ceiling_asks_aws_nothing() {
+    let mut spec = warm_spec();
+    spec.stream.warm_throughput.mib_per_second = Some(5_000);
+    let mut theatre = Theatre::new(spec);
+    theatre.play_out().await;
+    let accepted = theatre.condition(ConditionType::SpecAccepted);
+    assert_eq!((accepted.status, accepted.reason), (ConditionStatus::False, Reason::Invalid));
+    assert!(accepted.message.contains("--max-warm-mib-per-second"), "{}", accepted.message);
+    assert_eq!(theatre.condition(ConditionType::Stalled).status, ConditionStatus::True);
+    assert_eq!(theatre.aws.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn an_object_that_never_started_can_be_deleted_at_once() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_account_id("123456789012");
+    theatre.pass().await;
+    theatre.pass().await;
+    theatre.delete();
+    theatre.play_out().await;
+    assert!(theatre.cluster.object().is_none());
+}

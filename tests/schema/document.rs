@@ -1,0 +1,103 @@
+//! The definition as a document.
+
+use std::path::Path;
+
+use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_operator::crd;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+fn schema() -> Value {
+    let crd = serde_json::to_value(KinesisDemo::crd()).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].clone()
+}
+
+/// Calls `visit` with every property below `schema`, and with its path.
+fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+    visit(path, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(&format!("{path}.{name}"), property, visit);
+    }
+    if schema.get("items").is_some() {
+        walk(&format!("{path}[]"), &schema["items"], visit);
+    }
+    if schema["additionalProperties"].is_object() {
+        walk(&format!("{path}{{}}"), &schema["additionalProperties"], visit);
+    }
+}
+
+#[test]
+fn the_committed_definition_is_what_the_types_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/kinesisdemos.kinesisdemo.io.yaml");
+    let generated = crd::yaml().unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == generated, "crds/ has drifted from the types in api/: run `make generate`");
+}
+
+#[test]
+fn every_field_of_spec_and_status_is_described() {
+    let mut bare = Vec::new();
+    for root in ["spec", "status"] {
+        walk(root, &schema()[root], &mut |path, property| {
+            let is_item = path.ends_with("[]");
+            if !is_item && property["description"].as_str().is_none_or(str::is_empty) {
+                bare.push(path.to_owned());
+            }
+        });
+    }
+    assert_eq!(bare, [] as [&str; 0], "`kubectl explain` has nothing to say about these");
+}
+
+#[test]
+fn every_list_map_and_string_is_bounded() {
+    let mut unbounded = Vec::new();
+    for root in ["spec", "status"] {
+        walk(root, &schema()[root], &mut |path, property| {
+            let bounded = match property["type"].as_str() {
+                Some("string") => property["maxLength"].is_number() || property["enum"].is_array(),
+                Some("array") => property["maxItems"].is_number(),
+                Some("object") => {
+                    !property["additionalProperties"].is_object() || property["maxProperties"].is_number()
+                }
+                _ => true,
+            };
+            if !bounded {
+                unbounded.push(path.to_owned());
+            }
+        });
+    }
+    assert_eq!(unbounded, [] as [&str; 0]);
+}
+
+#[test]
+fn every_number_of_the_spec_is_bounded() {
+    let mut unbounded = Vec::new();
+    walk("spec", &schema()["spec"], &mut |path, property| {
+        let is_number = matches!(property["type"].as_str(), Some("integer" | "number"));
+        let bounded = property["enum"].is_array()
+            || (property["minimum"].is_number() && property["maximum"].is_number());
+        if is_number && !bounded {
+            unbounded.push(path.to_owned());
+        }
+    });
+    assert_eq!(unbounded, [] as [&str; 0]);
+}
+
+#[test]
+fn no_empty_lists_that_gitops_would_see_as_a_difference() {
+    let crd = serde_json::to_value(KinesisDemo::crd()).unwrap();
+    for field in ["categories", "shortNames"] {
+        assert!(crd["spec"]["names"][field].as_array().is_some_and(|list| !list.is_empty()), "{field}");
+    }
+    let columns: Vec<_> = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|column| column["priority"].as_i64().unwrap_or(0) == 0)
+        .map(|column| column["name"].as_str().unwrap().to_uppercase())
+        .collect();
+    assert_eq!(columns, ["STAGE", "PHASE", "RATE", "TARGET", "TASKS", "WARM", "ENDS"]);
+}

@@ -1,0 +1,360 @@
+//! The definition in a real API server: what it accepts at a bound, and what it refuses beyond it, with which words.
+
+use std::collections::BTreeSet;
+
+use kinesis_demo_api::KinesisDemo;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, CustomResourceExt, ResourceExt};
+use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
+use serde_json::{Value, json};
+
+/// A spec at the edge of a rule, and one beyond it. `message` is a part of what the API server says about the latter.
+struct Edge {
+    at: Value,
+    beyond: Value,
+    message: &'static str,
+}
+
+fn phase(change: Value) -> Value {
+    let mut phase = json!({ "name": "a", "duration": "10s", "recordsPerSecond": 100 });
+    merge(&mut phase, change);
+    phase
+}
+
+fn phases(change: Value) -> Value {
+    json!({ "phases": [phase(change)] })
+}
+
+fn fargate(cpu: u32, memory: u32) -> Value {
+    json!({ "generator": { "fargate": { "cpu": cpu, "memoryMiB": memory } } })
+}
+
+fn merge(into: &mut Value, change: Value) {
+    for (key, value) in change.as_object().cloned().unwrap_or_default() {
+        into[key] = value;
+    }
+}
+
+/// Every rule of the schema, CEL or not, that a manifest can break.
+fn edges() -> Vec<Edge> {
+    let warm = |warm: Value| json!({ "stream": { "warmThroughput": warm } });
+    let size = |size: Value| json!({ "generator": { "records": { "size": size } } });
+    let memory = "generator.fargate.memoryMiB: not a size that Fargate offers";
+    let many =
+        |count: usize| -> Value { (0..count).map(|n| phase(json!({ "name": format!("p{n}") }))).collect() };
+    vec![
+        Edge {
+            at: json!({ "generator": { "ratePerTask": 500, "maxTasks": 2 }, "phases": [phase(json!({ "recordsPerSecond": 1000 }))] }),
+            beyond: json!({ "generator": { "ratePerTask": 500, "maxTasks": 2 }, "phases": [phase(json!({ "recordsPerSecond": 1001 }))] }),
+            message: "phases: recordsPerSecond of each phase is at most generator.ratePerTask × generator.maxTasks",
+        },
+        Edge {
+            at: json!({ "limits": { "maxDuration": "20s" }, "phases": [phase(json!({})), phase(json!({ "name": "b" }))] }),
+            beyond: json!({ "limits": { "maxDuration": "19s" }, "phases": [phase(json!({})), phase(json!({ "name": "b" }))] }),
+            message: "phases: durations add up to at most limits.maxDuration",
+        },
+        Edge {
+            at: json!({ "phases": [phase(json!({})), phase(json!({ "name": "b" }))] }),
+            beyond: json!({ "phases": [phase(json!({})), phase(json!({}))] }),
+            message: "phases: each name at most once",
+        },
+        Edge {
+            at: phases(json!({ "duration": "1s" })),
+            beyond: phases(json!({ "duration": "999ms" })),
+            message: "phases[].duration: at least 1s and at most 24h",
+        },
+        Edge {
+            at: json!({ "limits": { "maxDuration": "48h" }, "phases": [phase(json!({ "duration": "24h" }))] }),
+            beyond: json!({ "limits": { "maxDuration": "48h" }, "phases": [phase(json!({ "duration": "24h1s" }))] }),
+            message: "phases[].duration: at least 1s and at most 24h",
+        },
+        Edge {
+            at: phases(json!({ "ramp": { "shape": "Linear", "over": "10s" } })),
+            beyond: phases(json!({ "ramp": { "shape": "Linear", "over": "10001ms" } })),
+            message: "phases[].ramp.over: at most the phase's duration",
+        },
+        Edge {
+            at: phases(json!({ "ramp": { "shape": "Step" } })),
+            beyond: phases(json!({ "ramp": { "shape": "Linear" } })),
+            message: "phases[].ramp.over: required with shape Linear",
+        },
+        Edge {
+            at: phases(json!({ "ramp": { "shape": "Linear", "over": "1s" } })),
+            beyond: phases(json!({ "ramp": { "shape": "Linear", "over": "999ms" } })),
+            message: "phases[].ramp.over: at least 1s",
+        },
+        Edge {
+            at: warm(json!({ "mode": "Fixed", "mibPerSecond": 1 })),
+            beyond: warm(json!({ "mode": "Fixed" })),
+            message: "stream.warmThroughput.mibPerSecond: required with mode Fixed",
+        },
+        Edge {
+            at: warm(json!({ "mode": "None" })),
+            beyond: warm(json!({ "mibPerSecond": 10 })),
+            message: "stream.warmThroughput.mibPerSecond: required with mode Fixed",
+        },
+        Edge {
+            at: size(json!({ "mode": "Fixed", "bytes": 256 })),
+            beyond: size(json!({ "mode": "Fixed" })),
+            message: "generator.records.size.bytes: required with mode Fixed",
+        },
+        Edge { at: fargate(256, 2048), beyond: fargate(256, 3072), message: memory },
+        Edge { at: fargate(256, 512), beyond: fargate(256, 513), message: memory },
+        Edge { at: fargate(512, 4096), beyond: fargate(512, 5120), message: memory },
+        Edge { at: fargate(512, 1024), beyond: fargate(512, 512), message: memory },
+        Edge { at: fargate(1024, 2048), beyond: fargate(1024, 1024), message: memory },
+        Edge { at: fargate(1024, 8192), beyond: fargate(1024, 9216), message: memory },
+        Edge { at: fargate(2048, 4096), beyond: fargate(2048, 4097), message: memory },
+        Edge { at: fargate(2048, 16384), beyond: fargate(2048, 17408), message: memory },
+        Edge { at: fargate(4096, 30720), beyond: fargate(4096, 7168), message: memory },
+        Edge {
+            at: json!({ "limits": { "maxDuration": "10s" }, "phases": [phase(json!({}))] }),
+            beyond: json!({ "limits": { "maxDuration": "9999ms" }, "phases": [phase(json!({ "duration": "1s" }))] }),
+            message: "limits.maxDuration: at least 10s and at most 48h",
+        },
+        Edge {
+            at: json!({ "limits": { "maxDuration": "48h" } }),
+            beyond: json!({ "limits": { "maxDuration": "48h1ms" } }),
+            message: "limits.maxDuration: at least 10s and at most 48h",
+        },
+        // What the types themselves bound.
+        Edge {
+            at: warm(json!({ "mode": "Fixed", "mibPerSecond": 10240 })),
+            beyond: warm(json!({ "mode": "Fixed", "mibPerSecond": 10241 })),
+            message: "spec.stream.warmThroughput.mibPerSecond",
+        },
+        Edge {
+            at: warm(json!({ "mode": "Fixed", "mibPerSecond": 1 })),
+            beyond: warm(json!({ "mode": "Fixed", "mibPerSecond": 0 })),
+            message: "spec.stream.warmThroughput.mibPerSecond",
+        },
+        Edge {
+            at: phases(json!({ "recordsPerSecond": 0 })),
+            beyond: phases(json!({ "recordsPerSecond": -1 })),
+            message: "recordsPerSecond",
+        },
+        Edge {
+            at: phases(json!({ "name": "a".repeat(40) })),
+            beyond: phases(json!({ "name": "a".repeat(41) })),
+            message: "spec.phases[0].name",
+        },
+        Edge {
+            at: phases(json!({ "name": "a-1" })),
+            beyond: phases(json!({ "name": "-a" })),
+            message: "spec.phases[0].name",
+        },
+        Edge {
+            at: phases(json!({ "duration": "1m30s" })),
+            beyond: phases(json!({ "duration": "90" })),
+            message: "spec.phases[0].duration",
+        },
+        Edge {
+            at: phases(json!({ "content": "Viral" })),
+            beyond: phases(json!({ "content": "viral" })),
+            message: "spec.phases[0].content",
+        },
+        Edge {
+            at: json!({ "phases": many(20) }),
+            beyond: json!({ "phases": many(21) }),
+            message: "spec.phases",
+        },
+        Edge { at: json!({ "phases": many(1) }), beyond: json!({ "phases": [] }), message: "spec.phases" },
+        Edge {
+            at: json!({ "generator": { "maxTasks": 100 } }),
+            beyond: json!({ "generator": { "maxTasks": 101 } }),
+            message: "spec.generator.maxTasks",
+        },
+        Edge {
+            at: json!({ "generator": { "ratePerTask": 50_000 } }),
+            beyond: json!({ "generator": { "ratePerTask": 50_001 } }),
+            message: "spec.generator.ratePerTask",
+        },
+        Edge {
+            at: size(json!({ "mode": "Fixed", "bytes": 256 })),
+            beyond: size(json!({ "mode": "Fixed", "bytes": 255 })),
+            message: "spec.generator.records.size.bytes",
+        },
+        Edge { at: fargate(1024, 2048), beyond: fargate(1025, 2048), message: "spec.generator.fargate.cpu" },
+        Edge {
+            at: json!({ "generator": { "fargate": { "subnets": ["subnet-0a1b2c3d"] } } }),
+            beyond: json!({ "generator": { "fargate": { "subnets": ["net-1"] } } }),
+            message: "spec.generator.fargate.subnets",
+        },
+        Edge {
+            at: json!({ "generator": { "fargate": { "securityGroups": ["sg-0a1b2c3d"] } } }),
+            beyond: json!({ "generator": { "fargate": { "securityGroups": ["0a1b2c3d"] } } }),
+            message: "spec.generator.fargate.securityGroups",
+        },
+        Edge {
+            at: json!({ "region": "eu-central-1" }),
+            beyond: json!({ "region": "Frankfurt" }),
+            message: "spec.region",
+        },
+        Edge {
+            at: json!({ "stream": { "name": "Posts_1.x-y" } }),
+            beyond: json!({ "stream": { "name": "posts/1" } }),
+            message: "spec.stream.name",
+        },
+        Edge {
+            at: json!({ "billing": { "advantage": "Require" } }),
+            beyond: json!({ "billing": { "advantage": "Enable" } }),
+            message: "spec.billing.advantage",
+        },
+        Edge {
+            at: json!({ "cleanup": { "stream": "Retain" } }),
+            beyond: json!({ "cleanup": { "stream": "Keep" } }),
+            message: "spec.cleanup.stream",
+        },
+    ]
+}
+
+/// The messages of every CEL rule in the definition.
+fn rule_messages() -> BTreeSet<String> {
+    fn collect(schema: &Value, into: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(members) => {
+                for rule in
+                    members.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
+                {
+                    into.insert(rule["message"].as_str().expect("every rule has a message").to_owned());
+                }
+                members.values().for_each(|member| collect(member, into));
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+            _ => {}
+        }
+    }
+    let crd = serde_json::to_value(KinesisDemo::crd()).unwrap();
+    let mut messages = BTreeSet::new();
+    collect(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], &mut messages);
+    for rule in crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
+        .as_array()
+        .unwrap()
+    {
+        messages.insert(rule["message"].as_str().unwrap().to_owned());
+    }
+    messages
+}
+
+/// Rules about changes and names, which `edges` cannot express; `transitions_and_names` has them.
+const ELSEWHERE: [&str; 3] = [
+    "region: fixed from creation",
+    "stream.name: fixed from creation",
+    "metadata.name: at most 63 characters",
+];
+
+#[test]
+fn every_cel_rule_is_tried_at_its_bound() {
+    let edges = edges();
+    for message in rule_messages() {
+        let tried = ELSEWHERE.contains(&message.as_str())
+            || edges.iter().any(|edge| message.starts_with(edge.message));
+        assert!(tried, "no test breaks the rule {message:?}");
+    }
+}
+
+fn object(name: &str, spec: Value) -> DynamicObject {
+    serde_json::from_value(json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemo",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn dry_run() -> PostParams {
+    PostParams { dry_run: true, ..PostParams::default() }
+}
+
+/// What the API server says about `object`.
+async fn refusal(api: &Api<DynamicObject>, object: &DynamicObject) -> Option<String> {
+    match api.create(&dry_run(), object).await {
+        Ok(_) => None,
+        Err(kube::Error::Api(status)) => Some(status.message),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_real_api_server_enforces_every_rule() {
+    kubectl_kinesisdemo::install_crypto();
+    let Some(assets) = assets::cached_assets().await else {
+        println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+    definition::put_definition(&server.client()).await.unwrap();
+    let kind = KinesisDemo::api_resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(server.client(), "default", &kind);
+
+    tables(&api).await;
+    transitions_and_names(&api).await;
+    defaults(&api, &kind).await;
+    server.stop().await;
+}
+
+async fn tables(api: &Api<DynamicObject>) {
+    for (row, edge) in edges().into_iter().enumerate() {
+        assert_eq!(
+            refusal(api, &object("edge", edge.at.clone())).await,
+            None,
+            "row {row}: {} is at the bound",
+            edge.at
+        );
+        let said = refusal(api, &object("edge", edge.beyond.clone())).await;
+        let said = said
+            .unwrap_or_else(|| panic!("row {row}: {} was accepted, against {:?}", edge.beyond, edge.message));
+        assert!(said.contains(edge.message), "row {row}: {said:?} does not say {:?}", edge.message);
+    }
+}
+
+async fn transitions_and_names(api: &Api<DynamicObject>) {
+    assert_eq!(refusal(api, &object(&"n".repeat(63), json!({}))).await, None);
+    let said = refusal(api, &object(&"n".repeat(64), json!({}))).await.unwrap();
+    assert!(said.contains("metadata.name: at most 63 characters"), "{said}");
+
+    let spec = json!({ "region": "eu-west-1", "stream": { "name": "posts" } });
+    api.create(&PostParams::default(), &object("fixed", spec)).await.unwrap();
+    api.create(&PostParams::default(), &object("free", json!({}))).await.unwrap();
+    for (name, change, message) in [
+        ("fixed", json!({ "region": "us-east-1" }), "region: fixed from creation"),
+        ("fixed", json!({ "region": null }), "region: fixed from creation"),
+        ("free", json!({ "region": "us-east-1" }), "region: fixed from creation"),
+        ("fixed", json!({ "stream": { "name": "other" } }), "stream.name: fixed from creation"),
+        ("free", json!({ "stream": { "name": "late" } }), "stream.name: fixed from creation"),
+    ] {
+        let patch = Patch::Merge(json!({ "spec": change }));
+        let error =
+            api.patch(name, &PatchParams::default(), &patch).await.expect_err("the change is refused");
+        assert!(error.to_string().contains(message), "{name} {change}: {error}");
+    }
+    let patch = Patch::Merge(json!({ "spec": { "cleanup": { "stream": "Retain" }, "region": "eu-west-1" } }));
+    api.patch("fixed", &PatchParams::default(), &patch).await.unwrap();
+}
+
+async fn defaults(api: &Api<DynamicObject>, kind: &ApiResource) {
+    let applied = object("defaults", json!({}));
+    let parameters = PatchParams::apply("somebody");
+    let first = api.patch("defaults", &parameters, &Patch::Apply(&applied)).await.unwrap();
+    let spec = &first.data["spec"];
+    let rates: Vec<_> = spec["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|phase| phase["recordsPerSecond"].as_i64().unwrap())
+        .collect();
+    assert_eq!(rates, [100, 10_000, 50_000, 100]);
+    assert_eq!(spec["stream"]["warmThroughput"]["mode"], "None");
+    assert_eq!(spec["generator"]["fargate"]["memoryMiB"], 512);
+    assert_eq!(spec["limits"]["maxDuration"], "30m");
+    assert_eq!(spec["phases"][0]["ramp"]["shape"], "Step");
+
+    // What the server stored is what the types default to, and applying the file again changes nothing.
+    let typed: KinesisDemo = serde_json::from_value(serde_json::to_value(&first).unwrap()).unwrap();
+    assert_eq!(typed.spec, kinesis_demo_api::KinesisDemoSpec::default());
+    let second = api.patch("defaults", &parameters, &Patch::Apply(&applied)).await.unwrap();
+    assert_eq!(second.resource_version(), first.resource_version());
+    assert_eq!(kind.plural, "kinesisdemos");
+}
