@@ -256,7 +256,8 @@ impl FakeAws {
         seconds
     }
 
-    /// Pairs of stretches that overlap in time but were sent by different versions of one run's document: must be empty.
+    /// Pairs of stretches that overlap in time but were sent by different versions of one run's document: must be empty. A new
+    /// epoch alone is no new version: its leader publishes what was claimed before it.
     pub fn mixed_versions(&self) -> Vec<(Sent, Sent)> {
         let all = self.sent();
         let mut mixed = Vec::new();
