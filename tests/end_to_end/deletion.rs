@@ -20,6 +20,9 @@ fn manifest(name: &str) -> Value {
     })
 }
 
+/// Whether a run has come so far.
+type Moment = fn(&KinesisDemo) -> bool;
+
 fn stage(demo: &KinesisDemo) -> Option<Stage> {
     demo.status.as_ref().and_then(|status| status.stage)
 }
@@ -30,7 +33,7 @@ async fn deletion_in_mid_run_leaves_nothing() {
         return;
     }
     let laptop = Laptop::start().await;
-    let moments: [(&str, fn(&KinesisDemo) -> bool); 3] = [
+    let moments: [(&str, Moment); 3] = [
         ("provisioning", |demo| stage(demo) >= Some(Stage::Provisioning)),
         ("starting", |demo| stage(demo) >= Some(Stage::Starting)),
         ("running", |demo| {

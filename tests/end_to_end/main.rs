@@ -2,6 +2,7 @@
 //! programs in the target folder (`make test` builds them) and an API server; says so and passes without.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod boundaries;
 mod deletion;
 mod demo;
 mod kills;

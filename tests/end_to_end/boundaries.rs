@@ -1,0 +1,89 @@
+//! At every phase boundary the arrivals change from the old rate to the new one within 300 ms of the plan.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kinesis_demo_api::Stage;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::laptop::{Laptop, is_possible};
+
+/// How long arrivals may lag behind the plan.
+const TOLERANCE: Duration = Duration::from_millis(300);
+
+#[derive(Deserialize)]
+struct Arrivals {
+    streams: Vec<Stream>,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    arn: String,
+    buckets: Vec<Bucket>,
+}
+
+/// The records that arrived in the 100 ms from `at` on.
+#[derive(Deserialize)]
+struct Bucket {
+    at: Timestamp,
+    records: u64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arrivals_change_at_the_planned_instants() {
+    if !is_possible().await {
+        return;
+    }
+    let laptop = Laptop::start().await;
+    let manifest = json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemo",
+        "metadata": { "name": "steps" },
+        "spec": {
+            "stream": { "warmThroughput": { "mode": "Fixed", "mibPerSecond": 20 } },
+            "phases": [
+                { "name": "low", "duration": "5s", "recordsPerSecond": 200 },
+                { "name": "high", "duration": "5s", "recordsPerSecond": 4000 },
+                { "name": "low-again", "duration": "5s", "recordsPerSecond": 200 },
+            ],
+        },
+    });
+    laptop.cluster.apply("steps", &manifest).await.unwrap();
+    let over = laptop
+        .wait("steps", Duration::from_secs(120), |demo| {
+            demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
+        })
+        .await;
+    let status = over.status.unwrap();
+    assert_eq!(status.stage, Some(Stage::Succeeded));
+    let arn = status.stream.unwrap().arn;
+    let url = format!("{}/_sandbox/arrivals?stream={arn}", laptop.sandbox.endpoint());
+    let arrivals: Arrivals = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let stream = arrivals.streams.iter().find(|stream| stream.arn == arn).expect("the stream took records");
+
+    for phase in &status.phases {
+        let settled = (phase.starts_at + TOLERANCE).timestamp()..phase.ends_at.timestamp();
+        // Buckets that lie wholly within the settled part of the phase. A single bucket holds a few batches more or less
+        // than its share, so half a second is looked at together.
+        let inside: Vec<u64> = stream
+            .buckets
+            .iter()
+            .filter(|bucket| {
+                bucket.at >= settled.start && bucket.at + Duration::from_millis(100) <= settled.end
+            })
+            .map(|bucket| bucket.records)
+            .collect();
+        assert!(inside.len() >= 40, "{}: {} buckets", phase.name, inside.len());
+        for (index, window) in inside.chunks_exact(5).enumerate() {
+            let (arrived, planned) = (window.iter().sum::<u64>(), u64::from(phase.records_per_second) / 2);
+            assert!(
+                arrived.abs_diff(planned) * 2 <= planned,
+                "{} half-second {index}: {arrived} arrived, {planned} planned; {inside:?}",
+                phase.name
+            );
+        }
+    }
+    laptop.cluster.delete("steps").await.unwrap();
+    laptop.stop().await;
+}
