@@ -32,7 +32,7 @@ assets: ## Have a Kubernetes API server on this machine (found, fetched or built
 
 test: ## Run all tests; those with a real API server and real processes too
 	@assets=$$(hack/envtest/envtest) && cargo build --locked --workspace --bins && \
-	  KUBEBUILDER_ASSETS="$$assets" cargo test --locked --workspace
+	  KUBEBUILDER_ASSETS="$$assets" cargo test --locked --workspace --no-fail-fast
 
 lint: ## Formatting and clippy, warnings denied
 	@cargo fmt --all --check

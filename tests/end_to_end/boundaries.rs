@@ -7,7 +7,7 @@ use kinesis_demo_api::Stage;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::laptop::{Laptop, is_possible};
+use crate::laptop::{Laptop, turn};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);
@@ -32,9 +32,7 @@ struct Bucket {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrivals_change_at_the_planned_instants() {
-    if !is_possible().await {
-        return;
-    }
+    let Some(_turn) = turn().await else { return };
     let laptop = Laptop::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",

@@ -6,7 +6,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::follow::wait_until_gone;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, is_possible};
+use crate::laptop::{Laptop, turn};
 
 fn manifest(name: &str) -> Value {
     json!({
@@ -29,9 +29,7 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_in_mid_run_leaves_nothing() {
-    if !is_possible().await {
-        return;
-    }
+    let Some(_turn) = turn().await else { return };
     let laptop = Laptop::start().await;
     let moments: [(&str, Moment); 3] = [
         ("provisioning", |demo| stage(demo) >= Some(Stage::Provisioning)),
@@ -57,9 +55,7 @@ async fn deletion_in_mid_run_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_aws_would_refuse_leaves_others_alone() {
-    if !is_possible().await {
-        return;
-    }
+    let Some(_turn) = turn().await else { return };
     let laptop = Laptop::start().await;
     let mut refused = manifest("refused");
     refused["spec"]["stream"]["warmThroughput"]["mibPerSecond"] = json!(10_000);

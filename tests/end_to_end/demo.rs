@@ -5,13 +5,11 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::laptop::{is_possible, programs};
+use crate::laptop::{programs, turn};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
-    if !is_possible().await {
-        return;
-    }
+    let Some(_turn) = turn().await else { return };
     let state = tempfile::tempdir().unwrap();
     let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/smoke.yaml");
     let output = Command::new(programs().join("kubectl-kinesisdemo"))

@@ -13,6 +13,7 @@ use kubectl_kinesisdemo::laptop::definition::{put_definition, put_namespace};
 use kubectl_kinesisdemo::laptop::kubernetes::Kubernetes;
 use kubectl_kinesisdemo::laptop::{Lifetime, Supervisor, assets, silent};
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// How much faster the sandbox's delays pass.
 const SPEED: u32 = 20;
@@ -22,18 +23,21 @@ pub fn programs() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_kinesis-demo-operator")).parent().unwrap().to_path_buf()
 }
 
-/// Whether the tests can run here; a line says why not.
-pub async fn is_possible() -> bool {
+/// One laptop at a time: what a test measures must not depend on which other test runs beside it.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Waits for the machine; `None` if the tests cannot run here, and a line says why not.
+pub async fn turn() -> Option<MutexGuard<'static, ()>> {
     kubectl_kinesisdemo::install_crypto();
     if assets::cached_assets().await.is_none() {
         println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
-        return false;
+        return None;
     }
     if let Err(error) = Programs::in_folder(&programs()) {
         println!("skipped: {error}");
-        return false;
+        return None;
     }
-    true
+    Some(TURN.lock().await)
 }
 
 pub struct Laptop {

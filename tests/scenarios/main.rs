@@ -7,4 +7,5 @@ mod crashes;
 mod endings;
 mod lifecycle;
 mod preflight;
+mod properties;
 mod theatre;

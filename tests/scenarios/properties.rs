@@ -1,0 +1,99 @@
+//! Whatever happens to a run, some things always hold: stages go forward, the books balance, nothing is left.
+
+use std::time::Duration;
+
+use kinesis_demo_api::status::Stage;
+use kinesis_demo_operator::aws::AwsErrorClass;
+use kinesis_demo_operator::aws::fake::LastWord;
+use kinesis_demo_operator::clock::Clock;
+use proptest::prelude::*;
+
+use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+
+#[derive(Clone, Debug)]
+enum Accident {
+    /// The operator is away for so many seconds, and another takes over.
+    Outage(u64),
+    /// The n-th running task dies.
+    Kill(usize, LastWord),
+    /// The next calls are refused.
+    Refusals(AwsErrorClass, u32),
+    /// Answers get lost.
+    LostAnswers(u32),
+    /// So many tasks can run at once.
+    Capacity(u32),
+}
+
+fn accident() -> impl Strategy<Value = Accident> {
+    prop_oneof![
+        (1_u64..400).prop_map(Accident::Outage),
+        (0_usize..10, prop_oneof![Just(LastWord::Spoken), Just(LastWord::Unspoken)])
+            .prop_map(|(task, word)| Accident::Kill(task, word)),
+        (
+            prop_oneof![
+                Just(AwsErrorClass::Throttled),
+                Just(AwsErrorClass::Transient),
+                Just(AwsErrorClass::Denied)
+            ],
+            1_u32..30
+        )
+            .prop_map(|(class, times)| Accident::Refusals(class, times)),
+        (1_u32..10).prop_map(Accident::LostAnswers),
+        (1_u32..12).prop_map(Accident::Capacity),
+    ]
+}
+
+async fn play(accidents: Vec<(u64, Accident)>) -> Theatre {
+    let mut theatre = Theatre::new(warm_spec());
+    for (after, accident) in accidents {
+        let due = theatre.clock.now() + s(after);
+        while theatre.clock.now() < due && theatre.pass().await {}
+        match accident {
+            Accident::Outage(seconds) => {
+                theatre.clock.advance(s(seconds));
+                theatre.restart();
+            }
+            Accident::Kill(index, word) => {
+                if let Some(task) = theatre.aws.running_tasks().get(index) {
+                    theatre.aws.kill_task(task, word);
+                }
+            }
+            Accident::Refusals(class, times) => theatre.aws.fail("*", class, times),
+            Accident::LostAnswers(times) => theatre.aws.lose_response("*", times),
+            Accident::Capacity(tasks) => theatre.aws.set_capacity(tasks),
+        }
+    }
+    theatre.play_out().await;
+    theatre
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_accidents_leave_balanced_books_and_nothing_behind(
+        accidents in prop::collection::vec((0_u64..200, accident()), 0..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let theatre = runtime.block_on(play(accidents));
+        let status = theatre.status();
+        prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);
+        theatre.assert_nothing_left();
+        let order: Vec<Stage> = theatre.stages.clone();
+        let mut sorted = order.clone();
+        sorted.sort();
+        prop_assert_eq!(&order, &sorted, "stages go forward");
+        if let Some(traffic) = &status.traffic {
+            assert_balanced(&traffic.books);
+            let run = status.run.as_ref().unwrap();
+            let control = status.control.as_ref().unwrap();
+            prop_assert!(control.assignments.len() <= 1000);
+            for phase in &status.phases {
+                let planned: u64 = u64::from(phase.records_per_second) * 120;
+                prop_assert!(phase.books.scheduled <= planned + 5, "{phase:?}");
+            }
+            prop_assert!(traffic.books.unreported <= 5_000 * 10 * Duration::from_secs(5).as_secs() * 2, "{:?}", traffic.books);
+            prop_assert!(run.finished_at.is_some());
+        }
+    }
+}
