@@ -1,7 +1,7 @@
 //! Which records are this task's to send, and when. In: control documents, the instants at which they were read, the time.
 //! Out: how many records fell due since the last question, and what comes next. Pure.
 //!
-//! The gate holds the version in force and those that follow it. It is open while the newest document's lease runs, the
+//! The gate holds the version in force and those that follow it. It is open while that version's lease runs, the
 //! last good read is younger than the read lease, and the hard ceiling has not passed. Whatever falls due while it is
 //! closed, or while the task has no slot, belongs to nobody: it is not made up for.
 //!
@@ -206,11 +206,11 @@ impl Gate {
         self.versions.iter().zip(successors)
     }
 
-    /// Until when a version may be obeyed, as far as is known now. The newest document has the last word on the operator's
-    /// lease, whichever version is in force.
+    /// Until when a version may be obeyed, as far as is known now. Its validity is its own: were it prolonged by a later
+    /// version, one that has lapsed would send again until the later one counts, and the operator's books, which know that
+    /// nothing was sent, would be wrong.
     fn open_until(&self, held: &Held, now: Now) -> MicroTime {
-        let operators_lease = self.newest().map_or(now.wall, |newest| newest.valid_until);
-        held.read_lease_ends_at(now).min(operators_lease).min(self.hard_ceiling)
+        held.read_lease_ends_at(now).min(held.document.valid_until).min(self.hard_ceiling)
     }
 
     /// Hands out what fell due up to `now`, and lets go of the versions that no longer count.

@@ -235,14 +235,12 @@ impl Generator {
     fn send_until(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
         let since = std::mem::replace(&mut self.settled_until, at);
         let (Some(newest), Some(read_at)) = (self.versions.last(), self.last_good_read) else { return };
-        let open_until = (read_at + newest.read_lease())
-            .min(newest.valid_until)
-            .min(self.environment.hard_ceiling)
-            .min(at);
+        let open_until = (read_at + newest.read_lease()).min(self.environment.hard_ceiling).min(at);
         let mut due = Vec::new();
         for (index, document) in self.versions.iter().enumerate() {
             let Some(share) = document.share_of(&self.task) else { continue };
             let successor = self.versions.get(index + 1).map(|later| later.effective_at);
+            let open_until = open_until.min(document.valid_until);
             let from = since.max(document.effective_at);
             let until = open_until.min(document.ends_by).min(successor.unwrap_or(open_until));
             if document.state == ControlState::Stop || from >= until {

@@ -267,7 +267,7 @@ impl FakeAws {
                 if overlap
                     && one.stream == other.stream
                     && one.run == other.run
-                    && one.version != other.version
+                    && one.version.1 != other.version.1
                 {
                     mixed.push((one.clone(), other.clone()));
                 }
