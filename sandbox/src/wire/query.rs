@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn answers_nest_their_result_and_escape_text() {
-        let value = json!({"Values": [1.5], "Timestamps": [1_795_341_600.0], "Label": "a<b>&\"c\""});
+        let value = json!({"Label": "a<b>&\"c\"", "Timestamps": [1_795_341_600.0], "Values": [1.5]});
         let xml = String::from_utf8(encode("monitoring", "GetMetricData", &value, "id-1")).unwrap();
         assert_eq!(
             xml,
