@@ -68,6 +68,11 @@ impl Laptop {
         laptop
     }
 
+    /// The administrator's view of the API server.
+    pub fn client(&self) -> kube::Client {
+        self.kubernetes.client()
+    }
+
     pub async fn start_operator(&self) {
         let programs = Programs::in_folder(&programs()).unwrap();
         start_operator(&self.supervisor, &programs, &self.kubeconfig, self.sandbox.endpoint()).await.unwrap();

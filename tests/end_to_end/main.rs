@@ -7,3 +7,4 @@ mod deletion;
 mod demo;
 mod kills;
 mod laptop;
+mod strangers;
