@@ -1,4 +1,4 @@
-//! The operator's own endpoints: `/livez` (the process answers), `/readyz` (it leads and watches), `/metrics`.
+//! The operator's own endpoints: `/livez` (the process answers), `/readyz` (it leads, or stands by to), `/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 #[derive(Clone)]
 pub struct Admin {
     pub metrics: Arc<Metrics>,
-    /// Alive is not ready: this is true while the operator leads and works.
+    /// Alive is not ready: this is true while the operator leads, or has seen the Lease and would take it.
     pub ready: Arc<AtomicBool>,
 }
 
@@ -48,7 +48,10 @@ fn router(admin: Admin) -> Router {
 async fn readyz(State(admin): State<Admin>) -> Response {
     match admin.ready.load(Ordering::Relaxed) {
         true => "ok\n".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "waiting for leadership\n").into_response(),
+        false => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the lease was not read yet, or the operator is stopping\n")
+                .into_response()
+        }
     }
 }
 

@@ -77,9 +77,17 @@ pub struct RunArgs {
     /// Short leases and intervals, for a sandbox on the same machine. On AWS they would cost API calls and gain nothing.
     #[arg(long)]
     pub local_timings: bool,
-    /// Objects that are worked on at the same time.
+    /// Objects that are worked on at the same time (in each namespace, where namespaces are named).
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub concurrency: u16,
+    /// A namespace whose objects are watched; repeat for several. The default is all of them.
+    #[arg(
+        long = "namespace",
+        env = "KINESISDEMO_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    pub namespaces: Vec<String>,
     /// The namespace of the operator's own Lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "kinesis-demo-system", value_name = "NAMESPACE")]
     pub lease_namespace: String,

@@ -11,6 +11,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::run::decide::Wake;
@@ -50,26 +51,34 @@ impl Loop {
     }
 }
 
-/// Runs until `stop` ends and the passes in hand are finished.
+/// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a
+/// watch of its own, so that a Role in each is enough.
 pub async fn run(
-    client: Client,
+    client: &Client,
+    namespaces: &[String],
     work: Arc<Loop>,
     concurrency: u16,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
+    stop: &CancellationToken,
 ) {
     // A stored object that no longer parses must not stop the watch for all others.
-    let api: Api<DeserializeGuard<KinesisDemo>> = Api::all(client);
-    Controller::new(api, watcher::Config::default())
-        .with_config(Config::default().concurrency(concurrency))
-        .graceful_shutdown_on(stop)
-        .run(pass, retry, work)
-        .for_each(async |result| {
-            if let Err(error) = result {
-                // Failures of passes are logged in `retry`; what is left are the watch's own.
-                tracing::debug!(error = chain(&error), "the controller reported an error");
-            }
-        })
-        .await;
+    let apis: Vec<Api<DeserializeGuard<KinesisDemo>>> = if namespaces.is_empty() {
+        vec![Api::all(client.clone())]
+    } else {
+        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    };
+    let controllers = apis.into_iter().map(|api| {
+        Controller::new(api, watcher::Config::default())
+            .with_config(Config::default().concurrency(concurrency))
+            .graceful_shutdown_on(stop.clone().cancelled_owned())
+            .run(pass, retry, Arc::clone(&work))
+            .for_each(async |result| {
+                if let Err(error) = result {
+                    // Failures of passes are logged in `retry`; what is left are the watch's own.
+                    tracing::debug!(error = chain(&error), "the controller reported an error");
+                }
+            })
+    });
+    futures::future::join_all(controllers).await;
 }
 
 async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Result<Action, RunError> {

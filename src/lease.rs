@@ -1,9 +1,10 @@
 //! Leadership by a Kubernetes Lease. In: the Lease as read, and when we saw it change. Out: whether to take it, and the
 //! epoch (its transition count) under which this operator writes.
 //!
-//! A Lease is not a lock: an operator that lost it may not know yet. Hence the epoch in every control document, and hence
-//! the loop ends, and the process with it, before the Lease could have been taken by another.
+//! A Lease is not a lock: an operator that lost it may not know yet. Hence the epoch in every control document, hence the
+//! [`Tenure`] that ends before the Lease could have been taken by another, and hence the process ends with it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,14 +14,17 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::Instant;
 
+use crate::tenure::Tenure;
+
 /// The Lease's name.
 pub const NAME: &str = "kinesis-demo-operator";
 
 /// How long a Lease lasts without renewal.
 const DURATION: Duration = Duration::from_secs(15);
 /// How often it is renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// When a leader that could not renew stops working: before anybody else may take the Lease.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// When a leader that could not renew stops working: before anybody else may take the Lease. With the duration and the renewals as
+/// Kubernetes' own components have them (kube-scheduler's `--leader-elect-*` flags: 15 s, 10 s, 2 s).
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// The API server answers within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,17 +75,25 @@ pub struct Leadership {
     namespace: String,
     identity: String,
     lease: Lease,
+    /// How long it may write.
+    pub tenure: Tenure,
     /// The epoch under which this operator writes.
     pub epoch: u64,
 }
 
-/// Waits until the Lease is ours.
-pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<Leadership, LeaseError> {
+/// Waits until the Lease is ours. `stands_by` is set as soon as it was read: from then on this process can take over.
+pub async fn acquire(
+    client: Client,
+    namespace: &str,
+    identity: &str,
+    stands_by: &AtomicBool,
+) -> Result<Leadership, LeaseError> {
     let api: Api<Lease> = Api::namespaced(client, namespace);
     let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
     let mut seen: Option<(Option<String>, Instant)> = None;
     loop {
         let found = bounded(api.get_opt(NAME)).await.map_err(failed)?;
+        stands_by.store(true, Ordering::Relaxed);
         let version = found.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
         let since = match &seen {
             Some((known, since)) if *known == version => *since,
@@ -90,6 +102,8 @@ pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<
         seen = Some((version, since));
         match standing(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
             Standing::Take { epoch } => {
+                // From before the write, since the Lease counts from the moment at which the API server has it.
+                let tenure = Tenure::until(Instant::now() + GIVE_UP_AFTER);
                 let taken = write(&api, found, namespace, identity, epoch).await;
                 match taken {
                     Ok(lease) => {
@@ -99,6 +113,7 @@ pub async fn acquire(client: Client, namespace: &str, identity: &str) -> Result<
                             namespace: namespace.to_owned(),
                             identity: identity.to_owned(),
                             lease,
+                            tenure,
                             epoch,
                         });
                     }
@@ -121,12 +136,14 @@ impl Leadership {
         let mut renewed_at = Instant::now();
         loop {
             tokio::time::sleep(RENEW_EVERY.min(GIVE_UP_AFTER.saturating_sub(renewed_at.elapsed()))).await;
+            let asked_at = Instant::now();
             match write(&self.api, Some(self.lease.clone()), &self.namespace, &self.identity, self.epoch)
                 .await
             {
                 Ok(lease) => {
                     self.lease = lease;
-                    renewed_at = Instant::now();
+                    renewed_at = asked_at;
+                    self.tenure.renew(renewed_at + GIVE_UP_AFTER);
                 }
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {
                     match bounded(self.api.get_opt(NAME)).await {

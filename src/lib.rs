@@ -25,3 +25,4 @@ pub mod run;
 pub mod settings;
 pub mod start;
 pub mod telemetry;
+pub mod tenure;

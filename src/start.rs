@@ -34,25 +34,24 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     let client =
         kube::Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
-    let regions = SdkRegions::connect(&settings.defaults.region, Arc::clone(&metrics) as _).await;
-
-    let leadership = tokio::select! {
-        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity) => leadership.context("gain leadership")?,
+    let mut leadership = tokio::select! {
+        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready) => leadership.context("gain leadership")?,
         () = stop.cancelled() => return Ok(()),
     };
-    let mut leadership = leadership;
     metrics.leads(true);
+    let tenure = leadership.tenure.clone();
+    let regions =
+        SdkRegions::connect(&settings.defaults.region, Arc::clone(&metrics) as _, tenure.clone()).await;
     let context = Context::new(
         settings,
         Arc::new(regions),
-        Arc::new(KubeCluster::new(client.clone(), identity)),
+        Arc::new(KubeCluster::new(client.clone(), identity, tenure)),
         Arc::new(SystemClock),
         Arc::new(AtomicU64::new(leadership.epoch)),
     );
     let work = Arc::new(Loop::new(context, Arc::clone(&metrics)));
-    ready.store(true, Ordering::Relaxed);
 
-    let passes = controller::run(client, work, args.concurrency, stop.clone().cancelled_owned());
+    let passes = controller::run(&client, &args.namespaces, work, args.concurrency, &stop);
     tokio::pin!(passes);
     let lost = tokio::select! {
         () = &mut passes => None,

@@ -72,6 +72,12 @@ impl AwsError {
         Self { class, operation, target: target.to_owned(), code: None, message: message.into() }
     }
 
+    /// A call that we did not make, and why.
+    pub fn not_sent(operation: &'static str, target: &str, reason: &dyn Error) -> Self {
+        let class = AwsErrorClass::Transient;
+        Self { class, operation, target: target.to_owned(), code: None, message: reason.to_string() }
+    }
+
     /// What the SDK made of a call.
     pub fn from_sdk<E>(operation: &'static str, target: &str, error: &SdkError<E, HttpResponse>) -> Self
     where

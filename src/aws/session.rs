@@ -22,6 +22,7 @@ use super::streams::KinesisStreams;
 use super::task_definitions::EcsTaskDefinitions;
 use super::tasks::EcsTasks;
 use super::{Aws, AwsError, AwsErrorClass, AwsResult, Regions};
+use crate::tenure::Tenure;
 
 /// In the user agent of every call.
 const APP_NAME: &str = "kinesis-demo-operator";
@@ -74,12 +75,19 @@ pub trait CallObserver: Send + Sync {
 pub(super) struct Api<C> {
     pub(super) client: C,
     service: &'static str,
+    door: Door,
+}
+
+/// What every call passes: who is told of it, and whether we may still make it.
+#[derive(Clone)]
+pub(super) struct Door {
     observer: Arc<dyn CallObserver>,
+    tenure: Tenure,
 }
 
 impl<C> Api<C> {
-    pub(super) fn new(service: &'static str, client: C, observer: Arc<dyn CallObserver>) -> Self {
-        Self { client, service, observer }
+    pub(super) fn new(service: &'static str, client: C, door: Door) -> Self {
+        Self { client, service, door }
     }
 
     /// Awaits `request`, which performs `operation` on `target`.
@@ -93,10 +101,13 @@ impl<C> Api<C> {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let started = Instant::now();
-        let result = request.await.map_err(|error| AwsError::from_sdk(operation, target, &error));
+        let result = match self.door.tenure.guard(request).await {
+            Ok(answer) => answer.map_err(|error| AwsError::from_sdk(operation, target, &error)),
+            Err(over) => Err(AwsError::not_sent(operation, target, &over)),
+        };
         let outcome =
             result.as_ref().map_or_else(|error| CallOutcome::Failed(error.class), |_| CallOutcome::Ok);
-        self.observer.called(self.service, operation, outcome, started.elapsed());
+        self.door.observer.called(self.service, operation, outcome, started.elapsed());
         result
     }
 }
@@ -104,14 +115,14 @@ impl<C> Api<C> {
 /// The AWS of the environment's credentials, region by region.
 pub struct SdkRegions {
     config: SdkConfig,
-    observer: Arc<dyn CallObserver>,
+    door: Door,
     made: Mutex<HashMap<String, Aws>>,
 }
 
 impl SdkRegions {
     /// Finds out how to reach AWS: credentials by the SDK's default chain, endpoints by its environment variables. Nothing is
     /// called yet, so credentials that are missing show at the first call.
-    pub async fn connect(default_region: &str, observer: Arc<dyn CallObserver>) -> Self {
+    pub async fn connect(default_region: &str, observer: Arc<dyn CallObserver>, tenure: Tenure) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -124,20 +135,20 @@ impl SdkRegions {
         if let Ok(name) = AppName::new(APP_NAME) {
             loader = loader.app_name(name);
         }
-        Self::new(loader.load().await, observer)
+        Self::new(loader.load().await, Door { observer, tenure })
     }
 
-    fn new(config: SdkConfig, observer: Arc<dyn CallObserver>) -> Self {
-        Self { config, observer, made: Mutex::default() }
+    fn new(config: SdkConfig, door: Door) -> Self {
+        Self { config, door, made: Mutex::default() }
     }
 
     fn make(&self, region: &str) -> Aws {
         // One configuration for all services of a region: they share the connector, the credentials and their cache.
         let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
-        let ecs = Api::new("ecs", aws_sdk_ecs::Client::new(&config), Arc::clone(&self.observer));
+        let ecs = Api::new("ecs", aws_sdk_ecs::Client::new(&config), self.door.clone());
         macro_rules! api {
             ($service:literal, $sdk:ident) => {
-                Api::new($service, $sdk::Client::new(&config), Arc::clone(&self.observer))
+                Api::new($service, $sdk::Client::new(&config), self.door.clone())
             };
         }
         Aws {
@@ -189,9 +200,30 @@ pub(super) mod tests {
         HttpResponse::new(status.try_into().unwrap(), body.into())
     }
 
+    fn door(notebook: &Arc<Notebook>) -> Door {
+        Door { observer: Arc::clone(notebook) as _, tenure: Tenure::unshared() }
+    }
+
     /// A client of which nobody observes the calls.
     pub(crate) fn unobserved<C>(client: C) -> Api<C> {
-        Api::new("test", client, Arc::new(Notebook::default()))
+        Api::new("test", client, door(&Arc::default()))
+    }
+
+    #[tokio::test]
+    async fn without_tenure_nothing_is_sent() {
+        use aws_sdk_sts::Client;
+        use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+        let known = mock!(Client::get_caller_identity).then_output(|| {
+            aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput::builder().build()
+        });
+        let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
+        let mut door = door(&Arc::default());
+        door.tenure = Tenure::until(tokio::time::Instant::now());
+        let api = Api::new("sts", client, door);
+        let refused = api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send()).await;
+        assert_eq!(refused.unwrap_err().class, AwsErrorClass::Transient);
+        assert_eq!(known.num_calls(), 0);
     }
 
     #[tokio::test]
@@ -210,7 +242,7 @@ pub(super) mod tests {
             .build();
         let notebook = Arc::new(Notebook::default());
         let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
-        let api = Api::new("sts", client, Arc::clone(&notebook) as _);
+        let api = Api::new("sts", client, door(&notebook));
         let ask = || api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send());
         assert_eq!(ask().await.unwrap().account(), Some("1"));
         assert_eq!(ask().await.unwrap_err().class, AwsErrorClass::Denied);
@@ -221,7 +253,7 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_region_is_made_once() {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        let regions = SdkRegions::new(config, Arc::new(Notebook::default()));
+        let regions = SdkRegions::new(config, door(&Arc::default()));
         let (one, two) = (regions.in_region("eu-west-1"), regions.in_region("eu-west-1"));
         assert!(Arc::ptr_eq(&one.streams, &two.streams));
         assert!(!Arc::ptr_eq(&one.streams, &regions.in_region("us-east-1").streams));

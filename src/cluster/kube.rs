@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{Cluster, ClusterError};
 use crate::run::notices::{Notice, Severity};
+use crate::tenure::Tenure;
 
 /// Who writes, in managedFields and in Events.
 pub const MANAGER: &str = "kinesis-demo-operator";
@@ -26,13 +27,14 @@ const LONGEST_NOTE: usize = 1000;
 pub struct KubeCluster {
     client: Client,
     recorder: Recorder,
+    tenure: Tenure,
 }
 
 impl KubeCluster {
-    /// Writes through `client`; Events name `instance` as their reporter.
-    pub fn new(client: Client, instance: String) -> Self {
+    /// Writes through `client` while `tenure` lasts; Events name `instance` as their reporter.
+    pub fn new(client: Client, instance: String, tenure: Tenure) -> Self {
         let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance) };
-        Self { recorder: Recorder::new(client.clone(), reporter), client }
+        Self { recorder: Recorder::new(client.clone(), reporter), client, tenure }
     }
 
     fn api(&self, object: &KinesisDemo) -> Api<KinesisDemo> {
@@ -55,7 +57,7 @@ impl Cluster for KubeCluster {
         let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         let api = self.api(object);
         let name = object.name_any();
-        write("status", object, api.replace_status(&name, &parameters, &replacement)).await
+        self.write("status", object, api.replace_status(&name, &parameters, &replacement)).await
     }
 
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError> {
@@ -69,7 +71,7 @@ impl Cluster for KubeCluster {
         let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let api = self.api(object);
         let name = object.name_any();
-        write("finalizers", object, api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await
+        self.write("finalizers", object, api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await
     }
 
     async fn publish(&self, object: &KinesisDemo, notice: &Notice) {
@@ -84,30 +86,35 @@ impl Cluster for KubeCluster {
             secondary: None,
         };
         let reference = object.object_ref(&());
-        let published = tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, &reference)).await;
-        match published {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        let publishing = tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, &reference));
+        match self.tenure.guard(publishing).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
                 tracing::warn!(reason = notice.reason, error = %error, "an event was not published")
             }
-            Err(_) => tracing::warn!(reason = notice.reason, "an event was not published in time"),
+            Ok(Err(_)) => tracing::warn!(reason = notice.reason, "an event was not published in time"),
+            Err(over) => tracing::warn!(reason = notice.reason, error = %over, "an event was not published"),
         }
     }
 }
 
-async fn write<T>(
-    what: &'static str,
-    object: &KinesisDemo,
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<(), ClusterError> {
-    let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    match tokio::time::timeout(TIMEOUT, request).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => {
-            Err(ClusterError::Conflict { what, object })
+impl KubeCluster {
+    async fn write<T>(
+        &self,
+        what: &'static str,
+        object: &KinesisDemo,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<(), ClusterError> {
+        let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+        let other = |source| ClusterError::Other { what, object: object.clone(), source };
+        let answer = self.tenure.guard(tokio::time::timeout(TIMEOUT, request)).await;
+        match answer.map_err(|over| other(over.into()))?.map_err(|elapsed| other(elapsed.into()))? {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(answer)) if answer.code == 409 => {
+                Err(ClusterError::Conflict { what, object })
+            }
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Err(ClusterError::Gone { what, object }),
+            Err(error) => Err(other(error.into())),
         }
-        Ok(Err(kube::Error::Api(answer))) if answer.code == 404 => Err(ClusterError::Gone { what, object }),
-        Ok(Err(error)) => Err(ClusterError::Other { what, object, source: error.into() }),
-        Err(elapsed) => Err(ClusterError::Other { what, object, source: elapsed.into() }),
     }
 }

@@ -2,33 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kinesis_demo_api::Stage;
-use serde::Deserialize;
+use kubectl_kinesisdemo::demo::boundaries::boundaries;
 use serde_json::json;
 
 use crate::laptop::{Laptop, turn};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);
-
-#[derive(Deserialize)]
-struct Arrivals {
-    streams: Vec<Stream>,
-}
-
-#[derive(Deserialize)]
-struct Stream {
-    arn: String,
-    buckets: Vec<Bucket>,
-}
-
-/// The records that arrived in the 100 ms from `at` on.
-#[derive(Deserialize)]
-struct Bucket {
-    at: Timestamp,
-    records: u64,
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrivals_change_at_the_planned_instants() {
@@ -48,23 +29,28 @@ async fn arrivals_change_at_the_planned_instants() {
         },
     });
     laptop.cluster.apply("steps", &manifest).await.unwrap();
-    let over = laptop
-        .wait("steps", Duration::from_secs(120), |demo| {
-            demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
-        })
-        .await;
+    let over = laptop.wait_until_over("steps").await;
+    let planned = boundaries(&over);
     let status = over.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded));
     let arn = status.stream.unwrap().arn;
-    let url = format!("{}/_sandbox/arrivals?stream={arn}", laptop.sandbox.endpoint());
-    let arrivals: Arrivals = reqwest::get(url).await.unwrap().json().await.unwrap();
-    let stream = arrivals.streams.iter().find(|stream| stream.arn == arn).expect("the stream took records");
+    let (_, arrivals) = laptop.sandbox.fetch_arrivals(&arn).await.unwrap().expect("the stream took records");
 
+    let changed: Vec<_> =
+        planned.iter().flatten().map(|boundary| arrivals.changed_within_millis(*boundary)).collect();
+    assert_eq!(changed.len(), 2, "{planned:?}");
+    for within in changed {
+        assert!(
+            within.is_some_and(|millis| u128::from(millis) <= TOLERANCE.as_millis()),
+            "{within:?} in {arrivals:?}"
+        );
+    }
+    // And the rate is kept from there on.
     for phase in &status.phases {
         let settled = (phase.starts_at + TOLERANCE).timestamp()..phase.ends_at.timestamp();
         // Buckets that lie wholly within the settled part of the phase. A single bucket holds a few batches more or less
         // than its share, so half a second is looked at together.
-        let inside: Vec<u64> = stream
+        let inside: Vec<u64> = arrivals
             .buckets
             .iter()
             .filter(|bucket| {

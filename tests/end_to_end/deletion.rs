@@ -63,9 +63,7 @@ async fn an_object_that_aws_would_refuse_leaves_others_alone() {
     let mut quick = manifest("quick");
     quick["spec"]["phases"][0]["duration"] = json!("3s");
     laptop.cluster.apply("quick", &quick).await.unwrap();
-    let over = laptop
-        .wait("quick", Duration::from_secs(120), |demo| stage(demo).is_some_and(Stage::is_terminal))
-        .await;
+    let over = laptop.wait_until_over("quick").await;
     assert_eq!(stage(&over), Some(Stage::Succeeded));
     let refused = laptop.cluster.fetch("refused").await.unwrap();
     assert_eq!(stage(&refused), Some(Stage::Pending));

@@ -62,10 +62,7 @@ async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
         note_kinds(&laptop, &mut most).await;
         laptop.kill_operator().await;
     }
-    let is_over = |demo: &kinesis_demo_api::KinesisDemo| {
-        demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
-    };
-    let demo = laptop.wait("killed", Duration::from_secs(120), is_over).await;
+    let demo = laptop.wait_until_over("killed").await;
     let status = demo.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
     let books = status.traffic.unwrap().books;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::status::BooksStatus;
+use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::cluster::Cluster;
 use kubectl_kinesisdemo::demo::leftovers::{Allowed, left_behind};
 use kubectl_kinesisdemo::demo::parts::{CLUSTER, OPERATOR, Programs, SANDBOX, start_operator, start_sandbox};
@@ -108,6 +108,14 @@ impl Laptop {
             Ok(demo) => demo,
             Err(_) => panic!("not done after {limit:?}: {:#?}\n{}", last, self.operator_log()),
         }
+    }
+
+    /// Waits until the run has ended, in whatever way.
+    pub async fn wait_until_over(&self, name: &str) -> KinesisDemo {
+        let over = |demo: &KinesisDemo| {
+            demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
+        };
+        self.wait(name, Duration::from_secs(120), over).await
     }
 
     pub fn operator_log(&self) -> String {

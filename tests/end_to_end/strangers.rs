@@ -58,11 +58,7 @@ async fn an_object_that_does_not_parse_leaves_the_others_alone() {
         "spec": { "phases": [{ "name": "a", "duration": "2s", "recordsPerSecond": 100 }] },
     });
     laptop.cluster.apply("sound", &manifest).await.unwrap();
-    let over = laptop
-        .wait("sound", Duration::from_secs(90), |demo| {
-            demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
-        })
-        .await;
+    let over = laptop.wait_until_over("sound").await;
     assert_eq!(over.status.and_then(|status| status.stage), Some(Stage::Succeeded));
     assert!(laptop.supervisor.pid(OPERATOR).is_some(), "{}", laptop.operator_log());
     laptop.cluster.delete("sound").await.unwrap();

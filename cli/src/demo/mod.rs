@@ -3,6 +3,7 @@
 //! In: a manifest and a state folder. Out: the run shown live, `report.json`, a summary, an exit code. Everything it starts it ends,
 //! on Ctrl-C too; what a SIGKILL left is ended by the next run.
 
+pub mod boundaries;
 pub mod environment;
 pub mod interrupts;
 pub mod leftovers;

@@ -5,6 +5,7 @@ use kinesis_demo_api::status::{LatencyStatus, PhaseReport};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use serde::Serialize;
 
+use super::boundaries::{Arrivals, boundaries};
 use super::samples::{Samples, StreamSample, TaskSample};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,18 +40,29 @@ pub struct PhaseRow {
     pub failed: u64,
     pub dropped: u64,
     pub unknown: u64,
+    /// Records whose turn came while no task had the slot.
+    pub unoffered: u64,
+    /// Within how many milliseconds of the phase's planned beginning the arrivals had gone from the rate before to its own. Null
+    /// for the first phase, for a ramp, and where they did not within a second.
+    pub changed_within_ms: Option<u32>,
     pub latency_ms: Option<LatencyStatus>,
+}
+
+/// What the demo saw of the run besides the object itself.
+#[derive(Default)]
+pub struct Seen {
+    pub samples: Samples,
+    /// Records that the stream took.
+    pub stored: u64,
+    /// When it took them.
+    pub arrivals: Arrivals,
+    pub leftovers: Vec<String>,
 }
 
 /// The report of a run that ended (or was left) as `demo` says; None if there was none.
 #[must_use]
-pub fn report(
-    demo: Option<&KinesisDemo>,
-    samples: &Samples,
-    stored: u64,
-    leftovers: Vec<String>,
-    now: Timestamp,
-) -> Report {
+pub fn report(demo: Option<&KinesisDemo>, seen: Seen, now: Timestamp) -> Report {
+    let Seen { samples, stored, arrivals, leftovers } = seen;
     let status = demo.and_then(|demo| demo.status.as_ref());
     let outcome = match status.and_then(|status| status.stage) {
         Some(Stage::Succeeded) => "Succeeded",
@@ -62,19 +74,26 @@ pub fn report(
     // A run that was broken off was quiet before its schedule's end.
     let quiet_at = status.and_then(|status| status.run.as_ref()?.quiet_at).filter(|_| outcome != "Succeeded");
     let over_at = quiet_at.unwrap_or(now.into());
+    let boundaries = demo.map(boundaries).unwrap_or_default();
     let unreported = phases.iter().map(|phase| phase.books.unreported).sum();
     Report {
         outcome: outcome.to_owned(),
-        phases: phases.iter().map(|phase| row(phase, over_at)).collect(),
+        phases: phases
+            .iter()
+            .zip(boundaries)
+            .map(|(phase, boundary)| {
+                row(phase, over_at, boundary.and_then(|boundary| arrivals.changed_within_millis(boundary)))
+            })
+            .collect(),
         unreported,
         stored,
-        tasks: samples.tasks.clone(),
-        stream: samples.stream.clone(),
+        tasks: samples.tasks,
+        stream: samples.stream,
         leftovers,
     }
 }
 
-fn row(phase: &PhaseReport, over_at: MicroTime) -> PhaseRow {
+fn row(phase: &PhaseReport, over_at: MicroTime, changed_within_ms: Option<u32>) -> PhaseRow {
     let books = &phase.books;
     PhaseRow {
         name: phase.name.clone(),
@@ -88,6 +107,8 @@ fn row(phase: &PhaseReport, over_at: MicroTime) -> PhaseRow {
         failed: books.failed,
         dropped: books.dropped,
         unknown: books.unknown,
+        unoffered: books.unoffered,
+        changed_within_ms,
         latency_ms: phase.latency_ms,
     }
 }
@@ -119,7 +140,7 @@ mod tests {
     #[test]
     fn the_file_has_exactly_the_fields_that_are_promised() {
         let now = "2026-11-22T10:00:15Z".parse().unwrap();
-        let report = report(Some(&demo()), &Samples::default(), 980, vec![], now);
+        let report = report(Some(&demo()), Seen { stored: 980, ..Seen::default() }, now);
         let written = json!(report);
         let keys = |value: &serde_json::Value| -> Vec<String> {
             let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
@@ -134,6 +155,7 @@ mod tests {
             keys(&written["phases"][0]),
             [
                 "accepted",
+                "changedWithinMs",
                 "dropped",
                 "endedAt",
                 "failed",
@@ -144,7 +166,8 @@ mod tests {
                 "startedAt",
                 "target",
                 "throttled",
-                "unknown"
+                "unknown",
+                "unoffered"
             ]
         );
         assert_eq!(written["phases"][0]["latencyMs"], json!({"p50": 2, "p99": 9, "max": 30}));
@@ -155,7 +178,7 @@ mod tests {
     #[test]
     fn a_phase_that_was_cut_short_has_no_end_and_one_that_never_began_no_start() {
         let now = "2026-11-22T10:00:15Z".parse().unwrap();
-        let phases = report(Some(&demo()), &Samples::default(), 0, vec![], now).phases;
+        let phases = report(Some(&demo()), Seen::default(), now).phases;
         let times: Vec<_> =
             phases.iter().map(|phase| (phase.started_at.is_some(), phase.ended_at.is_some())).collect();
         assert_eq!(times, [(true, true), (true, false), (false, false)]);
@@ -169,7 +192,7 @@ mod tests {
         aborted.status.as_mut().unwrap().run = serde_json::from_value(run).unwrap();
         let late = "2026-11-22T11:00:00Z".parse().unwrap();
         let ended = |demo: &KinesisDemo| -> Vec<bool> {
-            let report = report(Some(demo), &Samples::default(), 0, vec![], late);
+            let report = report(Some(demo), Seen::default(), late);
             report.phases.iter().map(|phase| phase.ended_at.is_some()).collect()
         };
         assert_eq!(ended(&aborted), [true, false, false]);
@@ -183,7 +206,8 @@ mod tests {
 
     #[test]
     fn without_a_run_the_demo_was_broken_off() {
-        let none = report(None, &Samples::default(), 0, vec!["x".into()], Timestamp::UNIX_EPOCH);
+        let none =
+            report(None, Seen { leftovers: vec!["x".into()], ..Seen::default() }, Timestamp::UNIX_EPOCH);
         assert_eq!((none.outcome.as_str(), none.phases.len()), ("Aborted", 0));
         assert_eq!(none.leftovers, ["x"]);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::boundaries::Arrivals;
 use crate::error::{CliError, with_causes};
 
 /// Reads the sandbox's own pages, which are not AWS's.
@@ -15,14 +16,17 @@ pub struct Sandbox {
 }
 
 #[derive(Deserialize)]
-struct Arrivals {
-    streams: Vec<StreamArrivals>,
+struct Streams {
+    streams: Vec<Stream>,
 }
 
+/// What one stream has taken since it was created.
 #[derive(Deserialize)]
-struct StreamArrivals {
+struct Stream {
     arn: String,
     totals: Totals,
+    #[serde(flatten)]
+    arrivals: Arrivals,
 }
 
 #[derive(Deserialize)]
@@ -52,10 +56,11 @@ impl Sandbox {
         self.fetch("/_sandbox/state", &[]).await
     }
 
-    /// How many records the stream of that ARN has taken.
-    pub async fn fetch_stored(&self, arn: &str) -> Result<u64, CliError> {
-        let Arrivals { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
-        Ok(streams.iter().filter(|stream| stream.arn == arn).map(|stream| stream.totals.records).sum())
+    /// How many records the stream of that ARN has taken, and when. None if there was no such stream.
+    pub async fn fetch_arrivals(&self, arn: &str) -> Result<Option<(u64, Arrivals)>, CliError> {
+        let Streams { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
+        let stream = streams.into_iter().find(|stream| stream.arn == arn);
+        Ok(stream.map(|stream| (stream.totals.records, stream.arrivals)))
     }
 
     async fn fetch<T: serde::de::DeserializeOwned>(

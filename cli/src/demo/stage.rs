@@ -14,7 +14,7 @@ use super::environment::environment;
 use super::interrupts::Interrupts;
 use super::leftovers::{Allowed, left_behind};
 use super::parts::{CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox};
-use super::report::{Report, report};
+use super::report::{Report, Seen, report};
 use super::samples::Samples;
 use super::sandbox::Sandbox;
 use crate::args::Output;
@@ -174,11 +174,13 @@ impl DemoStage {
 
     pub async fn report(&self, played: &Played, leftovers: Vec<String>) -> Result<Report, CliError> {
         let arn = played.last.as_ref().and_then(|demo| demo.status.as_ref()?.stream.as_ref());
-        let stored = match arn {
-            Some(stream) => self.sandbox.fetch_stored(&stream.arn).await?,
-            None => 0,
+        let arrived = match arn {
+            Some(stream) => self.sandbox.fetch_arrivals(&stream.arn).await?,
+            None => None,
         };
-        Ok(report(played.last.as_ref(), &played.samples, stored, leftovers, Timestamp::now()))
+        let (stored, arrivals) = arrived.unwrap_or_default();
+        let seen = Seen { samples: played.samples.clone(), stored, arrivals, leftovers };
+        Ok(report(played.last.as_ref(), seen, Timestamp::now()))
     }
 
     /// Operator, sandbox, Kubernetes: in this order nobody misses anybody.

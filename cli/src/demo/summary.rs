@@ -66,6 +66,7 @@ fn phases(rows: &[PhaseRow]) -> Vec<String> {
         ("ACCEPTED", Align::Right),
         ("OF SCHEDULED", Align::Right),
         ("THROTTLED", Align::Right),
+        ("CHANGED IN ms", Align::Right),
         ("P50 ms", Align::Right),
         ("P99 ms", Align::Right),
         ("MAX ms", Align::Right),
@@ -85,6 +86,7 @@ fn phase(row: &PhaseRow) -> Vec<String> {
         grouped(row.accepted),
         percent(row.accepted, row.scheduled),
         grouped(row.throttled),
+        row.changed_within_ms.map_or_else(|| "-".to_owned(), |millis| grouped(millis.into())),
     ]);
     if let Some(latency) = row.latency_ms {
         cells.extend([latency.p50, latency.p99, latency.max].map(|millis| grouped(millis.into())));
@@ -142,6 +144,8 @@ mod tests {
             failed: 0,
             dropped: 0,
             unknown: 0,
+            unoffered: 0,
+            changed_within_ms: (name == "peak").then_some(170),
             latency_ms: Some(LatencyStatus { p50: 2, p99: 12, max: 80 }),
         };
         Report {
@@ -169,8 +173,8 @@ mod tests {
         let row = |name: &str| {
             lines.iter().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
         };
-        assert_eq!(row("baseline")[1..], ["100", "100", "1,000", "100.00", "%", "3", "2", "12", "80"]);
-        assert_eq!(row("peak")[1..5], ["50,000", "50,000", "499,999", "99.99"]);
+        assert_eq!(row("baseline")[1..], ["100", "100", "1,000", "100.00", "%", "3", "-", "2", "12", "80"]);
+        assert_eq!(row("peak")[1..8], ["50,000", "50,000", "499,999", "99.99", "%", "3", "170"]);
         assert_eq!(row("decline")[1..], ["100", "cut", "short"]);
         assert_eq!(row("coda")[1..], ["100", "not", "begun"]);
     }

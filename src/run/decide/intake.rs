@@ -76,6 +76,12 @@ pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
     } else if let Some(draft) = request(subject, stage, now) {
         return Some(draft.finish(subject, now));
     }
+    if stage.is_terminal() && subject.has_finalizer {
+        // Nothing of the run is left, so nothing needs us any more: an operator that goes must not keep a namespace from going.
+        let mut draft = Draft::new(subject.status);
+        draft.finalizer = FinalizerChange::Remove;
+        return Some(draft.finish(subject, now));
+    }
     deadline(subject, stage, now)
         .or_else(|| edit(subject, stage, now))
         .map(|draft| draft.finish(subject, now))

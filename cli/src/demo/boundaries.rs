@@ -1,0 +1,170 @@
+//! Did the traffic change when the plan said so? In: the phases with their instants and rates, the records that arrived per 100 ms.
+//! Out: for each phase, within how many milliseconds of its beginning the arrivals had gone from the old rate to the new. Pure.
+
+use jiff::Timestamp;
+use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::demo::RampShape;
+use kinesis_demo_api::status::PhaseReport;
+use serde::Deserialize;
+
+/// What arrived from `at` on, for [`Arrivals::bucket_millis`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Bucket {
+    pub at: Timestamp,
+    pub records: u64,
+}
+
+/// The arrivals of one stream, as the sandbox counts them; a bucket without any is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Arrivals {
+    pub bucket_millis: u32,
+    pub buckets: Vec<Bucket>,
+}
+
+/// A change of rate that the plan asks for at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boundary {
+    pub at: Timestamp,
+    /// Records per second before and after.
+    pub rates: (u32, u32),
+}
+
+/// How far from a boundary it is looked for.
+const WINDOW_MILLIS: i64 = 1_000;
+/// A change of fewer records per bucket cannot be told from the batches that fill it.
+const LEAST_RECORDS_PER_BUCKET: u64 = 50;
+
+/// The boundary at which each phase begins; none for the first, for a ramp, and for a phase that never began.
+#[must_use]
+pub fn boundaries(demo: &KinesisDemo) -> Vec<Option<Boundary>> {
+    let Some(status) = &demo.status else { return Vec::new() };
+    let mut before = None;
+    let mut boundary = |phase: &PhaseReport| {
+        let old = before.replace(phase.records_per_second)?;
+        let planned = demo.spec.phases.iter().find(|planned| planned.name == phase.name)?;
+        let rates = (old, phase.records_per_second);
+        (planned.ramp.shape == RampShape::Step).then(|| Boundary { at: phase.starts_at.timestamp(), rates })
+    };
+    status.phases.iter().map(&mut boundary).collect()
+}
+
+impl Arrivals {
+    /// Within how many milliseconds of the boundary, early or late, the arrivals went from the old rate to the new: beyond that time
+    /// every bucket is nearer to the rate of its side. None if they did not within a second, or if the change is too small to be seen.
+    #[must_use]
+    pub fn changed_within_millis(&self, boundary: Boundary) -> Option<u32> {
+        let width = i64::from(self.bucket_millis);
+        let per_bucket = |rate: u32| u64::from(rate) * u64::from(self.bucket_millis) / 1_000;
+        let (old, new) = (per_bucket(boundary.rates.0), per_bucket(boundary.rates.1));
+        if width == 0 || old.abs_diff(new) < LEAST_RECORDS_PER_BUCKET {
+            return None;
+        }
+        let at = boundary.at.as_millisecond();
+        // Buckets are aligned to multiples of their width; the one that holds the boundary belongs to both sides and tells nothing.
+        let holding = at.div_euclid(width) * width;
+        let mut worst = 0;
+        let steps = WINDOW_MILLIS / width;
+        for step in (-steps..=steps).filter(|step| *step != 0) {
+            let begins = holding + step * width;
+            let records = self.records_at(begins);
+            let is_new = records.abs_diff(new) < records.abs_diff(old);
+            let off = if step < 0 { at - begins } else { begins + width - at };
+            if is_new != (step > 0) {
+                worst = worst.max(off);
+            }
+        }
+        u32::try_from(worst).ok().filter(|worst| i64::from(*worst) < WINDOW_MILLIS)
+    }
+
+    fn records_at(&self, begins: i64) -> u64 {
+        self.buckets
+            .iter()
+            .filter(|bucket| bucket.at.as_millisecond() == begins)
+            .map(|bucket| bucket.records)
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Buckets from second 0 on.
+    fn arrivals(records: &[u64]) -> Arrivals {
+        let bucket = |(index, records): (usize, &u64)| Bucket {
+            at: Timestamp::from_millisecond(i64::try_from(index).unwrap() * 100).unwrap(),
+            records: *records,
+        };
+        Arrivals { bucket_millis: 100, buckets: records.iter().enumerate().map(bucket).collect() }
+    }
+
+    fn step_at(millis: i64, old: u32, new: u32) -> Boundary {
+        Boundary { at: Timestamp::from_millisecond(millis).unwrap(), rates: (old, new) }
+    }
+
+    fn rise(late_buckets: usize) -> Arrivals {
+        let mut records = vec![1_000; 10 + late_buckets];
+        records.resize(30, 5_000);
+        arrivals(&records)
+    }
+
+    #[test]
+    fn a_change_in_the_bucket_of_the_boundary_is_no_delay() {
+        assert_eq!(rise(0).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(0));
+        assert_eq!(rise(1).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(0));
+    }
+
+    #[test]
+    fn late_arrivals_count_to_the_end_of_the_last_bucket_that_is_nearer_to_the_old_rate() {
+        assert_eq!(rise(3).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(270));
+        let mut dip = rise(0);
+        dip.buckets[14].records = 2_900;
+        assert_eq!(dip.changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(470));
+    }
+
+    #[test]
+    fn early_arrivals_count_too() {
+        assert_eq!(rise(0).changed_within_millis(step_at(1_250, 10_000, 50_000)), Some(250));
+    }
+
+    #[test]
+    fn a_bucket_without_records_is_one_with_none() {
+        let mut fall = vec![5_000; 10];
+        fall.resize(12, 0);
+        let mut seen = arrivals(&fall);
+        seen.buckets.truncate(10);
+        assert_eq!(seen.changed_within_millis(step_at(1_000, 50_000, 100)), Some(0));
+    }
+
+    #[test]
+    fn what_never_changed_or_hardly_changes_has_no_figure() {
+        assert_eq!(arrivals(&[1_000; 30]).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
+        assert_eq!(rise(0).changed_within_millis(step_at(1_000, 100, 200)), None);
+    }
+
+    #[test]
+    fn the_first_phase_and_a_ramp_have_no_boundary() {
+        let phase = |name: &str, rate: u32| {
+            json!({
+                "name": name, "recordsPerSecond": rate, "tasks": 1,
+                "startsAt": "2026-11-22T10:00:00Z", "endsAt": "2026-11-22T10:00:10Z",
+                "scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0, "dropped": 0, "unknown": 0,
+                "unoffered": 0, "unreported": 0,
+            })
+        };
+        let demo: KinesisDemo = serde_json::from_value(json!({
+            "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "metadata": {"name": "a"},
+            "spec": {"phases": [
+                {"name": "low", "duration": "10s", "recordsPerSecond": 100},
+                {"name": "high", "duration": "10s", "recordsPerSecond": 700},
+                {"name": "ramp", "duration": "10s", "recordsPerSecond": 900, "ramp": {"shape": "Linear", "over": "5s"}},
+            ]},
+            "status": {"phases": [phase("low", 100), phase("high", 700), phase("ramp", 900)]},
+        }))
+        .unwrap();
+        let rates: Vec<_> = boundaries(&demo).iter().map(|found| found.map(|found| found.rates)).collect();
+        assert_eq!(rates, [None, Some((100, 700)), None]);
+    }
+}
