@@ -20,8 +20,42 @@ pub struct Cli {
 pub enum Command {
     /// Reconcile KinesisDemo objects until told to stop.
     Run(Box<RunArgs>),
+    /// End every run and wait until all have cleaned up: what comes before uninstalling the operator, while it still runs.
+    Drain(DrainArgs),
+    /// Check an installed operator: its endpoints answer, its Lease is held, its objects are served.
+    Check(CheckArgs),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
+}
+
+/// The arguments of `drain`.
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// A namespace whose runs are ended; repeat for several. The default is all of them.
+    #[arg(
+        long = "namespace",
+        env = "KINESISDEMO_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    pub namespaces: Vec<String>,
+    /// How long to wait before giving up, in seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: u32,
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Where the operator's endpoints are served.
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+    /// The namespace of the operator's Lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "kinesis-demo-system", value_name = "NAMESPACE")]
+    pub lease_namespace: String,
+    /// How long to wait for an operator that is just starting, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub timeout: u32,
 }
 
 /// The arguments of `run`. AWS credentials and endpoints come from the SDK's own environment.

@@ -67,7 +67,9 @@ pub async fn run(
         namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
     };
     let controllers = apis.into_iter().map(|api| {
-        Controller::new(api, watcher::Config::default())
+        let controller = Controller::new(api, watcher::Config::default());
+        work.metrics.runs.watch(controller.store());
+        controller
             .with_config(Config::default().concurrency(concurrency))
             .graceful_shutdown_on(stop.clone().cancelled_owned())
             .run(pass, retry, Arc::clone(&work))
@@ -97,9 +99,11 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
     let wake = wake?;
     let uid = demo.uid().unwrap_or_default();
     work.succeeded(&uid);
-    if demo.metadata.deletion_timestamp.is_some() && demo.finalizers().is_empty() {
-        work.context.forget(&uid);
-    }
+    // An object that goes without our finalizer is not passed over once more: what was kept of it ends with some other's pass.
+    let mut present = work.metrics.runs.uids();
+    present.insert(uid);
+    work.context.keep_only(&present);
+    work.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| present.contains(uid));
     Ok(action(wake, work.context.clock.now()))
 }
 

@@ -22,7 +22,7 @@ pub const NAME: &str = "kinesis-demo-operator";
 /// How long a Lease lasts without renewal.
 const DURATION: Duration = Duration::from_secs(15);
 /// How often it is renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(2);
+pub const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// When a leader that could not renew stops working: before anybody else may take the Lease. With the duration and the renewals as
 /// Kubernetes' own components have them (kube-scheduler's `--leader-elect-*` flags: 15 s, 10 s, 2 s).
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);

@@ -14,11 +14,13 @@
 
 pub mod admin;
 pub mod aws;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod crd;
+pub mod drain;
 pub mod lease;
 pub mod metrics;
 pub mod run;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kinesis_demo_operator::cli::{Cli, Command};
-use kinesis_demo_operator::{crd, start, telemetry};
+use kinesis_demo_operator::{check, crd, drain, start, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -16,6 +16,8 @@ async fn main() -> ExitCode {
             telemetry::start(args.log_format, &args.log);
             start::run(*args).await
         }
+        Command::Drain(args) => drain::drain(args).await,
+        Command::Check(args) => check::check(args).await,
         Command::Crd => crd::yaml().map(|text| print!("{text}")),
     };
     match done {

@@ -98,6 +98,13 @@ pub enum Reason {
     NothingDelivered,
 }
 
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The variants' names are the words on the wire.
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The variants' names are the words on the wire.

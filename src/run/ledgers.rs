@@ -1,7 +1,7 @@
 //! What the tasks of the runs in hand said last. In: log lines as they are read. Out: every task's last word. A cache: after
 //! a restart it is filled again from the log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ impl LedgerStore {
         Arc::clone(&held.ledgers)
     }
 
-    /// Forgets an object.
-    pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    /// Forgets all objects but those with these uids.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
     }
 }

@@ -13,7 +13,7 @@ pub mod observe;
 pub mod report;
 pub mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,10 +66,10 @@ impl Context {
         }
     }
 
-    /// Forgets an object that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.ledgers.forget(uid);
-        self.written.forget(uid);
+    /// Forgets all objects but those with these uids: the others are gone.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.ledgers.keep_only(uids);
+        self.written.keep_only(uids);
     }
 }
 
@@ -90,8 +90,8 @@ impl Written {
         version.is_some() && replaced.get(&uid) == version.as_ref()
     }
 
-    fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    fn keep_only(&self, uids: &HashSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs that end before their schedule does: aborted, deleted, out of time.
 
-use kinesis_demo_api::conditions::{ConditionType, Reason};
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::{ABANDON_ANNOTATION, KinesisDemoSpec};
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::request::RequestOutcome;
@@ -74,6 +74,41 @@ async fn abort_at_any_stage_ends_as_aborted_and_leaves_nothing() {
         }
         theatre.assert_nothing_left();
     }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_to_begin_is_aborted_without_a_look_at_aws() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_advantage(kinesis_demo_operator::aws::Advantage::Disabled);
+    theatre.pass().await;
+    theatre.pass().await;
+    assert_eq!(theatre.status().stage, Some(Stage::Pending));
+    let calls = theatre.aws.calls().len();
+    theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+    theatre.play_out().await;
+    assert_eq!(theatre.status().stage, Some(Stage::Aborted));
+    assert!(theatre.status().run.unwrap().finished_at.is_some());
+    assert_eq!(theatre.condition(ConditionType::CleanedUp).status, ConditionStatus::True);
+    assert_eq!(theatre.condition(ConditionType::Stalled).status, ConditionStatus::False);
+    assert_eq!(theatre.aws.calls().len(), calls);
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_finished_object_is_let_go_and_held_again_for_the_next_run() {
+    let mut theatre = Theatre::new(warm_spec());
+    let held =
+        |theatre: &Theatre| theatre.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().len();
+    theatre.play_until_stage(Stage::Running).await;
+    assert_eq!(held(&theatre), 1);
+    theatre.play_out().await;
+    assert_eq!((theatre.status().stage, held(&theatre)), (Some(Stage::Succeeded), 0));
+    theatre.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
+    theatre.play_until_stage(Stage::Provisioning).await;
+    assert_eq!(held(&theatre), 1);
+    theatre.play_out().await;
+    assert_eq!((theatre.status().stage, held(&theatre)), (Some(Stage::Succeeded), 0));
+    theatre.assert_nothing_left();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
-use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType};
+use kinesis_demo_api::status::{ResourceState, ResourceType};
 
 use super::measure::note_stream;
 use super::{Case, Draft, Effect};
@@ -34,9 +34,6 @@ pub(super) fn decide_cleaning_up(case: &Case<'_>, world: &World, mut draft: Draf
 }
 
 fn finished(case: &Case<'_>, mut draft: Draft) -> Draft {
-    let outcome = case.run.outcome.unwrap_or(Outcome::Aborted);
-    let detail = case.run.message.clone().unwrap_or_default();
-    draft.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
     draft.found(ConditionType::StreamReady, ConditionStatus::False, Reason::Released, "the run is over");
     draft.found(
         ConditionType::WarmThroughputReady,
@@ -44,11 +41,7 @@ fn finished(case: &Case<'_>, mut draft: Draft) -> Draft {
         Reason::Released,
         "the run is over",
     );
-    draft.enter(outcome.stage(), case.now, &detail);
-    if let Some(run) = &mut draft.status.run {
-        run.finished_at = Some(case.now);
-    }
-    draft
+    draft.over(case.now)
 }
 
 /// Whether the run ever came as far as making things of this type.

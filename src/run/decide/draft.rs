@@ -92,14 +92,15 @@ impl Draft {
     }
 
     /// Decides how the run ends, and begins to end it: traffic first.
-    pub fn end(
-        mut self,
-        outcome: Outcome,
-        reason: Reason,
-        message: impl Into<String>,
-        now: MicroTime,
-    ) -> Self {
+    pub fn end(self, outcome: Outcome, reason: Reason, message: impl Into<String>, now: MicroTime) -> Self {
         let message = message.into();
+        let mut draft = self.decided(outcome, reason, message.clone());
+        draft.enter(Stage::Draining, now, &message);
+        draft
+    }
+
+    /// Decides how the run ends, if that is still open.
+    pub fn decided(mut self, outcome: Outcome, reason: Reason, message: String) -> Self {
         if let Some(run) = &mut self.status.run
             && run.outcome.is_none()
         {
@@ -108,7 +109,19 @@ impl Draft {
             run.message = Some(message.clone());
             self.notices.push(Notice::decided(run.number, outcome, reason, &message));
         }
-        self.enter(Stage::Draining, now, &message);
+        self
+    }
+
+    /// Nothing of the run is left, or nothing was ever made: it is over, as was decided.
+    pub fn over(mut self, now: MicroTime) -> Self {
+        self.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
+        let run = self.status.run.as_ref();
+        let outcome = run.and_then(|run| run.outcome).unwrap_or(Outcome::Aborted);
+        let detail = run.and_then(|run| run.message.clone()).unwrap_or_default();
+        self.enter(outcome.stage(), now, &detail);
+        if let Some(run) = &mut self.status.run {
+            run.finished_at = Some(now);
+        }
         self
     }
 

@@ -157,7 +157,11 @@ fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft>
             let mut draft = Draft::new(subject.status);
             draft.notices.push(Notice::request_answered(true, &message));
             draft.status.last_request = Some(answer(true, verb, message.clone()));
-            Some(draft.end(Outcome::Aborted, Reason::AbortRequested, message, now))
+            Some(match stage {
+                // Nothing was made yet, so there is nothing to drain.
+                Stage::Pending => draft.decided(Outcome::Aborted, Reason::AbortRequested, message).over(now),
+                _ => draft.end(Outcome::Aborted, Reason::AbortRequested, message, now),
+            })
         }
         Verb::Rerun if !stage.is_terminal() => {
             refuse(verb, format!("run {number} is not over yet ({stage}); abort it first, or wait"))

@@ -1,6 +1,9 @@
-//! What the operator counts about itself. In: outcomes. Out: the text of `/metrics`. Every label set is small and closed:
-//! no label names an object.
+//! What the operator counts about itself, and tells of its objects. In: outcomes; the watch. Out: the text of `/metrics`. Every label
+//! set of the operator's own is small and closed; only what [`runs`] tells names objects.
 
+pub mod runs;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::aws::session::{CallObserver, CallOutcome};
+use runs::Runs;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReconcileLabels {
@@ -34,6 +38,8 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Histogram,
     leader: Gauge,
+    /// The objects that are told of.
+    pub runs: Arc<Runs>,
 }
 
 impl Default for Metrics {
@@ -46,8 +52,9 @@ impl Default for Metrics {
             calls: Family::default(),
             call_seconds: seconds(),
             leader: Gauge::default(),
+            runs: Arc::default(),
         };
-        let Self { mut registry, reconciles, reconcile_seconds, calls, call_seconds, leader } = metrics;
+        let Self { mut registry, reconciles, reconcile_seconds, calls, call_seconds, leader, runs } = metrics;
         registry.register("reconciles", "Passes over objects, by outcome", reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",
@@ -63,7 +70,8 @@ impl Default for Metrics {
             call_seconds.clone(),
         );
         registry.register("leader", "1 while this operator leads", leader.clone());
-        Self { registry, reconciles, reconcile_seconds, calls, call_seconds, leader }
+        registry.register_collector(Box::new(Arc::clone(&runs)));
+        Self { registry, reconciles, reconcile_seconds, calls, call_seconds, leader, runs }
     }
 }
 

@@ -1,0 +1,213 @@
+//! Leaves nothing in flight before the operator is uninstalled. In: the objects of the namespaces that it watches. Out: an abort request
+//! for each run that is not over, progress until each has cleaned up and was let go, and an error that names what remains. Reads and
+//! annotates objects; the operator, which still runs, does the work.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
+use kinesis_demo_api::request::{Request, Verb};
+use kinesis_demo_api::status::ResourceState;
+use kinesis_demo_api::{KinesisDemo, Stage};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cli::DrainArgs;
+
+/// Who asks, in managedFields.
+const MANAGER: &str = "kinesis-demo-drain";
+
+const POLL_EVERY: Duration = Duration::from_secs(2);
+
+/// The API server answers within milliseconds or not at all.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an object still needs before its operator may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nothing: it is over, and nothing in AWS is its.
+    Nothing,
+    /// The request to end its run.
+    Abort,
+    /// Time. The text says where it is.
+    Time(String),
+}
+
+/// Aborts every run and waits until all have cleaned up.
+pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
+    let client =
+        Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
+    let give_up_at = Instant::now() + Duration::from_secs(args.timeout.into());
+    let id = format!("drain-{}", Timestamp::now().as_millisecond());
+    let mut told = Vec::new();
+    loop {
+        let mut waiting = Vec::new();
+        for object in fetch_objects(&client, &args.namespaces).await? {
+            let place = place(&object);
+            match need(&object, &id) {
+                Need::Nothing => {}
+                Need::Abort => {
+                    put_abort(&client, &object, &id).await?;
+                    waiting.push(format!("{place}: asked to end"));
+                }
+                Need::Time(state) => waiting.push(format!("{place}: {state}")),
+            }
+        }
+        if waiting.is_empty() {
+            println!("no run is in flight, and nothing in AWS is left of any");
+            return Ok(());
+        }
+        if waiting != told {
+            waiting.iter().for_each(|line| println!("{line}"));
+            told = waiting;
+        }
+        if Instant::now() >= give_up_at {
+            bail!(
+                "drain the operator: after {} s these runs have not cleaned up: {}. The operator's log says why. If what they made may stay in AWS, annotate \
+                 each with {ABANDON_ANNOTATION}=true and delete it while the operator runs",
+                args.timeout,
+                told.join("; ")
+            );
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+fn place(object: &DeserializeGuard<KinesisDemo>) -> String {
+    let meta = object.meta();
+    format!("{}/{}", meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+fn need(object: &DeserializeGuard<KinesisDemo>, id: &str) -> Need {
+    let demo = match &object.0 {
+        Ok(demo) => demo,
+        Err(_) if object.meta().finalizers.iter().flatten().any(|held| held == FINALIZER) => {
+            return Need::Time(
+                "it does not parse, so the operator leaves it alone; correct it or remove its finalizer"
+                    .into(),
+            );
+        }
+        Err(_) => return Need::Nothing,
+    };
+    let status = demo.status.clone().unwrap_or_default();
+    let stage = status.stage.unwrap_or_default();
+    let is_held = demo.finalizers().iter().any(|held| held == FINALIZER);
+    let present: Vec<String> = (status.resources.iter())
+        .filter(|resource| resource.state == ResourceState::Present)
+        .map(|resource| format!("{} {}", resource.type_, resource.arn))
+        .collect();
+    let left = if present.is_empty() { String::new() } else { format!(", in AWS: {}", present.join(", ")) };
+    let decided = status.run.as_ref().is_some_and(|run| run.outcome.is_some());
+    let asked = demo.annotations().get(REQUEST_ANNOTATION).is_some_and(|text| text.contains(id));
+    match stage {
+        Stage::Succeeded | Stage::Failed | Stage::Aborted if !is_held => Need::Nothing,
+        _ if stage.is_terminal() || decided || asked || demo.metadata.deletion_timestamp.is_some() => {
+            Need::Time(format!("{stage}{left}"))
+        }
+        _ => Need::Abort,
+    }
+}
+
+async fn fetch_objects(
+    client: &Client,
+    namespaces: &[String],
+) -> anyhow::Result<Vec<DeserializeGuard<KinesisDemo>>> {
+    let apis: Vec<Api<DeserializeGuard<KinesisDemo>>> = if namespaces.is_empty() {
+        vec![Api::all(client.clone())]
+    } else {
+        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    };
+    let mut objects = Vec::new();
+    for api in apis {
+        match tokio::time::timeout(TIMEOUT, api.list(&ListParams::default()))
+            .await
+            .context("list KinesisDemo objects")?
+        {
+            Ok(list) => objects.extend(list.items),
+            // Without the definition there are no objects.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => {}
+            Err(error) => return Err(error).context("list KinesisDemo objects"),
+        }
+    }
+    Ok(objects)
+}
+
+async fn put_abort(client: &Client, object: &DeserializeGuard<KinesisDemo>, id: &str) -> anyhow::Result<()> {
+    let meta = object.meta();
+    let (namespace, name) =
+        (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+    let request = json!(Request { verb: Verb::Abort, run: None, id: id.to_owned() }).to_string();
+    let patch = json!({ "metadata": { "annotations": { REQUEST_ANNOTATION: request } } });
+    let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let api: Api<KinesisDemo> = Api::namespaced(client.clone(), &namespace);
+    let patched = api.patch_metadata(&name, &parameters, &Patch::Merge(&patch));
+    match tokio::time::timeout(TIMEOUT, patched)
+        .await
+        .with_context(|| format!("ask {namespace}/{name} to end"))?
+    {
+        Ok(_) => Ok(()),
+        // Deleted meanwhile.
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("ask {namespace}/{name} to end")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "drain-1";
+
+    fn demo(stage: &str, outcome: Option<&str>, held: bool) -> KinesisDemo {
+        serde_json::from_value(json!({
+            "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "spec": {},
+            "metadata": {"name": "a", "namespace": "demos", "finalizers": if held { vec![FINALIZER] } else { vec![] }},
+            "status": {
+                "stage": stage,
+                "run": {"number": 1, "stageEnteredAt": "2026-11-22T10:00:00Z", "outcome": outcome},
+                "resources": [{"type": "Stream", "arn": "arn:s", "state": "Present"}],
+            },
+        }))
+        .unwrap()
+    }
+
+    fn of(demo: KinesisDemo) -> Need {
+        need(&DeserializeGuard(Ok(demo)), ID)
+    }
+
+    #[test]
+    fn a_run_in_flight_is_aborted_once_and_then_waited_for() {
+        let mut running = demo("Running", None, true);
+        assert_eq!(of(running.clone()), Need::Abort);
+        running
+            .annotations_mut()
+            .insert(REQUEST_ANNOTATION.into(), format!(r#"{{"verb":"abort","id":"{ID}"}}"#));
+        assert_eq!(of(running), Need::Time("Running, in AWS: Stream arn:s".into()));
+    }
+
+    #[test]
+    fn what_is_pending_must_not_begin_either() {
+        assert_eq!(of(demo("Pending", None, false)), Need::Abort);
+        let mut unseen = demo("Pending", None, false);
+        unseen.status = None;
+        assert_eq!(of(unseen), Need::Abort);
+    }
+
+    #[test]
+    fn a_run_that_is_ending_or_whose_object_is_deleted_only_needs_time() {
+        assert!(matches!(of(demo("CleaningUp", Some("Aborted"), true)), Need::Time(_)));
+        let mut deleted = demo("Running", None, true);
+        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-22T10:00:00Z")).unwrap();
+        assert!(matches!(of(deleted), Need::Time(_)));
+    }
+
+    #[test]
+    fn a_finished_object_is_done_with_when_it_was_let_go() {
+        assert!(matches!(of(demo("Succeeded", Some("Succeeded"), true)), Need::Time(_)));
+        assert_eq!(of(demo("Succeeded", Some("Succeeded"), false)), Need::Nothing);
+    }
+}
