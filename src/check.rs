@@ -42,7 +42,8 @@ async fn check_once(client: &Client, args: &CheckArgs) -> anyhow::Result<String>
     ensure!(metrics.contains("kinesisdemo_leader "), "read {url}/metrics: it tells nothing of leadership");
 
     let demos: Api<DeserializeGuard<KinesisDemo>> = Api::all(client.clone());
-    let listed = tokio::time::timeout(TIMEOUT, demos.list(&ListParams::default().limit(1)));
+    let one = ListParams::default().limit(1);
+    let listed = tokio::time::timeout(TIMEOUT, demos.list(&one));
     let _ = listed
         .await
         .context("list KinesisDemo objects")?

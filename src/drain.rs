@@ -144,7 +144,8 @@ async fn put_abort(client: &Client, object: &DeserializeGuard<KinesisDemo>, id: 
     let patch = json!({ "metadata": { "annotations": { REQUEST_ANNOTATION: request } } });
     let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let api: Api<KinesisDemo> = Api::namespaced(client.clone(), &namespace);
-    let patched = api.patch_metadata(&name, &parameters, &Patch::Merge(&patch));
+    let patch = Patch::Merge(&patch);
+    let patched = api.patch_metadata(&name, &parameters, &patch);
     match tokio::time::timeout(TIMEOUT, patched)
         .await
         .with_context(|| format!("ask {namespace}/{name} to end"))?
