@@ -187,7 +187,7 @@ mod tests {
         running
             .annotations_mut()
             .insert(REQUEST_ANNOTATION.into(), format!(r#"{{"verb":"abort","id":"{ID}"}}"#));
-        assert_eq!(of(running), Need::Time("Running, in AWS: Stream arn:s".into()));
+        assert_eq!(of(running), Need::Time("Running, in AWS: stream arn:s".into()));
     }
 
     #[test]

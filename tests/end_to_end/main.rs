@@ -7,4 +7,5 @@ mod deletion;
 mod demo;
 mod kills;
 mod laptop;
+mod permissions;
 mod strangers;

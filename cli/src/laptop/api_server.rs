@@ -47,6 +47,18 @@ const API_SERVER: &str = "kube-apiserver";
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
 /// A free port may be taken by somebody else before our child binds it.
 const PORT_ATTEMPTS: usize = 3;
+/// The name of the log of what the operator asked the API server for.
+pub const AUDIT_LOG: &str = "audit";
+/// Every request of the operator's ServiceAccount, and nobody else's.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    users: ['system:serviceaccount:kinesis-demo-system:kinesis-demo-operator']
+  - level: None
+";
 /// Between two looks at readiness.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -155,6 +167,7 @@ impl Files {
         ] {
             write_private(&files.path(name), text.as_bytes())?;
         }
+        write_private(&files.path("audit-policy.yaml"), AUDIT_POLICY.as_bytes())?;
         Ok(files)
     }
 
@@ -221,6 +234,8 @@ async fn start_api_server(
             .arg(files.flag("--service-account-key-file", "tokens.pub"))
             .arg(files.flag("--service-account-signing-key-file", "tokens.key"))
             .arg(files.flag("--cert-dir", "made-by-the-api-server"))
+            .arg(files.flag("--audit-policy-file", "audit-policy.yaml"))
+            .arg(format!("--audit-log-path={}", supervisor.log_path(AUDIT_LOG).display()))
             .args([
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--service-cluster-ip-range=10.0.0.0/24",

@@ -1,0 +1,142 @@
+//! The operator's role is exactly what it uses: the API server's audit log of a life with everything in it shows each verb of the role,
+//! no other, and no refusal.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kinesis_demo_api::{KinesisDemo, Stage};
+use kubectl_kinesisdemo::follow::wait_until_gone;
+use kubectl_kinesisdemo::laptop::access::OPERATOR_ROLE;
+use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::laptop::{Laptop, turn};
+
+/// A verb on a resource, as in `patch events.events.k8s.io`.
+type Right = String;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    verb: String,
+    #[serde(default)]
+    object_ref: Option<ObjectRef>,
+    #[serde(default)]
+    response_status: Option<ResponseStatus>,
+    #[serde(default, rename = "requestURI")]
+    request_uri: String,
+}
+
+#[derive(Deserialize)]
+struct ObjectRef {
+    resource: String,
+    #[serde(default)]
+    subresource: Option<String>,
+    #[serde(default, rename = "apiGroup")]
+    api_group: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ResponseStatus {
+    code: u16,
+}
+
+fn right(verb: &str, group: &str, resource: &str) -> Right {
+    format!("{verb} {resource}.{group}")
+}
+
+/// What the audit log says was asked for, and what of it was refused.
+fn asked(log: &str) -> (BTreeSet<Right>, Vec<String>) {
+    let mut rights = BTreeSet::new();
+    let mut refused = Vec::new();
+    for line in log.lines() {
+        let entry: Entry = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let Some(object) = entry.object_ref else { continue };
+        let resource = match object.subresource {
+            Some(subresource) => format!("{}/{subresource}", object.resource),
+            None => object.resource,
+        };
+        rights.insert(right(&entry.verb, &object.api_group.unwrap_or_default(), &resource));
+        if entry.response_status.is_some_and(|status| status.code == 401 || status.code == 403) {
+            refused.push(format!("{} {}", entry.verb, entry.request_uri));
+        }
+    }
+    (rights, refused)
+}
+
+/// What the role grants.
+fn granted() -> BTreeSet<Right> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(OPERATOR_ROLE).unwrap();
+    let mut rules: Vec<PolicyRule> = Vec::new();
+    for document in documents {
+        match document["kind"].as_str() {
+            Some("ClusterRole") => {
+                rules.extend(serde_json::from_value::<ClusterRole>(document).unwrap().rules.unwrap())
+            }
+            Some("Role") => rules.extend(serde_json::from_value::<Role>(document).unwrap().rules.unwrap()),
+            _ => {}
+        }
+    }
+    let mut rights = BTreeSet::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                rights.extend(rule.verbs.iter().map(|verb| right(verb, group, resource)));
+            }
+        }
+    }
+    rights
+}
+
+fn stage(demo: &KinesisDemo) -> Option<Stage> {
+    demo.status.as_ref().and_then(|status| status.stage)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_role_is_exactly_what_the_operator_uses() {
+    let Some(_turn) = turn().await else { return };
+    let laptop = Laptop::start().await;
+    // Two refusals of the same kind, with a success between: the second Event counts the first one up.
+    let refuse = || async {
+        let fault = json!({"service": "kinesis", "operation": "DescribeStreamSummary", "kind": "Throttle", "times": 3});
+        let url = format!("{}/_sandbox/faults", laptop.sandbox.endpoint());
+        reqwest::Client::new().post(url).json(&fault).send().await.unwrap().error_for_status().unwrap();
+    };
+    let manifest = json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemo",
+        "metadata": { "name": "busy" },
+        "spec": { "phases": [{ "name": "steady", "duration": "2m", "recordsPerSecond": 200 }] },
+    });
+    laptop.cluster.apply("busy", &manifest).await.unwrap();
+    let accepted = |demo: &KinesisDemo| {
+        demo.status
+            .as_ref()
+            .and_then(|status| status.traffic.as_ref())
+            .map_or(0, |traffic| traffic.books.accepted)
+    };
+    laptop.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > 0).await;
+    for _ in 0..2 {
+        refuse().await;
+        let refused = |demo: &KinesisDemo| json!(demo.status).to_string().contains("Throttled");
+        laptop.wait("busy", Duration::from_secs(30), refused).await;
+        laptop.wait("busy", Duration::from_secs(30), |demo| !refused(demo)).await;
+    }
+    // Another operator finds the Lease, and a run in the middle.
+    laptop.kill_operator().await;
+    let before = accepted(&laptop.cluster.fetch("busy").await.unwrap());
+    laptop.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > before).await;
+    assert_eq!(stage(&laptop.cluster.fetch("busy").await.unwrap()), Some(Stage::Running));
+    laptop.cluster.delete("busy").await.unwrap();
+    wait_until_gone(&laptop.cluster, "busy", Duration::from_secs(90), &|_| {}).await.unwrap();
+
+    let log = laptop.supervisor.log_path(AUDIT_LOG);
+    // What is written at the very end (the watch, the Lease's release) is written when the operator stops.
+    laptop.supervisor.stop(kubectl_kinesisdemo::demo::parts::OPERATOR).await;
+    let (asked, refused) = asked(&std::fs::read_to_string(log).unwrap());
+    assert_eq!(refused, [] as [String; 0]);
+    assert_eq!(asked, granted(), "asked for (left), granted (right)");
+    laptop.stop().await;
+}
