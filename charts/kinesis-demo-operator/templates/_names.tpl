@@ -1,0 +1,77 @@
+{{/* Names and labels. In: values and release. Out: text. */}}
+
+{{- define "kinesis-demo-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 50 characters, so that a suffix still fits a name of 63. */}}
+{{- define "kinesis-demo-operator.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of things that belong to no namespace: two releases of one name, in two namespaces, must not meet. */}}
+{{- define "kinesis-demo-operator.clusterName" -}}
+{{- printf "%s-%s" (include "kinesis-demo-operator.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "kinesis-demo-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "kinesis-demo-operator.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The labels by which Pods are selected; they never change. In: dict root, component. */}}
+{{- define "kinesis-demo-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "kinesis-demo-operator.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* All labels. In: dict root, component; more, labels of the user's, which do not replace ours. */}}
+{{- define "kinesis-demo-operator.labels" -}}
+{{- $selector := include "kinesis-demo-operator.selectorLabels" . | fromYaml -}}
+{{- $ours := dict
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/part-of" "kinesis-demo"
+  "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- merge $selector $ours (.more | default dict) | toYaml -}}
+{{- end -}}
+
+{{/* An image reference. In: dict root, image. */}}
+{{- define "kinesis-demo-operator.image" -}}
+{{- $registry := default .root.Values.image.registry .image.registry -}}
+{{- if $registry }}{{ $registry }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end -}}
+{{- end -}}
+
+{{- define "kinesis-demo-operator.sandboxUrl" -}}
+http://{{ include "kinesis-demo-operator.fullname" . }}-sandbox.{{ .Release.Namespace }}.svc:4566
+{{- end -}}
+
+{{/* Whether all accounts are the sandbox's: "true" or nothing. */}}
+{{- define "kinesis-demo-operator.onlySandboxAccount" -}}
+{{- if eq (without .Values.aws.accounts "000000000000" | len) 0 }}true{{ end -}}
+{{- end -}}
+
+{{/* A duration as it is in values (`10m`), in seconds. */}}
+{{- define "kinesis-demo-operator.seconds" -}}
+{{- $unit := trunc -1 . -}}
+{{- mul (trimSuffix $unit . | int64) (get (dict "s" 1 "m" 60 "h" 3600) $unit) -}}
+{{- end -}}
+
+{{/*
+The labels of an alert. In: dict severity; namespace, of an alert whose query has none; more, labels of the user's, which may replace these.
+*/}}
+{{- define "kinesis-demo-operator.alertLabels" -}}
+{{- $ours := dict "severity" .severity -}}
+{{- with .namespace }}{{ $_ := set $ours "namespace" . }}{{ end -}}
+{{- merge (dict) .more $ours | toYaml -}}
+{{- end -}}

@@ -1,0 +1,131 @@
+{{/* The operator's arguments, environment and rights. In: values. Out: lists. */}}
+
+{{/* The sandbox checks neither roles nor networks, but the operator asks for them as it would on AWS: names that stand for them. */}}
+{{- define "kinesis-demo-operator.arguments" -}}
+- run
+- --admin-address={{ .Values.listenHost }}:8080
+{{- range .Values.watch.namespaces }}
+- --namespace={{ . }}
+{{- end }}
+{{- range .Values.aws.accounts }}
+- --account={{ . }}
+{{- end }}
+{{- range .Values.aws.regions }}
+- --region={{ . }}
+{{- end }}
+- --ecs-cluster={{ .Values.aws.ecsCluster }}
+{{- range .Values.aws.subnets | default (ternary (list "subnet-0a1b2c3d") list .Values.sandbox.enabled) }}
+- --subnet={{ . }}
+{{- end }}
+{{- range .Values.aws.securityGroups | default (ternary (list "sg-0a1b2c3d") list .Values.sandbox.enabled) }}
+- --security-group={{ . }}
+{{- end }}
+{{- if not .Values.aws.assignPublicIp }}
+- --no-public-ip
+{{- end }}
+{{- with .Values.aws.taskRoleArn | default (ternary "arn:aws:iam::000000000000:role/kinesis-demo-task" "" .Values.sandbox.enabled) }}
+- --task-role-arn={{ . }}
+{{- end }}
+{{- with .Values.aws.executionRoleArn | default (ternary "arn:aws:iam::000000000000:role/kinesis-demo-execution" "" .Values.sandbox.enabled) }}
+- --execution-role-arn={{ . }}
+{{- end }}
+- --generator-image={{ include "kinesis-demo-operator.image" (dict "root" . "image" .Values.generator.image) }}
+- --max-records-per-second={{ .Values.ceilings.recordsPerSecond | int64 }}
+- --max-tasks={{ .Values.ceilings.tasks | int64 }}
+- --max-warm-mib-per-second={{ .Values.ceilings.warmMibPerSecond | int64 }}
+- --concurrency={{ .Values.concurrency | int64 }}
+- --log-format={{ .Values.log.format }}
+- --log={{ .Values.log.filter }}
+{{- if .Values.sandbox.enabled }}
+- --local-timings
+{{- end }}
+{{- end -}}
+
+{{- define "kinesis-demo-operator.environment" -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: AWS_REGION
+  value: {{ first .Values.aws.regions }}
+{{- if .Values.sandbox.enabled }}
+- name: AWS_ENDPOINT_URL
+  value: {{ include "kinesis-demo-operator.sandboxUrl" . }}
+# The sandbox believes any credentials, but the SDK wants some; and nothing of the node's own shall be found.
+- name: AWS_ACCESS_KEY_ID
+  value: sandbox
+- name: AWS_SECRET_ACCESS_KEY
+  value: sandbox
+- name: AWS_EC2_METADATA_DISABLED
+  value: "true"
+{{- end }}
+{{- end -}}
+
+{{/* What the operator may do with KinesisDemo objects: exactly the rules of deploy/operator-role.yaml, which a test compares. */}}
+{{- define "kinesis-demo-operator.rules" -}}
+# Patch: the finalizer, and nothing of the spec. Objects are made and deleted by people.
+- apiGroups: [kinesisdemo.io]
+  resources: [kinesisdemos]
+  verbs: [get, list, watch, patch]
+- apiGroups: [kinesisdemo.io]
+  resources: [kinesisdemos/status]
+  verbs: [get, patch, update]
+- apiGroups: [kinesisdemo.io]
+  resources: [kinesisdemos/finalizers]
+  verbs: [update]
+# Patch: a repeated event is counted up, not written anew.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{/* What the drain may do: ask for aborts, watch, and let finalizers go. */}}
+{{- define "kinesis-demo-operator.drainRules" -}}
+- apiGroups: [kinesisdemo.io]
+  resources: [kinesisdemos]
+  verbs: [get, list, watch, patch]
+{{- end -}}
+
+{{/*
+Roles and bindings for one ServiceAccount: a ClusterRole, or a Role in each watched namespace.
+In: dict root, component, suffix, serviceAccount, rules (the name of a template).
+*/}}
+{{- define "kinesis-demo-operator.grant" -}}
+{{- $root := .root -}}
+{{- $clusterName := printf "%s%s" (include "kinesis-demo-operator.clusterName" $root) .suffix -}}
+{{- $labels := include "kinesis-demo-operator.labels" (dict "root" $root "component" .component) -}}
+{{- $scopes := $root.Values.watch.namespaces | default (list "") -}}
+{{- $part := . -}}
+{{- range $scopes }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ ternary "Role" "ClusterRole" (ne . "") }}
+metadata:
+  name: {{ $clusterName }}
+  {{- with . }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- $labels | nindent 4 }}
+rules:
+  {{- include $part.rules $root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ ternary "RoleBinding" "ClusterRoleBinding" (ne . "") }}
+metadata:
+  name: {{ $clusterName }}
+  {{- with . }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- $labels | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ ternary "Role" "ClusterRole" (ne . "") }}
+  name: {{ $clusterName }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ $part.serviceAccount }}
+    namespace: {{ $root.Release.Namespace }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,34 @@
+{{/* What a schema cannot say: values that contradict each other. In: values. Out: nothing, or the end of rendering with a sentence each. */}}
+{{- define "kinesis-demo-operator.validate" -}}
+{{- $wrong := list -}}
+{{- $real := not (include "kinesis-demo-operator.onlySandboxAccount" .) -}}
+{{- if and .Values.sandbox.enabled $real -}}
+{{- $wrong = append $wrong (printf "sandbox.enabled: the sandbox is account 000000000000 only, but aws.accounts names %s. Use one or the other." (join ", " (without .Values.aws.accounts "000000000000"))) -}}
+{{- end -}}
+{{- if and $real (not .Values.generator.image.registry) (not .Values.image.registry) -}}
+{{- $wrong = append $wrong "image.registry: aws.accounts names a real account, and Fargate pulls the generator's image from a registry. Name it in image.registry or generator.image.registry." -}}
+{{- end -}}
+{{- if and .Values.crds.adopt (not .Values.crds.install) -}}
+{{- $wrong = append $wrong "crds.adopt: there is nothing to adopt while crds.install is false." -}}
+{{- end -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- $wrong = append $wrong "serviceAccount.name: with serviceAccount.create=false, name the ServiceAccount that exists." -}}
+{{- end -}}
+{{- if and (not .Values.serviceAccount.create) .Values.serviceAccount.annotations -}}
+{{- $wrong = append $wrong "serviceAccount.annotations: they would go nowhere, since serviceAccount.create is false." -}}
+{{- end -}}
+{{- $ours := list -}}
+{{- range include "kinesis-demo-operator.environment" . | fromYamlArray }}{{ $ours = append $ours .name }}{{ end -}}
+{{- $seen := list -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name $ours -}}
+{{- $wrong = append $wrong (printf "extraEnv: %s is set by the chart, from other values." .name) -}}
+{{- else if has .name $seen -}}
+{{- $wrong = append $wrong (printf "extraEnv: %s is there twice." .name) -}}
+{{- end -}}
+{{- $seen = append $seen .name -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}
+{{- end -}}
+{{- end -}}

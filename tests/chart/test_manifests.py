@@ -1,0 +1,127 @@
+"""What other people's tools say of the rendered manifests. In: helm's output. Runs kubeconform and kube-linter."""
+
+import json
+import pathlib
+import re
+import tempfile
+import unittest
+
+import yaml
+
+from chart import METADATA, ROOT, VALUES, find, manifests, run, text, tool
+
+# Of kinds that are not Kubernetes' own, those that the schemas of hack/chart/tools do not hold.
+OTHERS = "ServiceMonitor,PrometheusRule"
+
+
+def schemas():
+    """The folder with a folder of schemas for each version of Kubernetes."""
+    return pathlib.Path(tool("schemas"))
+
+
+def versions():
+    """The versions of Kubernetes that there are schemas of, oldest first."""
+    found = [re.fullmatch(r"v(\d+)\.(\d+)\.\d+-standalone-strict", folder.name) for folder in schemas().iterdir()]
+    return sorted((int(match[1]), int(match[2]), match[0]) for match in found if match)
+
+
+class Schemas(unittest.TestCase):
+    """Kubernetes' own schemas, of every supported version."""
+
+    def check(self, version, manifest):
+        location = f"{schemas()}/{version}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+        return run(tool("kubeconform"), "-strict", "-verbose", "-skip", OTHERS, "-schema-location", location, "-", stdin=manifest)
+
+    def test_every_supported_version_accepts_all_of_it(self):
+        for _, _, version in versions():
+            for path in VALUES:
+                with self.subTest(version=version, values=path.name):
+                    ended = self.check(version, text(path.stem))
+                    self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+
+    def test_the_versions_begin_with_the_oldest_that_the_chart_takes(self):
+        minors = [minor for _, minor, _ in versions()]
+        oldest = int(re.search(r"1\.(\d+)", METADATA["kubeVersion"])[1])
+        self.assertEqual(minors, list(range(oldest, oldest + len(minors))))
+        self.assertGreaterEqual(len(minors), 4)
+
+    def test_they_refuse_a_field_that_is_not_there(self):
+        for _, _, version in versions():
+            wrong = text("default").replace("terminationGracePeriodSeconds", "terminationGraceSeconds")
+            self.assertIn("terminationGraceSeconds", self.check(version, wrong).stdout)
+
+    def custom(self, definition, documents):
+        """Checks objects of a custom kind against its definition."""
+        with tempfile.TemporaryDirectory() as folder:
+            schema = closed(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+            # Of every object, whether its definition says so or not.
+            schema["properties"].update({"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}})
+            (pathlib.Path(folder) / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+            return run(tool("kubeconform"), "-strict", "-verbose", "-schema-location", f"{folder}/schema.json", "-", stdin=yaml.safe_dump_all(documents))
+
+    def test_the_prometheus_operator_accepts_its_own(self):
+        for kind in OTHERS.split(","):
+            file = schemas() / f"prometheus-operator/monitoring.coreos.com_{kind.lower()}s.yaml"
+            documents = [document for name in ("monitoring", "everything") for document in manifests(name) if document["kind"] == kind]
+            self.assertEqual(len(documents), 2)
+            ended = self.custom(yaml.safe_load(file.read_text(encoding="utf-8")), documents)
+            self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+
+    def test_the_example_objects_fit_the_definition(self):
+        definition = find("default", "CustomResourceDefinition")
+        examples = yaml.safe_load(METADATA["annotations"]["artifacthub.io/crdsExamples"])
+        ended = self.custom(definition, examples)
+        self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+        examples[1]["spec"]["fases"] = examples[1]["spec"].pop("phases")
+        self.assertIn("fases", self.custom(definition, examples).stdout)
+
+
+def closed(schema):
+    """The schema, refusing fields that it does not list, as an API server with strict validation does."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: {name: closed(field) for name, field in value.items()} if key == "properties" else closed(value) for key, value in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema and "x-kubernetes-preserve-unknown-fields" not in schema:
+        result.setdefault("additionalProperties", False)
+    return result
+
+
+# What kube-score asks for and the chart does not do.
+DECLINED = (
+    "container-image-pull-policy",  # Tags are versions, and a digest can be given; `image.pullPolicy` is the user's.
+    "container-ephemeral-storage-request-and-limit",  # Nothing is written but the log, which the kubelet bounds.
+    "deployment-has-host-podantiaffinity",  # Topology spread does that, and lets a cluster of one node be.
+    "pod-probes-identical",  # The sandbox has one page for both, with other patience.
+)
+# Of these two the first is optional; the second does not know Pods that the sandbox makes.
+WITHOUT_POLICIES = ("pod-networkpolicy", "networkpolicy-targets-pod")
+
+
+class Practice(unittest.TestCase):
+    """Two linters' checks, but for those that are declined, with reasons, here and in kube-linter.yaml."""
+
+    def test_kube_score_finds_nothing_critical(self):
+        score = tool("kube-score")
+        for path in VALUES:
+            closed_networks = "networkPolicy" in path.read_text(encoding="utf-8")
+            declined = DECLINED + (WITHOUT_POLICIES[1:] if closed_networks else WITHOUT_POLICIES)
+            with self.subTest(values=path.name):
+                ended = run(score, "score", "--kubernetes-version", "v1.36", "--output-format", "ci", "--ignore-container-cpu-limit",
+                            "--enable-optional-test", "container-seccomp-profile", "--enable-optional-test", "container-ports-check",
+                            *(word for name in declined for word in ("--ignore-test", name)), "-", stdin=text(path.stem))
+                self.assertEqual(ended.returncode, 0, "\n".join(line for line in ended.stdout.splitlines() if line.startswith("[CRITICAL]")) + ended.stderr)
+                self.assertIn("[OK]", ended.stdout)
+
+    def test_kube_linter_finds_nothing(self):
+        linter = tool("kube-linter")
+        for path in VALUES:
+            with self.subTest(values=path.name), tempfile.TemporaryDirectory() as folder:
+                (pathlib.Path(folder) / "all.yaml").write_text(text(path.stem), encoding="utf-8")
+                ended = run(linter, "lint", "--config", ROOT / "tests/chart/kube-linter.yaml", folder)
+                self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
