@@ -1,31 +1,30 @@
-//! Is an installed operator at work? In: the address of its endpoints, the namespace of its Lease. Out: nothing, or the first thing that
-//! does not hold. Reads over HTTP and from the Kubernetes API; writes nothing. `helm test` runs it.
+//! Is an installed operator at work? In: the address of its replicas' endpoints. Out: nothing, or the first thing that does not hold.
+//! Reads over HTTP; writes nothing. `helm test` runs it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use k8s_openapi::api::coordination::v1::Lease;
-use kinesis_demo_api::KinesisDemo;
-use kube::api::ListParams;
-use kube::core::DeserializeGuard;
-use kube::{Api, Client};
+use anyhow::{Context as _, bail, ensure};
+use reqwest::Url;
 use tokio::time::Instant;
 
 use crate::cli::CheckArgs;
-use crate::lease;
 
+/// The endpoints answer within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const TRY_EVERY: Duration = Duration::from_secs(2);
 
+/// The line of `/metrics` that tells who leads.
+const LEADER: &str = "kinesisdemo_leader ";
+
 /// Checks until all holds, or the time is over.
 pub async fn check(args: CheckArgs) -> anyhow::Result<()> {
-    let client =
-        Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
-    let give_up_at = Instant::now() + Duration::from_secs(args.timeout.into());
+    let url = Url::parse(&args.url).with_context(|| format!("read --url {}", args.url))?;
+    let give_up_at = Instant::now() + args.timeout.value();
     loop {
-        match check_once(&client, &args).await {
-            Ok(leader) => {
-                println!("the operator's endpoints answer, its objects are served, and {leader} leads");
+        match check_once(&url).await {
+            Ok(replicas) => {
+                println!("{replicas} replicas are ready, and one of them leads");
                 return Ok(());
             }
             Err(error) if Instant::now() >= give_up_at => return Err(error),
@@ -35,46 +34,62 @@ pub async fn check(args: CheckArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn check_once(client: &Client, args: &CheckArgs) -> anyhow::Result<String> {
-    let url = args.url.trim_end_matches('/');
-    fetch(&format!("{url}/readyz")).await?;
-    let metrics = fetch(&format!("{url}/metrics")).await?;
-    ensure!(metrics.contains("kinesisdemo_leader "), "read {url}/metrics: it tells nothing of leadership");
-
-    let demos: Api<DeserializeGuard<KinesisDemo>> = Api::all(client.clone());
-    let one = ListParams::default().limit(1);
-    let listed = tokio::time::timeout(TIMEOUT, demos.list(&one));
-    let _ = listed
+async fn check_once(url: &Url) -> anyhow::Result<usize> {
+    let host = url.host_str().with_context(|| format!("{url} names no host"))?;
+    let port = url.port_or_known_default().with_context(|| format!("{url} names no port"))?;
+    let found = tokio::net::lookup_host((host, port))
         .await
-        .context("list KinesisDemo objects")?
-        .context("list KinesisDemo objects (is the CustomResourceDefinition installed?)")?;
-
-    // The instants in a Lease are its holder's clock: that it changes while we look says more.
-    let (before, _) = fetch_lease(client, &args.lease_namespace).await?;
-    tokio::time::sleep(lease::RENEW_EVERY * 2).await;
-    let (after, holder) = fetch_lease(client, &args.lease_namespace).await?;
-    ensure!(
-        before != after,
-        "lease {} in namespace {} is not renewed by {holder}",
-        lease::NAME,
-        args.lease_namespace
-    );
-    Ok(holder)
+        .with_context(|| format!("find the replicas behind {host}"))?;
+    let replicas: Vec<SocketAddr> = found.collect();
+    let mut leaders = 0;
+    for replica in &replicas {
+        fetch(url, host, *replica, "/readyz").await?;
+        leaders += leadership(&fetch(url, host, *replica, "/metrics").await?)
+            .with_context(|| format!("read /metrics of {replica}: it tells nothing of leadership"))?;
+    }
+    match leaders {
+        _ if replicas.is_empty() => bail!("find the replicas behind {host}: there are none"),
+        1 => Ok(replicas.len()),
+        0 => bail!("none of {} replicas leads", replicas.len()),
+        _ => bail!("{leaders} of {} replicas say that they lead", replicas.len()),
+    }
 }
 
-async fn fetch(url: &str) -> anyhow::Result<String> {
-    let asked = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?.get(url).send().await;
-    let answer = asked.with_context(|| format!("read {url}"))?;
-    let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-    ensure!(status.is_success(), "read {url}: {status} {}", text.trim());
+/// How often this page says that its process leads: once or not at all. None if it says nothing.
+fn leadership(metrics: &str) -> Option<u32> {
+    metrics.lines().find_map(|line| line.strip_prefix(LEADER)).and_then(|value| value.trim().parse().ok())
+}
+
+/// One page of one replica.
+async fn fetch(url: &Url, host: &str, replica: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let what = || format!("read {path} of {replica}");
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).resolve(host, replica).build()?;
+    let answer = client.get(url.join(path)?).send().await.with_context(what)?;
+    let (status, text) = (answer.status(), answer.text().await.with_context(what)?);
+    ensure!(status.is_success(), "{}: {status}, {}", what(), text.trim());
     Ok(text)
 }
 
-async fn fetch_lease(client: &Client, namespace: &str) -> anyhow::Result<(Option<String>, String)> {
-    let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let what = || format!("read lease {} in namespace {namespace}", lease::NAME);
-    let lease =
-        tokio::time::timeout(TIMEOUT, api.get(lease::NAME)).await.with_context(what)?.with_context(what)?;
-    let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
-    Ok((lease.metadata.resource_version, holder.with_context(|| format!("{}: nobody holds it", what()))?))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn the_operators_own_page_tells_of_leadership() {
+        let metrics = Metrics::default();
+        assert_eq!(leadership(&metrics.text().unwrap()), Some(0));
+        metrics.leads(true);
+        assert_eq!(leadership(&metrics.text().unwrap()), Some(1));
+        assert_eq!(leadership("# EOF\n"), None);
+    }
+
+    #[tokio::test]
+    async fn a_host_without_anybody_is_named() {
+        // A port that nobody listens on: taken and given back.
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let url = Url::parse(&format!("http://{free}")).unwrap();
+        let error = check_once(&url).await.unwrap_err();
+        assert!(format!("{error:#}").contains(&format!("read /readyz of {free}")), "{error:#}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
+use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
 use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
@@ -39,23 +40,20 @@ pub struct DrainArgs {
         value_name = "NAMESPACE"
     )]
     pub namespaces: Vec<String>,
-    /// How long to wait before giving up, in seconds.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub timeout: u32,
+    /// How long to wait before giving up, as in 4m or 90s.
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub timeout: DurationText,
 }
 
 /// The arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Where the operator's endpoints are served.
+    /// Where the replicas' endpoints are served; a name that stands for several addresses means all of them.
     #[arg(long, value_name = "URL")]
     pub url: String,
-    /// The namespace of the operator's Lease.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "kinesis-demo-system", value_name = "NAMESPACE")]
-    pub lease_namespace: String,
-    /// How long to wait for an operator that is just starting, in seconds.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=3_600))]
-    pub timeout: u32,
+    /// How long to wait for replicas that are just starting, as in 60s.
+    #[arg(long, default_value = "60s", value_name = "DURATION")]
+    pub timeout: DurationText,
 }
 
 /// The arguments of `run`. AWS credentials and endpoints come from the SDK's own environment.

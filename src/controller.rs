@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kinesis_demo_api::{KinesisDemo, MicroTime};
+use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::{Controller, watcher};
@@ -51,6 +52,31 @@ impl Loop {
     }
 }
 
+/// The objects of these namespaces, or of all. A stored object that no longer parses must not hide the others.
+pub fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<DeserializeGuard<KinesisDemo>>> {
+    if namespaces.is_empty() {
+        return vec![Api::all(client.clone())];
+    }
+    namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+}
+
+/// The highest epoch that any of these objects was written under.
+pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64, kube::Error> {
+    let mut highest = 0;
+    for api in apis(client, namespaces) {
+        let objects = match api.list(&ListParams::default()).await {
+            Ok(list) => list.items,
+            // Without the definition there are no objects.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        let parsed = objects.iter().filter_map(|object| object.0.as_ref().ok());
+        let epochs = parsed.filter_map(|demo| Some(demo.status.as_ref()?.control.as_ref()?.epoch));
+        highest = epochs.max().unwrap_or(0).max(highest);
+    }
+    Ok(highest)
+}
+
 /// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a
 /// watch of its own, so that a Role in each is enough.
 pub async fn run(
@@ -60,13 +86,7 @@ pub async fn run(
     concurrency: u16,
     stop: &CancellationToken,
 ) {
-    // A stored object that no longer parses must not stop the watch for all others.
-    let apis: Vec<Api<DeserializeGuard<KinesisDemo>>> = if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
-    };
-    let controllers = apis.into_iter().map(|api| {
+    let controllers = apis(client, namespaces).into_iter().map(|api| {
         let controller = Controller::new(api, watcher::Config::default());
         work.metrics.runs.watch(controller.store());
         controller

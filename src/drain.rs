@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cli::DrainArgs;
+use crate::controller::apis;
 
 /// Who asks, in managedFields.
 const MANAGER: &str = "kinesis-demo-drain";
@@ -41,7 +42,7 @@ enum Need {
 pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
     let client =
         Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
-    let give_up_at = Instant::now() + Duration::from_secs(args.timeout.into());
+    let give_up_at = Instant::now() + args.timeout.value();
     let id = format!("drain-{}", Timestamp::now().as_millisecond());
     let mut told = Vec::new();
     loop {
@@ -67,7 +68,7 @@ pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
         }
         if Instant::now() >= give_up_at {
             bail!(
-                "drain the operator: after {} s these runs have not cleaned up: {}. The operator's log says why. If what they made may stay in AWS, annotate \
+                "drain the operator: after {} these runs have not cleaned up: {}. The operator's log says why. If what they made may stay in AWS, annotate \
                  each with {ABANDON_ANNOTATION}=true and delete it while the operator runs",
                 args.timeout,
                 told.join("; ")
@@ -116,13 +117,8 @@ async fn fetch_objects(
     client: &Client,
     namespaces: &[String],
 ) -> anyhow::Result<Vec<DeserializeGuard<KinesisDemo>>> {
-    let apis: Vec<Api<DeserializeGuard<KinesisDemo>>> = if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
-    };
     let mut objects = Vec::new();
-    for api in apis {
+    for api in apis(client, namespaces) {
         match tokio::time::timeout(TIMEOUT, api.list(&ListParams::default()))
             .await
             .context("list KinesisDemo objects")?

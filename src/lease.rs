@@ -82,11 +82,14 @@ pub struct Leadership {
 }
 
 /// Waits until the Lease is ours. `stands_by` is set as soon as it was read: from then on this process can take over.
+/// `highest_epoch` tells the highest epoch that any object was written under: a Lease that was deleted counts anew, and a run must
+/// never see an earlier epoch than the one it is under.
 pub async fn acquire(
     client: Client,
     namespace: &str,
     identity: &str,
     stands_by: &AtomicBool,
+    highest_epoch: impl AsyncFn() -> Result<u64, kube::Error>,
 ) -> Result<Leadership, LeaseError> {
     let api: Api<Lease> = Api::namespaced(client, namespace);
     let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
@@ -102,6 +105,7 @@ pub async fn acquire(
         seen = Some((version, since));
         match standing(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
             Standing::Take { epoch } => {
+                let epoch = epoch.max(bounded(highest_epoch()).await.map_err(failed)? + 1);
                 // From before the write, since the Lease counts from the moment at which the API server has it.
                 let tenure = Tenure::until(Instant::now() + GIVE_UP_AFTER);
                 let taken = write(&api, found, namespace, identity, epoch).await;
@@ -196,12 +200,14 @@ async fn write(
     let held = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let acquired = held.holder_identity.as_deref() == Some(identity)
         && held.lease_transitions == i32::try_from(epoch).ok();
+    // Labels and annotations are whoever's that made the Lease: an installer's marks, for one.
+    let held_metadata = found.as_ref().map(|lease| lease.metadata.clone()).unwrap_or_default();
     let lease = Lease {
         metadata: ObjectMeta {
             name: Some(NAME.into()),
             namespace: Some(namespace.into()),
-            resource_version: found.as_ref().and_then(|lease| lease.metadata.resource_version.clone()),
-            ..ObjectMeta::default()
+            managed_fields: None,
+            ..held_metadata
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(identity.into()),

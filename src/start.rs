@@ -34,8 +34,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     let client =
         kube::Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
+    let highest = async || controller::highest_epoch(&client, &args.namespaces).await;
     let mut leadership = tokio::select! {
-        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready) => leadership.context("gain leadership")?,
+        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready, highest) => leadership.context("gain leadership")?,
         () = stop.cancelled() => return Ok(()),
     };
     metrics.leads(true);

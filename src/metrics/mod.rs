@@ -118,4 +118,16 @@ mod tests {
         assert!(text.contains("kinesisdemo_leader 1"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
+
+    #[test]
+    fn the_page_that_alerts_and_dashboards_are_tested_with_has_our_families() {
+        const PAGE: &str = include_str!("../../tests/chart/monitoring/metrics.txt");
+        let families = |page: &str| -> Vec<String> {
+            let mut names: Vec<_> =
+                page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(families(PAGE), families(&Metrics::default().text().unwrap()));
+    }
 }

@@ -66,12 +66,9 @@
 # Patch: the finalizer, and nothing of the spec. Objects are made and deleted by people.
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos/status]
-  verbs: [get, patch, update]
-- apiGroups: [kinesisdemo.io]
-  resources: [kinesisdemos/finalizers]
   verbs: [update]
 # Patch: a repeated event is counted up, not written anew.
 - apiGroups: [events.k8s.io]
@@ -79,11 +76,11 @@
   verbs: [create, patch]
 {{- end -}}
 
-{{/* What the drain may do: ask for aborts, watch, and let finalizers go. */}}
+{{/* What the drain may do: see objects, and ask for aborts. */}}
 {{- define "kinesis-demo-operator.drainRules" -}}
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos]
-  verbs: [get, list, watch, patch]
+  verbs: [list, patch]
 {{- end -}}
 
 {{/*
