@@ -52,13 +52,33 @@ pub struct Serve {
     #[arg(long = "cluster", value_name = "NAME")]
     pub clusters: Vec<String>,
 
-    /// What an ECS container of IMAGE runs on this machine; may be repeated.
+    /// What runs ECS tasks: processes of this machine, or Pods of the cluster that the sandbox itself runs in.
+    #[arg(long, value_enum, default_value_t = Tasks::Processes)]
+    pub tasks: Tasks,
+
+    /// What an ECS container of IMAGE runs on this machine; may be repeated. Not with --tasks Pods, which run the image.
     #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
     pub images: Vec<(String, String)>,
 
-    /// Where to keep tasks.json, the list of the processes that run tasks; an existing directory.
+    /// Where to keep tasks.json, the list of the processes that run tasks; an existing directory. Not with --tasks Pods.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+
+    /// Where task Pods reach the sandbox: a Service's URL, without a path. Required with --tasks Pods.
+    #[arg(long, value_name = "URL", required_if_eq("tasks", "Pods"))]
+    pub task_endpoint: Option<String>,
+
+    /// The namespace of the task Pods. Required with --tasks Pods.
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", required_if_eq("tasks", "Pods"))]
+    pub task_namespace: Option<String>,
+
+    /// The ServiceAccount of the task Pods, for its image pull secrets; they get no token. Default: the namespace's default one.
+    #[arg(long, value_name = "NAME")]
+    pub task_service_account: Option<String>,
+
+    /// The label value that tells this sandbox's task Pods from others'. Default: the Service and namespace in --task-endpoint.
+    #[arg(long, value_name = "NAME")]
+    pub task_instance: Option<String>,
 
     /// The Fargate On-Demand vCPU quota per region (AWS gives new accounts 6).
     #[arg(long, default_value_t = crate::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
@@ -67,6 +87,16 @@ pub struct Serve {
     /// Seed for what AWS decides at random (which tasks a scale-in stops, how long starts take).
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
+}
+
+/// What runs ECS tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Tasks {
+    /// Processes of this machine.
+    Processes,
+    /// Pods of a cluster.
+    Pods,
 }
 
 /// The account's billing commitment at the start.
@@ -115,6 +145,27 @@ mod tests {
         assert_eq!(serve.listen.port(), 0);
         assert_eq!(serve.account, "000000000000");
         assert_eq!((serve.speed, serve.advantage), (1, Advantage::Disabled));
+    }
+
+    #[test]
+    fn task_pods_need_an_endpoint_and_a_namespace() {
+        let pods = [
+            "--tasks",
+            "Pods",
+            "--task-endpoint",
+            "http://sandbox.demo.svc:4566",
+            "--task-namespace",
+            "demo",
+        ];
+        let serve = serve(&pods).unwrap();
+        assert_eq!((serve.tasks, serve.task_namespace.as_deref()), (Tasks::Pods, Some("demo")));
+        for missing in [2, 4] {
+            let mut arguments = pods.to_vec();
+            arguments.drain(missing..missing + 2);
+            let refused = super::tests::serve(&arguments);
+            // A test that itself runs in a Pod may find the namespace in its environment.
+            assert!(refused.is_err() || (missing == 4 && std::env::var_os("POD_NAMESPACE").is_some()));
+        }
     }
 
     #[test]

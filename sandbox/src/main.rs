@@ -17,6 +17,8 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Command::Serve(arguments) = Args::parse().command;
+    // The client for the API server takes the process's default provider; a second installation only fails.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,7 +33,12 @@ async fn serve(arguments: Serve) -> Result<()> {
     let mut terminated = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
     let address_file = arguments.address_file.clone();
-    let running = Sandbox::start(Options::from(arguments)).await?;
+    // Starting takes as long as the Pods of an earlier sandbox take to go; nothing of ours runs before it is done.
+    let running = tokio::select! {
+        started = Sandbox::start(Options::try_from(arguments)?) => started?,
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
+    };
     println!("{}", running.endpoint_url());
     let announced = match &address_file {
         Some(path) => write_address(path, running.address),

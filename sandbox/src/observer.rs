@@ -1,4 +1,4 @@
-//! The observer's routes under `/_sandbox/`: state, arrivals, tasks, calls and faults. Not AWS, hence unsigned.
+//! The observer's routes under `/_sandbox/`: health, state, arrivals, tasks, calls and faults. Not AWS, hence unsigned.
 
 use std::sync::Arc;
 
@@ -21,19 +21,25 @@ pub struct Observer {
     pub door: Arc<Door>,
     /// What reached the streams.
     pub arrivals: Arc<Arrivals>,
-    /// Lists the tasks that run on this machine.
+    /// Lists the processes or Pods that run tasks.
     pub tasks: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
 /// The observer's routes.
 pub fn routes(observer: Observer) -> Router {
     Router::new()
+        .route("/_sandbox/health", get(health))
         .route("/_sandbox/state", get(state))
         .route("/_sandbox/arrivals", get(arrivals))
         .route("/_sandbox/tasks", get(tasks))
         .route("/_sandbox/calls", get(calls))
         .route("/_sandbox/faults", get(pending_faults).post(add_fault).delete(clear_faults))
         .with_state(observer)
+}
+
+/// For probes: whoever reads this knows that requests are answered.
+async fn health() -> Json<Value> {
+    Json(json!({"status": "ok"}))
 }
 
 async fn state(State(observer): State<Observer>) -> Json<Value> {

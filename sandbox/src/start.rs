@@ -12,13 +12,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Advantage, Serve};
+use crate::args::{Advantage, Serve, Tasks};
 use crate::arrivals::Arrivals;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::cloudwatch::CloudWatch;
 use crate::door::{self, Door};
-use crate::ecs::{self, Ecs, EcsSettings, Engine};
+use crate::ecs::pods::{PodSettings, settings};
+use crate::ecs::{self, Ecs, EcsSettings, Engine, TaskSettings};
 use crate::faults::Faults;
 use crate::kinesis::Kinesis;
 use crate::limits::Limits;
@@ -47,10 +48,12 @@ pub struct Options {
     pub is_advantage_enabled: bool,
     /// ECS clusters that exist from the start.
     pub clusters: Vec<String>,
-    /// What containers of an image run on this machine.
+    /// What containers of an image run on this machine, where processes run tasks.
     pub images: Vec<(String, String)>,
-    /// Where `tasks.json` is kept.
+    /// Where `tasks.json` is kept, where processes run tasks.
     pub state_dir: Option<PathBuf>,
+    /// Has Pods run tasks instead of processes of this machine.
+    pub pods: Option<PodSettings>,
     /// Fargate On-Demand vCPUs per region.
     pub fargate_vcpus: u32,
     /// Seed of what AWS decides at random.
@@ -68,14 +71,19 @@ impl Default for Options {
             clusters: Vec::new(),
             images: Vec::new(),
             state_dir: None,
+            pods: None,
             fargate_vcpus: ecs::DEFAULT_VCPU_QUOTA,
             seed: 0,
         }
     }
 }
 
-impl From<Serve> for Options {
-    fn from(serve: Serve) -> Self {
+impl TryFrom<Serve> for Options {
+    type Error = anyhow::Error;
+
+    /// Within a Tokio runtime, since with `--tasks Pods` it makes the client for the API server.
+    fn try_from(serve: Serve) -> Result<Self> {
+        let pods = pods(&serve)?;
         let Serve {
             listen,
             allow_non_loopback,
@@ -84,13 +92,18 @@ impl From<Serve> for Options {
             speed,
             advantage,
             clusters,
+            tasks: _,
             images,
             state_dir,
+            task_endpoint: _,
+            task_namespace: _,
+            task_service_account: _,
+            task_instance: _,
             fargate_vcpus,
             seed,
         } = serve;
         let is_advantage_enabled = advantage == Advantage::Enabled;
-        Self {
+        Ok(Self {
             listen,
             allow_non_loopback,
             account,
@@ -99,10 +112,52 @@ impl From<Serve> for Options {
             clusters,
             images,
             state_dir,
+            pods,
             fargate_vcpus,
             seed,
-        }
+        })
     }
+}
+
+/// The settings of `--tasks Pods`. A flag that belongs to the other way of running tasks is refused: it would do nothing.
+fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
+    let refuse = |given: bool, flag: &str| {
+        ensure!(
+            !given,
+            "{flag} means nothing with --tasks {}",
+            if serve.tasks == Tasks::Pods { "Pods" } else { "Processes" }
+        );
+        Ok(())
+    };
+    if serve.tasks == Tasks::Processes {
+        refuse(serve.task_endpoint.is_some(), "--task-endpoint")?;
+        refuse(serve.task_service_account.is_some(), "--task-service-account")?;
+        refuse(serve.task_instance.is_some(), "--task-instance")?;
+        return Ok(None);
+    }
+    refuse(!serve.images.is_empty(), "--image")?;
+    refuse(serve.state_dir.is_some(), "--state-dir")?;
+    let endpoint = serve.task_endpoint.as_deref().context("--tasks Pods needs --task-endpoint")?;
+    let endpoint = settings::endpoint(endpoint).context("--task-endpoint")?;
+    let namespace = serve.task_namespace.clone().context("--tasks Pods needs --task-namespace")?;
+    let instance = match &serve.task_instance {
+        Some(given) => settings::checked_instance(given).context("--task-instance")?,
+        None => settings::instance(&endpoint)?,
+    };
+    let owner = settings::owner(&namespace, |name| std::env::var(name).ok());
+    if owner.is_none() {
+        tracing::warn!(
+            "task Pods will have no owner: POD_NAME, POD_UID and POD_NAMESPACE do not name a Pod in {namespace}"
+        );
+    }
+    Ok(Some(PodSettings {
+        client: settings::connect()?,
+        endpoint,
+        namespace,
+        instance,
+        service_account: serve.task_service_account.clone(),
+        owner,
+    }))
 }
 
 /// The sandbox.
@@ -148,16 +203,22 @@ impl Sandbox {
             EcsSettings {
                 account: options.account.clone(),
                 clusters: options.clusters,
-                images: options.images,
-                state_dir: options.state_dir,
                 seed: options.seed,
                 vcpu_quota: options.fargate_vcpus,
             },
             logs.clone(),
         );
-        let engine = ecs
-            .start(format!("http://{address}"))
-            .context("could not start the thread that runs ECS tasks")?;
+        let (tasks, endpoint) = match options.pods {
+            Some(pods) => {
+                let endpoint = pods.endpoint.clone();
+                (TaskSettings::Pods(pods), endpoint)
+            }
+            None => {
+                let Options { images, state_dir, .. } = options;
+                (TaskSettings::Processes { images, state_dir }, format!("http://{address}"))
+            }
+        };
+        let engine = ecs.start(tasks, endpoint).await?;
         let scaling = Scaling::new(clock.clone(), ecs.clone());
         let scaler = scaling.start();
         let registry = Registry::new()
@@ -179,7 +240,7 @@ impl Sandbox {
         });
         let tasks = {
             let ecs = ecs.clone();
-            Arc::new(move || ecs.processes())
+            Arc::new(move || ecs.running_tasks())
         };
         let router = Router::new()
             .fallback(door::answer)

@@ -146,12 +146,18 @@ fn container(definition: Members<'_>, has_execution_role: bool) -> Result<Contai
     {
         return Err(client(format!("Invalid environment variable '{bad}' for container '{name}'")));
     }
+    let texts = |member| -> Result<Vec<String>, AwsError> {
+        Ok(definition.texts(member)?.into_iter().map(str::to_owned).collect())
+    };
     Ok(ContainerSpec {
         name: name.to_owned(),
         image: image.to_owned(),
         essential: definition.flag("essential")?.unwrap_or(true),
-        has_entry_point: !definition.texts("entryPoint")?.is_empty(),
-        command: definition.texts("command")?.into_iter().map(str::to_owned).collect(),
+        entry_point: texts("entryPoint")?,
+        command: texts("command")?,
+        working_directory: definition.text("workingDirectory")?.map(str::to_owned),
+        user: definition.text("user")?.map(str::to_owned),
+        memory: definition.integer("memory")?.and_then(|mib| u32::try_from(mib).ok()),
         environment,
         stop_timeout: SignedDuration::from_secs(stop_timeout),
         logs: logs(definition, has_execution_role)?,

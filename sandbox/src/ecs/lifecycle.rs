@@ -1,26 +1,26 @@
-//! Time passing over ECS: services are looked at (`rollout`), tasks move through their states. In: the world and an instant.
-//! Out: the changed world and what the machine must do for it (start processes, signal them). Pure but for the world's own
-//! random numbers.
+//! Time passing over ECS: services are looked at (`rollout`), tasks move through their states. In: the world, an instant, and
+//! what runners report. Out: the changed world and what the runner must do for it. Pure but for the world's own random numbers.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::{self, announce, trip_breaker};
+use super::runner::{End, Handover};
 use super::upkeep;
-use super::world::{Stop, Task, TaskStatus, World, later, span};
+use super::world::{Region, Stop, Task, TaskStatus, World, later, span};
 
-/// Removing the network interface after a task's processes ended. AWS gives no figure; some seconds is what is seen.
+/// Removing the network interface after a task's containers ended. AWS gives no figure; some seconds is what is seen.
 const DEPROVISIONING: (SignedDuration, SignedDuration) =
     (SignedDuration::from_secs(4), SignedDuration::from_secs(10));
 /// How far reads trail writes, on the callers' clocks ("the ECS API follows an eventual consistency model").
 pub(super) const READ_LAG: (SignedDuration, SignedDuration) =
     (SignedDuration::from_millis(100), SignedDuration::from_millis(900));
 
-/// What the machine must do.
+/// What the runner must do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Start the processes of this task.
+    /// Launch this task.
     Start { region: String, task: String },
-    /// Ask the processes of this task to end.
+    /// Ask its containers to end.
     Terminate { task: String },
     /// End them.
     Kill { task: String },
@@ -52,22 +52,38 @@ pub(super) fn request_stop(
     if let Some(task) = world.region(region).tasks.get_mut(task)
         && task.stop.is_none()
     {
-        task.stop = Some(Stop { code, reason, listed_at: later(now, lag) });
-        task.stopping_at = Some(now);
-        task.version += 1;
+        stop(task, code, reason, lag, now);
     }
 }
 
+fn stop(task: &mut Task, code: &'static str, reason: String, lag: SignedDuration, now: Timestamp) {
+    task.stop = Some(Stop { code, reason, listed_at: later(now, lag) });
+    task.stopping_at = Some(now);
+    task.version += 1;
+}
+
 fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-    let pace = world.pace;
+    let (pace, handover) = (world.pace, world.handover);
     let World { regions, rng, .. } = world;
     let Some(region) = regions.get_mut(region_name) else { return };
-    for task in region.tasks.values_mut() {
+    let Region { tasks, services, .. } = region;
+    for task in tasks.values_mut() {
         if task.wanted() {
-            advance(task, now, effects);
-        } else if task.status < TaskStatus::Deprovisioning && !task.starting {
-            let alive = task.containers.iter().any(|container| container.alive);
-            if !alive {
+            if advance(task, handover, now, effects)
+                && let Some((name, _)) = &task.service
+                && let Some(service) = services.get_mut(&(task.cluster.clone(), name.clone()))
+            {
+                service.backoff.succeeded();
+            }
+            if has_ended(task) {
+                let lag = pace.real(span(rng, READ_LAG.0, READ_LAG.1));
+                let reason = "Essential container in task exited".to_owned();
+                stop(task, "EssentialContainerExited", reason, lag, now);
+            }
+        } else if task.status < TaskStatus::Deprovisioning {
+            // A launch whose outcome is unknown may still come to run: it is called off like one that does.
+            let busy = task.starting || task.containers.iter().any(|container| container.alive);
+            if !busy {
                 task.status = TaskStatus::Deprovisioning;
                 task.execution_stopped_at = Some(now);
                 task.gone_at = Some(later(now, span(rng, DEPROVISIONING.0, DEPROVISIONING.1)));
@@ -91,38 +107,61 @@ fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mu
     }
 }
 
-fn advance(task: &mut Task, now: Timestamp, effects: &mut Vec<Effect>) {
+/// Moves a task that is meant to run through its start. Returns whether it came to run.
+fn advance(task: &mut Task, handover: Handover, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
     if task.status == TaskStatus::Provisioning && task.pending_at <= now {
         task.status = TaskStatus::Pending;
         task.pull_started_at = Some(task.pending_at);
         task.version += 1;
     }
-    if task.status == TaskStatus::Pending && task.start_at <= now && !task.starting {
+    if task.status != TaskStatus::Pending {
+        return false;
+    }
+    let handed_over_at = match handover {
+        Handover::AtStart => task.start_at,
+        Handover::AtPull => task.pending_at,
+    };
+    if handed_over_at <= now && !task.launched {
+        task.launched = true;
         task.starting = true;
         effects.push(Effect::Start { region: task.region.clone(), task: task.id.clone() });
     }
-}
-
-/// The machine started all processes of a task: their ids, by container.
-pub(super) fn started(world: &mut World, region: &str, task_id: &str, pids: &[u32], now: Timestamp) {
-    let region = world.region(region);
-    let Some(task) = region.tasks.get_mut(task_id) else { return };
-    task.starting = false;
+    // Running needs both: the modelled latency is over, and the runner has started it.
+    if task.pull_stopped_at.is_none() || task.start_at > now {
+        return false;
+    }
     task.status = TaskStatus::Running;
-    task.pull_stopped_at = Some(now);
     task.started_at = Some(now);
     task.version += 1;
-    for (container, pid) in task.containers.iter_mut().zip(pids) {
-        container.pid = Some(*pid);
+    true
+}
+
+/// Whether a running task is over because of what its containers did.
+fn has_ended(task: &Task) -> bool {
+    let mut held = task.definition.containers.iter().zip(&task.containers);
+    task.status == TaskStatus::Running
+        && (held.any(|(spec, container)| spec.essential && !container.alive)
+            || task.containers.iter().all(|container| !container.alive))
+}
+
+/// The runner started all containers of a task. It counts as running once the modelled latency is over, too.
+pub(super) fn started(world: &mut World, region: &str, task_id: &str, now: Timestamp) {
+    let Some(task) = world.region(region).tasks.get_mut(task_id) else { return };
+    task.starting = false;
+    task.pull_stopped_at = Some(now);
+    for container in &mut task.containers {
         container.alive = true;
-    }
-    let key = task.service.as_ref().map(|(service, _)| (task.cluster.clone(), service.clone()));
-    if let Some(service) = key.and_then(|key| region.services.get_mut(&key)) {
-        service.backoff.succeeded();
     }
 }
 
-/// The machine could not start a task.
+/// The runner called a launch off as it was told; nothing of it ran or is left.
+pub(super) fn withdrawn(world: &mut World, region: &str, task_id: &str) {
+    if let Some(task) = world.region(region).tasks.get_mut(task_id) {
+        task.starting = false;
+    }
+}
+
+/// The runner could not start a task.
 pub(super) fn failed_to_start(
     world: &mut World,
     region_name: &str,
@@ -133,6 +172,10 @@ pub(super) fn failed_to_start(
     let region = world.region(region_name);
     let Some(task) = region.tasks.get_mut(task_id) else { return };
     task.starting = false;
+    if !task.wanted() {
+        // It was called off meanwhile: no failure of its service.
+        return;
+    }
     let (launched_at, owner) = (task.created_at, task.service.clone());
     let cluster = task.cluster.clone();
     for container in &mut task.containers {
@@ -156,25 +199,13 @@ pub(super) fn failed_to_start(
     }
 }
 
-/// A container's process ended.
-pub(super) fn exited(
-    world: &mut World,
-    region: &str,
-    task_id: &str,
-    container: usize,
-    exit_code: i32,
-    now: Timestamp,
-) {
+/// A container ended.
+pub(super) fn exited(world: &mut World, region: &str, task_id: &str, container: usize, end: End) {
     let Some(task) = world.region(region).tasks.get_mut(task_id) else { return };
-    let essential = task.definition.containers.get(container).is_none_or(|spec| spec.essential);
     if let Some(held) = task.containers.get_mut(container) {
         held.alive = false;
-        held.exit_code = Some(exit_code);
+        held.exit_code = end.code;
+        held.reason = end.reason;
     }
     task.version += 1;
-    let last = task.containers.iter().all(|container| !container.alive);
-    if task.wanted() && (essential || last) {
-        let reason = "Essential container in task exited".to_owned();
-        request_stop(world, region, task_id, "EssentialContainerExited", reason, now);
-    }
 }

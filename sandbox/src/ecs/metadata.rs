@@ -100,7 +100,7 @@ fn container_view(ecs: &Ecs, task: &Task, place: usize, wall: Wall<'_>) -> Value
         view["LogOptions"] = json!({
             "awslogs-group": logs.group,
             "awslogs-region": logs.region,
-            "awslogs-stream": super::engine::stream_name(&logs.prefix, &spec.name, &task.id),
+            "awslogs-stream": super::launch::stream_name(&logs.prefix, &spec.name, &task.id),
         });
     }
     view

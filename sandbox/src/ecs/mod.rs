@@ -1,10 +1,10 @@
-//! Elastic Container Service with Fargate tasks that run for real, as processes of this machine. In: API calls. Out: AWS's
-//! answers; processes, their output in CloudWatch Logs, and a metadata endpoint for them.
+//! Elastic Container Service with Fargate tasks that run for real, as processes of this machine or as Pods of a cluster. In: API
+//! calls. Out: AWS's answers; containers, their output in CloudWatch Logs, and a metadata endpoint for them.
 //!
 //! ```text
 //! operations (clusters, task_definitions, services, tasks, protection, tagging) ─► world ◄─ lifecycle, rollout, upkeep (pure)
 //!                                                                                   │
-//!                                        engine: ticks, effects ─► processes, pids, logs
+//!                          engine: ticks, effects ─► launch ─► runner: processes or pods ─► logs
 //! ```
 //!
 //! The world keeps model time; what callers see and real durations are converted at its edges (`world`).
@@ -12,13 +12,15 @@
 mod clusters;
 mod engine;
 mod fargate;
+mod launch;
 mod lifecycle;
 pub mod metadata;
-pub mod pids;
+pub mod pods;
 mod processes;
 mod protection;
 mod request;
 mod rollout;
+mod runner;
 mod scheduler;
 mod service_settings;
 mod service_view;
@@ -31,8 +33,9 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,9 +47,10 @@ use crate::clock::ModelClock;
 use crate::logs::Logs;
 use crate::members::Members;
 use crate::service::{AwsError, Call, Service};
-use pids::PidFile;
-use processes::{Exit, Processes};
+use pods::{PodRunner, PodSettings};
+use processes::ProcessRunner;
 use request::{REFUSAL, Request};
+use runner::{Report, TaskRunner};
 use world::{ServiceStatus, TaskStatus, World};
 
 /// The Fargate vCPU quota the sandbox starts with. AWS gives new accounts 6 (L-3032A538, adjustable); this is what an account
@@ -60,24 +64,34 @@ pub struct EcsSettings {
     pub account: String,
     /// Clusters that exist from the start, in every region.
     pub clusters: Vec<String>,
-    /// What containers of an image run on this machine.
-    pub images: Vec<(String, String)>,
-    /// Where `tasks.json` is kept.
-    pub state_dir: Option<PathBuf>,
     /// Seed of what AWS decides at random.
     pub seed: u64,
     /// Fargate On-Demand vCPUs per region.
     pub vcpu_quota: u32,
 }
 
+/// What runs tasks.
+#[derive(Clone, Debug)]
+pub enum TaskSettings {
+    /// Processes of this machine.
+    Processes {
+        /// What containers of an image run.
+        images: Vec<(String, String)>,
+        /// Where `tasks.json` is kept.
+        state_dir: Option<PathBuf>,
+    },
+    /// Pods of a cluster.
+    Pods(PodSettings),
+}
+
 /// The modelled ECS.
 pub struct Ecs {
     clock: ModelClock,
     account: String,
-    images: BTreeMap<String, (PathBuf, Vec<String>)>,
     logs: Arc<Logs>,
     world: Mutex<World>,
-    pids: Mutex<PidFile>,
+    /// Once started.
+    runner: OnceLock<Arc<dyn TaskRunner>>,
 }
 
 /// The loop behind ECS. Dropped, it ends the tasks in the background; [`Engine::stop`] also waits for that.
@@ -87,7 +101,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Ends all tasks: SIGTERM, then SIGKILL; returns when no process is left.
+    /// Ends all tasks: SIGTERM, then SIGKILL; returns when nothing of them is left.
     pub async fn stop(mut self) {
         self.stopping.cancel();
         if let Err(error) = (&mut self.looping).await {
@@ -105,23 +119,28 @@ impl Drop for Engine {
 impl Ecs {
     /// An account without services.
     pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
-        let EcsSettings { account, clusters, images, state_dir, seed, vcpu_quota } = settings;
-        let images = images
-            .into_iter()
-            .filter_map(|(image, command)| Some((image, engine::command_line(&command)?)))
-            .collect();
+        let EcsSettings { account, clusters, seed, vcpu_quota } = settings;
         let world = World::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
-        let pids = Mutex::new(PidFile::new(state_dir.as_deref()));
-        Arc::new(Self { clock, account, images, logs, world: Mutex::new(world), pids })
+        Arc::new(Self { clock, account, logs, world: Mutex::new(world), runner: OnceLock::new() })
     }
 
-    /// Lets time pass: starts the loop that runs tasks. `endpoint` is where tasks reach the sandbox.
-    pub fn start(self: &Arc<Self>, endpoint: String) -> std::io::Result<Engine> {
-        let (sender, exits) = mpsc::unbounded_channel();
-        let processes = Arc::new(Processes::new(Arc::clone(&self.logs), sender)?);
+    /// Lets time pass: starts the loop that runs tasks, once. `endpoint` is where tasks reach the sandbox.
+    pub async fn start(self: &Arc<Self>, tasks: TaskSettings, endpoint: String) -> anyhow::Result<Engine> {
+        let (sender, reports) = mpsc::unbounded_channel();
+        let logs = Arc::clone(&self.logs);
+        let runner: Arc<dyn TaskRunner> = match tasks {
+            TaskSettings::Processes { images, state_dir } => Arc::new(
+                ProcessRunner::new(self.clock.clone(), &images, state_dir.as_deref(), logs, sender)
+                    .context("could not start the thread that runs ECS tasks")?,
+            ),
+            TaskSettings::Pods(settings) => Arc::new(PodRunner::new(settings, logs, sender)?),
+        };
+        runner.clear_leftovers().await?;
+        ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "ECS is started already");
+        self.lock().handover = runner.handover();
         let stopping = CancellationToken::new();
         let looping =
-            tokio::spawn(engine::run(Arc::clone(self), processes, exits, endpoint, stopping.clone()));
+            tokio::spawn(engine::run(Arc::clone(self), runner, reports, endpoint, stopping.clone()));
         Ok(Engine { stopping, looping })
     }
 
@@ -129,18 +148,25 @@ impl Ecs {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pids(&self) -> MutexGuard<'_, PidFile> {
-        self.pids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn record_exit(&self, exit: Exit) {
-        let Exit { key, code } = exit;
-        self.pids().remove(&key);
+    fn record(&self, report: Report) {
+        let now = self.clock.now();
         let mut world = self.lock();
-        let (task, container) = key;
-        let region = world.regions.iter().find(|(_, region)| region.tasks.contains_key(&task));
-        if let Some(region) = region.map(|(name, _)| name.clone()) {
-            lifecycle::exited(&mut world, &region, &task, container, code, self.clock.now());
+        let world = &mut *world;
+        let (Report::Started { task }
+        | Report::FailedToStart { task, .. }
+        | Report::Withdrawn { task }
+        | Report::Exited { task, .. }) = &report;
+        let region = world.regions.iter().find(|(_, region)| region.tasks.contains_key(task));
+        let Some(region) = region.map(|(name, _)| name.clone()) else { return };
+        match report {
+            Report::Started { task } => lifecycle::started(world, &region, &task, now),
+            Report::FailedToStart { task, reason } => {
+                lifecycle::failed_to_start(world, &region, &task, reason, now);
+            }
+            Report::Withdrawn { task } => lifecycle::withdrawn(world, &region, &task),
+            Report::Exited { task, container, end } => {
+                lifecycle::exited(world, &region, &task, container, end);
+            }
         }
     }
 
@@ -165,9 +191,9 @@ impl Ecs {
         }
     }
 
-    /// The processes that run for tasks, for `GET /_sandbox/tasks`.
-    pub fn processes(&self) -> Value {
-        json!({"tasks": self.pids().entries().collect::<Vec<_>>()})
+    /// The processes or Pods that run tasks, for `GET /_sandbox/tasks`.
+    pub fn running_tasks(&self) -> Value {
+        self.runner.get().map_or_else(|| json!({"tasks": []}), |runner| runner.view())
     }
 }
 

@@ -147,7 +147,6 @@ fn new_task(
         .map(|_| Container {
             runtime_id: format!("{id}-{}", hex(&mut world.rng, 10)),
             arn: format!("{scope}:container/{cluster}/{id}/{}", uuid(&mut world.rng)),
-            pid: None,
             exit_code: None,
             reason: None,
             alive: false,
@@ -203,6 +202,7 @@ fn new_task(
         kill_at: None,
         killed: false,
         gone_at: None,
+        launched: false,
         starting: false,
         protected_until: None,
         containers,

@@ -15,7 +15,6 @@ struct Bench {
     clock: ModelClock,
     /// Processes that run, by task.
     running: std::collections::BTreeSet<String>,
-    next_pid: u32,
 }
 
 impl Bench {
@@ -24,13 +23,11 @@ impl Bench {
         let settings = EcsSettings {
             account: "000000000000".into(),
             clusters: vec!["demo".into()],
-            images: vec![],
-            state_dir: None,
             seed: 3,
             vcpu_quota,
         };
         let ecs = Ecs::new(clock.clone(), settings, Arc::new(Logs::new(clock.clone())));
-        Self { ecs, clock, running: Default::default(), next_pid: 1 }
+        Self { ecs, clock, running: Default::default() }
     }
 
     async fn with_service(desired: u32) -> Self {
@@ -94,8 +91,7 @@ impl Bench {
             for effect in &effects {
                 match effect {
                     Effect::Start { task, .. } => {
-                        lifecycle::started(&mut self.ecs.lock(), REGION, task, &[self.next_pid], now);
-                        self.next_pid += 1;
+                        lifecycle::started(&mut self.ecs.lock(), REGION, task, now);
                         self.running.insert(task.clone());
                     }
                     Effect::Terminate { .. } if stubborn => {}
@@ -109,7 +105,8 @@ impl Bench {
 
     fn exit(&mut self, task: &str, code: i32) {
         self.running.remove(task);
-        lifecycle::exited(&mut self.ecs.lock(), REGION, task, 0, code, self.clock.now());
+        let end = runner::End { code: Some(code), reason: None };
+        lifecycle::exited(&mut self.ecs.lock(), REGION, task, 0, end);
     }
 }
 
@@ -477,3 +474,5 @@ fn ids_have_the_forms_aws_gives_them() {
         3
     );
 }
+
+mod handover;

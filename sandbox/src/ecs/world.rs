@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
+use super::runner::Handover;
 use super::scheduler::{Backoff, Launches};
 use crate::members::Tags;
 
@@ -37,6 +38,8 @@ pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 pub(super) struct World {
     pub account: String,
     pub pace: Pace,
+    /// When tasks are handed to their runner.
+    pub handover: Handover,
     /// Fargate vCPU quota per region, in CPU units (1,024 per vCPU).
     pub cpu_quota: u64,
     pub initial_clusters: Vec<String>,
@@ -109,8 +112,12 @@ pub(super) struct ContainerSpec {
     pub name: String,
     pub image: String,
     pub essential: bool,
-    pub has_entry_point: bool,
+    pub entry_point: Vec<String>,
     pub command: Vec<String>,
+    pub working_directory: Option<String>,
+    pub user: Option<String>,
+    /// Its own hard limit in MiB.
+    pub memory: Option<u32>,
     pub environment: Vec<(String, String)>,
     pub stop_timeout: SignedDuration,
     pub logs: Option<AwsLogs>,
@@ -277,7 +284,7 @@ pub(super) struct Task {
     pub created_at: Timestamp,
     /// From when ListTasks shows it.
     pub listed_at: Timestamp,
-    /// When provisioning ends and the image is pulled, and when its processes start.
+    /// When provisioning ends and the image is pulled, and when it runs at the earliest.
     pub pending_at: Timestamp,
     pub start_at: Timestamp,
     pub pull_started_at: Option<Timestamp>,
@@ -288,12 +295,14 @@ pub(super) struct Task {
     pub stopped_at: Option<Timestamp>,
     /// Set as soon as the task shall stop.
     pub stop: Option<Stop>,
-    /// When processes that still run are killed.
+    /// When what still runs is killed.
     pub kill_at: Option<Timestamp>,
     pub killed: bool,
     /// When deprovisioning ends.
     pub gone_at: Option<Timestamp>,
-    /// Its start has been handed to the machine, whose answer is awaited.
+    /// It has been handed to its runner.
+    pub launched: bool,
+    /// Its runner has not yet said what became of its launch.
     pub starting: bool,
     pub protected_until: Option<Timestamp>,
     pub containers: Vec<Container>,
@@ -307,10 +316,9 @@ pub(super) struct Task {
 pub(super) struct Container {
     pub runtime_id: String,
     pub arn: String,
-    pub pid: Option<u32>,
     pub exit_code: Option<i32>,
     pub reason: Option<String>,
-    /// Its process has been started and has not ended.
+    /// It has been started and has not ended.
     pub alive: bool,
 }
 
@@ -360,6 +368,7 @@ impl World {
         Self {
             account,
             pace: Pace { speed },
+            handover: Handover::default(),
             cpu_quota: u64::from(vcpu_quota) * 1024,
             initial_clusters,
             regions: BTreeMap::new(),

@@ -70,13 +70,21 @@ impl Logs {
         }
     }
 
-    /// Appends one line of a container. A group deleted meanwhile loses the line, as it does on AWS.
-    pub fn append_container_line(&self, region: &str, group: &str, stream: &str, line: String) {
+    /// Appends one line of a container, stamped with `written`, or with now. A group deleted meanwhile loses the line, as it does
+    /// on AWS.
+    pub fn append_container_line(
+        &self,
+        region: &str,
+        group: &str,
+        stream: &str,
+        line: String,
+        written: Option<Timestamp>,
+    ) {
         let moment = self.clock.moment();
         let mut regions = self.lock();
         if let Some(group) = regions.get_mut(region).and_then(|groups| groups.get_mut(group)) {
             let wall = moment.wall.as_millisecond();
-            group.append(stream, wall, line, wall, moment.model);
+            group.append(stream, written.map_or(wall, Timestamp::as_millisecond), line, wall, moment.model);
         }
     }
 }

@@ -162,7 +162,7 @@ async fn a_containers_lines_need_a_group_and_are_stamped_on_arrival() {
     let missing = world.logs.create_container_stream("us-east-1", "/none", "p/c/1").unwrap_err();
     assert_eq!(missing.code, "ResourceNotFoundException");
     world.logs.create_container_stream("us-east-1", "/g", "p/c/1").unwrap();
-    world.logs.append_container_line("us-east-1", "/g", "p/c/1", "from the task".to_owned());
+    world.logs.append_container_line("us-east-1", "/g", "p/c/1", "from the task".to_owned(), None);
     let read = json!({"logGroupName": "/g", "logStreamName": "p/c/1"});
     let answer = world.at(60, "GetLogEvents", read).await.unwrap();
     assert_eq!(messages(&answer), ["from the task"]);

@@ -20,8 +20,6 @@ impl World {
         let settings = EcsSettings {
             account: "000000000000".into(),
             clusters: vec!["demo".into()],
-            images: vec![],
-            state_dir: None,
             seed: 1,
             vcpu_quota: 10,
         };

@@ -3,161 +3,14 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{
-    AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, LogConfiguration,
-    LogDriver, NetworkConfiguration, NetworkMode, Service, Task,
+    AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, NetworkConfiguration,
+    NetworkMode,
 };
-use kinesis_demo_sandbox::clock::ModelClock;
-use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::bench::config;
-
-const IMAGE: &str = "example.com/generator:1";
-
-/// A sandbox whose clock the test moves, and what is needed to run tasks on it.
-struct Stage {
-    clock: ModelClock,
-    running: Running,
-    ecs: aws_sdk_ecs::Client,
-    logs: aws_sdk_cloudwatchlogs::Client,
-    state_dir: std::path::PathBuf,
-}
-
-impl Stage {
-    async fn start(name: &str) -> Self {
-        let clock = ModelClock::manual(1);
-        let state_dir = std::env::temp_dir().join(format!("sandbox-ecs-{name}-{}", std::process::id()));
-        let options = Options {
-            clusters: vec!["demo".into()],
-            images: vec![(IMAGE.into(), "/bin/sh -c".into())],
-            state_dir: Some(state_dir.clone()),
-            ..Options::default()
-        };
-        let running = Sandbox::start_with_clock(options, clock.clone()).await.unwrap();
-        let shared = config(&running, "eu-west-1").await;
-        Self {
-            clock,
-            running,
-            ecs: aws_sdk_ecs::Client::new(&shared),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&shared),
-            state_dir,
-        }
-    }
-
-    /// Registers a task definition that runs `script`.
-    async fn register(&self, image: &str, script: &str) {
-        let logs = LogConfiguration::builder()
-            .log_driver(LogDriver::Awslogs)
-            .options("awslogs-group", "/demo")
-            .options("awslogs-region", "eu-west-1")
-            .options("awslogs-stream-prefix", "run")
-            .build()
-            .unwrap();
-        let container = ContainerDefinition::builder()
-            .name("main")
-            .image(image)
-            .command(script)
-            .environment(
-                aws_sdk_ecs::types::KeyValuePair::builder().name("KINESISDEMO_RUN").value("7").build(),
-            )
-            .log_configuration(logs)
-            .build();
-        self.ecs
-            .register_task_definition()
-            .family("generator")
-            .network_mode(NetworkMode::Awsvpc)
-            .requires_compatibilities(Compatibility::Fargate)
-            .cpu("256")
-            .memory("512")
-            .execution_role_arn("arn:aws:iam::000000000000:role/execution")
-            .container_definitions(container)
-            .send()
-            .await
-            .unwrap();
-    }
-
-    async fn create(&self, desired: i32) {
-        let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
-        self.ecs
-            .create_service()
-            .cluster("demo")
-            .service_name("generators")
-            .task_definition("generator")
-            .desired_count(desired)
-            .launch_type(LaunchType::Fargate)
-            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
-            .send()
-            .await
-            .unwrap();
-    }
-
-    async fn resize(&self, desired: i32) {
-        self.ecs
-            .update_service()
-            .cluster("demo")
-            .service("generators")
-            .desired_count(desired)
-            .send()
-            .await
-            .unwrap();
-    }
-
-    async fn service(&self) -> Service {
-        let described =
-            self.ecs.describe_services().cluster("demo").services("generators").send().await.unwrap();
-        described.services()[0].clone()
-    }
-
-    async fn tasks(&self, status: DesiredStatus) -> Vec<Task> {
-        let listed =
-            self.ecs.list_tasks().cluster("demo").service_name("generators").desired_status(status).send();
-        let arns = listed.await.unwrap().task_arns().to_vec();
-        if arns.is_empty() {
-            return Vec::new();
-        }
-        self.ecs.describe_tasks().cluster("demo").set_tasks(Some(arns)).send().await.unwrap().tasks().to_vec()
-    }
-
-    /// Moves the clock until `holds`, giving the sandbox's loop real time to see each step.
-    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        for _ in 0..1_000 {
-            if holds().await {
-                return;
-            }
-            self.clock.advance(Duration::from_millis(500));
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
-        panic!("{what} never came true");
-    }
-
-    async fn until_running(&self, count: i32) {
-        self.until("the running count", async || self.service().await.running_count() == count).await;
-    }
-
-    async fn processes(&self) -> Vec<Value> {
-        let url = format!("{}/_sandbox/tasks", self.running.endpoint_url());
-        let body: Value =
-            serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap();
-        body["tasks"].as_array().unwrap().clone()
-    }
-
-    /// The lines of one task, once visible.
-    async fn lines(&self, task: &str) -> Vec<String> {
-        self.clock.advance(Duration::from_secs(5));
-        let stream = format!("run/main/{}", task.rsplit('/').next().unwrap());
-        let read =
-            self.logs.get_log_events().log_group_name("/demo").log_stream_name(stream).start_from_head(true);
-        let read = read.send().await.unwrap();
-        read.events().iter().map(|event| event.message().unwrap().to_owned()).collect()
-    }
-
-    async fn end(self) {
-        self.running.stop().await;
-        std::fs::remove_dir_all(&self.state_dir).unwrap();
-    }
-}
+use crate::stage::{IMAGE, Stage};
 
 fn pid(process: &Value) -> Pid {
     Pid::from_raw(i32::try_from(process["pid"].as_u64().unwrap()).unwrap())
@@ -235,7 +88,7 @@ async fn a_service_runs_processes_with_their_own_environment_logs_and_metadata()
     let asked = stopped.iter().filter(|task| task.containers()[0].exit_code() == Some(0)).collect::<Vec<_>>();
     assert_eq!(asked.len(), 2);
     assert!(stage.lines(asked[0].task_arn().unwrap()).await.contains(&"last word".to_owned()));
-    assert_eq!(std::fs::read_to_string(stage.state_dir.join("tasks.json")).unwrap(), "[]");
+    assert_eq!(std::fs::read_to_string(stage.state_dir.as_ref().unwrap().join("tasks.json")).unwrap(), "[]");
     stage.end().await;
 }
 

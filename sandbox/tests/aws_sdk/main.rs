@@ -3,9 +3,13 @@
 
 mod bench;
 mod cloudwatch;
+mod cluster;
 mod door;
 mod ecs;
 mod kinesis_conformance;
 mod kinesis_control;
 mod kinesis_data;
+mod node;
+mod pods;
 mod small_services;
+mod stage;

@@ -38,8 +38,9 @@ fn write(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
-            members
-                .sort_by_key(|(key, _)| ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len()));
+            members.sort_by_key(|(key, _)| {
+                (ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len()), *key)
+            });
             for (key, value) in members {
                 // The operator `Null` would be YAML's null.
                 let key = if key == "Null" { "\"Null\"" } else { key.as_str() };

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::processes::ContainerKey;
+use super::containers::ContainerKey;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "tasks.json";

@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::ecs::runner::{End, LogStream};
 use crate::logs::Logs;
 
 /// Longer lines are split, as the awslogs driver does at the size of one event (PutLogEvents: 1 MB; the driver cuts at 256 KiB).
@@ -23,8 +24,8 @@ const LINE_BYTES: u64 = 256 * 1024;
 
 /// One container to start.
 #[derive(Clone, Debug)]
-pub(super) struct Launch {
-    pub program: PathBuf,
+pub(super) struct Program {
+    pub path: PathBuf,
     pub arguments: Vec<String>,
     /// The whole environment: nothing else is inherited.
     pub environment: Vec<(String, String)>,
@@ -32,66 +33,60 @@ pub(super) struct Launch {
     pub output: Option<LogStream>,
 }
 
-/// A log stream that exists.
-#[derive(Clone, Debug)]
-pub(super) struct LogStream {
-    pub region: String,
-    pub group: String,
-    pub name: String,
-}
-
 /// Which container: its task and its place in the task definition.
 pub(super) type ContainerKey = (String, usize);
 
-/// A container's process ended and all its output is in the log.
-#[derive(Debug)]
-pub(super) struct Exit {
-    pub key: ContainerKey,
-    pub code: i32,
-}
+/// Called when a container's process has ended and all its output is in the log.
+pub(super) type OnExit = Box<dyn Fn(ContainerKey, End) + Send + Sync>;
 
 struct Order {
-    launch: Launch,
+    program: Program,
     reply: oneshot::Sender<std::io::Result<Child>>,
 }
 
 /// The processes that run.
-pub(super) struct Processes {
+pub(super) struct Containers {
     orders: std::sync::mpsc::Sender<Order>,
     signals: Mutex<HashMap<ContainerKey, mpsc::UnboundedSender<Signal>>>,
-    exits: mpsc::UnboundedSender<Exit>,
+    on_exit: OnExit,
     logs: Arc<Logs>,
 }
 
-impl Processes {
+impl Containers {
     /// Nothing runs yet. Must be called within a Tokio runtime.
-    pub fn new(logs: Arc<Logs>, exits: mpsc::UnboundedSender<Exit>) -> std::io::Result<Self> {
+    pub fn new(logs: Arc<Logs>, on_exit: OnExit) -> std::io::Result<Self> {
         let (orders, incoming) = std::sync::mpsc::channel::<Order>();
         let runtime = tokio::runtime::Handle::current();
         // The kernel's parent-death signal follows the thread that forked, not the process: all forks happen on one thread
         // that lives as long as the sandbox.
         std::thread::Builder::new().name("ecs-processes".to_owned()).spawn(move || {
             let _context = runtime.enter();
-            for Order { launch, reply } in incoming {
+            for Order { program, reply } in incoming {
                 // Nobody waiting means that the sandbox stops; the child is killed on drop.
-                let _ = reply.send(spawn(&launch));
+                let _ = reply.send(spawn(&program));
             }
         })?;
-        Ok(Self { orders, signals: Mutex::default(), exits, logs })
+        Ok(Self { orders, signals: Mutex::default(), on_exit, logs })
     }
 
-    /// Starts a container's process.
-    pub async fn start(self: &Arc<Self>, key: ContainerKey, launch: Launch) -> std::io::Result<u32> {
+    /// Starts a container's process. `on_start` learns its id, before anything can be heard of its end.
+    pub async fn start(
+        self: &Arc<Self>,
+        key: ContainerKey,
+        program: Program,
+        on_start: impl FnOnce(u32) + Send,
+    ) -> std::io::Result<()> {
         let gone = || std::io::Error::other("the sandbox stops");
         let (reply, answer) = oneshot::channel();
-        let output = launch.output.clone();
-        self.orders.send(Order { launch, reply }).map_err(|_| gone())?;
+        let output = program.output.clone();
+        self.orders.send(Order { program, reply }).map_err(|_| gone())?;
         let child = answer.await.map_err(|_| gone())??;
         let pid = child.id().ok_or_else(gone)?;
+        on_start(pid);
         let (sender, signals) = mpsc::unbounded_channel();
         self.lock().insert(key.clone(), sender);
         tokio::spawn(Arc::clone(self).watch(key, child, pid, output, signals));
-        Ok(pid)
+        Ok(())
     }
 
     /// Sends a signal to every process of a task: SIGKILL to its whole group, anything else to the process alone, as a
@@ -153,7 +148,7 @@ impl Processes {
         }
         let code = status.map_or(255, exit_code);
         self.lock().remove(&key);
-        let _ = self.exits.send(Exit { key, code });
+        (self.on_exit)(key, End { code: Some(code), reason: None });
     }
 
     async fn forward(self: Arc<Self>, output: impl AsyncRead + Unpin, stream: LogStream) {
@@ -173,6 +168,7 @@ impl Processes {
                             &stream.group,
                             &stream.name,
                             text.to_owned(),
+                            None,
                         );
                     }
                 }
@@ -194,13 +190,13 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
 
-fn spawn(launch: &Launch) -> std::io::Result<Child> {
-    let mut command = Command::new(&launch.program);
-    let pipe = || if launch.output.is_some() { Stdio::piped() } else { Stdio::null() };
+fn spawn(program: &Program) -> std::io::Result<Child> {
+    let mut command = Command::new(&program.path);
+    let pipe = || if program.output.is_some() { Stdio::piped() } else { Stdio::null() };
     command
-        .args(&launch.arguments)
+        .args(&program.arguments)
         .env_clear()
-        .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(pipe())

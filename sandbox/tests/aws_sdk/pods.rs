@@ -1,0 +1,192 @@
+//! ECS tasks as Pods: their states, logs, interruptions and ends, against a real API server.
+
+use std::time::Duration;
+
+use aws_sdk_ecs::types::DesiredStatus;
+use k8s_openapi::api::core::v1::Pod;
+use kinesis_demo_sandbox::Options;
+use kinesis_demo_sandbox::ecs::pods::PodSettings;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::json;
+
+use crate::cluster::{Cluster, Node};
+use crate::stage::{IMAGE, Stage};
+
+async fn stage(node: &Node) -> Stage {
+    let pods = PodSettings {
+        client: node.client.clone(),
+        endpoint: "http://sandbox.demo.svc:4566".into(),
+        namespace: node.client.default_namespace().into(),
+        instance: "sandbox.demo".into(),
+        service_account: None,
+        owner: None,
+    };
+    let stage = Stage::start_with(Options { pods: Some(pods), ..Options::default() }).await;
+    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    stage
+}
+
+/// One API server for all: it takes longer to start than they take.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_run_as_pods() {
+    let Some(cluster) = Cluster::start().await else {
+        println!("skipped: no kube-apiserver and etcd on this machine");
+        return;
+    };
+    a_services_pods_come_and_go_and_their_last_words_arrive(&cluster.namespace("life").await).await;
+    an_image_that_cannot_be_pulled_fails_the_task(&cluster.namespace("pull").await).await;
+    what_happens_while_the_api_server_is_away_is_seen_afterwards(&cluster.namespace("away").await).await;
+    a_sandbox_removes_what_its_predecessor_left_and_leaves_nothing(&cluster.namespace("leftovers").await)
+        .await;
+    cluster.stop().await;
+}
+
+async fn a_services_pods_come_and_go_and_their_last_words_arrive(node: &Node) {
+    let stage = stage(node).await;
+    stage.register(IMAGE, "serve").await;
+    stage.create(2).await;
+    stage.until_running(2).await;
+    let pods = node.kubelet.pods.list(&ListParams::default()).await.unwrap().items;
+    let running = stage.tasks(DesiredStatus::Running).await;
+    let mut names: Vec<String> = running
+        .iter()
+        .map(|task| format!("ecs-task-{}", task.task_arn().unwrap().rsplit('/').next().unwrap()))
+        .collect();
+    names.sort();
+    assert_eq!(pods.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), names);
+    let environment = pods[0].spec.as_ref().unwrap().containers[0].env.as_ref().unwrap();
+    let value = |name: &str| {
+        environment.iter().find(|held| held.name == name).and_then(|held| held.value.clone()).unwrap()
+    };
+    assert_eq!(value("AWS_ENDPOINT_URL"), "http://sandbox.demo.svc:4566");
+    assert!(value("ECS_CONTAINER_METADATA_URI_V4").starts_with("http://sandbox.demo.svc:4566/_ecs/v4/"));
+    assert_eq!(value("KINESISDEMO_RUN"), "7");
+    let shown = stage.processes().await;
+    assert_eq!(shown.len(), 2);
+    assert_eq!((&shown[0]["pod"], &shown[0]["phase"]), (&json!(names[0]), &json!("Running")));
+
+    // A Pod that somebody deletes is a task that ended; it is replaced.
+    node.kubelet.pods.delete(&names[0], &DeleteParams::default()).await.unwrap();
+    stage.until("the task's end", async || !stage.tasks(DesiredStatus::Stopped).await.is_empty()).await;
+    let stopped = stage.tasks(DesiredStatus::Stopped).await.remove(0);
+    assert!(names[0].ends_with(stopped.task_arn().unwrap().rsplit('/').next().unwrap()));
+    assert_eq!(stopped.stopped_reason(), Some("Essential container in task exited"));
+    assert_eq!(stopped.containers()[0].exit_code(), Some(0));
+    assert_eq!(stage.lines(stopped.task_arn().unwrap()).await, ["ready", "last word"]);
+    stage
+        .until("the replacement", async || {
+            node.kubelet.names().await.len() == 2 && stage.service().await.running_count() == 2
+        })
+        .await;
+
+    // Scale-in ends containers by SIGTERM while their Pods stay until the log is read.
+    node.kubelet.terminated.lock().unwrap().clear();
+    stage.resize(0).await;
+    stage.until("the end of all tasks", async || stage.tasks(DesiredStatus::Stopped).await.len() == 3).await;
+    stage.until("the end of all pods", async || node.kubelet.names().await.is_empty()).await;
+    let terminated = node.kubelet.terminated.lock().unwrap().clone();
+    assert_eq!(terminated.len(), 2);
+    for pod in terminated {
+        assert_eq!(pod.metadata.deletion_timestamp, None);
+        assert_eq!(pod.spec.unwrap().active_deadline_seconds, Some(1));
+    }
+    for task in stage.tasks(DesiredStatus::Stopped).await {
+        assert_eq!(stage.lines(task.task_arn().unwrap()).await, ["ready", "last word"]);
+        assert_eq!(task.containers()[0].exit_code(), Some(0));
+    }
+    assert_eq!(stage.processes().await.len(), 0);
+    stage.end().await;
+}
+
+async fn an_image_that_cannot_be_pulled_fails_the_task(node: &Node) {
+    let stage = stage(node).await;
+    stage.register("example.com/missing:1", "serve").await;
+    stage.create(1).await;
+    let failed = async || stage.tasks(DesiredStatus::Stopped).await;
+    stage.until("two failures", async || failed().await.len() == 2).await;
+    for task in failed().await {
+        let reason = task.stopped_reason().unwrap();
+        assert_eq!(
+            reason,
+            "CannotPullContainerError: pull image manifest has been retried 1 time(s): not found"
+        );
+        assert_eq!(task.started_at(), None);
+    }
+    stage.resize(0).await;
+    stage.until("the end of their pods", async || node.kubelet.names().await.is_empty()).await;
+    stage.end().await;
+}
+
+async fn what_happens_while_the_api_server_is_away_is_seen_afterwards(node: &Node) {
+    let stage = stage(node).await;
+    stage.register(IMAGE, "serve").await;
+    stage.create(2).await;
+    stage.until_running(2).await;
+    let names = node.kubelet.names().await;
+    node.kubelet.away.send_replace(true);
+    node.kubelet.pods.delete(&names[0], &DeleteParams::default()).await.unwrap();
+    while node.kubelet.names().await.contains(&names[0]) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What is asked for meanwhile is done later.
+    stage.resize(1).await;
+    let protected = stage.tasks(DesiredStatus::Running).await;
+    assert_eq!(protected.len(), 2, "nobody knows yet");
+    node.kubelet.away.send_replace(false);
+    stage
+        .until("the lost task's end", async || {
+            stage
+                .tasks(DesiredStatus::Stopped)
+                .await
+                .iter()
+                .any(|task| names[0].ends_with(task.task_arn().unwrap().rsplit('/').next().unwrap()))
+        })
+        .await;
+    stage
+        .until("one running pod", async || {
+            let service = stage.service().await;
+            service.running_count() == 1
+                && service.pending_count() == 0
+                && node.kubelet.names().await.len() == 1
+        })
+        .await;
+    for task in stage.tasks(DesiredStatus::Running).await {
+        assert_eq!(
+            stage.lines(task.task_arn().unwrap()).await,
+            ["ready"],
+            "a resumed stream repeats nothing"
+        );
+    }
+    stage.end().await;
+}
+
+async fn a_sandbox_removes_what_its_predecessor_left_and_leaves_nothing(node: &Node) {
+    let pod = |name: &str, sandbox: &str| -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {"kinesisdemo.io/sandbox": sandbox}},
+            "spec": {
+                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{
+                    "name": "main", "image": "i",
+                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                }],
+            },
+        }))
+        .unwrap()
+    };
+    for (name, sandbox) in [("left", "sandbox.demo"), ("others", "sandbox.other")] {
+        node.kubelet.pods.create(&PostParams::default(), &pod(name, sandbox)).await.unwrap();
+    }
+    let stage = stage(node).await;
+    assert_eq!(node.kubelet.names().await, ["others"]);
+    stage.register(IMAGE, "serve").await;
+    stage.create(3).await;
+    stage.until_running(3).await;
+    assert_eq!(node.kubelet.names().await.len(), 4);
+    stage.end().await;
+    assert_eq!(node.kubelet.names().await, ["others"]);
+    let terminated = node.kubelet.terminated.lock().unwrap().clone();
+    let asked = terminated.iter().filter(|pod| pod.spec.as_ref().unwrap().active_deadline_seconds == Some(1));
+    assert_eq!(asked.count(), 3, "each had its SIGTERM and kept its log until it was read");
+}

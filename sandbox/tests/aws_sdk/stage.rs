@@ -1,0 +1,181 @@
+//! A sandbox whose clock the test moves, with a service of tasks on it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_sdk_ecs::types::{
+    AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, LogConfiguration,
+    LogDriver, NetworkConfiguration, NetworkMode, Service, Task,
+};
+use kinesis_demo_sandbox::clock::ModelClock;
+use kinesis_demo_sandbox::{Options, Running, Sandbox};
+use serde_json::Value;
+
+use crate::bench::config;
+
+pub const IMAGE: &str = "example.com/generator:1";
+
+/// A sandbox whose clock the test moves, and what is needed to run tasks on it.
+pub struct Stage {
+    pub clock: ModelClock,
+    pub running: Running,
+    pub ecs: aws_sdk_ecs::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Stage {
+    /// Tasks are processes; their list is kept in a folder of this name.
+    pub async fn start(name: &str) -> Self {
+        let state_dir = std::env::temp_dir().join(format!("sandbox-ecs-{name}-{}", std::process::id()));
+        let options = Options {
+            images: vec![(IMAGE.into(), "/bin/sh -c".into())],
+            state_dir: Some(state_dir),
+            ..Options::default()
+        };
+        Self::start_with(options).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        Self::start_at(options, ModelClock::manual(1)).await
+    }
+
+    /// On another clock. One that runs by itself is not moved by what moves the other.
+    pub async fn start_at(options: Options, clock: ModelClock) -> Self {
+        let state_dir = options.state_dir.clone();
+        let options = Options { clusters: vec!["demo".into()], ..options };
+        let running = Sandbox::start_with_clock(options, clock.clone()).await.unwrap();
+        let shared = config(&running, "eu-west-1").await;
+        Self {
+            clock,
+            running,
+            ecs: aws_sdk_ecs::Client::new(&shared),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&shared),
+            state_dir,
+        }
+    }
+
+    /// Registers a task definition that runs `script`.
+    pub async fn register(&self, image: &str, script: &str) {
+        self.register_container(image, &[], script).await;
+    }
+
+    /// The same for an image whose shell is given the script.
+    pub async fn register_shell(&self, image: &str, script: &str) {
+        self.register_container(image, &["/bin/sh", "-c"], script).await;
+    }
+
+    async fn register_container(&self, image: &str, entry_point: &[&str], script: &str) {
+        let logs = LogConfiguration::builder()
+            .log_driver(LogDriver::Awslogs)
+            .options("awslogs-group", "/demo")
+            .options("awslogs-region", "eu-west-1")
+            .options("awslogs-stream-prefix", "run")
+            .build()
+            .unwrap();
+        let container = ContainerDefinition::builder()
+            .name("main")
+            .image(image)
+            .set_entry_point(Some(entry_point.iter().map(|word| (*word).to_owned()).collect()))
+            .command(script)
+            .environment(
+                aws_sdk_ecs::types::KeyValuePair::builder().name("KINESISDEMO_RUN").value("7").build(),
+            )
+            .log_configuration(logs)
+            .build();
+        self.ecs
+            .register_task_definition()
+            .family("generator")
+            .network_mode(NetworkMode::Awsvpc)
+            .requires_compatibilities(Compatibility::Fargate)
+            .cpu("256")
+            .memory("512")
+            .execution_role_arn("arn:aws:iam::000000000000:role/execution")
+            .container_definitions(container)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    pub async fn create(&self, desired: i32) {
+        let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
+        self.ecs
+            .create_service()
+            .cluster("demo")
+            .service_name("generators")
+            .task_definition("generator")
+            .desired_count(desired)
+            .launch_type(LaunchType::Fargate)
+            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+            .send()
+            .await
+            .unwrap();
+    }
+
+    pub async fn resize(&self, desired: i32) {
+        self.ecs
+            .update_service()
+            .cluster("demo")
+            .service("generators")
+            .desired_count(desired)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    pub async fn service(&self) -> Service {
+        let described =
+            self.ecs.describe_services().cluster("demo").services("generators").send().await.unwrap();
+        described.services()[0].clone()
+    }
+
+    pub async fn tasks(&self, status: DesiredStatus) -> Vec<Task> {
+        let listed =
+            self.ecs.list_tasks().cluster("demo").service_name("generators").desired_status(status).send();
+        let arns = listed.await.unwrap().task_arns().to_vec();
+        if arns.is_empty() {
+            return Vec::new();
+        }
+        self.ecs.describe_tasks().cluster("demo").set_tasks(Some(arns)).send().await.unwrap().tasks().to_vec()
+    }
+
+    /// Moves the clock until `holds`, giving the sandbox's loop real time to see each step.
+    pub async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        for _ in 0..1_000 {
+            if holds().await {
+                return;
+            }
+            self.clock.advance(Duration::from_millis(500));
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        panic!("{what} never came true");
+    }
+
+    pub async fn until_running(&self, count: i32) {
+        self.until("the running count", async || self.service().await.running_count() == count).await;
+    }
+
+    pub async fn processes(&self) -> Vec<Value> {
+        let url = format!("{}/_sandbox/tasks", self.running.endpoint_url());
+        let body: Value =
+            serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap();
+        body["tasks"].as_array().unwrap().clone()
+    }
+
+    /// The lines of one task, once visible.
+    pub async fn lines(&self, task: &str) -> Vec<String> {
+        self.clock.advance(Duration::from_secs(5));
+        let stream = format!("run/main/{}", task.rsplit('/').next().unwrap());
+        let read =
+            self.logs.get_log_events().log_group_name("/demo").log_stream_name(stream).start_from_head(true);
+        let read = read.send().await.unwrap();
+        read.events().iter().map(|event| event.message().unwrap().to_owned()).collect()
+    }
+
+    pub async fn end(self) {
+        self.running.stop().await;
+        if let Some(state_dir) = &self.state_dir {
+            std::fs::remove_dir_all(state_dir).unwrap();
+        }
+    }
+}
