@@ -75,10 +75,9 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
     for (verb, group, resource, namespace) in [
         ("watch", ours, "kinesisdemos", None),
         ("patch", ours, "kinesisdemos", None),
-        ("patch", ours, "kinesisdemos/status", None),
-        ("update", ours, "kinesisdemos/finalizers", None),
+        ("update", ours, "kinesisdemos/status", None),
         ("create", "events.k8s.io", "events", Some("demos")),
-        ("update", "coordination.k8s.io", "leases", Some("kinesis-demo-system")),
+        ("create", "coordination.k8s.io", "leases", Some("kinesis-demo-system")),
     ] {
         assert!(
             may(&operator, verb, group, resource, namespace).await,

@@ -80,6 +80,10 @@ pub struct Serve {
     #[arg(long, value_name = "NAME")]
     pub task_instance: Option<String>,
 
+    /// A file to write each distinct call to, once, as a line of JSON without its contents: for judging permissions.
+    #[arg(long, value_name = "PATH")]
+    pub record_calls: Option<PathBuf>,
+
     /// The Fargate On-Demand vCPU quota per region (AWS gives new accounts 6).
     #[arg(long, default_value_t = crate::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
     pub fargate_vcpus: u32,

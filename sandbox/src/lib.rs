@@ -23,6 +23,7 @@ pub mod logs;
 pub mod members;
 pub mod observer;
 pub mod paging;
+pub mod recording;
 pub mod registry;
 pub mod scaling;
 pub mod service;

@@ -25,6 +25,7 @@ use crate::kinesis::Kinesis;
 use crate::limits::Limits;
 use crate::logs::Logs;
 use crate::observer::{self, Observer};
+use crate::recording::Recording;
 use crate::registry::Registry;
 use crate::scaling::Scaling;
 use crate::ssm::Ssm;
@@ -54,6 +55,8 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Has Pods run tasks instead of processes of this machine.
     pub pods: Option<PodSettings>,
+    /// Where distinct calls are written.
+    pub record_calls: Option<PathBuf>,
     /// Fargate On-Demand vCPUs per region.
     pub fargate_vcpus: u32,
     /// Seed of what AWS decides at random.
@@ -72,6 +75,7 @@ impl Default for Options {
             images: Vec::new(),
             state_dir: None,
             pods: None,
+            record_calls: None,
             fargate_vcpus: ecs::DEFAULT_VCPU_QUOTA,
             seed: 0,
         }
@@ -99,6 +103,7 @@ impl TryFrom<Serve> for Options {
             task_namespace: _,
             task_service_account: _,
             task_instance: _,
+            record_calls,
             fargate_vcpus,
             seed,
         } = serve;
@@ -113,6 +118,7 @@ impl TryFrom<Serve> for Options {
             images,
             state_dir,
             pods,
+            record_calls,
             fargate_vcpus,
             seed,
         })
@@ -229,6 +235,13 @@ impl Sandbox {
             .with("monitoring", Arc::new(CloudWatch::new(clock.clone())))
             .with("ssm", Arc::new(Ssm::new(clock.clone())))
             .with("sts", Arc::new(Sts));
+        let recording = match &options.record_calls {
+            Some(path) => {
+                let created = Recording::create(path);
+                Some(created.with_context(|| format!("could not create {}", path.display()))?)
+            }
+            None => None,
+        };
         let door = Arc::new(Door {
             account: options.account,
             clock: clock.clone(),
@@ -237,6 +250,7 @@ impl Sandbox {
             limits: Limits::new(),
             faults: Faults::new(),
             calls: Calls::new(clock.moment().wall),
+            recording,
         });
         let tasks = {
             let ecs = ecs.clone();

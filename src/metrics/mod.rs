@@ -128,6 +128,10 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!(families(PAGE), families(&Metrics::default().text().unwrap()));
+        // A family of counters is told from its first count on.
+        let metrics = Metrics::default();
+        metrics.reconciled("ok", Duration::ZERO);
+        metrics.called("kinesis", "DescribeStreamSummary", CallOutcome::Ok, Duration::ZERO);
+        assert_eq!(families(PAGE), families(&metrics.text().unwrap()));
     }
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use kinesis_demo_api::status::BooksStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_iam::{Deployment, Judge, Principal};
 use kubectl_kinesisdemo::cluster::Cluster;
 use kubectl_kinesisdemo::demo::leftovers::{Allowed, left_behind};
-use kubectl_kinesisdemo::demo::parts::{CLUSTER, OPERATOR, Programs, SANDBOX, start_operator, start_sandbox};
+use kubectl_kinesisdemo::demo::parts::{
+    CLUSTER, OPERATOR, Programs, SANDBOX, recorded_calls, start_operator, start_sandbox,
+};
 use kubectl_kinesisdemo::demo::sandbox::Sandbox;
 use kubectl_kinesisdemo::laptop::definition::{put_definition, put_namespace};
 use kubectl_kinesisdemo::laptop::kubernetes::Kubernetes;
@@ -128,12 +131,25 @@ impl Laptop {
         left_behind(&self.before, &after, Allowed { retained: &[], cluster: CLUSTER })
     }
 
+    /// Ends everything. Whatever the run was: what it asked of AWS must be allowed by the policies we ship.
     pub async fn stop(self) {
         self.supervisor.stop(OPERATOR).await;
         self.supervisor.stop(SANDBOX).await;
+        self.assert_calls_are_allowed();
         self.kubernetes.stop().await.unwrap();
         self.supervisor.stop_all().await;
         assert_eq!(self.supervisor.running().unwrap(), vec![], "processes are left");
+    }
+}
+
+impl Laptop {
+    fn assert_calls_are_allowed(&self) {
+        let recorded = std::fs::read_to_string(recorded_calls(&self.supervisor)).unwrap();
+        let calls = kinesis_demo_iam::call::parse(&recorded).unwrap();
+        let by = |principal| calls.iter().filter(|call| call.principal == principal).count();
+        assert!(by(Principal::Operator) > 0, "nothing of the operator in {} calls", calls.len());
+        let judge = Judge::new(Deployment::sandbox()).unwrap();
+        assert_eq!(judge.complaints(&calls), [] as [&str; 0]);
     }
 }
 

@@ -98,9 +98,10 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 async fn the_role_is_exactly_what_the_operator_uses() {
     let Some(_turn) = turn().await else { return };
     let laptop = Laptop::start().await;
-    // Two refusals of the same kind, with a success between: the second Event counts the first one up.
+    // Two refusals of the same kind, with a success between: the second Event counts the first one up. Each is of two passes, with the
+    // SDK's three attempts: the first pass is followed at once by another, since it stores what it was told.
     let refuse = || async {
-        let fault = json!({"service": "kinesis", "operation": "DescribeStreamSummary", "kind": "Throttle", "times": 3});
+        let fault = json!({"service": "kinesis", "operation": "DescribeStreamSummary", "kind": "Throttle", "times": 6});
         let url = format!("{}/_sandbox/faults", laptop.sandbox.endpoint());
         reqwest::Client::new().post(url).json(&fault).send().await.unwrap().error_for_status().unwrap();
     };

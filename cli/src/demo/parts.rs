@@ -63,6 +63,12 @@ struct Address {
     address: String,
 }
 
+/// Where the sandbox writes down what was asked of AWS, each distinct call once.
+#[must_use]
+pub fn recorded_calls(supervisor: &Supervisor) -> PathBuf {
+    supervisor.log_path("calls").with_extension("jsonl")
+}
+
 /// Starts the sandbox and waits for its address. Advantage is on: the account is not anybody's, and warm throughput needs it.
 pub async fn start_sandbox(
     supervisor: &Supervisor,
@@ -97,7 +103,9 @@ pub async fn start_sandbox(
         .arg("--image")
         .arg(image)
         .arg("--state-dir")
-        .arg(&state);
+        .arg(&state)
+        .arg("--record-calls")
+        .arg(recorded_calls(supervisor));
     in_clean_environment(&mut command);
     supervisor.start(SANDBOX, command).await?;
     let waiting = async {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+/// In the user agent of every call.
+const APP_NAME: &str = "kinesis-demo-generator";
 
 /// A connection that is not made by then counts as refused: nothing was sent over it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,16 +41,17 @@ impl Session {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(ATTEMPT_TIMEOUT)
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
             .http_client(http)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             // Bodies are small both ways and every attempt has its timeout.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .load()
-            .await;
-        Self { config }
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Ok(name) = AppName::new(APP_NAME) {
+            loader = loader.app_name(name);
+        }
+        Self { config: loader.load().await }
     }
 
     /// A client for the stream.

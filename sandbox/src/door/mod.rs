@@ -20,6 +20,7 @@ use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
 use crate::kinesis::Kinesis;
 use crate::limits::{self, Limits};
+use crate::recording::{self, Recording};
 use crate::registry::Registry;
 use crate::service::{AwsError, Call, Caller};
 use crate::wire;
@@ -43,6 +44,8 @@ pub struct Door {
     pub faults: Faults,
     /// Call counts.
     pub calls: Calls,
+    /// Distinct calls, where they are asked for.
+    pub recording: Option<Recording>,
 }
 
 /// What a call produced: members still to be encoded, or a body already written.
@@ -83,6 +86,19 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     };
     let addressee = Addressee { operation: &operation, ..unnamed(service) };
     let caller = Caller { account: door.account.clone(), region: scope.region };
+    if let Some(recording) = &door.recording {
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let request = recording::Request {
+            user_agent: user_agent.unwrap_or_default(),
+            service,
+            operation: &operation,
+            region: &caller.region,
+        };
+        match &input {
+            Input::Members(members) => recording.note(request, members),
+            Input::Bytes(body) => recording.note_records(request, body),
+        }
+    }
     let call = Decoded { service, operation: &operation, input, caller: &caller };
     let (outcome, lost) = door.perform(call).await;
     door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));

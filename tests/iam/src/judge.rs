@@ -1,6 +1,6 @@
 //! The verdict on a call. In: a call and the world. Out: nothing, or what its caller is not allowed. Pure but for the policy files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use iam_rs::{
     Arn, Context, ContextValue, Decision, IAMPolicy, IAMRequest, Principal as IamPrincipal, PrincipalId,
@@ -55,6 +55,17 @@ impl Judge {
             reference: Reference::load()?,
             deployment,
         })
+    }
+
+    /// What our own programs lack for these calls, which together made a world; one line each.
+    pub fn complaints(&self, calls: &[Call]) -> Vec<String> {
+        let world = World::made_by(calls, &self.deployment.account);
+        let ours = calls.iter().filter(|call| call.principal != Principal::Other);
+        let complaints = ours.flat_map(|call| match self.refusals(call, &world) {
+            Ok(refusals) => refusals.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error],
+        });
+        complaints.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Which permissions the caller lacks for `call`. An error: the call, or what it needs, is not known here.

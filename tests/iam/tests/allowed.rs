@@ -9,7 +9,7 @@ use std::path::Path;
 use kinesis_demo_iam::call::parse;
 use kinesis_demo_iam::needs::needs;
 use kinesis_demo_iam::policies::text_of;
-use kinesis_demo_iam::{Call, Deployment, Judge, Principal, World};
+use kinesis_demo_iam::{Call, Deployment, Judge, Principal};
 use serde_json::Value;
 
 /// Names a file of calls, or a folder with several, that the end-to-end tests have just recorded; they join those in `recorded/`.
@@ -19,17 +19,8 @@ fn written_down() -> Vec<Call> {
     parse(include_str!("../calls.jsonl")).unwrap()
 }
 
-/// What is wrong with `calls`, one line each.
 fn complaints(calls: &[Call]) -> Vec<String> {
-    let deployment = Deployment::sandbox();
-    let world = World::made_by(calls, &deployment.account);
-    let judge = Judge::new(deployment).unwrap();
-    let ours = calls.iter().filter(|call| call.principal != Principal::Other);
-    let complaints = ours.flat_map(|call| match judge.refusals(call, &world) {
-        Ok(refusals) => refusals.iter().map(ToString::to_string).collect(),
-        Err(error) => vec![error],
-    });
-    complaints.collect::<BTreeSet<_>>().into_iter().collect()
+    Judge::new(Deployment::sandbox()).unwrap().complaints(calls)
 }
 
 #[test]

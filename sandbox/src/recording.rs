@@ -1,0 +1,174 @@
+//! What was asked of AWS, for whoever judges permissions: each distinct call once, as a line of JSON, in the order in which they first came.
+//! In: decoded requests. Out: lines appended to a file. Values, records and what differs from call to call are left out.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// More distinct calls than this no run makes; beyond, nothing is written any more, so that the file stays small.
+const MOST_LINES: usize = 20_000;
+
+/// How often the data plane is looked at: its requests are many, large and all alike.
+const RECORDS_EVERY: Duration = Duration::from_secs(1);
+
+/// Members that say nothing about permissions: contents, and what is new in every call.
+const LEFT_OUT: [&str; 9] = [
+    "Records",
+    "MetricData",
+    "Value",
+    "DashboardBody",
+    "Data",
+    "startTime",
+    "nextToken",
+    "clientToken",
+    "Version",
+];
+
+/// The calls so far.
+pub struct Recording(Mutex<State>);
+
+struct State {
+    file: File,
+    seen: HashSet<String>,
+    records_at: Option<Instant>,
+}
+
+/// One request, as far as it is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The `User-Agent`, by which our own programs are told apart.
+    pub user_agent: &'a str,
+    /// The signing name.
+    pub service: &'a str,
+    /// The operation.
+    pub operation: &'a str,
+    /// The region of the request's signature.
+    pub region: &'a str,
+}
+
+/// The members of a `PutRecords` that are not records.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct PutRecords {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+}
+
+impl Recording {
+    /// Writes to `path`, which begins empty.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = File::create(path)?;
+        Ok(Self(Mutex::new(State { file, seen: HashSet::new(), records_at: None })))
+    }
+
+    /// Notes a call whose members were decoded.
+    pub fn note(&self, request: Request<'_>, input: &Value) {
+        let mut input = input.clone();
+        if let Some(members) = input.as_object_mut() {
+            members.retain(|member, _| !LEFT_OUT.contains(&member.as_str()));
+        }
+        self.write(&line(request, &input));
+    }
+
+    /// Notes a `PutRecords`, now and then.
+    pub fn note_records(&self, request: Request<'_>, body: &[u8]) {
+        {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.records_at.is_some_and(|at| at.elapsed() < RECORDS_EVERY) {
+                return;
+            }
+            state.records_at = Some(Instant::now());
+        }
+        let Ok(PutRecords { stream_name, stream_arn }) = serde_json::from_slice(body) else { return };
+        let mut input = json!({});
+        for (member, value) in [("StreamName", stream_name), ("StreamARN", stream_arn)] {
+            if let Some(value) = value {
+                input[member] = value.into();
+            }
+        }
+        self.write(&line(request, &input));
+    }
+
+    fn write(&self, line: &str) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.seen.len() >= MOST_LINES || !state.seen.insert(line.to_owned()) {
+            return;
+        }
+        if let Err(error) = writeln!(state.file, "{line}") {
+            tracing::warn!(%error, "a call could not be recorded");
+        }
+    }
+}
+
+fn line(request: Request<'_>, input: &Value) -> String {
+    let Request { user_agent, service, operation, region } = request;
+    let principal = match user_agent {
+        agent if agent.contains("app/kinesis-demo-operator") => "operator",
+        agent if agent.contains("app/kinesis-demo-generator") => "task",
+        _ => "other",
+    };
+    json!({ "principal": principal, "service": service, "operation": operation, "region": region, "input": input })
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request<'a>(user_agent: &'a str, operation: &'a str) -> Request<'a> {
+        Request { user_agent, service: "ssm", operation, region: "us-east-1" }
+    }
+
+    fn recorded(notes: impl Fn(&Recording)) -> Vec<Value> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("calls.jsonl");
+        notes(&Recording::create(&path).unwrap());
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_call_is_written_once_without_its_contents() {
+        let lines = recorded(|recording| {
+            for value in ["1", "2"] {
+                let input = json!({"Name": "/kinesisdemo/a", "Value": value});
+                recording.note(request("aws-sdk-rust/1 app/kinesis-demo-operator", "PutParameter"), &input);
+            }
+        });
+        let expected = json!({
+            "principal": "operator", "service": "ssm", "operation": "PutParameter", "region": "us-east-1",
+            "input": {"Name": "/kinesisdemo/a"},
+        });
+        assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_their_user_agent() {
+        let lines = recorded(|recording| {
+            for agent in ["app/kinesis-demo-operator", "app/kinesis-demo-generator", "aws-cli/2"] {
+                recording.note(request(agent, "GetParameter"), &json!({}));
+            }
+        });
+        let principals: Vec<_> = lines.iter().map(|line| &line["principal"]).collect();
+        assert_eq!(principals, ["operator", "task", "other"]);
+    }
+
+    #[test]
+    fn of_records_only_the_stream_is_told() {
+        let body = br#"{"Records":[{"Data":"eA==","PartitionKey":"k"}],"StreamARN":"arn:aws:kinesis:us-east-1:0:stream/s"}"#;
+        let lines = recorded(|recording| {
+            for _ in 0..2 {
+                recording.note_records(request("app/kinesis-demo-generator", "PutRecords"), body);
+            }
+        });
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["input"], json!({"StreamARN": "arn:aws:kinesis:us-east-1:0:stream/s"}));
+    }
+}
