@@ -4,13 +4,15 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 CLI = $(TARGET)/release/kubectl-kinesisdemo
 MANIFEST = examples/quick.yaml
 KEEP =
+REGISTRY =
 DEMO_FLAGS = $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-down doctor build assets test lint fmt generate
+.PHONY: help demo demo-down doctor build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
+.PHONY: cluster-demo cluster-demo-down cluster-test kind kind-down
 
 help: ## Tell the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  make demo MANIFEST=examples/cold.yaml   another event"
 	@echo "  make demo KEEP=1                        leave everything up; then: . target/demo/env"
@@ -34,6 +36,18 @@ test: ## Run all tests; those with a real API server and real processes too
 	@assets=$$(hack/envtest/envtest) && cargo build --locked --workspace --bins && \
 	  KUBEBUILDER_ASSETS="$$assets" cargo test --locked --workspace --no-fail-fast
 
+test-chart: ## Run the chart's tests, with the tools that are here or that hack/chart/tools made
+	@assets=$$(hack/envtest/envtest) && KUBEBUILDER_ASSETS="$$assets" tests/chart/run
+
+test-foundation: ## Lint the CloudFormation template and play it in emulators, where hack/foundation/venv was run
+	@tests/foundation/run
+
+test-docs: ## Check the documentation: generated pages, links, commands, messages
+	@assets=$$(hack/envtest/envtest) && KUBEBUILDER_ASSETS="$$assets" tests/docs/run
+
+test-gitops: ## Judge recorded objects as Argo CD, Flux and kstatus do (Go)
+	@tests/gitops/run
+
 lint: ## Formatting and clippy, warnings denied
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -41,7 +55,31 @@ lint: ## Formatting and clippy, warnings denied
 fmt: ## Format the code
 	@cargo fmt --all
 
-generate: ## Write the generated files: crds/
+generate: ## Write the generated files: crds/, the chart's copy of it, docs/reference/
 	@mkdir -p crds
 	@cargo run --locked --quiet --package kinesis-demo-operator -- crd > $(TARGET)/crd.yaml
 	@mv $(TARGET)/crd.yaml crds/kinesisdemos.kinesisdemo.io.yaml
+	@cp crds/kinesisdemos.kinesisdemo.io.yaml charts/kinesis-demo-operator/files/
+	@hack/docs/generate
+
+images: ## Build the container images without Docker, into target/images (Linux, buildah)
+	@hack/images/build
+
+push: ## Push what `make images` made: make push REGISTRY=registry.example.com/team
+	@hack/images/push $(REGISTRY)
+
+cluster-demo: build ## The demo in a cluster: make cluster-demo CONTEXT=kind-demo (images: see hack/cluster/load)
+	@hack/cluster/load cluster-demo && hack/cluster/demo
+
+cluster-demo-down: ## Remove what cluster-demo made: make cluster-demo-down CONTEXT=kind-demo
+	@hack/cluster/demo down
+
+cluster-test: ## Test chart and images in a cluster, for itself: make cluster-test CONTEXT=kind-demo
+	@hack/cluster/load cluster-test && KINESISDEMO_CLUSTER_CONTEXT="$$CONTEXT" \
+	  cargo test --locked --test cluster -- --nocapture --test-threads 1
+
+kind: build ## The demo in a kind cluster of its own (Docker, kind, kubectl, helm)
+	@hack/kind/kind
+
+kind-down: ## Delete that cluster
+	@hack/kind/kind down
