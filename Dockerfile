@@ -1,4 +1,6 @@
 # syntax=docker/dockerfile:1
+# Not run by the project's own tests, which have no Docker; hack/images/check-dockerfile holds it against the sources.
+#
 # The three images with Docker; `make images` makes the same without it (hack/images/build). One target per image:
 #
 #   docker buildx build --target operator  --tag kinesis-demo-operator:0.1.0  --load .
@@ -7,7 +9,7 @@
 #
 # Both architectures, into a registry: --platform linux/amd64,linux/arm64 --tag REGISTRY/kinesis-demo-operator:0.1.0 --push
 # For the labels: --build-arg REVISION=$(git rev-parse HEAD) --build-arg CREATED=$(git log -1 --format=%cI)
-# `hack/images/check` compares versions and arguments here with the project's.
+# `hack/images/check-dockerfile` compares versions and arguments here with the project's.
 
 # Compiles on the machine's own platform for the one asked for: no emulation.
 FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm AS build
