@@ -46,6 +46,8 @@ pub struct Timings {
     pub ledger_every: Duration,
     /// How often the ledgers are read.
     pub sample_every: Duration,
+    /// How often the operator's CloudWatch metrics are published.
+    pub metrics_every: Duration,
     /// How often AWS is asked while something is under way.
     pub poll_every: Duration,
     /// How long a task takes to start, until a start was measured.
@@ -79,6 +81,7 @@ impl Timings {
             publish_within: s(4),
             ledger_every: s(5),
             sample_every: s(10),
+            metrics_every: s(15),
             poll_every: s(5),
             task_start: s(90),
             drain: s(10),
@@ -94,12 +97,13 @@ impl Timings {
         Self {
             read_every: s(1),
             read_lease: s(4),
-            valid_for: s(20),
+            valid_for: s(30),
             renew_every: s(5),
             skew: Duration::from_millis(250),
             publish_within: s(2),
             ledger_every: s(1),
             sample_every: s(1),
+            metrics_every: s(5),
             poll_every: s(1),
             task_start: s(4),
             drain: s(4),

@@ -83,6 +83,9 @@ pub struct KinesisDemoSpec {
     /// What becomes of the resources when the run is over.
     #[serde(default)]
     pub cleanup: CleanupSpec,
+    /// Where the run can be watched in AWS.
+    #[serde(default)]
+    pub dashboard: DashboardSpec,
 }
 
 impl Default for KinesisDemoSpec {
@@ -95,6 +98,7 @@ impl Default for KinesisDemoSpec {
             generator: GeneratorSpec::default(),
             limits: LimitsSpec::default(),
             cleanup: CleanupSpec::default(),
+            dashboard: DashboardSpec::default(),
         }
     }
 }
@@ -351,6 +355,25 @@ pub enum CleanupPolicy {
     #[default]
     Delete,
     Retain,
+}
+
+/// Where the run can be watched in AWS.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DashboardSpec {
+    /// CloudWatch: a dashboard for the run, removed with it, and up to six metrics of the operator's own (shards, warm throughput,
+    /// tasks, target rate). Three dashboards per account are free, further ones cost $3.00 a month each; a metric costs $0.30 a
+    /// month; both by the hour (us-east-1, November 2026). None: neither.
+    #[serde(default)]
+    pub mode: DashboardMode,
+}
+
+/// Which dashboard a run has.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DashboardMode {
+    #[default]
+    CloudWatch,
+    None,
 }
 
 fn default_phases() -> Vec<PhaseSpec> {

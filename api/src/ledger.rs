@@ -97,6 +97,21 @@ impl Latencies {
         (!self.0.is_empty()).then(|| Duration::from_micros(self.0.max()))
     }
 
+    /// The different latencies and how many records took each, the shortest first; to two digits, rounded up as percentiles are.
+    pub fn values(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        self.0
+            .iter_recorded()
+            .map(|value| (Duration::from_micros(value.value_iterated_to()), value.count_at_value()))
+    }
+
+    /// What was counted since `earlier`, which these latencies contain.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut rest = self.clone();
+        // Both histograms have the same bounds, and no count of the earlier one is larger.
+        let _ = rest.0.subtract(&earlier.0);
+        rest
+    }
+
     /// The mean latency.
     pub fn mean(&self) -> Option<Duration> {
         (!self.0.is_empty()).then(|| Duration::from_secs_f64(self.0.mean() / 1e6))
@@ -245,6 +260,22 @@ mod tests {
         assert_eq!(peak.counters.settled(), peak.counters.offered);
         let p99 = peak.latency.percentile(99.0).unwrap();
         assert!((4_950..=5_050).contains(&p99.as_micros()), "{p99:?}");
+    }
+
+    #[test]
+    fn latencies_are_told_one_by_one_and_from_an_earlier_count_on() {
+        let millis = Duration::from_millis;
+        let mut latencies = Latencies::default();
+        latencies.record(millis(5), 2);
+        let earlier = latencies.clone();
+        latencies.record(millis(5), 1);
+        latencies.record(millis(20), 4);
+        let rest: Vec<_> = latencies.since(&earlier).values().collect();
+        assert_eq!(rest.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 4]);
+        for ((value, _), exact) in rest.iter().zip([millis(5), millis(20)]) {
+            assert!(*value >= exact && *value <= exact + exact / 100, "{value:?} for {exact:?}");
+        }
+        assert_eq!(earlier.since(&earlier).values().count(), 0);
     }
 
     #[test]

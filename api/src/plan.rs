@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::control::Content;
 use crate::demo::{
-    AdvantagePolicy, Architecture, CleanupPolicy, KinesisDemoSpec, PhaseSpec, RampShape, RecordSizeMode,
-    WarmThroughputMode,
+    AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, KinesisDemoSpec, PhaseSpec, RampShape,
+    RecordSizeMode, WarmThroughputMode,
 };
 
 /// What the operator fills in, and what it allows.
@@ -100,6 +100,8 @@ pub struct Plan {
     pub max_duration: Duration,
     /// Whether the stream stays.
     pub retain_stream: bool,
+    /// Whether the run is shown on a CloudWatch dashboard.
+    pub dashboard: bool,
 }
 
 /// The user's mistake.
@@ -207,6 +209,7 @@ impl Plan {
             fargate: fargate(spec, defaults)?,
             max_duration,
             retain_stream: spec.cleanup.stream == CleanupPolicy::Retain,
+            dashboard: spec.dashboard.mode == DashboardMode::CloudWatch,
         })
     }
 

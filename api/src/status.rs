@@ -54,6 +54,9 @@ pub struct KinesisDemoStatus {
     /// The books of the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
+    /// The run's CloudWatch dashboard, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboard: Option<DashboardStatus>,
     /// The last request and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_request: Option<LastRequest>,
@@ -188,6 +191,7 @@ pub enum ResourceType {
     TaskDefinition,
     Service,
     ScalingCeiling,
+    Dashboard,
 }
 
 impl fmt::Display for ResourceType {
@@ -199,6 +203,7 @@ impl fmt::Display for ResourceType {
             Self::TaskDefinition => "task definition",
             Self::Service => "service",
             Self::ScalingCeiling => "scaling ceiling",
+            Self::Dashboard => "dashboard",
         })
     }
 }
@@ -409,6 +414,31 @@ pub struct GeneratorsStatus {
     /// The longest time a task of this run took from its creation until it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slowest_start_seconds: Option<u32>,
+}
+
+/// The run's CloudWatch dashboard, and the metrics that the operator publishes for it. The run does not depend on either.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DashboardStatus {
+    /// The dashboard's name.
+    #[schemars(length(max = 255))]
+    pub name: String,
+    /// Where it is in the AWS console; absent in the sandbox's account, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub url: Option<String>,
+    /// True once CloudWatch has it, or may have it because an answer was lost.
+    pub published: bool,
+    /// How many phases had begun when it was last published, or tried to be: it is renewed when a phase begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases_shown: Option<u32>,
+    /// When the operator's metrics were last published, or tried to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_at: Option<MicroTime>,
+    /// The first thing that CloudWatch did not take since the phase began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub problem: Option<String>,
 }
 
 /// A run that is over.

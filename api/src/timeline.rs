@@ -109,6 +109,12 @@ impl Timeline {
             .unwrap_or(0)
     }
 
+    /// The records per second that the schedule asks for at `at`; zero before, after, and while it is stopped.
+    pub fn rate_at(&self, at: MicroTime) -> u32 {
+        let now = self.legs.iter().find(|placed| placed.leg.from <= at && at < placed.leg.until);
+        now.map_or(0, |placed| placed.leg.rate_at(at))
+    }
+
     /// The records that `phase` asks for up to `at`.
     pub fn scheduled(&self, phase: usize, at: MicroTime) -> u64 {
         self.legs.iter().filter(|placed| placed.phase == phase).map(|placed| placed.leg.scheduled(at)).sum()
@@ -213,6 +219,18 @@ mod tests {
         assert_eq!(timeline.scheduled(0, T0 + s(60)), 6_000);
         assert_eq!(timeline.scheduled(0, T0 + s(90)), 6_000);
         assert_eq!(timeline.scheduled(0, T0 + s(150)), 12_000);
+    }
+
+    #[test]
+    fn the_rate_follows_the_legs_and_is_zero_where_there_is_none() {
+        let stop = Stop { from: T0 + s(60), until: T0 + s(90) };
+        let timeline = Timeline::new(&event(), T0, &[stop]);
+        let rates =
+            [(0, 100), (59, 100), (60, 0), (90, 100), (150, 100), (160, 5_050), (170, 10_000), (390, 0)];
+        for (second, rate) in rates {
+            assert_eq!(timeline.rate_at(T0 + s(second)), rate, "second {second}");
+        }
+        assert_eq!(timeline.rate_at(T0 - s(1)), 0);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 use std::sync::Mutex;
 
-use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::ledger::{Counters, Latencies};
 use tokio::time::sleep;
 
 use super::*;
 use crate::fake::{T0, TokioClock};
-use crate::recorder::LatencySpan;
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
@@ -28,6 +27,9 @@ impl MetricSink for Sink {
 
 #[test]
 fn a_window_becomes_the_six_metrics() {
+    let mut latency = Latencies::default();
+    latency.record(Duration::from_micros(100), 10);
+    latency.record(Duration::from_micros(200), 5);
     let window = Window {
         counters: Counters {
             offered: 30,
@@ -38,20 +40,16 @@ fn a_window_becomes_the_six_metrics() {
             ..Counters::default()
         },
         requests: 4,
-        latency: Some(LatencySpan {
-            sum: Duration::from_millis(450),
-            min: Duration::from_millis(10),
-            max: Duration::from_millis(90),
-        }),
+        latency,
     };
     let data = data_of("peak", &window, T0, TEN_SECONDS);
-    let seen: Vec<_> = data.iter().map(|datum| (datum.metric.name(), datum.value)).collect();
+    let seen: Vec<_> = data.iter().map(|datum| (datum.metric.name(), datum.value.clone())).collect();
     let expected = [
         ("MessagesPerSecond", Value::Rate(1.5)),
         ("BatchesPerSecond", Value::Rate(0.4)),
         ("ThrottleExceptionsPerSecond", Value::Rate(4.0)),
         ("RetriesPerSecond", Value::Rate(3.5)),
-        ("AverageLatency", Value::Statistics { count: 15.0, sum: 450.0, min: 10.0, max: 90.0 }),
+        ("AverageLatency", Value::Counted(vec![(0.1, 10.0), (0.2, 5.0)])),
         ("SuccessRate", Value::Statistics { count: 20.0, sum: 1_500.0, min: 0.0, max: 100.0 }),
     ];
     assert_eq!(seen, expected);
@@ -68,6 +66,27 @@ fn what_was_not_measured_is_not_published() {
         names,
         ["MessagesPerSecond", "BatchesPerSecond", "ThrottleExceptionsPerSecond", "RetriesPerSecond"]
     );
+}
+
+#[test]
+fn more_latencies_than_a_data_point_holds_go_in_several_of_the_same_instant() {
+    let mut latency = Latencies::default();
+    (1..=400).for_each(|step| latency.record(Duration::from_micros(step * step), step));
+    let values: Vec<_> = latency.values().collect();
+    assert!(values.len() > MOST_VALUES, "{}", values.len());
+    let window = Window { latency, ..Window::default() };
+    let data = data_of("peak", &window, T0, TEN_SECONDS);
+    let parts: Vec<_> = data
+        .iter()
+        .filter(|datum| datum.metric == Metric::AverageLatency && datum.at == T0)
+        .map(|datum| match &datum.value {
+            Value::Counted(values) => values.clone(),
+            other => panic!("{other:?} gives no percentiles"),
+        })
+        .collect();
+    assert!(parts.iter().all(|part| part.len() <= MOST_VALUES));
+    let all: f64 = parts.iter().flatten().map(|(_, count)| count).sum();
+    assert_eq!((parts.iter().flatten().count(), all), (values.len(), (1..=400).sum::<u64>() as f64));
 }
 
 #[test]
@@ -107,7 +126,7 @@ async fn each_window_is_published_once_and_the_last_one_on_stopping() {
     publishing.await.unwrap();
     let data = sink.data.lock().unwrap();
     let rates = data.iter().filter(|datum| datum.metric == Metric::MessagesPerSecond);
-    let rates: Vec<_> = rates.map(|datum| (datum.at.since(T0).as_secs(), datum.value)).collect();
+    let rates: Vec<_> = rates.map(|datum| (datum.at.since(T0).as_secs(), datum.value.clone())).collect();
     assert_eq!(rates, [(0, Value::Rate(2.0)), (30, Value::Rate(4.0))]);
     assert_eq!(data.len(), 12);
 }

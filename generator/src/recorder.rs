@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::ledger::{Counters, LedgerLine, MARKER, PhaseLedger};
+use kinesis_demo_api::ledger::{Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
 
 /// A phase as the recorder knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +38,9 @@ pub struct Books {
 struct PhaseBook {
     name: String,
     ledger: PhaseLedger,
-    window: Window,
-    counters_at_window_start: Counters,
+    at_window_start: PhaseLedger,
+    /// Requests since then.
+    requests: u64,
 }
 
 /// What happened to a phase's records since the last window was taken.
@@ -49,19 +50,8 @@ pub struct Window {
     pub counters: Counters,
     /// Requests sent.
     pub requests: u64,
-    /// The latencies of the accepted records; none if none was accepted.
-    pub latency: Option<LatencySpan>,
-}
-
-/// The latencies of some records.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LatencySpan {
-    /// All of them together.
-    pub sum: Duration,
-    /// The shortest.
-    pub min: Duration,
-    /// The longest.
-    pub max: Duration,
+    /// The latencies of the accepted records.
+    pub latency: Latencies,
 }
 
 impl Books {
@@ -73,8 +63,8 @@ impl Books {
         self.phases.push(PhaseBook {
             name: name.to_owned(),
             ledger: PhaseLedger::default(),
-            window: Window::default(),
-            counters_at_window_start: Counters::default(),
+            at_window_start: PhaseLedger::default(),
+            requests: 0,
         });
         PhaseId(self.phases.len() - 1)
     }
@@ -87,16 +77,7 @@ impl Books {
     /// Kinesis confirmed a record, that long after it was due.
     pub fn accepted(&mut self, phase: PhaseId, latency: Duration) {
         self.counters(phase).accepted += 1;
-        let book = &mut self.phases[phase.0];
-        book.ledger.latency.record(latency, 1);
-        let span = book.window.latency.get_or_insert(LatencySpan {
-            sum: Duration::ZERO,
-            min: latency,
-            max: latency,
-        });
-        span.sum += latency;
-        span.min = span.min.min(latency);
-        span.max = span.max.max(latency);
+        self.phases[phase.0].ledger.latency.record(latency, 1);
     }
 
     /// Records were given up after refusals.
@@ -126,7 +107,7 @@ impl Books {
 
     /// A request goes out; it counts for the phase of its first record.
     pub fn requested(&mut self, phase: PhaseId) {
-        self.phases[phase.0].window.requests += 1;
+        self.phases[phase.0].requests += 1;
     }
 
     /// True if something was counted that no ledger line says.
@@ -160,12 +141,15 @@ impl Books {
     pub fn take_windows(&mut self) -> Vec<(String, Window)> {
         let mut windows = Vec::new();
         for phase in &mut self.phases {
-            let counters = since(&phase.ledger.counters, &phase.counters_at_window_start);
-            let window = Window { counters, ..std::mem::take(&mut phase.window) };
-            phase.counters_at_window_start = phase.ledger.counters.clone();
-            if window != Window::default() {
-                windows.push((phase.name.clone(), window));
+            let counters = since(&phase.ledger.counters, &phase.at_window_start.counters);
+            let requests = std::mem::take(&mut phase.requests);
+            if requests == 0 && counters == Counters::default() {
+                continue;
             }
+            // The histogram is compared once in a window, so that a record is counted in one place only.
+            let latency = phase.ledger.latency.since(&phase.at_window_start.latency);
+            phase.at_window_start = phase.ledger.clone();
+            windows.push((phase.name.clone(), Window { counters, requests, latency }));
         }
         windows
     }
@@ -238,18 +222,18 @@ mod tests {
         books.requested(spike);
         books.accepted(spike, millis(20));
         books.accepted(spike, millis(40));
-        let expected = Window {
-            counters: Counters { offered: 3, accepted: 2, ..Counters::default() },
-            requests: 1,
-            latency: Some(LatencySpan { sum: millis(60), min: millis(20), max: millis(40) }),
-        };
+        let mut latency = Latencies::default();
+        latency.record(millis(20), 1);
+        latency.record(millis(40), 1);
+        let counters = Counters { offered: 3, accepted: 2, ..Counters::default() };
+        let expected = Window { counters, requests: 1, latency };
         assert_eq!(books.take_windows(), [("spike".to_owned(), expected)]);
         assert_eq!(books.take_windows(), []);
         books.failed(spike, 1);
         books.offered(peak, 1);
         let seen = books.take_windows();
         assert_eq!(seen[0].1.counters, Counters { failed: 1, ..Counters::default() });
-        assert_eq!(seen[0].1.latency, None);
+        assert_eq!(seen[0].1.latency.values().count(), 0);
         assert_eq!(seen[1].1.counters, Counters { offered: 1, ..Counters::default() });
     }
 }

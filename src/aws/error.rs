@@ -111,7 +111,8 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         words.iter().any(|word| message.contains(word))
     };
     Some(match code {
-        // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling.
+        // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling; CloudWatch dashboards, by shape and by the code
+        // that its query protocol had (the SDK takes the latter where the answer has it).
         "ResourceNotFoundException"
         | "ParameterNotFound"
         | "InvalidResourceId"
@@ -119,7 +120,9 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "ServiceNotFoundException"
         | "TargetNotFoundException"
         | "TaskSetNotFoundException"
-        | "ObjectNotFoundException" => NotFound,
+        | "ObjectNotFoundException"
+        | "DashboardNotFoundError"
+        | "ResourceNotFound" => NotFound,
         // ECS says so of a service that is DRAINING or INACTIVE: gone, or going.
         "ServiceNotActiveException" => NotFound,
 
@@ -184,6 +187,9 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "ValidationException"
         | "ValidationError"
         | "InvalidParameterValue"
+        | "InvalidParameterValueException"
+        | "DashboardInvalidInputError"
+        | "InvalidParameterInput"
         | "SerializationException"
         | "UnknownOperationException"
         | "UnsupportedFeatureException"
@@ -191,15 +197,19 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "PlatformTaskDefinitionIncompatibilityException" => Invalid,
 
         // Logs: OperationAborted, two requests at once for the same group. Auto Scaling: FailedResourceAccess, it could not
-        // ask ECS; ConcurrentUpdate, two updates at once.
+        // ask ECS; ConcurrentUpdate, two updates at once. Dashboards: Conflict, the same.
         "OperationAbortedException"
         | "ConcurrentUpdateException"
+        | "ConflictException"
+        | "Conflict"
         | "FailedResourceAccessException"
         | "ServerException"
         | "InternalFailure"
         | "InternalFailureException"
         | "InternalServerError"
         | "InternalServiceException"
+        | "InternalServiceError"
+        | "InternalServiceFault"
         | "InternalError"
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
@@ -323,6 +333,12 @@ mod tests {
             ("InvalidArgumentException", "", Invalid),
             ("InvalidParameterException", "The subnet ID 'x' does not exist", Invalid),
             ("ClientException", "No Fargate configuration exists for given values", Invalid),
+            ("DashboardNotFoundError", "Dashboard KinesisDemo-x does not exist", NotFound),
+            ("ResourceNotFound", "Dashboard KinesisDemo-x does not exist", NotFound),
+            ("DashboardInvalidInputError", "The dashboard body is invalid", Invalid),
+            ("InvalidParameterInput", "The dashboard body is invalid", Invalid),
+            ("ConflictException", "The dashboard is being changed", Transient),
+            ("InternalServiceError", "", Transient),
             ("OperationAbortedException", "A conflicting operation is currently in progress", Transient),
             ("ConcurrentUpdateException", "", Transient),
             ("FailedResourceAccessException", "", Transient),

@@ -3,10 +3,12 @@
 //! Reads answer what was seen, `None` where there is nothing. Writes are safe to repeat: creating what exists already and
 //! deleting what is gone are answers of their own (`AlreadyExists`, `NotFound`), never surprises.
 
+pub mod dashboards;
 pub mod error;
 pub mod fake;
 pub mod identity;
 pub mod logs;
+pub mod metrics;
 pub mod parameters;
 pub mod scaling;
 pub mod service;
@@ -30,6 +32,12 @@ pub use error::{AwsError, AwsErrorClass};
 /// The tag that says whose a resource is: the owner's value is made by `run::build::owner`.
 pub const OWNER_TAG: &str = "kinesisdemo.io/owner";
 
+/// The CloudWatch namespace of the generator's metrics and ours.
+pub const METRICS_NAMESPACE: &str = "KinesisDemo";
+
+/// The dimension of every metric that names the run.
+pub const RUN_DIMENSION: &str = "RunName";
+
 /// Tags of a resource.
 pub type Tags = BTreeMap<String, String>;
 
@@ -47,6 +55,8 @@ pub struct Aws {
     pub scaling: Arc<dyn Scaling>,
     pub parameters: Arc<dyn Parameters>,
     pub logs: Arc<dyn Logs>,
+    pub dashboards: Arc<dyn Dashboards>,
+    pub metrics: Arc<dyn Metrics>,
 }
 
 /// Gives the AWS of a region.
@@ -305,4 +315,54 @@ pub trait Logs: Send + Sync {
     async fn delete_log_group(&self, name: &str) -> AwsResult<()>;
     /// FilterLogEvents: every ledger line logged since `since`, in any order; other lines are left out.
     async fn fetch_ledger_lines(&self, group: &str, since: MicroTime) -> AwsResult<Vec<LedgerLine>>;
+}
+
+/// CloudWatch dashboards. They belong to the account, not to a region.
+#[async_trait]
+pub trait Dashboards: Send + Sync {
+    /// GetDashboard: whether there is one of this name.
+    async fn fetch_dashboard_exists(&self, name: &str) -> AwsResult<bool>;
+    /// PutDashboard: makes it, or replaces its whole body.
+    async fn put_dashboard(&self, name: &str, body: &str) -> AwsResult<()>;
+    /// DeleteDashboards.
+    async fn delete_dashboard(&self, name: &str) -> AwsResult<()>;
+}
+
+/// What the operator measures of a run: what CloudWatch has no metric of its own for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunMetric {
+    /// MiB/s that were asked for.
+    WarmThroughputTarget,
+    /// MiB/s that the stream has.
+    WarmThroughputCurrent,
+    OpenShards,
+    TargetRecordsPerSecond,
+    DesiredTasks,
+    RunningTasks,
+}
+
+impl RunMetric {
+    /// Its name in CloudWatch.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WarmThroughputTarget => "WarmThroughputTarget",
+            Self::WarmThroughputCurrent => "WarmThroughputCurrent",
+            Self::OpenShards => "OpenShards",
+            Self::TargetRecordsPerSecond => "TargetRecordsPerSecond",
+            Self::DesiredTasks => "DesiredTasks",
+            Self::RunningTasks => "RunningTasks",
+        }
+    }
+}
+
+/// CloudWatch metrics.
+#[async_trait]
+pub trait Metrics: Send + Sync {
+    /// PutMetricData: what was measured of a run at `at`, in one request.
+    async fn put_run_metrics(
+        &self,
+        run_name: &str,
+        at: MicroTime,
+        data: &[(RunMetric, u32)],
+    ) -> AwsResult<()>;
 }

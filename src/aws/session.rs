@@ -13,8 +13,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::dashboards::CloudWatchDashboards;
 use super::identity::StsIdentity;
 use super::logs::CloudWatchLogs;
+use super::metrics::CloudWatchMetrics;
 use super::parameters::SsmParameters;
 use super::scaling::ApplicationAutoScaling;
 use super::service::EcsServices;
@@ -38,6 +40,10 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A whole call with its attempts and the pauses between them: a pass must not hang.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// CloudWatch's dashboards and metrics: nothing of a run depends on them, so a pass waits for them no longer than this, all attempts
+/// together. It is far below what a late pass may cost: the tasks' lease has 15 s to spare on a laptop and 45 s on AWS.
+const SHOWING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +151,14 @@ impl SdkRegions {
     fn make(&self, region: &str) -> Aws {
         // One configuration for all services of a region: they share the connector, the credentials and their cache.
         let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+        let showing = TimeoutConfig::builder()
+            .connect_timeout(SHOWING_TIMEOUT / 2)
+            .operation_attempt_timeout(SHOWING_TIMEOUT)
+            .operation_timeout(SHOWING_TIMEOUT)
+            .build();
+        let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).timeout_config(showing).build();
+        let cloudwatch =
+            Api::new("cloudwatch", aws_sdk_cloudwatch::Client::from_conf(cloudwatch), self.door.clone());
         let ecs = Api::new("ecs", aws_sdk_ecs::Client::new(&config), self.door.clone());
         macro_rules! api {
             ($service:literal, $sdk:ident) => {
@@ -163,6 +177,8 @@ impl SdkRegions {
             ))),
             parameters: Arc::new(SsmParameters::new(api!("ssm", aws_sdk_ssm))),
             logs: Arc::new(CloudWatchLogs::new(api!("logs", aws_sdk_cloudwatchlogs))),
+            dashboards: Arc::new(CloudWatchDashboards::new(cloudwatch.clone())),
+            metrics: Arc::new(CloudWatchMetrics::new(cloudwatch)),
         }
     }
 }
@@ -198,6 +214,23 @@ pub(super) mod tests {
     pub(crate) fn refused(status: u16, code: &str, message: &str) -> HttpResponse {
         let body = format!(r#"{{"__type":"{code}","message":"{message}"}}"#);
         HttpResponse::new(status.try_into().unwrap(), body.into())
+    }
+
+    /// An answer of CloudWatch that refuses: smithy's rpc-v2-cbor, with the error's code of the old query protocol in a header where
+    /// the service still sends it.
+    pub(crate) fn refused_in_cbor(status: u16, shape: &str, query_code: Option<&str>) -> HttpResponse {
+        let mut body = vec![0xa1, 0x66];
+        body.extend(b"__type");
+        body.push(0x78);
+        let shape = format!("com.amazonaws.cloudwatch#{shape}");
+        body.push(u8::try_from(shape.len()).unwrap());
+        body.extend(shape.as_bytes());
+        let mut answer = HttpResponse::new(status.try_into().unwrap(), body.into());
+        answer.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
+        if let Some(code) = query_code {
+            answer.headers_mut().insert("x-amzn-query-error", format!("{code};Sender"));
+        }
+        answer
     }
 
     fn door(notebook: &Arc<Notebook>) -> Door {
@@ -257,5 +290,31 @@ pub(super) mod tests {
         let (one, two) = (regions.in_region("eu-west-1"), regions.in_region("eu-west-1"));
         assert!(Arc::ptr_eq(&one.streams, &two.streams));
         assert!(!Arc::ptr_eq(&one.streams, &regions.in_region("us-east-1").streams));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_waits_two_seconds_for_what_it_only_shows() {
+        use aws_credential_types::Credentials;
+        use aws_credential_types::provider::SharedCredentialsProvider;
+
+        // It takes connections and never answers.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let credentials = Credentials::new("id", "secret", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
+            .build();
+        let aws = SdkRegions::new(config, door(&Arc::default())).in_region("us-east-1");
+        let started = tokio::time::Instant::now();
+        let (put, measured) = tokio::join!(
+            aws.dashboards.put_dashboard("KinesisDemo-x", "{}"),
+            aws.metrics.put_run_metrics("x", kinesis_demo_api::MicroTime::from_micros(0), &[]),
+        );
+        assert_eq!(
+            (put.unwrap_err().class, measured.unwrap_err().class),
+            (AwsErrorClass::Transient, AwsErrorClass::Transient)
+        );
+        assert_eq!(started.elapsed().as_secs(), SHOWING_TIMEOUT.as_secs());
     }
 }

@@ -1,16 +1,34 @@
 //! Carries effects out, in order. In: effects. Out: the first refusal, if there was one; what comes after it waits for the
-//! next pass.
+//! next pass. What a run can do without comes last, all at once, whatever became of the rest: its refusals are told apart, and stop
+//! nothing.
+
+use futures::future::join_all;
 
 use crate::aws::{Aws, AwsError, AwsErrorClass, AwsResult};
 use crate::run::build::log_group::RETENTION_DAYS;
 use crate::run::decide::Effect;
 
-/// Carries out `effects` until one is refused.
-pub async fn act(aws: &Aws, effects: &[Effect]) -> Result<(), AwsError> {
-    for effect in effects {
-        carry_out(aws, effect).await?;
+/// What became of a pass's effects.
+#[derive(Debug, Default)]
+pub struct Acted {
+    /// The first refusal of what the run needs.
+    pub refused: Option<AwsError>,
+    /// The refusals of what it can do without.
+    pub missed: Vec<AwsError>,
+}
+
+/// Carries out `effects` until one is refused; then those that the run can do without.
+pub async fn act(aws: &Aws, effects: &[Effect]) -> Acted {
+    let (spare, needed): (Vec<_>, Vec<_>) = effects.iter().partition(|effect| effect.is_dispensable());
+    let mut refused = None;
+    for effect in needed {
+        if let Err(error) = carry_out(aws, effect).await {
+            refused = Some(error);
+            break;
+        }
     }
-    Ok(())
+    let outcomes = join_all(spare.into_iter().map(|effect| carry_out(aws, effect))).await;
+    Acted { refused, missed: outcomes.into_iter().filter_map(Result::err).collect() }
 }
 
 async fn carry_out(aws: &Aws, effect: &Effect) -> AwsResult<()> {
@@ -54,6 +72,9 @@ async fn carry_out(aws: &Aws, effect: &Effect) -> AwsResult<()> {
         Effect::DeleteTaskDefinition { arn } => gone(aws.task_definitions.delete_task_definition(arn).await),
         Effect::DeleteParameter { name } => gone(aws.parameters.delete_parameter(name).await),
         Effect::DeleteLogGroup { name } => gone(aws.logs.delete_log_group(name).await),
+        Effect::PutDashboard { name, body } => aws.dashboards.put_dashboard(name, body).await,
+        Effect::PutMetrics { run_name, at, data } => aws.metrics.put_run_metrics(run_name, *at, data).await,
+        Effect::DeleteDashboard { name } => gone(aws.dashboards.delete_dashboard(name).await),
         // In use means that it is being changed, or deleted already: the next look tells.
         Effect::DeleteStream { arn } => made(gone(aws.streams.delete_stream(arn).await)),
     }

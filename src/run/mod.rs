@@ -188,14 +188,15 @@ async fn reconcile_run(
         };
     let case = Case { subject: *subject, run, effective, deadline_at, plan: &plan, names: &names, now };
     let decision = decide::decide(&case, &Observed { now, world });
-    let outcome = act::act(&aws, &decision.effects).await;
-    if let Err(error) = &outcome
+    let acted = act::act(&aws, &decision.effects).await;
+    if let Some(error) = &acted.refused
         && error.class == AwsErrorClass::Invalid
         && let Some(failed) = decide::decide_invalid(&case, error)
     {
         return conclude(object, context, &failed, None).await;
     }
-    conclude(object, context, &decision, outcome.err()).await
+    let decision = decide::with_missed(decision, &acted.missed);
+    conclude(object, context, &decision, acted.refused).await
 }
 
 /// Stores what was decided; an AWS refusal goes into the conditions and decides when to look again.

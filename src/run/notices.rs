@@ -105,6 +105,15 @@ impl Notice {
         )
     }
 
+    /// CloudWatch did not take the dashboard, or the operator's metrics. The run goes on without.
+    pub fn not_shown(run: u32, phases: u32, problem: &str) -> Self {
+        Self::warning(
+            "DashboardNotPublished",
+            &format!("PublishDashboard/run-{run}/phase-{phases}"),
+            format!("{problem}; the run goes on without, and it is tried again"),
+        )
+    }
+
     /// A request was answered.
     pub fn request_answered(accepted: bool, message: &str) -> Self {
         match accepted {

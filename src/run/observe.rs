@@ -7,7 +7,7 @@ use futures::join;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::Ledgers;
 use kinesis_demo_api::plan::Plan;
-use kinesis_demo_api::status::{KinesisDemoStatus, Stage};
+use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceType, Stage};
 
 use super::build::names::Names;
 use super::ledgers::LedgerStore;
@@ -75,6 +75,7 @@ pub struct World {
     pub service: Seen<ServiceSeen>,
     pub ceiling: Seen<CeilingSeen>,
     pub tasks: Vec<TaskSeen>,
+    pub dashboard: Seen<()>,
     /// Every task's last word, if the ledgers were read this time.
     pub ledgers: Option<Arc<Ledgers>>,
 }
@@ -130,12 +131,17 @@ pub async fn resources(
     let ceiling: OptionFuture<_> =
         whole.then(|| aws.scaling.fetch_ceiling(&names.cluster, &names.service)).into();
     let tasks: OptionFuture<_> = moving.then(|| aws.tasks.fetch_tasks(&names.cluster, &names.service)).into();
+    let dashboard: OptionFuture<_> = (stage == Stage::CleaningUp
+        && is_present(status, ResourceType::Dashboard))
+    .then(|| aws.dashboards.fetch_dashboard_exists(&names.dashboard))
+    .into();
     let ledgers: OptionFuture<_> = ledgers_are_due(status, timings, now)
         .then(|| fetch_ledgers(aws, names, uid, status, store, now))
         .into();
 
-    let (stream, log_group, parameter, definition, inactive, service, ceiling, tasks, ledgers) =
-        join!(stream, log_group, parameter, definition, inactive, service, ceiling, tasks, ledgers);
+    let (stream, log_group, parameter, definition, inactive, service, ceiling, tasks, dashboard, ledgers) = join!(
+        stream, log_group, parameter, definition, inactive, service, ceiling, tasks, dashboard, ledgers
+    );
 
     let (stream, stream_tags) = split(stream.transpose()?);
     let (parameter, parameter_tags) = split(parameter.transpose()?);
@@ -153,8 +159,29 @@ pub async fn resources(
         service: Seen::read(service.transpose()?),
         ceiling: Seen::read(ceiling.transpose()?),
         tasks: tasks.transpose()?.unwrap_or_default(),
+        dashboard: seen_dashboard(dashboard, status)?,
         ledgers: ledgers.transpose()?,
     })
+}
+
+fn is_present(status: &KinesisDemoStatus, type_: ResourceType) -> bool {
+    let mut resources = status.resources.iter();
+    resources.any(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
+}
+
+/// A look at the dashboard that is refused must not keep what costs more from being removed: it is an error only when nothing else is
+/// left.
+fn seen_dashboard(found: Option<AwsResult<bool>>, status: &KinesisDemoStatus) -> AwsResult<Seen<()>> {
+    let others = status.resources.iter().any(|resource| {
+        resource.type_ != ResourceType::Dashboard && resource.state == ResourceState::Present
+    });
+    match found {
+        None => Ok(Seen::Unread),
+        Some(Err(_)) if others => Ok(Seen::Unread),
+        Some(Err(error)) => Err(error),
+        Some(Ok(true)) => Ok(Seen::Present(())),
+        Some(Ok(false)) => Ok(Seen::Absent),
+    }
 }
 
 fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime) -> bool {

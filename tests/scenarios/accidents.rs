@@ -99,6 +99,9 @@ async fn lost_answers_and_throttling_make_nothing_twice() {
         "DeleteLogGroup",
         "DeleteParameter",
         "DeregisterTaskDefinition",
+        "PutDashboard",
+        "PutMetricData",
+        "DeleteDashboards",
     ] {
         let mut theatre = Theatre::new(warm_spec());
         theatre.aws.lose_response(operation, 2);

@@ -4,6 +4,7 @@
 
 mod accidents;
 mod crashes;
+mod dashboard;
 mod endings;
 mod lifecycle;
 mod preflight;

@@ -196,6 +196,11 @@ fn edges() -> Vec<Edge> {
             message: "spec.stream.name",
         },
         Edge {
+            at: json!({ "dashboard": { "mode": "None" } }),
+            beyond: json!({ "dashboard": { "mode": "Grafana" } }),
+            message: "spec.dashboard.mode",
+        },
+        Edge {
             at: json!({ "billing": { "advantage": "Require" } }),
             beyond: json!({ "billing": { "advantage": "Enable" } }),
             message: "spec.billing.advantage",

@@ -41,6 +41,10 @@ impl CloudWatchMetrics {
             .unit(unit(metric));
         match value {
             Value::Rate(rate) => metric_datum.value(rate),
+            Value::Counted(values) => {
+                let (values, counts) = values.into_iter().unzip();
+                metric_datum.set_values(Some(values)).set_counts(Some(counts))
+            }
             Value::Statistics { count, sum, min, max } => metric_datum.statistic_values(
                 StatisticSet::builder().sample_count(count).sum(sum).minimum(min).maximum(max).build(),
             ),
@@ -100,9 +104,9 @@ mod tests {
                     let pairs = datum.dimensions().iter().map(|d| format!("{:?}={:?}", d.name(), d.value()));
                     pairs.collect::<Vec<_>>().join(" ")
                 };
-                let statistics = data[1].statistic_values().unwrap();
+                let statistics = data[2].statistic_values().unwrap();
                 request.namespace() == Some("KinesisDemo")
-                    && data.len() == 2
+                    && data.len() == 3
                     && data.iter().all(|datum| {
                         names(datum) == r#"Some("RunName")=Some("kd-x-r1") Some("DemoPhase")=Some("peak")"#
                     })
@@ -111,16 +115,17 @@ mod tests {
                     && data[0].metric_name() == Some("MessagesPerSecond")
                     && (data[0].unit(), data[0].value()) == (Some(&StandardUnit::CountSecond), Some(4_990.5))
                     && data[1].unit() == Some(&StandardUnit::Milliseconds)
-                    && (statistics.sample_count(), statistics.maximum()) == (Some(2.0), Some(20.0))
+                    && (data[1].values(), data[1].counts()) == (&[5.0, 20.0], &[9.0, 1.0])
+                    && data[1].statistic_values().is_none()
+                    && data[2].unit() == Some(&StandardUnit::Percent)
+                    && (statistics.sample_count(), statistics.maximum()) == (Some(2.0), Some(100.0))
             })
             .then_output(|| PutMetricDataOutput::builder().build());
         let client = mock_client!(aws_sdk_cloudwatch, [&put]);
         let data = vec![
             a_datum(Metric::MessagesPerSecond, Value::Rate(4_990.5)),
-            a_datum(
-                Metric::AverageLatency,
-                Value::Statistics { count: 2.0, sum: 30.0, min: 10.0, max: 20.0 },
-            ),
+            a_datum(Metric::AverageLatency, Value::Counted(vec![(5.0, 9.0), (20.0, 1.0)])),
+            a_datum(Metric::SuccessRate, Value::Statistics { count: 2.0, sum: 100.0, min: 0.0, max: 100.0 }),
         ];
         metrics(client).put(data).await.unwrap();
         assert_eq!(put.num_calls(), 1);

@@ -1,23 +1,20 @@
 //! Dashboards. In: a request. Out: the answer. Touches nothing outside.
 //!
-//! Bodies are checked as "Dashboard body structure and syntax" describes: what would keep a widget from being drawn is an error,
-//! and an error refuses the whole body.
+//! Bodies are checked by `dashboard_body`: one error refuses the whole body.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::Request;
+use super::dashboard_body::{Findings, check};
 use crate::members::{TAGS_PER_RESOURCE, Tags};
 use crate::paging::page;
 use crate::service::AwsError;
 
-/// "0 to 500 widgets."
-const WIDGETS: usize = 500;
 /// "Up to 100 dashboards" (DeleteDashboards reference), and the page of ListDashboards ("up to 1000 results").
 const DELETED: usize = 100;
 const LISTED: usize = 1000;
-const KINDS: [&str; 6] = ["metric", "text", "log", "alarm", "explorer", "chart"];
 
 #[derive(Debug)]
 pub(super) struct Dashboard {
@@ -55,7 +52,7 @@ pub(super) fn put_dashboard(dashboards: &mut Dashboards, request: Request<'_>) -
         )));
     }
     let body = input.required_text("DashboardBody")?;
-    check_body(body)?;
+    let warnings = checked_body(body)?;
     let tags = input.tag_list("Tags", "Key", "Value")?;
     if tags.len() > TAGS_PER_RESOURCE {
         return Err(invalid("A dashboard can have at most 50 tags."));
@@ -71,61 +68,21 @@ pub(super) fn put_dashboard(dashboards: &mut Dashboards, request: Request<'_>) -
     });
     body.clone_into(&mut held.body);
     held.modified = request.wall;
-    Ok(json!({"DashboardValidationMessages": []}))
+    Ok(json!({"DashboardValidationMessages": warnings}))
 }
 
-fn check_body(text: &str) -> Result<(), AwsError> {
-    let body: Value = serde_json::from_str(text)
-        .map_err(|_| invalid("The field DashboardBody must be a valid JSON object"))?;
-    let Some(widgets) = body.get("widgets") else {
-        return Err(invalid(
-            "The dashboard body is invalid, there are validation errors: should have required property 'widgets' at /",
-        ));
-    };
-    let complaint = |path: String, what: &str| {
-        invalid(format!(
-            "The dashboard body is invalid, there are 1 validation errors: [{{\"dataPath\":\"{path}\",\"message\":\"{what}\"}}]"
-        ))
-    };
-    let widgets = widgets.as_array().ok_or_else(|| complaint("/widgets".to_owned(), "Should be array"))?;
-    if widgets.len() > WIDGETS {
-        return Err(complaint("/widgets".to_owned(), "Should NOT have more than 500 items"));
+/// The warnings about a body, or the refusal.
+fn checked_body(text: &str) -> Result<Vec<Value>, AwsError> {
+    let Findings { errors, warnings } = check(text);
+    if errors.is_empty() {
+        return Ok(warnings.iter().map(|warning| warning.view("DataPath", "Message")).collect());
     }
-    for (place, widget) in widgets.iter().enumerate() {
-        check_widget(widget)
-            .map_err(|(member, what)| complaint(format!("/widgets/{place}/{member}"), what))?;
-    }
-    Ok(())
-}
-
-fn check_widget(widget: &Value) -> Result<(), (&'static str, &'static str)> {
-    let kind = widget["type"].as_str().filter(|kind| KINDS.contains(kind));
-    let kind = kind.ok_or(("type", "Should match one of the allowed values"))?;
-    for (member, from, to) in [("x", 0, 23), ("y", 0, i64::MAX), ("width", 1, 24), ("height", 1, 1000)] {
-        if let Some(value) = widget.get(member) {
-            let fits = value.as_i64().is_some_and(|value| (from..=to).contains(&value));
-            if !fits {
-                return Err((member, "Should be an integer within the allowed range"));
-            }
-        }
-    }
-    let properties = &widget["properties"];
-    if !properties.is_object() {
-        return Err(("properties", "Should be object"));
-    }
-    if kind == "text" && !properties["markdown"].is_string() {
-        return Err(("properties", "Should have required property 'markdown'"));
-    }
-    if kind == "metric" {
-        let alarms = properties["annotations"]["alarms"].is_array();
-        if !alarms && !properties["metrics"].is_array() {
-            return Err(("properties", "Should have required property 'metrics'"));
-        }
-        if !alarms && !properties["region"].is_string() {
-            return Err(("properties", "Should have required property 'region'"));
-        }
-    }
-    Ok(())
+    let list: Vec<Value> = errors.iter().map(|error| error.view("dataPath", "message")).collect();
+    Err(invalid(format!(
+        "The dashboard body is invalid, there are {} validation errors: {}",
+        errors.len(),
+        Value::from(list)
+    )))
 }
 
 pub(super) fn get_dashboard(dashboards: &Dashboards, request: Request<'_>) -> Result<Value, AwsError> {
@@ -212,5 +169,5 @@ pub(super) fn list_tags_for_resource(
 /// What a body check says, for tests.
 #[cfg(test)]
 pub(super) fn complaint_about(body: &str) -> Option<AwsError> {
-    check_body(body).err()
+    checked_body(body).err()
 }

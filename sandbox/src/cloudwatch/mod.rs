@@ -1,6 +1,7 @@
 //! CloudWatch metrics and dashboards. In: metric data, queries, dashboards. Out: AWS's answers. Holds everything in memory:
 //! metrics by region, dashboards for the whole account (they are global on AWS).
 
+mod dashboard_body;
 mod dashboards;
 mod intake;
 mod queries;

@@ -6,6 +6,7 @@
 //! calls give equal worlds.
 
 mod calls;
+mod dashboards;
 mod dice;
 mod ecs;
 mod fleet;
@@ -31,6 +32,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 pub use calls::Call;
+pub use dashboards::Measured;
 pub use generator::Sent;
 pub use snapshot::Snapshot;
 
@@ -286,6 +288,16 @@ impl FakeAws {
         self.now().parameter_writes(name)
     }
 
+    /// The body of a dashboard, if there is one of this name.
+    pub fn dashboard(&self, name: &str) -> Option<String> {
+        self.now().account.dashboards.get(name).cloned()
+    }
+
+    /// What was measured of runs and published, in order.
+    pub fn measured(&self) -> Vec<Measured> {
+        self.now().account.measured.clone()
+    }
+
     /// The tasks that run now, in the order in which they were placed.
     pub fn running_tasks(&self) -> Vec<TaskId> {
         self.now().running_tasks()
@@ -311,7 +323,9 @@ impl Regions for FakeAws {
             tasks: handle.clone(),
             scaling: handle.clone(),
             parameters: handle.clone(),
-            logs: handle,
+            logs: handle.clone(),
+            dashboards: handle.clone(),
+            metrics: handle,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::fleet::Task;
 use super::world::Region;
 use crate::aws::ServiceState;
 
-/// Everything that exists: names, each with its region in front. What is being deleted still exists; an INACTIVE service does
+/// Everything that exists: names, each with its region in front; dashboards have none. What is being deleted still exists; an INACTIVE service does
 /// not, an INACTIVE task definition does (it can be deleted), a STOPPED task does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -16,6 +16,7 @@ pub struct Snapshot {
     pub scheduled_actions: Vec<String>,
     pub parameters: Vec<String>,
     pub log_groups: Vec<String>,
+    pub dashboards: Vec<String>,
 }
 
 impl Snapshot {

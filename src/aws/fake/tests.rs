@@ -2,7 +2,9 @@
 //! tasks do is in `fleet_tests`.
 
 use super::*;
-use crate::aws::{NewService, NewStream, NewTaskDefinition, ServiceState, StreamState, Tags, Warm};
+use crate::aws::{
+    NewService, NewStream, NewTaskDefinition, RunMetric, ServiceState, StreamState, Tags, Warm,
+};
 use kinesis_demo_api::demo::Architecture;
 
 pub(super) const T0: MicroTime = MicroTime::from_micros(1_800_000_000_000_000);
@@ -298,4 +300,29 @@ async fn after_the_crash_point_nothing_is_heard_or_done_until_the_revival() {
     fake.revive();
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
     assert!(!fake.crashed());
+}
+
+#[tokio::test]
+async fn dashboards_belong_to_the_account_and_measurements_are_kept() {
+    let (fake, _, aws) = a_world();
+    let elsewhere = fake.in_region("us-east-1");
+    assert!(!aws.dashboards.fetch_dashboard_exists("kd").await.unwrap());
+    for body in [r#"{"widgets": []}"#, r#"{"widgets": [], "start": "-PT1H"}"#] {
+        aws.dashboards.put_dashboard("kd", body).await.unwrap();
+        assert_eq!(fake.dashboard("kd").as_deref(), Some(body));
+    }
+    assert_eq!(fake.snapshot().dashboards, ["kd"]);
+    assert!(elsewhere.dashboards.fetch_dashboard_exists("kd").await.unwrap());
+    for (name, body) in [("kd", "{}"), ("kd", "no JSON"), ("k/d", r#"{"widgets": []}"#)] {
+        let error = aws.dashboards.put_dashboard(name, body).await.unwrap_err();
+        assert_eq!(error.class, AwsErrorClass::Invalid, "{name} {body}");
+    }
+    elsewhere.dashboards.delete_dashboard("kd").await.unwrap();
+    let error = aws.dashboards.delete_dashboard("kd").await.unwrap_err();
+    assert_eq!(error.class, AwsErrorClass::NotFound);
+    assert!(fake.snapshot().is_empty());
+
+    aws.metrics.put_run_metrics("kd-r1", T0, &[(RunMetric::OpenShards, 4)]).await.unwrap();
+    let kept = Measured { run_name: "kd-r1".into(), at: T0, metric: RunMetric::OpenShards, value: 4 };
+    assert_eq!(fake.measured(), [kept]);
 }

@@ -7,6 +7,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 use super::calls::{Access, Call, FaultKind, Switchboard, injected};
+use super::dashboards::Account;
 use super::dice::Dice;
 use super::ecs::{Family, Service};
 use super::fleet::Task;
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) switchboard: Switchboard,
     pub(super) most_at_once: BTreeMap<&'static str, usize>,
+    pub(super) account: Account,
     regions: BTreeMap<String, Region>,
     now: MicroTime,
 }
@@ -48,6 +50,7 @@ pub(super) struct Region {
 /// What a call sees: its region, now.
 pub(super) struct Scene<'a> {
     pub(super) region: &'a mut Region,
+    pub(super) account: &'a mut Account,
     pub(super) settings: &'a Settings,
     pub(super) dice: &'a mut Dice,
     pub(super) now: MicroTime,
@@ -68,6 +71,7 @@ impl World {
             dice: Dice::new(1),
             switchboard: Switchboard::default(),
             most_at_once: BTreeMap::new(),
+            account: Account::default(),
             regions: BTreeMap::new(),
             now,
         }
@@ -85,6 +89,7 @@ impl World {
                 now = at;
                 let mut scene = Scene {
                     region,
+                    account: &mut self.account,
                     settings: &self.settings,
                     dice: &mut self.dice,
                     now: at,
@@ -175,7 +180,8 @@ impl World {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot =
+            Snapshot { dashboards: self.account.dashboards.keys().cloned().collect(), ..Snapshot::default() };
         for (name, region) in &self.regions {
             snapshot.add(name, region);
         }
@@ -183,7 +189,7 @@ impl World {
     }
 
     fn count_things(&mut self) {
-        let mut now: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let mut now = BTreeMap::from([("dashboards", self.account.dashboards.len())]);
         for region in self.regions.values() {
             for (kind, count) in region.counts() {
                 *now.entry(kind).or_default() += count;
@@ -197,7 +203,14 @@ impl World {
 
     fn scene<T>(&mut self, name: &str, act: impl FnOnce(&mut Scene<'_>) -> T) -> T {
         let region = self.regions.entry(name.to_owned()).or_default();
-        act(&mut Scene { region, settings: &self.settings, dice: &mut self.dice, now: self.now, name })
+        act(&mut Scene {
+            region,
+            account: &mut self.account,
+            settings: &self.settings,
+            dice: &mut self.dice,
+            now: self.now,
+            name,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a run makes, resource by resource. In: the pinned settings and the plan. Out: requests to AWS. Pure.
 
 pub mod control;
+pub mod dashboard;
 pub mod log_group;
 pub mod names;
 pub mod parameter;

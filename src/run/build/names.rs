@@ -13,6 +13,7 @@ pub struct Names {
     pub parameter: String,
     pub family: String,
     pub service: String,
+    pub dashboard: String,
 }
 
 /// The longest part of the object's name that goes into other names, for people; uniqueness comes from the uid.
@@ -37,6 +38,7 @@ impl Names {
             parameter: format!("/kinesisdemo/{base}/control"),
             family: base.clone(),
             service: base.clone(),
+            dashboard: format!("KinesisDemo-{base}"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Removes what the run made, in an order in which nothing is left running or paying behind: the service and its ceiling,
-//! the task definition, the parameter, the log group, the stream. Every step may be repeated; nothing foreign is touched.
+//! the task definition, the parameter, the log group, the stream, the dashboard. Every step may be repeated; nothing foreign is
+//! touched.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
@@ -20,6 +21,8 @@ pub(super) fn decide_cleaning_up(case: &Case<'_>, world: &World, mut draft: Draf
         remove_log_group(case, world, &mut draft);
         remove_stream(case, world, &mut draft);
     }
+    // The last effect: it costs the least, so its refusal must not keep the others from being carried out.
+    remove_dashboard(case, world, &mut draft);
     let left: Vec<String> = (draft.status.resources.iter())
         .filter(|resource| resource.state == ResourceState::Present)
         .map(|resource| format!("{} {}", resource.type_, resource.arn))
@@ -159,6 +162,19 @@ fn remove_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
             }
         }
         Seen::Absent => draft.resource(ResourceType::Stream, name, ResourceState::Deleted),
+        Seen::Unread => {}
+    }
+}
+
+/// Its name holds the object's uid, so it is ours.
+fn remove_dashboard(case: &Case<'_>, world: &World, draft: &mut Draft) {
+    let name = &case.names.dashboard;
+    match &world.dashboard {
+        Seen::Present(()) => draft.effects.push(Effect::DeleteDashboard { name: name.clone() }),
+        Seen::Absent => {
+            draft.resource(ResourceType::Dashboard, name, ResourceState::Deleted);
+            draft.status.dashboard = None;
+        }
         Seen::Unread => {}
     }
 }

@@ -5,6 +5,7 @@
 
 mod cleanup;
 mod control;
+mod dashboard;
 mod draft;
 mod drain;
 mod fleet;
@@ -23,6 +24,7 @@ use kinesis_demo_api::status::{ControlStatus, Effective, Outcome, RunStatus, Sta
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 
+pub use dashboard::with_missed;
 pub use draft::Draft;
 pub use intake::{decide_first_visit, first_visit, intake};
 pub use pending::{decide_pending, decide_refused};
@@ -32,7 +34,7 @@ use super::build::names::Names;
 use super::build::tags::Owner;
 use super::notices::Notice;
 use super::observe::{Observed, World};
-use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, Tags};
+use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, Tags};
 use crate::settings::Settings;
 
 /// What one reconcile concluded. Built by `decide`, executed by `act` and `report`.
@@ -82,6 +84,16 @@ pub enum Effect {
     DeleteParameter { name: String },
     DeleteLogGroup { name: String },
     DeleteStream { arn: String },
+    PutDashboard { name: String, body: String },
+    PutMetrics { run_name: String, at: MicroTime, data: Vec<(RunMetric, u32)> },
+    DeleteDashboard { name: String },
+}
+
+impl Effect {
+    /// Whether a run goes on as well without it: it only shows what happens.
+    pub fn is_dispensable(&self) -> bool {
+        matches!(self, Self::PutDashboard { .. } | Self::PutMetrics { .. })
+    }
 }
 
 /// The object that a decision is about.
@@ -165,7 +177,7 @@ impl Case<'_> {
 pub fn decide(case: &Case<'_>, observed: &Observed) -> Decision {
     let world: &World = &observed.world;
     let draft = Draft::new(case.subject.status);
-    let draft = match case.subject.status.stage.unwrap_or_default() {
+    let mut draft = match case.subject.status.stage.unwrap_or_default() {
         Stage::Provisioning => provision::decide_provisioning(case, world, draft),
         Stage::Warming => warm::decide_warming(case, world, draft),
         Stage::Starting => start::decide_starting(case, world, draft),
@@ -174,6 +186,7 @@ pub fn decide(case: &Case<'_>, observed: &Observed) -> Decision {
         Stage::CleaningUp => cleanup::decide_cleaning_up(case, world, draft),
         Stage::Pending | Stage::Succeeded | Stage::Failed | Stage::Aborted => draft,
     };
+    dashboard::show(case, &mut draft);
     draft.finish(&case.subject, case.now)
 }
 
