@@ -116,6 +116,8 @@ pub async fn resources(
     let moving = matches!(stage, Stage::Starting | Stage::Running | Stage::Draining);
     let controlled = status.control.is_some() && moving;
 
+    // Where things are made or judged to be gone, whose account it is matters: the credentials may have changed since the run began.
+    let account_id = if whole { Some(aws.identity.fetch_account_id().await?) } else { None };
     let stream: OptionFuture<_> =
         (stage != Stage::Draining).then(|| fetch_stream(aws, &names.stream, whole)).into();
     let log_group: OptionFuture<_> = whole.then(|| fetch_log_group(aws, &names.log_group)).into();
@@ -146,7 +148,7 @@ pub async fn resources(
     let (stream, stream_tags) = split(stream.transpose()?);
     let (parameter, parameter_tags) = split(parameter.transpose()?);
     Ok(World {
-        account_id: None,
+        account_id,
         advantage: None,
         cluster_is_active: None,
         stream,

@@ -95,6 +95,27 @@ async fn a_run_that_waits_to_begin_is_aborted_without_a_look_at_aws() {
 }
 
 #[tokio::test]
+async fn with_credentials_of_another_account_nothing_is_taken_for_gone() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_stage(Stage::CleaningUp).await;
+    theatre.aws.set_account_id("123456789012");
+    let writes = |theatre: &Theatre| theatre.aws.calls().into_iter().filter(|call| call.is_write).count();
+    let before = (writes(&theatre), theatre.status().resources);
+    for _ in 0..10 {
+        theatre.pass().await;
+    }
+    assert_eq!((writes(&theatre), theatre.status().resources), before);
+    assert_eq!(theatre.status().stage, Some(Stage::CleaningUp));
+    let stalled = theatre.condition(ConditionType::Stalled);
+    assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::AccountNotAllowed));
+    assert!(stalled.message.contains("000000000000"), "{}", stalled.message);
+    theatre.aws.set_account_id("000000000000");
+    theatre.play_out().await;
+    assert_eq!(theatre.status().stage, Some(Stage::Succeeded));
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
 async fn a_finished_object_is_let_go_and_held_again_for_the_next_run() {
     let mut theatre = Theatre::new(warm_spec());
     let held =

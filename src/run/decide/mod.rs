@@ -177,6 +177,12 @@ impl Case<'_> {
 pub fn decide(case: &Case<'_>, observed: &Observed) -> Decision {
     let world: &World = &observed.world;
     let draft = Draft::new(case.subject.status);
+    if let Some(message) = foreign_account(case, world) {
+        let recheck_at = case.now + case.subject.settings.timings.renew_every;
+        return draft
+            .block(Reason::AccountNotAllowed, message, Some(recheck_at))
+            .finish(&case.subject, case.now);
+    }
     let mut draft = match case.subject.status.stage.unwrap_or_default() {
         Stage::Provisioning => provision::decide_provisioning(case, world, draft),
         Stage::Warming => warm::decide_warming(case, world, draft),
@@ -188,6 +194,16 @@ pub fn decide(case: &Case<'_>, observed: &Observed) -> Decision {
     };
     dashboard::show(case, &mut draft);
     draft.finish(&case.subject, case.now)
+}
+
+/// What is said when the credentials have become another account's: what is not there is not gone then, and nothing may be made.
+fn foreign_account(case: &Case<'_>, world: &World) -> Option<String> {
+    let (pinned, found) = (&case.effective.account_id, world.account_id.as_ref()?);
+    (pinned != found).then(|| {
+        format!(
+            "this run was begun in AWS account {pinned}, but the operator's credentials now belong to {found}; nothing is touched until they are {pinned}'s again"
+        )
+    })
 }
 
 /// What the operator allows, widened to what was accepted when the run began.
