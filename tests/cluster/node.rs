@@ -1,0 +1,38 @@
+//! Processes of a Pod, on its node. In: the Pod's uid. Out: process ids, signals to them. Runs commands on the node by way of
+//! `CLUSTER_EXEC`, or on this machine.
+
+use tokio::process::Command;
+
+use k8s_openapi::api::core::v1::Pod;
+
+/// A process id as the node counts.
+pub type Pid = u32;
+
+async fn on_node(script: &str) -> Option<String> {
+    let prefix = std::env::var("CLUSTER_EXEC").unwrap_or_default();
+    let mut words = prefix.split_whitespace().chain(["sh", "-c", script]);
+    let output = Command::new(words.next()?).args(words).output().await.unwrap();
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The process of this name in the Pod, if it runs.
+pub async fn process(pod: &Pod, name: &str) -> Option<Pid> {
+    let uid = pod.metadata.uid.clone()?;
+    // The systemd driver writes the uid with underscores. Names are cut to 15 characters.
+    let pattern = uid.replace('-', "[-_]");
+    let name: String = name.chars().take(15).collect();
+    let script = format!(
+        "for p in /proc/[0-9]*; do grep -q 'pod{pattern}' $p/cgroup 2>/dev/null && [ \"$(cat $p/comm)\" = '{name}' ] && echo ${{p#/proc/}}; done; true"
+    );
+    on_node(&script).await?.split_whitespace().next()?.parse().ok()
+}
+
+/// Sends a signal, as in `KILL`.
+pub async fn signal(pid: Pid, name: &str) {
+    assert!(on_node(&format!("kill -{name} {pid}")).await.is_some(), "kill -{name} {pid}");
+}
+
+/// Whether the process is there still. One that was killed and not yet waited for is not.
+pub async fn is_alive(pid: Pid) -> bool {
+    on_node(&format!("grep -q '^State:[[:space:]]*[^ZX]' /proc/{pid}/status")).await.is_some()
+}
