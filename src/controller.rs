@@ -53,28 +53,36 @@ impl Loop {
 }
 
 /// The objects of these namespaces, or of all. A stored object that no longer parses must not hide the others.
-pub fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<DeserializeGuard<KinesisDemo>>> {
+fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<DeserializeGuard<KinesisDemo>>> {
     if namespaces.is_empty() {
         return vec![Api::all(client.clone())];
     }
     namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
 }
 
+/// The objects of these namespaces, or of all, as they are now.
+pub async fn fetch_objects(
+    client: &Client,
+    namespaces: &[String],
+) -> Result<Vec<DeserializeGuard<KinesisDemo>>, kube::Error> {
+    let mut objects = Vec::new();
+    for api in apis(client, namespaces) {
+        match api.list(&ListParams::default()).await {
+            Ok(list) => objects.extend(list.items),
+            // Without the definition there are no objects.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(objects)
+}
+
 /// The highest epoch that any of these objects was written under.
 pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64, kube::Error> {
-    let mut highest = 0;
-    for api in apis(client, namespaces) {
-        let objects = match api.list(&ListParams::default()).await {
-            Ok(list) => list.items,
-            // Without the definition there are no objects.
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => continue,
-            Err(error) => return Err(error),
-        };
-        let parsed = objects.iter().filter_map(|object| object.0.as_ref().ok());
-        let epochs = parsed.filter_map(|demo| Some(demo.status.as_ref()?.control.as_ref()?.epoch));
-        highest = epochs.max().unwrap_or(0).max(highest);
-    }
-    Ok(highest)
+    let objects = fetch_objects(client, namespaces).await?;
+    let parsed = objects.iter().filter_map(|object| object.0.as_ref().ok());
+    let epochs = parsed.filter_map(|demo| Some(demo.status.as_ref()?.control.as_ref()?.epoch));
+    Ok(epochs.max().unwrap_or(0))
 }
 
 /// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a

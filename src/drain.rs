@@ -8,16 +8,15 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
 use kinesis_demo_api::request::{Request, Verb};
-use kinesis_demo_api::status::ResourceState;
 use kinesis_demo_api::{KinesisDemo, Stage};
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cli::DrainArgs;
-use crate::controller::apis;
+use crate::controller::fetch_objects;
 
 /// Who asks, in managedFields.
 const MANAGER: &str = "kinesis-demo-drain";
@@ -47,7 +46,9 @@ pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
     let mut told = Vec::new();
     loop {
         let mut waiting = Vec::new();
-        for object in fetch_objects(&client, &args.namespaces).await? {
+        let objects = tokio::time::timeout(TIMEOUT, fetch_objects(&client, &args.namespaces)).await;
+        let what = "list KinesisDemo objects";
+        for object in objects.context(what)?.context(what)? {
             let place = place(&object);
             match need(&object, &id) {
                 Need::Nothing => {}
@@ -97,10 +98,7 @@ fn need(object: &DeserializeGuard<KinesisDemo>, id: &str) -> Need {
     let status = demo.status.clone().unwrap_or_default();
     let stage = status.stage.unwrap_or_default();
     let is_held = demo.finalizers().iter().any(|held| held == FINALIZER);
-    let present: Vec<String> = (status.resources.iter())
-        .filter(|resource| resource.state == ResourceState::Present)
-        .map(|resource| format!("{} {}", resource.type_, resource.arn))
-        .collect();
+    let present = status.present_resources();
     let left = if present.is_empty() { String::new() } else { format!(", in AWS: {}", present.join(", ")) };
     let decided = status.run.as_ref().is_some_and(|run| run.outcome.is_some());
     let asked = demo.annotations().get(REQUEST_ANNOTATION).is_some_and(|text| text.contains(id));
@@ -111,25 +109,6 @@ fn need(object: &DeserializeGuard<KinesisDemo>, id: &str) -> Need {
         }
         _ => Need::Abort,
     }
-}
-
-async fn fetch_objects(
-    client: &Client,
-    namespaces: &[String],
-) -> anyhow::Result<Vec<DeserializeGuard<KinesisDemo>>> {
-    let mut objects = Vec::new();
-    for api in apis(client, namespaces) {
-        match tokio::time::timeout(TIMEOUT, api.list(&ListParams::default()))
-            .await
-            .context("list KinesisDemo objects")?
-        {
-            Ok(list) => objects.extend(list.items),
-            // Without the definition there are no objects.
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => {}
-            Err(error) => return Err(error).context("list KinesisDemo objects"),
-        }
-    }
-    Ok(objects)
 }
 
 async fn put_abort(client: &Client, object: &DeserializeGuard<KinesisDemo>, id: &str) -> anyhow::Result<()> {

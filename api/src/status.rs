@@ -66,6 +66,14 @@ pub struct KinesisDemoStatus {
     pub history: Vec<PastRun>,
 }
 
+impl KinesisDemoStatus {
+    /// What of the run is still in AWS, for people: types and ARNs.
+    pub fn present_resources(&self) -> Vec<String> {
+        let present = self.resources.iter().filter(|resource| resource.state == ResourceState::Present);
+        present.map(|resource| format!("{} {}", resource.type_, resource.arn)).collect()
+    }
+}
+
 /// Where a run is.
 #[derive(
     JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -23,10 +23,7 @@ pub(super) fn decide_cleaning_up(case: &Case<'_>, world: &World, mut draft: Draf
     }
     // The last effect: it costs the least, so its refusal must not keep the others from being carried out.
     remove_dashboard(case, world, &mut draft);
-    let left: Vec<String> = (draft.status.resources.iter())
-        .filter(|resource| resource.state == ResourceState::Present)
-        .map(|resource| format!("{} {}", resource.type_, resource.arn))
-        .collect();
+    let left = draft.status.present_resources();
     if left.is_empty() {
         return finished(case, draft);
     }

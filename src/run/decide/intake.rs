@@ -4,7 +4,7 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::plan::filled;
 use kinesis_demo_api::request::{LastRequest, Request, RequestOutcome, Verb};
-use kinesis_demo_api::status::{Outcome, PastRun, ResourceState, RunStatus, Stage};
+use kinesis_demo_api::status::{Outcome, PastRun, RunStatus, Stage};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::{Decision, Draft, FinalizerChange, Subject};
@@ -91,10 +91,7 @@ pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
 fn deletion(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
     let mut draft = Draft::new(subject.status);
     if subject.abandon && subject.has_finalizer {
-        let left: Vec<String> = (subject.status.resources.iter())
-            .filter(|resource| resource.state == ResourceState::Present)
-            .map(|resource| format!("{} {}", resource.type_, resource.arn))
-            .collect();
+        let left = subject.status.present_resources();
         draft.notices.push(Notice::abandoned(&left.join(", ")));
         draft.finalizer = FinalizerChange::Remove;
         return Some(draft);
