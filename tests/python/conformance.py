@@ -201,7 +201,7 @@ class Ecs(Case):
         self.assertEqual({task["lastStatus"] for task in tasks}, {"RUNNING"})
         self.assertIn({"key": "run", "value": "7"}, tasks[0]["tags"])
         protected = ecs.update_task_protection(
-            cluster="conformance", tasks=arns[:1], protectionEnabled=True, expiresInMinutes=5
+            cluster="conformance", tasks=arns[:1], protectionEnabled=True, expiresInMinutes=2880
         )
         self.assertEqual(protected["protectedTasks"][0]["taskArn"], arns[0])
         self.assertEqual(len(ecs.get_task_protection(cluster="conformance", tasks=arns)["protectedTasks"]), 2)

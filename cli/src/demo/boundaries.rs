@@ -1,6 +1,8 @@
 //! Did the traffic change when the plan said so? In: the phases with their instants and rates, the records that arrived per 100 ms.
 //! Out: for each phase, within how many milliseconds of its beginning the arrivals had gone from the old rate to the new. Pure.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::RampShape;
@@ -50,8 +52,10 @@ pub fn boundaries(demo: &KinesisDemo) -> Vec<Option<Boundary>> {
 }
 
 impl Arrivals {
-    /// Within how many milliseconds of the boundary, early or late, the arrivals went from the old rate to the new: beyond that time
-    /// every bucket is nearer to the rate of its side. None if they did not within a second, or if the change is too small to be seen.
+    /// Within how many milliseconds of the boundary, early or late, the arrivals went from the old rate to the new: of all edges
+    /// between buckets within a second around it, the one at which a step between the two rates is least wrong about what arrived
+    /// (by the sum of the differences; a single bucket whose batches came in the next one moves it nowhere). None if the best step
+    /// is beyond that second, or if the change is too small to be seen.
     #[must_use]
     pub fn changed_within_millis(&self, boundary: Boundary) -> Option<u32> {
         let width = i64::from(self.bucket_millis);
@@ -63,18 +67,24 @@ impl Arrivals {
         let at = boundary.at.as_millisecond();
         // Buckets are aligned to multiples of their width; the one that holds the boundary belongs to both sides and tells nothing.
         let holding = at.div_euclid(width) * width;
-        let mut worst = 0;
         let steps = WINDOW_MILLIS / width;
-        for step in (-steps..=steps).filter(|step| *step != 0) {
-            let begins = holding + step * width;
-            let records = self.records_at(begins);
-            let is_new = records.abs_diff(new) < records.abs_diff(old);
-            let off = if step < 0 { at - begins } else { begins + width - at };
-            if is_new != (step > 0) {
-                worst = worst.max(off);
-            }
-        }
-        u32::try_from(worst).ok().filter(|worst| i64::from(*worst) < WINDOW_MILLIS)
+        let begins: Vec<i64> =
+            (-steps..=steps).filter(|step| *step != 0).map(|step| holding + step * width).collect();
+        let records: Vec<u64> = begins.iter().map(|begins| self.records_at(*begins)).collect();
+        let off = |edge: usize| match begins.len() / 2 {
+            middle if edge < middle => at - begins[edge],
+            middle if edge > middle => begins[edge - 1] + width - at,
+            _ => 0,
+        };
+        let wrong = |edge: usize| {
+            let (before, after) = records.split_at(edge);
+            let differences =
+                |records: &[u64], rate| records.iter().map(|seen| seen.abs_diff(rate)).sum::<u64>();
+            differences(before, old) + differences(after, new)
+        };
+        // Of two edges that fit equally well, the worse.
+        let edge = (0..=begins.len()).min_by_key(|edge| (wrong(*edge), Reverse(off(*edge))))?;
+        (edge > 0 && edge < begins.len()).then(|| u32::try_from(off(edge)).ok())?
     }
 
     fn records_at(&self, begins: i64) -> u64 {
@@ -117,11 +127,27 @@ mod tests {
     }
 
     #[test]
-    fn late_arrivals_count_to_the_end_of_the_last_bucket_that_is_nearer_to_the_old_rate() {
+    fn a_late_change_counts_to_the_end_of_the_last_bucket_of_the_old_rate() {
         assert_eq!(rise(3).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(270));
-        let mut dip = rise(0);
-        dip.buckets[14].records = 2_900;
-        assert_eq!(dip.changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(470));
+        let mut slow = rise(2);
+        slow.buckets[12].records = 2_900;
+        slow.buckets[13].records = 2_900;
+        assert_eq!(slow.changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(370));
+    }
+
+    #[test]
+    fn batches_that_came_in_the_next_bucket_are_no_change() {
+        let mut stalled = rise(0);
+        stalled.buckets[14].records = 2_000;
+        stalled.buckets[15].records = 8_000;
+        assert_eq!(stalled.changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(0));
+    }
+
+    #[test]
+    fn a_rate_that_stays_nearer_to_the_old_one_has_not_changed() {
+        let mut half = vec![1_000; 10];
+        half.resize(30, 2_900);
+        assert_eq!(arrivals(&half).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
     }
 
     #[test]
