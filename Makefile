@@ -32,8 +32,9 @@ build: ## Build all programs in release
 assets: ## Have a Kubernetes API server on this machine (found, fetched or built)
 	@hack/envtest/envtest
 
+# All targets at once: built apart, the programs would have the AWS crates compiled a second time, with other features.
 test: ## Run all tests; those with a real API server and real processes too
-	@assets=$$(hack/envtest/envtest) && cargo build --locked --workspace --bins && \
+	@assets=$$(hack/envtest/envtest) && cargo build --locked --workspace --all-targets && \
 	  KUBEBUILDER_ASSETS="$$assets" cargo test --locked --workspace --no-fail-fast
 
 test-chart: ## Run the chart's tests, with the tools that are here or that hack/chart/tools made

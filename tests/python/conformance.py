@@ -164,6 +164,10 @@ class Ecs(Case):
     def service(self, ecs):
         return ecs.describe_services(cluster="conformance", services=["s"], include=["TAGS"])["services"][0]
 
+    def listed(self, ecs, count):
+        arns = ecs.list_tasks(cluster="conformance", serviceName="s")["taskArns"]
+        return arns if len(arns) == count else None
+
     def test_a_service_from_cluster_to_deletion(self):
         ecs = client("ecs")
         tags = [{"key": "run", "value": "7"}]
@@ -196,12 +200,13 @@ class Ecs(Case):
         until("one deployment", lambda: self.service(ecs)["deployments"][0]["rolloutState"] == "COMPLETED")
         self.assertEqual(ecs.list_services(cluster="conformance")["serviceArns"], [created["serviceArn"]])
 
-        arns = ecs.list_tasks(cluster="conformance", serviceName="s")["taskArns"]
+        # Lists follow what happens some seconds later, as ECS's do.
+        arns = until("both in the list", lambda: self.listed(ecs, 2))
         tasks = ecs.describe_tasks(cluster="conformance", tasks=arns, include=["TAGS"])["tasks"]
         self.assertEqual({task["lastStatus"] for task in tasks}, {"RUNNING"})
         self.assertIn({"key": "run", "value": "7"}, tasks[0]["tags"])
         protected = ecs.update_task_protection(
-            cluster="conformance", tasks=arns[:1], protectionEnabled=True, expiresInMinutes=2880
+            cluster="conformance", tasks=arns[:1], protectionEnabled=True, expiresInMinutes=5
         )
         self.assertEqual(protected["protectedTasks"][0]["taskArn"], arns[0])
         self.assertEqual(len(ecs.get_task_protection(cluster="conformance", tasks=arns)["protectedTasks"]), 2)
@@ -213,7 +218,7 @@ class Ecs(Case):
         updated = ecs.update_service(cluster="conformance", service="s", desiredCount=1)["service"]
         self.assertEqual(len(updated["deployments"]), 1)
         until("one task", lambda: self.service(ecs)["runningCount"] == 1)
-        self.assertEqual(ecs.list_tasks(cluster="conformance", serviceName="s")["taskArns"], arns[:1])
+        self.assertEqual(until("one in the list", lambda: self.listed(ecs, 1)), arns[:1])
         stopped = until(
             "the stopped task",
             lambda: ecs.list_tasks(cluster="conformance", desiredStatus="STOPPED")["taskArns"],
