@@ -58,7 +58,8 @@ fmt: ## Format the code
 
 generate: ## Write the generated files: crds/, the chart's copy of it, docs/reference/
 	@mkdir -p crds
-	@cargo run --locked --quiet --package kinesis-demo-operator -- crd > $(TARGET)/crd.yaml
+	@cargo build --locked --quiet --workspace --all-targets
+	@$(TARGET)/debug/kinesis-demo-operator crd > $(TARGET)/crd.yaml
 	@mv $(TARGET)/crd.yaml crds/kinesisdemos.kinesisdemo.io.yaml
 	@cp crds/kinesisdemos.kinesisdemo.io.yaml charts/kinesis-demo-operator/files/
 	@hack/docs/generate

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
+use kinesis_demo_api::allowance::Allowance;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
@@ -97,6 +98,19 @@ pub struct RunArgs {
     /// The generator image of objects that name none.
     #[arg(long, env = "KINESISDEMO_GENERATOR_IMAGE", value_name = "IMAGE")]
     pub generator_image: Option<String>,
+    /// A generator image that objects may name instead; at the end, `*` stands for anything. Repeat for several. The default is none:
+    /// an image runs under the role of the tasks.
+    #[arg(long, env = "KINESISDEMO_ALLOWED_IMAGES", value_delimiter = ',', value_name = "IMAGE")]
+    pub allow_image: Vec<String>,
+    /// A subnet that objects may name besides those of --subnet, by ID, or `*`; repeat for several. The default is none.
+    #[arg(long, env = "KINESISDEMO_ALLOWED_SUBNETS", value_delimiter = ',', value_name = "ID")]
+    pub allow_subnet: Vec<String>,
+    /// A security group that objects may name besides those of --security-group, by ID, or `*`; repeat for several. The default is none.
+    #[arg(long, env = "KINESISDEMO_ALLOWED_SECURITY_GROUPS", value_delimiter = ',', value_name = "ID")]
+    pub allow_security_group: Vec<String>,
+    /// The most runs that go on at once, of all objects; later ones wait their turn in Pending.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_runs: u16,
     /// The highest rate that any phase may ask for.
     #[arg(long, default_value_t = 200_000, value_name = "N")]
     pub max_records_per_second: u32,
@@ -150,6 +164,17 @@ impl RunArgs {
                 return Err(format!("--account {account}: an AWS account has twelve digits"));
             }
         }
+        for (flag, entries) in [
+            ("--allow-image", &self.allow_image),
+            ("--allow-subnet", &self.allow_subnet),
+            ("--allow-security-group", &self.allow_security_group),
+        ] {
+            if let Some(entry) =
+                entries.iter().find(|entry| entry.strip_suffix('*').unwrap_or(entry).contains('*'))
+            {
+                return Err(format!("{flag} {entry}: * stands for anything at the end only"));
+            }
+        }
         let region = self.regions.first().cloned().ok_or("--region: name at least one")?;
         Ok(Settings {
             accounts: self.accounts.clone(),
@@ -159,6 +184,11 @@ impl RunArgs {
                 image: self.generator_image.clone(),
                 subnets: self.subnets.clone(),
                 security_groups: self.security_groups.clone(),
+                allowance: Allowance {
+                    images: self.allow_image.clone(),
+                    subnets: self.allow_subnet.clone(),
+                    security_groups: self.allow_security_group.clone(),
+                },
                 max_records_per_second: self.max_records_per_second,
                 max_tasks: self.max_tasks,
                 max_warm_mib_per_second: self.max_warm_mib_per_second,
@@ -167,6 +197,7 @@ impl RunArgs {
             task_role_arn: self.task_role_arn.clone(),
             execution_role_arn: self.execution_role_arn.clone(),
             assign_public_ip: !self.no_public_ip,
+            max_runs: self.max_runs.into(),
             timings: if self.local_timings { Timings::local() } else { Timings::aws() },
         })
     }

@@ -8,8 +8,8 @@
 //!          Aws, Clock                                               status, events, finalizer, next wake
 //! ```
 //!
-//! `run` is one pass over one object; `controller` calls it; `start` constructs everything. `aws` and `cluster` hold the
-//! outside at arm's length, each behind narrow traits with a fake that is a small world.
+//! `run` is one pass over one object; `controller` calls it; `start` constructs everything. `aws`, `cluster` and `registry` hold
+//! the outside at arm's length, each behind narrow traits with a fake that is a small world.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod admin;
@@ -23,6 +23,7 @@ pub mod crd;
 pub mod drain;
 pub mod lease;
 pub mod metrics;
+pub mod registry;
 pub mod run;
 pub mod settings;
 pub mod start;

@@ -23,6 +23,8 @@ pub struct Settings {
     pub execution_role_arn: Option<String>,
     /// Whether tasks get a public address (public subnets need one to reach AWS).
     pub assign_public_ip: bool,
+    /// The most runs that go on at once.
+    pub max_runs: usize,
     /// The instants and spans of a run.
     pub timings: Timings,
 }

@@ -15,6 +15,7 @@ use crate::cluster::kube::KubeCluster;
 use crate::controller::{self, Loop};
 use crate::lease;
 use crate::metrics::Metrics;
+use crate::registry::oci::OciRegistry;
 use crate::run::Context;
 
 /// Runs the operator until SIGTERM or SIGINT, or until leadership is lost (then with an error: the process ends, so that
@@ -49,6 +50,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::new(KubeCluster::new(client.clone(), identity, tenure)),
         Arc::new(SystemClock),
         Arc::new(AtomicU64::new(leadership.epoch)),
+        Arc::clone(&metrics.runs) as _,
+        Arc::new(OciRegistry::new()),
     );
     let work = Arc::new(Loop::new(context, Arc::clone(&metrics)));
 

@@ -76,8 +76,10 @@ pub enum Reason {
     ResourcesPresent,
     ResourcesAbandoned,
     // What stands in the way.
+    Queued,
     AccountNotAllowed,
-    RegionNotAllowed,
+    ImageMissing,
+    ArchitectureMissing,
     AdvantageRequired,
     SettingsMissing,
     ClusterMissing,

@@ -2,6 +2,8 @@
 //!
 //! Defaults live in the schema, so `spec: {}` reads back complete; what is derived goes to status, never into spec.
 
+use std::fmt;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -322,6 +324,25 @@ pub enum Architecture {
     X86_64,
     #[serde(rename = "ARM64")]
     Arm64,
+}
+
+impl Architecture {
+    /// The same, in the words of container images.
+    pub const fn in_images(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::X86_64 => "X86_64",
+            Self::Arm64 => "ARM64",
+        })
+    }
 }
 
 /// What ends the run, whatever else happens.

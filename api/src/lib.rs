@@ -6,9 +6,11 @@
 //! timeline    plan placed on the clock                         control     the document tasks obey
 //! ledger      what a task says it sent                         books       scheduled against offered
 //! time        instants as the API stores them                  duration    "1m30s" in manifests
+//! allowance   what specs may name besides the operator's own   request     what the request annotation asks for
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod allowance;
 pub mod books;
 pub mod conditions;
 pub mod control;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::allowance::{Allowance, is_listed};
 use crate::control::Content;
 use crate::demo::{
     AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, KinesisDemoSpec, PhaseSpec, RampShape,
@@ -24,6 +25,8 @@ pub struct Defaults {
     pub subnets: Vec<String>,
     /// The security groups of objects that name none.
     pub security_groups: Vec<String>,
+    /// What objects may name instead.
+    pub allowance: Allowance,
     /// The highest rate of any phase.
     pub max_records_per_second: u32,
     /// The most tasks of any phase.
@@ -111,6 +114,10 @@ pub enum PlanError {
         "region {region}: this operator works in {allowed}; name one of these, or have the operator allow it with --region"
     )]
     RegionNotAllowed { region: String, allowed: String },
+    #[error(
+        "{field}: this operator does not allow {asked}; leave the field out for the operator's own, or have it allowed with {flag}"
+    )]
+    NotAllowed { field: &'static str, asked: String, flag: &'static str },
     #[error("generator.image: neither the manifest nor the operator (--generator-image) names one")]
     NoImage,
     #[error("generator.fargate.subnets: neither the manifest nor the operator (--subnet) names one")]
@@ -197,12 +204,7 @@ impl Plan {
             needs_advantage: warm_mib_per_second.is_some()
                 || spec.billing.advantage == AdvantagePolicy::Require,
             phases,
-            image: spec
-                .generator
-                .image
-                .clone()
-                .or_else(|| defaults.image.clone())
-                .ok_or(PlanError::NoImage)?,
+            image: image(spec, defaults)?,
             cap_per_task: rate_per_task.saturating_mul(CAP_FACTOR),
             most_tasks,
             record_size,
@@ -249,11 +251,32 @@ fn region(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanErr
     Err(PlanError::RegionNotAllowed { region, allowed: defaults.regions.join(", ") })
 }
 
+fn image(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanError> {
+    let asked = spec.generator.image.as_slice();
+    allowed(
+        "generator.image",
+        asked,
+        defaults.image.as_slice(),
+        &defaults.allowance.images,
+        "--allow-image",
+    )?;
+    asked.first().or(defaults.image.as_ref()).cloned().ok_or(PlanError::NoImage)
+}
+
 fn fargate(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Fargate, PlanError> {
     let asked = &filled(spec, defaults).generator.fargate;
     if asked.subnets.is_empty() {
         return Err(PlanError::NoSubnets);
     }
+    let Allowance { subnets, security_groups, .. } = &defaults.allowance;
+    allowed("generator.fargate.subnets", &asked.subnets, &defaults.subnets, subnets, "--allow-subnet")?;
+    allowed(
+        "generator.fargate.securityGroups",
+        &asked.security_groups,
+        &defaults.security_groups,
+        security_groups,
+        "--allow-security-group",
+    )?;
     Ok(Fargate {
         cpu: positive(asked.cpu, "generator.fargate.cpu")?,
         memory_mib: positive(asked.memory_mib, "generator.fargate.memoryMiB")?,
@@ -302,6 +325,20 @@ fn positive(value: i32, field: &'static str) -> Result<u32, PlanError> {
     u32::try_from(value).ok().filter(|value| *value > 0).ok_or(PlanError::Malformed(field))
 }
 
+/// Whatever is asked for is the operator's own or on its list.
+fn allowed(
+    field: &'static str,
+    asked: &[String],
+    own: &[String],
+    listed: &[String],
+    flag: &'static str,
+) -> Result<(), PlanError> {
+    match asked.iter().find(|name| !own.contains(name) && !is_listed(listed, name)) {
+        Some(name) => Err(PlanError::NotAllowed { field, asked: name.clone(), flag }),
+        None => Ok(()),
+    }
+}
+
 fn at_most(field: &str, asked: u32, ceiling: u32, flag: &'static str) -> Result<(), PlanError> {
     if asked > ceiling {
         return Err(PlanError::AboveCeiling { field: field.to_owned(), asked, ceiling, flag });
@@ -322,6 +359,7 @@ mod tests {
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
+            allowance: Allowance { images: vec!["team/*".into()], ..Allowance::default() },
             max_records_per_second: 200_000,
             max_tasks: 100,
             max_warm_mib_per_second: 200,
@@ -354,6 +392,16 @@ mod tests {
         );
         assert_eq!((plan.most_tasks, plan.cap_per_task, plan.max_duration.as_secs()), (10, 10_000, 1800));
         assert_eq!(plan.fargate.subnets, ["subnet-0a1b2c3d"]);
+    }
+
+    #[test]
+    fn what_is_the_operators_own_or_on_its_list_may_be_named() {
+        for image in ["generator:1", "team/generator:9"] {
+            let mut spec = KinesisDemoSpec::default();
+            spec.generator.image = Some(image.into());
+            spec.generator.fargate.subnets = vec!["subnet-0a1b2c3d".into()];
+            assert_eq!(Plan::new(&spec, &defaults()).unwrap().image, image);
+        }
     }
 
     #[test]
@@ -394,6 +442,20 @@ mod tests {
         );
         assert!(refused(|s| s.phases[1].name = "baseline".into()).contains("phases[baseline]"));
         assert!(refused(|s| s.phases.clear()).contains("none is given"));
+        assert_eq!(
+            refused(|s| s.generator.image = Some("other/generator:1".into())),
+            "generator.image: this operator does not allow other/generator:1; leave the field out for the operator's own, or have it allowed with --allow-image"
+        );
+        assert!(
+            refused(
+                |s| s.generator.fargate.subnets = vec!["subnet-0a1b2c3d".into(), "subnet-00000001".into()]
+            )
+            .contains("generator.fargate.subnets: this operator does not allow subnet-00000001")
+        );
+        assert!(
+            refused(|s| s.generator.fargate.security_groups = vec!["sg-00000001".into()])
+                .contains("--allow-security-group")
+        );
         let mut nowhere = defaults();
         nowhere.subnets.clear();
         assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoSubnets));
@@ -406,6 +468,7 @@ mod tests {
         let spec = KinesisDemoSpec::default();
         let plan = Plan::new(&spec, &defaults()).unwrap();
         let mut other = defaults();
+        other.allowance = Allowance::everything();
         other.image = Some("generator:2".into());
         other.subnets = vec!["subnet-ffffffff".into()];
         let pinned = Plan::new(&filled(&spec, &defaults()), &other).unwrap();

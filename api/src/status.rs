@@ -390,7 +390,7 @@ pub struct StreamStatus {
     /// The stream's ARN.
     #[schemars(length(max = 1024))]
     pub arn: String,
-    /// CREATING, ACTIVE, UPDATING or DELETING, as AWS says.
+    /// CREATING, ACTIVE, UPDATING or DELETING, as AWS says; DELETED when it is gone.
     #[schemars(length(max = 32))]
     pub status: String,
     /// Open shards.

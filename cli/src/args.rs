@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::foundation::args::Foundation;
+
 /// Told under `--help`; scripts rely on them.
 const EXIT_CODES: &str = "Exit codes:
   0    what was asked for is done (a run that was watched: Succeeded)
@@ -42,6 +44,10 @@ pub enum Command {
     Logs(Logs),
     /// Delete KinesisDemos and wait until everything they made is gone.
     Cleanup(Cleanup),
+    /// Make, show or delete what KinesisDemo needs in an AWS account: network, ECS cluster, image repositories, roles (a CloudFormation stack).
+    ///
+    /// Credentials come from where the AWS CLI has them: the environment, the profile that AWS_PROFILE names, single sign-on.
+    Foundation(Foundation),
     /// Run a viral event on this machine, with a Kubernetes API server and a local AWS of its own. Needs no account and no cluster.
     Demo(Demo),
     /// End what `demo --keep` left up.

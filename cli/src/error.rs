@@ -1,7 +1,8 @@
-//! What can go wrong between the command line and the cluster, told as: what was attempted, why it failed, what to do next.
+//! What can go wrong between the command line and the cluster or AWS, told as: what was attempted, why it failed, what to do next.
 
 use std::path::PathBuf;
 
+use crate::foundation::FoundationError;
 use crate::laptop::LaptopError;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,8 @@ pub enum CliError {
     #[error("could not {attempt}: {reason}")]
     Sandbox { attempt: String, reason: String },
     #[error(transparent)]
+    Foundation(#[from] FoundationError),
+    #[error(transparent)]
     Laptop(#[from] LaptopError),
     #[error("could not write to the terminal or a pipe")]
     Output(#[from] std::io::Error),
@@ -45,12 +48,14 @@ impl CliError {
 
     /// What the user can do about it, where we know.
     #[must_use]
-    pub fn next_step(&self) -> Option<&'static str> {
+    pub fn next_step(&self) -> Option<String> {
         match self {
-            Self::Kubernetes { error, .. } => next_step(error),
-            Self::Kubeconfig { .. } => {
-                Some("name another with --kubeconfig or --context; `kubectl config get-contexts` lists them")
-            }
+            Self::Kubernetes { error, .. } => next_step(error).map(Into::into),
+            Self::Kubeconfig { .. } => Some(
+                "name another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
+                    .into(),
+            ),
+            Self::Foundation(error) => error.next_step(),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! args ─► commands (list, status, watch, start, stop, rerun, logs, cleanup) ─► cluster ─► API server
+//!     ├─► foundation ─► CloudFormation, ECS
 //!     └─► demo ─► laptop (API server, its record of processes) + operator + sandbox ─► report
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod demo;
 pub mod ending;
 pub mod error;
 pub mod follow;
+pub mod foundation;
 pub mod laptop;
 pub mod manifest;
 pub mod render;
@@ -42,6 +44,7 @@ pub async fn run(command: Command) -> Result<Ending, CliError> {
         Command::Rerun(arguments) => commands::requests::rerun(arguments).await,
         Command::Logs(arguments) => commands::logs::logs(arguments).await,
         Command::Cleanup(arguments) => commands::cleanup::cleanup(arguments).await,
+        Command::Foundation(arguments) => foundation::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::DemoDown(arguments) => demo::down(arguments).await,
     }

@@ -32,11 +32,12 @@ def operator_page(root):
 
 
 def cli_page(root):
-    return written(CLI, find(root, "kubectl-kinesisdemo", "cli/src/args.rs"), "kubectl kinesisdemo")
+    sources = ("cli/src/args.rs", "cli/src/foundation/args.rs", "foundation/template.yaml")
+    return written(CLI, find(root, "kubectl-kinesisdemo", *sources), "kubectl kinesisdemo")
 
 
-def find(root, name, arguments):
-    """The newest build of a program, if it is newer than the source of its arguments."""
+def find(root, name, *arguments):
+    """The newest build of a program, if it is newer than the sources of its arguments."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
     named = os.environ.get("KINESISDEMO_PROGRAMS")
     folders = [pathlib.Path(named)] if named else [target / "debug", target / "release"]
@@ -44,18 +45,25 @@ def find(root, name, arguments):
     if not built:
         raise Unavailable(f"no {name} in {', '.join(map(str, folders))} (make build)")
     newest = max(built, key=lambda path: path.stat().st_mtime)
-    if newest.stat().st_mtime < (root / arguments).stat().st_mtime:
-        raise Unavailable(f"{newest} is older than {arguments} (make build)")
+    for source in arguments:
+        if newest.stat().st_mtime < (root / source).stat().st_mtime:
+            raise Unavailable(f"{newest} is older than {source} (make build)")
     return newest
 
 
 def written(head, program, called):
-    """The page of a program: its help, then that of each command."""
+    """The page of a program: its help, then that of each command, and of what is below a command."""
     overview = told(program)
-    lines = [head, "```", overview, "```", ""]
-    for command in commands(overview):
-        lines += [f"## {called} {command}", "", "```", told(program, command), "```", ""]
+    lines = [head, "```", overview, "```", "", *below(program, called, "##", overview)]
     return "\n".join(lines)
+
+
+def below(program, called, mark, overview, words=()):
+    """The sections of the commands that a help names."""
+    for command in commands(overview):
+        help_text = told(program, *words, command)
+        yield from (f"{mark} {called} {command}", "", "```", help_text, "```", "")
+        yield from below(program, f"{called} {command}", mark + "#", help_text, (*words, command))
 
 
 def commands(overview):

@@ -9,6 +9,7 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
 use super::{Cluster, ClusterError};
 use crate::run::notices::Notice;
+use crate::run::queue::{Entry, Roll};
 
 /// The cluster, cheap to clone.
 #[derive(Clone, Default)]
@@ -17,6 +18,7 @@ pub struct FakeCluster(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     object: Option<KinesisDemo>,
+    beside: Vec<KinesisDemo>,
     notices: Vec<Notice>,
     writes: u64,
     deny_writes: bool,
@@ -37,6 +39,11 @@ impl FakeCluster {
     /// The object as stored, if it is still there.
     pub fn object(&self) -> Option<KinesisDemo> {
         self.read(|state| state.object.clone())
+    }
+
+    /// What other objects there are: seen, and never written.
+    pub fn set_beside(&self, objects: Vec<KinesisDemo>) {
+        self.change(|state| state.beside = objects);
     }
 
     /// Every event so far.
@@ -106,6 +113,12 @@ impl FakeCluster {
             collect(state);
             Ok(())
         })
+    }
+}
+
+impl Roll for FakeCluster {
+    fn entries(&self) -> Vec<Entry> {
+        self.read(|state| state.object.iter().chain(&state.beside).filter_map(Entry::of).collect())
     }
 }
 

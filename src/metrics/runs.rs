@@ -15,6 +15,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::run::queue::{Entry, Roll};
+
 /// The objects of one watch.
 pub type Objects = Store<DeserializeGuard<KinesisDemo>>;
 
@@ -35,6 +37,14 @@ impl Runs {
     pub fn uids(&self) -> HashSet<String> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         watches.iter().flat_map(Store::state).filter_map(|object| object.meta().uid.clone()).collect()
+    }
+}
+
+impl Roll for Runs {
+    fn entries(&self) -> Vec<Entry> {
+        let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = watches.iter().flat_map(Store::state);
+        held.filter_map(|object| object.0.as_ref().ok().and_then(Entry::of)).collect()
     }
 }
 

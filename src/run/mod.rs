@@ -10,6 +10,7 @@ pub mod error;
 pub mod ledgers;
 pub mod notices;
 pub mod observe;
+pub mod queue;
 pub mod report;
 pub mod verdict;
 
@@ -26,6 +27,7 @@ use kube::ResourceExt;
 use crate::aws::{AwsError, AwsErrorClass, Regions};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
+use crate::registry::Registry;
 use crate::settings::Settings;
 use build::names::Names;
 use decide::{Case, Decision, Subject, Wake};
@@ -33,6 +35,7 @@ use error::RunError;
 use ledgers::LedgerStore;
 use notices::Notice;
 use observe::Observed;
+use queue::{Queue, Roll};
 
 /// What every pass needs.
 pub struct Context {
@@ -42,7 +45,12 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// The leadership under which we write.
     pub epoch: Arc<AtomicU64>,
+    /// All objects, whose runs wait for each other.
+    pub roll: Arc<dyn Roll>,
+    /// Where the generator's image is.
+    pub registry: Arc<dyn Registry>,
     pub ledgers: LedgerStore,
+    queue: Queue,
     written: Written,
 }
 
@@ -54,6 +62,8 @@ impl Context {
         cluster: Arc<dyn Cluster>,
         clock: Arc<dyn Clock>,
         epoch: Arc<AtomicU64>,
+        roll: Arc<dyn Roll>,
+        registry: Arc<dyn Registry>,
     ) -> Self {
         Self {
             settings,
@@ -61,7 +71,10 @@ impl Context {
             cluster,
             clock,
             epoch,
+            roll,
+            registry,
             ledgers: LedgerStore::default(),
+            queue: Queue::default(),
             written: Written::default(),
         }
     }
@@ -135,7 +148,11 @@ pub async fn reconcile(object: &KinesisDemo, context: &Context) -> Result<Wake, 
     if let Some(decision) = decide::intake(&subject, now) {
         return conclude(object, context, &decision, None).await;
     }
-    match status.stage.unwrap_or_default() {
+    let stage = status.stage.unwrap_or_default();
+    if stage != Stage::Pending {
+        context.queue.leave(&uid);
+    }
+    match stage {
         Stage::Pending => reconcile_pending(object, &subject, context, now).await,
         Stage::Succeeded | Stage::Failed | Stage::Aborted => Ok(Wake::OnChange),
         _ => reconcile_run(object, &subject, context, now).await,
@@ -154,12 +171,23 @@ async fn reconcile_pending(
             return conclude(object, context, &decide::decide_refused(subject, &error, now), None).await;
         }
     };
-    let aws = context.regions.in_region(&plan.region);
-    let world = match observe::prerequisites(&aws, &context.settings.ecs_cluster, &plan).await {
+    // Before AWS is asked anything: many may wait for long.
+    if let Err(before) = context.queue.take_place(object, &context.roll.entries(), context.settings.max_runs)
+    {
+        return conclude(object, context, &decide::decide_queued(subject, before, now), None).await;
+    }
+    let (aws, registry) = (context.regions.in_region(&plan.region), context.registry.as_ref());
+    let world = match observe::prerequisites(&aws, registry, &context.settings.ecs_cluster, &plan).await {
         Ok(world) => world,
-        Err(error) => return refused(object, subject.status, &[], context, "observe", error).await,
+        Err(error) => {
+            context.queue.leave(subject.uid);
+            return refused(object, subject.status, &[], context, "observe", error).await;
+        }
     };
     let decision = decide::decide_pending(subject, &plan, &world, now);
+    if decision.status.stage == Some(Stage::Pending) {
+        context.queue.leave(subject.uid);
+    }
     conclude(object, context, &decision, None).await
 }
 

@@ -73,6 +73,11 @@ impl Notice {
         Self::warning(reason, "CheckPrerequisites", message.to_owned())
     }
 
+    /// Other runs come first.
+    pub fn queued(message: &str) -> Self {
+        Self::normal(Reason::Queued, "WaitForTurn", message.to_owned())
+    }
+
     /// AWS refused a call.
     pub fn refused(reason: Reason, error: &AwsError) -> Self {
         Self::warning(reason, "CallAws", error.to_string())

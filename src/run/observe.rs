@@ -14,6 +14,7 @@ use super::ledgers::LedgerStore;
 use crate::aws::{
     Advantage, Aws, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen, TaskSeen,
 };
+use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
 
 /// What a look at one thing found.
@@ -64,6 +65,7 @@ pub struct World {
     pub account_id: Option<String>,
     pub advantage: Option<Advantage>,
     pub cluster_is_active: Option<bool>,
+    pub image: Option<ImageSeen>,
     pub stream: Seen<StreamSeen>,
     /// Read together with the stream when ownership matters.
     pub stream_tags: Option<Tags>,
@@ -88,15 +90,22 @@ pub struct Observed {
 }
 
 /// What the preflight needs to know.
-pub async fn prerequisites(aws: &Aws, cluster: &str, plan: &Plan) -> AwsResult<World> {
+pub async fn prerequisites(
+    aws: &Aws,
+    registry: &dyn Registry,
+    cluster: &str,
+    plan: &Plan,
+) -> AwsResult<World> {
     // The account first: in one that is not on the list nothing else is even read.
     let account_id = Some(aws.identity.fetch_account_id().await?);
     let advantage: OptionFuture<_> = plan.needs_advantage.then(|| aws.streams.fetch_advantage()).into();
-    let (advantage, cluster) = join!(advantage, aws.services.fetch_cluster_is_active(cluster));
+    let (advantage, cluster, image) =
+        join!(advantage, aws.services.fetch_cluster_is_active(cluster), registry.fetch_image(&plan.image));
     Ok(World {
         account_id,
         advantage: advantage.transpose()?,
         cluster_is_active: Some(cluster?),
+        image: Some(image),
         ..World::default()
     })
 }
@@ -151,6 +160,7 @@ pub async fn resources(
         account_id,
         advantage: None,
         cluster_is_active: None,
+        image: None,
         stream,
         stream_tags,
         log_group: Seen::read(log_group.transpose()?),

@@ -235,7 +235,8 @@ class Operator(unittest.TestCase):
             "--task-role-arn=arn:aws:iam::123456789012:role/kinesis-demo-task",
             "--execution-role-arn=arn:aws:iam::123456789012:role/kinesis-demo-execution",
             f"--generator-image=123456789012.dkr.ecr.us-east-1.amazonaws.com/kinesis-demo-generator:{METADATA['appVersion']}",
-            "--max-records-per-second=5000000", "--max-tasks=7", "--max-warm-mib-per-second=1024", "--concurrency=10",
+            "--allow-image=registry.example/demos/*", "--allow-subnet=subnet-0123456789abcdef2", "--allow-security-group=*",
+            "--max-runs=3", "--max-records-per-second=5000000", "--max-tasks=7", "--max-warm-mib-per-second=1024", "--concurrency=10",
             "--log-format=json", "--log=info,kube_client=warn,aws_config=warn"])
         self.assertEqual(environment("aws")["AWS_REGION"], "us-east-1")
 

@@ -28,6 +28,7 @@ async fn a_warm_run_succeeds_with_every_record_accepted_and_leaves_nothing() {
     theatre.assert_nothing_left();
     assert_eq!(theatre.errors, [] as [&str; 0]);
     assert!(theatre.status().resources.iter().all(|resource| resource.state == ResourceState::Deleted));
+    assert_eq!(theatre.status().stream.unwrap().status, "DELETED");
 }
 
 #[tokio::test]

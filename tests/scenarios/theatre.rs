@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use kinesis_demo_api::allowance::Allowance;
 use kinesis_demo_api::conditions::{Condition, ConditionType, find};
 use kinesis_demo_api::demo::{KinesisDemoSpec, REQUEST_ANNOTATION, WarmThroughputMode, WarmThroughputSpec};
 use kinesis_demo_api::plan::Defaults;
@@ -13,6 +14,7 @@ use kinesis_demo_operator::aws::Advantage;
 use kinesis_demo_operator::aws::fake::FakeAws;
 use kinesis_demo_operator::clock::{Clock, ManualClock};
 use kinesis_demo_operator::cluster::fake::FakeCluster;
+use kinesis_demo_operator::registry::fake::FakeRegistry;
 use kinesis_demo_operator::run::decide::Wake;
 use kinesis_demo_operator::run::error::RunError;
 use kinesis_demo_operator::run::{Context, reconcile};
@@ -37,6 +39,7 @@ pub fn settings() -> Settings {
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
+            allowance: Allowance::default(),
             max_records_per_second: 200_000,
             max_tasks: 100,
             max_warm_mib_per_second: 200,
@@ -45,6 +48,7 @@ pub fn settings() -> Settings {
         task_role_arn: Some("arn:aws:iam::000000000000:role/task".into()),
         execution_role_arn: Some("arn:aws:iam::000000000000:role/execution".into()),
         assign_public_ip: true,
+        max_runs: 10,
         timings: Timings::aws(),
     }
 }
@@ -61,6 +65,7 @@ pub struct Theatre {
     pub clock: ManualClock,
     pub aws: FakeAws,
     pub cluster: FakeCluster,
+    pub registry: FakeRegistry,
     pub settings: Settings,
     context: Context,
     epoch: u64,
@@ -84,11 +89,13 @@ impl Theatre {
         object.metadata.uid = Some(UID.into());
         object.metadata.generation = Some(1);
         let cluster = FakeCluster::holding(object);
-        let context = context(&clock, &aws, &cluster, &settings, 1);
+        let registry = FakeRegistry::default();
+        let context = context(&clock, &aws, &cluster, &registry, &settings, 1);
         Self {
             clock,
             aws,
             cluster,
+            registry,
             settings,
             context,
             epoch: 1,
@@ -101,7 +108,8 @@ impl Theatre {
     /// The operator dies and another takes over.
     pub fn restart(&mut self) {
         self.epoch += 1;
-        self.context = context(&self.clock, &self.aws, &self.cluster, &self.settings, self.epoch);
+        self.context =
+            context(&self.clock, &self.aws, &self.cluster, &self.registry, &self.settings, self.epoch);
         self.aws.revive();
         self.idle = false;
     }
@@ -208,6 +216,7 @@ fn context(
     clock: &ManualClock,
     aws: &FakeAws,
     cluster: &FakeCluster,
+    registry: &FakeRegistry,
     settings: &Settings,
     epoch: u64,
 ) -> Context {
@@ -217,6 +226,8 @@ fn context(
         Arc::new(cluster.clone()),
         Arc::new(clock.clone()),
         Arc::new(AtomicU64::new(epoch)),
+        Arc::new(cluster.clone()),
+        Arc::new(registry.clone()),
     )
 }
 

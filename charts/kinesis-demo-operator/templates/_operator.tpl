@@ -30,6 +30,16 @@
 - --execution-role-arn={{ . }}
 {{- end }}
 - --generator-image={{ include "kinesis-demo-operator.image" (dict "root" . "image" .Values.generator.image) }}
+{{- range .Values.allowed.images }}
+- --allow-image={{ . }}
+{{- end }}
+{{- range .Values.allowed.subnets }}
+- --allow-subnet={{ . }}
+{{- end }}
+{{- range .Values.allowed.securityGroups }}
+- --allow-security-group={{ . }}
+{{- end }}
+- --max-runs={{ .Values.ceilings.runs | int64 }}
 - --max-records-per-second={{ .Values.ceilings.recordsPerSecond | int64 }}
 - --max-tasks={{ .Values.ceilings.tasks | int64 }}
 - --max-warm-mib-per-second={{ .Values.ceilings.warmMibPerSecond | int64 }}

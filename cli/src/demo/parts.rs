@@ -152,6 +152,8 @@ pub async fn start_operator(
             &role("kinesis-demo-execution"),
         ])
         .args(["--generator-image", IMAGE, "--admin-address", "127.0.0.1:0", "--local-timings"])
+        // Nothing here is anybody's: a manifest may name what it likes.
+        .args(["--allow-image", "*", "--allow-subnet", "*", "--allow-security-group", "*"])
         .args(["--log-format", "text"]);
     in_clean_environment(&mut command);
     command.env("KUBECONFIG", kubeconfig).envs(aws_variables(endpoint, REGION));

@@ -28,6 +28,11 @@ pub fn frame(demo: &KinesisDemo, now: Timestamp) -> Vec<String> {
             generators.running, generators.desired, generators.admitted
         ));
     }
+    if let Some(url) =
+        status.dashboard.as_ref().filter(|held| held.published).and_then(|held| held.url.as_ref())
+    {
+        lines.push(format!("  dashboard {url}"));
+    }
     if let Some(traffic) = &status.traffic {
         lines.extend(books(status, traffic));
     }
@@ -172,6 +177,19 @@ mod tests {
                 "  decline         100",
             ]
         );
+    }
+
+    #[test]
+    fn the_dashboard_is_named_while_there_is_one() {
+        let lines = |published: bool, url: Option<&str>| {
+            let held = json!({"name": "KinesisDemo-quick", "published": published, "url": url});
+            frame(&demo(json!({"dashboard": held})), at("2026-11-22T10:00:26Z")).join("\n")
+        };
+        let url = "https://console.example.com/d";
+        assert!(lines(true, Some(url)).contains("\n  dashboard https://console.example.com/d\n"));
+        for without in [lines(false, Some(url)), lines(true, None)] {
+            assert!(!without.contains("dashboard"), "{without}");
+        }
     }
 
     #[test]

@@ -273,6 +273,7 @@ mod tests {
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
+            allowance: kinesis_demo_api::allowance::Allowance::default(),
             max_records_per_second: 200_000,
             max_tasks: 100,
             max_warm_mib_per_second: 200,

@@ -19,6 +19,8 @@ pub struct Draft {
     findings: Vec<Finding>,
     blocked: Option<(Reason, String)>,
     progress: String,
+    /// Waits for its turn.
+    queued: bool,
     wake: Option<MicroTime>,
 }
 
@@ -33,6 +35,7 @@ impl Draft {
             findings: Vec::new(),
             blocked: None,
             progress: String::new(),
+            queued: false,
             wake: None,
         }
     }
@@ -51,6 +54,17 @@ impl Draft {
     /// Says what is being waited for.
     pub fn progress(&mut self, message: impl Into<String>) {
         self.progress = message.into();
+    }
+
+    /// Says that other runs come first.
+    pub fn queue(&mut self, message: String) {
+        let known = conditions::find(&self.status.conditions, ConditionType::Reconciling)
+            .is_some_and(|held| held.reason == Reason::Queued);
+        if !known {
+            self.notices.push(Notice::queued(&message));
+        }
+        self.queued = true;
+        self.progress = message;
     }
 
     /// Nothing will happen until somebody acts; looks again at `recheck_at`.
@@ -147,7 +161,7 @@ impl Draft {
 
     /// The decision.
     pub fn finish(mut self, subject: &Subject<'_>, now: MicroTime) -> Decision {
-        self.findings.extend(summary(&self.status, self.blocked.as_ref(), &self.progress));
+        self.findings.extend(summary(&self.status, self.blocked.as_ref(), self.queued, &self.progress));
         self.status.observed_generation = subject.generation;
         self.status.conditions =
             conditions::updated(&self.status.conditions, &self.findings, subject.generation, now);
@@ -162,12 +176,17 @@ impl Draft {
 }
 
 /// The five conditions that sum the stage up.
-fn summary(status: &KinesisDemoStatus, blocked: Option<&(Reason, String)>, progress: &str) -> Vec<Finding> {
+fn summary(
+    status: &KinesisDemoStatus,
+    blocked: Option<&(Reason, String)>,
+    queued: bool,
+    progress: &str,
+) -> Vec<Finding> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{Finished, Ready, Reconciling, Stalled, Succeeded};
 
     let stage = status.stage.unwrap_or_default();
-    let reason = stage_reason(stage);
+    let reason = if queued { Reason::Queued } else { stage_reason(stage) };
     let message = match (stage.is_terminal(), &status.run) {
         (true, Some(RunStatus { message: Some(message), .. })) => message.clone(),
         _ => progress.to_owned(),

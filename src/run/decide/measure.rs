@@ -16,8 +16,16 @@ use crate::run::build::control::slots;
 use crate::run::notices::Notice;
 use crate::run::observe::World;
 
+/// What we call a stream that AWS no longer has a word for.
+const GONE: &str = "DELETED";
+
 /// Notes the stream, if it was looked at.
 pub(super) fn note_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
+    if world.stream.is_absent()
+        && let Some(held) = &mut draft.status.stream
+    {
+        held.status = GONE.into();
+    }
     let Some(seen) = world.stream.present() else { return };
     draft.status.stream = Some(StreamStatus {
         name: case.names.stream.clone(),

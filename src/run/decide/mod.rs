@@ -17,6 +17,7 @@ mod running;
 mod start;
 mod warm;
 
+use kinesis_demo_api::allowance::Allowance;
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::control::{ControlDocument, ControlState};
 use kinesis_demo_api::plan::{Defaults, Plan};
@@ -27,7 +28,7 @@ use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 pub use dashboard::with_missed;
 pub use draft::Draft;
 pub use intake::{decide_first_visit, first_visit, intake};
-pub use pending::{decide_pending, decide_refused};
+pub use pending::{decide_pending, decide_queued, decide_refused};
 
 use super::build::control::document;
 use super::build::names::Names;
@@ -211,6 +212,7 @@ pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
     Defaults {
         region: effective.region.clone(),
         regions: vec![effective.region.clone()],
+        allowance: Allowance::everything(),
         max_records_per_second: u32::MAX,
         max_tasks: u32::MAX,
         max_warm_mib_per_second: u32::MAX,

@@ -8,6 +8,7 @@ use kinesis_demo_api::plan::{Plan, PlanError, filled};
 use kinesis_demo_api::status::{Effective, Stage};
 
 use super::{Decision, Draft, FinalizerChange, Subject};
+use crate::registry::ImageSeen;
 use crate::run::build::names::base_name;
 use crate::run::observe::World;
 
@@ -19,6 +20,20 @@ pub fn decide_refused(subject: &Subject<'_>, error: &PlanError, now: MicroTime) 
     let mut draft = Draft::new(subject.status);
     draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
     draft.block(Reason::Invalid, error.to_string(), None).finish(subject, now)
+}
+
+/// How often an object that waits for its turn is looked at: nothing is read from AWS for it.
+const NEXT_TURN: Duration = Duration::from_secs(5);
+
+/// Too many runs go on already. AWS is not asked anything.
+pub fn decide_queued(subject: &Subject<'_>, before: usize, now: MicroTime) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    draft.queue(format!(
+        "waiting: {before} runs go on or wait longer, and this operator lets {} go on at once (--max-runs)",
+        subject.settings.max_runs
+    ));
+    draft.wait_until(now + NEXT_TURN).finish(subject, now)
 }
 
 /// The preflight of a spec that can be planned.
@@ -65,6 +80,9 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason
             ),
         ));
     }
+    if let Some(obstacle) = image_obstacle(plan, world) {
+        return Some(obstacle);
+    }
     if plan.needs_advantage && !world.advantage.is_some_and(crate::aws::Advantage::is_on) {
         let region = &plan.region;
         return Some((
@@ -75,6 +93,29 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason
         ));
     }
     None
+}
+
+/// Tasks that cannot pull their image are noticed only when the traffic should begin, and paid for until then.
+fn image_obstacle(plan: &Plan, world: &World) -> Option<(Reason, String)> {
+    let (image, wanted) = (&plan.image, plan.fargate.architecture);
+    match world.image.as_ref()? {
+        ImageSeen::Unknown => None,
+        ImageSeen::Missing => Some((
+            Reason::ImageMissing,
+            format!(
+                "the registry has no generator image {image}; push it, or name another (generator.image, --generator-image)"
+            ),
+        )),
+        ImageSeen::For(architectures) if architectures.iter().any(|held| held == wanted.in_images()) => None,
+        ImageSeen::For(architectures) => Some((
+            Reason::ArchitectureMissing,
+            format!(
+                "generator.fargate.architecture asks for {wanted} ({} in images), generator image {image} is there for {}; push it for {wanted} too, or ask for another architecture",
+                wanted.in_images(),
+                if architectures.is_empty() { "none of Linux".into() } else { architectures.join(", ") },
+            ),
+        )),
+    }
 }
 
 /// Pins the settings: from here on the run depends neither on edits nor on how the operator is configured.

@@ -1,0 +1,358 @@
+//! The AWS of the environment's credentials. In: requests in our terms. Out: answers in our terms, and refusals with what to do about them.
+//! Calls CloudFormation, ECS and STS; translates, decides nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_cloudformation::types::{
+    Capability, EventFilter, EventType, OnFailure, Parameter, ResourceStatus, Tag,
+};
+use aws_sdk_cloudformation::{error::ProvideErrorMetadata, error::SdkError, primitives::DateTime, types};
+use aws_sdk_ecs::types::DesiredStatus;
+use jiff::Timestamp;
+
+use super::error::AwsCause;
+use super::stack::{Stack, StackEvent};
+use super::{Fleet, FoundationError, FoundationResult, Stacks, Update, Wanted, template};
+use crate::error::with_causes;
+
+/// In the user agent of every call.
+const APP_NAME: &str = "kubectl-kinesisdemo";
+/// Attempts of one call, the first included, with the SDK's standard pauses.
+const ATTEMPTS: u32 = 5;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// CreateStack checks the whole template before it answers, and takes a few seconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A whole call with its attempts: a person at a prompt should not wait longer for an answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// ECS API reference, DescribeServices and DescribeTasks.
+const SERVICES_AT_ONCE: usize = 10;
+const TASKS_AT_ONCE: usize = 100;
+
+const CLUSTER_TYPE: &str = "AWS::ECS::Cluster";
+
+/// Whose AWS it is, and what is there.
+pub struct Account {
+    pub id: String,
+    pub region: String,
+    /// Where calls go to, if not to AWS.
+    pub endpoint: Option<String>,
+    pub stacks: CloudFormation,
+    pub fleet: Ecs,
+}
+
+/// Finds out who calls, by the SDK's default chain: environment, profiles, single sign-on.
+pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts);
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Ok(name) = AppName::new(APP_NAME) {
+        loader = loader.app_name(name);
+    }
+    let config = loader.load().await;
+    let region =
+        config.region().map(ToString::to_string).filter(|name| !name.is_empty()).ok_or_else(|| {
+            FoundationError::refused(
+                "no Region is named",
+                "name it with --region, with AWS_REGION, or in the profile",
+            )
+        })?;
+    let sts = aws_sdk_sts::Client::new(&config);
+    let caller = sts.get_caller_identity().send().await;
+    let caller = caller.map_err(|error| failed("learn from AWS whose credentials these are", &error))?;
+    Ok(Account {
+        id: caller.account.unwrap_or_default(),
+        region,
+        endpoint: config.endpoint_url().map(str::to_owned),
+        stacks: CloudFormation(aws_sdk_cloudformation::Client::new(&config)),
+        fleet: Ecs(aws_sdk_ecs::Client::new(&config)),
+    })
+}
+
+pub struct CloudFormation(aws_sdk_cloudformation::Client);
+
+/// By it CloudFormation knows a repeated request, whose first answer was lost.
+fn request_token() -> String {
+    format!("kinesisdemo-{}", uuid::Uuid::new_v4())
+}
+
+#[async_trait]
+impl Stacks for CloudFormation {
+    async fn fetch(&self, name_or_id: &str) -> FoundationResult<Option<Stack>> {
+        match self.0.describe_stacks().stack_name(name_or_id).send().await {
+            Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next().map(stack)),
+            // It has no code of its own.
+            Err(error) if says(&error, "does not exist") => Ok(None),
+            Err(error) => Err(failed(&format!("read the stack {name_or_id}"), &error)),
+        }
+    }
+
+    async fn fetch_events(&self, stack_id: &str, after: Option<&str>) -> FoundationResult<Vec<StackEvent>> {
+        let mut pages = self.0.describe_stack_events().stack_name(stack_id).into_paginator().send();
+        let mut events = Vec::new();
+        // Newest first.
+        'pages: while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("read the stack's events", &error))?;
+            for seen in page.stack_events.unwrap_or_default() {
+                if after.is_some() && seen.event_id() == after {
+                    break 'pages;
+                }
+                events.push(event(seen));
+            }
+        }
+        events.reverse();
+        Ok(events)
+    }
+
+    async fn fetch_invalid(&self, stack_id: &str) -> FoundationResult<Vec<String>> {
+        let only_failed = EventFilter::builder().failed_events(true).build();
+        let request = self.0.describe_events().stack_name(stack_id).filters(only_failed);
+        let answer =
+            request.send().await.map_err(|error| failed("read what the validation found", &error))?;
+        let found: Vec<_> = answer
+            .operation_events()
+            .iter()
+            .filter(|event| event.event_type() == Some(&EventType::ValidationError))
+            .collect();
+        let newest =
+            found.iter().max_by_key(|event| event.timestamp().map(|at| (at.secs(), at.subsec_nanos())));
+        let operation = newest.and_then(|event| event.operation_id());
+        let of_operation = found.iter().filter(|event| event.operation_id() == operation);
+        let told = of_operation.map(|event| {
+            let of = |part: Option<&str>| part.unwrap_or_default().to_owned();
+            let (name, type_) = (of(event.logical_resource_id()), of(event.resource_type()));
+            format!("{name} ({type_}): {}", of(event.validation_status_reason()))
+        });
+        Ok(told.collect())
+    }
+
+    async fn fetch_cluster(&self, stack_id: &str) -> FoundationResult<Option<String>> {
+        let mut items = self.0.list_stack_resources().stack_name(stack_id).into_paginator().items().send();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| failed("list what the stack has made", &error))?;
+            // A creation that failed may have met somebody else's cluster of that name.
+            let is_there = !matches!(
+                item.resource_status(),
+                Some(ResourceStatus::DeleteComplete | ResourceStatus::CreateFailed)
+            );
+            if item.resource_type() == Some(CLUSTER_TYPE) && is_there {
+                return Ok(item.physical_resource_id);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn create(&self, name: &str, wanted: &Wanted) -> FoundationResult<String> {
+        let request = self
+            .0
+            .create_stack()
+            .stack_name(name)
+            .template_body(template::BODY)
+            .set_parameters(Some(parameters(wanted)))
+            .set_tags(Some(tags(wanted)))
+            .capabilities(Capability::CapabilityIam)
+            .on_failure(OnFailure::Delete)
+            .client_request_token(request_token());
+        let answer =
+            request.send().await.map_err(|error| failed(&format!("create the stack {name}"), &error))?;
+        Ok(answer.stack_id.unwrap_or_else(|| name.to_owned()))
+    }
+
+    async fn update(&self, stack_id: &str, wanted: &Wanted) -> FoundationResult<Update> {
+        let request = self
+            .0
+            .update_stack()
+            .stack_name(stack_id)
+            .template_body(template::BODY)
+            .set_parameters(Some(parameters(wanted)))
+            .set_tags(Some(tags(wanted)))
+            .capabilities(Capability::CapabilityIam)
+            .client_request_token(request_token());
+        match request.send().await {
+            Ok(_) => Ok(Update::Begun),
+            // It has no code of its own.
+            Err(error) if says(&error, "No updates are to be performed") => Ok(Update::NothingToChange),
+            Err(error) => Err(failed("update the stack", &error)),
+        }
+    }
+
+    async fn delete(&self, stack_id: &str) -> FoundationResult<()> {
+        let request = self.0.delete_stack().stack_name(stack_id).client_request_token(request_token());
+        request.send().await.map(drop).map_err(|error| failed("delete the stack", &error))
+    }
+}
+
+fn parameters(wanted: &Wanted) -> Vec<Parameter> {
+    let parameter = |(name, value): &(String, Option<String>)| match value {
+        Some(value) => Parameter::builder().parameter_key(name).parameter_value(value).build(),
+        None => Parameter::builder().parameter_key(name).use_previous_value(true).build(),
+    };
+    wanted.parameters.iter().map(parameter).collect()
+}
+
+fn tags(wanted: &Wanted) -> Vec<Tag> {
+    wanted.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+fn stack(stack: types::Stack) -> Stack {
+    let pairs = |pairs: Vec<(Option<String>, Option<String>)>| -> BTreeMap<String, String> {
+        pairs.into_iter().filter_map(|(key, value)| Some((key?, value.unwrap_or_default()))).collect()
+    };
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
+    let outputs = stack.outputs.unwrap_or_default().into_iter();
+    let tags = stack.tags.unwrap_or_default().into_iter();
+    Stack {
+        name: stack.stack_name.unwrap_or_default(),
+        id: stack.stack_id.unwrap_or_default(),
+        status: stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        reason: stack.stack_status_reason.filter(|reason| !reason.is_empty()),
+        description: stack.description,
+        changed_at: stack.last_updated_time.or(stack.creation_time).and_then(timestamp),
+        parameters: pairs(parameters.map(|one| (one.parameter_key, one.parameter_value)).collect()),
+        outputs: pairs(outputs.map(|one| (one.output_key, one.output_value)).collect()),
+        tags: pairs(tags.map(|one| (one.key, one.value)).collect()),
+    }
+}
+
+fn event(event: types::StackEvent) -> StackEvent {
+    StackEvent {
+        id: event.event_id.unwrap_or_default(),
+        at: event.timestamp.and_then(timestamp).unwrap_or_default(),
+        logical_id: event.logical_resource_id.unwrap_or_default(),
+        physical_id: event.physical_resource_id,
+        type_: event.resource_type.unwrap_or_default(),
+        status: event.resource_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        reason: event.resource_status_reason.filter(|reason| !reason.is_empty()),
+    }
+}
+
+fn timestamp(at: DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+}
+
+pub struct Ecs(aws_sdk_ecs::Client);
+
+#[async_trait]
+impl Fleet for Ecs {
+    async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>> {
+        let mut live = self.fetch_services(cluster).await?;
+        // ListServices leaves out services that are DRAINING: their tasks tell. A task that is being stopped is listed as STOPPED.
+        for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+            live.extend(self.fetch_tasks(cluster, desired).await?);
+        }
+        Ok(live)
+    }
+}
+
+impl Ecs {
+    async fn fetch_services(&self, cluster: &str) -> FoundationResult<Vec<String>> {
+        let pages = self.0.list_services().cluster(cluster).into_paginator().items().send();
+        let listed = match pages.collect::<Result<Vec<String>, _>>().await {
+            Err(error) if is_of_no_cluster(&error) => return Ok(Vec::new()),
+            listed => listed.map_err(|error| failed("list the cluster's services", &error))?,
+        };
+        let mut live = Vec::new();
+        for some in listed.chunks(SERVICES_AT_ONCE) {
+            let request = self.0.describe_services().cluster(cluster).set_services(Some(some.to_vec()));
+            let answer =
+                request.send().await.map_err(|error| failed("read the cluster's services", &error))?;
+            for service in answer.services() {
+                let status = service.status().unwrap_or_default();
+                if status != "INACTIVE" {
+                    let name = service.service_name().unwrap_or_default();
+                    live.push(format!("service {name} ({status})"));
+                }
+            }
+        }
+        Ok(live)
+    }
+
+    async fn fetch_tasks(&self, cluster: &str, desired: DesiredStatus) -> FoundationResult<Vec<String>> {
+        let request = self.0.list_tasks().cluster(cluster).desired_status(desired);
+        let listed = match request.into_paginator().items().send().collect::<Result<Vec<String>, _>>().await {
+            Err(error) if is_of_no_cluster(&error) => return Ok(Vec::new()),
+            listed => listed.map_err(|error| failed("list the cluster's tasks", &error))?,
+        };
+        let mut live = Vec::new();
+        for some in listed.chunks(TASKS_AT_ONCE) {
+            let request = self.0.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
+            let answer = request.send().await.map_err(|error| failed("read the cluster's tasks", &error))?;
+            for task in answer.tasks() {
+                let status = task.last_status().unwrap_or_default();
+                if status != "STOPPED" {
+                    let id = task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
+                    let group = task.group().map(|group| format!(" of {group}")).unwrap_or_default();
+                    live.push(format!("task {id}{group} ({status})"));
+                }
+            }
+        }
+        Ok(live)
+    }
+}
+
+/// The cluster is gone, though the stack is not.
+fn is_of_no_cluster<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code() == Some("ClusterNotFoundException")
+}
+
+fn says<E: ProvideErrorMetadata>(error: &SdkError<E>, words: &str) -> bool {
+    error.code() == Some("ValidationError") && error.message().is_some_and(|message| message.contains(words))
+}
+
+fn failed<E>(attempt: &str, error: &SdkError<E>) -> FoundationError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let (cause, reason) = match error {
+        SdkError::ServiceError(answer) => {
+            let (code, message) =
+                (answer.err().code().unwrap_or("no code"), answer.err().message().unwrap_or(""));
+            (cause_of(code), if message.is_empty() { code.to_owned() } else { format!("{message} ({code})") })
+        }
+        _ if lacks_credentials(error) => (AwsCause::Credentials, with_causes(error)),
+        SdkError::ConstructionFailure(_) => (AwsCause::Other, with_causes(error)),
+        _ => (AwsCause::Unanswered, with_causes(error)),
+    };
+    FoundationError::Aws { attempt: attempt.to_owned(), cause, reason }
+}
+
+/// The codes that all services share (AWS API reference, "Common error types"), in their old and new spellings.
+fn cause_of(code: &str) -> AwsCause {
+    match code {
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" => AwsCause::Credentials,
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "OptInRequired" => {
+            AwsCause::Denied
+        }
+        _ => AwsCause::Other,
+    }
+}
+
+/// Whether the request was never sent because there was nothing to sign it with.
+fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |cause| cause.source()).any(|cause| cause.is::<CredentialsError>())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Registries that speak the OCI distribution protocol, asked anonymously. In: an image reference. Out: its manifest list's architectures,
+//! or its configuration's. Talks to the registry that the reference names, and to none that it does not name.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::config::{Architecture, ConfigFile, Os};
+use oci_client::errors::{OciDistributionError, OciErrorCode};
+use oci_client::manifest::OciManifest;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference};
+
+use super::{ImageSeen, Registry};
+
+/// For all requests about an image together.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Registries in reach.
+pub struct OciRegistry(Client);
+
+impl OciRegistry {
+    /// Registries by HTTPS.
+    pub fn new() -> Self {
+        Self::by(ClientProtocol::Https)
+    }
+
+    fn by(protocol: ClientProtocol) -> Self {
+        let config = ClientConfig {
+            protocol,
+            connect_timeout: Some(TIMEOUT),
+            read_timeout: Some(TIMEOUT),
+            ..ClientConfig::default()
+        };
+        Self(Client::new(config))
+    }
+
+    async fn fetch(&self, reference: &Reference) -> Result<ImageSeen, OciDistributionError> {
+        let Self(client) = self;
+        let anonymous = RegistryAuth::Anonymous;
+        if let (OciManifest::ImageIndex(index), _) = client.pull_manifest(reference, &anonymous).await? {
+            let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
+            let linux = platforms.filter(|platform| platform.os == Os::Linux);
+            return Ok(ImageSeen::For(linux.map(|platform| platform.architecture.to_string()).collect()));
+        }
+        // An image for one platform: which one is in its configuration.
+        let (_, _, text) = client.pull_manifest_and_config(reference, &anonymous).await?;
+        let ConfigFile { architecture, os, .. } = serde_json::from_str(&text)?;
+        Ok(ImageSeen::For(match os {
+            Os::Linux => vec![Architecture::to_string(&architecture)],
+            _ => Vec::new(),
+        }))
+    }
+}
+
+impl Default for OciRegistry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Registry for OciRegistry {
+    async fn fetch_image(&self, image: &str) -> ImageSeen {
+        let Some(reference) = names_registry(image).then(|| image.parse::<Reference>().ok()).flatten() else {
+            return ImageSeen::Unknown;
+        };
+        match tokio::time::timeout(TIMEOUT, self.fetch(&reference)).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) if is_missing(&error) => ImageSeen::Missing,
+            Ok(Err(error)) => {
+                tracing::info!(image, error = %error, "the registry does not tell about the image: a run will show whether it can be pulled");
+                ImageSeen::Unknown
+            }
+            Err(_) => {
+                tracing::info!(
+                    image,
+                    seconds = TIMEOUT.as_secs(),
+                    "the registry does not answer: a run will show whether the image can be pulled"
+                );
+                ImageSeen::Unknown
+            }
+        }
+    }
+}
+
+/// Whether a reference begins with a registry's host, by the rule of all container tools. Without one, which registry is meant is for
+/// whoever pulls the image to say.
+fn names_registry(image: &str) -> bool {
+    image.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
+}
+
+fn is_missing(error: &OciDistributionError) -> bool {
+    match error {
+        OciDistributionError::ImageManifestNotFoundError(_) => true,
+        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
+            matches!(
+                error.code,
+                OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
+            )
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::Router;
+    use axum::http::{StatusCode, header};
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+    use serde_json::{Value, json};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    fn digest(text: &str) -> String {
+        let bytes = Sha256::digest(text);
+        format!("sha256:{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    fn answer(media_type: &'static str, body: &Value) -> axum::response::Response {
+        let text = body.to_string();
+        let headers = [
+            (header::CONTENT_TYPE.as_str(), media_type.to_owned()),
+            ("docker-content-digest", digest(&text)),
+        ];
+        (headers, text).into_response()
+    }
+
+    fn refusal(status: StatusCode, code: &str) -> axum::response::Response {
+        let body = json!({"errors": [{"code": code, "message": "no", "detail": null}]});
+        (status, body.to_string()).into_response()
+    }
+
+    fn index() -> Value {
+        let entry = |os: &str, architecture: &str| {
+            json!({"mediaType": MANIFEST, "digest": digest(architecture), "size": 2,
+                "platform": {"os": os, "architecture": architecture}})
+        };
+        json!({"schemaVersion": 2, "mediaType": INDEX,
+            "manifests": [entry("linux", "amd64"), entry("linux", "arm64"), entry("windows", "arm")]})
+    }
+
+    /// A registry on loopback, which ends with the test's runtime.
+    async fn registry() -> (OciRegistry, SocketAddr) {
+        let configuration = json!({"architecture": "arm64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}});
+        let digest_of_configuration = digest(&configuration.to_string());
+        let single = json!({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of_configuration,
+            "size": configuration.to_string().len()}});
+        let app = Router::new()
+            .route("/v2/", get(|| async { "{}" }))
+            .route("/v2/team/list/manifests/{tag}", get(|| async { answer(INDEX, &index()) }))
+            .route("/v2/team/single/manifests/{tag}", get(|| async move { answer(MANIFEST, &single) }))
+            .route(
+                "/v2/team/single/blobs/{digest}",
+                get(|| async move { answer("application/octet-stream", &configuration) }),
+            )
+            .route(
+                "/v2/team/none/manifests/{tag}",
+                get(|| async { refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN") }),
+            )
+            .route(
+                "/v2/team/private/manifests/{tag}",
+                get(|| async { refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED") }),
+            );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (OciRegistry::by(ClientProtocol::Http), address)
+    }
+
+    #[tokio::test]
+    async fn a_list_and_a_single_image_tell_their_architectures() {
+        let (registry, address) = registry().await;
+        let list = registry.fetch_image(&format!("{address}/team/list:1")).await;
+        assert_eq!(list, ImageSeen::For(vec!["amd64".into(), "arm64".into()]));
+        let single = registry.fetch_image(&format!("{address}/team/single:1")).await;
+        assert_eq!(single, ImageSeen::For(vec!["arm64".into()]));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_missing_and_what_is_not_told_is_unknown() {
+        let (registry, address) = registry().await;
+        assert_eq!(registry.fetch_image(&format!("{address}/team/none:1")).await, ImageSeen::Missing);
+        assert_eq!(registry.fetch_image(&format!("{address}/team/private:1")).await, ImageSeen::Unknown);
+        // Nobody listens on port 1.
+        assert_eq!(registry.fetch_image("127.0.0.1:1/team/list:1").await, ImageSeen::Unknown);
+    }
+
+    #[test]
+    fn only_references_that_name_a_registry_are_asked_about() {
+        for named in ["registry.example.com/a:1", "localhost/a", "127.0.0.1:5000/a", "host:5000/a/b@sha256:0"]
+        {
+            assert!(names_registry(named), "{named}");
+        }
+        for unnamed in ["kinesis-demo-generator:0.1.0", "team/generator:1", "generator"] {
+            assert!(!names_registry(unnamed), "{unnamed}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+"""That a real API server takes the examples. Starts one, on loopback, and ends it."""
+
+import sys
+import unittest
+
+from pages import ROOT
+
+sys.path.insert(0, str(ROOT / "tests/chart"))
+from api_server import ApiServer  # noqa: E402  pylint: disable=wrong-import-position
+
+
+class Examples(unittest.TestCase):
+    def test_every_example_is_taken(self):
+        server = ApiServer()
+        self.addCleanup(server.stop)
+        server.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        server.kubectl("wait", "--for=condition=Established", "crd/kinesisdemos.kinesisdemo.io", "--timeout=60s")
+        examples = sorted((ROOT / "examples").glob("*.yaml"))
+        self.assertTrue(examples)
+        for example in examples:
+            with self.subTest(example.name):
+                server.kubectl("create", "--dry-run=server", "-f", example)
+
+
+if __name__ == "__main__":
+    unittest.main()
