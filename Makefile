@@ -78,7 +78,7 @@ cluster-demo-down: ## Remove what cluster-demo made: make cluster-demo-down CONT
 
 cluster-test: ## Test chart and images in a cluster, for itself: make cluster-test CONTEXT=kind-demo
 	@hack/cluster/load cluster-test && KINESISDEMO_CLUSTER_CONTEXT="$$CONTEXT" \
-	  cargo test --locked --test cluster -- --nocapture --test-threads 1
+	  cargo test --locked --workspace --test cluster -- --nocapture --test-threads 1
 
 kind: build ## The demo in a kind cluster of its own (Docker, kind, kubectl, helm)
 	@hack/kind/kind

@@ -76,12 +76,12 @@ async fn a_batch_goes_when_its_first_record_has_waited_long_enough_or_when_it_is
         tokio::task::yield_now().await;
     }
     let sizes: Vec<_> = world.stream.requests().iter().map(|r| (r.at.as_millis(), r.records.len())).collect();
-    assert_eq!(sizes, [(50, 50), (100, 50)]);
+    assert_eq!(sizes, [(30, 30), (60, 30), (90, 30), (120, 30)]);
     advance(ms(10)).await;
     world.offer(1_201, 120, 130);
     tokio::task::yield_now().await;
     let full: Vec<_> =
-        world.stream.requests().iter().skip(2).map(|r| (r.at.as_millis(), r.records.len())).collect();
+        world.stream.requests().iter().skip(4).map(|r| (r.at.as_millis(), r.records.len())).collect();
     assert_eq!(full, [(130, 500), (130, 500)]);
     assert!(world.pacer.has_open_batch());
     world.pacer.flush();

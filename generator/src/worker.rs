@@ -18,7 +18,7 @@ use crate::pacer::{OLDEST_IN_BATCH, Pacer};
 use crate::reader::Read;
 use crate::recorder::Recorder;
 
-/// How often what fell due is handed on: a fifth of what a batch waits for, and little work at any rate.
+/// How often what fell due is handed on: a third of what a record waits at the most, and little work at any rate.
 const TICK: Duration = Duration::from_millis(10);
 
 /// An end to sleeping when nothing is known to come, so that a wall clock that was set is noticed.

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Discovery, ResourceExt};
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::place::{Place, SYSTEM};
@@ -49,6 +50,27 @@ impl Installed<'_> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
         text
+    }
+
+    /// `helm upgrade` to a chart whose definition has one more column, and whose operator's Pods are others.
+    pub async fn upgrade_with_another_column(&self, column: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let chart = folder.path().join("chart");
+        let copied = Command::new("cp").arg("-R").arg(CHART).arg(&chart).status().await.unwrap();
+        assert!(copied.success());
+        let file = chart.join("files/kinesisdemos.kinesisdemo.io.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let columns = "  - additionalPrinterColumns:\n";
+        assert!(text.contains(columns), "the definition has columns");
+        let more = format!(
+            "{columns}    - jsonPath: .metadata.uid\n      name: {column}\n      priority: 1\n      type: string\n"
+        );
+        std::fs::write(&file, text.replacen(columns, &more, 1)).unwrap();
+        let mut command = self.place.helm();
+        command.args(["upgrade", self.name]).arg(&chart).args(["--namespace", SYSTEM, "--reuse-values"]);
+        command.args(["--set", "podLabels.upgraded=yes", "--wait", "--timeout", "3m"]);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "helm upgrade: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub async fn uninstall(&self) {

@@ -1,4 +1,5 @@
-//! A life of the chart: install, a viral event, uninstall in the middle of another, reinstall under another name, and the end of a namespace.
+//! A life of the chart: install, a viral event, uninstall in the middle of another, reinstall under another name, an upgrade with another
+//! definition in mid-run, and the end of a namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType};
 use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::status::BooksStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kube::ResourceExt;
 use kubectl_kinesisdemo::demo::leftovers::{Allowed, left_behind};
 use serde_json::{Value, json};
 
@@ -89,6 +91,7 @@ async fn from_install_to_nothing() {
     place.step("installed again, as another release");
     let before = second.page("state").await.expect("the sandbox answers");
     reruns(&place, &second, &quick).await;
+    upgrade_in_the_middle(&place, &second).await;
     end_of_the_namespace(&place, &second, &before).await;
     second.uninstall().await;
     second.gone(PODS_END).await;
@@ -195,6 +198,30 @@ async fn reruns(place: &Place, release: &Installed<'_>, quick: &KinesisDemo) {
     let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
     assert_eq!(stored, books.accepted + books.unknown);
     place.step(format!("an object of the first release ran again: {stored} records stored"));
+}
+
+/// The definition and the operator's Pods change under a run, which does not notice.
+async fn upgrade_in_the_middle(place: &Place, release: &Installed<'_>) {
+    place.runs.apply("through", &steady("through", 2_000, 1_000, "45s")).await.unwrap();
+    place.wait("through", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
+    let before: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();
+    release.upgrade_with_another_column("Upgraded").await;
+    assert!(place.definition_columns().await.contains(&"Upgraded".to_owned()));
+    let during = place.runs.fetch("through").await.unwrap();
+    assert_eq!(stage(&during), Some(Stage::Running), "the run was over before the upgrade was");
+    let over = place
+        .wait("through", Duration::from_secs(120), |demo| stage(demo).is_some_and(Stage::is_terminal))
+        .await;
+    assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
+    let status = over.status.unwrap();
+    let books = status.traffic.unwrap().books;
+    assert_balanced(&books);
+    assert_eq!((books.accepted, books.unoffered), (90_000, 0), "{books:?}");
+    let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
+    assert_eq!(stored, books.accepted);
+    let after: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();
+    assert!(before.is_disjoint(&after), "{before:?} {after:?}");
+    place.step("upgraded in the middle of a run, with another definition: all 90000 records stored");
 }
 
 async fn end_of_the_namespace(place: &Place, release: &Installed<'_>, before: &Value) {

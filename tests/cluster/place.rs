@@ -76,6 +76,17 @@ pub async fn place() -> Option<Place> {
 }
 
 impl Place {
+    /// The names of the columns that `kubectl get` prints.
+    pub async fn definition_columns(&self) -> Vec<String> {
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let definition = definitions.get(DEFINITION).await.unwrap();
+        let versions = definition.spec.versions.into_iter();
+        versions
+            .flat_map(|version| version.additional_printer_columns.unwrap_or_default())
+            .map(|column| column.name)
+            .collect()
+    }
+
     /// Prints what is going on, with the seconds since the test began.
     pub fn step(&self, text: impl std::fmt::Display) {
         println!("{:7.1} s  {text}", self.began.elapsed().as_secs_f64());
