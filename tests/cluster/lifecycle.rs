@@ -1,5 +1,5 @@
-//! A life of the chart: install, a viral event, uninstall in the middle of another, reinstall under another name, an upgrade with another
-//! definition in mid-run, and the end of a namespace.
+//! A life of the chart: install, a viral event, an upgrade with another definition in the middle of a run, uninstall in the middle of another,
+//! reinstall under another name, and the end of a namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -85,13 +85,13 @@ async fn from_install_to_nothing() {
 
     let quick = a_viral_event(&place, &first).await;
     assert_eq!(left(&before, &first.page("state").await.unwrap()), [""; 0]);
+    upgrade_in_the_middle(&place, &first).await;
     uninstall_in_the_middle(&place, &first, &before).await;
 
     let second = install(&place, "second").await;
     place.step("installed again, as another release");
     let before = second.page("state").await.expect("the sandbox answers");
     reruns(&place, &second, &quick).await;
-    upgrade_in_the_middle(&place, &second).await;
     end_of_the_namespace(&place, &second, &before).await;
     second.uninstall().await;
     second.gone(PODS_END).await;
