@@ -202,6 +202,10 @@ async fn reruns(place: &Place, release: &Installed<'_>, quick: &KinesisDemo) {
 
 /// The definition and the operator's Pods change under a run, which does not notice.
 async fn upgrade_in_the_middle(place: &Place, release: &Installed<'_>) {
+    if place.definition_was_there {
+        place.step("skipped: the upgrade with another definition; this cluster's was there before the tests");
+        return;
+    }
     place.runs.apply("through", &steady("through", 2_000, 1_000, "45s")).await.unwrap();
     place.wait("through", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let before: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();

@@ -32,7 +32,8 @@ pub struct Place {
     pub runs: Cluster,
     context: String,
     began: Instant,
-    definition_was_there: bool,
+    /// Then it is not the tests' to change.
+    pub definition_was_there: bool,
     _turn: MutexGuard<'static, ()>,
 }
 
