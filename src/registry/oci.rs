@@ -37,19 +37,22 @@ impl OciRegistry {
 
     async fn fetch(&self, reference: &Reference) -> Result<ImageSeen, OciDistributionError> {
         let Self(client) = self;
-        let anonymous = RegistryAuth::Anonymous;
-        if let (OciManifest::ImageIndex(index), _) = client.pull_manifest(reference, &anonymous).await? {
-            let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
-            let linux = platforms.filter(|platform| platform.os == Os::Linux);
-            return Ok(ImageSeen::For(linux.map(|platform| platform.architecture.to_string()).collect()));
-        }
-        // An image for one platform: which one is in its configuration.
-        let (_, _, text) = client.pull_manifest_and_config(reference, &anonymous).await?;
-        let ConfigFile { architecture, os, .. } = serde_json::from_str(&text)?;
-        Ok(ImageSeen::For(match os {
-            Os::Linux => vec![Architecture::to_string(&architecture)],
-            _ => Vec::new(),
-        }))
+        let (manifest, _) = client.pull_manifest(reference, &RegistryAuth::Anonymous).await?;
+        let platforms: Vec<(Os, Architecture)> = match manifest {
+            OciManifest::ImageIndex(index) => {
+                let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
+                platforms.map(|platform| (platform.os, platform.architecture)).collect()
+            }
+            // An image for one platform: which one is in its configuration.
+            OciManifest::Image(manifest) => {
+                let mut text = Vec::new();
+                client.pull_blob(reference, &manifest.config, &mut text).await?;
+                let ConfigFile { architecture, os, .. } = serde_json::from_slice(&text)?;
+                vec![(os, architecture)]
+            }
+        };
+        let linux = platforms.into_iter().filter(|(os, _)| *os == Os::Linux);
+        Ok(ImageSeen::For(linux.map(|(_, architecture)| architecture.to_string()).collect()))
     }
 }
 

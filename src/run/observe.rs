@@ -96,7 +96,7 @@ pub async fn prerequisites(
     cluster: &str,
     plan: &Plan,
 ) -> AwsResult<World> {
-    // The account first: in one that is not on the list nothing else is even read.
+    // The account first: without credentials nothing else would be answered.
     let account_id = Some(aws.identity.fetch_account_id().await?);
     let advantage: OptionFuture<_> = plan.needs_advantage.then(|| aws.streams.fetch_advantage()).into();
     let (advantage, cluster, image) =

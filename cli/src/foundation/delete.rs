@@ -1,9 +1,9 @@
 //! `foundation delete`. In: a stack; what lives in its cluster, and in Kubernetes. Out: nothing of the stack is left, or why something is.
 //! Deletes one stack of ours, and only while no run needs it.
 
-use super::follow::{Followed, follow};
+use super::follow::{Followed, follow, follow_last_operation};
 use super::runs::{Asked, Runs, live_runs};
-use super::stack::{Stack, Standing, before_last_operation, standing, told, undeleted};
+use super::stack::{Stack, Standing, standing, told, undeleted};
 use super::{Fleet, FoundationError, FoundationResult, Site};
 
 /// How many runs a refusal names.
@@ -25,14 +25,14 @@ pub(super) async fn delete(
         && !matches!(stack.status.as_str(), "DELETE_IN_PROGRESS" | "CREATE_IN_PROGRESS")
     {
         (site.tell)(&format!("{} is {}: following that first", stack.name, stack.status));
-        match adopt(site, &stack).await?.stack {
+        match follow_last_operation(site, &stack.id).await?.stack {
             Some(left) => stack = left,
             None => return gone(site),
         }
     }
     let followed = if stack.status == "DELETE_IN_PROGRESS" {
         (site.tell)(&format!("{} is being deleted already: following that", stack.name));
-        adopt(site, &stack).await?
+        follow_last_operation(site, &stack.id).await?
     } else {
         refuse_while_runs_live(site, &stack, fleet, runs).await?;
         let known = site.stacks.fetch_events(&stack.id, None).await?;
@@ -43,12 +43,6 @@ pub(super) async fn delete(
         None => gone(site),
         Some(_) => Err(remains(site, &stack, &followed)),
     }
-}
-
-async fn adopt(site: &Site<'_>, stack: &Stack) -> FoundationResult<Followed> {
-    let known = site.stacks.fetch_events(&stack.id, None).await?;
-    let before = before_last_operation(&known, &stack.id).map(|event| event.id.clone());
-    follow(site, &stack.id, before).await
 }
 
 fn gone(site: &Site<'_>) -> FoundationResult<()> {

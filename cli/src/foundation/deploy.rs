@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::follow::{Followed, follow};
+use super::follow::{Followed, follow, follow_last_operation};
 use super::stack::{
-    FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, Standing, before_last_operation, first_failure,
-    is_deployed, lacks_service_linked_role, standing, told,
+    FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, Standing, first_failure, is_deployed,
+    lacks_service_linked_role, standing, told,
 };
 use super::{FoundationError, FoundationResult, Site, Update, Wanted, template};
 
@@ -66,9 +66,7 @@ async fn update(site: &Site<'_>, stack: Stack, named: &BTreeMap<String, String>)
 /// Follows what somebody else began, or this command before it was interrupted.
 async fn adopt(site: &Site<'_>, stack: &Stack) -> FoundationResult<()> {
     (site.tell)(&format!("{} is {} already: following that first", stack.name, stack.status));
-    let known = site.stacks.fetch_events(&stack.id, None).await?;
-    let before = before_last_operation(&known, &stack.id).map(|event| event.id.clone());
-    let followed = follow(site, &stack.id, before).await?;
+    let followed = follow_last_operation(site, &stack.id).await?;
     if followed.stack.is_none() && first_failure(&followed.events, &stack.id).is_none() {
         let why = format!("the stack {} was being deleted, and is gone now", stack.name);
         return Err(FoundationError::refused(why, format!("`{}` makes a new one", site.command("deploy"))));

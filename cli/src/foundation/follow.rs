@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stack::{Stack, StackEvent, Standing, standing};
+use super::stack::{Stack, StackEvent, Standing, before_last_operation, standing};
 use super::{FoundationResult, Site};
 
 /// How long to wait before asking again: short after news, then longer. A stack takes minutes, and its events come every few seconds.
@@ -21,6 +21,13 @@ pub(super) struct Followed {
     pub stack: Option<Stack>,
     /// The operation's events, oldest first.
     pub events: Vec<StackEvent>,
+}
+
+/// Watches the stack's last operation from its beginning: what somebody else began, or this command before it was interrupted.
+pub(super) async fn follow_last_operation(site: &Site<'_>, stack_id: &str) -> FoundationResult<Followed> {
+    let known = site.stacks.fetch_events(stack_id, None).await?;
+    let before = before_last_operation(&known, stack_id).map(|event| event.id.clone());
+    follow(site, stack_id, before).await
 }
 
 /// Watches the operation that began after the event `after`. By the stack's ID, since a stack that failed may delete itself.
