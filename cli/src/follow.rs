@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionType, is_true};
-use kinesis_demo_api::request::RequestOutcome;
+use kinesis_demo_api::request::{LastRequest, RequestOutcome};
 use kinesis_demo_api::{KinesisDemo, Stage};
 
 use crate::cluster::Cluster;
@@ -82,30 +82,43 @@ pub async fn follow(
     }
 }
 
+/// Waits until the object is as wanted. None: it is gone.
+pub async fn until(
+    cluster: &Cluster,
+    name: &str,
+    mut wanted: impl FnMut(&KinesisDemo) -> bool,
+) -> Result<Option<KinesisDemo>, CliError> {
+    let mut changes = pin!(cluster.watch(name));
+    while let Some(demo) = next(&mut changes).await? {
+        if wanted(&demo) {
+            return Ok(Some(demo));
+        }
+    }
+    Ok(None)
+}
+
 /// Waits until the operator has answered the request of that id. The error is its refusal.
 pub async fn answer(cluster: &Cluster, name: &str, id: &str) -> Result<KinesisDemo, CliError> {
-    let mut changes = pin!(cluster.watch(name));
-    let waiting = async {
-        loop {
-            let Some(demo) = next(&mut changes).await? else {
-                return Err(CliError::Refused(format!("{name} was deleted before the operator answered")));
-            };
-            let last = demo.status.as_ref().and_then(|status| status.last_request.as_ref());
-            match last {
-                Some(last) if last.id == id && last.outcome == RequestOutcome::Refused => {
-                    return Err(CliError::Refused(format!("the operator refused: {}", last.message)));
-                }
-                Some(last) if last.id == id => return Ok(demo),
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(REQUEST_TIMEOUT, waiting).await.unwrap_or_else(|_| {
-        Err(CliError::Refused(format!(
+    let answered = until(cluster, name, |demo| last_request(demo).is_some_and(|last| last.id == id));
+    let Ok(answered) = tokio::time::timeout(REQUEST_TIMEOUT, answered).await else {
+        return Err(CliError::Refused(format!(
             "the operator did not answer within {} s: is it running? The request stays on {name} and will be answered when it is",
             REQUEST_TIMEOUT.as_secs()
-        )))
-    })
+        )));
+    };
+    let Some(demo) = answered? else {
+        return Err(CliError::Refused(format!("{name} was deleted before the operator answered")));
+    };
+    match last_request(&demo) {
+        Some(last) if last.outcome == RequestOutcome::Refused => {
+            Err(CliError::Refused(format!("the operator refused: {}", last.message)))
+        }
+        _ => Ok(demo),
+    }
+}
+
+fn last_request(demo: &KinesisDemo) -> Option<&LastRequest> {
+    demo.status.as_ref()?.last_request.as_ref()
 }
 
 /// Waits until the object is gone, telling at each change what is still there.
@@ -115,24 +128,22 @@ pub async fn wait_until_gone(
     timeout: Duration,
     progress: &dyn Fn(&str),
 ) -> Result<(), CliError> {
-    let mut changes = pin!(cluster.watch(name));
     let mut told = String::new();
-    let waiting = async {
-        while let Some(demo) = next(&mut changes).await? {
-            let left = remaining(&demo);
-            if left != told {
-                progress(&format!("{name}: {left}"));
-                told = left;
-            }
+    let gone = until(cluster, name, |demo| {
+        let left = remaining(demo);
+        if left != told {
+            progress(&format!("{name}: {left}"));
+            told = left;
         }
-        Ok(())
-    };
-    tokio::time::timeout(timeout, waiting).await.unwrap_or_else(|_| {
-        Err(CliError::Refused(format!(
+        false
+    });
+    match tokio::time::timeout(timeout, gone).await {
+        Ok(gone) => gone.map(drop),
+        Err(_) => Err(CliError::Refused(format!(
             "{name} is not gone after {} s; its removal goes on. `kubectl kinesisdemo status {name}` shows what is left",
             timeout.as_secs()
-        )))
-    })
+        ))),
+    }
 }
 
 /// What a deletion still has to remove.

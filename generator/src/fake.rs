@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment, TaskId};
 use kinesis_demo_api::ledger::LedgerLine;
+use kinesis_demo_api::schedule::Leg;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
@@ -22,6 +24,38 @@ use crate::worker::Journal;
 
 /// When every test begins.
 pub const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
+
+pub fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A segment of viral posts at one rate; `from` and `until` are milliseconds after the start.
+pub fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
+    Segment {
+        phase: phase.to_owned(),
+        leg: Leg { from: T0 + ms(from), until: T0 + ms(until), rate: [rate, rate] },
+        content: Content::Viral,
+        cap_per_task: 100_000,
+    }
+}
+
+/// Version 1 of run 1, from the start on: valid for a minute, read every second, a reading counts 15 s.
+pub fn document(slots: Vec<Option<TaskId>>, segments: Vec<Segment>) -> ControlDocument {
+    ControlDocument {
+        schema: SCHEMA,
+        epoch: 1,
+        version: 1,
+        run: 1,
+        state: ControlState::Run,
+        effective_at: T0,
+        valid_until: T0 + ms(60_000),
+        ends_by: T0 + ms(600_000),
+        read_every_seconds: 1,
+        read_lease_seconds: 15,
+        slots,
+        segments,
+    }
+}
 
 /// Clocks that move with Tokio's, paused or not, and count how often they are asked.
 pub struct TokioClock {

@@ -1,15 +1,11 @@
-use kinesis_demo_api::control::{SCHEMA, Segment};
+use kinesis_demo_api::control::Segment;
 use kinesis_demo_api::schedule::Leg;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fake::{T0, document, ms, segment};
 
-const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 const FAR: MicroTime = MicroTime::from_micros(T0.as_micros() + 3_600_000_000);
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
 
 /// The instant that many milliseconds after the start, on clocks that agree.
 fn at(milliseconds: u64) -> Now {
@@ -20,35 +16,13 @@ fn task(number: usize) -> TaskId {
     TaskId::from_arn(&format!("{number:08x}"))
 }
 
-fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
-    Segment {
-        phase: phase.to_owned(),
-        leg: Leg { from: T0 + ms(from), until: T0 + ms(until), rate: [rate, rate] },
-        content: Content::Viral,
-        cap_per_task: 100_000,
-    }
-}
-
-/// Version 1 of run 3: tasks 0 and 1 send 1,000 records/s from second 1 to second 11; one lease of a minute, reads count 15 s.
+/// Tasks 0 and 1 send 1,000 records/s from second 1 to second 11.
 fn a_document() -> ControlDocument {
-    ControlDocument {
-        schema: SCHEMA,
-        epoch: 1,
-        version: 1,
-        run: 3,
-        state: ControlState::Run,
-        effective_at: T0,
-        valid_until: T0 + ms(60_000),
-        ends_by: T0 + ms(600_000),
-        read_every_seconds: 3,
-        read_lease_seconds: 15,
-        slots: vec![Some(task(0)), Some(task(1))],
-        segments: vec![segment("spike", 1_000, 11_000, 1_000)],
-    }
+    document(vec![Some(task(0)), Some(task(1))], vec![segment("spike", 1_000, 11_000, 1_000)])
 }
 
 fn a_gate() -> Gate {
-    Gate::new(task(0), 3, FAR, at(0))
+    Gate::new(task(0), 1, FAR, at(0))
 }
 
 fn released(gate: &mut Gate, milliseconds: u64) -> u64 {
@@ -79,7 +53,7 @@ fn a_task_sends_its_share_of_what_fell_due_since_the_last_tick() {
 
 #[test]
 fn a_task_without_a_slot_sends_nothing() {
-    let mut gate = Gate::new(task(7), 3, FAR, at(0));
+    let mut gate = Gate::new(task(7), 1, FAR, at(0));
     gate.take(a_document(), ms(0), at(0));
     assert_eq!(released(&mut gate, 5_000), 0);
     assert_eq!(gate.standing(at(5_000)), Standing::Finished);
@@ -247,7 +221,7 @@ fn nothing_is_sent_past_the_end_of_the_run_or_the_hard_ceiling() {
     assert_eq!(released(&mut ended, 9_000), 2_500);
     assert_eq!(ended.standing(at(9_000)), Standing::Finished);
 
-    let mut capped = Gate::new(task(0), 3, T0 + ms(7_000), at(0));
+    let mut capped = Gate::new(task(0), 1, T0 + ms(7_000), at(0));
     capped.take(long, ms(0), at(0));
     assert_eq!(released(&mut capped, 9_000), 3_500);
     assert_eq!(capped.standing(at(9_000)), Standing::Finished);
@@ -312,7 +286,7 @@ proptest! {
         changes in changes(), rates in [0_u32..30_000, 0_u32..30_000],
         ticks in prop::collection::vec((0_usize..5, 0_u64..35_000_000), 0..120),
     ) {
-        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 3, FAR, at(0))).collect();
+        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 1, FAR, at(0))).collect();
         let mut effective_at = 0;
         let mut versions = Vec::new();
         for (number, change) in (1..).zip(&changes) {
@@ -376,7 +350,7 @@ proptest! {
             document.read_lease_seconds = 2;
             versions.push((published_at, document));
         }
-        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 3, FAR, at(0))).collect();
+        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 1, FAR, at(0))).collect();
         let mut releases = Vec::new();
         let mut actions = actions;
         actions.sort_by_key(|(.., when)| *when);

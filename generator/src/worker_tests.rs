@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use kinesis_demo_api::control::{Content, ControlDocument, SCHEMA, Segment};
+use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::ledger::Counters;
-use kinesis_demo_api::schedule::Leg;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -11,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::*;
 use crate::args::RecordSize;
 use crate::courier::Limits;
-use crate::fake::{FakeParameter, FakeStream, MemoryJournal, Nature, T0, TokioClock};
+use crate::fake::{FakeParameter, FakeStream, MemoryJournal, Nature, T0, TokioClock, document, ms, segment};
 use crate::payload::Posts;
 use crate::reader::keep_reading;
 
@@ -23,10 +22,6 @@ struct World {
     journal: MemoryJournal,
     stop: Option<oneshot::Sender<()>>,
     work: JoinHandle<End>,
-}
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
 }
 
 fn a_task() -> TaskId {
@@ -91,31 +86,10 @@ impl World {
     }
 }
 
-fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
-    Segment {
-        phase: phase.to_owned(),
-        leg: Leg { from: T0 + ms(from), until: T0 + ms(until), rate: [rate, rate] },
-        content: Content::Viral,
-        cap_per_task: 100_000,
-    }
-}
-
 /// This task alone: 100/s from second 5 to 15, then 5,000/s to second 20.
 fn a_document() -> ControlDocument {
-    ControlDocument {
-        schema: SCHEMA,
-        epoch: 1,
-        version: 1,
-        run: 1,
-        state: ControlState::Run,
-        effective_at: T0,
-        valid_until: T0 + ms(60_000),
-        ends_by: T0 + ms(500_000),
-        read_every_seconds: 1,
-        read_lease_seconds: 15,
-        slots: vec![Some(a_task())],
-        segments: vec![segment("baseline", 5_000, 15_000, 100), segment("spike", 15_000, 20_000, 5_000)],
-    }
+    let segments = vec![segment("baseline", 5_000, 15_000, 100), segment("spike", 15_000, 20_000, 5_000)];
+    ControlDocument { ends_by: T0 + ms(500_000), ..document(vec![Some(a_task())], segments) }
 }
 
 fn counters(line: &LedgerLine) -> BTreeMap<&str, Counters> {

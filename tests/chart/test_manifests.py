@@ -8,7 +8,7 @@ import unittest
 
 import yaml
 
-from chart import METADATA, ROOT, VALUES, find, manifests, run, text, tool
+from chart import METADATA, NAMESPACE, ROOT, VALUES, find, manifests, run, text, tool
 
 # Of kinds that are not Kubernetes' own, those that the schemas of hack/chart/tools do not hold.
 OTHERS = "ServiceMonitor,PrometheusRule"
@@ -99,6 +99,15 @@ DECLINED = (
 WITHOUT_POLICIES = ("pod-networkpolicy", "networkpolicy-targets-pod")
 
 
+def given(path):
+    """What must be there already for a file of values: the service account that it names, if the chart makes none."""
+    account = yaml.safe_load(path.read_text(encoding="utf-8")).get("serviceAccount", {})
+    if account.get("create", True):
+        return ""
+    metadata = {"name": account["name"], "namespace": NAMESPACE}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+
+
 class Practice(unittest.TestCase):
     """Two linters' checks, but for those that are declined, with reasons, here and in kube-linter.yaml."""
 
@@ -119,6 +128,7 @@ class Practice(unittest.TestCase):
         for path in VALUES:
             with self.subTest(values=path.name), tempfile.TemporaryDirectory() as folder:
                 (pathlib.Path(folder) / "all.yaml").write_text(text(path.stem), encoding="utf-8")
+                (pathlib.Path(folder) / "given.yaml").write_text(given(path), encoding="utf-8")
                 ended = run(linter, "lint", "--config", ROOT / "tests/chart/kube-linter.yaml", folder)
                 self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 

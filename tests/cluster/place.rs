@@ -11,6 +11,7 @@ use kube::config::KubeConfigOptions;
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use kubectl_kinesisdemo::cluster::Cluster;
+use kubectl_kinesisdemo::follow::until;
 use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
@@ -137,25 +138,16 @@ impl Place {
         }
     }
 
-    /// Polls an object until `done`.
+    /// Waits until the object is as wanted.
     pub async fn wait(
         &self,
         name: &str,
         limit: Duration,
-        mut done: impl FnMut(&KinesisDemo) -> bool,
+        wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
-        let give_up_at = Instant::now() + limit;
-        loop {
-            let demo = self.runs.fetch(name).await.unwrap();
-            if done(&demo) {
-                return demo;
-            }
-            assert!(
-                Instant::now() < give_up_at,
-                "{name} is not as awaited after {limit:?}: {:#?}",
-                demo.status
-            );
-            tokio::time::sleep(Duration::from_millis(250)).await;
+        match tokio::time::timeout(limit, until(&self.runs, name, wanted)).await {
+            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} is gone")),
+            Err(_) => panic!("{name} is not as awaited after {limit:?}: {:#?}", self.runs.fetch(name).await),
         }
     }
 

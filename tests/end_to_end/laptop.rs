@@ -12,6 +12,7 @@ use kubectl_kinesisdemo::demo::parts::{
     CLUSTER, OPERATOR, Programs, SANDBOX, recorded_calls, start_operator, start_sandbox,
 };
 use kubectl_kinesisdemo::demo::sandbox::Sandbox;
+use kubectl_kinesisdemo::follow::until;
 use kubectl_kinesisdemo::laptop::definition::{put_definition, put_namespace};
 use kubectl_kinesisdemo::laptop::kubernetes::Kubernetes;
 use kubectl_kinesisdemo::laptop::{Lifetime, Supervisor, assets, silent};
@@ -89,27 +90,19 @@ impl Laptop {
         self.start_operator().await;
     }
 
-    /// Polls the object until `done`.
+    /// Waits until the object is as wanted.
     pub async fn wait(
         &self,
         name: &str,
         limit: Duration,
-        mut done: impl FnMut(&KinesisDemo) -> bool,
+        wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
-        let mut last = None;
-        let waiting = async {
-            loop {
-                let demo = self.cluster.fetch(name).await.unwrap();
-                if done(&demo) {
-                    return demo;
-                }
-                last = Some(demo);
-                tokio::time::sleep(Duration::from_millis(200)).await;
+        match tokio::time::timeout(limit, until(&self.cluster, name, wanted)).await {
+            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} is gone")),
+            Err(_) => {
+                let last = self.cluster.fetch(name).await;
+                panic!("{name} is not as awaited after {limit:?}: {last:#?}\n{}", self.operator_log())
             }
-        };
-        match tokio::time::timeout(limit, waiting).await {
-            Ok(demo) => demo,
-            Err(_) => panic!("not done after {limit:?}: {:#?}\n{}", last, self.operator_log()),
         }
     }
 
