@@ -11,6 +11,7 @@ use kinesis_demo_api::Stage;
 use kinesis_demo_api::request::Verb;
 use kube::api::{DeleteParams, ListParams, LogParams};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::arrivals::{windows, worst};
@@ -62,7 +63,10 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     let Some(place) = place().await else { return };
     let (times, rate) = (number("CLUSTER_FAILOVERS", 5), number("CLUSTER_PEAK", 20_000));
     let release = install(&place, "ha").await;
-    place.runs.apply("peak", &steady("peak", rate, rate.div_ceil(TASKS), "90m")).await.unwrap();
+    let mut peak = steady("peak", rate, rate.div_ceil(TASKS), "90m");
+    // Up to 10,000 records a second and task: the processors are shared by size.
+    peak["spec"]["generator"]["fargate"] = json!({ "cpu": 1024, "memoryMiB": 2048 });
+    place.runs.apply("peak", &peak).await.unwrap();
     let far = u64::from(rate) * 5;
     let running = place.wait("peak", Duration::from_secs(120), |demo| accepted(demo) > far).await;
     let starts_at = running.status.as_ref().unwrap().phases[0].starts_at.timestamp();

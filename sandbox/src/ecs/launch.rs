@@ -50,6 +50,7 @@ pub(super) fn prepare(ecs: &Ecs, region: &str, task: &str, endpoint: &str) -> Re
         task_arn: task.arn.clone(),
         family: task.definition.family.clone(),
         service: task.service.as_ref().map(|(service, _)| service.clone()),
+        cpu_units: task.definition.cpu,
         memory_mib: task.definition.memory,
         stop_timeout: stop_timeout.and_then(|timeout| Duration::try_from(timeout).ok()).unwrap_or_default(),
         containers,

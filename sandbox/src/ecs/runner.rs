@@ -48,6 +48,8 @@ pub(super) struct Launch {
     pub task_arn: String,
     pub family: String,
     pub service: Option<String>,
+    /// 1024 are one vCPU.
+    pub cpu_units: u32,
     pub memory_mib: u32,
     /// From SIGTERM to SIGKILL; the longest of its containers'.
     pub stop_timeout: Duration,

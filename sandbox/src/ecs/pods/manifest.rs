@@ -18,8 +18,9 @@ use crate::ecs::runner::{ContainerLaunch, Launch};
 pub(super) const SANDBOX_LABEL: &str = "kinesisdemo.io/sandbox";
 /// The label that names the task a Pod runs.
 pub(super) const TASK_LABEL: &str = "kinesisdemo.io/task";
-/// What a container asks the scheduler for. Far below what Fargate reserves: a laptop's node has to hold a whole fleet.
-const REQUESTED_CPU: &str = "10m";
+/// What a task asks the scheduler for, of what Fargate reserves: a laptop's node has to hold a whole fleet. It is also its weight where the
+/// processor is short: a larger task gets more, and a fleet is not starved by what starts beside it.
+const REQUESTED_SHARE: u32 = 10;
 const REQUESTED_MEMORY: &str = "16Mi";
 /// The longest label value and container name ("Object Names and IDs").
 const NAME_LENGTH: usize = 63;
@@ -115,6 +116,8 @@ pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, S
 fn container(launch: &Launch, spec: &ContainerLaunch, name: String) -> Result<Container, String> {
     let (user, group) = spec.user.as_deref().map_or(Ok((None, None)), ids)?;
     let memory = spec.memory_mib.unwrap_or(launch.memory_mib);
+    let containers = u32::try_from(launch.containers.len()).unwrap_or(u32::MAX);
+    let requested_cpu = launch.cpu_units * 1000 / 1024 / REQUESTED_SHARE / containers.max(1);
     let quantities = |pairs: &[(&str, String)]| -> BTreeMap<String, Quantity> {
         pairs.iter().map(|(name, quantity)| ((*name).to_owned(), Quantity(quantity.clone()))).collect()
     };
@@ -130,7 +133,7 @@ fn container(launch: &Launch, spec: &ContainerLaunch, name: String) -> Result<Co
             // No CPU limit, as for processes of a laptop: what is idle may be used.
             limits: Some(quantities(&[("memory", format!("{memory}Mi"))])),
             requests: Some(quantities(&[
-                ("cpu", REQUESTED_CPU.to_owned()),
+                ("cpu", format!("{requested_cpu}m")),
                 ("memory", REQUESTED_MEMORY.to_owned()),
             ])),
             ..ResourceRequirements::default()

@@ -41,6 +41,7 @@ fn launch(containers: Vec<ContainerLaunch>) -> Launch {
         task_arn: "arn:aws:ecs:us-east-1:000000000000:task/demo/0123456789abcdef0123456789abcdef".into(),
         family: "run-7".into(),
         service: Some("run_7-".into()),
+        cpu_units: 256,
         memory_mib: 512,
         stop_timeout: Duration::from_secs(30),
         containers,
@@ -108,7 +109,7 @@ async fn a_task_becomes_a_restricted_pod_that_goes_with_the_sandbox() {
                     ],
                     "resources": {
                         "limits": {"memory": "512Mi"},
-                        "requests": {"cpu": "10m", "memory": "16Mi"},
+                        "requests": {"cpu": "25m", "memory": "16Mi"},
                     },
                     "securityContext": {
                         "allowPrivilegeEscalation": false,
@@ -142,6 +143,16 @@ async fn container_names_that_kubernetes_does_not_take_are_numbered_all() {
     assert_eq!(names(&["generator", "side-car2"]), ["generator", "side-car2"]);
     assert_eq!(names(&["container-1", "Side_Car"]), ["container-0", "container-1"]);
     assert_eq!(names(&["-a"]), ["container-0"]);
+}
+
+#[tokio::test]
+async fn a_tenth_of_the_tasks_processor_is_requested_in_equal_parts() {
+    let launch =
+        Launch { cpu_units: 4096, ..launch(vec![container_launch("main"), container_launch("side")]) };
+    let pod = serde_json::to_value(manifest(&launch, &settings(None, None)).unwrap()).unwrap();
+    for place in 0..2 {
+        assert_eq!(pod["spec"]["containers"][place]["resources"]["requests"]["cpu"], "200m");
+    }
 }
 
 #[tokio::test]
