@@ -184,6 +184,11 @@ impl LedgerLine {
         (line.kinesisdemo == MARKER).then_some(line)
     }
 
+    /// The records that Kinesis confirmed, in all phases.
+    pub fn accepted(&self) -> u64 {
+        self.phases.values().map(|phase| phase.counters.accepted).sum()
+    }
+
     /// The line's text, without a line end.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
@@ -192,31 +197,79 @@ impl LedgerLine {
 
 /// The last word of each task so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ledgers(BTreeMap<TaskId, LedgerLine>);
+pub struct Ledgers(BTreeMap<TaskId, Words>);
+
+/// What a task said last, and how far it was at its word before.
+#[derive(Clone, Debug, PartialEq)]
+struct Words {
+    last: LedgerLine,
+    before: Option<Mark>,
+}
+
+/// How far a task was at one of its lines.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Mark {
+    sequence: u64,
+    at: MicroTime,
+    accepted: u64,
+}
+
+impl Mark {
+    fn of(line: &LedgerLine) -> Self {
+        Self { sequence: line.sequence, at: line.at, accepted: line.accepted() }
+    }
+}
+
+impl Words {
+    fn take(&mut self, line: LedgerLine) {
+        if line.sequence > self.last.sequence {
+            self.before = Some(Mark::of(&std::mem::replace(&mut self.last, line)));
+        } else if line.sequence < self.last.sequence
+            && self.before.is_none_or(|before| before.sequence < line.sequence)
+        {
+            self.before = Some(Mark::of(&line));
+        }
+    }
+
+    /// Records accepted per second, from its word before to its last.
+    fn accepted_per_second(&self) -> u64 {
+        let Some(before) = self.before else { return 0 };
+        let micros = u64::try_from(self.last.at.since(before.at).as_micros()).unwrap_or(u64::MAX);
+        let accepted = self.last.accepted().saturating_sub(before.accepted);
+        accepted.saturating_mul(1_000_000).checked_div(micros).unwrap_or(0)
+    }
+}
 
 impl Ledgers {
-    /// Takes a line in, unless a later one of the same task is held.
+    /// Takes a line in, unless later ones of the same task are held.
     pub fn take(&mut self, line: LedgerLine) {
-        match self.0.get(&line.task) {
-            Some(held) if held.sequence >= line.sequence => {}
-            _ => drop(self.0.insert(line.task.clone(), line)),
+        match self.0.get_mut(&line.task) {
+            Some(words) => words.take(line),
+            None => drop(self.0.insert(line.task.clone(), Words { last: line, before: None })),
         }
     }
 
     /// What `task` said last.
     pub fn of(&self, task: &TaskId) -> Option<&LedgerLine> {
-        self.0.get(task)
+        self.0.get(task).map(|words| &words.last)
     }
 
     /// Every task's last line.
     pub fn iter(&self) -> impl Iterator<Item = &LedgerLine> {
-        self.0.values()
+        self.0.values().map(|words| &words.last)
+    }
+
+    /// Records accepted per second, lately: between the last two lines of each task, by the clock of the task, so that neither the log's
+    /// delay nor ours is in it. A task that ended, or that said nothing since `since`, accepts none.
+    pub fn accepted_per_second(&self, since: MicroTime) -> u64 {
+        let speaks = |words: &&Words| !words.last.is_final && words.last.at >= since;
+        self.0.values().filter(speaks).map(Words::accepted_per_second).sum()
     }
 
     /// All tasks' ledgers of `phase` together.
     pub fn phase(&self, phase: &str) -> PhaseLedger {
         let mut sum = PhaseLedger::default();
-        for ledger in self.0.values().filter_map(|line| line.phases.get(phase)) {
+        for ledger in self.iter().filter_map(|line| line.phases.get(phase)) {
             sum.add(ledger);
         }
         sum
@@ -298,6 +351,29 @@ mod tests {
         assert_eq!(peak.counters.accepted, 25);
         assert_eq!(peak.counters.unknown, 6);
         assert_eq!(ledgers.phase("spike"), PhaseLedger::default());
+    }
+
+    #[test]
+    fn the_rate_is_that_of_each_tasks_last_two_lines_by_its_own_clock_in_any_order() {
+        let start = MicroTime::from_micros(1_700_000_000_000_000);
+        let line = |task: &str, sequence: u64, accepted: u64| {
+            let at = start + Duration::from_secs(5) * u32::try_from(sequence).unwrap();
+            LedgerLine { at, ..a_line(task, sequence, accepted) }
+        };
+        let mut ledgers = Ledgers::default();
+        ledgers.take(line("aaaa", 1, 100));
+        assert_eq!(ledgers.accepted_per_second(start), 0, "one line says how far, not how fast");
+        for line in [line("aaaa", 4, 9_100), line("aaaa", 2, 600), line("aaaa", 3, 4_100)] {
+            ledgers.take(line);
+        }
+        assert_eq!(ledgers.accepted_per_second(start), 1_000);
+        ledgers.take(line("bbbb", 4, 1_000));
+        ledgers.take(line("bbbb", 5, 2_500));
+        assert_eq!(ledgers.accepted_per_second(start), 1_300);
+        let late = start + Duration::from_secs(21);
+        assert_eq!(ledgers.accepted_per_second(late), 300, "the first has said nothing since");
+        ledgers.take(LedgerLine { is_final: true, ..line("bbbb", 6, 4_000) });
+        assert_eq!(ledgers.accepted_per_second(late), 0);
     }
 
     #[test]

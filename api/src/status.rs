@@ -373,7 +373,7 @@ pub struct TrafficStatus {
     /// The sums over all phases.
     #[serde(flatten)]
     pub books: BooksStatus,
-    /// Records accepted per second between the last two samples.
+    /// Records accepted per second, lately: between the last two reports of each task, by its clock.
     pub rate: u64,
     /// When the tasks' ledgers were last read.
     pub sampled_at: MicroTime,

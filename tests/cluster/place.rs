@@ -9,6 +9,7 @@ use kinesis_demo_api::KinesisDemo;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::KubeConfigOptions;
 use kube::core::DeserializeGuard;
+use kube::runtime::wait::delete::delete_and_finalize;
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use kubectl_kinesisdemo::cluster::Cluster;
 use kubectl_kinesisdemo::follow::until;
@@ -181,7 +182,10 @@ impl Place {
         }
         if !ours.is_empty() && !self.definition_was_there {
             let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-            let _ = api.delete(DEFINITION, &DeleteParams::default()).await;
+            // One on its way out would go after the next test had installed its operator.
+            let gone = delete_and_finalize(api, DEFINITION, &DeleteParams::default());
+            let in_time = tokio::time::timeout(Duration::from_secs(60), gone).await;
+            assert!(in_time.is_ok(), "the definition is not gone after a minute");
         }
     }
 }

@@ -53,6 +53,25 @@ async fn every_phase_arrives_at_its_rate_from_its_first_second_to_its_last() {
 }
 
 #[tokio::test]
+async fn the_rate_in_status_is_the_phases_at_every_look_though_ledgers_come_late() {
+    let mut theatre = Theatre::new(warm_spec());
+    let mut looks = std::collections::BTreeSet::new();
+    theatre
+        .play_until(s(7200), |status| {
+            if let (Some(phase), Some(traffic)) = (&status.phase, &status.traffic)
+                && phase.name == "peak"
+                && (phase.starts_at + s(45)..phase.ends_at).contains(&traffic.sampled_at)
+            {
+                assert!((49_500..=50_500).contains(&traffic.rate), "{traffic:?}");
+                looks.insert(traffic.sampled_at);
+            }
+            status.stage == Some(Stage::Draining)
+        })
+        .await;
+    assert!(looks.len() >= 5, "{looks:?}");
+}
+
+#[tokio::test]
 async fn the_fleet_is_as_large_as_the_phase_needs_and_shrinks_afterwards() {
     let mut theatre = Theatre::new(warm_spec());
     theatre

@@ -19,6 +19,9 @@ use crate::run::observe::World;
 /// What we call a stream that AWS no longer has a word for.
 const GONE: &str = "DELETED";
 
+/// A task that has left out so many lines is not heard any more.
+const SILENT_LINES: u32 = 3;
+
 /// Notes the stream, if it was looked at.
 pub(super) fn note_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
     if world.stream.is_absent()
@@ -148,6 +151,7 @@ pub(super) fn note_traffic(
     draft: &mut Draft,
 ) {
     let Some(ledgers) = &world.ledgers else { return };
+    let timings = &case.subject.settings.timings;
     let timeline = case.timeline(control);
     let until: MicroTime = case.traffic_ends_at(control).min(case.now);
     let evidence = Evidence {
@@ -155,7 +159,7 @@ pub(super) fn note_traffic(
         assignments: &control.assignments,
         ledgers,
         cap_per_task: case.plan.cap_per_task,
-        ledger_every: case.subject.settings.timings.ledger_every,
+        ledger_every: timings.ledger_every,
         until,
     };
     let mut phases = evidence.books();
@@ -168,15 +172,7 @@ pub(super) fn note_traffic(
         report.latency_ms = latency_status(&measured.latency);
     }
     let books = total(phases.iter().map(|phase| &phase.books));
-    let before = case.subject.status.traffic.as_ref();
-    let rate = match before {
-        _ if settled => 0,
-        Some(before) => {
-            let millis =
-                u64::try_from(case.now.since(before.sampled_at).as_millis()).unwrap_or(u64::MAX).max(1);
-            books.accepted.saturating_sub(before.books.accepted).saturating_mul(1000) / millis
-        }
-        None => 0,
-    };
+    let silence = timings.ledger_every * SILENT_LINES + timings.log_delay;
+    let rate = if settled { 0 } else { ledgers.accepted_per_second(case.now - silence) };
     draft.status.traffic = Some(TrafficStatus { books, rate, sampled_at: case.now, settled });
 }
