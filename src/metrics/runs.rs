@@ -89,10 +89,7 @@ type Value = (&'static str, Vec<(&'static str, String)>, i64);
 const RUN_FAMILIES: [(&str, &str); 10] = [
     ("run_info", "Where the run is: its stage and its traffic phase"),
     ("run_target_records_per_second", "What the current phase asks for"),
-    (
-        "run_accepted_records_per_second",
-        "Records accepted per second, lately: between the last two reports of each task, by its clock",
-    ),
+    ("run_accepted_records_per_second", "Records accepted per second, lately, by the tasks' clocks"),
     ("run_records", "The run's books, by kind; a rerun starts anew"),
     ("run_tasks", "Generator tasks: asked for, running, and with a slot"),
     ("run_shards", "Open shards of the stream"),

@@ -183,7 +183,8 @@ impl Place {
         if !ours.is_empty() && !self.definition_was_there {
             let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
             // One on its way out would go after the next test had installed its operator.
-            let gone = delete_and_finalize(api, DEFINITION, &DeleteParams::default());
+            let params = DeleteParams::default();
+            let gone = delete_and_finalize(api, DEFINITION, &params);
             let in_time = tokio::time::timeout(Duration::from_secs(60), gone).await;
             assert!(in_time.is_ok(), "the definition is not gone after a minute");
         }
