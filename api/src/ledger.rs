@@ -236,7 +236,8 @@ impl Words {
         let Some(before) = self.before else { return 0 };
         let micros = u64::try_from(self.last.at.since(before.at).as_micros()).unwrap_or(u64::MAX);
         let accepted = self.last.accepted().saturating_sub(before.accepted);
-        accepted.saturating_mul(1_000_000).checked_div(micros).unwrap_or(0)
+        // To the nearest: many slow tasks would otherwise lose one each.
+        accepted.saturating_mul(1_000_000).saturating_add(micros / 2).checked_div(micros).unwrap_or(0)
     }
 }
 
@@ -368,8 +369,8 @@ mod tests {
         }
         assert_eq!(ledgers.accepted_per_second(start), 1_000);
         ledgers.take(line("bbbb", 4, 1_000));
-        ledgers.take(line("bbbb", 5, 2_500));
-        assert_eq!(ledgers.accepted_per_second(start), 1_300);
+        ledgers.take(line("bbbb", 5, 2_499));
+        assert_eq!(ledgers.accepted_per_second(start), 1_300, "to the nearest");
         let late = start + Duration::from_secs(21);
         assert_eq!(ledgers.accepted_per_second(late), 300, "the first has said nothing since");
         ledgers.take(LedgerLine { is_final: true, ..line("bbbb", 6, 4_000) });
