@@ -1,6 +1,7 @@
 //! The cluster that the tests were given, and the namespaces they use in it. In: the environment. Out: a client, the programs helm and
 //! kubectl bound to the context, and a clean place. Refuses a cluster in which others have runs: uninstalling would end them.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -9,10 +10,11 @@ use kinesis_demo_api::KinesisDemo;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::KubeConfigOptions;
 use kube::core::DeserializeGuard;
-use kube::runtime::wait::delete::delete_and_finalize;
+use kube::runtime::wait::delete::{Error, delete_and_finalize};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use kubectl_kinesisdemo::cluster::Cluster;
 use kubectl_kinesisdemo::follow::until;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
@@ -126,17 +128,7 @@ impl Place {
 
     /// Deletes a namespace and waits until it is gone.
     pub async fn delete_namespace(&self, name: &str, limit: Duration) {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let _ = api.delete(name, &DeleteParams::default()).await;
-        let gone = async {
-            while api.get_opt(name).await.unwrap().is_some() {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(limit, gone).await;
-        if in_time.is_err() {
-            panic!("namespace {name} is not gone after {limit:?}: {:#?}", api.get_opt(name).await);
-        }
+        delete(Api::<Namespace>::all(self.client.clone()), name, limit).await;
     }
 
     /// Waits until the object is as wanted.
@@ -181,12 +173,22 @@ impl Place {
             self.delete_namespace(SYSTEM, Duration::from_secs(120)).await;
         }
         if !ours.is_empty() && !self.definition_was_there {
-            let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
             // One on its way out would go after the next test had installed its operator.
-            let params = DeleteParams::default();
-            let gone = delete_and_finalize(api, DEFINITION, &params);
-            let in_time = tokio::time::timeout(Duration::from_secs(60), gone).await;
-            assert!(in_time.is_ok(), "the definition is not gone after a minute");
+            let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+            delete(api, DEFINITION, Duration::from_secs(60)).await;
         }
+    }
+}
+
+/// Deletes an object and waits until it is gone; one that is not there is.
+async fn delete<K>(api: Api<K>, name: &str, limit: Duration)
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let params = DeleteParams::default();
+    match tokio::time::timeout(limit, delete_and_finalize(api.clone(), name, &params)).await {
+        Ok(Err(Error::Delete(kube::Error::Api(refusal)))) if refusal.is_not_found() => {}
+        Ok(result) => result.unwrap_or_else(|error| panic!("{name} cannot be deleted: {error}")),
+        Err(_) => panic!("{name} is not gone after {limit:?}: {:#?}", api.get_opt(name).await),
     }
 }
