@@ -86,11 +86,21 @@ impl AwsError {
         let (class, code, message) = match error {
             SdkError::ServiceError(answer) => {
                 let (code, message) = (answer.err().code(), answer.err().message().unwrap_or_default());
-                let class = code
-                    .and_then(|code| class_of(code, message))
-                    .unwrap_or_else(|| class_of_status(answer.raw().status().as_u16()));
-                let message = if message.is_empty() { code.unwrap_or("no message") } else { message };
-                (class, code.map(str::to_owned), message.to_owned())
+                let status = answer.raw().status().as_u16();
+                let class = match code {
+                    Some(code) => class_of(code, message).unwrap_or_else(|| class_of_status(status)),
+                    // Not AWS's judgement of the request: the next answer may be another.
+                    None if class_of_status(status) == AwsErrorClass::Invalid => AwsErrorClass::Transient,
+                    None => class_of_status(status),
+                };
+                let message = match (message, code) {
+                    ("", Some(code)) => code.to_owned(),
+                    ("", None) => format!(
+                        "HTTP status {status} and no error code, so it was hardly AWS that answered: see AWS_ENDPOINT_URL and the proxies on the way"
+                    ),
+                    _ => message.to_owned(),
+                };
+                (class, code.map(str::to_owned), message)
             }
             SdkError::ConstructionFailure(_) => (AwsErrorClass::Invalid, None, chain(error)),
             SdkError::DispatchFailure(_) => {
@@ -356,7 +366,8 @@ mod tests {
             [(400, Invalid), (403, Denied), (429, Throttled), (500, Transient), (503, Transient)]
         {
             assert_eq!(answered(status, Some("NewException"), "").class, class, "{status}");
-            assert_eq!(answered(status, None, "").class, class, "{status}");
+            let without = if class == Invalid { Transient } else { class };
+            assert_eq!(answered(status, None, "").class, without, "{status}");
         }
     }
 
@@ -368,6 +379,12 @@ mod tests {
         assert_eq!(
             answered(500, Some("InternalFailure"), "").to_string(),
             "CreateStream posts: InternalFailure"
+        );
+        // A proxy's answer, or a load balancer's.
+        let anonymous = answered(404, None, "").to_string();
+        assert!(
+            anonymous.starts_with("CreateStream posts: HTTP status 404 and no error code"),
+            "{anonymous}"
         );
     }
 
