@@ -21,10 +21,12 @@ pub async fn process(pod: &Pod, name: &str) -> Option<Pid> {
     // The systemd driver writes the uid with underscores. Names are cut to 15 characters.
     let pattern = uid.replace('-', "[-_]");
     let name: String = name.chars().take(15).collect();
+    // Two programs for all processes, not two for each: the traffic that is watched runs on the same node.
     let script = format!(
-        "for p in /proc/[0-9]*; do grep -q 'pod{pattern}' $p/cgroup 2>/dev/null && [ \"$(cat $p/comm)\" = '{name}' ] && echo ${{p#/proc/}}; done; true"
+        "for p in $(grep -ls 'pod{pattern}' /proc/[0-9]*/cgroup); do grep -qx '{name}' ${{p%cgroup}}comm && echo $p; done; true"
     );
-    on_node(&script).await?.split_whitespace().next()?.parse().ok()
+    let found = on_node(&script).await?;
+    found.split('/').nth(2)?.parse().ok()
 }
 
 /// Sends a signal, as in `KILL`.
