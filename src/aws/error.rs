@@ -87,12 +87,9 @@ impl AwsError {
             SdkError::ServiceError(answer) => {
                 let (code, message) = (answer.err().code(), answer.err().message().unwrap_or_default());
                 let status = answer.raw().status().as_u16();
-                let class = match code {
-                    Some(code) => class_of(code, message).unwrap_or_else(|| class_of_status(status)),
-                    // Not AWS's judgement of the request: the next answer may be another.
-                    None if class_of_status(status) == AwsErrorClass::Invalid => AwsErrorClass::Transient,
-                    None => class_of_status(status),
-                };
+                let class = code
+                    .and_then(|code| class_of(code, message))
+                    .unwrap_or_else(|| class_of_status(status, code.is_some()));
                 let message = match (message, code) {
                     ("", Some(code)) => code.to_owned(),
                     ("", None) => format!(
@@ -229,13 +226,15 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
     })
 }
 
-/// For codes that are not in the table.
-fn class_of_status(status: u16) -> AwsErrorClass {
+/// For codes that are not in the table, and for answers without one.
+fn class_of_status(status: u16, has_code: bool) -> AwsErrorClass {
     match status {
         401 | 403 => AwsErrorClass::Denied,
         429 => AwsErrorClass::Throttled,
         500.. => AwsErrorClass::Transient,
-        _ => AwsErrorClass::Invalid,
+        _ if has_code => AwsErrorClass::Invalid,
+        // Not AWS's judgement of the request: the next answer may be another.
+        _ => AwsErrorClass::Transient,
     }
 }
 
