@@ -88,7 +88,6 @@ fn pace() {
                 courier.drained().await;
             }
         }
-        pacer.flush();
         courier.drained().await;
         assert_eq!(sink.0.load(Ordering::Relaxed), RECORDS);
         tell("due to settled, into a sink", RECORDS, began.elapsed(), None);

@@ -1,10 +1,9 @@
-//! Records on their way to one request. In: posts. Out: batches, full or old enough to go. Pure.
+//! Records on their way to one request. In: posts. Out: batches, none larger than a request may be. Pure.
 //!
 //! A batch keeps the bytes of all its records in one buffer: a record costs no allocation of its own, and what is sent
 //! again is what was sent before.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 
@@ -86,33 +85,23 @@ impl Batch {
 #[derive(Debug, Default)]
 pub struct Loader {
     open: Batch,
-    /// When its first record came, by the clock that never jumps.
-    opened_at: Option<Duration>,
 }
 
 impl Loader {
     /// Adds a record; returns the batch if that filled it.
     pub fn push(
         &mut self,
-        running: Duration,
         phase: PhaseId,
         due_at: MicroTime,
         write: impl FnOnce(&mut Vec<u8>) -> (PartitionKey, Range<usize>),
     ) -> Option<Batch> {
-        self.opened_at.get_or_insert(running);
         self.open.push(phase, due_at, write);
-        self.open.is_full().then(|| self.take())
-    }
-
-    /// The batch, if its first record has waited for `oldest`.
-    pub fn take_older_than(&mut self, oldest: Duration, running: Duration) -> Option<Batch> {
-        let opened_at = self.opened_at?;
-        (running.saturating_sub(opened_at) >= oldest).then(|| self.take())
+        self.open.is_full().then(|| self.replace())
     }
 
     /// The batch, if it holds anything.
-    pub fn take_any(&mut self) -> Option<Batch> {
-        self.opened_at.is_some().then(|| self.take())
+    pub fn take(&mut self) -> Option<Batch> {
+        (!self.open.is_empty()).then(|| self.replace())
     }
 
     /// How many records wait.
@@ -120,13 +109,7 @@ impl Loader {
         self.open.records.len()
     }
 
-    /// True if no record waits.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    fn take(&mut self) -> Batch {
-        self.opened_at = None;
+    fn replace(&mut self) -> Batch {
         // The next batch will be about as large as this one.
         let next = Batch {
             buffer: Vec::with_capacity(self.open.buffer.len()),
@@ -143,9 +126,9 @@ mod tests {
 
     const DUE_AT: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
-    fn push(loader: &mut Loader, running_ms: u64, bytes: &[u8]) -> Option<Batch> {
+    fn push(loader: &mut Loader, bytes: &[u8]) -> Option<Batch> {
         let phase = Books::default().phase("peak");
-        loader.push(Duration::from_millis(running_ms), phase, DUE_AT, |buffer| {
+        loader.push(phase, DUE_AT, |buffer| {
             let start = buffer.len();
             buffer.extend_from_slice(bytes);
             (*b"keykeyke", start..buffer.len())
@@ -156,9 +139,9 @@ mod tests {
     fn a_batch_goes_when_it_holds_five_hundred_records() {
         let mut loader = Loader::default();
         for _ in 1..MOST_RECORDS {
-            assert!(push(&mut loader, 0, b"post").is_none());
+            assert!(push(&mut loader, b"post").is_none());
         }
-        let batch = push(&mut loader, 0, b"last").unwrap();
+        let batch = push(&mut loader, b"last").unwrap();
         assert_eq!((batch.records().len(), batch.bytes(), loader.len()), (500, 2_000, 0));
         assert_eq!(batch.data(&batch.records()[499]), b"last");
     }
@@ -166,32 +149,27 @@ mod tests {
     #[test]
     fn a_batch_goes_when_it_holds_a_mebibyte() {
         let mut loader = Loader::default();
-        assert!(push(&mut loader, 0, &vec![b'x'; FULL_BYTES - 1]).is_none());
-        assert_eq!(push(&mut loader, 0, b"y").unwrap().records().len(), 2);
+        assert!(push(&mut loader, &vec![b'x'; FULL_BYTES - 1]).is_none());
+        assert_eq!(push(&mut loader, b"y").unwrap().records().len(), 2);
     }
 
     #[test]
-    fn a_batch_goes_when_its_first_record_is_old_enough() {
-        let oldest = Duration::from_millis(50);
+    fn what_was_loaded_can_be_taken_once() {
         let mut loader = Loader::default();
-        assert!(loader.take_older_than(oldest, Duration::from_secs(9)).is_none());
-        push(&mut loader, 100, b"one");
-        push(&mut loader, 140, b"two");
-        assert!(loader.take_older_than(oldest, Duration::from_millis(149)).is_none());
-        assert_eq!(loader.take_older_than(oldest, Duration::from_millis(150)).unwrap().records().len(), 2);
-        assert!(loader.take_any().is_none());
-        push(&mut loader, 160, b"three");
-        assert!(loader.take_older_than(oldest, Duration::from_millis(200)).is_none());
-        assert_eq!(loader.take_any().unwrap().records().len(), 1);
+        assert!(loader.take().is_none());
+        push(&mut loader, b"one");
+        push(&mut loader, b"two");
+        assert_eq!(loader.take().unwrap().records().len(), 2);
+        assert!(loader.take().is_none());
     }
 
     #[test]
     fn what_is_kept_of_a_batch_keeps_its_bytes() {
         let mut loader = Loader::default();
         for post in [b"a", b"b", b"c", b"d"] {
-            push(&mut loader, 0, post);
+            push(&mut loader, post);
         }
-        let mut batch = loader.take_any().unwrap();
+        let mut batch = loader.take().unwrap();
         batch.retain(|position, _| position % 2 == 1);
         let kept: Vec<_> = batch.records().iter().map(|record| batch.data(record)).collect();
         assert_eq!(kept, [b"b", b"d"]);

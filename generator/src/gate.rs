@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{Content, ControlDocument, ControlState, TaskId};
+use kinesis_demo_api::schedule::Share;
 
 use crate::clock::Now;
 
@@ -187,11 +188,11 @@ impl Gate {
         }
     }
 
-    /// True while the document in force gives this task a slot, whether or not anything is due.
-    pub fn has_slot(&self, now: Now) -> bool {
+    /// This task's share while the document in force gives it a slot, whether or not anything is due.
+    pub fn share(&self, now: Now) -> Option<Share> {
         self.held()
             .find(|(held, until)| held.document.effective_at <= now.wall && now.wall < *until)
-            .is_some_and(|(held, _)| held.document.share_of(&self.task).is_some())
+            .and_then(|(held, _)| held.document.share_of(&self.task))
     }
 
     /// The newest document held.

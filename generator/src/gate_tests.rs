@@ -57,7 +57,7 @@ fn a_task_without_a_slot_sends_nothing() {
     gate.take(a_document(), ms(0), at(0));
     assert_eq!(released(&mut gate, 5_000), 0);
     assert_eq!(gate.standing(at(5_000)), Standing::Finished);
-    assert!(!gate.has_slot(at(5_000)));
+    assert_eq!(gate.share(at(5_000)), None);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_version_counts_from_its_effective_instant_to_the_microsecond() {
         ]
     );
     assert_eq!(gate.standing(at(6_000)), Standing::Finished);
-    assert!(!gate.has_slot(at(6_000)));
+    assert_eq!(gate.share(at(6_000)), None);
 }
 
 #[test]

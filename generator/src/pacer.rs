@@ -1,5 +1,5 @@
-//! Turns what fell due into records that go. In: releases of the gate. Out: full or old enough batches to the courier,
-//! counts to the recorder. Makes posts; does not wait.
+//! Turns what fell due into records that go. In: releases of the gate. Out: batches to the courier, counts to the recorder.
+//! Makes posts; does not wait, nor keep anything back.
 //!
 //! What is late beyond a bound, or finds no room, is counted as dropped and never sent: a task that fell behind does not
 //! catch up with a burst.
@@ -15,11 +15,6 @@ use crate::courier::Courier;
 use crate::gate::Release;
 use crate::payload::Posts;
 use crate::recorder::Recorder;
-
-/// How long a batch waits, from the tick that opened it: the second tick after that takes it, whatever the timer's grain.
-/// With the tick's own length a record waits 30 ms at most: a change of rate shows well within 300 ms, and two seconds' arrivals
-/// do not depend on where a batch happens to fall (a task's batch is 1.5 % of them).
-pub const OLDEST_IN_BATCH: Duration = Duration::from_millis(15);
 
 /// What fell due longer ago than this, because the process did not run, is not sent any more.
 const LATEST: Duration = Duration::from_secs(1);
@@ -38,26 +33,14 @@ impl Pacer {
         Self { posts, loader: Loader::default(), courier, recorder }
     }
 
-    /// Offers what fell due, and hands over the batch that is filling if it is old enough.
+    /// Offers what fell due, all of it.
     pub fn offer(&mut self, releases: &[Release], now: Now) {
         for release in releases {
             self.offer_one(release, now);
         }
-        if let Some(batch) = self.loader.take_older_than(OLDEST_IN_BATCH, now.running) {
+        if let Some(batch) = self.loader.take() {
             self.courier.dispatch(batch);
         }
-    }
-
-    /// Hands over what is left.
-    pub fn flush(&mut self) {
-        if let Some(batch) = self.loader.take_any() {
-            self.courier.dispatch(batch);
-        }
-    }
-
-    /// True if records wait for others to share their request with.
-    pub fn has_open_batch(&self) -> bool {
-        !self.loader.is_empty()
     }
 
     fn offer_one(&mut self, release: &Release, now: Now) {
@@ -80,7 +63,7 @@ impl Pacer {
                 break;
             }
             let post = |buffer: &mut Vec<u8>| self.posts.append(release.content, due_at, buffer);
-            if let Some(batch) = self.loader.push(now.running, phase, due_at, post) {
+            if let Some(batch) = self.loader.push(phase, due_at, post) {
                 self.courier.dispatch(batch);
             }
         }

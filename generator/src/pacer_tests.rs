@@ -68,25 +68,18 @@ fn records_of_a_stretch_are_spread_over_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_goes_when_its_first_record_has_waited_long_enough_or_when_it_is_full() {
+async fn all_that_fell_due_goes_at_once_in_as_few_requests_as_may_be() {
     let mut world = a_world(Nature::default(), Limits::default());
-    for tick in 1..=12 {
-        advance(ms(10)).await;
-        world.offer(10, (tick - 1) * 10, tick * 10);
-        tokio::task::yield_now().await;
-    }
-    let sizes: Vec<_> = world.stream.requests().iter().map(|r| (r.at.as_millis(), r.records.len())).collect();
-    assert_eq!(sizes, [(30, 30), (60, 30), (90, 30), (120, 30)]);
-    advance(ms(10)).await;
-    world.offer(1_201, 120, 130);
+    advance(ms(20)).await;
+    world.offer(30, 0, 20);
     tokio::task::yield_now().await;
-    let full: Vec<_> =
-        world.stream.requests().iter().skip(4).map(|r| (r.at.as_millis(), r.records.len())).collect();
-    assert_eq!(full, [(130, 500), (130, 500)]);
-    assert!(world.pacer.has_open_batch());
-    world.pacer.flush();
+    advance(ms(20)).await;
+    world.offer(1_201, 20, 40);
+    tokio::task::yield_now().await;
+    let sizes: Vec<_> = world.stream.requests().iter().map(|r| (r.at.as_millis(), r.records.len())).collect();
+    assert_eq!(sizes, [(20, 30), (40, 500), (40, 500), (40, 201)]);
     world.courier.drained().await;
-    assert_eq!(world.counters(), Counters { offered: 1_321, accepted: 1_321, ..Counters::default() });
+    assert_eq!(world.counters(), Counters { offered: 1_231, accepted: 1_231, ..Counters::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +87,6 @@ async fn what_fell_due_too_long_ago_is_dropped_instead_of_sent_in_a_burst() {
     let mut world = a_world(Nature::default(), Limits::default());
     advance(ms(3_000)).await;
     world.offer(3_000, 0, 3_000);
-    world.pacer.flush();
     world.courier.drained().await;
     // Due at 1 ms, 2 ms, …: those before second two are more than a second late.
     assert_eq!(
@@ -111,11 +103,9 @@ async fn what_finds_no_room_is_dropped_and_does_not_come_back_later() {
     world.offer(2_000, 0, 10);
     let counters = world.counters();
     assert_eq!((counters.offered, counters.dropped), (2_000, 800));
-    world.pacer.flush();
     world.courier.drained().await;
     advance(ms(10)).await;
     world.offer(5, 10, 20);
-    world.pacer.flush();
     world.courier.drained().await;
     assert_eq!(
         world.counters(),

@@ -8,18 +8,20 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlState, TaskId};
 use kinesis_demo_api::ledger::LedgerLine;
+use kinesis_demo_api::schedule::Share;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Now};
 use crate::courier::Courier;
 use crate::gate::{Gate, Reading, Standing};
-use crate::pacer::{OLDEST_IN_BATCH, Pacer};
+use crate::pacer::Pacer;
 use crate::reader::Read;
 use crate::recorder::Recorder;
 
-/// How often what fell due is handed on: a third of what a record waits at the most, and little work at any rate.
-const TICK: Duration = Duration::from_millis(10);
+/// How often what fell due is sent, which is also how long a record waits at the most: a change of rate shows well within
+/// 300 ms, two seconds' arrivals hardly depend on where they are cut, and the requests are few at any rate.
+const TICK: Duration = Duration::from_millis(20);
 
 /// An end to sleeping when nothing is known to come, so that a wall clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -78,7 +80,7 @@ impl Worker {
             }
             self.pacer.offer(&gate.release(now), now);
             let standing = gate.standing(now);
-            course.note_slot(gate.has_slot(now), &standing);
+            course.note_share(gate.share(now), &standing);
             self.note(&standing, &mut course, now);
             let sleep = self.sleep_length(&standing, &course, now);
             // Only a task that has nothing else to send waits for what it has sent.
@@ -122,8 +124,6 @@ impl Worker {
             course.standing = Some(standing.clone());
         }
         if *standing == Standing::Finished {
-            // Nothing more will join the open batch.
-            self.pacer.flush();
             if course.owes_last_word && self.courier.is_idle() {
                 course.owes_last_word = false;
                 course.line_due_at = now.running + self.ledger_every;
@@ -142,12 +142,9 @@ impl Worker {
     fn sleep_length(&self, standing: &Standing, course: &Course, now: Now) -> Duration {
         let mut sleep = LONGEST_SLEEP.min(self.hard_ceiling.since(now.wall));
         match standing {
-            Standing::Sends { .. } => sleep = sleep.min(until_next_tick(now)),
+            Standing::Sends { .. } => sleep = sleep.min(until_next_tick(now, course.share)),
             Standing::Waits { until } => sleep = sleep.min(until.since(now.wall)),
             Standing::Lapsed | Standing::Finished => {}
-        }
-        if self.pacer.has_open_batch() {
-            sleep = sleep.min(OLDEST_IN_BATCH);
         }
         if self.recorder.books().has_news() || !self.courier.is_idle() {
             sleep = sleep.min(course.line_due_at.saturating_sub(now.running));
@@ -164,7 +161,6 @@ impl Worker {
                 self.courier.send_no_more();
             }
         }
-        self.pacer.flush();
         if tokio::time::timeout(LONGEST_DRAIN, self.courier.drained()).await.is_err() {
             self.courier.abandon();
             self.courier.drained().await;
@@ -195,17 +191,21 @@ fn log_course(standing: &Standing) {
     }
 }
 
-/// Ticks lie on a grid: a late one does not delay those after it.
-fn until_next_tick(now: Now) -> Duration {
-    let into = now.running.as_micros() % TICK.as_micros();
-    TICK - Duration::from_micros(u64::try_from(into).unwrap_or(0))
+/// Ticks lie on a grid of the wall clock: a late one does not delay those after it. Each share has its own, and all of them
+/// together are spread evenly, so that what several tasks send at one rate comes as a stream and not in waves.
+fn until_next_tick(now: Now, share: Option<Share>) -> Duration {
+    let tick = i64::try_from(TICK.as_micros()).unwrap_or(i64::MAX);
+    let own = share.map_or(0, |share| tick * i64::from(share.position) / i64::from(share.of.max(1)));
+    let into = (now.wall.as_micros() - own).rem_euclid(tick);
+    Duration::from_micros((tick - into).unsigned_abs())
 }
 
 /// What the worker remembers from one round to the next.
 #[derive(Debug, Default)]
 struct Course {
     standing: Option<Standing>,
-    has_slot: bool,
+    /// What is the task's own of the traffic, if it has a slot.
+    share: Option<Share>,
     /// The task was given a slot, or sent, since its last word.
     owes_last_word: bool,
     line_due_at: Duration,
@@ -213,10 +213,10 @@ struct Course {
 }
 
 impl Course {
-    fn note_slot(&mut self, has_slot: bool, standing: &Standing) {
-        let is_given = has_slot && !self.has_slot;
+    fn note_share(&mut self, share: Option<Share>, standing: &Standing) {
+        let is_given = share.is_some() && self.share.is_none();
         self.owes_last_word |= is_given || matches!(standing, Standing::Sends { .. });
-        self.has_slot = has_slot;
+        self.share = share;
     }
 
     fn changes_to(&self, standing: &Standing) -> bool {
