@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::arrivals::{windows, worst};
 use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
-use crate::node::{Pid, is_alive, process, signal};
+use crate::node::{ended, process, signal};
 use crate::place::{Place, RUNS, SYSTEM, number, place};
 use crate::sampler::{Sample, arrivals, sample_during};
 
@@ -174,7 +174,8 @@ async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Han
         tokio::time::sleep_until(began + FROZEN_FOR).await;
         thawed_at = Some(Timestamp::now());
         signal(pid, "CONT").await;
-        ended(pid).await;
+        // Who lost the Lease ends.
+        ended(pid, Duration::from_secs(15)).await;
         assert_fenced(place, &old).await;
     }
     place.step(format!(
@@ -196,15 +197,6 @@ async fn assert_fenced(place: &Place, pod: &str) {
     let log = api.logs(pod, &LogParams { tail_lines: Some(20), ..LogParams::default() }).await.unwrap();
     let is_told = log.contains("keep leadership") || log.contains("the lease could not be released");
     assert!(is_told && !log.contains("leadership released"), "the thawed leader's log: {log}");
-}
-
-/// Who lost the Lease ends.
-async fn ended(pid: Pid) {
-    let began = Instant::now();
-    while is_alive(pid).await {
-        assert!(began.elapsed() < Duration::from_secs(15), "the old leader goes on");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Nothing is ever of an older epoch than what was before it: neither the Lease, nor the claims in the status, nor the document that tasks

@@ -7,10 +7,11 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, GroupVersionKind, ListParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Discovery, ResourceExt};
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::place::{Place, SYSTEM};
 
@@ -86,7 +87,7 @@ impl Installed<'_> {
         let uri = format!("/api/v1/namespaces/{SYSTEM}/services/{service}/proxy/_sandbox/{path}");
         let request = http::Request::get(uri).body(Vec::new()).unwrap();
         let answer = self.place.client.request::<Value>(request);
-        tokio::time::timeout(Duration::from_secs(5), answer).await.ok()?.ok()
+        timeout(Duration::from_secs(5), answer).await.ok()?.ok()
     }
 
     /// All replicas of the operator.
@@ -102,25 +103,20 @@ impl Installed<'_> {
 
     /// Who leads, and its epoch; None if nobody does.
     pub async fn leader(&self) -> Option<(String, u64)> {
-        let api: Api<Lease> = Api::namespaced(self.place.client.clone(), SYSTEM);
-        let spec = api.get_opt(LEASE).await.unwrap()?.spec?;
-        let holder = spec.holder_identity.filter(|holder| !holder.is_empty())?;
-        Some((holder, u64::try_from(spec.lease_transitions?).unwrap()))
+        holder(&self.leases().get_opt(LEASE).await.unwrap()?)
     }
 
     /// Waits until somebody leads under a later epoch.
     pub async fn led_since(&self, epoch: u64, limit: Duration) -> (String, u64) {
-        let give_up_at = Instant::now() + limit;
-        loop {
-            match self.leader().await {
-                Some((holder, now)) if now > epoch => return (holder, now),
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-            assert!(
-                Instant::now() < give_up_at,
-                "after {limit:?} nobody leads under an epoch later than {epoch}"
-            );
-        }
+        let leads = |lease: Option<&Lease>| lease.and_then(holder).is_some_and(|(_, now)| now > epoch);
+        let led = timeout(limit, await_condition(self.leases(), LEASE, leads)).await;
+        let led =
+            led.unwrap_or_else(|_| panic!("after {limit:?} nobody leads under an epoch later than {epoch}"));
+        led.unwrap().as_ref().and_then(holder).unwrap()
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.place.client.clone(), SYSTEM)
     }
 
     /// Waits until two replicas are ready, and stay so for [`TOLD_AFTER`], and one of them leads.
@@ -185,6 +181,13 @@ impl Installed<'_> {
         }
         found
     }
+}
+
+/// Who holds the Lease, and the epoch.
+fn holder(lease: &Lease) -> Option<(String, u64)> {
+    let spec = lease.spec.as_ref()?;
+    let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty())?;
+    Some((holder, u64::try_from(spec.lease_transitions?).unwrap()))
 }
 
 /// Whether the Pod is ready, and not on its way out.

@@ -1,9 +1,10 @@
 //! Processes of a Pod, on its node. In: the Pod's uid. Out: process ids, signals to them. Runs commands on the node by way of
 //! `CLUSTER_EXEC`, or on this machine.
 
-use tokio::process::Command;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use tokio::process::Command;
 
 /// A process id as the node counts.
 pub type Pid = u32;
@@ -34,7 +35,9 @@ pub async fn signal(pid: Pid, name: &str) {
     assert!(on_node(&format!("kill -{name} {pid}")).await.is_some(), "kill -{name} {pid}");
 }
 
-/// Whether the process is there still. One that was killed and not yet waited for is not.
-pub async fn is_alive(pid: Pid) -> bool {
-    on_node(&format!("grep -q '^State:[[:space:]]*[^ZX]' /proc/{pid}/status")).await.is_some()
+/// Waits until the process is gone. One program waits on the node, and asks of it what a look 20 times a second costs.
+pub async fn ended(pid: Pid, limit: Duration) {
+    let script = format!("tail --follow --pid {pid} --sleep-interval 0.05 /dev/null");
+    let gone = tokio::time::timeout(limit, on_node(&script)).await;
+    assert!(matches!(gone, Ok(Some(_))), "process {pid} goes on for {limit:?}");
 }
