@@ -6,7 +6,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::{LedgerLine, MARKER};
 
 use super::session::Api;
-use super::{AwsResult, Logs, Tags};
+use super::{AwsResult, LedgerPage, Logs, Tags};
 
 /// CloudWatch Logs.
 pub struct CloudWatchLogs(Api<Client>);
@@ -74,29 +74,25 @@ impl Logs for CloudWatchLogs {
         api.call("DeleteLogGroup", name, request).await.map(drop)
     }
 
-    async fn fetch_ledger_lines(&self, group: &str, since: MicroTime) -> AwsResult<Vec<LedgerLine>> {
+    async fn fetch_ledger_page(
+        &self,
+        group: &str,
+        since: MicroTime,
+        page: Option<&str>,
+    ) -> AwsResult<LedgerPage> {
         let Self(api) = self;
-        let start_millis = since.as_micros().div_euclid(1_000).max(0);
-        let mut lines = Vec::new();
-        let mut token = None;
-        loop {
-            let request = api
-                .client
-                .filter_log_events()
-                .log_group_name(group)
-                .start_time(start_millis)
-                .filter_pattern(format!("\"{MARKER}\""))
-                .set_next_token(token.take())
-                .send();
-            let page = api.call("FilterLogEvents", group, request).await?;
-            let events = page.events.unwrap_or_default();
-            lines.extend(events.iter().filter_map(|event| LedgerLine::parse(event.message()?)));
-            // A page may be empty and still have a successor.
-            match page.next_token {
-                Some(next) => token = Some(next),
-                None => return Ok(lines),
-            }
-        }
+        let request = api
+            .client
+            .filter_log_events()
+            .log_group_name(group)
+            .start_time(since.as_micros().div_euclid(1_000).max(0))
+            .filter_pattern(format!("\"{MARKER}\""))
+            .set_next_token(page.map(str::to_owned))
+            .send();
+        let found = api.call("FilterLogEvents", group, request).await?;
+        let events = found.events.unwrap_or_default();
+        let lines = events.iter().filter_map(|event| LedgerLine::parse(event.message()?)).collect();
+        Ok(LedgerPage { lines, next: found.next_token })
     }
 }
 
@@ -207,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ledger_lines_are_read_from_all_pages_even_past_an_empty_one() {
+    async fn ledger_lines_are_read_page_by_page_even_past_an_empty_one() {
         let first = mock!(Client::filter_log_events).then_compute_output(|request| {
             assert_eq!(
                 (request.log_group_name(), request.start_time()),
@@ -226,7 +222,11 @@ mod tests {
             FilterLogEventsOutput::builder().events(event(&line(2).to_text().unwrap())).build()
         });
         let since = MicroTime::from_micros(1_800_000_000_000_999);
-        let lines = logs(&[&first, &second, &third]).fetch_ledger_lines("/kd/log", since).await.unwrap();
-        assert_eq!(lines, [line(1), line(2)]);
+        let logs = logs(&[&first, &second, &third]);
+        let page = |page| logs.fetch_ledger_page("/kd/log", since, page);
+        let next = |name: &str| Some(name.to_owned());
+        assert_eq!(page(None).await.unwrap(), LedgerPage { lines: vec![line(1)], next: next("empty") });
+        assert_eq!(page(Some("empty")).await.unwrap(), LedgerPage { lines: vec![], next: next("last") });
+        assert_eq!(page(Some("last")).await.unwrap(), LedgerPage { lines: vec![line(2)], next: None });
     }
 }

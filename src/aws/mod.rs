@@ -313,8 +313,22 @@ pub trait Logs: Send + Sync {
     async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()>;
     /// DeleteLogGroup.
     async fn delete_log_group(&self, name: &str) -> AwsResult<()>;
-    /// FilterLogEvents: every ledger line logged since `since`, in any order; other lines are left out.
-    async fn fetch_ledger_lines(&self, group: &str, since: MicroTime) -> AwsResult<Vec<LedgerLine>>;
+    /// FilterLogEvents, one request: ledger lines logged since `since`, in any order; other lines are left out. The first
+    /// page, or the one that the page before names.
+    async fn fetch_ledger_page(
+        &self,
+        group: &str,
+        since: MicroTime,
+        page: Option<&str>,
+    ) -> AwsResult<LedgerPage>;
+}
+
+/// Some of a log's ledger lines; perhaps none, though more pages follow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LedgerPage {
+    pub lines: Vec<LedgerLine>,
+    /// What the next page is asked for by; `None`: this was the last one.
+    pub next: Option<String>,
 }
 
 /// CloudWatch dashboards. They belong to the account, not to a region.

@@ -12,10 +12,15 @@ use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceType, S
 use super::build::names::Names;
 use super::ledgers::LedgerStore;
 use crate::aws::{
-    Advantage, Aws, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen, TaskSeen,
+    Advantage, Aws, AwsErrorClass, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen,
+    TaskSeen,
 };
 use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
+
+/// How much of the log one pass reads: a page holds a MiB or 10,000 lines at most (CloudWatch Logs API reference,
+/// FilterLogEvents) and takes a second or less, and within the pass the tasks' lease must be renewed.
+const LEDGER_PAGES_AT_ONCE: u32 = 8;
 
 /// What a look at one thing found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,7 +83,7 @@ pub struct World {
     pub ceiling: Seen<CeilingSeen>,
     pub tasks: Vec<TaskSeen>,
     pub dashboard: Seen<()>,
-    /// Every task's last word, if the ledgers were read this time.
+    /// Every task's last word, if the ledgers were read to their end this time.
     pub ledgers: Option<Arc<Ledgers>>,
 }
 
@@ -147,7 +152,7 @@ pub async fn resources(
     .then(|| aws.dashboards.fetch_dashboard_exists(&names.dashboard))
     .into();
     let ledgers: OptionFuture<_> = ledgers_are_due(status, timings, now)
-        .then(|| fetch_ledgers(aws, names, uid, status, store, now))
+        .then(|| fetch_ledgers(aws, names, uid, status, timings, store, now))
         .into();
 
     let (stream, log_group, parameter, definition, inactive, service, ceiling, tasks, dashboard, ledgers) = join!(
@@ -172,7 +177,7 @@ pub async fn resources(
         ceiling: Seen::read(ceiling.transpose()?),
         tasks: tasks.transpose()?.unwrap_or_default(),
         dashboard: seen_dashboard(dashboard, status)?,
-        ledgers: ledgers.transpose()?,
+        ledgers: ledgers.transpose()?.flatten(),
     })
 }
 
@@ -239,19 +244,30 @@ async fn fetch_log_group(aws: &Aws, name: &str) -> AwsResult<Option<Tagged>> {
     Ok(Some(Tagged { arn, tags }))
 }
 
+/// Every task's last word, or nothing yet: who takes over a long run has much to read, and the tasks must not wait for it.
 async fn fetch_ledgers(
     aws: &Aws,
     names: &Names,
     uid: &str,
     status: &KinesisDemoStatus,
+    timings: &Timings,
     store: &LedgerStore,
     now: MicroTime,
-) -> AwsResult<Arc<Ledgers>> {
+) -> AwsResult<Option<Arc<Ledgers>>> {
     let run = status.run.as_ref().map_or(0, |run| run.number);
     let started_at = status.control.as_ref().map_or(now, |control| control.traffic_starts_at);
-    let since = store.since(uid, run, started_at);
-    let lines = aws.logs.fetch_ledger_lines(&names.log_group, since).await?;
-    Ok(store.take(uid, run, lines, now))
+    for _ in 0..LEDGER_PAGES_AT_ONCE {
+        let reading = store.reading(uid, run, started_at, timings.log_delay, now);
+        let page = aws.logs.fetch_ledger_page(&names.log_group, reading.since, reading.page.as_deref()).await;
+        if page.as_ref().is_err_and(|error| error.class == AwsErrorClass::Invalid) {
+            // CloudWatch Logs forgets a page's token after a day.
+            store.begin_anew(uid);
+        }
+        if let Some(ledgers) = store.take(uid, run, reading, page?) {
+            return Ok(Some(ledgers));
+        }
+    }
+    Ok(None)
 }
 
 fn split<T>(found: Option<Option<(T, Option<Tags>)>>) -> (Seen<T>, Option<Tags>) {

@@ -1,11 +1,11 @@
 //! The operator dies after each single outside call of a whole run, and another takes over: the final state is the same.
 
-use kinesis_demo_api::status::{Outcome, Stage};
+use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
 
 use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::duration::DurationText;
 
-use crate::theatre::{Theatre, assert_balanced, warm_spec};
+use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
 
 /// The warm event, shorter: a run of every length makes the same kinds of calls.
 fn spec() -> KinesisDemoSpec {
@@ -74,4 +74,38 @@ async fn dying_again_and_again_changes_nothing_in_the_end() {
         assert_balanced(&theatre.books());
         theatre.assert_nothing_left();
     }
+}
+
+#[tokio::test]
+async fn who_takes_over_a_long_run_reads_its_log_in_pieces_and_the_traffic_does_not_wait() {
+    let mut theatre = Theatre::new(spec());
+    let in_peak = |status: &KinesisDemoStatus| {
+        let phase = status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
+        phase && status.traffic.as_ref().is_some_and(|traffic| traffic.books.accepted > 500_000)
+    };
+    theatre.play_until(s(7200), in_peak).await;
+    let known = theatre.status().traffic.unwrap();
+    theatre.aws.set_ledger_page(1);
+    theatre.restart();
+    let mut pieces = 0;
+    while theatre.status().traffic.unwrap().sampled_at == known.sampled_at {
+        let read = theatre.aws.call_counts()["FilterLogEvents"];
+        assert!(theatre.pass().await);
+        let read = theatre.aws.call_counts()["FilterLogEvents"] - read;
+        assert!(read <= 8, "{read} pages at once");
+        pieces += u32::from(read == 8);
+        // Half of a log is no news.
+        let traffic = theatre.status().traffic.unwrap();
+        assert!(traffic.sampled_at > known.sampled_at || traffic.books == known.books, "{traffic:?}");
+    }
+    assert!(pieces >= 3, "{pieces} pieces");
+    assert!(theatre.books().accepted > known.books.accepted);
+    theatre.aws.set_ledger_page(usize::MAX);
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    let status = theatre.status();
+    assert_eq!(status.control.unwrap().stops, [], "control lapsed");
+    assert_eq!(theatre.books().accepted, SCHEDULED);
+    assert_balanced(&theatre.books());
+    theatre.assert_nothing_left();
 }

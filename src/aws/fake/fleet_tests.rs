@@ -50,8 +50,8 @@ async fn publish(aws: &Aws, document: &ControlDocument) {
 
 async fn totals(aws: &Aws) -> (Counters, usize) {
     let mut ledgers = Ledgers::default();
-    let lines = aws.logs.fetch_ledger_lines("/kd/log", T0).await.unwrap();
-    lines.into_iter().for_each(|line| ledgers.take(line));
+    let page = aws.logs.fetch_ledger_page("/kd/log", T0, None).await.unwrap();
+    page.lines.into_iter().for_each(|line| ledgers.take(line));
     (ledgers.phase("calm").counters, ledgers.iter().filter(|line| line.is_final).count())
 }
 

@@ -10,7 +10,7 @@ use kinesis_demo_api::ledger::{Counters, Latencies, LedgerLine, MARKER, PhaseLed
 
 use super::world::Scene;
 use super::{Handle, Refusal, refusal};
-use crate::aws::{AwsResult, Logs, Tags};
+use crate::aws::{AwsResult, LedgerPage, Logs, Tags};
 
 /// How long every accepted record took.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -121,9 +121,14 @@ impl Logs for Handle {
         })
     }
 
-    async fn fetch_ledger_lines(&self, group: &str, since: MicroTime) -> AwsResult<Vec<LedgerLine>> {
+    async fn fetch_ledger_page(
+        &self,
+        group: &str,
+        since: MicroTime,
+        page: Option<&str>,
+    ) -> AwsResult<LedgerPage> {
         self.read("FilterLogEvents", group, |scene| {
-            let now = scene.now;
+            let (now, length) = (scene.now, scene.settings.ledger_page);
             // Newest first: the reader must not rely on any order.
             let lines = scene.log_group(group)?.lines.iter().rev();
             let mut handed_out: BTreeMap<&TaskId, usize> = BTreeMap::new();
@@ -132,10 +137,17 @@ impl Logs for Handle {
                 let count = handed_out.entry(&line.task).or_default();
                 *count += 1;
                 if *count <= LINES_PER_TASK {
-                    recent.push(line.ledger_line());
+                    recent.push(line);
                 }
             }
-            Ok(recent)
+            let from: usize = page
+                .map_or(Ok(0), str::parse)
+                .map_err(|_| refusal("InvalidParameterException", "The specified nextToken is invalid."))?;
+            let until = recent.len().min(from.saturating_add(length));
+            Ok(LedgerPage {
+                lines: recent.iter().take(until).skip(from).map(|line| line.ledger_line()).collect(),
+                next: (until < recent.len()).then(|| until.to_string()),
+            })
         })
     }
 }

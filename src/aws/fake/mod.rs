@@ -86,6 +86,8 @@ struct Settings {
     task_capacity: u32,
     /// How many records per second a stream takes; `None`: all.
     stream_capacity: Option<u32>,
+    /// How many ledger lines a page holds at most.
+    ledger_page: usize,
 }
 
 /// Whether a task that is killed says its last word first.
@@ -114,6 +116,7 @@ impl FakeAws {
             delays: Delays::default(),
             task_capacity: 1_000,
             stream_capacity: None,
+            ledger_page: usize::MAX,
         };
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
@@ -154,6 +157,11 @@ impl FakeAws {
     /// How many records per second each stream takes from now on; the rest is refused and given up.
     pub fn set_stream_capacity(&self, records_per_second: Option<u32>) {
         self.now().settings.stream_capacity = records_per_second;
+    }
+
+    /// How many ledger lines a page of the log holds from now on, at most.
+    pub fn set_ledger_page(&self, lines: usize) {
+        self.now().settings.ledger_page = lines;
     }
 
     /// What the victims of scale-in, task ids and start times are drawn from.

@@ -167,7 +167,7 @@ async fn parameters_are_made_once_then_overwritten() {
 #[tokio::test]
 async fn log_groups_are_found_by_name_and_deleted_with_their_lines() {
     let (fake, _, aws) = a_world();
-    assert_eq!(class(aws.logs.fetch_ledger_lines("/kd/log", T0).await), AwsErrorClass::NotFound);
+    assert_eq!(class(aws.logs.fetch_ledger_page("/kd/log", T0, None).await), AwsErrorClass::NotFound);
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     assert_eq!(class(aws.logs.create_log_group("/kd/log", &owned()).await), AwsErrorClass::AlreadyExists);
     assert_eq!(class(aws.logs.put_log_retention("/kd/log", 4).await), AwsErrorClass::Invalid);
