@@ -9,6 +9,10 @@
 //! CLUSTER_FAILOVERS             how often each kind of failover happens (5)
 //! CLUSTER_PEAK                  records per second meanwhile (20000)
 //! ```
+//!
+//! Changes of leadership are judged by the arrivals, to 2 % of any two seconds: 40 ms. So the tasks' Pods must get a processor when they ask
+//! for one. Where the control plane shares a node of two cores with them, 20,000/s leave room for that and 50,000/s do not, unless
+//! the control plane (and the test) keeps to a core of its own, by cpusets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod arrivals;
