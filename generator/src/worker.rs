@@ -123,13 +123,11 @@ impl Worker {
             course.line_due_at = now.running;
             course.standing = Some(standing.clone());
         }
-        if *standing == Standing::Finished {
-            if course.owes_last_word && self.courier.is_idle() {
-                course.owes_last_word = false;
-                course.line_due_at = now.running + self.ledger_every;
-                self.write_line(true);
-                return;
-            }
+        if *standing == Standing::Finished && course.owes_last_word && self.courier.is_idle() {
+            course.owes_last_word = false;
+            course.line_due_at = now.running + self.ledger_every;
+            self.write_line(true);
+            return;
         }
         if now.running >= course.line_due_at {
             course.line_due_at = now.running + self.ledger_every;

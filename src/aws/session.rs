@@ -42,7 +42,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// CloudWatch's dashboards and metrics: nothing of a run depends on them, so a pass waits for them no longer than this, all attempts
-/// together. It is far below what a late pass may cost: the tasks' lease has 15 s to spare on a laptop and 45 s on AWS.
+/// together. It is far below what a late pass may cost: the tasks' lease has 25 s to spare on a laptop and 45 s on AWS.
 const SHOWING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a call ended.

@@ -19,7 +19,7 @@ use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
 
 /// How much of the log one pass reads: a page holds a MiB or 10,000 lines at most (CloudWatch Logs API reference,
-/// FilterLogEvents) and takes a second or less, and within the pass the tasks' lease must be renewed.
+/// FilterLogEvents) and takes well under a second as a rule, and within the pass the tasks' lease must be renewed.
 const LEDGER_PAGES_AT_ONCE: u32 = 8;
 
 /// What a look at one thing found.
