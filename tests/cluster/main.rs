@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Changes of leadership are judged by the arrivals, to 2 % of any two seconds: 40 ms. So the tasks' Pods must get a processor when they ask
-//! for one. Where the control plane shares a node of two cores with them, 20,000/s leave room for that and 50,000/s do not, unless
-//! the control plane (and the test) keeps to a core of its own, by cpusets.
+//! for one. Where the control plane runs on the same few cores, keep it (and this test) to one of its own, by cpusets: else the windows
+//! tell how the kernel shares the cores among API server, kubelet and Pods while Pods come and go.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod arrivals;
