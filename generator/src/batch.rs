@@ -105,7 +105,7 @@ impl Loader {
     }
 
     /// How many records wait.
-    pub fn len(&self) -> usize {
+    pub fn loaded(&self) -> usize {
         self.open.records.len()
     }
 
@@ -142,7 +142,7 @@ mod tests {
             assert!(push(&mut loader, b"post").is_none());
         }
         let batch = push(&mut loader, b"last").unwrap();
-        assert_eq!((batch.records().len(), batch.bytes(), loader.len()), (500, 2_000, 0));
+        assert_eq!((batch.records().len(), batch.bytes(), loader.loaded()), (500, 2_000, 0));
         assert_eq!(batch.data(&batch.records()[499]), b"last");
     }
 

@@ -58,7 +58,7 @@ impl Pacer {
                 dropped += 1;
                 continue;
             }
-            if self.courier.room() <= self.loader.len() {
+            if self.courier.room() <= self.loader.loaded() {
                 dropped += release.count - nth;
                 break;
             }
