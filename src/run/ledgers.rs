@@ -2,7 +2,7 @@
 //! of the log is read. A cache: after a restart it is filled again from the log.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
@@ -52,7 +52,7 @@ impl LedgerStore {
         now: MicroTime,
     ) -> Reading {
         let from_start = started_at - HEAD_START;
-        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = self.lock();
         let held = store.get(uid).filter(|held| held.run == run);
         if let Some(open) = held.and_then(|held| held.open.clone()) {
             return open;
@@ -65,7 +65,7 @@ impl LedgerStore {
 
     /// Takes in what `reading` brought. At its end: everything known.
     pub fn take(&self, uid: &str, run: u32, reading: Reading, found: LedgerPage) -> Option<Arc<Ledgers>> {
-        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.lock();
         let fresh = || Held { run, read_at: None, open: None, ledgers: Arc::default() };
         let held = store.entry(uid.to_owned()).or_insert_with(fresh);
         if held.run != run {
@@ -84,15 +84,18 @@ impl LedgerStore {
 
     /// The page that was to be read next is not known any more: the reading begins anew. What it brought is kept.
     pub fn begin_anew(&self, uid: &str) {
-        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = store.get_mut(uid) {
+        if let Some(held) = self.lock().get_mut(uid) {
             held.open = None;
         }
     }
 
     /// Forgets all objects but those with these uids.
     pub fn keep_only(&self, uids: &HashSet<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
+        self.lock().retain(|uid, _| uids.contains(uid));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
