@@ -37,6 +37,9 @@ enum Mishap {
 
 const FROZEN_FOR: Duration = Duration::from_secs(30);
 
+/// Before each mishap.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+
 impl Mishap {
     /// Until when another leads.
     fn limit(self) -> Duration {
@@ -150,6 +153,8 @@ async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Han
     let replicas = release.replicas().await;
     let pod = replicas.iter().find(|pod| pod.name_any() == old).expect("the leader's Pod is there");
     let pid = process(pod, OPERATOR).await.expect("the leader's process runs");
+    // The traffic that is watched may run on this node too: what looking costs is over by then.
+    tokio::time::sleep(QUIET_FOR).await;
     let (at, began) = (Timestamp::now(), Instant::now());
     match mishap {
         Mishap::Killed => signal(pid, "KILL").await,

@@ -16,7 +16,9 @@ use tokio::time::{Instant, timeout};
 use crate::place::{Place, SYSTEM};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/kinesis-demo-operator");
-const LEASE: &str = "kinesis-demo-operator";
+pub const LEASE: &str = "kinesis-demo-operator";
+/// On the Pods that run tasks.
+pub const TASKS: &str = "app.kubernetes.io/component=task";
 
 /// By then the API server has heard of a container's end: kubelet looks every second.
 const TOLD_AFTER: Duration = Duration::from_secs(4);
@@ -98,7 +100,7 @@ impl Installed<'_> {
 
     /// The Pods that run tasks.
     pub async fn task_pods(&self) -> Vec<Pod> {
-        self.place.pods("app.kubernetes.io/component=task").await
+        self.place.pods(TASKS).await
     }
 
     /// Who leads, and its epoch; None if nobody does.
@@ -138,7 +140,7 @@ impl Installed<'_> {
                 _ => since = None,
             }
             assert!(Instant::now() < give_up_at, "no two ready replicas after {limit:?}: {replicas:#?}");
-            tokio::time::sleep(Duration::from_millis(250)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -184,7 +186,7 @@ impl Installed<'_> {
 }
 
 /// Who holds the Lease, and the epoch.
-fn holder(lease: &Lease) -> Option<(String, u64)> {
+pub fn holder(lease: &Lease) -> Option<(String, u64)> {
     let spec = lease.spec.as_ref()?;
     let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty())?;
     Some((holder, u64::try_from(spec.lease_transitions?).unwrap()))

@@ -39,5 +39,6 @@ pub async fn signal(pid: Pid, name: &str) {
 pub async fn ended(pid: Pid, limit: Duration) {
     let script = format!("tail --follow --pid {pid} --sleep-interval 0.05 /dev/null");
     let gone = tokio::time::timeout(limit, on_node(&script)).await;
-    assert!(matches!(gone, Ok(Some(_))), "process {pid} goes on for {limit:?}");
+    let gone = gone.unwrap_or_else(|_| panic!("process {pid} goes on for {limit:?}"));
+    assert!(gone.is_some(), "{script} failed on the node");
 }

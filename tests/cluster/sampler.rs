@@ -1,17 +1,29 @@
 //! What is seen from outside while something happens. In: a release, and the name of a run. Out: a sample every few tenths of a second: the
-//! sandbox's state, the tasks' Pods, the object, the Lease. Reads only.
+//! sandbox's state, the tasks' Pods, the object, the Lease. Reads only, and lightly, by watches: what is looked at may share its node with
+//! the API server.
 
+use std::fmt::Debug;
+use std::future::ready;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::future::join3;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::control::ControlDocument;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{Config, watcher};
+use kube::{Api, Resource, ResourceExt};
 use kubectl_kinesisdemo::demo::boundaries::Arrivals;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::installed::Installed;
-use crate::place::Place;
+use crate::installed::{Installed, LEASE, TASKS, holder};
+use crate::place::{Place, RUNS, SYSTEM};
 
 const EVERY: Duration = Duration::from_millis(300);
 
@@ -64,27 +76,49 @@ pub async fn sample_during<T>(
     run: &str,
     work: impl Future<Output = T>,
 ) -> (Vec<Sample>, T) {
+    let client = || place.client.clone();
+    let (pods, follow_pods) =
+        watched(Api::<Pod>::namespaced(client(), SYSTEM), Config::default().labels(TASKS));
+    let (demos, follow_demos) = watched(Api::namespaced(client(), RUNS), named(run));
+    let (leases, follow_leases) = watched(Api::namespaced(client(), SYSTEM), named(LEASE));
+    let look = async || {
+        let ready =
+            tokio::join!(pods.wait_until_ready(), demos.wait_until_ready(), leases.wait_until_ready());
+        assert!(matches!(ready, (Ok(()), Ok(()), Ok(()))), "the watches go on");
+        let state = installed.page("state").await;
+        let sample = Sample {
+            at: Timestamp::now(),
+            state,
+            pods: pods.state().iter().map(|pod| pod.name_any()).collect(),
+            demo: demos.state().pop().map(Arc::unwrap_or_clone),
+            leader: leases.state().first().and_then(|lease| holder(lease)),
+        };
+        tokio::time::sleep(EVERY).await;
+        sample
+    };
+    let mut following = pin!(join3(follow_pods, follow_demos, follow_leases));
     let mut samples = Vec::new();
     let mut work = pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return (samples, done),
-            sample = sample(place, installed, run) => samples.push(sample),
+            _ = &mut following => unreachable!("watches have no end"),
+            sample = look() => samples.push(sample),
         }
     }
 }
 
-async fn sample(place: &Place, installed: &Installed<'_>, run: &str) -> Sample {
-    let (state, pods, demo, leader) = tokio::join!(
-        installed.page("state"),
-        installed.task_pods(),
-        place.runs.fetch_if_present(run),
-        installed.leader()
-    );
-    let pods = pods.into_iter().filter_map(|pod| pod.metadata.name).collect();
-    let sample = Sample { at: Timestamp::now(), state, pods, demo: demo.ok().flatten(), leader };
-    tokio::time::sleep(EVERY).await;
-    sample
+/// What the API server has, as long as the future is polled.
+fn watched<K>(api: Api<K>, config: Config) -> (Store<K>, impl Future<Output = ()>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    (store, watcher(api, config).default_backoff().reflect(writer).for_each(|_| ready(())))
+}
+
+fn named(name: &str) -> Config {
+    Config::default().fields(&format!("metadata.name={name}"))
 }
 
 /// What one stream has taken: how many records, and when.
