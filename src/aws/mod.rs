@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod scaling;
 pub mod service;
 pub mod session;
+mod stranger;
 pub mod streams;
 pub mod task_definitions;
 pub mod tasks;

@@ -20,6 +20,7 @@ use super::metrics::CloudWatchMetrics;
 use super::parameters::SsmParameters;
 use super::scaling::ApplicationAutoScaling;
 use super::service::EcsServices;
+use super::stranger::LeaveStrangers;
 use super::streams::KinesisStreams;
 use super::task_definitions::EcsTaskDefinitions;
 use super::tasks::EcsTasks;
@@ -156,15 +157,14 @@ impl SdkRegions {
             .operation_attempt_timeout(SHOWING_TIMEOUT)
             .operation_timeout(SHOWING_TIMEOUT)
             .build();
-        let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).timeout_config(showing).build();
-        let cloudwatch =
-            Api::new("cloudwatch", aws_sdk_cloudwatch::Client::from_conf(cloudwatch), self.door.clone());
-        let ecs = Api::new("ecs", aws_sdk_ecs::Client::new(&config), self.door.clone());
         macro_rules! api {
-            ($service:literal, $sdk:ident) => {
-                Api::new($service, $sdk::Client::new(&config), self.door.clone())
-            };
+            ($service:literal, $sdk:ident $(, $setting:ident($value:expr))?) => {{
+                let config = $sdk::config::Builder::from(&config).interceptor(LeaveStrangers)$(.$setting($value))?;
+                Api::new($service, $sdk::Client::from_conf(config.build()), self.door.clone())
+            }};
         }
+        let cloudwatch = api!("cloudwatch", aws_sdk_cloudwatch, timeout_config(showing));
+        let ecs = api!("ecs", aws_sdk_ecs);
         Aws {
             identity: Arc::new(StsIdentity::new(api!("sts", aws_sdk_sts))),
             streams: Arc::new(KinesisStreams::new(api!("kinesis", aws_sdk_kinesis))),

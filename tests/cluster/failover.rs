@@ -122,9 +122,6 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
         let tenths: Vec<_> = seen.buckets.iter().filter(|bucket| around.contains(&bucket.at)).collect();
         let tenths: Vec<_> = tenths.into_iter().map(|bucket| bucket.records).collect();
         place.step(format!("  records per 100 ms from {}: {tenths:?}", around.start));
-        for handover in &handovers {
-            place.step(format!("  {:?} at {}", handover.mishap, handover.at));
-        }
     }
     assert_balanced(&books);
     assert_eq!(stops, []);
@@ -184,7 +181,7 @@ async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Han
         assert_fenced(place, &old).await;
     }
     place.step(format!(
-        "{mishap:?} {old}: {holder} leads under epoch {new_epoch} after {:.1} s, and has the run after {:.1} s{}",
+        "{mishap:?} {old} at {at:.1}: {holder} leads under epoch {new_epoch} after {:.1} s, and has the run after {:.1} s{}",
         leads_after.as_secs_f64(),
         works_after.as_secs_f64(),
         thawed_at.map_or(String::new(), |at| format!(
