@@ -206,14 +206,10 @@ async fn reconcile_run(
     let names = Names::of(effective);
     let aws = context.regions.in_region(&effective.region);
 
-    let timings = &context.settings.timings;
-    let world =
-        match observe::resources(&aws, &names, subject.uid, subject.status, timings, &context.ledgers, now)
-            .await
-        {
-            Ok(world) => world,
-            Err(error) => return refused(object, subject.status, &[], context, "observe", error).await,
-        };
+    let world = match observe::resources(&aws, &names, subject.uid, subject.status, context, now).await {
+        Ok(world) => world,
+        Err(error) => return refused(object, subject.status, &[], context, "observe", error).await,
+    };
     let case = Case { subject: *subject, run, effective, deadline_at, plan: &plan, names: &names, now };
     let decision = decide::decide(&case, &Observed { now, world });
     let acted = act::act(&aws, &decision.effects).await;

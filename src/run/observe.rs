@@ -1,6 +1,7 @@
 //! All reads. In: what the stage needs to know. Out: what was seen, stamped with the instant at which looking began.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::OptionFuture;
 use futures::join;
@@ -9,8 +10,8 @@ use kinesis_demo_api::ledger::Ledgers;
 use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceType, Stage};
 
+use super::Context;
 use super::build::names::Names;
-use super::ledgers::LedgerStore;
 use crate::aws::{
     Advantage, Aws, AwsErrorClass, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen,
     TaskSeen,
@@ -18,9 +19,10 @@ use crate::aws::{
 use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
 
-/// How much of the log one pass reads: a page holds a MiB or 10,000 lines at most (CloudWatch Logs API reference,
-/// FilterLogEvents) and takes well under a second as a rule, and within the pass the tasks' lease must be renewed.
+/// How much of the log one pass reads, since within it the tasks' lease must be renewed: so many pages, each of a MiB or 10,000 lines
+/// at most (CloudWatch Logs API reference, FilterLogEvents), and none that would be asked for later than this.
 const LEDGER_PAGES_AT_ONCE: u32 = 8;
+const LEDGERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a look at one thing found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,8 +123,7 @@ pub async fn resources(
     names: &Names,
     uid: &str,
     status: &KinesisDemoStatus,
-    timings: &Timings,
-    store: &LedgerStore,
+    context: &Context,
     now: MicroTime,
 ) -> AwsResult<World> {
     let stage = status.stage.unwrap_or_default();
@@ -151,8 +152,8 @@ pub async fn resources(
         && is_present(status, ResourceType::Dashboard))
     .then(|| aws.dashboards.fetch_dashboard_exists(&names.dashboard))
     .into();
-    let ledgers: OptionFuture<_> = ledgers_are_due(status, timings, now)
-        .then(|| fetch_ledgers(aws, names, uid, status, timings, store, now))
+    let ledgers: OptionFuture<_> = ledgers_are_due(status, &context.settings.timings, now)
+        .then(|| fetch_ledgers(aws, names, uid, status, context, now))
         .into();
 
     let (stream, log_group, parameter, definition, inactive, service, ceiling, tasks, dashboard, ledgers) = join!(
@@ -250,14 +251,14 @@ async fn fetch_ledgers(
     names: &Names,
     uid: &str,
     status: &KinesisDemoStatus,
-    timings: &Timings,
-    store: &LedgerStore,
+    context: &Context,
     now: MicroTime,
 ) -> AwsResult<Option<Arc<Ledgers>>> {
+    let (store, log_delay) = (&context.ledgers, context.settings.timings.log_delay);
     let run = status.run.as_ref().map_or(0, |run| run.number);
     let started_at = status.control.as_ref().map_or(now, |control| control.traffic_starts_at);
     for _ in 0..LEDGER_PAGES_AT_ONCE {
-        let reading = store.reading(uid, run, started_at, timings.log_delay, now);
+        let reading = store.reading(uid, run, started_at, log_delay, now);
         let page = aws.logs.fetch_ledger_page(&names.log_group, reading.since, reading.page.as_deref()).await;
         if page.as_ref().is_err_and(|error| error.class == AwsErrorClass::Invalid) {
             // CloudWatch Logs forgets a page's token after a day.
@@ -265,6 +266,9 @@ async fn fetch_ledgers(
         }
         if let Some(ledgers) = store.take(uid, run, reading, page?) {
             return Ok(Some(ledgers));
+        }
+        if context.clock.now() >= now + LEDGERS_WITHIN {
+            break;
         }
     }
     Ok(None)

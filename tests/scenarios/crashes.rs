@@ -1,5 +1,7 @@
 //! The operator dies after each single outside call of a whole run, and another takes over: the final state is the same.
 
+use std::time::Duration;
+
 use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
 
 use kinesis_demo_api::KinesisDemoSpec;
@@ -78,6 +80,15 @@ async fn dying_again_and_again_changes_nothing_in_the_end() {
 
 #[tokio::test]
 async fn who_takes_over_a_long_run_reads_its_log_in_pieces_and_the_traffic_does_not_wait() {
+    takes_over_a_log_of_many_pages(s(0), 8).await;
+}
+
+#[tokio::test]
+async fn nor_does_the_traffic_wait_for_a_slow_log() {
+    takes_over_a_log_of_many_pages(s(3), 2).await;
+}
+
+async fn takes_over_a_log_of_many_pages(page_takes: Duration, pages_at_once: u64) {
     let mut theatre = Theatre::new(spec());
     let in_peak = |status: &KinesisDemoStatus| {
         let phase = status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
@@ -85,22 +96,22 @@ async fn who_takes_over_a_long_run_reads_its_log_in_pieces_and_the_traffic_does_
     };
     theatre.play_until(s(7200), in_peak).await;
     let known = theatre.status().traffic.unwrap();
-    theatre.aws.set_ledger_page(1);
+    theatre.aws.set_ledger_page(1, page_takes);
     theatre.restart();
     let mut pieces = 0;
     while theatre.status().traffic.unwrap().sampled_at == known.sampled_at {
         let read = theatre.aws.call_counts()["FilterLogEvents"];
         assert!(theatre.pass().await);
         let read = theatre.aws.call_counts()["FilterLogEvents"] - read;
-        assert!(read <= 8, "{read} pages at once");
-        pieces += u32::from(read == 8);
+        assert!(read <= pages_at_once, "{read} pages at once");
+        pieces += u32::from(read == pages_at_once);
         // Half of a log is no news.
         let traffic = theatre.status().traffic.unwrap();
         assert!(traffic.sampled_at > known.sampled_at || traffic.books == known.books, "{traffic:?}");
     }
     assert!(pieces >= 3, "{pieces} pieces");
     assert!(theatre.books().accepted > known.books.accepted);
-    theatre.aws.set_ledger_page(usize::MAX);
+    theatre.aws.set_ledger_page(usize::MAX, s(0));
     theatre.play_out().await;
     assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
     let status = theatre.status();

@@ -127,8 +127,10 @@ impl Logs for Handle {
         since: MicroTime,
         page: Option<&str>,
     ) -> AwsResult<LedgerPage> {
-        self.read("FilterLogEvents", group, |scene| {
-            let (now, length) = (scene.now, scene.settings.ledger_page);
+        let mut takes = Duration::ZERO;
+        let found = self.read("FilterLogEvents", group, |scene| {
+            let (now, length);
+            (now, (length, takes)) = (scene.now, scene.settings.ledger_page);
             // Newest first: the reader must not rely on any order.
             let lines = scene.log_group(group)?.lines.iter().rev();
             let mut handed_out: BTreeMap<&TaskId, usize> = BTreeMap::new();
@@ -148,6 +150,8 @@ impl Logs for Handle {
                 lines: recent.iter().take(until).skip(from).map(|line| line.ledger_line()).collect(),
                 next: (until < recent.len()).then(|| until.to_string()),
             })
-        })
+        });
+        self.fake.clock.advance(takes);
+        found
     }
 }

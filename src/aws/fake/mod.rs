@@ -86,8 +86,8 @@ struct Settings {
     task_capacity: u32,
     /// How many records per second a stream takes; `None`: all.
     stream_capacity: Option<u32>,
-    /// How many ledger lines a page holds at most.
-    ledger_page: usize,
+    /// How many ledger lines a page holds at most, and how long the answer takes.
+    ledger_page: (usize, Duration),
 }
 
 /// Whether a task that is killed says its last word first.
@@ -116,7 +116,7 @@ impl FakeAws {
             delays: Delays::default(),
             task_capacity: 1_000,
             stream_capacity: None,
-            ledger_page: usize::MAX,
+            ledger_page: (usize::MAX, Duration::ZERO),
         };
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
@@ -159,9 +159,9 @@ impl FakeAws {
         self.now().settings.stream_capacity = records_per_second;
     }
 
-    /// How many ledger lines a page of the log holds from now on, at most.
-    pub fn set_ledger_page(&self, lines: usize) {
-        self.now().settings.ledger_page = lines;
+    /// How many ledger lines a page of the log holds from now on, at most, and how long the answer takes.
+    pub fn set_ledger_page(&self, lines: usize, takes: Duration) {
+        self.now().settings.ledger_page = (lines, takes);
     }
 
     /// What the victims of scale-in, task ids and start times are drawn from.
