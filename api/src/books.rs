@@ -3,7 +3,7 @@
 //!
 //! scheduled = offered + unoffered + unreported, exactly, per phase. `scheduled` is the integral of the plan and knows
 //! nothing of tasks. What is missing from `offered` is either `unreported` (a task that died sent it, perhaps, after its last
-//! word: at most one ledger interval of its share) or `unoffered` (everything else).
+//! word: at most one ledger interval of its share, if the log was read) or `unoffered` (everything else).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,8 +26,9 @@ pub struct Evidence<'a> {
     pub ledgers: &'a Ledgers,
     /// The most a single task sends.
     pub cap_per_task: u32,
-    /// How often a task writes its ledger.
-    pub ledger_every: Duration,
+    /// How long a task of which nothing more is heard may have gone on after its last word: what lies between two of its lines, if the
+    /// log was read.
+    pub unheard_for: Duration,
     /// Up to when the schedule counts: now, or the last instant at which any task may have sent, if that came earlier.
     pub until: MicroTime,
 }
@@ -71,7 +72,7 @@ impl Evidence<'_> {
             .collect()
     }
 
-    /// Per phase, the shares of tasks without a last word in the ledger interval after the line that is their last, plus
+    /// Per phase, the shares of tasks without a last word as long as they may have gone on after the line that is their last, plus
     /// what they had offered by then without knowing its outcome.
     fn unheard(&self) -> BTreeMap<usize, u64> {
         let mut unheard = BTreeMap::new();
@@ -85,7 +86,7 @@ impl Evidence<'_> {
             }
             let first = self.assignments.iter().filter(|held| held.task == *task).map(|held| held.from).min();
             let Some(last_word_at) = line.map(|line| line.at).or(first) else { continue };
-            for (index, count) in self.assigned(task, last_word_at, last_word_at + self.ledger_every) {
+            for (index, count) in self.assigned(task, last_word_at, last_word_at + self.unheard_for) {
                 *unheard.entry(index).or_default() += count;
             }
             for (index, window) in self.timeline.phases.iter().enumerate() {
@@ -232,7 +233,7 @@ mod tests {
             assignments,
             ledgers: &ledgers,
             cap_per_task: 10_000,
-            ledger_every: s(2),
+            unheard_for: s(2),
             until: T0 + s(until),
         };
         evidence.books().into_iter().map(|phase| phase.books).collect()
@@ -289,7 +290,7 @@ mod tests {
             assignments: &assignments,
             ledgers: &ledgers,
             cap_per_task: 10_000,
-            ledger_every: s(2),
+            unheard_for: s(2),
             until: T0 + s(20),
         };
         let a = evidence.assigned(&TaskId::from_arn("aaaa"), T0, T0 + s(20));

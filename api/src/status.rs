@@ -362,7 +362,7 @@ pub struct BooksStatus {
     pub unknown: u64,
     /// Records that nobody offered: no task had the slot, or the tasks that had one were at their cap.
     pub unoffered: u64,
-    /// Records that a task may have offered after its last word: it died without another.
+    /// Records that a task may have offered after its last known word: it died without another, or its log could not be read.
     pub unreported: u64,
 }
 

@@ -43,7 +43,7 @@ impl AwsErrorClass {
 }
 
 /// A call that did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} {target}: {message}")]
 pub struct AwsError {
     /// What it means.

@@ -82,6 +82,13 @@ impl LedgerStore {
         Some(Arc::clone(&held.ledgers))
     }
 
+    /// The last words that were read so far.
+    pub fn known(&self, uid: &str, run: u32) -> Arc<Ledgers> {
+        let store = self.lock();
+        let held = store.get(uid).filter(|held| held.run == run);
+        held.map(|held| Arc::clone(&held.ledgers)).unwrap_or_default()
+    }
+
     /// The page that was to be read next is not known any more: the reading begins anew. What it brought is kept.
     pub fn begin_anew(&self, uid: &str) {
         if let Some(held) = self.lock().get_mut(uid) {

@@ -211,7 +211,8 @@ async fn reconcile_run(
         Err(error) => return refused(object, subject.status, &[], context, "observe", error).await,
     };
     let case = Case { subject: *subject, run, effective, deadline_at, plan: &plan, names: &names, now };
-    let decision = decide::decide(&case, &Observed { now, world });
+    let observed = Observed { now, world };
+    let decision = decide::decide(&case, &observed);
     let acted = act::act(&aws, &decision.effects).await;
     if let Some(error) = &acted.refused
         && error.class == AwsErrorClass::Invalid
@@ -219,7 +220,12 @@ async fn reconcile_run(
     {
         return conclude(object, context, &failed, None).await;
     }
-    let decision = decide::with_missed(decision, &acted.missed);
+    let mut decision = decide::with_missed(decision, &acted.missed);
+    if let Some(error) = observed.world.ledgers.refusal() {
+        let (status, notice) = report::with_refusal(object, &decision.status, error, now);
+        decision.status = status;
+        decision.notices.extend(notice);
+    }
     conclude(object, context, &decision, acted.refused).await
 }
 
@@ -247,9 +253,7 @@ async fn refused(
     doing: &str,
     error: AwsError,
 ) -> Result<Wake, RunError> {
-    let stored = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let (status, notice) =
-        report::with_refusal(stored, status, &error, object.metadata.generation, context.clock.now());
+    let (status, notice) = report::with_refusal(object, status, &error, context.clock.now());
     if object.status.as_ref() != Some(&status) {
         context.cluster.replace_status(object, &status).await?;
         context.written.note(object);

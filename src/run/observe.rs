@@ -13,8 +13,8 @@ use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceType, S
 use super::Context;
 use super::build::names::Names;
 use crate::aws::{
-    Advantage, Aws, AwsErrorClass, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen,
-    TaskSeen,
+    Advantage, Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags,
+    TaskDefinitionSeen, TaskSeen,
 };
 use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
@@ -59,6 +59,36 @@ impl<T> Seen<T> {
     }
 }
 
+/// The tasks' last words, as far as the log gave them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum LedgersSeen {
+    /// The stage did not need to know, or the log is not read to its end.
+    #[default]
+    Unread,
+    /// Every task's last word.
+    Read(Arc<Ledgers>),
+    /// The log could not be read, and why; what is known is of before.
+    Refused { known: Arc<Ledgers>, why: AwsError },
+}
+
+impl LedgersSeen {
+    /// The last words, if the log was read to its end.
+    pub fn read(&self) -> Option<&Ledgers> {
+        match self {
+            Self::Read(ledgers) => Some(ledgers),
+            Self::Unread | Self::Refused { .. } => None,
+        }
+    }
+
+    /// Why the log could not be read.
+    pub fn refusal(&self) -> Option<&AwsError> {
+        match self {
+            Self::Refused { why, .. } => Some(why),
+            Self::Unread | Self::Read(_) => None,
+        }
+    }
+}
+
 /// Something with an ARN and tags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tagged {
@@ -85,8 +115,7 @@ pub struct World {
     pub ceiling: Seen<CeilingSeen>,
     pub tasks: Vec<TaskSeen>,
     pub dashboard: Seen<()>,
-    /// Every task's last word, if the ledgers were read to their end this time.
-    pub ledgers: Option<Arc<Ledgers>>,
+    pub ledgers: LedgersSeen,
 }
 
 /// What one pass knows.
@@ -178,7 +207,7 @@ pub async fn resources(
         ceiling: Seen::read(ceiling.transpose()?),
         tasks: tasks.transpose()?.unwrap_or_default(),
         dashboard: seen_dashboard(dashboard, status)?,
-        ledgers: ledgers.transpose()?.flatten(),
+        ledgers: ledgers.unwrap_or_default(),
     })
 }
 
@@ -245,7 +274,8 @@ async fn fetch_log_group(aws: &Aws, name: &str) -> AwsResult<Option<Tagged>> {
     Ok(Some(Tagged { arn, tags }))
 }
 
-/// Every task's last word, or nothing yet: who takes over a long run has much to read, and the tasks must not wait for it.
+/// Every task's last word, or nothing yet: who takes over a long run has much to read, and the tasks must not wait for it. Nor for a log
+/// that cannot be read: it only tells what was sent.
 async fn fetch_ledgers(
     aws: &Aws,
     names: &Names,
@@ -253,25 +283,31 @@ async fn fetch_ledgers(
     status: &KinesisDemoStatus,
     context: &Context,
     now: MicroTime,
-) -> AwsResult<Option<Arc<Ledgers>>> {
+) -> LedgersSeen {
     let (store, log_delay) = (&context.ledgers, context.settings.timings.log_delay);
     let run = status.run.as_ref().map_or(0, |run| run.number);
     let started_at = status.control.as_ref().map_or(now, |control| control.traffic_starts_at);
     for _ in 0..LEDGER_PAGES_AT_ONCE {
         let reading = store.reading(uid, run, started_at, log_delay, now);
         let page = aws.logs.fetch_ledger_page(&names.log_group, reading.since, reading.page.as_deref()).await;
-        if page.as_ref().is_err_and(|error| error.class == AwsErrorClass::Invalid) {
-            // CloudWatch Logs forgets a page's token after a day.
-            store.begin_anew(uid);
-        }
-        if let Some(ledgers) = store.take(uid, run, reading, page?) {
-            return Ok(Some(ledgers));
+        let page = match page {
+            Ok(page) => page,
+            Err(why) => {
+                if why.class == AwsErrorClass::Invalid {
+                    // CloudWatch Logs forgets a page's token after a day.
+                    store.begin_anew(uid);
+                }
+                return LedgersSeen::Refused { known: store.known(uid, run), why };
+            }
+        };
+        if let Some(ledgers) = store.take(uid, run, reading, page) {
+            return LedgersSeen::Read(ledgers);
         }
         if context.clock.now() >= now + LEDGERS_WITHIN {
             break;
         }
     }
-    Ok(None)
+    LedgersSeen::Unread
 }
 
 fn split<T>(found: Option<Option<(T, Option<Tags>)>>) -> (Seen<T>, Option<Tags>) {

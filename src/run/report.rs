@@ -1,7 +1,7 @@
 //! Status and events. In: the decision, and what AWS refused of it. Out: one status write if the status differs, and the
 //! decision's events.
 
-use kinesis_demo_api::conditions::{self, Condition, ConditionStatus, ConditionType, Finding};
+use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
 
 use crate::aws::AwsError;
@@ -33,12 +33,12 @@ pub async fn report(
 
 /// The status with AWS's refusal in it, and an event if the refusal is news against the stored conditions.
 pub fn with_refusal(
-    stored: &[Condition],
+    object: &KinesisDemo,
     status: &KinesisDemoStatus,
     error: &AwsError,
-    generation: Option<i64>,
     now: MicroTime,
 ) -> (KinesisDemoStatus, Option<Notice>) {
+    let stored = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let reason = reason(error);
     let message = error.to_string();
     let type_ = match status.stage {
@@ -50,6 +50,6 @@ pub fn with_refusal(
         conditions::find(stored, type_).is_some_and(|held| held.reason == reason && held.message == message);
     let finding = Finding::new(type_, ConditionStatus::True, reason, message);
     let mut refused = status.clone();
-    refused.conditions = conditions::updated(&status.conditions, &[finding], generation, now);
+    refused.conditions = conditions::updated(&status.conditions, &[finding], object.metadata.generation, now);
     (refused, (!known).then(|| Notice::refused(reason, error)))
 }

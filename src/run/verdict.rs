@@ -7,7 +7,7 @@ use kinesis_demo_api::status::BooksStatus;
 pub fn failure(books: &BooksStatus) -> Option<(Reason, String)> {
     (books.scheduled > 0 && books.accepted == 0).then(|| {
         let message = format!(
-            "none of {} scheduled records was accepted: {} failed, {} were dropped, {} unknown, {} unoffered, {} unreported",
+            "none of {} scheduled records is known to be accepted: {} failed, {} were dropped, {} unknown, {} unoffered, {} unreported",
             books.scheduled, books.failed, books.dropped, books.unknown, books.unoffered, books.unreported
         );
         (Reason::NothingDelivered, message)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
-use kinesis_demo_api::status::{Outcome, Stage};
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
+use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
 use kinesis_demo_operator::aws::fake::LastWord;
 use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
 use kinesis_demo_operator::clock::Clock;
@@ -128,14 +128,76 @@ async fn a_refused_permission_is_told_and_the_run_goes_on_when_it_is_given() {
         .await;
     theatre
         .play_until(s(600), |status| {
-            kinesis_demo_api::conditions::find(&status.conditions, ConditionType::Reconciling).is_some_and(
-                |held| held.reason == Reason::AccessDenied && held.message.contains("CreateStream"),
-            )
+            find(&status.conditions, ConditionType::Reconciling).is_some_and(|held| {
+                held.reason == Reason::AccessDenied && held.message.contains("CreateStream")
+            })
         })
         .await;
     theatre.play_out().await;
     assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
     assert_eq!(theatre.cluster.notices().iter().filter(|notice| notice.reason == "AccessDenied").count(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_must_not_be_read_costs_the_books_and_nothing_else() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.fail("FilterLogEvents", AwsErrorClass::Denied, u32::MAX);
+    let told = |status: &KinesisDemoStatus| {
+        find(&status.conditions, ConditionType::Ready).is_some_and(|held| {
+            held.reason == Reason::AccessDenied && held.message.contains("FilterLogEvents")
+        })
+    };
+    theatre.play_until(s(7200), told).await;
+    theatre.play_until_stage(Stage::Draining).await;
+    let over_at = theatre.clock.now();
+    theatre.play_out().await;
+    let waited = theatre.clock.now().since(over_at);
+    assert!((s(600)..s(900)).contains(&waited), "{waited:?}");
+    let status = theatre.status();
+    assert_eq!(status.control.unwrap().stops, [], "control lapsed");
+    assert_eq!(theatre.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
+    let books = theatre.books();
+    assert_balanced(&books);
+    assert_eq!((books.scheduled, books.unreported), (SCHEDULED, SCHEDULED), "{books:?}");
+    assert_eq!(status.run.unwrap().reason, Some(Reason::NothingDelivered));
+    // While the traffic flowed, and after it.
+    assert_eq!(theatre.cluster.notices().iter().filter(|notice| notice.reason == "AccessDenied").count(), 2);
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_log_that_fails_for_a_while_is_read_afterwards() {
+    let mut theatre = Theatre::new(warm_spec());
+    let in_peak =
+        |status: &KinesisDemoStatus| status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
+    theatre.play_until(s(7200), in_peak).await;
+    theatre.aws.fail("FilterLogEvents", AwsErrorClass::Transient, 15);
+    theatre.play_out().await;
+    assert_eq!(theatre.status().control.unwrap().stops, [], "control lapsed");
+    assert_eq!((theatre.outcome(), theatre.books().accepted), (Some(Outcome::Succeeded), SCHEDULED));
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_deletes_is_not_waited_for() {
+    let mut theatre = Theatre::new(warm_spec());
+    let in_peak =
+        |status: &KinesisDemoStatus| status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
+    theatre.play_until(s(7200), in_peak).await;
+    let group = theatre.aws.snapshot().log_groups.swap_remove(0);
+    let (region, name) = group.split_once('/').unwrap();
+    theatre.aws.in_region(region).logs.delete_log_group(name).await.unwrap();
+    theatre.play_until_stage(Stage::Draining).await;
+    let over_at = theatre.clock.now();
+    theatre.play_out().await;
+    let waited = theatre.clock.now().since(over_at);
+    assert!(waited < s(300), "{waited:?}");
+    assert_eq!(theatre.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
+    let books = theatre.books();
+    assert_balanced(&books);
+    assert!(books.accepted > 0 && books.accepted + books.unreported == SCHEDULED, "{books:?}");
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    theatre.assert_nothing_left();
 }
 
 #[tokio::test]

@@ -12,9 +12,13 @@ use super::control::{publication, stop};
 use super::fleet::running;
 use super::measure::{note_generators, note_phase, note_traffic};
 use super::{Case, Draft, Effect};
-use crate::aws::{ServiceState, TaskState};
-use crate::run::observe::World;
+use crate::aws::{AwsErrorClass, ServiceState, TaskState};
+use crate::run::observe::{LedgersSeen, World};
 use crate::run::verdict;
+
+/// How long a run whose traffic is over waits for a log that cannot be read. What its tasks did since the last reading then counts as
+/// unreported.
+const LOG_PATIENCE: Duration = Duration::from_secs(600);
 
 /// After SIGTERM a task has 30 s; ECS takes a while to notice. Beyond this the service is removed with whatever runs.
 const STOP_TIMEOUT: Duration = Duration::from_secs(150);
@@ -89,7 +93,7 @@ fn everybody_is_silent(case: &Case<'_>, world: &World, control: &ControlStatus) 
     if case.now >= control.effective_at + timings.read_lease + timings.drain {
         return true;
     }
-    let Some(ledgers) = &world.ledgers else { return false };
+    let Some(ledgers) = world.ledgers.read() else { return false };
     let stopped_at = case.traffic_ends_at(control).min(control.effective_at);
     control.assignments.iter().filter(|held| running(world).iter().any(|seen| seen.id == held.task)).all(
         |held| {
@@ -109,9 +113,19 @@ fn settle(
     mut draft: Draft,
 ) -> Draft {
     let timings = &case.subject.settings.timings;
-    let Some(ledgers) = &world.ledgers else {
-        draft.progress("reading the ledgers");
-        return draft;
+    let give_up_at = quiet_at + timings.log_delay + LOG_PATIENCE;
+    let ledgers = match &world.ledgers {
+        LedgersSeen::Read(ledgers) => ledgers,
+        // What is still there costs money. A log that is gone does not come back.
+        LedgersSeen::Refused { known, why }
+            if why.class == AwsErrorClass::NotFound || case.now >= give_up_at =>
+        {
+            known
+        }
+        LedgersSeen::Unread | LedgersSeen::Refused { .. } => {
+            draft.progress("reading the ledgers");
+            return draft;
+        }
     };
     let everybody_spoke = control
         .assignments

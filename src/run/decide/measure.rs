@@ -14,7 +14,7 @@ use super::{Case, Draft};
 use crate::aws::{StreamState, TaskState};
 use crate::run::build::control::slots;
 use crate::run::notices::Notice;
-use crate::run::observe::World;
+use crate::run::observe::{LedgersSeen, World};
 
 /// What we call a stream that AWS no longer has a word for.
 const GONE: &str = "DELETED";
@@ -142,7 +142,7 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
     }
 }
 
-/// Notes the books, if the ledgers were read.
+/// Notes the books, if the ledgers were read; settled ones also without, as far as they are known.
 pub(super) fn note_traffic(
     case: &Case<'_>,
     world: &World,
@@ -150,16 +150,20 @@ pub(super) fn note_traffic(
     settled: bool,
     draft: &mut Draft,
 ) {
-    let Some(ledgers) = &world.ledgers else { return };
     let timings = &case.subject.settings.timings;
-    let timeline = case.timeline(control);
     let until: MicroTime = case.traffic_ends_at(control).min(case.now);
+    let (ledgers, unheard_for) = match &world.ledgers {
+        LedgersSeen::Read(ledgers) => (ledgers, timings.ledger_every),
+        LedgersSeen::Refused { known, .. } if settled => (known, until.since(control.traffic_starts_at)),
+        LedgersSeen::Unread | LedgersSeen::Refused { .. } => return,
+    };
+    let timeline = case.timeline(control);
     let evidence = Evidence {
         timeline: &timeline,
         assignments: &control.assignments,
         ledgers,
         cap_per_task: case.plan.cap_per_task,
-        ledger_every: timings.ledger_every,
+        unheard_for,
         until,
     };
     let mut phases = evidence.books();
