@@ -1,6 +1,6 @@
 //! Carries effects out, in order. In: effects. Out: the first refusal, if there was one; what comes after it waits for the
-//! next pass. What a run can do without comes last, all at once, whatever became of the rest: its refusals are told apart, and stop
-//! nothing.
+//! next pass, but for removals: what may not be removed keeps nothing else, which may cost more. What a run can do without comes last,
+//! all at once, whatever became of the rest: its refusals are told apart, and stop nothing.
 
 use futures::future::join_all;
 
@@ -17,14 +17,16 @@ pub struct Acted {
     pub missed: Vec<AwsError>,
 }
 
-/// Carries out `effects` until one is refused; then those that the run can do without.
+/// Carries out `effects` until one is refused that is no removal; then those that the run can do without.
 pub async fn act(aws: &Aws, effects: &[Effect]) -> Acted {
     let (spare, needed): (Vec<_>, Vec<_>) = effects.iter().partition(|effect| effect.is_dispensable());
     let mut refused = None;
     for effect in needed {
         if let Err(error) = carry_out(aws, effect).await {
-            refused = Some(error);
-            break;
+            refused.get_or_insert(error);
+            if !effect.is_removal() {
+                break;
+            }
         }
     }
     let outcomes = join_all(spare.into_iter().map(|effect| carry_out(aws, effect))).await;

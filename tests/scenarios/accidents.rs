@@ -201,6 +201,42 @@ async fn a_log_that_somebody_deletes_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn what_may_not_be_removed_keeps_nothing_else() {
+    for (operation, left) in [
+        ("DeregisterTaskDefinition", "task_definitions"),
+        ("DeleteParameter", "parameters"),
+        ("DeleteLogGroup", "log_groups"),
+        ("DeleteStream", "streams"),
+    ] {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
+        theatre.play_until_stage(Stage::CleaningUp).await;
+        let from = theatre.clock.now();
+        while theatre.clock.now() < from + s(600) {
+            assert!(theatre.pass().await, "{operation}");
+        }
+        let snapshot = theatre.aws.snapshot();
+        let there = [
+            ("streams", snapshot.streams.len()),
+            ("task_definitions", snapshot.task_definitions.len()),
+            ("services", snapshot.services.len()),
+            ("scheduled_actions", snapshot.scheduled_actions.len()),
+            ("parameters", snapshot.parameters.len()),
+            ("log_groups", snapshot.log_groups.len()),
+            ("dashboards", snapshot.dashboards.len()),
+        ];
+        for (kind, count) in there {
+            assert_eq!(count, usize::from(kind == left), "{kind} without {operation}");
+        }
+        let told = theatre.condition(ConditionType::Reconciling);
+        assert!(told.reason == Reason::AccessDenied && told.message.contains(operation), "{told:?}");
+        theatre.aws.clear_faults();
+        theatre.play_out().await;
+        theatre.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_aws_calls_wrong_fails_the_run_and_leaves_nothing() {
     let mut theatre = Theatre::new(warm_spec());
     theatre.aws.fail("CreateService", AwsErrorClass::Invalid, 1);

@@ -21,7 +21,6 @@ pub(super) fn decide_cleaning_up(case: &Case<'_>, world: &World, mut draft: Draf
         remove_log_group(case, world, &mut draft);
         remove_stream(case, world, &mut draft);
     }
-    // The last effect: it costs the least, so its refusal must not keep the others from being carried out.
     remove_dashboard(case, world, &mut draft);
     let left = draft.status.present_resources();
     if left.is_empty() {

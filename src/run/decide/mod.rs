@@ -91,6 +91,21 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether it removes something that the run made.
+    pub fn is_removal(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteCeiling { .. }
+                | Self::DeleteService { .. }
+                | Self::DeregisterTaskDefinition { .. }
+                | Self::DeleteTaskDefinition { .. }
+                | Self::DeleteParameter { .. }
+                | Self::DeleteLogGroup { .. }
+                | Self::DeleteStream { .. }
+                | Self::DeleteDashboard { .. }
+        )
+    }
+
     /// Whether a run goes on as well without it: it only shows what happens.
     pub fn is_dispensable(&self) -> bool {
         matches!(self, Self::PutDashboard { .. } | Self::PutMetrics { .. })
