@@ -15,9 +15,7 @@ const SCHEDULED: u64 = 120 * 60_200;
 #[tokio::test]
 async fn killed_tasks_are_replaced_and_what_they_did_not_send_is_counted() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
-        .await;
+    theatre.play_until_phase("peak").await;
     theatre.clock.advance(s(10));
     for task in theatre.aws.running_tasks().into_iter().take(3) {
         assert!(theatre.aws.kill_task(&task, LastWord::Unspoken));
@@ -52,9 +50,7 @@ async fn a_short_fleet_sends_up_to_its_cap_and_counts_the_rest() {
 #[tokio::test]
 async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "spike"))
-        .await;
+    theatre.play_until_phase("spike").await;
     let planned_end = theatre.status().run.unwrap().ends_at.unwrap();
     theatre.clock.advance(s(300));
     theatre.restart();
@@ -74,9 +70,7 @@ async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
 #[tokio::test]
 async fn an_outage_within_the_lease_is_not_noticed() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
-        .await;
+    theatre.play_until_phase("peak").await;
     theatre.clock.advance(s(35));
     theatre.restart();
     theatre.play_out().await;
@@ -168,9 +162,7 @@ async fn a_log_that_must_not_be_read_costs_the_books_and_nothing_else() {
 #[tokio::test]
 async fn a_log_that_fails_for_a_while_is_read_afterwards() {
     let mut theatre = Theatre::new(warm_spec());
-    let in_peak =
-        |status: &KinesisDemoStatus| status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
-    theatre.play_until(s(7200), in_peak).await;
+    theatre.play_until_phase("peak").await;
     theatre.aws.fail("FilterLogEvents", AwsErrorClass::Transient, 15);
     theatre.play_out().await;
     assert_eq!(theatre.status().control.unwrap().stops, [], "control lapsed");
@@ -181,9 +173,7 @@ async fn a_log_that_fails_for_a_while_is_read_afterwards() {
 #[tokio::test]
 async fn a_log_that_somebody_deletes_is_not_waited_for() {
     let mut theatre = Theatre::new(warm_spec());
-    let in_peak =
-        |status: &KinesisDemoStatus| status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
-    theatre.play_until(s(7200), in_peak).await;
+    theatre.play_until_phase("peak").await;
     let group = theatre.aws.snapshot().log_groups.swap_remove(0);
     let (region, name) = group.split_once('/').unwrap();
     theatre.aws.in_region(region).logs.delete_log_group(name).await.unwrap();

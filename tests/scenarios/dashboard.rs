@@ -31,9 +31,7 @@ async fn a_run_has_a_dashboard_that_gains_a_band_with_every_phase_and_goes_with_
     theatre.play_until_stage(Stage::Starting).await;
     assert_eq!(bands(&theatre), 0);
     for (index, phase) in ["baseline", "spike", "peak", "decline"].into_iter().enumerate() {
-        theatre
-            .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|now| now.name == phase))
-            .await;
+        theatre.play_until_phase(phase).await;
         let begun_at = theatre.clock.now();
         theatre
             .play_until(s(20), |status| {
@@ -137,7 +135,7 @@ async fn a_run_that_may_show_nothing_succeeds_with_exact_books_and_tells_once_pe
 async fn a_dashboard_that_could_not_be_put_is_put_at_the_next_phase() {
     let mut theatre = Theatre::new(warm_spec());
     theatre.aws.fail("PutDashboard", AwsErrorClass::Throttled, 2);
-    theatre.play_until(s(7200), |status| status.phase.as_ref().is_some_and(|now| now.name == "spike")).await;
+    theatre.play_until_phase("spike").await;
     assert_eq!(theatre.aws.dashboard(NAME), None);
     theatre.play_until(s(30), |status| status.dashboard.as_ref().is_some_and(|held| held.published)).await;
     assert_eq!(bands(&theatre), 2);

@@ -39,9 +39,7 @@ async fn deletion_at_any_stage_removes_everything_traffic_first() {
 #[tokio::test]
 async fn deletion_in_the_peak_stops_traffic_before_anything_is_removed() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
-        .await;
+    theatre.play_until_phase("peak").await;
     let deleted_at = theatre.clock.now();
     theatre.delete();
     theatre.play_out().await;
@@ -166,9 +164,7 @@ async fn the_deadline_ends_a_run_that_takes_too_long() {
 #[tokio::test]
 async fn a_lost_operator_leaves_no_traffic_after_the_lease_and_no_tasks_after_the_ceiling() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
-        .await;
+    theatre.play_until_phase("peak").await;
     let lost_at = theatre.clock.now();
     let deadline_at = theatre.status().run.unwrap().deadline_at.unwrap();
     assert!(theatre.aws.arrivals(lost_at - s(5), lost_at) > 0);

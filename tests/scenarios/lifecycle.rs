@@ -74,9 +74,7 @@ async fn the_rate_in_status_is_the_phases_at_every_look_though_ledgers_come_late
 #[tokio::test]
 async fn the_fleet_is_as_large_as_the_phase_needs_and_shrinks_afterwards() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "peak"))
-        .await;
+    theatre.play_until_phase("peak").await;
     assert_eq!(theatre.aws.running_tasks().len(), 10);
     theatre
         .play_until(s(7200), |status| {
@@ -189,9 +187,7 @@ async fn rerun_begins_the_next_run_once_per_request() {
 #[tokio::test]
 async fn no_pass_writes_what_is_stored_already() {
     let mut theatre = Theatre::new(warm_spec());
-    theatre
-        .play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == "spike"))
-        .await;
+    theatre.play_until_phase("spike").await;
     let (puts, started) = (theatre.aws.call_counts()["PutParameter"], theatre.clock.now());
     let end = started + s(45);
     while theatre.clock.now() < end {

@@ -162,6 +162,11 @@ impl Theatre {
         self.play_until(s(7200), |status| status.stage == Some(stage)).await;
     }
 
+    pub async fn play_until_phase(&mut self, name: &str) {
+        self.play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == name))
+            .await;
+    }
+
     /// Plays until nothing more is to be done (the object is gone, or waits for a change).
     pub async fn play_out(&mut self) {
         let end = self.clock.now() + s(7200);
