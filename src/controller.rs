@@ -15,6 +15,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::run::backoff::pause;
 use crate::run::decide::Wake;
 use crate::run::error::{Retry, RunError, chain};
 use crate::run::{Context, reconcile};
@@ -23,8 +24,7 @@ use crate::run::{Context, reconcile};
 const SOONEST: Duration = Duration::from_millis(500);
 const LATEST: Duration = Duration::from_secs(300);
 
-/// The bounds of per-object backoff.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest pause after an API server's refusal.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// What the loop holds besides the passes' own context.
@@ -149,7 +149,7 @@ fn retry(object: Arc<DeserializeGuard<KinesisDemo>>, error: &RunError, work: Arc
     let failures = work.failed(&uid);
     let after = match error.retry() {
         Retry::After(after) => after,
-        Retry::Backoff => backoff(failures, &uid),
+        Retry::Backoff => pause(failures, LONGEST_BACKOFF, &uid),
     };
     let (namespace, name) = (&meta.namespace, &meta.name);
     match error {
@@ -170,27 +170,9 @@ fn retry(object: Arc<DeserializeGuard<KinesisDemo>>, error: &RunError, work: Arc
     Action::requeue(after)
 }
 
-/// Doubles with every failure, up to a bound; up to a quarter is taken off, differently for every object, so that many
-/// objects do not come back at once.
-fn backoff(failures: u32, uid: &str) -> Duration {
-    let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_BACKOFF);
-    let spread = uid.bytes().fold(failures, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 256;
-    doubled - doubled / 4 * spread / 256
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_its_bound_and_differs_by_object() {
-        let spans: Vec<_> = (1..12).map(|failures| backoff(failures, "uid-a")).collect();
-        for (failures, span) in (1..).zip(&spans) {
-            let full = Duration::from_secs(1 << (failures - 1).min(10)).min(LONGEST_BACKOFF);
-            assert!(*span <= full && *span >= full * 3 / 4, "{failures}: {span:?}");
-        }
-        assert_ne!(backoff(3, "uid-a"), backoff(3, "uid-b"));
-    }
 
     #[test]
     fn wake_ups_are_bounded() {

@@ -64,6 +64,12 @@ pub struct Timings {
     pub warm_timeout: Duration,
     /// The longest the first tasks may take to run; then the traffic starts with those that do.
     pub start_timeout: Duration,
+    /// How long a run whose traffic is over waits for a log that cannot be read.
+    pub log_patience: Duration,
+    /// The longest that removing may take; then the run is over, and what is left is named.
+    pub cleanup_timeout: Duration,
+    /// How often a run looks whether its scheduled scale-to-zero is still there.
+    pub ceiling_every: Duration,
 }
 
 const fn s(seconds: u64) -> Duration {
@@ -91,6 +97,9 @@ impl Timings {
             stream_timeout: s(600),
             warm_timeout: s(1800),
             start_timeout: s(600),
+            log_patience: s(600),
+            cleanup_timeout: s(900),
+            ceiling_every: s(60),
         }
     }
 
@@ -113,6 +122,9 @@ impl Timings {
             stream_timeout: s(120),
             warm_timeout: s(120),
             start_timeout: s(60),
+            log_patience: s(60),
+            cleanup_timeout: s(120),
+            ceiling_every: s(5),
         }
     }
 
@@ -124,6 +136,32 @@ impl Timings {
     /// From the claim of the first version until traffic starts: nobody sends before, so tasks only need to read it.
     pub fn start_takes(&self) -> Duration {
         self.publish_within + self.read_every * 2 + self.skew
+    }
+
+    /// The longest that one look at AWS may hold a reconcile: the renewal after it still comes long
+    /// before the tasks' lease ends.
+    pub fn look_within(&self) -> Duration {
+        self.renew_every
+    }
+
+    /// How long a task with a slot may write nothing before it counts as hanging: three intervals, and
+    /// what its lines may take through the log.
+    pub fn silence(&self) -> Duration {
+        self.ledger_every * 3 + self.log_delay
+    }
+
+    /// From SIGTERM a task has 30 s, and ECS takes a while to notice. Beyond this the service is
+    /// removed with whatever runs.
+    pub fn stop_timeout(&self) -> Duration {
+        self.drain + s(150)
+    }
+
+    /// The longest from the end of the traffic until the run is over, whatever AWS refuses: tasks fall
+    /// silent and stop, the log is read or given up, everything is removed or named.
+    pub fn end_grace(&self) -> Duration {
+        let silence = self.read_lease + self.drain;
+        let log = self.log_delay + self.log_patience;
+        silence + self.stop_timeout() + log + self.cleanup_timeout + s(60)
     }
 
     /// How long before a phase its tasks are asked for, when the slowest start seen took `slowest`.

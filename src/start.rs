@@ -47,7 +47,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let context = Context::new(
         settings,
         Arc::new(regions),
-        Arc::new(KubeCluster::new(client.clone(), identity, tenure)),
+        Arc::new(KubeCluster::new(client.clone(), identity, args.lease_namespace.clone(), tenure)),
         Arc::new(SystemClock),
         Arc::new(AtomicU64::new(leadership.epoch)),
         Arc::clone(&metrics.runs) as _,

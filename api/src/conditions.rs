@@ -33,6 +33,10 @@ pub enum ConditionType {
     GeneratorsReady,
     /// Nothing that the run made is left, but what was to be retained.
     CleanedUp,
+    /// The schedule was offered and accepted: the message has the share, and what became of the rest.
+    TrafficDelivered,
+    /// The operator's clock and AWS's differ by more than a task may tolerate. True is abnormal.
+    ClockSkew,
 }
 
 /// A condition's value.
@@ -72,6 +76,7 @@ pub enum Reason {
     TasksRunning,
     TasksShort,
     Released,
+    Lost,
     NothingLeft,
     ResourcesPresent,
     ResourcesAbandoned,
@@ -98,12 +103,41 @@ pub enum Reason {
     WarmThroughputTimeout,
     StartTimeout,
     NothingDelivered,
+    StreamGone,
+    ServiceGone,
+    ControlOverwritten,
+    ScheduleNotOffered,
+    TooManyInterruptions,
+    // What became of the traffic.
+    Delivered,
+    PartlyDelivered,
+    LogUnreadable,
+    // What is left.
+    RemovalFailed,
+    StatusOfAnotherObject,
+    // The clock.
+    ClocksAgree,
+    ClocksDiffer,
 }
 
 impl fmt::Display for ConditionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The variants' names are the words on the wire.
         fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Reason {
+    /// Whether it says that AWS refused a call, or did not answer one.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::AccessDenied
+                | Self::QuotaExceeded
+                | Self::RequestRefused
+                | Self::Throttled
+                | Self::AwsUnavailable
+        )
     }
 }
 

@@ -60,17 +60,34 @@ pub struct KinesisDemoStatus {
     /// The last request and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_request: Option<LastRequest>,
+    /// The ids of the requests that were answered, newest first: each is answered once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 64)))]
+    pub answered_requests: Vec<String>,
     /// The runs before this one, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     pub history: Vec<PastRun>,
+    /// What runs before this one could not remove. The operator keeps trying.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub leftovers: Vec<Leftover>,
 }
 
 impl KinesisDemoStatus {
-    /// What of the run is still in AWS, for people: types and ARNs.
+    /// What of this run and of those before it is still in AWS, for people: types, ARNs, and why
+    /// each could not be removed.
     pub fn present_resources(&self) -> Vec<String> {
-        let present = self.resources.iter().filter(|resource| resource.state == ResourceState::Present);
-        present.map(|resource| format!("{} {}", resource.type_, resource.arn)).collect()
+        let earlier = self.leftovers.iter().flat_map(|leftover| &leftover.resources);
+        let present = |resource: &&ResourceStatus| resource.state == ResourceState::Present;
+        self.resources.iter().chain(earlier).filter(present).map(ResourceStatus::describe).collect()
+    }
+
+    /// Whether anything of this run or of those before it may still be in AWS.
+    pub fn has_leftovers(&self) -> bool {
+        let is_present = |resource: &ResourceStatus| resource.state == ResourceState::Present;
+        self.resources.iter().any(is_present)
+            || self.leftovers.iter().any(|leftover| leftover.resources.iter().any(is_present))
     }
 }
 
@@ -183,6 +200,11 @@ pub struct Effective {
     /// The name that the run's other resources share.
     #[schemars(length(max = 128))]
     pub base_name: String,
+    /// The uid of the object that the run belongs to. A status that was restored under another
+    /// object is not acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub object_uid: Option<String>,
     /// Identifies the plan: equal plans have equal hashes.
     #[schemars(length(max = 64))]
     pub plan_hash: String,
@@ -238,6 +260,54 @@ pub struct ResourceStatus {
     pub arn: String,
     /// Present, Deleted or Retained.
     pub state: ResourceState,
+    /// Whether our owner tag was read on it: only then may it be removed without another look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owned: bool,
+    /// Why it could not be removed or seen, in AWS's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub problem: Option<String>,
+}
+
+impl ResourceStatus {
+    /// What it is and, if it could not be removed, why.
+    pub fn describe(&self) -> String {
+        let Self { type_, arn, problem, .. } = self;
+        match problem {
+            Some(problem) => format!("{type_} {arn} ({problem})"),
+            None => format!("{type_} {arn}"),
+        }
+    }
+}
+
+/// What an earlier run could not remove, with what is needed to find it again.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    /// The run's number.
+    #[schemars(range(min = 1))]
+    pub run: u32,
+    /// The AWS account.
+    #[schemars(length(max = 12))]
+    pub account_id: String,
+    /// The AWS region.
+    #[schemars(length(max = 32))]
+    pub region: String,
+    /// The ECS cluster.
+    #[schemars(length(max = 255))]
+    pub cluster: String,
+    /// The stream's name.
+    #[schemars(length(max = 128))]
+    pub stream_name: String,
+    /// The name that the run's other resources share.
+    #[schemars(length(max = 128))]
+    pub base_name: String,
+    /// Whether the stream stays, and only gives its warm throughput back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retain_stream: bool,
+    /// Its resources.
+    #[schemars(length(max = 16))]
+    pub resources: Vec<ResourceStatus>,
 }
 
 /// What has been claimed for the tasks' control document. The document is a projection of this and of the plan.
@@ -323,6 +393,12 @@ pub struct PhaseReport {
     pub starts_at: MicroTime,
     /// When it ends.
     pub ends_at: MicroTime,
+    /// Whether it has begun. It stays so when the schedule moves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
+    /// Whether fewer tasks ran in it than it needs, at some instant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fleet_was_short: bool,
     /// Its books.
     #[serde(flatten)]
     pub books: BooksStatus,
@@ -410,7 +486,7 @@ pub struct WarmStatus {
 }
 
 /// The generator tasks as last seen.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GeneratorsStatus {
     /// Tasks that the service is asked to run.
@@ -422,6 +498,13 @@ pub struct GeneratorsStatus {
     /// The longest time a task of this run took from its creation until it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slowest_start_seconds: Option<u32>,
+    /// Tasks that lost their slot because they had fallen silent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The run's CloudWatch dashboard, and the metrics that the operator publishes for it. The run does not depend on either.

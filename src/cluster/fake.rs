@@ -22,6 +22,7 @@ struct State {
     notices: Vec<Notice>,
     writes: u64,
     deny_writes: bool,
+    another_leads: bool,
 }
 
 impl FakeCluster {
@@ -59,6 +60,11 @@ impl FakeCluster {
     /// Whether writes are refused with a conflict from now on.
     pub fn deny_writes(&self, deny: bool) {
         self.change(|state| state.deny_writes = deny);
+    }
+
+    /// Whether the Lease says from now on that another operator leads.
+    pub fn set_another_leads(&self, another: bool) {
+        self.change(|state| state.another_leads = another);
     }
 
     /// Somebody edits the object.
@@ -162,6 +168,10 @@ impl Cluster for FakeCluster {
                 finalizers.push(FINALIZER.into());
             }
         })
+    }
+
+    async fn still_leads(&self, _: u64) -> Result<bool, ClusterError> {
+        Ok(self.read(|state| !state.another_leads))
     }
 
     async fn publish(&self, _: &KinesisDemo, notice: &Notice) {

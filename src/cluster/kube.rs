@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use k8s_openapi::api::coordination::v1::Lease;
 use kinesis_demo_api::demo::FINALIZER;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -11,6 +12,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 use super::{Cluster, ClusterError};
+use crate::lease;
 use crate::run::notices::{Notice, Severity};
 use crate::tenure::Tenure;
 
@@ -20,21 +22,36 @@ pub const MANAGER: &str = "kinesis-demo-operator";
 /// The API server answers within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest note that an Event may carry (Kubernetes API, events.k8s.io/v1, `note`: less than 1 kB).
-const LONGEST_NOTE: usize = 1000;
+/// The longest note that an Event may carry, and the longest reason and action, in bytes (Kubernetes
+/// API, events.k8s.io/v1, and its validation).
+const LONGEST_NOTE: usize = 1023;
+const LONGEST_WORD: usize = 128;
+
+/// The beginning of `text` in at most so many bytes, at a character's end.
+fn cut_bytes(text: &str, longest: usize) -> String {
+    let mut end = longest.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
 
 /// The cluster that a client speaks to.
 pub struct KubeCluster {
     client: Client,
     recorder: Recorder,
+    instance: String,
+    lease_namespace: String,
     tenure: Tenure,
 }
 
 impl KubeCluster {
-    /// Writes through `client` while `tenure` lasts; Events name `instance` as their reporter.
-    pub fn new(client: Client, instance: String, tenure: Tenure) -> Self {
-        let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance) };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, tenure }
+    /// Writes through `client` while `tenure` lasts. `instance` holds the Lease in `lease_namespace`,
+    /// and Events name it as their reporter.
+    pub fn new(client: Client, instance: String, lease_namespace: String, tenure: Tenure) -> Self {
+        let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance.clone()) };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, recorder, instance, lease_namespace, tenure }
     }
 
     fn api(&self, object: &KinesisDemo) -> Api<KinesisDemo> {
@@ -74,15 +91,28 @@ impl Cluster for KubeCluster {
         self.write("finalizers", object, api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await
     }
 
+    async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError> {
+        let (what, object) = ("lease", lease::NAME.to_owned());
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.lease_namespace);
+        let answer = tokio::time::timeout(TIMEOUT, leases.get_opt(lease::NAME)).await;
+        let other = |source| ClusterError::Other { what, object: object.clone(), source };
+        let found = answer.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
+        let spec = found.and_then(|lease| lease.spec);
+        Ok(spec.is_some_and(|spec| {
+            spec.holder_identity.as_deref() == Some(&self.instance)
+                && spec.lease_transitions.and_then(|held| u64::try_from(held).ok()) == Some(epoch)
+        }))
+    }
+
     async fn publish(&self, object: &KinesisDemo, notice: &Notice) {
         let event = Event {
             type_: match notice.severity {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             },
-            reason: notice.reason.clone(),
-            action: notice.action.clone(),
-            note: Some(notice.note.chars().take(LONGEST_NOTE).collect()),
+            reason: cut_bytes(&notice.reason, LONGEST_WORD),
+            action: cut_bytes(&notice.action, LONGEST_WORD),
+            note: Some(cut_bytes(&notice.note, LONGEST_NOTE)),
             secondary: None,
         };
         let reference = object.object_ref(&());
@@ -116,5 +146,18 @@ impl KubeCluster {
             Err(kube::Error::Api(answer)) if answer.code == 404 => Err(ClusterError::Gone { what, object }),
             Err(error) => Err(other(error.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_in_bytes_at_a_characters_end() {
+        assert_eq!(cut_bytes("short", LONGEST_NOTE), "short");
+        let cut = cut_bytes(&"ü".repeat(600), LONGEST_NOTE);
+        assert_eq!((cut.len(), cut.chars().count()), (1022, 511));
+        assert_eq!(cut_bytes("日本", 4), "日");
     }
 }

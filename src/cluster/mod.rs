@@ -38,6 +38,8 @@ pub trait Cluster: Send + Sync {
     ) -> Result<(), ClusterError>;
     /// Adds or removes our finalizer, if the object is still as it was read.
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError>;
+    /// Reads the Lease: whether this operator still leads, under `epoch`.
+    async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError>;
     /// Publishes an Event about `object`. Failing to is logged, not returned.
     async fn publish(&self, object: &KinesisDemo, notice: &Notice);
 }

@@ -1,99 +1,166 @@
-//! Carries effects out, in order. In: effects. Out: the first refusal, if there was one; what comes after it waits for the
-//! next pass, but for removals: what may not be removed keeps nothing else, which may cost more. What a run can do without comes last,
-//! all at once, whatever became of the rest: its refusals are told apart, and stop nothing.
+//! All writes to AWS. In: effects. Out: what became of each. Effects are applied in order, up to the
+//! first that is refused. A refused removal does not stop the others: what stays may cost more than
+//! what cannot be removed. Optional effects run last, together, and stop nothing.
+
+use std::time::Duration;
 
 use futures::future::join_all;
+use kinesis_demo_api::MicroTime;
 
 use crate::aws::{Aws, AwsError, AwsErrorClass, AwsResult};
+use crate::clock::Clock;
+use crate::run::backoff::Backoffs;
 use crate::run::build::log_group::RETENTION_DAYS;
 use crate::run::decide::Effect;
 
-/// What became of a pass's effects.
-#[derive(Debug, Default)]
-pub struct Acted {
-    /// The first refusal of what the run needs.
-    pub refused: Option<AwsError>,
-    /// The refusals of what it can do without.
-    pub missed: Vec<AwsError>,
+/// What became of one effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EffectResult {
+    /// AWS did it, or had done it before.
+    Done,
+    /// What was to be removed is not there.
+    Gone,
+    /// AWS says that the thing is in use: it is being changed or removed, or something holds it.
+    InUse(AwsError),
+    /// AWS refused it, or did not answer. The last refusal is told again while it is not retried.
+    Refused(AwsError),
+    /// It was not tried, because one before it was refused.
+    Skipped,
 }
 
-/// Carries out `effects` until one is refused that is no removal; then those that the run can do without.
-pub async fn act(aws: &Aws, effects: &[Effect]) -> Acted {
-    let (spare, needed): (Vec<_>, Vec<_>) = effects.iter().partition(|effect| effect.is_dispensable());
-    let mut refused = None;
-    for effect in needed {
-        if let Err(error) = carry_out(aws, effect).await {
-            refused.get_or_insert(error);
-            if !effect.is_removal() {
+impl EffectResult {
+    /// Why AWS did not do it.
+    pub fn refusal(&self) -> Option<&AwsError> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::Done | Self::Gone | Self::InUse(_) | Self::Skipped => None,
+        }
+    }
+}
+
+/// Applies effects for one object.
+pub struct Actor<'a> {
+    pub aws: &'a Aws,
+    pub uid: &'a str,
+    pub backoffs: &'a Backoffs,
+    pub clock: &'a dyn Clock,
+    /// The longest that the run in flight can wait for a refused effect to be tried again.
+    pub patience: Duration,
+    /// The longest that all effects together may hold the reconcile.
+    pub share: Duration,
+    pub now: MicroTime,
+}
+
+/// Every effect is given at least this long, whatever those before it took.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+impl Actor<'_> {
+    /// Applies `effects`. Returns a result for each, in their order.
+    pub async fn apply(&self, effects: &[Effect]) -> Vec<EffectResult> {
+        let mut results = vec![EffectResult::Skipped; effects.len()];
+        let give_up_at = self.clock.now() + self.share;
+        for (effect, result) in effects.iter().zip(&mut results) {
+            if effect.is_optional() {
+                continue;
+            }
+            *result = self.apply_one(effect, give_up_at).await;
+            if result.refusal().is_some() && !effect.is_removal() {
                 break;
             }
         }
+        let optional = effects.iter().zip(&mut results).filter(|(effect, _)| effect.is_optional());
+        join_all(optional.map(async |(effect, result)| {
+            *result = self.apply_one(effect, give_up_at).await;
+        }))
+        .await;
+        results
     }
-    let outcomes = join_all(spare.into_iter().map(|effect| carry_out(aws, effect))).await;
-    Acted { refused, missed: outcomes.into_iter().filter_map(Result::err).collect() }
-}
 
-async fn carry_out(aws: &Aws, effect: &Effect) -> AwsResult<()> {
-    match effect {
-        Effect::CreateLogGroup { name, tags } => {
-            made(aws.logs.create_log_group(name, tags).await)?;
-            aws.logs.put_log_retention(name, RETENTION_DAYS).await
+    /// Applies one effect, unless it was refused a short while ago.
+    async fn apply_one(&self, effect: &Effect, give_up_at: MicroTime) -> EffectResult {
+        let key = effect.key();
+        if let Some(refusal) = self.backoffs.refusal(self.uid, &key, self.now) {
+            return match refusal.class {
+                AwsErrorClass::AlreadyExists => EffectResult::InUse(refusal),
+                _ => EffectResult::Refused(refusal),
+            };
         }
-        Effect::CreateStream(stream) => made(aws.streams.create_stream(stream).await),
-        Effect::CreateParameter { name, text, tags } => {
-            made(aws.parameters.create_parameter(name, text, tags).await)
+        // Without an answer it may have been done: every effect may be repeated.
+        let share = give_up_at.since(self.clock.now()).max(SHORTEST);
+        let answer = match tokio::time::timeout(share, self.send(effect)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let (operation, target) = effect.name();
+                let seconds = share.as_secs();
+                Err(AwsError::unanswered(operation, &target, format!("no answer within {seconds} s")))
+            }
+        };
+        let patience = if effect.is_optional() { Duration::ZERO } else { self.patience };
+        // What exists already was made by an earlier attempt, or is somebody else's, and what is gone
+        // need not be removed: both are answers.
+        let noted = match &answer {
+            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => &Ok(()),
+            Err(error) if effect.is_creation() && error.class == AwsErrorClass::AlreadyExists => &Ok(()),
+            other => other,
+        };
+        self.backoffs.note(self.uid, &key, noted, patience, self.clock.now());
+        match answer {
+            Ok(()) => EffectResult::Done,
+            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => EffectResult::Gone,
+            Err(error) if error.class == AwsErrorClass::AlreadyExists => match effect.is_creation() {
+                true => EffectResult::Done,
+                false => EffectResult::InUse(error),
+            },
+            Err(error) => EffectResult::Refused(error),
         }
-        Effect::RegisterTaskDefinition(definition) => {
-            aws.task_definitions.register_task_definition(definition).await
-        }
-        Effect::CreateService(service) => made(aws.services.create_service(service).await),
-        Effect::PutCeiling { cluster, service, max_tasks, at } => {
-            aws.scaling.put_ceiling(cluster, service, *max_tasks, *at).await
-        }
-        // In use means that another change is under way: the next look tells.
-        Effect::UpdateWarmThroughput { arn, mib_per_second } => {
-            made(aws.streams.update_warm_throughput(arn, *mib_per_second).await)
-        }
-        Effect::WriteParameter { name, text } => aws.parameters.overwrite_parameter(name, text).await,
-        Effect::ResizeService { cluster, service, desired } => {
-            aws.services.resize_service(cluster, service, *desired).await
-        }
-        Effect::ProtectTasks { cluster, arns, minutes } => {
-            aws.tasks.protect_tasks(cluster, arns, *minutes).await
-        }
-        Effect::ReleaseTasks { cluster, arns } => aws.tasks.release_tasks(cluster, arns).await,
-        Effect::DeleteCeiling { cluster, service } => {
-            gone(aws.scaling.delete_ceiling(cluster, service).await)
-        }
-        Effect::DeleteService { cluster, service } => {
-            gone(aws.services.delete_service(cluster, service).await)
-        }
-        Effect::DeregisterTaskDefinition { arn } => {
-            gone(aws.task_definitions.deregister_task_definition(arn).await)
-        }
-        Effect::DeleteTaskDefinition { arn } => gone(aws.task_definitions.delete_task_definition(arn).await),
-        Effect::DeleteParameter { name } => gone(aws.parameters.delete_parameter(name).await),
-        Effect::DeleteLogGroup { name } => gone(aws.logs.delete_log_group(name).await),
-        Effect::PutDashboard { name, body } => aws.dashboards.put_dashboard(name, body).await,
-        Effect::PutMetrics { run_name, at, data } => aws.metrics.put_run_metrics(run_name, *at, data).await,
-        Effect::DeleteDashboard { name } => gone(aws.dashboards.delete_dashboard(name).await),
-        // In use means that it is being changed, or deleted already: the next look tells.
-        Effect::DeleteStream { arn } => made(gone(aws.streams.delete_stream(arn).await)),
     }
-}
 
-/// What exists already was made by an earlier attempt, or is somebody else's: the next look tells.
-fn made(result: AwsResult<()>) -> AwsResult<()> {
-    match result {
-        Err(error) if error.class == AwsErrorClass::AlreadyExists => Ok(()),
-        other => other,
-    }
-}
-
-/// What is gone need not be removed.
-fn gone(result: AwsResult<()>) -> AwsResult<()> {
-    match result {
-        Err(error) if error.class == AwsErrorClass::NotFound => Ok(()),
-        other => other,
+    async fn send(&self, effect: &Effect) -> AwsResult<()> {
+        let aws = self.aws;
+        match effect {
+            Effect::CreateLogGroup { name, tags } => {
+                let created = aws.logs.create_log_group(name, tags).await;
+                if !created.as_ref().is_err_and(|error| error.class != AwsErrorClass::AlreadyExists) {
+                    aws.logs.put_log_retention(name, RETENTION_DAYS).await?;
+                }
+                created
+            }
+            Effect::CreateStream(stream) => aws.streams.create_stream(stream).await,
+            Effect::CreateParameter { name, text, tags } => {
+                aws.parameters.create_parameter(name, text, tags).await
+            }
+            Effect::RegisterTaskDefinition(definition) => {
+                aws.task_definitions.register_task_definition(definition).await
+            }
+            Effect::CreateService(service) => aws.services.create_service(service).await,
+            Effect::PutCeiling { cluster, service, max_tasks, at } => {
+                aws.scaling.put_ceiling(cluster, service, *max_tasks, *at).await
+            }
+            Effect::UpdateWarmThroughput { arn, mib_per_second } => {
+                aws.streams.update_warm_throughput(arn, *mib_per_second).await
+            }
+            Effect::WriteParameter { name, text } => aws.parameters.overwrite_parameter(name, text).await,
+            Effect::ResizeService { cluster, service, desired } => {
+                aws.services.resize_service(cluster, service, *desired).await
+            }
+            Effect::ProtectTasks { cluster, arns, minutes } => {
+                aws.tasks.protect_tasks(cluster, arns, *minutes).await
+            }
+            Effect::ReleaseTasks { cluster, arns } => aws.tasks.release_tasks(cluster, arns).await,
+            Effect::DeleteCeiling { cluster, service } => aws.scaling.delete_ceiling(cluster, service).await,
+            Effect::DeleteService { cluster, service } => aws.services.delete_service(cluster, service).await,
+            Effect::DeregisterTaskDefinition { arn } => {
+                aws.task_definitions.deregister_task_definition(arn).await
+            }
+            Effect::DeleteTaskDefinition { arn } => aws.task_definitions.delete_task_definition(arn).await,
+            Effect::DeleteParameter { name } => aws.parameters.delete_parameter(name).await,
+            Effect::DeleteLogGroup { name } => aws.logs.delete_log_group(name).await,
+            Effect::PutDashboard { name, body } => aws.dashboards.put_dashboard(name, body).await,
+            Effect::PutMetrics { run_name, at, data } => {
+                aws.metrics.put_run_metrics(run_name, *at, data).await
+            }
+            Effect::DeleteDashboard { name } => aws.dashboards.delete_dashboard(name).await,
+            Effect::DeleteStream { arn } => aws.streams.delete_stream(arn).await,
+        }
     }
 }

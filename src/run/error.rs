@@ -11,14 +11,6 @@ use crate::cluster::ClusterError;
 /// Why a pass could not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// AWS did not do what was asked.
-    #[error("{doing}")]
-    Aws {
-        /// `observe` or `act`, and for which object.
-        doing: String,
-        #[source]
-        source: AwsError,
-    },
     /// Kubernetes did not take what was written.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -40,15 +32,6 @@ impl RunError {
     /// A fixed word for metrics.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Aws { source, .. } => match source.class {
-                AwsErrorClass::NotFound => "aws_not_found",
-                AwsErrorClass::AlreadyExists => "aws_already_exists",
-                AwsErrorClass::Throttled => "aws_throttled",
-                AwsErrorClass::Denied => "aws_denied",
-                AwsErrorClass::Quota => "aws_quota",
-                AwsErrorClass::Invalid => "aws_invalid",
-                AwsErrorClass::Transient => "aws_transient",
-            },
             Self::Cluster(ClusterError::Conflict { .. }) => "conflict",
             Self::Cluster(ClusterError::Gone { .. }) => "gone",
             Self::Cluster(ClusterError::Other { .. }) => "kubernetes",
@@ -60,13 +43,6 @@ impl RunError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Cluster(ClusterError::Conflict { .. }) => Retry::After(Duration::from_secs(1)),
-            Self::Aws { source, .. } => match source.class {
-                // Somebody must act; a minute's patience costs them little, and a run in flight must go on.
-                AwsErrorClass::Denied | AwsErrorClass::Quota | AwsErrorClass::Invalid => {
-                    Retry::After(Duration::from_secs(60))
-                }
-                _ => Retry::Backoff,
-            },
             Self::Cluster(_) | Self::Malformed(_) => Retry::Backoff,
         }
     }

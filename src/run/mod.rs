@@ -4,38 +4,52 @@
 //! view of the object is older than our own last write does nothing.
 
 pub mod act;
+pub mod backoff;
 pub mod build;
 pub mod decide;
 pub mod error;
 pub mod ledgers;
+pub mod memory;
 pub mod notices;
 pub mod observe;
+pub mod outcome;
 pub mod queue;
-pub mod report;
-pub mod verdict;
+pub mod status;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
 use kinesis_demo_api::plan::Plan;
+use kinesis_demo_api::status::{ResourceState, ResourceStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::ResourceExt;
 
-use crate::aws::{AwsError, AwsErrorClass, Regions};
+use crate::aws::{Aws, Regions};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::registry::Registry;
 use crate::settings::Settings;
+use act::{Actor, EffectResult};
+use backoff::Backoffs;
 use build::names::Names;
-use decide::{Case, Decision, Subject, Wake};
+use decide::control::FirstStep;
+use decide::{Case, Decision, Effect, Removal, Subject, Wake};
 use error::RunError;
 use ledgers::LedgerStore;
-use notices::Notice;
-use observe::Observed;
+use memory::Memory;
+use observe::{Look, Observed, ObservedState};
 use queue::{Queue, Roll};
+use status::Outcomes;
+
+/// How long the effects of a reconcile may take where no traffic waits for it.
+const UNHURRIED: Duration = Duration::from_secs(120);
+
+/// The key under which a refused preflight is paced.
+const PREFLIGHT: &str = "preflight";
 
 /// What every pass needs.
 pub struct Context {
@@ -50,8 +64,9 @@ pub struct Context {
     /// Where the generator's image is.
     pub registry: Arc<dyn Registry>,
     pub ledgers: LedgerStore,
+    pub backoffs: Backoffs,
+    pub memory: Memory,
     queue: Queue,
-    written: Written,
 }
 
 impl Context {
@@ -74,47 +89,27 @@ impl Context {
             roll,
             registry,
             ledgers: LedgerStore::default(),
+            backoffs: Backoffs::default(),
+            memory: Memory::default(),
             queue: Queue::default(),
-            written: Written::default(),
         }
     }
 
     /// Forgets all objects but those with these uids: the others are gone.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.ledgers.keep_only(uids);
-        self.written.keep_only(uids);
-    }
-}
-
-/// The resource versions that our own writes have replaced: whoever still shows one is behind.
-#[derive(Default)]
-struct Written(Mutex<HashMap<String, String>>);
-
-impl Written {
-    fn note(&self, object: &KinesisDemo) {
-        if let (Some(uid), Some(version)) = (object.uid(), object.resource_version()) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, version);
-        }
-    }
-
-    fn has_replaced(&self, object: &KinesisDemo) -> bool {
-        let (Some(uid), version) = (object.uid(), object.resource_version()) else { return false };
-        let replaced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        version.is_some() && replaced.get(&uid) == version.as_ref()
-    }
-
-    fn keep_only(&self, uids: &HashSet<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
+        self.backoffs.keep_only(uids);
+        self.memory.keep_only(uids);
     }
 }
 
 /// How soon to look again when the watch lags behind our own write.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// One pass. `Ok` says when to look again.
+/// One reconcile. `Ok` says when to reconcile again.
 pub async fn reconcile(object: &KinesisDemo, context: &Context) -> Result<Wake, RunError> {
     let now = context.clock.now();
-    if context.written.has_replaced(object) {
+    if context.memory.is_stale(object) {
         return Ok(Wake::At(now + BEHIND));
     }
     let uid = object.uid().ok_or(RunError::Malformed("uid"))?;
@@ -142,20 +137,35 @@ pub async fn reconcile(object: &KinesisDemo, context: &Context) -> Result<Wake, 
         epoch: context.epoch.load(Ordering::Relaxed),
         settings: &context.settings,
     };
-    if is_first_visit {
-        return conclude(object, context, &decide::decide_first_visit(&subject, now), None).await;
+    let decision = match is_first_visit {
+        true => decide::decide_first_visit(&subject, now),
+        false => match decide::intake(&subject, now) {
+            Some(decision) => decision,
+            None => next_decision(object, &subject, context, now).await?,
+        },
+    };
+    let decision = status::bounded(decision);
+    if status::store(context.cluster.as_ref(), object, &decision).await? {
+        context.memory.note_replaced(object);
     }
-    if let Some(decision) = decide::intake(&subject, now) {
-        return conclude(object, context, &decision, None).await;
-    }
-    let stage = status.stage.unwrap_or_default();
+    Ok(decision.wake)
+}
+
+/// What the stage does next, with its effects applied.
+async fn next_decision(
+    object: &KinesisDemo,
+    subject: &Subject<'_>,
+    context: &Context,
+    now: MicroTime,
+) -> Result<Decision, RunError> {
+    let stage = subject.status.stage.unwrap_or_default();
     if stage != Stage::Pending {
-        context.queue.leave(&uid);
+        context.queue.leave(subject.uid);
     }
     match stage {
-        Stage::Pending => reconcile_pending(object, &subject, context, now).await,
-        Stage::Succeeded | Stage::Failed | Stage::Aborted => Ok(Wake::OnChange),
-        _ => reconcile_run(object, &subject, context, now).await,
+        Stage::Pending => Ok(reconcile_pending(object, subject, context, now).await),
+        Stage::Succeeded | Stage::Failed | Stage::Aborted => reconcile_leftovers(subject, context, now).await,
+        _ => reconcile_run(subject, context, now).await,
     }
 }
 
@@ -164,39 +174,43 @@ async fn reconcile_pending(
     subject: &Subject<'_>,
     context: &Context,
     now: MicroTime,
-) -> Result<Wake, RunError> {
+) -> Decision {
     let plan = match Plan::new(subject.spec, &context.settings.defaults) {
         Ok(plan) => plan,
-        Err(error) => {
-            return conclude(object, context, &decide::decide_refused(subject, &error, now), None).await;
-        }
+        Err(error) => return decide::decide_refused(subject, &error, now),
     };
     // Before AWS is asked anything: many may wait for long.
     if let Err(before) = context.queue.take_place(object, &context.roll.entries(), context.settings.max_runs)
     {
-        return conclude(object, context, &decide::decide_queued(subject, before, now), None).await;
+        return decide::decide_queued(subject, before, now);
     }
     let (aws, registry) = (context.regions.in_region(&plan.region), context.registry.as_ref());
-    let world = match observe::prerequisites(&aws, registry, &context.settings.ecs_cluster, &plan).await {
-        Ok(world) => world,
-        Err(error) => {
-            context.queue.leave(subject.uid);
-            return refused(object, subject.status, &[], context, "observe", error).await;
+    let seen = match context.backoffs.refusal(subject.uid, PREFLIGHT, now) {
+        Some(refusal) => Err(refusal),
+        None => {
+            let seen = observe::prerequisites(&aws, registry, &context.settings.ecs_cluster, &plan).await;
+            context.backoffs.note(subject.uid, PREFLIGHT, &seen, Duration::MAX, now);
+            seen
         }
     };
-    let decision = decide::decide_pending(subject, &plan, &world, now);
+    let decision = match seen {
+        Ok(state) => decide::decide_pending(subject, &plan, &state, now),
+        Err(error) => {
+            let retry_at = context.backoffs.next_retry_at(subject.uid).unwrap_or(now + BEHIND);
+            decide::decide_preflight_refused(subject, &error, retry_at, now)
+        }
+    };
     if decision.status.stage == Some(Stage::Pending) {
         context.queue.leave(subject.uid);
     }
-    conclude(object, context, &decision, None).await
+    decision
 }
 
 async fn reconcile_run(
-    object: &KinesisDemo,
     subject: &Subject<'_>,
     context: &Context,
     now: MicroTime,
-) -> Result<Wake, RunError> {
+) -> Result<Decision, RunError> {
     let run = subject.status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
     let effective = run.effective.as_ref().ok_or(RunError::Malformed("status.run.effective"))?;
     let deadline_at = run.deadline_at.ok_or(RunError::Malformed("status.run.deadlineAt"))?;
@@ -205,61 +219,111 @@ async fn reconcile_run(
         .map_err(|_| RunError::Malformed("plan in status.run.effective.spec"))?;
     let names = Names::of(effective);
     let aws = context.regions.in_region(&effective.region);
-
-    let world = match observe::resources(&aws, &names, subject.uid, subject.status, context, now).await {
-        Ok(world) => world,
-        Err(error) => return refused(object, subject.status, &[], context, "observe", error).await,
+    let known = context.memory.document(subject.uid);
+    let case = Case {
+        subject: *subject,
+        run,
+        effective,
+        deadline_at,
+        plan: &plan,
+        names: &names,
+        known_document: known.as_ref(),
+        now,
     };
-    let case = Case { subject: *subject, run, effective, deadline_at, plan: &plan, names: &names, now };
-    let observed = Observed { now, world };
-    let decision = decide::decide(&case, &observed);
-    let acted = act::act(&aws, &decision.effects).await;
-    if let Some(error) = &acted.refused
-        && error.class == AwsErrorClass::Invalid
-        && let Some(failed) = decide::decide_invalid(&case, error)
-    {
-        return conclude(object, context, &failed, None).await;
+    let stage = subject.status.stage.unwrap_or_default();
+    let actor = actor(subject, context, &aws, now);
+
+    // What the tasks wait for comes before any look.
+    let mut first = Vec::new();
+    match decide::control::first_step(&case) {
+        FirstStep::Look => {}
+        FirstStep::Claim(control) => return Ok(decide::decide_claim(&case, *control)),
+        FirstStep::Apply(effects) => {
+            let results = actor.apply(&effects).await;
+            note_written(context, subject.uid, &effects, &results);
+            first.extend(effects.into_iter().zip(results));
+        }
     }
-    let mut decision = decide::with_missed(decision, &acted.missed);
-    if let Some(error) = observed.world.ledgers.refusal() {
-        let (status, notice) = report::with_refusal(object, &decision.status, error, now);
-        decision.status = status;
-        decision.notices.extend(notice);
+    let written = first.iter().find_map(|(effect, result)| match (effect, result) {
+        (Effect::WriteParameter { text, .. }, EffectResult::Done) => Some(text.as_str()),
+        _ => None,
+    });
+
+    let look = Look { aws: &aws, names: &names, uid: subject.uid, context, now };
+    let mut state = match stage {
+        Stage::CleaningUp => look.at_leftovers(&subject.status.resources).await,
+        _ => look.at_run(subject.status, written).await,
+    };
+    let case = Case { known_document: known.as_ref(), ..case };
+    if decide::control::is_outranked(&case, &state) {
+        state.leads = context.cluster.still_leads(subject.epoch).await.ok();
     }
-    conclude(object, context, &decision, acted.refused).await
+    let decision = decide::decide(&case, &state);
+    note_read(context, subject.uid, &state);
+    let results = actor.apply(&decision.effects).await;
+    note_written(context, subject.uid, &decision.effects, &results);
+    let outcomes = Outcomes { first: &first, results: &results, refused_looks: state.refusals() };
+    Ok(status::conclude(subject, decision, &outcomes, now))
 }
 
-/// Stores what was decided; an AWS refusal goes into the conditions and decides when to look again.
-async fn conclude(
-    object: &KinesisDemo,
+/// A run that is over still removes what it, or one before it, could not: one run at a time.
+async fn reconcile_leftovers(
+    subject: &Subject<'_>,
     context: &Context,
-    decision: &Decision,
-    error: Option<AwsError>,
-) -> Result<Wake, RunError> {
-    if let Some(error) = error {
-        return refused(object, &decision.status, &decision.notices, context, "act", error).await;
-    }
-    if report::report(context.cluster.as_ref(), object, decision).await? {
-        context.written.note(object);
-    }
-    Ok(decision.wake)
+    now: MicroTime,
+) -> Result<Decision, RunError> {
+    let status = subject.status;
+    let run = status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
+    let is_present = |held: &ResourceStatus| held.state == ResourceState::Present;
+    let of_this_run = status.resources.iter().any(is_present);
+    let (removal, resources, region) = match (&run.effective, status.leftovers.first()) {
+        (Some(effective), _) if of_this_run => {
+            let removal = Removal::of_run(subject, run.number, effective);
+            (removal, &status.resources, &effective.region)
+        }
+        (_, Some(leftover)) => {
+            (Removal::of_leftover(subject, leftover), &leftover.resources, &leftover.region)
+        }
+        _ => return Ok(decide::decide_nothing(subject, now)),
+    };
+    let aws = context.regions.in_region(region);
+    let look = Look { aws: &aws, names: &removal.names, uid: subject.uid, context, now };
+    let state = look.at_leftovers(resources).await;
+    let decision = decide::decide_leftovers(subject, &removal, &state, now);
+    let results = actor(subject, context, &aws, now).apply(&decision.effects).await;
+    let outcomes = Outcomes { results: &results, ..Outcomes::default() };
+    Ok(status::conclude(subject, decision, &outcomes, now))
 }
 
-async fn refused(
-    object: &KinesisDemo,
-    status: &KinesisDemoStatus,
-    notices: &[Notice],
-    context: &Context,
-    doing: &str,
-    error: AwsError,
-) -> Result<Wake, RunError> {
-    let (status, notice) = report::with_refusal(object, status, &error, context.clock.now());
-    if object.status.as_ref() != Some(&status) {
-        context.cluster.replace_status(object, &status).await?;
-        context.written.note(object);
+fn actor<'a>(subject: &Subject<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {
+    let timings = &context.settings.timings;
+    let (patience, share) = match subject.status.stage {
+        // The tasks' lease, or the next phase, waits for what was refused.
+        Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.look_within()),
+        _ => (Duration::MAX, UNHURRIED),
+    };
+    let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
+    Actor { aws, uid: subject.uid, backoffs, clock, patience, share, now }
+}
+
+/// Remembers what the parameter was seen to hold.
+fn note_read(context: &Context, uid: &str, state: &ObservedState) {
+    match &state.parameter {
+        Observed::Present(text) => context.memory.note_document(uid, ControlDocument::parse(text).ok()),
+        Observed::Absent => context.memory.note_document(uid, None),
+        Observed::Unread | Observed::Refused(_) => {}
     }
-    for notice in notices.iter().chain(&notice) {
-        context.cluster.publish(object, notice).await;
+}
+
+/// Remembers what this leader wrote into the parameter.
+fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[EffectResult]) {
+    for (effect, result) in effects.iter().zip(results) {
+        if let (
+            Effect::WriteParameter { text, .. } | Effect::CreateParameter { text, .. },
+            EffectResult::Done,
+        ) = (effect, result)
+        {
+            context.memory.note_document(uid, ControlDocument::parse(text).ok());
+        }
     }
-    Err(RunError::Aws { doing: doing.to_owned(), source: error })
 }

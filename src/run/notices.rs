@@ -1,6 +1,7 @@
 //! Events: one constructor for each thing that users are told about. Pure.
 
 use kinesis_demo_api::conditions::Reason;
+use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::status::{Outcome, ResourceType, Stage};
 
 use crate::aws::AwsError;
@@ -117,6 +118,73 @@ impl Notice {
             &format!("PublishDashboard/run-{run}/phase-{phases}"),
             format!("{problem}; the run goes on without, and it is tried again"),
         )
+    }
+
+    /// Somebody changed or removed the control parameter; it says again what it should.
+    pub fn control_put_back(parameter: &str, version: u64) -> Self {
+        Self::warning(
+            "ControlPutBack",
+            &format!("PublishControl/version-{version}"),
+            format!("parameter {parameter} was changed or removed by somebody else; it is written again"),
+        )
+    }
+
+    /// Somebody changed or removed the scheduled scale-to-zero; it is there again.
+    pub fn ceiling_put_back(service: &str) -> Self {
+        Self::warning(
+            "ScaleToZeroPutBack",
+            "PutScheduledAction",
+            format!(
+                "the scheduled scale-to-zero of service {service} was changed or removed by somebody else; it is made again"
+            ),
+        )
+    }
+
+    /// Tasks that hang lost their slots to others.
+    pub fn silent_tasks_replaced(tasks: &[TaskId], version: u64) -> Self {
+        let names: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
+        Self::warning(
+            "SilentTasksReplaced",
+            &format!("PublishControl/version-{version}"),
+            format!("tasks {} write no ledger lines any more; others send in their place", names.join(", ")),
+        )
+    }
+
+    /// The stream refuses records of a phase for want of throughput, for the first time in it.
+    pub fn throttling_began(run: u32, phase: &str) -> Self {
+        Self::warning(
+            "ThrottlingBegan",
+            &format!("SendRecords/run-{run}/{phase}"),
+            format!(
+                "phase {phase}: the stream refuses records for want of throughput; they are sent again for a while"
+            ),
+        )
+    }
+
+    /// The fleet has fewer tasks than the phase needs.
+    pub fn fleet_is_short(run: u32, phase: &str, running: u32, needed: u32) -> Self {
+        Self::warning(
+            "FleetShort",
+            &format!("ScaleService/run-{run}/{phase}"),
+            format!(
+                "{running} of {needed} tasks run; they send up to their cap, and the rest is not made up for"
+            ),
+        )
+    }
+
+    /// Records that the schedule asked for are missing from what is known to have been sent.
+    pub fn records_missing(message: &str) -> Self {
+        Self::warning("RecordsMissing", "SettleTotals", message.to_owned())
+    }
+
+    /// A run is over, and something of it is left.
+    pub fn removal_failed(message: &str) -> Self {
+        Self::warning(Reason::RemovalFailed, "CleanUp", message.to_owned())
+    }
+
+    /// The operator's clock and AWS's differ.
+    pub fn clocks_differ(message: &str) -> Self {
+        Self::warning(Reason::ClocksDiffer, "CompareClocks", message.to_owned())
     }
 
     /// A request was answered.

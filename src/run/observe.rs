@@ -1,14 +1,16 @@
-//! All reads. In: what the stage needs to know. Out: what was seen, stamped with the instant at which looking began.
+//! All reads. In: what the stage needs to know. Out: for each thing, what the look at it found.
+//! One look never waits for another, and none holds a reconcile for longer than its share.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::OptionFuture;
 use futures::join;
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::ledger::Ledgers;
 use kinesis_demo_api::plan::Plan;
-use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceType, Stage};
+use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceStatus, ResourceType, Stage};
 
 use super::Context;
 use super::build::names::Names;
@@ -19,29 +21,30 @@ use crate::aws::{
 use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
 
-/// How much of the log one pass reads, since within it the tasks' lease must be renewed: so many pages, each of a MiB or 10,000 lines
-/// at most (CloudWatch Logs API reference, FilterLogEvents), and none that would be asked for later than this.
+/// How much of the log one reconcile reads: so many pages, each of a MiB or 10,000 lines at most
+/// (CloudWatch Logs API reference, FilterLogEvents).
 const LEDGER_PAGES_AT_ONCE: u32 = 8;
-const LEDGERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a look at one thing found.
+/// What a look at one thing found. Only `Absent` means that it is gone.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Seen<T> {
-    /// The stage did not need to know.
+pub enum Observed<T> {
+    /// It was not looked at: the stage did not need to know, or not yet.
     #[default]
     Unread,
     /// It is not there.
     Absent,
     /// It is there.
     Present(T),
+    /// The look was refused, or got no answer in time: nothing is known.
+    Refused(AwsError),
 }
 
-impl<T> Seen<T> {
-    /// The thing, if it is there.
+impl<T> Observed<T> {
+    /// The thing, if it was seen.
     pub fn present(&self) -> Option<&T> {
         match self {
             Self::Present(thing) => Some(thing),
-            Self::Unread | Self::Absent => None,
+            Self::Unread | Self::Absent | Self::Refused(_) => None,
         }
     }
 
@@ -50,79 +53,83 @@ impl<T> Seen<T> {
         matches!(self, Self::Absent)
     }
 
-    fn read(found: Option<Option<T>>) -> Self {
-        match found {
-            None => Self::Unread,
-            Some(None) => Self::Absent,
-            Some(Some(thing)) => Self::Present(thing),
-        }
-    }
-}
-
-/// The tasks' last words, as far as the log gave them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum LedgersSeen {
-    /// The stage did not need to know, or the log is not read to its end.
-    #[default]
-    Unread,
-    /// Every task's last word.
-    Read(Arc<Ledgers>),
-    /// The log could not be read, and why; what is known is of before.
-    Refused { known: Arc<Ledgers>, why: AwsError },
-}
-
-impl LedgersSeen {
-    /// The last words, if the log was read to its end.
-    pub fn read(&self) -> Option<&Ledgers> {
-        match self {
-            Self::Read(ledgers) => Some(ledgers),
-            Self::Unread | Self::Refused { .. } => None,
-        }
-    }
-
-    /// Why the log could not be read.
+    /// Why it could not be looked at.
     pub fn refusal(&self) -> Option<&AwsError> {
         match self {
-            Self::Refused { why, .. } => Some(why),
-            Self::Unread | Self::Read(_) => None,
+            Self::Refused(error) => Some(error),
+            Self::Unread | Self::Absent | Self::Present(_) => None,
         }
     }
 }
 
-/// Something with an ARN and tags.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tagged {
-    pub arn: String,
-    pub tags: Tags,
+impl<T> From<AwsResult<Option<T>>> for Observed<T> {
+    fn from(answer: AwsResult<Option<T>>) -> Self {
+        match answer {
+            Ok(Some(thing)) => Self::Present(thing),
+            Ok(None) => Self::Absent,
+            Err(error) => Self::Refused(error),
+        }
+    }
 }
 
-/// What was seen of the world.
+/// What was seen of the outside.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct World {
-    pub account_id: Option<String>,
+pub struct ObservedState {
+    pub account_id: Observed<String>,
     pub advantage: Option<Advantage>,
     pub cluster_is_active: Option<bool>,
     pub image: Option<ImageSeen>,
-    pub stream: Seen<StreamSeen>,
-    /// Read together with the stream when ownership matters.
-    pub stream_tags: Option<Tags>,
-    pub log_group: Seen<Tagged>,
-    pub parameter: Seen<String>,
-    pub parameter_tags: Option<Tags>,
-    pub task_definition: Seen<TaskDefinitionSeen>,
-    pub inactive_task_definitions: Vec<String>,
-    pub service: Seen<ServiceSeen>,
-    pub ceiling: Seen<CeilingSeen>,
-    pub tasks: Vec<TaskSeen>,
-    pub dashboard: Seen<()>,
-    pub ledgers: LedgersSeen,
+    pub stream: Observed<StreamSeen>,
+    /// Read together with the stream when ownership matters; so for the other tags.
+    pub stream_tags: Observed<Tags>,
+    /// The log group's ARN.
+    pub log_group: Observed<String>,
+    pub log_group_tags: Observed<Tags>,
+    pub parameter: Observed<String>,
+    pub parameter_tags: Observed<Tags>,
+    pub task_definition: Observed<TaskDefinitionSeen>,
+    pub inactive_task_definitions: Observed<Vec<String>>,
+    pub service: Observed<ServiceSeen>,
+    pub ceiling: Observed<CeilingSeen>,
+    /// All tasks of the service, or nothing: never a part.
+    pub tasks: Observed<Vec<TaskSeen>>,
+    pub dashboard: Observed<()>,
+    /// The latest ledger of every task. `Unread` while pages of the log remain.
+    pub ledgers: Observed<Arc<Ledgers>>,
+    /// The ledgers as far as this leader has read them, whatever this look found.
+    pub known_ledgers: Arc<Ledgers>,
+    /// Whether the Lease says that this operator leads, where a foreign control document made it ask.
+    pub leads: Option<bool>,
 }
 
-/// What one pass knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Observed {
-    pub now: MicroTime,
-    pub world: World,
+impl ObservedState {
+    /// The tasks that were seen; none if they could not be.
+    pub fn seen_tasks(&self) -> &[TaskSeen] {
+        self.tasks.present().map_or(&[], Vec::as_slice)
+    }
+
+    /// The looks that were refused.
+    pub fn refusals(&self) -> Vec<&AwsError> {
+        [
+            self.account_id.refusal(),
+            self.stream.refusal(),
+            self.stream_tags.refusal(),
+            self.log_group.refusal(),
+            self.log_group_tags.refusal(),
+            self.parameter.refusal(),
+            self.parameter_tags.refusal(),
+            self.task_definition.refusal(),
+            self.inactive_task_definitions.refusal(),
+            self.service.refusal(),
+            self.ceiling.refusal(),
+            self.tasks.refusal(),
+            self.dashboard.refusal(),
+            self.ledgers.refusal(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }
 
 /// What the preflight needs to know.
@@ -131,104 +138,320 @@ pub async fn prerequisites(
     registry: &dyn Registry,
     cluster: &str,
     plan: &Plan,
-) -> AwsResult<World> {
+) -> AwsResult<ObservedState> {
     // The account first: without credentials nothing else would be answered.
-    let account_id = Some(aws.identity.fetch_account_id().await?);
-    let advantage: OptionFuture<_> = plan.needs_advantage.then(|| aws.streams.fetch_advantage()).into();
+    let account_id = aws.identity.fetch_account_id().await?;
+    let advantage = async {
+        match plan.needs_advantage {
+            true => aws.streams.fetch_advantage().await.map(Some),
+            false => Ok(None),
+        }
+    };
     let (advantage, cluster, image) =
         join!(advantage, aws.services.fetch_cluster_is_active(cluster), registry.fetch_image(&plan.image));
-    Ok(World {
-        account_id,
-        advantage: advantage.transpose()?,
+    Ok(ObservedState {
+        account_id: Observed::Present(account_id),
+        advantage: advantage?,
         cluster_is_active: Some(cluster?),
         image: Some(image),
-        ..World::default()
+        ..ObservedState::default()
     })
 }
 
-/// What a stage after the preflight needs to know.
-pub async fn resources(
-    aws: &Aws,
-    names: &Names,
-    uid: &str,
-    status: &KinesisDemoStatus,
-    context: &Context,
-    now: MicroTime,
-) -> AwsResult<World> {
-    let stage = status.stage.unwrap_or_default();
-    let whole = matches!(stage, Stage::Provisioning | Stage::CleaningUp);
-    let moving = matches!(stage, Stage::Starting | Stage::Running | Stage::Draining);
-    let controlled = status.control.is_some() && moving;
-
-    // Where things are made or judged to be gone, whose account it is matters: the credentials may have changed since the run began.
-    let account_id = if whole { Some(aws.identity.fetch_account_id().await?) } else { None };
-    let stream: OptionFuture<_> =
-        (stage != Stage::Draining).then(|| fetch_stream(aws, &names.stream, whole)).into();
-    let log_group: OptionFuture<_> = whole.then(|| fetch_log_group(aws, &names.log_group)).into();
-    let parameter: OptionFuture<_> =
-        (whole || controlled).then(|| fetch_parameter(aws, &names.parameter, whole)).into();
-    let definition: OptionFuture<_> =
-        whole.then(|| aws.task_definitions.fetch_task_definition(&names.family)).into();
-    let inactive: OptionFuture<_> = (stage == Stage::CleaningUp)
-        .then(|| aws.task_definitions.fetch_inactive_task_definitions(&names.family))
-        .into();
-    let service: OptionFuture<_> =
-        (whole || moving).then(|| aws.services.fetch_service(&names.cluster, &names.service)).into();
-    let ceiling: OptionFuture<_> =
-        whole.then(|| aws.scaling.fetch_ceiling(&names.cluster, &names.service)).into();
-    let tasks: OptionFuture<_> = moving.then(|| aws.tasks.fetch_tasks(&names.cluster, &names.service)).into();
-    let dashboard: OptionFuture<_> = (stage == Stage::CleaningUp
-        && is_present(status, ResourceType::Dashboard))
-    .then(|| aws.dashboards.fetch_dashboard_exists(&names.dashboard))
-    .into();
-    let ledgers: OptionFuture<_> = ledgers_are_due(status, &context.settings.timings, now)
-        .then(|| fetch_ledgers(aws, names, uid, status, context, now))
-        .into();
-
-    let (stream, log_group, parameter, definition, inactive, service, ceiling, tasks, dashboard, ledgers) = join!(
-        stream, log_group, parameter, definition, inactive, service, ceiling, tasks, dashboard, ledgers
-    );
-
-    let (stream, stream_tags) = split(stream.transpose()?);
-    let (parameter, parameter_tags) = split(parameter.transpose()?);
-    Ok(World {
-        account_id,
-        advantage: None,
-        cluster_is_active: None,
-        image: None,
-        stream,
-        stream_tags,
-        log_group: Seen::read(log_group.transpose()?),
-        parameter,
-        parameter_tags,
-        task_definition: Seen::read(definition.transpose()?),
-        inactive_task_definitions: inactive.transpose()?.unwrap_or_default(),
-        service: Seen::read(service.transpose()?),
-        ceiling: Seen::read(ceiling.transpose()?),
-        tasks: tasks.transpose()?.unwrap_or_default(),
-        dashboard: seen_dashboard(dashboard, status)?,
-        ledgers: ledgers.unwrap_or_default(),
-    })
+/// The looks of one reconcile at the resources of one run.
+pub struct Look<'a> {
+    pub aws: &'a Aws,
+    pub names: &'a Names,
+    pub uid: &'a str,
+    pub context: &'a Context,
+    pub now: MicroTime,
 }
 
-fn is_present(status: &KinesisDemoStatus, type_: ResourceType) -> bool {
-    let mut resources = status.resources.iter();
-    resources.any(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
-}
+impl Look<'_> {
+    /// What a stage after the preflight needs to know. `parameter` is the text of the control
+    /// document that this reconcile has just written, if it has: it need not be read again.
+    pub async fn at_run(&self, status: &KinesisDemoStatus, parameter: Option<&str>) -> ObservedState {
+        let stage = status.stage.unwrap_or_default();
+        let provisioning = stage == Stage::Provisioning;
+        let moving = matches!(stage, Stage::Starting | Stage::Running | Stage::Draining);
+        let controlled = status.control.is_some() && moving;
+        let runs = stage == Stage::Running
+            && status.control.as_ref().is_some_and(|control| control.state == ControlState::Run);
+        let reads_parameter = (provisioning || controlled) && parameter.is_none();
+        let ceiling_due = provisioning || (runs && self.ceiling_is_due());
+        let ledgers_due = ledgers_are_due(status, &self.context.settings.timings, self.now);
 
-/// A look at the dashboard that is refused must not keep what costs more from being removed: it is an error only when nothing else is
-/// left.
-fn seen_dashboard(found: Option<AwsResult<bool>>, status: &KinesisDemoStatus) -> AwsResult<Seen<()>> {
-    let others = status.resources.iter().any(|resource| {
-        resource.type_ != ResourceType::Dashboard && resource.state == ResourceState::Present
-    });
-    match found {
-        None => Ok(Seen::Unread),
-        Some(Err(_)) if others => Ok(Seen::Unread),
-        Some(Err(error)) => Err(error),
-        Some(Ok(true)) => Ok(Seen::Present(())),
-        Some(Ok(false)) => Ok(Seen::Absent),
+        let (account_id, stream, log_group, read, task_definition, service, ceiling, tasks, ledgers) = join!(
+            self.account(provisioning),
+            self.stream(stage != Stage::Draining, provisioning),
+            self.log_group(provisioning),
+            self.parameter(reads_parameter, provisioning),
+            self.task_definition(provisioning),
+            self.service(provisioning || moving),
+            self.ceiling(ceiling_due),
+            self.tasks(moving),
+            self.ledgers(ledgers_due, status),
+        );
+        let (stream, stream_tags) = stream;
+        let (log_group, log_group_tags) = log_group;
+        let (read, parameter_tags) = read;
+        ObservedState {
+            account_id,
+            stream,
+            stream_tags,
+            log_group,
+            log_group_tags,
+            parameter: parameter.map_or(read, |text| Observed::Present(text.to_owned())),
+            parameter_tags,
+            task_definition,
+            service,
+            ceiling,
+            tasks,
+            ledgers,
+            known_ledgers: self.context.ledgers.known(self.uid, run_number(status)),
+            ..ObservedState::default()
+        }
     }
+
+    /// What removing these resources needs to know: of each that may still be there, with its tags.
+    pub async fn at_leftovers(&self, resources: &[ResourceStatus]) -> ObservedState {
+        let may_be_there = |type_| {
+            let mut resources = resources.iter();
+            resources.any(|held| held.type_ == type_ && held.state == ResourceState::Present)
+        };
+        let has_definition = may_be_there(ResourceType::TaskDefinition);
+        // Whether the service is gone decides when its scheduled action may go.
+        let has_service = may_be_there(ResourceType::Service) || may_be_there(ResourceType::ScalingCeiling);
+        let (
+            account_id,
+            stream,
+            log_group,
+            parameter,
+            task_definition,
+            inactive,
+            service,
+            ceiling,
+            dashboard,
+        ) = join!(
+            self.account(true),
+            self.stream(may_be_there(ResourceType::Stream), true),
+            self.log_group(may_be_there(ResourceType::LogGroup)),
+            self.parameter(may_be_there(ResourceType::ControlParameter), true),
+            self.task_definition(has_definition),
+            self.inactive_task_definitions(has_definition),
+            self.service(has_service),
+            self.ceiling(may_be_there(ResourceType::ScalingCeiling)),
+            self.dashboard(may_be_there(ResourceType::Dashboard)),
+        );
+        ObservedState {
+            account_id,
+            stream: stream.0,
+            stream_tags: stream.1,
+            log_group: log_group.0,
+            log_group_tags: log_group.1,
+            parameter: parameter.0,
+            parameter_tags: parameter.1,
+            task_definition,
+            inactive_task_definitions: inactive,
+            service,
+            ceiling,
+            dashboard,
+            ..ObservedState::default()
+        }
+    }
+
+    /// Where things are made or judged to be gone, whose account it is matters: the credentials may
+    /// have changed since the run began.
+    async fn account(&self, wanted: bool) -> Observed<String> {
+        let look = async { self.aws.identity.fetch_account_id().await.map(Some) };
+        self.look(wanted, "GetCallerIdentity", "account", look).await
+    }
+
+    async fn stream(&self, wanted: bool, with_tags: bool) -> (Observed<StreamSeen>, Observed<Tags>) {
+        let name = &self.names.stream;
+        let look = self.aws.streams.fetch_stream(name);
+        let stream = self.look(wanted, "DescribeStreamSummary", name, look).await;
+        let arn = stream.present().filter(|_| with_tags).map(|seen| seen.arn.clone());
+        let tags = self
+            .tags("stream tags", arn, |arn| async move { self.aws.streams.fetch_stream_tags(&arn).await });
+        let tags = tags.await;
+        (stream, tags)
+    }
+
+    async fn log_group(&self, wanted: bool) -> (Observed<String>, Observed<Tags>) {
+        let name = &self.names.log_group;
+        let look = self.aws.logs.fetch_log_group(name);
+        let log_group = self.look(wanted, "DescribeLogGroups", name, look).await;
+        let tags = self.tags("log group tags", log_group.present().cloned(), |arn| async move {
+            self.aws.logs.fetch_log_group_tags(&arn).await
+        });
+        let tags = tags.await;
+        (log_group, tags)
+    }
+
+    async fn parameter(&self, wanted: bool, with_tags: bool) -> (Observed<String>, Observed<Tags>) {
+        let name = &self.names.parameter;
+        let look = self.aws.parameters.fetch_parameter(name);
+        let parameter = self.look(wanted, "GetParameter", name, look).await;
+        let tagged = parameter.present().filter(|_| with_tags).map(|_| name.clone());
+        let tags = self.tags("parameter tags", tagged, |name| async move {
+            self.aws.parameters.fetch_parameter_tags(&name).await
+        });
+        let tags = tags.await;
+        (parameter, tags)
+    }
+
+    async fn task_definition(&self, wanted: bool) -> Observed<TaskDefinitionSeen> {
+        let family = &self.names.family;
+        let look = self.aws.task_definitions.fetch_task_definition(family);
+        self.look(wanted, "DescribeTaskDefinition", family, look).await
+    }
+
+    async fn inactive_task_definitions(&self, wanted: bool) -> Observed<Vec<String>> {
+        let family = &self.names.family;
+        let look =
+            async { self.aws.task_definitions.fetch_inactive_task_definitions(family).await.map(Some) };
+        self.look(wanted, "ListTaskDefinitions", family, look).await
+    }
+
+    async fn service(&self, wanted: bool) -> Observed<ServiceSeen> {
+        let Names { cluster, service, .. } = self.names;
+        let look = self.aws.services.fetch_service(cluster, service);
+        self.look(wanted, "DescribeServices", service, look).await
+    }
+
+    async fn ceiling(&self, wanted: bool) -> Observed<CeilingSeen> {
+        let Names { cluster, service, .. } = self.names;
+        let look = self.aws.scaling.fetch_ceiling(cluster, service);
+        let found = self.look(wanted, "DescribeScalableTargets", service, look).await;
+        if wanted {
+            self.context.memory.note_ceiling_seen(self.uid, self.now);
+        }
+        found
+    }
+
+    fn ceiling_is_due(&self) -> bool {
+        let every = self.context.settings.timings.ceiling_every;
+        self.context.memory.ceiling_seen_at(self.uid).is_none_or(|seen_at| self.now >= seen_at + every)
+    }
+
+    async fn tasks(&self, wanted: bool) -> Observed<Vec<TaskSeen>> {
+        let Names { cluster, service, .. } = self.names;
+        let look = async { self.aws.tasks.fetch_tasks(cluster, service).await.map(Some) };
+        self.look(wanted, "ListTasks", service, look).await
+    }
+
+    async fn dashboard(&self, wanted: bool) -> Observed<()> {
+        let name = &self.names.dashboard;
+        let look = async {
+            let exists = self.aws.dashboards.fetch_dashboard_exists(name).await?;
+            Ok(exists.then_some(()))
+        };
+        self.look(wanted, "GetDashboard", name, look).await
+    }
+
+    async fn tags<F: Future<Output = AwsResult<Tags>>>(
+        &self,
+        key: &'static str,
+        of: Option<String>,
+        fetch: impl FnOnce(String) -> F,
+    ) -> Observed<Tags> {
+        let Some(of) = of else { return Observed::Unread };
+        let target = of.clone();
+        let look = async { fetch(of).await.map(Some) };
+        self.look_keyed(key, "ListTagsForResource", &target, look).await
+    }
+
+    async fn look<T>(
+        &self,
+        wanted: bool,
+        operation: &'static str,
+        target: &str,
+        fetch: impl Future<Output = AwsResult<Option<T>>>,
+    ) -> Observed<T> {
+        match wanted {
+            true => self.look_keyed(operation, operation, target, fetch).await,
+            false => Observed::Unread,
+        }
+    }
+
+    /// Looks at one thing, unless a look at it was refused a short while ago.
+    async fn look_keyed<T>(
+        &self,
+        key: &'static str,
+        operation: &'static str,
+        target: &str,
+        fetch: impl Future<Output = AwsResult<Option<T>>>,
+    ) -> Observed<T> {
+        let Context { backoffs, settings, .. } = self.context;
+        let key = format!("{key} {target}");
+        if let Some(refusal) = backoffs.refusal(self.uid, &key, self.now) {
+            return Observed::Refused(refusal);
+        }
+        let share = settings.timings.look_within();
+        let answer = match tokio::time::timeout(share, fetch).await {
+            Ok(answer) => answer,
+            Err(_) => Err(no_answer(operation, target, share)),
+        };
+        backoffs.note(self.uid, &key, &answer, Duration::MAX, self.context.clock.now());
+        answer.into()
+    }
+
+    /// The latest ledger of every task, or `Unread` while pages of the log remain. Whoever takes over
+    /// a long run has much to read, and the renewal of the tasks' lease must not wait for it.
+    async fn ledgers(&self, wanted: bool, status: &KinesisDemoStatus) -> Observed<Arc<Ledgers>> {
+        if !wanted {
+            return Observed::Unread;
+        }
+        let group = &self.names.log_group;
+        let operation = "FilterLogEvents";
+        let Context { ledgers: store, settings, backoffs, clock, .. } = self.context;
+        if let Some(refusal) = backoffs.refusal(self.uid, operation, self.now) {
+            return Observed::Refused(refusal);
+        }
+        let (run, timings) = (run_number(status), &settings.timings);
+        let started_at = status.control.as_ref().map_or(self.now, |control| control.traffic_starts_at);
+        let share = timings.look_within();
+        let reading = async {
+            for _ in 0..LEDGER_PAGES_AT_ONCE {
+                let reading = store.reading(self.uid, run, started_at, timings.log_delay, self.now);
+                let page =
+                    self.aws.logs.fetch_ledger_page(group, reading.since, reading.page.as_deref()).await?;
+                if let Some(ledgers) = store.take(self.uid, run, reading, page) {
+                    return Ok(Some(ledgers));
+                }
+                // The next page may take as long as this one.
+                if clock.now() >= self.now + share / 2 {
+                    break;
+                }
+            }
+            Ok(None)
+        };
+        let answer = match tokio::time::timeout(share, reading).await {
+            Ok(answer) => answer,
+            Err(_) => Err(no_answer(operation, group, share)),
+        };
+        backoffs.note(self.uid, operation, &answer, Duration::MAX, clock.now());
+        match answer {
+            Ok(Some(ledgers)) => Observed::Present(ledgers),
+            Ok(None) => Observed::Unread,
+            Err(error) => {
+                if error.class == AwsErrorClass::Invalid {
+                    // CloudWatch Logs forgets a page's token after a day.
+                    store.begin_anew(self.uid);
+                }
+                Observed::Refused(error)
+            }
+        }
+    }
+}
+
+fn no_answer(operation: &'static str, target: &str, share: Duration) -> AwsError {
+    AwsError::unanswered(operation, target, format!("no answer within {} s", share.as_secs()))
+}
+
+fn run_number(status: &KinesisDemoStatus) -> u32 {
+    status.run.as_ref().map_or(0, |run| run.number)
 }
 
 fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime) -> bool {
@@ -240,80 +463,4 @@ fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime
         _ => false,
     };
     open && status.traffic.as_ref().is_none_or(|traffic| now >= traffic.sampled_at + timings.sample_every)
-}
-
-async fn fetch_stream(
-    aws: &Aws,
-    name: &str,
-    with_tags: bool,
-) -> AwsResult<Option<(StreamSeen, Option<Tags>)>> {
-    let Some(stream) = aws.streams.fetch_stream(name).await? else { return Ok(None) };
-    let tags = match with_tags {
-        true => Some(aws.streams.fetch_stream_tags(&stream.arn).await?),
-        false => None,
-    };
-    Ok(Some((stream, tags)))
-}
-
-async fn fetch_parameter(
-    aws: &Aws,
-    name: &str,
-    with_tags: bool,
-) -> AwsResult<Option<(String, Option<Tags>)>> {
-    let Some(text) = aws.parameters.fetch_parameter(name).await? else { return Ok(None) };
-    let tags = match with_tags {
-        true => Some(aws.parameters.fetch_parameter_tags(name).await?),
-        false => None,
-    };
-    Ok(Some((text, tags)))
-}
-
-async fn fetch_log_group(aws: &Aws, name: &str) -> AwsResult<Option<Tagged>> {
-    let Some(arn) = aws.logs.fetch_log_group(name).await? else { return Ok(None) };
-    let tags = aws.logs.fetch_log_group_tags(&arn).await?;
-    Ok(Some(Tagged { arn, tags }))
-}
-
-/// Every task's last word, or nothing yet: who takes over a long run has much to read, and the tasks must not wait for it. Nor for a log
-/// that cannot be read: it only tells what was sent.
-async fn fetch_ledgers(
-    aws: &Aws,
-    names: &Names,
-    uid: &str,
-    status: &KinesisDemoStatus,
-    context: &Context,
-    now: MicroTime,
-) -> LedgersSeen {
-    let (store, log_delay) = (&context.ledgers, context.settings.timings.log_delay);
-    let run = status.run.as_ref().map_or(0, |run| run.number);
-    let started_at = status.control.as_ref().map_or(now, |control| control.traffic_starts_at);
-    for _ in 0..LEDGER_PAGES_AT_ONCE {
-        let reading = store.reading(uid, run, started_at, log_delay, now);
-        let page = aws.logs.fetch_ledger_page(&names.log_group, reading.since, reading.page.as_deref()).await;
-        let page = match page {
-            Ok(page) => page,
-            Err(why) => {
-                if why.class == AwsErrorClass::Invalid {
-                    // CloudWatch Logs forgets a page's token after a day.
-                    store.begin_anew(uid);
-                }
-                return LedgersSeen::Refused { known: store.known(uid, run), why };
-            }
-        };
-        if let Some(ledgers) = store.take(uid, run, reading, page) {
-            return LedgersSeen::Read(ledgers);
-        }
-        if context.clock.now() >= now + LEDGERS_WITHIN {
-            break;
-        }
-    }
-    LedgersSeen::Unread
-}
-
-fn split<T>(found: Option<Option<(T, Option<Tags>)>>) -> (Seen<T>, Option<Tags>) {
-    match found {
-        None => (Seen::Unread, None),
-        Some(None) => (Seen::Absent, None),
-        Some(Some((thing, tags))) => (Seen::Present(thing), tags),
-    }
 }

@@ -108,7 +108,7 @@ async fn a_cold_run_shows_throttling_and_still_balances() {
 async fn all_conditions_are_set_on_the_first_visit_and_agree_with_the_stage() {
     let mut theatre = Theatre::new(warm_spec());
     theatre.pass().await;
-    assert_eq!(theatre.status().conditions.len(), 10);
+    assert_eq!(theatre.status().conditions.len(), 12);
     assert_eq!(theatre.condition(ConditionType::Ready).status, ConditionStatus::False);
     assert_eq!(theatre.condition(ConditionType::Reconciling).status, ConditionStatus::True);
     assert_eq!(theatre.condition(ConditionType::Succeeded).status, ConditionStatus::Unknown);

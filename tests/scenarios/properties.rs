@@ -74,7 +74,7 @@ proptest! {
     fn any_accidents_leave_balanced_books_and_nothing_behind(
         accidents in prop::collection::vec((0_u64..200, accident()), 0..6),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let theatre = runtime.block_on(play(accidents));
         let status = theatre.status();
         prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);

@@ -1,6 +1,8 @@
 //! What reaches the fake AWS, what is lost on the way, and when the caller dies. In: calls and the faults that a test
 //! arranged. Out: what to do with each call, and the log of all.
 
+use std::time::Duration;
+
 use kinesis_demo_api::MicroTime;
 
 use crate::aws::{AwsError, AwsErrorClass};
@@ -30,16 +32,33 @@ pub(super) enum Access {
     Write,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
     Refuse(AwsErrorClass),
+    /// Refused in AWS's own words.
+    RefuseWith {
+        code: &'static str,
+        message: String,
+    },
     LoseResponse,
+    /// The answer takes so long.
+    Delay(Duration),
 }
 
 struct Fault {
     operation: String,
     kind: FaultKind,
     left: u32,
+    /// It strikes before this instant only.
+    until: Option<MicroTime>,
+}
+
+impl Fault {
+    fn strikes(&self, operation: &str, now: MicroTime) -> bool {
+        self.left > 0
+            && (self.operation == operation || self.operation == "*")
+            && self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Decides what becomes of calls.
@@ -54,7 +73,28 @@ pub(super) struct Switchboard {
 
 impl Switchboard {
     pub(super) fn add_fault(&mut self, operation: &str, kind: FaultKind, times: u32) {
-        self.faults.push(Fault { operation: operation.to_owned(), kind, left: times });
+        self.faults.push(Fault { operation: operation.to_owned(), kind, left: times, until: None });
+    }
+
+    /// The fault strikes every call of `operation` until `until`.
+    pub(super) fn add_window(&mut self, operation: &str, kind: FaultKind, until: MicroTime) {
+        let operation = operation.to_owned();
+        self.faults.push(Fault { operation, kind, left: u32::MAX, until: Some(until) });
+    }
+
+    /// How long the answer to this call takes.
+    pub(super) fn latency(&self, operation: &str, now: MicroTime) -> Option<Duration> {
+        let mut delays = self.faults.iter().filter(|fault| fault.strikes(operation, now));
+        delays.find_map(|fault| match fault.kind {
+            FaultKind::Delay(latency) => Some(latency),
+            _ => None,
+        })
+    }
+
+    /// The answer to the next call of `operation` is lost.
+    pub(super) fn lose_next(&mut self, operation: &str) {
+        let (operation, kind) = (operation.to_owned(), FaultKind::LoseResponse);
+        self.faults.insert(0, Fault { operation, kind, left: 1, until: None });
     }
 
     pub(super) fn clear_faults(&mut self) {
@@ -62,12 +102,12 @@ impl Switchboard {
     }
 
     /// The fault that strikes this call, if any; it is used up.
-    pub(super) fn strike(&mut self, operation: &str) -> Option<FaultKind> {
+    pub(super) fn strike(&mut self, operation: &str, now: MicroTime) -> Option<FaultKind> {
         let applies =
-            |fault: &&mut Fault| fault.left > 0 && (fault.operation == operation || fault.operation == "*");
+            |fault: &&mut Fault| fault.strikes(operation, now) && !matches!(fault.kind, FaultKind::Delay(_));
         let fault = self.faults.iter_mut().find(applies)?;
-        fault.left -= 1;
-        Some(fault.kind)
+        fault.left = fault.left.saturating_sub(u32::from(fault.until.is_none()));
+        Some(fault.kind.clone())
     }
 
     pub(super) fn crash_after(&mut self, nth: u64) {

@@ -40,7 +40,7 @@ fn is_name(name: &str) -> bool {
 #[async_trait]
 impl Dashboards for Handle {
     async fn fetch_dashboard_exists(&self, name: &str) -> AwsResult<bool> {
-        let answer = self.read("GetDashboard", name, |scene| {
+        let answer = self.reach("GetDashboard").await.read("GetDashboard", name, |scene| {
             let held = scene.account.dashboards.get(name);
             held.map(drop)
                 .ok_or_else(|| refusal("DashboardNotFoundError", format!("Dashboard {name} does not exist")))
@@ -52,7 +52,7 @@ impl Dashboards for Handle {
     }
 
     async fn put_dashboard(&self, name: &str, body: &str) -> AwsResult<()> {
-        self.write("PutDashboard", name, |scene| {
+        self.reach("PutDashboard").await.write("PutDashboard", name, |scene| {
             let widgets =
                 serde_json::from_str(body).ok().is_some_and(|body: Value| body["widgets"].is_array());
             if !is_name(name) || !widgets {
@@ -64,7 +64,7 @@ impl Dashboards for Handle {
     }
 
     async fn delete_dashboard(&self, name: &str) -> AwsResult<()> {
-        self.write("DeleteDashboards", name, |scene| {
+        self.reach("DeleteDashboards").await.write("DeleteDashboards", name, |scene| {
             let gone = scene.account.dashboards.remove(name);
             gone.map(drop)
                 .ok_or_else(|| refusal("DashboardNotFoundError", format!("Dashboard {name} does not exist")))
@@ -80,7 +80,7 @@ impl Metrics for Handle {
         at: MicroTime,
         data: &[(RunMetric, u32)],
     ) -> AwsResult<()> {
-        self.write("PutMetricData", run_name, |scene| {
+        self.reach("PutMetricData").await.write("PutMetricData", run_name, |scene| {
             if data.is_empty() {
                 return Err(refusal("ValidationException", "The parameter MetricData is required."));
             }

@@ -106,12 +106,13 @@ fn is_fargate_size(cpu: u32, memory_mib: u32) -> bool {
 #[async_trait]
 impl TaskDefinitions for Handle {
     async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionSeen>> {
-        let answer = self.read("DescribeTaskDefinition", family, |scene| {
-            let revision = scene.region.families.get(family).and_then(Family::latest_active);
-            let missing = || refusal("ClientException", "Unable to describe task definition.");
-            let revision = revision.ok_or_else(missing)?;
-            Ok(TaskDefinitionSeen { arn: revision.arn.clone(), tags: revision.definition.tags.clone() })
-        });
+        let answer =
+            self.reach("DescribeTaskDefinition").await.read("DescribeTaskDefinition", family, |scene| {
+                let revision = scene.region.families.get(family).and_then(Family::latest_active);
+                let missing = || refusal("ClientException", "Unable to describe task definition.");
+                let revision = revision.ok_or_else(missing)?;
+                Ok(TaskDefinitionSeen { arn: revision.arn.clone(), tags: revision.definition.tags.clone() })
+            });
         match answer {
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
             answer => answer.map(Some),
@@ -120,7 +121,7 @@ impl TaskDefinitions for Handle {
 
     async fn register_task_definition(&self, definition: &NewTaskDefinition) -> AwsResult<()> {
         let family = &definition.family;
-        self.write("RegisterTaskDefinition", family, |scene| {
+        self.reach("RegisterTaskDefinition").await.write("RegisterTaskDefinition", family, |scene| {
             if !is_fargate_size(definition.cpu, definition.memory_mib) {
                 let text = "No Fargate configuration exists for given values.";
                 return Err(refusal("ClientException", text));
@@ -138,14 +139,14 @@ impl TaskDefinitions for Handle {
     }
 
     async fn deregister_task_definition(&self, arn: &str) -> AwsResult<()> {
-        self.write("DeregisterTaskDefinition", arn, |scene| {
+        self.reach("DeregisterTaskDefinition").await.write("DeregisterTaskDefinition", arn, |scene| {
             scene.revision(arn)?.state = RevisionState::Inactive;
             Ok(())
         })
     }
 
     async fn fetch_inactive_task_definitions(&self, family: &str) -> AwsResult<Vec<String>> {
-        self.read("ListTaskDefinitions", family, |scene| {
+        self.reach("ListTaskDefinitions").await.read("ListTaskDefinitions", family, |scene| {
             let revisions = scene.region.families.get(family).into_iter().flat_map(|held| &held.0);
             let inactive = revisions.filter(|revision| revision.state == RevisionState::Inactive);
             Ok(inactive.map(|revision| revision.arn.clone()).collect())
@@ -153,7 +154,7 @@ impl TaskDefinitions for Handle {
     }
 
     async fn delete_task_definition(&self, arn: &str) -> AwsResult<()> {
-        self.write("DeleteTaskDefinitions", arn, |scene| {
+        self.reach("DeleteTaskDefinitions").await.write("DeleteTaskDefinitions", arn, |scene| {
             let revision = scene.revision(arn)?;
             if revision.state == RevisionState::Active {
                 let text =
@@ -169,12 +170,14 @@ impl TaskDefinitions for Handle {
 #[async_trait]
 impl Services for Handle {
     async fn fetch_cluster_is_active(&self, cluster: &str) -> AwsResult<bool> {
-        self.read("DescribeClusters", cluster, |scene| Ok(scene.require_cluster(cluster).is_ok()))
+        self.reach("DescribeClusters")
+            .await
+            .read("DescribeClusters", cluster, |scene| Ok(scene.require_cluster(cluster).is_ok()))
     }
 
     async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceSeen>> {
         let key = (cluster.to_owned(), name.to_owned());
-        self.read("DescribeServices", name, |scene| {
+        self.reach("DescribeServices").await.read("DescribeServices", name, |scene| {
             scene.require_cluster(cluster)?;
             let Some(service) = scene.region.services.get(&key) else { return Ok(None) };
             let (running, pending) = scene.region.task_counts(&key);
@@ -192,7 +195,7 @@ impl Services for Handle {
 
     async fn create_service(&self, service: &NewService) -> AwsResult<()> {
         let key = (service.cluster.clone(), service.name.clone());
-        self.write("CreateService", &service.name, |scene| {
+        self.reach("CreateService").await.write("CreateService", &service.name, |scene| {
             scene.require_cluster(&service.cluster)?;
             if service.client_token.len() > 36 || service.subnets.is_empty() {
                 return Err(refusal(
@@ -235,14 +238,14 @@ impl Services for Handle {
     }
 
     async fn resize_service(&self, cluster: &str, name: &str, desired: u32) -> AwsResult<()> {
-        self.write("UpdateService", name, |scene| {
+        self.reach("UpdateService").await.write("UpdateService", name, |scene| {
             scene.active_service(cluster, name)?.desired = desired;
             Ok(())
         })
     }
 
     async fn delete_service(&self, cluster: &str, name: &str) -> AwsResult<()> {
-        self.write("DeleteService", name, |scene| {
+        self.reach("DeleteService").await.write("DeleteService", name, |scene| {
             let service = scene.active_service(cluster, name)?;
             service.desired = 0;
             service.state = ServiceState::Draining;

@@ -280,7 +280,7 @@ impl Tasks for Handle {
         let key = (cluster.to_owned(), service.to_owned());
         let mut arns = Vec::new();
         for meant_to_run in [true, false] {
-            let listed = self.read("ListTasks", service, |scene| {
+            let listed = self.reach("ListTasks").await.read("ListTasks", service, |scene| {
                 if !scene.region.services.contains_key(&key) {
                     return Err(refusal("ServiceNotFoundException", "Service not found."));
                 }
@@ -300,7 +300,7 @@ impl Tasks for Handle {
         }
         let mut seen = Vec::new();
         for batch in arns.chunks(TASKS_PER_DESCRIBE) {
-            let described = self.read("DescribeTasks", service, |scene| {
+            let described = self.reach("DescribeTasks").await.read("DescribeTasks", service, |scene| {
                 let asked = scene.region.tasks.iter().filter(|task| batch.contains(&task.arn));
                 Ok(asked.map(Task::seen).collect::<Vec<_>>())
             });
@@ -310,18 +310,18 @@ impl Tasks for Handle {
     }
 
     async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()> {
-        self.set_protection(cluster, arns, Some(Duration::from_secs(60) * minutes))
+        self.set_protection(cluster, arns, Some(Duration::from_secs(60) * minutes)).await
     }
 
     async fn release_tasks(&self, cluster: &str, arns: &[String]) -> AwsResult<()> {
-        self.set_protection(cluster, arns, None)
+        self.set_protection(cluster, arns, None).await
     }
 }
 
 impl Handle {
-    fn set_protection(&self, cluster: &str, arns: &[String], lasts: Option<Duration>) -> AwsResult<()> {
+    async fn set_protection(&self, cluster: &str, arns: &[String], lasts: Option<Duration>) -> AwsResult<()> {
         for batch in arns.chunks(TASKS_PER_PROTECTION) {
-            self.write("UpdateTaskProtection", cluster, |scene| {
+            self.reach("UpdateTaskProtection").await.write("UpdateTaskProtection", cluster, |scene| {
                 let until = lasts.map(|lasts| scene.now + lasts);
                 for task in &mut scene.region.tasks {
                     if batch.contains(&task.arn) && task.is_meant_to_run() {

@@ -138,7 +138,7 @@ impl Scene<'_> {
 #[async_trait]
 impl Streams for Handle {
     async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>> {
-        let answer = self.read("DescribeStreamSummary", name, |scene| {
+        let answer = self.reach("DescribeStreamSummary").await.read("DescribeStreamSummary", name, |scene| {
             let committed = scene.settings.advantage.is_on();
             let stream = scene.region.streams.get(name);
             let stream = stream
@@ -158,12 +158,14 @@ impl Streams for Handle {
     }
 
     async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags> {
-        self.read("ListTagsForResource", arn, |scene| Ok(scene.stream_by_arn(arn)?.tags.clone()))
+        self.reach("ListTagsForResource")
+            .await
+            .read("ListTagsForResource", arn, |scene| Ok(scene.stream_by_arn(arn)?.tags.clone()))
     }
 
     async fn create_stream(&self, stream: &NewStream) -> AwsResult<()> {
         let NewStream { name, warm_mib_per_second, tags } = stream;
-        self.write("CreateStream", name, |scene| {
+        self.reach("CreateStream").await.write("CreateStream", name, |scene| {
             if let Some(warm) = *warm_mib_per_second {
                 scene.check_warm(warm)?;
             }
@@ -197,7 +199,7 @@ impl Streams for Handle {
     }
 
     async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()> {
-        self.write("UpdateStreamWarmThroughput", arn, |scene| {
+        self.reach("UpdateStreamWarmThroughput").await.write("UpdateStreamWarmThroughput", arn, |scene| {
             scene.check_warm(mib_per_second)?;
             let (now, takes) = (scene.now, scene.settings.delays.warm_update);
             scene.active_stream(arn)?.move_to(mib_per_second, now, takes);
@@ -206,7 +208,7 @@ impl Streams for Handle {
     }
 
     async fn delete_stream(&self, arn: &str) -> AwsResult<()> {
-        self.write("DeleteStream", arn, |scene| {
+        self.reach("DeleteStream").await.write("DeleteStream", arn, |scene| {
             let until = scene.now + scene.settings.delays.stream_delete;
             let stream = scene.active_stream(arn)?;
             stream.state = StreamState::Deleting;
@@ -216,6 +218,8 @@ impl Streams for Handle {
     }
 
     async fn fetch_advantage(&self) -> AwsResult<Advantage> {
-        self.read("DescribeAccountSettings", "account", |scene| Ok(scene.settings.advantage))
+        self.reach("DescribeAccountSettings")
+            .await
+            .read("DescribeAccountSettings", "account", |scene| Ok(scene.settings.advantage))
     }
 }

@@ -74,20 +74,20 @@ impl Scene<'_> {
 #[async_trait]
 impl Logs for Handle {
     async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<String>> {
-        self.read("DescribeLogGroups", name, |scene| {
+        self.reach("DescribeLogGroups").await.read("DescribeLogGroups", name, |scene| {
             Ok(scene.region.log_groups.contains_key(name).then(|| scene.log_group_arn(name)))
         })
     }
 
     async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags> {
-        self.read("ListTagsForResource", arn, |scene| {
+        self.reach("ListTagsForResource").await.read("ListTagsForResource", arn, |scene| {
             let name = scene.region.log_groups.keys().find(|name| scene.log_group_arn(name) == arn).cloned();
             Ok(scene.log_group(&name.unwrap_or_default())?.tags.clone())
         })
     }
 
     async fn create_log_group(&self, name: &str, tags: &Tags) -> AwsResult<()> {
-        self.write("CreateLogGroup", name, |scene| {
+        self.reach("CreateLogGroup").await.write("CreateLogGroup", name, |scene| {
             if scene.region.log_groups.contains_key(name) {
                 let text = "The specified log group already exists";
                 return Err(refusal("ResourceAlreadyExistsException", text));
@@ -101,7 +101,7 @@ impl Logs for Handle {
     }
 
     async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()> {
-        self.write("PutRetentionPolicy", name, |scene| {
+        self.reach("PutRetentionPolicy").await.write("PutRetentionPolicy", name, |scene| {
             if !RETENTION_DAYS.contains(&days) {
                 return Err(refusal(
                     "InvalidParameterException",
@@ -114,7 +114,7 @@ impl Logs for Handle {
     }
 
     async fn delete_log_group(&self, name: &str) -> AwsResult<()> {
-        self.write("DeleteLogGroup", name, |scene| {
+        self.reach("DeleteLogGroup").await.write("DeleteLogGroup", name, |scene| {
             scene.log_group(name)?;
             scene.region.log_groups.remove(name);
             Ok(())
@@ -128,7 +128,7 @@ impl Logs for Handle {
         page: Option<&str>,
     ) -> AwsResult<LedgerPage> {
         let mut takes = Duration::ZERO;
-        let found = self.read("FilterLogEvents", group, |scene| {
+        let found = self.reach("FilterLogEvents").await.read("FilterLogEvents", group, |scene| {
             let (now, length);
             (now, (length, takes)) = (scene.now, scene.settings.ledger_page);
             // Newest first: the reader must not rely on any order.

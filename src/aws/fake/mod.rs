@@ -182,6 +182,25 @@ impl FakeAws {
         self.now().switchboard.add_fault(operation, FaultKind::Refuse(class), times);
     }
 
+    /// Every call of `operation` is refused for `lasts` from now on.
+    pub fn fail_for(&self, operation: &str, class: AwsErrorClass, lasts: Duration) {
+        let until = self.clock.now() + lasts;
+        self.now().switchboard.add_window(operation, FaultKind::Refuse(class), until);
+    }
+
+    /// The next `times` calls of `operation` are refused in these words.
+    pub fn refuse_with(&self, operation: &str, code: &'static str, message: &str, times: u32) {
+        let kind = FaultKind::RefuseWith { code, message: message.to_owned() };
+        self.now().switchboard.add_fault(operation, kind, times);
+    }
+
+    /// For `lasts` from now on, answers to `operation` take `latency`. A caller that does not wait for
+    /// so long gets none. Needs tokio's paused time.
+    pub fn delay_for(&self, operation: &str, latency: Duration, lasts: Duration) {
+        let until = self.clock.now() + lasts;
+        self.now().switchboard.add_window(operation, FaultKind::Delay(latency), until);
+    }
+
     /// The next `times` calls of `operation` (`*`: of any) are performed, but their caller gets no answer.
     pub fn lose_response(&self, operation: &str, times: u32) {
         self.now().switchboard.add_fault(operation, FaultKind::LoseResponse, times);
@@ -354,7 +373,39 @@ fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal { code, message: message.into() }
 }
 
+/// How long the operator's AWS client waits for a call, its attempts together (`session.rs`).
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Moves the fake's clock by the time that a caller has waited, whether or not it waited to the end.
+struct Waiting<'a> {
+    clock: &'a ManualClock,
+    began_at: MicroTime,
+    began: tokio::time::Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.clock.advance_to(self.began_at + self.began.elapsed());
+    }
+}
+
 impl Handle {
+    /// Waits as long as the answer to a call takes.
+    async fn reach(&self, operation: &'static str) -> &Self {
+        let now = self.fake.clock.now();
+        let latency = self.fake.now().switchboard.latency(operation, now);
+        if let Some(latency) = latency {
+            let waiting =
+                Waiting { clock: &self.fake.clock, began_at: now, began: tokio::time::Instant::now() };
+            tokio::time::sleep(latency.min(CALL_TIMEOUT)).await;
+            drop(waiting);
+            if latency >= CALL_TIMEOUT {
+                self.fake.now().switchboard.lose_next(operation);
+            }
+        }
+        self
+    }
+
     fn read<T>(
         &self,
         operation: &'static str,
@@ -377,6 +428,8 @@ impl Handle {
 #[async_trait]
 impl Identity for Handle {
     async fn fetch_account_id(&self) -> AwsResult<String> {
-        self.read("GetCallerIdentity", "account", |scene| Ok(scene.settings.account_id.clone()))
+        self.reach("GetCallerIdentity")
+            .await
+            .read("GetCallerIdentity", "account", |scene| Ok(scene.settings.account_id.clone()))
     }
 }

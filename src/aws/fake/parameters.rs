@@ -41,7 +41,7 @@ impl Scene<'_> {
 #[async_trait]
 impl Parameters for Handle {
     async fn fetch_parameter(&self, name: &str) -> AwsResult<Option<String>> {
-        let answer = self.read("GetParameter", name, |scene| {
+        let answer = self.reach("GetParameter").await.read("GetParameter", name, |scene| {
             let parameter = scene.region.parameters.get(name);
             parameter.map(|parameter| parameter.text.clone()).ok_or_else(|| refusal("ParameterNotFound", ""))
         });
@@ -52,14 +52,14 @@ impl Parameters for Handle {
     }
 
     async fn fetch_parameter_tags(&self, name: &str) -> AwsResult<Tags> {
-        self.read("ListTagsForResource", name, |scene| {
+        self.reach("ListTagsForResource").await.read("ListTagsForResource", name, |scene| {
             let parameter = scene.region.parameters.get(name);
             parameter.map(|parameter| parameter.tags.clone()).ok_or_else(|| refusal("InvalidResourceId", ""))
         })
     }
 
     async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()> {
-        self.write("PutParameter", name, |scene| {
+        self.reach("PutParameter").await.write("PutParameter", name, |scene| {
             if scene.region.parameters.contains_key(name) {
                 return Err(refusal("ParameterAlreadyExists", "The parameter already exists."));
             }
@@ -68,7 +68,7 @@ impl Parameters for Handle {
     }
 
     async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<()> {
-        self.write("PutParameter", name, |scene| {
+        self.reach("PutParameter").await.write("PutParameter", name, |scene| {
             // With Overwrite=true AWS makes a parameter that is not there, without tags.
             let tags = scene.region.parameters.get(name).map(|held| held.tags.clone()).unwrap_or_default();
             scene.put_parameter(name, text, tags)
@@ -76,7 +76,7 @@ impl Parameters for Handle {
     }
 
     async fn delete_parameter(&self, name: &str) -> AwsResult<()> {
-        self.write("DeleteParameter", name, |scene| {
+        self.reach("DeleteParameter").await.write("DeleteParameter", name, |scene| {
             let gone = scene.region.parameters.remove(name);
             gone.map(drop).ok_or_else(|| refusal("ParameterNotFound", ""))
         })

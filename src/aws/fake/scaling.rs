@@ -41,10 +41,13 @@ impl Scaling for Handle {
     async fn fetch_ceiling(&self, cluster: &str, service: &str) -> AwsResult<Option<CeilingSeen>> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
         let target =
-            self.read("DescribeScalableTargets", &id, |scene| Ok(scene.region.targets.contains_key(&key)))?;
-        let action_at = self.read("DescribeScheduledActions", &id, |scene| {
-            Ok(scene.region.targets.get(&key).and_then(|target| target.action_at))
-        })?;
+            self.reach("DescribeScalableTargets")
+                .await
+                .read("DescribeScalableTargets", &id, |scene| Ok(scene.region.targets.contains_key(&key)))?;
+        let action_at =
+            self.reach("DescribeScheduledActions").await.read("DescribeScheduledActions", &id, |scene| {
+                Ok(scene.region.targets.get(&key).and_then(|target| target.action_at))
+            })?;
         Ok((target || action_at.is_some()).then_some(CeilingSeen { target, action_at }))
     }
 
@@ -56,7 +59,7 @@ impl Scaling for Handle {
         at: MicroTime,
     ) -> AwsResult<()> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
-        self.write("RegisterScalableTarget", &id, |scene| {
+        self.reach("RegisterScalableTarget").await.write("RegisterScalableTarget", &id, |scene| {
             if !scene.region.services.get(&key).is_some_and(|service| service.state == ServiceState::Active) {
                 return Err(refusal("ValidationException", format!("ECS service doesn't exist: {id}")));
             }
@@ -65,7 +68,7 @@ impl Scaling for Handle {
             (target.min, target.max) = (0, max_tasks);
             Ok(())
         })?;
-        self.write("PutScheduledAction", &id, |scene| {
+        self.reach("PutScheduledAction").await.write("PutScheduledAction", &id, |scene| {
             if at <= scene.now {
                 return Err(refusal("ValidationException", "Schedule time is in the past"));
             }
@@ -80,17 +83,18 @@ impl Scaling for Handle {
 
     async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
-        let action = self.write("DeleteScheduledAction", &id, |scene| {
+        let action = self.reach("DeleteScheduledAction").await.write("DeleteScheduledAction", &id, |scene| {
             let target = scene.region.targets.get_mut(&key);
             let gone = target.and_then(|target| target.action_at.take());
             gone.map(drop).ok_or_else(|| refusal("ObjectNotFoundException", "No scheduled action found"))
         });
         action.or_else(gone_is_fine)?;
-        let target = self.write("DeregisterScalableTarget", &id, |scene| {
-            // Its scheduled actions go with it (Application Auto Scaling API reference, DeregisterScalableTarget).
-            let gone = scene.region.targets.remove(&key);
-            gone.map(drop).ok_or_else(|| refusal("ObjectNotFoundException", "No scalable target found"))
-        });
+        let target =
+            self.reach("DeregisterScalableTarget").await.write("DeregisterScalableTarget", &id, |scene| {
+                // Its scheduled actions go with it (Application Auto Scaling API reference, DeregisterScalableTarget).
+                let gone = scene.region.targets.remove(&key);
+                gone.map(drop).ok_or_else(|| refusal("ObjectNotFoundException", "No scalable target found"))
+            });
         target.or_else(gone_is_fine)
     }
 }

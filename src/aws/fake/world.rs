@@ -116,10 +116,13 @@ impl World {
         if self.switchboard.crashed() {
             return Err(AwsError::unanswered(operation, target, "crashed"));
         }
-        let fault = self.switchboard.strike(operation);
+        let fault = self.switchboard.strike(operation, self.now);
         let (result, performed) = match fault {
             Some(FaultKind::Refuse(class)) => (Err(injected(operation, target, class)), false),
-            Some(FaultKind::LoseResponse) | None => {
+            Some(FaultKind::RefuseWith { code, message }) => {
+                (Err(AwsError::refused(operation, target, code, message)), false)
+            }
+            fault @ (Some(FaultKind::LoseResponse | FaultKind::Delay(_)) | None) => {
                 let result = self.scene(region, |scene| {
                     let result = perform(scene);
                     scene.place_tasks();

@@ -30,14 +30,18 @@ pub fn base_name(object: &str, uid: &str, run: u32) -> String {
 impl Names {
     /// The names as pinned for a run.
     pub fn of(effective: &Effective) -> Self {
-        let base = &effective.base_name;
+        Self::new(&effective.cluster, &effective.stream_name, &effective.base_name)
+    }
+
+    /// The names under `base`, but for the cluster's and the stream's, which have their own.
+    pub fn new(cluster: &str, stream: &str, base: &str) -> Self {
         Self {
-            cluster: effective.cluster.clone(),
-            stream: effective.stream_name.clone(),
+            cluster: cluster.to_owned(),
+            stream: stream.to_owned(),
             log_group: format!("/kinesisdemo/{base}"),
             parameter: format!("/kinesisdemo/{base}/control"),
-            family: base.clone(),
-            service: base.clone(),
+            family: base.to_owned(),
+            service: base.to_owned(),
             dashboard: format!("KinesisDemo-{base}"),
         }
     }

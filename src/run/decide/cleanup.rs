@@ -1,197 +1,457 @@
-//! Removes what the run made, in an order in which nothing is left running or paying behind: the service and its ceiling,
-//! the task definition, the parameter, the log group, the stream, the dashboard. Every step may be repeated; nothing foreign is
-//! touched.
+//! Removes what a run made. Each thing goes by itself: what cannot be seen or removed keeps nothing
+//! else. Only the scheduled scale-to-zero waits: it is what stops the tasks if the service stays.
+//! Every step may be repeated. Nothing that does not carry this object's tag is touched.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
-use kinesis_demo_api::status::{ResourceState, ResourceType};
+use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatus, ResourceType};
 
 use super::measure::note_stream;
-use super::{Case, Draft, Effect};
-use crate::aws::{ServiceState, StreamSeen, StreamState, Tags};
+use super::{Case, Decision, Draft, Effect, Subject, foreign_account};
+use crate::aws::{AwsError, ServiceState, StreamSeen, StreamState, Tags};
+use crate::run::build::names::{Names, base_name};
+use crate::run::build::tags::Owner;
 use crate::run::notices::Notice;
-use crate::run::observe::{Seen, World};
+use crate::run::observe::{Observed, ObservedState};
 
-pub(super) fn decide_cleaning_up(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
-    note_stream(case, world, &mut draft);
-    let service_is_gone = remove_service(case, world, &mut draft);
-    if service_is_gone {
-        remove_task_definition(case, world, &mut draft);
-        remove_parameter(case, world, &mut draft);
-        remove_log_group(case, world, &mut draft);
-        remove_stream(case, world, &mut draft);
-    }
-    remove_dashboard(case, world, &mut draft);
-    let left = draft.status.present_resources();
-    if left.is_empty() {
-        return finished(case, draft);
-    }
-    let message = format!("still there: {}", left.join(", "));
-    draft.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::ResourcesPresent, message.clone());
-    draft.progress(message);
-    draft.wait_until(case.now + case.subject.settings.timings.poll_every)
+/// How often a run that is over looks at what it could not remove: soon at first, then seldom.
+const RETRY_SOON: Duration = Duration::from_secs(60);
+const RETRY_LATER: Duration = Duration::from_secs(300);
+const SOON: Duration = Duration::from_secs(3600);
+
+/// Whose resources are removed, and what of the removal is allowed.
+#[derive(Debug)]
+pub struct Removal {
+    pub names: Names,
+    owner: Owner,
+    account_id: String,
+    retain_stream: bool,
+    /// The names follow from the object and the run number. What they name needs no second look.
+    names_are_derived: bool,
+    stream_is_named_by_user: bool,
 }
 
-fn finished(case: &Case<'_>, mut draft: Draft) -> Draft {
-    draft.found(ConditionType::StreamReady, ConditionStatus::False, Reason::Released, "the run is over");
-    draft.found(
-        ConditionType::WarmThroughputReady,
-        ConditionStatus::False,
-        Reason::Released,
-        "the run is over",
-    );
-    draft.over(case.now)
+/// What is to be done for a removal now.
+#[derive(Debug, Default)]
+struct Step {
+    effects: Vec<Effect>,
+    unseen: BTreeSet<ResourceType>,
+    notices: Vec<Notice>,
 }
 
-/// Whether the run ever came as far as making things of this type.
-fn was_made(draft: &Draft, type_: ResourceType) -> bool {
-    draft.status.resources.iter().any(|resource| resource.type_ == type_)
+/// What may be done with one resource.
+enum Verdict {
+    Remove,
+    RemoveUnseen,
+    Leave,
 }
 
-/// Whether a thing with these tags is ours to remove; if not, it is noted and left alone.
-fn is_ours(case: &Case<'_>, draft: &mut Draft, type_: ResourceType, arn: &str, tags: Option<&Tags>) -> bool {
-    if tags.is_some_and(|tags| case.owner().owns(tags)) {
-        return true;
-    }
-    draft.notices.push(Notice::left_alone(type_, arn));
-    draft.status.resources.retain(|resource| resource.type_ != type_);
-    false
-}
-
-/// Removes the service and its ceiling; true when the service and its tasks are gone.
-fn remove_service(case: &Case<'_>, world: &World, draft: &mut Draft) -> bool {
-    let (cluster, service) = (&case.names.cluster, &case.names.service);
-    if !was_made(draft, ResourceType::Service) {
-        return true;
-    }
-    let seen = world.service.present().filter(|seen| seen.state != ServiceState::Inactive);
-    if let Some(seen) = seen
-        && !is_ours(case, draft, ResourceType::Service, &seen.arn, Some(&seen.tags))
-    {
-        // The ceiling has no tags of its own: it is as foreign as its service.
-        draft.status.resources.retain(|resource| resource.type_ != ResourceType::ScalingCeiling);
-        return true;
-    }
-    match &world.ceiling {
-        Seen::Present(_) => {
-            draft.effects.push(Effect::DeleteCeiling { cluster: cluster.clone(), service: service.clone() })
-        }
-        Seen::Absent => draft.resource(ResourceType::ScalingCeiling, service, ResourceState::Deleted),
-        Seen::Unread => {}
-    }
-    match seen.map(|seen| seen.state) {
-        Some(ServiceState::Active) => {
-            draft.effects.push(Effect::DeleteService { cluster: cluster.clone(), service: service.clone() });
-            false
-        }
-        Some(ServiceState::Draining | ServiceState::Inactive) => false,
-        None => {
-            draft.resource(ResourceType::Service, service, ResourceState::Deleted);
-            true
+impl Removal {
+    /// The removal of what the run under `effective` made.
+    pub fn of_run(subject: &Subject<'_>, run: u32, effective: &Effective) -> Self {
+        let derived = base_name(subject.name, subject.uid, run);
+        Self {
+            names: Names::of(effective),
+            owner: subject.owner(run),
+            account_id: effective.account_id.clone(),
+            retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
+            names_are_derived: effective.base_name == derived,
+            stream_is_named_by_user: effective.stream_name != derived,
         }
     }
-}
 
-fn remove_task_definition(case: &Case<'_>, world: &World, draft: &mut Draft) {
-    if !was_made(draft, ResourceType::TaskDefinition) {
-        return;
-    }
-    if let Some(seen) = world.task_definition.present() {
-        if is_ours(case, draft, ResourceType::TaskDefinition, &seen.arn, Some(&seen.tags)) {
-            draft.effects.push(Effect::DeregisterTaskDefinition { arn: seen.arn.clone() });
+    /// The removal of what an earlier run left.
+    pub fn of_leftover(subject: &Subject<'_>, leftover: &Leftover) -> Self {
+        let derived = base_name(subject.name, subject.uid, leftover.run);
+        Self {
+            names: Names::new(&leftover.cluster, &leftover.stream_name, &leftover.base_name),
+            owner: subject.owner(leftover.run),
+            account_id: leftover.account_id.clone(),
+            retain_stream: leftover.retain_stream,
+            names_are_derived: leftover.base_name == derived,
+            stream_is_named_by_user: leftover.stream_name != derived,
         }
-        return;
     }
-    for arn in &world.inactive_task_definitions {
-        draft.effects.push(Effect::DeleteTaskDefinition { arn: arn.clone() });
-    }
-    if world.inactive_task_definitions.is_empty() {
-        draft.resource(ResourceType::TaskDefinition, &case.names.family, ResourceState::Deleted);
-    }
-}
 
-fn remove_parameter(case: &Case<'_>, world: &World, draft: &mut Draft) {
-    let name = &case.names.parameter;
-    if !was_made(draft, ResourceType::ControlParameter) {
-        return;
-    }
-    match &world.parameter {
-        Seen::Present(_) => {
-            if is_ours(case, draft, ResourceType::ControlParameter, name, world.parameter_tags.as_ref()) {
-                draft.effects.push(Effect::DeleteParameter { name: name.clone() });
+    /// Judges every resource that may still be there, and says what to do.
+    fn step(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>) -> Step {
+        let mut step = Step::default();
+        match &state.account_id {
+            Observed::Present(found) if *found == self.account_id => {}
+            // Without knowing the account, what is not there is not known to be gone.
+            account => {
+                let problem = foreign_account(&self.account_id, state)
+                    .or_else(|| account.refusal().map(ToString::to_string))
+                    .unwrap_or_else(|| "the account is not known yet".into());
+                note_problem_of_all(resources, &problem);
+                return step;
             }
         }
-        Seen::Absent => draft.resource(ResourceType::ControlParameter, name, ResourceState::Deleted),
-        Seen::Unread => {}
+        self.remove_service(state, resources, &mut step);
+        self.remove_ceiling(state, resources, &mut step);
+        self.remove_task_definition(state, resources, &mut step);
+        self.remove_parameter(state, resources, &mut step);
+        self.remove_log_group(state, resources, &mut step);
+        self.remove_stream(state, resources, &mut step);
+        self.remove_dashboard(state, resources, &mut step);
+        step
     }
-}
 
-fn remove_log_group(case: &Case<'_>, world: &World, draft: &mut Draft) {
-    let name = &case.names.log_group;
-    if !was_made(draft, ResourceType::LogGroup) {
-        return;
-    }
-    match &world.log_group {
-        Seen::Present(seen) => {
-            if is_ours(case, draft, ResourceType::LogGroup, &seen.arn, Some(&seen.tags)) {
-                draft.effects.push(Effect::DeleteLogGroup { name: name.clone() });
+    fn remove_service(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+        let Names { cluster, service, .. } = &self.names;
+        let type_ = ResourceType::Service;
+        let Some(index) = present(resources, type_) else { return };
+        let delete = || Effect::DeleteService { cluster: cluster.clone(), service: service.clone() };
+        let verdict = match &state.service {
+            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Present(seen) if seen.state == ServiceState::Inactive => {
+                return note_gone(resources, index, step);
             }
-        }
-        Seen::Absent => draft.resource(ResourceType::LogGroup, name, ResourceState::Deleted),
-        Seen::Unread => {}
+            Observed::Present(seen) => {
+                let tags = Observed::Present(seen.tags.clone());
+                let verdict = self.judge(&tags, resources, index, step);
+                if seen.state == ServiceState::Draining {
+                    return;
+                }
+                verdict
+            }
+            Observed::Unread => return,
+            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+        };
+        carry_out(verdict, type_, [delete()], step);
     }
-}
 
-fn remove_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
-    let name = &case.names.stream;
-    if !was_made(draft, ResourceType::Stream) {
-        return;
-    }
-    match &world.stream {
-        Seen::Present(seen) => {
-            if !is_ours(case, draft, ResourceType::Stream, &seen.arn, world.stream_tags.as_ref()) {
+    /// It goes last of what the service has, when the service is gone.
+    fn remove_ceiling(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+        let Names { cluster, service, .. } = &self.names;
+        let type_ = ResourceType::ScalingCeiling;
+        let Some(index) = present(resources, type_) else { return };
+        let service_left = resources.iter().find(|held| held.type_ == ResourceType::Service);
+        match service_left {
+            // It has no tags of its own: it is as foreign as its service.
+            None => {
+                resources.remove(index);
                 return;
             }
-            match case.effective.spec.cleanup.stream {
-                CleanupPolicy::Delete => delete_stream(seen, draft),
-                CleanupPolicy::Retain => retain_stream(seen, draft),
+            Some(held) if held.state == ResourceState::Present => {
+                return note_problem(resources, index, "it stays until the service is gone");
+            }
+            Some(_) => {}
+        }
+        let delete = Effect::DeleteCeiling { cluster: cluster.clone(), service: service.clone() };
+        let verdict = match &state.ceiling {
+            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Present(_) => Verdict::Remove,
+            Observed::Unread => return,
+            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+        };
+        carry_out(verdict, type_, [delete], step);
+    }
+
+    fn remove_task_definition(
+        &self,
+        state: &ObservedState,
+        resources: &mut Vec<ResourceStatus>,
+        step: &mut Step,
+    ) {
+        let type_ = ResourceType::TaskDefinition;
+        let Some(index) = present(resources, type_) else { return };
+        let known = resources.get(index).map(|held| held.arn.clone()).filter(|arn| arn.starts_with("arn:"));
+        let both = |arn: String| {
+            [Effect::DeregisterTaskDefinition { arn: arn.clone() }, Effect::DeleteTaskDefinition { arn }]
+        };
+        match (&state.task_definition, &state.inactive_task_definitions) {
+            (Observed::Present(seen), _) => {
+                let tags = Observed::Present(seen.tags.clone());
+                let verdict = self.judge(&tags, resources, index, step);
+                let deregister = Effect::DeregisterTaskDefinition { arn: seen.arn.clone() };
+                carry_out(verdict, type_, [deregister], step);
+            }
+            (Observed::Absent, Observed::Present(inactive)) if inactive.is_empty() => {
+                note_gone(resources, index, step);
+            }
+            (Observed::Absent, Observed::Present(inactive)) => {
+                // A family's deregistered revisions have the tags that they had; its name is ours alone.
+                let delete = inactive.iter().map(|arn| Effect::DeleteTaskDefinition { arn: arn.clone() });
+                carry_out(Verdict::Remove, type_, delete, step);
+            }
+            (Observed::Refused(error), _) | (_, Observed::Refused(error)) => {
+                match (self.judge_unseen(error, resources, index), known) {
+                    (verdict @ Verdict::RemoveUnseen, Some(arn)) => {
+                        carry_out(verdict, type_, both(arn), step);
+                    }
+                    _ => note_problem(resources, index, &error.to_string()),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn remove_parameter(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+        let type_ = ResourceType::ControlParameter;
+        let Some(index) = present(resources, type_) else { return };
+        let verdict = match &state.parameter {
+            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Present(_) => self.judge(&state.parameter_tags, resources, index, step),
+            Observed::Unread => return,
+            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+        };
+        carry_out(verdict, type_, [Effect::DeleteParameter { name: self.names.parameter.clone() }], step);
+    }
+
+    fn remove_log_group(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+        let type_ = ResourceType::LogGroup;
+        let Some(index) = present(resources, type_) else { return };
+        let verdict = match &state.log_group {
+            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Present(_) => self.judge(&state.log_group_tags, resources, index, step),
+            Observed::Unread => return,
+            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+        };
+        carry_out(verdict, type_, [Effect::DeleteLogGroup { name: self.names.log_group.clone() }], step);
+    }
+
+    fn remove_stream(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+        let type_ = ResourceType::Stream;
+        let Some(index) = present(resources, type_) else { return };
+        match &state.stream {
+            Observed::Absent => note_gone(resources, index, step),
+            Observed::Present(seen) => {
+                let verdict = self.judge(&state.stream_tags, resources, index, step);
+                match (verdict, self.retain_stream) {
+                    (Verdict::Leave, _) => {}
+                    (verdict, false) => delete_stream(verdict, seen, step),
+                    (_, true) => retain_stream(seen, resources, index, step),
+                }
+            }
+            Observed::Unread => {}
+            Observed::Refused(error) => {
+                let known =
+                    resources.get(index).map(|held| held.arn.clone()).filter(|arn| arn.starts_with("arn:"));
+                match (self.judge_unseen(error, resources, index), known) {
+                    (verdict @ Verdict::RemoveUnseen, Some(arn)) if !self.retain_stream => {
+                        carry_out(verdict, type_, [Effect::DeleteStream { arn }], step);
+                    }
+                    _ => note_problem(resources, index, &error.to_string()),
+                }
             }
         }
-        Seen::Absent => draft.resource(ResourceType::Stream, name, ResourceState::Deleted),
-        Seen::Unread => {}
+    }
+
+    /// Its name holds the object's uid, so it is ours, and it has no tags.
+    fn remove_dashboard(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+        let type_ = ResourceType::Dashboard;
+        let Some(index) = present(resources, type_) else { return };
+        let verdict = match &state.dashboard {
+            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Present(()) => Verdict::Remove,
+            Observed::Unread => return,
+            Observed::Refused(_) if self.names_are_derived => Verdict::RemoveUnseen,
+            Observed::Refused(error) => return note_problem(resources, index, &error.to_string()),
+        };
+        carry_out(verdict, type_, [Effect::DeleteDashboard { name: self.names.dashboard.clone() }], step);
+    }
+
+    /// Whether a thing with these tags may be removed. A foreign one is struck from the list; one that
+    /// was ours and has lost its tag stays on it, for somebody to look at.
+    fn judge(
+        &self,
+        tags: &Observed<Tags>,
+        resources: &mut Vec<ResourceStatus>,
+        index: usize,
+        step: &mut Step,
+    ) -> Verdict {
+        let Some(held) = resources.get_mut(index) else { return Verdict::Leave };
+        match tags {
+            Observed::Present(tags) if self.owner.owns(tags) => {
+                held.owned = true;
+                Verdict::Remove
+            }
+            Observed::Present(_) if held.owned => {
+                held.problem = Some(format!(
+                    "it no longer carries the tag {} of this object; tag it again, or remove it by hand",
+                    crate::aws::OWNER_TAG
+                ));
+                Verdict::Leave
+            }
+            Observed::Present(_) => {
+                step.notices.push(Notice::left_alone(held.type_, &held.arn));
+                resources.remove(index);
+                Verdict::Leave
+            }
+            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+            Observed::Absent | Observed::Unread => Verdict::Leave,
+        }
+    }
+
+    /// Whether a thing may be removed that could not be looked at. The caller has checked the account.
+    fn judge_unseen(&self, error: &AwsError, resources: &mut [ResourceStatus], index: usize) -> Verdict {
+        let Some(held) = resources.get_mut(index) else { return Verdict::Leave };
+        let is_users_stream = held.type_ == ResourceType::Stream && self.stream_is_named_by_user;
+        if self.names_are_derived && held.owned && !is_users_stream {
+            return Verdict::RemoveUnseen;
+        }
+        held.problem = Some(error.to_string());
+        Verdict::Leave
     }
 }
 
-/// Its name holds the object's uid, so it is ours.
-fn remove_dashboard(case: &Case<'_>, world: &World, draft: &mut Draft) {
-    let name = &case.names.dashboard;
-    match &world.dashboard {
-        Seen::Present(()) => draft.effects.push(Effect::DeleteDashboard { name: name.clone() }),
-        Seen::Absent => {
-            draft.resource(ResourceType::Dashboard, name, ResourceState::Deleted);
-            draft.status.dashboard = None;
-        }
-        Seen::Unread => {}
+/// The removals of a stage in which the run ends.
+pub(super) fn decide_cleaning_up(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
+    let timings = &case.subject.settings.timings;
+    note_stream(case, state, &mut draft);
+    let removal = Removal::of_run(&case.subject, case.run.number, case.effective);
+    let step = removal.step(state, &mut draft.status.resources);
+    note_step(step, &mut draft);
+    if draft
+        .status
+        .resources
+        .iter()
+        .all(|held| held.type_ != ResourceType::Dashboard || held.state != ResourceState::Present)
+    {
+        draft.status.dashboard = None;
     }
+    if !draft.status.resources.iter().any(|held| held.state == ResourceState::Present) {
+        note_released(&mut draft);
+        return match draft.status.has_leftovers() {
+            false => draft.over(case.now),
+            true => {
+                let message = left_message(&draft);
+                draft.over_with_leftovers(message, case.now)
+            }
+        };
+    }
+    let message = left_message(&draft);
+    if case.now >= case.run.stage_entered_at + timings.cleanup_timeout {
+        return draft.over_with_leftovers(message, case.now).wait_until(case.now + Duration::from_secs(1));
+    }
+    if let Some(message) = foreign_account(&case.effective.account_id, state) {
+        return draft.block(Reason::AccountNotAllowed, message, Some(case.now + timings.renew_every));
+    }
+    draft.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::ResourcesPresent, message.clone());
+    draft.progress(message);
+    draft.wait_until(case.now + timings.poll_every)
+}
+
+/// What a run that is over still removes: its own resources, then those of runs before it, one run at
+/// a time. `state` is what was seen of the run that `removal` is about.
+pub fn decide_leftovers(
+    subject: &Subject<'_>,
+    removal: &Removal,
+    state: &ObservedState,
+    now: MicroTime,
+) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    let step = match draft.status.leftovers.iter_mut().find(|held| held.run == removal.owner.run) {
+        Some(leftover) => {
+            draft.leftover_run = Some(leftover.run);
+            removal.step(state, &mut leftover.resources)
+        }
+        None => removal.step(state, &mut draft.status.resources),
+    };
+    note_step(step, &mut draft);
+    draft
+        .status
+        .leftovers
+        .retain(|leftover| leftover.resources.iter().any(|held| held.state == ResourceState::Present));
+    if !draft.status.has_leftovers() {
+        draft.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
+        note_released(&mut draft);
+        return draft.wait_until(now + Duration::from_secs(1)).finish(subject, now);
+    }
+    let message = left_message(&draft);
+    draft.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
+    let finished_at = subject.status.run.as_ref().and_then(|run| run.finished_at).unwrap_or(now);
+    let pause = if now.since(finished_at) < SOON { RETRY_SOON } else { RETRY_LATER };
+    draft.wait_until(now + pause).finish(subject, now)
+}
+
+fn note_step(step: Step, draft: &mut Draft) {
+    let Step { effects, unseen, notices } = step;
+    draft.effects.extend(effects);
+    draft.unseen.extend(unseen);
+    draft.notices.extend(notices);
+}
+
+fn note_released(draft: &mut Draft) {
+    for type_ in [ConditionType::StreamReady, ConditionType::WarmThroughputReady] {
+        draft.found(type_, ConditionStatus::False, Reason::Released, "the run is over");
+    }
+}
+
+/// What is left, why, and what to do about it.
+fn left_message(draft: &Draft) -> String {
+    let left = draft.status.present_resources().join("; ");
+    format!("still there: {left}. The operator keeps trying; allow what is refused, or remove it by hand")
+}
+
+fn present(resources: &[ResourceStatus], type_: ResourceType) -> Option<usize> {
+    resources.iter().position(|held| held.type_ == type_ && held.state == ResourceState::Present)
+}
+
+fn note_gone(resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
+    if let Some(held) = resources.get_mut(index) {
+        step.notices.push(Notice::removed(held.type_, &held.arn));
+        held.state = ResourceState::Deleted;
+        held.problem = None;
+    }
+}
+
+fn note_problem(resources: &mut [ResourceStatus], index: usize, problem: &str) {
+    if let Some(held) = resources.get_mut(index) {
+        held.problem = Some(problem.to_owned());
+    }
+}
+
+fn note_problem_of_all(resources: &mut [ResourceStatus], problem: &str) {
+    for held in resources.iter_mut().filter(|held| held.state == ResourceState::Present) {
+        held.problem = Some(problem.to_owned());
+    }
+}
+
+fn carry_out(
+    verdict: Verdict,
+    type_: ResourceType,
+    effects: impl IntoIterator<Item = Effect>,
+    step: &mut Step,
+) {
+    match verdict {
+        Verdict::Leave => return,
+        Verdict::Remove => {}
+        Verdict::RemoveUnseen => {
+            step.unseen.insert(type_);
+        }
+    }
+    step.effects.extend(effects);
 }
 
 /// A stream can be deleted once it is ACTIVE; until then there is nothing to do but wait.
-fn delete_stream(seen: &StreamSeen, draft: &mut Draft) {
+fn delete_stream(verdict: Verdict, seen: &StreamSeen, step: &mut Step) {
     if seen.state == StreamState::Active {
-        draft.effects.push(Effect::DeleteStream { arn: seen.arn.clone() });
+        let delete = Effect::DeleteStream { arn: seen.arn.clone() };
+        carry_out(verdict, ResourceType::Stream, [delete], step);
     }
 }
 
-/// A stream that stays gives its warm throughput back: with On-demand Advantage it costs nothing by itself, but it keeps the
-/// account from leaving Advantage.
-fn retain_stream(seen: &StreamSeen, draft: &mut Draft) {
+/// A stream that stays gives its warm throughput back: with On-demand Advantage it costs nothing by
+/// itself, but it keeps the account from leaving Advantage.
+fn retain_stream(seen: &StreamSeen, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
     let released = seen.warm.is_none_or(|warm| warm.target == 0);
     match (seen.state, released) {
         (StreamState::Active, true) => {
-            draft.resource(ResourceType::Stream, &seen.arn, ResourceState::Retained)
+            if let Some(held) = resources.get_mut(index) {
+                seen.arn.clone_into(&mut held.arn);
+                held.state = ResourceState::Retained;
+                held.problem = None;
+            }
         }
         (StreamState::Active, false) => {
-            draft.effects.push(Effect::UpdateWarmThroughput { arn: seen.arn.clone(), mib_per_second: 0 });
+            let arn = seen.arn.clone();
+            step.effects.push(Effect::UpdateWarmThroughput { arn, mib_per_second: 0 });
         }
         _ => {}
     }

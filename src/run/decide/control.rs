@@ -8,32 +8,164 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
-use kinesis_demo_api::status::{Assignment, ControlStatus, Stop};
+use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
 
 use super::{Case, Effect};
-use crate::run::observe::{Seen, World};
+use crate::run::observe::{Observed, ObservedState};
 
-/// How the parameter stands to what was claimed.
+/// What the parameter holds, against what was claimed.
 #[derive(Debug, PartialEq)]
-pub(super) enum Standing {
+pub(super) enum ParameterState {
+    /// It could not be read.
+    Unknown,
     /// The claimed version is published; its validity may still have to be renewed.
     Published(ControlDocument),
-    /// The parameter holds something older, or nothing.
+    /// It holds something older, nothing, or no document of this run.
     Unpublished(Option<ControlDocument>),
-    /// The parameter holds something newer than our claims: our view is stale, or another leader writes.
-    Superseded(ControlDocument),
+    /// It holds a version from before our view of the claims, which our epoch outranks.
+    Ahead(ControlDocument),
+    /// It holds a document that outranks ours and that we did not write: another leader's, or forged.
+    Foreign(ControlDocument),
 }
 
-pub(super) fn standing(control: &ControlStatus, world: &World) -> Standing {
-    let held = world.parameter.present().and_then(|text| ControlDocument::parse(text).ok());
-    let is_ours =
+pub(super) fn parameter_state(
+    case: &Case<'_>,
+    control: &ControlStatus,
+    state: &ObservedState,
+) -> ParameterState {
+    let held = match &state.parameter {
+        Observed::Unread | Observed::Refused(_) => return ParameterState::Unknown,
+        Observed::Absent => return ParameterState::Unpublished(None),
+        Observed::Present(text) => ControlDocument::parse(text).ok(),
+    };
+    let epoch = case.subject.epoch;
+    let is_claimed =
         |held: &ControlDocument| held.version == control.version && held.effective_at == control.effective_at;
     match held {
-        Some(held) if held.epoch > control.epoch => Standing::Superseded(held),
+        Some(held) if held.run != case.run.number => ParameterState::Unpublished(None),
+        Some(held) if held.epoch > epoch => ParameterState::Foreign(held),
+        Some(held) if held.epoch == epoch && held.version > control.version => ParameterState::Foreign(held),
+        // A version was claimed with every later end of its validity that was ever written.
+        Some(held) if held.epoch == epoch && is_claimed(&held) && held.valid_until > control.valid_until => {
+            ParameterState::Foreign(held)
+        }
         // Under an earlier epoch too: a new leader takes the version over as it is.
-        Some(held) if is_ours(&held) => Standing::Published(held),
-        Some(held) if held.version >= control.version => Standing::Superseded(held),
-        older => Standing::Unpublished(older),
+        Some(held) if is_claimed(&held) => ParameterState::Published(held),
+        Some(held) if held.version >= control.version => ParameterState::Ahead(held),
+        older => ParameterState::Unpublished(older),
+    }
+}
+
+/// Whether the parameter holds a document that outranks ours: only the Lease tells whose it is.
+pub fn is_outranked(case: &Case<'_>, state: &ObservedState) -> bool {
+    let control = case.subject.status.control.as_ref();
+    control.is_some_and(|control| matches!(parameter_state(case, control, state), ParameterState::Foreign(_)))
+}
+
+/// Whether somebody else has written, or removed, what this leader knows to have been there.
+pub(super) fn was_overwritten(case: &Case<'_>, state: &ObservedState) -> bool {
+    let Some(known) = case.known_document else { return false };
+    match &state.parameter {
+        Observed::Unread | Observed::Refused(_) => false,
+        Observed::Absent => true,
+        Observed::Present(text) => match ControlDocument::parse(text) {
+            Err(_) => true,
+            Ok(held) => held.order() < known.order() || (held.order() == known.order() && held != *known),
+        },
+    }
+}
+
+/// The version that this leader knows to be published, if it is the claimed one and still valid. The
+/// tasks hold it: it may be renewed, or put back, as it is.
+fn published_by_us<'a>(case: &Case<'a>, control: &ControlStatus) -> Option<&'a ControlDocument> {
+    case.known_document.filter(|known| {
+        (known.version, known.effective_at, known.state)
+            == (control.version, control.effective_at, control.state)
+            && case.now <= known.valid_until
+    })
+}
+
+/// What a reconcile does for the tasks before it looks at anything.
+#[derive(Debug, PartialEq)]
+pub enum FirstStep {
+    /// Nothing is due.
+    Look,
+    /// These claims are stored first.
+    Claim(Box<ControlStatus>),
+    /// These writes carry out what was claimed; no look can change them.
+    Apply(Vec<Effect>),
+}
+
+/// What is due before any look: the renewal of a version that this leader itself has read or written,
+/// and, when the traffic ends, `Stop` and a service of size zero.
+pub fn first_step(case: &Case<'_>) -> FirstStep {
+    let Some(control) = &case.subject.status.control else { return FirstStep::Look };
+    let draining = match case.subject.status.stage {
+        Some(Stage::Running) if control.state == ControlState::Run => false,
+        Some(Stage::Draining) => true,
+        _ => return FirstStep::Look,
+    };
+    if draining && control.state == ControlState::Run {
+        let ends_at = case.timeline(control).ends_at().unwrap_or(case.now).min(case.deadline_at);
+        return FirstStep::Claim(Box::new(stop(case, control, ends_at)));
+    }
+    let mut effects = Vec::new();
+    match (draining, published_by_us(case, control)) {
+        (false, Some(known)) => {
+            let wanted = case.document(control);
+            let is_ours = known.epoch == control.epoch && control.epoch == case.subject.epoch;
+            if is_ours && renewal_is_due(case, control, known) {
+                return FirstStep::Claim(Box::new(renewed(case, control)));
+            }
+            if is_ours && wanted.valid_until > known.valid_until {
+                effects.extend(write(case, &wanted));
+            }
+        }
+        // Nobody sends after `Stop`, whatever the parameter holds. That this leader knows a document
+        // says that the parameter is there: writing over one that is not there would make one without tags.
+        (true, _) => {
+            let wanted = case.document(control);
+            if case.known_document.is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch) {
+                effects.extend(write(case, &wanted));
+            }
+            effects.extend(size_zero(case, control));
+        }
+        (false, None) => {}
+    }
+    if effects.is_empty() { FirstStep::Look } else { FirstStep::Apply(effects) }
+}
+
+/// Takes the service to zero once every task has had the time to finish, however little is known of it.
+fn size_zero(case: &Case<'_>, control: &ControlStatus) -> Option<Effect> {
+    let timings = &case.subject.settings.timings;
+    let held = case.subject.status.generators.as_ref()?;
+    let everybody_had_time = case.now >= control.effective_at + timings.read_lease + timings.drain;
+    let names = case.names;
+    (everybody_had_time && held.desired > 0).then(|| Effect::ResizeService {
+        cluster: names.cluster.clone(),
+        service: names.service.clone(),
+        desired: 0,
+    })
+}
+
+fn write(case: &Case<'_>, document: &ControlDocument) -> Option<Effect> {
+    let text = document.to_text().ok()?;
+    Some(Effect::WriteParameter { name: case.names.parameter.clone(), text })
+}
+
+fn renewal_is_due(case: &Case<'_>, control: &ControlStatus, held: &ControlDocument) -> bool {
+    let timings = &case.subject.settings.timings;
+    let renew_at = control.valid_until.min(held.valid_until) - (timings.valid_for - timings.renew_every);
+    let claimed_ahead = control.valid_until > held.valid_until && case.document(control) != *held;
+    case.now >= renew_at && !claimed_ahead
+}
+
+/// The same version, valid for longer.
+fn renewed(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
+    ControlStatus {
+        epoch: case.subject.epoch,
+        valid_until: case.now + case.subject.settings.timings.valid_for,
+        ..control.clone()
     }
 }
 
@@ -59,54 +191,54 @@ pub(super) fn first_claim(case: &Case<'_>, tasks: &[TaskId]) -> ControlStatus {
     }
 }
 
-/// What became of the claims in this pass.
+/// What becomes of the claims.
 #[derive(Debug, PartialEq)]
-pub(super) enum Upkeep {
+pub(super) enum ControlUpdate {
     /// They stand; the parameter must be made to agree with them.
     Stand,
     /// New claims, to be stored before anything else happens; the schedule moved by so much.
     Claim(Box<ControlStatus>, Duration),
-    /// Somebody newer writes: nothing is to be done but to read again.
-    Yield,
+    /// Nothing may be written until more is known.
+    Wait,
 }
 
-/// Keeps the claims alive: renews them, dates an unpublished version anew when its time has run out, and moves the schedule
-/// by a stretch in which control had lapsed.
-pub(super) fn upkeep(case: &Case<'_>, control: &ControlStatus, standing: &Standing) -> Upkeep {
+/// Keeps the claims alive: renews them, dates an unpublished version anew when its time has run out,
+/// and moves the schedule by a stretch in which control had lapsed.
+pub(super) fn control_update(
+    case: &Case<'_>,
+    control: &ControlStatus,
+    parameter: &ParameterState,
+) -> ControlUpdate {
     let timings = &case.subject.settings.timings;
-    match standing {
-        Standing::Superseded(held) if held.epoch > case.subject.epoch => Upkeep::Yield,
-        Standing::Superseded(held) => {
+    match parameter {
+        ParameterState::Unknown | ParameterState::Foreign(_) => ControlUpdate::Wait,
+        ParameterState::Ahead(held) => {
             let base = ControlStatus { version: control.version.max(held.version), ..control.clone() };
             let (claim, moved) = redated(case, &base, Some(held));
-            Upkeep::Claim(Box::new(claim), moved)
+            ControlUpdate::Claim(Box::new(claim), moved)
         }
-        Standing::Unpublished(held) => {
+        ParameterState::Unpublished(held) => {
+            // What the tasks hold already is put back as it is.
+            if control.epoch == case.subject.epoch && published_by_us(case, control).is_some() {
+                return ControlUpdate::Stand;
+            }
             let notice = if control.version == 1 { timings.read_every } else { timings.read_lease };
             if case.now + notice + timings.skew <= control.effective_at && control.epoch == case.subject.epoch
             {
-                return Upkeep::Stand;
+                return ControlUpdate::Stand;
             }
             let (claim, moved) = redated(case, control, held.as_ref());
-            Upkeep::Claim(Box::new(claim), moved)
+            ControlUpdate::Claim(Box::new(claim), moved)
         }
-        Standing::Published(held) => {
+        ParameterState::Published(held) => {
             if case.now > held.valid_until {
                 let (claim, moved) = redated(case, control, Some(held));
-                return Upkeep::Claim(Box::new(claim), moved);
+                return ControlUpdate::Claim(Box::new(claim), moved);
             }
-            let renew_at =
-                control.valid_until.min(held.valid_until) - (timings.valid_for - timings.renew_every);
-            let claimed_ahead = control.valid_until > held.valid_until && case.document(control) != *held;
-            if control.epoch != case.subject.epoch || (case.now >= renew_at && !claimed_ahead) {
-                let claim = ControlStatus {
-                    epoch: case.subject.epoch,
-                    valid_until: case.now + timings.valid_for,
-                    ..control.clone()
-                };
-                return Upkeep::Claim(Box::new(claim), Duration::ZERO);
+            if control.epoch != case.subject.epoch || renewal_is_due(case, control, held) {
+                return ControlUpdate::Claim(Box::new(renewed(case, control)), Duration::ZERO);
             }
-            Upkeep::Stand
+            ControlUpdate::Stand
         }
     }
 }
@@ -145,8 +277,11 @@ fn redated(
         claim.traffic_starts_at = effective_at;
         return (claim, Duration::ZERO);
     }
-    // Without any document the tasks stop when their read lease lapses: nobody knows when exactly.
-    let silent_from = held.map_or(case.now, |held| match held.state {
+    // From here on nobody sends. Without any document the tasks stop when their read lease lapses, or
+    // with the validity of what they read last: what they do not send until then is not made up for.
+    let last_valid = case.known_document.map_or(control.valid_until, |known| known.valid_until);
+    let unread = || last_valid.min(case.now + timings.read_lease);
+    let silent_from = held.map_or_else(unread, |held| match held.state {
         ControlState::Run => held.valid_until,
         ControlState::Stop => control.effective_at,
     });
@@ -160,9 +295,9 @@ fn redated(
 }
 
 /// Whether a new version may be claimed: the one before it is published, counts, and lasts until the new one does.
-pub(super) fn may_change(case: &Case<'_>, control: &ControlStatus, standing: &Standing) -> bool {
+pub(super) fn may_change(case: &Case<'_>, control: &ControlStatus, parameter: &ParameterState) -> bool {
     let timings = &case.subject.settings.timings;
-    matches!(standing, Standing::Published(held)
+    matches!(parameter, ParameterState::Published(held)
         if case.now >= control.effective_at && held.valid_until >= case.now + timings.change_takes())
 }
 
@@ -222,14 +357,15 @@ pub(super) fn stop(case: &Case<'_>, control: &ControlStatus, ends_at: MicroTime)
 }
 
 /// The write that makes the parameter say what was claimed, if it does not.
-pub(super) fn publication(case: &Case<'_>, control: &ControlStatus, world: &World) -> Option<Effect> {
+pub(super) fn publication(case: &Case<'_>, control: &ControlStatus, state: &ObservedState) -> Option<Effect> {
     let wanted = case.document(control);
-    let text = wanted.to_text().ok()?;
-    let name = case.names.parameter.clone();
-    match &world.parameter {
-        Seen::Present(held) if ControlDocument::parse(held).is_ok_and(|held| held == wanted) => None,
-        Seen::Present(_) => Some(Effect::WriteParameter { name, text }),
-        Seen::Absent => Some(Effect::CreateParameter { name, text, tags: case.tags() }),
-        Seen::Unread => None,
+    match &state.parameter {
+        Observed::Present(held) if ControlDocument::parse(held).is_ok_and(|held| held == wanted) => None,
+        Observed::Present(_) => write(case, &wanted),
+        Observed::Absent => {
+            let text = wanted.to_text().ok()?;
+            Some(Effect::CreateParameter { name: case.names.parameter.clone(), text, tags: case.tags() })
+        }
+        Observed::Unread | Observed::Refused(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! A decision in the making. In: findings, effects and notices as a stage comes upon them. Out: a decision whose conditions
 //! agree with its stage.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding, Reason};
@@ -8,6 +9,7 @@ use kinesis_demo_api::status::{Outcome, ResourceState, ResourceStatus, ResourceT
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::{Decision, Effect, FinalizerChange, Subject, Wake};
+use crate::aws::AwsError;
 use crate::run::notices::Notice;
 
 /// A decision in the making.
@@ -16,11 +18,14 @@ pub struct Draft {
     pub effects: Vec<Effect>,
     pub notices: Vec<Notice>,
     pub finalizer: FinalizerChange,
+    pub unseen: BTreeSet<ResourceType>,
+    pub leftover_run: Option<u32>,
     findings: Vec<Finding>,
     blocked: Option<(Reason, String)>,
     progress: String,
-    /// Waits for its turn.
-    queued: bool,
+    /// Why it waits, if the stage does not say it.
+    reason: Option<Reason>,
+    keeps_summary: bool,
     wake: Option<MicroTime>,
 }
 
@@ -32,10 +37,13 @@ impl Draft {
             effects: Vec::new(),
             notices: Vec::new(),
             finalizer: FinalizerChange::Keep,
+            unseen: BTreeSet::new(),
+            leftover_run: None,
             findings: Vec::new(),
             blocked: None,
             progress: String::new(),
-            queued: false,
+            reason: None,
+            keeps_summary: false,
             wake: None,
         }
     }
@@ -56,6 +64,23 @@ impl Draft {
         self.progress = message.into();
     }
 
+    /// Keeps what the summarising conditions say: this decision is not about them.
+    pub fn keep_summary(&mut self) {
+        self.keeps_summary = true;
+    }
+
+    /// AWS refused something; an Event tells it if that is news.
+    pub fn refused(&mut self, reason: Reason, error: &AwsError) {
+        let message = error.to_string();
+        let known = conditions::find(&self.status.conditions, ConditionType::Reconciling)
+            .is_some_and(|held| held.reason == reason && held.message == message);
+        if !known {
+            self.notices.push(Notice::refused(reason, error));
+        }
+        self.progress = message;
+        self.reason = Some(reason);
+    }
+
     /// Says that other runs come first.
     pub fn queue(&mut self, message: String) {
         let known = conditions::find(&self.status.conditions, ConditionType::Reconciling)
@@ -63,7 +88,7 @@ impl Draft {
         if !known {
             self.notices.push(Notice::queued(&message));
         }
-        self.queued = true;
+        self.reason = Some(Reason::Queued);
         self.progress = message;
     }
 
@@ -129,6 +154,19 @@ impl Draft {
     /// Nothing of the run is left, or nothing was ever made: it is over, as was decided.
     pub fn over(mut self, now: MicroTime) -> Self {
         self.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
+        self.finish_run(now);
+        self
+    }
+
+    /// The run is over, though something of it could not be removed. The object stays held.
+    pub fn over_with_leftovers(mut self, message: String, now: MicroTime) -> Self {
+        self.notices.push(Notice::removal_failed(&message));
+        self.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
+        self.finish_run(now);
+        self
+    }
+
+    fn finish_run(&mut self, now: MicroTime) {
         let run = self.status.run.as_ref();
         let outcome = run.and_then(|run| run.outcome).unwrap_or(Outcome::Aborted);
         let detail = run.and_then(|run| run.message.clone()).unwrap_or_default();
@@ -136,7 +174,6 @@ impl Draft {
         if let Some(run) = &mut self.status.run {
             run.finished_at = Some(now);
         }
-        self
     }
 
     /// Notes whether one of the run's resources is there.
@@ -151,17 +188,30 @@ impl Draft {
                     arn.clone_into(&mut resource.arn);
                 }
                 resource.state = state;
+                if state != ResourceState::Present {
+                    resource.problem = None;
+                }
             }
             None => {
-                self.status.resources.push(ResourceStatus { type_, arn: arn.to_owned(), state });
+                let new = ResourceStatus { type_, arn: arn.to_owned(), state, owned: false, problem: None };
+                self.status.resources.push(new);
                 self.status.resources.sort_by_key(|resource| resource.type_);
             }
         }
     }
 
+    /// Notes that our owner tag was read on one of the run's resources.
+    pub fn owned(&mut self, type_: ResourceType) {
+        for resource in self.status.resources.iter_mut().filter(|resource| resource.type_ == type_) {
+            resource.owned = true;
+        }
+    }
+
     /// The decision.
     pub fn finish(mut self, subject: &Subject<'_>, now: MicroTime) -> Decision {
-        self.findings.extend(summary(&self.status, self.blocked.as_ref(), self.queued, &self.progress));
+        if !self.keeps_summary {
+            self.findings.extend(summary(&self.status, self.blocked.as_ref(), self.reason, &self.progress));
+        }
         self.status.observed_generation = subject.generation;
         self.status.conditions =
             conditions::updated(&self.status.conditions, &self.findings, subject.generation, now);
@@ -171,6 +221,8 @@ impl Draft {
             notices: self.notices,
             finalizer: self.finalizer,
             wake: self.wake.map_or(Wake::OnChange, Wake::At),
+            unseen: self.unseen,
+            leftover_run: self.leftover_run,
         }
     }
 }
@@ -179,14 +231,14 @@ impl Draft {
 fn summary(
     status: &KinesisDemoStatus,
     blocked: Option<&(Reason, String)>,
-    queued: bool,
+    reason: Option<Reason>,
     progress: &str,
 ) -> Vec<Finding> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{Finished, Ready, Reconciling, Stalled, Succeeded};
 
     let stage = status.stage.unwrap_or_default();
-    let reason = if queued { Reason::Queued } else { stage_reason(stage) };
+    let reason = reason.unwrap_or_else(|| stage_reason(stage));
     let message = match (stage.is_terminal(), &status.run) {
         (true, Some(RunStatus { message: Some(message), .. })) => message.clone(),
         _ => progress.to_owned(),

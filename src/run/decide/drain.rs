@@ -1,64 +1,48 @@
 //! The end of the traffic: nobody sends any more, everybody finishes what is in flight and says a last word, then the tasks
 //! go. Only then is anything removed.
 
-use std::time::Duration;
-
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
-use kinesis_demo_api::control::ControlState;
-use kinesis_demo_api::status::{ControlStatus, Outcome, Stage};
+use kinesis_demo_api::status::{ControlStatus, Stage};
 
-use super::control::{publication, stop};
+use super::control::{ParameterState, parameter_state, publication};
 use super::fleet::running;
 use super::measure::{note_generators, note_phase, note_traffic};
 use super::{Case, Draft, Effect};
 use crate::aws::{AwsErrorClass, ServiceState, TaskState};
-use crate::run::observe::{LedgersSeen, World};
-use crate::run::verdict;
+use crate::run::observe::{Observed, ObservedState};
+use crate::run::outcome;
 
-/// How long a run whose traffic is over waits for a log that cannot be read. What its tasks did since the last reading then counts as
-/// unreported.
-const LOG_PATIENCE: Duration = Duration::from_secs(600);
-
-/// After SIGTERM a task has 30 s; ECS takes a while to notice. Beyond this the service is removed with whatever runs.
-const STOP_TIMEOUT: Duration = Duration::from_secs(150);
-
-pub(super) fn decide_draining(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
+pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
     let timings = &case.subject.settings.timings;
     let control = case.subject.status.control.as_ref();
     draft.status.phase = None;
-    note_generators(case, world, control, 0, &mut draft);
+    note_generators(case, state, control, 0, &mut draft);
     draft.wake_at(case.now + timings.poll_every);
 
     if let Some(control) = control {
-        let timeline = case.timeline(control);
-        if control.state == ControlState::Run {
-            let ends_at = timeline.ends_at().unwrap_or(case.now).min(case.deadline_at);
-            draft.status.control = Some(stop(case, control, ends_at));
-            draft.progress("stopping the traffic");
-            return draft;
-        }
-        note_phase(case, &timeline, &mut draft);
+        note_phase(case, &case.timeline(control), &mut draft);
         draft.status.phase = None;
-        // The window between the last send and here was spent under an earlier version; the stop itself needs no notice.
-        if world.parameter.present().is_some() {
-            draft.effects.extend(publication(case, control, world));
+        // A parameter that is not there tells nobody to send: it is not made anew.
+        let parameter = parameter_state(case, control, state);
+        let outranked = matches!(parameter, ParameterState::Foreign(_));
+        if state.parameter.present().is_some() {
+            draft.effects.extend(publication(case, control, state));
         }
-        if !everybody_is_silent(case, world, control) {
-            note_traffic(case, world, control, false, &mut draft);
+        // Tasks that obey another document do not stop by ours: the service goes to zero at once.
+        if !outranked && !everybody_is_silent(case, state, control) {
+            note_traffic(case, state, control, false, &mut draft);
             draft.progress("waiting for what is in flight");
             return draft;
         }
     }
 
-    let alive = world.tasks.iter().any(|task| task.state != TaskState::Stopped);
-    let service = world.service.present().filter(|seen| seen.state == ServiceState::Active);
-    let service_is_empty =
-        service.is_none_or(|seen| seen.desired == 0 && seen.running == 0 && seen.pending == 0);
-    let out_of_time = case.now >= case.run.stage_entered_at + timings.drain + STOP_TIMEOUT;
-    if (alive || !service_is_empty) && !out_of_time {
-        if service.is_some_and(|seen| seen.desired > 0) {
-            let arns: Vec<String> = running(world).into_iter().map(|seen| seen.arn.clone()).collect();
+    let out_of_time =
+        case.now >= case.run.stage_entered_at + timings.read_lease + timings.drain + timings.stop_timeout();
+    if !tasks_are_gone(state) && !out_of_time {
+        if state.service.present().is_some_and(|seen| seen.state == ServiceState::Active && seen.desired > 0)
+        {
+            let arns: Vec<String> = running(state).into_iter().map(|seen| seen.arn.clone()).collect();
             let (cluster, service) = (case.names.cluster.clone(), case.names.service.clone());
             if !arns.is_empty() {
                 draft.effects.push(Effect::ReleaseTasks { cluster: cluster.clone(), arns });
@@ -66,7 +50,7 @@ pub(super) fn decide_draining(case: &Case<'_>, world: &World, mut draft: Draft) 
             draft.effects.push(Effect::ResizeService { cluster, service, desired: 0 });
         }
         if let Some(control) = control {
-            note_traffic(case, world, control, false, &mut draft);
+            note_traffic(case, state, control, false, &mut draft);
         }
         draft.progress("waiting for the tasks to stop");
         return draft;
@@ -82,20 +66,35 @@ pub(super) fn decide_draining(case: &Case<'_>, world: &World, mut draft: Draft) 
         run.quiet_at = Some(quiet_at);
     }
     match control {
-        Some(control) => settle(case, world, control, quiet_at, draft),
+        Some(control) => settle(case, state, control, quiet_at, draft),
         None => enter_cleanup(case, draft),
     }
 }
 
+/// Whether neither the service nor any task is left that could run; a refused look does not say so.
+fn tasks_are_gone(state: &ObservedState) -> bool {
+    let service_is_empty = match &state.service {
+        Observed::Absent => true,
+        Observed::Present(seen) => {
+            seen.state != ServiceState::Active
+                || (seen.desired == 0 && seen.running == 0 && seen.pending == 0)
+        }
+        Observed::Unread | Observed::Refused(_) => false,
+    };
+    let all_stopped =
+        state.tasks.present().is_some_and(|tasks| tasks.iter().all(|task| task.state == TaskState::Stopped));
+    service_is_empty && all_stopped
+}
+
 /// Whether every running task has said its last word since the traffic stopped, or has had the time to.
-fn everybody_is_silent(case: &Case<'_>, world: &World, control: &ControlStatus) -> bool {
+fn everybody_is_silent(case: &Case<'_>, state: &ObservedState, control: &ControlStatus) -> bool {
     let timings = &case.subject.settings.timings;
     if case.now >= control.effective_at + timings.read_lease + timings.drain {
         return true;
     }
-    let Some(ledgers) = world.ledgers.read() else { return false };
+    let (Some(ledgers), Some(_)) = (state.ledgers.present(), state.tasks.present()) else { return false };
     let stopped_at = case.traffic_ends_at(control).min(control.effective_at);
-    control.assignments.iter().filter(|held| running(world).iter().any(|seen| seen.id == held.task)).all(
+    control.assignments.iter().filter(|held| running(state).iter().any(|seen| seen.id == held.task)).all(
         |held| {
             // A tenure that ended earlier was followed by a last word of its own.
             let spoke_after = held.until.map_or(stopped_at, |until| until.min(stopped_at));
@@ -104,26 +103,23 @@ fn everybody_is_silent(case: &Case<'_>, world: &World, control: &ControlStatus) 
     )
 }
 
-/// Closes the books once every task's last word is in, or cannot come any more.
+/// Closes the totals once every task's last word is in, or cannot come any more.
 fn settle(
     case: &Case<'_>,
-    world: &World,
+    state: &ObservedState,
     control: &ControlStatus,
     quiet_at: MicroTime,
     mut draft: Draft,
 ) -> Draft {
     let timings = &case.subject.settings.timings;
-    let give_up_at = quiet_at + timings.log_delay + LOG_PATIENCE;
-    let ledgers = match &world.ledgers {
-        LedgersSeen::Read(ledgers) => ledgers,
+    let give_up_at = quiet_at + timings.log_delay + timings.log_patience;
+    let (ledgers, log_is_lost) = match &state.ledgers {
+        Observed::Present(ledgers) => (ledgers, false),
         // What is still there costs money. A log that is gone does not come back.
-        LedgersSeen::Refused { known, why }
-            if why.class == AwsErrorClass::NotFound || case.now >= give_up_at =>
-        {
-            known
-        }
-        LedgersSeen::Unread | LedgersSeen::Refused { .. } => {
-            draft.progress("reading the ledgers");
+        Observed::Refused(why) if why.class == AwsErrorClass::NotFound => (&state.known_ledgers, true),
+        _ if case.now >= give_up_at => (&state.known_ledgers, true),
+        _ => {
+            draft.progress("reading the tasks' log");
             return draft;
         }
     };
@@ -132,19 +128,15 @@ fn settle(
         .iter()
         .all(|held| ledgers.of(&held.task).is_some_and(|line| line.is_final && line.at >= held.from));
     let in_time = case.now < quiet_at + timings.log_delay;
-    note_traffic(case, world, control, !in_time || everybody_spoke, &mut draft);
-    if !everybody_spoke && in_time {
+    let settled = log_is_lost || !in_time || everybody_spoke;
+    note_traffic(case, state, control, settled, &mut draft);
+    if !settled {
         draft.progress("waiting for the last words of the tasks");
         return draft;
     }
-    if let Some(run) = &mut draft.status.run
-        && run.outcome == Some(Outcome::Succeeded)
-        && let Some(traffic) = &draft.status.traffic
-        && let Some((reason, message)) = verdict::failure(&traffic.books)
-    {
-        run.outcome = Some(Outcome::Failed);
-        run.reason = Some(reason);
-        run.message = Some(message);
+    if let Some(traffic) = &draft.status.traffic {
+        let totals = traffic.books.clone();
+        outcome::note_delivery(&totals, log_is_lost && !everybody_spoke, &mut draft);
     }
     enter_cleanup(case, draft)
 }

@@ -8,29 +8,71 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::status::ControlStatus;
+use kinesis_demo_api::status::{Assignment, ControlStatus};
 use kinesis_demo_api::timeline::Timeline;
 
-use super::control::Standing;
+use super::control::ParameterState;
 use super::{Case, Effect};
 use crate::aws::{TaskSeen, TaskState};
 use crate::run::decide::measure::slowest_start;
-use crate::run::observe::World;
+use crate::run::observe::ObservedState;
 
 /// How long survivors of a scale-in are protected: longer than ECS takes to choose and stop the others.
 pub(super) const PROTECTION_MINUTES: u32 = 5;
 
 /// How many tasks the schedule needs from now until those that would be asked for now could send.
-pub(super) fn tasks_needed(case: &Case<'_>, timeline: &Timeline, world: &World) -> u32 {
-    let lead = case.subject.settings.timings.lead(slowest_start(case, world));
+pub(super) fn tasks_needed(case: &Case<'_>, timeline: &Timeline, state: &ObservedState) -> u32 {
+    let lead = case.subject.settings.timings.lead(slowest_start(case, state));
     timeline.tasks_needed(case.now, case.now + lead)
 }
 
-/// The running tasks, the longest running first.
-pub(super) fn running(world: &World) -> Vec<&TaskSeen> {
-    let mut running: Vec<_> = world.tasks.iter().filter(|task| task.state == TaskState::Running).collect();
+/// The running tasks, the longest running first; none if the tasks could not be seen.
+pub(super) fn running(state: &ObservedState) -> Vec<&TaskSeen> {
+    let mut running: Vec<_> =
+        state.seen_tasks().iter().filter(|task| task.state == TaskState::Running).collect();
     running.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
     running
+}
+
+/// The tasks that have a slot and have written no ledger line for so long that they must be hanging.
+/// A task with a slot writes a line each interval, whether or not it has news.
+pub(super) fn silent_tasks(
+    case: &Case<'_>,
+    control: &ControlStatus,
+    timeline: &Timeline,
+    state: &ObservedState,
+) -> Vec<TaskId> {
+    let timings = &case.subject.settings.timings;
+    // Judged at the instant up to which the log was last read to its end.
+    let Some(read_at) = case.subject.status.traffic.as_ref().map(|traffic| traffic.sampled_at) else {
+        return Vec::new();
+    };
+    let heard_after = read_at - timings.silence();
+    let records =
+        |until| (0..timeline.phases.len()).map(|index| timeline.scheduled(index, until)).sum::<u64>();
+    if records(read_at) == records(heard_after) {
+        return Vec::new();
+    }
+    let is_silent = |held: &&Assignment| {
+        let heard_at = state.known_ledgers.of(&held.task).map_or(held.from, |line| line.at.max(held.from));
+        held.until.is_none() && heard_at < heard_after
+    };
+    let open = control.assignments.iter().filter(|held| held.until.is_none()).count();
+    let mut silent: Vec<TaskId> =
+        control.assignments.iter().filter(is_silent).map(|held| held.task.clone()).collect();
+    silent.retain(|task| running(state).iter().any(|seen| seen.id == *task));
+    if silent.len() == open {
+        // All at once: it may be the log that is silent. One is tried first.
+        silent.truncate(1);
+    }
+    let replaced = case.subject.status.generators.as_ref().map_or(0, |held| held.replaced);
+    silent.truncate(most_replacements(case).saturating_sub(replaced) as usize);
+    silent
+}
+
+/// How many tasks of a run may be replaced because they are silent: as many as it has, twice.
+fn most_replacements(case: &Case<'_>) -> u32 {
+    case.plan.most_tasks.saturating_mul(2).max(3)
 }
 
 /// Who holds which slot under the claimed version.
@@ -45,27 +87,31 @@ pub(super) fn holders(control: &ControlStatus) -> Vec<(u32, TaskId)> {
     holders
 }
 
-/// Who should hold the slots, if that differs from who does.
+/// Who should hold the slots, if that differs from who does. Only a complete list of tasks may take a
+/// slot away. A task of `silent` loses its slot to a task that runs without one.
 pub(super) fn wanted_holders(
     case: &Case<'_>,
     control: &ControlStatus,
     timeline: &Timeline,
-    world: &World,
+    state: &ObservedState,
     needed: u32,
+    silent: &[TaskId],
 ) -> Option<Vec<(u32, TaskId)>> {
-    let running = running(world);
+    state.tasks.present()?;
+    let running = running(state);
     let held = holders(control);
     let mut wanted = held.clone();
     wanted.retain(|(_, task)| running.iter().any(|seen| seen.id == *task));
     wanted.truncate(needed as usize);
 
     let missing = (needed as usize).saturating_sub(wanted.len());
-    let spare: Vec<&TaskId> = running
+    let mut spare: Vec<&TaskId> = running
         .iter()
         .map(|seen| &seen.id)
-        .filter(|id| !wanted.iter().any(|(_, task)| task == *id))
-        .take(missing)
+        .filter(|id| !wanted.iter().any(|(_, task)| task == *id) && !silent.contains(id))
+        .filter(|id| !has_fallen_silent(case, control, state, id))
         .collect();
+    let beyond = spare.split_off(missing.min(spare.len()));
     // One version for all newcomers: each version takes seconds to count, so a version per task would take minutes.
     if wanted.len() < held.len() || spare.len() == missing || growth_is_urgent(case, timeline, wanted.len()) {
         for task in spare {
@@ -73,8 +119,21 @@ pub(super) fn wanted_holders(
             wanted.push((slot, task.clone()));
         }
     }
+    let hanging = wanted.iter_mut().filter(|(_, task)| silent.contains(task));
+    for ((_, task), spare) in hanging.zip(beyond) {
+        *task = spare.clone();
+    }
     wanted.sort();
     (wanted != held).then_some(wanted)
+}
+
+/// Whether a task lost a slot and has written nothing since well before that: it gets none again.
+fn has_fallen_silent(case: &Case<'_>, control: &ControlStatus, state: &ObservedState, task: &TaskId) -> bool {
+    let mut tenures = control.assignments.iter().filter(|held| held.task == *task);
+    tenures.any(|held| {
+        let heard_at = state.known_ledgers.of(task).map_or(held.from, |line| line.at.max(held.from));
+        held.until.is_some_and(|until| heard_at + case.subject.settings.timings.silence() < until)
+    })
 }
 
 /// Whether a phase that needs more than `admitted` tasks begins before a later version could count.
@@ -84,23 +143,27 @@ fn growth_is_urgent(case: &Case<'_>, timeline: &Timeline, admitted: usize) -> bo
     timeline.tasks_needed(case.now, horizon) as usize > admitted
 }
 
-/// The size that the service should have, if that differs from the size it has.
+/// The size that the service should have, if that differs from the size it has: `wanted` tasks, of
+/// which `needed` send.
 pub(super) fn wanted_size(
     case: &Case<'_>,
     control: &ControlStatus,
-    standing: &Standing,
-    world: &World,
+    parameter: &ParameterState,
+    state: &ObservedState,
+    wanted: u32,
     needed: u32,
 ) -> Option<u32> {
-    let size = world.service.present()?.desired;
-    if size < needed {
-        return Some(needed);
+    let size = state.service.present()?.desired;
+    if size < wanted {
+        return Some(wanted);
     }
     let drained_by = |until: MicroTime| until + drain_takes(case) <= case.now;
     let drained = control.assignments.iter().filter_map(|held| held.until).all(drained_by);
-    let published = matches!(standing, Standing::Published(_)) && case.now >= control.effective_at;
+    let published = matches!(parameter, ParameterState::Published(_)) && case.now >= control.effective_at;
     let admitted = u32::try_from(holders(control).len()).unwrap_or(u32::MAX);
-    (size > needed && admitted <= needed && published && drained).then_some(needed)
+    // Which tasks survive is said by protecting them, so they must be seen.
+    let seen = state.tasks.present().is_some();
+    (size > wanted && admitted <= needed && published && drained && seen).then_some(wanted)
 }
 
 fn drain_takes(case: &Case<'_>) -> Duration {
@@ -108,10 +171,15 @@ fn drain_takes(case: &Case<'_>) -> Duration {
 }
 
 /// The writes that bring the service to `size`.
-pub(super) fn resize(case: &Case<'_>, control: &ControlStatus, world: &World, size: u32) -> Vec<Effect> {
+pub(super) fn resize(
+    case: &Case<'_>,
+    control: &ControlStatus,
+    state: &ObservedState,
+    size: u32,
+) -> Vec<Effect> {
     let (cluster, service) = (case.names.cluster.clone(), case.names.service.clone());
-    let shrinks = world.service.present().is_some_and(|seen| seen.desired > size);
-    let survivors: Vec<String> = running(world)
+    let shrinks = state.service.present().is_some_and(|seen| seen.desired > size);
+    let survivors: Vec<String> = running(state)
         .into_iter()
         .filter(|seen| holders(control).iter().any(|(_, task)| *task == seen.id))
         .map(|seen| seen.arn.clone())

@@ -2,16 +2,22 @@
 //! decision if one of these settles the pass, without a look at AWS.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::plan::filled;
 use kinesis_demo_api::request::{LastRequest, Request, RequestOutcome, Verb};
-use kinesis_demo_api::status::{Outcome, PastRun, RunStatus, Stage};
+use kinesis_demo_api::status::{Leftover, Outcome, PastRun, ResourceState, ResourceStatus, RunStatus, Stage};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
-use super::{Decision, Draft, FinalizerChange, Subject};
+use super::{Decision, Draft, FinalizerChange, Subject, stored_refusal};
+use crate::run::build::names::base_name;
 use crate::run::notices::Notice;
 
-/// How many runs the history keeps.
+/// How many runs the history keeps, and of how many runs leftovers are kept.
 const HISTORY: usize = 5;
+const LEFTOVER_RUNS: usize = 5;
+
+/// How many answered requests are remembered.
+const ANSWERED_REQUESTS: usize = 50;
 
 /// The status before anything has happened: every condition is set.
 pub fn first_visit(now: MicroTime) -> KinesisDemoStatus {
@@ -26,7 +32,8 @@ pub fn decide_first_visit(subject: &Subject<'_>, now: MicroTime) -> Decision {
 fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoStatus {
     use ConditionStatus::{False, Unknown};
     use ConditionType::{
-        CleanedUp, Finished, GeneratorsReady, SpecAccepted, StreamReady, Succeeded, WarmThroughputReady,
+        CleanedUp, ClockSkew, Finished, GeneratorsReady, SpecAccepted, StreamReady, Succeeded,
+        TrafficDelivered, WarmThroughputReady,
     };
     let findings = [
         (Finished, False),
@@ -36,6 +43,8 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
         (WarmThroughputReady, Unknown),
         (GeneratorsReady, Unknown),
         (CleanedUp, Unknown),
+        (TrafficDelivered, Unknown),
+        (ClockSkew, Unknown),
     ]
     .map(|(type_, status)| kinesis_demo_api::conditions::Finding::new(type_, status, Reason::NotStarted, ""));
     KinesisDemoStatus {
@@ -61,7 +70,9 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
         ),
         observed_generation: held.observed_generation,
         last_request: held.last_request,
+        answered_requests: held.answered_requests,
         history: held.history,
+        leftovers: held.leftovers,
         ..KinesisDemoStatus::default()
     }
 }
@@ -69,6 +80,9 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
 /// Settles the pass if something other than the stage's work comes first.
 pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
     let stage = subject.status.stage?;
+    if let Some(draft) = restored(subject, now) {
+        return Some(draft.finish(subject, now));
+    }
     if subject.deleting {
         if let Some(draft) = deletion(subject, stage, now) {
             return Some(draft.finish(subject, now));
@@ -76,15 +90,81 @@ pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
     } else if let Some(draft) = request(subject, stage, now) {
         return Some(draft.finish(subject, now));
     }
-    if stage.is_terminal() && subject.has_finalizer {
+    let left = subject.status.has_leftovers();
+    if stage.is_terminal() && subject.has_finalizer && !left {
         // Nothing of the run is left, so nothing needs us any more: an operator that goes must not keep a namespace from going.
         let mut draft = Draft::new(subject.status);
         draft.finalizer = FinalizerChange::Remove;
         return Some(draft.finish(subject, now));
     }
+    let needs_us = left || !(stage == Stage::Pending || stage.is_terminal());
+    if needs_us && !subject.has_finalizer && !subject.deleting {
+        // Somebody took it away (a replaced object has none): without it the object could go before its resources.
+        let mut draft = Draft::new(subject.status);
+        draft.keep_summary();
+        draft.finalizer = FinalizerChange::Add;
+        return Some(draft.wait_until(now + std::time::Duration::from_secs(1)).finish(subject, now));
+    }
     deadline(subject, stage, now)
         .or_else(|| edit(subject, stage, now))
         .map(|draft| draft.finish(subject, now))
+}
+
+/// A status that was made for another object, as a restored backup has it: what it names is that
+/// object's, and nothing of it is touched.
+fn restored(subject: &Subject<'_>, now: MicroTime) -> Option<Draft> {
+    let run = subject.status.run.as_ref()?;
+    let effective = run.effective.as_ref()?;
+    let derived = base_name(subject.name, subject.uid, run.number);
+    let is_ours = effective.object_uid.as_deref().is_none_or(|uid| uid == subject.uid)
+        && effective.base_name == derived;
+    if is_ours {
+        return None;
+    }
+    let mut draft = Draft::new(subject.status);
+    if subject.deleting {
+        if subject.has_finalizer {
+            draft.finalizer = FinalizerChange::Remove;
+        }
+        return Some(draft);
+    }
+    let rerun = subject.request.and_then(|text| Request::parse(text).ok()).filter(|request| {
+        request.verb == Verb::Rerun && !subject.status.answered_requests.contains(&request.id)
+    });
+    if let Some(request) = rerun {
+        let message = format!("run {} begins", run.number + 1);
+        let held = KinesisDemoStatus { history: subject.status.history.clone(), ..forgotten(subject) };
+        let mut draft = Draft::new(&fresh(run.number + 1, now, held));
+        answer(&mut draft, &request.id, Some(request.verb), true, message, now);
+        draft.wake_at(now + std::time::Duration::from_secs(1));
+        return Some(draft);
+    }
+    let owner = effective.object_uid.as_deref().unwrap_or(&effective.base_name);
+    let message = format!(
+        "this status was made for the object with uid {owner}, this object has uid {} (was it restored from a backup?); nothing that it names is touched. Request rerun to begin a run of this object's own, and look for what the other left by the tag {} = {owner}",
+        subject.uid,
+        crate::aws::OWNER_TAG,
+    );
+    Some(draft.block(Reason::StatusOfAnotherObject, message, None))
+}
+
+/// What may be kept of a status that is another object's.
+fn forgotten(subject: &Subject<'_>) -> KinesisDemoStatus {
+    KinesisDemoStatus {
+        answered_requests: subject.status.answered_requests.clone(),
+        observed_generation: subject.status.observed_generation,
+        ..KinesisDemoStatus::default()
+    }
+}
+
+/// Notes the answer to a request, and that it was answered.
+fn answer(draft: &mut Draft, id: &str, verb: Option<Verb>, accepted: bool, message: String, now: MicroTime) {
+    draft.notices.push(Notice::request_answered(accepted, &message));
+    let outcome = if accepted { RequestOutcome::Accepted } else { RequestOutcome::Refused };
+    draft.status.last_request = Some(LastRequest { id: id.to_owned(), verb, outcome, message, at: now });
+    draft.status.answered_requests.retain(|held| held != id);
+    draft.status.answered_requests.insert(0, id.to_owned());
+    draft.status.answered_requests.truncate(ANSWERED_REQUESTS);
 }
 
 /// A deleted object ends like an aborted one, and goes when nothing is left.
@@ -96,7 +176,17 @@ fn deletion(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft
         draft.finalizer = FinalizerChange::Remove;
         return Some(draft);
     }
+    if stage == Stage::Pending && subject.status.has_leftovers() {
+        // What earlier runs left is still to be removed: a run that is over does that.
+        let message = "the object was deleted".to_owned();
+        let draft = draft.decided(Outcome::Aborted, Reason::ObjectDeleted, message);
+        let left = subject.status.present_resources().join("; ");
+        return Some(draft.over_with_leftovers(format!("still there: {left}"), now));
+    }
     if stage == Stage::Pending || stage.is_terminal() {
+        if subject.status.has_leftovers() {
+            return None;
+        }
         if subject.has_finalizer {
             draft.finalizer = FinalizerChange::Remove;
         }
@@ -108,28 +198,22 @@ fn deletion(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft
 
 fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
     let text = subject.request?;
-    let last = subject.status.last_request.as_ref();
     let parsed = Request::parse(text);
-    let id = match &parsed {
+    let id: String = match &parsed {
         Ok(request) => request.id.clone(),
         // An unreadable request has no id; its text names it, so that it is answered once.
         Err(_) => text.chars().take(64).collect(),
     };
-    if last.is_some_and(|last| last.id == id) {
+    let status = subject.status;
+    let was_last = status.last_request.as_ref().is_some_and(|last| last.id == id);
+    if was_last || status.answered_requests.contains(&id) {
         return None;
     }
-    let number = subject.status.run.as_ref().map_or(1, |run| run.number);
-    let answer = |accepted: bool, verb, message: String| LastRequest {
-        id: id.clone(),
-        verb,
-        outcome: if accepted { RequestOutcome::Accepted } else { RequestOutcome::Refused },
-        message,
-        at: now,
-    };
+    let number = status.run.as_ref().map_or(1, |run| run.number);
     let refuse = |verb, message: String| {
-        let mut draft = Draft::new(subject.status);
-        draft.notices.push(Notice::request_answered(false, &message));
-        draft.status.last_request = Some(answer(false, verb, message));
+        let mut draft = Draft::new(status);
+        draft.keep_summary();
+        answer(&mut draft, &id, verb, false, message, now);
         draft.wake_at(now + std::time::Duration::from_secs(1));
         Some(draft)
     };
@@ -144,36 +228,73 @@ fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft>
             format!("the request is for run {}, this is run {number}", request.run.unwrap_or_default()),
         );
     }
-    let decided = subject.status.run.as_ref().is_some_and(|run| run.outcome.is_some());
+    let decided = status.run.as_ref().is_some_and(|run| run.outcome.is_some());
     match request.verb {
         Verb::Abort if stage.is_terminal() || decided => {
             refuse(verb, format!("run {number} is over or ending already ({stage})"))
         }
         Verb::Abort => {
             let message = format!("run {number} was aborted on request");
-            let mut draft = Draft::new(subject.status);
-            draft.notices.push(Notice::request_answered(true, &message));
-            draft.status.last_request = Some(answer(true, verb, message.clone()));
-            Some(match stage {
+            let mut draft = Draft::new(status);
+            answer(&mut draft, &id, verb, true, message.clone(), now);
+            let draft = match stage {
                 // Nothing was made yet, so there is nothing to drain.
-                Stage::Pending => draft.decided(Outcome::Aborted, Reason::AbortRequested, message).over(now),
+                Stage::Pending => {
+                    let draft = draft.decided(Outcome::Aborted, Reason::AbortRequested, message);
+                    match status.has_leftovers() {
+                        false => draft.over(now),
+                        true => {
+                            let left = status.present_resources().join("; ");
+                            draft.over_with_leftovers(format!("still there: {left}"), now)
+                        }
+                    }
+                }
                 _ => draft.end(Outcome::Aborted, Reason::AbortRequested, message, now),
-            })
+            };
+            Some(draft)
         }
         Verb::Rerun if !stage.is_terminal() => {
             refuse(verb, format!("run {number} is not over yet ({stage}); abort it first, or wait"))
         }
         Verb::Rerun => {
+            let leftovers = leftovers(status);
+            if leftovers.len() > LEFTOVER_RUNS {
+                let left = status.present_resources().join("; ");
+                return refuse(
+                    verb,
+                    format!(
+                        "{LEFTOVER_RUNS} runs have left things that could not be removed; remove them first: {left}"
+                    ),
+                );
+            }
             let message = format!("run {} begins", number + 1);
-            let mut held = subject.status.clone();
-            held.history = history(subject.status);
+            let held = KinesisDemoStatus { history: history(status), leftovers, ..status.clone() };
             let mut draft = Draft::new(&fresh(number + 1, now, held));
-            draft.notices.push(Notice::request_answered(true, &message));
-            draft.status.last_request = Some(answer(true, verb, message));
+            answer(&mut draft, &id, verb, true, message, now);
             draft.wake_at(now + std::time::Duration::from_secs(1));
             Some(draft)
         }
     }
+}
+
+/// What this run and those before it have left, by run.
+fn leftovers(status: &KinesisDemoStatus) -> Vec<Leftover> {
+    let is_present = |held: &&ResourceStatus| held.state == ResourceState::Present;
+    let resources: Vec<_> = status.resources.iter().filter(is_present).cloned().collect();
+    let of_this_run = status.run.as_ref().and_then(|run| {
+        let effective = run.effective.as_ref().filter(|_| !resources.is_empty())?;
+        Some(Leftover {
+            run: run.number,
+            account_id: effective.account_id.clone(),
+            region: effective.region.clone(),
+            cluster: effective.cluster.clone(),
+            stream_name: effective.stream_name.clone(),
+            base_name: effective.base_name.clone(),
+            retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
+            resources: resources.clone(),
+        })
+    });
+    of_this_run.into_iter().chain(status.leftovers.iter().cloned()).collect()
 }
 
 /// The runs so far, the one that is over now first.
@@ -202,7 +323,8 @@ fn deadline(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft
         .as_ref()
         .map(|effective| effective.spec.limits.max_duration.to_string())
         .unwrap_or_default();
-    let message = format!("limits.maxDuration ({limit}) passed in stage {stage}");
+    let refused = stored_refusal(subject.status).map(|words| format!("; {words}")).unwrap_or_default();
+    let message = format!("limits.maxDuration ({limit}) passed in stage {stage}{refused}");
     Some(Draft::new(subject.status).end(Outcome::Failed, Reason::DeadlineExceeded, message, now))
 }
 
@@ -218,6 +340,7 @@ fn edit(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
     let asked = filled(subject.spec, &subject.settings.defaults);
 
     let mut draft = Draft::new(subject.status);
+    draft.keep_summary();
     if let Some(held) = draft.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
         held.spec = accepted.clone();
     }

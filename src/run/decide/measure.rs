@@ -6,30 +6,47 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::books::{Evidence, latency_status, total};
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{
-    ControlStatus, GeneratorsStatus, PhaseReport, PhaseStatus, StreamStatus, TrafficStatus, WarmStatus,
+    ControlStatus, GeneratorsStatus, PhaseReport, PhaseStatus, Stage, StreamStatus, TrafficStatus, WarmStatus,
 };
 use kinesis_demo_api::timeline::Timeline;
 
 use super::{Case, Draft};
-use crate::aws::{StreamState, TaskState};
+use crate::aws::{StreamState, TaskState, Warm};
 use crate::run::build::control::slots;
+use crate::run::error::reason;
 use crate::run::notices::Notice;
-use crate::run::observe::{LedgersSeen, World};
+use crate::run::observe::{Observed, ObservedState};
 
 /// What we call a stream that AWS no longer has a word for.
 const GONE: &str = "DELETED";
 
-/// A task that has left out so many lines is not heard any more.
-const SILENT_LINES: u32 = 3;
+/// Notes the stream, if it was looked at. A look that was refused keeps what was known of it.
+pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
+    use ConditionStatus::{False, True, Unknown};
+    use ConditionType::{StreamReady, WarmThroughputReady};
 
-/// Notes the stream, if it was looked at.
-pub(super) fn note_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
-    if world.stream.is_absent()
-        && let Some(held) = &mut draft.status.stream
-    {
-        held.status = GONE.into();
-    }
-    let Some(seen) = world.stream.present() else { return };
+    let seen = match &state.stream {
+        Observed::Unread => return,
+        Observed::Refused(error) => {
+            draft.found(StreamReady, Unknown, reason(error), error.to_string());
+            if case.plan.warm_mib_per_second.is_some() {
+                draft.found(WarmThroughputReady, Unknown, reason(error), error.to_string());
+            }
+            return;
+        }
+        Observed::Absent => {
+            if let Some(held) = &mut draft.status.stream {
+                held.status = GONE.into();
+                let message = format!("stream {} is not there", case.names.stream);
+                draft.found(StreamReady, False, Reason::Lost, message.clone());
+                if case.plan.warm_mib_per_second.is_some() {
+                    draft.found(WarmThroughputReady, False, Reason::Lost, message);
+                }
+            }
+            return;
+        }
+        Observed::Present(seen) => seen,
+    };
     draft.status.stream = Some(StreamStatus {
         name: case.names.stream.clone(),
         arn: seen.arn.clone(),
@@ -37,19 +54,32 @@ pub(super) fn note_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
         shards: seen.open_shards,
         warm: seen.warm.map(|warm| WarmStatus { target: warm.target, current: warm.current }),
     });
-    if matches!(seen.state, StreamState::Active | StreamState::Updating) {
-        let message = format!("{} open shards", seen.open_shards);
-        draft.found(ConditionType::StreamReady, ConditionStatus::True, Reason::Active, message);
+    match seen.state {
+        StreamState::Active | StreamState::Updating => {
+            let message = format!("{} open shards", seen.open_shards);
+            draft.found(StreamReady, True, Reason::Active, message);
+        }
+        StreamState::Creating => {
+            let message = format!("stream {} is being created", case.names.stream);
+            draft.found(StreamReady, False, Reason::Creating, message);
+        }
+        StreamState::Deleting => {
+            let message = format!("stream {} is being deleted", case.names.stream);
+            draft.found(StreamReady, False, Reason::Lost, message);
+        }
     }
-    match (case.plan.warm_mib_per_second, seen.warm) {
-        (None, _) => {
-            draft.found(ConditionType::WarmThroughputReady, ConditionStatus::True, Reason::NotRequested, "")
-        }
-        (Some(wanted), Some(warm)) if warm.current >= wanted && warm.target >= wanted => {
-            let message = format!("{} MiB/s", warm.current);
-            draft.found(ConditionType::WarmThroughputReady, ConditionStatus::True, Reason::Reached, message);
-        }
-        (Some(_), _) => {}
+    let Some(wanted) = case.plan.warm_mib_per_second else {
+        return draft.found(WarmThroughputReady, True, Reason::NotRequested, "");
+    };
+    let warm = seen.warm.unwrap_or(Warm { target: 0, current: 0 });
+    if warm.current >= wanted && warm.target >= wanted {
+        draft.found(WarmThroughputReady, True, Reason::Reached, format!("{} MiB/s", warm.current));
+    } else if case.subject.status.stage > Some(Stage::Warming) {
+        let message = format!(
+            "the stream has {} of {wanted} MiB/s, and its target is {} MiB/s: somebody changed it",
+            warm.current, warm.target
+        );
+        draft.found(WarmThroughputReady, False, Reason::Lost, message);
     }
 }
 
@@ -63,36 +93,62 @@ fn stream_word(state: StreamState) -> &'static str {
 }
 
 /// The longest time that a task of this run took to start, as far as seen.
-pub(super) fn slowest_start(case: &Case<'_>, world: &World) -> Option<Duration> {
-    let seen = world.tasks.iter().filter_map(|task| Some(task.started_at?.since(task.created_at?))).max();
+pub(super) fn slowest_start(case: &Case<'_>, state: &ObservedState) -> Option<Duration> {
+    let seen =
+        state.seen_tasks().iter().filter_map(|task| Some(task.started_at?.since(task.created_at?))).max();
     let held = case.subject.status.generators.as_ref().and_then(|held| held.slowest_start_seconds);
     seen.max(held.map(|seconds| Duration::from_secs(seconds.into())))
 }
 
-/// Notes the tasks.
+/// Notes the tasks. What could not be seen stays as it was seen last.
 pub(super) fn note_generators(
     case: &Case<'_>,
-    world: &World,
+    state: &ObservedState,
     control: Option<&ControlStatus>,
     needed: u32,
     draft: &mut Draft,
 ) {
-    let running = world.tasks.iter().filter(|task| task.state == TaskState::Running).count();
+    let held = draft.status.generators.clone().unwrap_or_default();
+    let running = state.tasks.present().map_or(held.running, |tasks| {
+        count(tasks.iter().filter(|task| task.state == TaskState::Running).count())
+    });
+    let desired = match &state.service {
+        Observed::Present(service) => service.desired,
+        Observed::Absent => 0,
+        Observed::Unread | Observed::Refused(_) => held.desired,
+    };
     let admitted = control.map_or(0, |control| slots(control).into_iter().flatten().count());
-    let desired = world.service.present().map_or(0, |service| service.desired);
     draft.status.generators = Some(GeneratorsStatus {
         desired,
-        running: count(running),
+        running,
         admitted: count(admitted),
-        slowest_start_seconds: slowest_start(case, world)
+        slowest_start_seconds: slowest_start(case, state)
             .map(|slowest| u32::try_from(slowest.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
+        replaced: held.replaced,
     });
-    let (status, reason) = match (count(running), control.is_some()) {
-        (running, _) if running >= needed => (ConditionStatus::True, Reason::TasksRunning),
-        (_, false) => (ConditionStatus::False, Reason::TasksStarting),
-        (_, true) => (ConditionStatus::False, Reason::TasksShort),
+    if let Some(error) = state.tasks.refusal().or_else(|| state.service.refusal()) {
+        let message = format!("{error}; {running} of {needed} tasks ran when they were last seen");
+        draft.found(ConditionType::GeneratorsReady, ConditionStatus::Unknown, reason(error), message);
+        return;
+    }
+    let (status, why) = match control.is_some() {
+        _ if running >= needed => (ConditionStatus::True, Reason::TasksRunning),
+        false => (ConditionStatus::False, Reason::TasksStarting),
+        true => (ConditionStatus::False, Reason::TasksShort),
     };
-    draft.found(ConditionType::GeneratorsReady, status, reason, format!("{running} of {needed} tasks run"));
+    draft.found(ConditionType::GeneratorsReady, status, why, format!("{running} of {needed} tasks run"));
+}
+
+/// Tells, once per phase, that fewer tasks send than the phase needs at this instant.
+pub(super) fn note_short_fleet(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft) {
+    let needed_now = timeline.tasks_needed(case.now, case.now);
+    let Some(generators) = &draft.status.generators else { return };
+    let (running, phase) = (generators.running, draft.status.phase.as_ref().map(|held| held.name.clone()));
+    let Some(phase) = phase.filter(|_| running < needed_now) else { return };
+    let Some(report) = draft.status.phases.iter_mut().find(|report| report.name == phase) else { return };
+    if !std::mem::replace(&mut report.fleet_was_short, true) {
+        draft.notices.push(Notice::fleet_is_short(case.run.number, &phase, running, needed_now));
+    }
 }
 
 fn count(items: usize) -> u32 {
@@ -103,16 +159,6 @@ fn count(items: usize) -> u32 {
 pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft) {
     let of = timeline.phases.len();
     if let Some((index, window)) = timeline.phase_at(case.now) {
-        let entered = draft.status.phase.as_ref().is_none_or(|held| held.name != window.name);
-        if entered {
-            draft.notices.push(Notice::phase_started(
-                case.run.number,
-                &window.name,
-                index + 1,
-                of,
-                window.rate,
-            ));
-        }
         draft.status.phase = Some(PhaseStatus {
             name: window.name.clone(),
             index: count(index + 1),
@@ -123,15 +169,30 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
         });
     }
     let held = std::mem::take(&mut draft.status.phases);
-    draft.status.phases = (timeline.phases.iter())
-        .map(|window| {
+    let runs = case.subject.status.stage == Some(Stage::Running);
+    draft.status.phases = (timeline.phases.iter().enumerate())
+        .map(|(index, window)| {
             let measured = held.iter().find(|report| report.name == window.name);
+            let had_begun = measured.is_some_and(|report| report.begun);
+            // Once in a run, though the schedule may move a boundary to and fro.
+            let begins = !had_begun && runs && case.now >= window.starts_at && case.now < window.ends_at;
+            if begins {
+                draft.notices.push(Notice::phase_started(
+                    case.run.number,
+                    &window.name,
+                    index + 1,
+                    of,
+                    window.rate,
+                ));
+            }
             PhaseReport {
                 name: window.name.clone(),
                 records_per_second: window.rate,
                 tasks: window.tasks,
                 starts_at: window.starts_at,
                 ends_at: window.ends_at,
+                begun: had_begun || begins,
+                fleet_was_short: measured.is_some_and(|report| report.fleet_was_short),
                 books: measured.map(|report| report.books.clone()).unwrap_or_default(),
                 latency_ms: measured.and_then(|report| report.latency_ms),
             }
@@ -142,20 +203,28 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
     }
 }
 
-/// Notes the books, if the ledgers were read; settled ones also without, as far as they are known.
+/// Notes the totals, if the log was read to its end; settled ones also without, as far as they are known.
 pub(super) fn note_traffic(
     case: &Case<'_>,
-    world: &World,
+    state: &ObservedState,
     control: &ControlStatus,
     settled: bool,
     draft: &mut Draft,
 ) {
     let timings = &case.subject.settings.timings;
     let until: MicroTime = case.traffic_ends_at(control).min(case.now);
-    let (ledgers, unheard_for) = match &world.ledgers {
-        LedgersSeen::Read(ledgers) => (ledgers, timings.ledger_every),
-        LedgersSeen::Refused { known, .. } if settled => (known, until.since(control.traffic_starts_at)),
-        LedgersSeen::Unread | LedgersSeen::Refused { .. } => return,
+    if let Observed::Refused(error) = &state.ledgers {
+        let type_ = ConditionType::TrafficDelivered;
+        draft.found(type_, ConditionStatus::Unknown, reason(error), error.to_string());
+    }
+    let (ledgers, unheard_for) = match &state.ledgers {
+        Observed::Present(ledgers) => {
+            let type_ = ConditionType::TrafficDelivered;
+            draft.found(type_, ConditionStatus::Unknown, Reason::Running, "");
+            (ledgers, timings.ledger_every)
+        }
+        _ if settled => (&state.known_ledgers, until.since(control.traffic_starts_at)),
+        _ => return,
     };
     let timeline = case.timeline(control);
     let evidence = Evidence {
@@ -172,11 +241,13 @@ pub(super) fn note_traffic(
         phases.iter_mut().for_each(|phase| (phase.books.unoffered, phase.books.unreported) = (0, 0));
     }
     for (report, measured) in draft.status.phases.iter_mut().zip(&phases) {
+        if report.books.throttled == 0 && measured.books.throttled > 0 {
+            draft.notices.push(Notice::throttling_began(case.run.number, &report.name));
+        }
         report.books = measured.books.clone();
         report.latency_ms = latency_status(&measured.latency);
     }
     let books = total(phases.iter().map(|phase| &phase.books));
-    let silence = timings.ledger_every * SILENT_LINES + timings.log_delay;
-    let rate = if settled { 0 } else { ledgers.accepted_per_second(case.now - silence) };
+    let rate = if settled { 0 } else { ledgers.accepted_per_second(case.now - timings.silence()) };
     draft.status.traffic = Some(TrafficStatus { books, rate, sampled_at: case.now, settled });
 }

@@ -4,7 +4,7 @@
 //! is stored. So a crash between any two lines is harmless.
 
 mod cleanup;
-mod control;
+pub mod control;
 mod dashboard;
 mod draft;
 mod drain;
@@ -17,24 +17,27 @@ mod running;
 mod start;
 mod warm;
 
+use std::collections::BTreeSet;
+
 use kinesis_demo_api::allowance::Allowance;
-use kinesis_demo_api::conditions::Reason;
+use kinesis_demo_api::conditions::{self, ConditionType, Reason};
 use kinesis_demo_api::control::{ControlDocument, ControlState};
 use kinesis_demo_api::plan::{Defaults, Plan};
-use kinesis_demo_api::status::{ControlStatus, Effective, Outcome, RunStatus, Stage};
+use kinesis_demo_api::status::{ControlStatus, Effective, Outcome, ResourceType, RunStatus, Stage};
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 
+pub use cleanup::{Removal, decide_leftovers};
 pub use dashboard::with_missed;
 pub use draft::Draft;
 pub use intake::{decide_first_visit, first_visit, intake};
-pub use pending::{decide_pending, decide_queued, decide_refused};
+pub use pending::{decide_pending, decide_preflight_refused, decide_queued, decide_refused};
 
 use super::build::control::document;
 use super::build::names::Names;
 use super::build::tags::Owner;
 use super::notices::Notice;
-use super::observe::{Observed, World};
+use super::observe::ObservedState;
 use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, Tags};
 use crate::settings::Settings;
 
@@ -46,6 +49,11 @@ pub struct Decision {
     pub notices: Vec<Notice>,
     pub finalizer: FinalizerChange,
     pub wake: Wake,
+    /// What is removed without having been seen, because the look at it was refused: AWS's answer to
+    /// the removal tells whether it is gone.
+    pub unseen: BTreeSet<ResourceType>,
+    /// The earlier run whose leftovers the removals are about; otherwise they are the run's own.
+    pub leftover_run: Option<u32>,
 }
 
 /// When to look again. A watched change may always come sooner.
@@ -93,22 +101,77 @@ pub enum Effect {
 impl Effect {
     /// Whether it removes something that the run made.
     pub fn is_removal(&self) -> bool {
+        self.removes().is_some()
+    }
+
+    /// Whether it makes something: an answer that the thing exists already is as good as success.
+    pub fn is_creation(&self) -> bool {
         matches!(
             self,
-            Self::DeleteCeiling { .. }
-                | Self::DeleteService { .. }
-                | Self::DeregisterTaskDefinition { .. }
-                | Self::DeleteTaskDefinition { .. }
-                | Self::DeleteParameter { .. }
-                | Self::DeleteLogGroup { .. }
-                | Self::DeleteStream { .. }
-                | Self::DeleteDashboard { .. }
+            Self::CreateLogGroup { .. }
+                | Self::CreateStream(_)
+                | Self::CreateParameter { .. }
+                | Self::CreateService(_)
         )
     }
 
     /// Whether a run goes on as well without it: it only shows what happens.
-    pub fn is_dispensable(&self) -> bool {
+    pub fn is_optional(&self) -> bool {
         matches!(self, Self::PutDashboard { .. } | Self::PutMetrics { .. })
+    }
+
+    /// The kind of thing that a removal removes.
+    pub fn removes(&self) -> Option<ResourceType> {
+        Some(match self {
+            Self::DeleteCeiling { .. } => ResourceType::ScalingCeiling,
+            Self::DeleteService { .. } => ResourceType::Service,
+            Self::DeregisterTaskDefinition { .. } | Self::DeleteTaskDefinition { .. } => {
+                ResourceType::TaskDefinition
+            }
+            Self::DeleteParameter { .. } => ResourceType::ControlParameter,
+            Self::DeleteLogGroup { .. } => ResourceType::LogGroup,
+            Self::DeleteStream { .. } => ResourceType::Stream,
+            Self::DeleteDashboard { .. } => ResourceType::Dashboard,
+            _ => return None,
+        })
+    }
+
+    /// The API operation that it comes down to, and what that is about.
+    pub fn name(&self) -> (&'static str, String) {
+        let (operation, target) = match self {
+            Self::CreateLogGroup { name, .. } => ("CreateLogGroup", name),
+            Self::CreateStream(stream) => ("CreateStream", &stream.name),
+            Self::CreateParameter { name, .. } | Self::WriteParameter { name, .. } => ("PutParameter", name),
+            Self::RegisterTaskDefinition(definition) => ("RegisterTaskDefinition", &definition.family),
+            Self::CreateService(service) => ("CreateService", &service.name),
+            Self::PutCeiling { service, .. } => ("PutScheduledAction", service),
+            Self::UpdateWarmThroughput { arn, .. } => ("UpdateStreamWarmThroughput", arn),
+            Self::ResizeService { service, .. } => ("UpdateService", service),
+            Self::ProtectTasks { cluster, .. } | Self::ReleaseTasks { cluster, .. } => {
+                ("UpdateTaskProtection", cluster)
+            }
+            Self::DeleteCeiling { service, .. } => ("DeregisterScalableTarget", service),
+            Self::DeleteService { service, .. } => ("DeleteService", service),
+            Self::DeregisterTaskDefinition { arn } => ("DeregisterTaskDefinition", arn),
+            Self::DeleteTaskDefinition { arn } => ("DeleteTaskDefinitions", arn),
+            Self::DeleteParameter { name } => ("DeleteParameter", name),
+            Self::DeleteLogGroup { name } => ("DeleteLogGroup", name),
+            Self::DeleteStream { arn } => ("DeleteStream", arn),
+            Self::PutDashboard { name, .. } => ("PutDashboard", name),
+            Self::PutMetrics { run_name, .. } => ("PutMetricData", run_name),
+            Self::DeleteDashboard { name } => ("DeleteDashboards", name),
+        };
+        (operation, target.clone())
+    }
+
+    /// Under what its retries are paced: another size of a service is another write.
+    pub fn key(&self) -> String {
+        let (operation, target) = self.name();
+        match self {
+            Self::ResizeService { desired, .. } => format!("{operation} {target} {desired}"),
+            Self::ProtectTasks { .. } => format!("{operation} {target} on"),
+            _ => format!("{operation} {target}"),
+        }
     }
 }
 
@@ -147,6 +210,8 @@ pub struct Case<'a> {
     pub deadline_at: MicroTime,
     pub plan: &'a Plan,
     pub names: &'a Names,
+    /// The control document as this leader last read or wrote it.
+    pub known_document: Option<&'a ControlDocument>,
     pub now: MicroTime,
 }
 
@@ -190,36 +255,70 @@ impl Case<'_> {
 }
 
 /// The next step of a run whose settings are pinned.
-pub fn decide(case: &Case<'_>, observed: &Observed) -> Decision {
-    let world: &World = &observed.world;
+pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
     let draft = Draft::new(case.subject.status);
-    if let Some(message) = foreign_account(case, world) {
+    let stage = case.subject.status.stage.unwrap_or_default();
+    if stage == Stage::Provisioning
+        && let Some(message) = foreign_account(&case.effective.account_id, state)
+    {
         let recheck_at = case.now + case.subject.settings.timings.renew_every;
         return draft
             .block(Reason::AccountNotAllowed, message, Some(recheck_at))
             .finish(&case.subject, case.now);
     }
-    let mut draft = match case.subject.status.stage.unwrap_or_default() {
-        Stage::Provisioning => provision::decide_provisioning(case, world, draft),
-        Stage::Warming => warm::decide_warming(case, world, draft),
-        Stage::Starting => start::decide_starting(case, world, draft),
-        Stage::Running => running::decide_running(case, world, draft),
-        Stage::Draining => drain::decide_draining(case, world, draft),
-        Stage::CleaningUp => cleanup::decide_cleaning_up(case, world, draft),
+    let mut draft = match stage {
+        Stage::Provisioning => provision::decide_provisioning(case, state, draft),
+        Stage::Warming => warm::decide_warming(case, state, draft),
+        Stage::Starting => start::decide_starting(case, state, draft),
+        Stage::Running => running::decide_running(case, state, draft),
+        Stage::Draining => drain::decide_draining(case, state, draft),
+        Stage::CleaningUp => cleanup::decide_cleaning_up(case, state, draft),
         Stage::Pending | Stage::Succeeded | Stage::Failed | Stage::Aborted => draft,
     };
     dashboard::show(case, &mut draft);
     draft.finish(&case.subject, case.now)
 }
 
-/// What is said when the credentials have become another account's: what is not there is not gone then, and nothing may be made.
-fn foreign_account(case: &Case<'_>, world: &World) -> Option<String> {
-    let (pinned, found) = (&case.effective.account_id, world.account_id.as_ref()?);
+/// What is said when the credentials have become another account's: nothing may be made then, and
+/// what is not there is not gone.
+fn foreign_account(pinned: &str, state: &ObservedState) -> Option<String> {
+    let found = state.account_id.present()?;
     (pinned != found).then(|| {
         format!(
             "this run was begun in AWS account {pinned}, but the operator's credentials now belong to {found}; nothing is touched until they are {pinned}'s again"
         )
     })
+}
+
+/// What AWS refused last, if the conditions say that something is refused.
+fn stored_refusal(status: &KinesisDemoStatus) -> Option<&str> {
+    let summary = [ConditionType::Reconciling, ConditionType::Ready];
+    summary.into_iter().find_map(|type_| {
+        let held = conditions::find(&status.conditions, type_)?;
+        held.reason.is_refusal().then_some(held.message.as_str())
+    })
+}
+
+/// What AWS refuses, as a clause for the end of a message: in this look, or when last written.
+fn refusal_clause(case: &Case<'_>, state: &ObservedState) -> String {
+    let seen = state.refusals().first().map(ToString::to_string);
+    let refused = seen.or_else(|| stored_refusal(case.subject.status).map(str::to_owned));
+    refused.map(|words| format!("; {words}")).unwrap_or_default()
+}
+
+/// The claims as a decision: they are stored, and nothing else changes.
+pub fn decide_claim(case: &Case<'_>, control: ControlStatus) -> Decision {
+    let mut draft = Draft::new(case.subject.status);
+    draft.keep_summary();
+    draft.status.control = Some(control);
+    draft.wait_until(case.now).finish(&case.subject, case.now)
+}
+
+/// Nothing is to be done until something changes.
+pub fn decide_nothing(subject: &Subject<'_>, now: MicroTime) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    draft.keep_summary();
+    draft.finish(subject, now)
 }
 
 /// What the operator allows, widened to what was accepted when the run began.
@@ -237,15 +336,11 @@ pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
 
 /// A request that AWS calls wrong stays wrong: before the traffic ends, it ends the run. While things are being removed it is
 /// tried again.
-pub fn decide_invalid(case: &Case<'_>, error: &AwsError) -> Option<Decision> {
-    let stage = case.subject.status.stage.unwrap_or_default();
+pub fn decide_invalid(subject: &Subject<'_>, error: &AwsError, now: MicroTime) -> Option<Decision> {
+    let stage = subject.status.stage.unwrap_or_default();
     matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting).then(|| {
-        let draft = Draft::new(case.subject.status).end(
-            Outcome::Failed,
-            Reason::RequestRefused,
-            error.to_string(),
-            case.now,
-        );
-        draft.finish(&case.subject, case.now)
+        let draft =
+            Draft::new(subject.status).end(Outcome::Failed, Reason::RequestRefused, error.to_string(), now);
+        draft.finish(subject, now)
     })
 }

@@ -8,9 +8,11 @@ use kinesis_demo_api::plan::{Plan, PlanError, filled};
 use kinesis_demo_api::status::{Effective, Stage};
 
 use super::{Decision, Draft, FinalizerChange, Subject};
+use crate::aws::AwsError;
 use crate::registry::ImageSeen;
 use crate::run::build::names::base_name;
-use crate::run::observe::World;
+use crate::run::error::reason;
+use crate::run::observe::ObservedState;
 
 /// How often a blocked object's prerequisites are looked at again: three reads each time, well below six a minute.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -36,26 +38,39 @@ pub fn decide_queued(subject: &Subject<'_>, before: usize, now: MicroTime) -> De
     draft.wait_until(now + NEXT_TURN).finish(subject, now)
 }
 
-/// The preflight of a spec that can be planned.
-pub fn decide_pending(subject: &Subject<'_>, plan: &Plan, world: &World, now: MicroTime) -> Decision {
+/// The preflight got no answer. Nothing was made, so nothing is urgent.
+pub fn decide_preflight_refused(
+    subject: &Subject<'_>,
+    error: &AwsError,
+    retry_at: MicroTime,
+    now: MicroTime,
+) -> Decision {
     let mut draft = Draft::new(subject.status);
     draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
-    let draft = match obstacle(subject, plan, world) {
+    draft.refused(reason(error), error);
+    draft.wait_until(retry_at).finish(subject, now)
+}
+
+/// The preflight of a spec that can be planned.
+pub fn decide_pending(subject: &Subject<'_>, plan: &Plan, state: &ObservedState, now: MicroTime) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    let draft = match obstacle(subject, plan, state) {
         Some((reason, message)) => draft.block(reason, message, Some(now + RECHECK)),
         // The finalizer comes before the first outside effect, in a pass of its own.
         None if !subject.has_finalizer => {
             draft.finalizer = FinalizerChange::Add;
             draft.wait_until(now + Duration::from_secs(1))
         }
-        None => pinned(subject, plan, world, draft, now),
+        None => pinned(subject, plan, state, draft, now),
     };
     draft.finish(subject, now)
 }
 
 /// What stands in the way, and what to do about it.
-fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason, String)> {
+fn obstacle(subject: &Subject<'_>, plan: &Plan, state: &ObservedState) -> Option<(Reason, String)> {
     let settings = subject.settings;
-    let account = world.account_id.as_deref().unwrap_or_default();
+    let account = state.account_id.present().map(String::as_str).unwrap_or_default();
     if !settings.accounts.iter().any(|allowed| allowed == account) {
         let allowed = settings.accounts.join(", ");
         return Some((
@@ -71,7 +86,7 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason
             "the operator knows no roles for the tasks; start it with --task-role-arn and --execution-role-arn".into(),
         ));
     }
-    if world.cluster_is_active == Some(false) {
+    if state.cluster_is_active == Some(false) {
         let (cluster, region) = (&settings.ecs_cluster, &plan.region);
         return Some((
             Reason::ClusterMissing,
@@ -80,10 +95,10 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason
             ),
         ));
     }
-    if let Some(obstacle) = image_obstacle(plan, world) {
+    if let Some(obstacle) = image_obstacle(plan, state) {
         return Some(obstacle);
     }
-    if plan.needs_advantage && !world.advantage.is_some_and(crate::aws::Advantage::is_on) {
+    if plan.needs_advantage && !state.advantage.is_some_and(crate::aws::Advantage::is_on) {
         let region = &plan.region;
         return Some((
             Reason::AdvantageRequired,
@@ -96,9 +111,9 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, world: &World) -> Option<(Reason
 }
 
 /// Tasks that cannot pull their image are noticed only when the traffic should begin, and paid for until then.
-fn image_obstacle(plan: &Plan, world: &World) -> Option<(Reason, String)> {
+fn image_obstacle(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)> {
     let (image, wanted) = (&plan.image, plan.fargate.architecture);
-    match world.image.as_ref()? {
+    match state.image.as_ref()? {
         ImageSeen::Unknown => None,
         ImageSeen::Missing => Some((
             Reason::ImageMissing,
@@ -119,15 +134,22 @@ fn image_obstacle(plan: &Plan, world: &World) -> Option<(Reason, String)> {
 }
 
 /// Pins the settings: from here on the run depends neither on edits nor on how the operator is configured.
-fn pinned(subject: &Subject<'_>, plan: &Plan, world: &World, mut draft: Draft, now: MicroTime) -> Draft {
+fn pinned(
+    subject: &Subject<'_>,
+    plan: &Plan,
+    state: &ObservedState,
+    mut draft: Draft,
+    now: MicroTime,
+) -> Draft {
     let number = subject.status.run.as_ref().map_or(1, |run| run.number);
     let base_name = base_name(subject.name, subject.uid, number);
     let effective = Effective {
-        account_id: world.account_id.clone().unwrap_or_default(),
+        account_id: state.account_id.present().cloned().unwrap_or_default(),
         region: plan.region.clone(),
         cluster: subject.settings.ecs_cluster.clone(),
         stream_name: plan.stream_name.clone().unwrap_or_else(|| base_name.clone()),
         base_name,
+        object_uid: Some(subject.uid.to_owned()),
         plan_hash: plan.hash(),
         spec: filled(subject.spec, &subject.settings.defaults),
     };

@@ -1,17 +1,23 @@
-//! Traffic flows. Keeps control alive, the fleet ahead of the schedule, the books up to date; ends the traffic when the
-//! schedule does.
+//! Traffic flows. Keeps control alive, the fleet ahead of the schedule, the totals up to date; ends
+//! the traffic when the schedule does, or when what it needs is gone.
 
-use kinesis_demo_api::conditions::Reason;
-use kinesis_demo_api::status::Outcome;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::status::{ControlStatus, Outcome};
+use kinesis_demo_api::timeline::Timeline;
 
-use super::control::{Standing, Upkeep, change_slots, may_change, publication, standing, upkeep};
-use super::fleet::{resize, tasks_needed, wanted_holders, wanted_size};
-use super::measure::{note_generators, note_phase, note_stream, note_traffic};
-use super::{Case, Draft};
+use super::control::{
+    ControlUpdate, ParameterState, change_slots, control_update, may_change, parameter_state, publication,
+    was_overwritten,
+};
+use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
+use super::measure::{note_generators, note_phase, note_short_fleet, note_stream, note_traffic};
+use super::{Case, Draft, Effect};
+use crate::aws::{ServiceState, StreamState};
 use crate::run::notices::Notice;
-use crate::run::observe::World;
+use crate::run::observe::{Observed, ObservedState};
 
-pub(super) fn decide_running(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
+pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
     let timings = &case.subject.settings.timings;
     let Some(control) = &case.subject.status.control else {
         return draft.end(
@@ -22,47 +28,143 @@ pub(super) fn decide_running(case: &Case<'_>, world: &World, mut draft: Draft) -
         );
     };
     let timeline = case.timeline(control);
-    let needed = tasks_needed(case, &timeline, world);
-    note_stream(case, world, &mut draft);
-    note_generators(case, world, Some(control), needed, &mut draft);
+    let needed = tasks_needed(case, &timeline, state);
+    note_stream(case, state, &mut draft);
+    note_generators(case, state, Some(control), needed, &mut draft);
     note_phase(case, &timeline, &mut draft);
-    note_traffic(case, world, control, false, &mut draft);
+    note_short_fleet(case, &timeline, &mut draft);
+    note_traffic(case, state, control, false, &mut draft);
 
     let ends_at = timeline.ends_at().unwrap_or(case.now);
     if case.now >= ends_at {
         return draft.end(Outcome::Succeeded, Reason::Completed, "the schedule is complete", case.now);
     }
-    let standing: Standing = standing(control, world);
+    if let Some((reason, message)) = lost(case, state, &mut draft) {
+        return draft.end(Outcome::Failed, reason, message, case.now);
+    }
+    let parameter = parameter_state(case, control, state);
+    if let (ParameterState::Foreign(held), Some(true)) = (&parameter, state.leads) {
+        let message = format!(
+            "somebody wrote parameter {}: it holds version {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
+            case.names.parameter, held.version, held.epoch, case.subject.epoch
+        );
+        return draft.end(Outcome::Failed, Reason::ControlOverwritten, message, case.now);
+    }
+    if was_overwritten(case, state) {
+        draft.notices.push(Notice::control_put_back(&case.names.parameter, control.version));
+    }
+    control_and_fleet(case, state, control, &timeline, &parameter, needed, &mut draft);
+    put_back_ceiling(case, state, &mut draft);
+    draft.wake_at(timeline.next_boundary(case.now).unwrap_or(ends_at));
+    draft.wait_until(case.now + timings.poll_every)
+}
+
+fn control_and_fleet(
+    case: &Case<'_>,
+    state: &ObservedState,
+    control: &ControlStatus,
+    timeline: &Timeline,
+    parameter: &ParameterState,
+    needed: u32,
+    draft: &mut Draft,
+) {
+    if let Some((index, window)) = timeline.phase_at(case.now) {
+        draft.progress(format!("phase {} ({} of {})", window.name, index + 1, timeline.phases.len()));
+    }
     let mut claimed = false;
-    match upkeep(case, control, &standing) {
-        Upkeep::Yield => {
-            draft.progress("another operator leads; waiting for its view");
-            return draft.wait_until(case.now + timings.poll_every);
-        }
-        Upkeep::Claim(claim, moved) => {
+    match control_update(case, control, parameter) {
+        ControlUpdate::Wait => match parameter {
+            ParameterState::Foreign(held) => draft.progress(format!(
+                "parameter {} holds a document of epoch {}, this operator writes under epoch {}: another may lead, so nothing is written",
+                case.names.parameter, held.epoch, case.subject.epoch
+            )),
+            _ => {}
+        },
+        ControlUpdate::Claim(claim, moved) => {
             if !moved.is_zero() {
                 draft.notices.push(Notice::schedule_moved(moved.as_secs()));
             }
             draft.status.control = Some(*claim);
             claimed = true;
         }
-        Upkeep::Stand => draft.effects.extend(publication(case, control, world)),
+        ControlUpdate::Stand => draft.effects.extend(publication(case, control, state)),
     }
+    let silent = silent_tasks(case, control, timeline, state);
     if !claimed
-        && may_change(case, control, &standing)
-        && let Some(holders) = wanted_holders(case, control, &timeline, world, needed)
+        && may_change(case, control, parameter)
+        && let Some(wanted) = wanted_holders(case, control, timeline, state, needed, &silent)
     {
-        let claim = change_slots(case, control, &holders);
-        draft.notices.push(Notice::slots_changed(holders.len(), claim.version));
+        let claim = change_slots(case, control, &wanted);
+        let replaced = silent.iter().filter(|task| !wanted.iter().any(|(_, held)| held == *task)).count();
+        if replaced > 0 {
+            draft.notices.push(Notice::silent_tasks_replaced(&silent, claim.version));
+            if let Some(generators) = &mut draft.status.generators {
+                generators.replaced =
+                    generators.replaced.saturating_add(u32::try_from(replaced).unwrap_or(u32::MAX));
+            }
+        }
+        draft.notices.push(Notice::slots_changed(wanted.len(), claim.version));
         draft.status.control = Some(claim);
     }
-    if let Some(size) = wanted_size(case, control, &standing, world, needed) {
-        draft.notices.push(Notice::resized(world.service.present().map_or(0, |seen| seen.desired), size));
-        draft.effects.extend(resize(case, control, world, size));
+    // A silent task goes only once another has its slot.
+    let still_silent = holders(control).iter().filter(|(_, task)| silent.contains(task)).count();
+    let wanted_tasks = needed.saturating_add(u32::try_from(still_silent).unwrap_or(0));
+    if let Some(size) = wanted_size(case, control, parameter, state, wanted_tasks, needed) {
+        draft.notices.push(Notice::resized(state.service.present().map_or(0, |seen| seen.desired), size));
+        draft.effects.extend(resize(case, control, state, size));
     }
-    if let Some((index, window)) = timeline.phase_at(case.now) {
-        draft.progress(format!("phase {} ({} of {})", window.name, index + 1, timeline.phases.len()));
+}
+
+/// What the traffic cannot go on without, and that is gone. One look may err: the second one decides.
+fn lost(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) -> Option<(Reason, String)> {
+    let names = case.names;
+    let stream = match &state.stream {
+        Observed::Absent => Some(format!("stream {} was deleted while the traffic ran", names.stream)),
+        Observed::Present(seen) if seen.state == StreamState::Deleting => {
+            Some(format!("stream {} is being deleted while the traffic runs", names.stream))
+        }
+        _ => None,
+    };
+    let service = match &state.service {
+        Observed::Absent => Some(format!("service {} was deleted while the traffic ran", names.service)),
+        Observed::Present(seen) if seen.state != ServiceState::Active => {
+            Some(format!("service {} is being deleted while the traffic runs", names.service))
+        }
+        _ => None,
+    };
+    let losses = [
+        (stream, ConditionType::StreamReady, Reason::StreamGone),
+        (service, ConditionType::GeneratorsReady, Reason::ServiceGone),
+    ];
+    let mut decided = None;
+    for (message, type_, reason) in losses {
+        let Some(message) = message else { continue };
+        let seen_before = conditions::find(&case.subject.status.conditions, type_)
+            .is_some_and(|held| held.reason == Reason::Lost);
+        draft.found(type_, ConditionStatus::False, Reason::Lost, message.clone());
+        if seen_before && decided.is_none() {
+            decided = Some((reason, message));
+        }
     }
-    draft.wake_at(timeline.next_boundary(case.now).unwrap_or(ends_at));
-    draft.wait_until(case.now + timings.poll_every)
+    decided
+}
+
+/// The scheduled scale-to-zero is what stops paying tasks if everything of ours dies.
+fn put_back_ceiling(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
+    let at = MicroTime::from(case.deadline_at.whole_second());
+    let is_there = match &state.ceiling {
+        Observed::Unread | Observed::Refused(_) => return,
+        Observed::Absent => false,
+        Observed::Present(seen) => seen.target && seen.action_at == Some(at),
+    };
+    if is_there {
+        return;
+    }
+    draft.notices.push(Notice::ceiling_put_back(&case.names.service));
+    draft.effects.push(Effect::PutCeiling {
+        cluster: case.names.cluster.clone(),
+        service: case.names.service.clone(),
+        max_tasks: case.plan.most_tasks,
+        at: case.deadline_at,
+    });
 }

@@ -9,23 +9,27 @@ use kinesis_demo_api::timeline::Timeline;
 use super::control::first_claim;
 use super::fleet::{running, tasks_needed};
 use super::measure::{note_generators, note_phase, note_stream};
-use super::{Case, Draft, Effect};
+use super::{Case, Draft, Effect, refusal_clause};
 use crate::aws::ServiceState;
 use crate::run::notices::Notice;
-use crate::run::observe::World;
+use crate::run::observe::{Observed, ObservedState};
 
-pub(super) fn decide_starting(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
+pub(super) fn decide_starting(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
     let timings = &case.subject.settings.timings;
-    let needed = tasks_needed(case, &Timeline::new(&case.plan.phases, case.now, &[]), world);
-    note_stream(case, world, &mut draft);
-    note_generators(case, world, None, needed, &mut draft);
+    let needed = tasks_needed(case, &Timeline::new(&case.plan.phases, case.now, &[]), state);
+    note_stream(case, state, &mut draft);
+    note_generators(case, state, None, needed, &mut draft);
 
-    let Some(service) = world.service.present().filter(|seen| seen.state == ServiceState::Active) else {
-        let message = format!("service {} has disappeared", case.names.service);
-        return draft.end(Outcome::Failed, Reason::StartTimeout, message, case.now);
+    let service = match &state.service {
+        Observed::Present(seen) if seen.state == ServiceState::Active => Some(seen),
+        Observed::Present(_) | Observed::Absent => {
+            let message = format!("service {} has disappeared", case.names.service);
+            return draft.end(Outcome::Failed, Reason::ServiceGone, message, case.now);
+        }
+        Observed::Unread | Observed::Refused(_) => None,
     };
     let ready: Vec<TaskId> =
-        running(world).into_iter().take(needed as usize).map(|seen| seen.id.clone()).collect();
+        running(state).into_iter().take(needed as usize).map(|seen| seen.id.clone()).collect();
     let out_of_time = case.now >= case.run.stage_entered_at + timings.start_timeout;
     if ready.len() >= needed as usize || (out_of_time && !ready.is_empty()) {
         let control = first_claim(case, &ready);
@@ -36,13 +40,17 @@ pub(super) fn decide_starting(case: &Case<'_>, world: &World, mut draft: Draft) 
         draft.enter(Stage::Running, case.now, "");
         return draft;
     }
-    let said = service.last_event.as_deref().map(|event| format!("; ECS says: {event}")).unwrap_or_default();
-    let message = format!("{} of {needed} tasks run{said}", ready.len());
+    let event = service.and_then(|seen| seen.last_event.as_deref());
+    let said = event.map(|event| format!("; ECS says: {event}")).unwrap_or_default();
+    let refused = refusal_clause(case, state);
+    let message = format!("{} of {needed} tasks run{said}{refused}", ready.len());
     if out_of_time {
         let message = format!("no task ran within {} s: {message}", timings.start_timeout.as_secs());
         return draft.end(Outcome::Failed, Reason::StartTimeout, message, case.now);
     }
-    if service.desired != needed {
+    if let Some(service) = service
+        && service.desired != needed
+    {
         draft.effects.push(Effect::ResizeService {
             cluster: case.names.cluster.clone(),
             service: case.names.service.clone(),

@@ -6,14 +6,28 @@ use kinesis_demo_api::status::{Outcome, Stage};
 use super::measure::note_stream;
 use super::{Case, Draft, Effect};
 use crate::aws::{StreamState, Warm};
-use crate::run::observe::World;
+use crate::run::observe::{Observed, ObservedState};
 
-pub(super) fn decide_warming(case: &Case<'_>, world: &World, mut draft: Draft) -> Draft {
-    note_stream(case, world, &mut draft);
+pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
+    note_stream(case, state, &mut draft);
     let timings = &case.subject.settings.timings;
-    let Some(stream) = world.stream.present() else {
-        let message = format!("stream {} has disappeared", case.names.stream);
-        return draft.end(Outcome::Failed, Reason::StreamTimeout, message, case.now);
+    let stream = match &state.stream {
+        Observed::Present(stream) => stream,
+        Observed::Absent => {
+            let message = format!("stream {} has disappeared", case.names.stream);
+            return draft.end(Outcome::Failed, Reason::StreamGone, message, case.now);
+        }
+        Observed::Unread | Observed::Refused(_) => {
+            if case.now >= case.run.stage_entered_at + timings.warm_timeout {
+                let why = state.stream.refusal().map(ToString::to_string).unwrap_or_default();
+                let message = format!(
+                    "the stream could not be seen to be warm within {} s: {why}",
+                    timings.warm_timeout.as_secs()
+                );
+                return draft.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, case.now);
+            }
+            return draft.wait_until(case.now + timings.poll_every);
+        }
     };
     let wanted = case.plan.warm_mib_per_second.unwrap_or(0);
     let Warm { target, current } = stream.warm.unwrap_or(Warm { target: 0, current: 0 });
