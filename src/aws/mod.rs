@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod scaling;
 pub mod service;
 pub mod session;
+pub mod skew;
 mod stranger;
 pub mod streams;
 pub mod task_definitions;
@@ -58,6 +59,43 @@ pub struct Aws {
     pub logs: Arc<dyn Logs>,
     pub dashboards: Arc<dyn Dashboards>,
     pub metrics: Arc<dyn Metrics>,
+    pub clock: Arc<dyn AwsClock>,
+}
+
+/// How far our clock is ahead of AWS's, in microseconds: between these two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSkew {
+    pub at_least: i64,
+    pub at_most: i64,
+}
+
+impl ClockSkew {
+    /// What clocks may differ by without any effect on a run.
+    const TOLERATED: i64 = 500_000;
+
+    /// In which direction our clock is off, and about how far, if it certainly is.
+    pub fn differs(self) -> Option<String> {
+        let middle = self.at_least.saturating_add((self.at_most - self.at_least) / 2);
+        let amount = match middle.unsigned_abs() {
+            micros if micros < 10_000_000 => {
+                format!("{}.{} s", micros / 1_000_000, micros / 100_000 % 10)
+            }
+            micros => format!("{} s", micros.saturating_add(500_000) / 1_000_000),
+        };
+        if self.at_least > Self::TOLERATED {
+            Some(format!("about {amount} ahead of"))
+        } else if self.at_most < -Self::TOLERATED {
+            Some(format!("about {amount} behind"))
+        } else {
+            None
+        }
+    }
+}
+
+/// AWS's clock, as its answers tell it.
+pub trait AwsClock: Send + Sync {
+    /// What recent answers say of the difference; `None` before there was one.
+    fn skew(&self) -> Option<ClockSkew>;
 }
 
 /// Gives the AWS of a region.
@@ -96,6 +134,8 @@ pub struct StreamSeen {
     pub state: StreamState,
     pub open_shards: u32,
     pub warm: Option<Warm>,
+    /// Its queues, where Kinesis tells: a stream with queues cannot be deleted.
+    pub queues: u32,
 }
 
 /// A stream to make: on demand.

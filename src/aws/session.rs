@@ -20,6 +20,7 @@ use super::metrics::CloudWatchMetrics;
 use super::parameters::SsmParameters;
 use super::scaling::ApplicationAutoScaling;
 use super::service::EcsServices;
+use super::skew::SkewMeter;
 use super::stranger::LeaveStrangers;
 use super::streams::KinesisStreams;
 use super::task_definitions::EcsTaskDefinitions;
@@ -123,6 +124,7 @@ impl<C> Api<C> {
 pub struct SdkRegions {
     config: SdkConfig,
     door: Door,
+    skew: SkewMeter,
     made: Mutex<HashMap<String, Aws>>,
 }
 
@@ -146,7 +148,7 @@ impl SdkRegions {
     }
 
     fn new(config: SdkConfig, door: Door) -> Self {
-        Self { config, door, made: Mutex::default() }
+        Self { config, door, skew: SkewMeter::default(), made: Mutex::default() }
     }
 
     fn make(&self, region: &str) -> Aws {
@@ -159,7 +161,7 @@ impl SdkRegions {
             .build();
         macro_rules! api {
             ($service:literal, $sdk:ident $(, $setting:ident($value:expr))?) => {{
-                let config = $sdk::config::Builder::from(&config).interceptor(LeaveStrangers)$(.$setting($value))?;
+                let config = $sdk::config::Builder::from(&config).interceptor(LeaveStrangers).interceptor(self.skew.clone())$(.$setting($value))?;
                 Api::new($service, $sdk::Client::from_conf(config.build()), self.door.clone())
             }};
         }
@@ -179,6 +181,7 @@ impl SdkRegions {
             logs: Arc::new(CloudWatchLogs::new(api!("logs", aws_sdk_cloudwatchlogs))),
             dashboards: Arc::new(CloudWatchDashboards::new(cloudwatch.clone())),
             metrics: Arc::new(CloudWatchMetrics::new(cloudwatch)),
+            clock: Arc::new(self.skew.clone()),
         }
     }
 }

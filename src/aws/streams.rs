@@ -1,11 +1,20 @@
 //! Kinesis streams. In: names and ARNs. Out: what Kinesis says of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::BuildError;
 use aws_sdk_kinesis::types::{
     MinimumThroughputBillingCommitmentOutputStatus as Commitment, StreamMode, StreamModeDetails, StreamStatus,
 };
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 
 use super::session::Api;
 use super::{
@@ -26,7 +35,9 @@ impl Streams for KinesisStreams {
     async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>> {
         let Self(api) = self;
         let operation = "DescribeStreamSummary";
-        let request = api.client.describe_stream_summary().stream_name(name).send();
+        let queues = QueueCount::default();
+        let request = api.client.describe_stream_summary().stream_name(name);
+        let request = request.customize().interceptor(queues.clone()).send();
         let answer = match api.call(operation, name, request).await {
             Err(error) if error.class == AwsErrorClass::NotFound => return Ok(None),
             answer => answer?,
@@ -51,6 +62,7 @@ impl Streams for KinesisStreams {
             state,
             open_shards: count(summary.open_shard_count),
             warm,
+            queues: queues.get(),
         }))
     }
 
@@ -117,6 +129,38 @@ impl Streams for KinesisStreams {
     }
 }
 
+/// `StreamDescriptionSummary.QueueCount`, which the SDK does not know yet (botocore 1.44.8 has it).
+#[derive(Clone, Debug, Default)]
+struct QueueCount(Arc<AtomicU32>);
+
+impl QueueCount {
+    fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn in_body(body: &[u8]) -> Option<u32> {
+        let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+        u32::try_from(answer.get("StreamDescriptionSummary")?.get("QueueCount")?.as_u64()?).ok()
+    }
+}
+
+impl Intercept for QueueCount {
+    fn name(&self) -> &'static str {
+        "QueueCount"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let count = context.response().body().bytes().and_then(Self::in_body);
+        self.0.store(count.unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 fn mib(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
@@ -180,7 +224,10 @@ mod tests {
         });
         let seen = kinesis(&[&rule]).fetch_stream("posts").await.unwrap().unwrap();
         let warm = Some(Warm { target: 100, current: 52 });
-        assert_eq!(seen, StreamSeen { arn: ARN.into(), state: StreamState::Updating, open_shards: 4, warm });
+        let state = StreamState::Updating;
+        assert_eq!(seen, StreamSeen { arn: ARN.into(), state, open_shards: 4, warm, queues: 0 });
+        let body = br#"{"StreamDescriptionSummary": {"StreamName": "posts", "QueueCount": 2}}"#;
+        assert_eq!((QueueCount::in_body(body), QueueCount::in_body(b"{}")), (Some(2), None));
 
         let cold = mock!(Client::describe_stream_summary).then_output(|| summary(StreamStatus::Active, None));
         assert_eq!(kinesis(&[&cold]).fetch_stream("posts").await.unwrap().unwrap().warm, None);

@@ -15,8 +15,8 @@ use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceStatus,
 use super::Context;
 use super::build::names::Names;
 use crate::aws::{
-    Advantage, Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags,
-    TaskDefinitionSeen, TaskSeen,
+    Advantage, Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, ClockSkew, ServiceSeen, StreamSeen,
+    Tags, TaskDefinitionSeen, TaskSeen,
 };
 use crate::registry::{ImageSeen, Registry};
 use crate::settings::Timings;
@@ -98,6 +98,8 @@ pub struct ObservedState {
     pub ledgers: Observed<Arc<Ledgers>>,
     /// The ledgers as far as this leader has read them, whatever this look found.
     pub known_ledgers: Arc<Ledgers>,
+    /// How far our clock is from AWS's, by the answers to these looks and earlier ones.
+    pub clock_skew: Option<ClockSkew>,
     /// Whether the Lease says that this operator leads, where a foreign control document made it ask.
     pub leads: Option<bool>,
 }
@@ -209,6 +211,7 @@ impl Look<'_> {
             tasks,
             ledgers,
             known_ledgers: self.context.ledgers.known(self.uid, run_number(status)),
+            clock_skew: self.aws.clock.skew(),
             ..ObservedState::default()
         }
     }
@@ -420,8 +423,8 @@ impl Look<'_> {
                 if let Some(ledgers) = store.take(self.uid, run, reading, page) {
                     return Ok(Some(ledgers));
                 }
-                // The next page may take as long as this one.
-                if clock.now() >= self.now + share / 2 {
+                // The next page may take as long as those before it.
+                if clock.now() >= self.now + share / 3 {
                     break;
                 }
             }

@@ -89,7 +89,12 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
                 held.state = ResourceState::Deleted;
                 held.problem = None;
             }
-            EffectResult::Done if unseen && ends && type_ == ResourceType::TaskDefinition => {
+            // These are answered alike whether or not there was anything to remove.
+            EffectResult::Done
+                if unseen
+                    && ends
+                    && matches!(type_, ResourceType::TaskDefinition | ResourceType::ScalingCeiling) =>
+            {
                 decision.notices.push(Notice::removed(type_, &held.arn));
                 held.state = ResourceState::Deleted;
                 held.problem = None;
@@ -97,7 +102,11 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
             EffectResult::Done | EffectResult::Gone => held.problem = None,
             EffectResult::Refused(error) => held.problem = Some(error.to_string()),
             // Being removed already is no problem; being held by something is.
-            EffectResult::InUse(error) if !unseen => held.problem = Some(error.to_string()),
+            EffectResult::InUse(error) if !unseen => {
+                let known = held.problem.take().filter(|known| !known.contains(&error.message));
+                let known = known.map(|known| format!("; {known}")).unwrap_or_default();
+                held.problem = Some(format!("{error}{known}"));
+            }
             EffectResult::InUse(_) | EffectResult::Skipped => {}
         }
     }

@@ -6,6 +6,7 @@ mod accidents;
 mod crashes;
 mod dashboard;
 mod endings;
+mod fault_table;
 mod lifecycle;
 mod preflight;
 mod properties;

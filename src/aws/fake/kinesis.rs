@@ -35,6 +35,7 @@ pub(super) struct Stream {
     from: (u32, MicroTime),
     allowance: u64,
     credit_micros: u128,
+    pub(super) queues: u32,
 }
 
 impl Stream {
@@ -149,6 +150,7 @@ impl Streams for Handle {
                 state: stream.state,
                 open_shards: if stream.state == StreamState::Creating { 0 } else { current },
                 warm: committed.then_some(Warm { target: stream.target, current }),
+                queues: stream.queues,
             })
         });
         match answer {
@@ -192,6 +194,7 @@ impl Streams for Handle {
                 from: (BASELINE_MIB, scene.now),
                 allowance: 0,
                 credit_micros: 0,
+                queues: 0,
             };
             scene.region.streams.insert(name.clone(), made);
             Ok(())
@@ -211,6 +214,10 @@ impl Streams for Handle {
         self.reach("DeleteStream").await.write("DeleteStream", arn, |scene| {
             let until = scene.now + scene.settings.delays.stream_delete;
             let stream = scene.active_stream(arn)?;
+            if stream.queues > 0 {
+                let text = format!("Stream {arn} has queues. Delete the queues before you delete it.");
+                return Err(refusal("ResourceInUseException", text));
+            }
             stream.state = StreamState::Deleting;
             stream.until = Some(until);
             Ok(())

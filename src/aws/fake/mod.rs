@@ -36,7 +36,7 @@ pub use dashboards::Measured;
 pub use generator::Sent;
 pub use snapshot::Snapshot;
 
-use super::{Advantage, Aws, AwsErrorClass, AwsResult, Identity, Regions};
+use super::{Advantage, Aws, AwsClock, AwsErrorClass, AwsResult, ClockSkew, Identity, Regions};
 use crate::clock::{Clock, ManualClock};
 use calls::{Access, FaultKind};
 use world::{Scene, World};
@@ -88,6 +88,8 @@ struct Settings {
     stream_capacity: Option<u32>,
     /// How many ledger lines a page holds at most, and how long the answer takes.
     ledger_page: (usize, Duration),
+    /// What AWS's answers tell of the operator's clock.
+    clock_skew: Option<ClockSkew>,
 }
 
 /// Whether a task that is killed says its last word first.
@@ -117,6 +119,7 @@ impl FakeAws {
             task_capacity: 1_000,
             stream_capacity: None,
             ledger_page: (usize::MAX, Duration::ZERO),
+            clock_skew: Some(ClockSkew { at_least: -2_000, at_most: 3_000 }),
         };
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
@@ -130,6 +133,16 @@ impl FakeAws {
     /// The state of On-demand Advantage from now on.
     pub fn set_advantage(&self, advantage: Advantage) {
         self.now().settings.advantage = advantage;
+    }
+
+    /// What AWS's answers tell of the operator's clock from now on.
+    pub fn set_clock_skew(&self, skew: Option<ClockSkew>) {
+        self.now().settings.clock_skew = skew;
+    }
+
+    /// How many queues a stream has from now on, in every region.
+    pub fn set_queues(&self, stream: &str, queues: u32) {
+        self.now().set_queues(stream, queues);
     }
 
     /// Adds an ECS cluster, in every region.
@@ -352,7 +365,8 @@ impl Regions for FakeAws {
             parameters: handle.clone(),
             logs: handle.clone(),
             dashboards: handle.clone(),
-            metrics: handle,
+            metrics: handle.clone(),
+            clock: handle,
         }
     }
 }
@@ -431,5 +445,11 @@ impl Identity for Handle {
         self.reach("GetCallerIdentity")
             .await
             .read("GetCallerIdentity", "account", |scene| Ok(scene.settings.account_id.clone()))
+    }
+}
+
+impl AwsClock for Handle {
+    fn skew(&self) -> Option<ClockSkew> {
+        self.fake.now().settings.clock_skew
     }
 }

@@ -158,6 +158,14 @@ impl World {
         }
     }
 
+    pub(super) fn set_queues(&mut self, stream: &str, queues: u32) {
+        for region in self.regions.values_mut() {
+            if let Some(stream) = region.streams.get_mut(stream) {
+                stream.queues = queues;
+            }
+        }
+    }
+
     pub(super) fn kill_task(&mut self, task: &TaskId, spoken: bool) -> bool {
         let now = self.now;
         self.regions.values_mut().any(|region| region.kill_task(task, spoken, now, &self.settings))

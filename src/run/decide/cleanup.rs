@@ -224,7 +224,13 @@ impl Removal {
                 let verdict = self.judge(&state.stream_tags, resources, index, step);
                 match (verdict, self.retain_stream) {
                     (Verdict::Leave, _) => {}
-                    (verdict, false) => delete_stream(verdict, seen, step),
+                    (verdict, false) => {
+                        if seen.queues > 0 {
+                            let problem = format!("it has {} queues: delete them first", seen.queues);
+                            note_problem(resources, index, &problem);
+                        }
+                        delete_stream(verdict, seen, step);
+                    }
                     (_, true) => retain_stream(seen, resources, index, step),
                 }
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::books::{Evidence, latency_status, total};
-use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{
     ControlStatus, GeneratorsStatus, PhaseReport, PhaseStatus, Stage, StreamStatus, TrafficStatus, WarmStatus,
 };
@@ -137,6 +137,26 @@ pub(super) fn note_generators(
         true => (ConditionStatus::False, Reason::TasksShort),
     };
     draft.found(ConditionType::GeneratorsReady, status, why, format!("{running} of {needed} tasks run"));
+}
+
+/// Notes whether our clock and AWS's agree: the operator judges by its own, and the tasks send by theirs.
+pub(super) fn note_clock(state: &ObservedState, draft: &mut Draft) {
+    use ConditionType::ClockSkew;
+    let Some(skew) = state.clock_skew else { return };
+    let Some(differs) = skew.differs() else {
+        return draft.found(ClockSkew, ConditionStatus::False, Reason::ClocksAgree, "");
+    };
+    let message = clock_message(&differs);
+    // How far is told anew with every look; that it is off, once.
+    if !conditions::is_true(&draft.status.conditions, ClockSkew) {
+        draft.notices.push(Notice::clocks_differ(&message));
+    }
+    draft.found(ClockSkew, ConditionStatus::True, Reason::ClocksDiffer, message);
+}
+
+/// What is said of a clock that is off.
+pub(super) fn clock_message(differs: &str) -> String {
+    format!("the operator's clock is {differs} AWS's; set the clock of its node (NTP)")
 }
 
 /// Tells, once per phase, that fewer tasks send than the phase needs at this instant.

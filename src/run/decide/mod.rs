@@ -275,6 +275,7 @@ pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
         Stage::CleaningUp => cleanup::decide_cleaning_up(case, state, draft),
         Stage::Pending | Stage::Succeeded | Stage::Failed | Stage::Aborted => draft,
     };
+    measure::note_clock(state, &mut draft);
     dashboard::show(case, &mut draft);
     draft.finish(&case.subject, case.now)
 }

@@ -11,9 +11,11 @@ use super::control::{
     was_overwritten,
 };
 use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
-use super::measure::{note_generators, note_phase, note_short_fleet, note_stream, note_traffic};
+use super::measure::{
+    clock_message, note_generators, note_phase, note_short_fleet, note_stream, note_traffic,
+};
 use super::{Case, Draft, Effect};
-use crate::aws::{ServiceState, StreamState};
+use crate::aws::{ClockSkew, ServiceState, StreamState};
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
 
@@ -37,7 +39,11 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
 
     let ends_at = timeline.ends_at().unwrap_or(case.now);
     if case.now >= ends_at {
-        return draft.end(Outcome::Succeeded, Reason::Completed, "the schedule is complete", case.now);
+        // A clock that was set ends the schedule for us, not for the tasks: their totals judge it.
+        let skew = state.clock_skew.and_then(ClockSkew::differs);
+        let doubt = skew.map(|differs| format!(", though {}", clock_message(&differs))).unwrap_or_default();
+        let message = format!("the schedule is complete{doubt}");
+        return draft.end(Outcome::Succeeded, Reason::Completed, message, case.now);
     }
     if let Some((reason, message)) = lost(case, state, &mut draft) {
         return draft.end(Outcome::Failed, reason, message, case.now);
