@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::gate::TaskLimits;
 
 use crate::payload::PARTITION_KEY_BYTES;
 
@@ -61,6 +62,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// What no control document may exceed.
+    pub fn limits(&self) -> TaskLimits {
+        TaskLimits { run: self.run, deadline: self.hard_ceiling }
+    }
+
     /// How often the ledger is written.
     pub fn ledger_every(&self) -> Duration {
         Duration::from_secs(u64::from(self.ledger_every_seconds))

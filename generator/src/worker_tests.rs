@@ -46,9 +46,8 @@ fn a_world(nature: Nature) -> World {
     let (send, reads) = mpsc::channel(1);
     tokio::spawn(keep_reading(Arc::clone(&parameter) as _, Arc::clone(&clock) as _, send));
     let worker = Worker {
-        run: 1,
         task: a_task(),
-        hard_ceiling: T0 + ms(600_000),
+        limits: TaskLimits { run: 1, deadline: T0 + ms(600_000) },
         ledger_every: ms(5_000),
         clock: Arc::clone(&clock) as _,
         recorder,

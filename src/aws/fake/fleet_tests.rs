@@ -11,6 +11,11 @@ use crate::aws::{NewTaskDefinition, TaskState};
 /// A world in which `tasks` tasks run at T0 + 100 s, the stream is there, and so is everything else they need.
 async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
     let (fake, clock, aws) = a_world();
+    start_fleet(&fake, &clock, &aws, tasks).await;
+    (fake, clock, aws)
+}
+
+async fn start_fleet(fake: &FakeAws, clock: &ManualClock, aws: &Aws, tasks: u32) {
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
@@ -18,7 +23,6 @@ async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
     aws.services.resize_service("default", "kd-service", tasks).await.unwrap();
     clock.advance_to(T0 + s(100));
     assert_eq!(fake.running_tasks().len(), usize::try_from(tasks).unwrap());
-    (fake, clock, aws)
 }
 
 /// Sends 101 records a second from T0 + 110 s to T0 + 170 s, by all running tasks.
@@ -111,6 +115,25 @@ async fn a_new_version_takes_over_at_its_instant_on_all_tasks() {
     assert_eq!(shares.iter().filter(|share| **share == (1, T0 + s(110), 4)).count(), 4);
     assert_eq!(shares.iter().filter(|share| **share == (2, T0 + s(140), 3)).count(), 3);
     assert_eq!(shares.len(), 7);
+}
+
+#[tokio::test]
+async fn a_task_that_missed_a_version_stops_until_the_newer_one_counts() {
+    for (rule, within_the_gap) in [(GapRule::Obey, 0), (GapRule::Ignore, 10 * 101)] {
+        let (fake, clock, aws) = a_world();
+        fake.set_gap_rule(rule);
+        start_fleet(&fake, &clock, &aws, 2).await;
+        let first = a_document(&fake);
+        publish(&aws, &first).await;
+        clock.advance_to(T0 + s(120));
+        // Version 2 was never seen: whether it counts already nobody can tell.
+        publish(&aws, &ControlDocument { version: 3, effective_at: T0 + s(150), ..first }).await;
+        clock.advance_to(T0 + s(170));
+        // The last reading of version 1 allows 15 s more.
+        assert_eq!(fake.arrivals(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
+        assert_eq!(fake.arrivals(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
+        assert_eq!(fake.arrivals(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::control::gate::GapRule;
 
 pub use calls::Call;
 pub use dashboards::Measured;
@@ -88,6 +89,8 @@ struct Settings {
     stream_capacity: Option<u32>,
     /// How many ledger lines a page holds at most, and how long the answer takes.
     ledger_page: (usize, Duration),
+    /// How tasks treat a gap between the numbers of control documents.
+    gap_rule: GapRule,
 }
 
 /// Whether a task that is killed says its last word first.
@@ -117,6 +120,7 @@ impl FakeAws {
             task_capacity: 1_000,
             stream_capacity: None,
             ledger_page: (usize::MAX, Duration::ZERO),
+            gap_rule: GapRule::Obey,
         };
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
