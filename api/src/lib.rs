@@ -3,7 +3,7 @@
 //! ```text
 //! demo        the custom resource: spec, status, stages        conditions  their types, reasons and set rules
 //! plan        spec → checked Plan                              schedule    legs, integrals, shares; integers only
-//! timeline    plan placed on the clock                         control     the document tasks obey
+//! timeline    plan placed on the clock                         control     the document tasks obey, and how
 //! ledger      what a task says it sent                         books       scheduled against offered
 //! time        instants as the API stores them                  duration    "1m30s" in manifests
 //! allowance   what specs may name besides the operator's own   request     what the request annotation asks for

@@ -47,6 +47,16 @@ impl MicroTime {
     }
 }
 
+/// One instant on both of a process's clocks. The schedule and its deadlines are instants of the wall clock; how long ago
+/// something happened is measured by the other one, which no correction of the wall clock can stretch or shrink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: MicroTime,
+    /// How long the process has been running.
+    pub running: Duration,
+}
+
 impl From<Timestamp> for MicroTime {
     fn from(timestamp: Timestamp) -> Self {
         Self(timestamp.as_microsecond())

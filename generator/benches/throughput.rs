@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::{Content, TaskId};
+use kinesis_demo_api::control::gate::DueRecords;
+use kinesis_demo_api::control::{Content, Segment, TaskId};
+use kinesis_demo_api::schedule::{Leg, Share};
 use kinesis_demo_generator::args::RecordSize;
 use kinesis_demo_generator::batch::Batch;
 use kinesis_demo_generator::clock::{Clock, SystemClock};
 use kinesis_demo_generator::courier::{Courier, Limits};
-use kinesis_demo_generator::gate::Release;
 use kinesis_demo_generator::pacer::Pacer;
 use kinesis_demo_generator::payload::Posts;
 use kinesis_demo_generator::recorder::Recorder;
@@ -75,15 +76,21 @@ fn pace() {
         let began = Instant::now();
         for _ in 0..RECORDS / 500 {
             let now = clock.now();
-            let release = Release {
+            let (from, until) = (now.wall - Duration::from_millis(10), now.wall);
+            let due = DueRecords {
                 version: (1, 1),
-                phase: "peak".into(),
-                content: Content::Viral,
+                segment: Segment {
+                    phase: "peak".into(),
+                    leg: Leg::whole(from, until, [50_000, 50_000]),
+                    content: Content::Viral,
+                    cap_per_task: 50_000,
+                },
+                share: Share { position: 0, of: 1 },
                 count: 500,
-                from: now.wall - Duration::from_millis(10),
-                until: now.wall,
+                from,
+                until,
             };
-            pacer.offer(&[release], now);
+            pacer.offer(&[due], now);
             if courier.room() < 50_000 {
                 courier.drained().await;
             }

@@ -3,20 +3,10 @@
 //! The schedule and its deadlines are absolute instants of the wall clock; how long ago something happened in this process
 //! is measured by the other one, which no correction of the wall clock can stretch or shrink.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
+pub use kinesis_demo_api::time::Now;
 use tokio::time::Instant;
-
-/// One instant on both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// The wall clock.
-    pub wall: MicroTime,
-    /// How long the process has been running.
-    pub running: Duration,
-}
 
 /// Tells the time.
 pub trait Clock: Send + Sync {

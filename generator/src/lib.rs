@@ -5,7 +5,7 @@
 //!                                     │                  │
 //!                                     ▼                  ▼
 //! SIGTERM ──► worker ──────────────► gate ── due now ──► pacer ── batches ──► courier ──► sender (Kinesis)
-//!               │                    pure               payload               retries, bounds
+//!               │                    in api (pure)      payload               retries, bounds
 //!               └── ledger lines ◄──────────── recorder ◄────────────────────────┘
 //!                    (stdout)                      └──► metrics (CloudWatch)
 //! ```
@@ -19,7 +19,6 @@ pub mod courier;
 pub mod error;
 #[cfg(test)]
 mod fake;
-pub mod gate;
 pub mod journal;
 pub mod metadata;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! Turns what fell due into records that go. In: releases of the gate. Out: batches to the courier, counts to the recorder.
+//! Turns what fell due into records that go. In: what the gate says is due. Out: batches to the courier, counts to the recorder.
 //! Makes posts; does not wait, nor keep anything back.
 //!
 //! What is late beyond a bound, or finds no room, is counted as dropped and never sent: a task that fell behind does not
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::gate::DueRecords;
 
 use crate::batch::Loader;
 use crate::clock::Now;
 use crate::courier::Courier;
-use crate::gate::Release;
 use crate::payload::Posts;
 use crate::recorder::Recorder;
 
@@ -34,35 +34,35 @@ impl Pacer {
     }
 
     /// Offers what fell due, all of it.
-    pub fn offer(&mut self, releases: &[Release], now: Now) {
-        for release in releases {
-            self.offer_one(release, now);
+    pub fn offer(&mut self, all_due: &[DueRecords], now: Now) {
+        for due in all_due {
+            self.offer_one(due, now);
         }
         if let Some(batch) = self.loader.take() {
             self.courier.dispatch(batch);
         }
     }
 
-    fn offer_one(&mut self, release: &Release, now: Now) {
+    fn offer_one(&mut self, due: &DueRecords, now: Now) {
         let phase = {
             let mut books = self.recorder.books();
-            let phase = books.phase(&release.phase);
-            books.offered(phase, release.count);
+            let phase = books.phase(&due.segment.phase);
+            books.offered(phase, due.count);
             phase
         };
         let earliest = now.wall - LATEST;
         let mut dropped = 0;
-        for nth in 0..release.count {
-            let due_at = due_at(release, nth);
+        for nth in 0..due.count {
+            let due_at = due_at(due, nth);
             if due_at < earliest {
                 dropped += 1;
                 continue;
             }
             if self.courier.room() <= self.loader.loaded() {
-                dropped += release.count - nth;
+                dropped += due.count - nth;
                 break;
             }
-            let post = |buffer: &mut Vec<u8>| self.posts.append(release.content, due_at, buffer);
+            let post = |buffer: &mut Vec<u8>| self.posts.append(due.segment.content, due_at, buffer);
             if let Some(batch) = self.loader.push(phase, due_at, post) {
                 self.courier.dispatch(batch);
             }
@@ -73,11 +73,11 @@ impl Pacer {
     }
 }
 
-/// When the `nth` record of a release fell due: they are spread evenly over its stretch, the last one at its end.
-fn due_at(release: &Release, nth: u64) -> MicroTime {
-    let length = release.until.since(release.from).as_micros();
-    let into = length * u128::from(nth + 1) / u128::from(release.count.max(1));
-    release.from + Duration::from_micros(u64::try_from(into).unwrap_or(u64::MAX))
+/// When the `nth` record of a stretch fell due: they are spread evenly over its stretch, the last one at its end.
+fn due_at(due: &DueRecords, nth: u64) -> MicroTime {
+    let length = due.until.since(due.from).as_micros();
+    let into = length * u128::from(nth + 1) / u128::from(due.count.max(1));
+    due.from + Duration::from_micros(u64::try_from(into).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

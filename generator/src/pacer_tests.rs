@@ -1,12 +1,13 @@
-use kinesis_demo_api::control::{Content, TaskId};
+use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::schedule::Share;
 use tokio::time::advance;
 
 use super::*;
 use crate::args::RecordSize;
 use crate::clock::Clock;
 use crate::courier::Limits;
-use crate::fake::{FakeStream, Nature, T0, TokioClock};
+use crate::fake::{FakeStream, Nature, T0, TokioClock, segment};
 
 struct World {
     clock: Arc<TokioClock>,
@@ -30,10 +31,10 @@ fn a_world(nature: Nature, limits: Limits) -> World {
 impl World {
     /// Offers what fell due between two instants, in milliseconds after the start.
     fn offer(&mut self, count: u64, from: u64, until: u64) {
-        let release = Release {
+        let release = DueRecords {
             version: (1, 1),
-            phase: "peak".into(),
-            content: Content::Viral,
+            segment: segment("peak", from, until, 0),
+            share: Share { position: 0, of: 1 },
             count,
             from: T0 + ms(from),
             until: T0 + ms(until),
@@ -53,10 +54,10 @@ fn ms(milliseconds: u64) -> Duration {
 
 #[test]
 fn records_of_a_stretch_are_spread_over_it() {
-    let release = |count| Release {
+    let release = |count| DueRecords {
         version: (1, 1),
-        phase: "peak".into(),
-        content: Content::Viral,
+        segment: segment("peak", 0, 0, 0),
+        share: Share { position: 0, of: 1 },
         count,
         from: T0 + ms(20),
         until: T0 + ms(30),

@@ -74,9 +74,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let (journal, journal_end) = StdoutJournal::start().context("start the journal")?;
     let worker = Worker {
-        run: args.run,
         task,
-        hard_ceiling: args.hard_ceiling,
+        limits: args.limits(),
         ledger_every: args.ledger_every(),
         clock,
         recorder,

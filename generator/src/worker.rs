@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::gate::{Gate, Reading, SendState, TaskLimits};
 use kinesis_demo_api::control::{ControlState, TaskId};
 use kinesis_demo_api::ledger::LedgerLine;
 use kinesis_demo_api::schedule::Share;
@@ -14,7 +14,6 @@ use tracing::{info, warn};
 
 use crate::clock::{Clock, Now};
 use crate::courier::Courier;
-use crate::gate::{Gate, Reading, Standing};
 use crate::pacer::Pacer;
 use crate::reader::Read;
 use crate::recorder::Recorder;
@@ -38,13 +37,11 @@ pub trait Journal: Send {
 
 /// What a worker is made of.
 pub struct Worker {
-    /// The run's number.
-    pub run: u32,
     /// The task's name.
     pub task: TaskId,
-    /// From here on nothing is sent, and the work ends.
-    pub hard_ceiling: MicroTime,
-    /// How often the ledger is written while it has news.
+    /// What the task was started with. At its deadline the work ends.
+    pub limits: TaskLimits,
+    /// How often the ledger is written while the task has a slot or something new to say.
     pub ledger_every: Duration,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
@@ -71,21 +68,21 @@ impl Worker {
     /// Works until `stop` is ready or the hard ceiling passes, drains, and says its last word.
     pub async fn work(mut self, mut reads: mpsc::Receiver<Read>, stop: impl Future<Output = ()>) -> End {
         tokio::pin!(stop);
-        let mut gate = Gate::new(self.task.clone(), self.run, self.hard_ceiling, self.clock.now());
+        let mut gate = Gate::new(self.task.clone(), self.limits, self.clock.now());
         let mut course = Course::default();
         let end = loop {
             let now = self.clock.now();
-            if now.wall >= self.hard_ceiling {
+            if now.wall >= self.limits.deadline {
                 break End::Ceiling;
             }
             self.pacer.offer(&gate.release(now), now);
-            let standing = gate.standing(now);
+            let standing = gate.send_state(now);
             course.note_share(gate.share(now), &standing);
             self.note(&standing, &mut course, now);
             let sleep = self.sleep_length(&standing, &course, now);
             // Only a task that has nothing else to send waits for what it has sent.
             let waits_for_answers =
-                course.owes_last_word && standing == Standing::Finished && !self.courier.is_idle();
+                course.owes_last_word && standing == SendState::Finished && !self.courier.is_idle();
             tokio::select! {
                 biased;
                 () = &mut stop => break End::Stopped,
@@ -102,28 +99,34 @@ impl Worker {
         let (epoch, version, state) = (read.document.epoch, read.document.version, read.document.state);
         let effective_at = read.document.effective_at;
         let reading = gate.take(read.document, read.began_at, self.clock.now());
-        match reading {
-            Reading::NewVersion => {
-                let stops = state == ControlState::Stop;
-                info!(epoch, version, stops, %effective_at, "new version of the control document");
-            }
-            Reading::ForeignRun if !course.reads_foreign_run => {
-                warn!(epoch, version, "the control document is another run's");
-            }
-            Reading::ForeignRun | Reading::Renewal | Reading::Unchanged | Reading::Stale => {}
+        if reading == Reading::NewVersion {
+            let stops = state == ControlState::Stop;
+            info!(epoch, version, stops, %effective_at, "new version of the control document");
         }
-        course.reads_foreign_run = reading == Reading::ForeignRun;
+        let not_obeyed =
+            Some(reading).filter(|reading| matches!(reading, Reading::ForeignRun | Reading::BeyondLimits(_)));
+        if not_obeyed != course.not_obeyed {
+            match not_obeyed {
+                Some(Reading::BeyondLimits(beyond)) => {
+                    let why = beyond.to_string();
+                    warn!(epoch, version, why, "the control document is not obeyed: it is not this plan's");
+                }
+                Some(_) => warn!(epoch, version, "the control document is not obeyed: it is another run's"),
+                None => info!(epoch, version, "the control document is obeyed again"),
+            }
+        }
+        course.not_obeyed = not_obeyed;
     }
 
     /// Logs a change of course, and writes the ledger when it is time to.
-    fn note(&mut self, standing: &Standing, course: &mut Course, now: Now) {
+    fn note(&mut self, standing: &SendState, course: &mut Course, now: Now) {
         if course.changes_to(standing) {
             log_course(standing);
             // A phase that ended is in the ledger at once.
             course.line_due_at = now.running;
             course.standing = Some(standing.clone());
         }
-        if *standing == Standing::Finished && course.owes_last_word && self.courier.is_idle() {
+        if *standing == SendState::Finished && course.owes_last_word && self.courier.is_idle() {
             course.owes_last_word = false;
             course.line_due_at = now.running + self.ledger_every;
             self.write_line(true);
@@ -131,20 +134,21 @@ impl Worker {
         }
         if now.running >= course.line_due_at {
             course.line_due_at = now.running + self.ledger_every;
-            if self.recorder.books().has_news() {
+            // While it has a slot it says so even without news: a task of which nothing is heard hangs.
+            if course.owes_last_word || self.recorder.books().has_news() {
                 self.write_line(false);
             }
         }
     }
 
-    fn sleep_length(&self, standing: &Standing, course: &Course, now: Now) -> Duration {
-        let mut sleep = LONGEST_SLEEP.min(self.hard_ceiling.since(now.wall));
+    fn sleep_length(&self, standing: &SendState, course: &Course, now: Now) -> Duration {
+        let mut sleep = LONGEST_SLEEP.min(self.limits.deadline.since(now.wall));
         match standing {
-            Standing::Sends { .. } => sleep = sleep.min(until_next_tick(now, course.share)),
-            Standing::Waits { until } => sleep = sleep.min(until.since(now.wall)),
-            Standing::Lapsed | Standing::Finished => {}
+            SendState::Sends { .. } => sleep = sleep.min(until_next_tick(now, course.share)),
+            SendState::Waits { until } => sleep = sleep.min(until.since(now.wall)),
+            SendState::Lapsed | SendState::Finished => {}
         }
-        if self.recorder.books().has_news() || !self.courier.is_idle() {
+        if course.owes_last_word || self.recorder.books().has_news() || !self.courier.is_idle() {
             sleep = sleep.min(course.line_due_at.saturating_sub(now.running));
         }
         // The timer's grain is a millisecond: less would be no sleep at all.
@@ -171,21 +175,21 @@ impl Worker {
         let mut line = {
             let mut books = self.recorder.books();
             debug_assert!(!is_final || books.unsettled() == 0, "a last word leaves nothing open");
-            books.next_line(self.run, &self.task, at)
+            books.next_line(self.limits.run, &self.task, at)
         };
         line.is_final = is_final;
         self.journal.write_line(&line);
     }
 }
 
-fn log_course(standing: &Standing) {
+fn log_course(standing: &SendState) {
     match standing {
-        Standing::Sends { phase } => info!(phase, "sending"),
-        Standing::Waits { until } => info!(%until, "waiting for the next records"),
-        Standing::Lapsed => {
+        SendState::Sends { phase } => info!(phase, "sending"),
+        SendState::Waits { until } => info!(%until, "waiting for the next records"),
+        SendState::Lapsed => {
             warn!("not sending: the lease or the last reading of the control document is too old")
         }
-        Standing::Finished => info!("nothing to send"),
+        SendState::Finished => info!("nothing to send"),
     }
 }
 
@@ -201,23 +205,24 @@ fn until_next_tick(now: Now, share: Option<Share>) -> Duration {
 /// What the worker remembers from one round to the next.
 #[derive(Debug, Default)]
 struct Course {
-    standing: Option<Standing>,
+    standing: Option<SendState>,
     /// What is the task's own of the traffic, if it has a slot.
     share: Option<Share>,
     /// The task was given a slot, or sent, since its last word.
     owes_last_word: bool,
     line_due_at: Duration,
-    reads_foreign_run: bool,
+    /// What was read last, if it was not obeyed: it is logged once.
+    not_obeyed: Option<Reading>,
 }
 
 impl Course {
-    fn note_share(&mut self, share: Option<Share>, standing: &Standing) {
+    fn note_share(&mut self, share: Option<Share>, standing: &SendState) {
         let is_given = share.is_some() && self.share.is_none();
-        self.owes_last_word |= is_given || matches!(standing, Standing::Sends { .. });
+        self.owes_last_word |= is_given || matches!(standing, SendState::Sends { .. });
         self.share = share;
     }
 
-    fn changes_to(&self, standing: &Standing) -> bool {
+    fn changes_to(&self, standing: &SendState) -> bool {
         self.standing.as_ref() != Some(standing)
     }
 }

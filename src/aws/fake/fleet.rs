@@ -266,7 +266,13 @@ impl Scene<'_> {
             return;
         }
         task.started_at = Some(now);
-        task.generator = Generator::new(task.id.clone(), &definition.environment, &definition.log_group, now);
+        task.generator = Generator::new(
+            task.id.clone(),
+            &definition.environment,
+            &definition.log_group,
+            self.settings.gap_rule,
+            now,
+        );
         task.life = match &task.generator {
             Some(_) => Life::Running,
             None => Life::Stopped { at: now, reason: "Essential container in task exited" },

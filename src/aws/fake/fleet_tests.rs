@@ -11,6 +11,11 @@ use crate::aws::{NewTaskDefinition, TaskState};
 /// A world in which `tasks` tasks run at T0 + 100 s, the stream is there, and so is everything else they need.
 async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
     let (fake, clock, aws) = a_world();
+    start_fleet(&fake, &clock, &aws, tasks).await;
+    (fake, clock, aws)
+}
+
+async fn start_fleet(fake: &FakeAws, clock: &ManualClock, aws: &Aws, tasks: u32) {
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
@@ -18,7 +23,6 @@ async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
     aws.services.resize_service("default", "kd-service", tasks).await.unwrap();
     clock.advance_to(T0 + s(100));
     assert_eq!(fake.running_tasks().len(), usize::try_from(tasks).unwrap());
-    (fake, clock, aws)
 }
 
 /// Sends 101 records a second from T0 + 110 s to T0 + 170 s, by all running tasks.
@@ -37,7 +41,7 @@ fn a_document(fake: &FakeAws) -> ControlDocument {
         slots: fake.running_tasks().into_iter().map(Some).collect(),
         segments: vec![Segment {
             phase: "calm".into(),
-            leg: Leg { from: T0 + s(110), until: T0 + s(170), rate: [101, 101] },
+            leg: Leg::whole(T0 + s(110), T0 + s(170), [101, 101]),
             content: Content::Baseline,
             cap_per_task: 1_000,
         }],
@@ -92,7 +96,7 @@ async fn the_shares_add_up_to_the_schedule_to_the_record_and_the_microsecond() {
     assert!(seconds.values().all(|records| *records == 101), "{seconds:?}");
     assert_eq!(fake.sent().len(), 3, "one stretch per task");
     let (counters, finals) = totals(&aws).await;
-    assert_eq!((counters.offered, counters.accepted, finals), (6_060, 6_060, 0));
+    assert_eq!((counters.offered, counters.accepted, finals), (6_060, 6_060, 3));
 }
 
 #[tokio::test]
@@ -111,6 +115,61 @@ async fn a_new_version_takes_over_at_its_instant_on_all_tasks() {
     assert_eq!(shares.iter().filter(|share| **share == (1, T0 + s(110), 4)).count(), 4);
     assert_eq!(shares.iter().filter(|share| **share == (2, T0 + s(140), 3)).count(), 3);
     assert_eq!(shares.len(), 7);
+}
+
+#[tokio::test]
+async fn a_task_that_missed_a_version_stops_until_the_newer_one_counts() {
+    for (rule, within_the_gap) in [(GapRule::Obey, 0), (GapRule::Ignore, 10 * 101)] {
+        let (fake, clock, aws) = a_world();
+        fake.set_gap_rule(rule);
+        start_fleet(&fake, &clock, &aws, 2).await;
+        let first = a_document(&fake);
+        publish(&aws, &first).await;
+        clock.advance_to(T0 + s(120));
+        // Version 2 was never seen: whether it counts already nobody can tell.
+        publish(&aws, &ControlDocument { version: 3, effective_at: T0 + s(150), ..first }).await;
+        clock.advance_to(T0 + s(170));
+        // The last reading of version 1 allows 15 s more.
+        assert_eq!(fake.arrivals(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
+        assert_eq!(fake.arrivals(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
+        assert_eq!(fake.arrivals(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_beyond_the_plans_rate_is_not_obeyed() {
+    let (fake, clock, aws) = a_fleet(2).await;
+    let first = a_document(&fake);
+    publish(&aws, &first).await;
+    clock.advance_to(T0 + s(120));
+    let mut forged = ControlDocument { epoch: 1_000_000_000, version: 2, ..first };
+    forged.segments[0].leg.rate = [200_001, 200_001];
+    publish(&aws, &forged).await;
+    clock.advance_to(T0 + s(170));
+    assert_eq!(fake.arrivals(T0, T0 + s(130)), 2_020, "as before, while the last good reading allows");
+    assert_eq!(fake.arrivals(T0 + s(135), T0 + s(170)), 0);
+}
+
+#[tokio::test]
+async fn a_task_with_a_slot_writes_a_line_in_each_interval_and_none_after_its_last() {
+    let (fake, clock, aws) = a_fleet(1).await;
+    let mut calm = a_document(&fake);
+    calm.segments[0].leg.rate = [0, 0];
+    calm.segments
+        .push(Segment { leg: Leg::whole(T0 + s(170), T0 + s(171), [101, 101]), ..calm.segments[0].clone() });
+    publish(&aws, &calm).await;
+    for second in (115..=165).step_by(5) {
+        clock.advance_to(T0 + s(second));
+        let page = aws.logs.fetch_ledger_page("/kd/log", T0, None).await.unwrap();
+        let newest = page.lines.iter().max_by_key(|line| line.sequence).unwrap();
+        // Five seconds to the next line, three until it can be read.
+        assert!(!newest.is_final && T0 + s(second) <= newest.at + s(8), "{second}: {newest:?}");
+    }
+    clock.advance_to(T0 + s(250));
+    let page = aws.logs.fetch_ledger_page("/kd/log", T0, None).await.unwrap();
+    let newest = page.lines.iter().max_by_key(|line| line.sequence).unwrap();
+    assert!(newest.is_final && newest.at <= T0 + s(176), "{newest:?}");
+    assert_eq!(newest.phases["calm"].counters.accepted, 101);
 }
 
 #[tokio::test]
@@ -149,7 +208,7 @@ async fn the_hard_ceiling_ends_sending_and_the_process() {
     let mut document = ControlDocument { valid_until: far, ends_by: far, ..a_document(&fake) };
     document.segments[0].leg.until = far;
     publish(&aws, &document).await;
-    clock.advance_to(T0 + s(1_003));
+    clock.advance_to(T0 + s(1_002));
     assert_eq!(fake.sent().last().unwrap().until, T0 + s(1_000));
     assert_eq!(totals(&aws).await.1, 0, "the last word is on its way");
     clock.advance_to(T0 + s(1_006));

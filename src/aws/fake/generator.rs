@@ -1,18 +1,21 @@
 //! A generator as far as the operator can tell: it reads the control document, obeys it, and keeps its books. In: instants
 //! and what surrounds the task. Out: what it sent, and its ledger lines. Sending takes no time.
 //!
-//! The rules are those of the real generator's gate: a version counts from `effectiveAt` until the next one does; the lease
-//! and the read lease close the gate; `Stop` applies on reading; what falls due while the gate is closed is nobody's.
+//! What is due to it is decided by the gate of the real generator. It is asked only when the task reads or writes: what the
+//! gate hands out for a long stretch at once is the same as for many short ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
+use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, SendState, TaskLimits};
+use kinesis_demo_api::control::{ControlDocument, TaskId};
 use kinesis_demo_api::ledger::Counters;
 use kinesis_demo_api::schedule::{Leg, Share};
+use kinesis_demo_api::time::Now;
 
+use super::FakeAws;
 use super::kinesis::Stream;
 use super::logs::{Line, LogGroup};
 use super::parameters::Parameter;
@@ -38,6 +41,23 @@ pub struct Sent {
 }
 
 impl Sent {
+    fn new(task: TaskId, stream: Arc<str>, run: u32, due: DueRecords) -> Self {
+        let DueRecords { version, segment, share, count, from, until } = due;
+        Self {
+            task,
+            stream,
+            run,
+            version,
+            phase: segment.phase,
+            leg: segment.leg,
+            share,
+            cap_per_task: segment.cap_per_task,
+            from,
+            until,
+            count,
+        }
+    }
+
     /// How many of the records were sent in [`from`, `until`).
     pub fn within(&self, from: MicroTime, until: MicroTime) -> u64 {
         let (from, until) = (from.max(self.from), until.min(self.until));
@@ -68,10 +88,9 @@ pub(super) struct Surroundings<'a> {
 /// The environment that the task definition gave.
 #[derive(Clone, Debug)]
 struct Environment {
-    run: u32,
+    limits: TaskLimits,
     parameter: String,
     stream: Arc<str>,
-    hard_ceiling: MicroTime,
     ledger_every: Duration,
 }
 
@@ -85,10 +104,13 @@ impl Environment {
         let ceiling: jiff::Timestamp = get("KINESISDEMO_HARD_CEILING")?.parse().ok()?;
         let ledger_every = get("KINESISDEMO_LEDGER_EVERY_SECONDS").map_or(Ok(5), str::parse).ok()?;
         Some(Self {
-            run: get("KINESISDEMO_RUN")?.parse().ok()?,
+            limits: TaskLimits {
+                run: get("KINESISDEMO_RUN")?.parse().ok()?,
+                deadline: ceiling.into(),
+                max_records_per_second: get("KINESISDEMO_MAX_RECORDS_PER_SECOND")?.parse().ok()?,
+            },
             parameter: get("KINESISDEMO_CONTROL_PARAMETER")?.to_owned(),
             stream: get("KINESISDEMO_STREAM")?.into(),
-            hard_ceiling: ceiling.into(),
             ledger_every: Duration::from_secs(Some(ledger_every).filter(|every| (1..=300).contains(every))?),
         })
     }
@@ -98,16 +120,16 @@ pub(super) struct Generator {
     task: TaskId,
     environment: Environment,
     log_group: String,
-    /// In order of effectiveness; those before the last effective one are gone.
-    versions: Vec<Arc<ControlDocument>>,
-    last_good_read: Option<MicroTime>,
-    settled_until: MicroTime,
+    gate: Gate,
     next_read_at: MicroTime,
     next_line_at: MicroTime,
     sends: bool,
     sequence: u64,
     books: BTreeMap<String, Counters>,
     unwritten: bool,
+    /// It was given a slot, or sent, since its last word.
+    owes_last_word: bool,
+    had_slot: bool,
     unsettled: BTreeMap<String, u64>,
     sent: Vec<Sent>,
 }
@@ -118,21 +140,22 @@ impl Generator {
         task: TaskId,
         environment: &BTreeMap<String, String>,
         log_group: &str,
+        gap_rule: GapRule,
         at: MicroTime,
     ) -> Option<Self> {
         let environment = Environment::parse(environment)?;
         Some(Self {
+            gate: Gate::with_gap_rule(task.clone(), environment.limits, gap_rule, now(at)),
             task,
             log_group: log_group.to_owned(),
-            versions: Vec::new(),
-            last_good_read: None,
-            settled_until: at,
             next_read_at: at,
             next_line_at: at + environment.ledger_every,
             sends: true,
             sequence: 0,
             books: BTreeMap::new(),
             unwritten: false,
+            owes_last_word: false,
+            had_slot: false,
             unsettled: BTreeMap::new(),
             sent: Vec::new(),
             environment,
@@ -144,7 +167,7 @@ impl Generator {
     }
 
     pub(super) fn hard_ceiling(&self) -> MicroTime {
-        self.environment.hard_ceiling
+        self.environment.limits.deadline
     }
 
     pub(super) fn sends_to(&self, stream: &str) -> bool {
@@ -164,17 +187,31 @@ impl Generator {
             self.send_until(next, around);
             if next == self.next_read_at {
                 self.read(next, around.parameters);
-                let every = self.versions.last().map_or(FIRST_READ_EVERY, |document| document.read_every());
+                let every = self.gate.newest().map_or(FIRST_READ_EVERY, ControlDocument::read_every);
                 self.next_read_at = next + every;
             }
             if next == self.next_line_at {
-                if self.unwritten {
+                if self.unwritten || self.owes_last_word {
                     self.write_line(next, false, around);
                 }
                 self.next_line_at = next + self.environment.ledger_every;
             }
+            self.note_state(next, around);
         }
         self.send_until(until, around);
+    }
+
+    /// A task that has a slot, or sent, says its last word when nothing more is due and every record is settled.
+    fn note_state(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+        let has_slot = self.gate.share(now(at)).is_some();
+        self.owes_last_word |= has_slot && !self.had_slot;
+        self.had_slot = has_slot;
+        let finished = || self.gate.send_state(now(at)) == SendState::Finished;
+        if self.owes_last_word && self.unsettled() == 0 && finished() {
+            self.owes_last_word = false;
+            self.next_line_at = at + self.environment.ledger_every;
+            self.write_line(at, true, around);
+        }
     }
 
     /// SIGTERM: nothing is sent any more.
@@ -206,87 +243,31 @@ impl Generator {
     }
 
     fn read(&mut self, at: MicroTime, parameters: &BTreeMap<String, Parameter>) {
-        let Some(document) = parameters.get(&self.environment.parameter).and_then(Parameter::document) else {
-            return;
-        };
-        if document.run != self.environment.run {
-            return;
+        let document = parameters.get(&self.environment.parameter).and_then(Parameter::document);
+        if let Some(document) = document {
+            let now = now(at);
+            self.gate.take(Arc::clone(document), now.running, now);
         }
-        let known = match self.versions.last() {
-            Some(newest) if document.order() < newest.order() => return,
-            Some(newest) if document.order() == newest.order() => true,
-            Some(newest) if document.is_renewal_of(newest) => {
-                self.versions.pop();
-                false
-            }
-            _ => false,
-        };
-        self.last_good_read = Some(at);
-        if known {
-            return;
-        }
-        match document.state {
-            ControlState::Stop => self.versions.clear(),
-            ControlState::Run => self.versions.retain(|held| held.effective_at < document.effective_at),
-        }
-        self.versions.push(Arc::clone(document));
     }
 
     fn send_until(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
-        let since = std::mem::replace(&mut self.settled_until, at);
-        let (Some(newest), Some(read_at)) = (self.versions.last(), self.last_good_read) else { return };
-        let open_until = (read_at + newest.read_lease()).min(self.environment.hard_ceiling).min(at);
-        let mut due = Vec::new();
-        for (index, document) in self.versions.iter().enumerate() {
-            let Some(share) = document.share_of(&self.task) else { continue };
-            let successor = self.versions.get(index + 1).map(|later| later.effective_at);
-            let open_until = open_until.min(document.valid_until);
-            let from = since.max(document.effective_at);
-            let until = open_until.min(document.ends_by).min(successor.unwrap_or(open_until));
-            if document.state == ControlState::Stop || from >= until {
-                continue;
-            }
-            for segment in &document.segments {
-                let (from, until) = (from.max(segment.leg.from), until.min(segment.leg.until));
-                if from >= until {
-                    continue;
-                }
-                due.push(Sent {
-                    task: self.task.clone(),
-                    stream: Arc::clone(&self.environment.stream),
-                    run: document.run,
-                    version: (document.epoch, document.version),
-                    phase: segment.phase.clone(),
-                    leg: segment.leg,
-                    share,
-                    cap_per_task: segment.cap_per_task,
-                    from,
-                    until,
-                    count: share.due(&segment.leg, from, until, segment.cap_per_task),
-                });
-            }
-        }
-        let in_force = self.versions.iter().rposition(|document| document.effective_at <= at);
-        self.versions.drain(..in_force.unwrap_or(0));
-        for sent in due {
-            self.send(sent, around);
+        for due in self.gate.release(now(at)) {
+            let (task, stream) = (self.task.clone(), Arc::clone(&self.environment.stream));
+            self.send(Sent::new(task, stream, self.environment.limits.run, due), around);
         }
     }
 
     fn send(&mut self, sent: Sent, around: &mut Surroundings<'_>) {
-        if sent.count > 0 {
-            self.unwritten = true;
-            let books = self.books.entry(sent.phase.clone()).or_default();
-            books.offered += sent.count;
-            match around.streams.get(&*sent.stream).is_some_and(Stream::takes_records) {
-                false => books.failed += sent.count,
-                true if around.limited => {
-                    *self.unsettled.entry(sent.phase.clone()).or_default() += sent.count
-                }
-                true => {
-                    books.accepted += sent.count;
-                    *around.stored.entry(sent.stream.to_string()).or_default() += sent.count;
-                }
+        self.unwritten = true;
+        self.owes_last_word = true;
+        let books = self.books.entry(sent.phase.clone()).or_default();
+        books.offered += sent.count;
+        match around.streams.get(&*sent.stream).is_some_and(Stream::takes_records) {
+            false => books.failed += sent.count,
+            true if around.limited => *self.unsettled.entry(sent.phase.clone()).or_default() += sent.count,
+            true => {
+                books.accepted += sent.count;
+                *around.stored.entry(sent.stream.to_string()).or_default() += sent.count;
             }
         }
         match self.sent.last_mut() {
@@ -305,12 +286,24 @@ impl Generator {
         let Some(group) = around.log_groups.get_mut(&self.log_group) else { return };
         group.lines.push(Line {
             visible_at: at + around.log_delivery,
-            run: self.environment.run,
+            run: self.environment.limits.run,
             task: self.task.clone(),
             sequence: self.sequence,
             at,
             is_final,
             books: self.books.clone(),
         });
+    }
+}
+
+/// The manual clock never jumps: both of a task's clocks follow it.
+fn now(at: MicroTime) -> Now {
+    Now { wall: at, running: at.since(MicroTime::from_micros(0)) }
+}
+
+impl FakeAws {
+    /// How tasks that start from now on treat a gap between the numbers of the documents that they read.
+    pub fn set_gap_rule(&self, gap_rule: GapRule) {
+        self.now().settings.gap_rule = gap_rule;
     }
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::control::gate::GapRule;
 
 pub use calls::Call;
 pub use dashboards::Measured;
@@ -90,6 +91,8 @@ struct Settings {
     ledger_page: (usize, Duration),
     /// What AWS's answers tell of the operator's clock.
     clock_skew: Option<ClockSkew>,
+    /// How tasks treat a gap between the numbers of control documents.
+    gap_rule: GapRule,
 }
 
 /// Whether a task that is killed says its last word first.
@@ -120,6 +123,7 @@ impl FakeAws {
             stream_capacity: None,
             ledger_page: (usize::MAX, Duration::ZERO),
             clock_skew: Some(ClockSkew { at_least: -2_000, at_most: 3_000 }),
+            gap_rule: GapRule::Obey,
         };
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }

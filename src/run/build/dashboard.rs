@@ -261,6 +261,7 @@ mod tests {
             cluster: "default".into(),
             stream_name: "social-media-stream".into(),
             base_name: base_name("viral-event", "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab", 3),
+            object_uid: None,
             plan_hash: "0".into(),
             spec,
         }
@@ -287,6 +288,8 @@ mod tests {
                 tasks: window.tasks,
                 starts_at: window.starts_at,
                 ends_at: window.ends_at,
+                begun: false,
+                fleet_was_short: false,
                 books: Default::default(),
                 latency_ms: None,
             })

@@ -168,6 +168,7 @@ mod tests {
                 cluster: "default".into(),
                 stream_name: "posts".into(),
                 base_name: "kd-x-r1".into(),
+                object_uid: None,
                 plan_hash: "0".into(),
                 spec: KinesisDemoSpec::default(),
             };

@@ -1,11 +1,26 @@
-use kinesis_demo_api::control::Segment;
-use kinesis_demo_api::schedule::Leg;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fake::{T0, document, ms, segment};
+use crate::control::{Content, SCHEMA};
+use crate::schedule::Leg;
+
+const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
 const FAR: MicroTime = MicroTime::from_micros(T0.as_micros() + 3_600_000_000);
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A segment of viral posts at one rate; `from` and `until` are milliseconds after the start.
+fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
+    Segment {
+        phase: phase.to_owned(),
+        leg: Leg::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
+        content: Content::Viral,
+        cap_per_task: 100_000,
+    }
+}
 
 /// The instant that many milliseconds after the start, on clocks that agree.
 fn at(milliseconds: u64) -> Now {
@@ -18,11 +33,32 @@ fn task(number: usize) -> TaskId {
 
 /// Tasks 0 and 1 send 1,000 records/s from second 1 to second 11.
 fn a_document() -> ControlDocument {
-    document(vec![Some(task(0)), Some(task(1))], vec![segment("spike", 1_000, 11_000, 1_000)])
+    ControlDocument {
+        schema: SCHEMA,
+        epoch: 1,
+        version: 1,
+        run: 1,
+        state: ControlState::Run,
+        effective_at: T0,
+        valid_until: T0 + ms(60_000),
+        ends_by: T0 + ms(600_000),
+        read_every_seconds: 1,
+        read_lease_seconds: 15,
+        slots: vec![Some(task(0)), Some(task(1))],
+        segments: vec![segment("spike", 1_000, 11_000, 1_000)],
+    }
+}
+
+fn limits() -> TaskLimits {
+    TaskLimits { run: 1, deadline: FAR, max_records_per_second: 30_000 }
+}
+
+fn gate_of(number: usize) -> Gate {
+    Gate::new(task(number), limits(), at(0))
 }
 
 fn a_gate() -> Gate {
-    Gate::new(task(0), 1, FAR, at(0))
+    gate_of(0)
 }
 
 fn released(gate: &mut Gate, milliseconds: u64) -> u64 {
@@ -33,13 +69,13 @@ fn released(gate: &mut Gate, milliseconds: u64) -> u64 {
 fn a_task_sends_its_share_of_what_fell_due_since_the_last_tick() {
     let mut gate = a_gate();
     assert_eq!(gate.take(a_document(), ms(0), at(100)), Reading::NewVersion);
-    assert_eq!(gate.standing(at(100)), Standing::Waits { until: T0 + ms(1_000) });
+    assert_eq!(gate.send_state(at(100)), SendState::Waits { until: T0 + ms(1_000) });
     assert_eq!(released(&mut gate, 1_000), 0);
-    assert_eq!(gate.standing(at(1_000)), Standing::Sends { phase: "spike".into() });
-    let expected = Release {
+    assert_eq!(gate.send_state(at(1_000)), SendState::Sends { phase: "spike".into() });
+    let expected = DueRecords {
         version: (1, 1),
-        phase: "spike".into(),
-        content: Content::Viral,
+        segment: segment("spike", 1_000, 11_000, 1_000),
+        share: Share { position: 0, of: 2 },
         count: 5,
         from: T0 + ms(1_000),
         until: T0 + ms(1_010),
@@ -47,23 +83,23 @@ fn a_task_sends_its_share_of_what_fell_due_since_the_last_tick() {
     assert_eq!(gate.release(at(1_010)), [expected]);
     assert_eq!(gate.release(at(1_010)), []);
     assert_eq!(released(&mut gate, 11_000) + 5, 5_000);
-    assert_eq!(gate.standing(at(11_000)), Standing::Finished);
+    assert_eq!(gate.send_state(at(11_000)), SendState::Finished);
     assert_eq!(released(&mut gate, 14_000), 0);
 }
 
 #[test]
 fn a_task_without_a_slot_sends_nothing() {
-    let mut gate = Gate::new(task(7), 1, FAR, at(0));
+    let mut gate = gate_of(7);
     gate.take(a_document(), ms(0), at(0));
     assert_eq!(released(&mut gate, 5_000), 0);
-    assert_eq!(gate.standing(at(5_000)), Standing::Finished);
+    assert_eq!(gate.send_state(at(5_000)), SendState::Finished);
     assert_eq!(gate.share(at(5_000)), None);
 }
 
 #[test]
 fn what_fell_due_before_the_first_document_is_not_made_up_for() {
     let mut gate = a_gate();
-    assert_eq!(gate.standing(at(2_000)), Standing::Finished);
+    assert_eq!(gate.send_state(at(2_000)), SendState::Finished);
     gate.take(a_document(), ms(2_990), at(3_000));
     assert_eq!(released(&mut gate, 3_100), 50);
 }
@@ -99,7 +135,7 @@ fn a_version_counts_from_its_effective_instant_to_the_microsecond() {
             ((1, 2), 1_000, second(4), second(5)),
         ]
     );
-    assert_eq!(gate.standing(at(6_000)), Standing::Finished);
+    assert_eq!(gate.send_state(at(6_000)), SendState::Finished);
     assert_eq!(gate.share(at(6_000)), None);
 }
 
@@ -126,7 +162,7 @@ fn a_renewal_replaces_at_once_and_brings_further_segments() {
     assert_eq!(gate.take(short, ms(1_600), at(1_600)), Reading::Stale);
     assert_eq!(released(&mut gate, 11_000), 5_000);
     let peak = gate.release(at(12_000));
-    assert_eq!((peak.len(), peak[0].phase.as_str(), peak[0].count), (1, "peak", 5_000));
+    assert_eq!((peak.len(), peak[0].segment.phase.as_str(), peak[0].count), (1, "peak", 5_000));
 }
 
 #[test]
@@ -144,7 +180,7 @@ fn a_lapsed_lease_of_the_operator_closes_the_gate_until_it_is_renewed() {
     let mut gate = a_gate();
     gate.take(ControlDocument { valid_until: T0 + ms(3_000), ..a_document() }, ms(0), at(0));
     assert_eq!(released(&mut gate, 4_000), 1_000);
-    assert_eq!(gate.standing(at(4_000)), Standing::Lapsed);
+    assert_eq!(gate.send_state(at(4_000)), SendState::Lapsed);
     assert_eq!(gate.take(a_document(), ms(4_900), at(5_000)), Reading::Renewal);
     assert_eq!(released(&mut gate, 6_000), 500);
 }
@@ -164,7 +200,7 @@ fn reading_the_same_document_again_keeps_the_gate_open_and_reading_an_older_one_
         // The second reading begins at 8 s and ends at 9 s: it counts from its beginning.
         assert_eq!(gate.take(read_again, ms(8_000), at(9_000)), reading);
         assert_eq!(released(&mut gate, 40_000), sent, "{reading:?}");
-        assert_eq!(gate.standing(at(40_000)), Standing::Lapsed);
+        assert_eq!(gate.send_state(at(40_000)), SendState::Lapsed);
     }
 }
 
@@ -174,8 +210,8 @@ fn the_read_lease_is_judged_by_the_clock_that_never_jumps() {
     gate.take(a_document(), ms(0), at(0));
     // The wall clock runs two seconds behind: it shows second 4 when 6 s have passed; 15 s pass at its second 13.
     let behind = |running: u64| Now { wall: T0 + ms(running - 2_000), running: ms(running) };
-    assert_eq!(gate.standing(behind(6_000)), Standing::Sends { phase: "spike".into() });
-    assert_eq!(gate.standing(behind(15_000)), Standing::Finished);
+    assert_eq!(gate.send_state(behind(6_000)), SendState::Sends { phase: "spike".into() });
+    assert_eq!(gate.send_state(behind(15_000)), SendState::Finished);
     let endless =
         ControlDocument { version: 2, segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     gate.take(endless, ms(6_000), behind(6_000));
@@ -206,10 +242,10 @@ fn stop_applies_on_reading_whenever_it_becomes_effective() {
     };
     gate.take(stop, ms(3_000), at(3_000));
     assert_eq!(released(&mut gate, 8_000), 1_000);
-    assert_eq!(gate.standing(at(8_000)), Standing::Finished);
+    assert_eq!(gate.send_state(at(8_000)), SendState::Finished);
     let resumed = ControlDocument { version: 3, effective_at: T0 + ms(9_500), ..a_document() };
     gate.take(resumed, ms(8_000), at(8_000));
-    assert_eq!(gate.standing(at(8_000)), Standing::Waits { until: T0 + ms(9_500) });
+    assert_eq!(gate.send_state(at(8_000)), SendState::Waits { until: T0 + ms(9_500) });
     assert_eq!(released(&mut gate, 11_000), 750);
 }
 
@@ -219,12 +255,12 @@ fn nothing_is_sent_past_the_end_of_the_run_or_the_hard_ceiling() {
     let mut ended = a_gate();
     ended.take(ControlDocument { ends_by: T0 + ms(5_000), ..long.clone() }, ms(0), at(0));
     assert_eq!(released(&mut ended, 9_000), 2_500);
-    assert_eq!(ended.standing(at(9_000)), Standing::Finished);
+    assert_eq!(ended.send_state(at(9_000)), SendState::Finished);
 
-    let mut capped = Gate::new(task(0), 1, T0 + ms(7_000), at(0));
+    let mut capped = Gate::new(task(0), TaskLimits { deadline: T0 + ms(7_000), ..limits() }, at(0));
     capped.take(long, ms(0), at(0));
     assert_eq!(released(&mut capped, 9_000), 3_500);
-    assert_eq!(capped.standing(at(9_000)), Standing::Finished);
+    assert_eq!(capped.send_state(at(9_000)), SendState::Finished);
 }
 
 #[test]
@@ -246,6 +282,75 @@ fn reading_a_version_after_a_missed_one_does_not_revive_what_was_held() {
     }
 }
 
+#[test]
+fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
+    let ok = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    let with = |change: &dyn Fn(&mut ControlDocument)| {
+        let mut document = ControlDocument { epoch: 1_000_000_000, version: 2, ..ok.clone() };
+        change(&mut document);
+        document
+    };
+    let ramp = |document: &mut ControlDocument| document.segments[0].leg.rate = [0, 30_001];
+    let twice = |document: &mut ControlDocument| document.segments.push(segment("spike", 59_999, 61_000, 1));
+    let endless = |document: &mut ControlDocument| {
+        document.segments[0].leg.until = MicroTime::from_micros(i64::MAX);
+    };
+    let part = |document: &mut ControlDocument| {
+        document.segments[0].leg.part = Some(crate::schedule::Part { after: ms(0), of: Duration::MAX });
+    };
+    let cases: [(&dyn Fn(&mut ControlDocument), &str); 4] = [
+        (&ramp, "30001 records per second, the plan's highest rate is 30000"),
+        (&twice, "not in order"),
+        (&endless, "no leg of a plan"),
+        (&part, "no leg of a plan"),
+    ];
+    for (change, message) in cases {
+        for state in [ControlState::Run, ControlState::Stop] {
+            let mut gate = a_gate();
+            gate.take(ok.clone(), ms(0), at(0));
+            let Reading::BeyondLimits(beyond) =
+                gate.take(ControlDocument { state, ..with(change) }, ms(5_000), at(5_000))
+            else {
+                panic!("obeyed: {message}");
+            };
+            assert!(beyond.to_string().contains(message), "{beyond}");
+            // No sign of life either: the read lease of 15 s counts from the reading before.
+            assert_eq!(released(&mut gate, 40_000), 7_500);
+        }
+    }
+    // An absurd epoch within the limits is an ordinary document, and so is one that ends after the task's deadline.
+    let mut gate = a_gate();
+    let at_the_limit = |document: &mut ControlDocument| {
+        document.segments[0].leg.rate = [30_000, 30_000];
+        document.ends_by = FAR + ms(3_600_000);
+        document.segments.push(segment("peak", 60_000, 61_000, 1));
+    };
+    assert_eq!(gate.take(with(&at_the_limit), ms(0), at(0)), Reading::NewVersion);
+    assert_eq!(released(&mut gate, 1_000), 15_000);
+}
+
+#[test]
+fn without_the_gap_rule_a_missed_version_would_go_unnoticed() {
+    let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    let pending = ControlDocument { version: 3, effective_at: T0 + ms(20_000), ..long.clone() };
+    for (rule, sent) in [(GapRule::Obey, 7_500), (GapRule::Ignore, 10_000)] {
+        let mut gate = Gate::with_gap_rule(task(0), limits(), rule, at(0));
+        gate.take(long.clone(), ms(0), at(0));
+        gate.take(pending.clone(), ms(12_000), at(12_000));
+        assert_eq!(released(&mut gate, 20_000), sent, "{rule:?}");
+    }
+}
+
+#[test]
+fn what_fell_due_is_told_for_any_part_of_its_stretch() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    let due = gate.release(at(3_000)).remove(0);
+    assert_eq!((due.count, due.within(T0, FAR)), (1_000, 1_000));
+    assert_eq!(due.within(T0, T0 + ms(1_500)) + due.within(T0 + ms(1_500), FAR), 1_000);
+    assert_eq!(due.within(T0 + ms(3_000), FAR), 0);
+}
+
 /// A step of the fleet's life: another assignment of the slots, in force this long after the one before it.
 #[derive(Debug, Clone)]
 struct Change {
@@ -265,7 +370,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 fn version_of(number: u64, change: &Change, effective_at: u64, rates: [u32; 2]) -> ControlDocument {
-    let leg = |from: u64, until: u64| Leg { from: T0 + ms(from), until: T0 + ms(until), rate: rates };
+    let leg = |from: u64, until: u64| Leg::whole(T0 + ms(from), T0 + ms(until), rates);
     ControlDocument {
         version: number,
         effective_at: T0 + ms(effective_at),
@@ -286,7 +391,7 @@ proptest! {
         changes in changes(), rates in [0_u32..30_000, 0_u32..30_000],
         ticks in prop::collection::vec((0_usize..5, 0_u64..35_000_000), 0..120),
     ) {
-        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 1, FAR, at(0))).collect();
+        let mut gates: Vec<_> = (0..5).map(|n| gate_of(n)).collect();
         let mut effective_at = 0;
         let mut versions = Vec::new();
         for (number, change) in (1..).zip(&changes) {
@@ -350,7 +455,7 @@ proptest! {
             document.read_lease_seconds = 2;
             versions.push((published_at, document));
         }
-        let mut gates: Vec<_> = (0..5).map(|n| Gate::new(task(n), 1, FAR, at(0))).collect();
+        let mut gates: Vec<_> = (0..5).map(|n| gate_of(n)).collect();
         let mut releases = Vec::new();
         let mut actions = actions;
         actions.sort_by_key(|(.., when)| *when);

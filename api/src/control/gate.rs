@@ -1,37 +1,123 @@
 //! Which records are this task's to send, and when. In: control documents, the instants at which they were read, the time.
-//! Out: how many records fell due since the last question, and what comes next. Pure.
+//! Out: how many records fell due since the last question, and what comes next. Pure. The generator obeys this gate, and so
+//! does the operator's fake of it: what a scenario shows of a document holds for real tasks.
 //!
 //! The gate holds the version in force and those that follow it. It is open while that version's lease runs, the
-//! last good read is younger than the read lease, and the hard ceiling has not passed. Whatever falls due while it is
+//! last good read is younger than the read lease, and the deadline in the task's own settings has not passed. Whatever falls due while it is
 //! closed, or while the task has no slot, belongs to nobody: it is not made up for.
 //!
 //! A reading vouches for the version read and for those before it only as far back as every version in between is known:
 //! a task that holds version 5 and reads version 7 cannot tell whether version 6 counts already, so it obeys version 5 no
 //! longer than the readings of 5 and 6 allow.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::{Content, ControlDocument, ControlState, TaskId};
-use kinesis_demo_api::schedule::Share;
-
-use crate::clock::Now;
+use super::{ControlDocument, ControlState, Segment, TaskId};
+use crate::MicroTime;
+use crate::schedule::Share;
+use crate::time::Now;
 
 /// Records that fell due to this task within a stretch of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
+pub struct DueRecords {
     /// Epoch and version of the document that was in force.
     pub version: (u64, u64),
-    /// The phase they belong to.
-    pub phase: String,
-    /// The kind of posts.
-    pub content: Content,
+    /// What they are part of.
+    pub segment: Segment,
+    /// This task's share of it.
+    pub share: Share,
     /// How many; never zero.
     pub count: u64,
     /// The first instant of the stretch.
     pub from: MicroTime,
     /// The first instant after it.
     pub until: MicroTime,
+}
+
+impl DueRecords {
+    /// How many of the records fell due in [`from`, `until`).
+    pub fn within(&self, from: MicroTime, until: MicroTime) -> u64 {
+        let (from, until) = (from.max(self.from), until.min(self.until));
+        if from >= until {
+            return 0;
+        }
+        self.share.due(&self.segment.leg, from, until, self.segment.cap_per_task)
+    }
+}
+
+/// What a task was started with. No document changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskLimits {
+    /// The run's number: another run's documents are not obeyed.
+    pub run: u32,
+    /// From here on nothing is sent, whatever a document says.
+    pub deadline: MicroTime,
+    /// The plan's highest rate, for all tasks together: a document that asks for more is not obeyed.
+    pub max_records_per_second: u32,
+}
+
+/// No segment is part of a longer leg: the longest phase of a manifest lasts a day.
+const LONGEST_LEG: Duration = Duration::from_secs(30 * 86_400);
+
+/// Why a document that parses is not obeyed: it asks for what this task's plan cannot ask for, so the plan's operator did
+/// not write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BeyondLimits {
+    /// A segment's rate is above the plan's highest.
+    #[error("it asks for {asked} records per second, the plan's highest rate is {allowed}")]
+    Rate {
+        /// The highest rate that it asks for.
+        asked: u32,
+        /// The plan's highest rate.
+        allowed: u32,
+    },
+    /// Two segments ask for records at the same time: together they could exceed any rate.
+    #[error("its segments are not in order: one begins at {begins}, the one before it ends at {ends}")]
+    Overlap {
+        /// When the one before ends.
+        ends: MicroTime,
+        /// When the next begins.
+        begins: MicroTime,
+    },
+    /// A segment is part of a leg that no plan has.
+    #[error("it has a leg of {asked:?}, no leg of a plan is longer than {LONGEST_LEG:?}")]
+    Length {
+        /// How long the leg is.
+        asked: Duration,
+    },
+}
+
+impl TaskLimits {
+    /// Whether every segment of `document` is one that the plan could have. What lies after the deadline is no reason to
+    /// refuse: nothing is sent there anyhow.
+    pub fn check(&self, document: &ControlDocument) -> Result<(), BeyondLimits> {
+        let mut ends = None;
+        for leg in document.segments.iter().map(|segment| &segment.leg) {
+            let (asked, allowed) = (leg.highest_rate(), self.max_records_per_second);
+            if asked > allowed {
+                return Err(BeyondLimits::Rate { asked, allowed });
+            }
+            if let Some(ends) = ends.filter(|ends| *ends > leg.from) {
+                return Err(BeyondLimits::Overlap { ends, begins: leg.from });
+            }
+            let asked = leg.whole_length().max(leg.until.since(leg.from));
+            if asked > LONGEST_LEG {
+                return Err(BeyondLimits::Length { asked });
+            }
+            ends = Some(leg.until.max(leg.from));
+        }
+        Ok(())
+    }
+}
+
+/// What a task does about a version that it has missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapRule {
+    /// It obeys what it held no longer than the readings before the gap allow. The rule of every real task.
+    Obey,
+    /// It goes on with what it held. For tests that show what the rule prevents.
+    Ignore,
 }
 
 /// What a document that was read did to the gate.
@@ -47,11 +133,13 @@ pub enum Reading {
     Stale,
     /// Another run's: as if it had not been read.
     ForeignRun,
+    /// It asks for more than the plan allows: as if it had not been read.
+    BeyondLimits(BeyondLimits),
 }
 
 /// What the documents held mean for the time to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SendState {
     /// Records of this phase are due to this task now.
     Sends {
         /// The phase.
@@ -71,7 +159,7 @@ pub enum Standing {
 /// A document and what is known about it.
 #[derive(Debug)]
 struct Held {
-    document: ControlDocument,
+    document: Arc<ControlDocument>,
     /// When the last reading began that vouches for the version.
     vouched_at: Duration,
     /// No version is missing between this one and the one held before it.
@@ -95,29 +183,44 @@ impl Held {
 #[derive(Debug)]
 pub struct Gate {
     task: TaskId,
-    run: u32,
-    hard_ceiling: MicroTime,
+    limits: TaskLimits,
+    gap_rule: GapRule,
     /// In order; those before the last one that is effective are gone.
     versions: Vec<Held>,
     /// Up to here every record was handed out or let go.
     settled_until: MicroTime,
     /// Handed out by the next [`Gate::release`].
-    collected: Vec<Release>,
+    collected: Vec<DueRecords>,
 }
 
 impl Gate {
     /// A gate without a document: closed.
-    pub fn new(task: TaskId, run: u32, hard_ceiling: MicroTime, now: Now) -> Self {
-        Self { task, run, hard_ceiling, versions: Vec::new(), settled_until: now.wall, collected: Vec::new() }
+    pub fn new(task: TaskId, limits: TaskLimits, now: Now) -> Self {
+        Self::with_gap_rule(task, limits, GapRule::Obey, now)
+    }
+
+    /// A gate without a document that treats gaps between versions as `gap_rule` says.
+    pub fn with_gap_rule(task: TaskId, limits: TaskLimits, gap_rule: GapRule, now: Now) -> Self {
+        let settled_until = now.wall;
+        Self { task, limits, gap_rule, versions: Vec::new(), settled_until, collected: Vec::new() }
     }
 
     /// Takes in a document. `read_at` is when its reading began (by the clock that never jumps): what was read cannot be
     /// younger than that.
-    pub fn take(&mut self, document: ControlDocument, read_at: Duration, now: Now) -> Reading {
+    pub fn take(
+        &mut self,
+        document: impl Into<Arc<ControlDocument>>,
+        read_at: Duration,
+        now: Now,
+    ) -> Reading {
+        let document = document.into();
         // What fell due before the reading goes by what was known before it.
         self.collect(now);
-        if document.run != self.run {
+        if document.run != self.limits.run {
             return Reading::ForeignRun;
+        }
+        if let Err(beyond) = self.limits.check(&document) {
+            return Reading::BeyondLimits(beyond);
         }
         let Some(newest) = self.versions.last() else {
             self.versions.push(Held { document, vouched_at: read_at, unbroken: false });
@@ -131,7 +234,7 @@ impl Gate {
             return Reading::Unchanged;
         }
         let is_renewal = document.is_renewal_of(&newest.document);
-        let mut unbroken = newest.is_followed_at_once_by(&document);
+        let mut unbroken = self.gap_rule == GapRule::Ignore || newest.is_followed_at_once_by(&document);
         // `Stop` applies on reading: no earlier version counts any more, whenever this one becomes effective. A version
         // that would become effective only after a newer one never counts.
         let never_counts = |held: &Held| {
@@ -158,13 +261,13 @@ impl Gate {
     }
 
     /// The records that fell due to this task since the last call.
-    pub fn release(&mut self, now: Now) -> Vec<Release> {
+    pub fn release(&mut self, now: Now) -> Vec<DueRecords> {
         self.collect(now);
         std::mem::take(&mut self.collected)
     }
 
     /// What the documents held mean from `now` on.
-    pub fn standing(&self, now: Now) -> Standing {
+    pub fn send_state(&self, now: Now) -> SendState {
         let mut next: Option<(MicroTime, &str, &Held)> = None;
         for (held, counts_until) in self.held() {
             let document = &held.document;
@@ -172,7 +275,7 @@ impl Gate {
                 continue;
             }
             let from = document.effective_at.max(now.wall);
-            let until = counts_until.min(document.ends_by).min(self.hard_ceiling);
+            let until = counts_until.min(document.ends_by).min(self.limits.deadline);
             for segment in document.segments.iter().filter(|segment| segment.leg.highest_rate() > 0) {
                 let starts_at = segment.leg.from.max(from);
                 if starts_at < segment.leg.until.min(until) && next.is_none_or(|(at, ..)| starts_at < at) {
@@ -181,10 +284,10 @@ impl Gate {
             }
         }
         match next {
-            None => Standing::Finished,
-            Some((.., held)) if self.open_until(held, now) <= now.wall => Standing::Lapsed,
-            Some((at, phase, _)) if at <= now.wall => Standing::Sends { phase: phase.to_owned() },
-            Some((until, ..)) => Standing::Waits { until },
+            None => SendState::Finished,
+            Some((.., held)) if self.open_until(held, now) <= now.wall => SendState::Lapsed,
+            Some((at, phase, _)) if at <= now.wall => SendState::Sends { phase: phase.to_owned() },
+            Some((until, ..)) => SendState::Waits { until },
         }
     }
 
@@ -197,7 +300,7 @@ impl Gate {
 
     /// The newest document held.
     pub fn newest(&self) -> Option<&ControlDocument> {
-        self.versions.last().map(|held| &held.document)
+        self.versions.last().map(|held| &*held.document)
     }
 
     /// The versions held, each with the instant at which the next one takes over.
@@ -211,7 +314,7 @@ impl Gate {
     /// version, one that has lapsed would send again until the later one counts, and the operator's books, which know that
     /// nothing was sent, would be wrong.
     fn open_until(&self, held: &Held, now: Now) -> MicroTime {
-        held.read_lease_ends_at(now).min(held.document.valid_until).min(self.hard_ceiling)
+        held.read_lease_ends_at(now).min(held.document.valid_until).min(self.limits.deadline)
     }
 
     /// Hands out what fell due up to `now`, and lets go of the versions that no longer count.
@@ -234,10 +337,10 @@ impl Gate {
             for segment in &document.segments {
                 let count = share.due(&segment.leg, from, until, segment.cap_per_task);
                 if count > 0 {
-                    due.push(Release {
+                    due.push(DueRecords {
                         version: (document.epoch, document.version),
-                        phase: segment.phase.clone(),
-                        content: segment.content,
+                        segment: segment.clone(),
+                        share,
                         count,
                         from: from.max(segment.leg.from),
                         until: until.min(segment.leg.until),
