@@ -295,7 +295,12 @@ impl Look<'_> {
     async fn parameter(&self, wanted: bool, with_tags: bool) -> (Observed<String>, Observed<Tags>) {
         let name = &self.names.parameter;
         let look = self.aws.parameters.fetch_parameter(name);
-        let parameter = self.look(wanted, "GetParameter", name, look).await;
+        let parameter = match wanted {
+            true => {
+                self.look_keyed("GetParameter", "GetParameter", name, self.control_patience(), look).await
+            }
+            false => Observed::Unread,
+        };
         let tagged = parameter.present().filter(|_| with_tags).map(|_| name.clone());
         let tags = self.tags("parameter tags", tagged, |name| async move {
             self.aws.parameters.fetch_parameter_tags(&name).await
@@ -362,7 +367,12 @@ impl Look<'_> {
         let Some(of) = of else { return Observed::Unread };
         let target = of.clone();
         let look = async { fetch(of).await.map(Some) };
-        self.look_keyed(key, "ListTagsForResource", &target, look).await
+        self.look_keyed(key, "ListTagsForResource", &target, Duration::MAX, look).await
+    }
+
+    /// The longest that the next look at the parameter may wait: a change of slots waits for it.
+    fn control_patience(&self) -> Duration {
+        self.context.settings.timings.renew_every / 3
     }
 
     async fn look<T>(
@@ -373,7 +383,7 @@ impl Look<'_> {
         fetch: impl Future<Output = AwsResult<Option<T>>>,
     ) -> Observed<T> {
         match wanted {
-            true => self.look_keyed(operation, operation, target, fetch).await,
+            true => self.look_keyed(operation, operation, target, Duration::MAX, fetch).await,
             false => Observed::Unread,
         }
     }
@@ -384,6 +394,7 @@ impl Look<'_> {
         key: &'static str,
         operation: &'static str,
         target: &str,
+        patience: Duration,
         fetch: impl Future<Output = AwsResult<Option<T>>>,
     ) -> Observed<T> {
         let Context { backoffs, settings, .. } = self.context;
@@ -396,7 +407,7 @@ impl Look<'_> {
             Ok(answer) => answer,
             Err(_) => Err(no_answer(operation, target, share)),
         };
-        backoffs.note(self.uid, &key, &answer, Duration::MAX, self.context.clock.now());
+        backoffs.note(self.uid, &key, &answer, patience, self.context.clock.now());
         answer.into()
     }
 

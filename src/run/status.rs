@@ -2,7 +2,7 @@
 //! the finalizer, then the events. `conclude` is pure; `store` is the only place that writes to
 //! Kubernetes.
 
-use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding};
+use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding, Reason};
 use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, Stage};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
 
@@ -46,6 +46,7 @@ pub fn conclude(
         return bounded(failed);
     }
     let mut decision = note_removals(decision, outcomes.results);
+    retell_leftovers(&mut decision);
     note_size_zero(&mut decision, outcomes);
     let missed: Vec<AwsError> = decision
         .effects
@@ -111,6 +112,19 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
         }
     }
     decision
+}
+
+/// Has the condition tell what is left as it is known now, after the removals were tried.
+fn retell_leftovers(decision: &mut Decision) {
+    let message = decide::left_message(&decision.status);
+    let told = decision.status.conditions.iter_mut().find(|held| {
+        held.type_ == ConditionType::CleanedUp
+            && matches!(held.reason, Reason::ResourcesPresent | Reason::RemovalFailed)
+    });
+    if let Some(told) = told.filter(|_| decision.effects.iter().any(Effect::is_removal)) {
+        told.message = message;
+        cut(&mut told.message, LONGEST_MESSAGE);
+    }
 }
 
 /// The resource that a removal was about: the run's own, or an earlier run's.

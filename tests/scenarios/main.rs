@@ -10,4 +10,6 @@ mod fault_table;
 mod lifecycle;
 mod preflight;
 mod properties;
+mod removals;
 mod theatre;
+mod truth;

@@ -25,7 +25,7 @@ const MOST_STREAMS: usize = 50;
 
 pub(super) struct Stream {
     arn: String,
-    tags: Tags,
+    pub(super) tags: Tags,
     state: StreamState,
     /// When the state ends by itself.
     until: Option<MicroTime>,

@@ -194,6 +194,21 @@ impl FakeAws {
         killed
     }
 
+    /// From now on a task runs, and does nothing: it sends no records and writes no lines.
+    pub fn hang_task(&self, task: &TaskId) {
+        self.now().hang_task(task);
+    }
+
+    /// Takes all tags off a stream, in every region.
+    pub fn untag_stream(&self, name: &str) {
+        self.now().untag_stream(name);
+    }
+
+    /// The tags of a parameter, if there is one of this name.
+    pub fn parameter_tags(&self, name: &str) -> Option<super::Tags> {
+        self.now().parameter_tags(name)
+    }
+
     /// The next `times` calls of `operation` (`*`: of any) are refused and do nothing.
     pub fn fail(&self, operation: &str, class: AwsErrorClass, times: u32) {
         self.now().switchboard.add_fault(operation, FaultKind::Refuse(class), times);

@@ -11,7 +11,7 @@ use crate::aws::{AwsErrorClass, AwsResult, Parameters, Tags};
 
 pub(super) struct Parameter {
     text: String,
-    tags: Tags,
+    pub(super) tags: Tags,
     /// Parsed once, because every task reads it over and over.
     document: Option<Arc<ControlDocument>>,
 }

@@ -18,7 +18,7 @@ use super::parameters::Parameter;
 use super::scaling::Target;
 use super::snapshot::Snapshot;
 use super::{Refusal, Settings};
-use crate::aws::{AwsError, AwsResult};
+use crate::aws::{AwsError, AwsResult, Tags};
 
 /// A cluster's name and a service's.
 pub(super) type ServiceKey = (String, String);
@@ -164,6 +164,28 @@ impl World {
                 stream.queues = queues;
             }
         }
+    }
+
+    pub(super) fn hang_task(&mut self, task: &TaskId) {
+        let tasks = self.regions.values_mut().flat_map(|region| &mut region.tasks);
+        for held in tasks.filter(|held| held.id == *task) {
+            if let Some(generator) = &mut held.generator {
+                generator.stop_sending();
+            }
+        }
+    }
+
+    pub(super) fn untag_stream(&mut self, name: &str) {
+        for region in self.regions.values_mut() {
+            if let Some(stream) = region.streams.get_mut(name) {
+                stream.tags.clear();
+            }
+        }
+    }
+
+    pub(super) fn parameter_tags(&self, name: &str) -> Option<Tags> {
+        let held = self.regions.values().find_map(|region| region.parameters.get(name));
+        held.map(|held| held.tags.clone())
     }
 
     pub(super) fn kill_task(&mut self, task: &TaskId, spoken: bool) -> bool {

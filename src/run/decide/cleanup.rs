@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatus, ResourceType};
+use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::measure::note_stream;
 use super::{Case, Decision, Draft, Effect, Subject, foreign_account};
@@ -225,7 +225,10 @@ impl Removal {
                 match (verdict, self.retain_stream) {
                     (Verdict::Leave, _) => {}
                     (verdict, false) => {
-                        if seen.queues > 0 {
+                        let is_told = |held: &ResourceStatus| {
+                            held.problem.as_ref().is_some_and(|problem| problem.contains("queues:"))
+                        };
+                        if seen.queues > 0 && !resources.get(index).is_some_and(is_told) {
                             let problem = format!("it has {} queues: delete them first", seen.queues);
                             note_problem(resources, index, &problem);
                         }
@@ -326,12 +329,12 @@ pub(super) fn decide_cleaning_up(case: &Case<'_>, state: &ObservedState, mut dra
         return match draft.status.has_leftovers() {
             false => draft.over(case.now),
             true => {
-                let message = left_message(&draft);
+                let message = left_message(&draft.status);
                 draft.over_with_leftovers(message, case.now)
             }
         };
     }
-    let message = left_message(&draft);
+    let message = left_message(&draft.status);
     if case.now >= case.run.stage_entered_at + timings.cleanup_timeout {
         return draft.over_with_leftovers(message, case.now).wait_until(case.now + Duration::from_secs(1));
     }
@@ -369,7 +372,7 @@ pub fn decide_leftovers(
         note_released(&mut draft);
         return draft.wait_until(now + Duration::from_secs(1)).finish(subject, now);
     }
-    let message = left_message(&draft);
+    let message = left_message(&draft.status);
     draft.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
     let finished_at = subject.status.run.as_ref().and_then(|run| run.finished_at).unwrap_or(now);
     let pause = if now.since(finished_at) < SOON { RETRY_SOON } else { RETRY_LATER };
@@ -390,8 +393,8 @@ fn note_released(draft: &mut Draft) {
 }
 
 /// What is left, why, and what to do about it.
-fn left_message(draft: &Draft) -> String {
-    let left = draft.status.present_resources().join("; ");
+pub fn left_message(status: &KinesisDemoStatus) -> String {
+    let left = status.present_resources().join("; ");
     format!("still there: {left}. The operator keeps trying; allow what is refused, or remove it by hand")
 }
 

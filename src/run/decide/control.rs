@@ -109,30 +109,45 @@ pub fn first_step(case: &Case<'_>) -> FirstStep {
         let ends_at = case.timeline(control).ends_at().unwrap_or(case.now).min(case.deadline_at);
         return FirstStep::Claim(Box::new(stop(case, control, ends_at)));
     }
-    let mut effects = Vec::new();
-    match (draining, published_by_us(case, control)) {
-        (false, Some(known)) => {
-            let wanted = case.document(control);
-            let is_ours = known.epoch == control.epoch && control.epoch == case.subject.epoch;
-            if is_ours && renewal_is_due(case, control, known) {
-                return FirstStep::Claim(Box::new(renewed(case, control)));
-            }
-            if is_ours && wanted.valid_until > known.valid_until {
-                effects.extend(write(case, &wanted));
-            }
-        }
-        // Nobody sends after `Stop`, whatever the parameter holds. That this leader knows a document
-        // says that the parameter is there: writing over one that is not there would make one without tags.
-        (true, _) => {
-            let wanted = case.document(control);
-            if case.known_document.is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch) {
-                effects.extend(write(case, &wanted));
-            }
-            effects.extend(size_zero(case, control));
-        }
-        (false, None) => {}
+    if !draining {
+        return renewal(case, control);
     }
+    // Nobody sends after `Stop`, whatever the parameter holds. That this leader knows a document says
+    // that the parameter is there: writing over one that is not there would make one without tags.
+    let wanted = case.document(control);
+    let is_due = case.known_document.is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
+    let stop = is_due.then(|| write(case, &wanted)).flatten();
+    let effects: Vec<Effect> = stop.into_iter().chain(size_zero(case, control)).collect();
     if effects.is_empty() { FirstStep::Look } else { FirstStep::Apply(effects) }
+}
+
+/// The renewal of the version that the tasks obey: the claimed one, or the one before it while the
+/// claimed one is not published yet. It must be one that this leader itself has read or written.
+fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
+    let timings = &case.subject.settings.timings;
+    let Some(known) = case.known_document else { return FirstStep::Look };
+    let is_ours = known.epoch == control.epoch && control.epoch == case.subject.epoch;
+    if !is_ours || known.state != ControlState::Run || case.now > known.valid_until {
+        return FirstStep::Look;
+    }
+    let wanted = case.document(control);
+    let is_claimed = known.version == control.version && known.effective_at == control.effective_at;
+    let is_before = known.version + 1 == control.version && known.ends_by == wanted.ends_by;
+    if !is_claimed && !is_before {
+        return FirstStep::Look;
+    }
+    let renew_at = known.valid_until - (timings.valid_for - timings.renew_every);
+    if wanted.valid_until > known.valid_until && (is_claimed || case.now >= renew_at) {
+        // The same version: only how long it is valid, and what of the schedule that shows, is new.
+        let (valid_until, segments) = (wanted.valid_until, wanted.segments);
+        let renewed = ControlDocument { valid_until, segments, ..known.clone() };
+        return write(case, &renewed).map_or(FirstStep::Look, |effect| FirstStep::Apply(vec![effect]));
+    }
+    let claimed_ahead = control.valid_until > known.valid_until && wanted != *known;
+    match case.now >= renew_at && !claimed_ahead {
+        true => FirstStep::Claim(Box::new(renewed(case, control))),
+        false => FirstStep::Look,
+    }
 }
 
 /// Takes the service to zero once every task has had the time to finish, however little is known of it.

@@ -53,17 +53,19 @@ pub(super) fn silent_tasks(
     if records(read_at) == records(heard_after) {
         return Vec::new();
     }
-    let is_silent = |held: &&Assignment| {
-        let heard_at = state.known_ledgers.of(&held.task).map_or(held.from, |line| line.at.max(held.from));
-        held.until.is_none() && heard_at < heard_after
+    let open = || control.assignments.iter().filter(|held| held.until.is_none());
+    let line_at = |held: &Assignment| {
+        state.known_ledgers.of(&held.task).map(|line| line.at).filter(|at| *at >= held.from)
     };
-    let open = control.assignments.iter().filter(|held| held.until.is_none()).count();
+    let is_heard = |held: &&Assignment| line_at(held).is_some_and(|at| at >= heard_after);
+    let is_new = |held: &&Assignment| held.from >= heard_after;
     let mut silent: Vec<TaskId> =
-        control.assignments.iter().filter(is_silent).map(|held| held.task.clone()).collect();
+        open().filter(|held| !is_heard(held) && !is_new(held)).map(|held| held.task.clone()).collect();
     silent.retain(|task| running(state).iter().any(|seen| seen.id == *task));
-    if silent.len() == open {
-        // All at once: it may be the log that is silent. One is tried first.
-        silent.truncate(1);
+    if !open().any(|held| is_heard(&held)) {
+        // All at once: it may be the log that is silent, or the image that hangs. One is tried first,
+        // and heard of before any other.
+        silent.truncate(if open().any(|held| is_new(&held)) { 0 } else { 1 });
     }
     let replaced = case.subject.status.generators.as_ref().map_or(0, |held| held.replaced);
     silent.truncate(most_replacements(case).saturating_sub(replaced) as usize);

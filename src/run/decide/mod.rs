@@ -27,7 +27,7 @@ use kinesis_demo_api::status::{ControlStatus, Effective, Outcome, ResourceType, 
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 
-pub use cleanup::{Removal, decide_leftovers};
+pub use cleanup::{Removal, decide_leftovers, left_message};
 pub use dashboard::with_missed;
 pub use draft::Draft;
 pub use intake::{decide_first_visit, first_visit, intake};
