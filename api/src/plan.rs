@@ -215,6 +215,11 @@ impl Plan {
         })
     }
 
+    /// The highest rate of any phase: no task obeys a document that asks for more.
+    pub fn highest_rate(&self) -> u32 {
+        self.phases.iter().map(|phase| phase.rate).max().unwrap_or(0)
+    }
+
     /// How long the traffic lasts if nothing stops it.
     pub fn traffic_duration(&self) -> Duration {
         self.phases.iter().map(|phase| phase.duration).sum()
@@ -391,7 +396,7 @@ mod tests {
             (None, false, false)
         );
         assert_eq!((plan.most_tasks, plan.cap_per_task, plan.max_duration.as_secs()), (10, 10_000, 1800));
-        assert_eq!(plan.fargate.subnets, ["subnet-0a1b2c3d"]);
+        assert_eq!((plan.highest_rate(), plan.fargate.subnets), (50_000, vec!["subnet-0a1b2c3d".to_owned()]));
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! The schedule is a sequence of legs, each a straight line from one rate to another. The records of a leg are numbered
 //! from zero; record k is due when the integral of the rate passes k + 1 and belongs to the filled slot at position
 //! k mod n. So the shares of any number of tasks always add up to the whole, exactly, without a remainder to assign.
+//!
+//! A stop cuts a leg into pieces. The records are numbered through the whole leg, whatever cuts it: so the pieces add up to
+//! the whole, exactly, and a piece that was sent before anybody knew of the cut is the same piece.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,26 +15,73 @@ use crate::MicroTime;
 
 const MICROS_PER_SECOND: i128 = 1_000_000;
 
-/// A stretch of the schedule over which the rate is constant or follows a straight line.
+/// A stretch of the schedule over which the rate is constant or follows a straight line, or a piece of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
-    /// The first instant of the leg.
+    /// The first instant of the leg, or of the piece.
     pub from: MicroTime,
-    /// The first instant after the leg.
+    /// The first instant after it.
     pub until: MicroTime,
-    /// Records per second at `from` and at `until`.
+    /// Records per second at the beginning and at the end of the whole leg.
     pub rate: [u32; 2],
+    /// Where in the whole leg this piece lies. Absent: it is the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// Where in a whole leg a piece lies. On the wire: two numbers of microseconds, to keep the document small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u64; 2]", into = "[u64; 2]")]
+pub struct Part {
+    /// How much of the whole leg comes before the piece.
+    pub after: Duration,
+    /// How long the whole leg is.
+    pub of: Duration,
+}
+
+impl From<[u64; 2]> for Part {
+    fn from([after, of]: [u64; 2]) -> Self {
+        Self { after: Duration::from_micros(after), of: Duration::from_micros(of) }
+    }
+}
+
+impl From<Part> for [u64; 2] {
+    fn from(part: Part) -> Self {
+        [part.after, part.of].map(|length| u64::try_from(length.as_micros()).unwrap_or(u64::MAX))
+    }
 }
 
 impl Leg {
-    /// The records due from the leg's start up to `at` (clamped to the leg), when at most `ceiling` records per second
+    /// A whole leg.
+    pub const fn whole(from: MicroTime, until: MicroTime, rate: [u32; 2]) -> Self {
+        Self { from, until, rate, part: None }
+    }
+
+    /// How long the whole leg is, of which this may be a piece.
+    pub fn whole_length(&self) -> Duration {
+        self.part.map_or(self.until.since(self.from), |part| part.of)
+    }
+
+    /// How far into the whole leg `at` (clamped to the piece) is, and how long the whole is, in microseconds.
+    fn place_of(&self, at: MicroTime) -> (i128, i128) {
+        let into = span(self.from, at.min(self.until));
+        let Some(part) = self.part else { return (into, span(self.from, self.until)) };
+        let [after, length] = <[u64; 2]>::from(part).map(i128::from);
+        ((after + into).min(length), length)
+    }
+
+    /// The records due from the piece's start up to `at` (clamped to the piece), when at most `ceiling` records per second
     /// can be sent: what the rate asks for above the ceiling is never due to anybody.
     pub fn due(&self, at: MicroTime, ceiling: u64) -> u64 {
-        let length = span(self.from, self.until);
+        self.numbered(at, ceiling).saturating_sub(self.numbered(self.from, ceiling))
+    }
+
+    /// The records due from the start of the whole leg up to `at` (clamped to the piece): the number of the next one.
+    fn numbered(&self, at: MicroTime, ceiling: u64) -> u64 {
+        let (elapsed, length) = self.place_of(at);
         if length == 0 {
             return 0;
         }
-        let elapsed = span(self.from, at.min(self.until));
         let [start, end] = self.rate.map(i128::from);
         let ceiling = i128::from(ceiling);
 
@@ -53,23 +105,22 @@ impl Leg {
         u64::try_from(area / (2 * length * MICROS_PER_SECOND)).unwrap_or(0)
     }
 
-    /// Every record the leg asks for up to `at`, whoever sends it.
+    /// Every record the piece asks for up to `at`, whoever sends it.
     pub fn scheduled(&self, at: MicroTime) -> u64 {
         self.due(at, u64::MAX >> 1)
     }
 
-    /// The rate at `at` (clamped to the leg), in records per second, rounded down.
+    /// The rate at `at` (clamped to the piece), in records per second, rounded down.
     pub fn rate_at(&self, at: MicroTime) -> u32 {
-        let length = span(self.from, self.until);
-        if length == 0 {
-            return self.rate[1];
-        }
+        let (elapsed, length) = self.place_of(at);
         let [start, end] = self.rate.map(i128::from);
-        let elapsed = span(self.from, at.min(self.until));
+        if length == 0 {
+            return self.highest_rate();
+        }
         u32::try_from(start + (end - start) * elapsed / length).unwrap_or(0)
     }
 
-    /// The highest rate within the leg.
+    /// The highest rate within the whole leg.
     pub fn highest_rate(&self) -> u32 {
         self.rate[0].max(self.rate[1])
     }
@@ -99,14 +150,12 @@ impl Share {
     /// records per second.
     pub fn due(self, leg: &Leg, from: MicroTime, until: MicroTime, cap_per_task: u32) -> u64 {
         let ceiling = u64::from(cap_per_task) * u64::from(self.of.max(1));
-        self.owned(leg.due(until, ceiling)) - self.owned(leg.due(from.min(until), ceiling))
+        self.owned(leg.numbered(until, ceiling)) - self.owned(leg.numbered(from.min(until), ceiling))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -114,7 +163,7 @@ mod tests {
     const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
     fn leg(rate: [u32; 2], seconds: u64) -> Leg {
-        Leg { from: T0, until: T0 + Duration::from_secs(seconds), rate }
+        Leg::whole(T0, T0 + Duration::from_secs(seconds), rate)
     }
 
     fn after(seconds: f64) -> MicroTime {
@@ -158,7 +207,62 @@ mod tests {
         assert_eq!(leg([100, 100], 0).scheduled(after(1.0)), 0);
     }
 
+    #[test]
+    fn a_piece_follows_the_line_of_its_whole() {
+        let whole = leg([0, 1_000], 10);
+        // The last 4 s of it, an hour later.
+        let part = Some(Part { after: Duration::from_secs(6), of: Duration::from_secs(10) });
+        let (from, until) = (after(3_600.0), after(3_604.0));
+        let piece = Leg { from, until, part, ..whole };
+        assert_eq!((piece.rate_at(from), piece.rate_at(until)), (600, 1_000));
+        assert_eq!(piece.scheduled(until), whole.scheduled(after(10.0)) - whole.scheduled(after(6.0)));
+        assert_eq!((piece.scheduled(from), piece.scheduled(T0)), (0, 0));
+        assert_eq!(piece.due(until, 500), 2_000);
+        let text = serde_json::to_string(&piece).unwrap();
+        assert!(text.ends_with(r#""rate":[0,1000],"part":[6000000,10000000]}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Leg>(&text).unwrap(), piece);
+        assert!(!serde_json::to_string(&whole).unwrap().contains("part"));
+    }
+
+    #[test]
+    fn a_piece_that_claims_to_reach_beyond_its_whole_ends_with_it() {
+        let part = Some(Part { after: Duration::from_secs(8), of: Duration::from_secs(10) });
+        let piece = Leg { part, ..leg([100, 100], 60) };
+        assert_eq!(piece.scheduled(after(60.0)), 200);
+        let outside = Some(Part { after: Duration::from_secs(11), of: Duration::from_secs(10) });
+        assert_eq!(Leg { part: outside, ..leg([100, 100], 60) }.scheduled(after(60.0)), 0);
+    }
+
     proptest! {
+        #[test]
+        fn pieces_add_up_to_their_whole_for_every_share(
+            rates in [0_u32..200_000, 0_u32..200_000],
+            length in 1_u64..600_000_000,
+            cuts in prop::collection::vec((0_u64..600_000_000, 1_u64..90_000_000), 0..5),
+            tasks in 1_u32..100, cap in 1_u32..20_000,
+        ) {
+            let whole = Leg::whole(T0, T0 + Duration::from_micros(length), rates);
+            let mut cuts: Vec<_> = cuts.into_iter().map(|(at, pause)| (at.min(length), pause)).collect();
+            cuts.sort();
+            cuts.push((length, 0));
+            let (mut done, mut at) = (0, T0);
+            let mut pieces = Vec::new();
+            for (cut, pause) in cuts {
+                let [after, of] = [done, length].map(Duration::from_micros);
+                let until = at + Duration::from_micros(cut - done);
+                pieces.push(Leg { from: at, until, part: Some(Part { after, of }), ..whole });
+                (done, at) = (cut, until + Duration::from_micros(pause));
+            }
+            let far = T0 + Duration::from_secs(100_000);
+            let all: u64 = pieces.iter().map(|piece| piece.scheduled(far)).sum();
+            prop_assert_eq!(all, whole.scheduled(far));
+            for position in 0..tasks {
+                let share = Share { position, of: tasks };
+                let in_pieces: u64 = pieces.iter().map(|piece| share.due(piece, T0, far, cap)).sum();
+                prop_assert_eq!(in_pieces, share.due(&whole, T0, far, cap));
+            }
+        }
+
         #[test]
         fn shares_add_up_exactly_at_every_instant(
             rates in [0_u32..200_000, 0_u32..200_000],
@@ -167,7 +271,7 @@ mod tests {
             cap in 1_u32..20_000,
             cuts in prop::collection::vec(0_u64..700_000_000, 1..6),
         ) {
-            let leg = Leg { from: T0, until: T0 + Duration::from_micros(length), rate: rates };
+            let leg = Leg::whole(T0, T0 + Duration::from_micros(length), rates);
             let ceiling = u64::from(cap) * u64::from(tasks);
             let mut previous = T0;
             let mut instants: Vec<_> = cuts.into_iter().map(|us| T0 + Duration::from_micros(us)).collect();
@@ -186,7 +290,7 @@ mod tests {
             rates in [0_u32..200_000, 0_u32..200_000], length in 1_u64..600_000_000, ceiling in 1_u64..200_000,
             first in 0_u64..700_000_000, second in 0_u64..700_000_000,
         ) {
-            let leg = Leg { from: T0, until: T0 + Duration::from_micros(length), rate: rates };
+            let leg = Leg::whole(T0, T0 + Duration::from_micros(length), rates);
             let (early, late) = (first.min(second), first.max(second));
             let (a, b) = (leg.due(T0 + Duration::from_micros(early), ceiling), leg.due(T0 + Duration::from_micros(late), ceiling));
             prop_assert!(a <= b);

@@ -44,13 +44,16 @@ pub struct Args {
     /// Instant (RFC 3339) from which on nothing is ever sent; the process ends then.
     #[arg(long, env = "KINESISDEMO_HARD_CEILING", value_parser = an_instant)]
     pub hard_ceiling: MicroTime,
+    /// The plan's highest rate in records per second, for all tasks together; a control document that asks for more is not obeyed.
+    #[arg(long, env = "KINESISDEMO_MAX_RECORDS_PER_SECOND")]
+    pub max_records_per_second: u32,
     /// Size of a record's data: `Natural` or `Fixed:<bytes>`.
     #[arg(long, env = "KINESISDEMO_RECORD_SIZE", default_value = "Natural")]
     pub record_size: RecordSize,
     /// Seed of the posts and keys; every task adds its own name to it.
     #[arg(long, env = "KINESISDEMO_SEED", default_value_t = 0)]
     pub seed: u64,
-    /// How often the ledger is written while something changes.
+    /// How often the ledger is written while the task has a slot or something changes.
     #[arg(long, env = "KINESISDEMO_LEDGER_EVERY_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub ledger_every_seconds: u32,
     /// CloudWatch namespace of the metrics.
@@ -64,7 +67,11 @@ pub struct Args {
 impl Args {
     /// What no control document may exceed.
     pub fn limits(&self) -> TaskLimits {
-        TaskLimits { run: self.run, deadline: self.hard_ceiling }
+        TaskLimits {
+            run: self.run,
+            deadline: self.hard_ceiling,
+            max_records_per_second: self.max_records_per_second,
+        }
     }
 
     /// How often the ledger is written.
@@ -126,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    const REQUIRED: [&str; 15] = [
+    const REQUIRED: [&str; 17] = [
         "generator",
         "--region",
         "eu-west-1",
@@ -142,6 +149,8 @@ mod tests {
         "kd-x-r3",
         "--hard-ceiling",
         "2026-11-22T10:00:00Z",
+        "--max-records-per-second",
+        "50000",
     ];
 
     #[test]
@@ -156,7 +165,24 @@ mod tests {
         assert_eq!(args.ledger_every(), Duration::from_secs(5));
         assert_eq!(args.metrics_every(), Duration::from_secs(10));
         assert_eq!(args.metrics_namespace, "KinesisDemo");
-        assert_eq!(args.hard_ceiling.to_string(), "2026-11-22T10:00:00.000000Z");
+        let limits = args.limits();
+        assert_eq!((limits.run, limits.max_records_per_second), (3, 50_000));
+        assert_eq!(limits.deadline.to_string(), "2026-11-22T10:00:00.000000Z");
+    }
+
+    #[test]
+    fn no_limit_has_a_default() {
+        for flag in ["--run", "--hard-ceiling", "--max-records-per-second"] {
+            let at = REQUIRED.iter().position(|arg| *arg == flag).unwrap();
+            let rest: Vec<_> = REQUIRED
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| *n != at && *n != at + 1)
+                .map(|(_, arg)| *arg)
+                .collect();
+            let error = Args::try_parse_from(rest).unwrap_err().to_string();
+            assert!(error.contains(flag), "{error}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct Worker {
     pub task: TaskId,
     /// What the task was started with. At its deadline the work ends.
     pub limits: TaskLimits,
-    /// How often the ledger is written while it has news.
+    /// How often the ledger is written while the task has a slot or something new to say.
     pub ledger_every: Duration,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
@@ -99,17 +99,23 @@ impl Worker {
         let (epoch, version, state) = (read.document.epoch, read.document.version, read.document.state);
         let effective_at = read.document.effective_at;
         let reading = gate.take(read.document, read.began_at, self.clock.now());
-        match reading {
-            Reading::NewVersion => {
-                let stops = state == ControlState::Stop;
-                info!(epoch, version, stops, %effective_at, "new version of the control document");
-            }
-            Reading::ForeignRun if !course.reads_foreign_run => {
-                warn!(epoch, version, "the control document is another run's");
-            }
-            Reading::ForeignRun | Reading::Renewal | Reading::Unchanged | Reading::Stale => {}
+        if reading == Reading::NewVersion {
+            let stops = state == ControlState::Stop;
+            info!(epoch, version, stops, %effective_at, "new version of the control document");
         }
-        course.reads_foreign_run = reading == Reading::ForeignRun;
+        let not_obeyed =
+            Some(reading).filter(|reading| matches!(reading, Reading::ForeignRun | Reading::BeyondLimits(_)));
+        if not_obeyed != course.not_obeyed {
+            match not_obeyed {
+                Some(Reading::BeyondLimits(beyond)) => {
+                    let why = beyond.to_string();
+                    warn!(epoch, version, why, "the control document is not obeyed: it is not this plan's");
+                }
+                Some(_) => warn!(epoch, version, "the control document is not obeyed: it is another run's"),
+                None => info!(epoch, version, "the control document is obeyed again"),
+            }
+        }
+        course.not_obeyed = not_obeyed;
     }
 
     /// Logs a change of course, and writes the ledger when it is time to.
@@ -128,7 +134,8 @@ impl Worker {
         }
         if now.running >= course.line_due_at {
             course.line_due_at = now.running + self.ledger_every;
-            if self.recorder.books().has_news() {
+            // While it has a slot it says so even without news: a task of which nothing is heard hangs.
+            if course.owes_last_word || self.recorder.books().has_news() {
                 self.write_line(false);
             }
         }
@@ -141,7 +148,7 @@ impl Worker {
             SendState::Waits { until } => sleep = sleep.min(until.since(now.wall)),
             SendState::Lapsed | SendState::Finished => {}
         }
-        if self.recorder.books().has_news() || !self.courier.is_idle() {
+        if course.owes_last_word || self.recorder.books().has_news() || !self.courier.is_idle() {
             sleep = sleep.min(course.line_due_at.saturating_sub(now.running));
         }
         // The timer's grain is a millisecond: less would be no sleep at all.
@@ -204,7 +211,8 @@ struct Course {
     /// The task was given a slot, or sent, since its last word.
     owes_last_word: bool,
     line_due_at: Duration,
-    reads_foreign_run: bool,
+    /// What was read last, if it was not obeyed: it is logged once.
+    not_obeyed: Option<Reading>,
 }
 
 impl Course {

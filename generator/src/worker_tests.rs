@@ -47,7 +47,7 @@ fn a_world(nature: Nature) -> World {
     tokio::spawn(keep_reading(Arc::clone(&parameter) as _, Arc::clone(&clock) as _, send));
     let worker = Worker {
         task: a_task(),
-        limits: TaskLimits { run: 1, deadline: T0 + ms(600_000) },
+        limits: TaskLimits { run: 1, deadline: T0 + ms(600_000), max_records_per_second: 10_000 },
         ledger_every: ms(5_000),
         clock: Arc::clone(&clock) as _,
         recorder,
@@ -173,11 +173,53 @@ async fn the_ledger_is_written_every_few_seconds_and_at_the_end_of_a_phase() {
     world.put(&a_document());
     world.at(40_000).await;
     let at: Vec<_> = world.journal.lines().iter().map(|line| line.at.since(T0).as_millis() / 100).collect();
-    // From the first read on: every 5 s while there is news, at the beginning of the spike, and when all is settled.
+    // From the first read on: every 5 s, at the beginning of the traffic and of the spike, and when all is settled.
     let at_15 = at.iter().filter(|at| (150..152).contains(*at)).count();
     let at_20 = at.iter().filter(|at| (200..203).contains(*at)).count();
-    assert!(at_15 >= 1 && at_20 >= 1 && at.len() <= 7, "{at:?}");
+    assert!(at_15 >= 1 && at_20 >= 1 && at.len() <= 9, "{at:?}");
     assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 51), "{at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_with_a_slot_is_heard_of_though_nothing_is_due() {
+    let world = a_world(Nature::default());
+    let calm = vec![segment("calm", 0, 60_000, 0), segment("spike", 60_000, 61_000, 100)];
+    let document = ControlDocument { segments: calm, valid_until: T0 + ms(600_000), ..a_document() };
+    world.put(&document);
+    world.at(60_000).await;
+    let lines = world.journal.lines();
+    assert!((12..=14).contains(&lines.len()), "every 5 s: {}", lines.len());
+    assert!(lines.iter().all(|line| !line.is_final && line.phases.is_empty()), "{lines:?}");
+    assert!(lines.windows(2).all(|pair| pair[1].at.since(pair[0].at) <= ms(5_100)), "{lines:?}");
+    // Its last word stays the last: nothing follows while nothing more is due.
+    world.at(200_000).await;
+    let lines = world.journal.lines();
+    assert_sound(&lines);
+    assert!(lines.last().unwrap().is_final && lines.last().unwrap().at < T0 + ms(61_300), "{lines:?}");
+    // Without a slot it has nothing to say.
+    world.put(&ControlDocument { version: 2, slots: vec![None], ..document });
+    world.at(300_000).await;
+    assert_eq!(world.journal.lines().len(), lines.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_beyond_the_plan_sends_nothing_and_does_not_prolong_what_is_sent() {
+    let world = a_world(Nature::default());
+    let plan = ControlDocument {
+        segments: vec![segment("peak", 0, 400_000, 1_000)],
+        valid_until: T0 + ms(600_000),
+        ..a_document()
+    };
+    world.put(&plan);
+    world.at(10_000).await;
+    let forged = vec![segment("peak", 0, 400_000, 10_001)];
+    world.put(&ControlDocument { epoch: 1_000_000_000, version: 2, segments: forged, ..plan.clone() });
+    world.at(40_000).await;
+    assert!(world.arrived(10_000, 25_000) <= 15_000, "at the plan's rate");
+    assert_eq!(world.arrived(25_100, 40_000), 0, "the read lease of 15 s is over");
+    world.put(&plan);
+    world.at(50_000).await;
+    assert!(world.arrived(40_000, 50_000) > 8_000);
 }
 
 #[tokio::test(start_paused = true)]

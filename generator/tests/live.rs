@@ -78,6 +78,7 @@ impl World {
             .env("KINESISDEMO_RUN", "1")
             .env("KINESISDEMO_RUN_NAME", "kd-live-r1")
             .env("KINESISDEMO_HARD_CEILING", (now() + PATIENCE * 5).to_string())
+            .env("KINESISDEMO_MAX_RECORDS_PER_SECOND", "10000")
             .env("KINESISDEMO_LEDGER_EVERY_SECONDS", "1")
             .env("KINESISDEMO_METRICS_EVERY_SECONDS", "1")
             .stdout(Stdio::piped())
@@ -161,7 +162,7 @@ fn ms(milliseconds: u64) -> Duration {
 fn a_document(start: MicroTime) -> ControlDocument {
     let segment = |phase: &str, from: u64, until: u64, rate: u32, content| Segment {
         phase: phase.into(),
-        leg: Leg { from: start + ms(from), until: start + ms(until), rate: [rate, rate] },
+        leg: Leg::whole(start + ms(from), start + ms(until), [rate, rate]),
         content,
         cap_per_task: 10_000,
     };
@@ -237,7 +238,7 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
     // A new on-demand stream takes 4,000 records a second.
     document.segments = vec![Segment {
         phase: "flood".into(),
-        leg: Leg { from: start, until: start + ms(3_000), rate: [6_000, 6_000] },
+        leg: Leg::whole(start, start + ms(3_000), [6_000, 6_000]),
         content: Content::Viral,
         cap_per_task: 10_000,
     }];
@@ -265,7 +266,7 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
     let again = now() + ms(2_500);
     document.version = 2;
     document.effective_at = again;
-    document.segments[0].leg = Leg { from: again, until: again + ms(20_000), rate: [1_000, 1_000] };
+    document.segments[0].leg = Leg::whole(again, again + ms(20_000), [1_000, 1_000]);
     world.put(&document).await;
     let wait = (again + ms(1_500)).since(now());
     tokio::time::sleep(wait).await;

@@ -191,6 +191,7 @@ impl ControlDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Part;
 
     fn a_document() -> ControlDocument {
         let at = |second: i64| MicroTime::from_micros((1_700_000_000 + second) * 1_000_000);
@@ -212,7 +213,7 @@ mod tests {
             ],
             segments: vec![Segment {
                 phase: "spike".into(),
-                leg: Leg { from: at(10), until: at(130), rate: [10_000, 10_000] },
+                leg: Leg::whole(at(10), at(130), [10_000, 10_000]),
                 content: Content::BreakingNews,
                 cap_per_task: 10_000,
             }],
@@ -266,6 +267,8 @@ mod tests {
         let mut document = a_document();
         document.slots = (0..100).map(|n| Some(TaskId::from_arn(&format!("{n:08x}")))).collect();
         document.segments[0].phase = "p".repeat(63);
+        let day = Duration::from_secs(86_400);
+        document.segments[0].leg.part = Some(Part { after: day - Duration::from_micros(1), of: day });
         document.segments.push(document.segments[0].clone());
         assert!(document.to_text().unwrap().len() <= MAX_BYTES);
         document.slots = (0..1000).map(|n| Some(TaskId::from_arn(&format!("{n:08x}")))).collect();

@@ -53,6 +53,62 @@ pub struct TaskLimits {
     pub run: u32,
     /// From here on nothing is sent, whatever a document says.
     pub deadline: MicroTime,
+    /// The plan's highest rate, for all tasks together: a document that asks for more is not obeyed.
+    pub max_records_per_second: u32,
+}
+
+/// No segment is part of a longer leg: the longest phase of a manifest lasts a day.
+const LONGEST_LEG: Duration = Duration::from_secs(30 * 86_400);
+
+/// Why a document that parses is not obeyed: it asks for what this task's plan cannot ask for, so the plan's operator did
+/// not write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BeyondLimits {
+    /// A segment's rate is above the plan's highest.
+    #[error("it asks for {asked} records per second, the plan's highest rate is {allowed}")]
+    Rate {
+        /// The highest rate that it asks for.
+        asked: u32,
+        /// The plan's highest rate.
+        allowed: u32,
+    },
+    /// Two segments ask for records at the same time: together they could exceed any rate.
+    #[error("its segments are not in order: one begins at {begins}, the one before it ends at {ends}")]
+    Overlap {
+        /// When the one before ends.
+        ends: MicroTime,
+        /// When the next begins.
+        begins: MicroTime,
+    },
+    /// A segment is part of a leg that no plan has.
+    #[error("it has a leg of {asked:?}, no leg of a plan is longer than {LONGEST_LEG:?}")]
+    Length {
+        /// How long the leg is.
+        asked: Duration,
+    },
+}
+
+impl TaskLimits {
+    /// Whether every segment of `document` is one that the plan could have. What lies after the deadline is no reason to
+    /// refuse: nothing is sent there anyhow.
+    pub fn check(&self, document: &ControlDocument) -> Result<(), BeyondLimits> {
+        let mut ends = None;
+        for leg in document.segments.iter().map(|segment| &segment.leg) {
+            let (asked, allowed) = (leg.highest_rate(), self.max_records_per_second);
+            if asked > allowed {
+                return Err(BeyondLimits::Rate { asked, allowed });
+            }
+            if let Some(ends) = ends.filter(|ends| *ends > leg.from) {
+                return Err(BeyondLimits::Overlap { ends, begins: leg.from });
+            }
+            let asked = leg.whole_length().max(leg.until.since(leg.from));
+            if asked > LONGEST_LEG {
+                return Err(BeyondLimits::Length { asked });
+            }
+            ends = Some(leg.until.max(leg.from));
+        }
+        Ok(())
+    }
 }
 
 /// What a task does about a version that it has missed.
@@ -77,6 +133,8 @@ pub enum Reading {
     Stale,
     /// Another run's: as if it had not been read.
     ForeignRun,
+    /// It asks for more than the plan allows: as if it had not been read.
+    BeyondLimits(BeyondLimits),
 }
 
 /// What the documents held mean for the time to come.
@@ -160,6 +218,9 @@ impl Gate {
         self.collect(now);
         if document.run != self.limits.run {
             return Reading::ForeignRun;
+        }
+        if let Err(beyond) = self.limits.check(&document) {
+            return Reading::BeyondLimits(beyond);
         }
         let Some(newest) = self.versions.last() else {
             self.versions.push(Held { document, vouched_at: read_at, unbroken: false });

@@ -16,7 +16,7 @@ fn ms(milliseconds: u64) -> Duration {
 fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
-        leg: Leg { from: T0 + ms(from), until: T0 + ms(until), rate: [rate, rate] },
+        leg: Leg::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
         content: Content::Viral,
         cap_per_task: 100_000,
     }
@@ -50,7 +50,7 @@ fn a_document() -> ControlDocument {
 }
 
 fn limits() -> TaskLimits {
-    TaskLimits { run: 1, deadline: FAR }
+    TaskLimits { run: 1, deadline: FAR, max_records_per_second: 30_000 }
 }
 
 fn gate_of(number: usize) -> Gate {
@@ -283,6 +283,53 @@ fn reading_a_version_after_a_missed_one_does_not_revive_what_was_held() {
 }
 
 #[test]
+fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
+    let ok = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
+    let with = |change: &dyn Fn(&mut ControlDocument)| {
+        let mut document = ControlDocument { epoch: 1_000_000_000, version: 2, ..ok.clone() };
+        change(&mut document);
+        document
+    };
+    let ramp = |document: &mut ControlDocument| document.segments[0].leg.rate = [0, 30_001];
+    let twice = |document: &mut ControlDocument| document.segments.push(segment("spike", 59_999, 61_000, 1));
+    let endless = |document: &mut ControlDocument| {
+        document.segments[0].leg.until = MicroTime::from_micros(i64::MAX);
+    };
+    let part = |document: &mut ControlDocument| {
+        document.segments[0].leg.part = Some(crate::schedule::Part { after: ms(0), of: Duration::MAX });
+    };
+    let cases: [(&dyn Fn(&mut ControlDocument), &str); 4] = [
+        (&ramp, "30001 records per second, the plan's highest rate is 30000"),
+        (&twice, "not in order"),
+        (&endless, "no leg of a plan"),
+        (&part, "no leg of a plan"),
+    ];
+    for (change, message) in cases {
+        for state in [ControlState::Run, ControlState::Stop] {
+            let mut gate = a_gate();
+            gate.take(ok.clone(), ms(0), at(0));
+            let Reading::BeyondLimits(beyond) =
+                gate.take(ControlDocument { state, ..with(change) }, ms(5_000), at(5_000))
+            else {
+                panic!("obeyed: {message}");
+            };
+            assert!(beyond.to_string().contains(message), "{beyond}");
+            // No sign of life either: the read lease of 15 s counts from the reading before.
+            assert_eq!(released(&mut gate, 40_000), 7_500);
+        }
+    }
+    // An absurd epoch within the limits is an ordinary document, and so is one that ends after the task's deadline.
+    let mut gate = a_gate();
+    let at_the_limit = |document: &mut ControlDocument| {
+        document.segments[0].leg.rate = [30_000, 30_000];
+        document.ends_by = FAR + ms(3_600_000);
+        document.segments.push(segment("peak", 60_000, 61_000, 1));
+    };
+    assert_eq!(gate.take(with(&at_the_limit), ms(0), at(0)), Reading::NewVersion);
+    assert_eq!(released(&mut gate, 1_000), 15_000);
+}
+
+#[test]
 fn without_the_gap_rule_a_missed_version_would_go_unnoticed() {
     let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     let pending = ControlDocument { version: 3, effective_at: T0 + ms(20_000), ..long.clone() };
@@ -323,7 +370,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 fn version_of(number: u64, change: &Change, effective_at: u64, rates: [u32; 2]) -> ControlDocument {
-    let leg = |from: u64, until: u64| Leg { from: T0 + ms(from), until: T0 + ms(until), rate: rates };
+    let leg = |from: u64, until: u64| Leg::whole(T0 + ms(from), T0 + ms(until), rates);
     ControlDocument {
         version: number,
         effective_at: T0 + ms(effective_at),

@@ -41,7 +41,7 @@ fn a_document(fake: &FakeAws) -> ControlDocument {
         slots: fake.running_tasks().into_iter().map(Some).collect(),
         segments: vec![Segment {
             phase: "calm".into(),
-            leg: Leg { from: T0 + s(110), until: T0 + s(170), rate: [101, 101] },
+            leg: Leg::whole(T0 + s(110), T0 + s(170), [101, 101]),
             content: Content::Baseline,
             cap_per_task: 1_000,
         }],
@@ -96,7 +96,7 @@ async fn the_shares_add_up_to_the_schedule_to_the_record_and_the_microsecond() {
     assert!(seconds.values().all(|records| *records == 101), "{seconds:?}");
     assert_eq!(fake.sent().len(), 3, "one stretch per task");
     let (counters, finals) = totals(&aws).await;
-    assert_eq!((counters.offered, counters.accepted, finals), (6_060, 6_060, 0));
+    assert_eq!((counters.offered, counters.accepted, finals), (6_060, 6_060, 3));
 }
 
 #[tokio::test]
@@ -137,6 +137,42 @@ async fn a_task_that_missed_a_version_stops_until_the_newer_one_counts() {
 }
 
 #[tokio::test]
+async fn a_document_beyond_the_plans_rate_is_not_obeyed() {
+    let (fake, clock, aws) = a_fleet(2).await;
+    let first = a_document(&fake);
+    publish(&aws, &first).await;
+    clock.advance_to(T0 + s(120));
+    let mut forged = ControlDocument { epoch: 1_000_000_000, version: 2, ..first };
+    forged.segments[0].leg.rate = [200_001, 200_001];
+    publish(&aws, &forged).await;
+    clock.advance_to(T0 + s(170));
+    assert_eq!(fake.arrivals(T0, T0 + s(130)), 2_020, "as before, while the last good reading allows");
+    assert_eq!(fake.arrivals(T0 + s(135), T0 + s(170)), 0);
+}
+
+#[tokio::test]
+async fn a_task_with_a_slot_writes_a_line_in_each_interval_and_none_after_its_last() {
+    let (fake, clock, aws) = a_fleet(1).await;
+    let mut calm = a_document(&fake);
+    calm.segments[0].leg.rate = [0, 0];
+    calm.segments
+        .push(Segment { leg: Leg::whole(T0 + s(170), T0 + s(171), [101, 101]), ..calm.segments[0].clone() });
+    publish(&aws, &calm).await;
+    for second in (115..=165).step_by(5) {
+        clock.advance_to(T0 + s(second));
+        let page = aws.logs.fetch_ledger_page("/kd/log", T0, None).await.unwrap();
+        let newest = page.lines.iter().max_by_key(|line| line.sequence).unwrap();
+        // Five seconds to the next line, three until it can be read.
+        assert!(!newest.is_final && T0 + s(second) <= newest.at + s(8), "{second}: {newest:?}");
+    }
+    clock.advance_to(T0 + s(250));
+    let page = aws.logs.fetch_ledger_page("/kd/log", T0, None).await.unwrap();
+    let newest = page.lines.iter().max_by_key(|line| line.sequence).unwrap();
+    assert!(newest.is_final && newest.at <= T0 + s(176), "{newest:?}");
+    assert_eq!(newest.phases["calm"].counters.accepted, 101);
+}
+
+#[tokio::test]
 async fn without_renewal_or_with_stop_nothing_is_sent() {
     let (fake, clock, aws) = a_fleet(2).await;
     let lease = ControlDocument { valid_until: T0 + s(120), ..a_document(&fake) };
@@ -172,7 +208,7 @@ async fn the_hard_ceiling_ends_sending_and_the_process() {
     let mut document = ControlDocument { valid_until: far, ends_by: far, ..a_document(&fake) };
     document.segments[0].leg.until = far;
     publish(&aws, &document).await;
-    clock.advance_to(T0 + s(1_003));
+    clock.advance_to(T0 + s(1_002));
     assert_eq!(fake.sent().last().unwrap().until, T0 + s(1_000));
     assert_eq!(totals(&aws).await.1, 0, "the last word is on its way");
     clock.advance_to(T0 + s(1_006));

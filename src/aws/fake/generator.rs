@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, TaskLimits};
+use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, SendState, TaskLimits};
 use kinesis_demo_api::control::{ControlDocument, TaskId};
 use kinesis_demo_api::ledger::Counters;
 use kinesis_demo_api::schedule::{Leg, Share};
@@ -104,7 +104,11 @@ impl Environment {
         let ceiling: jiff::Timestamp = get("KINESISDEMO_HARD_CEILING")?.parse().ok()?;
         let ledger_every = get("KINESISDEMO_LEDGER_EVERY_SECONDS").map_or(Ok(5), str::parse).ok()?;
         Some(Self {
-            limits: TaskLimits { run: get("KINESISDEMO_RUN")?.parse().ok()?, deadline: ceiling.into() },
+            limits: TaskLimits {
+                run: get("KINESISDEMO_RUN")?.parse().ok()?,
+                deadline: ceiling.into(),
+                max_records_per_second: get("KINESISDEMO_MAX_RECORDS_PER_SECOND")?.parse().ok()?,
+            },
             parameter: get("KINESISDEMO_CONTROL_PARAMETER")?.to_owned(),
             stream: get("KINESISDEMO_STREAM")?.into(),
             ledger_every: Duration::from_secs(Some(ledger_every).filter(|every| (1..=300).contains(every))?),
@@ -123,6 +127,9 @@ pub(super) struct Generator {
     sequence: u64,
     books: BTreeMap<String, Counters>,
     unwritten: bool,
+    /// It was given a slot, or sent, since its last word.
+    owes_last_word: bool,
+    had_slot: bool,
     unsettled: BTreeMap<String, u64>,
     sent: Vec<Sent>,
 }
@@ -147,6 +154,8 @@ impl Generator {
             sequence: 0,
             books: BTreeMap::new(),
             unwritten: false,
+            owes_last_word: false,
+            had_slot: false,
             unsettled: BTreeMap::new(),
             sent: Vec::new(),
             environment,
@@ -182,13 +191,27 @@ impl Generator {
                 self.next_read_at = next + every;
             }
             if next == self.next_line_at {
-                if self.unwritten {
+                if self.unwritten || self.owes_last_word {
                     self.write_line(next, false, around);
                 }
                 self.next_line_at = next + self.environment.ledger_every;
             }
+            self.note_state(next, around);
         }
         self.send_until(until, around);
+    }
+
+    /// A task that has a slot, or sent, says its last word when nothing more is due and every record is settled.
+    fn note_state(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+        let has_slot = self.gate.share(now(at)).is_some();
+        self.owes_last_word |= has_slot && !self.had_slot;
+        self.had_slot = has_slot;
+        let finished = || self.gate.send_state(now(at)) == SendState::Finished;
+        if self.owes_last_word && self.unsettled() == 0 && finished() {
+            self.owes_last_word = false;
+            self.next_line_at = at + self.environment.ledger_every;
+            self.write_line(at, true, around);
+        }
     }
 
     /// SIGTERM: nothing is sent any more.
@@ -236,6 +259,7 @@ impl Generator {
 
     fn send(&mut self, sent: Sent, around: &mut Surroundings<'_>) {
         self.unwritten = true;
+        self.owes_last_word = true;
         let books = self.books.entry(sent.phase.clone()).or_default();
         books.offered += sent.count;
         match around.streams.get(&*sent.stream).is_some_and(Stream::takes_records) {

@@ -43,6 +43,7 @@ pub fn new_task_definition(
         ("KINESISDEMO_RUN", run.to_string()),
         ("KINESISDEMO_RUN_NAME", names.service.clone()),
         ("KINESISDEMO_HARD_CEILING", ceiling.to_string()),
+        ("KINESISDEMO_MAX_RECORDS_PER_SECOND", plan.highest_rate().to_string()),
         ("KINESISDEMO_RECORD_SIZE", record_size),
         ("KINESISDEMO_SEED", seed(&names.service).to_string()),
         ("KINESISDEMO_LEDGER_EVERY_SECONDS", timings.ledger_every.as_secs().max(1).to_string()),
