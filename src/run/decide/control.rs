@@ -56,6 +56,7 @@ pub(super) fn first_claim(case: &Case<'_>, tasks: &[TaskId]) -> ControlStatus {
         traffic_starts_at: starts_at,
         stops: Vec::new(),
         assignments: assignments.collect(),
+        folded: Vec::new(),
     }
 }
 

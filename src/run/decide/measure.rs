@@ -19,9 +19,6 @@ use crate::run::observe::{LedgersSeen, World};
 /// What we call a stream that AWS no longer has a word for.
 const GONE: &str = "DELETED";
 
-/// A task that has left out so many lines is not heard any more.
-const SILENT_LINES: u32 = 3;
-
 /// Notes the stream, if it was looked at.
 pub(super) fn note_stream(case: &Case<'_>, world: &World, draft: &mut Draft) {
     if world.stream.is_absent()
@@ -161,6 +158,7 @@ pub(super) fn note_traffic(
     let evidence = Evidence {
         timeline: &timeline,
         assignments: &control.assignments,
+        folded: &control.folded,
         ledgers,
         cap_per_task: case.plan.cap_per_task,
         unheard_for,
@@ -176,7 +174,8 @@ pub(super) fn note_traffic(
         report.latency_ms = latency_status(&measured.latency);
     }
     let books = total(phases.iter().map(|phase| &phase.books));
-    let silence = timings.ledger_every * SILENT_LINES + timings.log_delay;
-    let rate = if settled { 0 } else { ledgers.accepted_per_second(case.now - silence) };
-    draft.status.traffic = Some(TrafficStatus { books, rate, sampled_at: case.now, settled });
+    let rate = evidence.rate(case.now, timings.ledger_every, timings.log_delay).filter(|_| !settled);
+    let mut traffic = TrafficStatus { books, sampled_at: case.now, settled, ..TrafficStatus::default() };
+    traffic.set_rate(rate);
+    draft.status.traffic = Some(traffic);
 }
