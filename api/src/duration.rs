@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,11 +12,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The pattern that the schema enforces; CEL's `duration()` reads every match.
 pub const PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
-/// A duration with the text it was written as, so that what a user wrote is what they read back.
-#[derive(Clone, PartialEq, Eq)]
+/// A duration with the text it was written as, so that what a user wrote is what they read back. Two are equal if they last as
+/// long: who only rewrites `60s` as `1m` has changed nothing.
+#[derive(Clone)]
 pub struct DurationText {
     text: String,
     value: Duration,
+}
+
+impl PartialEq for DurationText {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for DurationText {}
+
+impl Hash for DurationText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
 }
 
 /// A text that is not a duration.
@@ -122,6 +138,15 @@ mod tests {
         }
         assert_eq!(DurationText::seconds(120).to_string(), "2m");
         assert_eq!(DurationText::seconds(90).to_string(), "90s");
+    }
+
+    #[test]
+    fn durations_are_equal_if_they_last_as_long_however_they_are_written() {
+        let read = |text: &str| text.parse::<DurationText>().unwrap();
+        let texts = ["1m", "60s", "60000ms", "0h1m", "30s30s"];
+        let different: std::collections::HashSet<_> = texts.into_iter().map(read).collect();
+        assert_eq!(different.len(), 1);
+        assert_ne!(read("1m"), read("61s"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! Lines are cumulative, so the last one wins: reading a line twice or losing one does no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use base64::Engine;
@@ -197,21 +197,26 @@ impl LedgerLine {
 
 /// The last word of each task so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ledgers(BTreeMap<TaskId, Words>);
+pub struct Ledgers(BTreeMap<TaskId, TaskLedger>);
 
-/// What a task said last, and how far it was at its word before.
+/// How many of a task's lines are remembered as marks: with a line each interval, enough for those that the log brings late
+/// and for the window of a rate before them.
+const MARKS: usize = 32;
+
+/// What a task said last, and how far it was at its latest lines.
 #[derive(Clone, Debug, PartialEq)]
-struct Words {
+struct TaskLedger {
     last: LedgerLine,
-    before: Option<Mark>,
+    /// In the order in which they were written; the last line's too.
+    marks: VecDeque<Mark>,
 }
 
 /// How far a task was at one of its lines.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Mark {
+pub(crate) struct Mark {
     sequence: u64,
-    at: MicroTime,
-    accepted: u64,
+    pub(crate) at: MicroTime,
+    pub(crate) accepted: u64,
 }
 
 impl Mark {
@@ -220,24 +225,22 @@ impl Mark {
     }
 }
 
-impl Words {
-    fn take(&mut self, line: LedgerLine) {
-        if line.sequence > self.last.sequence {
-            self.before = Some(Mark::of(&std::mem::replace(&mut self.last, line)));
-        } else if line.sequence < self.last.sequence
-            && self.before.is_none_or(|before| before.sequence < line.sequence)
-        {
-            self.before = Some(Mark::of(&line));
-        }
+impl TaskLedger {
+    fn new(line: LedgerLine) -> Self {
+        Self { marks: VecDeque::from([Mark::of(&line)]), last: line }
     }
 
-    /// Records accepted per second, from its word before to its last.
-    fn accepted_per_second(&self) -> u64 {
-        let Some(before) = self.before else { return 0 };
-        let micros = u64::try_from(self.last.at.since(before.at).as_micros()).unwrap_or(u64::MAX);
-        let accepted = self.last.accepted().saturating_sub(before.accepted);
-        // To the nearest: many slow tasks would otherwise lose one each.
-        accepted.saturating_mul(1_000_000).saturating_add(micros / 2).checked_div(micros).unwrap_or(0)
+    fn take(&mut self, line: LedgerLine) {
+        let place = self.marks.partition_point(|mark| mark.sequence < line.sequence);
+        if self.marks.get(place).is_none_or(|mark| mark.sequence != line.sequence) {
+            self.marks.insert(place, Mark::of(&line));
+        }
+        while self.marks.len() > MARKS {
+            self.marks.pop_front();
+        }
+        if line.sequence > self.last.sequence {
+            self.last = line;
+        }
     }
 }
 
@@ -245,26 +248,24 @@ impl Ledgers {
     /// Takes a line in, unless later ones of the same task are held.
     pub fn take(&mut self, line: LedgerLine) {
         match self.0.get_mut(&line.task) {
-            Some(words) => words.take(line),
-            None => drop(self.0.insert(line.task.clone(), Words { last: line, before: None })),
+            Some(held) => held.take(line),
+            None => drop(self.0.insert(line.task.clone(), TaskLedger::new(line))),
         }
     }
 
     /// What `task` said last.
     pub fn of(&self, task: &TaskId) -> Option<&LedgerLine> {
-        self.0.get(task).map(|words| &words.last)
+        self.0.get(task).map(|held| &held.last)
     }
 
     /// Every task's last line.
     pub fn iter(&self) -> impl Iterator<Item = &LedgerLine> {
-        self.0.values().map(|words| &words.last)
+        self.0.values().map(|held| &held.last)
     }
 
-    /// Records accepted per second, lately: between the last two lines of each task, by the clock of the task, so that neither the log's
-    /// delay nor ours is in it. A task that ended, or that said nothing since `since`, accepts none.
-    pub fn accepted_per_second(&self, since: MicroTime) -> u64 {
-        let speaks = |words: &&Words| !words.last.is_final && words.last.at >= since;
-        self.0.values().filter(speaks).map(Words::accepted_per_second).sum()
+    /// How far each task was at its latest lines, in the order in which they were written.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (&TaskId, &VecDeque<Mark>)> {
+        self.0.iter().map(|(task, held)| (task, &held.marks))
     }
 
     /// All tasks' ledgers of `phase` together.
@@ -355,26 +356,15 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_each_tasks_last_two_lines_by_its_own_clock_in_any_order() {
-        let start = MicroTime::from_micros(1_700_000_000_000_000);
-        let line = |task: &str, sequence: u64, accepted: u64| {
-            let at = start + Duration::from_secs(5) * u32::try_from(sequence).unwrap();
-            LedgerLine { at, ..a_line(task, sequence, accepted) }
-        };
+    fn the_latest_lines_are_remembered_in_order_however_they_come() {
         let mut ledgers = Ledgers::default();
-        ledgers.take(line("aaaa", 1, 100));
-        assert_eq!(ledgers.accepted_per_second(start), 0, "one line says how far, not how fast");
-        for line in [line("aaaa", 4, 9_100), line("aaaa", 2, 600), line("aaaa", 3, 4_100)] {
-            ledgers.take(line);
+        for sequence in [40, 38, 39, 40].into_iter().chain(1..38) {
+            ledgers.take(a_line("aaaa", sequence, sequence * 10));
         }
-        assert_eq!(ledgers.accepted_per_second(start), 1_000);
-        ledgers.take(line("bbbb", 4, 1_000));
-        ledgers.take(line("bbbb", 5, 2_499));
-        assert_eq!(ledgers.accepted_per_second(start), 1_300, "to the nearest");
-        let late = start + Duration::from_secs(21);
-        assert_eq!(ledgers.accepted_per_second(late), 300, "the first has said nothing since");
-        ledgers.take(LedgerLine { is_final: true, ..line("bbbb", 6, 4_000) });
-        assert_eq!(ledgers.accepted_per_second(late), 0);
+        let (_, marks) = ledgers.marks().next().unwrap();
+        let accepted: Vec<_> = marks.iter().map(|mark| mark.accepted / 10).collect();
+        assert_eq!(accepted, (9..=40).collect::<Vec<_>>());
+        assert_eq!(ledgers.of(&TaskId::from_arn("aaaa")).unwrap().sequence, 40);
     }
 
     #[test]

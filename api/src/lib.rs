@@ -5,6 +5,7 @@
 //! plan        spec → checked Plan                              schedule    legs, integrals, shares; integers only
 //! timeline    plan placed on the clock                         control     the document tasks obey, and how
 //! ledger      what a task says it sent                         books       scheduled against offered
+//! stops       stretches in which the schedule stood still
 //! time        instants as the API stores them                  duration    "1m30s" in manifests
 //! allowance   what specs may name besides the operator's own   request     what the request annotation asks for
 //! ```
@@ -21,6 +22,7 @@ pub mod plan;
 pub mod request;
 pub mod schedule;
 pub mod status;
+pub mod stops;
 pub mod time;
 pub mod timeline;
 

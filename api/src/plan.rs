@@ -122,7 +122,9 @@ pub enum PlanError {
     NoImage,
     #[error("generator.fargate.subnets: neither the manifest nor the operator (--subnet) names one")]
     NoSubnets,
-    #[error("phases: none is given")]
+    #[error(
+        "phases: null or an empty list is no traffic; leave the field out for the default event of four phases, or list at least one phase"
+    )]
     NoPhases,
     #[error("phases[{phase}]: {problem}")]
     Phase { phase: String, problem: String },
@@ -446,7 +448,11 @@ mod tests {
                 .contains("limits.maxDuration allows 479 s")
         );
         assert!(refused(|s| s.phases[1].name = "baseline".into()).contains("phases[baseline]"));
-        assert!(refused(|s| s.phases.clear()).contains("none is given"));
+        assert!(refused(|s| s.phases.clear()).contains("phases: null or an empty list"));
+        let null = serde_json::json!({ "phases": null });
+        let said = refused(|spec| *spec = serde_json::from_value(null).unwrap());
+        assert!(said.contains("phases: null") && said.contains("leave the field out"), "{said}");
+
         assert_eq!(
             refused(|s| s.generator.image = Some("other/generator:1".into())),
             "generator.image: this operator does not allow other/generator:1; leave the field out for the operator's own, or have it allowed with --allow-image"
@@ -466,6 +472,13 @@ mod tests {
         assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoSubnets));
         nowhere.image = None;
         assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoImage));
+    }
+
+    #[test]
+    fn an_explicit_null_switches_nothing_on() {
+        let plan = |spec| Plan::new(&serde_json::from_value(spec).unwrap(), &defaults()).unwrap();
+        assert!(plan(serde_json::json!({})).dashboard);
+        assert!(!plan(serde_json::json!({ "dashboard": null })).dashboard);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
+use crate::books::Rate;
 use crate::conditions::{Condition, Reason};
 use crate::control::{ControlState, TaskId};
 use crate::demo::KinesisDemoSpec;
@@ -75,6 +76,13 @@ pub struct KinesisDemoStatus {
 }
 
 impl KinesisDemoStatus {
+    /// What the rate is to be held against: what the schedule asked for in the same time; before any rate is known, what the
+    /// phase asks for.
+    pub fn target(&self) -> Option<u64> {
+        let in_window = self.traffic.as_ref().and_then(|traffic| traffic.target);
+        in_window.or_else(|| self.phase.as_ref().map(|phase| phase.records_per_second.into()))
+    }
+
     /// What of this run and of those before it is still in AWS, for people: types, ARNs, and why
     /// each could not be removed.
     pub fn present_resources(&self) -> Vec<String> {
@@ -334,12 +342,33 @@ pub struct ControlStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub assignments: Vec<Assignment>,
+    /// What the assignments that are not listed any more left open, by phase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub folded: Vec<FoldedPhase>,
 }
 
-/// A stretch without traffic.
+/// What closed assignments that are not listed any more left open in one phase.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldedPhase {
+    /// The phase's name.
+    #[schemars(length(max = 40))]
+    pub phase: String,
+    /// Records that their tasks may have offered after their last known word.
+    pub unreported: u64,
+}
+
+/// A stretch without traffic. The schedule stands still in it, and goes on after it where it was at `from`.
+///
+/// So `from` must be no earlier than the last instant at which any task may have sent: what tasks sent after `from` they
+/// would send once more after `until`, and more would be offered than was scheduled. What nobody sent before `from` is
+/// unoffered. That last instant is the earliest of: the `validUntil` of the newest document that was published (read it if
+/// it is there; a document that is gone may have been read a moment before), a read lease after the last instant at which
+/// the parameter could be read as it was, the end of the run.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "A stretch without traffic.")]
 pub struct Stop {
-    /// When traffic stopped.
+    /// When traffic stopped: no task sent later.
     pub from: MicroTime,
     /// When it went on.
     pub until: MicroTime,
@@ -443,18 +472,37 @@ pub struct BooksStatus {
 }
 
 /// The books of the whole run.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficStatus {
     /// The sums over all phases.
     #[serde(flatten)]
     pub books: BooksStatus,
-    /// Records accepted per second, lately: between the last two reports of each task, by its clock.
+    /// Records accepted per second from rateFrom until rateUntil, by the tasks' clocks.
     pub rate: u64,
+    /// Records per second that the schedule asked for in the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<u64>,
+    /// The first instant of the time for which rate and target hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_from: Option<MicroTime>,
+    /// The first instant after it: every task with a slot has reported up to here, but for those that have fallen silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_until: Option<MicroTime>,
     /// When the tasks' ledgers were last read.
     pub sampled_at: MicroTime,
     /// True once no ledger can change any more.
     pub settled: bool,
+}
+
+impl TrafficStatus {
+    /// States `rate` with its window; without one nothing is accepted, and no window is stated.
+    pub fn set_rate(&mut self, rate: Option<Rate>) {
+        self.rate = rate.map_or(0, |rate| rate.accepted);
+        self.target = rate.map(|rate| rate.target);
+        self.rate_from = rate.map(|rate| rate.from);
+        self.rate_until = rate.map(|rate| rate.until);
+    }
 }
 
 /// The stream as last seen.

@@ -88,8 +88,8 @@ type Value = (&'static str, Vec<(&'static str, String)>, i64);
 /// Every family that an object can have a value in, without the prefix.
 const RUN_FAMILIES: [(&str, &str); 10] = [
     ("run_info", "Where the run is: its stage and its traffic phase"),
-    ("run_target_records_per_second", "What the current phase asks for"),
-    ("run_accepted_records_per_second", "Records accepted per second, lately, by the tasks' clocks"),
+    ("run_target_records_per_second", "What the schedule asked for in the same window"),
+    ("run_accepted_records_per_second", "Records accepted per second, in one window of all tasks"),
     ("run_records", "The run's books, by kind; a rerun starts anew"),
     ("run_tasks", "Generator tasks: asked for, running, and with a slot"),
     ("run_shards", "Open shards of the stream"),
@@ -141,8 +141,8 @@ fn values(status: &KinesisDemoStatus) -> Vec<Value> {
         ("phase", phase.map(|phase| phase.name.clone()).unwrap_or_default()),
     ];
     values.push(("run_info", labels, 1));
-    if let Some(phase) = phase {
-        values.push(("run_target_records_per_second", vec![], phase.records_per_second.into()));
+    if let Some(target) = status.target() {
+        values.push(("run_target_records_per_second", vec![], gauge(target)));
     }
     if let Some(traffic) = &status.traffic {
         values.push(("run_accepted_records_per_second", vec![], gauge(traffic.rate)));
@@ -226,7 +226,8 @@ mod tests {
                 "phase": {"name": "peak", "index": 3, "of": 4, "startsAt": "2026-11-22T10:00:00Z",
                           "endsAt": "2026-11-22T10:02:00Z", "recordsPerSecond": 50000},
                 "traffic": {"scheduled": 11, "offered": 10, "accepted": 9, "throttled": 8, "failed": 7, "dropped": 6, "unknown": 5,
-                            "unoffered": 4, "unreported": 3, "rate": 49000, "sampledAt": "2026-11-22T10:01:00Z", "settled": false},
+                            "unoffered": 4, "unreported": 3, "rate": 39000, "target": 40000,
+                            "rateFrom": "2026-11-22T10:00:48Z", "rateUntil": "2026-11-22T10:00:58Z", "sampledAt": "2026-11-22T10:01:00Z", "settled": false},
                 "generators": {"desired": 10, "running": 9, "admitted": 8},
                 "stream": {"name": "s", "arn": "a", "status": "ACTIVE", "shards": 100, "warm": {"target": 100, "current": 60}},
                 "conditions": [{"type": "Stalled", "status": "False", "reason": "Running", "message": "",
@@ -236,6 +237,16 @@ mod tests {
             },
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn before_a_rate_is_known_the_target_is_the_phases() {
+        let mut early = running("viral");
+        early.status.as_mut().unwrap().traffic.as_mut().unwrap().set_rate(None);
+        let told = families(&[&early]);
+        let value = |name: &str| told.iter().find(|family| family.name == name).unwrap().samples[0].value;
+        assert_eq!(value("run_target_records_per_second"), 50_000);
+        assert_eq!(value("run_accepted_records_per_second"), 0);
     }
 
     fn text(runs: Runs) -> String {
@@ -280,8 +291,8 @@ mod tests {
         for line in [
             "kinesisdemo_objects{stage=\"Running\"} 1".to_owned(),
             format!("kinesisdemo_run_info{{{at},stage=\"Running\",phase=\"peak\"}} 1"),
-            format!("kinesisdemo_run_target_records_per_second{{{at}}} 50000"),
-            format!("kinesisdemo_run_accepted_records_per_second{{{at}}} 49000"),
+            format!("kinesisdemo_run_target_records_per_second{{{at}}} 40000"),
+            format!("kinesisdemo_run_accepted_records_per_second{{{at}}} 39000"),
             format!("kinesisdemo_run_records{{{at},kind=\"scheduled\"}} 11"),
             format!("kinesisdemo_run_records{{{at},kind=\"unreported\"}} 3"),
             format!("kinesisdemo_run_tasks{{{at},state=\"desired\"}} 10"),

@@ -1,7 +1,8 @@
 //! A run in which nothing goes wrong.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
-use kinesis_demo_api::demo::{CleanupPolicy, KinesisDemoSpec};
+use kinesis_demo_api::demo::{CleanupPolicy, KinesisDemoSpec, RampShape, RampSpec};
+use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::request::RequestOutcome;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::clock::Clock;
@@ -69,6 +70,34 @@ async fn the_rate_in_status_is_the_phases_at_every_look_though_ledgers_come_late
         })
         .await;
     assert!(looks.len() >= 5, "{looks:?}");
+}
+
+#[tokio::test]
+async fn the_rate_in_status_is_what_arrived_in_its_window_at_every_look_however_the_fleet_grows() {
+    let mut spec = warm_spec();
+    spec.phases[2].ramp = RampSpec { shape: RampShape::Linear, over: Some(DurationText::seconds(40)) };
+    let mut theatre = Theatre::new(spec);
+    let aws = theatre.aws.clone();
+    let mut looks = std::collections::BTreeSet::new();
+    theatre
+        .play_until(s(7200), |status| {
+            let traffic = status.traffic.as_ref();
+            if let Some((traffic, (from, until))) =
+                traffic.and_then(|traffic| Some((traffic, traffic.rate_from.zip(traffic.rate_until)?)))
+                && looks.insert(traffic.sampled_at)
+            {
+                let micros = u64::try_from(until.since(from).as_micros()).unwrap();
+                let arrived = aws.arrivals(from, until) * 1_000_000 / micros;
+                assert!(traffic.rate.abs_diff(arrived) <= 1, "{arrived} arrived per second: {traffic:?}");
+                assert!(
+                    traffic.target.unwrap().abs_diff(arrived) <= 1,
+                    "{arrived} arrived per second: {traffic:?}"
+                );
+            }
+            status.stage == Some(Stage::Draining)
+        })
+        .await;
+    assert!(looks.len() >= 40, "{looks:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::plan::{Defaults, Plan};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoSpec};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
 use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
@@ -297,6 +299,7 @@ async fn a_real_api_server_enforces_every_rule() {
     tables(&api).await;
     transitions_and_names(&api).await;
     defaults(&api, &kind).await;
+    nulls(&api).await;
     server.stop().await;
 }
 
@@ -362,4 +365,72 @@ async fn defaults(api: &Api<DynamicObject>, kind: &ApiResource) {
     let second = api.patch("defaults", &parameters, &Patch::Apply(&applied)).await.unwrap();
     assert_eq!(second.resource_version(), first.resource_version());
     assert_eq!(kind.plural, "kinesisdemos");
+}
+
+/// What an explicit null becomes: nothing that costs more than leaving the field out would, or it is refused.
+async fn nulls(api: &Api<DynamicObject>) {
+    let stored = async |spec: Value| -> Result<KinesisDemo, String> {
+        match api.create(&dry_run(), &object("nulls", spec)).await {
+            Ok(stored) => Ok(serde_json::from_value(serde_json::to_value(&stored).unwrap()).unwrap()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let plan = |demo: &KinesisDemo| Plan::new(&demo.spec, &operator_defaults());
+
+    // The API server keeps this null, and the plan refuses it: it is not the default event.
+    let no_phases = stored(json!({ "phases": null })).await.unwrap();
+    let said = plan(&no_phases).unwrap_err().to_string();
+    assert!(
+        said.starts_with("phases: null or an empty list") && said.contains("leave the field out"),
+        "{said}"
+    );
+    let kept = api.create(&PostParams::default(), &object("kept", json!({ "phases": null }))).await.unwrap();
+    assert_eq!(kept.data["spec"]["phases"], Value::Null);
+    // Mending it is an ordinary edit.
+    let mended = Patch::Merge(json!({ "spec": { "phases": [phase(json!({}))] } }));
+    api.patch("kept", &PatchParams::default(), &mended).await.unwrap();
+
+    assert!(!plan(&stored(json!({ "dashboard": null })).await.unwrap()).unwrap().dashboard);
+
+    let default = KinesisDemoSpec::default();
+    for spec in [
+        json!({ "stream": null }),
+        json!({ "stream": { "name": null, "warmThroughput": null } }),
+        json!({ "stream": { "warmThroughput": { "mode": null } } }),
+        json!({ "billing": null }),
+        json!({ "billing": { "advantage": null } }),
+        json!({ "generator": null }),
+        json!({ "generator": { "image": null, "ratePerTask": null, "maxTasks": null, "records": null, "fargate": null } }),
+        json!({ "limits": null }),
+        json!({ "limits": { "maxDuration": null } }),
+        json!({ "cleanup": null }),
+        json!({ "region": null }),
+    ] {
+        // As if the field were not there.
+        assert_eq!(stored(spec.clone()).await.unwrap().spec, default, "{spec}");
+    }
+    for spec in [
+        json!(null),
+        json!({ "dashboard": { "mode": null } }),
+        json!({ "phases": [null] }),
+        phases(json!({ "recordsPerSecond": null })),
+        phases(json!({ "duration": null })),
+        phases(json!({ "name": null })),
+    ] {
+        assert!(stored(spec.clone()).await.is_err(), "{spec} is accepted");
+    }
+}
+
+fn operator_defaults() -> Defaults {
+    Defaults {
+        region: "us-east-1".into(),
+        regions: vec!["us-east-1".into()],
+        image: Some("generator:1".into()),
+        subnets: vec!["subnet-0a1b2c3d".into()],
+        security_groups: vec![],
+        allowance: Allowance::default(),
+        max_records_per_second: 200_000,
+        max_tasks: 100,
+        max_warm_mib_per_second: 200,
+    }
 }

@@ -284,8 +284,9 @@ fn reading_a_version_after_a_missed_one_does_not_revive_what_was_held() {
 
 #[test]
 fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
+    type Change<'a> = &'a dyn Fn(&mut ControlDocument);
     let ok = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
-    let with = |change: &dyn Fn(&mut ControlDocument)| {
+    let with = |change: Change<'_>| {
         let mut document = ControlDocument { epoch: 1_000_000_000, version: 2, ..ok.clone() };
         change(&mut document);
         document
@@ -298,7 +299,7 @@ fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
     let part = |document: &mut ControlDocument| {
         document.segments[0].leg.part = Some(crate::schedule::Part { after: ms(0), of: Duration::MAX });
     };
-    let cases: [(&dyn Fn(&mut ControlDocument), &str); 4] = [
+    let cases: [(Change<'_>, &str); 4] = [
         (&ramp, "30001 records per second, the plan's highest rate is 30000"),
         (&twice, "not in order"),
         (&endless, "no leg of a plan"),
@@ -391,7 +392,7 @@ proptest! {
         changes in changes(), rates in [0_u32..30_000, 0_u32..30_000],
         ticks in prop::collection::vec((0_usize..5, 0_u64..35_000_000), 0..120),
     ) {
-        let mut gates: Vec<_> = (0..5).map(|n| gate_of(n)).collect();
+        let mut gates: Vec<_> = (0..5).map(gate_of).collect();
         let mut effective_at = 0;
         let mut versions = Vec::new();
         for (number, change) in (1..).zip(&changes) {
@@ -455,7 +456,7 @@ proptest! {
             document.read_lease_seconds = 2;
             versions.push((published_at, document));
         }
-        let mut gates: Vec<_> = (0..5).map(|n| gate_of(n)).collect();
+        let mut gates: Vec<_> = (0..5).map(gate_of).collect();
         let mut releases = Vec::new();
         let mut actions = actions;
         actions.sort_by_key(|(.., when)| *when);

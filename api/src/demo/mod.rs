@@ -12,7 +12,7 @@ mod phases;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::duration::DurationText;
 use crate::status::KinesisDemoStatus;
@@ -50,8 +50,8 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name: at most 63 characters"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "Where the run is"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase.name", description = "The traffic phase now"),
-    printcolumn(name = "Rate", type_ = "integer", json_path = ".status.traffic.rate", description = "Records accepted per second, lately"),
-    printcolumn(name = "Target", type_ = "integer", json_path = ".status.phase.recordsPerSecond", description = "Records per second that the phase asks for"),
+    printcolumn(name = "Rate", type_ = "integer", json_path = ".status.traffic.rate", description = "Records accepted per second in the time that status.traffic names"),
+    printcolumn(name = "Target", type_ = "integer", json_path = ".status.traffic.target", description = "Records per second that the schedule asked for in the same time"),
     printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.generators.running", description = "Generator tasks running"),
     printcolumn(name = "Warm", type_ = "integer", json_path = ".status.stream.warm.current", description = "Current warm throughput in MiB/s"),
     printcolumn(name = "Ends", type_ = "string", json_path = ".status.run.endsAt", description = "When traffic ends"),
@@ -63,8 +63,8 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
 #[x_kube(
     validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)").message("region: fixed from creation"),
     validation = Rule::new("has(self.stream.name) == has(oldSelf.stream.name) && (!has(self.stream.name) || self.stream.name == oldSelf.stream.name)").message("stream.name: fixed from creation"),
-    validation = Rule::new("self.phases.all(p, p.recordsPerSecond <= self.generator.ratePerTask * self.generator.maxTasks)").message("phases: recordsPerSecond of each phase is at most generator.ratePerTask × generator.maxTasks"),
-    validation = Rule::new("self.phases.map(p, duration(p.duration)).sum() <= duration(self.limits.maxDuration)").message("phases: durations add up to at most limits.maxDuration")
+    validation = Rule::new("!has(self.phases) || self.phases.all(p, p.recordsPerSecond <= self.generator.ratePerTask * self.generator.maxTasks)").message("phases: recordsPerSecond of each phase is at most generator.ratePerTask × generator.maxTasks"),
+    validation = Rule::new("!has(self.phases) || self.phases.map(p, duration(p.duration)).sum() <= duration(self.limits.maxDuration)").message("phases: durations add up to at most limits.maxDuration")
 )]
 pub struct KinesisDemoSpec {
     /// The AWS region. Default: the operator's. Fixed from creation.
@@ -77,9 +77,10 @@ pub struct KinesisDemoSpec {
     /// What the run requires of the account's billing.
     #[serde(default)]
     pub billing: BillingSpec,
-    /// The traffic, phase after phase. Default: 100, 10,000, 50,000 and 100 records per second, two minutes each.
-    #[serde(default = "default_phases")]
-    #[schemars(length(min = 1, max = 20))]
+    /// The traffic, phase after phase. Default: 100, 10,000, 50,000 and 100 records per second, two minutes each. An explicit null is
+    /// not the default: the plan refuses it.
+    #[serde(default = "default_phases", deserialize_with = "null_as_empty")]
+    #[schemars(length(min = 1, max = 20), extend("nullable" = true))]
     #[x_kube(
         merge_strategy = kube::core::ListMerge::Atomic,
         validation = Rule::new("self.all(p, self.exists_one(q, q.name == p.name))").message("phases: each name at most once"),
@@ -94,8 +95,9 @@ pub struct KinesisDemoSpec {
     /// What becomes of the resources when the run is over.
     #[serde(default)]
     pub cleanup: CleanupSpec,
-    /// Where the run can be watched in AWS.
-    #[serde(default)]
+    /// Where the run can be watched in AWS. An explicit null is mode None.
+    #[serde(default, deserialize_with = "null_as_none")]
+    #[schemars(extend("nullable" = true))]
     pub dashboard: DashboardSpec,
 }
 
@@ -207,6 +209,7 @@ pub struct DashboardSpec {
     /// tasks, target rate). Three dashboards per account are free, further ones cost $3.00 a month each; a metric costs $0.30 a
     /// month; both by the hour (us-east-1, November 2026). None: neither.
     #[serde(default)]
+    #[schemars(extend("nullable" = true))]
     pub mode: DashboardMode,
 }
 
@@ -216,6 +219,18 @@ pub enum DashboardMode {
     #[default]
     CloudWatch,
     None,
+}
+
+/// The API server keeps an explicit null where the schema allows it, and would put the default in its place elsewhere: here that
+/// is an event of 50,000 records per second which nobody asked for. A list without phases is what no manifest can hold otherwise.
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PhaseSpec>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Who writes null where a dashboard could be wants none, and none is what costs nothing.
+fn null_as_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DashboardSpec, D::Error> {
+    let none = DashboardSpec { mode: DashboardMode::None };
+    Ok(Option::deserialize(deserializer)?.unwrap_or(none))
 }
 
 fn default_max_duration() -> DurationText {

@@ -105,7 +105,7 @@ fn cells(demo: &KinesisDemo) -> Vec<String> {
         stage(demo, status),
         status.phase.as_ref().map(|phase| phase.name.clone()).unwrap_or_default(),
         text(status.traffic.as_ref().map(|traffic| traffic.rate)),
-        text(status.phase.as_ref().map(|phase| phase.records_per_second.into())),
+        text(status.target()),
         text(status.generators.as_ref().map(|generators| generators.running.into())),
         text(warm.map(|warm| warm.current.into())),
         status

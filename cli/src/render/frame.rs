@@ -89,13 +89,12 @@ fn stream(status: &KinesisDemoStatus) -> Option<String> {
 }
 
 fn books(status: &KinesisDemoStatus, traffic: &TrafficStatus) -> Vec<String> {
-    let target = status.phase.as_ref().filter(|_| status.stage == Some(Stage::Running));
-    let rate = match target {
-        Some(phase) => format!(
+    let rate = match status.target().filter(|_| status.stage == Some(Stage::Running)) {
+        Some(target) => format!(
             "{:>7}/s of {:>7}/s  {}",
             grouped(traffic.rate),
-            grouped(phase.records_per_second.into()),
-            bar(traffic.rate, phase.records_per_second.into())
+            grouped(target),
+            bar(traffic.rate, target)
         ),
         None => format!("{:>7}/s", grouped(traffic.rate)),
     };
@@ -177,6 +176,14 @@ mod tests {
                 "  decline         100",
             ]
         );
+    }
+
+    #[test]
+    fn a_ramp_is_shown_against_what_was_asked_for_when_the_rate_was_measured() {
+        let mut ramp = peak();
+        ramp.status.as_mut().unwrap().traffic.as_mut().unwrap().target = Some(45_000);
+        let lines = frame(&ramp, at("2026-11-22T10:00:26Z"));
+        assert_eq!(lines[3], format!("  rate       45,000/s of  45,000/s  {}", "█".repeat(30)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub fn change(demo: &KinesisDemo) -> String {
     if let Some(phase) = &status.phase {
         parts.push(format!("{} {}/{}", phase.name, phase.index, phase.of));
         let rate = status.traffic.as_ref().map_or(0, |traffic| traffic.rate);
-        parts.push(format!("rate {}/{}", grouped(rate), grouped(phase.records_per_second.into())));
+        parts.push(format!("rate {}/{}", grouped(rate), grouped(status.target().unwrap_or_default())));
     }
     if let Some(generators) = &status.generators {
         parts.push(format!("tasks {}/{}", generators.running, generators.desired));

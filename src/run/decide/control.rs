@@ -9,6 +9,7 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
 use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
+use kinesis_demo_api::stops::{TooManyStops, with_stop};
 
 use super::{Case, Effect};
 use crate::run::observe::{Observed, ObservedState};
@@ -203,6 +204,7 @@ pub(super) fn first_claim(case: &Case<'_>, tasks: &[TaskId]) -> ControlStatus {
         traffic_starts_at: starts_at,
         stops: Vec::new(),
         assignments: assignments.collect(),
+        folded: Vec::new(),
     }
 }
 
@@ -215,6 +217,17 @@ pub(super) enum ControlUpdate {
     Claim(Box<ControlStatus>, Duration),
     /// Nothing may be written until more is known.
     Wait,
+    /// The traffic was interrupted more often than the status holds: the schedule cannot be followed.
+    GiveUp(TooManyStops),
+}
+
+impl ControlUpdate {
+    fn redated(claim: Result<(ControlStatus, Duration), TooManyStops>) -> Self {
+        match claim {
+            Ok((claim, moved)) => Self::Claim(Box::new(claim), moved),
+            Err(too_many) => Self::GiveUp(too_many),
+        }
+    }
 }
 
 /// Keeps the claims alive: renews them, dates an unpublished version anew when its time has run out,
@@ -229,8 +242,7 @@ pub(super) fn control_update(
         ParameterState::Unknown | ParameterState::Foreign(_) => ControlUpdate::Wait,
         ParameterState::Ahead(held) => {
             let base = ControlStatus { version: control.version.max(held.version), ..control.clone() };
-            let (claim, moved) = redated(case, &base, Some(held));
-            ControlUpdate::Claim(Box::new(claim), moved)
+            ControlUpdate::redated(redated(case, &base, Some(held)))
         }
         ParameterState::Unpublished(held) => {
             // What the tasks hold already is put back as it is.
@@ -242,13 +254,11 @@ pub(super) fn control_update(
             {
                 return ControlUpdate::Stand;
             }
-            let (claim, moved) = redated(case, control, held.as_ref());
-            ControlUpdate::Claim(Box::new(claim), moved)
+            ControlUpdate::redated(redated(case, control, held.as_ref()))
         }
         ParameterState::Published(held) => {
             if case.now > held.valid_until {
-                let (claim, moved) = redated(case, control, Some(held));
-                return ControlUpdate::Claim(Box::new(claim), moved);
+                return ControlUpdate::redated(redated(case, control, Some(held)));
             }
             if control.epoch != case.subject.epoch || renewal_is_due(case, control, held) {
                 return ControlUpdate::Claim(Box::new(renewed(case, control)), Duration::ZERO);
@@ -264,7 +274,7 @@ fn redated(
     case: &Case<'_>,
     control: &ControlStatus,
     held: Option<&ControlDocument>,
-) -> (ControlStatus, Duration) {
+) -> Result<(ControlStatus, Duration), TooManyStops> {
     let timings = &case.subject.settings.timings;
     let never_sent = held.is_some_and(|held| held.version == 0) && control.version == 1;
     let effective_at = case.now + if never_sent { timings.start_takes() } else { timings.change_takes() };
@@ -290,7 +300,7 @@ fn redated(
     }
     if never_sent {
         claim.traffic_starts_at = effective_at;
-        return (claim, Duration::ZERO);
+        return Ok((claim, Duration::ZERO));
     }
     // From here on nobody sends. Without any document the tasks stop when their read lease lapses, or
     // with the validity of what they read last: what they do not send until then is not made up for.
@@ -304,9 +314,9 @@ fn redated(
     let silent_from = silent_from.max(last_stop);
     let moved = effective_at.since(silent_from);
     if !moved.is_zero() {
-        claim.stops.push(Stop { from: silent_from, until: effective_at });
+        claim.stops = with_stop(&claim.stops, Stop { from: silent_from, until: effective_at })?;
     }
-    (claim, moved)
+    Ok((claim, moved))
 }
 
 /// Whether a new version may be claimed: the one before it is published, counts, and lasts until the new one does.

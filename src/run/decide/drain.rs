@@ -143,7 +143,7 @@ fn settle(
 
 fn enter_cleanup(case: &Case<'_>, mut draft: Draft) -> Draft {
     if let Some(traffic) = &mut draft.status.traffic {
-        traffic.rate = 0;
+        traffic.set_rate(None);
     }
     draft.enter(Stage::CleaningUp, case.now, "");
     draft

@@ -250,6 +250,7 @@ pub(super) fn note_traffic(
     let evidence = Evidence {
         timeline: &timeline,
         assignments: &control.assignments,
+        folded: &control.folded,
         ledgers,
         cap_per_task: case.plan.cap_per_task,
         unheard_for,
@@ -268,6 +269,8 @@ pub(super) fn note_traffic(
         report.latency_ms = latency_status(&measured.latency);
     }
     let books = total(phases.iter().map(|phase| &phase.books));
-    let rate = if settled { 0 } else { ledgers.accepted_per_second(case.now - timings.silence()) };
-    draft.status.traffic = Some(TrafficStatus { books, rate, sampled_at: case.now, settled });
+    let rate = evidence.rate(case.now, timings.ledger_every, timings.log_delay).filter(|_| !settled);
+    let mut traffic = TrafficStatus { books, sampled_at: case.now, settled, ..TrafficStatus::default() };
+    traffic.set_rate(rate);
+    draft.status.traffic = Some(traffic);
 }

@@ -2,6 +2,7 @@
 //! the traffic when the schedule does, or when what it needs is gone.
 
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::books::{Evidence, Folding, MAX_ASSIGNMENTS};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{ControlStatus, Outcome};
 use kinesis_demo_api::timeline::Timeline;
@@ -59,26 +60,68 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     if was_overwritten(case, state) {
         draft.notices.push(Notice::control_put_back(&case.names.parameter, control.version));
     }
-    control_and_fleet(case, state, control, &timeline, &parameter, needed, &mut draft);
+    let update = control_update(case, control, &parameter);
+    if let ControlUpdate::GiveUp(too_many) = update {
+        return draft.end(Outcome::Failed, Reason::TooManyInterruptions, too_many.to_string(), case.now);
+    }
+    let folded = folded(case, state, control, &timeline);
+    let control = folded.as_ref().unwrap_or(control);
+    let fleet = Fleet { control, timeline: &timeline, parameter: &parameter, needed };
+    control_and_fleet(case, state, &fleet, update, &mut draft);
     put_back_ceiling(case, state, &mut draft);
     draft.wake_at(timeline.next_boundary(case.now).unwrap_or(ends_at));
     draft.wait_until(case.now + timings.poll_every)
 }
 
-fn control_and_fleet(
+/// What the fleet is made to agree with.
+struct Fleet<'a> {
+    control: &'a ControlStatus,
+    timeline: &'a Timeline,
+    parameter: &'a ParameterState,
+    needed: u32,
+}
+
+/// When the record of slots is folded: well before its bound, since a change of slots may add two
+/// entries for each task.
+const FOLD_ABOVE: usize = MAX_ASSIGNMENTS / 2;
+
+/// The claims with a shorter record of slots, if it has become long and the log is read to its end.
+fn folded(
     case: &Case<'_>,
     state: &ObservedState,
     control: &ControlStatus,
     timeline: &Timeline,
-    parameter: &ParameterState,
-    needed: u32,
+) -> Option<ControlStatus> {
+    let timings = &case.subject.settings.timings;
+    let ledgers = state.ledgers.present().filter(|_| control.assignments.len() > FOLD_ABOVE)?;
+    let evidence = Evidence {
+        timeline,
+        assignments: &control.assignments,
+        folded: &control.folded,
+        ledgers,
+        cap_per_task: case.plan.cap_per_task,
+        unheard_for: timings.ledger_every,
+        until: case.now,
+    };
+    let settled_before = case.now - (timings.log_delay + timings.ledger_every * 5);
+    let Folding { assignments, folded } = evidence.fold(settled_before);
+    Some(ControlStatus { assignments, folded, ..control.clone() })
+}
+
+fn control_and_fleet(
+    case: &Case<'_>,
+    state: &ObservedState,
+    fleet: &Fleet<'_>,
+    update: ControlUpdate,
     draft: &mut Draft,
 ) {
+    let Fleet { control, timeline, parameter, needed } = *fleet;
     if let Some((index, window)) = timeline.phase_at(case.now) {
         draft.progress(format!("phase {} ({} of {})", window.name, index + 1, timeline.phases.len()));
     }
     let mut claimed = false;
-    match control_update(case, control, parameter) {
+    match update {
+        ControlUpdate::GiveUp(_) => {}
         ControlUpdate::Wait => match parameter {
             ParameterState::Foreign(held) => draft.progress(format!(
                 "parameter {} holds a document of epoch {}, this operator writes under epoch {}: another may lead, so nothing is written",

@@ -5,6 +5,9 @@
 //! nothing of tasks. What is missing from `offered` is either `unreported` (a task that died sent it, perhaps, after its last
 //! word: at most one ledger interval of its share, if the log was read) or `unoffered` (everything else).
 
+mod fold;
+mod rate;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,8 +15,11 @@ use crate::MicroTime;
 use crate::control::TaskId;
 use crate::ledger::{Latencies, Ledgers, PhaseLedger};
 use crate::schedule::Share;
-use crate::status::{Assignment, BooksStatus, LatencyStatus};
+use crate::status::{Assignment, BooksStatus, FoldedPhase, LatencyStatus};
 use crate::timeline::Timeline;
+
+pub use fold::{Folding, MAX_ASSIGNMENTS};
+pub use rate::Rate;
 
 /// What the books are made from.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +28,8 @@ pub struct Evidence<'a> {
     pub timeline: &'a Timeline,
     /// Who had which slot, and when.
     pub assignments: &'a [Assignment],
+    /// What assignments that are not listed any more left open; see [`Evidence::fold`].
+    pub folded: &'a [FoldedPhase],
     /// The last word of every task.
     pub ledgers: &'a Ledgers,
     /// The most a single task sends.
@@ -72,28 +80,51 @@ impl Evidence<'_> {
             .collect()
     }
 
-    /// Per phase, the shares of tasks without a last word as long as they may have gone on after the line that is their last, plus
-    /// what they had offered by then without knowing its outcome.
+    /// Per phase, what the tasks without a last word leave open.
     fn unheard(&self) -> BTreeMap<usize, u64> {
         let mut unheard = BTreeMap::new();
-        let mut tasks: Vec<&TaskId> = self.assignments.iter().map(|assignment| &assignment.task).collect();
-        tasks.sort();
-        tasks.dedup();
-        for task in tasks {
-            let line = self.ledgers.of(task);
-            if line.is_some_and(|line| line.is_final) {
-                continue;
-            }
-            let first = self.assignments.iter().filter(|held| held.task == *task).map(|held| held.from).min();
-            let Some(last_word_at) = line.map(|line| line.at).or(first) else { continue };
-            for (index, count) in self.assigned(task, last_word_at, last_word_at + self.unheard_for) {
+        for (index, window) in self.timeline.phases.iter().enumerate() {
+            let folded = self.folded.iter().filter(|folded| folded.phase == window.name);
+            unheard.insert(index, folded.map(|folded| folded.unreported).sum());
+        }
+        for task in self.tasks() {
+            for (index, count) in self.unheard_of(task) {
                 *unheard.entry(index).or_default() += count;
             }
-            for (index, window) in self.timeline.phases.iter().enumerate() {
-                if let Some(ledger) = line.and_then(|line| line.phases.get(&window.name)) {
-                    *unheard.entry(index).or_default() +=
-                        ledger.counters.offered.saturating_sub(ledger.counters.settled());
-                }
+        }
+        unheard
+    }
+
+    /// Every task that has or had a slot, once.
+    fn tasks(&self) -> Vec<&TaskId> {
+        let mut tasks: Vec<&TaskId> = self.assignments.iter().map(|held| &held.task).collect();
+        tasks.sort();
+        tasks.dedup();
+        tasks
+    }
+
+    /// From when on nothing is known of what `task` did: its last line, if that is no last word, or the beginning of a slot
+    /// since then.
+    fn silent_from(&self, task: &TaskId) -> Option<MicroTime> {
+        let line = self.ledgers.of(task);
+        let slots = self.assignments.iter().filter(|held| held.task == *task).map(|held| held.from);
+        match line {
+            Some(line) if line.is_final => slots.filter(|from| *from > line.at).min(),
+            Some(line) => Some(line.at),
+            None => slots.min(),
+        }
+    }
+
+    /// Per phase, the share of `task` for as long as it may have gone on after the line that is its last, plus what it had
+    /// offered by then without knowing its outcome.
+    fn unheard_of(&self, task: &TaskId) -> BTreeMap<usize, u64> {
+        let Some(silent_from) = self.silent_from(task) else { return BTreeMap::new() };
+        let mut unheard = self.assigned(task, silent_from, silent_from + self.unheard_for);
+        for (index, window) in self.timeline.phases.iter().enumerate() {
+            let line = self.ledgers.of(task);
+            if let Some(ledger) = line.and_then(|line| line.phases.get(&window.name)) {
+                *unheard.entry(index).or_default() +=
+                    ledger.counters.offered.saturating_sub(ledger.counters.settled());
             }
         }
         unheard
@@ -231,6 +262,7 @@ mod tests {
         let evidence = Evidence {
             timeline: &timeline,
             assignments,
+            folded: &[],
             ledgers: &ledgers,
             cap_per_task: 10_000,
             unheard_for: s(2),
@@ -274,6 +306,14 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_died_in_its_second_tenure_is_not_taken_for_one_that_said_its_last_word() {
+        let again = Assignment { from: T0 + s(5), ..tenure("aaaa", 0, Some(9)) };
+        let books = books(&[tenure("aaaa", 0, Some(2)), again], vec![line("aaaa", 2, true, 200, 0)], 10);
+        assert_balanced(&books);
+        assert_eq!((books[0].unreported, books[0].unoffered), (200, 600), "two seconds of its second tenure");
+    }
+
+    #[test]
     fn a_task_that_never_spoke_counts_from_its_first_slot() {
         let books = books(&[tenure("aaaa", 0, Some(5))], vec![], 10);
         assert_balanced(&books);
@@ -288,6 +328,7 @@ mod tests {
         let evidence = Evidence {
             timeline: &timeline,
             assignments: &assignments,
+            folded: &[],
             ledgers: &ledgers,
             cap_per_task: 10_000,
             unheard_for: s(2),
@@ -299,3 +340,6 @@ mod tests {
         assert_eq!((a[&1], b.get(&1)), (10_000, None));
     }
 }
+
+#[cfg(test)]
+mod agreement_tests;

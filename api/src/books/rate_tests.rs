@@ -1,0 +1,181 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::control::Content;
+use crate::ledger::{Counters, Latencies, LedgerLine, Ledgers, MARKER, PhaseLedger};
+use crate::plan::PlannedPhase;
+use crate::status::{Assignment, Stop};
+use crate::timeline::Timeline;
+
+const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
+const INTERVAL: u64 = 5_000;
+const LOG_DELAY: u64 = 6_000;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// 100/s for 20 s, a ramp of 10 s to 10,000/s, 10,000/s for 100 s; nothing from second 60 to 70.
+fn timeline() -> Timeline {
+    let phase = |name: &str, seconds, rate, ramp| PlannedPhase {
+        name: name.into(),
+        duration: Duration::from_secs(seconds),
+        rate,
+        ramp: Duration::from_secs(ramp),
+        content: Content::Viral,
+        tasks: 1,
+    };
+    let stop = Stop { from: T0 + ms(60_000), until: T0 + ms(70_000) };
+    Timeline::new(&[phase("calm", 20, 100, 0), phase("storm", 110, 10_000, 10)], T0, &[stop])
+}
+
+/// Tasks that do what the schedule says, accept so many percent of it, and write a line each interval, each at its own time.
+struct Fleet {
+    timeline: Timeline,
+    assignments: Vec<Assignment>,
+    percent: u64,
+    /// From here on the task of slot 0 is dead.
+    dies_at: Option<u64>,
+}
+
+impl Fleet {
+    /// One task from the start, nine more from `grows_at` on.
+    fn growing(grows_at: u64) -> Self {
+        let assignments = (0..10).map(|slot| Assignment {
+            slot,
+            task: TaskId::from_arn(&format!("{slot:08x}")),
+            from: T0 + ms(if slot == 0 { 0 } else { grows_at }),
+            until: None,
+        });
+        Self { timeline: timeline(), assignments: assignments.collect(), percent: 100, dies_at: None }
+    }
+
+    fn evidence<'a>(&'a self, ledgers: &'a Ledgers, now: u64) -> Evidence<'a> {
+        Evidence {
+            timeline: &self.timeline,
+            assignments: &self.assignments,
+            folded: &[],
+            ledgers,
+            cap_per_task: 20_000,
+            unheard_for: ms(INTERVAL),
+            until: T0 + ms(now),
+        }
+    }
+
+    fn accepted(&self, slot: usize, until: MicroTime) -> u64 {
+        let (none, task) = (Ledgers::default(), &self.assignments[slot].task);
+        let until = until.min(T0 + ms(self.dies_at.filter(|_| slot == 0).unwrap_or(u64::MAX >> 20)));
+        let assigned = self.evidence(&none, 1_000_000).assigned(task, T0, until);
+        assigned.values().sum::<u64>() * self.percent / 100
+    }
+
+    /// The lines that can be read at `now`, in the order in which a log may bring them.
+    fn ledgers(&self, now: u64) -> Ledgers {
+        let mut lines = Vec::new();
+        for (slot, held) in self.assignments.iter().enumerate() {
+            let first = held.from + ms(137 * slot as u64);
+            for sequence in 1.. {
+                let at = first + ms(INTERVAL) * (sequence as u32 - 1);
+                let is_dead = self.dies_at.is_some_and(|dies_at| slot == 0 && at >= T0 + ms(dies_at));
+                if at + ms(LOG_DELAY - 1_000 + 100 * slot as u64) > T0 + ms(now) || is_dead {
+                    break;
+                }
+                lines.push(line(&held.task, sequence, at, self.accepted(slot, at)));
+            }
+        }
+        let mut ledgers = Ledgers::default();
+        lines.into_iter().rev().for_each(|line| ledgers.take(line));
+        ledgers
+    }
+
+    fn rate(&self, now: u64) -> Option<Rate> {
+        let ledgers = self.ledgers(now);
+        self.evidence(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY))
+    }
+
+    /// What was accepted per second in the window of `rate`, exactly.
+    fn truth(&self, rate: &Rate) -> f64 {
+        let count = |at| (0..self.assignments.len()).map(|slot| self.accepted(slot, at)).sum::<u64>();
+        (count(rate.until) - count(rate.from)) as f64 / rate.until.since(rate.from).as_secs_f64()
+    }
+}
+
+fn line(task: &TaskId, sequence: u64, at: MicroTime, accepted: u64) -> LedgerLine {
+    let counters = Counters { offered: accepted, accepted, ..Counters::default() };
+    LedgerLine {
+        kinesisdemo: MARKER.into(),
+        run: 1,
+        task: task.clone(),
+        sequence,
+        at,
+        is_final: false,
+        phases: BTreeMap::from([("storm".into(), PhaseLedger { counters, latency: Latencies::default() })]),
+    }
+}
+
+#[test]
+fn a_fleet_that_grows_is_never_shown_as_faltering() {
+    for (grows_at, percent, allowed) in
+        [(25_000, 100, 1.0), (40_000, 100, 1.0), (40_000, 37, 6.0), (60_000, 100, 1.0)]
+    {
+        let fleet = Fleet { percent, ..Fleet::growing(grows_at) };
+        let mut looks = 0;
+        for now in (2_000..150_000).step_by(730) {
+            let Some(rate) = fleet.rate(now) else {
+                assert!(now <= 10_500, "nothing is known at {now}");
+                continue;
+            };
+            looks += 1;
+            let off = (rate.accepted as f64 - fleet.truth(&rate)).abs();
+            assert!(off <= allowed, "{off} off at {now}: {rate:?}, {}", fleet.truth(&rate));
+            if percent == 100 {
+                assert!(rate.accepted.abs_diff(rate.target) <= 1, "at {now}: {rate:?}");
+            }
+            assert!(
+                T0 + ms(now) <= rate.until + ms(LOG_DELAY + 2 * INTERVAL),
+                "up to date at {now}: {rate:?}"
+            );
+            assert!(rate.until.since(rate.from) <= ms(2 * INTERVAL));
+        }
+        assert!(looks > 190, "{looks}");
+    }
+}
+
+#[test]
+fn a_ramp_is_shown_against_what_it_asked_for_in_the_same_window() {
+    let fleet = Fleet::growing(40_000);
+    let seen: Vec<_> = (28_000..40_000).step_by(1_000).filter_map(|now| fleet.rate(now)).collect();
+    assert!(seen.iter().any(|rate| (1_000..8_000).contains(&rate.target)), "{seen:?}");
+    assert!(seen.windows(2).all(|pair| pair[0].target <= pair[1].target), "{seen:?}");
+}
+
+#[test]
+fn a_task_that_falls_silent_is_waited_for_three_intervals_and_then_counts_as_one_that_sends_nothing() {
+    let fleet = Fleet { dies_at: Some(82_000), ..Fleet::growing(25_000) };
+    let last_heard = T0 + ms(80_000);
+    assert!(fleet.rate(93_000).unwrap().until == last_heard, "waited for: {:?}", fleet.rate(93_000));
+    let late = fleet.rate(112_000).unwrap();
+    assert!(late.until > T0 + ms(100_000), "{late:?}");
+    assert_eq!((late.accepted, late.target), (9_000, 10_000));
+    assert!((fleet.truth(&late) - 9_000.0).abs() <= 1.0);
+}
+
+#[test]
+fn ended_tasks_count_up_to_their_last_word_and_nothing_is_known_before_the_first_line() {
+    let mut fleet = Fleet::growing(25_000);
+    assert_eq!(fleet.evidence(&Ledgers::default(), 0).rate(T0, ms(INTERVAL), ms(LOG_DELAY)), None);
+    for held in &mut fleet.assignments {
+        held.until = Some(T0 + ms(90_000));
+    }
+    let mut ledgers = Ledgers::default();
+    for (slot, held) in fleet.assignments.iter().enumerate() {
+        let accepted = |at| fleet.accepted(slot, at);
+        ledgers.take(line(&held.task, 1, T0 + ms(85_000), accepted(T0 + ms(85_000))));
+        let last = line(&held.task, 2, T0 + ms(90_020), accepted(T0 + ms(90_020)));
+        ledgers.take(LedgerLine { is_final: true, ..last });
+    }
+    let rate = |now| fleet.evidence(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY)).unwrap();
+    let ending = rate(95_000);
+    assert_eq!((ending.until, ending.accepted), (T0 + ms(95_000), 5_000), "half of its window");
+    assert_eq!(rate(101_000).accepted, 0);
+}
