@@ -146,8 +146,8 @@ fn listening_ports(pid: i32) -> BTreeSet<u16> {
     ports
 }
 
-/// Whether `server` serves `path` to who has these credentials. Every answer counts but one that asks who is there: "not found", too,
-/// is told to those who were let in.
+/// Whether `server` serves `path` to who has these credentials. Every answer counts but one that
+/// asks who is there: "not found", too, is told to those who were let in.
 async fn serves(server: &str, path: &str, authority: &str, credentials: &Credentials) -> bool {
     let endpoint = Endpoint { server: server.to_owned(), authority: authority.to_owned() };
     let file = Kubeconfig::from_yaml(&kubeconfig(&endpoint, "someone", "default", credentials)).unwrap();
@@ -163,7 +163,8 @@ async fn serves(server: &str, path: &str, authority: &str, credentials: &Credent
     }
 }
 
-/// Any user of the machine reaches loopback: no port may say anything to one who has no certificate, or one for another port.
+/// Any user of the machine reaches loopback: no port may say anything to one who has no
+/// certificate, or one for another port.
 async fn assert_ports_are_closed(server: &ApiServer) {
     let folder = server.supervisor().state().join("kubernetes");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
@@ -173,7 +174,8 @@ async fn assert_ports_are_closed(server: &ApiServer) {
     };
     let stranger = Credentials::Token("guessed".into());
     let mut etcd_answered = 0;
-    // The API server's certificate is of the authority that its users have: etcd must not take those, nor the API server etcd's.
+    // The API server's certificate is of the authority that its users have: etcd must not take
+    // those, nor the API server etcd's.
     for (role, authority, other) in [
         ("etcd", read("etcd-authority.crt"), of("server")),
         ("kube-apiserver", read("authority.crt"), of("etcd-client")),

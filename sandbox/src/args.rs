@@ -56,8 +56,9 @@ pub struct Serve {
     #[arg(long, value_enum, default_value_t = Tasks::Processes)]
     pub tasks: Tasks,
 
-    /// What an ECS container of IMAGE runs on this machine: the path of a program, taken whole, or a JSON array of a program and its
-    /// first arguments. May be repeated. Not with --tasks Pods, which run the image.
+    /// What an ECS container of IMAGE runs on this machine: the path of a program, taken whole, or
+    /// a JSON array of a program and its first arguments. May be repeated. Not with --tasks Pods,
+    /// which run the image.
     #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
     pub images: Vec<(String, String)>,
 
@@ -133,8 +134,9 @@ fn image_command(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The program and its first arguments. A path is never split, whatever characters it has; arguments are given as Docker's exec form
-/// gives them, as a JSON array (a relative path that begins with `[` can be written as `./[…`).
+/// The program and its first arguments. A path is never split, whatever characters it has;
+/// arguments are given as Docker's exec form gives them, as a JSON array (a relative path that
+/// begins with `[` can be written as `./[…`).
 pub(crate) fn command_words(command: &str) -> Result<Vec<String>, String> {
     if !command.starts_with('[') {
         return Ok(vec![command.to_owned()]);

@@ -207,7 +207,8 @@ async fn start_etcd(supervisor: &Supervisor, assets: &Path, files: &Files) -> Re
             .arg(format!("--advertise-client-urls={url}"))
             // One member talks to nobody; any port will do.
             .arg("--listen-peer-urls=https://127.0.0.1:0")
-            // Any user of this machine reaches both ports: only the API server's certificate opens the first, and nobody's the other.
+            // Any user of this machine reaches both ports: only the API server's certificate opens
+            // the first, and nobody's the other.
             .args(["--client-cert-auth", "--peer-client-cert-auth"])
             .arg(files.flag("--trusted-ca-file", "etcd-authority.crt"))
             .arg(files.flag("--cert-file", "etcd-server.crt"))
@@ -278,8 +279,8 @@ async fn start_api_server(
     }
 }
 
-/// Without what the user's shell says to a program of that kind: etcd reads every flag from the environment, too, and would open
-/// further ports or read other files.
+/// Without what the user's shell says to a program of that kind: etcd reads every flag from the
+/// environment, too, and would open further ports or read other files.
 fn without_settings_of(command: &mut Command, prefix: &str) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with(prefix) {

@@ -1,7 +1,8 @@
 //! Keys and certificates of one API server's life. In: the present day. Out: PEM texts. Pure but for the random keys.
 //!
-//! The authorities' keys never leave this function: nobody can issue a further identity once the servers run. etcd has an authority of
-//! its own: who is a user of the API server may not pass it by.
+//! The authorities' keys never leave this function: nobody can issue a further identity once the
+//! servers run. etcd has an authority of its own: who is a user of the API server may not pass it
+//! by.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{
@@ -38,7 +39,8 @@ pub struct EtcdCertificates {
 /// Names under which the API server is reached on this machine.
 const SERVER_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
 
-/// Fresh authorities and what they sign; valid from a day ago (clocks differ) for a year, which outlives any demo.
+/// Fresh authorities and what they sign; valid from a day ago (clocks differ) for a year, which
+/// outlives any demo.
 pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
     let (certificate, issuer) = new_authority("kinesis-demo-laptop", now)?;
     let mut server = params("kube-apiserver", None, &SERVER_NAMES, now)?;

@@ -152,7 +152,8 @@ impl TaskRunner for ProcessRunner {
     }
 }
 
-/// An image's program and the first of its arguments. A relative path is taken from where the sandbox started.
+/// An image's program and the first of its arguments. A relative path is taken from where the
+/// sandbox started.
 fn command_line(command: &str) -> Option<(PathBuf, Vec<String>)> {
     let mut words = crate::args::command_words(command).ok()?.into_iter();
     let program = PathBuf::from(words.next()?);
