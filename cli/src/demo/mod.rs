@@ -114,7 +114,11 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
             if stays_up {
                 supervisor.note_kept()?;
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "Everything stays up until `make demo-down` (kubectl-kinesisdemo demo-down).")?;
+                let dir = quoted(&dir.display().to_string());
+                writeln!(
+                    out,
+                    "Everything stays up until `kubectl kinesisdemo demo-down --state {dir}` (in a checkout: make demo-down)."
+                )?;
                 let env = state.join("env").display().to_string();
                 writeln!(out, "For kubectl and the AWS CLI:  . {}", quoted(&env))?;
             }
