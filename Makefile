@@ -10,6 +10,11 @@ KEEP =
 REGISTRY =
 DEMO_FLAGS = $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
+# LLVM's linker, rustc's default on this platform, fills every % of an output path with a random digit and then finds no such folder.
+ifneq (,$(findstring %,$(CURDIR)$(CARGO_TARGET_DIR)))
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS += -Clinker-features=-lld
+endif
+
 .DEFAULT_GOAL = help
 .PHONY: help demo demo-down doctor build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
 .PHONY: cluster-demo cluster-demo-down cluster-test kind kind-down
