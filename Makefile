@@ -1,11 +1,19 @@
 # `make help` tells the targets. Works with GNU make 3.81 (macOS).
 
-TARGET = $(or $(CARGO_TARGET_DIR),target)
+# Expanded by the shell, quoted: a path may hold anything.
+TARGET = "$${CARGO_TARGET_DIR:-target}"
 CLI = $(TARGET)/release/kubectl-kinesisdemo
 MANIFEST = examples/quick.yaml
+# Recipes and scripts read it from the environment: pasted into a command, a space would split it.
+export MANIFEST
 KEEP =
 REGISTRY =
 DEMO_FLAGS = $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+# LLVM's linker, rustc's default on this platform, fills every % of an output path with a random digit and then finds no such folder.
+ifneq (,$(findstring %,$(CURDIR)$(CARGO_TARGET_DIR)))
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS += -Clinker-features=-lld
+endif
 
 .DEFAULT_GOAL = help
 .PHONY: help demo demo-down doctor build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
@@ -18,7 +26,7 @@ help: ## Tell the targets
 	@echo "  make demo KEEP=1                        leave everything up; then: . target/demo/env"
 
 demo: build ## Run a viral event on this machine, from nothing to nothing
-	@$(CLI) demo $(DEMO_FLAGS) $(MANIFEST)
+	@$(CLI) demo $(DEMO_FLAGS) -- "$$MANIFEST"
 
 demo-down: build ## End what `make demo KEEP=1` left up
 	@$(CLI) demo-down
@@ -68,7 +76,7 @@ images: ## Build the container images without Docker, into target/images (Linux,
 	@hack/images/build
 
 push: ## Push what `make images` made: make push REGISTRY=registry.example.com/team
-	@hack/images/push $(REGISTRY)
+	@hack/images/push "$(REGISTRY)"
 
 cluster-demo: build ## The demo in a cluster: make cluster-demo CONTEXT=kind-demo (images: see hack/cluster/load)
 	@hack/cluster/load cluster-demo && hack/cluster/demo

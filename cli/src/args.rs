@@ -50,7 +50,7 @@ pub enum Command {
     Foundation(Foundation),
     /// Run a viral event on this machine, with a Kubernetes API server and a local AWS of its own. Needs no account and no cluster.
     Demo(Demo),
-    /// End what `demo --keep` left up.
+    /// End what `demo --keep` left up. Does nothing where no demo has run.
     DemoDown(DemoDown),
 }
 
@@ -179,8 +179,9 @@ pub struct Cleanup {
 pub struct Demo {
     /// A file with one KinesisDemo. Default: the built-in quick event (examples/quick.yaml).
     pub manifest: Option<PathBuf>,
-    /// Where logs, keys and the report go.
-    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    /// The folder in which the demo makes one of its own, `demo`, for logs, keys and the report.
+    /// Nothing else in it is touched.
+    #[arg(long, value_name = "DIR", default_value = "target")]
     pub state: PathBuf,
     /// Leave everything up at the end; `demo-down` ends it.
     #[arg(long)]
@@ -193,7 +194,7 @@ pub struct Demo {
 #[derive(Debug, clap::Args)]
 pub struct DemoDown {
     /// The folder that the demo was given.
-    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    #[arg(long, value_name = "DIR", default_value = "target")]
     pub state: PathBuf,
 }
 

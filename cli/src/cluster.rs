@@ -108,6 +108,14 @@ impl Cluster {
         call(attempt, self.demos().patch(name, &params, &Patch::Apply(manifest))).await
     }
 
+    /// Whether the API server would take the manifest; nothing is stored. Its refusal is in the
+    /// error, in its own words.
+    pub async fn try_apply(&self, name: &str, manifest: &Value) -> Result<(), CliError> {
+        let attempt = || format!("apply {}", self.named(name));
+        let params = PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run();
+        call(attempt, self.demos().patch(name, &params, &Patch::Apply(manifest))).await.map(drop)
+    }
+
     /// Puts a request for that run into the annotation. Returns the request's id, by which `status.lastRequest` answers.
     pub async fn put_request(&self, name: &str, verb: Verb, run: Option<u32>) -> Result<String, CliError> {
         let id = uuid::Uuid::new_v4().to_string();

@@ -55,11 +55,14 @@ impl CliError {
                 "name another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
                     .into(),
             ),
+            Self::Manifest { .. } => Some(CORRECT.into()),
             Self::Foundation(error) => error.next_step(),
             _ => None,
         }
     }
 }
+
+const CORRECT: &str = "correct the manifest; docs/reference/crd.md has every field with its bounds";
 
 /// What the API server says, without the structure around it; of other errors, all causes.
 fn reason(error: &kube::Error) -> String {
@@ -71,6 +74,7 @@ fn reason(error: &kube::Error) -> String {
 
 fn next_step(error: &kube::Error) -> Option<&'static str> {
     match error {
+        kube::Error::Api(status) if matches!(status.code, 400 | 422) => Some(CORRECT),
         kube::Error::Api(status) if status.code == 401 => {
             Some("your credentials have expired or are for another cluster")
         }

@@ -3,7 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
+use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::GROUP;
+use kinesis_demo_api::plan::{Defaults, Plan};
+use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use crate::error::CliError;
@@ -14,6 +17,70 @@ pub struct Manifest {
     pub name: String,
     pub namespace: Option<String>,
     pub document: Value,
+}
+
+impl Manifest {
+    /// The namespace that it names, or kubectl's own default.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// What can be told without an API server: unknown fields, values of another type, and what the
+    /// operator would refuse. The error is a sentence for the user. The schema's other rules are
+    /// the API server's to judge.
+    pub fn check(&self, defaults: &Defaults) -> Result<(), String> {
+        let definition = KinesisDemo::crd();
+        let version = definition.spec.versions.into_iter().find_map(|version| version.schema);
+        let schema = json!(version.and_then(|schema| schema.open_api_v3_schema));
+        let mut unknown = Vec::new();
+        list_unknown_fields(&self.document, &schema, "", &mut unknown);
+        if !unknown.is_empty() {
+            return Err(format!("unknown field {}", unknown.join(", ")));
+        }
+        let demo: KinesisDemo = serde_json::from_value(without_nulls(&self.document))
+            .map_err(|error| format!("it is no KinesisDemo: {error}"))?;
+        Plan::new(&demo.spec, defaults).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// The dotted paths in `value` that a structural schema has no place for. A free-form object takes
+/// anything.
+fn list_unknown_fields(value: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            let Some(known) = schema.get("properties") else { return };
+            for (key, member) in members {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match known.get(key) {
+                    Some(schema) => list_unknown_fields(member, schema, &path, found),
+                    // Of every object; the API server knows its fields.
+                    None if matches!(path.as_str(), "apiVersion" | "kind" | "metadata") => {}
+                    None => found.push(path),
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.get("items") else { return };
+            for (index, item) in items.iter().enumerate() {
+                list_unknown_fields(item, schema, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The API server gives a field that is null its default, as if it were left out.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, member)| !member.is_null())
+            .map(|(key, member)| (key.clone(), without_nulls(member)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
 }
 
 /// Reads a manifest from a file, or from stdin for `-`.
@@ -72,7 +139,6 @@ pub fn from_flags(name: &str, region: Option<&str>, warm_throughput: Option<i32>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinesis_demo_api::KinesisDemo;
 
     const MINIMAL: &str =
         "apiVersion: kinesisdemo.io/v1alpha1\nkind: KinesisDemo\nmetadata: {name: a}\nspec: {}\n";
@@ -91,6 +157,44 @@ mod tests {
         assert!(manifest(&format!("{MINIMAL}---\n{MINIMAL}")).unwrap_err().contains("one KinesisDemo"));
         assert!(manifest("apiVersion: v1\nkind: Pod").unwrap_err().contains("\"Pod\""));
         assert!(manifest(&MINIMAL.replace("{name: a}", "{}")).unwrap_err().contains("metadata.name"));
+    }
+
+    #[test]
+    fn what_needs_no_api_server_is_refused_without_one_and_names_the_field() {
+        let check = |spec: Value| {
+            let manifest = Manifest {
+                name: "a".into(),
+                namespace: None,
+                document: json!({
+                    "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
+                    "metadata": {"name": "a", "labels": {"any": "thing"}}, "spec": spec,
+                }),
+            };
+            manifest.check(&crate::demo::parts::operator_defaults())
+        };
+        let phase = |rate: Value| json!([{"name": "a", "duration": "5s", "recordsPerSecond": rate}]);
+        for (spec, words) in [
+            (json!({"limits": {"maxDurations": "5m"}}), "unknown field spec.limits.maxDurations"),
+            (
+                json!({"phases": [{"name": "a", "duration": "5s", "recordsPerSecond": 1, "rate": 1}]}),
+                "unknown field spec.phases[0].rate",
+            ),
+            (json!({"phases": phase(json!("many"))}), "it is no KinesisDemo: invalid type: string \"many\""),
+            (json!({"cleanup": {"stream": "Perhaps"}}), "it is no KinesisDemo: unknown variant `Perhaps`"),
+            (
+                json!({"limits": {"maxDuration": "4s"}, "phases": phase(json!(1))}),
+                "limits.maxDuration allows 4 s",
+            ),
+            (json!({"phases": phase(json!(1_000_000))}), "generator.maxTasks is"),
+            (json!({"region": "eu-west-1"}), "region eu-west-1"),
+        ] {
+            let told = check(spec.clone()).unwrap_err();
+            assert!(told.contains(words), "{spec}: {told}");
+        }
+        for spec in [json!({}), json!({"region": null, "stream": null}), json!({"phases": phase(json!(100))})]
+        {
+            assert_eq!(check(spec.clone()), Ok(()), "{spec}");
+        }
     }
 
     #[test]
@@ -113,6 +217,7 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let read = read_manifest(&path).unwrap();
+            assert_eq!(read.check(&crate::demo::parts::operator_defaults()), Ok(()), "{}", path.display());
             serde_json::from_value::<KinesisDemo>(read.document).unwrap();
             names.push(path.file_name().unwrap().to_string_lossy().into_owned());
         }

@@ -1,15 +1,21 @@
 //! A real API server is started, used and ended. Needs kube-apiserver and etcd on this machine; prints a line and passes without.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams, PostParams};
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, kubeconfig::client_from, leftovers};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kubectl_kinesisdemo::laptop::certificates::Identity;
+use kubectl_kinesisdemo::laptop::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
+use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, leftovers};
 
 async fn options() -> Option<ApiServerOptions> {
     kubectl_kinesisdemo::install_crypto();
@@ -99,11 +105,15 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
     let denied = secrets.list(&ListParams::default()).await.unwrap_err();
     assert!(matches!(denied, kube::Error::Api(status) if status.is_forbidden()));
 
-    let processes = leftovers::running(state.path()).unwrap();
+    assert_ports_are_closed(&server).await;
+    assert_files_are_private(server.supervisor().state());
+
+    let folder = server.supervisor().state().to_path_buf();
+    let processes = leftovers::running(&folder).unwrap();
     let roles: Vec<_> = processes.iter().map(|entry| entry.role.as_str()).collect();
     assert_eq!(roles, ["etcd", "kube-apiserver"]);
     server.stop().await;
-    assert_eq!(leftovers::running(state.path()).unwrap(), vec![]);
+    assert_eq!(leftovers::running(&folder).unwrap(), vec![]);
     for entry in processes {
         let seen = kubectl_kinesisdemo::laptop::process_record::fetch_process(entry.pid);
         assert!(
@@ -113,6 +123,116 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
         );
     }
     println!("whole life in {:?}", began.elapsed());
+}
+
+/// The TCP ports at which a process listens, as /proc tells them; none on other systems.
+fn listening_ports(pid: i32) -> BTreeSet<u16> {
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeSet::new() };
+    let sockets: BTreeSet<String> = descriptors
+        .filter_map(|entry| entry.ok()?.path().read_link().ok())
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let mut ports = BTreeSet::new();
+    for table in ["tcp", "tcp6"] {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+            let (local, state, inode) = (fields[1], fields[3], fields[9]);
+            if state == "0A" && sockets.contains(inode) {
+                ports.insert(u16::from_str_radix(local.rsplit(':').next().unwrap(), 16).unwrap());
+            }
+        }
+    }
+    ports
+}
+
+/// Whether `server` serves `path` to who has these credentials. Every answer counts but one that
+/// asks who is there: "not found", too, is told to those who were let in.
+async fn serves(server: &str, path: &str, authority: &str, credentials: &Credentials) -> bool {
+    let endpoint = Endpoint { server: server.to_owned(), authority: authority.to_owned() };
+    let file = Kubeconfig::from_yaml(&kubeconfig(&endpoint, "someone", "default", credentials)).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+    config.proxy_url = None;
+    let client = kube::Client::try_from(config).unwrap();
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    match tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await {
+        Ok(Ok(_)) => true,
+        // 400 is what Go says to plain HTTP at a TLS port.
+        Ok(Err(kube::Error::Api(status))) => ![400, 401, 403].contains(&status.code),
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// Any user of the machine reaches loopback: no port may say anything to one who has no
+/// certificate, or one for another port.
+async fn assert_ports_are_closed(server: &ApiServer) {
+    let folder = server.supervisor().state().join("kubernetes");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let of = |name: &str| {
+        let (certificate, key) = (read(&format!("{name}.crt")), read(&format!("{name}.key")));
+        Credentials::Certificate(Identity { certificate, key })
+    };
+    let stranger = Credentials::Token("guessed".into());
+    let mut etcd_answered = 0;
+    // The API server's certificate is of the authority that its users have: etcd must not take
+    // those, nor the API server etcd's.
+    for (role, authority, other) in [
+        ("etcd", read("etcd-authority.crt"), of("server")),
+        ("kube-apiserver", read("authority.crt"), of("etcd-client")),
+    ] {
+        let ports = listening_ports(server.supervisor().pid(role).unwrap());
+        assert!(cfg!(not(target_os = "linux")) || !ports.is_empty(), "{role} listens nowhere");
+        for port in ports {
+            for path in [
+                "/",
+                "/version",
+                "/health",
+                "/healthz",
+                "/metrics",
+                "/members",
+                "/v3/kv/range",
+                "/debug/pprof/",
+            ] {
+                for scheme in ["http", "https"] {
+                    for (who, credentials) in [("a stranger", &stranger), ("another port's user", &other)] {
+                        let at = format!("{scheme}://127.0.0.1:{port}");
+                        assert!(
+                            !serves(&at, path, &authority, credentials).await,
+                            "{role} serves {who} at {at}{path}"
+                        );
+                    }
+                }
+            }
+            let at = format!("https://127.0.0.1:{port}");
+            if role == "etcd" && serves(&at, "/health", &authority, &of("etcd-client")).await {
+                etcd_answered += 1;
+            }
+        }
+    }
+    assert!(
+        cfg!(not(target_os = "linux")) || etcd_answered > 0,
+        "ports that answer nobody would prove nothing"
+    );
+}
+
+/// Keys are nobody else's to read, and the folders that hold them nobody else's to enter.
+fn assert_files_are_private(state: &Path) {
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    for folder in [state.to_path_buf(), state.join("kubernetes"), state.join("logs")] {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+    }
+    let mut keys = 0;
+    for entry in std::fs::read_dir(state.join("kubernetes")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            keys += usize::from(path.extension().is_some_and(|extension| extension == "key"));
+        }
+    }
+    assert_eq!(keys, 4, "of the API server, of its tokens, of etcd and of etcd's client");
+    for name in ["admin.kubeconfig", "operator.kubeconfig"] {
+        assert_eq!(mode(&state.join(name)), 0o600, "{name}");
+    }
 }
 
 #[tokio::test]

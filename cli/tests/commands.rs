@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use k8s_openapi::api::events::v1::Event;
@@ -50,9 +51,21 @@ impl Bench {
     }
 
     async fn run_with(&self, line: &str, input: &str) -> Ran {
+        let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
+        self.run_words(&words, input).await
+    }
+
+    /// A path may have spaces in it.
+    async fn start(&self, file: &Path, flags: &[&str]) -> Ran {
+        let mut words: Vec<OsString> = vec!["start".into(), "-f".into(), file.into()];
+        words.extend(flags.iter().map(Into::into));
+        self.run_words(&words, "").await
+    }
+
+    async fn run_words(&self, words: &[OsString], input: &str) -> Ran {
         let kubeconfig = self.server.admin_kubeconfig();
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
-            .args(line.split_whitespace())
+            .args(words)
             .args(["-n", "demos", "--kubeconfig"])
             .arg(kubeconfig)
             .stdin(Stdio::piped())
@@ -127,7 +140,7 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
 
     // Made from a file, from stdin and from flags; twice the same changes nothing.
     let file = example("smoke.yaml");
-    let made = bench.run(&format!("start -f {} --no-watch", file.display())).await;
+    let made = bench.start(&file, &["--no-watch"]).await;
     assert_eq!(made.code, 0, "{}", made.err);
     let before = bench.demos().get("smoke").await.unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
@@ -167,7 +180,7 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     assert_eq!(bench.run("watch smoke").await.code, 4);
 
     // A finished run is not started again by applying it again, only by a rerun.
-    let again = bench.run(&format!("start -f {}", file.display())).await;
+    let again = bench.start(&file, &[]).await;
     assert_eq!(again.code, 1);
     assert!(again.err.contains("rerun smoke"), "{}", again.err);
     clear_request(&bench, "smoke").await;

@@ -1,5 +1,6 @@
-//! The demo's care for processes, with programs that do nothing in the place of etcd and the rest: what it starts it ends, on Ctrl-C, and
-//! after a SIGKILL by the next command.
+//! The demo's care for processes, with programs that do nothing in the place of etcd and the rest:
+//! what it starts it ends, on Ctrl-C, and after a SIGKILL by the next command; what runs already it
+//! lets run. All in folders with names that shells and parsers stumble over.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -8,8 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kubectl_kinesisdemo::laptop::process_record::{
-    ProcessEntry, ProcessRecord, fetch_process, is_still_ours,
+    ProcessEntry, ProcessRecord, Seen, fetch_process, is_still_ours,
 };
+use kubectl_kinesisdemo::laptop::state_folder::{claim, folder_in};
+use kubectl_kinesisdemo::laptop::state_lock::StateLock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -19,7 +22,9 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     /// `deaf` is a program that SIGTERM does not end: the hard case.
     fn new(deaf: Option<&str>) -> Self {
-        let folder = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+        let mut folder = tempfile::Builder::new();
+        let folder = folder.prefix("a b'c=d%20\"\u{e9}$HOME").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        let folder = Self(folder.unwrap());
         std::fs::hard_link(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"), folder.program()).unwrap();
         for name in [
             "kinesis-demo-operator",
@@ -38,15 +43,26 @@ impl Folder {
         self.0.path().join("kubectl-kinesisdemo")
     }
 
+    /// What `--state` is given.
+    fn dir(&self) -> PathBuf {
+        self.0.path().join("my state")
+    }
+
+    /// The one folder in it that is the demo's.
     fn state(&self) -> PathBuf {
-        self.0.path().join("state")
+        folder_in(&self.dir())
     }
 
     fn start(&self, verb: &str) -> Child {
+        self.start_with(verb, &[])
+    }
+
+    fn start_with(&self, verb: &str, arguments: &[&Path]) -> Child {
         Command::new(self.program())
             .arg(verb)
+            .args(arguments)
             .arg("--state")
-            .arg(self.state())
+            .arg(self.dir())
             .env("KUBEBUILDER_ASSETS", self.0.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -69,15 +85,15 @@ fn run_on(entries: &[ProcessEntry]) -> Vec<&str> {
     entries.iter().filter(alive).map(|entry| entry.role.as_str()).collect()
 }
 
-/// Waits until etcd and the sandbox are recorded.
+/// Waits until etcd is recorded; it never serves, so that the demo stays where it is.
 fn started(state: &Path) -> Vec<ProcessEntry> {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let entries = ProcessRecord::at(state).fetch().unwrap_or_default();
-        if entries.len() == 2 {
+        if entries.len() == 1 {
             return entries;
         }
-        assert!(Instant::now() < until, "etcd and the sandbox did not start: {entries:?}");
+        assert!(Instant::now() < until, "etcd did not start: {entries:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -91,7 +107,7 @@ fn an_interrupt_while_it_starts_ends_everything_and_tells_so() {
     let folder = Folder::new(None);
     let demo = folder.start("demo");
     let entries = started(&folder.state());
-    assert_eq!(run_on(&entries).len(), 2);
+    assert_eq!(run_on(&entries), ["etcd"]);
     signal(&demo, Signal::SIGINT);
     let output = demo.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
@@ -126,7 +142,62 @@ fn two_demos_do_not_share_a_folder() {
     let second = folder.start("demo").wait_with_output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let told = String::from_utf8(second.stderr).unwrap();
-    assert!(told.contains("another demo uses"), "{told}");
+    let holder = format!("(process {}: KinesisDemo default/quick, since 2", demo.id());
+    assert!(told.contains("another demo uses") && told.contains(&holder), "{told}");
+    let down = folder.start("demo-down").wait_with_output().unwrap();
+    assert_eq!(down.status.code(), Some(1), "a demo in the middle of its run is not ended from elsewhere");
     signal(&demo, Signal::SIGTERM);
     assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn a_kept_demo_runs_until_it_is_ended_by_name() {
+    let folder = Folder::new(None);
+    let state = claim(&folder.dir()).unwrap();
+    let mut etcd = Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = i32::try_from(etcd.id()).unwrap();
+    let Seen::Alive { start_time } = fetch_process(pid) else { panic!("it was just started") };
+    ProcessRecord::at(&state).put(&[ProcessEntry { role: "etcd".into(), pid, start_time }]).unwrap();
+    let mut lock = StateLock::take(&state).unwrap();
+    lock.tell("KinesisDemo default/viral").unwrap();
+    lock.keep().unwrap();
+    drop(lock);
+    std::fs::write(state.join("report.json"), "the last report").unwrap();
+
+    let refused = folder.start("demo").wait_with_output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    for part in [
+        "a demo that was kept runs in",
+        "KinesisDemo default/viral, since 2",
+        ": etcd)",
+        "demo-down --state '",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(etcd.try_wait().unwrap().is_none(), "nobody asked for its end");
+
+    let down = folder.start("demo-down").wait_with_output().unwrap();
+    assert!(String::from_utf8(down.stdout).unwrap().contains("ended etcd"));
+    assert!(!etcd.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(state.join("report.json")).unwrap(), "the last report");
+
+    // Nothing is kept any more: the next one begins.
+    let demo = folder.start("demo");
+    started(&folder.state());
+    signal(&demo, Signal::SIGINT);
+    assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn a_manifest_that_cannot_be_right_starts_nothing() {
+    let folder = Folder::new(None);
+    let file = folder.0.path().join("my demo.yaml");
+    let text = include_str!("../../examples/smoke.yaml");
+    std::fs::write(&file, text.replace("recordsPerSecond", "recordsPerMinute")).unwrap();
+    let refused = folder.start_with("demo", &[&file]).wait_with_output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("unknown field spec.phases[0].recordsPerMinute"), "{told}");
+    assert!(!folder.dir().exists(), "nothing was begun");
 }

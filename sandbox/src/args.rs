@@ -56,7 +56,9 @@ pub struct Serve {
     #[arg(long, value_enum, default_value_t = Tasks::Processes)]
     pub tasks: Tasks,
 
-    /// What an ECS container of IMAGE runs on this machine; may be repeated. Not with --tasks Pods, which run the image.
+    /// What an ECS container of IMAGE runs on this machine: the path of a program, taken whole, or
+    /// a JSON array of a program and its first arguments. May be repeated. Not with --tasks Pods,
+    /// which run the image.
     #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
     pub images: Vec<(String, String)>,
 
@@ -125,9 +127,25 @@ fn account_id(text: &str) -> Result<String, String> {
 fn image_command(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((image, command)) if !image.is_empty() && !command.is_empty() => {
+            command_words(command)?;
             Ok((image.to_owned(), command.to_owned()))
         }
         _ => Err("expected IMAGE=COMMAND".to_owned()),
+    }
+}
+
+/// The program and its first arguments. A path is never split, whatever characters it has;
+/// arguments are given as Docker's exec form gives them, as a JSON array (a relative path that
+/// begins with `[` can be written as `./[…`).
+pub(crate) fn command_words(command: &str) -> Result<Vec<String>, String> {
+    if !command.starts_with('[') {
+        return Ok(vec![command.to_owned()]);
+    }
+    match serde_json::from_str::<Vec<String>>(command) {
+        Ok(words) if words.first().is_some_and(|program| !program.is_empty()) => Ok(words),
+        _ => Err(format!(
+            "{command} is neither a path nor a JSON array of a program and its arguments, as in [\"/bin/sleep\",\"60\"]"
+        )),
     }
 }
 
@@ -176,6 +194,19 @@ mod tests {
     fn images_split_at_the_first_equals_sign() {
         let serve = serve(&["--image", "example/generator:1=/bin/echo a=b"]).unwrap();
         assert_eq!(serve.images, [("example/generator:1".to_owned(), "/bin/echo a=b".to_owned())]);
+    }
+
+    #[test]
+    fn a_path_is_one_word_and_an_array_is_several() {
+        for path in ["/a b/c", "/it's/50%/x=y", "/\u{e9}t\u{e9}/\"q\"", " /leading", "./[x]/y"] {
+            assert_eq!(command_words(path), Ok(vec![path.to_owned()]));
+        }
+        let words = vec!["/a b/sh".to_owned(), "-c".to_owned()];
+        assert_eq!(command_words(r#"["/a b/sh", "-c"]"#), Ok(words));
+        for wrong in ["[]", "[\"\"]", "[1]", "[\"/bin/sh\"", "[x]/y"] {
+            assert!(command_words(wrong).is_err(), "{wrong}");
+            assert!(serve(&["--image", &format!("a={wrong}")]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ async fn boto3_and_the_aws_cli_accept_every_answer() {
     let options = Options {
         speed: SPEED,
         clusters: vec!["demo".to_owned()],
-        images: vec![("example.com/task:1".to_owned(), "/bin/sleep 600".to_owned())],
+        images: vec![("example.com/task:1".to_owned(), r#"["/bin/sleep","600"]"#.to_owned())],
         ..Options::default()
     };
     let running = Sandbox::start(options).await.unwrap();

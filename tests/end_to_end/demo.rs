@@ -1,4 +1,5 @@
-//! `kubectl-kinesisdemo demo` as a user runs it.
+//! `kubectl-kinesisdemo demo` as a user runs it, from a folder whose name shells and parsers
+//! stumble over.
 
 use std::process::Stdio;
 
@@ -10,13 +11,21 @@ use crate::laptop::{programs, turn};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
     let Some(_turn) = turn().await else { return };
-    let state = tempfile::tempdir().unwrap();
-    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/smoke.yaml");
-    let output = Command::new(programs().join("kubectl-kinesisdemo"))
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix("a b'c=d%20\"\u{e9}$HOME").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for name in
+        ["kubectl-kinesisdemo", "kinesis-demo-operator", "kinesis-demo-sandbox", "kinesis-demo-generator"]
+    {
+        std::fs::hard_link(programs().join(name), folder.path().join(name)).unwrap();
+    }
+    let state = folder.path().join("my state");
+    let manifest = folder.path().join("my demo.yaml");
+    std::fs::write(&manifest, include_str!("../../examples/smoke.yaml")).unwrap();
+    let output = Command::new(folder.path().join("kubectl-kinesisdemo"))
         .arg("demo")
         .arg(manifest)
         .arg("--state")
-        .arg(state.path())
+        .arg(&state)
         .stdin(Stdio::null())
         .output()
         .await
@@ -26,7 +35,7 @@ async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(0), "{told}");
 
     let report: Value =
-        serde_json::from_slice(&std::fs::read(state.path().join("report.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(state.join("demo/report.json")).unwrap()).unwrap();
     assert_eq!(report["outcome"], "Succeeded", "{report:#}");
     assert_eq!(report["leftovers"], serde_json::json!([]));
     let phases = report["phases"].as_array().unwrap();

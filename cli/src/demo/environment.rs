@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::laptop::shell::quoted;
+
 /// The sandbox believes any key; these are AWS's documented examples of what none is.
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -22,7 +24,7 @@ pub fn aws_variables(endpoint: &str, region: &str) -> Vec<(&'static str, String)
 /// The text of `<state>/env`.
 #[must_use]
 pub fn environment(kubeconfig: &Path, endpoint: &str, region: &str) -> String {
-    let mut lines = vec!["# The laptop's demo, for this shell:  . target/demo/env".to_owned()];
+    let mut lines = vec!["# Lets a shell that reads this (`. …/env`) talk to the laptop's demo.".to_owned()];
     let mut variables = vec![("KUBECONFIG", kubeconfig.display().to_string())];
     variables.extend(aws_variables(endpoint, region));
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
@@ -31,27 +33,22 @@ pub fn environment(kubeconfig: &Path, endpoint: &str, region: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// For a POSIX shell.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_shell_reads_back_what_was_meant_whatever_the_folder_is_called() {
-        let text = environment(
-            Path::new("/home/o'neil/my demo/admin.kubeconfig"),
-            "http://127.0.0.1:4566",
-            "us-east-1",
-        );
-        let script = format!("{text}printf '%s|%s|%s' \"$KUBECONFIG\" \"$AWS_ENDPOINT_URL\" \"$AWS_REGION\"");
-        let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
-        assert_eq!(
-            String::from_utf8(output.stdout).unwrap(),
-            "/home/o'neil/my demo/admin.kubeconfig|http://127.0.0.1:4566|us-east-1"
-        );
+        for folder in ["/home/o'neil/my demo", "/a=b/50%/\u{e9}t\u{e9}", "/\"q\" $HOME `id`/two\nlines"] {
+            let kubeconfig = format!("{folder}/admin.kubeconfig");
+            let text = environment(Path::new(&kubeconfig), "http://127.0.0.1:4566", "us-east-1");
+            let script =
+                format!("{text}printf '%s|%s|%s' \"$KUBECONFIG\" \"$AWS_ENDPOINT_URL\" \"$AWS_REGION\"");
+            let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap(),
+                format!("{kubeconfig}|http://127.0.0.1:4566|us-east-1")
+            );
+        }
     }
 }

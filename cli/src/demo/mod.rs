@@ -1,7 +1,9 @@
 //! The laptop's demo: a real Kubernetes API server, a local AWS, our operator, one viral event, a report, and then nothing.
 //!
-//! In: a manifest and a state folder. Out: the run shown live, `report.json`, a summary, an exit code. Everything it starts it ends,
-//! on Ctrl-C too; what a SIGKILL left is ended by the next run.
+//! In: a manifest and a folder for one of our own (see [`crate::laptop::state_folder`]). Out: the
+//! run shown live, `report.json`, a summary, an exit code. Everything it starts it ends, on Ctrl-C
+//! too; what a SIGKILL left is ended by the next run. A demo that was kept is ended only when
+//! asked.
 
 pub mod boundaries;
 pub mod environment;
@@ -25,9 +27,13 @@ use crate::ending::Ending;
 use crate::error::CliError;
 use crate::laptop::kind::clear_leftover_cluster;
 use crate::laptop::leftovers::clear_leftovers;
-use crate::laptop::{Lifetime, Progress, Supervisor};
+use crate::laptop::shell::quoted;
+use crate::laptop::state_folder::{Owner, absolute, folder_in, owner};
+use crate::laptop::state_lock::StateLock;
+use crate::laptop::{Lifetime, Progress, Supervisor, write_private};
 use crate::manifest::{Manifest, manifest, read_manifest};
 use interrupts::Interrupts;
+use parts::operator_defaults;
 use report::Report;
 use stage::{DemoStage, Played, tidy};
 
@@ -36,15 +42,16 @@ const QUICK: &str = include_str!("../../../examples/quick.yaml");
 
 /// Runs the demo from nothing to nothing.
 pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
-    let Demo { manifest: path, state, keep, speed } = arguments;
+    let Demo { manifest: path, state: dir, keep, speed } = arguments;
     // What is wrong with the manifest is told before anything is started.
     let manifest = chosen_manifest(path.as_deref())?;
-    let state = std::path::absolute(&state)?;
     let mut interrupts = Interrupts::listen()?;
     // A terminal that is gone must not keep us from stopping what runs: `eprintln!` would panic.
     let progress: Progress = Arc::new(|line: &str| drop(writeln!(std::io::stderr(), "· {line}")));
     let lifetime = if keep { Lifetime::Keep } else { Lifetime::Run };
-    let supervisor = Supervisor::open(&state, lifetime)?;
+    let supervisor = Supervisor::open(&dir, lifetime)?;
+    supervisor.tell_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
+    let state = supervisor.state().to_path_buf();
     for role in supervisor.cleared() {
         progress(&format!("ended what an earlier run left: {role}"));
     }
@@ -94,7 +101,10 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
     let told = report.and_then(|mut report| {
         let processes = survivors.iter().map(|entry| format!("process {} (pid {})", entry.role, entry.pid));
         report.leftovers.extend(processes);
-        tell(&state, &report)?;
+        // Without a run there is nothing to report, and the last run's report stays.
+        if has_begun(&played) {
+            tell(&state, &report)?;
+        }
         Ok(report)
     });
     match (played.trouble.take(), told) {
@@ -102,13 +112,25 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
         (None, Err(error)) => Err(error),
         (None, Ok(report)) => {
             if stays_up {
+                supervisor.note_kept()?;
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "Everything stays up until `make demo-down` (kubectl-kinesisdemo demo-down).")?;
-                writeln!(out, "For kubectl and the AWS CLI:  . {}", state.join("env").display())?;
+                let dir = quoted(&dir.display().to_string());
+                writeln!(
+                    out,
+                    "Everything stays up until `kubectl kinesisdemo demo-down --state {dir}` (in a checkout: make demo-down)."
+                )?;
+                let env = state.join("env").display().to_string();
+                writeln!(out, "For kubectl and the AWS CLI:  . {}", quoted(&env))?;
             }
             Ok(ending(&report, &played, interrupted))
         }
     }
+}
+
+/// Whether the operator began a run of the object.
+fn has_begun(played: &Played) -> bool {
+    let status = played.last.as_ref().and_then(|demo| demo.status.as_ref());
+    status.is_some_and(|status| status.run.is_some())
 }
 
 /// Ends what was started before there was anything to report.
@@ -124,7 +146,7 @@ fn tell(state: &Path, report: &Report) -> Result<(), CliError> {
     let path = state.join("report.json");
     // Texts, numbers and lists of them cannot fail to be serialised.
     let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-    std::fs::write(&path, text).map_err(|source| CliError::File { path: path.clone(), source })?;
+    write_private(&path, text.as_bytes())?;
     let mut out = std::io::stdout().lock();
     writeln!(out)?;
     for line in summary::summary(report) {
@@ -147,15 +169,21 @@ fn ending(report: &Report, played: &Played, interrupted: bool) -> Ending {
 
 /// Ends what `demo --keep` left up, and what a killed demo left behind.
 pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
-    let state = std::path::absolute(&arguments.state)?;
-    if !state.exists() {
-        println!("no demo has run in {}", state.display());
+    let dir = absolute(&arguments.state)?;
+    let state = folder_in(&dir);
+    let why_not = match owner(&dir)? {
+        Owner::Ours => None,
+        Owner::Nobody | Owner::Empty => Some(String::new()),
+        Owner::Foreign(why) => Some(format!(" ({} was not made by a demo: {why})", state.display())),
+    };
+    if let Some(why_not) = why_not {
+        println!("no demo has run in {}{why_not}; nothing was changed", dir.display());
         return Ok(Ending::Done);
     }
-    let supervisor = Supervisor::open(&state, Lifetime::Run)?;
-    let cleared = supervisor.cleared();
+    let lock = StateLock::take(&state)?;
+    let cleared = clear_leftovers(&state)?;
     let cluster = clear_leftover_cluster(&state).await?;
-    for role in cleared {
+    for role in &cleared {
         println!("ended {role}");
     }
     if let Some(name) = &cluster {
@@ -164,16 +192,18 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
     if cleared.is_empty() && cluster.is_none() {
         println!("nothing of {} runs", state.display());
     }
-    // Whatever still stands in the record would be a bug of ours: ask the system, not ourselves.
-    clear_leftovers(&state)?;
+    lock.forget_kept()?;
     tidy(&state);
     Ok(Ending::Done)
 }
 
 fn chosen_manifest(path: Option<&Path>) -> Result<Manifest, CliError> {
-    match path {
-        Some(path) => read_manifest(path),
-        None => manifest(QUICK)
-            .map_err(|reason| CliError::Manifest { path: "examples/quick.yaml".into(), reason }),
-    }
+    let named = path.unwrap_or(Path::new("examples/quick.yaml"));
+    let refused = |reason| CliError::Manifest { path: named.to_path_buf(), reason };
+    let manifest = match path {
+        Some(path) => read_manifest(path)?,
+        None => manifest(QUICK).map_err(refused)?,
+    };
+    manifest.check(&operator_defaults()).map_err(refused)?;
+    Ok(manifest)
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::plan::Defaults;
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -10,7 +12,7 @@ use super::environment::aws_variables;
 use crate::error::CliError;
 use crate::laptop::leftovers::sandbox_state;
 use crate::laptop::supervisor::log_tail;
-use crate::laptop::{LaptopError, Supervisor};
+use crate::laptop::{LaptopError, Supervisor, make_private_folder};
 
 pub const SANDBOX: &str = "sandbox";
 pub const OPERATOR: &str = "operator";
@@ -19,6 +21,8 @@ const ACCOUNT: &str = "000000000000";
 /// The ECS cluster of the sandbox.
 pub const CLUSTER: &str = "kinesis-demo";
 const IMAGE: &str = "kinesis-demo-generator:local";
+const SUBNET: &str = "subnet-0a1b2c3d";
+const SECURITY_GROUP: &str = "sg-0a1b2c3d";
 /// The sandbox opens one socket; it is ready in moments.
 const SANDBOX_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
@@ -40,6 +44,13 @@ impl Programs {
 
     /// Those of a folder.
     pub fn in_folder(folder: &Path) -> Result<Self, CliError> {
+        // The sandbox is told in one argument which program an image stands for, and writes it into
+        // a list as JSON.
+        if folder.to_str().is_none() {
+            return Err(CliError::Refused(format!(
+                "could not use the programs in {folder:?}: its name is not UTF-8; move them to another folder"
+            )));
+        }
         let find = |name: &str| {
             let path = folder.join(name);
             if path.is_file() {
@@ -63,6 +74,23 @@ struct Address {
     address: String,
 }
 
+/// What the demo's operator fills in and allows: nothing here is anybody's, so a manifest may name
+/// what it likes.
+#[must_use]
+pub fn operator_defaults() -> Defaults {
+    Defaults {
+        region: REGION.into(),
+        regions: vec![REGION.into()],
+        image: Some(IMAGE.into()),
+        subnets: vec![SUBNET.into()],
+        security_groups: vec![SECURITY_GROUP.into()],
+        allowance: Allowance::everything(),
+        max_records_per_second: 200_000,
+        max_tasks: 100,
+        max_warm_mib_per_second: 200,
+    }
+}
+
 /// Where the sandbox writes down what was asked of AWS, each distinct call once.
 #[must_use]
 pub fn recorded_calls(supervisor: &Supervisor) -> PathBuf {
@@ -76,7 +104,7 @@ pub async fn start_sandbox(
     speed: u32,
 ) -> Result<String, CliError> {
     let state = sandbox_state(supervisor.state());
-    std::fs::create_dir_all(&state)?;
+    make_private_folder(&state)?;
     let file = state.join("address.json");
     // An earlier run's address would be believed.
     if file.exists() {
@@ -141,20 +169,41 @@ pub async fn start_operator(
     endpoint: &str,
 ) -> Result<(), CliError> {
     let role = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
+    let Defaults {
+        region: _,
+        regions,
+        image,
+        subnets,
+        security_groups,
+        allowance,
+        max_records_per_second,
+        max_tasks,
+        max_warm_mib_per_second,
+    } = operator_defaults();
     let mut command = Command::new(&programs.operator);
     command
-        .args(["run", "--account", ACCOUNT, "--region", REGION, "--ecs-cluster", CLUSTER])
-        .args(["--subnet", "subnet-0a1b2c3d", "--security-group", "sg-0a1b2c3d"])
+        .args(["run", "--account", ACCOUNT, "--ecs-cluster", CLUSTER])
         .args([
             "--task-role-arn",
             &role("kinesis-demo-task"),
             "--execution-role-arn",
             &role("kinesis-demo-execution"),
         ])
-        .args(["--generator-image", IMAGE, "--admin-address", "127.0.0.1:0", "--local-timings"])
-        // Nothing here is anybody's: a manifest may name what it likes.
-        .args(["--allow-image", "*", "--allow-subnet", "*", "--allow-security-group", "*"])
-        .args(["--log-format", "text"]);
+        .args(["--admin-address", "127.0.0.1:0", "--local-timings", "--log-format", "text"])
+        .args(["--max-records-per-second", &max_records_per_second.to_string()])
+        .args(["--max-tasks", &max_tasks.to_string()])
+        .args(["--max-warm-mib-per-second", &max_warm_mib_per_second.to_string()]);
+    for (flag, values) in [
+        ("--region", regions),
+        ("--generator-image", image.into_iter().collect()),
+        ("--subnet", subnets),
+        ("--security-group", security_groups),
+        ("--allow-image", allowance.images),
+        ("--allow-subnet", allowance.subnets),
+        ("--allow-security-group", allowance.security_groups),
+    ] {
+        command.args(values.iter().flat_map(|value| [flag, value]));
+    }
     in_clean_environment(&mut command);
     command.env("KUBECONFIG", kubeconfig).envs(aws_variables(endpoint, REGION));
     supervisor.start(OPERATOR, command).await?;

@@ -54,7 +54,7 @@ pub struct Played {
 }
 
 impl DemoStage {
-    /// Kubernetes and the sandbox side by side, then the operator.
+    /// Kubernetes first, and whether it takes the manifest; then the sandbox and the operator.
     pub async fn set_up(
         supervisor: &Supervisor,
         manifest: &Manifest,
@@ -62,22 +62,21 @@ impl DemoStage {
         progress: &Progress,
     ) -> Result<Self, CliError> {
         let programs = Programs::beside_this()?;
-        let (kubernetes, endpoint) = tokio::try_join!(
-            async { Kubernetes::start(supervisor, progress).await.map_err(CliError::from) },
-            start_sandbox(supervisor, &programs, speed),
-        )?;
-        let sandbox = Sandbox::at(&endpoint)?;
-        let before = sandbox.fetch_state().await?;
-        let namespace = manifest.namespace.as_deref().unwrap_or("default");
+        let kubernetes = Kubernetes::start(supervisor, progress).await?;
         let client = kubernetes.client();
         put_definition(&client).await?;
-        put_namespace(&client, namespace).await?;
+        put_namespace(&client, manifest.namespace()).await?;
+        let cluster = Cluster::new(client, manifest.namespace());
+        // The schema's rules are the API server's to judge: what it refuses starts nothing else.
+        cluster.try_apply(&manifest.name, &manifest.document).await?;
+        let endpoint = start_sandbox(supervisor, &programs, speed).await?;
+        let sandbox = Sandbox::at(&endpoint)?;
+        let before = sandbox.fetch_state().await?;
         let text = environment(&kubernetes.admin_kubeconfig(), &endpoint, REGION);
         crate::laptop::write_private(&supervisor.state().join("env"), text.as_bytes())?;
         progress("starting the operator under its own role");
         let kubeconfig = kubernetes.operator_kubeconfig().await?;
         start_operator(supervisor, &programs, &kubeconfig, &endpoint).await?;
-        let cluster = Cluster::new(client, namespace);
         Ok(Self { supervisor: supervisor.clone(), kubernetes, cluster, sandbox, before })
     }
 

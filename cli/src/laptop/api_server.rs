@@ -157,11 +157,17 @@ impl Files {
         make_private_folder(&folder)?;
         let certificates = new_certificates(Timestamp::now())?;
         let files = Self { folder, certificates };
-        let Certificates { authority, server, tokens, .. } = &files.certificates;
+        // The administrator's is in its kubeconfig.
+        let Certificates { authority, server, admin: _, etcd, tokens } = &files.certificates;
         for (name, text) in [
             ("authority.crt", authority),
             ("server.crt", &server.certificate),
             ("server.key", &server.key),
+            ("etcd-authority.crt", &etcd.authority),
+            ("etcd-server.crt", &etcd.server.certificate),
+            ("etcd-server.key", &etcd.server.key),
+            ("etcd-client.crt", &etcd.client.certificate),
+            ("etcd-client.key", &etcd.client.key),
             ("tokens.key", &tokens.0),
             ("tokens.pub", &tokens.1),
         ] {
@@ -192,14 +198,24 @@ async fn start_etcd(supervisor: &Supervisor, assets: &Path, files: &Files) -> Re
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let url = format!("http://127.0.0.1:{}", free_port()?);
+        let url = format!("https://127.0.0.1:{}", free_port()?);
         let mut command = Command::new(assets.join("etcd"));
+        without_settings_of(&mut command, "ETCD_");
         command
             .arg(files.flag("--data-dir", "etcd"))
             .arg(format!("--listen-client-urls={url}"))
             .arg(format!("--advertise-client-urls={url}"))
             // One member talks to nobody; any port will do.
-            .arg("--listen-peer-urls=http://127.0.0.1:0")
+            .arg("--listen-peer-urls=https://127.0.0.1:0")
+            // Any user of this machine reaches both ports: only the API server's certificate opens
+            // the first, and nobody's the other.
+            .args(["--client-cert-auth", "--peer-client-cert-auth"])
+            .arg(files.flag("--trusted-ca-file", "etcd-authority.crt"))
+            .arg(files.flag("--cert-file", "etcd-server.crt"))
+            .arg(files.flag("--key-file", "etcd-server.key"))
+            .arg(files.flag("--peer-trusted-ca-file", "etcd-authority.crt"))
+            .arg(files.flag("--peer-cert-file", "etcd-server.crt"))
+            .arg(files.flag("--peer-key-file", "etcd-server.key"))
             .args(["--unsafe-no-fsync", "--log-level=warn"]);
         supervisor.start(ETCD, command).await?;
         match wait_for_port(supervisor, ETCD, &url).await {
@@ -225,6 +241,9 @@ async fn start_api_server(
         let mut command = Command::new(assets.join("kube-apiserver"));
         command
             .arg(format!("--etcd-servers={etcd}"))
+            .arg(files.flag("--etcd-cafile", "etcd-authority.crt"))
+            .arg(files.flag("--etcd-certfile", "etcd-client.crt"))
+            .arg(files.flag("--etcd-keyfile", "etcd-client.key"))
             .arg(format!("--secure-port={port}"))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
             .args(["--authorization-mode=RBAC", "--anonymous-auth=false"])
@@ -256,6 +275,16 @@ async fn start_api_server(
                 return outcome
                     .map(|()| Endpoint { server, authority: files.certificates.authority.clone() });
             }
+        }
+    }
+}
+
+/// Without what the user's shell says to a program of that kind: etcd reads every flag from the
+/// environment, too, and would open further ports or read other files.
+fn without_settings_of(command: &mut Command, prefix: &str) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(prefix) {
+            command.env_remove(name);
         }
     }
 }

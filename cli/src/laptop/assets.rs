@@ -83,10 +83,18 @@ pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<
     let output = child.wait_with_output().await.map_err(failed)?;
     whole_group.0 = None;
     match output.status.code() {
-        Some(0) => Ok(Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))),
+        Some(0) => Ok(Some(told_path(output.stdout))),
         Some(3) => Ok(None),
         _ => Err(LaptopError::NoAssets { reason: said.join("; ") }),
     }
+}
+
+/// The path that a program printed: all of it but the line's end, since a path may itself end in
+/// white space.
+fn told_path(mut line: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    line.pop_if(|last| *last == b'\n');
+    std::ffi::OsString::from_vec(line).into()
 }
 
 /// What is on this machine already, for tests: None means that a test which needs an API server prints a line and passes.
@@ -97,6 +105,13 @@ pub async fn cached_assets() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_taken_as_it_was_printed() {
+        for path in ["/a b", "/ends in a space ", "/two\nlines", "/caf\u{e9}"] {
+            assert_eq!(told_path(format!("{path}\n").into_bytes()), Path::new(path));
+        }
+    }
 
     /// One Kubernetes version, named in three files.
     #[test]

@@ -1,6 +1,8 @@
 //! Keys and certificates of one API server's life. In: the present day. Out: PEM texts. Pure but for the random keys.
 //!
-//! The authority's key never leaves this function: nobody can issue a further identity once the server runs.
+//! The authorities' keys never leave this function: nobody can issue a further identity once the
+//! servers run. etcd has an authority of its own: who is a user of the API server may not pass it
+//! by.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{
@@ -21,22 +23,26 @@ pub struct Certificates {
     pub authority: String,
     pub server: Identity,
     pub admin: Identity,
+    pub etcd: EtcdCertificates,
     /// Signs and checks ServiceAccount tokens: (private key, public key).
     pub tokens: (String, String),
+}
+
+/// What etcd knows itself and its one client, the API server, by.
+#[derive(Clone, Debug)]
+pub struct EtcdCertificates {
+    pub authority: String,
+    pub server: Identity,
+    pub client: Identity,
 }
 
 /// Names under which the API server is reached on this machine.
 const SERVER_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
 
-/// A fresh authority and what it signs; valid from a day ago (clocks differ) for a year, which outlives any demo.
+/// Fresh authorities and what they sign; valid from a day ago (clocks differ) for a year, which
+/// outlives any demo.
 pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
-    let authority_key = KeyPair::generate()?;
-    let mut authority = params("kinesis-demo-laptop", None, &[], now)?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = authority.self_signed(&authority_key)?.pem();
-    let issuer = Issuer::new(authority, authority_key);
-
+    let (certificate, issuer) = new_authority("kinesis-demo-laptop", now)?;
     let mut server = params("kube-apiserver", None, &SERVER_NAMES, now)?;
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     // `system:masters` is the group that RBAC's bootstrap policy binds to everything.
@@ -48,8 +54,30 @@ pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
         authority: certificate,
         server: signed(server, &issuer)?,
         admin: signed(admin, &issuer)?,
+        etcd: new_etcd_certificates(now)?,
         tokens: (tokens.serialize_pem(), tokens.public_key_pem()),
     })
+}
+
+fn new_etcd_certificates(now: Timestamp) -> Result<EtcdCertificates, rcgen::Error> {
+    let (authority, issuer) = new_authority("kinesis-demo-etcd", now)?;
+    let mut server = params("etcd", None, &["127.0.0.1", "localhost"], now)?;
+    // As a peer it is also a client.
+    server.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let mut client = params("kube-apiserver", None, &[], now)?;
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(EtcdCertificates { authority, server: signed(server, &issuer)?, client: signed(client, &issuer)? })
+}
+
+/// The authority's certificate, and what signs in its name.
+fn new_authority(name: &str, now: Timestamp) -> Result<(String, Issuer<'static, KeyPair>), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut authority = params(name, None, &[], now)?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let certificate = authority.self_signed(&key)?.pem();
+    Ok((certificate, Issuer::new(authority, key)))
 }
 
 fn signed(mut params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<Identity, rcgen::Error> {
@@ -96,7 +124,15 @@ mod tests {
         assert_ne!(first.authority, second.authority);
         assert_ne!(first.admin.key, second.admin.key);
         assert_ne!(first.admin.key, first.server.key);
-        for certificate in [&first.authority, &first.server.certificate, &first.admin.certificate] {
+        assert_ne!(first.authority, first.etcd.authority);
+        for certificate in [
+            &first.authority,
+            &first.server.certificate,
+            &first.admin.certificate,
+            &first.etcd.authority,
+            &first.etcd.server.certificate,
+            &first.etcd.client.certificate,
+        ] {
             assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
         }
         assert!(first.tokens.0.starts_with("-----BEGIN PRIVATE KEY-----"));

@@ -1,8 +1,10 @@
 //! Kubernetes on a laptop: a real API server as child processes of ours, and the record of what we started.
 //!
-//! In: a state folder. Out: an API server under RBAC, kubeconfigs for an administrator and for the operator's own identity,
-//! and afterwards nothing. Everything here touches the outside (files under the state folder, processes, loopback ports)
-//! except [`certificates`], [`kubeconfig`] and [`process_record`]'s judgement of what may be killed.
+//! In: the folder that `--state` names. Out: an API server under RBAC, kubeconfigs for an
+//! administrator and for the operator's own identity, and afterwards nothing. Everything here
+//! touches the outside (files in the one folder that is ours, processes, loopback ports) except
+//! [`certificates`], [`kubeconfig`], [`shell`] and [`process_record`]'s judgement of what may be
+//! killed.
 
 pub mod access;
 pub mod api_server;
@@ -14,7 +16,10 @@ pub mod kubeconfig;
 pub mod kubernetes;
 pub mod leftovers;
 pub mod process_record;
+pub mod shell;
 pub mod spawner;
+pub mod state_folder;
+pub mod state_lock;
 pub mod supervisor;
 
 pub use api_server::{ApiServer, ApiServerOptions};
@@ -65,8 +70,20 @@ pub enum LaptopError {
     },
     #[error("{command} failed ({status}): {stderr}")]
     Command { command: String, status: String, stderr: String },
-    #[error("another demo uses {} (its lock is held); end it, or choose another state folder with --state", path.display())]
-    InUse { path: PathBuf },
+    #[error("another demo uses {} ({holder}); wait for its end, or choose another folder with --state", path.display())]
+    InUse { path: PathBuf, holder: String },
+    #[error(
+        "a demo that was kept runs in {} ({what}); `kubectl kinesisdemo demo-down --state {dir}` ends it (in a checkout: make demo-down), or choose another folder with --state",
+        path.display()
+    )]
+    Kept { path: PathBuf, what: String, dir: String },
+    #[error(
+        "{} was not made by a demo: {why}; nothing was changed. Move it away, or choose another folder with --state",
+        path.display()
+    )]
+    Foreign { path: PathBuf, why: String },
+    #[error("a demo's files cannot be in {path:?}: {why}; choose another folder with --state")]
+    StatePath { path: PathBuf, why: String },
 }
 
 impl LaptopError {
@@ -78,12 +95,18 @@ impl LaptopError {
     }
 }
 
-/// Makes a folder that only its owner can enter: keys, tokens and etcd's data live in it.
+/// Makes a folder, in the one that is ours, that only its owner can enter; one that is there
+/// already is fine, a link to one is not.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaptopError> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    use std::os::unix::fs::DirBuilderExt;
     let failed = |source| LaptopError::File { attempt: "make the folder", path: path.to_path_buf(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+            if is_folder { Ok(()) } else { Err(failed(error)) }
+        }
+        made => made.map_err(failed),
+    }
 }
 
 /// Replaces a file as a whole, readable by its owner only: a reader sees the old text or the new, and nobody else's eyes see keys.

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 
 use super::process_record::{ProcessEntry, ProcessRecord, Seen, fetch_process, is_still_ours};
 use super::spawner::start_child;
+use super::state_folder::claim;
+use super::state_lock::StateLock;
 use super::{LaptopError, make_private_folder};
 
 /// Whether the children end with us or stay when we return.
@@ -61,7 +63,7 @@ struct Shared {
     children: Mutex<Vec<Supervised>>,
     cleared: Vec<String>,
     /// Held as long as we live: two runs in one folder would kill each other's processes.
-    _lock: File,
+    lock: Mutex<StateLock>,
 }
 
 /// The one keeper of a state folder's processes; clones share it.
@@ -69,21 +71,36 @@ struct Shared {
 pub struct Supervisor(Arc<Shared>);
 
 impl Supervisor {
-    /// Takes the folder for ourselves, and ends what an earlier run left in its record.
-    pub fn open(state: &Path, lifetime: Lifetime) -> Result<Self, LaptopError> {
-        let lock = lock_folder(state)?;
-        let cleared = super::leftovers::clear_leftovers(state)?;
+    /// Takes our folder of `dir` for this run, and ends what an earlier run left in its record.
+    /// Refused, with nothing changed, if the folder is not ours, if another run uses it, or if a
+    /// demo that was kept runs there.
+    pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, LaptopError> {
+        let state = claim(dir)?;
+        let lock = StateLock::take(&state)?;
+        lock.refuse_kept(dir, &super::leftovers::running(&state)?)?;
+        let cleared = super::leftovers::clear_leftovers(&state)?;
         make_private_folder(&state.join("logs"))?;
         Ok(Self(Arc::new(Shared {
-            state: state.to_path_buf(),
+            record: ProcessRecord::at(&state),
+            state,
             lifetime,
-            record: ProcessRecord::at(state),
             children: Mutex::new(Vec::new()),
             cleared,
-            _lock: lock,
+            lock: Mutex::new(lock),
         })))
     }
 
+    /// Tells whoever is refused the folder meanwhile what is played in it.
+    pub fn tell_usage(&self, plays: &str) -> Result<(), LaptopError> {
+        self.lock().tell(plays)
+    }
+
+    /// Notes that the children stay when we return.
+    pub fn note_kept(&self) -> Result<(), LaptopError> {
+        self.lock().keep()
+    }
+
+    /// The folder that is ours: `<dir>/demo`.
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.0.state
@@ -198,21 +215,12 @@ impl Supervisor {
         super::leftovers::running(&self.0.state)
     }
 
+    fn lock(&self) -> MutexGuard<'_, StateLock> {
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn children(&self) -> MutexGuard<'_, Vec<Supervised>> {
         self.0.children.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Takes the folder's lock, which the system gives back when we end, however we end.
-pub(super) fn lock_folder(state: &Path) -> Result<File, LaptopError> {
-    make_private_folder(state)?;
-    let path = state.join("lock");
-    let failed = |source| LaptopError::File { attempt: "lock", path: path.clone(), source };
-    let lock = File::create(&path).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(LaptopError::InUse { path: state.to_path_buf() }),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

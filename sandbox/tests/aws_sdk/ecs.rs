@@ -171,7 +171,7 @@ async fn a_killed_sandbox_leaves_no_task_behind() {
     let address_file = directory.join("address.json");
     let mut sandbox = std::process::Command::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox"))
         .args(["serve", "--speed", "500", "--cluster", "demo", "--image"])
-        .arg(format!("{IMAGE}=/bin/sh -c"))
+        .arg(format!(r#"{IMAGE}=["/bin/sh","-c"]"#))
         .arg("--state-dir")
         .arg(&directory)
         .arg("--address-file")

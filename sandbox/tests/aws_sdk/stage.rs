@@ -29,7 +29,7 @@ impl Stage {
     pub async fn start(name: &str) -> Self {
         let state_dir = std::env::temp_dir().join(format!("sandbox-ecs-{name}-{}", std::process::id()));
         let options = Options {
-            images: vec![(IMAGE.into(), "/bin/sh -c".into())],
+            images: vec![(IMAGE.into(), r#"["/bin/sh","-c"]"#.into())],
             state_dir: Some(state_dir),
             ..Options::default()
         };

@@ -152,14 +152,15 @@ impl TaskRunner for ProcessRunner {
     }
 }
 
-/// An image's command as a path and arguments, split at white space. A relative path is taken from where the sandbox started.
+/// An image's program and the first of its arguments. A relative path is taken from where the
+/// sandbox started.
 fn command_line(command: &str) -> Option<(PathBuf, Vec<String>)> {
-    let mut words = command.split_whitespace();
+    let mut words = crate::args::command_words(command).ok()?.into_iter();
     let program = PathBuf::from(words.next()?);
     let program = if program.components().count() > 1 && program.is_relative() {
         std::path::absolute(&program).unwrap_or(program)
     } else {
         program
     };
-    Some((program, words.map(str::to_owned).collect()))
+    Some((program, words.collect()))
 }
