@@ -62,21 +62,21 @@ impl DemoStage {
         progress: &Progress,
     ) -> Result<Self, CliError> {
         let programs = Programs::beside_this()?;
-        let (kubernetes, endpoint) = tokio::try_join!(
+        let (kubernetes, address) = tokio::try_join!(
             async { Kubernetes::start(supervisor, progress).await.map_err(CliError::from) },
             start_sandbox(supervisor, &programs, speed),
         )?;
-        let sandbox = Sandbox::at(&endpoint)?;
+        let sandbox = Sandbox::at(address)?;
         let before = sandbox.fetch_state().await?;
         let namespace = manifest.namespace.as_deref().unwrap_or("default");
         let client = kubernetes.client();
         put_definition(&client).await?;
         put_namespace(&client, namespace).await?;
-        let text = environment(&kubernetes.admin_kubeconfig(), &endpoint, REGION);
+        let text = environment(&kubernetes.admin_kubeconfig(), sandbox.address(), REGION);
         crate::laptop::write_private(&supervisor.state().join("env"), text.as_bytes())?;
         progress("starting the operator under its own role");
         let kubeconfig = kubernetes.operator_kubeconfig().await?;
-        start_operator(supervisor, &programs, &kubeconfig, &endpoint).await?;
+        start_operator(supervisor, &programs, &kubeconfig, sandbox.address()).await?;
         let cluster = Cluster::new(client, namespace);
         Ok(Self { supervisor: supervisor.clone(), kubernetes, cluster, sandbox, before })
     }
