@@ -1,8 +1,9 @@
-//! Who may use the sandbox: whoever knows its access key id. In: an environment variable, a file or a flag. Out: the key, and
-//! whether a request names it. Reads the key file, or makes it.
+//! Who may use the sandbox: whoever knows its access key id. In: an environment variable, a file or
+//! a flag. Out: the key, and whether a request names it. Reads the key file, or makes it.
 //!
-//! The access key id is the secret because every AWS client sends it in the clear with each request, while the signature would
-//! cost a hash over each body. On loopback, and within a cluster's network, nobody reads along.
+//! The access key id is the secret because every AWS client sends it in the clear with each
+//! request, while the signature would cost a hash over each body. On loopback, and within a
+//! cluster's network, nobody reads along.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-/// The environment variable that holds the access key id. Never an argument: other users can read those.
+/// The environment variable that holds the access key id. Never an argument: other users can read
+/// those.
 pub const ACCESS_KEY_VARIABLE: &str = "SANDBOX_ACCESS_KEY_ID";
 /// What stands for a secret access key. Signatures are not checked, so its value does not matter.
 pub const SECRET_ACCESS_KEY: &str = "sandbox";

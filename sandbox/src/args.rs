@@ -32,18 +32,18 @@ pub struct Serve {
     #[arg(long)]
     pub allow_non_loopback: bool,
 
-    /// File with the access key id that requests must name (mode 0600); a random one is written to it if it is not there. The
-    /// environment variable SANDBOX_ACCESS_KEY_ID does instead.
+    /// File with the access key id that requests must name (mode 0600); a random one is written to
+    /// it if it is not there. The environment variable SANDBOX_ACCESS_KEY_ID does instead.
     #[arg(long, value_name = "PATH")]
     pub access_key_file: Option<PathBuf>,
 
-    /// Serve requests with any access key id: whoever has an account on this machine can then run the mapped commands as you. Only
-    /// on loopback.
+    /// Serve requests with any access key id: whoever has an account on this machine can then run
+    /// the mapped commands as you. Only on loopback.
     #[arg(long)]
     pub any_credentials: bool,
 
-    /// A further name, such as a Service's, under which requests may address the sandbox (their Host header); may be repeated.
-    /// Loopback's names and the listen address always may.
+    /// A further name, such as a Service's, under which requests may address the sandbox (their
+    /// Host header); may be repeated. Loopback's names and the listen address always may.
     #[arg(long = "allow-host", value_name = "NAME", value_parser = host_name)]
     pub allowed_hosts: Vec<String>,
 
@@ -79,8 +79,8 @@ pub struct Serve {
     #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
     pub images: Vec<(String, String)>,
 
-    /// A further environment variable that a task definition may set for a process of this machine; may be repeated. Not with
-    /// --tasks Pods, where any may be set.
+    /// A further environment variable that a task definition may set for a process of this machine;
+    /// may be repeated. Not with --tasks Pods, where any may be set.
     #[arg(long = "allow-variable", value_name = "NAME", value_parser = variable_name)]
     pub allowed_variables: Vec<String>,
 
@@ -100,8 +100,9 @@ pub struct Serve {
     #[arg(long, value_name = "NAME")]
     pub task_service_account: Option<String>,
 
-    /// The Secret of the task Pods' namespace that holds the access key id to serve (AWS_ACCESS_KEY_ID, and AWS_SECRET_ACCESS_KEY), and
-    /// from which the Pods get it; a random one is written to it if it holds none. Required with --tasks Pods.
+    /// The Secret of the task Pods' namespace that holds the access key id to serve
+    /// (AWS_ACCESS_KEY_ID, and AWS_SECRET_ACCESS_KEY), and from which the Pods get it; a random one
+    /// is written to it if it holds none. Required with --tasks Pods.
     #[arg(long, value_name = "NAME", required_if_eq("tasks", "Pods"))]
     pub task_secret: Option<String>,
 

@@ -1,5 +1,6 @@
-//! The admin API under `/_sandbox/`: health, state, arrivals, tasks, calls and faults. Not AWS, but for holders of the access key id
-//! only; bodies are JSON and say so, since a page may send any other type without asking.
+//! The admin API under `/_sandbox/`: health, state, arrivals, tasks, calls and faults. Not AWS, but
+//! for holders of the access key id only; bodies are JSON and say so, since a page may send any
+//! other type without asking.
 
 use std::sync::Arc;
 
@@ -91,7 +92,8 @@ async fn health() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// The route of the listener for probes, which know no key: it tells nothing but that requests are answered.
+/// The route of the listener for probes, which know no key: it tells nothing but that requests are
+/// answered.
 pub fn probe_routes() -> Router {
     Router::new().route("/healthz", get(async || "ok\n"))
 }

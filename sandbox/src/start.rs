@@ -98,7 +98,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What flags and environment ask for. With `--tasks Pods` it reads the Secret with the access key id.
+    /// What flags and environment ask for. With `--tasks Pods` it reads the Secret with the access
+    /// key id.
     pub async fn configured(serve: Serve) -> Result<Self> {
         let pods = pods(&serve)?;
         let access = access(&serve, pods.as_ref()).await?;

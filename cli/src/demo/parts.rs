@@ -1,4 +1,5 @@
-//! Our own programs as child processes of the demo. In: a supervisor and addresses. Out: the sandbox's address and key; an operator at work.
+//! Our own programs as child processes of the demo. In: a supervisor and addresses. Out: the
+//! sandbox's address and key; an operator at work.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub const CLUSTER: &str = "kinesis-demo";
 const IMAGE: &str = "kinesis-demo-generator:local";
 /// The sandbox opens one socket; it is ready in moments.
 const SANDBOX_TIMEOUT: Duration = Duration::from_secs(30);
-/// By this variable the sandbox learns the access key id that it is to serve. An argument could be read by other users.
+/// By this variable the sandbox learns the access key id that it is to serve. An argument could be
+/// read by other users.
 const ACCESS_KEY_VARIABLE: &str = "SANDBOX_ACCESS_KEY_ID";
 const POLL: Duration = Duration::from_millis(20);
 
@@ -71,7 +73,8 @@ pub fn recorded_calls(supervisor: &Supervisor) -> PathBuf {
     supervisor.log_path("calls").with_extension("jsonl")
 }
 
-/// Starts the sandbox under a new key and waits for its address. Advantage is on: the account is not anybody's, and warm throughput needs it.
+/// Starts the sandbox under a new key and waits for its address. Advantage is on: the account is
+/// not anybody's, and warm throughput needs it.
 pub async fn start_sandbox(
     supervisor: &Supervisor,
     programs: &Programs,

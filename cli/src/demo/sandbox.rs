@@ -1,4 +1,5 @@
-//! What the sandbox says of itself. In: its address and key. Out: its state, and what reached a stream. Reads over HTTP on loopback.
+//! What the sandbox says of itself. In: its address and key. Out: its state, and what reached a
+//! stream. Reads over HTTP on loopback.
 
 use std::time::Duration;
 

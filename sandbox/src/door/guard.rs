@@ -1,9 +1,11 @@
-//! What is refused before anybody looks at a request: names that the sandbox does not serve, and browsers. In: a request's target and
-//! headers. Out: nothing, or the refusal. Pure but for the middleware that applies it.
+//! What is refused before anybody looks at a request: names that the sandbox does not serve, and
+//! browsers. In: a request's target and headers. Out: nothing, or the refusal. Pure but for the
+//! middleware that applies it.
 //!
-//! A page of another origin can have its visitor's browser send requests to loopback, and by DNS rebinding it can read the answers
-//! too. The browser betrays both: by the `Host` that the page was loaded from, and by the headers that it adds to a page's requests.
-//! No AWS client sends those, and no page is served here.
+//! A page of another origin can have its visitor's browser send requests to loopback, and by DNS
+//! rebinding it can read the answers too. The browser betrays both: by the `Host` that the page was
+//! loaded from, and by the headers that it adds to a page's requests. No AWS client sends those,
+//! and no page is served here.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,10 +18,12 @@ use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
-/// Headers that browsers add to what pages ask for. `Sec-Fetch-Mode` is not among them: Node's own `fetch` sends it too.
+/// Headers that browsers add to what pages ask for. `Sec-Fetch-Mode` is not among them: Node's own
+/// `fetch` sends it too.
 const OF_BROWSERS: [&str; 3] = ["origin", "sec-fetch-site", "sec-fetch-dest"];
 
-/// The names under which the sandbox is served. Ports do not matter: a forwarded port is another one.
+/// The names under which the sandbox is served. Ports do not matter: a forwarded port is another
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
     listening: IpAddr,

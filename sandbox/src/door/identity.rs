@@ -72,7 +72,8 @@ fn service_named(prefix: &str) -> Option<&'static str> {
     SERVICES.iter().find(|(name, _)| *name == prefix).map(|(_, service)| *service)
 }
 
-/// The credential of a signed request. Its signature is not checked; its presence will not be waived.
+/// The credential of a signed request. Its signature is not checked; its presence will not be
+/// waived.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Who signed.
@@ -105,8 +106,9 @@ fn presigned_credential(uri: &Uri) -> Option<String> {
     Some(credential.replace("%2F", "/").replace("%2f", "/"))
 }
 
-/// The access key id by which a request to the admin API says who sends it: in a header of its own, as a bearer token, or by an AWS
-/// signature. The header of its own is for those between whom and us somebody uses up `Authorization`, such as an API server.
+/// The access key id by which a request to the admin API says who sends it: in a header of its own,
+/// as a bearer token, or by an AWS signature. The header of its own is for those between whom and
+/// us somebody uses up `Authorization`, such as an API server.
 pub fn admin_access_key_id(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(key) = text(ADMIN_KEY_HEADER) {
@@ -168,8 +170,9 @@ fn credential_scope(credential: &str) -> Option<Scope> {
     })
 }
 
-/// The refusal of an access key id that AWS does not know ("Common Errors" of the APIs: `InvalidClientTokenId` with 403 in the query
-/// protocol, `UnrecognizedClientException` with 400 in the others).
+/// The refusal of an access key id that AWS does not know ("Common Errors" of the APIs:
+/// `InvalidClientTokenId` with 403 in the query protocol, `UnrecognizedClientException` with 400 in
+/// the others).
 pub fn unknown_key(protocol: Protocol) -> AwsError {
     const MESSAGE: &str = "The security token included in the request is invalid.";
     match protocol {

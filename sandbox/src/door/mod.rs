@@ -1,7 +1,8 @@
 //! The front door: one HTTP request in, one answer out, as AWS's endpoints would give it.
 //!
-//! Order: names served and no browsers (`guard`), who and what (`identity`), the body, injected faults, API rate limits, the service
-//! itself; every call is counted. The body of a stranger is not even decoded.
+//! Order: names served and no browsers (`guard`), who and what (`identity`), the body, injected
+//! faults, API rate limits, the service itself; every call is counted. The body of a stranger is
+//! not even decoded.
 
 pub mod answer;
 pub mod guard;
@@ -33,7 +34,8 @@ use crate::wire;
 /// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, with its JSON around it.
 const MAX_BODY_BYTES: usize = 20 << 20;
 
-/// How long a stranger's body is waited for. A connection that is cut while a client still sends may lose our refusal.
+/// How long a stranger's body is waited for. A connection that is cut while a client still sends
+/// may lose our refusal.
 const STRANGERS_BODY: Duration = Duration::from_secs(2);
 
 /// Everything the door passes requests through.

@@ -1,5 +1,6 @@
 //! The task metadata endpoint, version 4, as Fargate serves it to a container. In: GET requests of tasks. Out: JSON. Reads the
-//! world only. Tasks sign nothing here; the address that they are given holds a token, without which nothing is told.
+//! world only. Tasks sign nothing here; the address that they are given holds a token, without
+//! which nothing is told.
 //!
 //! "Amazon ECS task metadata endpoint version 4 for tasks on Fargate": the container at the root, its task under `/task`.
 //! `/stats` and `/task/stats` are not modelled.

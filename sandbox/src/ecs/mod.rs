@@ -141,7 +141,8 @@ impl Ecs {
         })
     }
 
-    /// Lets time pass: starts the loop that runs tasks, once. `environment` is what every task is given.
+    /// Lets time pass: starts the loop that runs tasks, once. `environment` is what every task is
+    /// given.
     pub async fn start(
         self: &Arc<Self>,
         tasks: TaskSettings,

@@ -1,8 +1,9 @@
-//! What a task definition may ask for on this machine. In: the members of `RegisterTaskDefinition`. Out: nothing, or a refusal that names
-//! the member and says why. Pure.
+//! What a task definition may ask for on this machine. In: the members of `RegisterTaskDefinition`.
+//! Out: nothing, or a refusal that names the member and says why. Pure.
 //!
-//! Every member is honoured, or changes nothing that could be noticed here, or is refused. A process of this machine runs as the user of the
-//! sandbox, so a request must not choose what is loaded into it, what it runs, or where.
+//! Every member is honoured, or changes nothing that could be noticed here, or is refused. A
+//! process of this machine runs as the user of the sandbox, so a request must not choose what is
+//! loaded into it, what it runs, or where.
 
 use serde_json::Value;
 
@@ -28,7 +29,8 @@ impl Default for TaskRules {
     }
 }
 
-/// Members of a task definition that are honoured, or checked and then without a meaning for what runs (roles, storage).
+/// Members of a task definition that are honoured, or checked and then without a meaning for what
+/// runs (roles, storage).
 const TASK_MEMBERS: [&str; 11] = [
     "family",
     "taskRoleArn",
@@ -42,8 +44,9 @@ const TASK_MEMBERS: [&str; 11] = [
     "runtimePlatform",
     "ephemeralStorage",
 ];
-/// The same of a container definition, whatever runs it. `readonlyRootFilesystem` and `user` only take rights away: a process of this machine has the
-/// sandbox's own all the same, a Pod's file system is always read-only. `portMappings` opens no port with awsvpc networking.
+/// The same of a container definition, whatever runs it. `readonlyRootFilesystem` and `user` only
+/// take rights away: a process of this machine has the sandbox's own all the same, a Pod's file
+/// system is always read-only. `portMappings` opens no port with awsvpc networking.
 const CONTAINER_MEMBERS: [&str; 14] = [
     "name",
     "image",
@@ -65,14 +68,16 @@ const POD_MEMBERS: [&str; 2] = ["entryPoint", "workingDirectory"];
 /// What says nothing about what runs.
 const IGNORED_CONTAINER_MEMBERS: [&str; 1] = ["versionConsistency"];
 
-/// Options of the awslogs driver that are honoured. Our driver holds nobody up and drops nothing, whatever the mode.
+/// Options of the awslogs driver that are honoured. Our driver holds nobody up and drops nothing,
+/// whatever the mode.
 const LOG_OPTIONS: [&str; 5] =
     ["awslogs-group", "awslogs-region", "awslogs-stream-prefix", "mode", "max-buffer-size"];
 
 /// Prefixes of variables that only our own programs read.
 const VARIABLE_PREFIXES: [&str; 1] = ["KINESISDEMO_"];
-/// Variables that neither name a file or program nor say where requests go. Left out on purpose: every other `AWS_…`, since files of profiles
-/// name programs to run (`AWS_CONFIG_FILE`) and addresses receive credentials (`AWS_ENDPOINT_URL`); `ECS_…`, which ECS itself sets.
+/// Variables that neither name a file or program nor say where requests go. Left out on purpose:
+/// every other `AWS_…`, since files of profiles name programs to run (`AWS_CONFIG_FILE`) and
+/// addresses receive credentials (`AWS_ENDPOINT_URL`); `ECS_…`, which ECS itself sets.
 const VARIABLES: [&str; 16] = [
     "AWS_DEFAULT_REGION",
     "AWS_DEFAULTS_MODE",
@@ -93,7 +98,8 @@ const VARIABLES: [&str; 16] = [
 ];
 
 impl TaskRules {
-    /// Refuses what cannot be honoured. The members were read before, so they are of the right types.
+    /// Refuses what cannot be honoured. The members were read before, so they are of the right
+    /// types.
     pub(super) fn check(&self, definition: &Value) -> Result<(), AwsError> {
         let unknown = asked_for(definition).find(|member| !TASK_MEMBERS.contains(member));
         if let Some(member) = unknown {
@@ -150,7 +156,8 @@ impl TaskRules {
     }
 }
 
-/// The members with which something is asked for. SDKs and tools that copy definitions send empty ones, too.
+/// The members with which something is asked for. SDKs and tools that copy definitions send empty
+/// ones, too.
 fn asked_for(structure: &Value) -> impl Iterator<Item = &str> {
     let members = structure.as_object().into_iter().flatten();
     members.filter(|(_, value)| !is_empty(value)).map(|(member, _)| member.as_str())

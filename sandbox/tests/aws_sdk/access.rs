@@ -1,4 +1,5 @@
-//! Who is let in: nobody without the access key id, no page of another origin, no other user of this machine. Real HTTP requests.
+//! Who is let in: nobody without the access key id, no page of another origin, no other user of
+//! this machine. Real HTTP requests.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, admin, config_for, mode, records};
+use crate::bench::{Bench, admin, config, config_for, mode, records};
 use aws_sdk_kinesis::types::StreamMode;
 
 /// An access key id that is well formed and not the sandbox's.
@@ -343,4 +344,47 @@ async fn two_sandboxes_have_two_keys() {
     let third = Sandbox::start(Options { access: ours, ..Options::default() }).await.unwrap();
     assert_eq!(answer(PLAIN[0].signed(&third, key)).await.0, 200);
     third.stop().await;
+}
+
+#[tokio::test]
+async fn names_from_requests_never_reach_the_file_system() {
+    let outer = tempfile::tempdir().unwrap();
+    let state = outer.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let options = Options {
+        state_dir: Some(state),
+        record_calls: Some(outer.path().join("calls.jsonl")),
+        images: vec![("i".into(), "/bin/true".into())],
+        ..Options::default()
+    };
+    let running = Sandbox::start(options).await.unwrap();
+    let key = running.access_key_id().to_owned();
+    let shared = config(&running, "us-east-1").await;
+    // What AWS's rules for names refuse is refused; what they let through stays in memory.
+    for name in ["../../escaped", "/../../escaped", "..%2f..%2fescaped", "escaped\0", "/tmp/escaped"] {
+        let logs = aws_sdk_cloudwatchlogs::Client::new(&shared);
+        let _ = logs.create_log_group().log_group_name(name).send().await;
+        let _ = logs.create_log_stream().log_group_name(name).log_stream_name(name).send().await;
+        let ssm = aws_sdk_ssm::Client::new(&shared).put_parameter().name(name).value("x");
+        let _ = ssm.r#type(aws_sdk_ssm::types::ParameterType::String).send().await;
+        let dashboard = aws_sdk_cloudwatch::Client::new(&shared).put_dashboard().dashboard_name(name);
+        let _ = dashboard.dashboard_body(r#"{"widgets":[]}"#).send().await;
+        let _ = aws_sdk_ecs::Client::new(&shared).create_cluster().cluster_name(name).send().await;
+        let stream = aws_sdk_kinesis::Client::new(&shared).create_stream().stream_name(name);
+        let _ = stream.shard_count(1).send().await;
+    }
+    running.stop().await;
+    let names = |folder: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(outer.path()), ["calls.jsonl", "state"]);
+    assert_eq!(names(&outer.path().join("state")), ["tasks.json"]);
+    let recorded = std::fs::read_to_string(outer.path().join("calls.jsonl")).unwrap();
+    assert!(recorded.contains("escaped"), "the calls arrived: {recorded}");
+    assert!(!recorded.contains(&key), "the key is not recorded: {recorded}");
+    assert!(!std::path::Path::new("/tmp/escaped").exists());
 }

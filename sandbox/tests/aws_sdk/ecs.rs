@@ -70,7 +70,8 @@ async fn a_service_runs_processes_with_their_own_environment_logs_and_metadata()
     let container = fetch(metadata.to_owned()).await;
     assert_eq!(container["LogOptions"]["awslogs-group"], "/demo");
     assert_eq!(reqwest::get(format!("{metadata}x/task")).await.unwrap().status(), 404);
-    // Task ids can be listed, and guessed where the seed is known; the address of the metadata cannot.
+    // Task ids can be listed, and guessed where the seed is known; the address of the metadata
+    // cannot.
     let (front, container) = metadata.rsplit_once('/').unwrap();
     let (front, token) = front.rsplit_once('/').unwrap();
     for guess in ["", "x", &token[1..], &"0".repeat(token.len())] {

@@ -1,4 +1,5 @@
-//! The sandbox's own program beside another user of the machine, who finds neither its key nor a way in. Needs root, to become another user.
+//! The sandbox's own program beside another user of the machine, who finds neither its key nor a
+//! way in. Needs root, to become another user.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;

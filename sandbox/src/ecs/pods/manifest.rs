@@ -176,8 +176,8 @@ fn words(words: &[String]) -> Option<Vec<String>> {
     (!words.is_empty()).then(|| words.iter().map(|word| literal(word)).collect())
 }
 
-/// The credentials from the Secret and the pairs of the launch, which count before them. ECS's rule for a name given twice: the last one
-/// counts. Kubernetes keeps both and warns.
+/// The credentials from the Secret and the pairs of the launch, which count before them. ECS's rule
+/// for a name given twice: the last one counts. Kubernetes keeps both and warns.
 fn environment(pairs: &[(String, String)], secret: Option<&str>) -> Vec<EnvVar> {
     let held = secret.into_iter().flat_map(|secret| CREDENTIALS.map(|name| credential(secret, name)));
     let held = held.filter(|variable| pairs.iter().all(|(name, _)| *name != variable.name));

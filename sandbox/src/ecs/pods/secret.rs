@@ -1,5 +1,6 @@
-//! The Secret that holds the sandbox's access key id, for all that address it in the cluster. In: its name. Out: the key. Reads the Secret,
-//! and writes a random key into one that has none, so that no manifest has to hold a key.
+//! The Secret that holds the sandbox's access key id, for all that address it in the cluster. In:
+//! its name. Out: the key. Reads the Secret, and writes a random key into one that has none, so
+//! that no manifest has to hold a key.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Secret as KubernetesSecret;
@@ -15,7 +16,8 @@ pub(super) const CREDENTIALS: [&str; 2] = [ACCESS_KEY_ID, SIGNING_KEY];
 const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SIGNING_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 
-/// The access key id in the Secret; a new one if it has none. The Secret itself must be there: then the right to change this one is enough.
+/// The access key id in the Secret; a new one if it has none. The Secret itself must be there: then
+/// the right to change this one is enough.
 pub async fn fetch_access_key_id(client: &Client, namespace: &str, name: &str) -> Result<Secret> {
     let secrets: Api<KubernetesSecret> = Api::namespaced(client.clone(), namespace);
     let what = format!("the Secret {name} in namespace {namespace}, which holds the access key id");

@@ -19,7 +19,8 @@ pub struct PodSettings {
     pub instance: String,
     /// The ServiceAccount of the Pods, for what the cluster ties to it (image pull secrets); the namespace's default one if none.
     pub service_account: Option<String>,
-    /// The Secret from which the Pods get their credentials; in the clear, from the launch, if none.
+    /// The Secret from which the Pods get their credentials; in the clear, from the launch, if
+    /// none.
     pub secret: Option<String>,
     /// The sandbox's own Pod, with which Kubernetes removes what the sandbox could not.
     pub owner: Option<PodOwner>,
