@@ -266,7 +266,7 @@ impl Sandbox {
                 hosts.extend(settings::host(&endpoint));
                 // From the Secret, so that who may read Pods does not read the key.
                 let access_key_id = pods.secret.is_none().then_some(access_key_id);
-                (TaskSettings::Pods(pods), endpoint, access_key_id)
+                (TaskSettings::Pods(Box::new(pods)), endpoint, access_key_id)
             }
             None => {
                 let Options { images, state_dir, .. } = options;

@@ -87,7 +87,7 @@ pub enum TaskSettings {
         state_dir: Option<PathBuf>,
     },
     /// Pods of a cluster.
-    Pods(PodSettings),
+    Pods(Box<PodSettings>),
 }
 
 /// The modelled ECS.
@@ -155,7 +155,7 @@ impl Ecs {
                 ProcessRunner::new(self.clock.clone(), &images, state_dir.as_deref(), logs, sender)
                     .context("could not start the thread that runs ECS tasks")?,
             ),
-            TaskSettings::Pods(settings) => Arc::new(PodRunner::new(settings, logs, sender)?),
+            TaskSettings::Pods(settings) => Arc::new(PodRunner::new(*settings, logs, sender)?),
         };
         runner.clear_leftovers().await?;
         ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "ECS is started already");
