@@ -41,7 +41,7 @@ impl World {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .endpoint_url(sandbox.endpoint_url())
-            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .credentials_provider(Credentials::new(sandbox.access_key_id(), "secret", None, None, "test"))
             .load()
             .await;
         let (kinesis, ssm) = (aws_sdk_kinesis::Client::new(&config), aws_sdk_ssm::Client::new(&config));
@@ -70,7 +70,7 @@ impl World {
             .env_clear()
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ENDPOINT_URL", self.sandbox.endpoint_url())
-            .env("AWS_ACCESS_KEY_ID", "id")
+            .env("AWS_ACCESS_KEY_ID", self.sandbox.access_key_id())
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("ECS_CONTAINER_METADATA_URI_V4", format!("{}/{id}", self.metadata))
             .env("KINESISDEMO_CONTROL_PARAMETER", PARAMETER)
@@ -92,7 +92,15 @@ impl World {
     /// Records that arrived, by the beginning of their tenth of a second.
     async fn arrivals(&self) -> BTreeMap<MicroTime, u64> {
         let url = format!("{}/_sandbox/arrivals?stream={STREAM}", self.sandbox.endpoint_url());
-        let report: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        let report: serde_json::Value = reqwest::Client::new()
+            .get(url)
+            .bearer_auth(self.sandbox.access_key_id())
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         let buckets = report["streams"][0]["buckets"].as_array().unwrap().iter();
         let read = |bucket: &serde_json::Value| {
             let at: Timestamp = bucket["at"].as_str().unwrap().parse().unwrap();
@@ -247,7 +255,13 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
     let faults = format!("{}/_sandbox/faults", world.sandbox.endpoint_url());
     for (kind, times) in [("LoseResponse", 3), ("Throttle", 2), ("Error", 1)] {
         let fault = serde_json::json!({"service": "kinesis", "operation": "PutRecords", "kind": kind, "times": times});
-        let response = reqwest::Client::new().post(&faults).json(&fault).send().await.unwrap();
+        let response = reqwest::Client::new()
+            .post(&faults)
+            .bearer_auth(world.sandbox.access_key_id())
+            .json(&fault)
+            .send()
+            .await
+            .unwrap();
         assert!(response.status().is_success(), "{kind}: {}", response.status());
     }
     let mut ledgers = Ledgers::default();

@@ -28,9 +28,28 @@ pub struct Serve {
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// Accept a listen address that other machines can reach. The sandbox believes any credentials.
+    /// Accept a listen address that other machines can reach.
     #[arg(long)]
     pub allow_non_loopback: bool,
+
+    /// File with the access key id that requests must name (mode 0600); a random one is written to
+    /// it if it is not there. The environment variable SANDBOX_ACCESS_KEY_ID does instead.
+    #[arg(long, value_name = "PATH")]
+    pub access_key_file: Option<PathBuf>,
+
+    /// Serve requests with any access key id: whoever has an account on this machine can then run
+    /// the mapped commands as you. Only on loopback.
+    #[arg(long)]
+    pub any_credentials: bool,
+
+    /// A further name, such as a Service's, under which requests may address the sandbox (their
+    /// Host header); may be repeated. Loopback's names and the listen address always may.
+    #[arg(long = "allow-host", value_name = "NAME", value_parser = host_name)]
+    pub allowed_hosts: Vec<String>,
+
+    /// Where to answer GET /healthz for probes, which need no key there; nothing else is answered.
+    #[arg(long, value_name = "ADDRESS")]
+    pub probe_listen: Option<SocketAddr>,
 
     /// File to write {"address":"…","pid":…} to when requests are answered.
     #[arg(long, value_name = "PATH")]
@@ -62,6 +81,11 @@ pub struct Serve {
     #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
     pub images: Vec<(String, String)>,
 
+    /// A further environment variable that a task definition may set for a process of this machine;
+    /// may be repeated. Not with --tasks Pods, where any may be set.
+    #[arg(long = "allow-variable", value_name = "NAME", value_parser = variable_name)]
+    pub allowed_variables: Vec<String>,
+
     /// Where to keep tasks.json, the list of the processes that run tasks; an existing directory. Not with --tasks Pods.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -77,6 +101,12 @@ pub struct Serve {
     /// The ServiceAccount of the task Pods, for its image pull secrets; they get no token. Default: the namespace's default one.
     #[arg(long, value_name = "NAME")]
     pub task_service_account: Option<String>,
+
+    /// The Secret of the task Pods' namespace that holds the access key id to serve
+    /// (AWS_ACCESS_KEY_ID, and AWS_SECRET_ACCESS_KEY), and from which the Pods get it; a random one
+    /// is written to it if it holds none. Required with --tasks Pods.
+    #[arg(long, value_name = "NAME", required_if_eq("tasks", "Pods"))]
+    pub task_secret: Option<String>,
 
     /// The label value that tells this sandbox's task Pods from others'. Default: the Service and namespace in --task-endpoint.
     #[arg(long, value_name = "NAME")]
@@ -149,6 +179,24 @@ pub(crate) fn command_words(command: &str) -> Result<Vec<String>, String> {
     }
 }
 
+/// A host's name or address without a port, since ports do not matter.
+fn host_name(text: &str) -> Result<String, String> {
+    let authority: http::uri::Authority = text.parse().map_err(|_| "expected a host's name".to_owned())?;
+    if authority.host() == text {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a host's name without port or user".to_owned())
+    }
+}
+
+/// The name of an environment variable.
+fn variable_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err("expected the name of an environment variable".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn task_pods_need_an_endpoint_and_a_namespace() {
+    fn task_pods_need_an_endpoint_a_namespace_and_a_secret() {
         let pods = [
             "--tasks",
             "Pods",
@@ -178,10 +226,12 @@ mod tests {
             "http://sandbox.demo.svc:4566",
             "--task-namespace",
             "demo",
+            "--task-secret",
+            "sandbox",
         ];
         let serve = serve(&pods).unwrap();
         assert_eq!((serve.tasks, serve.task_namespace.as_deref()), (Tasks::Pods, Some("demo")));
-        for missing in [2, 4] {
+        for missing in [2, 4, 6] {
             let mut arguments = pods.to_vec();
             arguments.drain(missing..missing + 2);
             let refused = super::tests::serve(&arguments);
@@ -210,13 +260,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_account_image_or_speed_is_refused() {
+    fn what_is_no_account_image_speed_host_or_variable_is_refused() {
         for arguments in [
             ["--account", "12345678901"],
             ["--account", "12345678901x"],
             ["--image", "no-command"],
             ["--image", "=command"],
             ["--speed", "0"],
+            ["--allow-host", "sandbox.demo.svc:4566"],
+            ["--allow-host", "http://sandbox"],
+            ["--allow-host", "user@sandbox"],
+            ["--allow-host", ""],
+            ["--allow-variable", "A=B"],
+            ["--allow-variable", ""],
             ["--speed", "100001"],
         ] {
             assert!(serve(&arguments).is_err(), "{arguments:?}");

@@ -1,7 +1,7 @@
 //! A local AWS on loopback: real request formats at the door, a model of Kinesis on-demand scaling behind it.
 //!
 //! ```text
-//! request ─► door (who, which service, which operation) ─► faults ─► limits ─► service ─► wire format ─► answer
+//! request ─► door (whose key, which service, which operation) ─► faults ─► limits ─► service ─► wire format ─► answer
 //!                                                                                 │
 //!                                        observer (/_sandbox/…) ◄── arrivals, state, calls
 //! ```
@@ -9,6 +9,7 @@
 //! What is modelled and what is not: `docs/sandbox.md`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod access;
 pub mod args;
 pub mod arrivals;
 pub mod calls;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use kinesis_demo_sandbox::args::{Args, Command, Serve};
-use kinesis_demo_sandbox::{Options, Sandbox};
+use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -35,7 +35,7 @@ async fn serve(arguments: Serve) -> Result<()> {
     let address_file = arguments.address_file.clone();
     // Starting takes as long as the Pods of an earlier sandbox take to go; nothing of ours runs before it is done.
     let running = tokio::select! {
-        started = Sandbox::start(Options::try_from(arguments)?) => started?,
+        started = start(arguments) => started?,
         _ = terminated.recv() => return Ok(()),
         _ = interrupted.recv() => return Ok(()),
     };
@@ -53,6 +53,10 @@ async fn serve(arguments: Serve) -> Result<()> {
     }
     running.stop().await;
     announced
+}
+
+async fn start(arguments: Serve) -> Result<Running> {
+    Sandbox::start(Options::configured(arguments).await?).await
 }
 
 /// Writes the address file whole or not at all: whoever waits for it reads it the moment it appears.

@@ -7,19 +7,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{ACCESS_KEY_VARIABLE, Access, Secret};
 use crate::args::{Advantage, Serve, Tasks};
 use crate::arrivals::Arrivals;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::cloudwatch::CloudWatch;
+use crate::door::guard::{Hosts, guard};
 use crate::door::{self, Door};
-use crate::ecs::pods::{PodSettings, settings};
-use crate::ecs::{self, Ecs, EcsSettings, Engine, TaskSettings};
+use crate::ecs::pods::{PodSettings, secret, settings};
+use crate::ecs::{self, Ecs, EcsSettings, Engine, TaskEnvironment, TaskRules, TaskSettings};
 use crate::faults::Faults;
 use crate::kinesis::Kinesis;
 use crate::limits::Limits;
@@ -41,6 +44,12 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Listen where other machines reach it.
     pub allow_non_loopback: bool,
+    /// Who is served. By default, who knows a key that is drawn when the options are made.
+    pub access: Access,
+    /// Further names under which it is served.
+    pub allowed_hosts: Vec<String>,
+    /// Where probes are answered, if anywhere.
+    pub probe_listen: Option<SocketAddr>,
     /// The account it claims to be.
     pub account: String,
     /// Model seconds per second.
@@ -51,6 +60,8 @@ pub struct Options {
     pub clusters: Vec<String>,
     /// What containers of an image run on this machine, where processes run tasks.
     pub images: Vec<(String, String)>,
+    /// Further environment variables that task definitions may set, where processes run tasks.
+    pub allowed_variables: Vec<String>,
     /// Where `tasks.json` is kept, where processes run tasks.
     pub state_dir: Option<PathBuf>,
     /// Has Pods run tasks instead of processes of this machine.
@@ -68,11 +79,15 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             allow_non_loopback: false,
+            access: Access::AccessKey(Secret::random_access_key_id()),
+            allowed_hosts: Vec::new(),
+            probe_listen: None,
             account: "000000000000".to_owned(),
             speed: 1,
             is_advantage_enabled: false,
             clusters: Vec::new(),
             images: Vec::new(),
+            allowed_variables: Vec::new(),
             state_dir: None,
             pods: None,
             record_calls: None,
@@ -82,15 +97,19 @@ impl Default for Options {
     }
 }
 
-impl TryFrom<Serve> for Options {
-    type Error = anyhow::Error;
-
-    /// Within a Tokio runtime, since with `--tasks Pods` it makes the client for the API server.
-    fn try_from(serve: Serve) -> Result<Self> {
+impl Options {
+    /// What flags and environment ask for. With `--tasks Pods` it reads the Secret with the access
+    /// key id.
+    pub async fn configured(serve: Serve) -> Result<Self> {
         let pods = pods(&serve)?;
+        let access = access(&serve, pods.as_ref()).await?;
         let Serve {
             listen,
             allow_non_loopback,
+            access_key_file: _,
+            any_credentials: _,
+            allowed_hosts,
+            probe_listen,
             address_file: _,
             account,
             speed,
@@ -98,10 +117,12 @@ impl TryFrom<Serve> for Options {
             clusters,
             tasks: _,
             images,
+            allowed_variables,
             state_dir,
             task_endpoint: _,
             task_namespace: _,
             task_service_account: _,
+            task_secret: _,
             task_instance: _,
             record_calls,
             fargate_vcpus,
@@ -111,11 +132,15 @@ impl TryFrom<Serve> for Options {
         Ok(Self {
             listen,
             allow_non_loopback,
+            access,
+            allowed_hosts,
+            probe_listen,
             account,
             speed,
             is_advantage_enabled,
             clusters,
             images,
+            allowed_variables,
             state_dir,
             pods,
             record_calls,
@@ -123,6 +148,20 @@ impl TryFrom<Serve> for Options {
             seed,
         })
     }
+}
+
+/// Who is to be served. In a cluster the key is in a Secret, where tasks and operator find it, too.
+async fn access(serve: &Serve, pods: Option<&PodSettings>) -> Result<Access> {
+    let variable = std::env::var(ACCESS_KEY_VARIABLE).ok();
+    let Some(PodSettings { client, namespace, secret: Some(secret), .. }) = pods else {
+        return Ok(Access::configured(variable, serve.access_key_file.as_deref(), serve.any_credentials)?);
+    };
+    ensure!(
+        variable.is_none() && serve.access_key_file.is_none() && !serve.any_credentials,
+        "with --tasks Pods the access key id is the one in the Secret (--task-secret); {ACCESS_KEY_VARIABLE}, --access-key-file and \
+         --any-credentials would contradict it"
+    );
+    Ok(Access::AccessKey(secret::fetch_access_key_id(client, namespace, secret).await?))
 }
 
 /// The settings of `--tasks Pods`. A flag that belongs to the other way of running tasks is refused: it would do nothing.
@@ -138,10 +177,12 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
     if serve.tasks == Tasks::Processes {
         refuse(serve.task_endpoint.is_some(), "--task-endpoint")?;
         refuse(serve.task_service_account.is_some(), "--task-service-account")?;
+        refuse(serve.task_secret.is_some(), "--task-secret")?;
         refuse(serve.task_instance.is_some(), "--task-instance")?;
         return Ok(None);
     }
     refuse(!serve.images.is_empty(), "--image")?;
+    refuse(!serve.allowed_variables.is_empty(), "--allow-variable")?;
     refuse(serve.state_dir.is_some(), "--state-dir")?;
     let endpoint = serve.task_endpoint.as_deref().context("--tasks Pods needs --task-endpoint")?;
     let endpoint = settings::endpoint(endpoint).context("--task-endpoint")?;
@@ -162,6 +203,7 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
         namespace,
         instance,
         service_account: serve.task_service_account.clone(),
+        secret: serve.task_secret.clone(),
         owner,
     }))
 }
@@ -175,8 +217,10 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its clock.
     pub clock: ModelClock,
+    access_key_id: String,
     stopping: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
+    probes: Option<JoinHandle<std::io::Result<()>>>,
     engine: Option<Engine>,
     scaler: JoinHandle<()>,
 }
@@ -190,16 +234,12 @@ impl Sandbox {
 
     /// Starts a sandbox on a clock of the caller's, whose speed counts instead of the options'.
     pub async fn start_with_clock(options: Options, clock: ModelClock) -> Result<Running> {
-        ensure!(
-            options.allow_non_loopback || options.listen.ip().is_loopback(),
-            "{} can be reached from other machines, and the sandbox believes any credentials; \
-             pass --allow-non-loopback to listen there all the same",
-            options.listen
-        );
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .with_context(|| format!("could not listen on {}", options.listen))?;
-        let address = listener.local_addr().context("could not read the listening address")?;
+        check_addresses(&options)?;
+        let (listener, address) = bind(options.listen).await?;
+        let probes = match options.probe_listen {
+            Some(address) => Some(bind(address).await?.0),
+            None => None,
+        };
         let arrivals = Arc::new(Arrivals::new());
         let kinesis = Kinesis::new(clock.clone(), options.is_advantage_enabled, arrivals.clone());
         kinesis.tick();
@@ -211,20 +251,31 @@ impl Sandbox {
                 clusters: options.clusters,
                 seed: options.seed,
                 vcpu_quota: options.fargate_vcpus,
+                rules: match &options.pods {
+                    Some(_) => TaskRules::Pods,
+                    None => TaskRules::Processes { allowed_variables: options.allowed_variables },
+                },
             },
             logs.clone(),
         );
-        let (tasks, endpoint) = match options.pods {
+        let mut hosts = options.allowed_hosts;
+        let access_key_id = options.access.access_key_id().to_owned();
+        let (tasks, endpoint, access_key_id) = match options.pods {
             Some(pods) => {
                 let endpoint = pods.endpoint.clone();
-                (TaskSettings::Pods(pods), endpoint)
+                hosts.extend(settings::host(&endpoint));
+                // From the Secret, so that who may read Pods does not read the key.
+                let access_key_id = pods.secret.is_none().then_some(access_key_id);
+                (TaskSettings::Pods(Box::new(pods)), endpoint, access_key_id)
             }
             None => {
                 let Options { images, state_dir, .. } = options;
-                (TaskSettings::Processes { images, state_dir }, format!("http://{address}"))
+                let tasks = TaskSettings::Processes { images, state_dir };
+                (tasks, format!("http://{address}"), Some(access_key_id))
             }
         };
-        let engine = ecs.start(tasks, endpoint).await?;
+        let hosts = Arc::new(Hosts::new(address.ip(), hosts));
+        let engine = ecs.start(tasks, TaskEnvironment { endpoint, access_key_id }).await?;
         let scaling = Scaling::new(clock.clone(), ecs.clone());
         let scaler = scaling.start();
         let registry = Registry::new()
@@ -242,7 +293,9 @@ impl Sandbox {
             }
             None => None,
         };
+        let access_key_id = options.access.access_key_id().to_owned();
         let door = Arc::new(Door {
+            access: options.access,
             account: options.account,
             clock: clock.clone(),
             registry,
@@ -260,7 +313,8 @@ impl Sandbox {
             .fallback(door::answer)
             .with_state(door.clone())
             .merge(observer::routes(Observer { door, arrivals, tasks }))
-            .merge(ecs::metadata::routes(ecs));
+            .merge(ecs::metadata::routes(ecs))
+            .layer(from_fn_with_state(hosts, guard));
         let stopping = CancellationToken::new();
         let asked_to_stop = stopping.clone().cancelled_owned();
         // Small answers follow each other on kept connections: waiting to fill a packet would only delay them.
@@ -273,12 +327,44 @@ impl Sandbox {
             tokio::spawn(
                 async move { axum::serve(listener, router).with_graceful_shutdown(asked_to_stop).await },
             );
+        let probes = probes.map(|listener| {
+            tokio::spawn(async move { axum::serve(listener, observer::probe_routes()).await })
+        });
         tracing::info!(%address, speed = clock.speed(), "the sandbox answers");
-        Ok(Running { address, clock, stopping, server, engine: Some(engine), scaler })
+        Ok(Running { address, clock, access_key_id, stopping, server, probes, engine: Some(engine), scaler })
     }
 }
 
+/// Refuses addresses that more people reach than were meant to.
+fn check_addresses(options: &Options) -> Result<()> {
+    for address in [Some(options.listen), options.probe_listen].into_iter().flatten() {
+        ensure!(
+            options.allow_non_loopback || address.ip().is_loopback(),
+            "could not listen on {address}: other machines can reach it; pass --allow-non-loopback to listen there all the same"
+        );
+    }
+    ensure!(
+        matches!(options.access, Access::AccessKey(_)) || options.listen.ip().is_loopback(),
+        "could not listen on {}: other machines can reach it, and --any-credentials would let all of them in; name an access key \
+         id instead (--access-key-file, or {ACCESS_KEY_VARIABLE})",
+        options.listen
+    );
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))?;
+    let address = listener.local_addr().context("could not read the listening address")?;
+    Ok((listener, address))
+}
+
 impl Running {
+    /// The access key id for `AWS_ACCESS_KEY_ID`.
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
     /// The URL for `AWS_ENDPOINT_URL`.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
@@ -304,6 +390,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stopping.cancel();
         self.scaler.abort();
+        if let Some(probes) = &self.probes {
+            probes.abort();
+        }
         self.server.abort();
     }
 }

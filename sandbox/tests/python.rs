@@ -52,6 +52,7 @@ async fn boto3_and_the_aws_cli_accept_every_answer() {
     let output = Command::new(python)
         .arg(repository().join("tests/python/conformance.py"))
         .arg(running.endpoint_url())
+        .env("SANDBOX_ACCESS_KEY_ID", running.access_key_id())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .kill_on_drop(true)
         .output()

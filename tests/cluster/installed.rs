@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DynamicObject, GroupVersionKind, ListParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Discovery, ResourceExt};
@@ -34,7 +34,9 @@ pub async fn install<'a>(place: &'a Place, name: &'a str) -> Installed<'a> {
     let registry = format!("image.registry={}", std::env::var("REGISTRY").unwrap_or_default());
     let mut command = place.helm();
     command.args(["install", name, CHART, "--namespace", SYSTEM, "--set", "sandbox.enabled=true"]);
-    command.args(["--set", &registry, "--wait", "--timeout", "3m"]);
+    // For the pages by way of the API server.
+    let host = format!("sandbox.allowedHosts={{{}}}", place.api_server);
+    command.args(["--set", &registry, "--set", &host, "--wait", "--timeout", "3m"]);
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "helm install: {}", String::from_utf8_lossy(&output.stderr));
     Installed { place, name }
@@ -87,9 +89,20 @@ impl Installed<'_> {
     pub async fn page(&self, path: &str) -> Option<Value> {
         let service = format!("{}-sandbox:aws", self.full_name());
         let uri = format!("/api/v1/namespaces/{SYSTEM}/services/{service}/proxy/_sandbox/{path}");
-        let request = http::Request::get(uri).body(Vec::new()).unwrap();
-        let answer = self.place.client.request::<Value>(request);
-        timeout(Duration::from_secs(5), answer).await.ok()?.ok()
+        let answer = async {
+            // The API server keeps `Authorization` to itself.
+            let request =
+                http::Request::get(uri).header("x-sandbox-access-key-id", self.access_key_id().await?);
+            self.place.client.request::<Value>(request.body(Vec::new()).ok()?).await.ok()
+        };
+        timeout(Duration::from_secs(5), answer).await.ok()?
+    }
+
+    /// The sandbox's key; None while there is none.
+    async fn access_key_id(&self) -> Option<String> {
+        let secrets: Api<Secret> = Api::namespaced(self.place.client.clone(), SYSTEM);
+        let held = secrets.get_opt(&format!("{}-sandbox", self.full_name())).await.ok()??;
+        String::from_utf8(held.data?.remove("AWS_ACCESS_KEY_ID")?.0).ok()
     }
 
     /// All replicas of the operator.

@@ -34,6 +34,8 @@ static TURN: Mutex<()> = Mutex::const_new(());
 pub struct Place {
     pub client: Client,
     pub runs: Cluster,
+    /// The name under which the API server is addressed, and which its proxy passes on as `Host`.
+    pub api_server: String,
     context: String,
     began: Instant,
     /// Then it is not the tests' to change.
@@ -61,11 +63,13 @@ pub async fn place() -> Option<Place> {
     let turn = TURN.lock().await;
     let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
     let config = Config::from_kubeconfig(&options).await.unwrap();
+    let api_server = config.cluster_url.host().unwrap().to_owned();
     let client = Client::try_from(config).unwrap();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition_was_there = definitions.get_opt(DEFINITION).await.unwrap().is_some();
     let runs = Cluster::new(client.clone(), RUNS);
-    let place = Place { client, runs, context, began: Instant::now(), definition_was_there, _turn: turn };
+    let began = Instant::now();
+    let place = Place { client, runs, api_server, context, began, definition_was_there, _turn: turn };
     place.clear().await;
     if definition_was_there {
         let others = place.runs.fetch_all(true).await.unwrap();

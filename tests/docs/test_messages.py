@@ -17,7 +17,7 @@ FOREIGN = ['no matches for kind "KinesisDemo"', "exists and cannot be imported i
 @functools.lru_cache
 def sources():
     """All text that users can meet, with the line breaks of string literals and of YAML taken out."""
-    files = [path for folder in ("src", "api/src", "cli/src") for path in (ROOT / folder).rglob("*.rs")]
+    files = [path for folder in ("src", "api/src", "cli/src", "sandbox/src") for path in (ROOT / folder).rglob("*.rs")]
     files += [*(ROOT / "charts/kinesis-demo-operator/templates").rglob("*"), *(ROOT / "crds").glob("*.yaml")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
     return " ".join(re.sub(r"\\\n\s*", "", text).split())

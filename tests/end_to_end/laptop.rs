@@ -60,8 +60,8 @@ impl Laptop {
         let supervisor = Supervisor::open(state.path(), Lifetime::Run).unwrap();
         let programs = Programs::in_folder(&programs()).unwrap();
         let kubernetes = Kubernetes::start(&supervisor, &silent()).await.unwrap();
-        let endpoint = start_sandbox(&supervisor, &programs, SPEED).await.unwrap();
-        let sandbox = Sandbox::at(&endpoint).unwrap();
+        let address = start_sandbox(&supervisor, &programs, SPEED).await.unwrap();
+        let sandbox = Sandbox::at(address).unwrap();
         let before = sandbox.fetch_state().await.unwrap();
         put_definition(&kubernetes.client()).await.unwrap();
         put_namespace(&kubernetes.client(), "demos").await.unwrap();
@@ -79,7 +79,7 @@ impl Laptop {
 
     pub async fn start_operator(&self) {
         let programs = Programs::in_folder(&programs()).unwrap();
-        start_operator(&self.supervisor, &programs, &self.kubeconfig, self.sandbox.endpoint()).await.unwrap();
+        start_operator(&self.supervisor, &programs, &self.kubeconfig, self.sandbox.address()).await.unwrap();
     }
 
     /// SIGKILL, and a new one at once.

@@ -102,8 +102,7 @@ async fn the_role_is_exactly_what_the_operator_uses() {
     // SDK's three attempts: the first pass is followed at once by another, since it stores what it was told.
     let refuse = || async {
         let fault = json!({"service": "kinesis", "operation": "DescribeStreamSummary", "kind": "Throttle", "times": 6});
-        let url = format!("{}/_sandbox/faults", laptop.sandbox.endpoint());
-        reqwest::Client::new().post(url).json(&fault).send().await.unwrap().error_for_status().unwrap();
+        laptop.sandbox.add_fault(&fault).await.unwrap();
     };
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",

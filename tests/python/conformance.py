@@ -1,6 +1,6 @@
 """boto3 and the AWS CLI against a sandbox.
 
-    python tests/python/conformance.py ENDPOINT
+    SANDBOX_ACCESS_KEY_ID=KEY python tests/python/conformance.py ENDPOINT
 
 The sandbox must run at a speed of a few hundred, with the cluster `demo` and something long-running mapped to the image
 `example.com/task:1`. Every answer is checked against botocore's own model (shapes.py); errors must carry AWS's codes.
@@ -22,6 +22,8 @@ from shapes import Findings
 REGION = "us-east-1"
 FINDINGS = Findings()
 ENDPOINT = None
+# Not an argument: other users can read those.
+KEY = os.environ.get("SANDBOX_ACCESS_KEY_ID", "")
 
 
 def environment():
@@ -31,7 +33,7 @@ def environment():
         "AWS_ENDPOINT_URL": ENDPOINT,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": "any",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -40,12 +42,12 @@ def environment():
     }
 
 
-def client(service):
+def client(service, key=None):
     made = boto3.client(
         service,
         region_name=REGION,
         endpoint_url=ENDPOINT,
-        aws_access_key_id="any",
+        aws_access_key_id=key or KEY,
         aws_secret_access_key="any",
         config=botocore.config.Config(retries={"mode": "standard", "max_attempts": 5}),
     )
@@ -76,6 +78,18 @@ class Case(unittest.TestCase):
 class Identity(Case):
     def test_identity(self):
         self.assertEqual(client("sts").get_caller_identity()["Account"], "000000000000")
+
+    def test_an_unknown_key_is_refused_as_aws_refuses_it(self):
+        strange = "AKIAIOSFODNN7EXAMPLE"
+        self.refused("InvalidClientTokenId", client("sts", strange).get_caller_identity)
+        self.refused("InvalidClientTokenId", client("cloudwatch", strange).list_metrics)
+        for service, operation in (
+            ("kinesis", "list_streams"), ("ecs", "list_clusters"), ("ssm", "describe_parameters"),
+            ("logs", "describe_log_groups"),
+        ):
+            self.refused("UnrecognizedClientException", getattr(client(service, strange), operation))
+        scaling = client("application-autoscaling", strange)
+        self.refused("UnrecognizedClientException", scaling.describe_scalable_targets, ServiceNamespace="ecs")
 
 
 class Streams(Case):
@@ -152,7 +166,7 @@ def definition(family):
         "memory": "512",
         "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
         "containerDefinitions": [
-            {"name": "main", "image": "example.com/task:1", "environment": [{"name": "A", "value": "b"}]}
+            {"name": "main", "image": "example.com/task:1", "environment": [{"name": "KINESISDEMO_RUN", "value": "7"}]}
         ],
     }
 
@@ -178,6 +192,9 @@ class Ecs(Case):
         self.assertTrue(ecs.list_clusters()["clusterArns"])
 
         self.refused("ClientException", ecs.register_task_definition, **(definition("bad") | {"cpu": "300"}))
+        foreign = definition("bad")
+        foreign["containerDefinitions"][0]["environment"] = [{"name": "LD_PRELOAD", "value": "/tmp/foreign.so"}]
+        self.assertIn("LD_PRELOAD", self.refused("ClientException", ecs.register_task_definition, **foreign))
         registered = ecs.register_task_definition(**definition("conformance"), tags=tags)["taskDefinition"]
         self.assertEqual(registered["revision"], 1)
         ecs.describe_task_definition(taskDefinition="conformance", include=["TAGS"])

@@ -56,6 +56,11 @@ app.kubernetes.io/component: {{ .component }}
 http://{{ include "kinesis-demo-operator.fullname" . }}-sandbox.{{ .Release.Namespace }}.svc:4566
 {{- end -}}
 
+{{/* The Secret that holds the sandbox's access key id. The sandbox writes the key: no manifest has one. */}}
+{{- define "kinesis-demo-operator.sandboxSecret" -}}
+{{ include "kinesis-demo-operator.fullname" . }}-sandbox
+{{- end -}}
+
 {{/* Whether all accounts are the sandbox's: "true" or nothing. */}}
 {{- define "kinesis-demo-operator.onlySandboxAccount" -}}
 {{- if eq (without .Values.aws.accounts "000000000000" | len) 0 }}true{{ end -}}

@@ -61,11 +61,11 @@
 {{- if .Values.sandbox.enabled }}
 - name: AWS_ENDPOINT_URL
   value: {{ include "kinesis-demo-operator.sandboxUrl" . }}
-# The sandbox believes any credentials, but the SDK wants some; and nothing of the node's own shall be found.
-- name: AWS_ACCESS_KEY_ID
-  value: sandbox
-- name: AWS_SECRET_ACCESS_KEY
-  value: sandbox
+# The key that lets its holders in; and nothing of the node's own shall be found.
+{{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ . }}
+  valueFrom: {secretKeyRef: {name: {{ include "kinesis-demo-operator.sandboxSecret" $ }}, key: {{ . }}}}
+{{- end }}
 - name: AWS_EC2_METADATA_DISABLED
   value: "true"
 {{- end }}

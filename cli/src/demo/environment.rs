@@ -4,31 +4,38 @@ use std::path::Path;
 
 use crate::laptop::shell::quoted;
 
-/// The sandbox believes any key; these are AWS's documented examples of what none is.
-pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+/// The sandbox checks no signatures, so this one needs to be there and no more.
+const SECRET_ACCESS_KEY: &str = "sandbox";
+
+/// Where a sandbox is, and the access key id that lets its user in. Not `Debug`: it holds the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SandboxAddress {
+    pub endpoint: String,
+    pub access_key_id: String,
+}
 
 /// The variables by which an AWS SDK or CLI finds the sandbox and nothing else: no metadata service, no profile of the user's.
 #[must_use]
-pub fn aws_variables(endpoint: &str, region: &str) -> Vec<(&'static str, String)> {
+pub fn aws_variables(sandbox: &SandboxAddress, region: &str) -> Vec<(&'static str, String)> {
+    let SandboxAddress { endpoint, access_key_id } = sandbox;
     vec![
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),
         ("AWS_REGION", region.to_owned()),
         ("AWS_DEFAULT_REGION", region.to_owned()),
-        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ("AWS_ACCESS_KEY_ID", access_key_id.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
     ]
 }
 
-/// The text of `<state>/env`.
+/// The text of `<state>/env`. It holds the key: only its user may read the file.
 #[must_use]
-pub fn environment(kubeconfig: &Path, endpoint: &str, region: &str) -> String {
+pub fn environment(kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
     let mut lines = vec!["# Lets a shell that reads this (`. …/env`) talk to the laptop's demo.".to_owned()];
     let mut variables = vec![("KUBECONFIG", kubeconfig.display().to_string())];
-    variables.extend(aws_variables(endpoint, region));
+    variables.extend(aws_variables(sandbox, region));
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
-    // A session token of the user's own would be sent along with the example keys.
+    // A session token of the user's own would be sent along with the sandbox's key.
     lines.push("unset AWS_SESSION_TOKEN AWS_PROFILE".to_owned());
     lines.join("\n") + "\n"
 }
@@ -39,15 +46,20 @@ mod tests {
 
     #[test]
     fn a_shell_reads_back_what_was_meant_whatever_the_folder_is_called() {
+        let sandbox = SandboxAddress {
+            endpoint: "http://127.0.0.1:4566".into(),
+            access_key_id: "SANDBOX0123456789".into(),
+        };
         for folder in ["/home/o'neil/my demo", "/a=b/50%/\u{e9}t\u{e9}", "/\"q\" $HOME `id`/two\nlines"] {
             let kubeconfig = format!("{folder}/admin.kubeconfig");
-            let text = environment(Path::new(&kubeconfig), "http://127.0.0.1:4566", "us-east-1");
-            let script =
-                format!("{text}printf '%s|%s|%s' \"$KUBECONFIG\" \"$AWS_ENDPOINT_URL\" \"$AWS_REGION\"");
+            let text = environment(Path::new(&kubeconfig), &sandbox, "us-east-1");
+            let script = format!(
+                "{text}printf '%s|%s|%s|%s' \"$KUBECONFIG\" \"$AWS_ENDPOINT_URL\" \"$AWS_ACCESS_KEY_ID\" \"$AWS_REGION\""
+            );
             let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
             assert_eq!(
                 String::from_utf8(output.stdout).unwrap(),
-                format!("{kubeconfig}|http://127.0.0.1:4566|us-east-1")
+                format!("{kubeconfig}|http://127.0.0.1:4566|SANDBOX0123456789|us-east-1")
             );
         }
     }

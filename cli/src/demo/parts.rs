@@ -1,4 +1,5 @@
-//! Our own programs as child processes of the demo. In: a supervisor and addresses. Out: the sandbox's address; an operator at work.
+//! Our own programs as child processes of the demo. In: a supervisor and addresses. Out: the
+//! sandbox's address and key; an operator at work.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use kinesis_demo_api::plan::Defaults;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::environment::aws_variables;
+use super::environment::{SandboxAddress, aws_variables};
 use crate::error::CliError;
 use crate::laptop::leftovers::sandbox_state;
 use crate::laptop::supervisor::log_tail;
@@ -25,6 +26,9 @@ const SUBNET: &str = "subnet-0a1b2c3d";
 const SECURITY_GROUP: &str = "sg-0a1b2c3d";
 /// The sandbox opens one socket; it is ready in moments.
 const SANDBOX_TIMEOUT: Duration = Duration::from_secs(30);
+/// By this variable the sandbox learns the access key id that it is to serve. An argument could be
+/// read by other users.
+const ACCESS_KEY_VARIABLE: &str = "SANDBOX_ACCESS_KEY_ID";
 const POLL: Duration = Duration::from_millis(20);
 
 /// Where our programs are.
@@ -97,12 +101,13 @@ pub fn recorded_calls(supervisor: &Supervisor) -> PathBuf {
     supervisor.log_path("calls").with_extension("jsonl")
 }
 
-/// Starts the sandbox and waits for its address. Advantage is on: the account is not anybody's, and warm throughput needs it.
+/// Starts the sandbox under a new key and waits for its address. Advantage is on: the account is
+/// not anybody's, and warm throughput needs it.
 pub async fn start_sandbox(
     supervisor: &Supervisor,
     programs: &Programs,
     speed: u32,
-) -> Result<String, CliError> {
+) -> Result<SandboxAddress, CliError> {
     let state = sandbox_state(supervisor.state());
     make_private_folder(&state)?;
     let file = state.join("address.json");
@@ -135,6 +140,8 @@ pub async fn start_sandbox(
         .arg("--record-calls")
         .arg(recorded_calls(supervisor));
     in_clean_environment(&mut command);
+    let access_key_id = new_access_key_id();
+    command.env(ACCESS_KEY_VARIABLE, &access_key_id);
     supervisor.start(SANDBOX, command).await?;
     let waiting = async {
         loop {
@@ -144,13 +151,13 @@ pub async fn start_sandbox(
             let address =
                 std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Address>(&bytes).ok());
             if let Some(Address { address }) = address {
-                return Ok(format!("http://{address}"));
+                return Ok(SandboxAddress { endpoint: format!("http://{address}"), access_key_id });
             }
             tokio::time::sleep(POLL).await;
         }
     };
     match tokio::time::timeout(SANDBOX_TIMEOUT, waiting).await {
-        Ok(endpoint) => Ok(endpoint?),
+        Ok(address) => Ok(address?),
         Err(_) => Err(LaptopError::NotReady {
             role: SANDBOX.into(),
             seconds: SANDBOX_TIMEOUT.as_secs(),
@@ -166,7 +173,7 @@ pub async fn start_operator(
     supervisor: &Supervisor,
     programs: &Programs,
     kubeconfig: &Path,
-    endpoint: &str,
+    sandbox: &SandboxAddress,
 ) -> Result<(), CliError> {
     let role = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
     let Defaults {
@@ -205,9 +212,14 @@ pub async fn start_operator(
         command.args(values.iter().flat_map(|value| [flag, value]));
     }
     in_clean_environment(&mut command);
-    command.env("KUBECONFIG", kubeconfig).envs(aws_variables(endpoint, REGION));
+    command.env("KUBECONFIG", kubeconfig).envs(aws_variables(sandbox, REGION));
     supervisor.start(OPERATOR, command).await?;
     Ok(())
+}
+
+/// An access key id that nobody can guess: 122 random bits.
+fn new_access_key_id() -> String {
+    format!("SANDBOX{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase())
 }
 
 /// Without what the user's shell holds for other purposes: AWS profiles and keys, settings of an operator, proxies that would stand before
@@ -215,7 +227,8 @@ pub async fn start_operator(
 fn in_clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_ascii_uppercase();
-        let is_foreign = ["AWS_", "KINESISDEMO_", "POD_"].iter().any(|prefix| text.starts_with(prefix));
+        let is_foreign =
+            ["AWS_", "KINESISDEMO_", "POD_", "SANDBOX_"].iter().any(|prefix| text.starts_with(prefix));
         if is_foreign || text.ends_with("_PROXY") {
             command.env_remove(name);
         }

@@ -1,4 +1,5 @@
-//! What the sandbox says of itself. In: its address. Out: its state, and what reached a stream. Reads over HTTP on loopback.
+//! What the sandbox says of itself. In: its address and key. Out: its state, and what reached a
+//! stream. Reads over HTTP on loopback.
 
 use std::time::Duration;
 
@@ -6,12 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::boundaries::Arrivals;
+use super::environment::SandboxAddress;
 use crate::error::{CliError, with_causes};
 
 /// Reads the sandbox's own pages, which are not AWS's.
 #[derive(Clone)]
 pub struct Sandbox {
-    endpoint: String,
+    address: SandboxAddress,
     http: reqwest::Client,
 }
 
@@ -35,7 +37,7 @@ struct Totals {
 }
 
 impl Sandbox {
-    pub fn at(endpoint: &str) -> Result<Self, CliError> {
+    pub fn at(address: SandboxAddress) -> Result<Self, CliError> {
         let failed = |error: reqwest::Error| CliError::Sandbox {
             attempt: "prepare an HTTP client".into(),
             reason: with_causes(&error),
@@ -43,12 +45,24 @@ impl Sandbox {
         // A proxy of the user's must not see loopback.
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().map_err(failed)?;
-        Ok(Self { endpoint: endpoint.to_owned(), http })
+        Ok(Self { address, http })
     }
 
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
+    pub fn address(&self) -> &SandboxAddress {
+        &self.address
+    }
+
+    /// Has the sandbox answer calls of AWS's APIs with a fault (`docs/sandbox.md`, Faults).
+    pub async fn add_fault(&self, fault: &Value) -> Result<(), CliError> {
+        const PATH: &str = "/_sandbox/faults";
+        let failed = |error: reqwest::Error| CliError::Sandbox {
+            attempt: format!("add a fault at {PATH} of the sandbox"),
+            reason: with_causes(&error),
+        };
+        let SandboxAddress { endpoint, access_key_id } = &self.address;
+        let request = self.http.post(format!("{endpoint}{PATH}")).bearer_auth(access_key_id).json(fault);
+        request.send().await.and_then(reqwest::Response::error_for_status).map(drop).map_err(failed)
     }
 
     /// Everything it holds.
@@ -72,12 +86,13 @@ impl Sandbox {
             attempt: format!("read {path} of the sandbox"),
             reason: with_causes(&error),
         };
-        let mut url = reqwest::Url::parse(&format!("{}{path}", self.endpoint)).map_err(|error| {
+        let SandboxAddress { endpoint, access_key_id } = &self.address;
+        let mut url = reqwest::Url::parse(&format!("{endpoint}{path}")).map_err(|error| {
             CliError::Sandbox { attempt: format!("read {path} of the sandbox"), reason: error.to_string() }
         })?;
         url.query_pairs_mut().extend_pairs(query);
-        let answer =
-            self.http.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        let request = self.http.get(url).bearer_auth(access_key_id);
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
         answer.json().await.map_err(failed)
     }
 }

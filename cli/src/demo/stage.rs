@@ -69,14 +69,14 @@ impl DemoStage {
         let cluster = Cluster::new(client, manifest.namespace());
         // The schema's rules are the API server's to judge: what it refuses starts nothing else.
         cluster.try_apply(&manifest.name, &manifest.document).await?;
-        let endpoint = start_sandbox(supervisor, &programs, speed).await?;
-        let sandbox = Sandbox::at(&endpoint)?;
+        let address = start_sandbox(supervisor, &programs, speed).await?;
+        let sandbox = Sandbox::at(address)?;
         let before = sandbox.fetch_state().await?;
-        let text = environment(&kubernetes.admin_kubeconfig(), &endpoint, REGION);
+        let text = environment(&kubernetes.admin_kubeconfig(), sandbox.address(), REGION);
         crate::laptop::write_private(&supervisor.state().join("env"), text.as_bytes())?;
         progress("starting the operator under its own role");
         let kubeconfig = kubernetes.operator_kubeconfig().await?;
-        start_operator(supervisor, &programs, &kubeconfig, &endpoint).await?;
+        start_operator(supervisor, &programs, &kubeconfig, sandbox.address()).await?;
         Ok(Self { supervisor: supervisor.clone(), kubernetes, cluster, sandbox, before })
     }
 

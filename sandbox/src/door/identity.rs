@@ -25,6 +25,9 @@ const SERVICES: &[(&str, &str)] = &[
     ("GraniteServiceVersion20100801", "monitoring"),
 ];
 
+/// The header that holds the access key id in requests to `/_sandbox/…`.
+pub const ADMIN_KEY_HEADER: &str = "x-sandbox-access-key-id";
+
 /// What a request asks for, before its signature and body are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -69,9 +72,12 @@ fn service_named(prefix: &str) -> Option<&'static str> {
     SERVICES.iter().find(|(name, _)| *name == prefix).map(|(_, service)| *service)
 }
 
-/// The credential scope of a signed request. Any key and signature will do; their presence will not be waived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The credential of a signed request. Its signature is not checked; its presence will not be
+/// waived.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Scope {
+    /// Who signed.
+    pub access_key_id: String,
     /// The region the request was signed for.
     pub region: String,
     /// The signing name of the service it was signed for.
@@ -83,18 +89,37 @@ pub fn scope(protocol: Protocol, uri: &Uri, headers: &HeaderMap) -> Result<Scope
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         return header_scope(value.to_str().unwrap_or_default(), headers);
     }
-    let presigned =
-        uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="));
-    match presigned {
-        Some(credential) => {
-            credential_scope(&credential.replace("%2F", "/")).ok_or_else(|| incomplete(credential))
-        }
+    match presigned_credential(uri) {
+        Some(credential) => credential_scope(&credential).ok_or_else(|| incomplete(&credential)),
         None if protocol == Protocol::Query => Err(AwsError {
             status: 403,
             code: "MissingAuthenticationToken".to_owned(),
             message: "Request is missing Authentication Token".to_owned(),
         }),
         None => Err(AwsError::client("MissingAuthenticationTokenException", "Missing Authentication Token")),
+    }
+}
+
+fn presigned_credential(uri: &Uri) -> Option<String> {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    let credential = pairs.find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
+    Some(credential.replace("%2F", "/").replace("%2f", "/"))
+}
+
+/// The access key id by which a request to the admin API says who sends it: in a header of its own,
+/// as a bearer token, or by an AWS signature. The header of its own is for those between whom and
+/// us somebody uses up `Authorization`, such as an API server.
+pub fn admin_access_key_id(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(key) = text(ADMIN_KEY_HEADER) {
+        return Some(key.to_owned());
+    }
+    let Some(authorization) = text("authorization") else {
+        return credential_scope(&presigned_credential(uri)?).map(|scope| scope.access_key_id);
+    };
+    match authorization.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+        _ => header_scope(authorization, headers).ok().map(|scope| scope.access_key_id),
     }
 }
 
@@ -135,8 +160,27 @@ fn credential_scope(credential: &str) -> Option<Scope> {
     let terminator = parts.next()?;
     let service = parts.next()?;
     let region = parts.next()?;
+    let _date = parts.next()?;
+    let access_key_id = parts.next()?;
     let complete = terminator == "aws4_request" && !service.is_empty() && !region.is_empty();
-    (complete && parts.count() == 2).then(|| Scope { region: region.to_owned(), service: service.to_owned() })
+    complete.then(|| Scope {
+        access_key_id: access_key_id.to_owned(),
+        region: region.to_owned(),
+        service: service.to_owned(),
+    })
+}
+
+/// The refusal of an access key id that AWS does not know ("Common Errors" of the APIs:
+/// `InvalidClientTokenId` with 403 in the query protocol, `UnrecognizedClientException` with 400 in
+/// the others).
+pub fn unknown_key(protocol: Protocol) -> AwsError {
+    const MESSAGE: &str = "The security token included in the request is invalid.";
+    match protocol {
+        Protocol::Query => {
+            AwsError { status: 403, code: "InvalidClientTokenId".to_owned(), message: MESSAGE.to_owned() }
+        }
+        Protocol::Json | Protocol::Cbor => AwsError::client("UnrecognizedClientException", MESSAGE),
+    }
 }
 
 fn incomplete(credential: &str) -> AwsError {
@@ -196,17 +240,42 @@ mod tests {
     #[test]
     fn the_scope_comes_from_the_header_or_a_presigned_query() {
         let signed = headers(&[("authorization", SIGNED), ("x-amz-date", "20261122T000000Z")]);
-        let expected = Scope { region: "eu-west-1".to_owned(), service: "kinesis".to_owned() };
-        assert_eq!(scope(Protocol::Json, &Uri::from_static("/"), &signed).unwrap(), expected);
-        let uri =
-            Uri::from_static("/?X-Amz-Credential=AKID%2F20261122%2Feu-west-1%2Fkinesis%2Faws4_request&b=c");
-        assert_eq!(scope(Protocol::Json, &uri, &headers(&[])).unwrap(), expected);
+        let read = |uri: &'static str, headers: &HeaderMap| {
+            let Scope { access_key_id, region, service } =
+                scope(Protocol::Json, &Uri::from_static(uri), headers).ok().unwrap();
+            [access_key_id, region, service]
+        };
+        let expected = ["AKID", "eu-west-1", "kinesis"];
+        assert_eq!(read("/", &signed), expected);
+        for uri in [
+            "/?X-Amz-Credential=AKID%2F20261122%2Feu-west-1%2Fkinesis%2Faws4_request&b=c",
+            "/?a=b&X-Amz-Credential=AKID%2f20261122%2feu-west-1%2fkinesis%2faws4_request",
+        ] {
+            assert_eq!(read(uri, &headers(&[])), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_admin_api_takes_the_key_from_its_header_a_token_or_a_signature() {
+        let key = |uri: &'static str, pairs: &[(&'static str, &str)]| {
+            admin_access_key_id(&Uri::from_static(uri), &headers(pairs))
+        };
+        let dated = [("authorization", SIGNED), ("x-amz-date", "20261122T000000Z")];
+        assert_eq!(key("/", &dated).as_deref(), Some("AKID"));
+        assert_eq!(key("/", &[("authorization", "bearer AKID")]).as_deref(), Some("AKID"));
+        assert_eq!(key("/", &[(ADMIN_KEY_HEADER, "AKID")]).as_deref(), Some("AKID"));
+        let presigned = "/?X-Amz-Credential=AKID%2F20261122%2Feu-west-1%2Fkinesis%2Faws4_request";
+        assert_eq!(key(presigned, &[]).as_deref(), Some("AKID"));
+        for nothing in ["", "Basic QUtJRA==", "Bearer", "AWS4-HMAC-SHA256 Credential=AKID"] {
+            assert_eq!(key("/", &[("authorization", nothing)]), None, "{nothing}");
+        }
+        assert_eq!(key("/", &[]), None);
     }
 
     #[test]
     fn unsigned_and_half_signed_requests_get_awss_refusals() {
         let refusal = |protocol, pairs: &[(&'static str, &str)]| {
-            let error = scope(protocol, &Uri::from_static("/"), &headers(pairs)).unwrap_err();
+            let error = scope(protocol, &Uri::from_static("/"), &headers(pairs)).err().unwrap();
             (error.status, error.code)
         };
         assert_eq!(refusal(Protocol::Json, &[]), (400, "MissingAuthenticationTokenException".to_owned()));

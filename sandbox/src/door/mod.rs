@@ -1,20 +1,26 @@
 //! The front door: one HTTP request in, one answer out, as AWS's endpoints would give it.
 //!
-//! Order: who and what (`identity`), injected faults, API rate limits, the service itself; every call is counted.
+//! Order: names served and no browsers (`guard`), who and what (`identity`), the body, injected
+//! faults, API rate limits, the service itself; every call is counted. The body of a stranger is
+//! not even decoded.
 
 pub mod answer;
+pub mod guard;
 pub mod identity;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, header};
+use futures::StreamExt as _;
 use serde_json::Value;
 use uuid::Uuid;
 
 use self::answer::Addressee;
 use self::identity::{Protocol, Target};
+use crate::access::Access;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
@@ -28,8 +34,14 @@ use crate::wire;
 /// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, with its JSON around it.
 const MAX_BODY_BYTES: usize = 20 << 20;
 
+/// How long a stranger's body is waited for. A connection that is cut while a client still sends
+/// may lose our refusal.
+const STRANGERS_BODY: Duration = Duration::from_secs(2);
+
 /// Everything the door passes requests through.
 pub struct Door {
+    /// Who is served.
+    pub access: Access,
     /// The account it claims to be.
     pub account: String,
     /// The model's clock.
@@ -68,12 +80,22 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         operation: "",
         request_id,
     };
+    let signed = identity::scope(target.protocol, &parts.uri, &parts.headers).and_then(|scope| {
+        if door.access.admits(&scope.access_key_id) {
+            Ok(scope)
+        } else {
+            Err(identity::unknown_key(target.protocol))
+        }
+    });
+    let scope = match signed {
+        Ok(scope) => scope,
+        Err(error) => {
+            discard(body).await;
+            return unnamed(target.service.unwrap_or_default()).error(&error);
+        }
+    };
     let body = match read_body(&parts.headers, body).await {
         Ok(body) => body,
-        Err(error) => return unnamed(target.service.unwrap_or_default()).error(&error),
-    };
-    let scope = match identity::scope(target.protocol, &parts.uri, &parts.headers) {
-        Ok(scope) => scope,
         Err(error) => return unnamed(target.service.unwrap_or_default()).error(&error),
     };
     let service = target.service.unwrap_or(&scope.service);
@@ -174,6 +196,22 @@ fn json_type(headers: &HeaderMap) -> &'static str {
     } else {
         wire::json::CONTENT_TYPE
     }
+}
+
+/// Reads a body of at most [`MAX_BODY_BYTES`] without keeping it.
+async fn discard(body: Body) {
+    let mut frames = body.into_data_stream();
+    let mut read = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = frames.next().await {
+            read += frame.len();
+            if read > MAX_BODY_BYTES {
+                break;
+            }
+        }
+    };
+    // Whoever is slower gets the answer all the same.
+    let _ = tokio::time::timeout(STRANGERS_BODY, reading).await;
 }
 
 /// The body, unpacked if the client compressed it (the SDKs do so for `PutMetricData` from 10 KiB on).

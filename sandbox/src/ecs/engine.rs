@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Ecs;
-use super::launch::prepare;
+use super::launch::{TaskEnvironment, prepare};
 use super::lifecycle::{self, Effect};
 use super::runner::{Report, TaskRunner};
 
@@ -22,7 +22,7 @@ pub(super) async fn run(
     ecs: Arc<Ecs>,
     runner: Arc<dyn TaskRunner>,
     mut reports: mpsc::UnboundedReceiver<Report>,
-    endpoint: String,
+    environment: TaskEnvironment,
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(TICK);
@@ -41,7 +41,7 @@ pub(super) async fn run(
         let effects = lifecycle::step(&mut ecs.lock(), now);
         for effect in effects {
             match effect {
-                Effect::Start { region, task } => match prepare(&ecs, &region, &task, &endpoint) {
+                Effect::Start { region, task } => match prepare(&ecs, &region, &task, &environment) {
                     Ok(launch) => runner.launch(launch).await,
                     Err(reason) => ecs.record(Report::FailedToStart { task, reason }),
                 },

@@ -171,7 +171,7 @@ fn logs(definition: Members<'_>, has_execution_role: bool) -> Result<Option<AwsL
     let configuration = definition.nested("logConfiguration")?;
     match configuration.required_text("logDriver")? {
         "awslogs" => {}
-        // Accepted on Fargate; the sandbox has nowhere to send their lines, which is documented.
+        // Fargate's, too; whether they are modelled is not asked here (`task_rules`).
         "splunk" | "awsfirelens" => return Ok(None),
         other => {
             return Err(client(format!(

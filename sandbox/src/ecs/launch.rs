@@ -6,6 +6,16 @@ use std::time::Duration;
 use super::Ecs;
 use super::runner::{ContainerLaunch, Launch, LogStream};
 use super::world::{ContainerSpec, Task};
+use crate::access::SECRET_ACCESS_KEY;
+
+/// What every task is given besides what its definition says. Not `Debug`: it holds the key.
+#[derive(Clone)]
+pub struct TaskEnvironment {
+    /// Where tasks reach the sandbox.
+    pub endpoint: String,
+    /// The access key id that lets them in; `None` if their runner gives it to them in its own way.
+    pub access_key_id: Option<String>,
+}
 
 /// The stream name that the awslogs driver makes ("Using the awslogs log driver", awslogs-stream-prefix).
 pub(super) fn stream_name(prefix: &str, container: &str, task: &str) -> String {
@@ -13,7 +23,12 @@ pub(super) fn stream_name(prefix: &str, container: &str, task: &str) -> String {
 }
 
 /// The launch of a task. The refusals are AWS's ("Stopped task error codes").
-pub(super) fn prepare(ecs: &Ecs, region: &str, task: &str, endpoint: &str) -> Result<Launch, String> {
+pub(super) fn prepare(
+    ecs: &Ecs,
+    region: &str,
+    task: &str,
+    given: &TaskEnvironment,
+) -> Result<Launch, String> {
     let world = ecs.lock();
     let Some(task) = world.regions.get(region).and_then(|region| region.tasks.get(task)) else {
         return Err("the task is gone".to_owned());
@@ -40,7 +55,7 @@ pub(super) fn prepare(ecs: &Ecs, region: &str, task: &str, endpoint: &str) -> Re
             working_directory: spec.working_directory.clone(),
             user: spec.user.clone(),
             memory_mib: spec.memory,
-            environment: environment(task, place, spec, endpoint),
+            environment: environment(ecs, task, place, spec, given),
             output,
         });
     }
@@ -58,17 +73,29 @@ pub(super) fn prepare(ecs: &Ecs, region: &str, task: &str, endpoint: &str) -> Re
 }
 
 /// What a container finds in its environment on Fargate, and on top of it what its definition says.
-fn environment(task: &Task, place: usize, spec: &ContainerSpec, endpoint: &str) -> Vec<(String, String)> {
+fn environment(
+    ecs: &Ecs,
+    task: &Task,
+    place: usize,
+    spec: &ContainerSpec,
+    given: &TaskEnvironment,
+) -> Vec<(String, String)> {
+    let TaskEnvironment { endpoint, access_key_id } = given;
     let runtime_id = task.containers.get(place).map_or("", |container| container.runtime_id.as_str());
     let ours = [
         ("AWS_REGION", task.region.as_str()),
         ("AWS_DEFAULT_REGION", task.region.as_str()),
         ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
         ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ACCESS_KEY_ID", "sandbox"),
-        ("AWS_SECRET_ACCESS_KEY", "sandbox"),
-        ("ECS_CONTAINER_METADATA_URI_V4", &format!("{endpoint}/_ecs/v4/{runtime_id}")),
+        (
+            "ECS_CONTAINER_METADATA_URI_V4",
+            &format!("{endpoint}/_ecs/v4/{}/{runtime_id}", ecs.metadata_token.reveal()),
+        ),
     ];
+    let credentials = access_key_id
+        .iter()
+        .flat_map(|key| [("AWS_ACCESS_KEY_ID", key.as_str()), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)]);
+    let ours = ours.into_iter().chain(credentials);
     let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    ours.into_iter().chain(spec.environment.iter().cloned()).collect()
+    ours.chain(spec.environment.iter().cloned()).collect()
 }

@@ -1,5 +1,6 @@
 //! The task metadata endpoint, version 4, as Fargate serves it to a container. In: GET requests of tasks. Out: JSON. Reads the
-//! world only.
+//! world only. Tasks sign nothing here; the address that they are given holds a token, without
+//! which nothing is told.
 //!
 //! "Amazon ECS task metadata endpoint version 4 for tasks on Fargate": the container at the root, its task under `/task`.
 //! `/stats` and `/task/stats` are not modelled.
@@ -15,28 +16,35 @@ use std::sync::Arc;
 use super::Ecs;
 use super::world::{Task, TaskStatus};
 
-/// The routes under `/_ecs/v4/<container>`.
+/// The routes under `/_ecs/v4/<token>/<container>`.
 pub fn routes(ecs: Arc<Ecs>) -> Router {
     Router::new()
-        .route("/_ecs/v4/{container}", get(container))
-        .route("/_ecs/v4/{container}/task", get(task))
+        .route("/_ecs/v4/{token}/{container}", get(container))
+        .route("/_ecs/v4/{token}/{container}/task", get(task))
         .with_state(ecs)
 }
 
 type Answer = Result<Json<Value>, (StatusCode, String)>;
 
-async fn container(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Answer {
-    found(&ecs, &id, |task, place, wall| container_view(&ecs, task, place, wall))
+async fn container(State(ecs): State<Arc<Ecs>>, Path(address): Path<(String, String)>) -> Answer {
+    found(&ecs, &address, |task, place, wall| container_view(&ecs, task, place, wall))
 }
 
-async fn task(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Answer {
-    found(&ecs, &id, |task, _, wall| task_view(&ecs, task, wall))
+async fn task(State(ecs): State<Arc<Ecs>>, Path(address): Path<(String, String)>) -> Answer {
+    found(&ecs, &address, |task, _, wall| task_view(&ecs, task, wall))
 }
 
 /// An instant of the model on the task's clock, as text.
 type Wall<'a> = &'a dyn Fn(Timestamp) -> String;
 
-fn found(ecs: &Ecs, runtime_id: &str, view: impl Fn(&Task, usize, Wall<'_>) -> Value) -> Answer {
+fn found(
+    ecs: &Ecs,
+    (token, runtime_id): &(String, String),
+    view: impl Fn(&Task, usize, Wall<'_>) -> Value,
+) -> Answer {
+    if !ecs.metadata_token.matches(token) {
+        return Err((StatusCode::FORBIDDEN, "this is not the address that a task was given".to_owned()));
+    }
     let missing = || (StatusCode::NOT_FOUND, format!("no container {runtime_id}"));
     let task_id = runtime_id.split('-').next().unwrap_or_default();
     let world = ecs.lock();
@@ -44,7 +52,7 @@ fn found(ecs: &Ecs, runtime_id: &str, view: impl Fn(&Task, usize, Wall<'_>) -> V
     let place = task
         .containers
         .iter()
-        .position(|container| container.runtime_id == runtime_id)
+        .position(|container| container.runtime_id == *runtime_id)
         .ok_or_else(missing)?;
     let wall = |at: Timestamp| ecs.clock.wall_at(at).to_string();
     Ok(Json(view(task, place, &wall)))

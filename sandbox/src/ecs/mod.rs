@@ -27,6 +27,7 @@ mod service_view;
 mod services;
 mod tagging;
 mod task_definitions;
+mod task_rules;
 mod tasks;
 mod upkeep;
 mod world;
@@ -43,14 +44,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Secret;
 use crate::clock::ModelClock;
 use crate::logs::Logs;
 use crate::members::Members;
 use crate::service::{AwsError, Call, Service};
+pub use launch::TaskEnvironment;
 use pods::{PodRunner, PodSettings};
 use processes::ProcessRunner;
 use request::{REFUSAL, Request};
 use runner::{Report, TaskRunner};
+pub use task_rules::TaskRules;
 use world::{ServiceStatus, TaskStatus, World};
 
 /// The Fargate vCPU quota the sandbox starts with. AWS gives new accounts 6 (L-3032A538, adjustable); this is what an account
@@ -68,6 +72,8 @@ pub struct EcsSettings {
     pub seed: u64,
     /// Fargate On-Demand vCPUs per region.
     pub vcpu_quota: u32,
+    /// What a task definition may ask for here.
+    pub rules: TaskRules,
 }
 
 /// What runs tasks.
@@ -81,7 +87,7 @@ pub enum TaskSettings {
         state_dir: Option<PathBuf>,
     },
     /// Pods of a cluster.
-    Pods(PodSettings),
+    Pods(Box<PodSettings>),
 }
 
 /// The modelled ECS.
@@ -89,6 +95,9 @@ pub struct Ecs {
     clock: ModelClock,
     account: String,
     logs: Arc<Logs>,
+    rules: TaskRules,
+    /// Part of the metadata endpoint's address: only who was given the address is answered there.
+    metadata_token: Secret,
     world: Mutex<World>,
     /// Once started.
     runner: OnceLock<Arc<dyn TaskRunner>>,
@@ -119,13 +128,26 @@ impl Drop for Engine {
 impl Ecs {
     /// An account without services.
     pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
-        let EcsSettings { account, clusters, seed, vcpu_quota } = settings;
+        let EcsSettings { account, clusters, seed, vcpu_quota, rules } = settings;
         let world = World::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
-        Arc::new(Self { clock, account, logs, world: Mutex::new(world), runner: OnceLock::new() })
+        Arc::new(Self {
+            clock,
+            account,
+            logs,
+            rules,
+            metadata_token: Secret::random(),
+            world: Mutex::new(world),
+            runner: OnceLock::new(),
+        })
     }
 
-    /// Lets time pass: starts the loop that runs tasks, once. `endpoint` is where tasks reach the sandbox.
-    pub async fn start(self: &Arc<Self>, tasks: TaskSettings, endpoint: String) -> anyhow::Result<Engine> {
+    /// Lets time pass: starts the loop that runs tasks, once. `environment` is what every task is
+    /// given.
+    pub async fn start(
+        self: &Arc<Self>,
+        tasks: TaskSettings,
+        environment: TaskEnvironment,
+    ) -> anyhow::Result<Engine> {
         let (sender, reports) = mpsc::unbounded_channel();
         let logs = Arc::clone(&self.logs);
         let runner: Arc<dyn TaskRunner> = match tasks {
@@ -133,14 +155,14 @@ impl Ecs {
                 ProcessRunner::new(self.clock.clone(), &images, state_dir.as_deref(), logs, sender)
                     .context("could not start the thread that runs ECS tasks")?,
             ),
-            TaskSettings::Pods(settings) => Arc::new(PodRunner::new(settings, logs, sender)?),
+            TaskSettings::Pods(settings) => Arc::new(PodRunner::new(*settings, logs, sender)?),
         };
         runner.clear_leftovers().await?;
         ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "ECS is started already");
         self.lock().handover = runner.handover();
         let stopping = CancellationToken::new();
         let looping =
-            tokio::spawn(engine::run(Arc::clone(self), runner, reports, endpoint, stopping.clone()));
+            tokio::spawn(engine::run(Arc::clone(self), runner, reports, environment, stopping.clone()));
         Ok(Engine { stopping, looping })
     }
 
@@ -215,7 +237,9 @@ impl Service for Ecs {
             "DescribeClusters" => clusters::describe_clusters(world, request),
             "ListClusters" => clusters::list_clusters(world, request),
             "DeleteCluster" => clusters::delete_cluster(world, request),
-            "RegisterTaskDefinition" => task_definitions::register_task_definition(world, request),
+            "RegisterTaskDefinition" => {
+                task_definitions::register_task_definition(world, request, &self.rules)
+            }
             "DescribeTaskDefinition" => task_definitions::describe_task_definition(world, request),
             "ListTaskDefinitions" => task_definitions::list_task_definitions(world, request),
             "ListTaskDefinitionFamilies" => task_definitions::list_task_definition_families(world, request),

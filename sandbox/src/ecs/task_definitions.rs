@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::clusters::check_tag_count;
 use super::fargate;
 use super::request::{Request, client, failure, is_name, last_part, tags_view};
+use super::task_rules::TaskRules;
 use super::world::{Definition, DefinitionBody, DefinitionStatus, Region, World};
 use crate::service::AwsError;
 
@@ -49,7 +50,11 @@ fn view(request: Request<'_>, definition: &Definition) -> Value {
     Value::Object(view)
 }
 
-pub(super) fn register_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn register_task_definition(
+    world: &mut World,
+    request: Request<'_>,
+    rules: &TaskRules,
+) -> Result<Value, AwsError> {
     let input = request.input;
     let family = input.text("family")?.unwrap_or_default();
     if !is_name(family) {
@@ -73,6 +78,7 @@ pub(super) fn register_task_definition(world: &mut World, request: Request<'_>) 
     check_platform(request)?;
     let size = fargate::size(input)?;
     let containers = fargate::containers(input, size)?;
+    rules.check(request.raw)?;
     let tags = input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
 

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::ecs::EcsSettings;
+use crate::ecs::{EcsSettings, TaskRules};
 use crate::logs::Logs;
 
 const RESOURCE: &str = "service/demo/generators";
@@ -22,6 +22,7 @@ impl World {
             clusters: vec!["demo".into()],
             seed: 1,
             vcpu_quota: 10,
+            rules: TaskRules::default(),
         };
         let ecs = Ecs::new(clock.clone(), settings, Arc::new(Logs::new(clock.clone())));
         let world = Self { scaling: Scaling::new(clock.clone(), ecs.clone()), ecs, clock };

@@ -191,6 +191,7 @@ pub fn error_code(shape: &str) -> &str {
         "InvalidParameterValueException" => "InvalidParameterValue",
         "LimitExceededFault" => "LimitExceeded",
         "MissingRequiredParameterException" => "MissingParameter",
+        "UnrecognizedClientException" => "InvalidClientTokenId",
         other => other,
     }
 }

@@ -64,28 +64,36 @@ impl Bench {
     /// What `GET /_sandbox/…` shows.
     pub async fn observe(&self, what: &str) -> Value {
         let url = format!("{}/_sandbox/{what}", self.running.endpoint_url());
-        serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap()
+        let answer = admin(&self.running).get(url).send().await.unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
     /// Adds a fault.
     pub async fn inject(&self, fault: Value) {
         let url = format!("{}/_sandbox/faults", self.running.endpoint_url());
-        let answer = reqwest::Client::new().post(url).body(fault.to_string()).send().await.unwrap();
+        let answer = admin(&self.running).post(url).json(&fault).send().await.unwrap();
         assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
     }
 }
 
 /// SDK settings for a sandbox.
 pub async fn config(running: &Running, region: &'static str) -> SdkConfig {
-    config_for(&running.endpoint_url(), region).await
+    config_for(&running.endpoint_url(), running.access_key_id(), region).await
 }
 
-/// SDK settings for a sandbox known by its URL.
-pub async fn config_for(endpoint_url: &str, region: &'static str) -> SdkConfig {
+/// A client of the admin API.
+pub fn admin(running: &Running) -> reqwest::Client {
+    let key = format!("Bearer {}", running.access_key_id());
+    let headers = [(reqwest::header::AUTHORIZATION, key.parse().unwrap())].into_iter().collect();
+    reqwest::Client::builder().default_headers(headers).build().unwrap()
+}
+
+/// SDK settings for a sandbox known by its URL and its access key id.
+pub async fn config_for(endpoint_url: &str, access_key_id: &str, region: &'static str) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region))
         .endpoint_url(endpoint_url)
-        .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+        .credentials_provider(Credentials::new(access_key_id, "any", None, None, "test"))
         .retry_config(RetryConfig::disabled())
         .load()
         .await

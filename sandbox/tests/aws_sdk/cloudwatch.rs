@@ -136,11 +136,14 @@ async fn dashboards_make_the_round() {
 #[tokio::test]
 async fn json_and_query_clients_see_the_same_metrics() {
     let bench = Bench::start().await;
-    let authorization = "AWS4-HMAC-SHA256 Credential=any/20261122/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=0";
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=0",
+        bench.running.access_key_id()
+    );
     let post = async |headers: &[(&str, &str)], body: String| {
         let mut request = reqwest::Client::new()
             .post(bench.running.endpoint_url())
-            .header("authorization", authorization)
+            .header("authorization", authorization.as_str())
             .header("x-amz-date", "20261122T100000Z")
             .timeout(Duration::from_secs(10))
             .body(body);

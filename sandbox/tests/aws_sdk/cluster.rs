@@ -40,6 +40,7 @@ metadata: {name: sandbox, namespace: NAME}
 rules:
   - {apiGroups: [""], resources: [pods], verbs: [create, delete, list, patch, watch]}
   - {apiGroups: [""], resources: [pods/log], verbs: [get]}
+  - {apiGroups: [""], resources: [secrets], resourceNames: [sandbox], verbs: [get, patch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

@@ -2,14 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, config, mode, records};
+use crate::bench::{Bench, admin, config, mode, records};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::types::StreamMode;
+use kinesis_demo_sandbox::access::Access;
 use kinesis_demo_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
-const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/kinesis/aws4_request, \
-                      SignedHeaders=host;x-amz-date, Signature=abc";
+fn signed(bench: &Bench) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc",
+        bench.running.access_key_id()
+    )
+}
 
 async fn post(
     bench: &Bench,
@@ -25,14 +30,16 @@ async fn post(
 }
 
 #[tokio::test]
-async fn a_signature_is_required_and_any_will_do() {
+async fn a_credential_is_required_and_any_signature_will_do() {
     let bench = Bench::start().await;
+    let authorization = signed(&bench);
     let target = ("x-amz-target", "Kinesis_20131202.ListStreams");
     let json_type = ("content-type", "application/x-amz-json-1.1");
     let (status, _, body) = post(&bench, &[target, json_type], "{}").await;
     let refusal: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, refusal["__type"].as_str()), (400, Some("MissingAuthenticationTokenException")));
-    let signed = [target, json_type, ("authorization", SIGNED), ("x-amz-date", "20261122T000000Z")];
+    let signed =
+        [target, json_type, ("authorization", authorization.as_str()), ("x-amz-date", "20261122T000000Z")];
     let (status, headers, body) = post(&bench, &signed, "{}").await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
@@ -48,9 +55,10 @@ async fn what_addresses_no_operation_is_refused() {
     let bench = Bench::start().await;
     let (status, headers, _) = post(&bench, &[], "").await;
     assert_eq!((status, &headers["x-amzn-errortype"]), (403, &"AccessDeniedException".parse().unwrap()));
+    let authorization = signed(&bench);
     let nonsense = [
         ("x-amz-target", "Kinesis_20131202.Nonsense"),
-        ("authorization", SIGNED),
+        ("authorization", authorization.as_str()),
         ("x-amz-date", "20261122T000000Z"),
     ];
     let (status, _, body) = post(&bench, &nonsense, "{}").await;
@@ -110,11 +118,22 @@ async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
 async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
     let bench = Bench::start().await;
     let url = format!("{}/_sandbox/faults", bench.running.endpoint_url());
-    let client = reqwest::Client::new();
+    let client = admin(&bench.running);
     for fault in
         [r#"{"service":"kinesis"}"#, r#"{"service":"a","operation":"b","kind":"Latency"}"#, "nonsense"]
     {
-        assert_eq!(client.post(&url).body(fault).send().await.unwrap().status(), 400, "{fault}");
+        assert_eq!(
+            client
+                .post(&url)
+                .header("content-type", "application/json")
+                .body(fault)
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            400,
+            "{fault}"
+        );
     }
     bench.inject(json!({"service": "kinesis", "operation": "*", "kind": "Throttle", "times": 9})).await;
     assert_eq!(client.delete(&url).send().await.unwrap().status(), 204);
@@ -136,6 +155,12 @@ async fn addresses_that_others_can_reach_need_a_flag() {
     let refusal = Sandbox::start(open.clone()).await.err().unwrap().to_string();
     assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
     let allowed = Options { allow_non_loopback: true, ..open };
+    let anybody = Options { access: Access::AnyCredentials, ..allowed.clone() };
+    let refusal = Sandbox::start(anybody).await.err().unwrap().to_string();
+    assert!(refusal.contains("--any-credentials") && refusal.contains("--access-key-file"), "{refusal}");
+    let probed = Options { probe_listen: Some(([0, 0, 0, 0], 0).into()), ..Options::default() };
+    let refusal = Sandbox::start(probed).await.err().unwrap().to_string();
+    assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
     Sandbox::start(allowed).await.unwrap().stop().await;
 }
 

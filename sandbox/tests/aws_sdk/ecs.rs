@@ -6,6 +6,7 @@ use aws_sdk_ecs::types::{
     AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, NetworkConfiguration,
     NetworkMode,
 };
+use kinesis_demo_sandbox::access::ACCESS_KEY_VARIABLE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -69,6 +70,14 @@ async fn a_service_runs_processes_with_their_own_environment_logs_and_metadata()
     let container = fetch(metadata.to_owned()).await;
     assert_eq!(container["LogOptions"]["awslogs-group"], "/demo");
     assert_eq!(reqwest::get(format!("{metadata}x/task")).await.unwrap().status(), 404);
+    // Task ids can be listed, and guessed where the seed is known; the address of the metadata
+    // cannot.
+    let (front, container) = metadata.rsplit_once('/').unwrap();
+    let (front, token) = front.rsplit_once('/').unwrap();
+    for guess in ["", "x", &token[1..], &"0".repeat(token.len())] {
+        let status = reqwest::get(format!("{front}/{guess}/{container}/task")).await.unwrap().status();
+        assert_eq!(status, 403, "{guess}");
+    }
 
     // A process that dies is replaced, and its task tells how it ended.
     let victim = stage.processes().await[0].clone();
@@ -176,6 +185,7 @@ async fn a_killed_sandbox_leaves_no_task_behind() {
         .arg(&directory)
         .arg("--address-file")
         .arg(&address_file)
+        .env(ACCESS_KEY_VARIABLE, "SANDBOX0123456789")
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -183,7 +193,7 @@ async fn a_killed_sandbox_leaves_no_task_behind() {
     let body = soon("the address file", async || std::fs::read(&address_file).ok()).await;
     let address: Value = serde_json::from_slice(&body).unwrap();
     let endpoint = format!("http://{}", address["address"].as_str().unwrap());
-    let shared = crate::bench::config_for(&endpoint, "eu-west-1").await;
+    let shared = crate::bench::config_for(&endpoint, "SANDBOX0123456789", "eu-west-1").await;
     let stage_logs = aws_sdk_cloudwatchlogs::Client::new(&shared);
     stage_logs.create_log_group().log_group_name("/demo").send().await.unwrap();
     let ecs = aws_sdk_ecs::Client::new(&shared);

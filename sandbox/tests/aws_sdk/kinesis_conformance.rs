@@ -27,7 +27,8 @@ impl Pair {
     /// Both answers to the same request: status and body.
     async fn both(&self, operation: &str, body: &str) -> [(u16, Value); 2] {
         let ours = self.bench.running.endpoint_url();
-        [send(&ours, operation, body).await, send(&self.other, operation, body).await]
+        let key = self.bench.running.access_key_id();
+        [send(&ours, key, operation, body).await, send(&self.other, key, operation, body).await]
     }
 }
 
@@ -37,7 +38,7 @@ impl Drop for Pair {
     }
 }
 
-async fn send(endpoint: &str, operation: &str, body: &str) -> (u16, Value) {
+async fn send(endpoint: &str, key: &str, operation: &str, body: &str) -> (u16, Value) {
     let request = reqwest::Client::new()
         .post(endpoint)
         .header("content-type", "application/x-amz-json-1.1")
@@ -45,8 +46,10 @@ async fn send(endpoint: &str, operation: &str, body: &str) -> (u16, Value) {
         .header("x-amz-date", "20261122T000000Z")
         .header(
             "authorization",
-            "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/kinesis/aws4_request, \
-             SignedHeaders=host;x-amz-date, Signature=abc",
+            format!(
+                "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/kinesis/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature=abc"
+            ),
         )
         .body(body.to_owned());
     let answer = request.send().await.unwrap();

@@ -1,6 +1,7 @@
 //! The sandbox as the AWS SDK for Rust sees it. Time is moved by hand; nothing here waits for a model's delay.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod bench;
 mod cloudwatch;
 mod cluster;
@@ -10,6 +11,7 @@ mod kinesis_conformance;
 mod kinesis_control;
 mod kinesis_data;
 mod node;
+mod other_user;
 mod pods;
 mod small_services;
 mod stage;

@@ -46,6 +46,7 @@ impl Node {
             namespace: NAMESPACE.into(),
             instance: "node-test".into(),
             service_account: None,
+            secret: None,
             owner: None,
         };
         let options =

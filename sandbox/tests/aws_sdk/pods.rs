@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::types::DesiredStatus;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kinesis_demo_sandbox::Options;
 use kinesis_demo_sandbox::ecs::pods::PodSettings;
-use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kinesis_demo_sandbox::ecs::pods::secret::fetch_access_key_id;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::{Cluster, Node};
@@ -20,6 +21,7 @@ async fn stage(node: &Node) -> Stage {
         namespace: node.client.default_namespace().into(),
         instance: "sandbox.demo".into(),
         service_account: None,
+        secret: None,
         owner: None,
     };
     let stage = Stage::start_with(Options { pods: Some(pods), ..Options::default() }).await;
@@ -39,6 +41,7 @@ async fn tasks_run_as_pods() {
     what_happens_while_the_api_server_is_away_is_seen_afterwards(&cluster.namespace("away").await).await;
     a_sandbox_removes_what_its_predecessor_left_and_leaves_nothing(&cluster.namespace("leftovers").await)
         .await;
+    the_secret_gets_a_key_once_and_keeps_it(&cluster.namespace("secret").await).await;
     cluster.stop().await;
 }
 
@@ -97,6 +100,25 @@ async fn a_services_pods_come_and_go_and_their_last_words_arrive(node: &Node) {
     }
     assert_eq!(stage.processes().await.len(), 0);
     stage.end().await;
+}
+
+async fn the_secret_gets_a_key_once_and_keeps_it(node: &Node) {
+    let namespace = node.client.default_namespace();
+    let fetch = || fetch_access_key_id(&node.client, namespace, "sandbox");
+    let missing = format!("{:#}", fetch().await.unwrap_err());
+    assert!(missing.contains("could not read the Secret sandbox in namespace secret"), "{missing}");
+    let secrets: Api<Secret> = Api::namespaced(node.kubelet.pods.clone().into_client(), namespace);
+    let empty = serde_json::from_value(json!({"metadata": {"name": "sandbox"}})).unwrap();
+    secrets.create(&PostParams::default(), &empty).await.unwrap();
+    let (first, second) = (fetch().await.unwrap(), fetch().await.unwrap());
+    assert!(first.matches(second.reveal()));
+    let data = secrets.get("sandbox").await.unwrap().data.unwrap();
+    assert_eq!(data["AWS_ACCESS_KEY_ID"].0, first.reveal().as_bytes());
+    assert!(data.contains_key("AWS_SECRET_ACCESS_KEY"));
+    let wrong = json!({"stringData": {"AWS_ACCESS_KEY_ID": "short"}});
+    secrets.patch("sandbox", &PatchParams::default(), &Patch::Merge(&wrong)).await.unwrap();
+    let refused = format!("{:#}", fetch().await.unwrap_err());
+    assert!(refused.contains("no access key id") && !refused.contains("short"), "{refused}");
 }
 
 async fn an_image_that_cannot_be_pulled_fails_the_task(node: &Node) {

@@ -11,7 +11,7 @@ use kinesis_demo_sandbox::clock::ModelClock;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use serde_json::Value;
 
-use crate::bench::config;
+use crate::bench::{admin, config};
 
 pub const IMAGE: &str = "example.com/generator:1";
 
@@ -157,8 +157,8 @@ impl Stage {
 
     pub async fn processes(&self) -> Vec<Value> {
         let url = format!("{}/_sandbox/tasks", self.running.endpoint_url());
-        let body: Value =
-            serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap();
+        let answer = admin(&self.running).get(url).send().await.unwrap();
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         body["tasks"].as_array().unwrap().clone()
     }
 

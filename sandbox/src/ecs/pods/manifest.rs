@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EnvVar, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecurityContext,
+    Capabilities, Container, EnvVar, EnvVarSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
+use super::secret::CREDENTIALS;
 use super::settings::PodSettings;
 use crate::ecs::runner::{ContainerLaunch, Launch};
 
@@ -49,12 +50,13 @@ pub(super) fn container_names(launch: &Launch) -> Vec<String> {
 
 /// The Pod of a task, or why there is none, in ECS's words.
 pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, String> {
-    let PodSettings { client: _, endpoint: _, namespace, instance, service_account, owner } = settings;
+    let PodSettings { client: _, endpoint: _, namespace, instance, service_account, secret, owner } =
+        settings;
     let containers = launch
         .containers
         .iter()
         .zip(container_names(launch))
-        .map(|(spec, name)| container(launch, spec, name))
+        .map(|(spec, name)| container(launch, spec, name, secret.as_deref()))
         .collect::<Result<Vec<_>, _>>()?;
     let mut labels = BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), "kinesis-demo-task".to_owned()),
@@ -113,7 +115,12 @@ pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, S
     })
 }
 
-fn container(launch: &Launch, spec: &ContainerLaunch, name: String) -> Result<Container, String> {
+fn container(
+    launch: &Launch,
+    spec: &ContainerLaunch,
+    name: String,
+    secret: Option<&str>,
+) -> Result<Container, String> {
     let (user, group) = spec.user.as_deref().map_or(Ok((None, None)), ids)?;
     let memory = spec.memory_mib.unwrap_or(launch.memory_mib);
     let containers = u32::try_from(launch.containers.len()).unwrap_or(u32::MAX);
@@ -128,7 +135,7 @@ fn container(launch: &Launch, spec: &ContainerLaunch, name: String) -> Result<Co
         command: words(&spec.entry_point),
         args: words(&spec.command),
         working_dir: spec.working_directory.clone(),
-        env: Some(environment(&spec.environment)),
+        env: Some(environment(&spec.environment, secret)),
         resources: Some(ResourceRequirements {
             // No CPU limit, as for processes of a laptop: what is idle may be used.
             limits: Some(quantities(&[("memory", format!("{memory}Mi"))])),
@@ -169,9 +176,12 @@ fn words(words: &[String]) -> Option<Vec<String>> {
     (!words.is_empty()).then(|| words.iter().map(|word| literal(word)).collect())
 }
 
-/// ECS's rule for a name given twice: the last one counts. Kubernetes keeps both and warns.
-fn environment(pairs: &[(String, String)]) -> Vec<EnvVar> {
-    pairs
+/// The credentials from the Secret and the pairs of the launch, which count before them. ECS's rule
+/// for a name given twice: the last one counts. Kubernetes keeps both and warns.
+fn environment(pairs: &[(String, String)], secret: Option<&str>) -> Vec<EnvVar> {
+    let held = secret.into_iter().flat_map(|secret| CREDENTIALS.map(|name| credential(secret, name)));
+    let held = held.filter(|variable| pairs.iter().all(|(name, _)| *name != variable.name));
+    let given = pairs
         .iter()
         .enumerate()
         .filter(|(place, (name, _))| !pairs[place + 1..].iter().any(|(later, _)| later == name))
@@ -179,8 +189,24 @@ fn environment(pairs: &[(String, String)]) -> Vec<EnvVar> {
             name: name.clone(),
             value: Some(literal(value)),
             value_from: None,
-        })
-        .collect()
+        });
+    held.chain(given).collect()
+}
+
+/// A variable that kubelet reads from a key of the same name.
+fn credential(secret: &str, name: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: name.to_owned(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
 }
 
 /// Kubernetes replaces `$(NAME)` in commands and values, ECS does not; `$$` stands for one dollar sign ("Define Dependent

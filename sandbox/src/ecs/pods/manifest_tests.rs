@@ -17,6 +17,7 @@ fn settings(owner: Option<PodOwner>, service_account: Option<&str>) -> PodSettin
         namespace: "demo".into(),
         instance: "kd-sandbox.demo".into(),
         service_account: service_account.map(str::to_owned),
+        secret: None,
         owner,
     }
 }
@@ -121,6 +122,30 @@ async fn a_task_becomes_a_restricted_pod_that_goes_with_the_sandbox() {
                 }],
             },
         })
+    );
+}
+
+#[tokio::test]
+async fn the_key_comes_from_the_secret_and_does_not_stand_in_the_pod() {
+    let container = ContainerLaunch {
+        environment: vec![
+            ("AWS_REGION".into(), "us-east-1".into()),
+            ("AWS_SECRET_ACCESS_KEY".into(), "of the definition".into()),
+        ],
+        ..container_launch("main")
+    };
+    let settings = PodSettings { secret: Some("kd-sandbox".into()), ..settings(None, None) };
+    let pod = serde_json::to_value(manifest(&launch(vec![container]), &settings).unwrap()).unwrap();
+    assert_eq!(
+        pod["spec"]["containers"][0]["env"],
+        json!([
+            {
+                "name": "AWS_ACCESS_KEY_ID",
+                "valueFrom": {"secretKeyRef": {"name": "kd-sandbox", "key": "AWS_ACCESS_KEY_ID"}},
+            },
+            {"name": "AWS_REGION", "value": "us-east-1"},
+            {"name": "AWS_SECRET_ACCESS_KEY", "value": "of the definition"},
+        ])
     );
 }
 

@@ -11,6 +11,7 @@ mod calls;
 mod follower;
 mod manifest;
 mod position;
+pub mod secret;
 pub mod settings;
 mod sight;
 mod table;

@@ -19,19 +19,23 @@ pub struct PodSettings {
     pub instance: String,
     /// The ServiceAccount of the Pods, for what the cluster ties to it (image pull secrets); the namespace's default one if none.
     pub service_account: Option<String>,
+    /// The Secret from which the Pods get their credentials; in the clear, from the launch, if
+    /// none.
+    pub secret: Option<String>,
     /// The sandbox's own Pod, with which Kubernetes removes what the sandbox could not.
     pub owner: Option<PodOwner>,
 }
 
 impl fmt::Debug for PodSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client: _, endpoint, namespace, instance, service_account, owner } = self;
+        let Self { client: _, endpoint, namespace, instance, service_account, secret, owner } = self;
         formatter
             .debug_struct("PodSettings")
             .field("endpoint", endpoint)
             .field("namespace", namespace)
             .field("instance", instance)
             .field("service_account", service_account)
+            .field("secret", secret)
             .field("owner", owner)
             .finish_non_exhaustive()
     }
@@ -69,6 +73,11 @@ pub fn endpoint(url: &str) -> Result<String> {
         "{url} is not of the form http://HOST:PORT"
     );
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// The host of an endpoint: a name under which tasks address the sandbox.
+pub fn host(endpoint: &str) -> Option<String> {
+    endpoint.parse::<Uri>().ok()?.host().map(str::to_owned)
 }
 
 /// The instance that follows from the address tasks are given: a Service's name and namespace, else host and port.

@@ -65,6 +65,7 @@ impl ProcessRunner {
         })?;
         if !entry_point.is_empty() {
             // Running whatever a request names would turn the sandbox into a remote shell.
+            // `task_rules` refuses it earlier.
             return Err("CannotStartContainerError: the sandbox runs the command mapped to the image; entryPoint is not modelled".to_owned());
         }
         let inherited =

@@ -1,0 +1,259 @@
+//! Who may use the sandbox: whoever knows its access key id. In: an environment variable, a file or
+//! a flag. Out: the key, and whether a request names it. Reads the key file, or makes it.
+//!
+//! The access key id is the secret because every AWS client sends it in the clear with each
+//! request, while the signature would cost a hash over each body. On loopback, and within a
+//! cluster's network, nobody reads along.
+
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+/// The environment variable that holds the access key id. Never an argument: other users can read
+/// those.
+pub const ACCESS_KEY_VARIABLE: &str = "SANDBOX_ACCESS_KEY_ID";
+/// What stands for a secret access key. Signatures are not checked, so its value does not matter.
+pub const SECRET_ACCESS_KEY: &str = "sandbox";
+/// The access key id that tasks are given where any credentials do.
+const ANY_ACCESS_KEY_ID: &str = "sandbox";
+
+/// Lengths of an access key id (IAM API reference, AccessKey: `AccessKeyId`, pattern `[\w]+`).
+const SHORTEST: usize = 16;
+const LONGEST: usize = 128;
+
+/// Why there is no access key id.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    #[error(
+        "no access key id: set {ACCESS_KEY_VARIABLE}, name a file with --access-key-file (it is made if it is not there), or \
+         pass --any-credentials to serve everybody on this machine"
+    )]
+    Missing,
+    #[error("{first} and {second} contradict each other; use one of them")]
+    Contradiction { first: &'static str, second: &'static str },
+    #[error("{0} is no access key id: expected {SHORTEST} to {LONGEST} letters, digits or underscores")]
+    Malformed(String),
+    #[error("could not {attempt} the access key file {}", path.display())]
+    File {
+        attempt: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the access key file {path} can be read by others (mode {mode:o}); run: chmod 600 {path}",
+        path = path.display()
+    )]
+    Exposed { path: PathBuf, mode: u32 },
+}
+
+/// A text that only its holder knows. It is compared in constant time and never printed.
+#[derive(Clone)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// A new one of 122 random bits, of letters and digits.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().simple().to_string().into())
+    }
+
+    /// A new access key id. Unlike a real one, no scanner for leaked AWS keys takes it for one.
+    pub fn random_access_key_id() -> Self {
+        Self(format!("SANDBOX{}", Uuid::new_v4().simple().to_string().to_uppercase()).into())
+    }
+
+    /// An access key id of the user's. `origin` says in an error where it came from.
+    pub fn access_key_id(text: &str, origin: &str) -> Result<Self, AccessError> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if (SHORTEST..=LONGEST).contains(&text.len()) && text.chars().all(is_word) {
+            Ok(Self(text.into()))
+        } else {
+            Err(AccessError::Malformed(origin.to_owned()))
+        }
+    }
+
+    /// Whether `presented` is it. How long that takes tells the length at most.
+    pub fn matches(&self, presented: &str) -> bool {
+        self.0.as_bytes().ct_eq(presented.as_bytes()).into()
+    }
+
+    /// The text itself, for those it is meant for.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+/// Who is served.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Requests that name this access key id.
+    AccessKey(Secret),
+    /// Every request that names some access key id. For loopback only.
+    AnyCredentials,
+}
+
+impl Access {
+    /// Whether a request that names this access key id is served.
+    pub fn admits(&self, presented: &str) -> bool {
+        match self {
+            Self::AccessKey(key) => key.matches(presented),
+            Self::AnyCredentials => true,
+        }
+    }
+
+    /// The access key id that tasks and other clients of ours use.
+    pub fn access_key_id(&self) -> &str {
+        match self {
+            Self::AccessKey(key) => key.reveal(),
+            Self::AnyCredentials => ANY_ACCESS_KEY_ID,
+        }
+    }
+
+    /// What environment and flags ask for. Exactly one of the three has to be there.
+    pub fn configured(
+        variable: Option<String>,
+        file: Option<&Path>,
+        any_credentials: bool,
+    ) -> Result<Self, AccessError> {
+        const FILE: &str = "--access-key-file";
+        const ANY: &str = "--any-credentials";
+        match (variable, file, any_credentials) {
+            (None, None, false) => Err(AccessError::Missing),
+            (None, None, true) => Ok(Self::AnyCredentials),
+            (Some(text), None, false) => {
+                Secret::access_key_id(&text, &format!("the value of {ACCESS_KEY_VARIABLE}"))
+                    .map(Self::AccessKey)
+            }
+            (None, Some(path), false) => read_or_make(path).map(Self::AccessKey),
+            (Some(_), Some(_), _) => {
+                Err(AccessError::Contradiction { first: ACCESS_KEY_VARIABLE, second: FILE })
+            }
+            (Some(_), None, true) => {
+                Err(AccessError::Contradiction { first: ACCESS_KEY_VARIABLE, second: ANY })
+            }
+            (None, Some(_), true) => Err(AccessError::Contradiction { first: FILE, second: ANY }),
+        }
+    }
+}
+
+/// The access key id in the file, or a random one in a new file (mode 0600).
+fn read_or_make(path: &Path) -> Result<Secret, AccessError> {
+    let failed = |attempt| {
+        let path = path.to_owned();
+        move |source| AccessError::File { attempt, path, source }
+    };
+    let mut file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return make(path).map_err(failed("make")),
+        opened => opened.map_err(failed("open"))?,
+    };
+    let mode = file.metadata().map_err(failed("read"))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(AccessError::Exposed { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed("read"))?;
+    Secret::access_key_id(text.trim(), &format!("the content of {}", path.display()))
+}
+
+fn make(path: &Path) -> io::Result<Secret> {
+    let key = Secret::random_access_key_id();
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", key.reveal())?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "SANDBOX0123456789";
+
+    fn configured(variable: Option<&str>, file: Option<&Path>, any: bool) -> Result<Access, AccessError> {
+        Access::configured(variable.map(str::to_owned), file, any)
+    }
+
+    #[test]
+    fn only_the_key_is_admitted_and_it_is_never_printed() {
+        let access = configured(Some(KEY), None, false).unwrap();
+        assert!(access.admits(KEY));
+        for other in ["", "SANDBOX012345678", "SANDBOX01234567890", "sandbox0123456789", "any"] {
+            assert!(!access.admits(other), "{other}");
+        }
+        assert!(!format!("{access:?}").contains(KEY));
+    }
+
+    #[test]
+    fn any_credentials_are_admitted_only_where_that_was_said() {
+        assert!(configured(None, None, true).unwrap().admits("any"));
+        assert!(matches!(configured(None, None, false), Err(AccessError::Missing)));
+    }
+
+    #[test]
+    fn two_answers_to_who_is_served_are_refused() {
+        let file = Path::new("/nowhere");
+        for (variable, file, any) in
+            [(Some(KEY), Some(file), false), (Some(KEY), None, true), (None, Some(file), true)]
+        {
+            let refused = configured(variable, file, any).unwrap_err();
+            assert!(matches!(refused, AccessError::Contradiction { .. }), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_access_key_id_is_refused_without_being_told() {
+        for text in ["", "short", "fifteen_letters", "with/slash/0123456789", "with space 0123456789"] {
+            let refused = configured(Some(text), None, false).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("the value of SANDBOX_ACCESS_KEY_ID is no access key id"),
+                "{refused}"
+            );
+        }
+        let refused = configured(Some("secret/0123456789"), None, false).unwrap_err().to_string();
+        assert!(!refused.contains("secret/"), "{refused}");
+    }
+
+    #[test]
+    fn random_keys_are_keys_and_differ() {
+        let (first, second) = (Secret::random_access_key_id(), Secret::random_access_key_id());
+        assert!(!first.matches(second.reveal()));
+        assert!(Secret::access_key_id(first.reveal(), "it").is_ok());
+    }
+
+    #[test]
+    fn a_key_file_is_made_for_its_owner_only_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access-key");
+        let made = configured(None, Some(&path), false).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let read = configured(None, Some(&path), false).unwrap();
+        assert!(read.admits(made.access_key_id()));
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access-key");
+        std::fs::write(&path, KEY).unwrap();
+        for mode in [0o644, 0o640, 0o604, 0o620] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let refused = configured(None, Some(&path), false).unwrap_err().to_string();
+            assert!(refused.contains("chmod 600"), "{mode:o}: {refused}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(configured(None, Some(&path), false).unwrap().admits(KEY));
+        std::fs::write(&path, "no key").unwrap();
+        let refused = configured(None, Some(&path), false).unwrap_err().to_string();
+        assert!(refused.contains("the content of"), "{refused}");
+    }
+}

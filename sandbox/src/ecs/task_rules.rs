@@ -1,0 +1,393 @@
+//! What a task definition may ask for on this machine. In: the members of `RegisterTaskDefinition`.
+//! Out: nothing, or a refusal that names the member and says why. Pure.
+//!
+//! Every member is honoured, or changes nothing that could be noticed here, or is refused. A
+//! process of this machine runs as the user of the sandbox, so a request must not choose what is
+//! loaded into it, what it runs, or where.
+
+use serde_json::Value;
+
+use super::request::{REFUSAL, client};
+use crate::members::Members;
+use crate::service::AwsError;
+
+/// How tasks run, which decides what a definition may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskRules {
+    /// As processes of this machine.
+    Processes {
+        /// Environment variables that may be set besides those that harm nobody.
+        allowed_variables: Vec<String>,
+    },
+    /// As Pods of a cluster, where images hold what runs.
+    Pods,
+}
+
+impl Default for TaskRules {
+    fn default() -> Self {
+        Self::Processes { allowed_variables: Vec::new() }
+    }
+}
+
+/// Members of a task definition that are honoured, or checked and then without a meaning for what
+/// runs (roles, storage).
+const TASK_MEMBERS: [&str; 11] = [
+    "family",
+    "taskRoleArn",
+    "executionRoleArn",
+    "networkMode",
+    "containerDefinitions",
+    "requiresCompatibilities",
+    "cpu",
+    "memory",
+    "tags",
+    "runtimePlatform",
+    "ephemeralStorage",
+];
+/// The same of a container definition, whatever runs it. `readonlyRootFilesystem` and `user` only
+/// take rights away: a process of this machine has the sandbox's own all the same, a Pod's file
+/// system is always read-only. `portMappings` opens no port with awsvpc networking.
+const CONTAINER_MEMBERS: [&str; 14] = [
+    "name",
+    "image",
+    "cpu",
+    "memory",
+    "memoryReservation",
+    "essential",
+    "command",
+    "environment",
+    "stopTimeout",
+    "logConfiguration",
+    "user",
+    "readonlyRootFilesystem",
+    "portMappings",
+    "dockerLabels",
+];
+/// What only Pods honour.
+const POD_MEMBERS: [&str; 2] = ["entryPoint", "workingDirectory"];
+/// What says nothing about what runs.
+const IGNORED_CONTAINER_MEMBERS: [&str; 1] = ["versionConsistency"];
+
+/// Options of the awslogs driver that are honoured. Our driver holds nobody up and drops nothing,
+/// whatever the mode.
+const LOG_OPTIONS: [&str; 5] =
+    ["awslogs-group", "awslogs-region", "awslogs-stream-prefix", "mode", "max-buffer-size"];
+
+/// Prefixes of variables that only our own programs read.
+const VARIABLE_PREFIXES: [&str; 1] = ["KINESISDEMO_"];
+/// Variables that neither name a file or program nor say where requests go. Left out on purpose:
+/// every other `AWS_…`, since files of profiles name programs to run (`AWS_CONFIG_FILE`) and
+/// addresses receive credentials (`AWS_ENDPOINT_URL`); `ECS_…`, which ECS itself sets.
+const VARIABLES: [&str; 16] = [
+    "AWS_DEFAULT_REGION",
+    "AWS_DEFAULTS_MODE",
+    "AWS_DISABLE_REQUEST_COMPRESSION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_REGION",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+    "AWS_RETRY_MODE",
+    "AWS_SDK_UA_APP_ID",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "LOG_LEVEL",
+    "NO_COLOR",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+];
+
+impl TaskRules {
+    /// Refuses what cannot be honoured. The members were read before, so they are of the right
+    /// types.
+    pub(super) fn check(&self, definition: &Value) -> Result<(), AwsError> {
+        let unknown = asked_for(definition).find(|member| !TASK_MEMBERS.contains(member));
+        if let Some(member) = unknown {
+            return Err(client(format!(
+                "the sandbox does not model '{member}' of a task definition; leave it out"
+            )));
+        }
+        Members::new(definition, REFUSAL)
+            .list("containerDefinitions")?
+            .iter()
+            .try_for_each(|container| self.check_container(container))
+    }
+
+    fn check_container(&self, definition: &Value) -> Result<(), AwsError> {
+        let container = Members::new(definition, REFUSAL);
+        let name = container.text("name")?.unwrap_or_default();
+        let refused = |why: String| Err(client(format!("Container '{name}': {why}")));
+        for member in asked_for(definition) {
+            let is_known = CONTAINER_MEMBERS.contains(&member) || IGNORED_CONTAINER_MEMBERS.contains(&member);
+            match self {
+                _ if is_known => {}
+                Self::Pods if POD_MEMBERS.contains(&member) => {}
+                Self::Processes { .. } if POD_MEMBERS.contains(&member) => {
+                    return refused(format!(
+                        "'{member}' is not possible for a process of this machine, which is the command that `--image` maps to the \
+                         image and nothing else; leave it out"
+                    ));
+                }
+                _ => return refused(format!("the sandbox does not model '{member}'; leave it out")),
+            }
+        }
+        check_logs(container).or_else(refused)?;
+        let Self::Processes { allowed_variables } = self else { return Ok(()) };
+        if let Some(user) = container.text("user")?
+            && !is_ordinary(user)
+        {
+            return refused(format!(
+                "'user' {user} is not possible for a process of this machine, which runs as the user of the sandbox; name an \
+                 ordinary user by number, or leave it out"
+            ));
+        }
+        for pair in container.list("environment")? {
+            let variable = Members::new(pair, REFUSAL).text("name")?.unwrap_or_default();
+            if !may_be_set(variable, allowed_variables) {
+                return refused(format!(
+                    "the environment variable {variable} is not possible for a process of this machine: it runs as the user of \
+                     the sandbox, and a variable can change what is loaded or run, or where requests go. Possible are \
+                     KINESISDEMO_*, {}, and what the sandbox is started with (`--allow-variable {variable}`)",
+                    VARIABLES.join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The members with which something is asked for. SDKs and tools that copy definitions send empty
+/// ones, too.
+fn asked_for(structure: &Value) -> impl Iterator<Item = &str> {
+    let members = structure.as_object().into_iter().flatten();
+    members.filter(|(_, value)| !is_empty(value)).map(|(member, _)| member.as_str())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Number(_) => false,
+    }
+}
+
+/// What cannot be honoured of a container's log configuration.
+fn check_logs(container: Members<'_>) -> Result<(), String> {
+    let nested = |outer: Members<'_>, member| outer.raw(member).cloned().unwrap_or(Value::Null);
+    let configuration = nested(container, "logConfiguration");
+    let configuration = Members::new(&configuration, REFUSAL);
+    match configuration.raw("logDriver").and_then(Value::as_str) {
+        None | Some("awslogs") => {}
+        Some(driver) => {
+            return Err(format!("the sandbox does not model the log driver {driver}; use awslogs"));
+        }
+    }
+    let options = nested(configuration, "options");
+    let unknown = asked_for(&options)
+        .find(|option| !LOG_OPTIONS.contains(option) && options.get(*option) != Some(&Value::from("false")));
+    if let Some(option) = unknown {
+        return Err(format!("the sandbox does not model the option {option} of awslogs; leave it out"));
+    }
+    let secrets = nested(configuration, "secretOptions");
+    if is_empty(&secrets) {
+        Ok(())
+    } else {
+        Err("the sandbox does not model 'secretOptions'; leave it out".to_owned())
+    }
+}
+
+/// `user` or `user:group` by number, and not root.
+fn is_ordinary(user: &str) -> bool {
+    let mut parts = user.splitn(2, ':').map(str::parse::<u32>);
+    matches!(parts.next(), Some(Ok(1..))) && !matches!(parts.next(), Some(Err(_) | Ok(0)))
+}
+
+fn may_be_set(variable: &str, allowed: &[String]) -> bool {
+    VARIABLES.contains(&variable)
+        || VARIABLE_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+        || allowed.iter().any(|name| name == variable)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn checked(rules: &TaskRules, container: Value) -> Result<(), AwsError> {
+        rules.check(&json!({"family": "f", "containerDefinitions": [container]}))
+    }
+
+    /// A container with these members besides its name.
+    fn with(members: Value) -> Value {
+        let mut container = json!({"name": "main", "image": "i"});
+        container.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        container
+    }
+
+    fn variable(name: &str) -> Value {
+        with(json!({"environment": [{"name": "AWS_REGION", "value": "x"}, {"name": name, "value": "x"}]}))
+    }
+
+    #[test]
+    fn variables_that_could_change_what_runs_are_refused_by_name() {
+        for name in [
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "LD_AUDIT",
+            "DYLD_INSERT_LIBRARIES",
+            "GLIBC_TUNABLES",
+            "GCONV_PATH",
+            "PATH",
+            "HOME",
+            "TMPDIR",
+            "IFS",
+            "ENV",
+            "BASH_ENV",
+            "SHELLOPTS",
+            "PYTHONPATH",
+            "PYTHONSTARTUP",
+            "PERL5OPT",
+            "RUBYOPT",
+            "NODE_OPTIONS",
+            "JAVA_TOOL_OPTIONS",
+            "OPENSSL_CONF",
+            "SSL_CERT_FILE",
+            "HTTPS_PROXY",
+            "http_proxy",
+            "TZ",
+            "LOCPATH",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_PROFILE",
+            "AWS_CA_BUNDLE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_KINESIS",
+            "AWS_ACCESS_KEY_ID",
+            "ECS_CONTAINER_METADATA_URI_V4",
+            "kinesisdemo_run",
+            "XKINESISDEMO_RUN",
+            "RUST_LOG ",
+            "",
+        ] {
+            let error = checked(&TaskRules::default(), variable(name)).unwrap_err();
+            assert_eq!((error.status, error.code.as_str()), (400, "ClientException"));
+            let named = format!("Container 'main': the environment variable {name} is not possible");
+            assert!(error.message.starts_with(&named), "{}", error.message);
+            checked(&TaskRules::Pods, variable(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn variables_of_ours_and_those_that_were_allowed_are_set() {
+        for name in ["KINESISDEMO_RUN", "AWS_DEFAULT_REGION", "RUST_LOG", "AWS_SDK_UA_APP_ID"] {
+            checked(&TaskRules::default(), variable(name)).unwrap();
+        }
+        let rules = TaskRules::Processes { allowed_variables: vec!["GREETING".to_owned()] };
+        checked(&rules, variable("GREETING")).unwrap();
+        assert!(checked(&rules, variable("GREETING2")).is_err());
+    }
+
+    #[test]
+    fn what_a_process_cannot_have_is_refused_and_a_pod_honours() {
+        for (member, value) in [("entryPoint", json!(["/bin/sh", "-c"])), ("workingDirectory", json!("/etc"))]
+        {
+            let container = with(json!({ member: value }));
+            let message = checked(&TaskRules::default(), container.clone()).unwrap_err().message;
+            assert!(message.contains(member) && message.contains("--image"), "{message}");
+            checked(&TaskRules::Pods, container).unwrap();
+        }
+        for user in ["root", "0", "0:0", "65532:0", "65532:root", "nobody", "-1", "1:2:3"] {
+            let message = checked(&TaskRules::default(), with(json!({"user": user}))).unwrap_err().message;
+            assert!(message.contains(&format!("'user' {user}")), "{message}");
+        }
+        for user in ["65532", "1000:1000"] {
+            checked(&TaskRules::default(), with(json!({"user": user}))).unwrap();
+        }
+    }
+
+    #[test]
+    fn members_that_nobody_honours_are_refused_by_both() {
+        for (member, value) in [
+            ("mountPoints", json!([{"sourceVolume": "v", "containerPath": "/"}])),
+            ("volumesFrom", json!([{"sourceContainer": "a"}])),
+            ("secrets", json!([{"name": "LD_PRELOAD", "valueFrom": "arn"}])),
+            ("environmentFiles", json!([{"type": "s3", "value": "arn"}])),
+            ("linuxParameters", json!({"initProcessEnabled": true})),
+            ("ulimits", json!([{"name": "nofile", "softLimit": 1, "hardLimit": 1}])),
+            ("privileged", json!(true)),
+            ("systemControls", json!([{"namespace": "net.core.somaxconn", "value": "1"}])),
+            ("healthCheck", json!({"command": ["CMD-SHELL", "touch /tmp/x"]})),
+            ("dependsOn", json!([{"containerName": "a", "condition": "START"}])),
+            ("firelensConfiguration", json!({"type": "fluentd"})),
+            ("repositoryCredentials", json!({"credentialsParameter": "arn"})),
+            ("extraHosts", json!([{"hostname": "a", "ipAddress": "1.1.1.1"}])),
+            ("credentialSpecs", json!(["credentialspec:arn"])),
+            ("restartPolicy", json!({"enabled": true})),
+            ("interactive", json!(true)),
+            ("whatever", json!(1)),
+        ] {
+            for rules in [TaskRules::default(), TaskRules::Pods] {
+                let message = checked(&rules, with(json!({ member: value }))).unwrap_err().message;
+                let named = format!("Container 'main': the sandbox does not model '{member}'");
+                assert!(message.starts_with(&named), "{message}");
+            }
+        }
+        for (member, value) in [
+            ("volumes", json!([{"name": "v", "host": {"sourcePath": "/"}}])),
+            ("pidMode", json!("task")),
+            ("ipcMode", json!("host")),
+            ("proxyConfiguration", json!({"containerName": "a"})),
+            ("placementConstraints", json!([{"type": "memberOf"}])),
+            ("enableFaultInjection", json!(true)),
+        ] {
+            let error =
+                TaskRules::Pods.check(&json!({"containerDefinitions": [], member: value})).unwrap_err();
+            assert!(error.message.contains(member), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn what_tools_send_empty_asks_for_nothing() {
+        let container = with(json!({
+            "mountPoints": [], "volumesFrom": [], "secrets": null, "linuxParameters": {}, "privileged": false, "hostname": "",
+            "readonlyRootFilesystem": true, "portMappings": [{"containerPort": 80}],
+        }));
+        let definition = json!({"containerDefinitions": [container], "volumes": [], "pidMode": null});
+        TaskRules::default().check(&definition).unwrap();
+        TaskRules::Pods.check(&definition).unwrap();
+    }
+
+    #[test]
+    fn of_logs_only_what_the_driver_does_is_accepted() {
+        let logs = |configuration: Value| {
+            checked(&TaskRules::Pods, with(json!({"logConfiguration": configuration})))
+                .map_err(|error| error.message)
+        };
+        logs(json!({"logDriver": "awslogs", "options": {"awslogs-group": "/g", "mode": "non-blocking"}}))
+            .unwrap();
+        logs(json!({"logDriver": "awslogs", "options": {"awslogs-create-group": "false"}})).unwrap();
+        for (configuration, named) in [
+            (json!({"logDriver": "splunk"}), "splunk"),
+            (json!({"logDriver": "awsfirelens"}), "awsfirelens"),
+            (
+                json!({"logDriver": "awslogs", "options": {"awslogs-create-group": "true"}}),
+                "awslogs-create-group",
+            ),
+            (
+                json!({"logDriver": "awslogs", "options": {"awslogs-endpoint": "http://x"}}),
+                "awslogs-endpoint",
+            ),
+            (json!({"logDriver": "awslogs", "secretOptions": [{"name": "a"}]}), "secretOptions"),
+        ] {
+            let message = logs(configuration).unwrap_err();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}
