@@ -104,9 +104,12 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
             EffectResult::Refused(error) => held.problem = Some(error.to_string()),
             // Being removed already is no problem; being held by something is.
             EffectResult::InUse(error) if !unseen => {
-                let known = held.problem.take().filter(|known| !known.contains(&error.message));
-                let known = known.map(|known| format!("; {known}")).unwrap_or_default();
-                held.problem = Some(format!("{error}{known}"));
+                let known = held.problem.take().unwrap_or_default();
+                held.problem = Some(match known.as_str() {
+                    "" => error.to_string(),
+                    known if known.contains(&error.message) => known.to_owned(),
+                    known => format!("{error}; {known}"),
+                });
             }
             EffectResult::InUse(_) | EffectResult::Skipped => {}
         }

@@ -253,8 +253,8 @@ fn every_operation_may_be_refused_in_any_stage_and_in_any_way() {
             if ending.outcome == "Completed" && ending.accepted * 100 < SCHEDULED * 99 {
                 wrong.push(format!("{case}: called complete"));
             }
-            // A change of slots reads the parameter first, so the fleet may be late for a phase.
-            let waits = (operation, stage) == ("GetParameter", Stage::Running);
+            // A change of slots reads the parameter and writes it, so the fleet may be late for a phase.
+            let waits = stage == Stage::Running && ["GetParameter", "PutParameter"].contains(&operation);
             if !matches!(fault, Fault::DeniedForGood) && ending.outcome != "Completed" && !waits {
                 wrong.push(format!("{case}: it did not recover"));
             }
