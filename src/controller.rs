@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use kinesis_demo_api::{KinesisDemo, MicroTime};
-use kube::api::ListParams;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
+use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::{Controller, watcher};
@@ -31,13 +31,14 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 pub struct Loop {
     pub context: Context,
     pub metrics: Arc<Metrics>,
+    client: Client,
     failures: Mutex<HashMap<String, u32>>,
 }
 
 impl Loop {
     /// A loop that has seen no failure yet.
-    pub fn new(context: Context, metrics: Arc<Metrics>) -> Self {
-        Self { context, metrics, failures: Mutex::default() }
+    pub fn new(context: Context, metrics: Arc<Metrics>, client: Client) -> Self {
+        Self { context, metrics, client, failures: Mutex::default() }
     }
 
     fn failed(&self, uid: &str) -> u32 {
@@ -112,16 +113,25 @@ pub async fn run(
 }
 
 async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Result<Action, RunError> {
-    let demo = match &object.0 {
-        Ok(demo) => demo,
+    let salvaged;
+    let (demo, unreadable) = match &object.0 {
+        Ok(demo) => (demo, None),
         Err(error) => {
             let meta = object.meta();
-            tracing::error!(namespace = meta.namespace, name = meta.name, error = %error, "a stored object does not parse and is left alone");
-            return Ok(Action::await_change());
+            let reason = error.to_string();
+            tracing::error!(
+                namespace = meta.namespace,
+                name = meta.name,
+                error = reason,
+                "a stored object does not parse"
+            );
+            let Some(found) = salvage(&work.client, meta).await else { return Ok(Action::await_change()) };
+            salvaged = found;
+            (&salvaged, Some(reason))
         }
     };
     let started = Instant::now();
-    let wake = reconcile(demo, &work.context).await;
+    let wake = reconcile(demo, unreadable.as_deref(), &work.context).await;
     let outcome = wake.as_ref().map_or_else(RunError::category, |_| "ok");
     work.metrics.reconciled(outcome, started.elapsed());
     let wake = wake?;
@@ -133,6 +143,42 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
     work.context.keep_only(&present);
     work.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| present.contains(uid));
     Ok(action(wake, work.context.clock.now()))
+}
+
+/// What can be used of an object whose spec does not parse: its status, with the settings that its
+/// run has pinned. What the run made is then brought to its end, and removed. `None` if the status
+/// does not parse either: nothing is known then of what there is to do.
+async fn salvage(client: &Client, meta: &ObjectMeta) -> Option<KinesisDemo> {
+    let (name, namespace) = (meta.name.as_deref()?, meta.namespace.as_deref()?);
+    let resource = ApiResource::erase::<KinesisDemo>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    // Listed, as the watch does: to read a single one would be a permission of its own.
+    let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
+    let stored = match api.list(&by_name).await {
+        Ok(found) => found.items.into_iter().next()?,
+        Err(error) => {
+            tracing::warn!(namespace, name, error = %error, "an object that does not parse was not read again");
+            return None;
+        }
+    };
+    let status = match stored.data.get("status") {
+        None => None,
+        Some(status) => match serde_json::from_value::<KinesisDemoStatus>(status.clone()) {
+            Ok(status) => Some(status),
+            Err(error) => {
+                tracing::error!(
+                    namespace,
+                    name,
+                    error = %error,
+                    "its status does not parse either: it is left alone; what it made stops by itself and stays. Remove it by its tag kinesisdemo.io/owner, then the object's finalizer"
+                );
+                return None;
+            }
+        },
+    };
+    let effective = status.as_ref().and_then(|status| status.run.as_ref()?.effective.as_ref());
+    let spec = effective.map(|effective| effective.spec.clone()).unwrap_or_default();
+    Some(KinesisDemo { metadata: stored.metadata, spec, status })
 }
 
 /// The one place where a wake-up becomes a requeue.

@@ -53,7 +53,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::clone(&metrics.runs) as _,
         Arc::new(OciRegistry::new()),
     );
-    let work = Arc::new(Loop::new(context, Arc::clone(&metrics)));
+    let work = Arc::new(Loop::new(context, Arc::clone(&metrics), client.clone()));
 
     let passes = controller::run(&client, &args.namespaces, work, args.concurrency, &stop);
     tokio::pin!(passes);

@@ -8,6 +8,16 @@ use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::{KinesisDemo, MicroTime};
 use kube::ResourceExt;
 
+/// A version of the control document that this leader itself has read, as it was claimed, or has
+/// successfully written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownDocument {
+    /// What it says.
+    pub document: ControlDocument,
+    /// Whether the parameter held it when it was last seen or written.
+    pub in_place: bool,
+}
+
 /// The memory of all objects, by uid.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<HashMap<String, Remembered>>);
@@ -16,8 +26,8 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 struct Remembered {
     /// The resource version that our own last write replaced: whoever still shows it is behind.
     replaced_version: Option<String>,
-    /// The control document that this leader last read, or successfully wrote.
-    document: Option<ControlDocument>,
+    /// The control document as this leader knows it.
+    document: Option<KnownDocument>,
     /// When the scheduled scale-to-zero was last looked at.
     ceiling_seen_at: Option<MicroTime>,
 }
@@ -37,13 +47,21 @@ impl Memory {
     }
 
     /// The control document as this leader knows it.
-    pub fn document(&self, uid: &str) -> Option<ControlDocument> {
+    pub fn document(&self, uid: &str) -> Option<KnownDocument> {
         self.lock().get(uid)?.document.clone()
     }
 
-    /// Notes what the parameter holds; `None` if it is not there, or holds no document.
-    pub fn note_document(&self, uid: &str, document: Option<ControlDocument>) {
-        self.lock().entry(uid.to_owned()).or_default().document = document;
+    /// Notes that the parameter holds this document.
+    pub fn note_document(&self, uid: &str, document: ControlDocument) {
+        let known = KnownDocument { document, in_place: true };
+        self.lock().entry(uid.to_owned()).or_default().document = Some(known);
+    }
+
+    /// Notes that the parameter holds something else than what was known, or is not there.
+    pub fn note_displaced(&self, uid: &str) {
+        if let Some(known) = self.lock().get_mut(uid).and_then(|held| held.document.as_mut()) {
+            known.in_place = false;
+        }
     }
 
     /// When the scheduled scale-to-zero was last looked at.

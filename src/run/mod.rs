@@ -36,12 +36,12 @@ use crate::settings::Settings;
 use act::{Actor, EffectResult};
 use backoff::Backoffs;
 use build::names::Names;
-use decide::control::FirstStep;
+use decide::control::{FirstStep, SeenDocument};
 use decide::{Case, Decision, Effect, Removal, Subject, Wake};
 use error::RunError;
 use ledgers::LedgerStore;
 use memory::Memory;
-use observe::{Look, Observed, ObservedState};
+use observe::{Look, ObservedState};
 use queue::{Queue, Roll};
 use status::Outcomes;
 
@@ -106,8 +106,13 @@ impl Context {
 /// How soon to look again when the watch lags behind our own write.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// One reconcile. `Ok` says when to reconcile again.
-pub async fn reconcile(object: &KinesisDemo, context: &Context) -> Result<Wake, RunError> {
+/// One reconcile. `Ok` says when to reconcile again. `unreadable` says why the stored spec does not
+/// parse, if so: `object` then has the spec that its run has pinned, and no further run begins.
+pub async fn reconcile(
+    object: &KinesisDemo,
+    unreadable: Option<&str>,
+    context: &Context,
+) -> Result<Wake, RunError> {
     let now = context.clock.now();
     if context.memory.is_stale(object) {
         return Ok(Wake::At(now + BEHIND));
@@ -133,6 +138,7 @@ pub async fn reconcile(object: &KinesisDemo, context: &Context) -> Result<Wake, 
         request: object.annotations().get(REQUEST_ANNOTATION).map(String::as_str),
         abandon: object.annotations().get(ABANDON_ANNOTATION).is_some_and(|value| value == "true"),
         spec: &object.spec,
+        unreadable,
         status,
         epoch: context.epoch.load(Ordering::Relaxed),
         settings: &context.settings,
@@ -175,6 +181,9 @@ async fn reconcile_pending(
     context: &Context,
     now: MicroTime,
 ) -> Decision {
+    if let Some(why) = subject.unreadable {
+        return decide::decide_unreadable(subject, why, now);
+    }
     let plan = match Plan::new(subject.spec, &context.settings.defaults) {
         Ok(plan) => plan,
         Err(error) => return decide::decide_refused(subject, &error, now),
@@ -227,7 +236,7 @@ async fn reconcile_run(
         deadline_at,
         plan: &plan,
         names: &names,
-        known_document: known.as_ref(),
+        known: known.as_ref(),
         now,
     };
     let stage = subject.status.stage.unwrap_or_default();
@@ -249,17 +258,19 @@ async fn reconcile_run(
         _ => None,
     });
 
+    // What was just written is what is known from here on.
+    let known = context.memory.document(subject.uid);
+    let case = Case { known: known.as_ref(), ..case };
     let look = Look { aws: &aws, names: &names, uid: subject.uid, context, now };
     let mut state = match stage {
         Stage::CleaningUp => look.at_leftovers(&subject.status.resources).await,
         _ => look.at_run(subject.status, written).await,
     };
-    let case = Case { known_document: known.as_ref(), ..case };
     if decide::control::is_outranked(&case, &state) {
         state.leads = context.cluster.still_leads(subject.epoch).await.ok();
     }
     let decision = decide::decide(&case, &state);
-    note_read(context, subject.uid, &state);
+    note_read(context, &case, &state);
     let results = actor.apply(&decision.effects).await;
     note_written(context, subject.uid, &decision.effects, &results);
     let outcomes = Outcomes { first: &first, results: &results, refused_looks: state.refusals() };
@@ -307,11 +318,12 @@ fn actor<'a>(subject: &Subject<'a>, context: &'a Context, aws: &'a Aws, now: Mic
 }
 
 /// Remembers what the parameter was seen to hold.
-fn note_read(context: &Context, uid: &str, state: &ObservedState) {
-    match &state.parameter {
-        Observed::Present(text) => context.memory.note_document(uid, ControlDocument::parse(text).ok()),
-        Observed::Absent => context.memory.note_document(uid, None),
-        Observed::Unread | Observed::Refused(_) => {}
+fn note_read(context: &Context, case: &Case<'_>, state: &ObservedState) {
+    let uid = case.subject.uid;
+    match decide::control::seen_document(case, state) {
+        SeenDocument::Unknown => {}
+        SeenDocument::Trusted(document) => context.memory.note_document(uid, *document),
+        SeenDocument::Other => context.memory.note_displaced(uid),
     }
 }
 
@@ -323,7 +335,9 @@ fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[Eff
             EffectResult::Done,
         ) = (effect, result)
         {
-            context.memory.note_document(uid, ControlDocument::parse(text).ok());
+            if let Ok(document) = ControlDocument::parse(text) {
+                context.memory.note_document(uid, document);
+            }
         }
     }
 }

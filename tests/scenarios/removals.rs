@@ -247,3 +247,26 @@ async fn stop_and_size_zero_wait_for_no_look() {
     play_until_over(&mut theatre).await;
     assert_eq!(theatre.status().stage, Some(Stage::Aborted));
 }
+
+#[tokio::test]
+async fn a_run_whose_spec_does_not_parse_any_more_ends_as_it_was_begun_and_no_other_begins() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_phase("spike").await;
+    theatre.unreadable = Some("missing field `name`".into());
+    theatre.cluster.edit(|object| object.metadata.generation = Some(2));
+    play_until_over(&mut theatre).await;
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    theatre.assert_nothing_left();
+    let told = theatre.condition(ConditionType::SpecAccepted);
+    assert_eq!((told.status, told.reason), (ConditionStatus::False, Reason::Invalid));
+    assert!(told.message.contains("missing field `name`"), "{}", told.message);
+    theatre.request(r#"{"verb":"rerun","id":"again"}"#);
+    theatre.play_out().await;
+    assert_eq!(theatre.status().stage, Some(Stage::Pending));
+    assert_eq!(theatre.condition(ConditionType::Stalled).reason, Reason::Invalid);
+    theatre.assert_nothing_left();
+    theatre.delete();
+    theatre.play_out().await;
+    assert!(theatre.cluster.object().is_none());
+}

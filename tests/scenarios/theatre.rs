@@ -73,6 +73,8 @@ pub struct Theatre {
     pub stages: Vec<Stage>,
     pub errors: Vec<String>,
     idle: bool,
+    /// Why the stored spec does not parse from now on.
+    pub unreadable: Option<String>,
 }
 
 impl Theatre {
@@ -102,6 +104,7 @@ impl Theatre {
             stages: Vec::new(),
             errors: Vec::new(),
             idle: false,
+            unreadable: None,
         }
     }
 
@@ -117,7 +120,7 @@ impl Theatre {
     /// One pass; then the clock moves to the next thing that happens. False when there is nothing more to do.
     pub async fn pass(&mut self) -> bool {
         let Some(before) = self.cluster.object() else { return false };
-        let result = reconcile(&before, &self.context).await;
+        let result = reconcile(&before, self.unreadable.as_deref(), &self.context).await;
         let after = self.cluster.object();
         if let Some(stage) = after.as_ref().and_then(|object| object.status.as_ref()?.stage)
             && self.stages.last() != Some(&stage)

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatus, ResourceType};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
@@ -33,6 +34,8 @@ pub struct Removal {
     /// The names follow from the object and the run number. What they name needs no second look.
     names_are_derived: bool,
     stream_is_named_by_user: bool,
+    /// What this run wrote last into its parameter.
+    last_document: Option<ControlDocument>,
 }
 
 /// What is to be done for a removal now.
@@ -61,6 +64,7 @@ impl Removal {
             retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
             names_are_derived: effective.base_name == derived,
             stream_is_named_by_user: effective.stream_name != derived,
+            last_document: None,
         }
     }
 
@@ -74,7 +78,16 @@ impl Removal {
             retain_stream: leftover.retain_stream,
             names_are_derived: leftover.base_name == derived,
             stream_is_named_by_user: leftover.stream_name != derived,
+            last_document: None,
         }
+    }
+
+    /// Whether this is what the run wrote last, or was about to overwrite.
+    fn wrote(&self, text: &str) -> bool {
+        let held = ControlDocument::parse(text).ok();
+        held.zip(self.last_document.as_ref()).is_some_and(|(held, last)| {
+            (held.run, held.epoch) == (last.run, last.epoch) && held.version <= last.version
+        })
     }
 
     /// Judges every resource that may still be there, and says what to do.
@@ -196,6 +209,9 @@ impl Removal {
         let Some(index) = present(resources, type_) else { return };
         let verdict = match &state.parameter {
             Observed::Absent => return note_gone(resources, index, step),
+            // A renewal that meets a parameter just deleted by hand makes it anew, without tags
+            // (PutParameter takes none when it overwrites): what we wrote says whose it is.
+            Observed::Present(text) if self.names_are_derived && self.wrote(text) => Verdict::Remove,
             Observed::Present(_) => self.judge(&state.parameter_tags, resources, index, step),
             Observed::Unread => return,
             Observed::Refused(error) => self.judge_unseen(error, resources, index),
@@ -313,7 +329,10 @@ impl Removal {
 pub(super) fn decide_cleaning_up(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
     let timings = &case.subject.settings.timings;
     note_stream(case, state, &mut draft);
-    let removal = Removal::of_run(&case.subject, case.run.number, case.effective);
+    let removal = Removal {
+        last_document: case.subject.status.control.as_ref().map(|control| case.document(control)),
+        ..Removal::of_run(&case.subject, case.run.number, case.effective)
+    };
     let step = removal.step(state, &mut draft.status.resources);
     note_step(step, &mut draft);
     if draft

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
+use kinesis_demo_api::control::{ControlDocument, ControlState, Segment, TaskId};
 use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
 use kinesis_demo_api::stops::{TooManyStops, with_stop};
 
@@ -63,27 +63,69 @@ pub fn is_outranked(case: &Case<'_>, state: &ObservedState) -> bool {
     control.is_some_and(|control| matches!(parameter_state(case, control, state), ParameterState::Foreign(_)))
 }
 
-/// Whether somebody else has written, or removed, what this leader knows to have been there.
-pub(super) fn was_overwritten(case: &Case<'_>, state: &ObservedState) -> bool {
-    let Some(known) = case.known_document else { return false };
-    match &state.parameter {
-        Observed::Unread | Observed::Refused(_) => false,
-        Observed::Absent => true,
-        Observed::Present(text) => match ControlDocument::parse(text) {
-            Err(_) => true,
-            Ok(held) => held.order() < known.order() || (held.order() == known.order() && held != *known),
-        },
+/// What a look at the parameter found, against what this leader claimed or knows.
+#[derive(Debug, PartialEq)]
+pub enum SeenDocument {
+    /// It was not looked at.
+    Unknown,
+    /// The claimed version, or the one that this leader knows to have been there, as it was claimed.
+    Trusted(Box<ControlDocument>),
+    /// Something else, or nothing.
+    Other,
+}
+
+/// Judges what the parameter was seen to hold. What somebody else wrote is never taken for ours, even
+/// under our numbers.
+pub fn seen_document(case: &Case<'_>, state: &ObservedState) -> SeenDocument {
+    let held = match &state.parameter {
+        Observed::Unread | Observed::Refused(_) => return SeenDocument::Unknown,
+        Observed::Absent => return SeenDocument::Other,
+        Observed::Present(text) => ControlDocument::parse(text),
+    };
+    let (Ok(held), Some(control)) = (held, &case.subject.status.control) else { return SeenDocument::Other };
+    let wanted = case.document(control);
+    let known = case.known.map(|known| &known.document);
+    let planned: Vec<Segment> = case
+        .timeline(control)
+        .segments_from(MicroTime::from_micros(i64::MIN), case.plan.cap_per_task)
+        .chain(known.into_iter().flat_map(|known| known.segments.iter().cloned()))
+        .collect();
+    let is_ours = [Some(&wanted), known].into_iter().flatten().any(|ours| is_same_version(ours, &held))
+        && held.segments.iter().all(|segment| planned.contains(segment));
+    match is_ours {
+        true => SeenDocument::Trusted(Box::new(held)),
+        false => SeenDocument::Other,
     }
 }
 
-/// The version that this leader knows to be published, if it is the claimed one and still valid. The
-/// tasks hold it: it may be renewed, or put back, as it is.
+/// Whether two documents say the same, but for how long they are valid, and what of the schedule they
+/// therefore show. A version that an earlier leader claimed is taken over as it is.
+fn is_same_version(ours: &ControlDocument, held: &ControlDocument) -> bool {
+    let (epoch, valid_until) = (ours.epoch, ours.valid_until);
+    held.epoch <= ours.epoch
+        && held.valid_until <= ours.valid_until
+        && ControlDocument { epoch, valid_until, segments: ours.segments.clone(), ..held.clone() } == *ours
+}
+
+/// Whether somebody else has changed or removed what this leader knows to have been there.
+pub(super) fn was_displaced(case: &Case<'_>, state: &ObservedState) -> bool {
+    case.known.is_some_and(|known| known.in_place) && seen_document(case, state) == SeenDocument::Other
+}
+
+/// The version that this leader knows to have been published, if it is the claimed one and still
+/// valid. The tasks hold it: it may be put back as it is.
 fn published_by_us<'a>(case: &Case<'a>, control: &ControlStatus) -> Option<&'a ControlDocument> {
-    case.known_document.filter(|known| {
+    case.known.map(|known| &known.document).filter(|known| {
         (known.version, known.effective_at, known.state)
             == (control.version, control.effective_at, control.state)
             && case.now <= known.valid_until
     })
+}
+
+/// The document that the parameter holds, as far as this leader knows: only that is written over
+/// without a look.
+fn in_place<'a>(case: &Case<'a>) -> Option<&'a ControlDocument> {
+    case.known.filter(|known| known.in_place).map(|known| &known.document)
 }
 
 /// What a reconcile does for the tasks before it looks at anything.
@@ -116,7 +158,7 @@ pub fn first_step(case: &Case<'_>) -> FirstStep {
     // Nobody sends after `Stop`, whatever the parameter holds. That this leader knows a document says
     // that the parameter is there: writing over one that is not there would make one without tags.
     let wanted = case.document(control);
-    let is_due = case.known_document.is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
+    let is_due = in_place(case).is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
     let stop = is_due.then(|| write(case, &wanted)).flatten();
     let effects: Vec<Effect> = stop.into_iter().chain(size_zero(case, control)).collect();
     if effects.is_empty() { FirstStep::Look } else { FirstStep::Apply(effects) }
@@ -126,7 +168,7 @@ pub fn first_step(case: &Case<'_>) -> FirstStep {
 /// claimed one is not published yet. It must be one that this leader itself has read or written.
 fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
     let timings = &case.subject.settings.timings;
-    let Some(known) = case.known_document else { return FirstStep::Look };
+    let Some(known) = in_place(case) else { return FirstStep::Look };
     let is_ours = known.epoch == control.epoch && control.epoch == case.subject.epoch;
     if !is_ours || known.state != ControlState::Run || case.now > known.valid_until {
         return FirstStep::Look;
@@ -144,8 +186,11 @@ fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
         let renewed = ControlDocument { valid_until, segments, ..known.clone() };
         return write(case, &renewed).map_or(FirstStep::Look, |effect| FirstStep::Apply(vec![effect]));
     }
-    let claimed_ahead = control.valid_until > known.valid_until && wanted != *known;
-    match case.now >= renew_at && !claimed_ahead {
+    // A document that its size cuts short is valid for less than was claimed: nothing is gained by
+    // claiming more at once.
+    let claimed_at = control.valid_until - timings.valid_for;
+    let may_claim = case.now >= claimed_at + timings.renew_every / 2;
+    match case.now >= renew_at && may_claim {
         true => FirstStep::Claim(Box::new(renewed(case, control))),
         false => FirstStep::Look,
     }
@@ -304,7 +349,7 @@ fn redated(
     }
     // From here on nobody sends. Without any document the tasks stop when their read lease lapses, or
     // with the validity of what they read last: what they do not send until then is not made up for.
-    let last_valid = case.known_document.map_or(control.valid_until, |known| known.valid_until);
+    let last_valid = case.known.map_or(control.valid_until, |known| known.document.valid_until);
     let unread = || last_valid.min(case.now + timings.read_lease);
     let silent_from = held.map_or_else(unread, |held| match held.state {
         ControlState::Run => held.valid_until,

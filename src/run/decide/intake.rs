@@ -8,6 +8,7 @@ use kinesis_demo_api::request::{LastRequest, Request, RequestOutcome, Verb};
 use kinesis_demo_api::status::{Leftover, Outcome, PastRun, ResourceState, ResourceStatus, RunStatus, Stage};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
+use super::pending::unreadable_message;
 use super::{Decision, Draft, FinalizerChange, Subject, stored_refusal};
 use crate::run::build::names::base_name;
 use crate::run::notices::Notice;
@@ -344,7 +345,10 @@ fn edit(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
     if let Some(held) = draft.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
         held.spec = accepted.clone();
     }
-    if accepted == asked {
+    if let Some(why) = subject.unreadable {
+        let message = unreadable_message(why);
+        draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message);
+    } else if accepted == asked {
         draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     } else {
         let message = "only cleanup may change during a run; the other changes are kept for the next one (request rerun)";

@@ -31,11 +31,14 @@ pub use cleanup::{Removal, decide_leftovers, left_message};
 pub use dashboard::with_missed;
 pub use draft::Draft;
 pub use intake::{decide_first_visit, first_visit, intake};
-pub use pending::{decide_pending, decide_preflight_refused, decide_queued, decide_refused};
+pub use pending::{
+    decide_pending, decide_preflight_refused, decide_queued, decide_refused, decide_unreadable,
+};
 
 use super::build::control::document;
 use super::build::names::Names;
 use super::build::tags::Owner;
+use super::memory::KnownDocument;
 use super::notices::Notice;
 use super::observe::ObservedState;
 use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, Tags};
@@ -189,6 +192,8 @@ pub struct Subject<'a> {
     /// Whether the annotation says to let the object go without removing what it made.
     pub abandon: bool,
     pub spec: &'a KinesisDemoSpec,
+    /// Why the stored spec does not parse, if so; `spec` is then the one that the run has pinned.
+    pub unreadable: Option<&'a str>,
     pub status: &'a KinesisDemoStatus,
     /// The leadership under which we write.
     pub epoch: u64,
@@ -210,8 +215,8 @@ pub struct Case<'a> {
     pub deadline_at: MicroTime,
     pub plan: &'a Plan,
     pub names: &'a Names,
-    /// The control document as this leader last read or wrote it.
-    pub known_document: Option<&'a ControlDocument>,
+    /// The control document as this leader knows it.
+    pub known: Option<&'a KnownDocument>,
     pub now: MicroTime,
 }
 

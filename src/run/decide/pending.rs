@@ -24,6 +24,21 @@ pub fn decide_refused(subject: &Subject<'_>, error: &PlanError, now: MicroTime) 
     draft.block(Reason::Invalid, error.to_string(), None).finish(subject, now)
 }
 
+/// A spec that does not parse, as one stored under an earlier definition may not.
+pub fn decide_unreadable(subject: &Subject<'_>, why: &str, now: MicroTime) -> Decision {
+    let message = unreadable_message(why);
+    let mut draft = Draft::new(subject.status);
+    draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message.clone());
+    draft.block(Reason::Invalid, message, None).finish(subject, now)
+}
+
+/// What is said of a spec that does not parse.
+pub(super) fn unreadable_message(why: &str) -> String {
+    format!(
+        "the stored spec does not parse: {why}; write it again as the definition has it now (kubectl explain kinesisdemo.spec)"
+    )
+}
+
 /// How often an object that waits for its turn is looked at: nothing is read from AWS for it.
 const NEXT_TURN: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,7 @@ use kinesis_demo_api::timeline::Timeline;
 
 use super::control::{
     ControlUpdate, ParameterState, change_slots, control_update, may_change, parameter_state, publication,
-    was_overwritten,
+    was_displaced,
 };
 use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
 use super::measure::{
@@ -57,7 +57,7 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
         );
         return draft.end(Outcome::Failed, Reason::ControlOverwritten, message, case.now);
     }
-    if was_overwritten(case, state) {
+    if was_displaced(case, state) {
         draft.notices.push(Notice::control_put_back(&case.names.parameter, control.version));
     }
     let update = control_update(case, control, &parameter);

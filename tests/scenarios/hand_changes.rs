@@ -1,0 +1,196 @@
+//! Whatever somebody deletes, changes or forges by hand, at any instant: the outcome and
+//! `TrafficDelivered` agree with what arrived, the totals balance to the record, and nothing of a
+//! neighbour's is touched.
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_api::demo::KinesisDemoSpec;
+use kinesis_demo_api::duration::DurationText;
+use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
+use kinesis_demo_operator::aws::{Aws, NewStream, Regions, Tags};
+use kinesis_demo_operator::clock::Clock;
+use proptest::prelude::*;
+
+use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+
+const NAME: &str = "kd-viral-event-5f3c2a1b-r1";
+const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";
+const LOG_GROUP: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1";
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    DeleteStream,
+    DeleteService,
+    DeleteParameter,
+    DeleteLogGroup,
+    DeleteCeiling,
+    DeleteDashboard,
+    ReleaseWarmThroughput,
+    ResizeService(u32),
+    UntagStream,
+    /// The document of another epoch, as many times the rate.
+    ForgeDocument(u64, u32),
+    WriteNonsense,
+    HangTask(usize),
+    LoseFinalizer,
+    Abort,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        Just(Change::DeleteStream),
+        Just(Change::DeleteService),
+        Just(Change::DeleteParameter),
+        Just(Change::DeleteLogGroup),
+        Just(Change::DeleteCeiling),
+        Just(Change::DeleteDashboard),
+        Just(Change::ReleaseWarmThroughput),
+        (0_u32..20).prop_map(Change::ResizeService),
+        Just(Change::UntagStream),
+        (prop_oneof![Just(0_u64), Just(1), Just(1_000_000_000)], 1_u32..10)
+            .prop_map(|(epoch, times)| Change::ForgeDocument(epoch, times)),
+        Just(Change::WriteNonsense),
+        (0_usize..10).prop_map(Change::HangTask),
+        Just(Change::LoseFinalizer),
+        Just(Change::Abort),
+    ]
+}
+
+fn spec() -> KinesisDemoSpec {
+    let mut spec = warm_spec();
+    for phase in &mut spec.phases {
+        phase.duration = DurationText::seconds(60);
+    }
+    spec
+}
+
+async fn make(theatre: &Theatre, change: Change) {
+    let aws: Aws = theatre.aws.in_region("us-east-1");
+    // What is not there cannot be changed: then nothing happens.
+    match change {
+        Change::DeleteStream => {
+            if let Ok(Some(stream)) = aws.streams.fetch_stream(NAME).await {
+                let _ = aws.streams.delete_stream(&stream.arn).await;
+            }
+        }
+        Change::DeleteService => drop(aws.services.delete_service("default", NAME).await),
+        Change::DeleteParameter => drop(aws.parameters.delete_parameter(PARAMETER).await),
+        Change::DeleteLogGroup => drop(aws.logs.delete_log_group(LOG_GROUP).await),
+        Change::DeleteCeiling => drop(aws.scaling.delete_ceiling("default", NAME).await),
+        Change::DeleteDashboard => {
+            let _ = aws.dashboards.delete_dashboard(&format!("KinesisDemo-{NAME}")).await;
+        }
+        Change::ReleaseWarmThroughput => {
+            if let Ok(Some(stream)) = aws.streams.fetch_stream(NAME).await {
+                let _ = aws.streams.update_warm_throughput(&stream.arn, 0).await;
+            }
+        }
+        Change::ResizeService(size) => drop(aws.services.resize_service("default", NAME, size).await),
+        Change::UntagStream => theatre.aws.untag_stream(NAME),
+        Change::ForgeDocument(epoch, times) => {
+            let Ok(Some(text)) = aws.parameters.fetch_parameter(PARAMETER).await else { return };
+            let Ok(mut held) = ControlDocument::parse(&text) else { return };
+            held.epoch = epoch;
+            for segment in &mut held.segments {
+                segment.leg.rate = segment.leg.rate.map(|rate| rate * times);
+            }
+            let _ = aws.parameters.overwrite_parameter(PARAMETER, &held.to_text().unwrap()).await;
+        }
+        Change::WriteNonsense => drop(aws.parameters.overwrite_parameter(PARAMETER, "{}").await),
+        Change::HangTask(index) => {
+            if let Some(task) = theatre.aws.running_tasks().get(index) {
+                theatre.aws.hang_task(task);
+            }
+        }
+        Change::LoseFinalizer => theatre.cluster.edit(|object| object.metadata.finalizers = None),
+        Change::Abort => theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
+    }
+}
+
+async fn play(changes: &[(u64, Change)]) -> Theatre {
+    let mut theatre = Theatre::new(spec());
+    let neighbour = NewStream {
+        name: "neighbour".into(),
+        warm_mib_per_second: None,
+        tags: Tags::from([("kinesisdemo.io/owner".into(), "another-uid".into())]),
+    };
+    theatre.aws.in_region("us-east-1").streams.create_stream(&neighbour).await.unwrap();
+    for (after, change) in changes {
+        let due = theatre.clock.now() + s(*after);
+        while theatre.clock.now() < due && theatre.pass().await {}
+        make(&theatre, *change).await;
+    }
+    let end = theatre.clock.now() + s(7_200);
+    while theatre.clock.now() < end && theatre.pass().await {
+        if theatre.status().stage.is_some_and(Stage::is_terminal) {
+            break;
+        }
+    }
+    theatre
+}
+
+fn judge(theatre: &Theatre, changes: &[(u64, Change)]) -> Result<(), TestCaseError> {
+    let status = theatre.status();
+    prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);
+    prop_assert!(theatre.aws.snapshot().streams.contains(&"us-east-1/neighbour".to_owned()));
+    let is = |wanted: fn(&Change) -> bool| changes.iter().any(|(_, change)| wanted(change));
+    let forged = is(|change| matches!(change, Change::ForgeDocument(..)));
+    let delivered = theatre.condition(ConditionType::TrafficDelivered);
+    let arrived: u64 = theatre.aws.records_by_second().values().sum();
+    if let Some(traffic) = &status.traffic {
+        let totals = &traffic.books;
+        assert_balanced(totals);
+        if !forged {
+            prop_assert!(totals.offered <= totals.scheduled, "{totals:?}");
+        }
+        match delivered.status {
+            // The log is complete: what it tells is what the stream got.
+            ConditionStatus::True | ConditionStatus::False if traffic.settled => {
+                prop_assert!(totals.accepted <= arrived, "{totals:?}, {arrived} arrived");
+                let unseen = totals.unreported + totals.failed;
+                prop_assert!(arrived - totals.accepted <= unseen, "{totals:?}, {arrived} arrived");
+            }
+            _ => prop_assert!(
+                delivered.reason == Reason::LogUnreadable
+                    || delivered.reason == Reason::NotStarted
+                    || !traffic.settled,
+                "{delivered:?}"
+            ),
+        }
+        let run = status.run.as_ref().unwrap();
+        if run.outcome == Some(Outcome::Succeeded) && delivered.status != ConditionStatus::Unknown {
+            prop_assert!(arrived * 100 >= totals.scheduled * 99, "{totals:?}, {arrived} arrived");
+        }
+    }
+    // What is left is named, and is only what somebody untagged.
+    let left = status.resources.iter().filter(|held| held.state == ResourceState::Present).count();
+    prop_assert!(
+        left == 0
+            || is(|change| matches!(
+                change,
+                Change::UntagStream | Change::WriteNonsense | Change::ForgeDocument(..)
+            )),
+        "{:?}",
+        status.resources
+    );
+    let snapshot = theatre.aws.snapshot();
+    prop_assert_eq!(
+        snapshot.services.len() + snapshot.log_groups.len() + snapshot.scheduled_actions.len(),
+        0
+    );
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_changes_by_hand_end_in_the_truth_and_leave_nothing_unnamed(
+        changes in prop::collection::vec((0_u64..150, change()), 1..4),
+    ) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        let theatre = runtime.block_on(play(&changes));
+        judge(&theatre, &changes)?;
+    }
+}
