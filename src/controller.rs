@@ -27,6 +27,10 @@ const LATEST: Duration = Duration::from_secs(300);
 /// The longest pause after an API server's refusal.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
+/// How soon an object that does not parse is read again if that failed, and how long that may take.
+const SALVAGE_AGAIN: Duration = Duration::from_secs(5);
+const SALVAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What the loop holds besides the passes' own context.
 pub struct Loop {
     pub context: Context,
@@ -125,8 +129,19 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
                 error = reason,
                 "a stored object does not parse"
             );
-            let Some(found) = salvage(&work.client, meta).await else { return Ok(Action::await_change()) };
-            salvaged = found;
+            salvaged = match salvage(&work.client, meta).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Action::await_change()),
+                Err(error) => {
+                    tracing::warn!(
+                        namespace = meta.namespace,
+                        name = meta.name,
+                        error,
+                        "it could not be read again"
+                    );
+                    return Ok(Action::requeue(SALVAGE_AGAIN));
+                }
+            };
             (&salvaged, Some(reason))
         }
     };
@@ -148,19 +163,17 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
 /// What can be used of an object whose spec does not parse: its status, with the settings that its
 /// run has pinned. What the run made is then brought to its end, and removed. `None` if the status
 /// does not parse either: nothing is known then of what there is to do.
-async fn salvage(client: &Client, meta: &ObjectMeta) -> Option<KinesisDemo> {
-    let (name, namespace) = (meta.name.as_deref()?, meta.namespace.as_deref()?);
+async fn salvage(client: &Client, meta: &ObjectMeta) -> Result<Option<KinesisDemo>, String> {
+    let (Some(name), Some(namespace)) = (meta.name.as_deref(), meta.namespace.as_deref()) else {
+        return Ok(None);
+    };
     let resource = ApiResource::erase::<KinesisDemo>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     // Listed, as the watch does: to read a single one would be a permission of its own.
     let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
-    let stored = match api.list(&by_name).await {
-        Ok(found) => found.items.into_iter().next()?,
-        Err(error) => {
-            tracing::warn!(namespace, name, error = %error, "an object that does not parse was not read again");
-            return None;
-        }
-    };
+    let found = tokio::time::timeout(SALVAGE_TIMEOUT, api.list(&by_name)).await;
+    let found = found.map_err(|elapsed| elapsed.to_string())?.map_err(|error| chain(&error))?;
+    let Some(stored) = found.items.into_iter().next() else { return Ok(None) };
     let status = match stored.data.get("status") {
         None => None,
         Some(status) => match serde_json::from_value::<KinesisDemoStatus>(status.clone()) {
@@ -172,13 +185,13 @@ async fn salvage(client: &Client, meta: &ObjectMeta) -> Option<KinesisDemo> {
                     error = %error,
                     "its status does not parse either: it is left alone; what it made stops by itself and stays. Remove it by its tag kinesisdemo.io/owner, then the object's finalizer"
                 );
-                return None;
+                return Ok(None);
             }
         },
     };
     let effective = status.as_ref().and_then(|status| status.run.as_ref()?.effective.as_ref());
     let spec = effective.map(|effective| effective.spec.clone()).unwrap_or_default();
-    Some(KinesisDemo { metadata: stored.metadata, spec, status })
+    Ok(Some(KinesisDemo { metadata: stored.metadata, spec, status }))
 }
 
 /// The one place where a wake-up becomes a requeue.

@@ -73,6 +73,11 @@ impl ClockSkew {
     /// What clocks may differ by without any effect on a run.
     const TOLERATED: i64 = 500_000;
 
+    /// Whether our clock is certainly right enough.
+    pub fn agrees(self) -> bool {
+        self.at_least >= -Self::TOLERATED && self.at_most <= Self::TOLERATED
+    }
+
     /// In which direction our clock is off, and about how far, if it certainly is.
     pub fn differs(self) -> Option<String> {
         let middle = self.at_least.saturating_add((self.at_most - self.at_least) / 2);

@@ -140,6 +140,8 @@ impl KubeCluster {
         let answer = self.tenure.guard(tokio::time::timeout(TIMEOUT, request)).await;
         match answer.map_err(|over| other(over.into()))?.map_err(|elapsed| other(elapsed.into()))? {
             Ok(_) => Ok(()),
+            // It was stored; the answer holds the spec, which may not parse (see `controller::salvage`).
+            Err(kube::Error::SerdeError(_)) => Ok(()),
             Err(kube::Error::Api(answer)) if answer.code == 409 => {
                 Err(ClusterError::Conflict { what, object })
             }

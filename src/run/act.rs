@@ -1,6 +1,6 @@
-//! All writes to AWS. In: effects. Out: what became of each. Effects are applied in order, up to the
-//! first that is refused. A refused removal does not stop the others: what stays may cost more than
-//! what cannot be removed. Optional effects run last, together, and stop nothing.
+//! All writes to AWS. In: effects. Out: what became of each. Effects are applied in order. A refused
+//! one stops those after it only if they need it: what is made for a run, and the protection of tasks
+//! before a smaller size. Optional effects run last, together, and stop nothing.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Actor<'_> {
                 continue;
             }
             *result = self.apply_one(effect, give_up_at).await;
-            if result.refusal().is_some() && !effect.is_removal() {
+            if result.refusal().is_some() && effect.is_needed_by_the_next() {
                 break;
             }
         }
@@ -91,8 +91,7 @@ impl Actor<'_> {
             Ok(answer) => answer,
             Err(_) => {
                 let (operation, target) = effect.name();
-                let seconds = share.as_secs();
-                Err(AwsError::unanswered(operation, &target, format!("no answer within {seconds} s")))
+                Err(AwsError::unanswered(operation, &target, "no answer in time"))
             }
         };
         let patience = if effect.is_optional() { Duration::ZERO } else { self.patience };

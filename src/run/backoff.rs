@@ -84,14 +84,9 @@ impl Backoffs {
         refusals.insert(key.to_owned(), Refusal { failures, retry_at: now + pause, error: error.clone() });
     }
 
-    /// The next instant at which one of the object's refused operations may be tried again.
-    pub fn next_retry_at(&self, uid: &str) -> Option<MicroTime> {
-        self.lock().get(uid)?.values().map(|refusal| refusal.retry_at).min()
-    }
-
-    /// Forgets what was refused to this object: its run is over, or another has begun.
-    pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+    /// When `key` may be tried again, if it was refused.
+    pub fn retry_at(&self, uid: &str, key: &str) -> Option<MicroTime> {
+        self.lock().get(uid)?.get(key).map(|refusal| refusal.retry_at)
     }
 
     /// Forgets all objects but those with these uids.
@@ -152,6 +147,6 @@ mod tests {
             backoffs.note("uid", "PutParameter", &refused("AccessDeniedException"), s(5), T0);
         }
         assert!(backoffs.refusal("uid", "PutParameter", T0 + s(5)).is_none());
-        assert_eq!(backoffs.next_retry_at("uid").map(|at| at <= T0 + s(5)), Some(true));
+        assert_eq!(backoffs.retry_at("uid", "PutParameter").map(|at| at <= T0 + s(5)), Some(true));
     }
 }

@@ -82,6 +82,11 @@ impl LedgerStore {
         Some(Arc::clone(&held.ledgers))
     }
 
+    /// When the last reading began that came to the log's end; `None` before there was one.
+    pub fn read_at(&self, uid: &str, run: u32) -> Option<MicroTime> {
+        self.lock().get(uid).filter(|held| held.run == run)?.read_at
+    }
+
     /// The last words that were read so far.
     pub fn known(&self, uid: &str, run: u32) -> Arc<Ledgers> {
         let store = self.lock();

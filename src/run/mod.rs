@@ -28,7 +28,7 @@ use kinesis_demo_api::status::{ResourceState, ResourceStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::ResourceExt;
 
-use crate::aws::{Aws, Regions};
+use crate::aws::{Aws, AwsErrorClass, Regions};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::registry::Registry;
@@ -44,9 +44,6 @@ use memory::Memory;
 use observe::{Look, ObservedState};
 use queue::{Queue, Roll};
 use status::Outcomes;
-
-/// How long the effects of a reconcile may take where no traffic waits for it.
-const UNHURRIED: Duration = Duration::from_secs(120);
 
 /// The key under which a refused preflight is paced.
 const PREFLIGHT: &str = "preflight";
@@ -205,7 +202,7 @@ async fn reconcile_pending(
     let decision = match seen {
         Ok(state) => decide::decide_pending(subject, &plan, &state, now),
         Err(error) => {
-            let retry_at = context.backoffs.next_retry_at(subject.uid).unwrap_or(now + BEHIND);
+            let retry_at = context.backoffs.retry_at(subject.uid, PREFLIGHT).unwrap_or(now + BEHIND);
             decide::decide_preflight_refused(subject, &error, retry_at, now)
         }
     };
@@ -287,8 +284,13 @@ async fn reconcile_leftovers(
     let run = status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
     let is_present = |held: &ResourceStatus| held.state == ResourceState::Present;
     let of_this_run = status.resources.iter().any(is_present);
-    let (removal, resources, region) = match (&run.effective, status.leftovers.first()) {
-        (Some(effective), _) if of_this_run => {
+    // One run at a time, each in its turn: none holds up another.
+    let runs = status.leftovers.len() + usize::from(of_this_run);
+    let minute = usize::try_from(now.as_micros() / 60_000_000).unwrap_or_default();
+    let turn = minute.checked_rem(runs).unwrap_or_default();
+    let leftover = status.leftovers.get(if of_this_run { turn.wrapping_sub(1) } else { turn });
+    let (removal, resources, region) = match (&run.effective, leftover) {
+        (Some(effective), None) if of_this_run => {
             let removal = Removal::of_run(subject, run.number, effective);
             (removal, &status.resources, &effective.region)
         }
@@ -311,7 +313,7 @@ fn actor<'a>(subject: &Subject<'a>, context: &'a Context, aws: &'a Aws, now: Mic
     let (patience, share) = match subject.status.stage {
         // The tasks' lease, or the next phase, waits for what was refused.
         Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.look_within()),
-        _ => (Duration::MAX, UNHURRIED),
+        _ => (Duration::MAX, timings.look_within()),
     };
     let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
     Actor { aws, uid: subject.uid, backoffs, clock, patience, share, now }
@@ -330,14 +332,24 @@ fn note_read(context: &Context, case: &Case<'_>, state: &ObservedState) {
 /// Remembers what this leader wrote into the parameter.
 fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[EffectResult]) {
     for (effect, result) in effects.iter().zip(results) {
-        if let (
-            Effect::WriteParameter { text, .. } | Effect::CreateParameter { text, .. },
-            EffectResult::Done,
-        ) = (effect, result)
-        {
-            if let Ok(document) = ControlDocument::parse(text) {
-                context.memory.note_document(uid, document);
+        let text = match effect {
+            Effect::WriteParameter { text, .. } | Effect::CreateParameter { text, .. } => text,
+            _ => continue,
+        };
+        let Ok(document) = ControlDocument::parse(text) else { continue };
+        match result {
+            EffectResult::Done => context.memory.note_document(uid, document),
+            // Another version may be there now: only a look tells.
+            EffectResult::Refused(error)
+                if error.class == AwsErrorClass::Transient
+                    && context
+                        .memory
+                        .document(uid)
+                        .is_some_and(|known| known.document.version != document.version) =>
+            {
+                context.memory.note_displaced(uid);
             }
+            _ => {}
         }
     }
 }

@@ -48,6 +48,13 @@ impl<T> Observed<T> {
         }
     }
 
+    /// Takes back that it is not there: nothing is known.
+    fn doubt(&mut self, why: &AwsError) {
+        if self.is_absent() {
+            *self = Self::Refused(why.clone());
+        }
+    }
+
     /// Whether it was looked for and is not there.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
@@ -98,6 +105,8 @@ pub struct ObservedState {
     pub ledgers: Observed<Arc<Ledgers>>,
     /// The ledgers as far as this leader has read them, whatever this look found.
     pub known_ledgers: Arc<Ledgers>,
+    /// Up to when this leader has read the log to its end.
+    pub log_read_at: Option<MicroTime>,
     /// How far our clock is from AWS's, by the answers to these looks and earlier ones.
     pub clock_skew: Option<ClockSkew>,
     /// Whether the Lease says that this operator leads, where a foreign control document made it ask.
@@ -197,7 +206,7 @@ impl Look<'_> {
         let (stream, stream_tags) = stream;
         let (log_group, log_group_tags) = log_group;
         let (read, parameter_tags) = read;
-        ObservedState {
+        let mut state = ObservedState {
             account_id,
             stream,
             stream_tags,
@@ -211,9 +220,39 @@ impl Look<'_> {
             tasks,
             ledgers,
             known_ledgers: self.context.ledgers.known(self.uid, run_number(status)),
+            log_read_at: self.context.ledgers.read_at(self.uid, run_number(status)),
             clock_skew: self.aws.clock.skew(),
             ..ObservedState::default()
+        };
+        if !provisioning {
+            self.doubt_absence(status, &mut state).await;
         }
+        state
+    }
+
+    /// What is not there is gone only in the account of the run: under other credentials nothing is
+    /// known of it.
+    async fn doubt_absence(&self, status: &KinesisDemoStatus, state: &mut ObservedState) {
+        let absent = state.stream.is_absent()
+            || state.service.is_absent()
+            || state.parameter.is_absent()
+            || state.ceiling.is_absent();
+        let effective = status.run.as_ref().and_then(|run| run.effective.as_ref());
+        let Some(effective) = effective.filter(|_| absent) else { return };
+        state.account_id = self.account(true).await;
+        let why = match &state.account_id {
+            Observed::Present(found) if *found == effective.account_id => return,
+            Observed::Refused(error) => error.clone(),
+            _ => AwsError::unanswered(
+                "GetCallerIdentity",
+                "account",
+                format!("the credentials are not those of account {} any more", effective.account_id),
+            ),
+        };
+        state.stream.doubt(&why);
+        state.service.doubt(&why);
+        state.parameter.doubt(&why);
+        state.ceiling.doubt(&why);
     }
 
     /// What removing these resources needs to know: of each that may still be there, with its tags.

@@ -40,10 +40,15 @@ impl Entry {
             find(conditions, ConditionType::Reconciling)
                 .is_some_and(|held| held.status == ConditionStatus::True && held.reason == Reason::Queued)
         };
+        let is_anothers = || {
+            let conditions = status.map_or(&[][..], |status| &status.conditions);
+            find(conditions, ConditionType::Stalled)
+                .is_some_and(|held| held.reason == Reason::StatusOfAnotherObject)
+        };
         let state = match status.and_then(|status| status.stage).unwrap_or_default() {
             Stage::Pending if object.metadata.deletion_timestamp.is_none() && is_queued() => State::Waits,
             Stage::Pending => State::Aside,
-            stage if stage.is_terminal() => State::Aside,
+            stage if stage.is_terminal() || is_anothers() => State::Aside,
             _ => State::Begun,
         };
         let asked_at = status.and_then(|status| status.run.as_ref()).map(|run| run.stage_entered_at);

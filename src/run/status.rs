@@ -46,7 +46,8 @@ pub fn conclude(
         return bounded(failed);
     }
     let mut decision = note_removals(decision, outcomes.results);
-    retell_leftovers(&mut decision);
+    retell_leftovers(&mut decision, subject, now);
+    untell_what_was_not_done(&mut decision, outcomes.results);
     note_size_zero(&mut decision, outcomes);
     let missed: Vec<AwsError> = decision
         .effects
@@ -111,14 +112,24 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
                     known => format!("{error}; {known}"),
                 });
             }
-            EffectResult::InUse(_) | EffectResult::Skipped => {}
+            EffectResult::InUse(error) => {
+                held.problem.get_or_insert_with(|| error.to_string());
+            }
+            EffectResult::Skipped => {}
         }
     }
     decision
 }
 
 /// Has the condition tell what is left as it is known now, after the removals were tried.
-fn retell_leftovers(decision: &mut Decision) {
+fn retell_leftovers(decision: &mut Decision, subject: &Subject<'_>, now: MicroTime) {
+    let is_over = decision.status.stage.is_some_and(Stage::is_terminal);
+    if is_over && !decision.status.has_leftovers() {
+        let nothing = Finding::new(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
+        decision.status.conditions =
+            conditions::updated(&decision.status.conditions, &[nothing], subject.generation, now);
+        return;
+    }
     let message = decide::left_message(&decision.status);
     let told = decision.status.conditions.iter_mut().find(|held| {
         held.type_ == ConditionType::CleanedUp
@@ -128,6 +139,21 @@ fn retell_leftovers(decision: &mut Decision) {
         told.message = message;
         cut(&mut told.message, LONGEST_MESSAGE);
     }
+}
+
+/// Takes back the events of writes that AWS did not do: they would be told with every attempt.
+fn untell_what_was_not_done(decision: &mut Decision, results: &[EffectResult]) {
+    let was_done = |is_it: fn(&Effect) -> bool| {
+        let mut all = decision.effects.iter().zip(results);
+        all.any(|(effect, result)| is_it(effect) && *result == EffectResult::Done)
+    };
+    let resized = was_done(|effect| matches!(effect, Effect::ResizeService { .. }));
+    let scheduled = was_done(|effect| matches!(effect, Effect::PutCeiling { .. }));
+    decision.notices.retain(|notice| match notice.reason.as_str() {
+        "ServiceResized" => resized,
+        "ScaleToZeroPutBack" => scheduled,
+        _ => true,
+    });
 }
 
 /// The resource that a removal was about: the run's own, or an earlier run's.

@@ -110,6 +110,9 @@ async fn takes_over_a_log_of_many_pages(page_takes: Duration, pages_at_once: u64
         assert!(traffic.sampled_at > known.sampled_at || traffic.books == known.books, "{traffic:?}");
     }
     assert!(pieces >= 3, "{pieces} pieces");
+    // Whoever has not read the log yet takes nobody for silent.
+    assert_eq!(theatre.status().generators.unwrap().replaced, 0);
+    assert!(theatre.cluster.notices().iter().all(|notice| notice.reason != "SilentTasksReplaced"));
     assert!(theatre.books().accepted > known.books.accepted);
     theatre.aws.set_ledger_page(usize::MAX, s(0));
     theatre.play_out().await;

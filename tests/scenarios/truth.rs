@@ -362,3 +362,88 @@ async fn each_request_is_answered_once_whatever_came_between() {
     assert_eq!((theatre.status().stage, theatre.status().run.unwrap().number), (Some(Stage::Aborted), 2));
     assert_eq!(theatre.status().last_request.unwrap().id, "B");
 }
+
+#[tokio::test]
+async fn a_leader_that_may_not_read_the_parameter_publishes_nothing() {
+    // A new leader in mid-run.
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_phase("spike").await;
+    theatre.restart();
+    theatre.aws.fail("GetParameter", AwsErrorClass::Denied, u32::MAX);
+    let from = theatre.clock.now();
+    while theatre.clock.now() < from + s(120) {
+        assert!(theatre.pass().await);
+    }
+    assert!(theatre.aws.parameter_writes(PARAMETER).iter().all(|(at, _)| *at < from));
+    // The first version of a run.
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_stage(Stage::Starting).await;
+    theatre.aws.fail("GetParameter", AwsErrorClass::Denied, u32::MAX);
+    theatre.play_until_stage(Stage::Running).await;
+    let from = theatre.clock.now();
+    while theatre.clock.now() < from + s(120) {
+        assert!(theatre.pass().await);
+    }
+    assert_eq!(theatre.aws.parameter_writes(PARAMETER).len(), 1, "the idle document");
+    assert_eq!(stored(&theatre), 0);
+}
+
+#[tokio::test]
+async fn an_older_copy_of_our_own_document_replays_nothing() {
+    let forgeries: [fn(ControlDocument) -> ControlDocument; 3] = [
+        |held| ControlDocument { valid_until: held.valid_until - s(300), ..held },
+        |held| ControlDocument { epoch: 0, version: u64::MAX, ..held },
+        |held| {
+            let (effective_at, valid_until) = (held.effective_at - s(100), held.valid_until - s(300));
+            ControlDocument { effective_at, valid_until, ..held }
+        },
+    ];
+    for forge in forgeries {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_phase("spike").await;
+        theatre.clock.advance(s(2));
+        let forged = forge(document(&theatre).await).to_text().unwrap();
+        aws(&theatre).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
+        theatre.play_out().await;
+        assert_eq!(theatre.status().control.unwrap().stops, [], "{forged}");
+        assert_eq!((theatre.outcome(), stored(&theatre)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
+        assert_eq!(told(&theatre, "ControlPutBack"), 1, "{forged}");
+        theatre.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_cannot_be_written_is_counted_as_it_went_and_the_service_goes_to_zero() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_phase("peak").await;
+    theatre.aws.fail("PutParameter", AwsErrorClass::Denied, u32::MAX);
+    theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+    let asked_at = theatre.clock.now();
+    theatre.play_out().await;
+    assert_eq!(theatre.status().stage, Some(Stage::Aborted));
+    assert_eq!(theatre.aws.arrivals(asked_at + s(100), asked_at + s(3_600)), 0);
+    let totals = theatre.books();
+    assert_balanced(&totals);
+    assert!(totals.offered <= totals.scheduled, "{totals:?}");
+    assert_eq!(totals.accepted, stored(&theatre));
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn under_other_credentials_nothing_is_made_and_nothing_is_taken_for_gone() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_phase("spike").await;
+    // The other account has none of it.
+    theatre.aws.set_account_id("123456789012");
+    aws(&theatre).parameters.delete_parameter(PARAMETER).await.unwrap();
+    aws(&theatre).scaling.delete_ceiling("default", NAME).await.unwrap();
+    let from = theatre.aws.calls().len();
+    let until = theatre.clock.now() + s(30);
+    while theatre.clock.now() < until {
+        assert!(theatre.pass().await);
+    }
+    let made = theatre.aws.calls().into_iter().skip(from).filter(|call| call.is_write);
+    let made: Vec<_> = made.map(|call| call.operation).filter(|name| name.starts_with("PutSch")).collect();
+    assert_eq!(made, [] as [&str; 0]);
+    assert_eq!(theatre.status().stage, Some(Stage::Running));
+}

@@ -268,12 +268,15 @@ impl Removal {
     }
 
     /// Its name holds the object's uid, so it is ours, and it has no tags.
-    fn remove_dashboard(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+    fn remove_dashboard(&self, state: &ObservedState, resources: &mut [ResourceStatus], step: &mut Step) {
         let type_ = ResourceType::Dashboard;
         let Some(index) = present(resources, type_) else { return };
         let verdict = match &state.dashboard {
             Observed::Absent => return note_gone(resources, index, step),
-            Observed::Present(()) => Verdict::Remove,
+            Observed::Present(()) if self.names_are_derived => Verdict::Remove,
+            Observed::Present(()) => {
+                return note_problem(resources, index, "its name is not this object's");
+            }
             Observed::Unread => return,
             Observed::Refused(_) if self.names_are_derived => Verdict::RemoveUnseen,
             Observed::Refused(error) => return note_problem(resources, index, &error.to_string()),

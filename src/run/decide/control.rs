@@ -52,7 +52,11 @@ pub(super) fn parameter_state(
         }
         // Under an earlier epoch too: a new leader takes the version over as it is.
         Some(held) if is_claimed(&held) => ParameterState::Published(held),
-        Some(held) if held.version >= control.version => ParameterState::Ahead(held),
+        // A leader before us may have been one version further than our view of its claims.
+        Some(held) if (control.version..=control.version.saturating_add(1)).contains(&held.version) => {
+            ParameterState::Ahead(held)
+        }
+        Some(held) if held.version > control.version => ParameterState::Unpublished(None),
         older => ParameterState::Unpublished(older),
     }
 }
@@ -90,7 +94,14 @@ pub fn seen_document(case: &Case<'_>, state: &ObservedState) -> SeenDocument {
         .segments_from(MicroTime::from_micros(i64::MIN), case.plan.cap_per_task)
         .chain(known.into_iter().flat_map(|known| known.segments.iter().cloned()))
         .collect();
-    let is_ours = [Some(&wanted), known].into_iter().flatten().any(|ours| is_same_version(ours, &held))
+    let ours = [Some(&wanted), known].into_iter().flatten();
+    let is_older = known.is_some_and(|known| {
+        (known.version, known.effective_at) == (held.version, held.effective_at)
+            && held.valid_until < known.valid_until
+    });
+    let is_ours = ours.into_iter().any(|ours| is_same_version(ours, &held))
+        && held.valid_until <= control.valid_until
+        && !is_older
         && held.segments.iter().all(|segment| planned.contains(segment));
     match is_ours {
         true => SeenDocument::Trusted(Box::new(held)),
@@ -103,7 +114,6 @@ pub fn seen_document(case: &Case<'_>, state: &ObservedState) -> SeenDocument {
 fn is_same_version(ours: &ControlDocument, held: &ControlDocument) -> bool {
     let (epoch, valid_until) = (ours.epoch, ours.valid_until);
     held.epoch <= ours.epoch
-        && held.valid_until <= ours.valid_until
         && ControlDocument { epoch, valid_until, segments: ours.segments.clone(), ..held.clone() } == *ours
 }
 
@@ -158,6 +168,12 @@ pub fn first_step(case: &Case<'_>) -> FirstStep {
     // Nobody sends after `Stop`, whatever the parameter holds. That this leader knows a document says
     // that the parameter is there: writing over one that is not there would make one without tags.
     let wanted = case.document(control);
+    // While `Stop` cannot be written the tasks go on under what they hold: the end moves with them.
+    let goes_on =
+        in_place(case).is_some_and(|known| known.state == ControlState::Run && case.now <= known.valid_until);
+    if goes_on && case.now > control.effective_at + case.subject.settings.timings.publish_within {
+        return FirstStep::Claim(Box::new(stop_anew(case, control)));
+    }
     let is_due = in_place(case).is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
     let stop = is_due.then(|| write(case, &wanted)).flatten();
     let effects: Vec<Effect> = stop.into_iter().chain(size_zero(case, control)).collect();
@@ -285,15 +301,24 @@ pub(super) fn control_update(
     let timings = &case.subject.settings.timings;
     match parameter {
         ParameterState::Unknown | ParameterState::Foreign(_) => ControlUpdate::Wait,
+        // What the tasks hold already is put back as it is, whatever was written over it.
+        ParameterState::Ahead(_) | ParameterState::Unpublished(_)
+            if control.epoch == case.subject.epoch && published_by_us(case, control).is_some() =>
+        {
+            ControlUpdate::Stand
+        }
+        ParameterState::Published(held)
+            if case.now > held.valid_until
+                && control.epoch == case.subject.epoch
+                && published_by_us(case, control).is_some() =>
+        {
+            ControlUpdate::Stand
+        }
         ParameterState::Ahead(held) => {
             let base = ControlStatus { version: control.version.max(held.version), ..control.clone() };
             ControlUpdate::redated(redated(case, &base, Some(held)))
         }
         ParameterState::Unpublished(held) => {
-            // What the tasks hold already is put back as it is.
-            if control.epoch == case.subject.epoch && published_by_us(case, control).is_some() {
-                return ControlUpdate::Stand;
-            }
             let notice = if control.version == 1 { timings.read_every } else { timings.read_lease };
             if case.now + notice + timings.skew <= control.effective_at && control.epoch == case.subject.epoch
             {
@@ -328,7 +353,7 @@ fn redated(
     // stops sending until the next one counts.
     let mut claim = ControlStatus {
         epoch: case.subject.epoch,
-        version: control.version + u64::from(published),
+        version: control.version.saturating_add(u64::from(published)),
         effective_at,
         valid_until: case.now + timings.valid_for,
         ..control.clone()
@@ -356,7 +381,10 @@ fn redated(
         ControlState::Stop => control.effective_at,
     });
     let last_stop = claim.stops.last().map_or(claim.traffic_starts_at, |stop| stop.until);
-    let silent_from = silent_from.max(last_stop);
+    // What this leader wrote itself holds, though the parameter shows something older again.
+    let known = case.known.map(|known| &known.document).filter(|known| known.state == ControlState::Run);
+    let known_until = known.map_or(MicroTime::from_micros(i64::MIN), |known| known.valid_until);
+    let silent_from = silent_from.max(last_stop).max(known_until);
     let moved = effective_at.since(silent_from);
     if !moved.is_zero() {
         claim.stops = with_stop(&claim.stops, Stop { from: silent_from, until: effective_at })?;
@@ -422,6 +450,25 @@ pub(super) fn stop(case: &Case<'_>, control: &ControlStatus, ends_at: MicroTime)
     let silent_at = ends_at.min(case.now + timings.read_lease);
     for held in claim.assignments.iter_mut().filter(|held| held.until.is_none_or(|until| until > silent_at)) {
         held.until = Some(silent_at.max(held.from));
+    }
+    claim
+}
+
+/// The claim of `stop`, as of now: it was not published in time.
+fn stop_anew(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
+    let timings = &case.subject.settings.timings;
+    let ends_at = case.timeline(control).ends_at().unwrap_or(case.now).min(case.deadline_at);
+    let [before, now] = [control.effective_at, case.now].map(|at| ends_at.min(at + timings.read_lease));
+    let mut claim = ControlStatus {
+        epoch: case.subject.epoch,
+        effective_at: case.now,
+        valid_until: case.now + timings.valid_for,
+        ..control.clone()
+    };
+    for held in &mut claim.assignments {
+        if held.until == Some(before.max(held.from)) {
+            held.until = Some(now.max(held.from));
+        }
     }
     claim
 }

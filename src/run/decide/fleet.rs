@@ -43,10 +43,8 @@ pub(super) fn silent_tasks(
     state: &ObservedState,
 ) -> Vec<TaskId> {
     let timings = &case.subject.settings.timings;
-    // Judged at the instant up to which the log was last read to its end.
-    let Some(read_at) = case.subject.status.traffic.as_ref().map(|traffic| traffic.sampled_at) else {
-        return Vec::new();
-    };
+    // Judged at the instant up to which this leader has read the log to its end.
+    let Some(read_at) = state.log_read_at else { return Vec::new() };
     let heard_after = read_at - timings.silence();
     let records =
         |until| (0..timeline.phases.len()).map(|index| timeline.scheduled(index, until)).sum::<u64>();
@@ -132,10 +130,11 @@ pub(super) fn wanted_holders(
 /// Whether a task lost a slot and has written nothing since well before that: it gets none again.
 fn has_fallen_silent(case: &Case<'_>, control: &ControlStatus, state: &ObservedState, task: &TaskId) -> bool {
     let mut tenures = control.assignments.iter().filter(|held| held.task == *task);
-    tenures.any(|held| {
-        let heard_at = state.known_ledgers.of(task).map_or(held.from, |line| line.at.max(held.from));
-        held.until.is_some_and(|until| heard_at + case.subject.settings.timings.silence() < until)
-    })
+    state.log_read_at.is_some()
+        && tenures.any(|held| {
+            let heard_at = state.known_ledgers.of(task).map_or(held.from, |line| line.at.max(held.from));
+            held.until.is_some_and(|until| heard_at + case.subject.settings.timings.silence() < until)
+        })
 }
 
 /// Whether a phase that needs more than `admitted` tasks begins before a later version could count.

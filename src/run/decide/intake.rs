@@ -115,11 +115,16 @@ pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
 /// object's, and nothing of it is touched.
 fn restored(subject: &Subject<'_>, now: MicroTime) -> Option<Draft> {
     let run = subject.status.run.as_ref()?;
-    let effective = run.effective.as_ref()?;
     let derived = base_name(subject.name, subject.uid, run.number);
-    let is_ours = effective.object_uid.as_deref().is_none_or(|uid| uid == subject.uid)
-        && effective.base_name == derived;
-    if is_ours {
+    let foreign_leftover = subject
+        .status
+        .leftovers
+        .iter()
+        .find(|leftover| leftover.base_name != base_name(subject.name, subject.uid, leftover.run));
+    let is_ours = run.effective.as_ref().is_none_or(|effective| {
+        effective.object_uid.as_deref().is_none_or(|uid| uid == subject.uid) && effective.base_name == derived
+    });
+    if is_ours && foreign_leftover.is_none() {
         return None;
     }
     let mut draft = Draft::new(subject.status);
@@ -140,7 +145,11 @@ fn restored(subject: &Subject<'_>, now: MicroTime) -> Option<Draft> {
         draft.wake_at(now + std::time::Duration::from_secs(1));
         return Some(draft);
     }
-    let owner = effective.object_uid.as_deref().unwrap_or(&effective.base_name);
+    let effective = run.effective.as_ref();
+    let owner = effective
+        .and_then(|effective| effective.object_uid.as_deref().or(Some(&effective.base_name)))
+        .or(foreign_leftover.map(|leftover| leftover.base_name.as_str()))
+        .unwrap_or_default();
     let message = format!(
         "this status was made for the object with uid {owner}, this object has uid {} (was it restored from a backup?); nothing that it names is touched. Request rerun to begin a run of this object's own, and look for what the other left by the tag {} = {owner}",
         subject.uid,

@@ -144,7 +144,13 @@ pub(super) fn note_clock(state: &ObservedState, draft: &mut Draft) {
     use ConditionType::ClockSkew;
     let Some(skew) = state.clock_skew else { return };
     let Some(differs) = skew.differs() else {
-        return draft.found(ClockSkew, ConditionStatus::False, Reason::ClocksAgree, "");
+        // A single answer tells a second's worth: until more narrow it down, what was known stands.
+        let is_known = conditions::find(&draft.status.conditions, ClockSkew)
+            .is_some_and(|held| held.status != ConditionStatus::Unknown);
+        if skew.agrees() || !is_known {
+            draft.found(ClockSkew, ConditionStatus::False, Reason::ClocksAgree, "");
+        }
+        return;
     };
     let message = clock_message(&differs);
     // How far is told anew with every look; that it is off, once.

@@ -118,6 +118,18 @@ impl Effect {
         )
     }
 
+    /// Whether what comes after it in a reconcile must not be done without it.
+    pub fn is_needed_by_the_next(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateLogGroup { .. }
+                | Self::CreateStream(_)
+                | Self::RegisterTaskDefinition(_)
+                | Self::CreateService(_)
+                | Self::ProtectTasks { .. }
+        )
+    }
+
     /// Whether a run goes on as well without it: it only shows what happens.
     pub fn is_optional(&self) -> bool {
         matches!(self, Self::PutDashboard { .. } | Self::PutMetrics { .. })
@@ -133,7 +145,9 @@ impl Effect {
             }
             Self::DeleteParameter { .. } => ResourceType::ControlParameter,
             Self::DeleteLogGroup { .. } => ResourceType::LogGroup,
-            Self::DeleteStream { .. } => ResourceType::Stream,
+            Self::DeleteStream { .. } | Self::UpdateWarmThroughput { mib_per_second: 0, .. } => {
+                ResourceType::Stream
+            }
             Self::DeleteDashboard { .. } => ResourceType::Dashboard,
             _ => return None,
         })

@@ -57,7 +57,7 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
         );
         return draft.end(Outcome::Failed, Reason::ControlOverwritten, message, case.now);
     }
-    if was_displaced(case, state) {
+    if was_displaced(case, state) && !matches!(parameter, ParameterState::Foreign(_)) {
         draft.notices.push(Notice::control_put_back(&case.names.parameter, control.version));
     }
     let update = control_update(case, control, &parameter);
@@ -67,8 +67,15 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     let folded = folded(case, state, control, &timeline);
     let control = folded.as_ref().unwrap_or(control);
     let fleet = Fleet { control, timeline: &timeline, parameter: &parameter, needed };
-    control_and_fleet(case, state, &fleet, update, &mut draft);
     put_back_ceiling(case, state, &mut draft);
+    control_and_fleet(case, state, &fleet, update, &mut draft);
+    if draft.status.control.as_ref().is_some_and(|claim| claim.assignments.len() > MAX_ASSIGNMENTS) {
+        draft.status.control = Some(control.clone());
+        let message = format!(
+            "tasks changed so often that more than {MAX_ASSIGNMENTS} changes of slots are to be accounted for"
+        );
+        return draft.end(Outcome::Failed, Reason::TooManyInterruptions, message, case.now);
+    }
     draft.wake_at(timeline.next_boundary(case.now).unwrap_or(ends_at));
     draft.wait_until(case.now + timings.poll_every)
 }
@@ -122,13 +129,14 @@ fn control_and_fleet(
     let mut claimed = false;
     match update {
         ControlUpdate::GiveUp(_) => {}
-        ControlUpdate::Wait => match parameter {
-            ParameterState::Foreign(held) => draft.progress(format!(
+        ControlUpdate::Wait => {
+            if let ParameterState::Foreign(held) = parameter {
+                draft.progress(format!(
                 "parameter {} holds a document of epoch {}, this operator writes under epoch {}: another may lead, so nothing is written",
                 case.names.parameter, held.epoch, case.subject.epoch
-            )),
-            _ => {}
-        },
+            ));
+            }
+        }
         ControlUpdate::Claim(claim, moved) => {
             if !moved.is_zero() {
                 draft.notices.push(Notice::schedule_moved(moved.as_secs()));
