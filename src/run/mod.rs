@@ -245,7 +245,7 @@ async fn reconcile_run(
         }
     }
     let written = first.iter().find_map(|(effect, result)| match (effect, result) {
-        (Effect::WriteParameter { text, .. }, EffectResult::Done) => Some(text.as_str()),
+        (Effect::WriteParameter { text, .. }, result) if result.is_done() => Some(text.as_str()),
         _ => None,
     });
 
@@ -318,10 +318,8 @@ fn note_read(context: &Context, uid: &str, state: &ObservedState) {
 /// Remembers what this leader wrote into the parameter.
 fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[EffectResult]) {
     for (effect, result) in effects.iter().zip(results) {
-        if let (
-            Effect::WriteParameter { text, .. } | Effect::CreateParameter { text, .. },
-            EffectResult::Done,
-        ) = (effect, result)
+        if let Effect::WriteParameter { text, .. } | Effect::CreateParameter { text, .. } = effect
+            && result.is_done()
         {
             context.memory.note_document(uid, ControlDocument::parse(text).ok());
         }
