@@ -331,6 +331,15 @@ pub trait Scaling: Send + Sync {
     async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()>;
 }
 
+/// What an overwrite found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwritten {
+    /// The parameter was there.
+    Replaced,
+    /// It was not: somebody had removed it.
+    Created,
+}
+
 /// Systems Manager parameters.
 #[async_trait]
 pub trait Parameters: Send + Sync {
@@ -340,8 +349,10 @@ pub trait Parameters: Send + Sync {
     async fn fetch_parameter_tags(&self, name: &str) -> AwsResult<Tags>;
     /// PutParameter of a new standard-tier String parameter.
     async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()>;
-    /// PutParameter over an existing one.
-    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<()>;
+    /// PutParameter over an existing one. Where there is none, AWS makes one without tags.
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<Overwritten>;
+    /// AddTagsToResource.
+    async fn tag_parameter(&self, name: &str, tags: &Tags) -> AwsResult<()>;
     /// DeleteParameter.
     async fn delete_parameter(&self, name: &str) -> AwsResult<()>;
 }

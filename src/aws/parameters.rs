@@ -5,7 +5,7 @@ use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging, Tag};
 
 use super::session::Api;
-use super::{AwsError, AwsErrorClass, AwsResult, Parameters, Tags};
+use super::{AwsError, AwsErrorClass, AwsResult, Overwritten, Parameters, Tags};
 
 /// Systems Manager.
 pub struct SsmParameters(Api<Client>);
@@ -43,10 +43,6 @@ impl Parameters for SsmParameters {
     async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()> {
         let Self(api) = self;
         let operation = "PutParameter";
-        let tags: Result<Vec<Tag>, _> =
-            tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        let tags = tags
-            .map_err(|error| AwsError::refused(operation, name, "ValidationException", error.to_string()))?;
         let request = api
             .client
             .put_parameter()
@@ -55,12 +51,12 @@ impl Parameters for SsmParameters {
             .r#type(ParameterType::String)
             .tier(ParameterTier::Standard)
             .overwrite(false)
-            .set_tags(Some(tags))
+            .set_tags(Some(sdk_tags(operation, name, tags)?))
             .send();
         api.call(operation, name, request).await.map(drop)
     }
 
-    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<()> {
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<Overwritten> {
         let Self(api) = self;
         // Tags and overwrite exclude each other (Systems Manager API reference, PutParameter, `Tags`); the tags stay.
         let request = api
@@ -72,7 +68,24 @@ impl Parameters for SsmParameters {
             .tier(ParameterTier::Standard)
             .overwrite(true)
             .send();
-        api.call("PutParameter", name, request).await.map(drop)
+        // Versions count from 1, anew after a removal (Systems Manager API reference, PutParameter, `Version`).
+        match api.call("PutParameter", name, request).await?.version() {
+            1 => Ok(Overwritten::Created),
+            _ => Ok(Overwritten::Replaced),
+        }
+    }
+
+    async fn tag_parameter(&self, name: &str, tags: &Tags) -> AwsResult<()> {
+        let Self(api) = self;
+        let operation = "AddTagsToResource";
+        let request = api
+            .client
+            .add_tags_to_resource()
+            .resource_type(ResourceTypeForTagging::Parameter)
+            .resource_id(name)
+            .set_tags(Some(sdk_tags(operation, name, tags)?))
+            .send();
+        api.call(operation, name, request).await.map(drop)
     }
 
     async fn delete_parameter(&self, name: &str) -> AwsResult<()> {
@@ -81,9 +94,16 @@ impl Parameters for SsmParameters {
     }
 }
 
+fn sdk_tags(operation: &'static str, name: &str, tags: &Tags) -> AwsResult<Vec<Tag>> {
+    let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    tags.collect::<Result<_, _>>()
+        .map_err(|error| AwsError::refused(operation, name, "ValidationException", error.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_ssm::config::retry::RetryConfig;
+    use aws_sdk_ssm::operation::add_tags_to_resource::AddTagsToResourceOutput;
     use aws_sdk_ssm::operation::get_parameter::GetParameterOutput;
     use aws_sdk_ssm::operation::list_tags_for_resource::ListTagsForResourceOutput;
     use aws_sdk_ssm::operation::put_parameter::PutParameterOutput;
@@ -144,10 +164,27 @@ mod tests {
             assert_eq!((request.overwrite(), request.tags().len()), (Some(true), 0));
             PutParameterOutput::builder().version(2).build()
         });
-        ssm(&[&written]).overwrite_parameter("/kd/control", "{}").await.unwrap();
+        let found = ssm(&[&written]).overwrite_parameter("/kd/control", "{}").await.unwrap();
+        assert_eq!(found, Overwritten::Replaced);
         let busy = mock!(Client::put_parameter).then_http_response(|| refused(400, "TooManyUpdates", ""));
         let error = ssm(&[&busy]).overwrite_parameter("/kd/control", "{}").await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::Throttled);
+    }
+
+    #[tokio::test]
+    async fn an_overwrite_of_what_was_removed_says_so_and_tags_can_follow() {
+        let made = mock!(Client::put_parameter)
+            .then_compute_output(|_| PutParameterOutput::builder().version(1).build());
+        let found = ssm(&[&made]).overwrite_parameter("/kd/control", "{}").await.unwrap();
+        assert_eq!(found, Overwritten::Created);
+        let tagged = mock!(Client::add_tags_to_resource).then_compute_output(|request| {
+            assert_eq!(request.resource_type(), Some(&ResourceTypeForTagging::Parameter));
+            assert_eq!(request.resource_id(), Some("/kd/control"));
+            let tags: Vec<_> = request.tags().iter().map(|tag| (tag.key(), tag.value())).collect();
+            assert_eq!(tags, [("owner", "me")]);
+            AddTagsToResourceOutput::builder().build()
+        });
+        ssm(&[&tagged]).tag_parameter("/kd/control", &tags()).await.unwrap();
     }
 
     #[tokio::test]

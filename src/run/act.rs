@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use kinesis_demo_api::MicroTime;
 
-use crate::aws::{Aws, AwsError, AwsErrorClass, AwsResult};
+use crate::aws::{Aws, AwsError, AwsErrorClass, AwsResult, Overwritten, Tags};
 use crate::clock::Clock;
 use crate::run::backoff::Backoffs;
 use crate::run::build::log_group::RETENTION_DAYS;
@@ -18,6 +18,8 @@ use crate::run::decide::Effect;
 pub enum EffectResult {
     /// AWS did it, or had done it before.
     Done,
+    /// AWS did it, and what was to be changed had been removed by somebody: it is there again.
+    PutBack,
     /// What was to be removed is not there.
     Gone,
     /// AWS says that the thing is in use: it is being changed or removed, or something holds it.
@@ -33,8 +35,13 @@ impl EffectResult {
     pub fn refusal(&self) -> Option<&AwsError> {
         match self {
             Self::Refused(error) => Some(error),
-            Self::Done | Self::Gone | Self::InUse(_) | Self::Skipped => None,
+            Self::Done | Self::PutBack | Self::Gone | Self::InUse(_) | Self::Skipped => None,
         }
+    }
+
+    /// Whether it is as the effect wanted it.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done | Self::PutBack)
     }
 }
 
@@ -98,13 +105,18 @@ impl Actor<'_> {
         // What exists already was made by an earlier attempt, or is somebody else's, and what is gone
         // need not be removed: both are answers.
         let noted = match &answer {
-            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => &Ok(()),
-            Err(error) if effect.is_creation() && error.class == AwsErrorClass::AlreadyExists => &Ok(()),
+            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => {
+                &Ok(Overwritten::Replaced)
+            }
+            Err(error) if effect.is_creation() && error.class == AwsErrorClass::AlreadyExists => {
+                &Ok(Overwritten::Replaced)
+            }
             other => other,
         };
         self.backoffs.note(self.uid, &key, noted, patience, self.clock.now());
         match answer {
-            Ok(()) => EffectResult::Done,
+            Ok(Overwritten::Replaced) => EffectResult::Done,
+            Ok(Overwritten::Created) => EffectResult::PutBack,
             Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => EffectResult::Gone,
             Err(error) if error.class == AwsErrorClass::AlreadyExists => match effect.is_creation() {
                 true => EffectResult::Done,
@@ -114,9 +126,9 @@ impl Actor<'_> {
         }
     }
 
-    async fn send(&self, effect: &Effect) -> AwsResult<()> {
+    async fn send(&self, effect: &Effect) -> AwsResult<Overwritten> {
         let aws = self.aws;
-        match effect {
+        let answer = match effect {
             Effect::CreateLogGroup { name, tags } => {
                 let created = aws.logs.create_log_group(name, tags).await;
                 if !created.as_ref().is_err_and(|error| error.class != AwsErrorClass::AlreadyExists) {
@@ -138,7 +150,9 @@ impl Actor<'_> {
             Effect::UpdateWarmThroughput { arn, mib_per_second } => {
                 aws.streams.update_warm_throughput(arn, *mib_per_second).await
             }
-            Effect::WriteParameter { name, text } => aws.parameters.overwrite_parameter(name, text).await,
+            Effect::WriteParameter { name, text, tags } => {
+                return self.write_parameter(name, text, tags).await;
+            }
             Effect::ResizeService { cluster, service, desired } => {
                 aws.services.resize_service(cluster, service, *desired).await
             }
@@ -160,6 +174,18 @@ impl Actor<'_> {
             }
             Effect::DeleteDashboard { name } => aws.dashboards.delete_dashboard(name).await,
             Effect::DeleteStream { arn } => aws.streams.delete_stream(arn).await,
+        };
+        answer.map(|()| Overwritten::Replaced)
+    }
+
+    /// Writes over the parameter. If it was removed after the last look, that makes one without
+    /// tags, which in the end nobody could tell from a foreign one.
+    async fn write_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<Overwritten> {
+        let parameters = &self.aws.parameters;
+        let found = parameters.overwrite_parameter(name, text).await?;
+        if found == Overwritten::Created {
+            parameters.tag_parameter(name, tags).await?;
         }
+        Ok(found)
     }
 }

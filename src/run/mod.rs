@@ -251,7 +251,7 @@ async fn reconcile_run(
         }
     }
     let written = first.iter().find_map(|(effect, result)| match (effect, result) {
-        (Effect::WriteParameter { text, .. }, EffectResult::Done) => Some(text.as_str()),
+        (Effect::WriteParameter { text, .. }, result) if result.is_done() => Some(text.as_str()),
         _ => None,
     });
 
@@ -338,7 +338,7 @@ fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[Eff
         };
         let Ok(document) = ControlDocument::parse(text) else { continue };
         match result {
-            EffectResult::Done => context.memory.note_document(uid, document),
+            EffectResult::Done | EffectResult::PutBack => context.memory.note_document(uid, document),
             // Another version may be there now: only a look tells.
             EffectResult::Refused(error)
                 if error.class == AwsErrorClass::Transient

@@ -49,6 +49,7 @@ pub fn conclude(
     retell_leftovers(&mut decision, subject, now);
     untell_what_was_not_done(&mut decision, outcomes.results);
     note_size_zero(&mut decision, outcomes);
+    note_put_back(&mut decision, outcomes);
     let missed: Vec<AwsError> = decision
         .effects
         .iter()
@@ -101,7 +102,7 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
                 held.state = ResourceState::Deleted;
                 held.problem = None;
             }
-            EffectResult::Done | EffectResult::Gone => held.problem = None,
+            EffectResult::Done | EffectResult::PutBack | EffectResult::Gone => held.problem = None,
             EffectResult::Refused(error) => held.problem = Some(error.to_string()),
             // Being removed already is no problem; being held by something is.
             EffectResult::InUse(error) if !unseen => {
@@ -177,6 +178,23 @@ fn note_size_zero(decision: &mut Decision, outcomes: &Outcomes<'_>) {
     if let Some(generators) = decision.status.generators.as_mut().filter(|_| zero) {
         generators.desired = 0;
     }
+}
+
+/// Tells of a control parameter that was removed after the last look and is there again.
+fn note_put_back(decision: &mut Decision, outcomes: &Outcomes<'_>) {
+    let version = decision.status.control.as_ref().map_or(0, |control| control.version);
+    let first = outcomes.first.iter().map(|(effect, result)| (effect, result));
+    let rest = decision.effects.iter().zip(outcomes.results);
+    let told: Vec<Notice> = first
+        .chain(rest)
+        .filter_map(|pair| match pair {
+            (Effect::WriteParameter { name, .. }, EffectResult::PutBack) => {
+                Some(Notice::control_put_back(name, version))
+            }
+            _ => None,
+        })
+        .collect();
+    decision.notices.extend(told);
 }
 
 /// The refusals in the summary, and an Event for each that is news.

@@ -7,6 +7,7 @@ use kinesis_demo_api::status::BooksStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_iam::{Deployment, Judge, Principal};
 use kubectl_kinesisdemo::cluster::Cluster;
+use kubectl_kinesisdemo::demo::environment::SandboxAddress;
 use kubectl_kinesisdemo::demo::leftovers::{Allowed, left_behind};
 use kubectl_kinesisdemo::demo::parts::{
     CLUSTER, OPERATOR, Programs, SANDBOX, recorded_calls, start_operator, start_sandbox,
@@ -18,6 +19,8 @@ use kubectl_kinesisdemo::laptop::kubernetes::Kubernetes;
 use kubectl_kinesisdemo::laptop::{Lifetime, Supervisor, assets, silent};
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
+
+use crate::proxy::Proxy;
 
 /// How much faster the sandbox's delays pass.
 const SPEED: u32 = 20;
@@ -50,26 +53,41 @@ pub struct Laptop {
     pub sandbox: Sandbox,
     kubernetes: Kubernetes,
     kubeconfig: PathBuf,
+    /// Where the operator finds AWS: the sandbox, or what stands before it.
+    aws: SandboxAddress,
     before: Value,
     _state: tempfile::TempDir,
 }
 
 impl Laptop {
     pub async fn start() -> Self {
+        let laptop = Self::without_operator().await;
+        laptop.start_operator().await;
+        laptop
+    }
+
+    /// The operator, and nobody else, reaches the sandbox through a proxy.
+    pub async fn start_behind_proxy() -> (Self, Proxy) {
+        let mut laptop = Self::without_operator().await;
+        let proxy = Proxy::start(&laptop.aws.endpoint).await;
+        proxy.endpoint.clone_into(&mut laptop.aws.endpoint);
+        laptop.start_operator().await;
+        (laptop, proxy)
+    }
+
+    async fn without_operator() -> Self {
         let state = tempfile::tempdir().unwrap();
         let supervisor = Supervisor::open(state.path(), Lifetime::Run).unwrap();
         let programs = Programs::in_folder(&programs()).unwrap();
         let kubernetes = Kubernetes::start(&supervisor, &silent()).await.unwrap();
         let address = start_sandbox(&supervisor, &programs, SPEED).await.unwrap();
-        let sandbox = Sandbox::at(address).unwrap();
+        let sandbox = Sandbox::at(address.clone()).unwrap();
         let before = sandbox.fetch_state().await.unwrap();
         put_definition(&kubernetes.client()).await.unwrap();
         put_namespace(&kubernetes.client(), "demos").await.unwrap();
         let kubeconfig = kubernetes.operator_kubeconfig().await.unwrap();
         let cluster = Cluster::new(kubernetes.client(), "demos");
-        let laptop = Self { supervisor, cluster, sandbox, kubernetes, kubeconfig, before, _state: state };
-        laptop.start_operator().await;
-        laptop
+        Self { supervisor, cluster, sandbox, kubernetes, kubeconfig, aws: address, before, _state: state }
     }
 
     /// The administrator's view of the API server.
@@ -79,7 +97,7 @@ impl Laptop {
 
     pub async fn start_operator(&self) {
         let programs = Programs::in_folder(&programs()).unwrap();
-        start_operator(&self.supervisor, &programs, &self.kubeconfig, self.sandbox.address()).await.unwrap();
+        start_operator(&self.supervisor, &programs, &self.kubeconfig, &self.aws).await.unwrap();
     }
 
     /// SIGKILL, and a new one at once.

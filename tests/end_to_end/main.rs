@@ -3,9 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod boundaries;
+mod by_hand;
 mod deletion;
 mod demo;
+mod faults;
+mod hand_changes;
 mod kills;
 mod laptop;
 mod permissions;
+mod proxy;
+mod refusals;
 mod strangers;
+mod tasks_that_fail;

@@ -79,6 +79,31 @@ async fn a_parameter_that_is_deleted_in_mid_run_is_put_back_with_its_tags() {
     theatre.assert_nothing_left();
 }
 
+/// A renewal looks at nothing first, so it may write over a parameter that has just been removed.
+#[tokio::test]
+async fn a_parameter_is_put_back_with_its_tags_whenever_it_is_deleted() {
+    for passes in 0..24 {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_phase("spike").await;
+        for _ in 0..passes {
+            theatre.pass().await;
+        }
+        aws(&theatre).parameters.delete_parameter(PARAMETER).await.unwrap();
+        theatre.play_until_phase("peak").await;
+        let tags = theatre.aws.parameter_tags(PARAMETER).expect("it is there again");
+        assert_eq!(
+            tags.get("kinesisdemo.io/owner").map(String::as_str),
+            Some("5f3c2a1b-9d2e-4c7a-8f10-1234567890ab"),
+            "deleted after {passes} passes"
+        );
+        assert_eq!(told(&theatre, "ControlPutBack"), 1, "deleted after {passes} passes");
+        theatre.play_out().await;
+        let ended = (theatre.outcome(), stored(&theatre));
+        assert_eq!(ended, (Some(Outcome::Succeeded), SCHEDULED), "deleted after {passes} passes");
+        theatre.assert_nothing_left();
+    }
+}
+
 #[tokio::test]
 async fn a_scale_to_zero_that_is_deleted_in_mid_run_is_put_back() {
     let mut theatre = Theatre::new(warm_spec());

@@ -7,7 +7,7 @@ use kinesis_demo_api::control::{ControlDocument, MAX_BYTES};
 
 use super::world::Scene;
 use super::{Handle, Refusal, refusal};
-use crate::aws::{AwsErrorClass, AwsResult, Parameters, Tags};
+use crate::aws::{AwsErrorClass, AwsResult, Overwritten, Parameters, Tags};
 
 pub(super) struct Parameter {
     text: String,
@@ -67,11 +67,21 @@ impl Parameters for Handle {
         })
     }
 
-    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<()> {
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<Overwritten> {
         self.reach("PutParameter").await.write("PutParameter", name, |scene| {
             // With Overwrite=true AWS makes a parameter that is not there, without tags.
-            let tags = scene.region.parameters.get(name).map(|held| held.tags.clone()).unwrap_or_default();
-            scene.put_parameter(name, text, tags)
+            let tags = scene.region.parameters.get(name).map(|held| held.tags.clone());
+            let found = if tags.is_some() { Overwritten::Replaced } else { Overwritten::Created };
+            scene.put_parameter(name, text, tags.unwrap_or_default()).map(|()| found)
+        })
+    }
+
+    async fn tag_parameter(&self, name: &str, tags: &Tags) -> AwsResult<()> {
+        self.reach("AddTagsToResource").await.write("AddTagsToResource", name, |scene| {
+            let held =
+                scene.region.parameters.get_mut(name).ok_or_else(|| refusal("InvalidResourceId", ""))?;
+            held.tags.extend(tags.clone());
+            Ok(())
         })
     }
 

@@ -227,7 +227,7 @@ fn size_zero(case: &Case<'_>, control: &ControlStatus) -> Option<Effect> {
 
 fn write(case: &Case<'_>, document: &ControlDocument) -> Option<Effect> {
     let text = document.to_text().ok()?;
-    Some(Effect::WriteParameter { name: case.names.parameter.clone(), text })
+    Some(Effect::WriteParameter { name: case.names.parameter.clone(), text, tags: case.tags() })
 }
 
 fn renewal_is_due(case: &Case<'_>, control: &ControlStatus, held: &ControlDocument) -> bool {

@@ -85,7 +85,7 @@ pub enum Effect {
     CreateService(Box<NewService>),
     PutCeiling { cluster: String, service: String, max_tasks: u32, at: MicroTime },
     UpdateWarmThroughput { arn: String, mib_per_second: u32 },
-    WriteParameter { name: String, text: String },
+    WriteParameter { name: String, text: String, tags: Tags },
     ResizeService { cluster: String, service: String, desired: u32 },
     ProtectTasks { cluster: String, arns: Vec<String>, minutes: u32 },
     ReleaseTasks { cluster: String, arns: Vec<String> },

@@ -1,0 +1,127 @@
+//! What somebody with the AWS console changes. In: the sandbox's address. Out: changes that no
+//! proxy of a test sees. Talks to the sandbox by the SDK, under the SDK's own name: not the operator's.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace};
+use aws_sdk_ssm::types::ResourceTypeForTagging;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::ControlDocument;
+use kubectl_kinesisdemo::demo::environment::SandboxAddress;
+use kubectl_kinesisdemo::demo::parts::{CLUSTER, REGION};
+
+/// How often the sandbox is asked whether something has changed.
+const POLL: Duration = Duration::from_millis(50);
+
+pub struct ByHand {
+    pub kinesis: aws_sdk_kinesis::Client,
+    pub ecs: aws_sdk_ecs::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    ssm: aws_sdk_ssm::Client,
+    scaling: aws_sdk_applicationautoscaling::Client,
+}
+
+/// Of an SDK that talks to this address and nobody else.
+pub async fn sdk_config(address: &SandboxAddress) -> aws_config::SdkConfig {
+    let SandboxAddress { endpoint, access_key_id } = address;
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new(access_key_id, "sandbox", None, None, "test"))
+        .load()
+        .await
+}
+
+impl ByHand {
+    pub async fn at(address: &SandboxAddress) -> Self {
+        let config = sdk_config(address).await;
+        Self {
+            kinesis: aws_sdk_kinesis::Client::new(&config),
+            ecs: aws_sdk_ecs::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            scaling: aws_sdk_applicationautoscaling::Client::new(&config),
+        }
+    }
+
+    /// The ids of the tasks that a service runs.
+    pub async fn task_ids(&self, service: &str) -> Vec<String> {
+        let tasks = self.ecs.list_tasks().cluster(CLUSTER).service_name(service).send().await;
+        let arns = tasks.map(|tasks| tasks.task_arns().to_vec()).unwrap_or_default();
+        arns.iter().filter_map(|arn| arn.rsplit('/').next()).map(str::to_owned).collect()
+    }
+
+    pub async fn document(&self, parameter: &str) -> Option<ControlDocument> {
+        let answer = self.ssm.get_parameter().name(parameter).send().await.ok()?;
+        ControlDocument::parse(answer.parameter()?.value()?).ok()
+    }
+
+    pub async fn write_document(&self, parameter: &str, document: &ControlDocument) {
+        let text = document.to_text().unwrap();
+        self.ssm.put_parameter().name(parameter).value(text).overwrite(true).send().await.unwrap();
+    }
+
+    pub async fn delete_parameter(&self, parameter: &str) {
+        self.ssm.delete_parameter().name(parameter).send().await.unwrap();
+    }
+
+    /// The document, just after the operator has renewed it.
+    pub async fn renewed_document(&self, parameter: &str) -> ControlDocument {
+        let before = self.document(parameter).await.unwrap();
+        loop {
+            tokio::time::sleep(POLL).await;
+            if let Some(document) = self.document(parameter).await
+                && document.valid_until > before.valid_until
+            {
+                return document;
+            }
+        }
+    }
+
+    /// Waits until the parameter is there and carries the tag that says whose it is.
+    pub async fn wait_until_tagged(&self, parameter: &str, limit: Duration) {
+        let tagged = async {
+            loop {
+                let tags = self.ssm.list_tags_for_resource().resource_id(parameter);
+                let tags = tags.resource_type(ResourceTypeForTagging::Parameter).send().await;
+                if tags
+                    .is_ok_and(|tags| tags.tag_list().iter().any(|tag| tag.key() == "kinesisdemo.io/owner"))
+                {
+                    return;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let tagged = tokio::time::timeout(limit, tagged).await;
+        assert!(
+            tagged.is_ok(),
+            "{parameter} carries no tag after {limit:?}: {:?}",
+            self.document(parameter).await
+        );
+    }
+
+    pub async fn delete_scale_to_zero(&self, service: &str) {
+        let request = self
+            .scaling
+            .deregister_scalable_target()
+            .service_namespace(ServiceNamespace::Ecs)
+            .resource_id(format!("service/{CLUSTER}/{service}"))
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount);
+        request.send().await.unwrap();
+    }
+
+    /// When the scheduled scale-to-zero of a service is due, as AWS writes it.
+    pub async fn scale_to_zero(&self, service: &str) -> Option<String> {
+        let actions = self.scaling.describe_scheduled_actions().service_namespace(ServiceNamespace::Ecs);
+        let actions = actions.resource_id(format!("service/{CLUSTER}/{service}")).send().await.unwrap();
+        actions.scheduled_actions().first().map(|action| action.schedule().to_owned())
+    }
+}
+
+/// Sleeps until an instant of wall time.
+pub async fn sleep_until(at: MicroTime) {
+    let now = MicroTime::from(jiff::Timestamp::now());
+    tokio::time::sleep(at.since(now)).await;
+}

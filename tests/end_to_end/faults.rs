@@ -1,0 +1,341 @@
+//! A laptop whose operator meets faults, and a run on it. Many runs share one laptop: a fault is
+//! set for the texts that only one run's requests hold.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::events::v1::Event;
+use kinesis_demo_api::conditions::{self, Condition, ConditionStatus, ConditionType};
+use kinesis_demo_api::status::{BooksStatus, KinesisDemoStatus, ResourceState};
+use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_operator::settings::Timings;
+use kube::Api;
+use kube::api::ListParams;
+use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::by_hand::ByHand;
+use crate::laptop::{Laptop, assert_balanced, turn};
+use crate::proxy::Proxy;
+use crate::{hand_changes, refusals, tasks_that_fail};
+
+/// A run may wait in the queue until others have ended.
+const BEGINS_WITHIN: Duration = Duration::from_secs(240);
+/// From the first records to the end of a run, but for what its fault adds.
+pub const ENDS_WITHIN: Duration = Duration::from_secs(180);
+
+pub struct FaultyLaptop {
+    pub laptop: Laptop,
+    pub proxy: Proxy,
+    pub by_hand: ByHand,
+}
+
+impl FaultyLaptop {
+    pub async fn start() -> Arc<Self> {
+        let (laptop, proxy) = Laptop::start_behind_proxy().await;
+        let by_hand = ByHand::at(laptop.sandbox.address()).await;
+        Arc::new(Self { laptop, proxy, by_hand })
+    }
+
+    /// Ends everything. No status that the operator wrote was refused, but for conflicts, by which
+    /// two writers are told apart, and for objects that were gone.
+    pub async fn stop(self: Arc<Self>) {
+        let Some(Self { laptop, proxy, .. }) = Arc::into_inner(self) else { panic!("a case goes on") };
+        let log = std::fs::read_to_string(laptop.supervisor.log_path(AUDIT_LOG)).unwrap();
+        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let writes: Vec<Value> = entries
+            .filter(|entry| entry["objectRef"]["subresource"] == "status" && entry["verb"] == "update")
+            .collect();
+        assert!(writes.len() > 10, "{} writes of a status", writes.len());
+        let is_refused = |entry: &&Value| {
+            entry["responseStatus"]["code"]
+                .as_u64()
+                .is_some_and(|code| code >= 400 && code != 409 && code != 404)
+        };
+        assert_eq!(writes.iter().find(is_refused), None);
+        laptop.stop().await;
+        drop(proxy);
+    }
+}
+
+/// Cases that run at the same time. Every one is played to its end, whatever happens to the others.
+/// `ONLY=hangs` plays those whose name has that word.
+#[derive(Default)]
+pub struct Cases {
+    running: tokio::task::JoinSet<()>,
+    names: BTreeMap<tokio::task::Id, &'static str>,
+}
+
+impl Cases {
+    pub fn add(&mut self, name: &'static str, case: impl Future<Output = ()> + Send + 'static) {
+        if std::env::var("ONLY").is_ok_and(|only| !name.contains(&only)) {
+            return;
+        }
+        let handle = self.running.spawn(case);
+        self.names.insert(handle.id(), name);
+    }
+
+    pub async fn play(mut self) {
+        let (began, mut failed) = (std::time::Instant::now(), Vec::new());
+        while let Some(ended) = self.running.join_next_with_id().await {
+            let (id, result) = match ended {
+                Ok((id, ())) => (id, "as it should be"),
+                Err(error) => (error.id(), "FAILED"),
+            };
+            let name = self.names[&id];
+            println!("{name}: {result} after {} s", began.elapsed().as_secs());
+            if result == "FAILED" {
+                failed.push(name);
+            }
+        }
+        assert_eq!(failed, [] as [&str; 0], "these cases failed; each says above why");
+    }
+}
+
+/// One object and its run.
+pub struct Run {
+    pub on: Arc<FaultyLaptop>,
+    name: &'static str,
+}
+
+/// A run that is over.
+pub struct Ended {
+    pub status: KinesisDemoStatus,
+    /// What the sandbox's stream took.
+    pub stored: u64,
+}
+
+impl Run {
+    /// Applies an object with phases of so many seconds at so many records per second.
+    pub async fn apply(on: &Arc<FaultyLaptop>, name: &'static str, phases: &[(u32, u32)]) -> Self {
+        Self::apply_with(on, name, phases, json!({})).await
+    }
+
+    /// The same, with more of a stream.
+    pub async fn apply_with(
+        on: &Arc<FaultyLaptop>,
+        name: &'static str,
+        phases: &[(u32, u32)],
+        stream: Value,
+    ) -> Self {
+        let phases: Vec<Value> = phases
+            .iter()
+            .zip(["first", "second"])
+            .map(|((seconds, rate), name)| {
+                json!({ "name": name, "duration": format!("{seconds}s"), "recordsPerSecond": rate })
+            })
+            .collect();
+        let manifest = json!({
+            "apiVersion": "kinesisdemo.io/v1alpha1",
+            "kind": "KinesisDemo",
+            "metadata": { "name": name },
+            "spec": { "stream": stream, "phases": phases },
+        });
+        on.laptop.cluster.apply(name, &manifest).await.unwrap();
+        Self { on: Arc::clone(on), name }
+    }
+
+    /// What all names of this run begin with, and no other's hold.
+    pub fn mark(&self) -> String {
+        format!("kd-{}-", self.name)
+    }
+
+    /// The name under which the run's stream and service go.
+    pub async fn base_name(&self) -> String {
+        let demo = self.on.laptop.cluster.fetch(self.name).await.unwrap();
+        demo.status.unwrap().run.unwrap().effective.unwrap().base_name
+    }
+
+    pub async fn parameter(&self) -> String {
+        format!("/kinesisdemo/{}/control", self.base_name().await)
+    }
+
+    pub async fn wait(
+        &self,
+        limit: Duration,
+        mut wanted: impl FnMut(&KinesisDemoStatus) -> bool,
+    ) -> KinesisDemoStatus {
+        let wanted = |demo: &KinesisDemo| demo.status.as_ref().is_some_and(&mut wanted);
+        self.on.laptop.wait(self.name, limit, wanted).await.status.unwrap()
+    }
+
+    pub async fn wait_for_stage(&self, limit: Duration, stage: Stage) -> KinesisDemoStatus {
+        self.wait(limit, |status| status.stage >= Some(stage)).await
+    }
+
+    /// Waits until the first records are accepted.
+    pub async fn wait_for_traffic(&self) -> KinesisDemoStatus {
+        self.wait(BEGINS_WITHIN, |status| accepted(status) > 0).await
+    }
+
+    pub async fn wait_until_over(&self, limit: Duration) -> Ended {
+        let status = self.wait(limit, |status| status.stage.is_some_and(Stage::is_terminal)).await;
+        let stored = self.stored(&status).await;
+        Ended { status, stored }
+    }
+
+    pub async fn stored(&self, status: &KinesisDemoStatus) -> u64 {
+        let arn = &status.stream.as_ref().unwrap().arn;
+        self.on.laptop.sandbox.fetch_arrivals(arn).await.unwrap().map_or(0, |(records, _)| records)
+    }
+
+    /// The texts by which the operator's requests about this run are told from those about others.
+    pub fn texts(&self, status: &KinesisDemoStatus) -> Vec<String> {
+        let tasks = status.control.iter().flat_map(|control| &control.assignments);
+        tasks.map(|held| held.task.to_string()).chain([self.mark()]).collect()
+    }
+
+    /// Sends a signal to every process that runs a task of this run. Says to how many.
+    pub async fn signal_tasks(&self, signal: Signal) -> usize {
+        let ids = self.on.by_hand.task_ids(&self.base_name().await).await;
+        let sandbox = &self.on.laptop.sandbox;
+        let address = sandbox.address();
+        let pages = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request =
+            pages.get(format!("{}/_sandbox/tasks", address.endpoint)).bearer_auth(&address.access_key_id);
+        let page: Value = request.send().await.unwrap().json().await.unwrap();
+        let processes = page["tasks"].as_array().unwrap();
+        let ours = processes.iter().filter(|process| ids.iter().any(|id| process["taskId"] == id.as_str()));
+        // A process that has just ended is no failure.
+        ours.filter(|process| {
+            let pid = i32::try_from(process["pid"].as_i64().unwrap()).unwrap();
+            kill(Pid::from_raw(pid), signal).is_ok()
+        })
+        .count()
+    }
+
+    /// Waits until an Event of this reason is told about this object: Events follow the status. It
+    /// is told once.
+    pub async fn wait_for_event(&self, reason: &str) {
+        let told = async {
+            while self.events(reason).await == 0 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(10), told).await;
+        assert!(told.is_ok(), "no Event {reason} about {}", self.name);
+        assert_eq!(self.events(reason).await, 1, "{reason}");
+    }
+
+    async fn events(&self, reason: &str) -> usize {
+        let events: Api<Event> = Api::namespaced(self.on.laptop.client(), "demos");
+        let events = events.list(&ListParams::default()).await.unwrap();
+        let is_ours = |event: &&Event| {
+            event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref()) == Some(self.name)
+                && event.reason.as_deref() == Some(reason)
+        };
+        events.items.iter().filter(is_ours).count()
+    }
+
+    /// The sandbox holds nothing of this run any more, and the object says so.
+    pub async fn assert_nothing_left(&self) {
+        let mut left = self.on.laptop.leftovers().await;
+        left.retain(|line| line.contains(&self.mark()));
+        assert_eq!(left, [] as [&str; 0]);
+        // The finalizer goes in a write of its own.
+        let is_free = |demo: &KinesisDemo| demo.metadata.finalizers.clone().unwrap_or_default().is_empty();
+        let status = self.on.laptop.wait(self.name, Duration::from_secs(20), is_free).await.status.unwrap();
+        assert!(
+            status.resources.iter().all(|held| held.state == ResourceState::Deleted),
+            "{:#?}",
+            status.resources
+        );
+        assert_eq!(condition(&status, ConditionType::CleanedUp).status, ConditionStatus::True);
+    }
+}
+
+pub fn accepted(status: &KinesisDemoStatus) -> u64 {
+    status.traffic.as_ref().map_or(0, |traffic| traffic.books.accepted)
+}
+
+pub fn condition(status: &KinesisDemoStatus, type_: ConditionType) -> Condition {
+    conditions::find(&status.conditions, type_).unwrap().clone()
+}
+
+impl Ended {
+    pub fn totals(&self) -> &BooksStatus {
+        &self.status.traffic.as_ref().unwrap().books
+    }
+
+    /// The run succeeded, and all of its records arrived once.
+    pub fn assert_all_arrived(&self, scheduled: u64) {
+        let Self { status, stored } = self;
+        let totals = self.totals();
+        assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
+        assert_balanced(totals);
+        assert_eq!(
+            (totals.scheduled, totals.accepted, *stored),
+            (scheduled, scheduled, scheduled),
+            "{totals:?}"
+        );
+        assert_eq!(condition(status, ConditionType::TrafficDelivered).status, ConditionStatus::True);
+    }
+
+    /// The run failed for this reason, and its totals agree with themselves and with what arrived.
+    pub fn assert_failed(&self, reason: kinesis_demo_api::conditions::Reason) {
+        let Self { status, stored } = self;
+        let run = status.run.as_ref().unwrap();
+        assert_eq!((status.stage, run.reason), (Some(Stage::Failed), Some(reason)), "{run:#?}");
+        let totals = self.totals();
+        assert_balanced(totals);
+        assert!(totals.accepted <= *stored, "{totals:?}, {stored} stored");
+        assert!(
+            *stored <= totals.accepted + totals.unknown + totals.unreported,
+            "{totals:?}, {stored} stored"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_look_at_aws_holds_up_the_traffic() {
+    let Some(_turn) = turn().await else { return };
+    let on = FaultyLaptop::start().await;
+    let mut cases = Cases::default();
+    cases.add("two denied reads of the parameter", refusals::two_denied_reads_of_the_parameter(on.clone()));
+    cases.add("expired credentials", refusals::expired_credentials(on.clone()));
+    cases.add("slow looks", refusals::slow_looks(on.clone()));
+    cases.add("throttled looks", refusals::throttled_looks(on.clone()));
+    cases.add("failing looks", refusals::failing_looks(on.clone()));
+    cases.add("lost answers", refusals::lost_answers(on.clone()));
+    cases.play().await;
+    on.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left() {
+    let Some(_turn) = turn().await else { return };
+    let on = FaultyLaptop::start().await;
+    let mut cases = Cases::default();
+    // The longest first: more objects than one operator runs at once wait for their turn.
+    cases.add("four minutes without PutParameter", refusals::an_outage_of_four_minutes(on.clone()));
+    cases.add("DeleteService denied", refusals::a_service_that_may_not_be_removed(on.clone()));
+    for (name, case, look) in [
+        ("stream removed unseen", "unseen-stream", &["DescribeStreamSummary"] as &[&str]),
+        ("log group removed unseen", "unseen-logs", &["DescribeLogGroups"]),
+        ("task definition removed unseen", "unseen-definition", &["DescribeTaskDefinition"]),
+    ] {
+        cases.add(name, refusals::removed_unseen(on.clone(), case, look));
+    }
+    cases.add("a task hangs", tasks_that_fail::a_task_hangs(on.clone()));
+    cases.add("tasks are killed", tasks_that_fail::tasks_are_killed_again_and_again(on.clone()));
+    cases.add("log group deleted", hand_changes::a_log_group_is_deleted(on.clone()));
+    cases.add("stream deleted", hand_changes::a_stream_is_deleted(on.clone()));
+    cases.add("service deleted", hand_changes::a_service_is_deleted(on.clone()));
+    let renew_every = Timings::local().renew_every;
+    let before_renewal = renew_every - Duration::from_millis(50);
+    for (name, case, after) in [
+        ("parameter deleted", "no-parameter", renew_every / 2),
+        ("parameter deleted just before its renewal", "no-renewal", before_renewal),
+    ] {
+        cases.add(name, hand_changes::a_parameter_is_deleted(on.clone(), case, after));
+    }
+    cases.add("scale-to-zero deleted", hand_changes::a_scale_to_zero_is_deleted(on.clone()));
+    cases.add("control document forged", hand_changes::a_document_is_forged(on.clone()));
+    cases.add("warm throughput released", hand_changes::warm_throughput_is_released(on.clone()));
+    cases.play().await;
+    on.stop().await;
+}

@@ -1,0 +1,144 @@
+//! Somebody deletes or changes in mid-run what the run has made. What can be put back is; what
+//! cannot ends the run, and the end says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::types::WarmThroughputObject;
+use kinesis_demo_api::Stage;
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_operator::settings::Timings;
+use kubectl_kinesisdemo::demo::parts::CLUSTER;
+use serde_json::json;
+
+use crate::by_hand::sleep_until;
+use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, condition};
+
+const PHASES: [(u32, u32); 2] = [(15, 100), (15, 150)];
+const SCHEDULED: u64 = 15 * 100 + 15 * 150;
+
+/// A few reconciles.
+const SOON: Duration = Duration::from_secs(15);
+
+pub async fn a_stream_is_deleted(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "no-stream", &PHASES).await;
+    let arn = run.wait_for_traffic().await.stream.unwrap().arn;
+    on.by_hand.kinesis.delete_stream().stream_arn(&arn).send().await.unwrap();
+    run.wait_for_stage(SOON, Stage::Draining).await;
+    let ended = run.wait_until_over(ENDS_WITHIN).await;
+    ended.assert_failed(Reason::StreamGone);
+    assert_eq!(condition(&ended.status, ConditionType::StreamReady).status, ConditionStatus::False);
+    assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, ConditionStatus::False);
+    assert_eq!(on.proxy.count("CreateStream", &run.mark()), 1, "it is not made anew");
+    run.assert_nothing_left().await;
+}
+
+pub async fn a_service_is_deleted(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "no-service", &PHASES).await;
+    run.wait_for_traffic().await;
+    let service = run.base_name().await;
+    on.by_hand.ecs.delete_service().cluster(CLUSTER).service(service).force(true).send().await.unwrap();
+    run.wait_for_stage(SOON, Stage::Draining).await;
+    let ended = run.wait_until_over(ENDS_WITHIN).await;
+    ended.assert_failed(Reason::ServiceGone);
+    assert_eq!(on.proxy.count("CreateService", &run.mark()), 1, "it is not made anew");
+    run.assert_nothing_left().await;
+}
+
+/// Deletes the parameter so long after a renewal. It is put back with its tags.
+pub async fn a_parameter_is_deleted(on: Arc<FaultyLaptop>, name: &'static str, after_renewal: Duration) {
+    let run = Run::apply(&on, name, &PHASES).await;
+    run.wait_for_traffic().await;
+    let parameter = run.parameter().await;
+    let renewed = on.by_hand.renewed_document(&parameter).await;
+    sleep_until(renewed.valid_until - Timings::local().valid_for + after_renewal).await;
+    on.by_hand.delete_parameter(&parameter).await;
+    on.by_hand.wait_until_tagged(&parameter, SOON).await;
+    run.wait_for_event("ControlPutBack").await;
+    let ended = run.wait_until_over(ENDS_WITHIN).await;
+    // The tasks go on with what they read last, for longer than it takes to put it back.
+    ended.assert_all_arrived(SCHEDULED);
+    run.assert_nothing_left().await;
+}
+
+pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "no-ceiling", &PHASES).await;
+    run.wait_for_traffic().await;
+    let service = run.base_name().await;
+    let before = on.by_hand.scale_to_zero(&service).await.unwrap();
+    on.by_hand.delete_scale_to_zero(&service).await;
+    let put_back = async {
+        while on.by_hand.scale_to_zero(&service).await.as_ref() != Some(&before) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SOON, put_back).await.expect("it is put back, for the same instant");
+    run.wait_for_event("ScaleToZeroPutBack").await;
+    run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
+    run.assert_nothing_left().await;
+}
+
+pub async fn a_log_group_is_deleted(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "no-log", &PHASES).await;
+    run.wait_for_traffic().await;
+    let log_group = format!("/kinesisdemo/{}", run.base_name().await);
+    on.by_hand.logs.delete_log_group().log_group_name(log_group).send().await.unwrap();
+    let ended = run.wait_until_over(ENDS_WITHIN).await;
+    assert_eq!(
+        (ended.status.stage, ended.stored),
+        (Some(Stage::Succeeded), SCHEDULED),
+        "{:#?}",
+        ended.status.run
+    );
+    let delivered = condition(&ended.status, ConditionType::TrafficDelivered);
+    assert_eq!((delivered.status, delivered.reason), (ConditionStatus::Unknown, Reason::LogUnreadable));
+    run.assert_nothing_left().await;
+}
+
+/// A document of an epoch that no leader ever has, which asks for ten times the rate.
+pub async fn a_document_is_forged(on: Arc<FaultyLaptop>) {
+    const FORGED_EPOCH: u64 = 1_000_000_000;
+    const RATE: u64 = 100;
+    let run = Run::apply(&on, "forged", &[(30, 100)]).await;
+    run.wait_for_traffic().await;
+    let parameter = run.parameter().await;
+    // The next renewal is seconds away: what is forged now is read.
+    let mut forged = ControlDocument { epoch: FORGED_EPOCH, ..on.by_hand.renewed_document(&parameter).await };
+    for segment in &mut forged.segments {
+        segment.leg.rate = segment.leg.rate.map(|rate| rate * 10);
+        segment.cap_per_task *= 10;
+    }
+    on.by_hand.write_document(&parameter, &forged).await;
+    let ended = run.wait_until_over(ENDS_WITHIN).await;
+    ended.assert_failed(Reason::ControlOverwritten);
+    assert!(ended.status.control.as_ref().unwrap().epoch < FORGED_EPOCH, "its epoch was outbid");
+    assert!(ended.status.run.as_ref().unwrap().message.as_ref().unwrap().contains("1000000000"));
+    let arn = &ended.status.stream.as_ref().unwrap().arn;
+    let (_, arrivals) = on.laptop.sandbox.fetch_arrivals(arn).await.unwrap().unwrap();
+    for window in arrivals.buckets.windows(10) {
+        let within = window[9].at.duration_since(window[0].at).as_millis() < 1_000;
+        let records: u64 = window.iter().map(|bucket| bucket.records).sum();
+        assert!(!within || records <= RATE * 3 / 2, "{records} records within a second: {window:?}");
+    }
+    run.assert_nothing_left().await;
+}
+
+pub async fn warm_throughput_is_released(on: Arc<FaultyLaptop>) {
+    let warm = json!({ "warmThroughput": { "mode": "Fixed", "mibPerSecond": 10 } });
+    let run = Run::apply_with(&on, "cooled", &PHASES, warm).await;
+    let status = run.wait_for_traffic().await;
+    assert_eq!(condition(&status, ConditionType::WarmThroughputReady).status, ConditionStatus::True);
+    let arn = status.stream.unwrap().arn;
+    let released =
+        on.by_hand.kinesis.update_stream_warm_throughput().stream_arn(arn).warm_throughput_mibps(0);
+    let released = released.send().await.unwrap();
+    assert_eq!(released.warm_throughput().and_then(WarmThroughputObject::target_mibps), Some(0));
+    let is_lost =
+        |status: &_| condition(status, ConditionType::WarmThroughputReady).status == ConditionStatus::False;
+    let status = run.wait(SOON, is_lost).await;
+    assert_eq!(status.stage, Some(Stage::Running));
+    assert_eq!(condition(&status, ConditionType::WarmThroughputReady).reason, Reason::Lost);
+    run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
+    run.assert_nothing_left().await;
+}
