@@ -249,6 +249,10 @@ impl Look<'_> {
                 format!("the credentials are not those of account {} any more", effective.account_id),
             ),
         };
+        // A cluster that is not there has no tasks: that says as little.
+        if state.service.is_absent() {
+            state.tasks = Observed::Refused(why.clone());
+        }
         state.stream.doubt(&why);
         state.service.doubt(&why);
         state.parameter.doubt(&why);
