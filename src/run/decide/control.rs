@@ -217,12 +217,7 @@ fn size_zero(case: &Case<'_>, control: &ControlStatus) -> Option<Effect> {
     let timings = &case.subject.settings.timings;
     let held = case.subject.status.generators.as_ref()?;
     let everybody_had_time = case.now >= control.effective_at + timings.read_lease + timings.drain;
-    let names = case.names;
-    (everybody_had_time && held.desired > 0).then(|| Effect::ResizeService {
-        cluster: names.cluster.clone(),
-        service: names.service.clone(),
-        desired: 0,
-    })
+    (everybody_had_time && held.desired > 0).then(|| case.resize(0))
 }
 
 fn write(case: &Case<'_>, document: &ControlDocument) -> Option<Effect> {

@@ -43,11 +43,10 @@ pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft:
         if state.service.present().is_some_and(|seen| seen.state == ServiceState::Active && seen.desired > 0)
         {
             let arns: Vec<String> = running(state).into_iter().map(|seen| seen.arn.clone()).collect();
-            let (cluster, service) = (case.names.cluster.clone(), case.names.service.clone());
             if !arns.is_empty() {
-                draft.effects.push(Effect::ReleaseTasks { cluster: cluster.clone(), arns });
+                draft.effects.push(Effect::ReleaseTasks { cluster: case.names.cluster.clone(), arns });
             }
-            draft.effects.push(Effect::ResizeService { cluster, service, desired: 0 });
+            draft.effects.push(case.resize(0));
         }
         if let Some(control) = control {
             note_traffic(case, state, control, false, &mut draft);

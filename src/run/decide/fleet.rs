@@ -178,7 +178,6 @@ pub(super) fn resize(
     state: &ObservedState,
     size: u32,
 ) -> Vec<Effect> {
-    let (cluster, service) = (case.names.cluster.clone(), case.names.service.clone());
     let shrinks = state.service.present().is_some_and(|seen| seen.desired > size);
     let survivors: Vec<String> = running(state)
         .into_iter()
@@ -188,11 +187,11 @@ pub(super) fn resize(
     let mut effects = Vec::new();
     if shrinks && !survivors.is_empty() {
         effects.push(Effect::ProtectTasks {
-            cluster: cluster.clone(),
+            cluster: case.names.cluster.clone(),
             arns: survivors,
             minutes: PROTECTION_MINUTES,
         });
     }
-    effects.push(Effect::ResizeService { cluster, service, desired: size });
+    effects.push(case.resize(size));
     effects
 }

@@ -244,6 +244,19 @@ impl Case<'_> {
         self.owner().tags(self.deadline_at)
     }
 
+    /// The write that gives the service this size.
+    fn resize(&self, desired: u32) -> Effect {
+        let Names { cluster, service, .. } = self.names;
+        Effect::ResizeService { cluster: cluster.clone(), service: service.clone(), desired }
+    }
+
+    /// The write that has AWS itself take the service to zero at the deadline.
+    fn put_ceiling(&self) -> Effect {
+        let Names { cluster, service, .. } = self.names;
+        let (cluster, service) = (cluster.clone(), service.clone());
+        Effect::PutCeiling { cluster, service, max_tasks: self.plan.most_tasks, at: self.deadline_at }
+    }
+
     /// The schedule under `control`.
     fn timeline(&self, control: &ControlStatus) -> Timeline {
         Timeline::new(&self.plan.phases, control.traffic_starts_at, &control.stops)

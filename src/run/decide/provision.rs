@@ -163,12 +163,7 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
                 Observed::Unread | Observed::Refused(_) => true,
             };
             if !is_scheduled {
-                effects.push(Effect::PutCeiling {
-                    cluster: names.cluster.clone(),
-                    service: names.service.clone(),
-                    max_tasks: plan.most_tasks,
-                    at: case.deadline_at,
-                });
+                effects.push(case.put_ceiling());
             }
         }
         Observed::Present(_) | Observed::Absent => {

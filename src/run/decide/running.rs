@@ -15,7 +15,7 @@ use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, 
 use super::measure::{
     clock_message, note_generators, note_phase, note_short_fleet, note_stream, note_traffic,
 };
-use super::{Case, Draft, Effect};
+use super::{Case, Draft};
 use crate::aws::{ClockSkew, ServiceState, StreamState};
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
@@ -218,10 +218,5 @@ fn put_back_ceiling(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
         return;
     }
     draft.notices.push(Notice::ceiling_put_back(&case.names.service));
-    draft.effects.push(Effect::PutCeiling {
-        cluster: case.names.cluster.clone(),
-        service: case.names.service.clone(),
-        max_tasks: case.plan.most_tasks,
-        at: case.deadline_at,
-    });
+    draft.effects.push(case.put_ceiling());
 }

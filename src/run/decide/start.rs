@@ -9,7 +9,7 @@ use kinesis_demo_api::timeline::Timeline;
 use super::control::first_claim;
 use super::fleet::{running, tasks_needed};
 use super::measure::{note_generators, note_phase, note_stream};
-use super::{Case, Draft, Effect, refusal_clause};
+use super::{Case, Draft, refusal_clause};
 use crate::aws::ServiceState;
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
@@ -51,11 +51,7 @@ pub(super) fn decide_starting(case: &Case<'_>, state: &ObservedState, mut draft:
     if let Some(service) = service
         && service.desired != needed
     {
-        draft.effects.push(Effect::ResizeService {
-            cluster: case.names.cluster.clone(),
-            service: case.names.service.clone(),
-            desired: needed,
-        });
+        draft.effects.push(case.resize(needed));
         draft.notices.push(Notice::resized(service.desired, needed));
     }
     draft.progress(message);
