@@ -12,6 +12,7 @@ pub mod ledgers;
 pub mod memory;
 pub mod notices;
 pub mod observe;
+pub mod observed;
 pub mod outcome;
 pub mod queue;
 pub mod status;
