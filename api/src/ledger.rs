@@ -13,7 +13,7 @@ use hdrhistogram::serialization::{Deserializer as HistogramReader, Serializer as
 use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
-use crate::control::TaskId;
+use crate::control::{ControlDocument, TaskId};
 
 /// The value of a line's `kinesisdemo` member, by which ledger lines are found among other log lines.
 pub const MARKER: &str = "ledger/1";
@@ -156,6 +156,21 @@ impl PhaseLedger {
     }
 }
 
+/// Which version of the control document a task holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldVersion {
+    /// The leadership under which the document was written.
+    pub epoch: u64,
+    /// Its version.
+    pub version: u64,
+}
+
+impl From<&ControlDocument> for HeldVersion {
+    fn from(document: &ControlDocument) -> Self {
+        Self { epoch: document.epoch, version: document.version }
+    }
+}
+
 /// One line of a task's ledger: everything it has done so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -173,6 +188,10 @@ pub struct LedgerLine {
     /// True on the last word of a task that drained: every record it offered is settled.
     #[serde(rename = "final")]
     pub is_final: bool,
+    /// The newest control document that the task holds: what it was read from may hold another by now. Absent before the
+    /// first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<HeldVersion>,
     /// By phase name.
     pub phases: BTreeMap<String, PhaseLedger>,
 }
@@ -301,6 +320,7 @@ mod tests {
             sequence,
             at: MicroTime::from_micros(1_700_000_000_000_000),
             is_final: false,
+            control: Some(HeldVersion { epoch: 2, version: 5 }),
             phases: BTreeMap::from([("peak".into(), PhaseLedger { counters, latency })]),
         }
     }

@@ -133,6 +133,7 @@ impl Books {
             sequence: self.lines,
             at,
             is_final: false,
+            control: None,
             phases,
         }
     }

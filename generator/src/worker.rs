@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::control::gate::{Gate, Reading, SendState, TaskLimits};
 use kinesis_demo_api::control::{ControlState, TaskId};
-use kinesis_demo_api::ledger::LedgerLine;
+use kinesis_demo_api::ledger::{HeldVersion, LedgerLine};
 use kinesis_demo_api::schedule::Share;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -91,7 +91,7 @@ impl Worker {
                 () = tokio::time::sleep(sleep) => {}
             }
         };
-        self.finish(end).await;
+        self.finish(end, course.held).await;
         end
     }
 
@@ -99,6 +99,7 @@ impl Worker {
         let (epoch, version, state) = (read.document.epoch, read.document.version, read.document.state);
         let effective_at = read.document.effective_at;
         let reading = gate.take(read.document, read.began_at, self.clock.now());
+        course.held = gate.newest().map(HeldVersion::from);
         if reading == Reading::NewVersion {
             let stops = state == ControlState::Stop;
             info!(epoch, version, stops, %effective_at, "new version of the control document");
@@ -129,14 +130,14 @@ impl Worker {
         if *standing == SendState::Finished && course.owes_last_word && self.courier.is_idle() {
             course.owes_last_word = false;
             course.line_due_at = now.running + self.ledger_every;
-            self.write_line(true);
+            self.write_line(true, course.held);
             return;
         }
         if now.running >= course.line_due_at {
             course.line_due_at = now.running + self.ledger_every;
             // While it has a slot it says so even without news: a task of which nothing is heard hangs.
             if course.owes_last_word || self.recorder.books().has_news() {
-                self.write_line(false);
+                self.write_line(false, course.held);
             }
         }
     }
@@ -155,7 +156,7 @@ impl Worker {
         sleep.max(Duration::from_millis(1))
     }
 
-    async fn finish(&mut self, end: End) {
+    async fn finish(&mut self, end: End, held: Option<HeldVersion>) {
         match end {
             End::Stopped => info!("told to stop: draining"),
             End::Ceiling => {
@@ -167,10 +168,10 @@ impl Worker {
             self.courier.abandon();
             self.courier.drained().await;
         }
-        self.write_line(true);
+        self.write_line(true, held);
     }
 
-    fn write_line(&mut self, is_final: bool) {
+    fn write_line(&mut self, is_final: bool, held: Option<HeldVersion>) {
         let at = self.clock.now().wall;
         let mut line = {
             let mut books = self.recorder.books();
@@ -178,6 +179,7 @@ impl Worker {
             books.next_line(self.limits.run, &self.task, at)
         };
         line.is_final = is_final;
+        line.control = held;
         self.journal.write_line(&line);
     }
 }
@@ -211,6 +213,8 @@ struct Course {
     /// The task was given a slot, or sent, since its last word.
     owes_last_word: bool,
     line_due_at: Duration,
+    /// The newest document held.
+    held: Option<HeldVersion>,
     /// What was read last, if it was not obeyed: it is logged once.
     not_obeyed: Option<Reading>,
 }

@@ -138,6 +138,7 @@ mod tests {
             sequence,
             at: MicroTime::from_micros(1_800_000_000_000_000),
             is_final: false,
+            control: None,
             phases: BTreeMap::new(),
         }
     }

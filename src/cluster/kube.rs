@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use k8s_openapi::api::coordination::v1::Lease;
 use kinesis_demo_api::demo::FINALIZER;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams, Request};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{Cluster, ClusterError};
@@ -53,10 +54,6 @@ impl KubeCluster {
         let recorder = Recorder::new(client.clone(), reporter);
         Self { client, recorder, instance, lease_namespace, tenure }
     }
-
-    fn api(&self, object: &KinesisDemo) -> Api<KinesisDemo> {
-        Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
-    }
 }
 
 #[async_trait]
@@ -72,9 +69,15 @@ impl Cluster for KubeCluster {
         replacement.metadata.managed_fields = None;
         replacement.status = Some(status.clone());
         let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
-        let api = self.api(object);
-        let name = object.name_any();
-        self.write("status", object, api.replace_status(&name, &parameters, &replacement)).await
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let url = KinesisDemo::url_path(&(), Some(&namespace));
+        let send = async {
+            let body = serde_json::to_vec(&replacement).map_err(kube::Error::SerdeError)?;
+            let request = Request::new(url).replace_subresource("status", &name, &parameters, body);
+            // The answer is not read: its spec may not parse (see `controller::salvage`).
+            self.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await
+        };
+        self.write("status", object, send).await
     }
 
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError> {
@@ -86,7 +89,8 @@ impl Cluster for KubeCluster {
         let patch =
             json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() } });
         let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        let api = self.api(object);
+        let api: Api<KinesisDemo> =
+            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let name = object.name_any();
         self.write("finalizers", object, api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await
     }
@@ -140,8 +144,6 @@ impl KubeCluster {
         let answer = self.tenure.guard(tokio::time::timeout(TIMEOUT, request)).await;
         match answer.map_err(|over| other(over.into()))?.map_err(|elapsed| other(elapsed.into()))? {
             Ok(_) => Ok(()),
-            // It was stored; the answer holds the spec, which may not parse (see `controller::salvage`).
-            Err(kube::Error::SerdeError(_)) => Ok(()),
             Err(kube::Error::Api(answer)) if answer.code == 409 => {
                 Err(ClusterError::Conflict { what, object })
             }

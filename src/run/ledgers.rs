@@ -134,6 +134,7 @@ mod tests {
             sequence,
             at: T0,
             is_final: false,
+            control: None,
             phases: BTreeMap::new(),
         };
         LedgerPage { lines: vec![line], next: next.map(str::to_owned) }

@@ -252,7 +252,9 @@ async fn reconcile_run(
         }
     }
     let written = first.iter().find_map(|(effect, result)| match (effect, result) {
-        (Effect::WriteParameter { text, .. }, result) if result.is_done() => Some(text.as_str()),
+        (Effect::WriteParameter { text, .. }, result) if result.is_done() => {
+            ControlDocument::parse(text).ok()
+        }
         _ => None,
     });
 
@@ -264,7 +266,7 @@ async fn reconcile_run(
         Stage::CleaningUp => look.at_leftovers(&subject.status.resources).await,
         _ => look.at_run(subject.status, written).await,
     };
-    if decide::control::is_outranked(&case, &state) {
+    if decide::control::outranked(&case, &state).is_some() {
         state.leads = context.cluster.still_leads(subject.epoch).await.ok();
     }
     let decision = decide::decide(&case, &state);

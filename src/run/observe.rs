@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::join;
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::ControlState;
+use kinesis_demo_api::control::{ControlDocument, ControlState};
 use kinesis_demo_api::ledger::Ledgers;
 use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceStatus, ResourceType, Stage};
@@ -62,16 +62,20 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// What a stage after the preflight needs to know. `parameter` is the text of the control
-    /// document that this reconcile has just written, if it has: it need not be read again.
-    pub async fn at_run(&self, status: &KinesisDemoStatus, parameter: Option<&str>) -> ObservedState {
+    /// What a stage after the preflight needs to know. `written` is the control document that this
+    /// reconcile has just written, if it has: it need not be read again.
+    pub async fn at_run(
+        &self,
+        status: &KinesisDemoStatus,
+        written: Option<ControlDocument>,
+    ) -> ObservedState {
         let stage = status.stage.unwrap_or_default();
         let provisioning = stage == Stage::Provisioning;
         let moving = matches!(stage, Stage::Starting | Stage::Running | Stage::Draining);
         let controlled = status.control.is_some() && moving;
         let runs = stage == Stage::Running
             && status.control.as_ref().is_some_and(|control| control.state == ControlState::Run);
-        let reads_parameter = (provisioning || controlled) && parameter.is_none();
+        let reads_parameter = (provisioning || controlled) && written.is_none();
         let ceiling_due = provisioning || (runs && self.ceiling_is_due());
         let ledgers_due = ledgers_are_due(status, &self.context.settings.timings, self.now);
 
@@ -95,7 +99,7 @@ impl Look<'_> {
             stream_tags,
             log_group,
             log_group_tags,
-            parameter: parameter.map_or(read, |text| Observed::Present(text.to_owned())),
+            parameter: written.map_or(read, |document| Observed::Present(Some(document))),
             parameter_tags,
             task_definition,
             service,
@@ -218,9 +222,16 @@ impl Look<'_> {
         (log_group, tags)
     }
 
-    async fn parameter(&self, wanted: bool, with_tags: bool) -> (Observed<String>, Observed<Tags>) {
+    async fn parameter(
+        &self,
+        wanted: bool,
+        with_tags: bool,
+    ) -> (Observed<Option<ControlDocument>>, Observed<Tags>) {
         let name = &self.names.parameter;
-        let look = self.aws.parameters.fetch_parameter(name);
+        let look = async {
+            let text = self.aws.parameters.fetch_parameter(name).await?;
+            Ok(text.map(|text| ControlDocument::parse(&text).ok()))
+        };
         let parameter = match wanted {
             true => {
                 self.look_keyed("GetParameter", "GetParameter", name, self.control_patience(), look).await

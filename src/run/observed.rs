@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::ledger::Ledgers;
 
 use crate::aws::{
@@ -79,7 +80,8 @@ pub struct ObservedState {
     /// The log group's ARN.
     pub log_group: Observed<String>,
     pub log_group_tags: Observed<Tags>,
-    pub parameter: Observed<String>,
+    /// The control document that the parameter holds; none if its text is no document.
+    pub parameter: Observed<Option<ControlDocument>>,
     pub parameter_tags: Observed<Tags>,
     pub task_definition: Observed<TaskDefinitionSeen>,
     pub inactive_task_definitions: Observed<Vec<String>>,

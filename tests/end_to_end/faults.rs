@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::by_hand::ByHand;
 use crate::laptop::{Laptop, assert_balanced, turn};
 use crate::proxy::Proxy;
-use crate::{hand_changes, refusals, tasks_that_fail};
+use crate::{hand_changes, objects, refusals, tasks_that_fail};
 
 /// A run may wait in the queue until others have ended.
 const BEGINS_WITHIN: Duration = Duration::from_secs(240);
@@ -336,6 +336,19 @@ async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left()
     cases.add("scale-to-zero deleted", hand_changes::a_scale_to_zero_is_deleted(on.clone()));
     cases.add("control document forged", hand_changes::a_document_is_forged(on.clone()));
     cases.add("warm throughput released", hand_changes::warm_throughput_is_released(on.clone()));
+    cases.play().await;
+    on.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_becomes_of_the_objects_their_runs_end_and_nothing_is_left() {
+    let Some(_turn) = turn().await else { return };
+    let on = FaultyLaptop::start().await;
+    let mut cases = Cases::default();
+    cases.add("spec does not parse any more", objects::a_spec_stops_parsing_in_mid_run(on.clone()));
+    cases.add("object replaced", objects::an_object_is_replaced(on.clone()));
+    cases.add("object restored", objects::an_object_is_restored_beside_its_original(on.clone()));
+    cases.add("one stream, two objects", objects::two_objects_name_one_stream(on.clone()));
     cases.play().await;
     on.stop().await;
 }

@@ -10,6 +10,7 @@ mod faults;
 mod hand_changes;
 mod kills;
 mod laptop;
+mod objects;
 mod permissions;
 mod proxy;
 mod refusals;

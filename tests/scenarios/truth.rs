@@ -136,6 +136,40 @@ async fn a_document_that_outranks_ours_ends_the_run_if_the_lease_is_ours() {
     theatre.assert_nothing_left();
 }
 
+/// A renewal writes without a look: what was forged in the seconds before it is gone from the parameter, but not from the
+/// tasks that read it.
+#[tokio::test]
+async fn a_document_that_only_the_tasks_saw_ends_the_run_all_the_same() {
+    let mut only_tasks_saw_it = 0;
+    for passes in 0..16 {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_phase("spike").await;
+        for _ in 0..passes {
+            assert!(theatre.pass().await);
+        }
+        let forged = ControlDocument { epoch: 1_000_000_000, ..document(&theatre).await };
+        aws(&theatre).parameters.overwrite_parameter(PARAMETER, &forged.to_text().unwrap()).await.unwrap();
+        // Long enough for a task to read it.
+        theatre.clock.advance(s(6));
+        theatre.play_out().await;
+        let run = theatre.status().run.unwrap();
+        let obeyed = theatre.aws.sent().iter().any(|sent| sent.version.0 == forged.epoch);
+        let message = run.message.unwrap_or_default();
+        match obeyed {
+            true => {
+                assert_eq!(run.reason, Some(Reason::ControlOverwritten), "after {passes} passes: {message}");
+                only_tasks_saw_it += u32::from(message.contains("tasks obey version"));
+            }
+            false if run.outcome == Some(Outcome::Succeeded) => assert_eq!(stored(&theatre), SCHEDULED),
+            false => {
+                assert_eq!(run.reason, Some(Reason::ControlOverwritten), "after {passes} passes: {message}")
+            }
+        }
+        theatre.assert_nothing_left();
+    }
+    assert!(only_tasks_saw_it > 0, "no renewal wrote over the forged document");
+}
+
 #[tokio::test]
 async fn a_document_of_another_leader_is_left_alone() {
     let mut theatre = Theatre::new(warm_spec());

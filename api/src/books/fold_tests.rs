@@ -79,6 +79,7 @@ fn line(task: TaskId, at: u64, is_final: bool, in_flight: u64) -> LedgerLine {
         sequence: at,
         at: T0 + ms(at),
         is_final,
+        control: None,
         phases: BTreeMap::from([("calm".into(), PhaseLedger { counters, latency: Latencies::default() })]),
     }
 }

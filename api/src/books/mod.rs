@@ -251,6 +251,7 @@ mod tests {
             sequence: at,
             at: T0 + s(at),
             is_final,
+            control: None,
             phases: BTreeMap::from([("calm".into(), ledger(calm)), ("storm".into(), ledger(storm))]),
         }
     }

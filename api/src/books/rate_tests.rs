@@ -109,6 +109,7 @@ fn line(task: &TaskId, sequence: u64, at: MicroTime, accepted: u64) -> LedgerLin
         sequence,
         at,
         is_final: false,
+        control: None,
         phases: BTreeMap::from([("storm".into(), PhaseLedger { counters, latency: Latencies::default() })]),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, SendState, TaskLimits};
 use kinesis_demo_api::control::{ControlDocument, TaskId};
-use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::ledger::{Counters, HeldVersion};
 use kinesis_demo_api::schedule::{Leg, Share};
 use kinesis_demo_api::time::Now;
 
@@ -291,6 +291,7 @@ impl Generator {
             sequence: self.sequence,
             at,
             is_final,
+            control: self.gate.newest().map(HeldVersion::from),
             books: self.books.clone(),
         });
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::ledger::{Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
+use kinesis_demo_api::ledger::{Counters, HeldVersion, Latencies, LedgerLine, MARKER, PhaseLedger};
 
 use super::world::Scene;
 use super::{Handle, Refusal, refusal};
@@ -38,6 +38,7 @@ pub(super) struct Line {
     pub(super) sequence: u64,
     pub(super) at: MicroTime,
     pub(super) is_final: bool,
+    pub(super) control: Option<HeldVersion>,
     pub(super) books: BTreeMap<String, Counters>,
 }
 
@@ -55,6 +56,7 @@ impl Line {
             sequence: self.sequence,
             at: self.at,
             is_final: self.is_final,
+            control: self.control,
             phases: self.books.iter().map(|(phase, counters)| (phase.clone(), ledger(counters))).collect(),
         }
     }

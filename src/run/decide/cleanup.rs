@@ -83,8 +83,7 @@ impl Removal {
     }
 
     /// Whether this is what the run wrote last, or was about to overwrite.
-    fn wrote(&self, text: &str) -> bool {
-        let held = ControlDocument::parse(text).ok();
+    fn wrote(&self, held: Option<&ControlDocument>) -> bool {
         held.zip(self.last_document.as_ref()).is_some_and(|(held, last)| {
             (held.run, held.epoch) == (last.run, last.epoch) && held.version <= last.version
         })
@@ -211,7 +210,7 @@ impl Removal {
             Observed::Absent => return note_gone(resources, index, step),
             // A renewal that meets a parameter just deleted by hand makes it anew, without tags
             // (PutParameter takes none when it overwrites): what we wrote says whose it is.
-            Observed::Present(text) if self.names_are_derived && self.wrote(text) => Verdict::Remove,
+            Observed::Present(held) if self.names_are_derived && self.wrote(held.as_ref()) => Verdict::Remove,
             Observed::Present(_) => self.judge(&state.parameter_tags, resources, index, step),
             Observed::Unread => return,
             Observed::Refused(error) => self.judge_unseen(error, resources, index),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, Segment, TaskId};
+use kinesis_demo_api::ledger::HeldVersion;
 use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
 use kinesis_demo_api::stops::{TooManyStops, with_stop};
 
@@ -37,7 +38,7 @@ pub(super) fn parameter_state(
     let held = match &state.parameter {
         Observed::Unread | Observed::Refused(_) => return ParameterState::Unknown,
         Observed::Absent => return ParameterState::Unpublished(None),
-        Observed::Present(text) => ControlDocument::parse(text).ok(),
+        Observed::Present(held) => held.clone(),
     };
     let epoch = case.subject.epoch;
     let is_claimed =
@@ -61,10 +62,27 @@ pub(super) fn parameter_state(
     }
 }
 
-/// Whether the parameter holds a document that outranks ours: only the Lease tells whose it is.
-pub fn is_outranked(case: &Case<'_>, state: &ObservedState) -> bool {
-    let control = case.subject.status.control.as_ref();
-    control.is_some_and(|control| matches!(parameter_state(case, control, state), ParameterState::Foreign(_)))
+/// Where a document that outranks ours was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outranked {
+    /// The parameter holds it.
+    ByParameter(HeldVersion),
+    /// A task with a slot says that it holds it. What the parameter held for a moment can be seen only so: a renewal
+    /// writes over it without a look.
+    ByTask(HeldVersion),
+}
+
+/// The document that outranks ours, if there is one: only the Lease tells whose it is.
+pub fn outranked(case: &Case<'_>, state: &ObservedState) -> Option<Outranked> {
+    let control = case.subject.status.control.as_ref()?;
+    if let ParameterState::Foreign(held) = parameter_state(case, control, state) {
+        return Some(Outranked::ByParameter(HeldVersion::from(&held)));
+    }
+    let ours = HeldVersion { epoch: case.subject.epoch, version: control.version };
+    let with_slots =
+        control.assignments.iter().filter(|held| held.until.is_none_or(|until| case.now < until));
+    let held = with_slots.filter_map(|held| state.known_ledgers.of(&held.task)?.control).max()?;
+    (held > ours).then_some(Outranked::ByTask(held))
 }
 
 /// What a look at the parameter found, against what this leader claimed or knows.
@@ -84,9 +102,11 @@ pub fn seen_document(case: &Case<'_>, state: &ObservedState) -> SeenDocument {
     let held = match &state.parameter {
         Observed::Unread | Observed::Refused(_) => return SeenDocument::Unknown,
         Observed::Absent => return SeenDocument::Other,
-        Observed::Present(text) => ControlDocument::parse(text),
+        Observed::Present(held) => held,
     };
-    let (Ok(held), Some(control)) = (held, &case.subject.status.control) else { return SeenDocument::Other };
+    let (Some(held), Some(control)) = (held, &case.subject.status.control) else {
+        return SeenDocument::Other;
+    };
     let wanted = case.document(control);
     let known = case.known.map(|known| &known.document);
     let planned: Vec<Segment> = case
@@ -99,12 +119,12 @@ pub fn seen_document(case: &Case<'_>, state: &ObservedState) -> SeenDocument {
         (known.version, known.effective_at) == (held.version, held.effective_at)
             && held.valid_until < known.valid_until
     });
-    let is_ours = ours.into_iter().any(|ours| is_same_version(ours, &held))
+    let is_ours = ours.into_iter().any(|ours| is_same_version(ours, held))
         && held.valid_until <= control.valid_until
         && !is_older
         && held.segments.iter().all(|segment| planned.contains(segment));
     match is_ours {
-        true => SeenDocument::Trusted(Box::new(held)),
+        true => SeenDocument::Trusted(Box::new(held.clone())),
         false => SeenDocument::Other,
     }
 }
@@ -225,13 +245,6 @@ fn write(case: &Case<'_>, document: &ControlDocument) -> Option<Effect> {
     Some(Effect::WriteParameter { name: case.names.parameter.clone(), text, tags: case.tags() })
 }
 
-fn renewal_is_due(case: &Case<'_>, control: &ControlStatus, held: &ControlDocument) -> bool {
-    let timings = &case.subject.settings.timings;
-    let renew_at = control.valid_until.min(held.valid_until) - (timings.valid_for - timings.renew_every);
-    let claimed_ahead = control.valid_until > held.valid_until && case.document(control) != *held;
-    case.now >= renew_at && !claimed_ahead
-}
-
 /// The same version, valid for longer.
 fn renewed(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
     ControlStatus {
@@ -286,7 +299,7 @@ impl ControlUpdate {
     }
 }
 
-/// Keeps the claims alive: renews them, dates an unpublished version anew when its time has run out,
+/// Keeps the claims alive: takes over what an earlier leader published, dates an unpublished version anew when its time has run out,
 /// and moves the schedule by a stretch in which control had lapsed.
 pub(super) fn control_update(
     case: &Case<'_>,
@@ -325,7 +338,8 @@ pub(super) fn control_update(
             if case.now > held.valid_until {
                 return ControlUpdate::redated(redated(case, control, Some(held)));
             }
-            if control.epoch != case.subject.epoch || renewal_is_due(case, control, held) {
+            // From then on `first_step` renews it.
+            if control.epoch != case.subject.epoch {
                 return ControlUpdate::Claim(Box::new(renewed(case, control)), Duration::ZERO);
             }
             ControlUpdate::Stand
@@ -472,7 +486,7 @@ fn stop_anew(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
 pub(super) fn publication(case: &Case<'_>, control: &ControlStatus, state: &ObservedState) -> Option<Effect> {
     let wanted = case.document(control);
     match &state.parameter {
-        Observed::Present(held) if ControlDocument::parse(held).is_ok_and(|held| held == wanted) => None,
+        Observed::Present(held) if held.as_ref() == Some(&wanted) => None,
         Observed::Present(_) => write(case, &wanted),
         Observed::Absent => {
             let text = wanted.to_text().ok()?;

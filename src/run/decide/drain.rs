@@ -5,7 +5,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{ControlStatus, Stage};
 
-use super::control::{ParameterState, parameter_state, publication};
+use super::control::{outranked, publication};
 use super::fleet::running;
 use super::measure::{note_generators, note_phase, note_traffic};
 use super::{Case, Draft, Effect};
@@ -24,12 +24,11 @@ pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft:
         note_phase(case, &case.timeline(control), &mut draft);
         draft.status.phase = None;
         // A parameter that is not there tells nobody to send: it is not made anew.
-        let parameter = parameter_state(case, control, state);
-        let outranked = matches!(parameter, ParameterState::Foreign(_));
         if state.parameter.present().is_some() {
             draft.effects.extend(publication(case, control, state));
         }
         // Tasks that obey another document do not stop by ours: the service goes to zero at once.
+        let outranked = outranked(case, state).is_some();
         if !outranked && !everybody_is_silent(case, state, control) {
             note_traffic(case, state, control, false, &mut draft);
             draft.progress("waiting for what is in flight");

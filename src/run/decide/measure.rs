@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::books::{Evidence, latency_status, total};
+use kinesis_demo_api::books::{latency_status, total};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{
     ControlStatus, GeneratorsStatus, PhaseReport, PhaseStatus, Stage, StreamStatus, TrafficStatus, WarmStatus,
@@ -253,15 +253,7 @@ pub(super) fn note_traffic(
         _ => return,
     };
     let timeline = case.timeline(control);
-    let evidence = Evidence {
-        timeline: &timeline,
-        assignments: &control.assignments,
-        folded: &control.folded,
-        ledgers,
-        cap_per_task: case.plan.cap_per_task,
-        unheard_for,
-        until,
-    };
+    let evidence = case.evidence(control, &timeline, ledgers, unheard_for, until);
     let mut phases = evidence.books();
     if !settled {
         // Until the last word is in, what is missing is mostly on its way.

@@ -18,10 +18,13 @@ mod start;
 mod warm;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::books::Evidence;
 use kinesis_demo_api::conditions::{self, ConditionType, Reason};
 use kinesis_demo_api::control::{ControlDocument, ControlState};
+use kinesis_demo_api::ledger::Ledgers;
 use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::status::{ControlStatus, Effective, Outcome, ResourceType, RunStatus, Stage};
 use kinesis_demo_api::timeline::Timeline;
@@ -272,6 +275,21 @@ impl Case<'_> {
             self.deadline_at,
             &self.subject.settings.timings,
         )
+    }
+
+    /// What tells what became of the records that were due by `until`. A task that has said nothing
+    /// for `unheard_for` may have sent more than it said.
+    fn evidence<'e>(
+        &self,
+        control: &'e ControlStatus,
+        timeline: &'e Timeline,
+        ledgers: &'e Ledgers,
+        unheard_for: Duration,
+        until: MicroTime,
+    ) -> Evidence<'e> {
+        let ControlStatus { assignments, folded, .. } = control;
+        let cap_per_task = self.plan.cap_per_task;
+        Evidence { timeline, assignments, folded, ledgers, cap_per_task, unheard_for, until }
     }
 
     /// The last instant at which any task may send under `control`.

@@ -2,14 +2,14 @@
 //! the traffic when the schedule does, or when what it needs is gone.
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::books::{Evidence, Folding, MAX_ASSIGNMENTS};
+use kinesis_demo_api::books::{Folding, MAX_ASSIGNMENTS};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{ControlStatus, Outcome};
 use kinesis_demo_api::timeline::Timeline;
 
 use super::control::{
-    ControlUpdate, ParameterState, change_slots, control_update, may_change, parameter_state, publication,
-    was_displaced,
+    ControlUpdate, Outranked, ParameterState, change_slots, control_update, may_change, outranked,
+    parameter_state, publication, was_displaced,
 };
 use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
 use super::measure::{
@@ -49,14 +49,11 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     if let Some((reason, message)) = lost(case, state, &mut draft) {
         return draft.end(Outcome::Failed, reason, message, case.now);
     }
-    let parameter = parameter_state(case, control, state);
-    if let (ParameterState::Foreign(held), Some(true)) = (&parameter, state.leads) {
-        let message = format!(
-            "somebody wrote parameter {}: it holds version {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
-            case.names.parameter, held.version, held.epoch, case.subject.epoch
-        );
+    if let (Some(outranked), Some(true)) = (outranked(case, state), state.leads) {
+        let message = overwritten_message(case, outranked);
         return draft.end(Outcome::Failed, Reason::ControlOverwritten, message, case.now);
     }
+    let parameter = parameter_state(case, control, state);
     if was_displaced(case, state) && !matches!(parameter, ParameterState::Foreign(_)) {
         draft.notices.push(Notice::control_put_back(&case.names.parameter, control.version));
     }
@@ -64,8 +61,6 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     if let ControlUpdate::GiveUp(too_many) = update {
         return draft.end(Outcome::Failed, Reason::TooManyInterruptions, too_many.to_string(), case.now);
     }
-    let folded = folded(case, state, control, &timeline);
-    let control = folded.as_ref().unwrap_or(control);
     let fleet = Fleet { control, timeline: &timeline, parameter: &parameter, needed };
     put_back_ceiling(case, state, &mut draft);
     control_and_fleet(case, state, &fleet, update, &mut draft);
@@ -78,6 +73,18 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     }
     draft.wake_at(timeline.next_boundary(case.now).unwrap_or(ends_at));
     draft.wait_until(case.now + timings.poll_every)
+}
+
+/// What is said of a document that outranks ours though we lead.
+fn overwritten_message(case: &Case<'_>, outranked: Outranked) -> String {
+    let (where_, held) = match outranked {
+        Outranked::ByParameter(held) => ("it holds", held),
+        Outranked::ByTask(held) => ("tasks obey", held),
+    };
+    format!(
+        "somebody wrote parameter {}: {where_} version {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
+        case.names.parameter, held.version, held.epoch, case.subject.epoch
+    )
 }
 
 /// What the fleet is made to agree with.
@@ -101,15 +108,7 @@ fn folded(
 ) -> Option<ControlStatus> {
     let timings = &case.subject.settings.timings;
     let ledgers = state.ledgers.present().filter(|_| control.assignments.len() > FOLD_ABOVE)?;
-    let evidence = Evidence {
-        timeline,
-        assignments: &control.assignments,
-        folded: &control.folded,
-        ledgers,
-        cap_per_task: case.plan.cap_per_task,
-        unheard_for: timings.ledger_every,
-        until: case.now,
-    };
+    let evidence = case.evidence(control, timeline, ledgers, timings.ledger_every, case.now);
     let settled_before = case.now - (timings.log_delay + timings.ledger_every * 5);
     let Folding { assignments, folded } = evidence.fold(settled_before);
     Some(ControlStatus { assignments, folded, ..control.clone() })
@@ -151,7 +150,8 @@ fn control_and_fleet(
         && may_change(case, control, parameter)
         && let Some(wanted) = wanted_holders(case, control, timeline, state, needed, &silent)
     {
-        let claim = change_slots(case, control, &wanted);
+        let shorter = folded(case, state, control, timeline);
+        let claim = change_slots(case, shorter.as_ref().unwrap_or(control), &wanted);
         let replaced = silent.iter().filter(|task| !wanted.iter().any(|(_, held)| held == *task)).count();
         if replaced > 0 {
             draft.notices.push(Notice::silent_tasks_replaced(&silent, claim.version));

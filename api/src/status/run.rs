@@ -1,0 +1,99 @@
+//! A run, as its status has it: its number, its instants, what it was started with, how it ended.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{BooksStatus, Outcome};
+use crate::MicroTime;
+use crate::conditions::Reason;
+use crate::demo::KinesisDemoSpec;
+
+/// One run.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Counts the object's runs, from 1.
+    #[schemars(range(min = 1))]
+    pub number: u32,
+    /// When the current stage was entered.
+    pub stage_entered_at: MicroTime,
+    /// When the run's settings were pinned, just before its first outside effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<MicroTime>,
+    /// When traffic ends by the schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<MicroTime>,
+    /// When traffic ends whatever else happens: startedAt and limits.maxDuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<MicroTime>,
+    /// When the last task was seen to have stopped, after the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_at: Option<MicroTime>,
+    /// When the run was over, with everything removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<MicroTime>,
+    /// How the run ended, once that is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why it ended, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Why it ended, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
+    /// The settings that hold for this run whatever is edited, pinned before the first outside effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Effective>,
+}
+
+/// The settings of one run.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Effective {
+    /// The AWS account.
+    #[schemars(length(max = 12))]
+    pub account_id: String,
+    /// The AWS region.
+    #[schemars(length(max = 32))]
+    pub region: String,
+    /// The ECS cluster.
+    #[schemars(length(max = 255))]
+    pub cluster: String,
+    /// The stream's name.
+    #[schemars(length(max = 128))]
+    pub stream_name: String,
+    /// The name that the run's other resources share.
+    #[schemars(length(max = 128))]
+    pub base_name: String,
+    /// The uid of the object that the run belongs to. A status that was restored under another
+    /// object is not acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub object_uid: Option<String>,
+    /// Identifies the plan: equal plans have equal hashes.
+    #[schemars(length(max = 64))]
+    pub plan_hash: String,
+    /// The spec as it was accepted, with the changes accepted since, and with the operator's defaults filled in.
+    pub spec: KinesisDemoSpec,
+}
+
+/// A run that is over.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRun {
+    /// The run's number.
+    pub number: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended, in one word.
+    pub reason: Reason,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<MicroTime>,
+    /// When it was over.
+    pub finished_at: MicroTime,
+    /// Its books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub books: Option<BooksStatus>,
+}

@@ -1,0 +1,81 @@
+//! The stream, the tasks and the dashboard as they were last seen, as status has them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::MicroTime;
+
+/// The stream as last seen.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// The stream's name.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// The stream's ARN.
+    #[schemars(length(max = 1024))]
+    pub arn: String,
+    /// CREATING, ACTIVE, UPDATING or DELETING, as AWS says; DELETED when it is gone.
+    #[schemars(length(max = 32))]
+    pub status: String,
+    /// Open shards.
+    pub shards: u32,
+    /// Its warm throughput, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<WarmStatus>,
+}
+
+/// Warm throughput in MiB/s.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmStatus {
+    /// What was asked for.
+    pub target: u32,
+    /// What the stream has.
+    pub current: u32,
+}
+
+/// The generator tasks as last seen.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GeneratorsStatus {
+    /// Tasks that the service is asked to run.
+    pub desired: u32,
+    /// Tasks that run.
+    pub running: u32,
+    /// Tasks that have a slot: those that send.
+    pub admitted: u32,
+    /// The longest time a task of this run took from its creation until it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest_start_seconds: Option<u32>,
+    /// Tasks that lost their slot because they had fallen silent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// The run's CloudWatch dashboard, and the metrics that the operator publishes for it. The run does not depend on either.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DashboardStatus {
+    /// The dashboard's name.
+    #[schemars(length(max = 255))]
+    pub name: String,
+    /// Where it is in the AWS console; absent in the sandbox's account, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub url: Option<String>,
+    /// True once CloudWatch has it, or may have it because an answer was lost.
+    pub published: bool,
+    /// How many phases had begun when it was last published, or tried to be: it is renewed when a phase begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases_shown: Option<u32>,
+    /// When the operator's metrics were last published, or tried to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_at: Option<MicroTime>,
+    /// The first thing that CloudWatch did not take since the phase began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub problem: Option<String>,
+}

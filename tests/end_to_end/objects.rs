@@ -1,0 +1,173 @@
+//! Somebody changes, copies or replaces the objects themselves. What their runs have made is neither taken for another's
+//! nor forgotten.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::demo::FINALIZER;
+use kinesis_demo_api::{KinesisDemo, Stage};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Client, CustomResourceExt, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, condition};
+
+const PHASES: [(u32, u32); 2] = [(15, 100), (15, 150)];
+const SCHEDULED: u64 = 15 * 100 + 15 * 150;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// How often the API server is asked whether something has changed.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Where the schema speaks of the kinds of posts.
+const CONTENT: &str =
+    "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/phases/items/properties/content";
+
+fn objects(on: &FaultyLaptop, namespace: &str) -> Api<KinesisDemo> {
+    Api::namespaced(on.laptop.client(), namespace)
+}
+
+async fn wait_until_gone<K>(api: &Api<K>, name: &str, limit: Duration)
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let gone = async {
+        while api.get_opt(name).await.unwrap().is_some() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let gone = tokio::time::timeout(limit, gone).await;
+    assert!(gone.is_ok(), "{name} is still there after {limit:?}: {:?}", api.get_opt(name).await);
+}
+
+/// Applies what today's schema refuses and a wider one of yesterday allowed: it is stored while the wider one is served.
+pub async fn apply_under_a_wider_schema(client: &Client, name: &str, manifest: &Value) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let definition = KinesisDemo::crd_name();
+    let narrow = definitions.get(definition).await.unwrap();
+    let mut wider = serde_json::to_value(&narrow).unwrap();
+    wider.pointer_mut(CONTENT).and_then(Value::as_object_mut).unwrap().remove("enum").unwrap();
+    let wider: CustomResourceDefinition = serde_json::from_value(wider).unwrap();
+    definitions.replace(definition, &PostParams::default(), &wider).await.unwrap();
+    // The API server takes a moment to serve it.
+    let (api, params) = (as_stored(client), PatchParams::apply("yesterday").force());
+    let mut stored = api.patch(name, &params, &Patch::Apply(manifest)).await;
+    for _ in 0..100 {
+        if stored.is_ok() {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+        stored = api.patch(name, &params, &Patch::Apply(manifest)).await;
+    }
+    let mut restored = definitions.get(definition).await.unwrap();
+    restored.spec = narrow.spec;
+    definitions.replace(definition, &PostParams::default(), &restored).await.unwrap();
+    stored.unwrap();
+}
+
+/// The objects as they are stored, whether or not they parse.
+fn as_stored(client: &Client) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), "demos", &KinesisDemo::api_resource())
+}
+
+/// The run goes on by what was pinned when it began, and is removed.
+pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "unread", &PHASES).await;
+    run.wait_for_traffic().await;
+    let manifest = json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemo",
+        "metadata": { "name": "unread" },
+        "spec": { "phases": [{ "name": "first", "duration": "15s", "recordsPerSecond": 100, "content": "Rumour" }] },
+    });
+    apply_under_a_wider_schema(&on.laptop.client(), "unread", &manifest).await;
+    let api = as_stored(&on.laptop.client());
+    let over = async {
+        loop {
+            // It does not parse, so it is read as it is stored.
+            let held = api.get("unread").await.unwrap().data;
+            if matches!(held["status"]["stage"].as_str(), Some("Succeeded" | "Failed" | "Aborted")) {
+                return held;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let over = tokio::time::timeout(ENDS_WITHIN, over).await;
+    let over = over.unwrap_or_else(|_| panic!("the run goes on\n{}", on.laptop.operator_log()));
+    assert_eq!(over["status"]["stage"], "Succeeded", "{over:#}");
+    assert_eq!(over["status"]["traffic"]["accepted"], SCHEDULED, "{over:#}");
+    let mut left = on.laptop.leftovers().await;
+    left.retain(|line| line.contains(&run.mark()));
+    assert_eq!(left, [] as [&str; 0]);
+    assert!(!on.laptop.operator_log().contains(r#""kind":"KinesisDemo""#), "the log repeats the object");
+    api.delete("unread", &Default::default()).await.unwrap();
+    wait_until_gone(&api, "unread", SOON).await;
+}
+
+/// `kubectl replace` with a manifest that has no finalizer.
+pub async fn an_object_is_replaced(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "replaced", &PHASES).await;
+    run.wait_for_traffic().await;
+    let patch = json!({ "metadata": { "finalizers": null } });
+    let api = objects(&on, "demos");
+    api.patch("replaced", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    let is_held = |demo: &KinesisDemo| demo.finalizers().iter().any(|held| held == FINALIZER);
+    on.laptop.wait("replaced", SOON, is_held).await;
+    on.laptop.cluster.delete("replaced").await.unwrap();
+    wait_until_gone(&api, "replaced", ENDS_WITHIN).await;
+    let mut left = on.laptop.leftovers().await;
+    left.retain(|line| line.contains(&run.mark()));
+    assert_eq!(left, [] as [&str; 0]);
+}
+
+/// A backup is restored beside the object that it was made of: the copy says so, and touches nothing.
+pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyLaptop>) {
+    let run = Run::apply(&on, "backup", &PHASES).await;
+    run.wait_for_traffic().await;
+    let original = objects(&on, "demos").get("backup").await.unwrap();
+    let copies = objects(&on, "default");
+    let mut copy = KinesisDemo::new("backup", original.spec.clone());
+    copy.metadata.finalizers = original.metadata.finalizers.clone();
+    copies.create(&PostParams::default(), &copy).await.unwrap();
+    let patch = json!({ "status": original.status });
+    copies.patch_status("backup", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    let told = async {
+        loop {
+            let held = copies.get("backup").await.unwrap().status.unwrap_or_default();
+            let stalled = held.conditions.iter().find(|held| held.type_ == ConditionType::Stalled);
+            if stalled.is_some_and(|held| held.reason == Reason::StatusOfAnotherObject) {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(SOON, told).await.expect("the copy says whose status it has");
+    copies.delete("backup", &Default::default()).await.unwrap();
+    wait_until_gone(&copies, "backup", SOON).await;
+    run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
+    run.assert_nothing_left().await;
+}
+
+/// The second waits until the first has let the name go, and touches nothing of it.
+pub async fn two_objects_name_one_stream(on: Arc<FaultyLaptop>) {
+    let stream = json!({ "name": "kd-contested-stream" });
+    let first = Run::apply_with(&on, "contested-a", &PHASES, stream.clone()).await;
+    let arn = first.wait_for_traffic().await.stream.unwrap().arn;
+    let second = Run::apply_with(&on, "contested-b", &PHASES, stream).await;
+    let is_refused = |status: &_| condition(status, ConditionType::Stalled).reason == Reason::NotOurs;
+    let refused = second.wait(SOON, is_refused).await;
+    let message = condition(&refused, ConditionType::Stalled).message;
+    assert!(message.contains("kd-contested-stream"), "{message}");
+    first.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
+    first.assert_nothing_left().await;
+    let ended = second.wait_until_over(ENDS_WITHIN).await;
+    assert_eq!(ended.status.stage, Some(Stage::Succeeded), "{:#?}", ended.status.run);
+    assert_eq!(ended.status.stream.as_ref().map(|held| &held.arn), Some(&arn), "the name is free again");
+    assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, ConditionStatus::True);
+    second.assert_nothing_left().await;
+}
