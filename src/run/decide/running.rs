@@ -77,13 +77,18 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
 
 /// What is said of a document that outranks ours though we lead.
 fn overwritten_message(case: &Case<'_>, outranked: Outranked) -> String {
-    let (where_, held) = match outranked {
-        Outranked::ByParameter(held) => ("it holds", held),
-        Outranked::ByTask(held) => ("tasks obey", held),
+    let parameter = &case.names.parameter;
+    let (found, held) = match outranked {
+        Outranked::ByParameter(held) => {
+            (format!("somebody wrote parameter {parameter}: it holds version"), held)
+        }
+        Outranked::ByTask(held) => {
+            (format!("somebody wrote parameter {parameter}: tasks obey version"), held)
+        }
     };
     format!(
-        "somebody wrote parameter {}: {where_} version {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
-        case.names.parameter, held.version, held.epoch, case.subject.epoch
+        "{found} {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
+        held.version, held.epoch, case.subject.epoch
     )
 }
 
