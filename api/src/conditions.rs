@@ -100,6 +100,7 @@ pub enum Reason {
     ObjectDeleted,
     DeadlineExceeded,
     StreamTimeout,
+    ProvisioningTimeout,
     WarmThroughputTimeout,
     StartTimeout,
     NothingDelivered,

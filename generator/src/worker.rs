@@ -102,15 +102,22 @@ impl Worker {
         course.held = gate.newest().map(HeldVersion::from);
         if reading == Reading::NewVersion {
             let stops = state == ControlState::Stop;
+            // Whoever waits for the tasks' last words knows who was given a slot, not who has read of it.
+            course.owes_last_word |=
+                stops || gate.newest().is_some_and(|held| held.share_of(&self.task).is_some());
             info!(epoch, version, stops, %effective_at, "new version of the control document");
         }
-        let not_obeyed =
-            Some(reading).filter(|reading| matches!(reading, Reading::ForeignRun | Reading::BeyondLimits(_)));
+        let not_obeyed = Some(reading).filter(|reading| {
+            matches!(reading, Reading::ForeignRun | Reading::Contradiction | Reading::BeyondLimits(_))
+        });
         if not_obeyed != course.not_obeyed {
             match not_obeyed {
                 Some(Reading::BeyondLimits(beyond)) => {
                     let why = beyond.to_string();
                     warn!(epoch, version, why, "the control document is not obeyed: it is not this plan's");
+                }
+                Some(Reading::Contradiction) => {
+                    warn!(epoch, version, "the control document is not obeyed: it contradicts the one held");
                 }
                 Some(_) => warn!(epoch, version, "the control document is not obeyed: it is another run's"),
                 None => info!(epoch, version, "the control document is obeyed again"),
@@ -210,7 +217,7 @@ struct Course {
     standing: Option<SendState>,
     /// What is the task's own of the traffic, if it has a slot.
     share: Option<Share>,
-    /// The task was given a slot, or sent, since its last word.
+    /// The task was given a slot, even one that does not count yet, or sent, or read `Stop`, since its last word.
     owes_last_word: bool,
     line_due_at: Duration,
     /// The newest document held.

@@ -4,7 +4,7 @@ import yaml
 
 HEAD = """# The KinesisDemo resource
 
-Made from `crds/kinesisdemos.kinesisdemo.io.yaml` by `hack/docs/generate`; do not edit. `kubectl explain kinesisdemo.spec --recursive` tells the same.
+Made from `crds/kinesisdemos.kinesisdemo.io.yaml` by `hack/docs/generate`; do not edit. `kubectl explain kinesisdemo.spec` tells part of it.
 """
 
 

@@ -1,5 +1,5 @@
 //! What an AWS refusal means to us. In: an SDK error. Out: one of seven classes, with what was attempted. The one table from
-//! error codes to classes is here; nobody else looks at codes.
+//! error codes to classes is here, with the few rules by AWS's words; nobody else looks at either.
 
 use std::error::Error;
 
@@ -62,7 +62,7 @@ impl AwsError {
     /// What AWS answered with an error code.
     pub fn refused(operation: &'static str, target: &str, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        let class = class_of(code, &message).unwrap_or(AwsErrorClass::Invalid);
+        let class = class_of(operation, code, &message).unwrap_or(AwsErrorClass::Invalid);
         Self { class, operation, target: target.to_owned(), code: Some(code.to_owned()), message }
     }
 
@@ -88,7 +88,7 @@ impl AwsError {
                 let (code, message) = (answer.err().code(), answer.err().message().unwrap_or_default());
                 let status = answer.raw().status().as_u16();
                 let class = code
-                    .and_then(|code| class_of(code, message))
+                    .and_then(|code| class_of(operation, code, message))
                     .unwrap_or_else(|| class_of_status(status, code.is_some()));
                 let message = match (message, code) {
                     ("", Some(code)) => code.to_owned(),
@@ -110,13 +110,113 @@ impl AwsError {
     }
 }
 
-/// The table. Where one code has two meanings, the message decides.
-fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
+/// A code that means different things: what its words, and the operation, make of it.
+struct Rule {
+    code: &'static str,
+    /// Any, if empty.
+    operations: &'static [&'static str],
+    /// One of these is in the message, as whole words in any case. Any message, if empty.
+    phrases: &'static [&'static str],
+    class: AwsErrorClass,
+}
+
+/// ECS makes its service-linked role with an account's first call, and refuses that call; the next one succeeds
+/// (terraform-provider-aws#15452).
+const LINKED_ROLE: &[&str] = &["unable to assume the service linked role"];
+const MAKES_SERVICES: &[&str] = &["CreateService", "CreateCluster", "UpdateService"];
+const NAMES_DEFINITIONS: &[&str] =
+    &["DescribeTaskDefinition", "DeregisterTaskDefinition", "DeleteTaskDefinitions"];
+/// Application Auto Scaling sees a service some seconds after ECS made it, and its own role some seconds after it made
+/// that (terraform-provider-aws, internal/service/appautoscaling/target.go).
+const SCALES: &[&str] = &["RegisterScalableTarget", "PutScheduledAction"];
+/// The security token service could not ask the identity provider.
+const NO_KEY: &[&str] = &["couldn't retrieve verification key", "could not retrieve verification key"];
+
+const fn rule(
+    code: &'static str,
+    operations: &'static [&'static str],
+    phrases: &'static [&'static str],
+    class: AwsErrorClass,
+) -> Rule {
+    Rule { code, operations, phrases, class }
+}
+
+/// The rules, the first that fits decides. What none fits goes by its code alone.
+const RULES: &[Rule] = {
+    use AwsErrorClass::{AlreadyExists, Denied, NotFound, Throttled, Transient};
+    &[
+        rule("InvalidParameterException", MAKES_SERVICES, LINKED_ROLE, Transient),
+        rule("ClientException", MAKES_SERVICES, LINKED_ROLE, Transient),
+        rule("InvalidParameterException", MAKES_SERVICES, &["still draining"], Transient),
+        rule("ClientException", MAKES_SERVICES, &["still draining"], Transient),
+        rule("InvalidParameterException", &["CreateService"], &["not idempotent"], AlreadyExists),
+        rule("ClientException", &["CreateService"], &["not idempotent"], AlreadyExists),
+        // ECS has no code of its own for a task definition that is not there.
+        rule(
+            "ClientException",
+            NAMES_DEFINITIONS,
+            &["unable to describe task definition", "does not exist", "not found"],
+            NotFound,
+        ),
+        // Of one that was registered a moment ago.
+        rule("ClientException", &["CreateService"], &["taskdefinition not found"], Transient),
+        rule("ClientException", &[], &["not authorized"], Denied),
+        rule(
+            "ValidationException",
+            SCALES,
+            &["unable to assume iam role", "ecs service doesn't exist"],
+            Transient,
+        ),
+        // Of a target that was registered a moment ago.
+        rule("ObjectNotFoundException", &["PutScheduledAction"], &[], Transient),
+        rule("InvalidIdentityToken", &[], NO_KEY, Transient),
+        // Kinesis uses it for calls per second, for streams that are being created, and for how many may exist.
+        rule(
+            "LimitExceededException",
+            &[],
+            &[
+                "rate exceeded",
+                "per second",
+                "tps",
+                "too many requests",
+                "concurrently",
+                "concurrent",
+                "simultaneously",
+                "simultaneous",
+            ],
+            Throttled,
+        ),
+    ]
+};
+
+impl Rule {
+    fn fits(&self, operation: &str, code: &str, message: &str) -> bool {
+        self.code == code
+            && (self.operations.is_empty() || self.operations.contains(&operation))
+            && (self.phrases.is_empty() || self.phrases.iter().any(|phrase| says(message, phrase)))
+    }
+}
+
+/// Whether `phrase` is in `message` as whole words, in any case: `https` does not say `tps`.
+fn says(message: &str, phrase: &str) -> bool {
+    let message = message.to_lowercase().replace('\u{2019}', "'");
+    let is_word = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
+    message.match_indices(phrase).any(|(at, found)| {
+        let (before, after) = (message.get(..at), message.get(at + found.len()..));
+        !is_word(before.and_then(|text| text.chars().next_back()))
+            && !is_word(after.and_then(|text| text.chars().next()))
+    })
+}
+
+/// What an answer means. `None` if its code is in no table.
+fn class_of(operation: &str, code: &str, message: &str) -> Option<AwsErrorClass> {
+    let rule = RULES.iter().find(|rule| rule.fits(operation, code, message));
+    rule.map(|rule| rule.class).or_else(|| class_of_code(code))
+}
+
+/// The table of codes.
+fn class_of_code(code: &str) -> Option<AwsErrorClass> {
     use AwsErrorClass::{AlreadyExists, Denied, Invalid, NotFound, Quota, Throttled, Transient};
-    let says = |words: &[&str]| {
-        let message = message.to_lowercase();
-        words.iter().any(|word| message.contains(word))
-    };
     Some(match code {
         // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling; CloudWatch dashboards, by shape and by the code
         // that its query protocol had (the SDK takes the latter where the answer has it).
@@ -137,7 +237,6 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "ParameterAlreadyExists"
         | "ResourceAlreadyExistsException"
         | "UpdateInProgressException" => AlreadyExists,
-        "InvalidParameterException" if says(&["not idempotent", "still draining"]) => AlreadyExists,
 
         "ThrottlingException"
         | "Throttling"
@@ -146,17 +245,17 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "RequestLimitExceeded"
         | "RequestThrottled"
         | "RequestThrottledException"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete"
+        | "TransactionInProgressException"
         | "ProvisionedThroughputExceededException"
+        | "KMSThrottlingException"
         | "TooManyUpdates"
         | "SlowDown" => Throttled,
 
-        // Kinesis uses it for calls per second, for streams that are being created, and for how many may exist.
         "LimitExceededException"
-            if says(&["rate exceeded", "per second", "tps", "too many", "concurrent", "simultaneous"]) =>
-        {
-            Throttled
-        }
-        "LimitExceededException"
+        | "LimitExceededFault"
+        | "LimitExceeded"
         | "ServiceQuotaExceededException"
         | "ParameterLimitExceeded"
         | "ParameterMaxVersionLimitExceeded" => Quota,
@@ -181,13 +280,13 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" => Denied,
-        "ClientException" if says(&["not authorized", "assume the service linked role"]) => Denied,
+        | "MissingAuthenticationTokenException"
+        | "KMSAccessDeniedException"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException"
+        | "KMSOptInRequired" => Denied,
 
-        // ECS has no code of its own for a task definition that is not there.
-        "ClientException" if says(&["unable to describe task definition", "does not exist", "not found"]) => {
-            NotFound
-        }
         "ClientException"
         | "InvalidParameterException"
         | "InvalidArgumentException"
@@ -204,12 +303,14 @@ fn class_of(code: &str, message: &str) -> Option<AwsErrorClass> {
         | "PlatformTaskDefinitionIncompatibilityException" => Invalid,
 
         // Logs: OperationAborted, two requests at once for the same group. Auto Scaling: FailedResourceAccess, it could not
-        // ask ECS; ConcurrentUpdate, two updates at once. Dashboards: Conflict, the same.
+        // ask ECS; ConcurrentUpdate, two updates at once. Dashboards: Conflict, the same. The security token service:
+        // IDPCommunicationError, the identity provider did not answer.
         "OperationAbortedException"
         | "ConcurrentUpdateException"
         | "ConflictException"
         | "Conflict"
         | "FailedResourceAccessException"
+        | "IDPCommunicationError"
         | "ServerException"
         | "InternalFailure"
         | "InternalFailureException"
@@ -244,6 +345,9 @@ fn credentials_class(error: &(dyn Error + 'static)) -> Option<AwsErrorClass> {
     let cause = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
     let refused = || {
         let text = chain(cause);
+        if NO_KEY.iter().any(|phrase| says(&text, phrase)) {
+            return false;
+        }
         [
             "AccessDenied",
             "InvalidIdentityToken",
@@ -284,141 +388,5 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use aws_smithy_runtime_api::client::result::ConnectorError;
-    use aws_smithy_runtime_api::http::StatusCode;
-    use aws_smithy_types::body::SdkBody;
-    use aws_smithy_types::error::ErrorMetadata;
-
-    use super::AwsErrorClass::{AlreadyExists, Denied, Invalid, NotFound, Quota, Throttled, Transient};
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("service error")]
-    struct Answer(ErrorMetadata);
-
-    impl ProvideErrorMetadata for Answer {
-        fn meta(&self) -> &ErrorMetadata {
-            &self.0
-        }
-    }
-
-    fn answered(status: u16, code: Option<&str>, message: &str) -> AwsError {
-        let mut meta = ErrorMetadata::builder().message(message);
-        if let Some(code) = code {
-            meta = meta.code(code);
-        }
-        let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
-        AwsError::from_sdk("CreateStream", "posts", &SdkError::service_error(Answer(meta.build()), raw))
-    }
-
-    #[test]
-    fn codes_have_one_class_wherever_they_come_from() {
-        let table = [
-            ("ResourceNotFoundException", "Stream posts under account 1 not found.", NotFound),
-            ("ParameterNotFound", "", NotFound),
-            ("ObjectNotFoundException", "No scalable target registered", NotFound),
-            ("ClusterNotFoundException", "Cluster not found.", NotFound),
-            ("ServiceNotFoundException", "Service not found.", NotFound),
-            ("ServiceNotActiveException", "Service was not ACTIVE.", NotFound),
-            ("ClientException", "Unable to describe task definition.", NotFound),
-            ("ClientException", "The specified task definition does not exist.", NotFound),
-            ("ResourceInUseException", "Stream posts under account 1 already exists.", AlreadyExists),
-            ("ResourceAlreadyExistsException", "The specified log group already exists", AlreadyExists),
-            ("ParameterAlreadyExists", "", AlreadyExists),
-            ("InvalidParameterException", "Creation of service was not idempotent.", AlreadyExists),
-            ("InvalidParameterException", "Unable to Start a service that is still Draining.", AlreadyExists),
-            ("ThrottlingException", "Rate exceeded", Throttled),
-            ("LimitExceededException", "Rate exceeded for stream posts under account 1.", Throttled),
-            ("LimitExceededException", "You can have at most 5 streams in CREATING concurrently", Throttled),
-            ("LimitExceededException", "This request would exceed the stream limit for the account 1", Quota),
-            ("ParameterLimitExceeded", "", Quota),
-            ("AccessDeniedException", "User: x is not authorized to perform: kinesis:CreateStream", Denied),
-            ("UnrecognizedClientException", "The security token included in the request is invalid.", Denied),
-            ("ExpiredTokenException", "The security token included in the request is expired", Denied),
-            ("ValidationException", "1 validation error detected", Invalid),
-            ("InvalidArgumentException", "", Invalid),
-            ("InvalidParameterException", "The subnet ID 'x' does not exist", Invalid),
-            ("ClientException", "No Fargate configuration exists for given values", Invalid),
-            ("DashboardNotFoundError", "Dashboard KinesisDemo-x does not exist", NotFound),
-            ("ResourceNotFound", "Dashboard KinesisDemo-x does not exist", NotFound),
-            ("DashboardInvalidInputError", "The dashboard body is invalid", Invalid),
-            ("InvalidParameterInput", "The dashboard body is invalid", Invalid),
-            ("ConflictException", "The dashboard is being changed", Transient),
-            ("InternalServiceError", "", Transient),
-            ("OperationAbortedException", "A conflicting operation is currently in progress", Transient),
-            ("ConcurrentUpdateException", "", Transient),
-            ("FailedResourceAccessException", "", Transient),
-            ("ServerException", "Service Unavailable. Please try again later.", Transient),
-        ];
-        for (code, message, class) in table {
-            assert_eq!(answered(400, Some(code), message).class, class, "{code}: {message}");
-            assert_eq!(AwsError::refused("X", "y", code, message).class, class, "{code}: {message}");
-        }
-    }
-
-    #[test]
-    fn unknown_codes_are_judged_by_their_status() {
-        for (status, class) in
-            [(400, Invalid), (403, Denied), (429, Throttled), (500, Transient), (503, Transient)]
-        {
-            assert_eq!(answered(status, Some("NewException"), "").class, class, "{status}");
-            let without = if class == Invalid { Transient } else { class };
-            assert_eq!(answered(status, None, "").class, without, "{status}");
-        }
-    }
-
-    #[test]
-    fn an_error_says_what_was_attempted_on_what_and_why() {
-        let error = answered(400, Some("ResourceInUseException"), "Stream posts already exists.");
-        assert_eq!(error.to_string(), "CreateStream posts: Stream posts already exists.");
-        assert_eq!(error.code.as_deref(), Some("ResourceInUseException"));
-        assert_eq!(
-            answered(500, Some("InternalFailure"), "").to_string(),
-            "CreateStream posts: InternalFailure"
-        );
-        // A proxy's answer, or a load balancer's.
-        let anonymous = answered(404, None, "").to_string();
-        assert!(
-            anonymous.starts_with("CreateStream posts: HTTP status 404 and no error code"),
-            "{anonymous}"
-        );
-    }
-
-    #[test]
-    fn a_lost_answer_is_transient_and_names_its_cause() {
-        let timeout = SdkError::<Answer, _>::timeout_error("attempt took longer than 8 s");
-        let error = AwsError::from_sdk("CreateStream", "posts", &timeout);
-        assert_eq!((error.class, error.code), (Transient, None));
-        assert!(error.message.contains("attempt took longer than 8 s"), "{}", error.message);
-
-        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
-        let dispatch = SdkError::<Answer, _>::dispatch_failure(ConnectorError::io(refused.into()));
-        let error = AwsError::from_sdk("CreateStream", "posts", &dispatch);
-        assert_eq!(error.class, Transient);
-        assert!(error.message.contains("connection refused"), "{}", error.message);
-
-        let raw = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::empty());
-        let garbled = SdkError::<Answer, _>::response_error("not JSON", raw);
-        assert_eq!(AwsError::from_sdk("CreateStream", "posts", &garbled).class, Transient);
-
-        let wrong = SdkError::<Answer, _>::construction_failure("stream name missing");
-        assert_eq!(AwsError::from_sdk("CreateStream", "posts", &wrong).class, Invalid);
-    }
-
-    #[test]
-    fn missing_credentials_need_somebody_slow_ones_do_not() {
-        let with = |cause: CredentialsError| {
-            let error = SdkError::<Answer, _>::dispatch_failure(ConnectorError::other(cause.into(), None));
-            AwsError::from_sdk("GetCallerIdentity", "account", &error)
-        };
-        let missing = with(CredentialsError::not_loaded("no providers in chain provided credentials"));
-        assert_eq!(missing.class, Denied);
-        assert!(missing.message.contains("no providers in chain"), "{}", missing.message);
-        assert_eq!(with(CredentialsError::provider_error("AccessDenied: not for you")).class, Denied);
-        assert_eq!(with(CredentialsError::provider_error("connection reset")).class, Transient);
-        assert_eq!(with(CredentialsError::provider_timed_out(Duration::from_secs(5))).class, Transient);
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::{LedgerLine, MARKER};
 
 use super::session::Api;
-use super::{AwsResult, LedgerPage, Logs, Tags};
+use super::{AwsResult, LedgerPage, LogGroupSeen, Logs, Tags};
 
 /// CloudWatch Logs.
 pub struct CloudWatchLogs(Api<Client>);
@@ -19,7 +19,7 @@ impl CloudWatchLogs {
 
 #[async_trait]
 impl Logs for CloudWatchLogs {
-    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<String>> {
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupSeen>> {
         let Self(api) = self;
         let mut token = None;
         loop {
@@ -34,7 +34,8 @@ impl Logs for CloudWatchLogs {
             if let Some(group) = groups.into_iter().find(|group| group.log_group_name() == Some(name)) {
                 // `arn` ends with `:*`, `logGroupArn` does not; tagging takes the latter.
                 let arn = group.log_group_arn.or(group.arn).unwrap_or_default();
-                return Ok(Some(arn.trim_end_matches(":*").to_owned()));
+                let arn = arn.trim_end_matches(":*").to_owned();
+                return Ok(Some(LogGroupSeen { arn, has_retention: group.retention_in_days.is_some() }));
             }
             match page.next_token {
                 Some(next) => token = Some(next),
@@ -157,7 +158,13 @@ mod tests {
             assert_eq!(request.next_token(), Some("more"));
             DescribeLogGroupsOutput::builder().log_groups(group("/kd/log")).build()
         });
-        assert_eq!(logs(&[&first, &second]).fetch_log_group("/kd/log").await.unwrap().as_deref(), Some(ARN));
+        let found = logs(&[&first, &second]).fetch_log_group("/kd/log").await.unwrap();
+        assert_eq!(found, Some(LogGroupSeen { arn: ARN.into(), has_retention: false }));
+        let kept = mock!(Client::describe_log_groups).then_output(|| {
+            let group = LogGroup::builder().log_group_name("/kd/log").retention_in_days(1).build();
+            DescribeLogGroupsOutput::builder().log_groups(group).build()
+        });
+        assert!(logs(&[&kept]).fetch_log_group("/kd/log").await.unwrap().unwrap().has_retention);
         let others = mock!(Client::describe_log_groups)
             .then_output(|| DescribeLogGroupsOutput::builder().log_groups(group("/kd/log-2")).build());
         assert_eq!(logs(&[&others]).fetch_log_group("/kd/log").await.unwrap(), None);

@@ -139,8 +139,19 @@ pub struct StreamSeen {
     pub state: StreamState,
     pub open_shards: u32,
     pub warm: Option<Warm>,
+    /// When it was made: another stream of the same name was made at another time.
+    pub created_at: Option<MicroTime>,
     /// Its queues, where Kinesis tells: a stream with queues cannot be deleted.
     pub queues: u32,
+}
+
+/// A log group as seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogGroupSeen {
+    /// Without the trailing `:*`.
+    pub arn: String,
+    /// Whether its lines go after a time. Without that they are kept, and paid for, for ever.
+    pub has_retention: bool,
 }
 
 /// A stream to make: on demand.
@@ -360,8 +371,8 @@ pub trait Parameters: Send + Sync {
 /// CloudWatch Logs.
 #[async_trait]
 pub trait Logs: Send + Sync {
-    /// DescribeLogGroups: the ARN (without the trailing `:*`) of the group of exactly this name.
-    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<String>>;
+    /// DescribeLogGroups: the group of exactly this name.
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupSeen>>;
     /// ListTagsForResource.
     async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags>;
     /// CreateLogGroup.

@@ -283,11 +283,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ceiling_over_no_service_is_refused() {
+    async fn a_ceiling_over_a_service_that_is_not_seen_yet_comes_later() {
         let rule = mock!(Client::register_scalable_target).then_http_response(|| {
             refused(400, "ValidationException", "ECS service doesn't exist: service/default/kd-service")
         });
         let error = scaling(&[&rule]).put_ceiling("default", "kd-service", 9, AT).await.unwrap_err();
-        assert_eq!((error.class, error.target.as_str()), (AwsErrorClass::Invalid, ID));
+        assert_eq!((error.class, error.target.as_str()), (AwsErrorClass::Transient, ID));
     }
 }

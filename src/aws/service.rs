@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, DeploymentCircuitBreaker,
-    DeploymentConfiguration, Failure, LaunchType, NetworkConfiguration, PropagateTags, ServiceField, Tag,
+    AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, Failure, LaunchType,
+    NetworkConfiguration, PropagateTags, ServiceField, Tag,
 };
 
 use super::session::Api;
@@ -88,8 +88,6 @@ impl Services for EcsServices {
             })
             .build()
             .map_err(invalid)?;
-        // Tasks that cannot start must not be tried for ever; there is no earlier deployment to roll back to.
-        let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false).build();
         let request = api
             .client
             .create_service()
@@ -100,9 +98,6 @@ impl Services for EcsServices {
             .desired_count(0)
             .launch_type(LaunchType::Fargate)
             .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
-            .deployment_configuration(
-                DeploymentConfiguration::builder().deployment_circuit_breaker(breaker).build(),
-            )
             // Rebalancing would replace tasks in the middle of a run.
             .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
             .enable_ecs_managed_tags(true)
@@ -199,8 +194,6 @@ mod tests {
                 (a_service().subnets.as_slice(), ["sg-1".to_owned()].as_slice())
             );
             assert_eq!(vpc.assign_public_ip(), Some(&AssignPublicIp::Enabled));
-            let breaker = request.deployment_configuration().unwrap().deployment_circuit_breaker().unwrap();
-            assert_eq!((breaker.enable(), breaker.rollback()), (true, false));
             assert_eq!(request.availability_zone_rebalancing(), Some(&AvailabilityZoneRebalancing::Disabled));
             assert_eq!(
                 (request.enable_ecs_managed_tags(), request.propagate_tags()),

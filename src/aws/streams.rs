@@ -14,7 +14,9 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
+use kinesis_demo_api::MicroTime;
 
 use super::session::Api;
 use super::{
@@ -62,6 +64,7 @@ impl Streams for KinesisStreams {
             state,
             open_shards: count(summary.open_shard_count),
             warm,
+            created_at: micro_time(&summary.stream_creation_timestamp),
             queues: queues.get(),
         }))
     }
@@ -169,6 +172,11 @@ fn incomplete(operation: &'static str, target: &str, error: &BuildError) -> AwsE
     AwsError::refused(operation, target, "ValidationException", error.to_string())
 }
 
+fn micro_time(at: &DateTime) -> Option<MicroTime> {
+    let micros = at.secs().checked_mul(1_000_000)?.checked_add(i64::from(at.subsec_nanos() / 1_000))?;
+    Some(MicroTime::from_micros(micros))
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -182,7 +190,6 @@ mod tests {
         MinimumThroughputBillingCommitmentOutput, StreamDescriptionSummary, Tag, WarmThroughputObject,
     };
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-    use aws_smithy_types::DateTime;
 
     use super::*;
     use crate::aws::session::tests::{refused, unobserved};
@@ -207,7 +214,7 @@ mod tests {
             .stream_arn(ARN)
             .stream_status(status)
             .retention_period_hours(24)
-            .stream_creation_timestamp(DateTime::from_secs(0))
+            .stream_creation_timestamp(DateTime::from_millis(1_800_000_000_500))
             .set_enhanced_monitoring(Some(vec![]))
             .open_shard_count(4)
             .set_warm_throughput(warm)
@@ -225,7 +232,8 @@ mod tests {
         let seen = kinesis(&[&rule]).fetch_stream("posts").await.unwrap().unwrap();
         let warm = Some(Warm { target: 100, current: 52 });
         let state = StreamState::Updating;
-        assert_eq!(seen, StreamSeen { arn: ARN.into(), state, open_shards: 4, warm, queues: 0 });
+        let created_at = Some(MicroTime::from_micros(1_800_000_000_500_000));
+        assert_eq!(seen, StreamSeen { arn: ARN.into(), state, open_shards: 4, warm, created_at, queues: 0 });
         let body = br#"{"StreamDescriptionSummary": {"StreamName": "posts", "QueueCount": 2}}"#;
         assert_eq!((QueueCount::in_body(body), QueueCount::in_body(b"{}")), (Some(2), None));
 

@@ -15,6 +15,10 @@ use super::{AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitio
 /// The container, and the prefix of its log streams.
 const CONTAINER: &str = "generator";
 
+/// How much of a task's log waits to be written before lines are lost: a ledger line is cumulative, so the next one tells
+/// what a lost one told.
+const LOG_BUFFER: &str = "10m";
+
 /// Nobody in particular, as in distroless images: the generator needs no privileges.
 const USER: &str = "65532";
 
@@ -74,6 +78,10 @@ impl TaskDefinitions for EcsTaskDefinitions {
             .options("awslogs-group", log_group)
             .options("awslogs-region", region)
             .options("awslogs-stream-prefix", CONTAINER)
+            // A log that cannot be written must not hold up what the task sends. Said here, since an account's setting
+            // changes the default (ECS developer guide, defaultLogDriverMode).
+            .options("mode", "non-blocking")
+            .options("max-buffer-size", LOG_BUFFER)
             .build()
             .map_err(|error| AwsError::refused(operation, family, "ClientException", error.to_string()))?;
         let variable =
@@ -249,6 +257,8 @@ mod tests {
                 ("awslogs-group", "/kd/log"),
                 ("awslogs-region", "eu-west-1"),
                 ("awslogs-stream-prefix", "generator"),
+                ("max-buffer-size", "10m"),
+                ("mode", "non-blocking"),
             ]
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
             assert_eq!(options, expected.iter().map(|(key, value)| (key, value)).collect());

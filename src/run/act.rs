@@ -129,13 +129,8 @@ impl Actor<'_> {
     async fn send(&self, effect: &Effect) -> AwsResult<Overwritten> {
         let aws = self.aws;
         let answer = match effect {
-            Effect::CreateLogGroup { name, tags } => {
-                let created = aws.logs.create_log_group(name, tags).await;
-                if !created.as_ref().is_err_and(|error| error.class != AwsErrorClass::AlreadyExists) {
-                    aws.logs.put_log_retention(name, RETENTION_DAYS).await?;
-                }
-                created
-            }
+            Effect::CreateLogGroup { name, tags } => aws.logs.create_log_group(name, tags).await,
+            Effect::PutLogRetention { name } => aws.logs.put_log_retention(name, RETENTION_DAYS).await,
             Effect::CreateStream(stream) => aws.streams.create_stream(stream).await,
             Effect::CreateParameter { name, text, tags } => {
                 aws.parameters.create_parameter(name, text, tags).await

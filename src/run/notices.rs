@@ -1,8 +1,9 @@
 //! Events: one constructor for each thing that users are told about. Pure.
 
+use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::status::{Outcome, ResourceType, Stage};
+use kinesis_demo_api::status::{Outcome, ResourceType, Stage, Stop};
 
 use crate::aws::AwsError;
 
@@ -81,14 +82,28 @@ impl Notice {
 
     /// AWS refused a call.
     pub fn refused(reason: Reason, error: &AwsError) -> Self {
-        Self::warning(reason, "CallAws", error.to_string())
+        let AwsError { operation, code, class, .. } = error;
+        let action = format!("CallAws/{operation}/{}", code.as_deref().unwrap_or(class.name()));
+        Self::warning(reason, &action, error.to_string())
     }
 
-    /// Traffic had stopped because control had lapsed; the schedule moved.
-    pub fn schedule_moved(seconds: u64) -> Self {
+    /// Nobody sends any more, because the control document could not be renewed in time.
+    pub fn control_lapsed(from: MicroTime) -> Self {
+        Self::warning(
+            "ControlLapsed",
+            &format!("RenewControl/{from}"),
+            format!(
+                "no task sends since {from}: the control document was not renewed in time; the schedule waits"
+            ),
+        )
+    }
+
+    /// Traffic goes on after control had lapsed; the schedule moved.
+    pub fn schedule_moved(stop: Stop) -> Self {
+        let seconds = stop.until.since(stop.from).as_secs();
         Self::warning(
             "ScheduleMoved",
-            "ResumeTraffic",
+            &format!("ResumeTraffic/{}", stop.from),
             format!("control had lapsed; the remaining schedule moved by {seconds} s"),
         )
     }
@@ -173,13 +188,13 @@ impl Notice {
     }
 
     /// Records that the schedule asked for are missing from what is known to have been sent.
-    pub fn records_missing(message: &str) -> Self {
-        Self::warning("RecordsMissing", "SettleTotals", message.to_owned())
+    pub fn records_missing(run: u32, message: &str) -> Self {
+        Self::warning("RecordsMissing", &format!("SettleTotals/run-{run}"), message.to_owned())
     }
 
     /// A run is over, and something of it is left.
-    pub fn removal_failed(message: &str) -> Self {
-        Self::warning(Reason::RemovalFailed, "CleanUp", message.to_owned())
+    pub fn removal_failed(run: u32, message: &str) -> Self {
+        Self::warning(Reason::RemovalFailed, &format!("CleanUp/run-{run}"), message.to_owned())
     }
 
     /// The operator's clock and AWS's differ.
@@ -188,10 +203,11 @@ impl Notice {
     }
 
     /// A request was answered.
-    pub fn request_answered(accepted: bool, message: &str) -> Self {
+    pub fn request_answered(id: &str, accepted: bool, message: &str) -> Self {
+        let action = format!("AnswerRequest/{id}");
         match accepted {
-            true => Self::normal("RequestAccepted", "AnswerRequest", message.to_owned()),
-            false => Self::warning("RequestRefused", "AnswerRequest", message.to_owned()),
+            true => Self::normal("RequestAccepted", &action, message.to_owned()),
+            false => Self::warning("RequestRefused", &action, message.to_owned()),
         }
     }
 
@@ -209,7 +225,7 @@ impl Notice {
     pub fn left_alone(resource: ResourceType, arn: &str) -> Self {
         Self::warning(
             Reason::NotOurs,
-            "CleanUp",
+            &format!("CleanUp/{resource:?}"),
             format!("{resource} {arn} does not carry this object's tag and was left alone"),
         )
     }

@@ -16,8 +16,8 @@ use super::Context;
 use super::build::names::Names;
 pub use super::observed::{Observed, ObservedState};
 use crate::aws::{
-    Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, ServiceSeen, StreamSeen, Tags, TaskDefinitionSeen,
-    TaskSeen,
+    Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, LogGroupSeen, ServiceSeen, StreamSeen, Tags,
+    TaskDefinitionSeen, TaskSeen,
 };
 use crate::registry::Registry;
 use crate::settings::Timings;
@@ -211,13 +211,13 @@ impl Look<'_> {
         (stream, tags)
     }
 
-    async fn log_group(&self, wanted: bool) -> (Observed<String>, Observed<Tags>) {
+    async fn log_group(&self, wanted: bool) -> (Observed<LogGroupSeen>, Observed<Tags>) {
         let name = &self.names.log_group;
         let look = self.aws.logs.fetch_log_group(name);
         let log_group = self.look(wanted, "DescribeLogGroups", name, look).await;
-        let tags = self.tags("log group tags", log_group.present().cloned(), |arn| async move {
-            self.aws.logs.fetch_log_group_tags(&arn).await
-        });
+        let arn = log_group.present().map(|seen| seen.arn.clone());
+        let tags = self
+            .tags("log group tags", arn, |arn| async move { self.aws.logs.fetch_log_group_tags(&arn).await });
         let tags = tags.await;
         (log_group, tags)
     }
@@ -303,7 +303,13 @@ impl Look<'_> {
     ) -> Observed<Tags> {
         let Some(of) = of else { return Observed::Unread };
         let target = of.clone();
-        let look = async { fetch(of).await.map(Some) };
+        let look = async {
+            match fetch(of).await {
+                // It went between the two looks.
+                Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
         self.look_keyed(key, "ListTagsForResource", &target, Duration::MAX, look).await
     }
 

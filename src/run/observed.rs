@@ -8,7 +8,7 @@ use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::ledger::Ledgers;
 
 use crate::aws::{
-    Advantage, AwsError, AwsResult, CeilingSeen, ClockSkew, ServiceSeen, StreamSeen, Tags,
+    Advantage, AwsError, AwsResult, CeilingSeen, ClockSkew, LogGroupSeen, ServiceSeen, StreamSeen, Tags,
     TaskDefinitionSeen, TaskSeen,
 };
 use crate::registry::ImageSeen;
@@ -77,8 +77,7 @@ pub struct ObservedState {
     pub stream: Observed<StreamSeen>,
     /// Read together with the stream when ownership matters; so for the other tags.
     pub stream_tags: Observed<Tags>,
-    /// The log group's ARN.
-    pub log_group: Observed<String>,
+    pub log_group: Observed<LogGroupSeen>,
     pub log_group_tags: Observed<Tags>,
     /// The control document that the parameter holds; none if its text is no document.
     pub parameter: Observed<Option<ControlDocument>>,

@@ -19,6 +19,14 @@ pub fn failure(totals: &BooksStatus) -> Option<(Reason, String)> {
     if scheduled > 0 && accepted == 0 {
         return Some((Reason::NothingDelivered, describe(totals)));
     }
+    if totals.excess * TOLERATED > scheduled {
+        let message = format!(
+            "{} records beyond the {scheduled} scheduled ones were offered: tasks obeyed a control document that this operator did not write; find out who may write it: {}",
+            totals.excess,
+            describe(totals)
+        );
+        return Some((Reason::ControlOverwritten, message));
+    }
     let missing = totals.unoffered + totals.unreported + totals.dropped;
     (missing * TOLERATED > scheduled).then(|| {
         let message = format!(
@@ -41,6 +49,7 @@ pub fn describe(totals: &BooksStatus) -> String {
         unoffered,
         unreported,
         throttled,
+        excess,
         offered: _,
     } = totals;
     let percent = percent(*accepted, *scheduled);
@@ -50,6 +59,7 @@ pub fn describe(totals: &BooksStatus) -> String {
         (unknown, "unknown (the answer was lost)"),
         (unoffered, "offered by no task"),
         (unreported, "unreported by tasks that ended without a last line"),
+        (excess, "beyond the schedule"),
     ];
     let rest: Vec<String> = rest
         .into_iter()
@@ -72,10 +82,11 @@ fn percent(part: u64, whole: u64) -> String {
 /// and the outcome if the schedule was complete.
 pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft) {
     let message = describe(totals);
+    let number = draft.status.run.as_ref().map_or(0, |run| run.number);
     if log_is_lost {
         let message =
             format!("the tasks' log could not be read to its end, so this is what is known: {message}");
-        draft.notices.push(Notice::records_missing(&message));
+        draft.notices.push(Notice::records_missing(number, &message));
         draft.found(
             ConditionType::TrafficDelivered,
             ConditionStatus::Unknown,
@@ -86,10 +97,13 @@ pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft)
     }
     let (status, reason) = match (totals.scheduled - totals.accepted.min(totals.scheduled)) * TOLERATED {
         missing if missing > totals.scheduled => (ConditionStatus::False, Reason::PartlyDelivered),
+        _ if totals.excess * TOLERATED > totals.scheduled => {
+            (ConditionStatus::False, Reason::ControlOverwritten)
+        }
         _ => (ConditionStatus::True, Reason::Delivered),
     };
-    if totals.dropped + totals.unknown + totals.unoffered + totals.unreported > 0 {
-        draft.notices.push(Notice::records_missing(&message));
+    if totals.dropped + totals.unknown + totals.unoffered + totals.unreported + totals.excess > 0 {
+        draft.notices.push(Notice::records_missing(number, &message));
     }
     draft.found(ConditionType::TrafficDelivered, status, reason, message);
     if let Some(run) = &mut draft.status.run

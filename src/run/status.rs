@@ -73,15 +73,16 @@ fn refusals_of_effects<'a>(decision: &Decision, outcomes: &Outcomes<'a>) -> Vec<
 /// Notes in the resources what became of their removal.
 fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
     let removals = decision.effects.iter().zip(results);
-    let told: Vec<(ResourceType, bool, EffectResult)> = removals
+    let told: Vec<(ResourceType, bool, bool, EffectResult)> = removals
         .filter_map(|(effect, result)| {
             let type_ = effect.removes()?;
             // A definition is gone once it is deleted, not once it is deregistered.
             let ends = !matches!(effect, Effect::DeregisterTaskDefinition { .. });
-            Some((type_, ends, result.clone()))
+            let releases = matches!(effect, Effect::UpdateWarmThroughput { .. });
+            Some((type_, ends, releases, result.clone()))
         })
         .collect();
-    for (type_, ends, result) in told {
+    for (type_, ends, releases, result) in told {
         let unseen = decision.unseen.contains(&type_);
         let Some(held) = removed_resource(&mut decision.status, decision.leftover_run, type_) else {
             continue;
@@ -102,7 +103,10 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
                 held.state = ResourceState::Deleted;
                 held.problem = None;
             }
-            EffectResult::Done | EffectResult::PutBack | EffectResult::Gone => held.problem = None,
+            EffectResult::Done | EffectResult::PutBack | EffectResult::Gone => {
+                held.problem = None;
+                held.warm_released |= releases && result.is_done();
+            }
             EffectResult::Refused(error) => held.problem = Some(error.to_string()),
             // Being removed already is no problem; being held by something is.
             EffectResult::InUse(error) if !unseen => {
@@ -146,12 +150,15 @@ fn retell_leftovers(decision: &mut Decision, subject: &Subject<'_>, now: MicroTi
 fn untell_what_was_not_done(decision: &mut Decision, results: &[EffectResult]) {
     let was_done = |is_it: fn(&Effect) -> bool| {
         let mut all = decision.effects.iter().zip(results);
-        all.any(|(effect, result)| is_it(effect) && *result == EffectResult::Done)
+        all.any(|(effect, result)| is_it(effect) && result.is_done())
     };
+    let published =
+        was_done(|effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. }));
     let resized = was_done(|effect| matches!(effect, Effect::ResizeService { .. }));
     let scheduled = was_done(|effect| matches!(effect, Effect::PutCeiling { .. }));
     decision.notices.retain(|notice| match notice.reason.as_str() {
         "ServiceResized" => resized,
+        "ScheduleMoved" => published,
         "ScaleToZeroPutBack" => scheduled,
         _ => true,
     });

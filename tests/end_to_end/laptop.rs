@@ -166,5 +166,9 @@ impl Laptop {
 
 pub fn assert_balanced(books: &BooksStatus) {
     assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
-    assert_eq!(books.scheduled, books.offered + books.unoffered + books.unreported, "{books:?}");
+    assert_eq!(
+        books.scheduled + books.excess,
+        books.offered + books.unoffered + books.unreported,
+        "{books:?}"
+    );
 }

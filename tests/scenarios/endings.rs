@@ -1,5 +1,7 @@
 //! Runs that end before their schedule does: aborted, deleted, out of time.
 
+use std::time::Duration;
+
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::{ABANDON_ANNOTATION, KinesisDemoSpec};
 use kinesis_demo_api::duration::DurationText;
@@ -53,6 +55,35 @@ async fn deletion_in_the_peak_stops_traffic_before_anything_is_removed() {
     assert!(first_removal > deleted_at);
     assert_eq!(theatre.aws.arrivals(first_removal, first_removal + s(3600)), 0);
     theatre.assert_nothing_left();
+}
+
+/// What is called off was not missed: the schedule of an aborted run ends when its last task stopped.
+#[tokio::test]
+async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
+    // In the pause before the first phase; then in mid-phase, at any moment between two looks.
+    for millis in (0..20).map(|step| step * 1_700) {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_stage(Stage::Running).await;
+        let due = theatre.clock.now() + Duration::from_millis(millis);
+        while theatre.clock.now() < due {
+            theatre.pass().await;
+        }
+        theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+        let asked_at = theatre.clock.now();
+        theatre.play_until_stage(Stage::CleaningUp).await;
+        let took = theatre.clock.now().since(asked_at);
+        theatre.play_out().await;
+        let (totals, sent) = (theatre.books(), theatre.aws.stored("kd-viral-event-5f3c2a1b-r1"));
+        assert_balanced(&totals);
+        assert_eq!(
+            (totals.scheduled, totals.unoffered, totals.accepted),
+            (sent, 0, sent),
+            "after {millis} ms"
+        );
+        // Looks are 5 s apart; it waits for last words, not for leases to end (25 s more).
+        assert!(took < s(30), "after {millis} ms the drain took {took:?}");
+        theatre.assert_nothing_left();
+    }
 }
 
 #[tokio::test]

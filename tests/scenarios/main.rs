@@ -9,6 +9,7 @@ mod endings;
 mod fault_table;
 mod hand_changes;
 mod lifecycle;
+mod new_account;
 mod preflight;
 mod properties;
 mod removals;

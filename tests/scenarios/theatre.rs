@@ -242,5 +242,9 @@ fn context(
 /// offered = accepted + failed + dropped + unknown, scheduled = offered + unoffered + unreported.
 pub fn assert_balanced(books: &BooksStatus) {
     assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
-    assert_eq!(books.scheduled, books.offered + books.unoffered + books.unreported, "{books:?}");
+    assert_eq!(
+        books.scheduled + books.excess,
+        books.offered + books.unoffered + books.unreported,
+        "{books:?}"
+    );
 }

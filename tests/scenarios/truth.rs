@@ -4,7 +4,7 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
-use kinesis_demo_operator::aws::{Aws, AwsErrorClass, ClockSkew, Regions};
+use kinesis_demo_operator::aws::{Aws, AwsErrorClass, ClockSkew, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
 
 use crate::theatre::{Theatre, assert_balanced, s, settings, warm_spec};
@@ -505,4 +505,79 @@ async fn under_other_credentials_nothing_is_made_and_nothing_is_taken_for_gone()
     let made: Vec<_> = made.map(|call| call.operation).filter(|name| name.starts_with("PutSch")).collect();
     assert_eq!(made, [] as [&str; 0]);
     assert_eq!(theatre.status().stage, Some(Stage::Running));
+}
+
+/// Somebody deletes the stream and makes another of its name, untagged or with all tags copied, before or after the operator
+/// has noticed: the run fails, and the other stream is left alone.
+#[tokio::test]
+async fn a_stream_made_anew_by_somebody_is_not_ours() {
+    for (pause, copies_tags) in [(s(25), false), (s(25), true), (s(45), false), (s(120), true)] {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_phase("spike").await;
+        let arn = theatre.status().stream.unwrap().arn;
+        let tags = aws(&theatre).streams.fetch_stream_tags(&arn).await.unwrap();
+        aws(&theatre).streams.delete_stream(&arn).await.unwrap();
+        let due = theatre.clock.now() + pause;
+        // The operator is away meanwhile, or not.
+        match copies_tags {
+            true => theatre.clock.advance(pause),
+            false => while theatre.clock.now() < due && theatre.pass().await {},
+        }
+        let tags = if copies_tags { tags } else { Tags::new() };
+        let theirs = NewStream { name: NAME.into(), warm_mib_per_second: None, tags };
+        aws(&theatre).streams.create_stream(&theirs).await.unwrap();
+        theatre.play_out().await;
+        let status = theatre.status();
+        assert_eq!(status.run.unwrap().reason, Some(Reason::StreamGone), "{pause:?}");
+        assert_eq!(theatre.condition(ConditionType::CleanedUp).status, ConditionStatus::True);
+        assert_eq!(theatre.aws.snapshot().streams.len(), 1, "the other stream is left alone");
+    }
+}
+
+/// Somebody keeps writing a document of ours with a higher rate that the plan allows elsewhere: whatever the tasks make of it,
+/// a run that sent more than its schedule is no success, and its totals say how much more.
+#[tokio::test]
+async fn more_than_the_schedule_is_no_success() {
+    let mut succeeded = 0;
+    for every in [1, 3, 7, 40] {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_phase("baseline").await;
+        let end = theatre.clock.now() + s(300);
+        let mut forge_at = theatre.clock.now();
+        while theatre.clock.now() < end && theatre.status().stage == Some(Stage::Running) {
+            if theatre.clock.now() >= forge_at {
+                forge_at = theatre.clock.now() + s(every);
+                let mut forged = document(&theatre).await;
+                forged.segments.iter_mut().for_each(|segment| segment.leg.rate = [5_000, 5_000]);
+                let text = forged.to_text().unwrap();
+                aws(&theatre).parameters.overwrite_parameter(PARAMETER, &text).await.unwrap();
+            }
+            theatre.pass().await;
+        }
+        theatre.play_out().await;
+        let (totals, run) = (theatre.books(), theatre.status().run.unwrap());
+        assert_balanced(&totals);
+        match totals.excess {
+            0 => succeeded += u32::from(run.outcome == Some(Outcome::Succeeded)),
+            _ => assert_eq!(run.outcome, Some(Outcome::Failed), "{totals:?}: {:?}", run.message),
+        }
+        assert!(told(&theatre, "ControlPutBack") > 0);
+        theatre.assert_nothing_left();
+    }
+    assert!(succeeded > 0, "tasks that hold a version obey no other document of its number");
+}
+
+/// Nobody leads from the middle of a phase until long after the schedule's end: what was not sent comes then.
+#[tokio::test]
+async fn a_schedule_whose_end_passed_while_nobody_led_is_played_to_its_end() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_phase("peak").await;
+    theatre.clock.advance(s(900));
+    theatre.restart();
+    theatre.play_out().await;
+    let status = theatre.status();
+    assert_eq!((theatre.outcome(), stored(&theatre)), (Some(Outcome::Succeeded), SCHEDULED));
+    assert_eq!(status.control.unwrap().stops.len(), 1);
+    assert_eq!((told(&theatre, "ControlLapsed"), told(&theatre, "ScheduleMoved")), (1, 1));
+    theatre.assert_nothing_left();
 }

@@ -141,6 +141,7 @@ fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> 
         cap_per_task: cap,
         unheard_for: Duration::ZERO,
         until: T0 + micros(played.until),
+        called_off_from: None,
     };
     for number in 0..TASKS * usize::from(played.read_lease == LONG) {
         let assigned = evidence.assigned(&task(number), T0, T0 + micros(played.until));

@@ -98,6 +98,7 @@ fn evidence<'a>(
         cap_per_task: 10_000,
         unheard_for: ms(5_000),
         until: T0 + ms(now),
+        called_off_from: None,
     }
 }
 

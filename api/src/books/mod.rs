@@ -1,7 +1,8 @@
 //! The books of a run: what the plan scheduled against what the tasks say they did. In: the timeline, who had which slot
 //! when, the last word of every task. Out: per phase, sums that balance. Pure.
 //!
-//! scheduled = offered + unoffered + unreported, exactly, per phase. `scheduled` is the integral of the plan and knows
+//! scheduled + excess = offered + unoffered + unreported, exactly, per phase; excess is zero unless tasks obeyed what the
+//! operator did not write. `scheduled` is the integral of the plan and knows
 //! nothing of tasks. What is missing from `offered` is either `unreported` (a task that died sent it, perhaps, after its last
 //! word: at most one ledger interval of its share, if the log was read) or `unoffered` (everything else).
 
@@ -39,6 +40,8 @@ pub struct Evidence<'a> {
     pub unheard_for: Duration,
     /// Up to when the schedule counts: now, or the last instant at which any task may have sent, if that came earlier.
     pub until: MicroTime,
+    /// From when on the schedule is called off, if it is: tasks send on until they have read of it.
+    pub called_off_from: Option<MicroTime>,
 }
 
 /// The books of one phase.
@@ -61,9 +64,13 @@ impl Evidence<'_> {
             .map(|(index, window)| {
                 let PhaseLedger { counters, latency } = self.ledgers.phase(&window.name);
                 let offered = counters.settled();
-                let scheduled = self.timeline.scheduled(index, self.until);
+                let whole = self.timeline.scheduled(index, self.until);
+                let unreported = unheard.get(&index).copied().unwrap_or(0).min(whole.saturating_sub(offered));
+                // What was called off is not missing.
+                let called_off = self.called_off_from.unwrap_or(self.until).min(self.until);
+                let scheduled =
+                    (offered + unreported).clamp(self.timeline.scheduled(index, called_off), whole);
                 let missing = scheduled.saturating_sub(offered);
-                let unreported = unheard.get(&index).copied().unwrap_or(0).min(missing);
                 let books = BooksStatus {
                     scheduled,
                     offered,
@@ -74,6 +81,7 @@ impl Evidence<'_> {
                     unknown: counters.unknown,
                     unoffered: missing - unreported,
                     unreported,
+                    excess: offered.saturating_sub(scheduled),
                 };
                 PhaseBooks { books, latency }
             })
@@ -186,6 +194,7 @@ pub fn total<'a>(phases: impl IntoIterator<Item = &'a BooksStatus>) -> BooksStat
             unknown,
             unoffered,
             unreported,
+            excess,
         } = phase;
         sum.scheduled += scheduled;
         sum.offered += offered;
@@ -195,6 +204,7 @@ pub fn total<'a>(phases: impl IntoIterator<Item = &'a BooksStatus>) -> BooksStat
         sum.dropped += dropped;
         sum.unknown += unknown;
         sum.unoffered += unoffered;
+        sum.excess += excess;
         sum.unreported += unreported;
     }
     sum
@@ -268,6 +278,7 @@ mod tests {
             cap_per_task: 10_000,
             unheard_for: s(2),
             until: T0 + s(until),
+            called_off_from: None,
         };
         evidence.books().into_iter().map(|phase| phase.books).collect()
     }
@@ -334,6 +345,7 @@ mod tests {
             cap_per_task: 10_000,
             unheard_for: s(2),
             until: T0 + s(20),
+            called_off_from: None,
         };
         let a = evidence.assigned(&TaskId::from_arn("aaaa"), T0, T0 + s(20));
         let b = evidence.assigned(&TaskId::from_arn("bbbb"), T0, T0 + s(20));

@@ -59,6 +59,7 @@ impl Fleet {
             cap_per_task: 20_000,
             unheard_for: ms(INTERVAL),
             until: T0 + ms(now),
+            called_off_from: None,
         }
     }
 

@@ -162,6 +162,19 @@ impl ControlDocument {
         (self.epoch, self.version) == (other.epoch, other.version)
     }
 
+    /// Whether both say the same but for how long they are valid and how much of the schedule they show. Two documents of
+    /// one version that do not are not both the operator's.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let (valid_until, segments) = (other.valid_until, other.segments.clone());
+        let overlap =
+            |one: &Segment, two: &Segment| one.leg.from < two.leg.until && two.leg.from < one.leg.until;
+        Self { valid_until, segments, ..self.clone() } == *other
+            && self
+                .segments
+                .iter()
+                .all(|ours| other.segments.iter().all(|theirs| ours == theirs || !overlap(ours, theirs)))
+    }
+
     /// The share of `task`, if it has a slot.
     pub fn share_of(&self, task: &TaskId) -> Option<Share> {
         let filled = || self.slots.iter().flatten();

@@ -133,6 +133,8 @@ pub enum Reading {
     Stale,
     /// Another run's: as if it had not been read.
     ForeignRun,
+    /// It has the number of the version held, and says something else: as if it had not been read.
+    Contradiction,
     /// It asks for more than the plan allows: as if it had not been read.
     BeyondLimits(BeyondLimits),
 }
@@ -228,6 +230,9 @@ impl Gate {
         };
         if document.order() < newest.document.order() {
             return Reading::Stale;
+        }
+        if document.is_renewal_of(&newest.document) && !document.agrees_with(&newest.document) {
+            return Reading::Contradiction;
         }
         if document.order() == newest.document.order() {
             self.vouch(read_at);

@@ -56,6 +56,9 @@ pub struct ResourceStatus {
     /// Whether our owner tag was read on it: only then may it be removed without another look.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owned: bool,
+    /// Whether AWS took the call that gives a retained stream's warm throughput back.
+    #[serde(default, rename = "warmReleased", skip_serializing_if = "std::ops::Not::not")]
+    pub warm_released: bool,
     /// Why it could not be removed or seen, in AWS's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

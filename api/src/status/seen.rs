@@ -14,6 +14,9 @@ pub struct StreamStatus {
     /// The stream's ARN.
     #[schemars(length(max = 1024))]
     pub arn: String,
+    /// When the run's stream was made, as AWS says: another one of its name is not the run's.
+    #[serde(default, rename = "createdAt", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<MicroTime>,
     /// CREATING, ACTIVE, UPDATING or DELETING, as AWS says; DELETED when it is gone.
     #[schemars(length(max = 32))]
     pub status: String,

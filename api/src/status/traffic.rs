@@ -65,11 +65,12 @@ pub struct LatencyStatus {
     pub max: u32,
 }
 
-/// What became of the records that the plan asked for: offered = accepted + failed + dropped + unknown, and scheduled =
+/// What became of the records that the plan asked for: offered = accepted + failed + dropped + unknown, and scheduled + excess =
 /// offered + unoffered + unreported (the last two once the traffic is over and every ledger was read).
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BooksStatus {
-    /// Records that the plan asks for up to now: its integral.
+    /// Records that the plan asks for up to now: its integral. Of a run that was stopped early, up to the stop, and what tasks offered
+    /// until they had read of it.
     pub scheduled: u64,
     /// Records whose turn came at a task that had the slot, and whose outcome is known.
     pub offered: u64,
@@ -87,6 +88,13 @@ pub struct BooksStatus {
     pub unoffered: u64,
     /// Records that a task may have offered after its last known word: it died without another, or its log could not be read.
     pub unreported: u64,
+    /// Records that tasks offered beyond the schedule: they obeyed a control document that the operator did not write.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excess: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The books of the whole run.

@@ -28,7 +28,7 @@ use crate::error::CliError;
 use crate::laptop::kind::clear_leftover_cluster;
 use crate::laptop::leftovers::clear_leftovers;
 use crate::laptop::shell::quoted;
-use crate::laptop::state_folder::{Owner, absolute, folder_in, owner};
+use crate::laptop::state_folder::{Owner, absolute, folder_in, owner, still_ours};
 use crate::laptop::state_lock::StateLock;
 use crate::laptop::{Lifetime, Progress, Supervisor, write_private};
 use crate::manifest::{Manifest, manifest, read_manifest};
@@ -96,7 +96,7 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
         progress("stopping everything");
         stage.stop().await?;
         survivors = supervisor.running()?;
-        tidy(&state);
+        tidy(&state)?;
     }
     let told = report.and_then(|mut report| {
         let processes = survivors.iter().map(|entry| format!("process {} (pid {})", entry.role, entry.pid));
@@ -137,12 +137,13 @@ fn has_begun(played: &Played) -> bool {
 async fn break_off(supervisor: &Supervisor) -> Result<(), CliError> {
     supervisor.stop_all().await;
     clear_leftover_cluster(supervisor.state()).await?;
-    tidy(supervisor.state());
+    tidy(supervisor.state())?;
     Ok(())
 }
 
 /// Writes the report and prints its summary.
 fn tell(state: &Path, report: &Report) -> Result<(), CliError> {
+    still_ours(state)?;
     let path = state.join("report.json");
     // Texts, numbers and lists of them cannot fail to be serialised.
     let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
@@ -193,7 +194,7 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
         println!("nothing of {} runs", state.display());
     }
     lock.forget_kept()?;
-    tidy(&state);
+    tidy(&state)?;
     Ok(Ending::Done)
 }
 

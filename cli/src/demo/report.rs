@@ -1,6 +1,7 @@
 //! The report of one demo, as `report.json` holds it. In: the object at its end, the samples, the sandbox's count. Out: the report. Pure.
 
 use jiff::Timestamp;
+use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{LatencyStatus, PhaseReport};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use serde::Serialize;
@@ -42,6 +43,10 @@ pub struct PhaseRow {
     pub unknown: u64,
     /// Records whose turn came while no task had the slot.
     pub unoffered: u64,
+    /// Records that a task may have offered after its last line.
+    pub unreported: u64,
+    /// Records offered beyond the schedule; zero unless somebody else wrote what the tasks obey.
+    pub excess: u64,
     /// Within how many milliseconds of the phase's planned beginning the arrivals had gone from the rate before to its own. Null
     /// for the first phase, for a ramp, and where they did not within a second.
     pub changed_within_ms: Option<u32>,
@@ -73,7 +78,9 @@ pub fn report(demo: Option<&KinesisDemo>, seen: Seen, now: Timestamp) -> Report 
     let phases = status.map(|status| status.phases.as_slice()).unwrap_or_default();
     // A run that was broken off was quiet before its schedule's end.
     let quiet_at = status.and_then(|status| status.run.as_ref()?.quiet_at).filter(|_| outcome != "Succeeded");
-    let over_at = quiet_at.unwrap_or(now.into());
+    let control = status.and_then(|status| status.control.as_ref());
+    let stopped_at = control.filter(|control| control.state == ControlState::Stop && outcome != "Succeeded");
+    let over_at = stopped_at.map(|control| control.effective_at).or(quiet_at).unwrap_or(now.into());
     let boundaries = demo.map(boundaries).unwrap_or_default();
     let unreported = phases.iter().map(|phase| phase.books.unreported).sum();
     Report {
@@ -108,6 +115,8 @@ fn row(phase: &PhaseReport, over_at: MicroTime, changed_within_ms: Option<u32>) 
         dropped: books.dropped,
         unknown: books.unknown,
         unoffered: books.unoffered,
+        unreported: books.unreported,
+        excess: books.excess,
         changed_within_ms,
         latency_ms: phase.latency_ms,
     }
@@ -158,6 +167,7 @@ mod tests {
                 "changedWithinMs",
                 "dropped",
                 "endedAt",
+                "excess",
                 "failed",
                 "latencyMs",
                 "name",
@@ -167,7 +177,8 @@ mod tests {
                 "target",
                 "throttled",
                 "unknown",
-                "unoffered"
+                "unoffered",
+                "unreported"
             ]
         );
         assert_eq!(written["phases"][0]["latencyMs"], json!({"p50": 2, "p99": 9, "max": 30}));

@@ -23,6 +23,7 @@ use crate::error::CliError;
 use crate::follow::{End, follow, wait_until_gone};
 use crate::laptop::definition::{put_definition, put_namespace};
 use crate::laptop::kubernetes::Kubernetes;
+use crate::laptop::state_folder::still_ours;
 use crate::laptop::{LaptopError, Progress, Supervisor};
 use crate::manifest::Manifest;
 use crate::render::line::obstacle;
@@ -210,11 +211,13 @@ fn retained(last: Option<&KinesisDemo>) -> Vec<String> {
 
 /// Removes what is of no use after the end: keys and tokens of servers that are gone, etcd's and the sandbox's data. Logs and the report
 /// stay.
-pub fn tidy(state: &Path) {
+pub fn tidy(state: &Path) -> Result<(), LaptopError> {
+    still_ours(state)?;
     for name in ["kubernetes", "sandbox"] {
         let _ = std::fs::remove_dir_all(state.join(name));
     }
     for name in ["admin.kubeconfig", "operator.kubeconfig", "env"] {
         let _ = std::fs::remove_file(state.join(name));
     }
+    Ok(())
 }

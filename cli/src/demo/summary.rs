@@ -77,12 +77,15 @@ fn phases(rows: &[PhaseRow]) -> Vec<String> {
 
 fn phase(row: &PhaseRow) -> Vec<String> {
     let mut cells = vec![row.name.clone(), grouped(row.target.into())];
-    let (Some(started_at), Some(ended_at)) = (row.started_at, row.ended_at) else {
-        cells.push(if row.started_at.is_some() { "cut short" } else { "not begun" }.to_owned());
-        return cells;
-    };
+    cells.push(match (row.started_at, row.ended_at) {
+        (Some(started_at), Some(ended_at)) => grouped(per_second(row.accepted, ended_at.since(started_at))),
+        (Some(_), None) => "cut short".to_owned(),
+        (None, _) => {
+            cells.push("not begun".to_owned());
+            return cells;
+        }
+    });
     cells.extend([
-        grouped(per_second(row.accepted, ended_at.since(started_at))),
         grouped(row.accepted),
         percent(row.accepted, row.scheduled),
         grouped(row.throttled),
@@ -145,6 +148,8 @@ mod tests {
             dropped: 0,
             unknown: 0,
             unoffered: 0,
+            unreported: 0,
+            excess: 0,
             changed_within_ms: (name == "peak").then_some(170),
             latency_ms: Some(LatencyStatus { p50: 2, p99: 12, max: 80 }),
         };
@@ -175,7 +180,7 @@ mod tests {
         };
         assert_eq!(row("baseline")[1..], ["100", "100", "1,000", "100.00", "%", "3", "-", "2", "12", "80"]);
         assert_eq!(row("peak")[1..8], ["50,000", "50,000", "499,999", "99.99", "%", "3", "170"]);
-        assert_eq!(row("decline")[1..], ["100", "cut", "short"]);
+        assert_eq!(row("decline")[1..5], ["100", "cut", "short", "5"]);
         assert_eq!(row("coda")[1..], ["100", "not", "begun"]);
     }
 

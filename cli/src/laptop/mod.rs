@@ -82,6 +82,10 @@ pub enum LaptopError {
         path.display()
     )]
     Foreign { path: PathBuf, why: String },
+    #[error(
+        "{path:?} is no longer this demo's folder: {why}; nothing in it was written or deleted. Where this demo's own folder is now, its keys are, too: delete it"
+    )]
+    Replaced { path: PathBuf, why: String },
     #[error("a demo's files cannot be in {path:?}: {why}; choose another folder with --state")]
     StatePath { path: PathBuf, why: String },
 }

@@ -79,6 +79,17 @@ pub fn owner(dir: &Path) -> Result<Owner, LaptopError> {
     }
 }
 
+/// Refuses a folder that is not a demo's any more: somebody put another in its place.
+pub fn still_ours(folder: &Path) -> Result<(), LaptopError> {
+    let why = match owner(folder.parent().unwrap_or(folder))? {
+        Owner::Ours => return Ok(()),
+        Owner::Nobody => "it is gone".into(),
+        Owner::Empty => "it is empty, and has no mark of a demo".into(),
+        Owner::Foreign(why) => why,
+    };
+    Err(LaptopError::Replaced { path: folder.to_path_buf(), why })
+}
+
 /// The folder of `dir`, made and marked if it is not there yet.
 pub fn claim(dir: &Path) -> Result<PathBuf, LaptopError> {
     let dir = usable(dir)?;
@@ -145,6 +156,23 @@ fn put_mark(folder: &Path) -> Result<(), LaptopError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_took_the_place_of_ours_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = claim(dir.path()).unwrap();
+        still_ours(&folder).unwrap();
+        std::fs::rename(&folder, dir.path().join("moved")).unwrap();
+        assert!(matches!(still_ours(&folder), Err(LaptopError::Replaced { .. })));
+        std::fs::create_dir(&folder).unwrap();
+        assert!(still_ours(&folder).is_err(), "an empty folder");
+        std::fs::write(folder.join("report.json"), "mine").unwrap();
+        let error = still_ours(&folder).unwrap_err().to_string();
+        assert!(error.contains("report.json") && error.contains("its keys"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("moved"), &folder).unwrap();
+        assert!(still_ours(&folder).is_err(), "a link, even to our own");
+    }
 
     fn mode(path: &Path) -> u32 {
         path.symlink_metadata().unwrap().permissions().mode() & 0o777

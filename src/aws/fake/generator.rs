@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, SendState, TaskLimits};
-use kinesis_demo_api::control::{ControlDocument, TaskId};
+use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, Reading, SendState, TaskLimits};
+use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
 use kinesis_demo_api::ledger::{Counters, HeldVersion};
 use kinesis_demo_api::schedule::{Leg, Share};
 use kinesis_demo_api::time::Now;
@@ -246,7 +246,9 @@ impl Generator {
         let document = parameters.get(&self.environment.parameter).and_then(Parameter::document);
         if let Some(document) = document {
             let now = now(at);
-            self.gate.take(Arc::clone(document), now.running, now);
+            let reading = self.gate.take(Arc::clone(document), now.running, now);
+            let owes = document.state == ControlState::Stop || document.share_of(&self.task).is_some();
+            self.owes_last_word |= reading == Reading::NewVersion && owes;
         }
     }
 

@@ -35,6 +35,7 @@ pub(super) struct Stream {
     from: (u32, MicroTime),
     allowance: u64,
     credit_micros: u128,
+    created_at: MicroTime,
     pub(super) queues: u32,
 }
 
@@ -150,6 +151,7 @@ impl Streams for Handle {
                 state: stream.state,
                 open_shards: if stream.state == StreamState::Creating { 0 } else { current },
                 warm: committed.then_some(Warm { target: stream.target, current }),
+                created_at: Some(stream.created_at),
                 queues: stream.queues,
             })
         });
@@ -194,6 +196,7 @@ impl Streams for Handle {
                 from: (BASELINE_MIB, scene.now),
                 allowance: 0,
                 credit_micros: 0,
+                created_at: scene.now,
                 queues: 0,
             };
             scene.region.streams.insert(name.clone(), made);
@@ -205,7 +208,10 @@ impl Streams for Handle {
         self.reach("UpdateStreamWarmThroughput").await.write("UpdateStreamWarmThroughput", arn, |scene| {
             scene.check_warm(mib_per_second)?;
             let (now, takes) = (scene.now, scene.settings.delays.warm_update);
-            scene.active_stream(arn)?.move_to(mib_per_second, now, takes);
+            let keeps_target = mib_per_second == 0 && scene.settings.keeps_warm_targets;
+            let stream = scene.active_stream(arn)?;
+            let target = if keeps_target { stream.target } else { mib_per_second };
+            stream.move_to(target, now, takes);
             Ok(())
         })
     }

@@ -10,7 +10,7 @@ use kinesis_demo_api::ledger::{Counters, HeldVersion, Latencies, LedgerLine, MAR
 
 use super::world::Scene;
 use super::{Handle, Refusal, refusal};
-use crate::aws::{AwsResult, LedgerPage, Logs, Tags};
+use crate::aws::{AwsResult, LedgerPage, LogGroupSeen, Logs, Tags};
 
 /// How long every accepted record took.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -75,9 +75,13 @@ impl Scene<'_> {
 
 #[async_trait]
 impl Logs for Handle {
-    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<String>> {
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupSeen>> {
         self.reach("DescribeLogGroups").await.read("DescribeLogGroups", name, |scene| {
-            Ok(scene.region.log_groups.contains_key(name).then(|| scene.log_group_arn(name)))
+            let found = scene.region.log_groups.get(name);
+            Ok(found.map(|group| LogGroupSeen {
+                arn: scene.log_group_arn(name),
+                has_retention: group.retention_days.is_some(),
+            }))
         })
     }
 

@@ -93,6 +93,8 @@ struct Settings {
     clock_skew: Option<ClockSkew>,
     /// How tasks treat a gap between the numbers of control documents.
     gap_rule: GapRule,
+    /// Whether a stream shows its old target after its warm throughput was released.
+    keeps_warm_targets: bool,
 }
 
 /// Whether a task that is killed says its last word first.
@@ -124,6 +126,7 @@ impl FakeAws {
             ledger_page: (usize::MAX, Duration::ZERO),
             clock_skew: Some(ClockSkew { at_least: -2_000, at_most: 3_000 }),
             gap_rule: GapRule::Obey,
+            keeps_warm_targets: false,
         };
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
@@ -218,6 +221,11 @@ impl FakeAws {
     pub fn fail_for(&self, operation: &str, class: AwsErrorClass, lasts: Duration) {
         let until = self.clock.now() + lasts;
         self.now().switchboard.add_window(operation, FaultKind::Refuse(class), until);
+    }
+
+    /// From now on a stream shows its old target after its warm throughput was released.
+    pub fn keep_warm_targets(&self) {
+        self.now().settings.keeps_warm_targets = true;
     }
 
     /// The next `times` calls of `operation` are refused in these words.

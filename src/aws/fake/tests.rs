@@ -172,9 +172,11 @@ async fn log_groups_are_found_by_name_and_deleted_with_their_lines() {
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     assert_eq!(class(aws.logs.create_log_group("/kd/log", &owned()).await), AwsErrorClass::AlreadyExists);
     assert_eq!(class(aws.logs.put_log_retention("/kd/log", 4).await), AwsErrorClass::Invalid);
+    assert!(!aws.logs.fetch_log_group("/kd/log").await.unwrap().unwrap().has_retention);
     aws.logs.put_log_retention("/kd/log", 7).await.unwrap();
-    let arn = aws.logs.fetch_log_group("/kd/log").await.unwrap().unwrap();
-    assert_eq!(aws.logs.fetch_log_group_tags(&arn).await.unwrap(), owned());
+    let found = aws.logs.fetch_log_group("/kd/log").await.unwrap().unwrap();
+    assert!(found.has_retention);
+    assert_eq!(aws.logs.fetch_log_group_tags(&found.arn).await.unwrap(), owned());
     assert_eq!(aws.logs.fetch_log_group("/kd").await.unwrap(), None);
     aws.logs.delete_log_group("/kd/log").await.unwrap();
     assert!(fake.snapshot().is_empty());
@@ -208,7 +210,7 @@ async fn task_definitions_are_deregistered_before_they_are_deleted() {
 async fn a_service_is_made_once_and_goes_through_draining() {
     let (fake, clock, aws) = a_world();
     let made = aws.services.create_service(&a_service()).await;
-    assert_eq!(class(made), AwsErrorClass::NotFound, "without its task definition");
+    assert_eq!(class(made), AwsErrorClass::Transient, "without its task definition");
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
     let nowhere = NewService { cluster: "elsewhere".into(), ..a_service() };
@@ -226,7 +228,7 @@ async fn a_service_is_made_once_and_goes_through_draining() {
     aws.services.delete_service("default", "kd-service").await.unwrap();
     let seen = aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.state, seen.running), (ServiceState::Draining, 2));
-    assert_eq!(class(aws.services.create_service(&a_service()).await), AwsErrorClass::AlreadyExists);
+    assert_eq!(class(aws.services.create_service(&a_service()).await), AwsErrorClass::Transient);
     assert_eq!(class(aws.services.resize_service("default", "kd-service", 1).await), AwsErrorClass::NotFound);
     clock.advance(s(2));
     let seen = aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap();
@@ -239,7 +241,7 @@ async fn the_ceiling_takes_the_service_to_zero_by_itself() {
     let (fake, clock, aws) = a_world();
     assert_eq!(
         class(aws.scaling.put_ceiling("default", "kd-service", 9, T0 + s(60)).await),
-        AwsErrorClass::Invalid
+        AwsErrorClass::Transient
     );
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();

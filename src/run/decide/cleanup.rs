@@ -12,7 +12,7 @@ use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatu
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::measure::note_stream;
-use super::{Case, Decision, Draft, Effect, Subject, foreign_account};
+use super::{Case, Decision, Draft, Effect, Subject, foreign_account, is_later};
 use crate::aws::{AwsError, ServiceState, StreamSeen, StreamState, Tags};
 use crate::run::build::names::{Names, base_name};
 use crate::run::build::tags::Owner;
@@ -34,6 +34,8 @@ pub struct Removal {
     /// The names follow from the object and the run number. What they name needs no second look.
     names_are_derived: bool,
     stream_is_named_by_user: bool,
+    /// When the run's stream was made, if that is known.
+    stream_created_at: Option<MicroTime>,
     /// What this run wrote last into its parameter.
     last_document: Option<ControlDocument>,
 }
@@ -64,6 +66,7 @@ impl Removal {
             retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
             names_are_derived: effective.base_name == derived,
             stream_is_named_by_user: effective.stream_name != derived,
+            stream_created_at: subject.status.stream.as_ref().and_then(|held| held.created_at),
             last_document: None,
         }
     }
@@ -78,6 +81,7 @@ impl Removal {
             retain_stream: leftover.retain_stream,
             names_are_derived: leftover.base_name == derived,
             stream_is_named_by_user: leftover.stream_name != derived,
+            stream_created_at: None,
             last_document: None,
         }
     }
@@ -235,6 +239,11 @@ impl Removal {
         let Some(index) = present(resources, type_) else { return };
         match &state.stream {
             Observed::Absent => note_gone(resources, index, step),
+            // The run's own was deleted by somebody: this one is theirs, whatever tags it has.
+            Observed::Present(seen) if is_later(self.stream_created_at, seen.created_at) => {
+                step.notices.push(Notice::left_alone(type_, &seen.arn));
+                note_gone(resources, index, step);
+            }
             Observed::Present(seen) => {
                 let verdict = self.judge(&state.stream_tags, resources, index, step);
                 match (verdict, self.retain_stream) {
@@ -470,14 +479,14 @@ fn delete_stream(verdict: Verdict, seen: &StreamSeen, step: &mut Step) {
 /// A stream that stays gives its warm throughput back: with On-demand Advantage it costs nothing by
 /// itself, but it keeps the account from leaving Advantage.
 fn retain_stream(seen: &StreamSeen, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
-    let released = seen.warm.is_none_or(|warm| warm.target == 0);
+    let Some(held) = resources.get_mut(index) else { return };
+    // What AWS makes of a released stream's target is AWS's affair: it is asked once.
+    let released = held.warm_released || seen.warm.is_none_or(|warm| warm.target == 0);
     match (seen.state, released) {
         (StreamState::Active, true) => {
-            if let Some(held) = resources.get_mut(index) {
-                seen.arn.clone_into(&mut held.arn);
-                held.state = ResourceState::Retained;
-                held.problem = None;
-            }
+            seen.arn.clone_into(&mut held.arn);
+            held.state = ResourceState::Retained;
+            held.problem = None;
         }
         (StreamState::Active, false) => {
             let arn = seen.arn.clone();

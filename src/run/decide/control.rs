@@ -12,6 +12,7 @@ use kinesis_demo_api::ledger::HeldVersion;
 use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
 use kinesis_demo_api::stops::{TooManyStops, with_stop};
 
+use super::fleet::holders;
 use super::{Case, Effect};
 use crate::run::observe::{Observed, ObservedState};
 
@@ -139,7 +140,15 @@ fn is_same_version(ours: &ControlDocument, held: &ControlDocument) -> bool {
 
 /// Whether somebody else has changed or removed what this leader knows to have been there.
 pub(super) fn was_displaced(case: &Case<'_>, state: &ObservedState) -> bool {
-    case.known.is_some_and(|known| known.in_place) && seen_document(case, state) == SeenDocument::Other
+    let is_other = seen_document(case, state) == SeenDocument::Other;
+    match (case.known, &case.subject.status.control) {
+        (Some(known), _) => known.in_place && is_other,
+        // A new leader knows what was claimed: under that number it can only be somebody else's.
+        (None, Some(control)) => {
+            is_other && matches!(parameter_state(case, control, state), ParameterState::Published(_))
+        }
+        (None, None) => false,
+    }
 }
 
 /// The version that this leader knows to have been published, if it is the claimed one and still
@@ -337,6 +346,13 @@ pub(super) fn control_update(
         ParameterState::Published(held) => {
             if case.now > held.valid_until {
                 return ControlUpdate::redated(redated(case, control, Some(held)));
+            }
+            // Tasks that have read what somebody wrote under our number do not take ours for a renewal
+            // of it: they follow a new number.
+            let contradicts = !held.agrees_with(&case.document(control));
+            if contradicts && control.epoch == case.subject.epoch && may_change(case, control, parameter) {
+                let claim = change_slots(case, control, &holders(control));
+                return ControlUpdate::Claim(Box::new(claim), Duration::ZERO);
             }
             // From then on `first_step` renews it.
             if control.epoch != case.subject.epoch {

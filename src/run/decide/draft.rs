@@ -160,7 +160,8 @@ impl Draft {
 
     /// The run is over, though something of it could not be removed. The object stays held.
     pub fn over_with_leftovers(mut self, message: String, now: MicroTime) -> Self {
-        self.notices.push(Notice::removal_failed(&message));
+        let run = self.status.run.as_ref().map_or(0, |run| run.number);
+        self.notices.push(Notice::removal_failed(run, &message));
         self.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
         self.finish_run(now);
         self
@@ -193,7 +194,14 @@ impl Draft {
                 }
             }
             None => {
-                let new = ResourceStatus { type_, arn: arn.to_owned(), state, owned: false, problem: None };
+                let new = ResourceStatus {
+                    type_,
+                    arn: arn.to_owned(),
+                    state,
+                    owned: false,
+                    warm_released: false,
+                    problem: None,
+                };
                 self.status.resources.push(new);
                 self.status.resources.sort_by_key(|resource| resource.type_);
             }

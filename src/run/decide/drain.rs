@@ -121,10 +121,11 @@ fn settle(
             return draft;
         }
     };
-    let everybody_spoke = control
-        .assignments
-        .iter()
-        .all(|held| ledgers.of(&held.task).is_some_and(|line| line.is_final && line.at >= held.from));
+    let everybody_spoke = control.assignments.iter().all(|held| {
+        // Of a slot that was called off before it counted, the last word came before it, too.
+        let spoke_after = held.from.min(control.effective_at);
+        ledgers.of(&held.task).is_some_and(|line| line.is_final && line.at >= spoke_after)
+    });
     let in_time = case.now < quiet_at + timings.log_delay;
     let settled = log_is_lost || !in_time || everybody_spoke;
     note_traffic(case, state, control, settled, &mut draft);

@@ -169,7 +169,7 @@ fn forgotten(subject: &Subject<'_>) -> KinesisDemoStatus {
 
 /// Notes the answer to a request, and that it was answered.
 fn answer(draft: &mut Draft, id: &str, verb: Option<Verb>, accepted: bool, message: String, now: MicroTime) {
-    draft.notices.push(Notice::request_answered(accepted, &message));
+    draft.notices.push(Notice::request_answered(id, accepted, &message));
     let outcome = if accepted { RequestOutcome::Accepted } else { RequestOutcome::Refused };
     draft.status.last_request = Some(LastRequest { id: id.to_owned(), verb, outcome, message, at: now });
     draft.status.answered_requests.retain(|held| held != id);

@@ -34,7 +34,8 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
             }
             return;
         }
-        Observed::Absent => {
+        Observed::Present(seen) if !case.is_another_stream(seen) => seen,
+        Observed::Absent | Observed::Present(_) => {
             if let Some(held) = &mut draft.status.stream {
                 held.status = GONE.into();
                 let message = format!("stream {} is not there", case.names.stream);
@@ -45,10 +46,11 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
             }
             return;
         }
-        Observed::Present(seen) => seen,
     };
+    let made_at = draft.status.stream.as_ref().and_then(|held| held.created_at);
     draft.status.stream = Some(StreamStatus {
         name: case.names.stream.clone(),
+        created_at: made_at.or(seen.created_at),
         arn: seen.arn.clone(),
         status: stream_word(seen.state).into(),
         shards: seen.open_shards,

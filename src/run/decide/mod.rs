@@ -44,7 +44,7 @@ use super::build::tags::Owner;
 use super::memory::KnownDocument;
 use super::notices::Notice;
 use super::observe::ObservedState;
-use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, Tags};
+use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamSeen, Tags};
 use crate::settings::Settings;
 
 /// What one reconcile concluded. Built by `decide`, executed by `act` and `report`.
@@ -82,6 +82,7 @@ pub enum FinalizerChange {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     CreateLogGroup { name: String, tags: Tags },
+    PutLogRetention { name: String },
     CreateStream(NewStream),
     CreateParameter { name: String, text: String, tags: Tags },
     RegisterTaskDefinition(Box<NewTaskDefinition>),
@@ -160,6 +161,7 @@ impl Effect {
     pub fn name(&self) -> (&'static str, String) {
         let (operation, target) = match self {
             Self::CreateLogGroup { name, .. } => ("CreateLogGroup", name),
+            Self::PutLogRetention { name } => ("PutRetentionPolicy", name),
             Self::CreateStream(stream) => ("CreateStream", &stream.name),
             Self::CreateParameter { name, .. } | Self::WriteParameter { name, .. } => ("PutParameter", name),
             Self::RegisterTaskDefinition(definition) => ("RegisterTaskDefinition", &definition.family),
@@ -247,6 +249,13 @@ impl Case<'_> {
         self.owner().tags(self.deadline_at)
     }
 
+    /// Whether a stream of the run's name is not the one that the run made: somebody deleted that,
+    /// and made another.
+    fn is_another_stream(&self, seen: &StreamSeen) -> bool {
+        let made_at = self.subject.status.stream.as_ref().and_then(|held| held.created_at);
+        is_later(made_at, seen.created_at)
+    }
+
     /// The write that gives the service this size.
     fn resize(&self, desired: u32) -> Effect {
         let Names { cluster, service, .. } = self.names;
@@ -289,7 +298,9 @@ impl Case<'_> {
     ) -> Evidence<'e> {
         let ControlStatus { assignments, folded, .. } = control;
         let cap_per_task = self.plan.cap_per_task;
-        Evidence { timeline, assignments, folded, ledgers, cap_per_task, unheard_for, until }
+        // After the schedule's end it changes nothing.
+        let called_off_from = (control.state == ControlState::Stop).then_some(control.effective_at);
+        Evidence { timeline, assignments, folded, ledgers, cap_per_task, unheard_for, until, called_off_from }
     }
 
     /// The last instant at which any task may send under `control`.
@@ -302,6 +313,12 @@ impl Case<'_> {
             ControlState::Stop => scheduled.min(control.effective_at + timings.read_lease),
         }
     }
+}
+
+/// Whether a thing that is seen was made after the one that is known. Deletion and creation together
+/// take longer than AWS's timestamps are rough.
+fn is_later(known: Option<MicroTime>, seen: Option<MicroTime>) -> bool {
+    known.zip(seen).is_some_and(|(known, seen)| seen > known + Duration::from_secs(1))
 }
 
 /// The next step of a run whose settings are pinned.

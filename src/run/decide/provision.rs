@@ -46,22 +46,24 @@ pub(super) fn decide_provisioning(case: &Case<'_>, state: &ObservedState, mut dr
             case.now,
         );
     };
-    if everything_is_there(case, state) {
+    let missing_yet = outstanding(case, state);
+    if missing_yet.is_empty() {
         draft.enter(Stage::Warming, case.now, "");
         return draft;
     }
+    let waits_for = missing_yet.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(", ");
     let timings = &case.subject.settings.timings;
     let refused = refusal_clause(case, state);
     if case.now >= case.run.stage_entered_at + timings.stream_timeout {
-        let message = format!(
-            "not everything was made within {} s (stream {} is {}){refused}",
-            timings.stream_timeout.as_secs(),
-            case.names.stream,
-            draft.status.stream.as_ref().map_or("not there", |held| held.status.as_str()),
-        );
-        return draft.end(Outcome::Failed, Reason::StreamTimeout, message, case.now);
+        let reason = match missing_yet.as_slice() {
+            [(ResourceType::Stream, _)] => Reason::StreamTimeout,
+            _ => Reason::ProvisioningTimeout,
+        };
+        let seconds = timings.stream_timeout.as_secs();
+        let message = format!("not everything was made within {seconds} s: {waits_for}{refused}");
+        return draft.end(Outcome::Failed, reason, message, case.now);
     }
-    draft.progress(format!("waiting for stream {}{refused}", case.names.stream));
+    draft.progress(format!("waiting: {waits_for}{refused}"));
     // Without knowing whose account it is nothing is made.
     if state.account_id.present().is_some() {
         draft.effects = effects;
@@ -69,25 +71,54 @@ pub(super) fn decide_provisioning(case: &Case<'_>, state: &ObservedState, mut dr
     draft.wait_until(case.now + timings.poll_every)
 }
 
-/// Whether everything was seen, and is this object's.
-fn everything_is_there(case: &Case<'_>, state: &ObservedState) -> bool {
-    let owner = case.owner();
-    let is_owned = |tags: &Observed<Tags>| tags.present().is_some_and(|tags| owner.owns(tags));
-    let stream_is_up = state
-        .stream
-        .present()
-        .is_some_and(|seen| matches!(seen.state, StreamState::Active | StreamState::Updating));
-    let service_is_up = state
-        .service
-        .present()
-        .is_some_and(|seen| seen.state == ServiceState::Active && owner.owns(&seen.tags));
-    stream_is_up
-        && service_is_up
-        && is_owned(&state.stream_tags)
-        && is_owned(&state.log_group_tags)
-        && is_owned(&state.parameter_tags)
-        && state.task_definition.present().is_some_and(|seen| owner.owns(&seen.tags))
-        && state.ceiling.present().is_some_and(|seen| seen.target && seen.action_at.is_some())
+/// What is not yet as the run needs it, in words: not there, not seen, or not ready.
+fn outstanding(case: &Case<'_>, state: &ObservedState) -> Vec<(ResourceType, String)> {
+    use ResourceType::{ControlParameter, LogGroup, ScalingCeiling, Service, Stream, TaskDefinition};
+    let (names, owner) = (case.names, case.owner());
+    let readable = |tags: &Observed<Tags>| match tags.present().is_some_and(|tags| owner.owns(tags)) {
+        true => Ok(()),
+        false => Err("has tags that could not be read"),
+    };
+    let log_group = seen(&state.log_group).and_then(|group| match group.has_retention {
+        true => readable(&state.log_group_tags),
+        false => Err("has no retention yet"),
+    });
+    let stream = seen(&state.stream).and_then(|stream| match stream.state {
+        StreamState::Active | StreamState::Updating => readable(&state.stream_tags),
+        StreamState::Creating => Err("is CREATING"),
+        StreamState::Deleting => Err("is DELETING"),
+    });
+    let parameter = seen(&state.parameter).and_then(|_| readable(&state.parameter_tags));
+    let definition = seen(&state.task_definition).map(|_| ());
+    let service = seen(&state.service).and_then(|service| match service.state {
+        ServiceState::Active => Ok(()),
+        ServiceState::Draining => Err("is DRAINING"),
+        ServiceState::Inactive => Err("is not there"),
+    });
+    let ceiling =
+        seen(&state.ceiling).and_then(|ceiling| match ceiling.target && ceiling.action_at.is_some() {
+            true => Ok(()),
+            false => Err("is not there"),
+        });
+    [
+        (LogGroup, &names.log_group, log_group),
+        (Stream, &names.stream, stream),
+        (ControlParameter, &names.parameter, parameter),
+        (TaskDefinition, &names.family, definition),
+        (Service, &names.service, service),
+        (ScalingCeiling, &names.service, ceiling),
+    ]
+    .into_iter()
+    .filter_map(|(type_, name, found)| Some((type_, format!("{type_} {name} {}", found.err()?))))
+    .collect()
+}
+
+fn seen<T>(observed: &Observed<T>) -> Result<&T, &'static str> {
+    match observed {
+        Observed::Present(thing) => Ok(thing),
+        Observed::Absent => Err("is not there"),
+        Observed::Unread | Observed::Refused(_) => Err("could not be looked at"),
+    }
 }
 
 /// What the run will have made, by name, in the order in which it is made.
@@ -135,6 +166,10 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
     if state.log_group.is_absent() {
         effects.push(Effect::CreateLogGroup { name: names.log_group.clone(), tags: tags.clone() });
     }
+    let keeps_for_ever = state.log_group.present().is_some_and(|seen| !seen.has_retention);
+    if state.log_group.is_absent() || keeps_for_ever {
+        effects.push(Effect::PutLogRetention { name: names.log_group.clone() });
+    }
     if state.stream.is_absent() {
         effects.push(Effect::CreateStream(new_stream(names, plan, tags.clone())));
     }
@@ -178,7 +213,7 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
 /// Replaces names by ARNs as these become known.
 fn note_arns(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
     let known = [
-        (ResourceType::LogGroup, state.log_group.present()),
+        (ResourceType::LogGroup, state.log_group.present().map(|seen| &seen.arn)),
         (ResourceType::Stream, state.stream.present().map(|seen| &seen.arn)),
         (ResourceType::TaskDefinition, state.task_definition.present().map(|seen| &seen.arn)),
         (ResourceType::Service, state.service.present().map(|seen| &seen.arn)),

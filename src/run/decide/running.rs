@@ -4,6 +4,7 @@
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::books::{Folding, MAX_ASSIGNMENTS};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{ControlStatus, Outcome};
 use kinesis_demo_api::timeline::Timeline;
 
@@ -39,7 +40,9 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     note_traffic(case, state, control, false, &mut draft);
 
     let ends_at = timeline.ends_at().unwrap_or(case.now);
-    if case.now >= ends_at {
+    let parameter = parameter_state(case, control, state);
+    // What was not sent because nobody led comes later, also if that was until after the schedule's end.
+    if case.now >= ends_at && !lapsed_before(case, control, &parameter, ends_at) {
         // A clock that was set ends the schedule for us, not for the tasks: their totals judge it.
         let skew = state.clock_skew.and_then(ClockSkew::differs);
         let doubt = skew.map(|differs| format!(", though {}", clock_message(&differs))).unwrap_or_default();
@@ -53,7 +56,6 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
         let message = overwritten_message(case, outranked);
         return draft.end(Outcome::Failed, Reason::ControlOverwritten, message, case.now);
     }
-    let parameter = parameter_state(case, control, state);
     if was_displaced(case, state) && !matches!(parameter, ParameterState::Foreign(_)) {
         draft.notices.push(Notice::control_put_back(&case.names.parameter, control.version));
     }
@@ -73,6 +75,23 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     }
     draft.wake_at(timeline.next_boundary(case.now).unwrap_or(ends_at));
     draft.wait_until(case.now + timings.poll_every)
+}
+
+/// Whether the tasks stopped before the schedule's end because no document was valid any longer.
+fn lapsed_before(
+    case: &Case<'_>,
+    control: &ControlStatus,
+    parameter: &ParameterState,
+    ends_at: MicroTime,
+) -> bool {
+    let known = case.known.map(|known| &known.document).filter(|known| known.state == ControlState::Run);
+    let held = match parameter {
+        ParameterState::Published(held) | ParameterState::Ahead(held) => Some(held),
+        ParameterState::Unpublished(held) => held.as_ref(),
+        ParameterState::Unknown | ParameterState::Foreign(_) => None,
+    };
+    let published = held.into_iter().chain(known).map(|document| document.valid_until).max();
+    published.unwrap_or(control.valid_until) < ends_at
 }
 
 /// What is said of a document that outranks ours though we lead.
@@ -142,13 +161,25 @@ fn control_and_fleet(
             }
         }
         ControlUpdate::Claim(claim, moved) => {
-            if !moved.is_zero() {
-                draft.notices.push(Notice::schedule_moved(moved.as_secs()));
+            // Told once: while nothing can be written, each further claim prolongs the same stop.
+            let begins = claim.stops.last().filter(|_| claim.stops.len() > control.stops.len());
+            if let Some(stop) = begins.filter(|_| !moved.is_zero()) {
+                draft.notices.push(Notice::control_lapsed(stop.from));
             }
             draft.status.control = Some(*claim);
             claimed = true;
         }
-        ControlUpdate::Stand => draft.effects.extend(publication(case, control, state)),
+        ControlUpdate::Stand => {
+            let publication = publication(case, control, state);
+            // The version that ends a stop: now its whole length is known.
+            let ended = control.stops.last().filter(|stop| {
+                stop.until == control.effective_at
+                    && publication.is_some()
+                    && !matches!(parameter, ParameterState::Published(_))
+            });
+            draft.notices.extend(ended.copied().map(Notice::schedule_moved));
+            draft.effects.extend(publication);
+        }
     }
     let silent = silent_tasks(case, control, timeline, state);
     if !claimed
@@ -182,6 +213,10 @@ fn lost(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) -> Option<(Re
     let names = case.names;
     let stream = match &state.stream {
         Observed::Absent => Some(format!("stream {} was deleted while the traffic ran", names.stream)),
+        Observed::Present(seen) if case.is_another_stream(seen) => Some(format!(
+            "stream {} was deleted while the traffic ran, and somebody made another of that name",
+            names.stream
+        )),
         Observed::Present(seen) if seen.state == StreamState::Deleting => {
             Some(format!("stream {} is being deleted while the traffic runs", names.stream))
         }

@@ -1,4 +1,4 @@
-//! Waits for the stream's warm throughput. Drift is judged on the target; ready is ACTIVE and current ≥ target.
+//! Waits for the stream's warm throughput. Ready is ACTIVE with a target and a current throughput of at least what was asked for.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, Stage};
@@ -12,8 +12,8 @@ pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: 
     note_stream(case, state, &mut draft);
     let timings = &case.subject.settings.timings;
     let stream = match &state.stream {
-        Observed::Present(stream) => stream,
-        Observed::Absent => {
+        Observed::Present(stream) if !case.is_another_stream(stream) => stream,
+        Observed::Absent | Observed::Present(_) => {
             let message = format!("stream {} has disappeared", case.names.stream);
             return draft.end(Outcome::Failed, Reason::StreamGone, message, case.now);
         }
@@ -31,7 +31,7 @@ pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: 
     };
     let wanted = case.plan.warm_mib_per_second.unwrap_or(0);
     let Warm { target, current } = stream.warm.unwrap_or(Warm { target: 0, current: 0 });
-    if stream.state == StreamState::Active && target == wanted && current >= wanted {
+    if stream.state == StreamState::Active && target >= wanted && current >= wanted {
         draft.enter(Stage::Starting, case.now, "");
         return draft;
     }
@@ -43,7 +43,7 @@ pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: 
         return draft.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, case.now);
     }
     // One mutation of a stream at a time: AWS refuses a second one until the stream is ACTIVE again.
-    if stream.state == StreamState::Active && target != wanted {
+    if stream.state == StreamState::Active && target < wanted {
         draft.effects.push(Effect::UpdateWarmThroughput { arn: stream.arn.clone(), mib_per_second: wanted });
     }
     let message = format!("warm throughput {current} of {wanted} MiB/s");
