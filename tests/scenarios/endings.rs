@@ -7,6 +7,7 @@ use kinesis_demo_api::demo::{ABANDON_ANNOTATION, KinesisDemoSpec};
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::request::RequestOutcome;
 use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
+use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 
 use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
@@ -83,6 +84,37 @@ async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
         // Looks are 5 s apart; it waits for last words, not for leases to end (25 s more).
         assert!(took < s(30), "after {millis} ms the drain took {took:?}");
         theatre.assert_nothing_left();
+    }
+}
+
+/// The tasks cannot be told, so the service stops them.
+#[tokio::test]
+async fn a_stop_that_cannot_be_written_ends_the_traffic_all_the_same() {
+    for (class, lasts) in [
+        (AwsErrorClass::Denied, s(86_400)),
+        (AwsErrorClass::Transient, s(60)),
+        (AwsErrorClass::Throttled, s(30)),
+    ] {
+        for deletes in [false, true] {
+            let mut theatre = Theatre::new(warm_spec());
+            theatre.play_until_phase("spike").await;
+            theatre.aws.fail_for("PutParameter", class, lasts);
+            let asked_at = theatre.clock.now();
+            match deletes {
+                true => theatre.delete(),
+                false => theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
+            }
+            theatre.play_out().await;
+            let late = theatre.aws.arrivals(asked_at + s(20), asked_at + s(3_600));
+            assert_eq!(late, 0, "{class:?}, deletes: {deletes}");
+            if !deletes {
+                let totals = theatre.books();
+                assert_balanced(&totals);
+                assert_eq!((totals.unoffered, totals.excess), (0, 0), "{totals:?}");
+                assert_eq!(totals.accepted, theatre.aws.stored("kd-viral-event-5f3c2a1b-r1"));
+            }
+            theatre.assert_nothing_left();
+        }
     }
 }
 

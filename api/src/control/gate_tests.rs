@@ -478,3 +478,37 @@ proptest! {
         }
     }
 }
+
+/// Somebody writes under the number that is held: it changes nothing, and it is no sign of life.
+#[test]
+fn a_document_of_the_number_held_that_says_something_else_is_not_obeyed() {
+    let forgeries: [fn(&mut ControlDocument); 6] = [
+        |held| held.segments[0].leg.rate = [20_000, 20_000],
+        |held| held.segments[0].phase = "calm".into(),
+        |held| held.segments[0].leg.until = held.segments[0].leg.until + ms(5_000),
+        |held| held.slots = vec![Some(task(0))],
+        |held| held.ends_by = held.ends_by + ms(1),
+        |held| held.effective_at = held.effective_at + ms(1),
+    ];
+    for (number, forge) in forgeries.into_iter().enumerate() {
+        for later in [ms(0), ms(30_000)] {
+            let mut gate = a_gate();
+            gate.take(a_document(), ms(0), at(0));
+            let mut forged = a_document();
+            forge(&mut forged);
+            forged.valid_until = forged.valid_until + later;
+            assert_eq!(gate.take(forged, ms(10_000), at(10_000)), Reading::Contradiction, "{number}");
+            assert_eq!(released(&mut gate, 11_000), 5_000, "{number}");
+            // The read lease of the only good reading ends at second 15.
+            let renewed = ControlDocument {
+                valid_until: T0 + ms(90_000),
+                segments: vec![
+                    segment("spike", 1_000, 11_000, 1_000),
+                    segment("peak", 11_000, 41_000, 1_000),
+                ],
+                ..a_document()
+            };
+            assert_eq!(gate.take(renewed, ms(14_000), at(14_000)), Reading::Renewal, "{number}");
+        }
+    }
+}

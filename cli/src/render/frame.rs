@@ -18,7 +18,7 @@ pub fn frame(demo: &KinesisDemo, now: Timestamp) -> Vec<String> {
     let now = MicroTime::from(now);
     let mut lines = vec![head(demo, now)];
     let Some(status) = &demo.status else {
-        lines.push("  no status yet: is the operator running?".into());
+        lines.push("  waits for the operator (if this stays: does one run?)".into());
         return lines;
     };
     lines.extend(stream(status));
@@ -232,7 +232,7 @@ mod tests {
         fresh.status = None;
         assert_eq!(
             frame(&fresh, Timestamp::UNIX_EPOCH),
-            ["demos/quick", "  no status yet: is the operator running?"]
+            ["demos/quick", "  waits for the operator (if this stays: does one run?)"]
         );
     }
 

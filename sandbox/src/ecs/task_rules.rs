@@ -207,8 +207,13 @@ fn is_ordinary(user: &str) -> bool {
 
 fn may_be_set(variable: &str, allowed: &[String]) -> bool {
     VARIABLES.contains(&variable)
-        || VARIABLE_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+        || VARIABLE_PREFIXES.iter().any(|prefix| variable.strip_prefix(prefix).is_some_and(is_word))
         || allowed.iter().any(|name| name == variable)
+}
+
+/// A line end, an equals sign or a NUL in a name could make two variables of one.
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -274,6 +279,8 @@ mod tests {
             "kinesisdemo_run",
             "XKINESISDEMO_RUN",
             "RUST_LOG ",
+            "KINESISDEMO_\nLD_PRELOAD",
+            "KINESISDEMO_=LD_PRELOAD",
             "",
         ] {
             let error = checked(&TaskRules::default(), variable(name)).unwrap_err();

@@ -198,15 +198,31 @@ pub fn first_step(case: &Case<'_>) -> FirstStep {
     // that the parameter is there: writing over one that is not there would make one without tags.
     let wanted = case.document(control);
     // While `Stop` cannot be written the tasks go on under what they hold: the end moves with them.
-    let goes_on =
-        in_place(case).is_some_and(|known| known.state == ControlState::Run && case.now <= known.valid_until);
-    if goes_on && case.now > control.effective_at + case.subject.settings.timings.publish_within {
+    let run = case.subject.status.generators.as_ref().is_none_or(|held| held.running > 0);
+    if run
+        && in_place(case).is_some_and(|held| lets_send(case, held))
+        && case.now > control.effective_at + case.subject.settings.timings.publish_within
+    {
         return FirstStep::Claim(Box::new(stop_anew(case, control)));
     }
     let is_due = in_place(case).is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
     let stop = is_due.then(|| write(case, &wanted)).flatten();
     let effects: Vec<Effect> = stop.into_iter().chain(size_zero(case, control)).collect();
     if effects.is_empty() { FirstStep::Look } else { FirstStep::Apply(effects) }
+}
+
+/// Whether tasks may still send under `document`.
+fn lets_send(case: &Case<'_>, document: &ControlDocument) -> bool {
+    document.state == ControlState::Run && case.now <= document.valid_until
+}
+
+/// Whether `Stop` should have been written by now and could not be: then only the service stops the
+/// tasks.
+pub(super) fn stop_is_late(case: &Case<'_>) -> bool {
+    let publish_within = case.subject.settings.timings.publish_within;
+    // A write without an answer may have been done: a look tells, and until then it counts as late.
+    let last = case.known.map(|known| &known.document);
+    last.is_some_and(|last| lets_send(case, last)) && case.now > case.run.stage_entered_at + publish_within
 }
 
 /// The renewal of the version that the tasks obey: the claimed one, or the one before it while the

@@ -5,7 +5,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{ControlStatus, Stage};
 
-use super::control::{outranked, publication};
+use super::control::{outranked, publication, stop_is_late};
 use super::fleet::running;
 use super::measure::{note_generators, note_phase, note_traffic};
 use super::{Case, Draft, Effect};
@@ -27,9 +27,10 @@ pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft:
         if state.parameter.present().is_some() {
             draft.effects.extend(publication(case, control, state));
         }
-        // Tasks that obey another document do not stop by ours: the service goes to zero at once.
-        let outranked = outranked(case, state).is_some();
-        if !outranked && !everybody_is_silent(case, state, control) {
+        // Tasks that obey another document, or that cannot read of the stop, do not stop by ours: the
+        // service goes to zero at once.
+        let heeds_nothing = outranked(case, state).is_some() || stop_is_late(case);
+        if !heeds_nothing && !everybody_is_silent(case, state, control) {
             note_traffic(case, state, control, false, &mut draft);
             draft.progress("waiting for what is in flight");
             return draft;
