@@ -102,7 +102,8 @@ impl Worker {
         course.held = gate.newest().map(HeldVersion::from);
         if reading == Reading::NewVersion {
             let stops = state == ControlState::Stop;
-            // Whoever waits for the tasks' last words knows who was given a slot, not who has read of it.
+            // The operator waits for a last line from every task that it gave a slot or told to stop; it cannot know which
+            // of them have begun to send.
             course.owes_last_word |=
                 stops || gate.newest().is_some_and(|held| held.share_of(&self.task).is_some());
             info!(epoch, version, stops, %effective_at, "new version of the control document");

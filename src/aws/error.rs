@@ -178,7 +178,7 @@ const RULES: &[Rule] = {
                 "rate exceeded",
                 "per second",
                 "tps",
-                "too many requests",
+                "too many",
                 "concurrently",
                 "concurrent",
                 "simultaneously",

@@ -37,7 +37,8 @@ use crate::settings::Settings;
 use act::{Actor, EffectResult};
 use backoff::Backoffs;
 use build::names::Names;
-use decide::control::{FirstStep, SeenDocument};
+use decide::control::FirstStep;
+use decide::parameter::SeenDocument;
 use decide::{Case, Decision, Effect, Removal, Subject, Wake};
 use error::RunError;
 use ledgers::LedgerStore;
@@ -266,7 +267,7 @@ async fn reconcile_run(
         Stage::CleaningUp => look.at_leftovers(&subject.status.resources).await,
         _ => look.at_run(subject.status, written).await,
     };
-    if decide::control::outranked(&case, &state).is_some() {
+    if decide::parameter::outranked(&case, &state).is_some() {
         state.leads = context.cluster.still_leads(subject.epoch).await.ok();
     }
     let decision = decide::decide(&case, &state);
@@ -325,7 +326,7 @@ fn actor<'a>(subject: &Subject<'a>, context: &'a Context, aws: &'a Aws, now: Mic
 /// Remembers what the parameter was seen to hold.
 fn note_read(context: &Context, case: &Case<'_>, state: &ObservedState) {
     let uid = case.subject.uid;
-    match decide::control::seen_document(case, state) {
+    match decide::parameter::seen_document(case, state) {
         SeenDocument::Unknown => {}
         SeenDocument::Trusted(document) => context.memory.note_document(uid, *document),
         SeenDocument::Other => context.memory.note_displaced(uid),

@@ -106,8 +106,8 @@ impl Look<'_> {
             ceiling,
             tasks,
             ledgers,
-            known_ledgers: self.context.ledgers.known(self.uid, run_number(status)),
-            log_read_at: self.context.ledgers.read_at(self.uid, run_number(status)),
+            known_ledgers: self.context.ledgers.known(self.uid, status.run_number()),
+            log_read_at: self.context.ledgers.read_at(self.uid, status.run_number()),
             clock_skew: self.aws.clock.skew(),
             ..ObservedState::default()
         };
@@ -366,7 +366,7 @@ impl Look<'_> {
         if let Some(refusal) = backoffs.refusal(self.uid, operation, self.now) {
             return Observed::Refused(refusal);
         }
-        let (run, timings) = (run_number(status), &settings.timings);
+        let (run, timings) = (status.run_number(), &settings.timings);
         let started_at = status.control.as_ref().map_or(self.now, |control| control.traffic_starts_at);
         let share = timings.look_within();
         let reading = async {
@@ -405,10 +405,6 @@ impl Look<'_> {
 
 fn no_answer(operation: &'static str, target: &str, share: Duration) -> AwsError {
     AwsError::unanswered(operation, target, format!("no answer within {} s", share.as_secs()))
-}
-
-fn run_number(status: &KinesisDemoStatus) -> u32 {
-    status.run.as_ref().map_or(0, |run| run.number)
 }
 
 fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime) -> bool {

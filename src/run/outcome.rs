@@ -82,7 +82,7 @@ fn percent(part: u64, whole: u64) -> String {
 /// and the outcome if the schedule was complete.
 pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft) {
     let message = describe(totals);
-    let number = draft.status.run.as_ref().map_or(0, |run| run.number);
+    let number = draft.status.run_number();
     if log_is_lost {
         let message =
             format!("the tasks' log could not be read to its end, so this is what is known: {message}");

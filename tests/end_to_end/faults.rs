@@ -231,11 +231,16 @@ impl Run {
         events.items.iter().filter(is_ours).count()
     }
 
-    /// The sandbox holds nothing of this run any more, and the object says so.
-    pub async fn assert_nothing_left(&self) {
+    /// The sandbox holds nothing of this run any more.
+    pub async fn assert_nothing_left_in_sandbox(&self) {
         let mut left = self.on.laptop.leftovers().await;
         left.retain(|line| line.contains(&self.mark()));
         assert_eq!(left, [] as [&str; 0]);
+    }
+
+    /// The sandbox holds nothing of this run any more, and the object says so.
+    pub async fn assert_nothing_left(&self) {
+        self.assert_nothing_left_in_sandbox().await;
         // The finalizer goes in a write of its own.
         let is_free = |demo: &KinesisDemo| demo.metadata.finalizers.clone().unwrap_or_default().is_empty();
         let status = self.on.laptop.wait(self.name, Duration::from_secs(20), is_free).await.status.unwrap();

@@ -101,9 +101,7 @@ pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyLaptop>) {
     let over = over.unwrap_or_else(|_| panic!("the run goes on\n{}", on.laptop.operator_log()));
     assert_eq!(over["status"]["stage"], "Succeeded", "{over:#}");
     assert_eq!(over["status"]["traffic"]["accepted"], SCHEDULED, "{over:#}");
-    let mut left = on.laptop.leftovers().await;
-    left.retain(|line| line.contains(&run.mark()));
-    assert_eq!(left, [] as [&str; 0]);
+    run.assert_nothing_left_in_sandbox().await;
     assert!(!on.laptop.operator_log().contains(r#""kind":"KinesisDemo""#), "the log repeats the object");
     api.delete("unread", &Default::default()).await.unwrap();
     wait_until_gone(&api, "unread", SOON).await;
@@ -120,9 +118,7 @@ pub async fn an_object_is_replaced(on: Arc<FaultyLaptop>) {
     on.laptop.wait("replaced", SOON, is_held).await;
     on.laptop.cluster.delete("replaced").await.unwrap();
     wait_until_gone(&api, "replaced", ENDS_WITHIN).await;
-    let mut left = on.laptop.leftovers().await;
-    left.retain(|line| line.contains(&run.mark()));
-    assert_eq!(left, [] as [&str; 0]);
+    run.assert_nothing_left_in_sandbox().await;
 }
 
 /// A backup is restored beside the object that it was made of: the copy says so, and touches nothing.

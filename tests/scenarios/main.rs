@@ -7,6 +7,7 @@ mod crashes;
 mod dashboard;
 mod endings;
 mod fault_table;
+mod forgeries;
 mod hand_changes;
 mod lifecycle;
 mod new_account;

@@ -162,13 +162,18 @@ impl ControlDocument {
         (self.epoch, self.version) == (other.epoch, other.version)
     }
 
-    /// Whether both say the same but for how long they are valid and how much of the schedule they show. Two documents of
-    /// one version that do not are not both the operator's.
-    pub fn agrees_with(&self, other: &Self) -> bool {
+    /// Whether all is the same but how long both are valid, and what of the schedule they therefore show.
+    pub fn is_same_but_for_validity(&self, other: &Self) -> bool {
         let (valid_until, segments) = (other.valid_until, other.segments.clone());
+        Self { valid_until, segments, ..self.clone() } == *other
+    }
+
+    /// Whether one may be a renewal of the other: they show the same schedule where they both show it. Two documents of one
+    /// version that do not agree are not both the operator's.
+    pub fn agrees_with(&self, other: &Self) -> bool {
         let overlap =
             |one: &Segment, two: &Segment| one.leg.from < two.leg.until && two.leg.from < one.leg.until;
-        Self { valid_until, segments, ..self.clone() } == *other
+        self.is_same_but_for_validity(other)
             && self
                 .segments
                 .iter()

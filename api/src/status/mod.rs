@@ -83,6 +83,11 @@ pub struct KinesisDemoStatus {
 }
 
 impl KinesisDemoStatus {
+    /// The run's number; zero before the first run.
+    pub fn run_number(&self) -> u32 {
+        self.run.as_ref().map_or(0, |run| run.number)
+    }
+
     /// What the rate is to be held against: what the schedule asked for in the same time; before any rate is known, what the
     /// phase asks for.
     pub fn target(&self) -> Option<u64> {

@@ -480,7 +480,7 @@ fn delete_stream(verdict: Verdict, seen: &StreamSeen, step: &mut Step) {
 /// itself, but it keeps the account from leaving Advantage.
 fn retain_stream(seen: &StreamSeen, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
     let Some(held) = resources.get_mut(index) else { return };
-    // What AWS makes of a released stream's target is AWS's affair: it is asked once.
+    // AWS may go on showing the old target after it took the call: the call is made once.
     let released = held.warm_released || seen.warm.is_none_or(|warm| warm.target == 0);
     match (seen.state, released) {
         (StreamState::Active, true) => {

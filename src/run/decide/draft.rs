@@ -160,8 +160,7 @@ impl Draft {
 
     /// The run is over, though something of it could not be removed. The object stays held.
     pub fn over_with_leftovers(mut self, message: String, now: MicroTime) -> Self {
-        let run = self.status.run.as_ref().map_or(0, |run| run.number);
-        self.notices.push(Notice::removal_failed(run, &message));
+        self.notices.push(Notice::removal_failed(self.status.run_number(), &message));
         self.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
         self.finish_run(now);
         self

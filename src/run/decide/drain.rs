@@ -5,9 +5,10 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{ControlStatus, Stage};
 
-use super::control::{outranked, publication, stop_is_late};
+use super::control::{publication, stop_is_late};
 use super::fleet::running;
 use super::measure::{note_generators, note_phase, note_traffic};
+use super::parameter::outranked;
 use super::{Case, Draft, Effect};
 use crate::aws::{AwsErrorClass, ServiceState, TaskState};
 use crate::run::observe::{Observed, ObservedState};
@@ -29,8 +30,8 @@ pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft:
         }
         // Tasks that obey another document, or that cannot read of the stop, do not stop by ours: the
         // service goes to zero at once.
-        let heeds_nothing = outranked(case, state).is_some() || stop_is_late(case);
-        if !heeds_nothing && !everybody_is_silent(case, state, control) {
+        let stop_is_not_obeyed = outranked(case, state).is_some() || stop_is_late(case);
+        if !stop_is_not_obeyed && !everybody_is_silent(case, state, control) {
             note_traffic(case, state, control, false, &mut draft);
             draft.progress("waiting for what is in flight");
             return draft;

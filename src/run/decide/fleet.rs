@@ -11,7 +11,7 @@ use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::status::{Assignment, ControlStatus};
 use kinesis_demo_api::timeline::Timeline;
 
-use super::control::ParameterState;
+use super::parameter::ParameterState;
 use super::{Case, Effect};
 use crate::aws::{TaskSeen, TaskState};
 use crate::run::decide::measure::slowest_start;

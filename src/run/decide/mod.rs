@@ -11,6 +11,7 @@ mod drain;
 mod fleet;
 mod intake;
 mod measure;
+pub mod parameter;
 mod pending;
 mod provision;
 mod running;

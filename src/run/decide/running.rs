@@ -8,14 +8,12 @@ use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{ControlStatus, Outcome};
 use kinesis_demo_api::timeline::Timeline;
 
-use super::control::{
-    ControlUpdate, Outranked, ParameterState, change_slots, control_update, may_change, outranked,
-    parameter_state, publication, was_displaced,
-};
+use super::control::{ControlUpdate, change_slots, control_update, may_change, publication};
 use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
 use super::measure::{
     clock_message, note_generators, note_phase, note_short_fleet, note_stream, note_traffic,
 };
+use super::parameter::{Outranked, ParameterState, outranked, parameter_state, was_displaced};
 use super::{Case, Draft};
 use crate::aws::{ClockSkew, ServiceState, StreamState};
 use crate::run::notices::Notice;
