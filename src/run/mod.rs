@@ -10,6 +10,7 @@ pub mod decide;
 pub mod error;
 pub mod ledgers;
 pub mod memory;
+mod next_step;
 pub mod notices;
 pub mod observe;
 pub mod observed;

@@ -11,6 +11,7 @@ mod forgeries;
 mod hand_changes;
 mod lifecycle;
 mod new_account;
+mod post_mortem;
 mod preflight;
 mod properties;
 mod removals;

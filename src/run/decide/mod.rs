@@ -16,6 +16,7 @@ mod pending;
 mod provision;
 mod running;
 mod start;
+pub mod task_failures;
 mod warm;
 
 use std::collections::BTreeSet;

@@ -104,7 +104,7 @@ fn overwritten_message(case: &Case<'_>, outranked: Outranked) -> String {
         }
     };
     format!(
-        "{found} {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
+        "{found} {} of epoch {}, and the Lease says that this operator leads under epoch {}",
         held.version, held.epoch, case.subject.epoch
     )
 }
