@@ -14,6 +14,7 @@ mod new_account;
 mod post_mortem;
 mod preflight;
 mod properties;
+mod queue;
 mod removals;
 mod theatre;
 mod truth;

@@ -61,6 +61,7 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
             outcome: None,
             reason: None,
             message: None,
+            load: None,
             effective: None,
         }),
         conditions: kinesis_demo_api::conditions::updated(

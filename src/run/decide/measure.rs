@@ -249,7 +249,7 @@ pub(super) fn note_traffic(
     settled: bool,
     draft: &mut Draft,
 ) {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let until: MicroTime = case.traffic_ends_at(control).min(case.now);
     if let Observed::Refused(error) = &state.ledgers {
         let type_ = ConditionType::TrafficDelivered;

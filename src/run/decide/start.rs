@@ -16,7 +16,7 @@ use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
 
 pub(super) fn decide_starting(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let needed = tasks_needed(case, &Timeline::new(&case.plan.phases, case.now, &[]), state);
     note_stream(case, state, &mut draft);
     note_generators(case, state, None, needed, &mut draft);

@@ -22,7 +22,7 @@ const PATIENCE_IN_DELAYS: u32 = 4;
 /// A crash loop is told once for each reason, and counted.
 pub(super) fn note_failures(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
     let Some(generators) = &mut draft.status.generators else { return };
-    let delay = case.subject.settings.timings.log_delay;
+    let delay = case.timings.log_delay;
     if let Some(failure) = generators.last_failure.as_mut().filter(|failure| failure.last_lines.is_none()) {
         failure.last_lines = match &state.failed_task_log {
             Observed::Present(lines) => Some(last_lines(lines)),

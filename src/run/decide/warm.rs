@@ -13,7 +13,7 @@ const MOST_REQUESTS: u32 = 3;
 
 pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
     note_stream(case, state, &mut draft);
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let stream = match &state.stream {
         Observed::Present(stream) if !case.is_another_stream(stream) => stream,
         Observed::Absent | Observed::Present(_) => {
