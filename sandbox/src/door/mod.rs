@@ -125,7 +125,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     let (outcome, lost) = door.perform(call).await;
     door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
     match (lost, outcome) {
-        (Some(Fault { status: Some(status), code, .. }), _) => addressee.error(&failure(status, code)),
+        (Some(fault), _) if fault.status.is_some() => addressee.error(&fault.error()),
         (Some(_), _) => answer::lost(),
         (None, Ok(Output::Members(value))) => addressee.answer(&value),
         (None, Ok(Output::Written(body))) => addressee.answer_written(body),
@@ -153,9 +153,11 @@ impl Door {
         if let Some(fault) = self.faults.due(call.service, call.operation) {
             match fault.kind {
                 Kind::Throttle => {
-                    return (Err(limits::throttled(call.service, call.operation, &self.account)), None);
+                    let usual = limits::throttled(call.service, call.operation, &self.account);
+                    let message = fault.message.unwrap_or(usual.message);
+                    return (Err(AwsError { message, ..usual }), None);
                 }
-                Kind::Error => return (Err(failure(fault.status.unwrap_or(500), fault.code)), None),
+                Kind::Error => return (Err(fault.error()), None),
                 Kind::Latency => tokio::time::sleep(fault.latency()).await,
                 Kind::LoseResponse => lost = Some(fault),
             }
@@ -180,11 +182,6 @@ impl Door {
         }
         handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Members)
     }
-}
-
-fn failure(status: u16, code: Option<String>) -> AwsError {
-    let code = code.unwrap_or_else(|| "InternalFailure".to_owned());
-    AwsError { status, code, message: "injected by the sandbox".to_owned() }
 }
 
 /// AWS JSON answers in the version it was asked in.

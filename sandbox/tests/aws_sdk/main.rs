@@ -7,6 +7,7 @@ mod cloudwatch;
 mod cluster;
 mod door;
 mod ecs;
+mod faults;
 mod kinesis_conformance;
 mod kinesis_control;
 mod kinesis_data;
