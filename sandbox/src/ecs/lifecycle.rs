@@ -2,6 +2,7 @@
 //! what runners report. Out: the changed world and what the runner must do for it. Pure but for the world's own random numbers.
 
 use jiff::{SignedDuration, Timestamp};
+use rand_chacha::ChaCha8Rng;
 
 use super::rollout::{self, announce, trip_breaker};
 use super::runner::{End, Handover};
@@ -12,8 +13,13 @@ use super::world::{Region, Stop, Task, TaskStatus, World, later, span};
 const DEPROVISIONING: (SignedDuration, SignedDuration) =
     (SignedDuration::from_secs(4), SignedDuration::from_secs(10));
 /// How far reads trail writes, on the callers' clocks ("the ECS API follows an eventual consistency model").
-pub(super) const READ_LAG: (SignedDuration, SignedDuration) =
+const READ_LAG: (SignedDuration, SignedDuration) =
     (SignedDuration::from_millis(100), SignedDuration::from_millis(900));
+
+/// How far a read trails a write this time, on the callers' clocks.
+pub(super) fn read_lag(rng: &mut ChaCha8Rng) -> SignedDuration {
+    span(rng, READ_LAG.0, READ_LAG.1)
+}
 
 /// What the runner must do.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +54,7 @@ pub(super) fn request_stop(
     reason: String,
     now: Timestamp,
 ) {
-    let lag = world.pace.real(span(&mut world.rng, READ_LAG.0, READ_LAG.1));
+    let lag = world.pace.real(read_lag(&mut world.rng));
     if let Some(task) = world.region(region).tasks.get_mut(task)
         && task.stop.is_none()
     {
@@ -76,7 +82,7 @@ fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mu
                 service.backoff.succeeded();
             }
             if has_ended(task) {
-                let lag = pace.real(span(rng, READ_LAG.0, READ_LAG.1));
+                let lag = pace.real(read_lag(rng));
                 let reason = "Essential container in task exited".to_owned();
                 stop(task, "EssentialContainerExited", reason, lag, now);
             }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::clusters::check_tag_count;
-use super::request::{Request, client, failure, is_name, last_part};
+use super::lifecycle::read_lag;
+use super::request::{Request, assume_linked_role, client, failure, is_name, last_part};
 use super::scheduler::Backoff;
 use super::service_settings::{self, TASKS_PER_SERVICE};
 use super::service_view::view;
 use super::task_definitions;
 use super::world::{
     DefinitionBody, DefinitionStatus, Deployment, Published, Region, Rollout, Service, ServiceStatus, World,
-    deployment_id,
+    deployment_id, later,
 };
 use crate::service::AwsError;
 
@@ -84,6 +85,8 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
             ServiceStatus::Inactive => {}
         }
     }
+    assume_linked_role(world)?;
+    let lag = world.pace.real(read_lag(&mut world.rng));
     let deployment = Deployment {
         id: deployment_id,
         definition,
@@ -101,6 +104,7 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
         deployments: vec![deployment],
         events: VecDeque::new(),
         created_at: request.now,
+        seen_elsewhere_at: later(request.now, lag),
         inactive_at: None,
         tags,
         client_token: token.map(str::to_owned),
@@ -111,7 +115,7 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
         steady: false,
     };
     let answer = json!({"service": view(request, &service, true)});
-    region.services.insert(key, service);
+    world.region(&request.caller.region).services.insert(key, service);
     Ok(answer)
 }
 

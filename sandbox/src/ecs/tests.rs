@@ -25,6 +25,7 @@ impl Bench {
             clusters: vec!["demo".into()],
             seed: 3,
             vcpu_quota,
+            is_fresh_account: false,
             rules: TaskRules::default(),
         };
         let ecs = Ecs::new(clock.clone(), settings, Arc::new(Logs::new(clock.clone())));

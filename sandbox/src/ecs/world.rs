@@ -43,6 +43,8 @@ pub(super) struct World {
     /// Fargate vCPU quota per region, in CPU units (1,024 per vCPU).
     pub cpu_quota: u64,
     pub initial_clusters: Vec<String>,
+    /// Whether the account has the service-linked role of ECS, without which it makes nothing.
+    pub has_linked_role: bool,
     pub regions: BTreeMap<String, Region>,
     pub rng: ChaCha8Rng,
 }
@@ -160,6 +162,8 @@ pub(super) struct Service {
     /// Newest first.
     pub events: VecDeque<ServiceEvent>,
     pub created_at: Timestamp,
+    /// From when other services of AWS find it.
+    pub seen_elsewhere_at: Timestamp,
     pub inactive_at: Option<Timestamp>,
     pub tags: Tags,
     pub client_token: Option<String>,
@@ -371,6 +375,7 @@ impl World {
             handover: Handover::default(),
             cpu_quota: u64::from(vcpu_quota) * 1024,
             initial_clusters,
+            has_linked_role: true,
             regions: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         }

@@ -39,7 +39,7 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
     {
         return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
     }
-    if !region.targets.contains_key(resource) {
+    if region.targets.get(resource).is_none_or(|target| target.found_at > request.wall) {
         return Err(no_target(resource));
     }
     let action = Action {

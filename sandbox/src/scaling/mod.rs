@@ -7,6 +7,7 @@ mod actions;
 mod schedule;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ struct Target {
     maximum: u32,
     role_arn: String,
     created_at: Timestamp,
+    /// From when operations on what belongs to it find it.
+    found_at: Timestamp,
     /// Dynamic in, dynamic out, scheduled.
     suspended: [bool; 3],
     tags: Tags,
@@ -68,6 +71,9 @@ struct Region {
 pub struct Scaling {
     clock: ModelClock,
     ecs: Arc<Ecs>,
+    /// Whether the account began without the service-linked role, as new accounts do.
+    is_fresh_account: bool,
+    has_linked_role: AtomicBool,
     regions: Mutex<BTreeMap<String, Region>>,
 }
 
@@ -81,8 +87,28 @@ struct Request<'a> {
 
 impl Scaling {
     /// No targets in any region.
-    pub fn new(clock: ModelClock, ecs: Arc<Ecs>) -> Arc<Self> {
-        Arc::new(Self { clock, ecs, regions: Mutex::default() })
+    pub fn new(clock: ModelClock, ecs: Arc<Ecs>, is_fresh_account: bool) -> Arc<Self> {
+        let has_linked_role = AtomicBool::new(!is_fresh_account);
+        Arc::new(Self { clock, ecs, is_fresh_account, has_linked_role, regions: Mutex::default() })
+    }
+
+    /// Refuses the first call of a new account that needs the service-linked role, which that call has
+    /// made ("Service-linked roles for Application Auto Scaling": "created … when you register your
+    /// first scalable target").
+    fn assume_linked_role(&self, input: Members<'_>, role: &str) -> Result<(), AwsError> {
+        if self.has_linked_role.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(input.refusal(format!("Unable to assume IAM role: {role}")))
+    }
+
+    /// When a target that is registered at `wall` is found by what refers to it.
+    fn found_at(&self, wall: Timestamp) -> Timestamp {
+        if self.is_fresh_account {
+            wall.saturating_add(self.ecs.draw_read_lag()).unwrap_or(wall)
+        } else {
+            wall
+        }
     }
 
     /// Starts to look for due actions. The loop ends with the handle's abort.
@@ -179,10 +205,14 @@ impl Scaling {
                 "Tags cannot be specified when updating a scalable target. Use TagResource instead",
             ));
         }
-        if self.ecs.desired_count(region_name, cluster, service).is_none() {
+        let account = &request.caller.account;
+        let role_arn = format!(
+            "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
+        );
+        self.assume_linked_role(input, &role_arn)?;
+        if !self.ecs.is_seen_elsewhere(region_name, cluster, service) {
             return Err(input.refusal(format!("ECS service doesn't exist: {resource}")));
         }
-        let account = &request.caller.account;
         let mut target = held.cloned().unwrap_or_else(|| {
             let id = uuid::Uuid::new_v4().simple().to_string();
             Target {
@@ -192,10 +222,9 @@ impl Scaling {
                 ),
                 minimum,
                 maximum,
-                role_arn: format!(
-                    "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
-                ),
+                role_arn,
                 created_at: request.wall,
+                found_at: self.found_at(request.wall),
                 suspended: [false; 3],
                 tags,
             }
