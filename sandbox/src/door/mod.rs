@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod guard;
 pub mod identity;
+mod unoffered;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
 use crate::kinesis::Kinesis;
 use crate::limits::{self, Limits};
+use crate::operations;
 use crate::recording::{self, Recording};
 use crate::registry::Registry;
 use crate::service::{AwsError, Call, Caller};
@@ -70,7 +72,7 @@ enum Output {
 pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
-        return answer::unaddressed();
+        return unoffered::answer(&door.registry, &parts.uri, &parts.headers);
     };
     let request_id = Uuid::new_v4();
     let unnamed = |service| Addressee {
@@ -174,11 +176,14 @@ impl Door {
             Input::Members(input) => input,
         };
         let Some(handler) = self.registry.service(service) else {
-            return Err(AwsError::client("UnknownOperationException", ""));
+            return Err(operations::unknown_service(service));
         };
         let moment = self.clock.moment();
         if !self.limits.admits(service, operation, &caller.region, &input, moment.wall) {
             return Err(limits::throttled(service, operation, &self.account));
+        }
+        if let Some(offered) = handler.operations() {
+            operations::admit(offered, service, operation, &input)?;
         }
         handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Members)
     }

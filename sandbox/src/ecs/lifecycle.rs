@@ -76,10 +76,17 @@ fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mu
     for task in tasks.values_mut() {
         if task.wanted() {
             if advance(task, handover, now, effects)
-                && let Some((name, _)) = &task.service
+                && let Some((name, deployment)) = &task.service
                 && let Some(service) = services.get_mut(&(task.cluster.clone(), name.clone()))
             {
                 service.backoff.succeeded();
+                // "A task that reaches a healthy state resets the failure count" (DeploymentCircuitBreaker).
+                if service.settings.reset_on_healthy_task.unwrap_or(true)
+                    && let Some(deployment) =
+                        service.deployments.iter_mut().find(|held| held.id == *deployment)
+                {
+                    deployment.failed_tasks = 0;
+                }
             }
             if has_ended(task) {
                 let lag = pace.real(read_lag(rng));

@@ -15,6 +15,7 @@ mod fargate;
 mod launch;
 mod lifecycle;
 pub mod metadata;
+mod operations;
 pub mod pods;
 mod processes;
 mod protection;
@@ -48,6 +49,7 @@ use crate::access::Secret;
 use crate::clock::ModelClock;
 use crate::logs::Logs;
 use crate::members::Members;
+use crate::operations::Operation;
 use crate::service::{AwsError, Call, Service};
 pub use launch::TaskEnvironment;
 use pods::{PodRunner, PodSettings};
@@ -237,6 +239,10 @@ impl Ecs {
 
 #[async_trait]
 impl Service for Ecs {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let mut world = self.lock();
         let world = &mut *world;
@@ -274,7 +280,7 @@ impl Service for Ecs {
             "TagResource" => tagging::tag_resource(world, request),
             "UntagResource" => tagging::untag_resource(world, request),
             "ListTagsForResource" => tagging::list_tags_for_resource(world, request),
-            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+            other => Err(crate::operations::unknown("ecs", other)),
         }
     }
 

@@ -193,14 +193,24 @@ pub(super) fn describe_services(world: &mut World, request: Request<'_>) -> Resu
 }
 
 pub(super) fn list_services(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
-    let launch_type = request.input.text("launchType")?;
+    let input = request.input;
+    // All services here are of these kinds; a filter for others finds none.
+    let kinds = [
+        ("launchType", "FARGATE"),
+        ("schedulingStrategy", "REPLICA"),
+        ("resourceManagementType", "CUSTOMER"),
+    ];
+    let mut is_ours = true;
+    for (member, ours) in kinds {
+        is_ours &= input.text(member)?.is_none_or(|wanted| wanted == ours);
+    }
     let region = world.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let arns = region
         .services
         .values()
         .filter(|service| service.cluster == cluster && service.status != ServiceStatus::Inactive)
-        .filter(|_| launch_type.is_none_or(|launch_type| launch_type == "FARGATE"))
+        .filter(|_| is_ours)
         .map(|service| (service.arn.clone(), Value::from(service.arn.as_str())));
     // "If this parameter isn't used, then ListServices returns up to 10 results" (ListServices reference).
     request.paged("serviceArns", 100, 10, arns)

@@ -478,3 +478,4 @@ fn ids_have_the_forms_aws_gives_them() {
 }
 
 mod handover;
+mod settings;

@@ -191,6 +191,8 @@ pub(super) struct ServiceSettings {
     pub minimum_healthy_percent: u32,
     pub circuit_breaker: bool,
     pub rollback: bool,
+    /// Whether a task that comes to run ends the breaker's count; true on AWS unless it is said.
+    pub reset_on_healthy_task: Option<bool>,
     /// The deployment configuration as it is echoed.
     pub deployment_configuration: Value,
 }

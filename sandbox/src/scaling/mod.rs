@@ -4,6 +4,7 @@
 //! `at(…)` names an instant on the caller's calendar, so actions fire by the callers' clock, whatever the model's speed.
 
 mod actions;
+mod operations;
 mod schedule;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::clock::ModelClock;
 use crate::ecs::Ecs;
 use crate::members::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
+use crate::operations::{NOT_OFFERED, Operation};
 use crate::paging::page;
 use crate::service::{AwsError, Call, Caller, Service};
 
@@ -266,22 +268,36 @@ fn cluster_and_service(resource: &str) -> Option<(&str, &str)> {
 fn check_namespace(input: Members<'_>) -> Result<(), AwsError> {
     match input.required_text("ServiceNamespace")? {
         "ecs" => Ok(()),
-        other => {
-            Err(input.refusal(format!("the sandbox models the service namespace ecs only, not {other}")))
-        }
+        other => Err(input.refusal(format!("the service namespace {other} {NOT_OFFERED}"))),
     }
 }
 
 /// The resource a request names, its namespace and dimension checked.
 fn resource_id<'a>(input: Members<'a>) -> Result<&'a str, AwsError> {
     check_namespace(input)?;
-    let dimension = input.required_text("ScalableDimension")?;
-    if dimension != DIMENSION {
-        return Err(input.refusal(format!(
-            "Unsupported service namespace, resource type or scalable dimension: {dimension}"
-        )));
-    }
+    check_dimension(input, input.required_text("ScalableDimension")?)?;
     input.required_text("ResourceId")
+}
+
+fn check_dimension(input: Members<'_>, dimension: &str) -> Result<(), AwsError> {
+    if dimension == DIMENSION {
+        return Ok(());
+    }
+    let message = "Unsupported service namespace, resource type or scalable dimension";
+    Err(input.refusal(format!("{message}: {dimension}")))
+}
+
+/// What a description is restricted to. "If you specify a scalable dimension, you must also specify a resource ID"
+/// (DescribeScalableTargets and siblings).
+fn check_filters(input: Members<'_>, names_a_resource: bool) -> Result<(), AwsError> {
+    check_namespace(input)?;
+    match input.text("ScalableDimension")? {
+        None => Ok(()),
+        Some(_) if !names_a_resource => {
+            Err(input.refusal("A resource ID must be specified with a scalable dimension"))
+        }
+        Some(dimension) => check_dimension(input, dimension),
+    }
 }
 
 fn capacity(input: Members<'_>, name: &str) -> Result<Option<u32>, AwsError> {
@@ -318,8 +334,8 @@ fn paged(
 
 fn describe_scalable_targets(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    check_namespace(input)?;
     let wanted = input.texts("ResourceIds")?;
+    check_filters(input, !wanted.is_empty())?;
     let targets = region
         .targets
         .iter()
@@ -355,8 +371,8 @@ fn deregister_scalable_target(region: &mut Region, request: Request<'_>) -> Resu
 }
 
 fn describe_scaling_activities(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
-    check_namespace(request.input)?;
     let resource = request.input.text("ResourceId")?;
+    check_filters(request.input, resource.is_some())?;
     let activities = region
         .activities
         .iter()
@@ -394,6 +410,10 @@ fn untag_resource(region: &mut Region, request: Request<'_>) -> Result<Value, Aw
 
 #[async_trait]
 impl Service for Scaling {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
             input: Members::new(call.input, REFUSAL),
@@ -415,7 +435,7 @@ impl Service for Scaling {
             "TagResource" => tag_resource(region, request),
             "UntagResource" => untag_resource(region, request),
             "ListTagsForResource" => Ok(json!({"Tags": tags(region, request)?.0})),
-            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+            other => Err(crate::operations::unknown("application-autoscaling", other)),
         }
     }
 

@@ -248,3 +248,25 @@ async fn a_call_that_is_refused_anyway_makes_no_role() {
     world.send(world.ecs.as_ref(), "CreateCluster", named).await.unwrap();
     world.create_service(1).await.unwrap();
 }
+
+#[tokio::test]
+async fn descriptions_are_restricted_to_a_dimension_only_with_a_resource() {
+    let world = World::with_service(0).await;
+    world.register().await.unwrap();
+    let describe = async |members: Value| {
+        let mut input = json!({"ServiceNamespace": "ecs"});
+        input.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let answer = world.send(world.scaling.as_ref(), "DescribeScalableTargets", input).await?;
+        Ok::<_, AwsError>(answer["ScalableTargets"].as_array().unwrap().len())
+    };
+    assert_eq!(describe(json!({"ResourceIds": [RESOURCE], "ScalableDimension": DIMENSION})).await, Ok(1));
+    assert!(describe(json!({"ScalableDimension": DIMENSION})).await.is_err());
+    let other = json!({"ResourceIds": [RESOURCE], "ScalableDimension": "dynamodb:table:ReadCapacityUnits"});
+    assert!(describe(other).await.is_err());
+    for operation in ["DescribeScheduledActions", "DescribeScalingActivities"] {
+        let input = json!({"ServiceNamespace": "ecs", "ScalableDimension": DIMENSION});
+        let refused = world.send(world.scaling.as_ref(), operation, input).await.unwrap_err();
+        assert_eq!(refused.code, REFUSAL, "{operation}");
+        world.call(operation, json!({})).await.unwrap();
+    }
+}

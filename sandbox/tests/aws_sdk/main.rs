@@ -11,6 +11,7 @@ mod faults;
 mod kinesis_conformance;
 mod kinesis_control;
 mod kinesis_data;
+mod members;
 mod node;
 mod other_user;
 mod pods;
