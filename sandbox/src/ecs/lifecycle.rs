@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand_chacha::ChaCha8Rng;
 
 use super::rollout::{self, announce, trip_breaker};
-use super::runner::{End, Handover};
+use super::runner::{End, Handover, StartFailure};
 use super::upkeep;
 use super::world::{Region, Stop, Task, TaskStatus, World, later, span};
 
@@ -179,7 +179,7 @@ pub(super) fn failed_to_start(
     world: &mut World,
     region_name: &str,
     task_id: &str,
-    reason: String,
+    StartFailure { reason, container }: StartFailure,
     now: Timestamp,
 ) {
     let region = world.region(region_name);
@@ -191,15 +191,18 @@ pub(super) fn failed_to_start(
     }
     let (launched_at, owner) = (task.created_at, task.service.clone());
     let cluster = task.cluster.clone();
-    for container in &mut task.containers {
-        container.reason = Some(reason.clone());
+    if let Some(held) = container.and_then(|place| task.containers.get_mut(place)) {
+        held.reason = Some(reason.clone());
     }
-    request_stop(world, region_name, task_id, "TaskFailedToStart", reason, now);
+    request_stop(world, region_name, task_id, "TaskFailedToStart", reason.clone(), now);
     let Some((service_name, deployment)) = owner else { return };
     let key = (cluster, service_name);
     let Some(service) = world.region(region_name).services.get_mut(&key) else { return };
     let first = service.backoff.failed(launched_at, now);
     let mut news = Vec::new();
+    if first {
+        news.push(format!("(service {}) was unable to place a task. Reason: {reason}.", service.name));
+    }
     if first && service.backoff.failed_rounds() > 1 {
         news.push(format!(
             "(service {}) is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",

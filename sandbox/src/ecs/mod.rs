@@ -187,8 +187,8 @@ impl Ecs {
         let Some(region) = region.map(|(name, _)| name.clone()) else { return };
         match report {
             Report::Started { task } => lifecycle::started(world, &region, &task, now),
-            Report::FailedToStart { task, reason } => {
-                lifecycle::failed_to_start(world, &region, &task, reason, now);
+            Report::FailedToStart { task, failure } => {
+                lifecycle::failed_to_start(world, &region, &task, failure, now);
             }
             Report::Withdrawn { task } => lifecycle::withdrawn(world, &region, &task),
             Report::Exited { task, container, end } => {

@@ -82,8 +82,8 @@ async fn failures_until_broken(breaker: Value) -> u32 {
         let now = bench.clock.now();
         let effects = lifecycle::step(&mut bench.ecs.lock(), now);
         for task in failing.drain(..) {
-            let reason = "CannotPullContainerError: no".to_owned();
-            lifecycle::failed_to_start(&mut bench.ecs.lock(), REGION, &task, reason, now);
+            let failure = runner::StartFailure::of_task("ResourceInitializationError: no");
+            lifecycle::failed_to_start(&mut bench.ecs.lock(), REGION, &task, failure, now);
             failures += 1;
         }
         for effect in effects {
