@@ -220,6 +220,8 @@ mod tests {
         assert_eq!(serve.listen.port(), 0);
         assert_eq!(serve.account, "000000000000");
         assert_eq!((serve.speed, serve.advantage), (1, Advantage::Disabled));
+        assert!(!serve.fresh_account);
+        assert!(super::tests::serve(&["--fresh-account"]).unwrap().fresh_account);
     }
 
     #[test]
