@@ -41,11 +41,11 @@ fn skip() {
     .unwrap();
 }
 
-/// The commands of `docs/sandbox.md`, block by block.
-fn documented_commands() -> Vec<String> {
+/// The block of commands of `docs/sandbox.md` that has `part` in it.
+fn documented_commands(part: &str) -> String {
     let page = std::fs::read_to_string(repository().join("docs/sandbox.md")).unwrap();
-    let blocks = page.split("```").skip(1).step_by(2).map(str::to_owned);
-    blocks.filter(|block| block.starts_with('\n')).collect()
+    let mut blocks = page.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n'));
+    blocks.find(|block| block.contains(part)).unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,13 +54,11 @@ async fn the_pages_commands_work_as_they_stand() {
     let folder = std::env::temp_dir().join(format!("sandbox-page-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let sandbox = Path::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox")).parent().unwrap().to_owned();
-    let commands = documented_commands();
-    assert!(commands[0].contains("kinesis-demo-sandbox serve") && commands[1].contains("/_sandbox/faults"));
     // The page leaves its sandbox running. The second block needs a curl that knows --json.
-    let script = format!(
-        "trap 'kill $!' EXIT\n{}\nif curl --help all | grep -q -- --json; then\n{}\nfi",
-        commands[0], commands[1]
-    );
+    let (start, inject) = (documented_commands("import boto3"), documented_commands("/_sandbox/faults"));
+    assert!(start.contains("kinesis-demo-sandbox serve"), "{start}");
+    let script =
+        format!("trap 'kill $!' EXIT\n{start}\nif curl --help all | grep -q -- --json; then\n{inject}\nfi");
     let search = [sandbox.as_path(), python.parent().unwrap()].into_iter().map(Path::to_owned);
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(search.chain(std::env::split_paths(&inherited))).unwrap();

@@ -127,12 +127,27 @@ pub fn admit(offered: &[Operation], service: &str, operation: &str, input: &Valu
 
 /// The refusal of an operation that is not offered, in the code that AWS has for operations that it does not know.
 pub fn unknown(service: &str, operation: &str) -> AwsError {
-    AwsError::client(unknown_code(service), format!("the operation {operation} {NOT_OFFERED}"))
+    let message = format!("The operation {operation} of {} {NOT_OFFERED}", title(service));
+    AwsError::client(unknown_code(service), message)
 }
 
 /// The refusal of a service that is not offered.
 pub fn unknown_service(service: &str) -> AwsError {
-    AwsError::client(unknown_code(service), format!("the service {service} {NOT_OFFERED}"))
+    AwsError::client(unknown_code(service), format!("The service {service} {NOT_OFFERED}"))
+}
+
+/// What a service of that signing name is called.
+fn title(service: &str) -> &str {
+    match service {
+        "application-autoscaling" => "Application Auto Scaling",
+        "ecs" => "ECS",
+        "kinesis" => "Kinesis",
+        "logs" => "CloudWatch Logs",
+        "monitoring" => "CloudWatch",
+        "ssm" => "Systems Manager",
+        "sts" => "STS",
+        other => other,
+    }
 }
 
 /// Services of the query protocol have a code of their own ("Common Errors" of their API references).

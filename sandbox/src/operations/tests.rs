@@ -291,7 +291,8 @@ fn operations_that_are_not_offered_say_so() {
             assert_eq!(
                 error.message,
                 format!(
-                    "the operation {operation} is not offered by this sandbox; docs/sandbox.md lists what is"
+                    "The operation {operation} of {} is not offered by this sandbox; docs/sandbox.md lists what is",
+                    title(offer.service)
                 )
             );
         }
@@ -304,21 +305,12 @@ const PAGE_ENDS: &str = "<!-- end -->\n";
 
 /// What the page says of a service: operations whose members are all honoured, then the others.
 fn page_of(offer: &Offer) -> String {
-    let title = match offer.service {
-        "application-autoscaling" => "Application Auto Scaling",
-        "ecs" => "ECS",
-        "logs" => "CloudWatch Logs",
-        "monitoring" => "CloudWatch",
-        "ssm" => "Systems Manager",
-        "sts" => "STS",
-        other => panic!("{other} has no title"),
-    };
     let (whole, parts): (Vec<&Operation>, Vec<&Operation>) = offer
         .operations
         .iter()
         .partition(|operation| operation.idle.is_empty() && operation.refused.is_empty());
     let names: Vec<&str> = whole.iter().map(|operation| operation.name).collect();
-    let mut text = format!("**{title}**, with every member: {}.\n\n", names.join(", "));
+    let mut text = format!("**{}**, with every member: {}.\n\n", title(offer.service), names.join(", "));
     if parts.is_empty() {
         return text;
     }

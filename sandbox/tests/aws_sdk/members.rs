@@ -125,27 +125,29 @@ async fn metrics_of_entities_are_kept_and_their_checks_refused() {
 async fn operations_that_are_not_offered_say_so_in_each_protocol() {
     let bench = Bench::start().await;
     let shared = config(&bench.running, "us-east-1").await;
-    for (service, target) in [
-        ("ecs", "AmazonEC2ContainerServiceV20141113.RunTask"),
-        ("ssm", "AmazonSSM.SendCommand"),
-        ("logs", "Logs_20140328.StartQuery"),
-        ("application-autoscaling", "AnyScaleFrontendService.PutScalingPolicy"),
+    for (service, title, target) in [
+        ("ecs", "ECS", "AmazonEC2ContainerServiceV20141113.RunTask"),
+        ("ssm", "Systems Manager", "AmazonSSM.SendCommand"),
+        ("logs", "CloudWatch Logs", "Logs_20140328.StartQuery"),
+        ("application-autoscaling", "Application Auto Scaling", "AnyScaleFrontendService.PutScalingPolicy"),
     ] {
         let operation = target.split_once('.').unwrap().1;
-        let words = format!("the operation {operation} {NOT_OFFERED}");
+        let words = format!("The operation {operation} of {title} {NOT_OFFERED}");
         let told = refused(&bench, service, target, json!({"any": "member"})).await;
         assert_eq!(told, ("UnknownOperationException".to_owned(), words));
     }
     // RPC v2 CBOR and query.
     let alarms = aws_sdk_cloudwatch::Client::new(&shared).describe_alarms().send().await.unwrap_err();
-    let words = format!("the operation DescribeAlarms {NOT_OFFERED}");
+    let words = format!("The operation DescribeAlarms of CloudWatch {NOT_OFFERED}");
     assert_eq!((alarms.code(), alarms.message()), (Some("InvalidAction"), Some(words.as_str())));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let body = "Action=AssumeRole&Version=2011-06-15&RoleArn=a".to_owned();
     let (status, _, body) = send(&bench, "sts", &form, body).await;
     assert_eq!(status, 400);
     assert!(
-        body.contains(&format!("<Code>InvalidAction</Code><Message>the operation AssumeRole {NOT_OFFERED}")),
+        body.contains(&format!(
+            "<Code>InvalidAction</Code><Message>The operation AssumeRole of STS {NOT_OFFERED}"
+        )),
         "{body}"
     );
 }
@@ -153,7 +155,7 @@ async fn operations_that_are_not_offered_say_so_in_each_protocol() {
 #[tokio::test]
 async fn services_that_are_not_offered_say_so_in_a_form_that_their_clients_read() {
     let bench = Bench::start().await;
-    let words = |service: &str| format!("the service {service} {NOT_OFFERED}");
+    let words = |service: &str| format!("The service {service} {NOT_OFFERED}");
     let told = refused(&bench, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
     assert_eq!(told, ("UnknownOperationException".to_owned(), words("DynamoDB_20120810")));
     let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
