@@ -8,6 +8,7 @@
 //! stops       stretches in which the schedule stood still
 //! time        instants as the API stores them                  duration    "1m30s" in manifests
 //! allowance   what specs may name besides the operator's own   request     what the request annotation asks for
+//! schema      the definition's schema in words that every reader knows
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -21,6 +22,7 @@ pub mod ledger;
 pub mod plan;
 pub mod request;
 pub mod schedule;
+pub mod schema;
 pub mod status;
 pub mod stops;
 pub mod time;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::books::{latency_status, total};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
@@ -17,8 +18,8 @@ use crate::run::error::reason;
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
 
-/// What we call a stream that AWS no longer has a word for.
-const GONE: &str = "DELETED";
+/// The longest fraction of a second: with it, cutting to whole seconds rounds up.
+const LONGEST_FRACTION: Duration = Duration::from_micros(999_999);
 
 /// Notes the stream, if it was looked at. A look that was refused keeps what was known of it.
 pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
@@ -37,7 +38,7 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
         Observed::Present(seen) if !case.is_another_stream(seen) => seen,
         Observed::Absent | Observed::Present(_) => {
             if let Some(held) = &mut draft.status.stream {
-                held.status = GONE.into();
+                held.set_deleted();
                 let message = format!("stream {} is not there", case.names.stream);
                 draft.found(StreamReady, False, Reason::Lost, message.clone());
                 if case.plan.warm_mib_per_second.is_some() {
@@ -54,7 +55,8 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
         arn: seen.arn.clone(),
         status: stream_word(seen.state).into(),
         shards: seen.open_shards,
-        warm: seen.warm.map(|warm| WarmStatus { target: warm.target, current: warm.current }),
+        warm: (seen.warm.filter(|_| case.plan.warm_mib_per_second.is_some()))
+            .map(|warm| WarmStatus { target: warm.target, current: warm.current }),
     });
     match seen.state {
         StreamState::Active | StreamState::Updating => {
@@ -228,6 +230,7 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
         .collect();
     if let Some(run) = &mut draft.status.run {
         run.ends_at = timeline.ends_at().map(|ends_at| ends_at.min(case.deadline_at));
+        run.ends = run.ends_at.map(|ends_at| Time((ends_at + LONGEST_FRACTION).whole_second()));
     }
 }
 
