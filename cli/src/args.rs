@@ -75,6 +75,8 @@ pub enum Output {
     Text,
     /// JSON, as the API has it; for a watch one object per line.
     Json,
+    /// YAML, as the API has it; for a watch one document per object.
+    Yaml,
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +118,9 @@ pub struct Start {
     /// Without a file: warm throughput in MiB/s, which needs On-demand Advantage. Default: none.
     #[arg(long, value_name = "MIB_PER_SECOND", value_parser = clap::value_parser!(i32).range(1..=10240))]
     pub warm_throughput: Option<i32>,
+    /// Take over fields that another tool owns, as kubectl does by the same name.
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Do not watch the run; return when the object is made.
     #[arg(long)]
     pub no_watch: bool,

@@ -20,6 +20,7 @@ pub mod follow;
 pub mod foundation;
 pub mod laptop;
 pub mod manifest;
+pub mod output;
 pub mod render;
 pub mod screen;
 
