@@ -9,7 +9,7 @@ use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
 use kinesis_demo_api::proxy;
 use kinesis_demo_api::request::{Request, Verb};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -107,13 +107,41 @@ impl Cluster {
     }
 
     /// Server-side apply of what the manifest says: defaults stay the schema's, but for those of items in lists (see
-    /// [`complete_items`]). With `force`, fields that another tool owns are taken over.
-    pub async fn apply(&self, name: &str, manifest: &Value, force: bool) -> Result<KinesisDemo, CliError> {
+    /// [`complete_items`]).
+    pub async fn apply(&self, name: &str, manifest: &Value) -> Result<KinesisDemo, CliError> {
+        self.write(name, manifest, false).await
+    }
+
+    /// The same, and fields that another tool owns are taken over.
+    pub async fn apply_and_take_over(&self, name: &str, manifest: &Value) -> Result<KinesisDemo, CliError> {
+        self.write(name, manifest, true).await
+    }
+
+    async fn write(&self, name: &str, manifest: &Value, force: bool) -> Result<KinesisDemo, CliError> {
         let attempt = || format!("apply {}", self.named(name));
         let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
         params.force = force;
         let document = complete_items(manifest);
+        if self.holds(name, &document).await? {
+            return self.fetch(name).await;
+        }
         call(attempt, self.demos().patch(name, &params, &Patch::Apply(&document))).await
+    }
+
+    /// Whether the object is there already as the manifest would make it. Then it is not written: a second owner of its fields would
+    /// be in the way of whoever applied it, when they apply it again.
+    async fn holds(&self, name: &str, document: &Value) -> Result<bool, CliError> {
+        let attempt = || format!("apply {}", self.named(name));
+        // Not by its type: a stored object that no longer parses is to be mended by this apply.
+        let resource = ApiResource::erase::<KinesisDemo>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        let Some(held) = call(attempt, api.get_opt(name)).await? else { return Ok(false) };
+        let params = PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run().force();
+        let made = call(attempt, api.patch(name, &params, &Patch::Apply(document))).await?;
+        let same = |of: fn(&DynamicObject) -> Value| of(&held) == of(&made);
+        Ok(same(|object| object.data["spec"].clone())
+            && same(|object| json!(object.metadata.labels))
+            && same(|object| json!(object.metadata.annotations)))
     }
 
     /// Whether the API server would take the manifest; nothing is stored. Its refusal is in the

@@ -62,12 +62,22 @@ impl Bench {
         self.run_words(&words, "").await
     }
 
+    async fn run_with_environment(&self, line: &str, environment: &[(&str, &str)]) -> Ran {
+        let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
+        self.run_all(&words, "", environment).await
+    }
+
     async fn run_words(&self, words: &[OsString], input: &str) -> Ran {
+        self.run_all(words, input, &[]).await
+    }
+
+    async fn run_all(&self, words: &[OsString], input: &str, environment: &[(&str, &str)]) -> Ran {
         let kubeconfig = self.server.admin_kubeconfig();
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
             .args(words)
             .args(["-n", "demos", "--kubeconfig"])
             .arg(kubeconfig)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -161,6 +171,10 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     let typo = text.replace("maxDuration", "maxDurations");
     assert!(bench.run_with("start -f - --no-watch", &typo).await.err.contains("maxDurations"));
 
+    // Its own log has no colours where no terminal is.
+    let logged = bench.run_with_environment("list", &[("RUST_LOG", "trace")]).await;
+    assert!(logged.err.contains("TRACE") && !logged.err.contains('\u{1b}'), "{}", logged.err);
+
     bench.put_status("smoke", status(1, "Running")).await;
     let listed = bench.run("list").await.out;
     assert!(listed.lines().any(|line| line.starts_with("smoke") && line.contains("Running")), "{listed}");
@@ -241,7 +255,11 @@ async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
         let same = bench.run_with("start -f - --no-watch", &text).await;
         assert_eq!(same.code, 0, "{}", same.err);
         let after = bench.demos().get("smoke").await.unwrap();
-        assert_eq!((&after.spec, after.metadata.generation), (&before.spec, before.metadata.generation));
+        // It is not written at all: nobody's next apply meets a second owner.
+        assert_eq!(
+            (&after.spec, after.metadata.resource_version),
+            (&before.spec, before.metadata.resource_version.clone())
+        );
 
         let refused = bench.run_with("start -f - --no-watch", &faster).await;
         assert_eq!(refused.code, 1);

@@ -72,6 +72,22 @@ class Applied(unittest.TestCase):
         words = ["patch", "kd", "quick", "--subresource=status", "--type=merge", "--patch", json.dumps({"status": status})]
         return self.server.command(self.server.programs / "kubectl", *words)
 
+    def test_kubectl_lists_what_people_look_for(self):
+        self.server.kubectl("delete", "kd", "--all")
+        for name in ("running", "stalled"):
+            source = yaml.safe_load((ROOT / f"tests/gitops/objects/{name}.yaml").read_text(encoding="utf-8"))
+            status = source["status"]
+            if name == "running":
+                status["run"] = {**status["run"], "ends": "2026-11-23T03:17:39Z"}
+            self.server.kubectl("create", "-f", "-", stdin=json.dumps({**source, "metadata": {"name": name}}))
+            self.server.kubectl("patch", "kd", name, "--subresource=status", "--type=merge", "--patch", json.dumps({"status": status}))
+        header, *rows = self.server.kubectl("get", "kd").splitlines()
+        starts = [header.index(title) for title in header.split()]
+        cells = {row.split()[0]: dict(zip(header.split(), (row[start:end].strip() for start, end in zip(starts, [*starts[1:], None])))) for row in rows}
+        self.assertEqual(cells["running"], {"NAME": "running", "RUN": "2", "STAGE": "Running", "PHASE": "spike", "RATE": "1000", "TARGET": "", "TASKS": "1",
+                                            "WARM": "20", "ENDS": "2026-11-23T03:17:39Z", "STALLED": "False"})
+        self.assertEqual((cells["stalled"]["STAGE"], cells["stalled"]["STALLED"]), ("Pending", "True"))
+
     def test_counts_keep_their_range_and_words_are_of_their_list(self):
         self.server.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "examples/quick.yaml")
         whole = {"number": 1, "stageEnteredAt": "2026-11-22T10:00:00.000000Z"}

@@ -118,7 +118,7 @@ fn cells(demo: &KinesisDemo) -> Vec<String> {
             .run
             .as_ref()
             .and_then(|run| run.ends_at)
-            .map(|ends_at| ends_at.timestamp().strftime("%H:%M:%SZ").to_string())
+            .map(|ends_at| ends_at.next_whole_second().strftime("%H:%M:%SZ").to_string())
             .unwrap_or_default(),
     ]
 }

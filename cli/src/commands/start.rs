@@ -25,7 +25,11 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
         (Some(said), _) => cluster = cluster.in_namespace(said),
         (None, _) => {}
     }
-    let demo = cluster.apply(&manifest.name, &manifest.document, force_conflicts).await?;
+    let (name, document) = (manifest.name.as_str(), &manifest.document);
+    let demo = match force_conflicts {
+        true => cluster.apply_and_take_over(name, document).await?,
+        false => cluster.apply(name, document).await?,
+    };
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     if is_over(&demo, run) {
         return Err(CliError::Refused(format!(

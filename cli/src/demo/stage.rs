@@ -103,7 +103,7 @@ impl DemoStage {
         progress: &Progress,
     ) -> Result<(), CliError> {
         let name = manifest.name.as_str();
-        self.cluster.apply(name, &manifest.document, false).await?;
+        self.cluster.apply(name, &manifest.document).await?;
         let Played { last, samples, .. } = played;
         let mut screen = Screen::new(Output::Text);
         let following = follow(&self.cluster, name, 1, true, &mut screen, |demo, now| {

@@ -45,7 +45,7 @@ fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
     if !status.phases.is_empty() {
         lines.push(String::new());
         let table = phases(status, now, width.saturating_sub(INDENT.len()));
-        lines.extend(table.into_iter().map(|line| format!("{INDENT}{line}")));
+        lines.extend(table.into_iter().map(|line| format!("{INDENT}{line}").trim_end().to_owned()));
     }
     if let Some(request) = &status.last_request {
         lines.push(format!("  last request: {:?} ({})", request.outcome, request.message));
@@ -233,6 +233,8 @@ mod tests {
             assert!(narrow.iter().all(|line| line.chars().count() <= width), "{narrow:#?}");
             assert_eq!(letters(narrow), letters(frame(&crowded, now, WIDE)), "{width}");
         }
+        let part = frame(&peak(), now, 60);
+        assert!(part.iter().all(|line| line.trim_end() == line), "{part:#?}");
         // What people look at first stays together.
         let narrow = frame(&peak(), now, 80);
         assert!(

@@ -18,9 +18,6 @@ use crate::run::error::reason;
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
 
-/// The longest fraction of a second: with it, cutting to whole seconds rounds up.
-const LONGEST_FRACTION: Duration = Duration::from_micros(999_999);
-
 /// Notes the stream, if it was looked at. A look that was refused keeps what was known of it.
 pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
     use ConditionStatus::{False, True, Unknown};
@@ -230,7 +227,7 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
         .collect();
     if let Some(run) = &mut draft.status.run {
         run.ends_at = timeline.ends_at().map(|ends_at| ends_at.min(case.deadline_at));
-        run.ends = run.ends_at.map(|ends_at| Time((ends_at + LONGEST_FRACTION).whole_second()));
+        run.ends = run.ends_at.map(|ends_at| Time(ends_at.next_whole_second()));
     }
 }
 
