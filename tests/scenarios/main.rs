@@ -10,6 +10,7 @@ mod fault_table;
 mod forgeries;
 mod hand_changes;
 mod lifecycle;
+mod lists;
 mod new_account;
 mod post_mortem;
 mod preflight;

@@ -26,6 +26,7 @@ pub use traffic::{BooksStatus, LatencyStatus, PhaseReport, PhaseStatus, TrafficS
 pub struct KinesisDemoStatus {
     /// The generation of the spec that this status speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Where the run is. This drives the operator; everything else describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

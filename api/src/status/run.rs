@@ -1,5 +1,6 @@
 //! A run, as its status has it: its number, its instants, what it was started with, how it ended.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,10 @@ pub struct RunStatus {
     /// When traffic ends by the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<MicroTime>,
+    /// The same for lists: to the second, rounded up. (A column of dates would show how long ago it was, and nothing for what is to come.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub ends: Option<Time>,
     /// When traffic ends whatever else happens: startedAt and limits.maxDuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<MicroTime>,

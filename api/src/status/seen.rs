@@ -17,17 +17,29 @@ pub struct StreamStatus {
     /// When the run's stream was made, as AWS says: another one of its name is not the run's.
     #[serde(default, rename = "createdAt", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<MicroTime>,
-    /// CREATING, ACTIVE, UPDATING or DELETING, as AWS says; DELETED when it is gone.
+    /// CREATING, ACTIVE, UPDATING or DELETING, as AWS says; DELETED when it is gone, without shards.
     #[schemars(length(max = 32))]
     pub status: String,
     /// Open shards.
     pub shards: u32,
-    /// Its warm throughput, where there is one.
+    /// Its warm throughput, where the spec asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm: Option<WarmStatus>,
     /// How many requests for warm throughput AWS took in this run.
     #[serde(default, rename = "warmRequests", skip_serializing_if = "is_zero")]
     pub warm_requests: u32,
+}
+
+impl StreamStatus {
+    /// What AWS no longer has a word for.
+    pub const DELETED: &str = "DELETED";
+
+    /// Notes that the stream is gone, and with it all that it could take.
+    pub fn set_deleted(&mut self) {
+        self.status = Self::DELETED.to_owned();
+        self.shards = 0;
+        self.warm = None;
+    }
 }
 
 /// Warm throughput in MiB/s.

@@ -182,6 +182,11 @@ impl Draft {
 
     /// Notes whether one of the run's resources is there.
     pub fn resource(&mut self, type_: ResourceType, arn: &str, state: ResourceState) {
+        if let (ResourceType::Stream, ResourceState::Deleted, Some(stream)) =
+            (type_, state, &mut self.status.stream)
+        {
+            stream.set_deleted();
+        }
         match self.status.resources.iter_mut().find(|resource| resource.type_ == type_) {
             Some(resource) => {
                 if resource.state != state && state == ResourceState::Deleted {

@@ -55,6 +55,7 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
             stage_entered_at: now,
             started_at: None,
             ends_at: None,
+            ends: None,
             deadline_at: None,
             quiet_at: None,
             finished_at: None,

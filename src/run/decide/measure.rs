@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::books::{latency_status, total};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
@@ -17,9 +18,6 @@ use crate::run::build::control::slots;
 use crate::run::error::reason;
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
-
-/// What we call a stream that AWS no longer has a word for.
-const GONE: &str = "DELETED";
 
 /// Notes the stream, if it was looked at. A look that was refused keeps what was known of it.
 pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
@@ -38,7 +36,7 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
         Observed::Present(seen) if !case.is_another_stream(seen) => seen,
         Observed::Absent | Observed::Present(_) => {
             if let Some(held) = &mut draft.status.stream {
-                held.status = GONE.into();
+                held.set_deleted();
                 let message = format!("stream {} is not there", case.names.stream);
                 draft.found(StreamReady, False, Reason::Lost, message.clone());
                 if case.plan.warm_mib_per_second.is_some() {
@@ -57,7 +55,8 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
         arn: seen.arn.clone(),
         status: stream_word(seen.state).into(),
         shards: seen.open_shards,
-        warm: seen.warm.map(|warm| WarmStatus { target: warm.target, current: warm.current }),
+        warm: (seen.warm.filter(|_| case.plan.warm_mib_per_second.is_some()))
+            .map(|warm| WarmStatus { target: warm.target, current: warm.current }),
         warm_requests,
     });
     match seen.state {
@@ -238,6 +237,7 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
         .collect();
     if let Some(run) = &mut draft.status.run {
         run.ends_at = timeline.ends_at().map(|ends_at| ends_at.min(case.deadline_at));
+        run.ends = run.ends_at.map(|ends_at| Time(ends_at.next_whole_second()));
     }
 }
 
