@@ -50,6 +50,12 @@ impl AwsError {
     pub fn client(code: &str, message: impl Into<String>) -> Self {
         Self { status: 400, code: code.to_owned(), message: message.into() }
     }
+
+    /// The refusal of an operation, or of a whole service, that AWS has and the sandbox does not.
+    pub fn not_offered(what: &str) -> Self {
+        let message = format!("{what} is not offered by this sandbox; docs/sandbox.md lists what is");
+        Self::client("UnknownOperationException", message)
+    }
 }
 
 /// One modelled service.
