@@ -18,3 +18,4 @@ mod other_user;
 mod pods;
 mod small_services;
 mod stage;
+mod tls;
