@@ -51,7 +51,20 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS")]
     pub probe_listen: Option<SocketAddr>,
 
-    /// File to write {"address":"…","pid":…} to when requests are answered.
+    /// Answer over TLS too, on a port of its own, for clients that speak nothing else. The certificate is signed by an authority
+    /// that is made anew at each start.
+    #[arg(long)]
+    pub tls: bool,
+
+    /// Where to listen for TLS. Default: where --listen does, on a free port.
+    #[arg(long, value_name = "ADDRESS", requires = "tls")]
+    pub tls_listen: Option<SocketAddr>,
+
+    /// File to write the authority's certificate to (PEM), for clients to trust. Default: beside the address file, as FILE.ca.pem.
+    #[arg(long, value_name = "PATH", requires = "tls")]
+    pub tls_ca_file: Option<PathBuf>,
+
+    /// File to write {"address":"…","pid":…} to when requests are answered; with --tls, "tlsAddress" and "tlsCaFile" too.
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
 
@@ -245,6 +258,14 @@ mod tests {
             // A test that itself runs in a Pod may find the namespace in its environment.
             assert!(refused.is_err() || (missing == 4 && std::env::var_os("POD_NAMESPACE").is_some()));
         }
+    }
+
+    #[test]
+    fn the_flags_of_tls_need_tls() {
+        let all = ["--tls", "--tls-listen", "127.0.0.1:4567", "--tls-ca-file", "/tmp/ca.pem"];
+        let serve = serve(&all).unwrap();
+        assert_eq!((serve.tls, serve.tls_listen), (true, "127.0.0.1:4567".parse().ok()));
+        assert!(super::tests::serve(&all[1..3]).is_err() && super::tests::serve(&all[3..]).is_err());
     }
 
     #[test]

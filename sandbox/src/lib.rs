@@ -32,6 +32,7 @@ pub mod service;
 pub mod ssm;
 pub mod start;
 pub mod sts;
+pub mod tls;
 pub mod wire;
 
 pub use start::{Options, Running, Sandbox};

@@ -2,14 +2,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use kinesis_demo_sandbox::args::{Args, Command, Serve};
+use kinesis_demo_sandbox::tls::authority;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -45,8 +46,11 @@ async fn serve(arguments: Serve) -> Result<()> {
         _ = interrupted.recv() => return Ok(()),
     };
     println!("{}", running.endpoint_url());
+    if let Some(url) = running.tls_endpoint_url() {
+        println!("{url}");
+    }
     let announced = match &address_file {
-        Some(path) => write_address(path, running.address),
+        Some(path) => write_address(path, &running),
         None => Ok(()),
     };
     if announced.is_ok() {
@@ -65,9 +69,11 @@ async fn start(arguments: Serve) -> Result<Running> {
 }
 
 /// Writes the address file whole or not at all: whoever waits for it reads it the moment it appears.
-fn write_address(path: &Path, address: SocketAddr) -> Result<()> {
-    let text = serde_json::json!({ "address": address.to_string(), "pid": std::process::id() }).to_string();
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&draft, text).with_context(|| format!("could not write {}", draft.display()))?;
-    std::fs::rename(&draft, path).with_context(|| format!("could not write {}", path.display()))
+fn write_address(path: &Path, running: &Running) -> Result<()> {
+    let mut told = json!({ "address": running.address.to_string(), "pid": std::process::id() });
+    if let Some((address, ca_file)) = &running.tls {
+        told["tlsAddress"] = json!(address.to_string());
+        told["tlsCaFile"] = json!(std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.clone()));
+    }
+    authority::publish(path, &told.to_string()).with_context(|| format!("could not write {}", path.display()))
 }

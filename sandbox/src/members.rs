@@ -11,6 +11,34 @@ use crate::service::AwsError;
 /// Tags, in the order of their keys so that answers are stable.
 pub type Tags = BTreeMap<String, String>;
 
+/// What becomes of a member that a request may have. Every member of every offered operation has one, so that none is taken and
+/// then forgotten; `members/model.rs` walks AWS's model for those that have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// It does what AWS says that it does.
+    Honoured,
+    /// It changes nothing that a caller could notice here, and why not.
+    NoEffect(&'static str),
+    /// A request that has it is refused, and why.
+    Refused(&'static str),
+}
+
+/// What a request that has a refused member is told, if it has one. What is null or empty asks for nothing.
+pub fn refused<'a>(input: &Value, members: impl IntoIterator<Item = (&'a str, Usage)>) -> Option<String> {
+    let asks = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::String(_) | Value::Bool(true) | Value::Number(_) => true,
+    };
+    members.into_iter().find_map(|(name, usage)| match usage {
+        Usage::Refused(why) if input.get(name).is_some_and(asks) => {
+            Some(format!("{name} is not supported by this sandbox: {why}"))
+        }
+        _ => None,
+    })
+}
+
 /// The members of one structure, and the code with which the service refuses wrong ones.
 #[derive(Clone, Copy)]
 pub struct Members<'a> {
@@ -189,9 +217,25 @@ fn lower_camel(name: &str) -> String {
 }
 
 #[cfg(test)]
+pub mod model;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn refused_members_are_named_unless_they_ask_for_nothing() {
+        let members = [("A", Usage::Refused("because")), ("B", Usage::Honoured), ("C", Usage::NoEffect("x"))];
+        let told = |input: Value| refused(&input, members);
+        assert_eq!(told(json!({"A": 0, "B": 1})).unwrap(), "A is not supported by this sandbox: because");
+        for nothing in
+            [json!({}), json!({"A": null}), json!({"A": []}), json!({"A": {}}), json!({"A": false})]
+        {
+            assert_eq!(told(nothing.clone()), None, "{nothing}");
+        }
+        assert_eq!(told(json!({"B": "b", "C": "c", "Z": 1})), None);
+    }
 
     #[test]
     fn a_missing_required_member_is_refused_in_the_services_own_code_and_aws_words() {

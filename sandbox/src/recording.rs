@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// More distinct calls than this no run makes; beyond, nothing is written any more, so that the file stays small.
@@ -52,15 +51,6 @@ pub struct Request<'a> {
     pub region: &'a str,
 }
 
-/// The members of a `PutRecords` that are not records.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct PutRecords {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-}
-
 impl Recording {
     /// Writes to `path`, which begins empty.
     pub fn create(path: &Path) -> io::Result<Self> {
@@ -78,7 +68,7 @@ impl Recording {
     }
 
     /// Notes a `PutRecords`, now and then.
-    pub fn note_records(&self, request: Request<'_>, body: &[u8]) {
+    pub fn note_records(&self, request: Request<'_>, members: impl FnOnce() -> Option<Value>) {
         {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if state.records_at.is_some_and(|at| at.elapsed() < RECORDS_EVERY) {
@@ -86,14 +76,9 @@ impl Recording {
             }
             state.records_at = Some(Instant::now());
         }
-        let Ok(PutRecords { stream_name, stream_arn }) = serde_json::from_slice(body) else { return };
-        let mut input = json!({});
-        for (member, value) in [("StreamName", stream_name), ("StreamARN", stream_arn)] {
-            if let Some(value) = value {
-                input[member] = value.into();
-            }
+        if let Some(members) = members() {
+            self.note(request, &members);
         }
-        self.write(&line(request, &input));
     }
 
     fn write(&self, line: &str) {
@@ -162,10 +147,14 @@ mod tests {
 
     #[test]
     fn of_records_only_the_stream_is_told() {
-        let body = br#"{"Records":[{"Data":"eA==","PartitionKey":"k"}],"StreamARN":"arn:aws:kinesis:us-east-1:0:stream/s"}"#;
+        let members = json!({
+            "Records": [{"Data": "eA==", "PartitionKey": "k"}], "StreamARN": "arn:aws:kinesis:us-east-1:0:stream/s"
+        });
         let lines = recorded(|recording| {
             for _ in 0..2 {
-                recording.note_records(request("app/kinesis-demo-generator", "PutRecords"), body);
+                recording.note_records(request("app/kinesis-demo-generator", "PutRecords"), || {
+                    Some(members.clone())
+                });
             }
         });
         assert_eq!(lines.len(), 1);

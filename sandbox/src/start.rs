@@ -1,7 +1,7 @@
 //! The one place where the sandbox is put together: clock, services, door and observer, on a listening socket.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::serve::ListenerExt;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ use crate::registry::Registry;
 use crate::scaling::Scaling;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
+use crate::tls::{TlsListener, TlsSettings, authority};
 
 /// How long requests under way may take after the stop; connections that only idle are cut.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -50,6 +52,8 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Where probes are answered, if anywhere.
     pub probe_listen: Option<SocketAddr>,
+    /// Where requests are answered over TLS, if anywhere.
+    pub tls: Option<TlsSettings>,
     /// The account it claims to be.
     pub account: String,
     /// Model seconds per second.
@@ -84,6 +88,7 @@ impl Default for Options {
             access: Access::AccessKey(Secret::random_access_key_id()),
             allowed_hosts: Vec::new(),
             probe_listen: None,
+            tls: None,
             account: "000000000000".to_owned(),
             speed: 1,
             is_advantage_enabled: false,
@@ -106,6 +111,7 @@ impl Options {
     pub async fn configured(serve: Serve) -> Result<Self> {
         let pods = pods(&serve)?;
         let access = access(&serve, pods.as_ref()).await?;
+        let tls = tls(&serve)?;
         let Serve {
             listen,
             allow_non_loopback,
@@ -113,6 +119,9 @@ impl Options {
             any_credentials: _,
             allowed_hosts,
             probe_listen,
+            tls: _,
+            tls_listen: _,
+            tls_ca_file: _,
             address_file: _,
             account,
             speed,
@@ -139,6 +148,7 @@ impl Options {
             access,
             allowed_hosts,
             probe_listen,
+            tls,
             account,
             speed,
             is_advantage_enabled,
@@ -167,6 +177,24 @@ async fn access(serve: &Serve, pods: Option<&PodSettings>) -> Result<Access> {
          --any-credentials would contradict it"
     );
     Ok(Access::AccessKey(secret::fetch_access_key_id(client, namespace, secret).await?))
+}
+
+/// The settings of `--tls`.
+fn tls(serve: &Serve) -> Result<Option<TlsSettings>> {
+    if !serve.tls {
+        return Ok(None);
+    }
+    let beside = |path: &PathBuf| {
+        let mut name = path.clone().into_os_string();
+        name.push(".ca.pem");
+        PathBuf::from(name)
+    };
+    let ca_file = serve.tls_ca_file.clone().or_else(|| serve.address_file.as_ref().map(beside));
+    let ca_file = ca_file.context(
+        "--tls makes an authority for its certificate: say with --tls-ca-file (or --address-file) where clients find it",
+    )?;
+    let listen = serve.tls_listen.unwrap_or_else(|| SocketAddr::new(serve.listen.ip(), 0));
+    Ok(Some(TlsSettings { listen, ca_file }))
 }
 
 /// The settings of `--tasks Pods`. A flag that belongs to the other way of running tasks is refused: it would do nothing.
@@ -222,9 +250,11 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its clock.
     pub clock: ModelClock,
+    /// Where it answers over TLS, and the file with the authority's certificate.
+    pub tls: Option<(SocketAddr, PathBuf)>,
     access_key_id: String,
     stopping: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
     probes: Option<JoinHandle<std::io::Result<()>>>,
     engine: Option<Engine>,
     scaler: JoinHandle<()>,
@@ -243,6 +273,10 @@ impl Sandbox {
         let (listener, address) = bind(options.listen).await?;
         let probes = match options.probe_listen {
             Some(address) => Some(bind(address).await?.0),
+            None => None,
+        };
+        let tls = match &options.tls {
+            Some(tls) => Some(bind(tls.listen).await?),
             None => None,
         };
         let arrivals = Arc::new(Arrivals::new());
@@ -279,6 +313,16 @@ impl Sandbox {
                 let tasks = TaskSettings::Processes { images, state_dir };
                 (tasks, format!("http://{address}"), Some(access_key_id))
             }
+        };
+        let tls = match (options.tls, tls) {
+            (Some(TlsSettings { ca_file, .. }), Some((listener, address))) => {
+                let listener = encrypted(listener, address, &hosts, &ca_file, clock.moment().wall)?;
+                if !address.ip().is_unspecified() {
+                    hosts.push(address.ip().to_string());
+                }
+                Some((listener, address, ca_file))
+            }
+            _ => None,
         };
         let hosts = Arc::new(Hosts::new(address.ip(), hosts));
         let engine = ecs.start(tasks, TaskEnvironment { endpoint, access_key_id }).await?;
@@ -322,39 +366,77 @@ impl Sandbox {
             .merge(ecs::metadata::routes(ecs))
             .layer(from_fn_with_state(hosts, guard));
         let stopping = CancellationToken::new();
-        let asked_to_stop = stopping.clone().cancelled_owned();
         // Small answers follow each other on kept connections: waiting to fill a packet would only delay them.
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "could not disable Nagle's algorithm");
             }
         });
-        let server =
-            tokio::spawn(
-                async move { axum::serve(listener, router).with_graceful_shutdown(asked_to_stop).await },
-            );
+        let mut servers = vec![served(listener, router.clone(), &stopping)];
+        let tls = tls.map(|(listener, address, ca_file)| {
+            servers.push(served(listener, router, &stopping));
+            tracing::info!(%address, ca_file = %ca_file.display(), "the sandbox answers over TLS");
+            (address, ca_file)
+        });
         let probes = probes.map(|listener| {
             tokio::spawn(async move { axum::serve(listener, observer::probe_routes()).await })
         });
         tracing::info!(%address, speed = clock.speed(), "the sandbox answers");
-        Ok(Running { address, clock, access_key_id, stopping, server, probes, engine: Some(engine), scaler })
+        Ok(Running {
+            address,
+            clock,
+            tls,
+            access_key_id,
+            stopping,
+            servers,
+            probes,
+            engine: Some(engine),
+            scaler,
+        })
     }
+}
+
+/// Answers the requests that reach a listener, until the token is cancelled.
+fn served<L>(listener: L, router: Router, stopping: &CancellationToken) -> JoinHandle<std::io::Result<()>>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let asked_to_stop = stopping.clone().cancelled_owned();
+    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(asked_to_stop).await })
+}
+
+/// A listener that proves itself by a new authority, whose certificate is written to a file.
+fn encrypted(
+    listener: TcpListener,
+    address: SocketAddr,
+    hosts: &[String],
+    ca_file: &Path,
+    now: Timestamp,
+) -> Result<TlsListener> {
+    let names = authority::names(address.ip(), hosts);
+    let identity = authority::issue(names, now).context("could not make a certificate for TLS")?;
+    authority::publish(ca_file, &identity.authority)
+        .with_context(|| format!("could not write {}", ca_file.display()))?;
+    TlsListener::new(listener, identity.certificate, identity.key).context("could not set up TLS")
 }
 
 /// Refuses addresses that more people reach than were meant to.
 fn check_addresses(options: &Options) -> Result<()> {
-    for address in [Some(options.listen), options.probe_listen].into_iter().flatten() {
+    let tls = options.tls.as_ref().map(|tls| tls.listen);
+    for address in [Some(options.listen), options.probe_listen, tls].into_iter().flatten() {
         ensure!(
             options.allow_non_loopback || address.ip().is_loopback(),
             "could not listen on {address}: other machines can reach it; pass --allow-non-loopback to listen there all the same"
         );
     }
-    ensure!(
-        matches!(options.access, Access::AccessKey(_)) || options.listen.ip().is_loopback(),
-        "could not listen on {}: other machines can reach it, and --any-credentials would let all of them in; name an access key \
-         id instead (--access-key-file, or {ACCESS_KEY_VARIABLE})",
-        options.listen
-    );
+    for address in [Some(options.listen), tls].into_iter().flatten() {
+        ensure!(
+            matches!(options.access, Access::AccessKey(_)) || address.ip().is_loopback(),
+            "could not listen on {address}: other machines can reach it, and --any-credentials would let all of them in; name an \
+             access key id instead (--access-key-file, or {ACCESS_KEY_VARIABLE})"
+        );
+    }
     Ok(())
 }
 
@@ -376,6 +458,11 @@ impl Running {
         format!("http://{}", self.address)
     }
 
+    /// The https URL for `AWS_ENDPOINT_URL`, where there is one.
+    pub fn tls_endpoint_url(&self) -> Option<String> {
+        self.tls.as_ref().map(|(address, _)| format!("https://{address}"))
+    }
+
     /// Stops answering, ends the tasks, and waits until that is done.
     pub async fn stop(mut self) {
         // Tasks first, while their last words still find an open door.
@@ -383,11 +470,14 @@ impl Running {
             engine.stop().await;
         }
         self.stopping.cancel();
-        match tokio::time::timeout(FAREWELL, &mut self.server).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the server ended with an error"),
-            Ok(Err(error)) => tracing::warn!(%error, "the server failed"),
-            Err(_) => self.server.abort(),
+        let farewell = tokio::time::Instant::now() + FAREWELL;
+        for server in &mut self.servers {
+            match tokio::time::timeout_at(farewell, &mut *server).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::warn!(%error, "the server ended with an error"),
+                Ok(Err(error)) => tracing::warn!(%error, "the server failed"),
+                Err(_) => server.abort(),
+            }
         }
     }
 }
@@ -399,6 +489,6 @@ impl Drop for Running {
         if let Some(probes) = &self.probes {
             probes.abort();
         }
-        self.server.abort();
+        self.servers.iter().for_each(JoinHandle::abort);
     }
 }

@@ -28,7 +28,8 @@ impl Addressee<'_> {
     pub fn answer(&self, value: &Value) -> Response<Body> {
         let body = match self.protocol {
             Protocol::Json => wire::json::encode(value),
-            Protocol::Cbor => wire::cbor::encode(self.operation, value),
+            Protocol::Cbor => wire::cbor::RPC_V2.encode(value),
+            Protocol::JsonInCbor => wire::cbor::KINESIS.encode(value),
             Protocol::Query => {
                 wire::query::encode(self.service, self.operation, value, &self.request_id.to_string())
             }
@@ -45,7 +46,8 @@ impl Addressee<'_> {
     pub fn error(&self, error: &AwsError) -> Response<Body> {
         let body = match self.protocol {
             Protocol::Json => wire::json::encode_error(error),
-            Protocol::Cbor => wire::cbor::encode_error(error),
+            Protocol::Cbor => wire::cbor::RPC_V2.encode_error(error),
+            Protocol::JsonInCbor => wire::cbor::KINESIS.encode_error(error),
             Protocol::Query => wire::query::encode_error(self.service, error, &self.request_id.to_string()),
         };
         let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -66,7 +68,8 @@ impl Addressee<'_> {
     fn respond(&self, status: StatusCode, body: Bytes) -> Response<Body> {
         let content_type = match self.protocol {
             Protocol::Json => self.json_type,
-            Protocol::Cbor => "application/cbor",
+            Protocol::Cbor => wire::cbor::RPC_V2.content_type,
+            Protocol::JsonInCbor => wire::cbor::KINESIS.content_type,
             Protocol::Query => "text/xml",
         };
         let mut response = Response::new(Body::from(body));

@@ -9,6 +9,8 @@ use crate::service::AwsError;
 pub enum Protocol {
     /// AWS JSON 1.0 or 1.1: `X-Amz-Target` names the operation.
     Json,
+    /// AWS JSON written as CBOR, which Kinesis speaks: the SDKs for Java do by default.
+    JsonInCbor,
     /// Smithy RPC v2 CBOR: the path names the operation.
     Cbor,
     /// AWS query: the body's `Action` names the operation.
@@ -54,18 +56,24 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target>
     }
     if let Some(target) = headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
         let (prefix, operation) = target.split_once('.')?;
+        let service = service_named(prefix)?;
+        let is_cbor = service == "kinesis" && content_type(headers).starts_with("application/x-amz-cbor-1.");
         return Some(Target {
-            protocol: Protocol::Json,
-            service: Some(service_named(prefix)?),
+            protocol: if is_cbor { Protocol::JsonInCbor } else { Protocol::Json },
+            service: Some(service),
             operation: Some(operation.to_owned()),
         });
     }
-    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    content_type.starts_with("application/x-www-form-urlencoded").then_some(Target {
+    content_type(headers).starts_with("application/x-www-form-urlencoded").then_some(Target {
         protocol: Protocol::Query,
         service: None,
         operation: None,
     })
+}
+
+/// The media type of the body, as it was sent.
+pub fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn service_named(prefix: &str) -> Option<&'static str> {
@@ -179,7 +187,9 @@ pub fn unknown_key(protocol: Protocol) -> AwsError {
         Protocol::Query => {
             AwsError { status: 403, code: "InvalidClientTokenId".to_owned(), message: MESSAGE.to_owned() }
         }
-        Protocol::Json | Protocol::Cbor => AwsError::client("UnrecognizedClientException", MESSAGE),
+        Protocol::Json | Protocol::JsonInCbor | Protocol::Cbor => {
+            AwsError::client("UnrecognizedClientException", MESSAGE)
+        }
     }
 }
 
@@ -217,13 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn the_three_protocols_are_told_apart() {
+    fn the_protocols_are_told_apart() {
         let json = post("/", &[("x-amz-target", "Kinesis_20131202.PutRecords")]).unwrap();
         assert_eq!((json.protocol, json.service), (Protocol::Json, Some("kinesis")));
         assert_eq!(json.operation.as_deref(), Some("PutRecords"));
         let cbor = post("/service/GraniteServiceVersion20100801/operation/PutMetricData", &[]).unwrap();
         assert_eq!((cbor.protocol, cbor.service), (Protocol::Cbor, Some("monitoring")));
         assert_eq!(cbor.operation.as_deref(), Some("PutMetricData"));
+        let cbor = ("content-type", "application/x-amz-cbor-1.1");
+        let java = post("/", &[("x-amz-target", "Kinesis_20131202.PutRecords"), cbor]).unwrap();
+        assert_eq!((java.protocol, java.operation), (Protocol::JsonInCbor, json.operation));
+        let ssm = post("/", &[("x-amz-target", "AmazonSSM.GetParameter"), cbor]).unwrap();
+        assert_eq!(ssm.protocol, Protocol::Json, "of the services with a target, only Kinesis speaks it");
         let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
         assert_eq!(post("/", &form).unwrap().protocol, Protocol::Query);
     }

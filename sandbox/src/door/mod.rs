@@ -31,7 +31,7 @@ use crate::operations;
 use crate::recording::{self, Recording};
 use crate::registry::Registry;
 use crate::service::{AwsError, Call, Caller};
-use crate::wire;
+use crate::wire::{self, Encoding};
 
 /// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, with its JSON around it.
 const MAX_BODY_BYTES: usize = 20 << 20;
@@ -71,10 +71,10 @@ enum Output {
 /// Answers one AWS request.
 pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let request_id = Uuid::new_v4();
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
         return unoffered::answer(&door.registry, &parts.uri, &parts.headers);
     };
-    let request_id = Uuid::new_v4();
     let unnamed = |service| Addressee {
         protocol: target.protocol,
         json_type: json_type(&parts.headers),
@@ -120,7 +120,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         };
         match &input {
             Input::Members(members) => recording.note(request, members),
-            Input::Bytes(body) => recording.note_records(request, body),
+            Input::Records(encoding, body) => recording.note_records(request, || encoding.decode(body).ok()),
         }
     }
     let call = Decoded { service, operation: &operation, input, caller: &caller };
@@ -138,7 +138,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
 /// A request's members, or its bytes where a service reads them itself.
 enum Input {
     Members(Value),
-    Bytes(Bytes),
+    Records(Encoding, Bytes),
 }
 
 struct Decoded<'a> {
@@ -170,8 +170,9 @@ impl Door {
     async fn admitted(&self, call: Decoded<'_>) -> Result<Output, AwsError> {
         let Decoded { service, operation, input, caller } = call;
         let input = match input {
-            Input::Bytes(body) => {
-                return self.kinesis.put_records(caller, &body).map(|body| Output::Written(body.into()));
+            Input::Records(encoding, body) => {
+                let answer = self.kinesis.put_records(caller, encoding, &body);
+                return answer.map(|body| Output::Written(body.into()));
             }
             Input::Members(input) => input,
         };
@@ -191,9 +192,7 @@ impl Door {
 
 /// AWS JSON answers in the version it was asked in.
 fn json_type(headers: &HeaderMap) -> &'static str {
-    let content_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.starts_with("application/x-amz-json-1.0") {
+    if identity::content_type(headers).starts_with("application/x-amz-json-1.0") {
         "application/x-amz-json-1.0"
     } else {
         wire::json::CONTENT_TYPE
@@ -240,20 +239,19 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AwsError> {
 
 /// The operation and its members.
 fn decoded(target: &Target, body: Bytes) -> Result<(String, Input), AwsError> {
-    match (target.protocol, &target.operation) {
-        (Protocol::Query, _) | (_, None) => {
-            wire::query::decode(&body).map(|(operation, members)| (operation, Input::Members(members)))
+    let encoding = match target.protocol {
+        Protocol::JsonInCbor => Encoding::Cbor,
+        Protocol::Json | Protocol::Cbor | Protocol::Query => Encoding::Json,
+    };
+    let (operation, members) = match (target.protocol, &target.operation) {
+        (Protocol::Query, _) | (_, None) => wire::query::decode(&body)?,
+        (Protocol::Cbor, Some(operation)) => (operation.clone(), wire::cbor::RPC_V2.decode(&body)?),
+        (Protocol::Json | Protocol::JsonInCbor, Some(operation)) => {
+            if target.service == Some("kinesis") && operation == "PutRecords" {
+                return Ok((operation.clone(), Input::Records(encoding, body)));
+            }
+            (operation.clone(), encoding.decode(&body)?)
         }
-        (Protocol::Cbor, Some(operation)) => {
-            wire::cbor::decode(&body).map(|members| (operation.clone(), Input::Members(members)))
-        }
-        (Protocol::Json, Some(operation))
-            if target.service == Some("kinesis") && operation == "PutRecords" =>
-        {
-            Ok((operation.clone(), Input::Bytes(body)))
-        }
-        (Protocol::Json, Some(operation)) => {
-            wire::json::decode(&body).map(|members| (operation.clone(), Input::Members(members)))
-        }
-    }
+    };
+    Ok((operation, Input::Members(members)))
 }

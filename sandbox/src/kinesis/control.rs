@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ferrokinesis::sequence::partition_key_to_hash_key;
+use ferrokinesis::sequence::{parse_sequence, partition_key_to_hash_key};
 use serde_json::{Value, json};
 
 use super::commitment::Wish;
@@ -12,6 +12,7 @@ use super::stream::{Design, Distribution, Incoming, Mode, Stream};
 use super::world::{MAX_ON_DEMAND_STREAMS, Outcome, World, shard_quota, throughput_quota_mib};
 use super::{listing, put, read, refusal, tags, view};
 use crate::clock::{ModelClock, Moment};
+use crate::members::instant_of_seconds;
 use crate::service::{AwsError, Caller};
 
 /// API reference, `RetentionPeriodHours`: 24 hours to 365 days.
@@ -58,6 +59,9 @@ pub fn perform(
         }
         "DescribeStream" => Ok(listing::description(addressed(world, members, caller)?, members)),
         "ListShards" => list_shards(world, members, caller, now),
+        "UpdateStreamRecordDistributionStrategy" => {
+            update_distribution(world, members, caller).map(|()| Value::Null)
+        }
         "UpdateStreamWarmThroughput" => update_warm_throughput(world, members, caller, now),
         "IncreaseStreamRetentionPeriod" | "DecreaseStreamRetentionPeriod" => {
             let is_increase = operation == "IncreaseStreamRetentionPeriod";
@@ -74,11 +78,22 @@ pub fn perform(
         }
         "ListTagsForResource" => Ok(tags::all(addressed(world, members, caller)?)),
         "ListTagsForStream" => Ok(tags::page(addressed(world, members, caller)?, members)),
-        "GetShardIterator" => read::iterator(readable(world, members, caller)?, members, account, now.wall),
+        "GetShardIterator" => {
+            let stream = readable(world, members, caller)?;
+            let iterator = read::iterator(stream, members, account, now.wall)?;
+            unless_dry(members, iterator)
+        }
         "GetRecords" => {
             let iterator = members["ShardIterator"].as_str().unwrap_or_default();
             let position = read::position(iterator, now.wall)?;
+            if members["StreamARN"].is_string() {
+                let named = stream_name(None, members["StreamARN"].as_str(), caller)?;
+                if named != position.stream {
+                    return Err(refusal::foreign_iterator(&named, account));
+                }
+            }
             let stream = world.stream(caller, &position.stream)?;
+            unless_dry(members, Value::Null)?;
             read::records(stream, &position, members["Limit"].as_u64(), account, now.wall)
         }
         "PutRecord" => put_record(world, members, caller, now),
@@ -171,24 +186,36 @@ fn design(world: &mut World, members: &Value, caller: &Caller) -> Result<Design,
             return Err(refusal::invalid("ShardCount cannot be specified for streams with ON_DEMAND mode."));
         }
     };
-    let distribution = match members["RecordDistributionStrategy"].as_str() {
-        Some(_) if mode == Mode::Provisioned => {
-            return Err(refusal::invalid(
-                "RecordDistributionStrategy is only supported for streams with ON_DEMAND mode.",
-            ));
-        }
-        Some("AUTO") => Distribution::Auto,
-        _ => Distribution::UserPartitionKey,
-    };
+    let name = members["StreamName"].as_str().unwrap_or_default().to_owned();
+    let distribution = allowed_distribution(members, mode, &name)?;
     let warm_mib = match number("WarmThroughputMiBps") {
         Some(mib) => allowed_warm_throughput(world, caller, mode, mib)?,
         None => 0,
     };
     let tags = tags::read(&members["Tags"])?;
-    let name = members["StreamName"].as_str().unwrap_or_default().to_owned();
     tags::bounded(tags.len(), &name, &caller.account)?;
     let max_record_kib = number("MaxRecordSizeInKiB").unwrap_or(1024);
     Ok(Design { name, mode, shards, warm_mib, tags, max_record_kib, distribution })
+}
+
+/// Where records of an on-demand stream are to go. The text for AUTO is the developer guide's ("Configure service-managed record
+/// distribution", error handling); provisioned streams have no such setting at all (API reference).
+fn allowed_distribution(members: &Value, mode: Mode, stream: &str) -> Result<Distribution, AwsError> {
+    match (members["RecordDistributionStrategy"].as_str(), mode) {
+        (Some(strategy), Mode::Provisioned) => Err(refusal::invalid(format!(
+            "RecordDistributionStrategy={strategy} is only supported for on-demand streams. Stream {stream} is using PROVISIONED \
+             mode."
+        ))),
+        (Some("AUTO"), Mode::OnDemand) => Ok(Distribution::Auto),
+        _ => Ok(Distribution::UserPartitionKey),
+    }
+}
+
+/// API reference, `UpdateStreamRecordDistributionStrategy`: "The change takes effect immediately".
+fn update_distribution(world: &mut World, members: &Value, caller: &Caller) -> Result<(), AwsError> {
+    let stream = mutable(world, members, caller)?;
+    stream.design.distribution = allowed_distribution(members, stream.design.mode, &stream.design.name)?;
+    Ok(())
 }
 
 /// Warm throughput is for on-demand streams of committed accounts, up to the region's throughput quota
@@ -275,10 +302,19 @@ fn change_retention(
 fn list_shards(world: &mut World, members: &Value, caller: &Caller, now: Moment) -> Result<Value, AwsError> {
     let Some(text) = members["NextToken"].as_str() else {
         let stream = addressed(world, members, caller)?;
+        // It tells streams of one name apart. In whole seconds, since some clients (boto3) send no more.
+        let seconds = |at: &Value| at.as_f64().and_then(instant_of_seconds).map(|at| at.as_second());
+        let created = stream.created_at.wall.as_second();
+        if seconds(&members["StreamCreationTimestamp"]).is_some_and(|wanted| wanted != created) {
+            return Err(refusal::stream_not_found(&stream.design.name, &caller.account));
+        }
         return listing::shards(stream, members, None, now.wall);
     };
-    if members["StreamName"].is_string() || members["StreamARN"].is_string() {
-        return Err(refusal::invalid("NextToken and StreamName cannot be provided together."));
+    // API reference, `ListShards`: a token identifies the listing, and goes with nothing but MaxResults.
+    let others =
+        ["StreamName", "StreamARN", "StreamCreationTimestamp", "ExclusiveStartShardId", "ShardFilter"];
+    if let Some(other) = others.into_iter().find(|other| !members[*other].is_null()) {
+        return Err(refusal::invalid(format!("NextToken and {other} cannot be provided together.")));
     }
     let token = listing::ShardsToken::read(text, now.wall)?;
     let stream = world.stream(caller, &token.stream.clone())?;
@@ -288,17 +324,24 @@ fn list_shards(world: &mut World, members: &Value, caller: &Caller, now: Moment)
 fn put_record(world: &mut World, members: &Value, caller: &Caller, now: Moment) -> Result<Value, AwsError> {
     let stream = readable(world, members, caller)?;
     let name = stream.design.name.clone();
-    if members["DryRun"].as_bool() == Some(true) {
-        return Err(dry_run(world, caller, &name));
+    let key = members["PartitionKey"].as_str().unwrap_or_default();
+    if stream.design.distribution == Distribution::UserPartitionKey && key.is_empty() {
+        return Err(put::missing_key());
+    }
+    if let Some(number) = members["SequenceNumberForOrdering"].as_str() {
+        check_ordering(stream, number, &caller.account, now)?;
     }
     let data = BASE64.decode(members["Data"].as_str().unwrap_or_default());
     let data = data.map_err(|_| AwsError::client("SerializationException", ""))?;
-    let key = members["PartitionKey"].as_str().unwrap_or_default();
     let hash = match members["ExplicitHashKey"].as_str() {
         Some(hash) => explicit_hash(hash)?,
         None => partition_key_to_hash_key(key),
     };
-    let outcomes = world.put(caller, &name, &[Incoming { key, hash, data: &data }], now)?;
+    let record = Incoming { key, hash, data: &data };
+    if members["DryRun"].as_bool() == Some(true) {
+        return Err(world.dry_put(caller, &name, &[record]));
+    }
+    let outcomes = world.put(caller, &name, &[record], now)?;
     match outcomes.first() {
         Some(Outcome::Stored(place)) => {
             Ok(json!({ "ShardId": id_of(place.shard), "SequenceNumber": place.sequence_number() }))
@@ -310,14 +353,26 @@ fn put_record(world: &mut World, members: &Value, caller: &Caller, now: Moment) 
     }
 }
 
-/// What a dry run is told: what it would have been refused for, or that it would have succeeded.
-pub fn dry_run(world: &mut World, caller: &Caller, name: &str) -> AwsError {
-    match world.stream(caller, name) {
-        Ok(stream) if !stream.is_creating() => AwsError::client(
-            "DryRunOperationException",
-            "Request would have succeeded, but DryRun flag is set.",
-        ),
-        Ok(_) => refusal::stream_not_found(name, &caller.account),
-        Err(error) => error,
+/// Numbers grow in each shard whatever a caller asks for. What can be wrong is the number that is to be outdone.
+fn check_ordering(stream: &Stream, number: &str, account: &str, now: Moment) -> Result<(), AwsError> {
+    let name = &stream.design.name;
+    if stream.design.distribution == Distribution::Auto {
+        // Developer guide, "Producer API behavior with service-managed distribution"; the text is ours.
+        return Err(refusal::invalid(format!(
+            "SequenceNumberForOrdering is not supported for streams with RecordDistributionStrategy=AUTO. Stream {name} uses it."
+        )));
     }
+    let arrived_millis = parse_sequence(number).ok().map(|sequence| sequence.seq_time.unwrap_or(0));
+    let now_millis = u64::try_from(now.wall.as_millisecond()).unwrap_or(0);
+    if arrived_millis.is_some_and(|arrived| arrived <= now_millis) {
+        return Ok(());
+    }
+    Err(refusal::invalid(format!(
+        "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {name} under account {account} is invalid."
+    )))
+}
+
+/// The answer, unless the caller only wants to know whether there would be one.
+fn unless_dry(members: &Value, answer: Value) -> Result<Value, AwsError> {
+    if members["DryRun"].as_bool() == Some(true) { Err(refusal::dry_run()) } else { Ok(answer) }
 }

@@ -42,6 +42,26 @@ pub fn equal_starts(count: u32) -> Vec<u128> {
     (0..count).map(|part| part * width).collect()
 }
 
+/// Which of these starts, given by position in ascending order, come nearest to cutting the space in `count` equal parts: the
+/// first one, and so many in all.
+pub fn nearest_starts(starts: &[u128], count: u32) -> Vec<usize> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX).clamp(1, starts.len().max(1));
+    let mut chosen = Vec::with_capacity(count);
+    let mut least = 0;
+    for (part, ideal) in equal_starts(u32::try_from(count).unwrap_or(u32::MAX)).into_iter().enumerate() {
+        // Each part that follows needs a start of its own.
+        let last = (starts.len() + part).checked_sub(count);
+        let Some(left) = last.and_then(|last| starts.get(least..=last)) else { break };
+        let above = left.partition_point(|start| *start < ideal);
+        let candidates = above.saturating_sub(1)..=above.min(left.len().saturating_sub(1));
+        let distance = |position: &usize| left.get(*position).map(|start| start.abs_diff(ideal));
+        let Some(nearest) = candidates.min_by_key(distance) else { break };
+        chosen.push(least + nearest);
+        least += nearest + 1;
+    }
+    chosen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +92,17 @@ mod tests {
         let parts = (HashRange { start: 10, end: 19 }, HashRange { start: 20, end: 20 });
         assert_eq!(range.split(20), Some(parts));
         assert_eq!(HashRange { start: 3, end: 3 }.middle(), None);
+    }
+
+    #[test]
+    fn the_starts_that_are_kept_are_those_nearest_to_equal_parts() {
+        let starts = equal_starts(100);
+        assert_eq!(nearest_starts(&starts, 4), [0, 25, 50, 75]);
+        assert_eq!(nearest_starts(&starts, 100), (0..100).collect::<Vec<_>>());
+        assert_eq!(nearest_starts(&starts, 0), [0]);
+        assert_eq!(nearest_starts(&starts, 1000).len(), 100);
+        // All cuts lie in the lowest hashes: the last parts take what is left for them.
+        assert_eq!(nearest_starts(&[0, 1, 2, 3, 4], 3), [0, 3, 4]);
+        assert_eq!(nearest_starts(&[], 3), Vec::<usize>::new());
     }
 }

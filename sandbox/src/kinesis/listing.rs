@@ -10,6 +10,7 @@ use super::refusal;
 use super::shard::{Shard, id_of};
 use super::stream::Stream;
 use super::view;
+use crate::members::instant_of_seconds;
 use crate::service::AwsError;
 
 /// API reference, `ListShards`: "Tokens expire after 300 seconds."
@@ -26,8 +27,69 @@ pub struct ShardsToken {
     pub stream: String,
     /// The last shard of the page before.
     after: String,
-    filter: Value,
+    wanted: Wanted,
     issued_millis: i64,
+}
+
+/// Which shards a listing is of. It is settled when the first page is asked for: all pages tell of one instant, whatever is
+/// split, merged or trimmed between them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Wanted {
+    /// All that have not expired.
+    All,
+    /// Those that were open at an instant.
+    OpenAt(Timestamp),
+    /// Those that were open at an instant or later.
+    OpenSince(Timestamp),
+    /// Those that follow a shard.
+    After(String),
+}
+
+impl Wanted {
+    /// API reference, `ShardFilter`. What it asks for before the trim horizon is corrected to the trim horizon (there said of
+    /// FROM_TIMESTAMP only).
+    fn read(filter: &Value, stream: &Stream, now: Timestamp) -> Result<Self, AwsError> {
+        let kind = filter["Type"].as_str();
+        let takes = |member: &str, kinds: &[&str]| {
+            let given = !filter[member].is_null();
+            match kind {
+                Some(kind) if given && !kinds.contains(&kind) => Err(refusal::invalid(format!(
+                    "ShardFilter {member} can only be used with the types {}. The type is {kind}.",
+                    kinds.join(" and ")
+                ))),
+                Some(kind) if !given && kinds.contains(&kind) => {
+                    Err(refusal::invalid(format!("{member} must be specified for this shard filter type.")))
+                }
+                _ => Ok(()),
+            }
+        };
+        takes("ShardId", &["AFTER_SHARD_ID"])?;
+        takes("Timestamp", &["AT_TIMESTAMP", "FROM_TIMESTAMP"])?;
+        let timestamp = || {
+            let at = filter["Timestamp"].as_f64().and_then(instant_of_seconds);
+            at.ok_or_else(|| refusal::invalid("ShardFilter Timestamp is not an instant."))
+        };
+        let horizon = stream.shards.trim_horizon();
+        Ok(match kind {
+            None | Some("FROM_TRIM_HORIZON") => Self::All,
+            Some("AT_TRIM_HORIZON") => Self::OpenAt(horizon),
+            Some("AT_TIMESTAMP") => Self::OpenAt(timestamp()?.clamp(horizon, now.max(horizon))),
+            Some("FROM_TIMESTAMP") => Self::OpenSince(timestamp()?),
+            Some("AFTER_SHARD_ID") => Self::After(filter["ShardId"].as_str().unwrap_or_default().to_owned()),
+            // AT_LATEST; the rules let no other pass.
+            Some(_) => Self::OpenAt(now),
+        })
+    }
+
+    fn includes(&self, shard: &Shard) -> bool {
+        match self {
+            Self::All => true,
+            Self::OpenAt(at) => shard.was_open_at(*at),
+            // "All closed shards whose end timestamp is greater than or equal to the given timestamp and also all open shards."
+            Self::OpenSince(at) => shard.closed.is_none_or(|closing| closing.wall >= *at),
+            Self::After(id) => shard.id().as_str() > id.as_str(),
+        }
+    }
 }
 
 impl ShardsToken {
@@ -56,64 +118,30 @@ pub fn shards(
     token: Option<ShardsToken>,
     now: Timestamp,
 ) -> Result<Value, AwsError> {
-    let (after, filter) = match token {
-        Some(token) => (Some(token.after), token.filter),
+    let (after, wanted) = match token {
+        Some(token) => (Some(token.after), token.wanted),
         None => {
-            (members["ExclusiveStartShardId"].as_str().map(str::to_owned), members["ShardFilter"].clone())
+            let after = members["ExclusiveStartShardId"].as_str().map(str::to_owned);
+            (after, Wanted::read(&members["ShardFilter"], stream, now)?)
         }
     };
     let most = page_size(&members["MaxResults"], MAX_SHARDS);
-    let all = stream.shards.all();
-    let mut matching: Vec<&Shard> = Vec::new();
-    for shard in all {
-        let beyond = after.as_deref().is_none_or(|after| shard.id().as_str() > after);
-        if beyond && is_wanted(shard, &filter)? {
-            matching.push(shard);
-        }
-    }
+    let mut matching = stream.shards.all();
+    matching.retain(|shard| {
+        after.as_deref().is_none_or(|after| shard.id().as_str() > after) && wanted.includes(shard)
+    });
     let page: Vec<Value> = matching.iter().take(most).map(|shard| view::shard(shard)).collect();
     let mut answer = json!({ "Shards": page });
     if let (true, Some(last)) = (matching.len() > most, matching.get(most - 1)) {
         let token = ShardsToken {
             stream: stream.design.name.clone(),
             after: last.id(),
-            filter,
+            wanted,
             issued_millis: now.as_millisecond(),
         };
         answer["NextToken"] = json!(token.write());
     }
     Ok(answer)
-}
-
-/// API reference, `ShardFilter`.
-fn is_wanted(shard: &Shard, filter: &Value) -> Result<bool, AwsError> {
-    let timestamp = || {
-        let seconds = filter["Timestamp"].as_f64();
-        let at = seconds.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
-        at.ok_or_else(|| refusal::invalid("Timestamp must be specified for this shard filter type."))
-    };
-    let closed_at = shard.closed.map(|closing| closing.wall);
-    Ok(match filter["Type"].as_str() {
-        // Expired shards are gone, so everything else is within the trim horizon.
-        None | Some("FROM_TRIM_HORIZON") => true,
-        Some("AT_TRIM_HORIZON") => shard.parent.is_none(),
-        Some("AT_LATEST") => closed_at.is_none(),
-        Some("AT_TIMESTAMP") => {
-            let at = timestamp()?;
-            shard.opened_at <= at && closed_at.is_none_or(|closed| closed >= at)
-        }
-        Some("FROM_TIMESTAMP") => {
-            let at = timestamp()?;
-            closed_at.is_none_or(|closed| closed >= at)
-        }
-        Some("AFTER_SHARD_ID") => {
-            let after = filter["ShardId"].as_str();
-            let after = after
-                .ok_or_else(|| refusal::invalid("ShardId must be specified for this shard filter type."))?;
-            shard.id().as_str() > after
-        }
-        Some(_) => false,
-    })
 }
 
 /// `DescribeStream` with its page of shards.

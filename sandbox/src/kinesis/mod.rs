@@ -4,11 +4,13 @@
 
 mod allowance;
 mod commitment;
+mod constraints;
 mod control;
 mod demand;
 mod hash;
 mod listing;
 mod put;
+mod put_request;
 mod read;
 mod refusal;
 mod rules;
@@ -32,6 +34,7 @@ use self::world::{RECORD_MEMORY_BYTES, World};
 use crate::arrivals::Arrivals;
 use crate::clock::{ModelClock, Moment};
 use crate::service::{AwsError, Call, Caller, Service};
+use crate::wire::Encoding;
 
 /// How often time passes without a call; short against the shortest delay at usual speeds.
 const TICK: Duration = Duration::from_millis(100);
@@ -77,17 +80,17 @@ impl Kinesis {
     }
 
     /// `PutRecords`, from body to body.
-    pub fn put_records(&self, caller: &Caller, body: &[u8]) -> Result<Vec<u8>, AwsError> {
-        let batch = put::batch(body)?;
+    pub fn put_records(&self, caller: &Caller, encoding: Encoding, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let batch = put::batch(encoding, body)?;
         let name = control::stream_name(batch.name.as_deref(), batch.arn.as_deref(), caller)?;
         let records = batch.records();
         let (mut world, now) = self.world();
         if batch.dry_run {
-            return Err(control::dry_run(&mut world, caller, &name));
+            return Err(world.dry_put(caller, &name, &records));
         }
         let outcomes = world.put(caller, &name, &records, now)?;
         drop(world);
-        put::answer(&outcomes, &name, &caller.account)
+        put::answer(encoding, &outcomes, &name, &caller.account)
     }
 }
 

@@ -193,12 +193,16 @@ pub fn records(
             at_millis: record.at_millis,
         };
         let arrived = Timestamp::from_millisecond(record.at_millis).unwrap_or(now);
-        records.push(json!({
+        let mut told = json!({
             "SequenceNumber": place.sequence_number(),
             "ApproximateArrivalTimestamp": epoch_seconds(arrived),
             "Data": BASE64.encode(record.data),
-            "PartitionKey": record.key,
-        }));
+        });
+        // API reference, `Record`: "this value is not returned if the producer did not provide a partition key".
+        if !record.key.is_empty() {
+            told["PartitionKey"] = json!(record.key);
+        }
+        records.push(told);
     }
     shard.reads.charge(bytes);
     if records.is_empty() {

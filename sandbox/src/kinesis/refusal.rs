@@ -42,6 +42,18 @@ pub fn shard_not_found(shard: &str, stream: &str, account: &str) -> AwsError {
     )
 }
 
+/// An iterator of another stream than the one that is named. The text is ours.
+pub fn foreign_iterator(stream: &str, account: &str) -> AwsError {
+    invalid(format!(
+        "The ShardIterator does not belong to the stream that StreamARN names, {stream} under account {account}."
+    ))
+}
+
+/// What a dry run is told that would have succeeded.
+pub fn dry_run() -> AwsError {
+    AwsError::client("DryRunOperationException", "Request would have succeeded, but DryRun flag is set.")
+}
+
 /// An argument that cannot be right.
 pub fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::client("InvalidArgumentException", message)

@@ -1,42 +1,102 @@
-//! The shapes of Kinesis's requests, as rules for ferrokinesis's validator, which words violations as AWS does. Pure.
+//! The shapes of Kinesis's requests, and what becomes of each of their members. Pure.
 //!
-//! Constraints are those of the service model (botocore 1.44.5, kinesis 2013-12-02); ferrokinesis's own rules are older.
+//! Constraints are those of the service model (botocore 1.44.8, kinesis 2013-12-02), and a test holds them against it. Types are checked
+//! by ferrokinesis, which words what is wrong as AWS does; constraints in `constraints`, for the generic path and for `put` alike.
 
-use ferrokinesis::validation::{FieldDef, FieldType, check_types, check_validations};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use ferrokinesis::validation::{FieldDef, FieldType, check_types};
 use serde_json::Value;
 
+use super::constraints::{self, pattern, violations};
+use super::refusal;
+use crate::members::Usage::{self, Honoured, NoEffect, Refused};
+use crate::members::refused;
 use crate::service::AwsError;
 
-type Rules = Vec<(&'static str, FieldDef)>;
+/// A member of a request.
+pub struct Member {
+    name: &'static str,
+    rule: FieldDef,
+    usage: Usage,
+}
+
+type Members = Vec<Member>;
+
+/// What `PutRecords` holds its records and their stream against, one by one.
+pub struct PutRules {
+    /// `StreamName`
+    pub stream_name: FieldDef,
+    /// `StreamARN`
+    pub stream_arn: FieldDef,
+    /// `PartitionKey`
+    pub key: FieldDef,
+    /// `ExplicitHashKey`
+    pub hash: FieldDef,
+    /// The most records.
+    pub most_records: usize,
+    /// The largest `Data`, in bytes.
+    pub most_data: usize,
+}
+
+/// See [`PutRules`].
+pub static PUT_RULES: LazyLock<PutRules> = LazyLock::new(|| PutRules {
+    stream_name: stream_name(),
+    stream_arn: stream_arn(),
+    key: partition_key(),
+    hash: hash_key(),
+    most_records: MOST_RECORDS,
+    most_data: MOST_DATA,
+});
+
+const MOST_RECORDS: usize = 500;
+const MOST_DATA: usize = 10_485_760;
 
 fn string() -> FieldDef {
     FieldDef::new(FieldType::String)
 }
 
-fn integer(least: f64, most: f64) -> FieldDef {
-    FieldDef::new(FieldType::Integer).gte(least).lte(most)
+fn boolean() -> FieldDef {
+    FieldDef::new(FieldType::Boolean)
+}
+
+fn timestamp() -> FieldDef {
+    FieldDef::new(FieldType::Timestamp)
+}
+
+fn integer() -> FieldDef {
+    FieldDef::new(FieldType::Integer)
 }
 
 fn stream_name() -> FieldDef {
-    string().regex("[a-zA-Z0-9_.-]+").len_gte(1).len_lte(128)
+    string().regex(pattern::NAME).len_gte(1).len_lte(128)
 }
 
 fn stream_arn() -> FieldDef {
-    string().regex(r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+").len_gte(1).len_lte(2048)
+    string().regex(pattern::STREAM_ARN).len_gte(1).len_lte(2048)
 }
 
 fn resource_arn() -> FieldDef {
-    string().not_null().regex(r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+").len_gte(1).len_lte(2048)
+    string().not_null().regex(pattern::RESOURCE_ARN).len_gte(1).len_lte(2048)
 }
 
 fn shard_id() -> FieldDef {
-    string().regex("[a-zA-Z0-9_.-]+").len_gte(1).len_lte(128)
+    string().regex(pattern::NAME).len_gte(1).len_lte(128)
 }
 
-fn tags(most: usize) -> FieldDef {
+fn partition_key() -> FieldDef {
+    string().len_gte(1).len_lte(256)
+}
+
+fn hash_key() -> FieldDef {
+    string().regex(pattern::HASH_KEY)
+}
+
+fn tags() -> FieldDef {
     FieldDef::new(FieldType::Map { children: Box::new(string()) })
         .len_gte(1)
-        .len_lte(most)
+        .len_lte(200)
         .child_key_lengths(1, 128)
         .child_value_lengths(0, 256)
 }
@@ -49,106 +109,204 @@ fn tag_keys() -> FieldDef {
         .child_lengths(1, 128)
 }
 
-fn structure(children: Rules) -> FieldDef {
+fn structure(children: Vec<(&str, FieldDef)>) -> FieldDef {
     let children = children.into_iter().map(|(name, rule)| (name.to_owned(), rule)).collect();
     FieldDef::new(FieldType::Structure { children })
 }
 
-fn record(rules: &mut Rules) {
-    rules.push(("PartitionKey", string().len_gte(1).len_lte(256)));
-    rules.push(("ExplicitHashKey", string().regex(r"0|([1-9]\d{0,38})")));
-    rules.push(("Data", FieldDef::new(FieldType::Blob).not_null().len_lte(10_485_760)));
+fn distribution() -> FieldDef {
+    string().enum_values(vec!["AUTO", "USER_PARTITION_KEY"])
 }
 
-fn addressed(mut rules: Rules) -> Rules {
-    rules.push(("StreamARN", stream_arn()));
-    rules.push(("StreamName", stream_name()));
-    rules
+fn record() -> Vec<(&'static str, FieldDef)> {
+    vec![
+        ("PartitionKey", partition_key()),
+        ("ExplicitHashKey", hash_key()),
+        ("Data", FieldDef::new(FieldType::Blob).not_null().len_lte(MOST_DATA)),
+    ]
 }
 
-/// The rules of an operation, or `None` if the sandbox does not offer it.
-fn rules(operation: &str) -> Option<Rules> {
-    let large = f64::from(i32::MAX);
+/// Members that do what AWS says.
+fn honoured(members: Vec<(&'static str, FieldDef)>) -> Members {
+    members.into_iter().map(|(name, rule)| Member { name, rule, usage: Honoured }).collect()
+}
+
+/// The same, with the id that the model has everywhere.
+fn with_id(members: Vec<(&'static str, FieldDef)>) -> Members {
+    let mut members = honoured(members);
+    let rule = string().regex(pattern::STREAM_ID).len_gte(1).len_lte(24);
+    let usage = Refused("AWS reserves it for future use, so name the stream by StreamName or an ARN");
+    members.push(Member { name: "StreamId", rule, usage });
+    members
+}
+
+/// Members of an operation on a stream that name, ARN or both tell.
+fn addressed(mut members: Vec<(&'static str, FieldDef)>) -> Members {
+    members.push(("StreamARN", stream_arn()));
+    members.push(("StreamName", stream_name()));
+    with_id(members)
+}
+
+/// The members of an operation, or `None` if the sandbox does not offer it.
+fn members(operation: &str) -> Option<Members> {
     Some(match operation {
         "DescribeAccountSettings" | "DescribeLimits" => vec![],
         "UpdateAccountSettings" => {
             let status = string().not_null().enum_values(vec!["ENABLED", "DISABLED"]);
-            vec![("MinimumThroughputBillingCommitment", structure(vec![("Status", status)]).not_null())]
+            let commitment = structure(vec![("Status", status)]).not_null();
+            honoured(vec![("MinimumThroughputBillingCommitment", commitment)])
         }
-        "CreateStream" => vec![
-            ("ShardCount", integer(1.0, large)),
-            ("WarmThroughputMiBps", integer(0.0, large)),
-            ("MaxRecordSizeInKiB", integer(1024.0, 10_240.0)),
-            ("RecordDistributionStrategy", string().enum_values(vec!["AUTO", "USER_PARTITION_KEY"])),
-            (
-                "StreamModeDetails",
-                structure(vec![(
-                    "StreamMode",
-                    string().not_null().enum_values(vec!["PROVISIONED", "ON_DEMAND"]),
-                )]),
-            ),
-            ("Tags", tags(200)),
-            ("StreamName", stream_name().not_null()),
-        ],
-        "DeleteStream" => addressed(vec![("EnforceConsumerDeletion", FieldDef::new(FieldType::Boolean))]),
+        "CreateStream" => {
+            let mode = string().not_null().enum_values(vec!["PROVISIONED", "ON_DEMAND"]);
+            honoured(vec![
+                ("ShardCount", integer().gte(1.0)),
+                ("WarmThroughputMiBps", integer().gte(0.0)),
+                ("MaxRecordSizeInKiB", integer().gte(1024.0).lte(10_240.0)),
+                ("RecordDistributionStrategy", distribution()),
+                ("StreamModeDetails", structure(vec![("StreamMode", mode)])),
+                ("Tags", tags()),
+                ("StreamName", stream_name().not_null()),
+            ])
+        }
+        "DeleteStream" => {
+            let mut members = addressed(vec![]);
+            let usage = NoEffect("no stream has consumers: RegisterStreamConsumer is not offered");
+            members.push(Member { name: "EnforceConsumerDeletion", rule: boolean(), usage });
+            members
+        }
         "DescribeStreamSummary" => addressed(vec![]),
-        "DescribeStream" => {
-            addressed(vec![("Limit", integer(1.0, 10_000.0)), ("ExclusiveStartShardId", shard_id())])
-        }
-        "ListStreams" => vec![
-            ("Limit", integer(1.0, 10_000.0)),
+        "DescribeStream" => addressed(vec![
+            ("Limit", integer().gte(1.0).lte(10_000.0)),
+            ("ExclusiveStartShardId", shard_id()),
+        ]),
+        "ListStreams" => honoured(vec![
+            ("Limit", integer().gte(1.0).lte(10_000.0)),
             ("ExclusiveStartStreamName", stream_name()),
             ("NextToken", string().len_gte(1).len_lte(1_048_576)),
-        ],
+        ]),
         "ListShards" => addressed(vec![
             ("ExclusiveStartShardId", shard_id()),
-            ("MaxResults", integer(1.0, 10_000.0)),
+            ("MaxResults", integer().gte(1.0).lte(10_000.0)),
             ("NextToken", string().len_gte(1).len_lte(1_048_576)),
-            ("StreamCreationTimestamp", FieldDef::new(FieldType::Timestamp)),
+            ("StreamCreationTimestamp", timestamp()),
             ("ShardFilter", shard_filter()),
         ]),
         "UpdateStreamWarmThroughput" => {
-            addressed(vec![("WarmThroughputMiBps", integer(0.0, large).not_null())])
+            addressed(vec![("WarmThroughputMiBps", integer().gte(0.0).not_null())])
         }
+        "UpdateStreamRecordDistributionStrategy" => with_id(vec![
+            ("RecordDistributionStrategy", distribution().not_null()),
+            ("StreamARN", stream_arn().not_null()),
+        ]),
         "IncreaseStreamRetentionPeriod" | "DecreaseStreamRetentionPeriod" => {
-            addressed(vec![("RetentionPeriodHours", FieldDef::new(FieldType::Integer).not_null())])
+            addressed(vec![("RetentionPeriodHours", integer().not_null())])
         }
-        "TagResource" => vec![("Tags", tags(200).not_null()), ("ResourceARN", resource_arn())],
-        "UntagResource" => vec![("TagKeys", tag_keys()), ("ResourceARN", resource_arn())],
-        "ListTagsForResource" => vec![("ResourceARN", resource_arn())],
-        "AddTagsToStream" => addressed(vec![("Tags", tags(200).not_null())]),
+        "TagResource" => with_id(vec![("Tags", tags().not_null()), ("ResourceARN", resource_arn())]),
+        "UntagResource" => with_id(vec![("TagKeys", tag_keys()), ("ResourceARN", resource_arn())]),
+        "ListTagsForResource" => with_id(vec![("ResourceARN", resource_arn())]),
+        "AddTagsToStream" => addressed(vec![("Tags", tags().not_null())]),
         "RemoveTagsFromStream" => addressed(vec![("TagKeys", tag_keys())]),
         "ListTagsForStream" => addressed(vec![
-            ("Limit", integer(1.0, 50.0)),
+            ("Limit", integer().gte(1.0).lte(50.0)),
             ("ExclusiveStartTagKey", string().len_gte(1).len_lte(128)),
         ]),
         "GetShardIterator" => addressed(vec![
             ("ShardId", shard_id().not_null()),
             ("ShardIteratorType", string().not_null().enum_values(iterator_types())),
-            ("StartingSequenceNumber", string().regex(r"0|([1-9]\d{0,128})")),
-            ("Timestamp", FieldDef::new(FieldType::Timestamp)),
+            ("StartingSequenceNumber", string().regex(pattern::SEQUENCE_NUMBER)),
+            ("Timestamp", timestamp()),
+            ("DryRun", boolean()),
         ]),
-        "GetRecords" => vec![
-            ("Limit", integer(1.0, 10_000.0)),
+        "GetRecords" => with_id(vec![
+            ("Limit", integer().gte(1.0).lte(10_000.0)),
             ("ShardIterator", string().not_null().len_gte(1).len_lte(512)),
             ("StreamARN", stream_arn()),
-        ],
+            ("DryRun", boolean()),
+        ]),
         "PutRecord" => {
-            let mut rules = vec![("SequenceNumberForOrdering", string().regex(r"0|([1-9]\d{0,128})"))];
-            record(&mut rules);
-            rules.push(("DryRun", FieldDef::new(FieldType::Boolean)));
-            addressed(rules)
+            let mut members = vec![("SequenceNumberForOrdering", string().regex(pattern::SEQUENCE_NUMBER))];
+            members.extend(record());
+            members.push(("DryRun", boolean()));
+            addressed(members)
         }
         "PutRecords" => {
-            let mut entry = vec![];
-            record(&mut entry);
-            let records = FieldDef::new(FieldType::List { children: Box::new(structure(entry)) });
-            let dry_run = FieldDef::new(FieldType::Boolean);
-            addressed(vec![("Records", records.not_null().len_gte(1).len_lte(500)), ("DryRun", dry_run)])
+            let records = FieldDef::new(FieldType::List { children: Box::new(structure(record())) });
+            let records = records.not_null().len_gte(1).len_lte(MOST_RECORDS);
+            addressed(vec![("Records", records), ("DryRun", boolean())])
         }
         _ => return None,
     })
 }
+
+/// What the sandbox offers.
+const OFFERED: [&str; 23] = [
+    "AddTagsToStream",
+    "CreateStream",
+    "DecreaseStreamRetentionPeriod",
+    "DeleteStream",
+    "DescribeAccountSettings",
+    "DescribeLimits",
+    "DescribeStream",
+    "DescribeStreamSummary",
+    "GetRecords",
+    "GetShardIterator",
+    "IncreaseStreamRetentionPeriod",
+    "ListShards",
+    "ListStreams",
+    "ListTagsForResource",
+    "ListTagsForStream",
+    "PutRecord",
+    "PutRecords",
+    "RemoveTagsFromStream",
+    "TagResource",
+    "UntagResource",
+    "UpdateAccountSettings",
+    "UpdateStreamRecordDistributionStrategy",
+    "UpdateStreamWarmThroughput",
+];
+
+/// What AWS has besides (botocore 1.44.8).
+const NOT_OFFERED: [&str; 34] = [
+    "AcknowledgeDeadLetterQueueRecords",
+    "AcknowledgeQueueRecords",
+    "CreateChannel",
+    "CreateQueue",
+    "DeleteChannel",
+    "DeleteQueue",
+    "DeleteResourcePolicy",
+    "DeregisterStreamConsumer",
+    "DescribeChannel",
+    "DescribeQueue",
+    "DescribeStreamConsumer",
+    "DisableEnhancedMonitoring",
+    "EnableEnhancedMonitoring",
+    "GetResourcePolicy",
+    "ListChannels",
+    "ListQueues",
+    "ListStreamConsumers",
+    "MergeShards",
+    "PutResourcePolicy",
+    "ReceiveDeadLetterQueueRecords",
+    "ReceiveQueueRecords",
+    "RegisterStreamConsumer",
+    "RestoreDeadLetterQueueRecords",
+    "SplitShard",
+    "StartStreamEncryption",
+    "StopStreamEncryption",
+    "SubscribeToShard",
+    "UpdateChannel",
+    "UpdateDeadLetterQueueRecordsVisibility",
+    "UpdateMaxRecordSize",
+    "UpdateQueue",
+    "UpdateQueueRecordsVisibility",
+    "UpdateShardCount",
+    "UpdateStreamMode",
+];
+
+/// By operation.
+static MEMBERS: LazyLock<BTreeMap<&str, Members>> = LazyLock::new(|| {
+    OFFERED.into_iter().filter_map(|operation| Some((operation, members(operation)?))).collect()
+});
 
 fn shard_filter() -> FieldDef {
     let types = vec![
@@ -162,7 +320,7 @@ fn shard_filter() -> FieldDef {
     structure(vec![
         ("Type", string().not_null().enum_values(types)),
         ("ShardId", shard_id()),
-        ("Timestamp", FieldDef::new(FieldType::Timestamp)),
+        ("Timestamp", timestamp()),
     ])
 }
 
@@ -170,65 +328,37 @@ fn iterator_types() -> Vec<&'static str> {
     vec!["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"]
 }
 
+/// The refusal of members that must not be null, by their paths.
+pub fn nulls(paths: &[String]) -> AwsError {
+    refusal::validation(constraints::nulls(paths))
+}
+
+/// An operation that has no rules. What AWS does not know either gets AWS's own answer, which has no text.
+fn unknown(operation: &str) -> AwsError {
+    if NOT_OFFERED.contains(&operation) {
+        crate::operations::unknown("kinesis", operation)
+    } else {
+        AwsError::client("UnknownOperationException", "")
+    }
+}
+
 /// The request's members, checked against the model; members that AWS does not know are left out.
 pub fn checked(operation: &str, input: &Value) -> Result<Value, AwsError> {
-    let rules = rules(operation).ok_or_else(|| AwsError::client("UnknownOperationException", ""))?;
-    let rules: Vec<(&str, &FieldDef)> = rules.iter().map(|(name, rule)| (*name, rule)).collect();
-    let refused = |error: ferrokinesis::error::KinesisErrorResponse| {
+    let members = MEMBERS.get(operation).ok_or_else(|| unknown(operation))?;
+    let rules: Vec<(&str, &FieldDef)> = members.iter().map(|member| (member.name, &member.rule)).collect();
+    let mistyped = |error: ferrokinesis::error::KinesisErrorResponse| {
         AwsError::client(&error.body.error_type, error.body.message.unwrap_or_default())
     };
-    let members = check_types(input, &rules).map_err(refused)?;
-    check_validations(&members, &rules, None).map_err(refused)?;
-    Ok(members)
+    let checked = check_types(input, &rules).map_err(mistyped)?;
+    if let Some(told) = violations(&checked, rules) {
+        return Err(refusal::validation(told));
+    }
+    match refused(&checked, members.iter().map(|member| (member.name, member.usage))) {
+        Some(told) => Err(refusal::invalid(told)),
+        None => Ok(checked),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn refusal(operation: &str, input: Value) -> (String, String) {
-        let error = checked(operation, &input).unwrap_err();
-        (error.code, error.message)
-    }
-
-    #[test]
-    fn violations_are_worded_as_aws_words_them() {
-        let (code, message) = refusal("CreateStream", json!({"StreamName": "no blanks", "ShardCount": 0}));
-        assert_eq!(code, "ValidationException");
-        assert_eq!(
-            message,
-            "2 validation errors detected: Value '0' at 'shardCount' failed to satisfy constraint: Member must have \
-             value greater than or equal to 1; Value 'no blanks' at 'streamName' failed to satisfy constraint: Member \
-             must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
-        );
-        let (code, message) = refusal("CreateStream", json!({"StreamName": 5}));
-        assert_eq!(code, "SerializationException");
-        assert!(message.ends_with("can not be converted to an String"), "{message}");
-    }
-
-    #[test]
-    fn bounds_hold_at_the_bound_and_fail_beyond_it() {
-        let name = |length: usize| json!({"StreamName": "a".repeat(length)});
-        assert!(checked("DescribeStreamSummary", &name(128)).is_ok());
-        assert_eq!(refusal("DescribeStreamSummary", name(129)).0, "ValidationException");
-        let records = |count: usize| {
-            let record = json!({"Data": "YQ==", "PartitionKey": "k"});
-            json!({"StreamName": "a", "Records": vec![record; count]})
-        };
-        assert!(checked("PutRecords", &records(500)).is_ok());
-        assert_eq!(refusal("PutRecords", records(501)).0, "ValidationException");
-        assert_eq!(refusal("PutRecords", records(0)).0, "ValidationException");
-        for (kib, fits) in [(1023, false), (1024, true), (10_240, true), (10_241, false)] {
-            let input = json!({"StreamName": "a", "MaxRecordSizeInKiB": kib});
-            assert_eq!(checked("CreateStream", &input).is_ok(), fits, "{kib}");
-        }
-    }
-
-    #[test]
-    fn operations_we_do_not_offer_are_unknown() {
-        assert_eq!(refusal("SplitShard", json!({})).0, "UnknownOperationException");
-        assert_eq!(refusal("Nonsense", json!({})).0, "UnknownOperationException");
-    }
-}
+#[path = "rules_tests.rs"]
+mod tests;

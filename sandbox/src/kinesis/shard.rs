@@ -19,15 +19,6 @@ pub struct Load {
     pub throttled: u64,
 }
 
-/// When and how a shard ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closing {
-    /// On the callers' clocks.
-    pub wall: Timestamp,
-    /// In the model.
-    pub model: Timestamp,
-}
-
 /// Names a stored record: all that its sequence number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -70,10 +61,10 @@ pub struct Shard {
     pub parent: Option<u32>,
     /// The upper shard it was merged from.
     pub adjacent_parent: Option<u32>,
-    /// When it began, on the callers' clocks.
-    pub opened_at: Timestamp,
+    /// When it began.
+    pub opened_at: Moment,
     /// When it stopped taking records.
-    pub closed: Option<Closing>,
+    pub closed: Option<Moment>,
     /// Its records.
     pub tape: Tape,
     /// What it gives out.
@@ -93,7 +84,7 @@ impl Shard {
             range,
             parent: parents.0,
             adjacent_parent: parents.1,
-            opened_at: at.wall,
+            opened_at: at,
             closed: None,
             tape: Tape::default(),
             reads: ReadAllowance::full(nanos),
@@ -104,6 +95,12 @@ impl Shard {
         }
     }
 
+    /// Whether it took records at an instant of the callers' clocks. At the instant of a split or merge that is the
+    /// children, not the parents.
+    pub fn was_open_at(&self, wall: Timestamp) -> bool {
+        self.opened_at.wall <= wall && self.closed.is_none_or(|closing| wall < closing.wall)
+    }
+
     /// `shardId-000000000000`
     pub fn id(&self) -> String {
         id_of(self.index)
@@ -111,7 +108,7 @@ impl Shard {
 
     /// When it began, as sequence numbers hold it: whole seconds.
     pub fn opened_millis(&self) -> u64 {
-        u64::try_from(self.opened_at.as_second()).unwrap_or(0) * 1000
+        u64::try_from(self.opened_at.wall.as_second()).unwrap_or(0) * 1000
     }
 
     /// Stores a record, or refuses it if the shard's second is full.

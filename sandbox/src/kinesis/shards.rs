@@ -1,15 +1,15 @@
 //! A stream's shards: which one takes a hash, and how they split and merge. Pure.
 //!
 //! Lineage is kept as AWS shows it: a split closes one parent and opens two children, a merge closes two neighbours and
-//! opens one child, and cutting the whole space anew goes through both (API reference, `UpdateShardCount`: "Kinesis Data
-//! Streams performs splits or merges on individual shards", with short-lived shards in between).
+//! opens one child. Growing only splits and shrinking only merges (developer guide, on-demand mode: what is full is split).
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::hash::{HashRange, equal_ranges, equal_starts};
-use super::shard::{Closing, Shard};
+use super::hash::{HashRange, equal_ranges, nearest_starts};
+use super::shard::Shard;
 use crate::clock::Moment;
 
 /// All shards of a stream that have not expired.
@@ -19,13 +19,18 @@ pub struct Shards {
     open: Vec<Shard>,
     /// By number.
     closed: BTreeMap<u32, Shard>,
+    /// When the first of the closed shards was closed, in the model.
+    first_closing: Option<Timestamp>,
+    /// The oldest instant whose records are kept. It never goes back: a longer retention period
+    /// brings back nothing that has expired.
+    trim_horizon: Timestamp,
     next_index: u32,
 }
 
 impl Shards {
     /// A new stream's shards.
     pub fn create(count: u32, at: Moment) -> Self {
-        let mut shards = Self::default();
+        let mut shards = Self { trim_horizon: Timestamp::MIN, ..Self::default() };
         for range in equal_ranges(count) {
             let shard = shards.begin(range, (None, None), at);
             shards.open.push(shard);
@@ -40,7 +45,8 @@ impl Shards {
     }
 
     fn close(&mut self, mut shard: Shard, at: Moment) {
-        shard.closed = Some(Closing { wall: at.wall, model: at.model });
+        shard.closed = Some(at);
+        self.first_closing.get_or_insert(at.model);
         self.closed.insert(shard.index, shard);
     }
 
@@ -100,149 +106,102 @@ impl Shards {
 
     /// Splits these open shards in halves.
     pub fn split_in_halves(&mut self, indices: &[u32], at: Moment) {
-        for index in indices {
-            let position = self.open.iter().position(|shard| shard.index == *index);
-            let cut =
-                position.and_then(|position| Some((position, self.open.get(position)?.range.middle()?)));
-            if let Some((position, middle)) = cut {
-                self.split(position, middle, at);
+        let chosen: BTreeSet<u32> = indices.iter().copied().collect();
+        let mut open = Vec::with_capacity(self.open.len() + chosen.len());
+        for shard in std::mem::take(&mut self.open) {
+            let middle = shard.range.middle().filter(|_| chosen.contains(&shard.index));
+            let Some((lower, upper)) = middle.and_then(|middle| shard.range.split(middle)) else {
+                open.push(shard);
+                continue;
+            };
+            let parents = (Some(shard.index), None);
+            open.push(self.begin(lower, parents, at));
+            open.push(self.begin(upper, parents, at));
+            self.close(shard, at);
+        }
+        self.open = open;
+    }
+
+    /// Splits open shards in halves until there are `count`: those with the largest hash ranges first, and none of the
+    /// new ones before all others are split. Never merges.
+    pub fn grow(&mut self, count: u32, at: Moment) {
+        while let Some(wanted) = count.checked_sub(self.open_count()).filter(|wanted| *wanted > 0) {
+            let can_split = self.open.iter().filter(|shard| shard.range.middle().is_some());
+            let mut widest: Vec<&Shard> = can_split.collect();
+            widest.sort_by_key(|shard| Reverse(shard.range.end - shard.range.start));
+            let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+            let chosen: Vec<u32> = widest.iter().take(wanted).map(|shard| shard.index).collect();
+            if chosen.is_empty() {
+                return;
             }
+            self.split_in_halves(&chosen, at);
         }
     }
 
-    /// Cuts the whole space into `count` equal parts, by splits and merges.
-    pub fn cut_equally(&mut self, count: u32, at: Moment) {
-        let starts = equal_starts(count);
-        for start in &starts {
-            let after = self.open.partition_point(|shard| shard.range.start <= *start);
-            if let Some(position) = after.checked_sub(1) {
-                self.split(position, *start, at);
-            }
+    /// Merges neighbours until there are `count` open shards (at least one), as equal as the cuts between them allow.
+    /// Never splits.
+    pub fn shrink(&mut self, count: u32, at: Moment) {
+        let starts: Vec<u128> = self.open.iter().map(|shard| shard.range.start).collect();
+        let kept = nearest_starts(&starts, count);
+        let mut open: Vec<Shard> = Vec::with_capacity(kept.len());
+        for (position, shard) in std::mem::take(&mut self.open).into_iter().enumerate() {
+            let stays = kept.binary_search(&position).is_ok();
+            let shard = match open.pop() {
+                None => shard,
+                Some(lower) if stays => {
+                    open.push(lower);
+                    shard
+                }
+                Some(lower) => self.merge(lower, shard, at),
+            };
+            open.push(shard);
         }
-        let mut position = 0;
-        while position + 1 < self.open.len() {
-            let is_new_start = self
-                .open
-                .get(position + 1)
-                .is_some_and(|next| starts.binary_search(&next.range.start).is_ok());
-            if is_new_start {
-                position += 1;
-            } else {
-                self.merge(position, at);
-            }
-        }
+        self.open = open;
     }
 
-    /// Splits the open shard at `position` so that its upper part begins at `hash`; nothing to do if it begins there already.
-    fn split(&mut self, position: usize, hash: u128, at: Moment) {
-        let Some((lower, upper)) = self.open.get(position).and_then(|shard| shard.range.split(hash)) else {
-            return;
-        };
-        let parent = self.open.remove(position);
-        let parents = (Some(parent.index), None);
-        let lower = self.begin(lower, parents, at);
-        let upper = self.begin(upper, parents, at);
-        self.open.splice(position..position, [lower, upper]);
-        self.close(parent, at);
-    }
-
-    /// Merges the open shards at `position` and after it.
-    fn merge(&mut self, position: usize, at: Moment) {
-        let mut pair = self.open.drain(position..position + 2);
-        let (Some(lower), Some(upper)) = (pair.next(), pair.next()) else { return };
-        drop(pair);
+    /// The child of two neighbours, which it closes.
+    fn merge(&mut self, lower: Shard, upper: Shard, at: Moment) -> Shard {
         let range = HashRange { start: lower.range.start, end: upper.range.end };
         let child = self.begin(range, (Some(lower.index), Some(upper.index)), at);
-        self.open.insert(position, child);
         self.close(lower, at);
         self.close(upper, at);
+        child
     }
 
-    /// Drops closed shards whose last record is older than the retention period, and returns the memory they held.
+    /// Moves the trim horizon to `retention` before now, and drops the shards that were closed by then. Returns the memory
+    /// they held.
     pub fn expire(&mut self, retention: SignedDuration, now: Timestamp) -> usize {
+        let horizon = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
+        self.trim_horizon = self.trim_horizon.max(horizon);
+        if self.first_closing.is_none_or(|closing| closing > self.trim_horizon) {
+            return 0;
+        }
         let mut freed = 0;
+        let mut first_closing: Option<Timestamp> = None;
         self.closed.retain(|_, shard| {
-            let kept = shard.closed.is_none_or(|closing| now.duration_since(closing.model) < retention);
-            if !kept {
+            let Some(closing) = shard.closed else { return true };
+            let is_kept = closing.model > self.trim_horizon;
+            if is_kept {
+                first_closing = Some(first_closing.map_or(closing.model, |first| first.min(closing.model)));
+            } else {
                 freed += shard.tape.closed_cost();
             }
-            kept
+            is_kept
         });
+        self.first_closing = first_closing;
         freed
+    }
+
+    /// An instant of the callers' clocks at which the same shards were open as at the trim horizon: the last split or merge
+    /// before it, or the stream's beginning. At that instant and at every later one, the shards that were open cover the hash
+    /// space once.
+    pub fn trim_horizon(&self) -> Timestamp {
+        let opened = || self.closed.values().chain(&self.open).map(|shard| shard.opened_at);
+        let before = opened().filter(|at| at.model <= self.trim_horizon).map(|at| at.wall).max();
+        before.or_else(|| opened().map(|at| at.wall).min()).unwrap_or(Timestamp::MIN)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T0: Moment = Moment { wall: Timestamp::UNIX_EPOCH, model: Timestamp::UNIX_EPOCH };
-
-    fn covers_everything_once(shards: &Shards) -> bool {
-        let ranges: Vec<HashRange> = shards.open().iter().map(|shard| shard.range).collect();
-        ranges[0].start == 0
-            && ranges[ranges.len() - 1].end == u128::MAX
-            && ranges.windows(2).all(|pair| pair[0].end + 1 == pair[1].start)
-    }
-
-    #[test]
-    fn a_split_closes_the_parent_and_halves_its_range() {
-        let mut shards = Shards::create(2, T0);
-        shards.split_in_halves(&[0], T0);
-        assert_eq!(shards.open_count(), 3);
-        assert!(covers_everything_once(&shards));
-        let children: Vec<u32> = shards.children(0).map(|shard| shard.index).collect();
-        assert_eq!(children, [2, 3]);
-        assert!(shards.shard(0).unwrap().closed.is_some());
-        assert_eq!(shards.shard(3).unwrap().parent, Some(0));
-    }
-
-    #[test]
-    fn cutting_equally_up_and_down_keeps_the_space_covered_and_the_lineage_whole() {
-        let mut shards = Shards::create(4, T0);
-        for count in [8, 64, 100, 40, 7, 4, 1] {
-            shards.cut_equally(count, T0);
-            assert_eq!(shards.open_count(), count);
-            assert!(covers_everything_once(&shards), "{count}");
-            let starts: Vec<u128> = shards.open().iter().map(|shard| shard.range.start).collect();
-            assert_eq!(starts, equal_starts(count));
-        }
-        for shard in shards.all() {
-            assert_eq!(shard.index < 4, shard.parent.is_none(), "only the first shards have no parent");
-            let upper = shard.adjacent_parent.map(|upper| shards.shard(upper).unwrap().range.end);
-            assert!(upper.is_none_or(|end| end == shard.range.end));
-        }
-    }
-
-    #[test]
-    fn doubling_splits_and_does_not_merge() {
-        let mut shards = Shards::create(4, T0);
-        shards.cut_equally(8, T0);
-        assert_eq!(shards.all().len(), 12);
-        assert!(shards.open().iter().all(|shard| shard.adjacent_parent.is_none()));
-    }
-
-    #[test]
-    fn every_hash_finds_the_shard_that_holds_it() {
-        let mut shards = Shards::create(7, T0);
-        let ends: Vec<(u32, HashRange)> =
-            shards.open().iter().map(|shard| (shard.index, shard.range)).collect();
-        for (index, range) in ends {
-            assert_eq!(shards.taking(range.start).unwrap().index, index);
-            assert_eq!(shards.taking(range.end).unwrap().index, index);
-        }
-        assert!(Shards::default().taking(5).is_none());
-        assert!(Shards::default().in_turn(5).is_none());
-    }
-
-    #[test]
-    fn closed_shards_expire_with_their_last_possible_record() {
-        let day = SignedDuration::from_hours(24);
-        let mut shards = Shards::create(1, T0);
-        shards.cut_equally(2, T0);
-        shards.expire(day, T0.model + day - SignedDuration::from_nanos(1));
-        assert_eq!(shards.all().len(), 3);
-        shards.expire(day, T0.model + day);
-        assert_eq!(shards.all().len(), 2);
-    }
-}
+#[path = "shards_tests.rs"]
+mod tests;

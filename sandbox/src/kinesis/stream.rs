@@ -230,6 +230,9 @@ impl Stream {
 
     /// Lets time pass. `true`: the stream is gone.
     pub fn advance(&mut self, now: Moment) -> bool {
+        // Before anything else: what is split or merged now has not expired.
+        let retention = SignedDuration::from_hours(self.retention_hours.into());
+        self.expired_bytes += self.shards.expire(retention, now.model);
         match &mut self.phase {
             Phase::Creating { until, shards } if now.model >= *until => {
                 self.shards = Shards::create(*shards, now);
@@ -246,7 +249,7 @@ impl Stream {
                 }
                 let done = now.model >= *until;
                 if let Some(level) = reached {
-                    self.cut_to(level, true, now);
+                    self.resize(level, &[], true, now);
                 }
                 if done {
                     self.phase = Phase::Active;
@@ -255,7 +258,9 @@ impl Stream {
             Phase::Resharding { until, shards } if now.model >= *until => {
                 let goal = *shards;
                 self.phase = Phase::Active;
-                self.reshard(goal, now);
+                // The fullest first: their keys are hot.
+                let fullest = std::mem::take(&mut self.hottest);
+                self.resize(goal, &fullest, false, now);
             }
             Phase::Settling { until } if now.model >= *until => self.phase = Phase::Active,
             Phase::Deleting { until } if now.model >= *until => return true,
@@ -265,23 +270,17 @@ impl Stream {
         false
     }
 
-    fn cut_to(&mut self, shards: u32, on_request: bool, now: Moment) {
-        self.shards.cut_equally(shards, now);
-        self.demand.resized(shards, on_request, now.model);
-    }
-
-    /// Splits the fullest shards until there are `goal`, or merges down to `goal`.
-    fn reshard(&mut self, goal: u32, now: Moment) {
-        let open = self.shards.open_count();
-        if goal < open {
-            self.cut_to(goal, false, now);
-            return;
+    /// Splits shards until there are `shards`, the given ones before the others, or merges down to so many.
+    fn resize(&mut self, shards: u32, first: &[u32], on_request: bool, now: Moment) {
+        match shards.checked_sub(self.shards.open_count()) {
+            None => self.shards.shrink(shards, now),
+            Some(wanted) => {
+                let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+                self.shards.split_in_halves(first.get(..wanted).unwrap_or(first), now);
+                self.shards.grow(shards, now);
+            }
         }
-        let wanted = usize::try_from(goal - open).unwrap_or(usize::MAX);
-        let chosen: Vec<u32> = self.hottest.iter().copied().take(wanted).collect();
-        self.shards.split_in_halves(&chosen, now);
-        self.demand.resized(self.shards.open_count(), false, now.model);
-        self.hottest.clear();
+        self.demand.resized(self.shards.open_count(), on_request, now.model);
     }
 
     /// Settles what was stored since the last look, and starts to grow or shrink if that calls for it.
@@ -304,8 +303,6 @@ impl Stream {
             heights.push((height, shard.index));
         }
         self.look_since = now;
-        self.expired_bytes +=
-            self.shards.expire(SignedDuration::from_hours(self.retention_hours.into()), now.model);
         if self.design.mode == Mode::Provisioned {
             return;
         }

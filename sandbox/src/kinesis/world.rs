@@ -170,6 +170,11 @@ impl World {
         Ok(())
     }
 
+    /// What a dry run of [`World::put`] is told: why the records would be refused, or that they would not be.
+    pub fn dry_put(&mut self, caller: &Caller, name: &str, records: &[Incoming<'_>]) -> AwsError {
+        taking(&mut self.regions, caller, name, records).err().unwrap_or_else(refusal::dry_run)
+    }
+
     /// Stores records in a stream, each in its shard or not at all.
     pub fn put(
         &mut self,
@@ -178,21 +183,8 @@ impl World {
         records: &[Incoming<'_>],
         now: Moment,
     ) -> Result<Vec<Outcome>, AwsError> {
+        let stream = taking(&mut self.regions, caller, name, records)?;
         let not_found = || refusal::stream_not_found(name, &caller.account);
-        let region = self.regions.get_mut(&caller.region).ok_or_else(not_found)?;
-        let stream =
-            region.streams.get_mut(name).filter(|stream| !stream.is_creating()).ok_or_else(not_found)?;
-        let largest = stream.design.max_record_kib as usize * 1024;
-        if records.iter().any(|record| record.key.len() + record.data.len() > largest) {
-            return Err(refusal::invalid(format!(
-                "The combined size of a record's data and partition key exceeds the stream's maximum record size of \
-                 {largest} bytes"
-            )));
-        }
-        let needs_keys = stream.design.distribution == Distribution::UserPartitionKey;
-        if needs_keys && records.iter().any(|record| record.key.is_empty()) {
-            return Err(put::missing_key());
-        }
         let mut tally = Tally::default();
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
@@ -231,6 +223,33 @@ impl World {
             }
         }
     }
+}
+
+/// The stream that is to take records, if it takes them.
+fn taking<'a>(
+    regions: &'a mut BTreeMap<String, Region>,
+    caller: &Caller,
+    name: &str,
+    records: &[Incoming<'_>],
+) -> Result<&'a mut Stream, AwsError> {
+    let not_found = || refusal::stream_not_found(name, &caller.account);
+    let region = regions.get_mut(&caller.region).ok_or_else(not_found)?;
+    let stream = region.streams.get_mut(name).filter(|stream| !stream.is_creating()).ok_or_else(not_found)?;
+    let largest = stream.design.max_record_kib as usize * 1024;
+    if records.iter().any(|record| record.key.len() + record.data.len() > largest) {
+        return Err(refusal::invalid(format!(
+            "The combined size of a record's data and partition key exceeds the stream's maximum record size of \
+             {largest} bytes"
+        )));
+    }
+    if stream.design.distribution == Distribution::UserPartitionKey {
+        let keyless = records.iter().enumerate().filter(|(_, record)| record.key.is_empty());
+        let positions: Vec<usize> = keyless.map(|(position, _)| position).collect();
+        if !positions.is_empty() {
+            return Err(put::missing_keys(&positions));
+        }
+    }
+    Ok(stream)
 }
 
 impl Region {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::cbor::holds_instants;
+use super::cbor::RPC_V2;
 use crate::members::instant_of_seconds;
 use crate::service::AwsError;
 
@@ -118,7 +118,7 @@ fn typed(member: &str, text: String) -> Result<Value, AwsError> {
     if FLAGS.contains(&member) {
         return Ok(Value::from(text == "true"));
     }
-    if holds_instants(member) {
+    if RPC_V2.holds_instants(member) {
         let instant: Timestamp =
             text.parse().map_err(|_| malformed(&format!("timestamp must follow ISO8601: {text}")))?;
         return Ok(crate::members::epoch_seconds(instant));
@@ -204,7 +204,7 @@ fn element(xml: &mut String, name: &str, value: &Value, instant: bool) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                element(xml, name, value, holds_instants(name));
+                element(xml, name, value, RPC_V2.holds_instants(name));
             }
         }
         Value::Array(items) => {

@@ -63,6 +63,13 @@ async fn what_addresses_no_operation_is_refused() {
     ];
     let (status, _, body) = post(&bench, &nonsense, "{}").await;
     assert_eq!((status, body.as_str()), (400, r#"{"__type":"UnknownOperationException"}"#));
+    let (status, _, body) = post(&bench, &[("x-amz-target", "DynamoDB_20120810.ListTables")], "{}").await;
+    let refusal: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, refusal["__type"].as_str()), (400, Some("UnknownOperationException")));
+    assert_eq!(
+        refusal["message"].as_str(),
+        Some("The service DynamoDB_20120810 is not offered by this sandbox; docs/sandbox.md lists what is")
+    );
 }
 
 #[tokio::test]

@@ -110,10 +110,6 @@ async fn nonsense_is_refused_in_the_same_words() {
         ("PutRecords", json!({"StreamName": "posts", "Records": [{"Data": "Y", "PartitionKey": "k"}]})),
         ("PutRecords", json!({"StreamName": "posts", "Records": [{"Data": "", "PartitionKey": long}]})),
         ("PutRecords", json!({"StreamName": "other", "Records": [{"Data": "", "PartitionKey": "k"}]})),
-        (
-            "PutRecord",
-            json!({"StreamName": "posts", "Data": "", "PartitionKey": "k", "ExplicitHashKey": "x"}),
-        ),
         ("GetRecords", json!({"ShardIterator": "nonsense"})),
         (
             "GetShardIterator",
@@ -132,4 +128,10 @@ async fn nonsense_is_refused_in_the_same_words() {
         let [ours, theirs] = pair.both(operation, &body.to_string()).await;
         assert_eq!(ours, theirs, "{operation} {body}");
     }
+    // The model's pattern is newer than there, and AWS quotes it.
+    let record = json!({"StreamName": "posts", "Data": "", "PartitionKey": "k", "ExplicitHashKey": "x"});
+    let [ours, theirs] = pair.both("PutRecord", &record.to_string()).await;
+    let newer = |text: &str| text.replace(r"0|([1-9]\d{0,38})", r"^(0|([1-9]\d{0,38}))$");
+    assert_eq!(ours.1["message"], newer(theirs.1["message"].as_str().unwrap()));
+    assert_eq!((ours.0, &ours.1["__type"]), (theirs.0, &theirs.1["__type"]));
 }

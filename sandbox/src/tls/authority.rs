@@ -1,0 +1,123 @@
+//! The certificate authority of one sandbox's life, and the one certificate that it ever signs. In: names and the present
+//! day. Out: certificates and a key. Pure but for the random keys, and for the file that the authority is published in.
+//!
+//! The authority's key never leaves [`issue`]: whoever trusts its certificate trusts this sandbox, and nothing that could be signed later.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// From a day ago, since clocks differ, for a year, which outlives any sandbox.
+const VALID_DAYS: std::ops::RangeInclusive<i64> = -1..=365;
+
+/// What a sandbox proves itself by.
+pub struct Identity {
+    /// The authority's certificate, PEM, for clients to trust.
+    pub authority: String,
+    /// The sandbox's certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// The names that a certificate is for: loopback's, the address listened at unless it is all of them, and `more`.
+pub fn names(listening: IpAddr, more: &[String]) -> Vec<String> {
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+    let addresses = loopback.into_iter().chain([listening]).filter(|address| !address.is_unspecified());
+    let mut seen = BTreeSet::new();
+    ["localhost".to_owned()]
+        .into_iter()
+        .chain(addresses.map(|address| address.to_string()))
+        .chain(more.iter().map(|name| name.trim_matches(['[', ']']).trim_end_matches('.').to_lowercase()))
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
+}
+
+/// A new authority, and what it signs for these names.
+pub fn issue(names: Vec<String>, now: Timestamp) -> Result<Identity, rcgen::Error> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = params(Vec::new(), "kinesis-demo-sandbox authority", now)?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let published = authority.self_signed(&authority_key)?.pem();
+    let issuer = Issuer::new(authority, authority_key);
+
+    let key = KeyPair::generate()?;
+    let mut server = params(names, "kinesis-demo-sandbox", now)?;
+    server.use_authority_key_identifier_extension = true;
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(Identity {
+        authority: published,
+        certificate: server.signed_by(&key, &issuer)?.der().clone(),
+        key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+    })
+}
+
+fn params(names: Vec<String>, common_name: &str, now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let day = |days: i64| {
+        let day = now.to_zoned(TimeZone::UTC).date().saturating_add(days.days());
+        rcgen::date_time_ymd(i32::from(day.year()), day.month().unsigned_abs(), day.day().unsigned_abs())
+    };
+    params.not_before = day(*VALID_DAYS.start());
+    params.not_after = day(*VALID_DAYS.end());
+    Ok(params)
+}
+
+/// Writes a file whole or not at all: whoever waits for it reads it the moment it appears.
+pub fn publish(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&draft, text)?;
+    std::fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_loopbacks_the_address_and_what_is_allowed_each_once() {
+        let more = ["Sandbox.demo.svc.".to_owned(), "localhost".to_owned(), "[::1]".to_owned()];
+        assert_eq!(
+            names([10, 1, 2, 3].into(), &more),
+            ["localhost", "127.0.0.1", "::1", "10.1.2.3", "sandbox.demo.svc"]
+        );
+        assert_eq!(names([0, 0, 0, 0].into(), &[]), ["localhost", "127.0.0.1", "::1"]);
+        assert_eq!(names([127, 0, 0, 1].into(), &[]), ["localhost", "127.0.0.1", "::1"]);
+    }
+
+    #[test]
+    fn each_sandbox_has_an_authority_of_its_own_whose_key_is_kept_nowhere() {
+        let issue = || {
+            let identity = issue(vec!["localhost".to_owned()], Timestamp::UNIX_EPOCH).unwrap();
+            assert!(identity.authority.starts_with("-----BEGIN CERTIFICATE-----"));
+            assert!(!identity.authority.contains("PRIVATE KEY"));
+            identity
+        };
+        let (first, second) = (issue(), issue());
+        assert_ne!(first.authority, second.authority);
+        assert_ne!(first.key.secret_der(), second.key.secret_der());
+    }
+
+    #[test]
+    fn a_file_appears_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        publish(&path, "one").unwrap();
+        publish(&path, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(publish(&folder.path().join("none/ca.pem"), "").is_err());
+    }
+}

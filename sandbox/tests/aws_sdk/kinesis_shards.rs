@@ -1,0 +1,169 @@
+//! Which shards `ListShards` lists, and how they come to be: filters, expiry, growth and release.
+
+use crate::bench::{Bench, mode, records};
+use aws_sdk_kinesis::error::ProvideErrorMetadata;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, StreamMode};
+use kinesis_demo_sandbox::clock::ModelClock;
+use kinesis_demo_sandbox::{Options, Sandbox};
+
+const DAY: u64 = 24 * 3600;
+
+/// A sandbox in which every region has On-demand Advantage.
+async fn committed() -> Bench {
+    let clock = ModelClock::manual(1);
+    let options = Options { is_advantage_enabled: true, ..Options::default() };
+    let running = Sandbox::start_with_clock(options, clock.clone()).await.unwrap();
+    let kinesis = aws_sdk_kinesis::Client::new(&crate::bench::config(&running, "us-east-1").await);
+    Bench { clock, running, kinesis }
+}
+
+async fn warm(bench: &Bench, mib: i32) {
+    let request = bench.kinesis.update_stream_warm_throughput().stream_name("posts");
+    request.warm_throughput_mibps(mib).send().await.unwrap();
+    // In the sandbox's own steps: it looks when somebody asks.
+    for _ in 0..60 {
+        bench.pass(10);
+        bench.status("posts").await;
+    }
+}
+
+async fn listed(bench: &Bench, kind: ShardFilterType, at: Option<DateTime>) -> Vec<Shard> {
+    let filter = ShardFilter::builder().r#type(kind).set_timestamp(at).build().unwrap();
+    let request = bench.kinesis.list_shards().stream_name("posts").shard_filter(filter).max_results(7);
+    let mut answer = request.send().await.unwrap();
+    let mut shards = answer.shards().to_vec();
+    while let Some(token) = answer.next_token() {
+        answer = bench.kinesis.list_shards().next_token(token).max_results(7).send().await.unwrap();
+        shards.extend(answer.shards().to_vec());
+    }
+    shards
+}
+
+fn cover_everything_once(shards: &[Shard]) -> bool {
+    let hash = |text: &str| text.parse::<u128>().unwrap();
+    let mut ranges: Vec<(u128, u128)> = shards
+        .iter()
+        .map(|shard| shard.hash_key_range().unwrap())
+        .map(|range| (hash(range.starting_hash_key()), hash(range.ending_hash_key())))
+        .collect();
+    ranges.sort_unstable();
+    ranges.first().is_some_and(|first| first.0 == 0)
+        && ranges.last().is_some_and(|last| last.1 == u128::MAX)
+        && ranges.windows(2).all(|pair| pair[0].1.checked_add(1) == Some(pair[1].0))
+}
+
+fn now(bench: &Bench) -> DateTime {
+    DateTime::from_millis(bench.clock.moment().wall.as_millisecond())
+}
+
+#[tokio::test]
+async fn at_every_instant_the_shards_cover_the_hash_space_once_and_expired_ones_are_not_listed() {
+    let bench = committed().await;
+    bench.on_demand_stream("posts").await;
+    let first = listed(&bench, ShardFilterType::AtTrimHorizon, None).await;
+    assert_eq!(first.len(), 4);
+    let mut instants = vec![now(&bench)];
+    for (mib, hours) in [(10, 1), (20, 10), (7, 20), (25, 3), (0, 30), (9, 1)] {
+        warm(&bench, mib).await;
+        instants.push(now(&bench));
+        for kind in [ShardFilterType::AtTrimHorizon, ShardFilterType::AtLatest] {
+            let shards = listed(&bench, kind.clone(), None).await;
+            assert!(cover_everything_once(&shards), "{kind} after {mib}: {shards:?}");
+        }
+        for instant in &instants {
+            let shards = listed(&bench, ShardFilterType::AtTimestamp, Some(*instant)).await;
+            assert!(cover_everything_once(&shards), "at {instant} after {mib}");
+        }
+        bench.pass(hours * 3600);
+    }
+    // The first shards' retention is over.
+    let horizon = listed(&bench, ShardFilterType::AtTrimHorizon, None).await;
+    assert!(cover_everything_once(&horizon) && horizon.iter().all(|shard| shard.parent_shard_id().is_some()));
+    bench.pass(DAY);
+    let ids = |shards: &[Shard]| shards.iter().map(|shard| shard.shard_id().to_owned()).collect::<Vec<_>>();
+    let latest = ids(&listed(&bench, ShardFilterType::AtLatest, None).await);
+    assert_eq!(latest.len(), 9);
+    for kind in [ShardFilterType::AtTrimHorizon, ShardFilterType::FromTrimHorizon] {
+        assert_eq!(ids(&listed(&bench, kind, None).await), latest, "nothing but the open shards is left");
+    }
+    let long_ago = Some(DateTime::from_secs(1));
+    for kind in [ShardFilterType::AtTimestamp, ShardFilterType::FromTimestamp] {
+        assert_eq!(ids(&listed(&bench, kind, long_ago).await), latest, "corrected to the trim horizon");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
+    let bench = Bench::start().await;
+    bench.provisioned_stream("posts", 4).await;
+    let refusal = async |kind: ShardFilterType, id: Option<&str>, at: Option<DateTime>| {
+        let filter =
+            ShardFilter::builder().r#type(kind).set_shard_id(id.map(str::to_owned)).set_timestamp(at);
+        let request = bench.kinesis.list_shards().stream_name("posts").shard_filter(filter.build().unwrap());
+        let error = request.send().await.err()?;
+        assert_eq!(error.code(), Some("InvalidArgumentException"));
+        Some(error.message().unwrap().to_owned())
+    };
+    let (id, at) = (Some("shardId-000000000001"), Some(now(&bench)));
+    for kind in [
+        ShardFilterType::AtLatest,
+        ShardFilterType::AtTrimHorizon,
+        ShardFilterType::FromTrimHorizon,
+        ShardFilterType::AfterShardId,
+        ShardFilterType::AtTimestamp,
+        ShardFilterType::FromTimestamp,
+    ] {
+        let wants_id = kind == ShardFilterType::AfterShardId;
+        let wants_at = [ShardFilterType::AtTimestamp, ShardFilterType::FromTimestamp].contains(&kind);
+        for (id, at) in [(None, None), (id, None), (None, at), (id, at)] {
+            let refused = refusal(kind.clone(), id, at).await;
+            let fits = id.is_some() == wants_id && at.is_some() == wants_at;
+            assert_eq!(refused.is_none(), fits, "{kind} {id:?} {at:?}: {refused:?}");
+            if let Some(message) = refused {
+                assert!(message.contains("ShardId") || message.contains("Timestamp"), "{message}");
+            }
+        }
+    }
+    let after = ShardFilter::builder().r#type(ShardFilterType::AfterShardId).shard_id(id.unwrap());
+    let after = bench.kinesis.list_shards().stream_name("posts").shard_filter(after.build().unwrap());
+    let after = after.send().await.unwrap();
+    let ids: Vec<&str> = after.shards().iter().map(Shard::shard_id).collect();
+    assert_eq!(ids, ["shardId-000000000002", "shardId-000000000003"]);
+}
+
+#[tokio::test]
+async fn a_creation_timestamp_names_one_of_the_streams_of_a_name() {
+    let bench = Bench::start().await;
+    bench.provisioned_stream("posts", 1).await;
+    let answer = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    let created = *answer.stream_description_summary().unwrap().stream_creation_timestamp();
+    let list = |at| bench.kinesis.list_shards().stream_name("posts").stream_creation_timestamp(at).send();
+    assert_eq!(list(created).await.unwrap().shards().len(), 1);
+    list(DateTime::from_secs(created.secs())).await.unwrap();
+    let other = list(DateTime::from_secs(created.secs() - 1)).await.unwrap_err();
+    assert_eq!(other.code(), Some("ResourceNotFoundException"));
+    let with_token = bench.kinesis.list_shards().next_token("a").exclusive_start_shard_id("shardId-0");
+    let refused = with_token.send().await.unwrap_err();
+    assert_eq!(refused.message(), Some("NextToken and ExclusiveStartShardId cannot be provided together."));
+}
+
+#[tokio::test]
+async fn a_doubling_of_warm_throughput_splits_each_shard_and_merges_none() {
+    let bench = committed().await;
+    let create = bench.kinesis.create_stream().stream_name("posts");
+    create.stream_mode_details(mode(StreamMode::OnDemand)).warm_throughput_mibps(10).send().await.unwrap();
+    bench.pass(200);
+    let count = async || bench.kinesis.list_shards().stream_name("posts").send().await.unwrap();
+    assert_eq!(count().await.shards().len(), 10);
+    warm(&bench, 20).await;
+    let grown = count().await;
+    assert_eq!(grown.shards().len(), 30, "ten parents, twenty children");
+    assert!(grown.shards().iter().all(|shard| shard.adjacent_parent_shard_id().is_none()));
+    let put = bench.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
+    assert_eq!(put.send().await.unwrap().failed_record_count(), Some(0));
+    warm(&bench, 10).await;
+    let shrunk = count().await;
+    let merged = shrunk.shards().iter().filter(|shard| shard.adjacent_parent_shard_id().is_some());
+    assert_eq!((shrunk.shards().len(), merged.count()), (40, 10), "neighbours merge in pairs");
+}

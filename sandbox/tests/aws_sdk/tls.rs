@@ -1,0 +1,158 @@
+//! Requests over TLS and HTTP/2: whom the certificate is for, who is refused, and who is not held up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_kinesis::config::Credentials;
+use aws_sdk_kinesis::error::SdkError;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use kinesis_demo_sandbox::access::Access;
+use kinesis_demo_sandbox::tls::TlsSettings;
+use kinesis_demo_sandbox::{Options, Running, Sandbox};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+struct Bench {
+    running: Running,
+    _folder: TempDir,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            tls: Some(TlsSettings {
+                listen: ([127, 0, 0, 1], 0).into(),
+                ca_file: folder.path().join("ca.pem"),
+            }),
+            allowed_hosts: vec!["sandbox.demo.svc".to_owned()],
+            ..Options::default()
+        };
+        Self { running: Sandbox::start(options).await.unwrap(), _folder: folder }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.running.tls.as_ref().unwrap().0
+    }
+
+    fn authority(&self) -> Vec<u8> {
+        let ca_file: &PathBuf = &self.running.tls.as_ref().unwrap().1;
+        std::fs::read(ca_file).unwrap()
+    }
+
+    async fn kinesis(&self, host: &str, trusted: TrustStore) -> aws_sdk_kinesis::Client {
+        let context = TlsContext::builder().with_trust_store(trusted).build().unwrap();
+        let http = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context)
+            .build_https();
+        let credentials = Credentials::new(self.running.access_key_id(), "any", None, None, "test");
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(format!("https://{host}:{}", self.address().port()))
+            .credentials_provider(credentials)
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .http_client(http)
+            .load()
+            .await;
+        aws_sdk_kinesis::Client::new(&config)
+    }
+
+    /// A handshake with whoever the certificate is to be for.
+    async fn shake_hands(&self, name: &str) -> std::io::Result<Option<Vec<u8>>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&self.authority()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let connection = TcpStream::connect(self.address()).await?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let connection = TlsConnector::from(Arc::new(config)).connect(name, connection).await?;
+        Ok(connection.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
+    }
+}
+
+#[tokio::test]
+async fn an_sdk_that_trusts_the_authority_is_served_and_one_that_does_not_leaves() {
+    let bench = Bench::start().await;
+    let trusted = TrustStore::empty().with_pem_certificate(bench.authority());
+    for host in ["127.0.0.1", "localhost"] {
+        let kinesis = bench.kinesis(host, trusted.clone()).await;
+        kinesis.create_stream().stream_name(format!("at-{host}")).shard_count(1).send().await.unwrap();
+    }
+    let other = Bench::start().await;
+    let stranger = TrustStore::empty().with_pem_certificate(other.authority());
+    let refused = bench.kinesis("localhost", stranger).await.list_streams().send().await.unwrap_err();
+    assert!(matches!(refused, SdkError::DispatchFailure(_)), "{refused:?}");
+    let plain = crate::bench::config(&bench.running, "us-east-1").await;
+    let listed = aws_sdk_kinesis::Client::new(&plain).list_streams().send().await.unwrap();
+    assert_eq!(listed.stream_names(), ["at-127.0.0.1", "at-localhost"], "one sandbox behind both ports");
+}
+
+#[tokio::test]
+async fn the_certificate_is_for_the_names_that_are_served_and_no_others() {
+    let bench = Bench::start().await;
+    for name in ["localhost", "127.0.0.1", "::1", "sandbox.demo.svc"] {
+        assert_eq!(bench.shake_hands(name).await.unwrap().as_deref(), Some(&b"h2"[..]), "{name}");
+    }
+    for name in ["example.com", "other.demo.svc", "10.0.0.1"] {
+        assert!(bench.shake_hands(name).await.is_err(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_hold_up_nobody() {
+    let bench = Bench::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(bench.address()).await.unwrap());
+    }
+    let mut plain = TcpStream::connect(bench.address()).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let trusted = TrustStore::empty().with_pem_certificate(bench.authority());
+    let kinesis = bench.kinesis("localhost", trusted).await;
+    let listed = tokio::time::timeout(Duration::from_secs(5), kinesis.list_streams().send()).await;
+    assert!(listed.unwrap().unwrap().stream_names().is_empty());
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_in_the_clear_too() {
+    // JavaScript's SDK, and Java's asynchronous one, begin so with Kinesis even where the endpoint is http.
+    let bench = Bench::start().await;
+    let mut connection = TcpStream::connect(bench.running.address).await.unwrap();
+    let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    connection.write_all(&empty_settings).await.unwrap();
+    let mut head = [0; 9];
+    connection.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[3], 4, "the server begins with its settings");
+}
+
+#[tokio::test]
+async fn tls_is_kept_from_other_machines_as_the_rest_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = TlsSettings { listen: ([0, 0, 0, 0], 0).into(), ca_file: folder.path().join("ca.pem") };
+    let open = Options { tls: Some(tls), ..Options::default() };
+    let refusal = Sandbox::start(open.clone()).await.err().unwrap().to_string();
+    assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
+    let anybody = Options { allow_non_loopback: true, access: Access::AnyCredentials, ..open.clone() };
+    let refusal = Sandbox::start(anybody).await.err().unwrap().to_string();
+    assert!(refusal.contains("--any-credentials"), "{refusal}");
+    let nowhere =
+        TlsSettings { listen: ([127, 0, 0, 1], 0).into(), ca_file: folder.path().join("none/ca.pem") };
+    let refusal = Sandbox::start(Options { tls: Some(nowhere), ..Options::default() }).await.err().unwrap();
+    assert!(refusal.to_string().contains("could not write"), "{refusal}");
+}
