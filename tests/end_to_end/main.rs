@@ -7,6 +7,7 @@ mod by_hand;
 mod deletion;
 mod demo;
 mod faults;
+mod fresh_account;
 mod hand_changes;
 mod kills;
 mod laptop;

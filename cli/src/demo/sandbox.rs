@@ -65,6 +65,11 @@ impl Sandbox {
         request.send().await.and_then(reqwest::Response::error_for_status).map(drop).map_err(failed)
     }
 
+    /// The faults that have not struck yet.
+    pub async fn fetch_faults(&self) -> Result<Value, CliError> {
+        self.fetch("/_sandbox/faults", &[]).await
+    }
+
     /// Everything it holds.
     pub async fn fetch_state(&self) -> Result<Value, CliError> {
         self.fetch("/_sandbox/state", &[]).await

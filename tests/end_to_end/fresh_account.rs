@@ -1,0 +1,75 @@
+//! The first run of an account, in which AWS makes its service-linked roles and sees late what was made
+//! a moment ago: each call is refused in AWS's own words before it is taken, and the run succeeds.
+
+use std::time::Duration;
+
+use kinesis_demo_api::{KinesisDemo, Stage};
+use serde_json::json;
+
+use crate::laptop::{Laptop, assert_balanced, turn};
+
+/// Service, operation, code and message of refusals that are over soon.
+const PASSING: [(&str, &str, &str, &str); 6] = [
+    (
+        "ecs",
+        "CreateService",
+        "InvalidParameterException",
+        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
+    ),
+    (
+        "application-autoscaling",
+        "RegisterScalableTarget",
+        "ValidationException",
+        "Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService",
+    ),
+    (
+        "application-autoscaling",
+        "PutScheduledAction",
+        "ObjectNotFoundException",
+        "No scalable target registered for service namespace: ecs, resource ID: service/kinesis-demo/kd, scalable dimension: ecs:service:DesiredCount",
+    ),
+    (
+        "logs",
+        "PutRetentionPolicy",
+        "OperationAbortedException",
+        "A conflicting operation is currently in progress against this resource. Please try again.",
+    ),
+    (
+        "sts",
+        "GetCallerIdentity",
+        "InvalidIdentityToken",
+        "Couldn't retrieve verification key from your identity provider, please reference AssumeRoleWithWebIdentity documentation for requirements",
+    ),
+    ("kinesis", "CreateStream", "LimitExceededException", "Rate exceeded for account 000000000000."),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_run_of_an_account_succeeds() {
+    let Some(_turn) = turn().await else { return };
+    let laptop = Laptop::start().await;
+    for (service, operation, code, message) in PASSING {
+        let fault = json!({
+            "service": service, "operation": operation, "kind": "Error", "times": 2, "status": 400,
+            "code": code, "message": message,
+        });
+        laptop.sandbox.add_fault(&fault).await.unwrap();
+    }
+    let manifest = json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemo",
+        "metadata": { "name": "first" },
+        "spec": { "phases": [{ "name": "only", "duration": "10s", "recordsPerSecond": 100 }] },
+    });
+    laptop.cluster.apply("first", &manifest).await.unwrap();
+    let over = |demo: &KinesisDemo| {
+        demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
+    };
+    let status = laptop.wait("first", Duration::from_secs(180), over).await.status.unwrap();
+    assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
+    let totals = status.traffic.unwrap().books;
+    assert_balanced(&totals);
+    assert_eq!((totals.scheduled, totals.accepted), (1_000, 1_000));
+    assert_eq!(laptop.sandbox.fetch_faults().await.unwrap(), json!({"faults": []}), "each was met twice");
+    assert_eq!(laptop.leftovers().await, [] as [&str; 0]);
+    laptop.stop().await;
+}
