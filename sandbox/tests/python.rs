@@ -63,3 +63,44 @@ async fn boto3_and_the_aws_cli_accept_every_answer() {
     assert!(output.status.success(), "{told}");
     assert!(told.contains("\nOK\n"), "{told}");
 }
+
+/// The line of docs/sandbox.md with which a user's shell is told of the sandbox.
+fn documented_exports() -> String {
+    let page = std::fs::read_to_string(repository().join("docs/sandbox.md")).unwrap();
+    let line = page.lines().find(|line| line.starts_with("export AWS_ENDPOINT_URL="));
+    line.unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_exports_are_all_that_boto3_and_the_aws_cli_need() {
+    let Some(python) = python().await else { return };
+    let running = Sandbox::start(Options { speed: SPEED, ..Options::default() }).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sandbox.key"), running.access_key_id()).unwrap();
+    let exports = documented_exports().replace("PORT", &running.address.port().to_string());
+    let script = format!(
+        r#"{exports}
+        "$PYTHON" -c "import boto3; boto3.client('kinesis').create_stream(StreamName='posts', ShardCount=1)"
+        "$PYTHON" -m awscli kinesis wait stream-exists --stream-name posts
+        "$PYTHON" -m awscli kinesis put-record --stream-name posts --partition-key k --data eA==
+        "$PYTHON" -m awscli kinesis list-streams --query 'StreamNames' --output text
+        "#
+    );
+    let output = Command::new("/bin/sh")
+        .args(["-euc", &script])
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", folder.path())
+        .env("PYTHON", python)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    running.stop().await;
+    let (told, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{complained}");
+    assert!(told.contains("SequenceNumber") && told.ends_with("posts\n"), "{told}");
+}
