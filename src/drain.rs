@@ -39,8 +39,7 @@ enum Need {
 
 /// Aborts every run and waits until all have cleaned up.
 pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
-    let client =
-        Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
+    let client = crate::api_server::connect().await?;
     let give_up_at = Instant::now() + args.timeout.value();
     let id = format!("drain-{}", Timestamp::now().as_millisecond());
     let mut told = Vec::new();

@@ -33,8 +33,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let endpoints = Admin { metrics: Arc::clone(&metrics), ready: Arc::clone(&ready) };
     let admin = tokio::spawn(admin::serve(listener, endpoints, stop.clone().cancelled_owned()));
 
-    let client =
-        kube::Client::try_default().await.context("connect to Kubernetes (KUBECONFIG, or in the cluster)")?;
+    let client = crate::api_server::connect().await?;
     let highest = async || controller::highest_epoch(&client, &args.namespaces).await;
     let mut leadership = tokio::select! {
         leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready, highest) => leadership.context("gain leadership")?,
@@ -53,9 +52,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::clone(&metrics.runs) as _,
         Arc::new(OciRegistry::new()),
     );
-    let work = Arc::new(Loop::new(context, Arc::clone(&metrics), client.clone()));
+    let work = Arc::new(Loop::new(context, Arc::clone(&metrics), client.clone(), args.concurrency));
 
-    let passes = controller::run(&client, &args.namespaces, work, args.concurrency, &stop);
+    let passes = controller::run(&client, &args.namespaces, work, &stop);
     tokio::pin!(passes);
     let lost = tokio::select! {
         () = &mut passes => None,

@@ -1,5 +1,7 @@
 //! Logging: structured, one line an event. In: the log format and filter. Out: a subscriber.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -14,7 +16,10 @@ pub enum LogFormat {
 /// Starts logging to standard error. `filter` is a tracing filter, as in `info,kube=warn`.
 pub fn start(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Json => subscriber.json().init(),
         LogFormat::Text => subscriber.init(),

@@ -168,6 +168,7 @@ pub struct Condition {
     pub last_transition_time: Time,
     /// The generation of the spec that this was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
 }
 

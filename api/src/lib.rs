@@ -8,6 +8,8 @@
 //! stops       stretches in which the schedule stood still
 //! time        instants as the API stores them                  duration    "1m30s" in manifests
 //! allowance   what specs may name besides the operator's own   request     what the request annotation asks for
+//! schema      the definition's schema in words that every reader knows
+//! proxy       which proxy stands before a Kubernetes API server
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -19,8 +21,10 @@ pub mod demo;
 pub mod duration;
 pub mod ledger;
 pub mod plan;
+pub mod proxy;
 pub mod request;
 pub mod schedule;
+pub mod schema;
 pub mod status;
 pub mod stops;
 pub mod time;

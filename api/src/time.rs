@@ -41,6 +41,11 @@ impl MicroTime {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The first whole second that is not before this instant.
+    pub fn next_whole_second(self) -> Timestamp {
+        Self(self.0.saturating_add(999_999)).whole_second()
+    }
+
     /// The same instant cut to whole seconds, for conditions (Kubernetes' Time has no fraction).
     pub fn whole_second(self) -> Timestamp {
         Self(self.0 - self.0.rem_euclid(1_000_000)).timestamp()
@@ -137,6 +142,8 @@ mod tests {
             "\"2026-11-22T10:00:00.000000Z\""
         );
         assert_eq!(stored.whole_second(), whole);
+        assert_eq!(stored.next_whole_second(), "2026-11-22T10:00:01Z".parse().unwrap());
+        assert_eq!(MicroTime::from(whole).next_whole_second(), whole);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "foundation")]
 use crate::foundation::args::Foundation;
 
 /// Told under `--help`; scripts rely on them.
@@ -47,7 +48,15 @@ pub enum Command {
     /// Make, show or delete what KinesisDemo needs in an AWS account: network, ECS cluster, image repositories, roles (a CloudFormation stack).
     ///
     /// Credentials come from where the AWS CLI has them: the environment, the profile that AWS_PROFILE names, single sign-on.
+    #[cfg(feature = "foundation")]
     Foundation(Foundation),
+    /// Not in this program, which `make demo` built for the laptop; `make build` builds the one that has it.
+    #[cfg(not(feature = "foundation"))]
+    Foundation {
+        /// Taken, and not understood.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        words: Vec<String>,
+    },
     /// Run a viral event on this machine, with a Kubernetes API server and a local AWS of its own. Needs no account and no cluster.
     Demo(Demo),
     /// End what `demo --keep` left up. Does nothing where no demo has run.
@@ -75,6 +84,8 @@ pub enum Output {
     Text,
     /// JSON, as the API has it; for a watch one object per line.
     Json,
+    /// YAML, as the API has it; for a watch one document per object.
+    Yaml,
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +127,9 @@ pub struct Start {
     /// Without a file: warm throughput in MiB/s, which needs On-demand Advantage. Default: none.
     #[arg(long, value_name = "MIB_PER_SECOND", value_parser = clap::value_parser!(i32).range(1..=10240))]
     pub warm_throughput: Option<i32>,
+    /// Take over fields that another tool owns, as kubectl does by the same name.
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Do not watch the run; return when the object is made.
     #[arg(long)]
     pub no_watch: bool,

@@ -7,8 +7,9 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::events::v1::Event;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
+use kinesis_demo_api::proxy;
 use kinesis_demo_api::request::{Request, Verb};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::args::Connection;
 use crate::error::CliError;
+use crate::manifest::complete_items;
 
 /// Who owns the fields that we apply.
 pub const FIELD_MANAGER: &str = "kubectl-kinesisdemo";
@@ -39,14 +41,17 @@ impl Cluster {
             source,
         };
         let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-        let config = match kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| failed(error.into()))?;
-                Config::from_custom_kubeconfig(file, &options).await
-            }
-            None => Config::from_kubeconfig(&options).await,
+        let file = match kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
         }
         .map_err(|error| failed(error.into()))?;
+        let named = proxy::named(&file, context.as_deref()).map(ToOwned::to_owned);
+        let mut config =
+            Config::from_custom_kubeconfig(file, &options).await.map_err(|error| failed(error.into()))?;
+        config.proxy_url =
+            proxy::proxy(&config.cluster_url, named.as_deref(), |name| std::env::var(name).ok())
+                .map_err(CliError::Refused)?;
         let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| failed(error.into()))?;
         Ok(Self { client, namespace })
@@ -101,11 +106,42 @@ impl Cluster {
         call(attempt, api.list(&ListParams::default())).await.map(|list| list.items)
     }
 
-    /// Server-side apply of exactly what the manifest says: defaults stay the schema's.
+    /// Server-side apply of what the manifest says: defaults stay the schema's, but for those of items in lists (see
+    /// [`complete_items`]).
     pub async fn apply(&self, name: &str, manifest: &Value) -> Result<KinesisDemo, CliError> {
+        self.write(name, manifest, false).await
+    }
+
+    /// The same, and fields that another tool owns are taken over.
+    pub async fn apply_and_take_over(&self, name: &str, manifest: &Value) -> Result<KinesisDemo, CliError> {
+        self.write(name, manifest, true).await
+    }
+
+    async fn write(&self, name: &str, manifest: &Value, force: bool) -> Result<KinesisDemo, CliError> {
         let attempt = || format!("apply {}", self.named(name));
-        let params = PatchParams::apply(FIELD_MANAGER).validation_strict();
-        call(attempt, self.demos().patch(name, &params, &Patch::Apply(manifest))).await
+        let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
+        params.force = force;
+        let document = complete_items(manifest);
+        if self.holds(name, &document).await? {
+            return self.fetch(name).await;
+        }
+        call(attempt, self.demos().patch(name, &params, &Patch::Apply(&document))).await
+    }
+
+    /// Whether the object is there already as the manifest would make it. Then it is not written: a second owner of its fields would
+    /// be in the way of whoever applied it, when they apply it again.
+    async fn holds(&self, name: &str, document: &Value) -> Result<bool, CliError> {
+        let attempt = || format!("apply {}", self.named(name));
+        // Not by its type: a stored object that no longer parses is to be mended by this apply.
+        let resource = ApiResource::erase::<KinesisDemo>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        let Some(held) = call(attempt, api.get_opt(name)).await? else { return Ok(false) };
+        let params = PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run().force();
+        let made = call(attempt, api.patch(name, &params, &Patch::Apply(document))).await?;
+        let same = |of: fn(&DynamicObject) -> Value| of(&held) == of(&made);
+        Ok(same(|object| object.data["spec"].clone())
+            && same(|object| json!(object.metadata.labels))
+            && same(|object| json!(object.metadata.annotations)))
     }
 
     /// Whether the API server would take the manifest; nothing is stored. Its refusal is in the
@@ -113,7 +149,8 @@ impl Cluster {
     pub async fn try_apply(&self, name: &str, manifest: &Value) -> Result<(), CliError> {
         let attempt = || format!("apply {}", self.named(name));
         let params = PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run();
-        call(attempt, self.demos().patch(name, &params, &Patch::Apply(manifest))).await.map(drop)
+        let document = complete_items(manifest);
+        call(attempt, self.demos().patch(name, &params, &Patch::Apply(&document))).await.map(drop)
     }
 
     /// Puts a request for that run into the annotation. Returns the request's id, by which `status.lastRequest` answers.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "foundation")]
 use crate::foundation::FoundationError;
 use crate::laptop::LaptopError;
 
@@ -33,6 +34,7 @@ pub enum CliError {
     Refused(String),
     #[error("could not {attempt}: {reason}")]
     Sandbox { attempt: String, reason: String },
+    #[cfg(feature = "foundation")]
     #[error(transparent)]
     Foundation(#[from] FoundationError),
     #[error(transparent)]
@@ -51,15 +53,24 @@ impl CliError {
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Kubernetes { error, .. } => next_step(error).map(Into::into),
+            Self::Kubeconfig { source, .. } if is_about_no_proxy(source.as_ref()) => Some(
+                "write NO_PROXY as names and networks, with one comma between two and none at the end".into(),
+            ),
             Self::Kubeconfig { .. } => Some(
                 "name another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
                     .into(),
             ),
             Self::Manifest { .. } => Some(CORRECT.into()),
+            #[cfg(feature = "foundation")]
             Self::Foundation(error) => error.next_step(),
             _ => None,
         }
     }
+}
+
+fn is_about_no_proxy(error: &(dyn std::error::Error + 'static)) -> bool {
+    use kube::config::KubeconfigError;
+    matches!(error.downcast_ref::<KubeconfigError>(), Some(KubeconfigError::ParseNoProxy(_)))
 }
 
 const CORRECT: &str = "correct the manifest; docs/reference/crd.md has every field with its bounds";
@@ -67,9 +78,24 @@ const CORRECT: &str = "correct the manifest; docs/reference/crd.md has every fie
 /// What the API server says, without the structure around it; of other errors, all causes.
 fn reason(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::Api(status) => match owners(status).as_slice() {
+            [] => status.message.clone(),
+            owners => owners.join(", "),
+        },
         other => with_causes(other),
     }
+}
+
+/// Of a server-side apply that was refused: who owns which field, as `.spec.phases is owned by kubectl-client-side-apply`.
+fn owners(status: &kube::core::Status) -> Vec<String> {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    let conflicts = causes.iter().filter(|cause| cause.reason == "FieldManagerConflict");
+    // The server's words are: conflict with "NAME" using VERSION.
+    let owned = conflicts.map(|cause| {
+        let owner = cause.message.split('"').nth(1).unwrap_or(&cause.message);
+        format!("{} is owned by {owner}", cause.field)
+    });
+    owned.collect()
 }
 
 fn next_step(error: &kube::Error) -> Option<&'static str> {
@@ -81,9 +107,13 @@ fn next_step(error: &kube::Error) -> Option<&'static str> {
         kube::Error::Api(status) if status.is_forbidden() => {
             Some("ask for this right on kinesisdemos.kinesisdemo.io in that namespace")
         }
-        kube::Error::Api(status) if status.is_conflict() => Some(
-            "another tool owns a field of this object; change it with that tool, or `kubectl apply --server-side --force-conflicts`",
+        kube::Error::Api(status) if !owners(status).is_empty() => Some(
+            "change these fields by the tool that owns them (kubectl-client-side-apply is a plain `kubectl apply`), or take them \
+             over: the same command with --force-conflicts",
         ),
+        kube::Error::Api(status) if status.is_conflict() => {
+            Some("the object has changed meanwhile; try again")
+        }
         kube::Error::Api(status)
             if status.code == 404
                 && status.details.as_ref().is_none_or(|details| details.name.is_empty()) =>
@@ -95,9 +125,10 @@ fn next_step(error: &kube::Error) -> Option<&'static str> {
         kube::Error::Api(status) if status.code == 404 => {
             Some("`kubectl kinesisdemo list -A` shows what there is")
         }
-        kube::Error::Service(_) | kube::Error::HyperError(_) => {
-            Some("is the cluster up and reachable? --context and --kubeconfig choose another")
-        }
+        kube::Error::Service(_) | kube::Error::HyperError(_) => Some(
+            "is the cluster up and reachable, and the proxy that HTTPS_PROXY or the kubeconfig's proxy-url names, if one does? \
+                 NO_PROXY lists servers to ask directly; --context and --kubeconfig choose another cluster",
+        ),
         _ => None,
     }
 }
@@ -130,6 +161,28 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conflict_says_who_owns_what() {
+        let status: kube::core::Status = serde_json::from_value(serde_json::json!({
+            "status": "Failure", "reason": "Conflict", "code": 409, "message": "Apply failed with 2 conflicts: …",
+            "details": {"causes": [
+                {"reason": "FieldManagerConflict", "message": "conflict with \"argocd\" using kinesisdemo.io/v1alpha1", "field": ".spec.phases"},
+                {"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\"", "field": ".spec.limits.maxDuration"},
+            ]},
+        }))
+        .unwrap();
+        let error = CliError::kubernetes("apply KinesisDemo demos/a", kube::Error::Api(status.boxed()));
+        assert_eq!(
+            with_causes(&error),
+            "could not apply KinesisDemo demos/a: .spec.phases is owned by argocd, .spec.limits.maxDuration is owned by kubectl-edit"
+        );
+        assert!(error.next_step().unwrap().contains("--force-conflicts"));
+        let other = kube::core::Status::failure("the object has been modified", "Conflict").with_code(409);
+        let error = CliError::kubernetes("delete it", kube::Error::Api(other.boxed()));
+        assert_eq!(with_causes(&error), "could not delete it: the object has been modified");
+        assert!(error.next_step().unwrap().contains("try again"));
+    }
 
     #[test]
     fn the_servers_message_is_told_without_the_structure_around_it() {

@@ -1,5 +1,6 @@
 //! `kubectl kinesisdemo`: parses, installs the TLS provider, runs one command, says what went wrong, exits with its code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +16,11 @@ async fn main() -> ExitCode {
     // kube logs every answer that is not a success, and waiting for a server to be ready sees many; our own errors say what matters.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match kubectl_kinesisdemo::run(arguments.command).await {
         Ok(ending) => ending.into(),
         // `kubectl kinesisdemo list | head` is no error.

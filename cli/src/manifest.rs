@@ -30,17 +30,49 @@ impl Manifest {
     /// operator would refuse. The error is a sentence for the user. The schema's other rules are
     /// the API server's to judge.
     pub fn check(&self, defaults: &Defaults) -> Result<(), String> {
-        let definition = KinesisDemo::crd();
-        let version = definition.spec.versions.into_iter().find_map(|version| version.schema);
-        let schema = json!(version.and_then(|schema| schema.open_api_v3_schema));
         let mut unknown = Vec::new();
-        list_unknown_fields(&self.document, &schema, "", &mut unknown);
+        list_unknown_fields(&self.document, &schema(), "", &mut unknown);
         if !unknown.is_empty() {
             return Err(format!("unknown field {}", unknown.join(", ")));
         }
         let demo: KinesisDemo = serde_json::from_value(without_nulls(&self.document))
             .map_err(|error| format!("it is no KinesisDemo: {error}"))?;
         Plan::new(&demo.spec, defaults).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+fn schema() -> Value {
+    let version = KinesisDemo::crd().spec.versions.into_iter().find_map(|version| version.schema);
+    json!(version.and_then(|schema| schema.open_api_v3_schema))
+}
+
+/// The document with the defaults of the items of its lists, as the API server stores them. Whoever applies a list owns it as a
+/// whole, so that a list without its defaults differs from the same list with them: a conflict with whoever applied it before.
+#[must_use]
+pub fn complete_items(document: &Value) -> Value {
+    let mut complete = document.clone();
+    fill(&mut complete, &schema(), false);
+    complete
+}
+
+fn fill(value: &mut Value, schema: &Value, in_list: bool) {
+    match value {
+        Value::Object(members) => {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                let default = field.get("default").filter(|_| in_list);
+                match (members.get_mut(name), default) {
+                    // The API server takes such a null for a field that was left out.
+                    (Some(member), Some(default)) if member.is_null() => *member = default.clone(),
+                    (Some(member), _) => fill(member, field, in_list),
+                    (None, Some(default)) => {
+                        members.insert(name.clone(), default.clone());
+                    }
+                    (None, None) => {}
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, &schema["items"], true)),
+        _ => {}
     }
 }
 
@@ -148,6 +180,30 @@ mod tests {
         let read = manifest(MINIMAL).unwrap();
         assert_eq!((read.name.as_str(), read.namespace), ("a", None));
         assert_eq!(read.document["spec"], json!({}));
+    }
+
+    #[test]
+    fn items_of_lists_get_their_defaults_and_nothing_else_does() {
+        let phases = json!([
+            {"name": "a", "duration": "5s", "recordsPerSecond": 1},
+            {"name": "b", "duration": "5s", "recordsPerSecond": 1, "content": null, "ramp": {"over": "2s"}},
+            {"name": "c", "duration": "5s", "recordsPerSecond": 1, "content": "Viral", "ramp": {"shape": "Linear", "over": "2s"}},
+        ]);
+        let document =
+            json!({"metadata": {"name": "x"}, "spec": {"phases": phases, "limits": {}, "stream": null}});
+        assert_eq!(
+            complete_items(&document),
+            json!({"metadata": {"name": "x"}, "spec": {"limits": {}, "stream": null, "phases": [
+                {"name": "a", "duration": "5s", "recordsPerSecond": 1, "content": "Baseline", "ramp": {"shape": "Step"}},
+                {"name": "b", "duration": "5s", "recordsPerSecond": 1, "content": "Baseline", "ramp": {"shape": "Step", "over": "2s"}},
+                {"name": "c", "duration": "5s", "recordsPerSecond": 1, "content": "Viral", "ramp": {"shape": "Linear", "over": "2s"}},
+            ]}})
+        );
+        for untouched in
+            [json!({"spec": {}}), json!({"spec": {"phases": null}}), json!({"spec": {"phases": "x"}})]
+        {
+            assert_eq!(complete_items(&untouched), untouched);
+        }
     }
 
     #[test]

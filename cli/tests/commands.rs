@@ -62,12 +62,22 @@ impl Bench {
         self.run_words(&words, "").await
     }
 
+    async fn run_with_environment(&self, line: &str, environment: &[(&str, &str)]) -> Ran {
+        let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
+        self.run_all(&words, "", environment).await
+    }
+
     async fn run_words(&self, words: &[OsString], input: &str) -> Ran {
+        self.run_all(words, input, &[]).await
+    }
+
+    async fn run_all(&self, words: &[OsString], input: &str, environment: &[(&str, &str)]) -> Ran {
         let kubeconfig = self.server.admin_kubeconfig();
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
             .args(words)
             .args(["-n", "demos", "--kubeconfig"])
             .arg(kubeconfig)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -161,6 +171,10 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     let typo = text.replace("maxDuration", "maxDurations");
     assert!(bench.run_with("start -f - --no-watch", &typo).await.err.contains("maxDurations"));
 
+    // Its own log has no colours where no terminal is.
+    let logged = bench.run_with_environment("list", &[("RUST_LOG", "trace")]).await;
+    assert!(logged.err.contains("TRACE") && !logged.err.contains('\u{1b}'), "{}", logged.err);
+
     bench.put_status("smoke", status(1, "Running")).await;
     let listed = bench.run("list").await.out;
     assert!(listed.lines().any(|line| line.starts_with("smoke") && line.contains("Running")), "{listed}");
@@ -169,6 +183,15 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
         (json["kind"].as_str(), json["items"].as_array().map(Vec::len)),
         (Some("KinesisDemoList"), Some(2))
     );
+    for verb in ["list", "status smoke", "watch flags", "logs smoke"] {
+        let wrong = bench.run(&format!("{verb} -o xml")).await;
+        assert_eq!(wrong.code, 2, "{verb}: {}", wrong.err);
+    }
+    let yaml: Value = serde_saphyr::from_str(&bench.run("list -o yaml").await.out).unwrap();
+    assert_eq!(yaml, json);
+    let shown = bench.run("status smoke -o yaml").await.out;
+    let yaml: KinesisDemo = serde_saphyr::from_str(&shown).unwrap();
+    assert_eq!(yaml, bench.demos().get("smoke").await.unwrap(), "{shown}");
     assert!(bench.run("status smoke").await.out.starts_with("demos/smoke · run 1 · Running"));
 
     // An abort waits for the operator's word and for the end.
@@ -202,6 +225,56 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     let rest = bench.run("cleanup --all").await;
     assert_eq!(rest.code, 0, "{}", rest.err);
     assert!(bench.demos().get_opt("flags").await.unwrap().is_none());
+    bench.server.stop().await;
+}
+
+/// What `kubectl apply` of the file does to a new object: it creates it under that name.
+async fn create_as(bench: &Bench, manager: &str, document: &Value) {
+    let _ = bench.demos().delete(document["metadata"]["name"].as_str().unwrap(), &Default::default()).await;
+    let demo: KinesisDemo = serde_json::from_value(document.clone()).unwrap();
+    // As it was written, without the defaults that the type would add.
+    let api: Api<kube::core::DynamicObject> =
+        Api::namespaced_with(bench.client(), "demos", &kube::core::ApiResource::erase::<KinesisDemo>(&()));
+    let object = serde_json::from_value(document.clone()).unwrap();
+    let params = PostParams { field_manager: Some(manager.into()), ..PostParams::default() };
+    api.create(&params, &object).await.unwrap();
+    assert_eq!(bench.demos().get(&demo.name_any()).await.unwrap().spec.phases, demo.spec.phases);
+}
+
+#[tokio::test]
+async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
+    let Some(bench) = Bench::set_up().await else { return };
+    definition::put_definition(&bench.client()).await.unwrap();
+    let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
+    let document: Value = serde_saphyr::from_str(&text).unwrap();
+    let faster = text.replace("recordsPerSecond: 1000", "recordsPerSecond: 1001");
+    assert_ne!(faster, text);
+    for manager in ["kubectl-client-side-apply", "argocd-controller"] {
+        create_as(&bench, manager, &document).await;
+        let before = bench.demos().get("smoke").await.unwrap();
+        let same = bench.run_with("start -f - --no-watch", &text).await;
+        assert_eq!(same.code, 0, "{}", same.err);
+        let after = bench.demos().get("smoke").await.unwrap();
+        // It is not written at all: nobody's next apply meets a second owner.
+        assert_eq!(
+            (&after.spec, after.metadata.resource_version),
+            (&before.spec, before.metadata.resource_version.clone())
+        );
+
+        let refused = bench.run_with("start -f - --no-watch", &faster).await;
+        assert_eq!(refused.code, 1);
+        let told = format!("could not apply KinesisDemo demos/smoke: .spec.phases is owned by {manager}\n");
+        assert!(refused.err.contains(&told), "{}", refused.err);
+        assert!(refused.err.contains("--force-conflicts"), "{}", refused.err);
+        assert_eq!(bench.demos().get("smoke").await.unwrap().spec, before.spec);
+
+        let taken = bench.run_with("start -f - --no-watch --force-conflicts", &faster).await;
+        assert_eq!(taken.code, 0, "{}", taken.err);
+        assert_eq!(bench.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
+    }
+    // What it applied itself it may change.
+    let back = bench.run_with("start -f - --no-watch", &text).await;
+    assert_eq!(back.code, 0, "{}", back.err);
     bench.server.stop().await;
 }
 

@@ -111,6 +111,7 @@ def bounds(field):
     parts = []
     if "enum" in field and field.get("type") != "string":
         parts.append(", ".join(str(value) for value in field["enum"]))
+        return "; ".join(parts)
     if "minimum" in field and "maximum" in field:
         parts.append(f"{number(field['minimum'])} to {number(field['maximum'])}")
     elif "minimum" in field:

@@ -1,6 +1,7 @@
 //! `kinesis-demo-sandbox`: parses arguments, serves until it is told to stop, and tells where it listens.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,7 +17,11 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let Command::Serve(arguments) = Args::parse().command;
     // The client for the API server takes the process's default provider; a second installation only fails.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::operations::Operation;
+
 /// Who calls, as far as the sandbox tells callers apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -50,17 +52,16 @@ impl AwsError {
     pub fn client(code: &str, message: impl Into<String>) -> Self {
         Self { status: 400, code: code.to_owned(), message: message.into() }
     }
-
-    /// The refusal of an operation, or of a whole service, that AWS has and the sandbox does not.
-    pub fn not_offered(what: &str) -> Self {
-        let message = format!("{what} is not offered by this sandbox; docs/sandbox.md lists what is");
-        Self::client("UnknownOperationException", message)
-    }
 }
 
 /// One modelled service.
 #[async_trait]
 pub trait Service: Send + Sync {
+    /// What it offers: requests are checked by this table first. `None`: it checks them itself.
+    fn operations(&self) -> Option<&'static [Operation]> {
+        None
+    }
+
     /// Performs one operation.
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError>;
 

@@ -42,6 +42,7 @@ BESIDE = {
     ("aws", "accounts"): {"sandbox": {"enabled": False}},
     ("serviceAccount", "create"): {"serviceAccount": {"name": "given"}},
     ("networkPolicy", "awsCidrs"): {"sandbox": {"enabled": False}},
+    ("extraVolumeMounts",): {"extraVolumes": [{"name": "changed", "emptyDir": {}}]},
 }
 # These do something only where there is a cluster to look at: tests/chart/test_lifecycle.py.
 WITH_A_CLUSTER = {("crds", "adopt")}
@@ -125,7 +126,8 @@ class Agreement(unittest.TestCase):
     def test_the_schema_has_no_value_that_is_not_there(self):
         def walk(node, values, path):
             for key, part in node.get("properties", {}).items():
-                if path + (key,) == ("global",):
+                # Helm's own: what all charts share, and the condition of a parent chart.
+                if path + (key,) in (("global",), ("enabled",)):
                     continue
                 self.assertIn(key, values, ".".join(path + (key,)))
                 if isinstance(values[key], dict) and "properties" in part and values[key]:

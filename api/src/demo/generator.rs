@@ -84,7 +84,7 @@ pub enum RecordSizeMode {
 pub struct FargateSpec {
     /// CPU units of a task; 1024 are one vCPU. One of 256, 512, 1024, 2048, 4096.
     #[serde(default = "default_cpu")]
-    #[schemars(extend("enum" = [256, 512, 1024, 2048, 4096]))]
+    #[schemars(range(min = 256, max = 4096), extend("enum" = [256, 512, 1024, 2048, 4096]))]
     pub cpu: i32,
     /// Memory of a task in MiB.
     #[serde(default = "default_memory", rename = "memoryMiB")]

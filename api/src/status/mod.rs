@@ -16,8 +16,8 @@ use crate::conditions::Condition;
 use crate::request::LastRequest;
 pub use control::{Assignment, ControlStatus, FoldedPhase, Stop};
 pub use resources::{Leftover, ResourceState, ResourceStatus, ResourceType};
-pub use run::{Effective, PastRun, RunStatus};
-pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, WarmStatus};
+pub use run::{Effective, PastRun, RunLoad, RunStatus};
+pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};
 pub use traffic::{BooksStatus, LatencyStatus, PhaseReport, PhaseStatus, TrafficStatus};
 
 /// What the operator says about a KinesisDemo.
@@ -26,6 +26,7 @@ pub use traffic::{BooksStatus, LatencyStatus, PhaseReport, PhaseStatus, TrafficS
 pub struct KinesisDemoStatus {
     /// The generation of the spec that this status speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Where the run is. This drives the operator; everything else describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,14 +9,36 @@
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
 {{- else -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 50 | trimSuffix "-" -}}
+{{- include "kinesis-demo-operator.joined" (list .Release.Name (default .Chart.Name .Values.nameOverride)) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Two names as one, joined by a hyphen; words with which the first ends and the second begins are there once: kinesis-demo and
+kinesis-demo-operator are kinesis-demo-operator. In: list of both.
+*/}}
+{{- define "kinesis-demo-operator.joined" -}}
+{{- $first := index . 0 -}}
+{{- $second := index . 1 -}}
+{{- if contains $second $first -}}
+{{- $first -}}
+{{- else -}}
+{{- $words := splitList "-" $second -}}
+{{- $shared := 0 -}}
+{{- range $count := until (len $words) -}}
+{{- $beginning := slice $words 0 (add $count 1 | int) | join "-" -}}
+{{- if or (eq $first $beginning) (hasSuffix (printf "-%s" $beginning) $first) -}}
+{{- $shared = add $count 1 | int -}}
+{{- end -}}
+{{- end -}}
+{{- prepend (slice $words $shared) $first | join "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{/* The name of things that belong to no namespace: two releases of one name, in two namespaces, must not meet. */}}
 {{- define "kinesis-demo-operator.clusterName" -}}
-{{- printf "%s-%s" (include "kinesis-demo-operator.fullname" .) .Release.Namespace -}}
+{{- $name := include "kinesis-demo-operator.fullname" . -}}
+{{- ternary $name (printf "%s-%s" $name .Release.Namespace) (eq $name .Release.Namespace) -}}
 {{- end -}}
 
 {{- define "kinesis-demo-operator.serviceAccountName" -}}

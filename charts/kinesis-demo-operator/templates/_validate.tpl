@@ -19,6 +19,7 @@
 {{- end -}}
 {{- $ours := list -}}
 {{- range include "kinesis-demo-operator.environment" . | fromYamlArray }}{{ $ours = append $ours .name }}{{ end -}}
+{{- if .Values.sandbox.enabled }}{{ $ours = append $ours "POD_UID" }}{{ end -}}
 {{- $seen := list -}}
 {{- range .Values.extraEnv -}}
 {{- if has .name $ours -}}
@@ -27,6 +28,14 @@
 {{- $wrong = append $wrong (printf "extraEnv: %s is there twice." .name) -}}
 {{- end -}}
 {{- $seen = append $seen .name -}}
+{{- end -}}
+{{- $volumes := list -}}
+{{- range .Values.extraVolumes -}}
+{{- if has .name $volumes }}{{ $wrong = append $wrong (printf "extraVolumes: %s is there twice." .name) }}{{ end -}}
+{{- $volumes = append $volumes .name -}}
+{{- end -}}
+{{- range .Values.extraVolumeMounts -}}
+{{- if not (has .name $volumes) }}{{ $wrong = append $wrong (printf "extraVolumeMounts: there is no volume %s in extraVolumes." .name) }}{{ end -}}
 {{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}

@@ -8,13 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
-use serde_json::json;
 
 use crate::args::{Logs, Output};
 use crate::cluster::{Cluster, last_seen};
 use crate::ending::Ending;
 use crate::error::CliError;
 use crate::follow::is_over;
+use crate::output::item;
 
 /// How often a follower asks for more.
 const EVERY: Duration = Duration::from_secs(2);
@@ -34,9 +34,9 @@ pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
             // A repeated event is the same object, counted up; each count is told once.
             let count = event.series.as_ref().map_or(1, |series| series.count);
             if told.insert((event.uid(), count)) {
-                match output {
-                    Output::Text => writeln!(out, "{}", text(event))?,
-                    Output::Json => writeln!(out, "{}", json!(event))?,
+                match item(event, output)? {
+                    Some(data) => out.write_all(data.as_bytes())?,
+                    None => writeln!(out, "{}", text(event))?,
                 }
             }
         }
@@ -71,6 +71,7 @@ fn text(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_repeated_event_is_told_with_its_last_time_and_count() {

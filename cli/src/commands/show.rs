@@ -13,10 +13,11 @@ use crate::cluster::Cluster;
 use crate::ending::Ending;
 use crate::error::CliError;
 use crate::follow::{End, follow};
+use crate::output::{document, width};
 use crate::render::frame::frame;
-use crate::render::line::stage;
+use crate::render::line::{stage, stall};
 use crate::render::number::grouped;
-use crate::render::table::{Align, table};
+use crate::render::table::{Align, table_within};
 use crate::screen::Screen;
 
 pub async fn list(arguments: List) -> Result<Ending, CliError> {
@@ -24,7 +25,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
     let demos = cluster.fetch_all(arguments.all_namespaces).await?;
     let mut out = std::io::stdout().lock();
     match arguments.output {
-        Output::Json => {
+        Output::Json | Output::Yaml => {
             let items: Vec<&KinesisDemo> =
                 demos.iter().filter_map(|DeserializeGuard(demo)| demo.as_ref().ok()).collect();
             let list = json!({
@@ -32,7 +33,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
                 "kind": "KinesisDemoList",
                 "items": items,
             });
-            writeln!(out, "{list:#}")?;
+            out.write_all(document(&list, arguments.output)?.unwrap_or_default().as_bytes())?;
         }
         Output::Text if demos.is_empty() => {
             let place = if arguments.all_namespaces {
@@ -43,7 +44,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
             writeln!(out, "no KinesisDemo in {place}; `kubectl kinesisdemo start --name NAME` makes one")?;
         }
         Output::Text => {
-            for line in rows(&demos, arguments.all_namespaces) {
+            for line in rows(&demos, arguments.all_namespaces, width()) {
                 writeln!(out, "{line}")?;
             }
         }
@@ -62,7 +63,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
 }
 
 /// The columns of `kubectl get kd`, with names that a person may pass on to the other verbs.
-fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool) -> Vec<String> {
+fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool, width: usize) -> Vec<String> {
     let mut header = vec![
         ("NAME", Align::Left),
         ("RUN", Align::Right),
@@ -91,7 +92,7 @@ fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool) -> Vec<St
             cells
         })
         .collect();
-    table(&header, &rows)
+    table_within(&header, &rows, width)
 }
 
 fn cells(demo: &KinesisDemo) -> Vec<String> {
@@ -99,10 +100,15 @@ fn cells(demo: &KinesisDemo) -> Vec<String> {
         return vec![String::new(), "Pending".into()];
     };
     let text = |number: Option<u64>| number.map(grouped).unwrap_or_default();
-    let warm = status.stream.as_ref().and_then(|stream| stream.warm);
+    // Every on-demand stream under Advantage has some; it is told where some was asked for.
+    let warm = status.stream.as_ref().and_then(|stream| stream.warm).filter(|warm| warm.target > 0);
+    let stage = match stall(status) {
+        Some(reason) => format!("{} (stalled: {reason})", stage(demo, status)),
+        None => stage(demo, status),
+    };
     vec![
         text(status.run.as_ref().map(|run| run.number.into())),
-        stage(demo, status),
+        stage,
         status.phase.as_ref().map(|phase| phase.name.clone()).unwrap_or_default(),
         text(status.traffic.as_ref().map(|traffic| traffic.rate)),
         text(status.target()),
@@ -112,7 +118,7 @@ fn cells(demo: &KinesisDemo) -> Vec<String> {
             .run
             .as_ref()
             .and_then(|run| run.ends_at)
-            .map(|ends_at| ends_at.timestamp().strftime("%H:%M:%SZ").to_string())
+            .map(|ends_at| ends_at.next_whole_second().strftime("%H:%M:%SZ").to_string())
             .unwrap_or_default(),
     ]
 }
@@ -121,10 +127,10 @@ pub async fn status(arguments: One) -> Result<Ending, CliError> {
     let cluster = Cluster::connect(&arguments.connection).await?;
     let demo = cluster.fetch(&arguments.name).await?;
     let mut out = std::io::stdout().lock();
-    match arguments.output {
-        Output::Json => writeln!(out, "{:#}", json!(demo))?,
-        Output::Text => {
-            for line in frame(&demo, Timestamp::now()) {
+    match document(&demo, arguments.output)? {
+        Some(data) => out.write_all(data.as_bytes())?,
+        None => {
+            for line in frame(&demo, Timestamp::now(), width()) {
                 writeln!(out, "{line}")?;
             }
         }
@@ -152,6 +158,45 @@ pub async fn watch(arguments: One) -> Result<Ending, CliError> {
 mod tests {
     use super::*;
 
+    const WIDE: usize = 200;
+
+    /// A list of one object with that status: its cells by title.
+    fn listed(status: serde_json::Value) -> impl Fn(&str) -> String {
+        let demo = crate::render::fixture::demo(status);
+        let lines = rows(&[DeserializeGuard(Ok(demo))], false, WIDE);
+        move |title| {
+            let (header, row) = (&lines[0], &lines[1]);
+            let at = header.find(title).unwrap();
+            // A cell is wider than its title, or the title is wider: both begin or end at the same column.
+            let cell = |range: std::ops::Range<usize>| row.get(range).unwrap_or_default().trim().to_owned();
+            let end = at + title.len();
+            let next =
+                header[end..].find(|letter| letter != ' ').map_or(row.len().max(end), |space| end + space);
+            cell(at..next.min(row.len()).max(at.min(row.len())))
+        }
+    }
+
+    #[test]
+    fn warm_throughput_is_told_where_some_was_asked_for() {
+        let stream = |warm: serde_json::Value| json!({"stream": {"name": "s", "arn": "arn", "status": "ACTIVE", "shards": 4, "warm": warm}});
+        assert_eq!(listed(stream(json!({"target": 0, "current": 4})))("WARM"), "");
+        assert_eq!(listed(stream(json!(null)))("WARM"), "");
+        assert_eq!(listed(stream(json!({"target": 100, "current": 7})))("WARM"), "7");
+    }
+
+    #[test]
+    fn a_stalled_object_says_so_and_a_failed_run_is_no_stall() {
+        let stalled = [crate::render::fixture::condition("Stalled", "True", "AccountNotAllowed", "…")];
+        assert_eq!(
+            listed(json!({"stage": "Pending", "conditions": stalled}))("STAGE"),
+            "Pending (stalled: AccountNotAllowed)"
+        );
+        assert_eq!(listed(json!({"stage": "Failed", "conditions": stalled}))("STAGE"), "Failed");
+        assert_eq!(listed(json!({}))("STAGE"), "Running");
+        assert_eq!(listed(json!({}))("RUN"), "1");
+        assert_eq!(listed(json!({}))("ENDS"), "10:00:47Z");
+    }
+
     #[test]
     fn an_object_that_cannot_be_read_is_listed_too() {
         let good = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
@@ -162,7 +207,7 @@ mod tests {
             "metadata": {"name": "b", "namespace": "y"}, "spec": {"phases": 7}});
         let demos: Vec<DeserializeGuard<KinesisDemo>> =
             [good, bad].into_iter().map(|value| serde_json::from_value(value).unwrap()).collect();
-        let lines = rows(&demos, true);
+        let lines = rows(&demos, true, WIDE);
         assert!(lines[0].starts_with("NAMESPACE   NAME"));
         assert!(lines[1].contains("Warming"), "{lines:?}");
         assert!(lines[2].starts_with("y           b") && lines[2].ends_with("unreadable"), "{lines:?}");

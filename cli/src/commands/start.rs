@@ -10,7 +10,7 @@ use crate::render::line::obstacle;
 use crate::screen::Screen;
 
 pub async fn start(arguments: Start) -> Result<Ending, CliError> {
-    let Start { connection, filename, name, region, warm_throughput, no_watch } = arguments;
+    let Start { connection, filename, name, region, warm_throughput, force_conflicts, no_watch } = arguments;
     let manifest = match (&filename, &name) {
         (Some(path), _) => read_manifest(path)?,
         (None, name) => from_flags(name.as_deref().unwrap_or_default(), region.as_deref(), warm_throughput),
@@ -25,7 +25,11 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
         (Some(said), _) => cluster = cluster.in_namespace(said),
         (None, _) => {}
     }
-    let demo = cluster.apply(&manifest.name, &manifest.document).await?;
+    let (name, document) = (manifest.name.as_str(), &manifest.document);
+    let demo = match force_conflicts {
+        true => cluster.apply_and_take_over(name, document).await?,
+        false => cluster.apply(name, document).await?,
+    };
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     if is_over(&demo, run) {
         return Err(CliError::Refused(format!(

@@ -37,12 +37,35 @@ pub fn environment(kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) ->
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
     // A session token of the user's own would be sent along with the sandbox's key.
     lines.push("unset AWS_SESSION_TOKEN AWS_PROFILE".to_owned());
+    // A proxy of the user's cannot reach this machine's loopback; not every tool knows that. Some read the one name, some the other.
+    lines.push("NO_PROXY=${NO_PROXY:-${no_proxy:-}}".to_owned());
+    lines.push("export NO_PROXY=\"127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}\"".to_owned());
+    lines.push("export no_proxy=\"$NO_PROXY\"".to_owned());
     lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_asked_directly_and_what_else_was_exempt_stays_so() {
+        let sandbox =
+            SandboxAddress { endpoint: "http://127.0.0.1:4566".into(), access_key_id: "SANDBOX0".into() };
+        let text = environment(Path::new("/k"), &sandbox, "us-east-1");
+        let read = |before: &str| {
+            let script = format!(
+                "set -eu; unset NO_PROXY no_proxy; {before}\n{text}printf '%s|%s' \"$NO_PROXY\" \"$no_proxy\""
+            );
+            let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let both = |list: &str| format!("{list}|{list}");
+        assert_eq!(read(""), both("127.0.0.1,localhost"));
+        for before in ["export NO_PROXY=a.example,b", "no_proxy=a.example,b"] {
+            assert_eq!(read(before), both("127.0.0.1,localhost,a.example,b"), "{before}");
+        }
+    }
 
     #[test]
     fn a_shell_reads_back_what_was_meant_whatever_the_folder_is_called() {

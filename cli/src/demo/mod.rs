@@ -32,6 +32,7 @@ use crate::laptop::state_folder::{Owner, absolute, folder_in, owner, still_ours}
 use crate::laptop::state_lock::StateLock;
 use crate::laptop::{Lifetime, Progress, Supervisor, write_private};
 use crate::manifest::{Manifest, manifest, read_manifest};
+use crate::output::width;
 use interrupts::Interrupts;
 use parts::operator_defaults;
 use report::Report;
@@ -150,7 +151,7 @@ fn tell(state: &Path, report: &Report) -> Result<(), CliError> {
     write_private(&path, text.as_bytes())?;
     let mut out = std::io::stdout().lock();
     writeln!(out)?;
-    for line in summary::summary(report) {
+    for line in summary::summary(report, width()) {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "Report: {}", path.display())?;

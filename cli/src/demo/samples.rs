@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use kinesis_demo_api::{KinesisDemo, MicroTime};
 use serde::Serialize;
 
+use crate::render::line::is_gone;
+
 /// How many tasks there were to be, and were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TaskSample {
@@ -41,7 +43,8 @@ impl Samples {
                 self.tasks.push(sample);
             }
         }
-        if let Some(stream) = &status.stream {
+        // A stream that is gone takes nothing, which is no change of what it could take.
+        if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
             let (warm_target, warm_current) = stream.warm.map_or((0, 0), |warm| (warm.target, warm.current));
             let sample = StreamSample { at, shards: stream.shards, warm_target, warm_current };
             let same = |last: &StreamSample| StreamSample { at, ..*last } == sample;

@@ -4,18 +4,18 @@ use kinesis_demo_api::MicroTime;
 
 use super::report::{PhaseRow, Report};
 use crate::render::number::{grouped, per_second};
-use crate::render::table::{Align, table};
+use crate::render::table::{Align, table_within};
 
 /// How many points of a series are told.
 const POINTS: usize = 8;
 
 /// Phases with target and achieved rate, refusals and latency; tasks, shards and warm throughput over time; what is left.
 #[must_use]
-pub fn summary(report: &Report) -> Vec<String> {
+pub fn summary(report: &Report, width: usize) -> Vec<String> {
     let mut lines = vec![format!("Outcome: {}", report.outcome)];
     if !report.phases.is_empty() {
         lines.push(String::new());
-        lines.extend(phases(&report.phases));
+        lines.extend(phases(&report.phases, width));
         let accepted: u64 = report.phases.iter().map(|phase| phase.accepted).sum();
         lines.push(String::new());
         lines.push(format!(
@@ -44,7 +44,13 @@ pub fn summary(report: &Report) -> Vec<String> {
             report.stream.iter().map(|sample| (sample.at, u64::from(sample.shards))).collect();
         let warm: Vec<_> =
             report.stream.iter().map(|sample| (sample.at, u64::from(sample.warm_current))).collect();
-        for (name, points) in [("Tasks", tasks), ("Shards", shards), ("Warm MiB/s", warm)] {
+        // A cold stream has none to tell of.
+        let is_warm = report.stream.iter().any(|sample| sample.warm_target > 0);
+        let warm = if is_warm { warm } else { Vec::new() };
+        for (name, points) in [("Tasks", tasks), ("Shards", shards), ("Warm MiB/s", warm)]
+            .into_iter()
+            .filter(|(_, points)| !points.is_empty())
+        {
             lines.push(format!("{name}: {}", series(&points, zero)));
         }
     }
@@ -58,7 +64,7 @@ pub fn summary(report: &Report) -> Vec<String> {
     lines
 }
 
-fn phases(rows: &[PhaseRow]) -> Vec<String> {
+fn phases(rows: &[PhaseRow], width: usize) -> Vec<String> {
     let header = [
         ("PHASE", Align::Left),
         ("TARGET/s", Align::Right),
@@ -66,13 +72,14 @@ fn phases(rows: &[PhaseRow]) -> Vec<String> {
         ("ACCEPTED", Align::Right),
         ("OF SCHEDULED", Align::Right),
         ("THROTTLED", Align::Right),
+        ("FAILED", Align::Right),
         ("CHANGED IN ms", Align::Right),
         ("P50 ms", Align::Right),
         ("P99 ms", Align::Right),
         ("MAX ms", Align::Right),
     ];
     let rows: Vec<Vec<String>> = rows.iter().map(phase).collect();
-    table(&header, &rows)
+    table_within(&header, &rows, width)
 }
 
 fn phase(row: &PhaseRow) -> Vec<String> {
@@ -89,6 +96,7 @@ fn phase(row: &PhaseRow) -> Vec<String> {
         grouped(row.accepted),
         percent(row.accepted, row.scheduled),
         grouped(row.throttled),
+        grouped(row.failed),
         row.changed_within_ms.map_or_else(|| "-".to_owned(), |millis| grouped(millis.into())),
     ]);
     if let Some(latency) = row.latency_ms {
@@ -130,6 +138,8 @@ mod tests {
     use crate::demo::samples::{StreamSample, TaskSample};
     use kinesis_demo_api::status::LatencyStatus;
 
+    const WIDE: usize = 200;
+
     fn at(second: i64) -> MicroTime {
         MicroTime::from_micros(second * 1_000_000)
     }
@@ -144,7 +154,7 @@ mod tests {
             offered: accepted,
             accepted,
             throttled: 3,
-            failed: 0,
+            failed: 7,
             dropped: 0,
             unknown: 0,
             unoffered: 0,
@@ -174,12 +184,15 @@ mod tests {
 
     #[test]
     fn the_table_tells_target_and_achieved_and_rounds_nothing_up_to_all() {
-        let lines = summary(&report());
+        let lines = summary(&report(), WIDE);
         let row = |name: &str| {
             lines.iter().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
         };
-        assert_eq!(row("baseline")[1..], ["100", "100", "1,000", "100.00", "%", "3", "-", "2", "12", "80"]);
-        assert_eq!(row("peak")[1..8], ["50,000", "50,000", "499,999", "99.99", "%", "3", "170"]);
+        assert_eq!(
+            row("baseline")[1..],
+            ["100", "100", "1,000", "100.00", "%", "3", "7", "-", "2", "12", "80"]
+        );
+        assert_eq!(row("peak")[1..9], ["50,000", "50,000", "499,999", "99.99", "%", "3", "7", "170"]);
         assert_eq!(row("decline")[1..5], ["100", "cut", "short", "5"]);
         assert_eq!(row("coda")[1..], ["100", "not", "begun"]);
     }
@@ -187,12 +200,16 @@ mod tests {
     #[test]
     fn series_tell_changes_only_and_the_end_says_what_is_left() {
         let mut report = report();
-        let lines = summary(&report);
+        let lines = summary(&report, WIDE);
         assert!(lines.contains(&"Tasks: 0s 1, 5s 10".to_owned()), "{lines:#?}");
         assert!(lines.contains(&"Shards: 0s 4".to_owned()));
         assert_eq!(lines.last().unwrap(), "Left behind: nothing");
+        assert!(lines.contains(&"Warm MiB/s: 0s 100".to_owned()));
+        // Under Advantage a cold stream has some, which nobody asked for.
+        report.stream[0].warm_target = 0;
+        assert!(!summary(&report, WIDE).iter().any(|line| line.starts_with("Warm")));
         report.leftovers = vec!["process etcd (pid 7)".into()];
-        assert_eq!(summary(&report).last().unwrap(), "  process etcd (pid 7)");
+        assert_eq!(summary(&report, WIDE).last().unwrap(), "  process etcd (pid 7)");
     }
 
     #[test]

@@ -14,6 +14,9 @@ use aws_sdk_cloudformation::types::{
 };
 use aws_sdk_cloudformation::{error::ProvideErrorMetadata, error::SdkError, primitives::DateTime, types};
 use aws_sdk_ecs::types::DesiredStatus;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use jiff::Timestamp;
 
 use super::error::AwsCause;
@@ -56,6 +59,9 @@ pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts);
+    if let Some(proxy) = proxy()? {
+        loader = loader.http_client(http_client(proxy));
+    }
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
@@ -80,6 +86,35 @@ pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
         stacks: CloudFormation(aws_sdk_cloudformation::Client::new(&config)),
         fleet: Ecs(aws_sdk_ecs::Client::new(&config)),
     })
+}
+
+/// The proxy before AWS that the environment names, by the names that the AWS CLI knows. Of the SDK's own accord there is none.
+fn proxy() -> FoundationResult<Option<ProxyConfig>> {
+    let look = |names: [&str; 2]| {
+        names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    };
+    let Some(url) = look(["HTTPS_PROXY", "https_proxy"]) else { return Ok(None) };
+    let url = if url.contains("://") { url } else { format!("http://{url}") };
+    let proxy = ProxyConfig::https(url).map_err(|_| {
+        FoundationError::refused(
+            "HTTPS_PROXY is not the address of a proxy",
+            "write it as in http://proxy.example:3128",
+        )
+    })?;
+    Ok(Some(match look(["NO_PROXY", "no_proxy"]) {
+        Some(list) => proxy.no_proxy(list),
+        None => proxy,
+    }))
+}
+
+/// The SDK's client as it would be, with a proxy. Calls have timeouts of their own.
+fn http_client(proxy: ProxyConfig) -> SharedHttpClient {
+    let connector = Connector::builder()
+        .proxy_config(proxy)
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    http_client_fn(move |_, _| connector.clone())
 }
 
 pub struct CloudFormation(aws_sdk_cloudformation::Client);

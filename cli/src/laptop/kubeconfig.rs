@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 
 use super::certificates::Identity;
@@ -55,16 +57,26 @@ pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LaptopError> {
     write_private(path, text.as_bytes())
 }
 
-/// A client from a kubeconfig file, never from the user's own one.
+/// A client from a kubeconfig file that we or kind wrote, never from the user's own one. It holds what it needs; nothing of the
+/// environment counts, so that no proxy of the user's stands between us and loopback.
 pub async fn client_from(path: &Path) -> Result<kube::Client, LaptopError> {
     let attempt = || format!("read the kubeconfig {}", path.display());
+    let Endpoint { server, authority } = read_endpoint(path)?;
     let kubeconfig =
         Kubeconfig::read_from(path).map_err(|error| LaptopError::kubernetes(attempt(), error))?;
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(|error| LaptopError::kubernetes(attempt(), error))?;
-    // A proxy of the user's environment must not stand between us and loopback.
-    config.proxy_url = None;
+    let server =
+        server.parse().map_err(|error: http::uri::InvalidUri| LaptopError::kubernetes(attempt(), error))?;
+    let mut config = kube::Config::new(server);
+    let authority: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(authority.as_bytes())
+        .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+        .collect();
+    config.root_cert = Some(authority.map_err(|error| LaptopError::kubernetes(attempt(), error))?);
+    if let Some(namespace) = kubeconfig.contexts.into_iter().find_map(|named| named.context?.namespace) {
+        config.default_namespace = namespace;
+    }
+    if let Some(user) = kubeconfig.auth_infos.into_iter().find_map(|named| named.auth_info) {
+        config.auth_info = user;
+    }
     kube::Client::try_from(config).map_err(|error| LaptopError::kubernetes(attempt(), error))
 }
 

@@ -5,17 +5,23 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
 use kinesis_demo_api::status::{ResourceState, TrafficStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 
-use super::line::{obstacle, stage};
-use super::number::{grouped, span};
-use super::phases::phases;
+use super::line::{is_gone, obstacle, stage};
+use super::number::{countdown, grouped};
+use super::phases::{phase_at, phases};
+use super::wrap::wrap;
 
+/// Before everything but the head.
+const INDENT: &str = "  ";
 /// Width of the bar that shows the rate against the target.
 const BAR: u64 = 30;
 
-/// Head, stream, tasks, traffic, phases, and what stands in the way.
+/// Head, stream, tasks, traffic, phases, and what stands in the way; no line longer than the width.
 #[must_use]
-pub fn frame(demo: &KinesisDemo, now: Timestamp) -> Vec<String> {
-    let now = MicroTime::from(now);
+pub fn frame(demo: &KinesisDemo, now: Timestamp, width: usize) -> Vec<String> {
+    lines(demo, MicroTime::from(now), width).iter().flat_map(|line| wrap(line, width)).collect()
+}
+
+fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
     let mut lines = vec![head(demo, now)];
     let Some(status) = &demo.status else {
         lines.push("  waits for the operator (if this stays: does one run?)".into());
@@ -38,7 +44,8 @@ pub fn frame(demo: &KinesisDemo, now: Timestamp) -> Vec<String> {
     }
     if !status.phases.is_empty() {
         lines.push(String::new());
-        lines.extend(phases(&status.phases, now).into_iter().map(|line| format!("  {line}")));
+        let table = phases(status, now, width.saturating_sub(INDENT.len()));
+        lines.extend(table.into_iter().map(|line| format!("{INDENT}{line}").trim_end().to_owned()));
     }
     if let Some(request) = &status.last_request {
         lines.push(format!("  last request: {:?} ({})", request.outcome, request.message));
@@ -67,20 +74,49 @@ fn head(demo: &KinesisDemo, now: MicroTime) -> String {
         }
         parts.push(stage(demo, status));
         if status.stage == Some(Stage::Running) {
-            if let Some(phase) = &status.phase {
-                let left = span(phase.ends_at.since(now));
-                parts.push(format!("phase {} ({} of {}), {left} left", phase.name, phase.index, phase.of));
-            }
-            if let Some(ends_at) = status.run.as_ref().and_then(|run| run.ends_at) {
-                parts.push(format!("traffic ends in {}", span(ends_at.since(now))));
-            }
+            parts.extend(clocks(status, now));
         }
     }
     parts.join(" · ")
 }
 
+/// What the clock says of the schedule: the phase that goes on, or the first one that is to come; and the end.
+fn clocks(status: &KinesisDemoStatus, now: MicroTime) -> Vec<String> {
+    let mut parts = Vec::new();
+    match (phase_at(&status.phases, now), status.phases.first(), &status.phase) {
+        (Some((index, phase)), ..) => {
+            let left = countdown(phase.ends_at.since(now));
+            parts.push(format!(
+                "phase {} ({} of {}), {left} left",
+                phase.name,
+                index + 1,
+                status.phases.len()
+            ));
+        }
+        (None, Some(first), _) if first.starts_at > now => {
+            parts.push(format!("first phase {} in {}", first.name, countdown(first.starts_at.since(now))));
+        }
+        (None, _, Some(phase)) if phase.ends_at > now => {
+            let left = countdown(phase.ends_at.since(now));
+            parts.push(format!("phase {} ({} of {}), {left} left", phase.name, phase.index, phase.of));
+        }
+        _ => {}
+    }
+    match status.run.as_ref().and_then(|run| run.ends_at) {
+        Some(ends_at) if ends_at > now => {
+            parts.push(format!("traffic ends in {}", countdown(ends_at.since(now))));
+        }
+        Some(_) => parts.push("traffic has ended".into()),
+        None => {}
+    }
+    parts
+}
+
 fn stream(status: &KinesisDemoStatus) -> Option<String> {
     let stream = status.stream.as_ref()?;
+    if is_gone(status) {
+        return Some(format!("  stream    {}, deleted", stream.name));
+    }
     let warm = match stream.warm.filter(|warm| warm.target > 0) {
         Some(warm) => format!(", warm throughput {} of {} MiB/s", warm.current, warm.target),
         None => ", cold".into(),
@@ -153,13 +189,15 @@ mod tests {
     use crate::render::fixture::{condition, demo, peak};
     use serde_json::json;
 
+    const WIDE: usize = 200;
+
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
     #[test]
     fn a_running_frame_tells_what_is_left_and_every_phase_that_has_begun() {
-        let lines = frame(&peak(), at("2026-11-22T10:00:26Z"));
+        let lines = frame(&peak(), at("2026-11-22T10:00:26Z"), WIDE);
         assert_eq!(
             lines,
             [
@@ -169,20 +207,76 @@ mod tests {
                 "  rate       45,000/s of  50,000/s  ███████████████████████████░░░",
                 "  records   301,000 scheduled, 301,000 accepted, 12 dropped",
                 "",
-                "  PHASE      TARGET/s   ACHIEVED/s   SCHEDULED   ACCEPTED   THROTTLED   P50 ms   P99 ms   MAX ms",
-                "  baseline        100          100       1,000      1,000           0        2       15      120",
-                "  spike        10,000       10,000     120,000    120,000           0        2       15      120",
-                "  peak         50,000       45,000     180,000    180,000           0        2       15      120",
+                "  PHASE      TARGET/s   ACHIEVED/s   SCHEDULED   ACCEPTED   THROTTLED   FAILED   P50 ms   P99 ms   MAX ms",
+                "  baseline        100          100       1,000      1,000           0        0        2       15      120",
+                "  spike        10,000       10,000     120,000    120,000           0        0        2       15      120",
+                "  peak         50,000       45,000     180,000    180,000           0        0        2       15      120",
                 "  decline         100",
             ]
         );
     }
 
     #[test]
+    fn in_eighty_columns_everything_is_still_there() {
+        let stalled = condition("Stalled", "True", "AccessDenied", &"a long story ".repeat(20));
+        let crowded = demo(json!({"conditions": [stalled]}));
+        let letters = |lines: Vec<String>| {
+            let mut words: Vec<String> =
+                lines.iter().flat_map(|line| line.split_whitespace().map(ToOwned::to_owned)).collect();
+            words.sort();
+            words.dedup();
+            words
+        };
+        let now = at("2026-11-22T10:00:26Z");
+        for width in [80, 60, 40] {
+            let narrow = frame(&crowded, now, width);
+            assert!(narrow.iter().all(|line| line.chars().count() <= width), "{narrow:#?}");
+            assert_eq!(letters(narrow), letters(frame(&crowded, now, WIDE)), "{width}");
+        }
+        let part = frame(&peak(), now, 60);
+        assert!(part.iter().all(|line| line.trim_end() == line), "{part:#?}");
+        // What people look at first stays together.
+        let narrow = frame(&peak(), now, 80);
+        assert!(
+            narrow.contains(
+                &"  PHASE     TARGET/s  ACHIEVED/s  SCHEDULED  ACCEPTED  THROTTLED  FAILED  P50 ms"
+                    .to_owned()
+            ),
+            "{narrow:#?}"
+        );
+    }
+
+    #[test]
+    fn the_first_phase_is_counted_down_to_and_phases_change_by_the_clock() {
+        let head = |now: &str, changes| frame(&demo(changes), at(now), WIDE).remove(0);
+        let before = head("2026-11-22T09:59:55.300Z", json!({"phase": null}));
+        assert!(before.contains("Running · first phase baseline in 5s · traffic ends in 52s"), "{before}");
+        let almost = head("2026-11-22T09:59:59.999Z", json!({"phase": null}));
+        assert!(almost.contains("first phase baseline in 1s"), "{almost}");
+        // The operator has not said so yet.
+        let begun = head("2026-11-22T10:00:00Z", json!({"phase": null}));
+        assert!(begun.contains("phase baseline (1 of 4), 10s left · traffic ends in 47s"), "{begun}");
+        let next = head("2026-11-22T10:00:37.5Z", json!({}));
+        assert!(next.contains("phase decline (4 of 4), 10s left"), "{next}");
+        let over = head("2026-11-22T10:00:48Z", json!({}));
+        assert!(over.ends_with("Running · traffic has ended"), "{over}");
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_is_deleted_whatever_was_seen_of_it_last() {
+        let stream = json!({"name": "kd-quick-1", "arn": "arn", "status": "DELETING", "shards": 8});
+        let gone = json!({"stage": "Succeeded", "stream": stream,
+            "resources": [{"type": "Stream", "arn": "arn:stream", "state": "Deleted"}]});
+        let lines = frame(&demo(gone), at("2026-11-22T10:01:00Z"), WIDE);
+        assert!(lines.contains(&"  stream    kd-quick-1, deleted".to_owned()), "{lines:#?}");
+        assert!(!lines.join("\n").contains("8 shards"), "{lines:#?}");
+    }
+
+    #[test]
     fn a_ramp_is_shown_against_what_was_asked_for_when_the_rate_was_measured() {
         let mut ramp = peak();
         ramp.status.as_mut().unwrap().traffic.as_mut().unwrap().target = Some(45_000);
-        let lines = frame(&ramp, at("2026-11-22T10:00:26Z"));
+        let lines = frame(&ramp, at("2026-11-22T10:00:26Z"), WIDE);
         assert_eq!(lines[3], format!("  rate       45,000/s of  45,000/s  {}", "█".repeat(30)));
     }
 
@@ -190,7 +284,7 @@ mod tests {
     fn the_dashboard_is_named_while_there_is_one() {
         let lines = |published: bool, url: Option<&str>| {
             let held = json!({"name": "KinesisDemo-quick", "published": published, "url": url});
-            frame(&demo(json!({"dashboard": held})), at("2026-11-22T10:00:26Z")).join("\n")
+            frame(&demo(json!({"dashboard": held})), at("2026-11-22T10:00:26Z"), WIDE).join("\n")
         };
         let url = "https://console.example.com/d";
         assert!(lines(true, Some(url)).contains("\n  dashboard https://console.example.com/d\n"));
@@ -203,7 +297,7 @@ mod tests {
     fn at_the_end_it_is_said_what_is_left_in_aws() {
         let resource = |state: &str| json!([{"type": "Stream", "arn": "arn:stream", "state": state}]);
         let cleaned = condition("CleanedUp", "True", "NothingLeft", "");
-        let lines = |changes| frame(&demo(changes), at("2026-11-22T10:01:00Z")).join("\n");
+        let lines = |changes| frame(&demo(changes), at("2026-11-22T10:01:00Z"), WIDE).join("\n");
         let gone = json!({"stage": "Succeeded", "resources": resource("Deleted"), "conditions": [cleaned]});
         assert!(lines(gone).ends_with("  nothing is left of it in AWS"));
         let kept = json!({"stage": "Succeeded", "resources": resource("Retained"), "conditions": [cleaned]});
@@ -220,7 +314,7 @@ mod tests {
             json!({"number": 2, "stageEnteredAt": "2026-11-22T10:00:00Z", "message": "aborted on request"});
         let last = |stage: &str| {
             let changes = json!({"stage": stage, "run": run, "resources": []});
-            frame(&demo(changes), at("2026-11-22T10:01:00Z")).pop().unwrap()
+            frame(&demo(changes), at("2026-11-22T10:01:00Z"), WIDE).pop().unwrap()
         };
         assert_eq!(last("Aborted"), "  ended: aborted on request");
         assert!(!last("CleaningUp").contains("ended"));
@@ -231,7 +325,7 @@ mod tests {
         let mut fresh = peak();
         fresh.status = None;
         assert_eq!(
-            frame(&fresh, Timestamp::UNIX_EPOCH),
+            frame(&fresh, Timestamp::UNIX_EPOCH, WIDE),
             ["demos/quick", "  waits for the operator (if this stays: does one run?)"]
         );
     }

@@ -1,7 +1,8 @@
 //! One KinesisDemo as one line: for logs and pipes, a line per change. Pure.
 
 use jiff::Timestamp;
-use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
+use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, StreamStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, Stage};
 
 use super::number::grouped;
@@ -22,7 +23,7 @@ pub fn change(demo: &KinesisDemo) -> String {
     if let Some(generators) = &status.generators {
         parts.push(format!("tasks {}/{}", generators.running, generators.desired));
     }
-    if let Some(stream) = &status.stream {
+    if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
         parts.push(format!("shards {}", stream.shards));
         // Every on-demand stream under Advantage has some; it is told where some was asked for.
         if let Some(warm) = stream.warm.filter(|warm| warm.target > 0) {
@@ -65,6 +66,25 @@ pub fn stage(demo: &KinesisDemo, status: &KinesisDemoStatus) -> String {
     }
 }
 
+/// Whether the run's stream is no more: what it could take then says nothing.
+#[must_use]
+pub fn is_gone(status: &KinesisDemoStatus) -> bool {
+    let of_run = |resource: &&ResourceStatus| resource.type_ == ResourceType::Stream;
+    let removed =
+        status.resources.iter().find(of_run).is_some_and(|held| held.state == ResourceState::Deleted);
+    removed || status.stream.as_ref().is_some_and(|stream| stream.status == StreamStatus::DELETED)
+}
+
+/// Whether nothing goes on until somebody changes something, and why in one word. A failed run is over and waits for nobody.
+#[must_use]
+pub fn stall(status: &KinesisDemoStatus) -> Option<Reason> {
+    find(&status.conditions, ConditionType::Stalled)
+        .filter(|found| {
+            found.status == ConditionStatus::True && !status.stage.is_some_and(Stage::is_terminal)
+        })
+        .map(|found| found.reason)
+}
+
 /// What keeps the run from going on, in the operator's words: a stall, a spec that is not accepted, or a failure's reason. An abort that
 /// was asked for is no obstacle.
 #[must_use]
@@ -96,6 +116,19 @@ mod tests {
             "10:00:26Z  quick  Running  peak 3/4  rate 45,000/50,000  tasks 5/5  shards 100  warm 100/100  \
              accepted 301,000  dropped 12"
         );
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_has_no_shards() {
+        let removed = json!({"resources": [{"type": "Stream", "arn": "a", "state": "Deleted"}]});
+        let mut gone = json!({"name": "s", "arn": "a", "status": "DELETED", "shards": 0});
+        for changes in [removed, json!({"stream": gone})] {
+            let text = change(&demo(changes));
+            assert!(!text.contains("shards") && !text.contains("warm"), "{text}");
+        }
+        // Until then it may still be seen.
+        gone["status"] = json!("DELETING");
+        assert!(change(&demo(json!({"stream": gone}))).contains("shards 0"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod line;
 pub mod number;
 pub mod phases;
 pub mod table;
+pub mod wrap;
 
 #[cfg(test)]
 pub(crate) mod fixture;

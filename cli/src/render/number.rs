@@ -27,6 +27,12 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
+/// What is left until an instant: a second that has begun counts, so that nothing is left only when it has come.
+#[must_use]
+pub fn countdown(left: Duration) -> String {
+    span(left + Duration::from_nanos(999_999_999))
+}
+
 /// `count` things per second over a duration, rounded to the nearest.
 #[must_use]
 pub fn per_second(count: u64, over: Duration) -> u64 {
@@ -52,6 +58,13 @@ mod tests {
     fn spans_have_at_most_two_units() {
         for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3720, "1h02m")] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_countdown_ends_at_its_end_and_not_before() {
+        for (millis, text) in [(0, "0s"), (1, "1s"), (1000, "1s"), (1001, "2s"), (59_001, "1m00s")] {
+            assert_eq!(countdown(Duration::from_millis(millis)), text);
         }
     }
 

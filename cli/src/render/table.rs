@@ -7,31 +7,62 @@ pub enum Align {
     Right,
 }
 
+/// Between two columns; less where there is no room for it.
+const GAP: usize = 3;
+
 /// The lines of a table, header first. Rows shorter than the header are filled with empty cells.
 #[must_use]
 pub fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> Vec<String> {
-    let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
-    let widths: Vec<usize> = header
-        .iter()
-        .enumerate()
-        .map(|(column, (title, _))| {
-            let cells = rows.iter().map(|row| cell(row, column).chars().count());
-            cells.chain([title.chars().count()]).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |cells: Vec<String>| {
-        let padded: Vec<String> = cells
-            .into_iter()
-            .zip(header.iter().zip(&widths))
-            .map(|(cell, ((_, align), width))| match align {
-                Align::Left => format!("{cell:<width$}"),
-                Align::Right => format!("{cell:>width$}"),
+    let columns: Vec<usize> = (0..header.len()).collect();
+    lines(header, rows, &columns, GAP)
+}
+
+/// The same within a width: with less between the columns, and if that is not enough in parts, each of which begins with the first
+/// column. Nothing is cut off; a cell wider than all there is makes its line longer.
+#[must_use]
+pub fn table_within(header: &[(&str, Align)], rows: &[Vec<String>], width: usize) -> Vec<String> {
+    let widths: Vec<usize> = (0..header.len()).map(|column| column_width(header, rows, column)).collect();
+    let taken = |columns: &[usize], gap: usize| {
+        let cells: usize = columns.iter().filter_map(|column| widths.get(*column)).sum();
+        cells + gap * columns.len().saturating_sub(1)
+    };
+    let all: Vec<usize> = (0..header.len()).collect();
+    if let Some(gap) = (GAP - 1..=GAP).rev().find(|gap| taken(&all, *gap) <= width) {
+        return lines(header, rows, &all, gap);
+    }
+    let gap = GAP - 1;
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    for column in all.into_iter().skip(1) {
+        match parts.last_mut() {
+            Some(part) if taken(&[part.as_slice(), &[column]].concat(), gap) <= width => part.push(column),
+            _ => parts.push(vec![0, column]),
+        }
+    }
+    let parts = parts.iter().map(|columns| lines(header, rows, columns, gap));
+    parts.collect::<Vec<_>>().join(&String::new())
+}
+
+fn column_width(header: &[(&str, Align)], rows: &[Vec<String>], column: usize) -> usize {
+    let title = header.get(column).map_or(0, |(title, _)| title.chars().count());
+    let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+    cells.chain([title]).max().unwrap_or(0)
+}
+
+fn lines(header: &[(&str, Align)], rows: &[Vec<String>], columns: &[usize], gap: usize) -> Vec<String> {
+    let widths: Vec<usize> = columns.iter().map(|column| column_width(header, rows, *column)).collect();
+    let line = |cell: &dyn Fn(usize) -> String| {
+        let padded: Vec<String> = columns
+            .iter()
+            .zip(&widths)
+            .map(|(column, width)| match header.get(*column).map(|(_, align)| align) {
+                Some(Align::Right) => format!("{:>width$}", cell(*column)),
+                _ => format!("{:<width$}", cell(*column)),
             })
             .collect();
-        padded.join("   ").trim_end().to_owned()
+        padded.join(&" ".repeat(gap)).trim_end().to_owned()
     };
-    let titles = line(header.iter().map(|(title, _)| (*title).to_owned()).collect());
-    let rows = rows.iter().map(|row| line((0..header.len()).map(|column| cell(row, column)).collect()));
+    let titles = line(&|column| header.get(column).map(|(title, _)| (*title).to_owned()).unwrap_or_default());
+    let rows = rows.iter().map(|row| line(&|column| row.get(column).cloned().unwrap_or_default()));
     std::iter::once(titles).chain(rows).collect()
 }
 
@@ -44,5 +75,31 @@ mod tests {
         let header = [("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
         let rows = [vec!["a".into(), "50,000".into(), String::new()], vec!["longer".into(), "1".into()]];
         assert_eq!(table(&header, &rows), ["NAME       RATE   ENDS", "a        50,000", "longer        1"]);
+    }
+
+    #[test]
+    fn a_table_fits_the_width_by_smaller_gaps_and_then_in_parts() {
+        let header = [("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
+        let rows = [vec!["a".into(), "50,000".into(), "10:00".into()], vec!["longer".into(), "1".into()]];
+        assert_eq!(table_within(&header, &rows, 23), table(&header, &rows));
+        assert_eq!(
+            table_within(&header, &rows, 22),
+            ["NAME      RATE  ENDS", "a       50,000  10:00", "longer       1"]
+        );
+        assert_eq!(
+            table_within(&header, &rows, 20),
+            [
+                "NAME      RATE",
+                "a       50,000",
+                "longer       1",
+                "",
+                "NAME    ENDS",
+                "a       10:00",
+                "longer"
+            ]
+        );
+        // However narrow: every column is there.
+        let narrow = table_within(&header, &rows, 1).join("\n");
+        assert!(["RATE", "ENDS", "50,000", "10:00"].iter().all(|text| narrow.contains(text)), "{narrow}");
     }
 }

@@ -71,12 +71,6 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target>
     })
 }
 
-/// The service that `X-Amz-Target` names, where it is none of ours.
-pub fn foreign_service(headers: &HeaderMap) -> Option<&str> {
-    let (prefix, _) = headers.get("x-amz-target")?.to_str().ok()?.split_once('.')?;
-    service_named(prefix).is_none().then_some(prefix)
-}
-
 /// The media type of the body, as it was sent.
 pub fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -253,9 +247,6 @@ mod tests {
     fn what_addresses_no_service_has_no_target() {
         assert_eq!(post("/", &[]), None);
         assert_eq!(post("/", &[("x-amz-target", "Nonsense_1.PutRecords")]), None);
-        let foreign = |target| foreign_service(&headers(&[("x-amz-target", target)])).map(str::to_owned);
-        assert_eq!(foreign("DynamoDB_20120810.ListTables").as_deref(), Some("DynamoDB_20120810"));
-        assert_eq!((foreign("Kinesis_20131202.Nonsense"), foreign("nonsense")), (None, None));
         assert_eq!(post("/service/Unknown/operation/Put", &[]), None);
         let get = target(&Method::GET, &Uri::from_static("/"), &headers(&[]));
         assert_eq!(get, None);

@@ -336,7 +336,7 @@ pub fn nulls(paths: &[String]) -> AwsError {
 /// An operation that has no rules. What AWS does not know either gets AWS's own answer, which has no text.
 fn unknown(operation: &str) -> AwsError {
     if NOT_OFFERED.contains(&operation) {
-        AwsError::not_offered(&format!("The operation {operation} of Kinesis"))
+        crate::operations::unknown("kinesis", operation)
     } else {
         AwsError::client("UnknownOperationException", "")
     }

@@ -1,0 +1,238 @@
+//! Which proxy stands before a Kubernetes API server. In: the server's address, what the kubeconfig names, the environment. Out: the
+//! proxy's address, or none. Pure.
+//!
+//! As kubectl has it: `proxy-url` in the kubeconfig counts whatever else is said; else `HTTPS_PROXY` (`HTTP_PROXY` for a server without
+//! TLS), in capitals first, unless `NO_PROXY` names the server. kube itself holds NO_PROXY against the proxy's own name.
+
+use std::net::IpAddr;
+
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use kube::config::Kubeconfig;
+
+/// The proxy's address, with its scheme and with user and password if it needs them. The error is a sentence for the user.
+pub fn proxy(
+    server: &Uri,
+    named: Option<&str>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Uri>, String> {
+    if let Some(named) = named.filter(|named| !named.is_empty()) {
+        return address("proxy-url in the kubeconfig", named).map(Some);
+    }
+    let first = |names: [&'static str; 2]| {
+        let set = |name| environment(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+        names.into_iter().find_map(set)
+    };
+    let names = if server.scheme_str() == Some("http") {
+        ["HTTP_PROXY", "http_proxy"]
+    } else {
+        ["HTTPS_PROXY", "https_proxy"]
+    };
+    let Some((name, value)) = first(names) else { return Ok(None) };
+    let proxy = address(name, &value)?;
+    let exempt = first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| names_server(&list, server));
+    // A proxy on another machine cannot reach this one's loopback.
+    let out_of_reach = is_loopback(server) && !is_loopback(&proxy);
+    Ok((!exempt && !out_of_reach).then_some(proxy))
+}
+
+/// What the kubeconfig's context (the current one, if none is given) has as `proxy-url`.
+#[must_use]
+pub fn named<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a str> {
+    let context = context.or(kubeconfig.current_context.as_deref())?;
+    let found = kubeconfig.contexts.iter().find(|found| found.name == context)?;
+    let cluster = &found.context.as_ref()?.cluster;
+    let found = kubeconfig.clusters.iter().find(|found| found.name == *cluster)?;
+    found.cluster.as_ref()?.proxy_url.as_deref()
+}
+
+/// A proxy as users write it: the scheme may be missing.
+fn address(said_by: &str, text: &str) -> Result<Uri, String> {
+    let text = text.trim();
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    // Names are resolved by the proxy either way.
+    let whole = whole.replacen("socks5h://", "socks5://", 1);
+    let wrong = |why: &str| {
+        format!(
+            "{said_by} is not the address of a proxy ({why}); http, https and socks5 are known, as in http://proxy.example:3128"
+        )
+    };
+    let uri: Uri = whole.parse().map_err(|_| wrong("it is no URL"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https" | "socks5"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("http" | "https" | "socks5"), _) => Err(wrong("it names no host")),
+        _ => Err(wrong("its scheme is another")),
+    }
+}
+
+/// Whether NO_PROXY's list names the server: by name, domain, address or network, each also with a port. `*` names all.
+fn names_server(list: &str, server: &Uri) -> bool {
+    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
+    let entries: Vec<&str> = list
+        .split([',', ' '])
+        .filter_map(|entry| {
+            let (host, only) = split_port(entry.trim());
+            only.is_none_or(|only| only == port).then_some(host)
+        })
+        .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
+        .filter(|entry| !entry.is_empty())
+        .collect();
+    let all = "http://proxy";
+    Matcher::builder().http(all).https(all).no(entries.join(",")).build().intercept(server).is_none()
+}
+
+/// `host:port` as both; what has no port, an IPv6 address too, as it is.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if let Some((host, port)) = entry.rsplit_once(':')
+        && (!host.contains(':') || host.ends_with(']'))
+        && let Ok(port) = port.parse()
+    {
+        return (bare(host), Some(port));
+    }
+    (bare(entry), None)
+}
+
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+fn is_loopback(uri: &Uri) -> bool {
+    let host = bare(uri.host().unwrap_or_default());
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(
+        server: &str,
+        named: Option<&str>,
+        environment: &[(&str, &str)],
+    ) -> Result<Option<String>, String> {
+        let look = |name: &str| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        proxy(&server.parse().unwrap(), named, look).map(|proxy| proxy.map(|uri| uri.to_string()))
+    }
+
+    #[test]
+    fn the_kubeconfigs_proxy_counts_whatever_the_environment_says() {
+        let environment = [("HTTPS_PROXY", "http://other.example:1"), ("NO_PROXY", "*")];
+        for server in ["https://api.example:6443", "https://127.0.0.1:6443"] {
+            let found = chosen(server, Some("socks5://proxy.example:1080"), &environment);
+            assert_eq!(found, Ok(Some("socks5://proxy.example:1080/".into())), "{server}");
+        }
+        assert_eq!(chosen("https://api.example", Some(""), &[]), Ok(None));
+    }
+
+    #[test]
+    fn the_proxy_is_that_of_the_contexts_own_cluster() {
+        let kubeconfig = Kubeconfig::from_yaml(
+            "{current-context: direct, contexts: [{name: direct, context: {cluster: a, user: u}}, \
+             {name: behind, context: {cluster: b, user: u}}, {name: lost, context: {cluster: c, user: u}}], \
+             clusters: [{name: a, cluster: {server: 'https://a.example'}}, \
+             {name: b, cluster: {server: 'https://b.example', proxy-url: 'http://proxy.example:3128'}}]}",
+        )
+        .unwrap();
+        let proxy = Some("http://proxy.example:3128");
+        for (context, expected) in [
+            (None, None),
+            (Some("direct"), None),
+            (Some("behind"), proxy),
+            (Some("lost"), None),
+            (Some("x"), None),
+        ] {
+            assert_eq!(named(&kubeconfig, context), expected, "{context:?}");
+        }
+    }
+
+    #[test]
+    fn the_environments_proxy_is_chosen_by_the_servers_scheme_and_capitals_go_first() {
+        let environment =
+            [("https_proxy", "low:1"), ("HTTPS_PROXY", "me:pass@high.example:2"), ("http_proxy", "plain:3")];
+        assert_eq!(
+            chosen("https://api.example", None, &environment),
+            Ok(Some("http://me:pass@high.example:2/".into()))
+        );
+        assert_eq!(chosen("http://api.example", None, &environment), Ok(Some("http://plain:3/".into())));
+        assert_eq!(
+            chosen("https://api.example", None, &[("https_proxy", "socks5h://low:1")]),
+            Ok(Some("socks5://low:1/".into()))
+        );
+        assert_eq!(
+            chosen("https://api.example", None, &[("HTTPS_PROXY", ""), ("http_proxy", "a:1")]),
+            Ok(None)
+        );
+    }
+
+    #[test]
+    fn no_proxy_names_servers_and_never_the_proxy() {
+        let proxied = |server: &str, list: &str| {
+            let environment = [("HTTPS_PROXY", "http://proxy.example:3128"), ("NO_PROXY", list)];
+            chosen(server, None, &environment).unwrap().is_some()
+        };
+        for (server, list) in [
+            ("https://api.example:6443", "api.example"),
+            ("https://api.example:6443", "localhost, .example ,"),
+            ("https://api.example:6443", "*.example"),
+            ("https://api.example:6443", "example"),
+            ("https://api.example:6443", "api.example:6443"),
+            ("https://api.example", "api.example:443"),
+            ("https://10.1.2.3:6443", "10.0.0.0/8"),
+            ("https://10.1.2.3:6443", "10.1.2.3"),
+            ("https://10.1.2.3:6443", "10.1.2.3:6443"),
+            ("https://[fd00::1]:6443", "fd00::/8"),
+            ("https://[fd00::1]:6443", "[fd00::1]:6443"),
+            ("https://api.example:6443", "*"),
+        ] {
+            assert!(!proxied(server, list), "{server} with NO_PROXY={list}");
+        }
+        for (server, list) in [
+            ("https://api.example:6443", "proxy.example"),
+            ("https://api.example:6443", "api.example:443"),
+            ("https://notexample:6443", "example"),
+            ("https://10.1.3.3:6443", "10.1.2.0/25,192.168.0.0/16,10.1.3"),
+            ("https://10.1.2.200:6443", "10.1.2.0/25"),
+            ("https://api.example:6443", ",,"),
+        ] {
+            assert!(proxied(server, list), "{server} with NO_PROXY={list}");
+        }
+    }
+
+    #[test]
+    fn this_machines_loopback_is_asked_by_this_machine_only() {
+        for server in ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443"] {
+            assert_eq!(
+                chosen(server, None, &[("HTTPS_PROXY", "http://proxy.example:3128")]),
+                Ok(None),
+                "{server}"
+            );
+            let here = [("HTTPS_PROXY", "http://127.0.0.1:3128")];
+            assert_eq!(chosen(server, None, &here), Ok(Some("http://127.0.0.1:3128/".into())), "{server}");
+            assert_eq!(
+                chosen(server, None, &[here[0], ("NO_PROXY", "localhost,127.0.0.0/8,::1")]),
+                Ok(None),
+                "{server}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_with_its_origin_and_without_its_password() {
+        for (value, why) in [
+            ("ftp://proxy:1", "its scheme is another"),
+            ("http://", "it is no URL"),
+            ("http://a b", "it is no URL"),
+        ] {
+            let told = chosen("https://api.example", None, &[("HTTPS_PROXY", value)]).unwrap_err();
+            assert!(
+                told.starts_with("HTTPS_PROXY is not the address of a proxy") && told.contains(why),
+                "{told}"
+            );
+        }
+        let told = chosen("https://api.example", Some("ftp://me:secret@proxy"), &[]).unwrap_err();
+        assert!(told.starts_with("proxy-url in the kubeconfig") && !told.contains("secret"), "{told}");
+    }
+}

@@ -1,0 +1,255 @@
+//! The program behind a proxy, against a real API server. The proxies are small ones on loopback that note whom they are asked for. Needs
+//! kube-apiserver and etcd on this machine; prints a line and passes without.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A host that only the proxies know.
+const HOST: &str = "api.example";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Connect,
+    Socks5,
+}
+
+/// Leads everybody to one server, whatever they ask for.
+struct Proxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    async fn start(kind: Kind, server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Self { address: listener.local_addr().unwrap(), asked: Arc::default() };
+        let asked = Arc::clone(&proxy.asked);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let asked = Arc::clone(&asked);
+                // A client that goes away is none of our business.
+                tokio::spawn(async move { lead(kind, client, server, &asked).await.ok() });
+            }
+        });
+        proxy
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// What it was asked for since the last time.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+async fn lead(
+    kind: Kind,
+    mut client: TcpStream,
+    server: SocketAddr,
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    match kind {
+        Kind::Connect => {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await?);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let told = head.lines().filter(|line| {
+                line.starts_with("CONNECT") || line.to_lowercase().starts_with("proxy-authorization")
+            });
+            asked.lock().unwrap().push(told.collect::<Vec<_>>().join(" | "));
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+        }
+        // RFC 1928: without authentication, a connection to a name.
+        Kind::Socks5 => {
+            let mut greeting = [0; 2];
+            client.read_exact(&mut greeting).await?;
+            let mut methods = vec![0; greeting[1].into()];
+            client.read_exact(&mut methods).await?;
+            client.write_all(&[5, 0]).await?;
+            let mut request = [0; 4];
+            client.read_exact(&mut request).await?;
+            let length = if request[3] == 3 { client.read_u8().await?.into() } else { 4 };
+            let mut host = vec![0; length];
+            client.read_exact(&mut host).await?;
+            let port = client.read_u16().await?;
+            asked.lock().unwrap().push(format!("{}:{port}", String::from_utf8_lossy(&host)));
+            client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+        }
+    }
+    let mut server = TcpStream::connect(server).await?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
+}
+
+struct Bench {
+    server: ApiServer,
+    port: u16,
+    state: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn set_up() -> Option<Self> {
+        kubectl_kinesisdemo::install_crypto();
+        let Some(assets) = assets::cached_assets().await else {
+            println!(
+                "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
+            );
+            return None;
+        };
+        let state = tempfile::tempdir().unwrap();
+        let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+        definition::put_definition(&server.client()).await.unwrap();
+        let port = server.endpoint().server.rsplit_once(':').unwrap().1.parse().unwrap();
+        Some(Self { server, port, state })
+    }
+
+    /// The administrator's kubeconfig, for the server under that host name, with a proxy if one is named.
+    fn kubeconfig(&self, host: &str, proxy: Option<&str>) -> PathBuf {
+        let text = std::fs::read_to_string(self.server.admin_kubeconfig()).unwrap();
+        let mut document: Value = serde_json::from_str(&text).unwrap();
+        let cluster = &mut document["clusters"][0]["cluster"];
+        cluster["server"] = json!(format!("https://{host}:{}", self.port));
+        cluster["tls-server-name"] = json!("localhost");
+        if let Some(proxy) = proxy {
+            cluster["proxy-url"] = json!(proxy);
+        }
+        let path = self.state.path().join("kubeconfig");
+        std::fs::write(&path, document.to_string()).unwrap();
+        path
+    }
+}
+
+struct Ran {
+    code: i32,
+    err: String,
+}
+
+/// Lists, with nothing in the environment but what is given.
+async fn list(kubeconfig: &Path, environment: &[(&str, &str)]) -> Ran {
+    run(&["list", "--kubeconfig", kubeconfig.to_str().unwrap()], environment).await
+}
+
+async fn run(words: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
+        .args(words)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    Ran { code: output.status.code().unwrap(), err: String::from_utf8(output.stderr).unwrap() }
+}
+
+#[tokio::test]
+async fn the_program_goes_through_the_proxy_that_kubectl_would_take() {
+    let Some(bench) = Bench::set_up().await else { return };
+    let address = SocketAddr::from(([127, 0, 0, 1], bench.port));
+    let connect = Proxy::start(Kind::Connect, address).await;
+    let socks = Proxy::start(Kind::Socks5, address).await;
+    let (http, port) = (connect.url("http"), bench.port);
+    let asked = [format!("CONNECT {HOST}:{port} HTTP/1.1")];
+
+    // Named in the kubeconfig: whatever the environment says.
+    let named = bench.kubeconfig(HOST, Some(&http));
+    for environment in [&[][..], &[("NO_PROXY", "*")], &[("HTTPS_PROXY", "http://127.0.0.1:1")]] {
+        let ran = list(&named, environment).await;
+        assert_eq!((ran.code, connect.take()), (0, asked.to_vec()), "{environment:?}: {}", ran.err);
+    }
+    let ran = list(&bench.kubeconfig(HOST, Some(&socks.url("socks5"))), &[]).await;
+    assert_eq!((ran.code, socks.take()), (0, vec![format!("{HOST}:{port}")]), "{}", ran.err);
+    let here = bench.kubeconfig("127.0.0.1", Some(&http));
+    let ran = list(&here, &[]).await;
+    assert_eq!((ran.code, connect.take().len()), (0, 1), "{}", ran.err);
+
+    // Named in the environment.
+    let plain = bench.kubeconfig(HOST, None);
+    let bare = connect.address.to_string();
+    for environment in [("HTTPS_PROXY", http.as_str()), ("https_proxy", &http), ("HTTPS_PROXY", &bare)] {
+        let ran = list(&plain, &[environment]).await;
+        assert_eq!((ran.code, connect.take()), (0, asked.to_vec()), "{environment:?}: {}", ran.err);
+    }
+    let ran = list(&plain, &[("HTTPS_PROXY", &socks.url("socks5h"))]).await;
+    assert_eq!((ran.code, socks.take().len()), (0, 1), "{}", ran.err);
+    let secret = http.replace("http://", "http://me:pa%40ss@");
+    let ran = list(&plain, &[("HTTPS_PROXY", &secret)]).await;
+    // The base64 of me:pa@ss.
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(connect.take()[0].to_lowercase().ends_with(&"basic bWU6cGFAc3M=".to_lowercase()));
+    let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", "127.0.0.1,proxy.example")]).await;
+    assert_eq!(
+        (ran.code, connect.take()),
+        (0, asked.to_vec()),
+        "the proxy's own name counts not: {}",
+        ran.err
+    );
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
+    let Some(bench) = Bench::set_up().await else { return };
+    let connect = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], bench.port))).await;
+    let http = connect.url("http");
+
+    let plain = bench.kubeconfig(HOST, None);
+    for list_of_names in ["api.example", ".example", "other,*.example", "*"] {
+        let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
+        // Nobody else knows that name.
+        assert_eq!((ran.code, connect.take().len()), (1, 0), "{list_of_names}: {}", ran.err);
+    }
+    let here = bench.kubeconfig("127.0.0.1", None);
+    let ran = list(&here, &[("HTTPS_PROXY", "http://proxy.invalid:3128")]).await;
+    assert_eq!(ran.code, 0, "no proxy reaches our loopback: {}", ran.err);
+    let ran = list(&here, &[("HTTPS_PROXY", &http), ("NO_PROXY", "localhost,127.0.0.0/8")]).await;
+    assert_eq!((ran.code, connect.take().len()), (0, 0), "{}", ran.err);
+
+    // What is wrong with a proxy is said as such.
+    let ran = list(&plain, &[("HTTPS_PROXY", "http://127.0.0.1:1")]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("next: is the cluster up and reachable, and the proxy"), "{}", ran.err);
+    let ran = list(&plain, &[("HTTPS_PROXY", "ftp://proxy.example")]).await;
+    assert!(ran.err.contains("HTTPS_PROXY is not the address of a proxy"), "{}", ran.err);
+    let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", "a,")]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("next: write NO_PROXY as names and networks"), "{}", ran.err);
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn aws_is_asked_through_the_proxy_too() {
+    // Nobody answers behind it: it is enough to see whom it is asked for.
+    let proxy = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], 1))).await;
+    let (http, bare) = (proxy.url("http"), proxy.address.to_string());
+    let account = [
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("HOME", "/nonexistent"),
+    ];
+    let status =
+        async |more: &[(&str, &str)]| run(&["foundation", "status"], &[&account, more].concat()).await.code;
+    for named in [("HTTPS_PROXY", http.as_str()), ("https_proxy", &bare)] {
+        assert_eq!(status(&[named]).await, 1);
+        let asked = proxy.take();
+        assert!(
+            asked.iter().all(|line| line.starts_with("CONNECT sts.us-east-1.amazonaws.com:443 ")),
+            "{asked:?}"
+        );
+        assert!(!asked.is_empty(), "{named:?}");
+    }
+    assert_eq!(status(&[("HTTPS_PROXY", &http), ("NO_PROXY", ".amazonaws.com")]).await, 1);
+    assert_eq!(proxy.take(), [] as [&str; 0]);
+}
