@@ -12,6 +12,7 @@ use super::refusal;
 use super::shard::{Place, Shard, id_of, nanos};
 use super::stream::Stream;
 use super::view::epoch_seconds;
+use crate::members::instant_of_seconds;
 use crate::service::AwsError;
 
 /// API reference, `GetShardIterator`: "A shard iterator expires 5 minutes after it is returned".
@@ -83,13 +84,13 @@ fn sequence_place(shard: &Shard, given: &str, stream: &str, account: &str) -> Re
 }
 
 fn timestamp_place(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u64, AwsError> {
-    let seconds = timestamp.as_f64().ok_or_else(|| {
+    let at = timestamp.as_f64().and_then(instant_of_seconds).ok_or_else(|| {
         refusal::invalid(
             "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp \
              parameter.",
         )
     })?;
-    let millis = (seconds * 1000.0) as i64;
+    let millis = at.as_millisecond();
     if millis > now.as_millisecond() {
         return Err(refusal::invalid(format!(
             "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
@@ -222,4 +223,25 @@ pub fn records(
         answer["NextShardIterator"] = json!(token(&name, shard, next, now));
     }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::kinesis::hash::equal_ranges;
+
+    #[test]
+    fn every_millisecond_that_seconds_can_name_finds_its_record() {
+        let wall = |millis: i64| Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
+        let opened = Moment { wall: wall(-1), model: wall(-1) };
+        let mut shard = Shard::open(0, equal_ranges(1)[0], (None, None), opened);
+        for millis in 0..900 {
+            let (place, _) = shard.put("k", b"x", wall(millis)).unwrap();
+            let found = timestamp_place(&shard, &epoch_seconds(wall(millis)), wall(1000)).unwrap();
+            assert_eq!(found, place.seq, "{millis}");
+        }
+        assert!(timestamp_place(&shard, &epoch_seconds(wall(1001)), wall(1000)).is_err());
+        assert!(timestamp_place(&shard, &Value::Null, wall(1000)).is_err());
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,4 +156,48 @@ async fn tls_is_kept_from_other_machines_as_the_rest_is() {
         TlsSettings { listen: ([127, 0, 0, 1], 0).into(), ca_file: folder.path().join("none/ca.pem") };
     let refusal = Sandbox::start(Options { tls: Some(nowhere), ..Options::default() }).await.err().unwrap();
     assert!(refusal.to_string().contains("could not write"), "{refusal}");
+}
+
+/// The program, with a folder of its own for its files.
+fn program(folder: &TempDir) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox"));
+    command.args(["serve", "--any-credentials", "--tls"]).current_dir(folder.path()).kill_on_drop(true);
+    command
+}
+
+#[tokio::test]
+async fn the_address_file_names_the_endpoint_and_the_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sandbox = program(&folder);
+    sandbox.args(["--address-file", "sandbox.json"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut sandbox = sandbox.spawn().unwrap();
+    let path = folder.path().join("sandbox.json");
+    let written = async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let ca_file = PathBuf::from(told["tlsCaFile"].as_str().unwrap());
+    assert_eq!(ca_file.file_name().unwrap(), "sandbox.json.ca.pem");
+    assert!(ca_file.is_absolute(), "whoever reads it may be elsewhere");
+    CertificateDer::from_pem_slice(&std::fs::read(&ca_file).unwrap()).unwrap();
+    let address: SocketAddr = told["tlsAddress"].as_str().unwrap().parse().unwrap();
+    assert!(address.ip().is_loopback() && told["address"] != told["tlsAddress"]);
+    TcpStream::connect(address).await.unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()));
+    for file in files {
+        assert!(!String::from_utf8_lossy(&file.unwrap()).contains("PRIVATE KEY"));
+    }
+    sandbox.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_authority_that_no_client_would_find_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(&folder).output().await.unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("--tls-ca-file"), "{told}");
 }
