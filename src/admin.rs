@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
+use crate::metrics::exposition::Exposition;
 
 /// What the endpoints tell.
 #[derive(Clone)]
@@ -55,10 +56,44 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Exposition::accepted(&ranges.collect::<Vec<_>>().join(","));
     match admin.metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], format.of(text)).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn metrics_come_in_the_format_that_is_asked_for() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let admin = Admin { metrics: Arc::default(), ready: Arc::default() };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(serve(listener, admin, async { stopped.await.unwrap_or_default() }));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for (accept, content_type, last) in [
+            (Some("application/openmetrics-text; version=1.0.0"), "application/openmetrics-text", "# EOF\n"),
+            (Some("text/plain; version=0.0.4"), "text/plain; version=0.0.4", "\n"),
+            (None, "text/plain; version=0.0.4", "\n"),
+        ] {
+            let mut request = client.get(format!("http://{address}/metrics"));
+            if let Some(accept) = accept {
+                request = request.header(header::ACCEPT, accept);
+            }
+            let answer = request.send().await.unwrap();
+            let got = answer.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+            assert!(got.starts_with(content_type), "{accept:?}: {got}");
+            let text = answer.text().await.unwrap();
+            assert!(text.contains("kinesisdemo_leader 0") && text.ends_with(last), "{accept:?}: {text}");
+            assert_eq!(text.contains("# EOF"), last.contains("EOF"), "{accept:?}");
+        }
+        stop.send(()).unwrap();
+        serving.await.unwrap().unwrap();
     }
 }

@@ -7,6 +7,7 @@ use kinesis_demo_api::allowance::Allowance;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
+use crate::run::read_budget::ReadBudget;
 use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
 use crate::telemetry::LogFormat;
 
@@ -108,7 +109,8 @@ pub struct RunArgs {
     /// A security group that objects may name besides those of --security-group, by ID, or `*`; repeat for several. The default is none.
     #[arg(long, env = "KINESISDEMO_ALLOWED_SECURITY_GROUPS", value_delimiter = ',', value_name = "ID")]
     pub allow_security_group: Vec<String>,
-    /// The most runs that go on at once, of all objects; later ones wait their turn in Pending.
+    /// The most runs that go on at once, of all objects; later ones wait their turn in Pending. Each costs reads of its control
+    /// parameter, of which a Region has 40 a second: so many runs that no room is left for --max-tasks are refused.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_runs: u16,
     /// The highest rate that any phase may ask for.
@@ -123,7 +125,7 @@ pub struct RunArgs {
     /// Short leases and intervals, for a sandbox on the same machine. On AWS they would cost API calls and gain nothing.
     #[arg(long)]
     pub local_timings: bool,
-    /// Objects that are worked on at the same time (in each namespace, where namespaces are named).
+    /// Runs that are reconciled at the same time; of other objects half as many are, so that no run waits for them.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub concurrency: u16,
     /// A namespace whose objects are watched; repeat for several. The default is all of them.
@@ -176,6 +178,14 @@ impl RunArgs {
             }
         }
         let region = self.regions.first().cloned().ok_or("--region: name at least one")?;
+        let timings = if self.local_timings { Timings::local() } else { Timings::aws() };
+        let most_tasks = ReadBudget::new(self.max_runs.into(), &timings).most_tasks();
+        if self.max_tasks > most_tasks {
+            return Err(format!(
+                "--max-tasks {} can never fit with --max-runs {}: control parameters may be read 40 times a second in a Region, which beside the looks at so many runs leaves room for {most_tasks} tasks; lower one of them",
+                self.max_tasks, self.max_runs
+            ));
+        }
         Ok(Settings {
             accounts: self.accounts.clone(),
             defaults: Defaults {
@@ -198,7 +208,7 @@ impl RunArgs {
             execution_role_arn: self.execution_role_arn.clone(),
             assign_public_ip: !self.no_public_ip,
             max_runs: self.max_runs.into(),
-            timings: if self.local_timings { Timings::local() } else { Timings::aws() },
+            timings,
         })
     }
 }

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
+use futures::{Stream, StreamExt};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::{Controller, watcher};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -31,18 +33,54 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 const SALVAGE_AGAIN: Duration = Duration::from_secs(5);
 const SALVAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often it is looked whose turn it is to begin, and what is kept of objects that are gone.
+const NEXT_TURN: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// What the loop holds besides the passes' own context.
 pub struct Loop {
     pub context: Context,
     pub metrics: Arc<Metrics>,
     client: Client,
     failures: Mutex<HashMap<String, u32>>,
+    /// Reconciles of runs that go on never wait for those of the many objects that do not.
+    runs_in_hand: Semaphore,
+    others_in_hand: Semaphore,
 }
 
 impl Loop {
-    /// A loop that has seen no failure yet.
-    pub fn new(context: Context, metrics: Arc<Metrics>, client: Client) -> Self {
-        Self { context, metrics, client, failures: Mutex::default() }
+    /// A loop that has seen no failure yet. So many runs that go on are reconciled at the same time, and
+    /// half as many other objects.
+    pub fn new(context: Context, metrics: Arc<Metrics>, client: Client, concurrency: u16) -> Self {
+        Self {
+            context,
+            metrics,
+            client,
+            failures: Mutex::default(),
+            runs_in_hand: Semaphore::new(concurrency.into()),
+            others_in_hand: Semaphore::new(concurrency.div_ceil(2).into()),
+        }
+    }
+
+    /// Waits until this object may be reconciled.
+    async fn admit(&self, object: &DeserializeGuard<KinesisDemo>) -> Option<SemaphorePermit<'_>> {
+        let stage = object.0.as_ref().ok().and_then(|demo| demo.status.as_ref()?.stage);
+        let goes_on = stage.is_some_and(|stage| stage != Stage::Pending && !stage.is_terminal());
+        let semaphore = if goes_on { &self.runs_in_hand } else { &self.others_in_hand };
+        semaphore.acquire().await.ok()
+    }
+
+    /// Forgets what is kept of objects that are gone, for as long as the loop runs.
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let present = self.metrics.runs.uids();
+            self.context.keep_only(&present);
+            self.failures
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|uid, _| present.contains(uid));
+        }
     }
 
     fn failed(&self, uid: &str) -> u32 {
@@ -92,18 +130,21 @@ pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64
 
 /// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a
 /// watch of its own, so that a Role in each is enough.
-pub async fn run(
-    client: &Client,
-    namespaces: &[String],
-    work: Arc<Loop>,
-    concurrency: u16,
-    stop: &CancellationToken,
-) {
+pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>, stop: &CancellationToken) {
     let controllers = apis(client, namespaces).into_iter().map(|api| {
-        let controller = Controller::new(api, watcher::Config::default());
-        work.metrics.runs.watch(controller.store());
-        controller
-            .with_config(Config::default().concurrency(concurrency))
+        let namespace = api.namespace().map(str::to_owned);
+        let (store, writer) = reflector::store();
+        work.metrics.runs.watch(store.clone());
+        let watched = watcher(api, watcher::Config::default())
+            .default_backoff()
+            // Nobody reads it, and it is most of what an object weighs.
+            .modify(|object| object.meta_mut().managed_fields = None)
+            .reflect(writer)
+            .applied_objects();
+        Controller::for_stream(watched, store)
+            .reconcile_on(next_in_turn(Arc::clone(&work), namespace))
+            // `Loop::admit` bounds it, by kind.
+            .with_config(Config::default().concurrency(0))
             .graceful_shutdown_on(stop.clone().cancelled_owned())
             .run(pass, retry, Arc::clone(&work))
             .for_each(async |result| {
@@ -113,10 +154,29 @@ pub async fn run(
                 }
             })
     });
-    futures::future::join_all(controllers).await;
+    tokio::select! {
+        _ = futures::future::join_all(controllers) => {}
+        () = work.sweep() => {}
+    }
+}
+
+/// The objects that wait and whose turn it is, of one namespace or of all.
+fn next_in_turn(
+    work: Arc<Loop>,
+    namespace: Option<String>,
+) -> impl Stream<Item = ObjectRef<DeserializeGuard<KinesisDemo>>> + Send + 'static {
+    futures::stream::unfold(work, async |work| {
+        tokio::time::sleep(NEXT_TURN).await;
+        let next = work.context.next_in_turn();
+        Some((next, work))
+    })
+    .flat_map(futures::stream::iter)
+    .filter(move |(held, _)| std::future::ready(namespace.as_ref().is_none_or(|wanted| wanted == held)))
+    .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
 }
 
 async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Result<Action, RunError> {
+    let _place = work.admit(&object).await;
     let salvaged;
     let (demo, unreadable) = match &object.0 {
         Ok(demo) => (demo, None),
@@ -150,13 +210,7 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
     let outcome = wake.as_ref().map_or_else(RunError::category, |_| "ok");
     work.metrics.reconciled(outcome, started.elapsed());
     let wake = wake?;
-    let uid = demo.uid().unwrap_or_default();
-    work.succeeded(&uid);
-    // An object that goes without our finalizer is not passed over once more: what was kept of it ends with some other's pass.
-    let mut present = work.metrics.runs.uids();
-    present.insert(uid);
-    work.context.keep_only(&present);
-    work.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| present.contains(uid));
+    work.succeeded(&demo.uid().unwrap_or_default());
     Ok(action(wake, work.context.clock.now()))
 }
 

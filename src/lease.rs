@@ -14,6 +14,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::Instant;
 
+use crate::run::error::chain;
 use crate::tenure::Tenure;
 
 /// The Lease's name.
@@ -26,6 +27,8 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// When a leader that could not renew stops working: before anybody else may take the Lease. With the duration and the renewals as
 /// Kubernetes' own components have them (kube-scheduler's `--leader-elect-*` flags: 15 s, 10 s, 2 s).
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+/// How often somebody else's Lease is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The API server answers within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -95,7 +98,15 @@ pub async fn acquire(
     let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
     let mut seen: Option<(Option<String>, Instant)> = None;
     loop {
-        let found = bounded(api.get_opt(NAME)).await.map_err(failed)?;
+        let found = match bounded(api.get_opt(NAME)).await {
+            Ok(found) => found,
+            Err(error) if seen.is_none() && is_refusal(&error) => return Err(failed(error)),
+            Err(error) => {
+                stands_by.store(false, Ordering::Relaxed);
+                wait_for_api_server(&error).await;
+                continue;
+            }
+        };
         stands_by.store(true, Ordering::Relaxed);
         let version = found.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
         let since = match &seen {
@@ -105,7 +116,15 @@ pub async fn acquire(
         seen = Some((version, since));
         match standing(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
             Standing::Take { epoch } => {
-                let epoch = epoch.max(bounded(highest_epoch()).await.map_err(failed)? + 1);
+                let highest = match bounded(highest_epoch()).await {
+                    Ok(highest) => highest,
+                    Err(error) if is_refusal(&error) => return Err(failed(error)),
+                    Err(error) => {
+                        wait_for_api_server(&error).await;
+                        continue;
+                    }
+                };
+                let epoch = epoch.max(highest + 1);
                 // From before the write, since the Lease counts from the moment at which the API server has it.
                 let tenure = Tenure::until(Instant::now() + GIVE_UP_AFTER);
                 let taken = write(&api, found, namespace, identity, epoch).await;
@@ -123,15 +142,31 @@ pub async fn acquire(
                     }
                     // Somebody was faster: look again.
                     Err(kube::Error::Api(answer)) if answer.code == 409 => {}
-                    Err(error) => return Err(failed(error)),
+                    Err(error) if is_refusal(&error) => return Err(failed(error)),
+                    // It may have been written: the next look tells.
+                    Err(error) => wait_for_api_server(&error).await,
                 }
             }
             Standing::Wait { holder } => {
                 tracing::debug!(holder, "waiting for the lease");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         }
     }
+}
+
+/// Whether the API server answered, and what it said will not change by waiting: a permission or the
+/// namespace is missing.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(answer) if matches!(answer.code, 401 | 403 | 404))
+}
+
+/// An API server that is away comes back. A standby that ended each time would hold up the takeover by
+/// the pauses between its restarts.
+async fn wait_for_api_server(error: &kube::Error) {
+    let pause = LOOK_EVERY.as_secs();
+    tracing::warn!(error = chain(error), "the lease could not be read or taken; trying again in {pause} s");
+    tokio::time::sleep(LOOK_EVERY).await;
 }
 
 impl Leadership {
@@ -235,6 +270,13 @@ async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use axum::Router;
+    use axum::http::{Method, StatusCode};
+    use serde_json::json;
+
     use super::*;
 
     fn held_by(holder: &str, transitions: i32) -> LeaseSpec {
@@ -265,5 +307,77 @@ mod tests {
     #[test]
     fn a_restarted_operator_takes_its_own_lease_under_a_new_epoch() {
         assert_eq!(standing(Some(&held_by("a", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+    }
+
+    /// An API server that answers one request after the other from a script, and says how often it was
+    /// asked. Every write is taken.
+    async fn api_server(script: &'static [Answer]) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let answer = move |method: Method, body: String| {
+            let at = counter.fetch_add(1, Ordering::Relaxed);
+            let answer = script.get(at).or(script.last()).copied().unwrap_or(Answer::Refuse(500));
+            async move {
+                let lease = |holder: &str| {
+                    let spec = held_by(holder, 4);
+                    let metadata = ObjectMeta {
+                        resource_version: Some("7".into()),
+                        name: Some(NAME.into()),
+                        ..ObjectMeta::default()
+                    };
+                    serde_json::to_string(&Lease { metadata, spec: Some(spec) }).unwrap()
+                };
+                match answer {
+                    Answer::Refuse(code) => {
+                        let status = StatusCode::from_u16(code).unwrap();
+                        (status, json!({"code": code, "message": "away", "reason": "Away"}).to_string())
+                    }
+                    _ if method != Method::GET => (StatusCode::OK, body),
+                    Answer::Held => (StatusCode::OK, lease("another")),
+                    Answer::Free => (StatusCode::OK, lease("")),
+                }
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        (Client::try_from(config).unwrap(), asked)
+    }
+
+    #[derive(Clone, Copy)]
+    enum Answer {
+        Refuse(u16),
+        Held,
+        Free,
+    }
+
+    #[tokio::test]
+    async fn a_standby_lives_through_an_api_server_that_is_away() {
+        const SCRIPT: &[Answer] = &[
+            Answer::Refuse(503),
+            Answer::Held,
+            Answer::Refuse(500),
+            // While it starts an API server knows no roles yet.
+            Answer::Refuse(403),
+            Answer::Free,
+        ];
+        let (client, asked) = api_server(SCRIPT).await;
+        let ready = AtomicBool::new(false);
+        let leadership = acquire(client, "demos", "us", &ready, async || Ok(9)).await.unwrap();
+        assert_eq!((leadership.epoch, ready.load(Ordering::Relaxed)), (10, true));
+        assert_eq!(asked.load(Ordering::Relaxed), 6, "five looks and the write");
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_may_not_read_the_lease_says_so_at_once() {
+        for code in [401, 403] {
+            let script: &[Answer] = if code == 401 { &[Answer::Refuse(401)] } else { &[Answer::Refuse(403)] };
+            let (client, asked) = api_server(script).await;
+            let ready = AtomicBool::new(false);
+            let error = acquire(client, "demos", "us", &ready, async || Ok(0)).await.err().unwrap();
+            assert!(error.to_string().contains("namespace demos"), "{error}");
+            assert_eq!((asked.load(Ordering::Relaxed), ready.load(Ordering::Relaxed)), (1, false));
+        }
     }
 }

@@ -32,9 +32,11 @@ pub struct Settings {
 /// The spans that a run's control is built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// How often a task reads the control document.
+    /// How often a task reads the control document, where nothing makes it read less often.
     pub read_every: Duration,
-    /// How long a good read allows a task to send.
+    /// The longest that this may become where many tasks share a Region's reads.
+    pub longest_read_every: Duration,
+    /// How long a good read allows a task to send, at the least: it is no less than three intervals.
     pub read_lease: Duration,
     /// How long the tasks go on without a renewal.
     pub valid_for: Duration,
@@ -77,11 +79,11 @@ const fn s(seconds: u64) -> Duration {
 }
 
 impl Timings {
-    /// For AWS: sized by its API rates (GetParameter: 40 per second and region for all tasks of all runs) and by Fargate's
-    /// start times (20 to 60 s).
+    /// For AWS: sized by its API rates and by Fargate's start times (20 to 60 s).
     pub const fn aws() -> Self {
         Self {
             read_every: s(3),
+            longest_read_every: s(10),
             read_lease: s(15),
             valid_for: s(60),
             renew_every: s(15),
@@ -107,6 +109,7 @@ impl Timings {
     pub const fn local() -> Self {
         Self {
             read_every: s(1),
+            longest_read_every: s(5),
             read_lease: s(4),
             valid_for: s(30),
             renew_every: s(5),
@@ -126,6 +129,12 @@ impl Timings {
             cleanup_timeout: s(120),
             ceiling_every: s(5),
         }
+    }
+
+    /// The same, for a run whose tasks read their control document each `seconds`.
+    pub fn reading_every(&self, seconds: u32) -> Self {
+        let read_every = s(seconds.into()).clamp(self.read_every, self.longest_read_every);
+        Self { read_every, read_lease: self.read_lease.max(read_every * 3), ..self.clone() }
     }
 
     /// From the claim of a slot change until it counts: by then every task has read it or has stopped sending.

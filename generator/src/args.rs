@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::gate::TaskLimits;
+use kinesis_demo_api::control::gate::{LONGEST_READ_LEASE, TaskLimits};
 
 use crate::payload::PARTITION_KEY_BYTES;
 
@@ -71,6 +71,7 @@ impl Args {
             run: self.run,
             deadline: self.hard_ceiling,
             max_records_per_second: self.max_records_per_second,
+            longest_read_lease: LONGEST_READ_LEASE,
         }
     }
 

@@ -13,6 +13,9 @@ pub enum ReadError {
     /// The request for it failed.
     #[error("get the control parameter")]
     Get(#[source] Cause),
+    /// The Region's reads of parameters are used up: asking more often makes it worse for everybody.
+    #[error("get the control parameter: too many reads in this Region")]
+    Throttled(#[source] Cause),
     /// No answer in time.
     #[error("get the control parameter: no answer in time")]
     TimedOut,

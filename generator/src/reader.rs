@@ -33,6 +33,9 @@ pub struct Read {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const SLOWEST_PAUSE: Duration = Duration::from_secs(4);
 
+/// How rarely a task asks that is refused again and again, unless it reads less often anyhow.
+const SLOWEST_THROTTLED: Duration = Duration::from_secs(10);
+
 /// A reading that has not ended by then has failed. Shorter where the read lease is short, so that one lost answer does not
 /// cost the lease.
 const LONGEST_READ: Duration = Duration::from_secs(2);
@@ -68,12 +71,15 @@ enum State {
     Starting,
     Missing,
     Failing,
+    /// Refused because the Region's reads are used up.
+    Throttled,
     Reading,
 }
 
 #[derive(Debug)]
 struct Cadence {
     state: State,
+    /// How many readings in a row went like the last one, where that matters.
     looks: u32,
     read_every: Duration,
     read_lease: Duration,
@@ -93,9 +99,11 @@ impl Cadence {
                 State::Reading
             }
             Ok(None) => State::Missing,
+            Err(ReadError::Throttled(_)) => State::Throttled,
             Err(_) => State::Failing,
         };
-        self.looks = if state == State::Missing { self.looks.saturating_add(1) } else { 0 };
+        let repeats = state == self.state && matches!(state, State::Missing | State::Throttled);
+        self.looks = if repeats { self.looks.saturating_add(1) } else { 1 };
         if state == self.state {
             return;
         }
@@ -113,16 +121,26 @@ impl Cadence {
         (self.read_lease / 4).clamp(SHORTEST_READ, LONGEST_READ)
     }
 
-    /// Up to a fifth shorter than asked for, at random: tasks that started together spread out.
+    /// A tenth longer or shorter than asked for, at random: tasks that started together spread out, and read
+    /// as often as was counted on.
     fn pause(&self) -> Duration {
+        self.pause_with(rand::random_range(0.9..=1.1))
+    }
+
+    fn pause_with(&self, jitter: f64) -> Duration {
         let pause = match self.state {
             State::Reading => self.read_every,
             State::Failing => (self.read_every / 2).max(SHORTEST_READ),
+            // Less often each time, and at first still twice within a lease of three intervals.
+            State::Throttled => {
+                let slowest = SLOWEST_THROTTLED.max(self.read_every * 3 / 2);
+                self.read_every.mul_f64(1.5_f64.powi(self.looks.min(8) as i32)).min(slowest)
+            }
             State::Starting | State::Missing => {
                 FIRST_PAUSE.mul_f64(1.5_f64.powi(self.looks.min(8) as i32 - 1)).min(SLOWEST_PAUSE)
             }
         };
-        pause.mul_f64(rand::random_range(0.8..=1.0))
+        pause.mul_f64(jitter)
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_api::control::gate::LONGEST_READ_LEASE;
 use kinesis_demo_api::ledger::Counters;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -47,7 +48,12 @@ fn a_world(nature: Nature) -> World {
     tokio::spawn(keep_reading(Arc::clone(&parameter) as _, Arc::clone(&clock) as _, send));
     let worker = Worker {
         task: a_task(),
-        limits: TaskLimits { run: 1, deadline: T0 + ms(600_000), max_records_per_second: 10_000 },
+        limits: TaskLimits {
+            run: 1,
+            deadline: T0 + ms(600_000),
+            max_records_per_second: 10_000,
+            longest_read_lease: LONGEST_READ_LEASE,
+        },
         ledger_every: ms(5_000),
         clock: Arc::clone(&clock) as _,
         recorder,

@@ -6,7 +6,8 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::{LedgerLine, MARKER};
 
 use super::session::Api;
-use super::{AwsResult, LedgerPage, LogGroupSeen, Logs, Tags};
+use super::task_definitions::log_stream;
+use super::{AwsErrorClass, AwsResult, LedgerPage, LogGroupSeen, Logs, Tags};
 
 /// CloudWatch Logs.
 pub struct CloudWatchLogs(Api<Client>);
@@ -95,6 +96,26 @@ impl Logs for CloudWatchLogs {
         let lines = events.iter().filter_map(|event| LedgerLine::parse(event.message()?)).collect();
         Ok(LedgerPage { lines, next: found.next_token })
     }
+
+    async fn fetch_last_lines(&self, group: &str, task: &str, count: u32) -> AwsResult<Option<Vec<String>>> {
+        let Self(api) = self;
+        let request = api
+            .client
+            .get_log_events()
+            .log_group_name(group)
+            .log_stream_name(log_stream(task))
+            .start_from_head(false)
+            .limit(i32::try_from(count).unwrap_or(i32::MAX))
+            .send();
+        match api.call("GetLogEvents", group, request).await {
+            // A task whose container never ran has no stream.
+            Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
+            answer => {
+                let events = answer?.events.unwrap_or_default();
+                Ok(Some(events.into_iter().filter_map(|event| event.message).collect()))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -105,14 +126,14 @@ mod tests {
     use aws_sdk_cloudwatchlogs::operation::create_log_group::CreateLogGroupOutput;
     use aws_sdk_cloudwatchlogs::operation::describe_log_groups::DescribeLogGroupsOutput;
     use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsOutput;
+    use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
     use aws_sdk_cloudwatchlogs::operation::list_tags_for_resource::ListTagsForResourceOutput;
     use aws_sdk_cloudwatchlogs::operation::put_retention_policy::PutRetentionPolicyOutput;
-    use aws_sdk_cloudwatchlogs::types::{FilteredLogEvent, LogGroup};
+    use aws_sdk_cloudwatchlogs::types::{FilteredLogEvent, LogGroup, OutputLogEvent};
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
     use kinesis_demo_api::control::TaskId;
 
     use super::*;
-    use crate::aws::AwsErrorClass;
     use crate::aws::session::tests::{refused, unobserved};
 
     const ARN: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:/kd/log";
@@ -236,5 +257,24 @@ mod tests {
         assert_eq!(page(None).await.unwrap(), LedgerPage { lines: vec![line(1)], next: next("empty") });
         assert_eq!(page(Some("empty")).await.unwrap(), LedgerPage { lines: vec![], next: next("last") });
         assert_eq!(page(Some("last")).await.unwrap(), LedgerPage { lines: vec![line(2)], next: None });
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_of_a_task_are_read_from_the_end_of_its_stream() {
+        let found = mock!(Client::get_log_events).then_compute_output(|request| {
+            assert_eq!(
+                (request.log_group_name(), request.log_stream_name()),
+                (Some("/kd/log"), Some("generator/generator/0123456789abcdef0123456789abcdef"))
+            );
+            assert_eq!((request.start_from_head(), request.limit()), (Some(false), Some(20)));
+            let event = |message: &str| OutputLogEvent::builder().message(message).build();
+            GetLogEventsOutput::builder().events(event("one")).events(event("two")).build()
+        });
+        let task = "0123456789abcdef0123456789abcdef";
+        let lines = logs(&[&found]).fetch_last_lines("/kd/log", task, 20).await.unwrap();
+        assert_eq!(lines, Some(vec!["one".to_owned(), "two".to_owned()]));
+        let none = mock!(Client::get_log_events)
+            .then_http_response(|| refused(400, "ResourceNotFoundException", "no such stream"));
+        assert_eq!(logs(&[&none]).fetch_last_lines("/kd/log", task, 20).await.unwrap(), None);
     }
 }

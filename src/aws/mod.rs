@@ -307,7 +307,36 @@ pub struct TaskSeen {
     pub state: TaskState,
     pub created_at: Option<MicroTime>,
     pub started_at: Option<MicroTime>,
-    pub stopped_reason: Option<String>,
+    /// Why it stopped, or is about to.
+    pub stop: Option<TaskStop>,
+}
+
+/// Why a task stopped, in ECS's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskStop {
+    pub at: Option<MicroTime>,
+    /// `stopCode`, as in `EssentialContainerExited`.
+    pub code: String,
+    /// `stoppedReason`, as in `CannotPullContainerError: …`.
+    pub reason: String,
+    /// The container's own reason, as in `OutOfMemoryError: …`.
+    pub container_reason: Option<String>,
+    pub exit_code: Option<i32>,
+}
+
+impl TaskStop {
+    /// Whether the service was to stop it: it got smaller, or is removed.
+    pub fn is_asked_for(&self) -> bool {
+        self.code == "ServiceSchedulerInitiated"
+    }
+
+    /// For people, in one line.
+    pub fn describe(&self) -> String {
+        let Self { code, reason, container_reason, exit_code, .. } = self;
+        let exit_code = exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+        let container_reason = container_reason.as_deref().map(|why| format!(", {why}")).unwrap_or_default();
+        format!("{reason} ({code}{exit_code}{container_reason})")
+    }
 }
 
 /// ECS tasks.
@@ -389,6 +418,9 @@ pub trait Logs: Send + Sync {
         since: MicroTime,
         page: Option<&str>,
     ) -> AwsResult<LedgerPage>;
+    /// GetLogEvents: the newest lines of a task's log, oldest first, at most `count`; `None` if it
+    /// has no log. `task` is the task's whole id.
+    async fn fetch_last_lines(&self, group: &str, task: &str, count: u32) -> AwsResult<Option<Vec<String>>>;
 }
 
 /// Some of a log's ledger lines; perhaps none, though more pages follow.

@@ -15,6 +15,12 @@ use super::{AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitio
 /// The container, and the prefix of its log streams.
 const CONTAINER: &str = "generator";
 
+/// The log stream of a task of this id (Amazon ECS developer guide, "Send logs to CloudWatch":
+/// `prefix-name/container-name/ecs-task-id`).
+pub(super) fn log_stream(task: &str) -> String {
+    format!("{CONTAINER}/{CONTAINER}/{task}")
+}
+
 /// How much of a task's log waits to be written before lines are lost: a ledger line is cumulative, so the next one tells
 /// what a lost one told.
 const LOG_BUFFER: &str = "10m";

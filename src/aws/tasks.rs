@@ -8,7 +8,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 use super::session::Api;
-use super::{AwsErrorClass, AwsResult, TaskSeen, TaskState, Tasks};
+use super::{AwsErrorClass, AwsResult, TaskSeen, TaskState, TaskStop, Tasks};
 
 /// ECS API reference, DescribeTasks: up to 100 tasks.
 const TASKS_PER_DESCRIBE: usize = 100;
@@ -101,6 +101,7 @@ impl Tasks for EcsTasks {
 
 fn task_seen(task: Task) -> Option<TaskSeen> {
     let state = state_of(task.last_status()?, task.desired_status());
+    let stop = stop_of(&task);
     let arn = task.task_arn?;
     Some(TaskSeen {
         id: TaskId::from_arn(&arn),
@@ -108,7 +109,22 @@ fn task_seen(task: Task) -> Option<TaskSeen> {
         state,
         created_at: task.created_at.map(instant),
         started_at: task.started_at.map(instant),
-        stopped_reason: task.stopped_reason,
+        stop,
+    })
+}
+
+/// A task that was told to stop has a code and a reason long before it is STOPPED.
+fn stop_of(task: &Task) -> Option<TaskStop> {
+    let code = task.stop_code()?.as_str().to_owned();
+    let container = task.containers().iter().find(|container| container.exit_code().is_some());
+    let container = container.or(task.containers().first());
+    let at = task.execution_stopped_at().or(task.stopping_at()).or(task.stopped_at());
+    Some(TaskStop {
+        at: at.copied().map(instant),
+        code,
+        reason: task.stopped_reason().unwrap_or_default().to_owned(),
+        container_reason: container.and_then(|held| held.reason()).map(str::to_owned),
+        exit_code: container.and_then(|held| held.exit_code()),
     })
 }
 
@@ -134,7 +150,7 @@ mod tests {
     use aws_sdk_ecs::operation::describe_tasks::DescribeTasksOutput;
     use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
     use aws_sdk_ecs::operation::update_task_protection::UpdateTaskProtectionOutput;
-    use aws_sdk_ecs::types::Failure;
+    use aws_sdk_ecs::types::{Failure, TaskStopCode};
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     use super::*;
@@ -172,6 +188,45 @@ mod tests {
         for (last, desired, state) in table {
             assert_eq!(state_of(last, Some(desired)), state, "{last}, meant to be {desired}");
         }
+    }
+
+    #[test]
+    fn a_stopped_task_says_why_in_ecss_words() {
+        let container = |name: &str| aws_sdk_ecs::types::Container::builder().name(name);
+        let killed = Task::builder()
+            .task_arn(arn(1))
+            .last_status("STOPPED")
+            .desired_status("STOPPED")
+            .stop_code(TaskStopCode::EssentialContainerExited)
+            .stopped_reason("Essential container in task exited")
+            .stopping_at(DateTime::from_millis(1_800_000_000_250))
+            .stopped_at(DateTime::from_millis(1_800_000_009_000))
+            .containers(container("sidecar").build())
+            .containers(
+                container("generator")
+                    .exit_code(137)
+                    .reason("OutOfMemoryError: Container killed due to memory usage")
+                    .build(),
+            )
+            .build();
+        let stop = task_seen(killed).unwrap().stop.unwrap();
+        assert_eq!(
+            stop.describe(),
+            "Essential container in task exited (EssentialContainerExited, exit code 137, OutOfMemoryError: Container killed due to memory usage)"
+        );
+        assert_eq!(stop.at, Some(MicroTime::from_micros(1_800_000_000_250_000)));
+        assert!(!stop.is_asked_for());
+
+        let scaled_in = Task::builder()
+            .task_arn(arn(2))
+            .last_status("RUNNING")
+            .desired_status("STOPPED")
+            .stop_code(TaskStopCode::ServiceSchedulerInitiated)
+            .stopped_reason("Scaling activity initiated by (deployment ecs-svc/1)")
+            .build();
+        assert!(task_seen(scaled_in).unwrap().stop.unwrap().is_asked_for());
+        let runs = Task::builder().task_arn(arn(3)).last_status("RUNNING").desired_status("RUNNING").build();
+        assert_eq!(task_seen(runs).unwrap().stop, None);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the operator counts about itself, and tells of its objects. In: outcomes; the watch. Out: the text of `/metrics`. Every label
 //! set of the operator's own is small and closed; only what [`runs`] tells names objects.
 
+pub mod exposition;
 pub mod runs;
 
 use std::sync::Arc;

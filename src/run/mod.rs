@@ -10,11 +10,13 @@ pub mod decide;
 pub mod error;
 pub mod ledgers;
 pub mod memory;
+mod next_step;
 pub mod notices;
 pub mod observe;
 pub mod observed;
 pub mod outcome;
 pub mod queue;
+pub mod read_budget;
 pub mod status;
 
 use std::collections::HashSet;
@@ -44,7 +46,8 @@ use error::RunError;
 use ledgers::LedgerStore;
 use memory::Memory;
 use observe::{Look, ObservedState};
-use queue::{Queue, Roll};
+use queue::{Capacity, Queue, Roll};
+use read_budget::ReadBudget;
 use status::Outcomes;
 
 /// The key under which a refused preflight is paced.
@@ -94,8 +97,20 @@ impl Context {
         }
     }
 
+    /// How many runs, and tasks of a Region, go on at once.
+    pub fn capacity(&self) -> Capacity {
+        let Settings { max_runs, timings, .. } = &self.settings;
+        Capacity { runs: *max_runs, reads: ReadBudget::new(*max_runs, timings) }
+    }
+
+    /// The objects (namespace and name) that wait, and whose turn it is.
+    pub fn next_in_turn(&self) -> Vec<(String, String)> {
+        self.queue.next_in_turn(&self.roll.entries(), self.capacity())
+    }
+
     /// Forgets all objects but those with these uids: the others are gone.
     pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.queue.keep_only(uids);
         self.ledgers.keep_only(uids);
         self.backoffs.keep_only(uids);
         self.memory.keep_only(uids);
@@ -143,7 +158,7 @@ pub async fn reconcile(
         settings: &context.settings,
     };
     let decision = match is_first_visit {
-        true => decide::decide_first_visit(&subject, now),
+        true => visit_first(object, &subject, context, now),
         false => match decide::intake(&subject, now) {
             Some(decision) => decision,
             None => next_decision(object, &subject, context, now).await?,
@@ -154,6 +169,34 @@ pub async fn reconcile(
         context.memory.note_replaced(object);
     }
     Ok(decision.wake)
+}
+
+/// The first visit. An object that has to wait is told so at once: where thousands wait, each write counts.
+fn visit_first(object: &KinesisDemo, subject: &Subject<'_>, context: &Context, now: MicroTime) -> Decision {
+    let visited = decide::decide_first_visit(subject, now);
+    let subject = Subject { status: &visited.status, ..*subject };
+    let may_wait = subject.unreadable.is_none() && !subject.deleting;
+    match may_wait.then(|| Plan::new(subject.spec, &context.settings.defaults)) {
+        Some(Ok(plan)) => match take_place(object, &subject, &plan, context, now) {
+            Err(queued) => *queued,
+            Ok(_) => visited,
+        },
+        _ => visited,
+    }
+}
+
+/// How often the tasks of this run may read their control parameter, if it is its turn to begin.
+fn take_place(
+    object: &KinesisDemo,
+    subject: &Subject<'_>,
+    plan: &Plan,
+    context: &Context,
+    now: MicroTime,
+) -> Result<u32, Box<Decision>> {
+    let (capacity, entries) = (context.capacity(), context.roll.entries());
+    let wanted = (plan.region.as_str(), plan.most_tasks);
+    let place = context.queue.take_place(object, wanted, &entries, capacity);
+    place.ok_or_else(|| Box::new(decide::decide_queued(subject, plan, capacity, now)))
 }
 
 /// What the stage does next, with its effects applied.
@@ -188,10 +231,10 @@ async fn reconcile_pending(
         Err(error) => return decide::decide_refused(subject, &error, now),
     };
     // Before AWS is asked anything: many may wait for long.
-    if let Err(before) = context.queue.take_place(object, &context.roll.entries(), context.settings.max_runs)
-    {
-        return decide::decide_queued(subject, before, now);
-    }
+    let read_every = match take_place(object, subject, &plan, context, now) {
+        Ok(read_every) => read_every,
+        Err(queued) => return *queued,
+    };
     let (aws, registry) = (context.regions.in_region(&plan.region), context.registry.as_ref());
     let seen = match context.backoffs.refusal(subject.uid, PREFLIGHT, now) {
         Some(refusal) => Err(refusal),
@@ -202,7 +245,7 @@ async fn reconcile_pending(
         }
     };
     let decision = match seen {
-        Ok(state) => decide::decide_pending(subject, &plan, &state, now),
+        Ok(state) => decide::decide_pending(subject, &plan, &state, read_every, now),
         Err(error) => {
             let retry_at = context.backoffs.retry_at(subject.uid, PREFLIGHT).unwrap_or(now + BEHIND);
             decide::decide_preflight_refused(subject, &error, retry_at, now)
@@ -228,6 +271,8 @@ async fn reconcile_run(
     let names = Names::of(effective);
     let aws = context.regions.in_region(&effective.region);
     let known = context.memory.document(subject.uid);
+    let read_every = run.load.as_ref().map_or(0, |load| load.read_every_seconds);
+    let timings = context.settings.timings.reading_every(read_every);
     let case = Case {
         subject: *subject,
         run,
@@ -235,6 +280,8 @@ async fn reconcile_run(
         deadline_at,
         plan: &plan,
         names: &names,
+        timings: &timings,
+        wanted_read_every: wanted_read_every(subject, context, &effective.region),
         known: known.as_ref(),
         now,
     };
@@ -276,6 +323,16 @@ async fn reconcile_run(
     note_written(context, subject.uid, &decision.effects, &results);
     let outcomes = Outcomes { first: &first, results: &results, refused_looks: state.refusals() };
     Ok(status::conclude(subject, decision, &outcomes, now))
+}
+
+/// How often the tasks of a run in mid-traffic should read, by what all runs of the Region ask for.
+fn wanted_read_every(subject: &Subject<'_>, context: &Context, region: &str) -> u32 {
+    match subject.status.stage {
+        Some(Stage::Running) => {
+            context.queue.wanted_interval(region, &context.roll.entries(), context.capacity())
+        }
+        _ => 0,
+    }
 }
 
 /// A run that is over still removes what it, or one before it, could not: one run at a time.

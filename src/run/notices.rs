@@ -3,7 +3,7 @@
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::status::{Outcome, ResourceType, Stage, Stop};
+use kinesis_demo_api::status::{Outcome, ResourceType, Stage, Stop, TaskFailure};
 
 use crate::aws::AwsError;
 
@@ -163,6 +163,12 @@ impl Notice {
             &format!("PublishControl/version-{version}"),
             format!("tasks {} write no ledger lines any more; others send in their place", names.join(", ")),
         )
+    }
+
+    /// A task stopped though nobody had asked it to.
+    pub fn task_failed(run: u32, failure: &TaskFailure) -> Self {
+        let action = format!("RunTask/run-{run}/{}", failure.task);
+        Self::warning("TaskFailed", &action, failure.describe())
     }
 
     /// The stream refuses records of a phase for want of throughput, for the first time in it.

@@ -10,7 +10,9 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState};
 use kinesis_demo_api::ledger::Ledgers;
 use kinesis_demo_api::plan::Plan;
-use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, ResourceStatus, ResourceType, Stage};
+use kinesis_demo_api::status::{
+    KinesisDemoStatus, ResourceState, ResourceStatus, ResourceType, Stage, TaskFailure,
+};
 
 use super::Context;
 use super::build::names::Names;
@@ -25,6 +27,9 @@ use crate::settings::Timings;
 /// How much of the log one reconcile reads: so many pages, each of a MiB or 10,000 lines at most
 /// (CloudWatch Logs API reference, FilterLogEvents).
 const LEDGER_PAGES_AT_ONCE: u32 = 8;
+
+/// How much is read of the end of a failed task's log: most of it are ledger lines.
+const LOG_LINES_READ: u32 = 50;
 
 /// What the preflight needs to know.
 pub async fn prerequisites(
@@ -114,6 +119,7 @@ impl Look<'_> {
         if !provisioning {
             self.doubt_absence(status, &mut state).await;
         }
+        state.failed_task_log = self.failed_task_log(status).await;
         state
     }
 
@@ -284,6 +290,17 @@ impl Look<'_> {
         let Names { cluster, service, .. } = self.names;
         let look = async { self.aws.tasks.fetch_tasks(cluster, service).await.map(Some) };
         self.look(wanted, "ListTasks", service, look).await
+    }
+
+    /// How the log of the task that failed last ends, once its lines must have reached the log.
+    async fn failed_task_log(&self, status: &KinesisDemoStatus) -> Observed<Vec<String>> {
+        let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
+        let delay = self.context.settings.timings.log_delay;
+        let is_due = |failure: &&TaskFailure| failure.last_lines.is_none() && self.now >= failure.at + delay;
+        let Some(failure) = failure.filter(is_due) else { return Observed::Unread };
+        let group = &self.names.log_group;
+        let look = self.aws.logs.fetch_last_lines(group, &failure.task, LOG_LINES_READ);
+        self.look(true, "GetLogEvents", group, look).await
     }
 
     async fn dashboard(&self, wanted: bool) -> Observed<()> {

@@ -88,6 +88,8 @@ pub struct ObservedState {
     pub ceiling: Observed<CeilingSeen>,
     /// All tasks of the service, or nothing: never a part.
     pub tasks: Observed<Vec<TaskSeen>>,
+    /// How the log of the task that failed last ends; none if it has no log.
+    pub failed_task_log: Observed<Vec<String>>,
     pub dashboard: Observed<()>,
     /// The latest ledger of every task. `Unread` while pages of the log remain.
     pub ledgers: Observed<Arc<Ledgers>>,
@@ -122,6 +124,7 @@ impl ObservedState {
             self.service.refusal(),
             self.ceiling.refusal(),
             self.tasks.refusal(),
+            self.failed_task_log.refusal(),
             self.dashboard.refusal(),
             self.ledgers.refusal(),
         ]

@@ -6,6 +6,8 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{BooksStatus, Outcome};
 
 use super::decide::Draft;
+use super::decide::task_failures::failure_clause;
+use super::next_step::with_next_step;
 use super::notices::Notice;
 
 /// One record in so many may be missing from what was offered before a run counts as failed, and from
@@ -21,7 +23,7 @@ pub fn failure(totals: &BooksStatus) -> Option<(Reason, String)> {
     }
     if totals.excess * TOLERATED > scheduled {
         let message = format!(
-            "{} records beyond the {scheduled} scheduled ones were offered: tasks obeyed a control document that this operator did not write; find out who may write it: {}",
+            "{} records beyond the {scheduled} scheduled ones were offered: tasks obeyed a control document that this operator did not write: {}",
             totals.excess,
             describe(totals)
         );
@@ -106,13 +108,14 @@ pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft)
         draft.notices.push(Notice::records_missing(number, &message));
     }
     draft.found(ConditionType::TrafficDelivered, status, reason, message);
+    let stopped = failure_clause(&draft.status);
     if let Some(run) = &mut draft.status.run
         && run.outcome == Some(Outcome::Succeeded)
         && let Some((reason, message)) = failure(totals)
     {
         run.outcome = Some(Outcome::Failed);
         run.reason = Some(reason);
-        run.message = Some(message);
+        run.message = Some(with_next_step(reason, &format!("{message}{stopped}")));
     }
 }
 

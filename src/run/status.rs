@@ -50,6 +50,7 @@ pub fn conclude(
     untell_what_was_not_done(&mut decision, outcomes.results);
     note_size_zero(&mut decision, outcomes);
     note_put_back(&mut decision, outcomes);
+    note_warm_request(&mut decision, outcomes.results);
     let missed: Vec<AwsError> = decision
         .effects
         .iter()
@@ -184,6 +185,16 @@ fn note_size_zero(decision: &mut Decision, outcomes: &Outcomes<'_>) {
     });
     if let Some(generators) = decision.status.generators.as_mut().filter(|_| zero) {
         generators.desired = 0;
+    }
+}
+
+/// Counts the requests for warm throughput that AWS took: it is not asked for ever.
+fn note_warm_request(decision: &mut Decision, results: &[EffectResult]) {
+    let asks = |effect: &Effect| matches!(effect, Effect::UpdateWarmThroughput { mib_per_second, .. } if *mib_per_second > 0);
+    let mut all = decision.effects.iter().zip(results);
+    let taken = all.any(|(effect, result)| asks(effect) && result.is_done());
+    if let Some(stream) = decision.status.stream.as_mut().filter(|_| taken) {
+        stream.warm_requests += 1;
     }
 }
 

@@ -17,6 +17,8 @@ use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
 use crate::laptop::{Laptop, assert_balanced, turn};
@@ -62,12 +64,22 @@ impl FaultyLaptop {
     }
 }
 
-/// Cases that run at the same time. Every one is played to its end, whatever happens to the others.
+/// So many cases run at a time: two cores hold the processes of so many runs and the pace of each.
+const CASES_AT_ONCE: usize = 5;
+
+/// Cases that run beside each other. Every one is played to its end, whatever happens to the others.
 /// `ONLY=hangs` plays those whose name has that word.
-#[derive(Default)]
 pub struct Cases {
-    running: tokio::task::JoinSet<()>,
+    running: JoinSet<()>,
     names: BTreeMap<tokio::task::Id, &'static str>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Cases {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(CASES_AT_ONCE));
+        Self { running: JoinSet::new(), names: BTreeMap::new(), places }
+    }
 }
 
 impl Cases {
@@ -75,7 +87,11 @@ impl Cases {
         if std::env::var("ONLY").is_ok_and(|only| !name.contains(&only)) {
             return;
         }
-        let handle = self.running.spawn(case);
+        let places = Arc::clone(&self.places);
+        let handle = self.running.spawn(async move {
+            let _place = places.acquire().await.unwrap();
+            case.await;
+        });
         self.names.insert(handle.id(), name);
     }
 
@@ -315,7 +331,7 @@ async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left()
     let Some(_turn) = turn().await else { return };
     let on = FaultyLaptop::start().await;
     let mut cases = Cases::default();
-    // The longest first: more objects than one operator runs at once wait for their turn.
+    // The longest first, so that it does not run alone in the end.
     cases.add("four minutes without PutParameter", refusals::an_outage_of_four_minutes(on.clone()));
     cases.add("DeleteService denied", refusals::a_service_that_may_not_be_removed(on.clone()));
     for (name, case, look) in [

@@ -29,7 +29,12 @@ pub async fn a_stream_is_deleted(on: Arc<FaultyLaptop>) {
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     ended.assert_failed(Reason::StreamGone);
     assert_eq!(condition(&ended.status, ConditionType::StreamReady).status, ConditionStatus::False);
-    assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, ConditionStatus::False);
+    // A stream that is DELETING still takes records: how many are missing is a matter of who is faster.
+    let totals = ended.totals();
+    let missing = totals.scheduled - totals.accepted;
+    let delivered =
+        if missing * 100 > totals.scheduled { ConditionStatus::False } else { ConditionStatus::True };
+    assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, delivered, "{totals:?}");
     assert_eq!(on.proxy.count("CreateStream", &run.mark()), 1, "it is not made anew");
     run.assert_nothing_left().await;
 }

@@ -54,4 +54,12 @@ pub async fn tasks_are_killed_again_and_again(on: Arc<FaultyLaptop>) {
     ended.assert_failed(Reason::ScheduleNotOffered);
     assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, ConditionStatus::False);
     run.assert_nothing_left().await;
+    // The log group is gone with all else; how the tasks ended is still known.
+    let generators = ended.status.generators.unwrap();
+    let failure = generators.last_failure.clone().unwrap();
+    assert!(generators.failed >= 3, "{generators:?}");
+    assert!(failure.message.contains("exit code 137"), "{failure:?}");
+    assert!(!failure.last_lines.as_ref().unwrap().is_empty(), "what the generator logs besides its ledger");
+    assert!(ended.status.run.unwrap().message.unwrap().contains(&failure.task));
+    run.wait_for_event("TaskFailed").await;
 }

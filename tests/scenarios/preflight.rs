@@ -3,7 +3,6 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::AdvantagePolicy;
 use kinesis_demo_api::status::Stage;
-use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 use kinesis_demo_operator::aws::Advantage;
 use kinesis_demo_operator::registry::ImageSeen;
 
@@ -80,35 +79,6 @@ async fn an_image_that_is_not_there_or_not_for_the_processor_is_refused() {
     )
     .await;
     theatre.registry.says(ImageSeen::For(vec!["amd64".into(), "arm64".into()]));
-    theatre.play_until_stage(Stage::Succeeded).await;
-}
-
-#[tokio::test]
-async fn beyond_the_runs_that_may_go_on_at_once_an_object_waits_its_turn_and_asks_aws_nothing() {
-    let mut settings = settings();
-    settings.max_runs = 1;
-    let mut theatre = Theatre::with(warm_spec(), settings);
-    let other = |stage| {
-        let mut other = KinesisDemo::new("other", warm_spec());
-        other.metadata.uid = Some("other".into());
-        other.status = Some(KinesisDemoStatus { stage: Some(stage), ..KinesisDemoStatus::default() });
-        other
-    };
-    theatre.cluster.set_beside(vec![other(Stage::Draining)]);
-    for _ in 0..100 {
-        theatre.pass().await;
-    }
-    let reconciling = theatre.condition(ConditionType::Reconciling);
-    assert_eq!((reconciling.status, reconciling.reason), (ConditionStatus::True, Reason::Queued));
-    assert!(reconciling.message.contains("--max-runs"), "{}", reconciling.message);
-    assert_eq!(theatre.condition(ConditionType::Stalled).status, ConditionStatus::False);
-    assert_eq!(theatre.status().stage, Some(Stage::Pending));
-    assert_eq!(theatre.aws.calls(), []);
-    let told = theatre.cluster.notices().iter().filter(|notice| notice.reason == "Queued").count();
-    assert_eq!(told, 1);
-    assert!(theatre.cluster.writes() <= 3, "{} writes while nothing changes", theatre.cluster.writes());
-
-    theatre.cluster.set_beside(vec![other(Stage::Succeeded)]);
     theatre.play_until_stage(Stage::Succeeded).await;
 }
 

@@ -79,7 +79,12 @@ fn play(
     read_lease: u32,
 ) -> Played {
     let far = 1_000_000_000;
-    let limits = TaskLimits { run: 1, deadline: T0 + micros(far), max_records_per_second: 3_000 };
+    let limits = TaskLimits {
+        run: 1,
+        deadline: T0 + micros(far),
+        max_records_per_second: 3_000,
+        longest_read_lease: Duration::MAX,
+    };
     let mut gates: Vec<_> = (0..TASKS).map(|number| Gate::new(task(number), limits, now(0))).collect();
     let mut offered: BTreeMap<(usize, String), u64> = BTreeMap::new();
     let (mut stops, mut assignments, mut from) = (Vec::new(), Vec::new(), 0);

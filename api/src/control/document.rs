@@ -89,6 +89,9 @@ pub struct Segment {
     pub cap_per_task: u32,
 }
 
+/// No operator asks for more: whoever forges a document cannot make tasks deaf to the next one.
+const LONGEST_READ_EVERY: Duration = Duration::from_secs(10);
+
 /// What a run's tasks obey.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -162,10 +165,12 @@ impl ControlDocument {
         (self.epoch, self.version) == (other.epoch, other.version)
     }
 
-    /// Whether all is the same but how long both are valid, and what of the schedule they therefore show.
+    /// Whether all is the same but what a renewal may change: how long both are valid, what of the
+    /// schedule they therefore show, and how often they are to be read.
     pub fn is_same_but_for_validity(&self, other: &Self) -> bool {
-        let (valid_until, segments) = (other.valid_until, other.segments.clone());
-        Self { valid_until, segments, ..self.clone() } == *other
+        let Self { valid_until, read_every_seconds, read_lease_seconds, .. } = *other;
+        let segments = other.segments.clone();
+        Self { valid_until, read_every_seconds, read_lease_seconds, segments, ..self.clone() } == *other
     }
 
     /// Whether one may be a renewal of the other: they show the same schedule where they both show it. Two documents of one
@@ -197,7 +202,7 @@ impl ControlDocument {
 
     /// How often to read the document.
     pub fn read_every(&self) -> Duration {
-        Duration::from_secs(u64::from(self.read_every_seconds.max(1)))
+        Duration::from_secs(u64::from(self.read_every_seconds.max(1))).min(LONGEST_READ_EVERY)
     }
 
     /// How long a good read allows sending.

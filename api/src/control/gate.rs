@@ -55,7 +55,13 @@ pub struct TaskLimits {
     pub deadline: MicroTime,
     /// The plan's highest rate, for all tasks together: a document that asks for more is not obeyed.
     pub max_records_per_second: u32,
+    /// However long a document says that a good read allows sending: whoever forges one cannot make a task
+    /// deaf to the next.
+    pub longest_read_lease: Duration,
 }
+
+/// No operator asks for a longer read lease: three times the longest interval at which tasks read.
+pub const LONGEST_READ_LEASE: Duration = Duration::from_secs(30);
 
 /// No segment is part of a longer leg: the longest phase of a manifest lasts a day.
 const LONGEST_LEG: Duration = Duration::from_secs(30 * 86_400);
@@ -170,8 +176,8 @@ struct Held {
 
 impl Held {
     /// Until when the version may be obeyed, as far as its readings go.
-    fn read_lease_ends_at(&self, now: Now) -> MicroTime {
-        let ends = self.vouched_at + self.document.read_lease();
+    fn read_lease_ends_at(&self, longest: Duration, now: Now) -> MicroTime {
+        let ends = self.vouched_at + self.document.read_lease().min(longest);
         if ends >= now.running { now.wall + (ends - now.running) } else { now.wall - (now.running - ends) }
     }
 
@@ -319,7 +325,8 @@ impl Gate {
     /// version, one that has lapsed would send again until the later one counts, and the operator's books, which know that
     /// nothing was sent, would be wrong.
     fn open_until(&self, held: &Held, now: Now) -> MicroTime {
-        held.read_lease_ends_at(now).min(held.document.valid_until).min(self.limits.deadline)
+        let read_lease_ends_at = held.read_lease_ends_at(self.limits.longest_read_lease, now);
+        read_lease_ends_at.min(held.document.valid_until).min(self.limits.deadline)
     }
 
     /// Hands out what fell due up to `now`, and lets go of the versions that no longer count.

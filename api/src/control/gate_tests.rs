@@ -50,7 +50,12 @@ fn a_document() -> ControlDocument {
 }
 
 fn limits() -> TaskLimits {
-    TaskLimits { run: 1, deadline: FAR, max_records_per_second: 30_000 }
+    TaskLimits {
+        run: 1,
+        deadline: FAR,
+        max_records_per_second: 30_000,
+        longest_read_lease: LONGEST_READ_LEASE,
+    }
 }
 
 fn gate_of(number: usize) -> Gate {
@@ -217,6 +222,36 @@ fn the_read_lease_is_judged_by_the_clock_that_never_jumps() {
     gate.take(endless, ms(6_000), behind(6_000));
     let sent: u64 = gate.release(behind(30_000)).iter().map(|r| r.count).sum();
     assert_eq!(sent, 1_500 + 15_000 / 2);
+}
+
+#[test]
+fn no_document_makes_a_task_deaf_to_the_next() {
+    let forged = ControlDocument {
+        read_every_seconds: 1_000_000,
+        read_lease_seconds: 1_000_000,
+        segments: vec![segment("spike", 0, 60_000, 1_000)],
+        ..a_document()
+    };
+    assert_eq!(forged.read_every(), Duration::from_secs(10));
+    let mut gate = a_gate();
+    gate.take(forged, ms(0), at(0));
+    assert_eq!(released(&mut gate, 60_000), 15_000, "its half of what fell due within 30 s of the reading");
+}
+
+#[test]
+fn a_renewal_may_change_how_often_the_document_is_read() {
+    let mut gate = a_gate();
+    gate.take(a_document(), ms(0), at(0));
+    let endless = vec![segment("spike", 1_000, 11_000, 1_000), segment("after", 11_000, 60_000, 1_000)];
+    let slower = ControlDocument {
+        valid_until: T0 + ms(70_000),
+        read_every_seconds: 10,
+        read_lease_seconds: 30,
+        segments: endless,
+        ..a_document()
+    };
+    assert_eq!(gate.take(slower, ms(1_000), at(1_000)), Reading::Renewal);
+    assert_eq!(released(&mut gate, 60_000), 15_000, "from second 1 until 30 s after the reading");
 }
 
 #[test]

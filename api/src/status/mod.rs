@@ -16,8 +16,8 @@ use crate::conditions::Condition;
 use crate::request::LastRequest;
 pub use control::{Assignment, ControlStatus, FoldedPhase, Stop};
 pub use resources::{Leftover, ResourceState, ResourceStatus, ResourceType};
-pub use run::{Effective, PastRun, RunStatus};
-pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, WarmStatus};
+pub use run::{Effective, PastRun, RunLoad, RunStatus};
+pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};
 pub use traffic::{BooksStatus, LatencyStatus, PhaseReport, PhaseStatus, TrafficStatus};
 
 /// What the operator says about a KinesisDemo.

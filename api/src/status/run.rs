@@ -47,9 +47,26 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub message: Option<String>,
+    /// What the run takes of what its Region's runs share, from when it waits for its turn on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<RunLoad>,
     /// The settings that hold for this run whatever is edited, pinned before the first outside effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
+}
+
+/// What a run takes of the reads of control parameters, which all runs of an account's Region share.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunLoad {
+    /// The AWS region.
+    #[schemars(length(max = 32))]
+    pub region: String,
+    /// The most tasks that the run has at once.
+    pub tasks: u32,
+    /// How often each of its tasks reads the control parameter. In a run it only grows.
+    #[schemars(range(min = 1))]
+    pub read_every_seconds: u32,
 }
 
 /// The settings of one run.

@@ -25,6 +25,9 @@ pub struct StreamStatus {
     /// Its warm throughput, where the spec asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm: Option<WarmStatus>,
+    /// How many requests for warm throughput AWS took in this run.
+    #[serde(default, rename = "warmRequests", skip_serializing_if = "is_zero")]
+    pub warm_requests: u32,
 }
 
 impl StreamStatus {
@@ -64,6 +67,43 @@ pub struct GeneratorsStatus {
     /// Tasks that lost their slot because they had fallen silent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub replaced: u32,
+    /// Tasks that stopped though nobody had asked them to, as far as ECS still lists them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u32,
+    /// The last of these that stopped for another reason than the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<TaskFailure>,
+}
+
+/// A task that stopped though nobody had asked it to.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskFailure {
+    /// The task's id in ECS.
+    #[schemars(length(max = 64))]
+    pub task: String,
+    /// When it stopped, as ECS says.
+    pub at: MicroTime,
+    /// Why, in ECS's words, with the container's exit code if it has one.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// What it last wrote to its log, oldest line first; absent until the log was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5), inner(length(max = 256)))]
+    pub last_lines: Option<Vec<String>>,
+}
+
+impl TaskFailure {
+    /// For people, in one line.
+    pub fn describe(&self) -> String {
+        let Self { task, message, last_lines, .. } = self;
+        let lines = last_lines.as_deref().unwrap_or_default();
+        let said = match lines.is_empty() {
+            true => String::new(),
+            false => format!("; its log ends with: {}", lines.join(" | ")),
+        };
+        format!("task {task} stopped by itself: {message}{said}")
+    }
 }
 
 fn is_zero(count: &u32) -> bool {

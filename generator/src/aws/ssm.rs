@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_ssm::Client;
+use aws_sdk_ssm::error::ProvideErrorMetadata;
 
 use crate::error::ReadError;
 use crate::reader::ControlSource;
@@ -27,9 +28,24 @@ impl ControlSource for ParameterSource {
             Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => {
                 Ok(None)
             }
+            Err(error) if error.code().is_some_and(is_throttling) => Err(ReadError::Throttled(error.into())),
             Err(error) => Err(ReadError::Get(error.into())),
         }
     }
+}
+
+/// Systems Manager says the first of these (its API reference, "Common error types"); the others are what AWS's front ends
+/// say for all services.
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "ThrottlingException"
+            | "Throttling"
+            | "ThrottledException"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "TooManyUpdates"
+    )
 }
 
 #[cfg(test)]
@@ -63,5 +79,11 @@ mod tests {
         let source = ParameterSource::new(client, "/kinesisdemo/x".into());
         assert_eq!(source.fetch().await.unwrap(), None);
         assert!(matches!(source.fetch().await, Err(ReadError::Get(_))));
+        let busy = mock!(Client::get_parameter).then_error(|| {
+            let metadata = aws_sdk_ssm::error::ErrorMetadata::builder().code("ThrottlingException");
+            GetParameterError::generic(metadata.message("Rate exceeded").build())
+        });
+        let source = ParameterSource::new(mock_client!(aws_sdk_ssm, [&busy]), "/kinesisdemo/x".into());
+        assert!(matches!(source.fetch().await, Err(ReadError::Throttled(_))));
     }
 }

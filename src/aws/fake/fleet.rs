@@ -11,7 +11,7 @@ use super::ecs::Service;
 use super::generator::{Generator, Surroundings};
 use super::world::{Region, Scene, ServiceKey};
 use super::{Handle, Settings, refusal};
-use crate::aws::{AwsErrorClass, AwsResult, ServiceState, TaskSeen, TaskState, Tasks};
+use crate::aws::{AwsErrorClass, AwsResult, ServiceState, TaskSeen, TaskState, TaskStop, Tasks};
 
 /// ECS forgets stopped tasks (Amazon ECS API reference, DescribeTasks: "at least one hour").
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
@@ -24,11 +24,38 @@ const FASTEST_START: Duration = Duration::from_secs(1);
 const TASKS_PER_DESCRIBE: usize = 100;
 const TASKS_PER_PROTECTION: usize = 10;
 
+/// Why a task stops, as ECS words it.
+#[derive(Clone)]
+struct StopWords {
+    code: &'static str,
+    reason: String,
+    exit_code: Option<i32>,
+}
+
+impl StopWords {
+    fn new(code: &'static str, reason: impl Into<String>, exit_code: Option<i32>) -> Self {
+        Self { code, reason: reason.into(), exit_code }
+    }
+
+    /// Its process ended with this code.
+    fn exited(exit_code: i32) -> Self {
+        Self::new("EssentialContainerExited", "Essential container in task exited", Some(exit_code))
+    }
+
+    fn scaled_in() -> Self {
+        Self::new("ServiceSchedulerInitiated", "Scaling activity initiated by deployment", Some(0))
+    }
+
+    fn failed_to_start(reason: impl Into<String>) -> Self {
+        Self::new("TaskFailedToStart", reason, None)
+    }
+}
+
 enum Life {
     Starting { until: MicroTime },
     Running,
-    Stopping { until: MicroTime, reason: &'static str },
-    Stopped { at: MicroTime, reason: &'static str },
+    Stopping { began_at: MicroTime, until: MicroTime, why: StopWords },
+    Stopped { at: MicroTime, why: StopWords },
 }
 
 pub(super) struct Task {
@@ -50,6 +77,10 @@ impl Task {
 
     pub(super) fn is_stopped(&self) -> bool {
         matches!(self.life, Life::Stopped { .. })
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.started_at.is_some()
     }
 
     pub(super) fn changes_at(&self) -> Option<MicroTime> {
@@ -75,27 +106,34 @@ impl Task {
     }
 
     /// SIGTERM. A task whose process does not run yet just ends.
-    fn stop(&mut self, now: MicroTime, takes: Duration, reason: &'static str) {
+    fn stop(&mut self, now: MicroTime, takes: Duration, why: StopWords) {
         if let Some(generator) = &mut self.generator {
             generator.stop_sending();
         }
-        self.life = Life::Stopping { until: now + takes, reason };
+        self.life = Life::Stopping { began_at: now, until: now + takes, why };
     }
 
     fn seen(&self) -> TaskSeen {
-        let (state, stopped_reason) = match self.life {
+        let (state, stop) = match &self.life {
             Life::Starting { .. } => (TaskState::Starting, None),
             Life::Running => (TaskState::Running, None),
-            Life::Stopping { reason, .. } => (TaskState::Stopping, Some(reason.to_owned())),
-            Life::Stopped { reason, .. } => (TaskState::Stopped, Some(reason.to_owned())),
+            Life::Stopping { began_at, why, .. } => (TaskState::Stopping, Some((*began_at, why))),
+            Life::Stopped { at, why } => (TaskState::Stopped, Some((*at, why))),
         };
+        let stop = stop.map(|(at, StopWords { code, reason, exit_code })| TaskStop {
+            at: Some(at),
+            code: (*code).to_owned(),
+            reason: reason.clone(),
+            container_reason: None,
+            exit_code: *exit_code,
+        });
         TaskSeen {
             id: self.id.clone(),
             arn: self.arn.clone(),
             state,
             created_at: Some(self.created_at),
             started_at: self.started_at,
-            stopped_reason,
+            stop,
         }
     }
 }
@@ -133,18 +171,11 @@ impl Region {
         let Some(index) = self.tasks.iter().position(|task| task.id == *id && !task.is_stopped()) else {
             return false;
         };
-        self.end_task(index, spoken, now, "Essential container in task exited", settings);
+        self.end_task(index, spoken, now, StopWords::exited(137), settings);
         true
     }
 
-    fn end_task(
-        &mut self,
-        index: usize,
-        spoken: bool,
-        now: MicroTime,
-        reason: &'static str,
-        settings: &Settings,
-    ) {
+    fn end_task(&mut self, index: usize, spoken: bool, now: MicroTime, why: StopWords, settings: &Settings) {
         let Self { streams, stored, tasks, parameters, log_groups, .. } = self;
         let Some(task) = tasks.get_mut(index) else { return };
         if let Some(generator) = task.generator.as_mut() {
@@ -161,7 +192,7 @@ impl Region {
                 generator.say_last_word(now, &mut around);
             }
         }
-        task.life = Life::Stopped { at: now, reason };
+        task.life = Life::Stopped { at: now, why };
     }
 }
 
@@ -173,13 +204,14 @@ impl Scene<'_> {
         let now = self.now;
         for index in 0..self.region.tasks.len() {
             let Some(task) = self.region.tasks.get_mut(index) else { continue };
-            match task.life {
-                Life::Starting { until } if until <= now => self.start_process(index),
+            match &task.life {
+                Life::Starting { until } if *until <= now => self.start_process(index),
                 Life::Running if task.changes_at().is_some_and(|ceiling| ceiling <= now) => {
-                    task.stop(now, self.settings.delays.task_stop, "Essential container in task exited");
+                    task.stop(now, self.settings.delays.task_stop, StopWords::exited(0));
                 }
-                Life::Stopping { until, reason } if until <= now => {
-                    self.region.end_task(index, true, now, reason, self.settings);
+                Life::Stopping { until, why, .. } if *until <= now => {
+                    let why = why.clone();
+                    self.region.end_task(index, true, now, why, self.settings);
                 }
                 _ => {}
             }
@@ -251,7 +283,7 @@ impl Scene<'_> {
             let pick = self.dice.below(u64::try_from(candidates.len()).unwrap_or(u64::MAX));
             let victim = usize::try_from(pick).ok().and_then(|pick| candidates.get(pick));
             let Some(task) = victim.and_then(|index| self.region.tasks.get_mut(*index)) else { return };
-            task.stop(now, self.settings.delays.task_stop, "Scaling activity initiated by deployment");
+            task.stop(now, self.settings.delays.task_stop, StopWords::scaled_in());
         }
     }
 
@@ -262,7 +294,11 @@ impl Scene<'_> {
         let definition = &service.definition;
         if !self.region.log_groups.contains_key(&definition.log_group) {
             let reason = "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition.";
-            task.life = Life::Stopped { at: now, reason };
+            task.life = Life::Stopped { at: now, why: StopWords::failed_to_start(reason) };
+            return;
+        }
+        if let Some(reason) = &self.settings.start_failure {
+            task.life = Life::Stopped { at: now, why: StopWords::failed_to_start(reason) };
             return;
         }
         task.started_at = Some(now);
@@ -275,7 +311,7 @@ impl Scene<'_> {
         );
         task.life = match &task.generator {
             Some(_) => Life::Running,
-            None => Life::Stopped { at: now, reason: "Essential container in task exited" },
+            None => Life::Stopped { at: now, why: StopWords::exited(2) },
         };
     }
 }

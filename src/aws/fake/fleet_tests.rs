@@ -1,5 +1,6 @@
 //! What the fake's tasks do: they start, obey the control document to the record, keep their books, stop and are replaced.
 
+use kinesis_demo_api::control::gate::GapRule;
 use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment};
 use kinesis_demo_api::ledger::{Counters, Ledgers};
 use kinesis_demo_api::schedule::Leg;
@@ -229,7 +230,10 @@ async fn lines_arrive_late_and_a_killed_task_says_no_last_word() {
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
     let killed = tasks.iter().find(|task| task.id == victim).unwrap();
     assert_eq!(killed.state, TaskState::Stopped);
-    assert_eq!(killed.stopped_reason.as_deref(), Some("Essential container in task exited"));
+    assert_eq!(
+        killed.stop.as_ref().map(|stop| stop.reason.as_str()),
+        Some("Essential container in task exited")
+    );
     assert_eq!(tasks.iter().filter(|task| task.state == TaskState::Starting).count(), 1, "replaced");
     aws.services.resize_service("default", "kd-service", 0).await.unwrap();
     clock.advance_to(T0 + s(200));
@@ -306,7 +310,7 @@ async fn tasks_without_a_log_group_or_a_usable_environment_never_run() {
     aws.services.resize_service("default", "kd-service", 2).await.unwrap();
     clock.advance(s(25));
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
-    assert!(tasks[1].stopped_reason.as_deref().unwrap().contains("log group"), "{tasks:?}");
+    assert!(tasks[1].stop.as_ref().unwrap().reason.contains("log group"), "{tasks:?}");
     assert_eq!(fake.running_tasks().len(), 1);
 
     let (fake, clock, aws) = a_world();

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::control::gate::{DueRecords, GapRule, Gate, Reading, SendState, TaskLimits};
+use kinesis_demo_api::control::gate::{
+    DueRecords, GapRule, Gate, LONGEST_READ_LEASE, Reading, SendState, TaskLimits,
+};
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
 use kinesis_demo_api::ledger::{Counters, HeldVersion};
 use kinesis_demo_api::schedule::{Leg, Share};
@@ -108,6 +110,7 @@ impl Environment {
                 run: get("KINESISDEMO_RUN")?.parse().ok()?,
                 deadline: ceiling.into(),
                 max_records_per_second: get("KINESISDEMO_MAX_RECORDS_PER_SECOND")?.parse().ok()?,
+                longest_read_lease: LONGEST_READ_LEASE,
             },
             parameter: get("KINESISDEMO_CONTROL_PARAMETER")?.to_owned(),
             stream: get("KINESISDEMO_STREAM")?.into(),

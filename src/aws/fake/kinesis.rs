@@ -192,7 +192,7 @@ impl Streams for Handle {
                 tags: tags.clone(),
                 state: StreamState::Creating,
                 until: Some(scene.now + scene.settings.delays.stream_create),
-                target: warm_mib_per_second.unwrap_or(0),
+                target: scene.settings.granted(warm_mib_per_second.unwrap_or(0)),
                 from: (BASELINE_MIB, scene.now),
                 allowance: 0,
                 credit_micros: 0,
@@ -209,8 +209,9 @@ impl Streams for Handle {
             scene.check_warm(mib_per_second)?;
             let (now, takes) = (scene.now, scene.settings.delays.warm_update);
             let keeps_target = mib_per_second == 0 && scene.settings.keeps_warm_targets;
+            let granted = scene.settings.granted(mib_per_second);
             let stream = scene.active_stream(arn)?;
-            let target = if keeps_target { stream.target } else { mib_per_second };
+            let target = if keeps_target { stream.target } else { granted };
             stream.move_to(target, now, takes);
             Ok(())
         })

@@ -160,4 +160,20 @@ impl Logs for Handle {
         self.fake.clock.advance(takes);
         found
     }
+
+    async fn fetch_last_lines(&self, group: &str, task: &str, count: u32) -> AwsResult<Option<Vec<String>>> {
+        self.reach("GetLogEvents").await.read("GetLogEvents", group, |scene| {
+            let (now, id) = (scene.now, TaskId::from_arn(task));
+            if !scene.region.tasks.iter().any(|task| task.id == id && task.has_started()) {
+                return Ok(None);
+            }
+            let last_line = scene.settings.last_line.clone();
+            let lines = scene.log_group(group)?.lines.iter();
+            let lines = lines.filter(|line| line.task == id && line.visible_at <= now);
+            let mut texts: Vec<String> = lines.filter_map(|line| line.ledger_line().to_text().ok()).collect();
+            texts.extend(last_line);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            Ok(Some(texts.split_off(texts.len().saturating_sub(count))))
+        })
+    }
 }

@@ -15,6 +15,7 @@ mod kinesis;
 mod logs;
 mod parameters;
 mod scaling;
+mod settings;
 mod snapshot;
 mod world;
 
@@ -30,72 +31,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::control::gate::GapRule;
 
 pub use calls::Call;
 pub use dashboards::Measured;
 pub use generator::Sent;
+pub use settings::Delays;
 pub use snapshot::Snapshot;
 
 use super::{Advantage, Aws, AwsClock, AwsErrorClass, AwsResult, ClockSkew, Identity, Regions};
 use crate::clock::{Clock, ManualClock};
 use calls::{Access, FaultKind};
+use settings::Settings;
 use world::{Scene, World};
-
-/// How long things take in the fake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delays {
-    /// From CreateStream to ACTIVE.
-    pub stream_create: Duration,
-    /// How long warm throughput moves from one value to another (`UPDATING`).
-    pub warm_update: Duration,
-    /// From DeleteStream until the stream is gone.
-    pub stream_delete: Duration,
-    /// From a task's placement until it runs; at least a second.
-    pub task_start: Duration,
-    /// How much longer a single task's start may take.
-    pub task_start_spread: Duration,
-    /// From SIGTERM until a task has said its last word and is STOPPED.
-    pub task_stop: Duration,
-    /// From a line's writing until it can be read from the log.
-    pub log_delivery: Duration,
-}
-
-impl Default for Delays {
-    fn default() -> Self {
-        let s = Duration::from_secs;
-        Self {
-            stream_create: s(20),
-            warm_update: s(30),
-            stream_delete: s(20),
-            task_start: s(25),
-            task_start_spread: s(5),
-            task_stop: s(2),
-            log_delivery: s(3),
-        }
-    }
-}
-
-/// What tests arrange.
-#[derive(Clone, Debug)]
-struct Settings {
-    account_id: String,
-    advantage: Advantage,
-    clusters: Vec<String>,
-    delays: Delays,
-    /// How many tasks may exist at once, per region (Fargate's quota, or its capacity).
-    task_capacity: u32,
-    /// How many records per second a stream takes; `None`: all.
-    stream_capacity: Option<u32>,
-    /// How many ledger lines a page holds at most, and how long the answer takes.
-    ledger_page: (usize, Duration),
-    /// What AWS's answers tell of the operator's clock.
-    clock_skew: Option<ClockSkew>,
-    /// How tasks treat a gap between the numbers of control documents.
-    gap_rule: GapRule,
-    /// Whether a stream shows its old target after its warm throughput was released.
-    keeps_warm_targets: bool,
-}
 
 /// Whether a task that is killed says its last word first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,18 +63,7 @@ pub struct FakeAws {
 impl FakeAws {
     /// An account `000000000000` without anything in it but the ECS cluster `default`; Advantage is off.
     pub fn new(clock: ManualClock) -> Self {
-        let settings = Settings {
-            account_id: "000000000000".into(),
-            advantage: Advantage::Disabled,
-            clusters: vec!["default".into()],
-            delays: Delays::default(),
-            task_capacity: 1_000,
-            stream_capacity: None,
-            ledger_page: (usize::MAX, Duration::ZERO),
-            clock_skew: Some(ClockSkew { at_least: -2_000, at_most: 3_000 }),
-            gap_rule: GapRule::Obey,
-            keeps_warm_targets: false,
-        };
+        let settings = Settings::default();
         let world = World::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
     }
@@ -165,6 +101,16 @@ impl FakeAws {
     /// How long things take from now on; what is under way is not changed.
     pub fn set_delays(&self, delays: Delays) {
         self.now().settings.delays = delays;
+    }
+
+    /// Why tasks fail to start from now on, in ECS's words; `None`: they start.
+    pub fn set_start_failure(&self, reason: Option<&str>) {
+        self.now().settings.start_failure = reason.map(str::to_owned);
+    }
+
+    /// What each task's log ends with from now on, after its ledger lines.
+    pub fn set_last_line(&self, line: &str) {
+        self.now().settings.last_line = Some(line.to_owned());
     }
 
     /// How many tasks may exist at once per region. Those above it stay.
@@ -226,6 +172,11 @@ impl FakeAws {
     /// From now on a stream shows its old target after its warm throughput was released.
     pub fn keep_warm_targets(&self) {
         self.now().settings.keeps_warm_targets = true;
+    }
+
+    /// From now on a stream's target becomes no more than this, though every call is taken.
+    pub fn cap_warm_throughput(&self, mib_per_second: u32) {
+        self.now().settings.warm_cap = mib_per_second;
     }
 
     /// The next `times` calls of `operation` are refused in these words.

@@ -338,7 +338,7 @@ impl Removal {
 
 /// The removals of a stage in which the run ends.
 pub(super) fn decide_cleaning_up(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     note_stream(case, state, &mut draft);
     let removal = Removal {
         last_document: case.subject.status.control.as_ref().map(|control| case.document(control)),

@@ -66,7 +66,7 @@ pub fn first_step(case: &Case<'_>) -> FirstStep {
     let tasks_run = case.subject.status.generators.as_ref().is_none_or(|held| held.running > 0);
     if tasks_run
         && in_place(case).is_some_and(|held| lets_send(case, held))
-        && case.now > control.effective_at + case.subject.settings.timings.publish_within
+        && case.now > control.effective_at + case.timings.publish_within
     {
         return FirstStep::Claim(Box::new(stop_anew(case, control)));
     }
@@ -84,7 +84,7 @@ fn lets_send(case: &Case<'_>, document: &ControlDocument) -> bool {
 /// Whether `Stop` should have been written by now and could not be: then only the service stops the
 /// tasks.
 pub(super) fn stop_is_late(case: &Case<'_>) -> bool {
-    let publish_within = case.subject.settings.timings.publish_within;
+    let publish_within = case.timings.publish_within;
     // A write without an answer may have been done: a look tells, and until then it counts as late.
     let last = case.known.map(|known| &known.document);
     last.is_some_and(|last| lets_send(case, last)) && case.now > case.run.stage_entered_at + publish_within
@@ -93,7 +93,7 @@ pub(super) fn stop_is_late(case: &Case<'_>) -> bool {
 /// The renewal of the version that the tasks obey: the claimed one, or the one before it while the
 /// claimed one is not published yet. It must be one that this leader itself has read or written.
 fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let Some(known) = in_place(case) else { return FirstStep::Look };
     let is_ours = known.epoch == control.epoch && control.epoch == case.subject.epoch;
     if !is_ours || known.state != ControlState::Run || case.now > known.valid_until {
@@ -107,9 +107,16 @@ fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
     }
     let renew_at = known.valid_until - (timings.valid_for - timings.renew_every);
     if wanted.valid_until > known.valid_until && (is_claimed || case.now >= renew_at) {
-        // The same version: only how long it is valid, and what of the schedule that shows, is new.
-        let (valid_until, segments) = (wanted.valid_until, wanted.segments);
-        let renewed = ControlDocument { valid_until, segments, ..known.clone() };
+        // The same version: only how long it is valid, what of the schedule that shows, and how often
+        // it is read is new.
+        let ControlDocument { valid_until, segments, read_every_seconds, read_lease_seconds, .. } = wanted;
+        let renewed = ControlDocument {
+            valid_until,
+            segments,
+            read_every_seconds,
+            read_lease_seconds,
+            ..known.clone()
+        };
         return write(case, &renewed).map_or(FirstStep::Look, |effect| FirstStep::Apply(vec![effect]));
     }
     // A document that its size cuts short is valid for less than was claimed: nothing is gained by
@@ -124,7 +131,7 @@ fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
 
 /// Takes the service to zero once every task has had the time to finish, however little is known of it.
 fn size_zero(case: &Case<'_>, control: &ControlStatus) -> Option<Effect> {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let held = case.subject.status.generators.as_ref()?;
     let everybody_had_time = case.now >= control.effective_at + timings.read_lease + timings.drain;
     (everybody_had_time && held.desired > 0).then(|| case.resize(0))
@@ -139,14 +146,14 @@ fn write(case: &Case<'_>, document: &ControlDocument) -> Option<Effect> {
 fn renewed(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
     ControlStatus {
         epoch: case.subject.epoch,
-        valid_until: case.now + case.subject.settings.timings.valid_for,
+        valid_until: case.now + case.timings.valid_for,
         ..control.clone()
     }
 }
 
 /// The first version: traffic starts, with `tasks` in the slots.
 pub(super) fn first_claim(case: &Case<'_>, tasks: &[TaskId]) -> ControlStatus {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let starts_at = case.now + timings.start_takes();
     let assignments = tasks.iter().zip(0..).map(|(task, slot)| Assignment {
         slot,
@@ -196,7 +203,7 @@ pub(super) fn control_update(
     control: &ControlStatus,
     parameter: &ParameterState,
 ) -> ControlUpdate {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     match parameter {
         ParameterState::Unknown | ParameterState::Foreign(_) => ControlUpdate::Wait,
         // What the tasks hold already is put back as it is, whatever was written over it.
@@ -251,7 +258,7 @@ fn redated(
     control: &ControlStatus,
     held: Option<&ControlDocument>,
 ) -> Result<(ControlStatus, Duration), TooManyStops> {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let never_sent = held.is_some_and(|held| held.version == 0) && control.version == 1;
     let effective_at = case.now + if never_sent { timings.start_takes() } else { timings.change_takes() };
     let published = held.is_some_and(|held| held.version >= control.version);
@@ -298,9 +305,21 @@ fn redated(
     Ok((claim, moved))
 }
 
+/// How often the tasks are to read from now on, if that is less often than now. It changes only while
+/// no version waits to count: each version counts after the longest lease that a task may hold.
+pub(super) fn longer_interval(
+    case: &Case<'_>,
+    control: &ControlStatus,
+    parameter: &ParameterState,
+) -> Option<u32> {
+    let held = case.timings.read_every.as_secs();
+    let is_settled = matches!(parameter, ParameterState::Published(_)) && case.now >= control.effective_at;
+    (is_settled && u64::from(case.wanted_read_every) > held).then_some(case.wanted_read_every)
+}
+
 /// Whether a new version may be claimed: the one before it is published, counts, and lasts until the new one does.
 pub(super) fn may_change(case: &Case<'_>, control: &ControlStatus, parameter: &ParameterState) -> bool {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     matches!(parameter, ParameterState::Published(held)
         if case.now >= control.effective_at && held.valid_until >= case.now + timings.change_takes())
 }
@@ -311,7 +330,7 @@ pub(super) fn change_slots(
     control: &ControlStatus,
     holders: &[(u32, TaskId)],
 ) -> ControlStatus {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let effective_at = case.now + timings.change_takes();
     let mut claim = ControlStatus {
         epoch: case.subject.epoch,
@@ -343,7 +362,7 @@ pub(super) fn change_slots(
 
 /// The version under which nobody sends any more.
 pub(super) fn stop(case: &Case<'_>, control: &ControlStatus, ends_at: MicroTime) -> ControlStatus {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let mut claim = ControlStatus {
         epoch: case.subject.epoch,
         version: control.version + 1,
@@ -362,7 +381,7 @@ pub(super) fn stop(case: &Case<'_>, control: &ControlStatus, ends_at: MicroTime)
 
 /// The claim of `stop`, as of now: it was not published in time.
 fn stop_anew(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let ends_at = case.timeline(control).ends_at().unwrap_or(case.now).min(case.deadline_at);
     let [before, now] = [control.effective_at, case.now].map(|at| ends_at.min(at + timings.read_lease));
     let mut claim = ControlStatus {

@@ -33,7 +33,7 @@ pub(super) fn show(case: &Case<'_>, draft: &mut Draft) {
     if is_dashboard_due && stage != Stage::Draining {
         show_dashboard(case, begun, draft);
     }
-    let every = case.subject.settings.timings.metrics_every;
+    let every = case.timings.metrics_every;
     if let Some(held) = &mut draft.status.dashboard
         && held.phases_shown.is_some()
         && held.metrics_at.is_none_or(|at| case.now >= at + every)

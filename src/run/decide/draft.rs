@@ -10,6 +10,7 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::{Decision, Effect, FinalizerChange, Subject, Wake};
 use crate::aws::AwsError;
+use crate::run::next_step::with_next_step;
 use crate::run::notices::Notice;
 
 /// A decision in the making.
@@ -132,7 +133,10 @@ impl Draft {
 
     /// Decides how the run ends, and begins to end it: traffic first.
     pub fn end(self, outcome: Outcome, reason: Reason, message: impl Into<String>, now: MicroTime) -> Self {
-        let message = message.into();
+        let message = match outcome {
+            Outcome::Failed => with_next_step(reason, &message.into()),
+            Outcome::Succeeded | Outcome::Aborted => message.into(),
+        };
         let mut draft = self.decided(outcome, reason, message.clone());
         draft.enter(Stage::Draining, now, &message);
         draft

@@ -15,7 +15,7 @@ use crate::run::observe::{Observed, ObservedState};
 use crate::run::outcome;
 
 pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let control = case.subject.status.control.as_ref();
     draft.status.phase = None;
     note_generators(case, state, control, 0, &mut draft);
@@ -88,7 +88,7 @@ fn tasks_are_gone(state: &ObservedState) -> bool {
 
 /// Whether every running task has said its last word since the traffic stopped, or has had the time to.
 fn everybody_is_silent(case: &Case<'_>, state: &ObservedState, control: &ControlStatus) -> bool {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     if case.now >= control.effective_at + timings.read_lease + timings.drain {
         return true;
     }
@@ -111,7 +111,7 @@ fn settle(
     quiet_at: MicroTime,
     mut draft: Draft,
 ) -> Draft {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let give_up_at = quiet_at + timings.log_delay + timings.log_patience;
     let (ledgers, log_is_lost) = match &state.ledgers {
         Observed::Present(ledgers) => (ledgers, false),

@@ -22,7 +22,7 @@ pub(super) const PROTECTION_MINUTES: u32 = 5;
 
 /// How many tasks the schedule needs from now until those that would be asked for now could send.
 pub(super) fn tasks_needed(case: &Case<'_>, timeline: &Timeline, state: &ObservedState) -> u32 {
-    let lead = case.subject.settings.timings.lead(slowest_start(case, state));
+    let lead = case.timings.lead(slowest_start(case, state));
     timeline.tasks_needed(case.now, case.now + lead)
 }
 
@@ -42,7 +42,7 @@ pub(super) fn silent_tasks(
     timeline: &Timeline,
     state: &ObservedState,
 ) -> Vec<TaskId> {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     // Judged at the instant up to which this leader has read the log to its end.
     let Some(read_at) = state.log_read_at else { return Vec::new() };
     let heard_after = read_at - timings.silence();
@@ -133,13 +133,13 @@ fn has_fallen_silent(case: &Case<'_>, control: &ControlStatus, state: &ObservedS
     state.log_read_at.is_some()
         && tenures.any(|held| {
             let heard_at = state.known_ledgers.of(task).map_or(held.from, |line| line.at.max(held.from));
-            held.until.is_some_and(|until| heard_at + case.subject.settings.timings.silence() < until)
+            held.until.is_some_and(|until| heard_at + case.timings.silence() < until)
         })
 }
 
 /// Whether a phase that needs more than `admitted` tasks begins before a later version could count.
 fn growth_is_urgent(case: &Case<'_>, timeline: &Timeline, admitted: usize) -> bool {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let horizon: MicroTime = case.now + timings.change_takes() + timings.poll_every * 2;
     timeline.tasks_needed(case.now, horizon) as usize > admitted
 }
@@ -168,7 +168,7 @@ pub(super) fn wanted_size(
 }
 
 fn drain_takes(case: &Case<'_>) -> Duration {
-    case.subject.settings.timings.drain
+    case.timings.drain
 }
 
 /// The writes that bring the service to `size`.

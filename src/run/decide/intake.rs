@@ -62,6 +62,7 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
             outcome: None,
             reason: None,
             message: None,
+            load: None,
             effective: None,
         }),
         conditions: kinesis_demo_api::conditions::updated(

@@ -11,6 +11,7 @@ use kinesis_demo_api::status::{
 };
 use kinesis_demo_api::timeline::Timeline;
 
+use super::task_failures::{failure_clause, note_failures};
 use super::{Case, Draft};
 use crate::aws::{StreamState, TaskState, Warm};
 use crate::run::build::control::slots;
@@ -45,7 +46,9 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
             return;
         }
     };
-    let made_at = draft.status.stream.as_ref().and_then(|held| held.created_at);
+    let held = draft.status.stream.as_ref();
+    let made_at = held.and_then(|held| held.created_at);
+    let warm_requests = held.map_or(0, |held| held.warm_requests);
     draft.status.stream = Some(StreamStatus {
         name: case.names.stream.clone(),
         created_at: made_at.or(seen.created_at),
@@ -54,6 +57,7 @@ pub(super) fn note_stream(case: &Case<'_>, state: &ObservedState, draft: &mut Dr
         shards: seen.open_shards,
         warm: (seen.warm.filter(|_| case.plan.warm_mib_per_second.is_some()))
             .map(|warm| WarmStatus { target: warm.target, current: warm.current }),
+        warm_requests,
     });
     match seen.state {
         StreamState::Active | StreamState::Updating => {
@@ -109,7 +113,7 @@ pub(super) fn note_generators(
     needed: u32,
     draft: &mut Draft,
 ) {
-    let held = draft.status.generators.clone().unwrap_or_default();
+    let held = draft.status.generators.take().unwrap_or_default();
     let running = state.tasks.present().map_or(held.running, |tasks| {
         count(tasks.iter().filter(|task| task.state == TaskState::Running).count())
     });
@@ -125,8 +129,9 @@ pub(super) fn note_generators(
         admitted: count(admitted),
         slowest_start_seconds: slowest_start(case, state)
             .map(|slowest| u32::try_from(slowest.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
-        replaced: held.replaced,
+        ..held
     });
+    note_failures(case, state, draft);
     if let Some(error) = state.tasks.refusal().or_else(|| state.service.refusal()) {
         let message = format!("{error}; {running} of {needed} tasks ran when they were last seen");
         draft.found(ConditionType::GeneratorsReady, ConditionStatus::Unknown, reason(error), message);
@@ -137,7 +142,12 @@ pub(super) fn note_generators(
         false => (ConditionStatus::False, Reason::TasksStarting),
         true => (ConditionStatus::False, Reason::TasksShort),
     };
-    draft.found(ConditionType::GeneratorsReady, status, why, format!("{running} of {needed} tasks run"));
+    let failure = match status {
+        ConditionStatus::True => String::new(),
+        _ => failure_clause(&draft.status),
+    };
+    let message = format!("{running} of {needed} tasks run{failure}");
+    draft.found(ConditionType::GeneratorsReady, status, why, message);
 }
 
 /// Notes whether our clock and AWS's agree: the operator judges by its own, and the tasks send by theirs.
@@ -239,7 +249,7 @@ pub(super) fn note_traffic(
     settled: bool,
     draft: &mut Draft,
 ) {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let until: MicroTime = case.traffic_ends_at(control).min(case.now);
     if let Observed::Refused(error) = &state.ledgers {
         let type_ = ConditionType::TrafficDelivered;

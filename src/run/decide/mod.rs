@@ -16,6 +16,7 @@ mod pending;
 mod provision;
 mod running;
 mod start;
+pub mod task_failures;
 mod warm;
 
 use std::collections::BTreeSet;
@@ -46,7 +47,7 @@ use super::memory::KnownDocument;
 use super::notices::Notice;
 use super::observe::ObservedState;
 use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamSeen, Tags};
-use crate::settings::Settings;
+use crate::settings::{Settings, Timings};
 
 /// What one reconcile concluded. Built by `decide`, executed by `act` and `report`.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,6 +236,10 @@ pub struct Case<'a> {
     pub deadline_at: MicroTime,
     pub plan: &'a Plan,
     pub names: &'a Names,
+    /// The spans that the run's control is built from, as often as its tasks read.
+    pub timings: &'a Timings,
+    /// How often they should read from now on, in seconds, by what all runs of the Region ask for.
+    pub wanted_read_every: u32,
     /// The control document as this leader knows it.
     pub known: Option<&'a KnownDocument>,
     pub now: MicroTime,
@@ -283,7 +288,7 @@ impl Case<'_> {
             self.run.number,
             self.plan.cap_per_task,
             self.deadline_at,
-            &self.subject.settings.timings,
+            self.timings,
         )
     }
 
@@ -306,7 +311,7 @@ impl Case<'_> {
 
     /// The last instant at which any task may send under `control`.
     fn traffic_ends_at(&self, control: &ControlStatus) -> MicroTime {
-        let timings = &self.subject.settings.timings;
+        let timings = self.timings;
         let scheduled =
             self.timeline(control).ends_at().unwrap_or(control.traffic_starts_at).min(self.deadline_at);
         match control.state {
@@ -329,7 +334,7 @@ pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
     if stage == Stage::Provisioning
         && let Some(message) = foreign_account(&case.effective.account_id, state)
     {
-        let recheck_at = case.now + case.subject.settings.timings.renew_every;
+        let recheck_at = case.now + case.timings.renew_every;
         return draft
             .block(Reason::AccountNotAllowed, message, Some(recheck_at))
             .finish(&case.subject, case.now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::plan::{Plan, PlanError, filled};
-use kinesis_demo_api::status::{Effective, Stage};
+use kinesis_demo_api::status::{Effective, RunLoad, Stage};
 
 use super::{Decision, Draft, FinalizerChange, Subject};
 use crate::aws::AwsError;
@@ -13,6 +13,7 @@ use crate::registry::ImageSeen;
 use crate::run::build::names::base_name;
 use crate::run::error::reason;
 use crate::run::observe::ObservedState;
+use crate::run::queue::Capacity;
 
 /// How often a blocked object's prerequisites are looked at again: three reads each time, well below six a minute.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -39,18 +40,28 @@ pub(super) fn unreadable_message(why: &str) -> String {
     )
 }
 
-/// How often an object that waits for its turn is looked at: nothing is read from AWS for it.
-const NEXT_TURN: Duration = Duration::from_secs(5);
+/// How often an object that waits is looked at if nobody tells that it is its turn: nothing is read from
+/// AWS for it.
+const NEXT_TURN: Duration = Duration::from_secs(60);
 
-/// Too many runs go on already. AWS is not asked anything.
-pub fn decide_queued(subject: &Subject<'_>, before: usize, now: MicroTime) -> Decision {
+/// Too many runs go on already, or too many tasks. AWS is not asked anything. Nothing is said that changes
+/// while it waits: a place in the queue would have each that leaves it rewrite all behind.
+pub fn decide_queued(subject: &Subject<'_>, plan: &Plan, capacity: Capacity, now: MicroTime) -> Decision {
     let mut draft = Draft::new(subject.status);
     draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     draft.queue(format!(
-        "waiting: {before} runs go on or wait longer, and this operator lets {} go on at once (--max-runs)",
-        subject.settings.max_runs
+        "waiting for its turn: {} runs go on at once (--max-runs), with {} tasks in one Region, whose control parameters may be read 40 times a second; who asked first goes first",
+        capacity.runs,
+        capacity.reads.most_tasks(),
     ));
+    if let Some(run) = &mut draft.status.run {
+        run.load = Some(load(plan, capacity.reads.interval(plan.most_tasks)));
+    }
     draft.wait_until(now + NEXT_TURN).finish(subject, now)
+}
+
+fn load(plan: &Plan, read_every_seconds: u32) -> RunLoad {
+    RunLoad { region: plan.region.clone(), tasks: plan.most_tasks, read_every_seconds }
 }
 
 /// The preflight got no answer. Nothing was made, so nothing is urgent.
@@ -66,8 +77,15 @@ pub fn decide_preflight_refused(
     draft.wait_until(retry_at).finish(subject, now)
 }
 
-/// The preflight of a spec that can be planned.
-pub fn decide_pending(subject: &Subject<'_>, plan: &Plan, state: &ObservedState, now: MicroTime) -> Decision {
+/// The preflight of a spec that can be planned, of which it is the turn: its tasks will read each
+/// `read_every` seconds.
+pub fn decide_pending(
+    subject: &Subject<'_>,
+    plan: &Plan,
+    state: &ObservedState,
+    read_every: u32,
+    now: MicroTime,
+) -> Decision {
     let mut draft = Draft::new(subject.status);
     draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     let draft = match obstacle(subject, plan, state) {
@@ -77,7 +95,7 @@ pub fn decide_pending(subject: &Subject<'_>, plan: &Plan, state: &ObservedState,
             draft.finalizer = FinalizerChange::Add;
             draft.wait_until(now + Duration::from_secs(1))
         }
-        None => pinned(subject, plan, state, draft, now),
+        None => pinned(subject, plan, state, read_every, draft, now),
     };
     draft.finish(subject, now)
 }
@@ -153,6 +171,7 @@ fn pinned(
     subject: &Subject<'_>,
     plan: &Plan,
     state: &ObservedState,
+    read_every: u32,
     mut draft: Draft,
     now: MicroTime,
 ) -> Draft {
@@ -171,6 +190,7 @@ fn pinned(
     if let Some(run) = &mut draft.status.run {
         run.started_at = Some(now);
         run.deadline_at = Some(now + plan.max_duration);
+        run.load = Some(load(plan, read_every));
         run.effective = Some(effective);
     }
     draft.enter(Stage::Provisioning, now, "");

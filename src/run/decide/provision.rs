@@ -52,7 +52,7 @@ pub(super) fn decide_provisioning(case: &Case<'_>, state: &ObservedState, mut dr
         return draft;
     }
     let waits_for = missing_yet.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(", ");
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let refused = refusal_clause(case, state);
     if case.now >= case.run.stage_entered_at + timings.stream_timeout {
         let reason = match missing_yet.as_slice() {
@@ -174,7 +174,7 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
         effects.push(Effect::CreateStream(new_stream(names, plan, tags.clone())));
     }
     if state.parameter.is_absent() {
-        let idle = idle_document(case.run.number, case.subject.epoch, case.now, &settings.timings);
+        let idle = idle_document(case.run.number, case.subject.epoch, case.now, case.timings);
         let text = idle.to_text().ok()?;
         effects.push(Effect::CreateParameter { name: names.parameter.clone(), text, tags: tags.clone() });
     }
@@ -185,7 +185,7 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
             case.run.number,
             case.deadline_at,
             roles,
-            &settings.timings,
+            case.timings,
             tags.clone(),
         );
         effects.push(Effect::RegisterTaskDefinition(Box::new(definition)));

@@ -8,7 +8,7 @@ use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{ControlStatus, Outcome};
 use kinesis_demo_api::timeline::Timeline;
 
-use super::control::{ControlUpdate, change_slots, control_update, may_change, publication};
+use super::control::{ControlUpdate, change_slots, control_update, longer_interval, may_change, publication};
 use super::fleet::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
 use super::measure::{
     clock_message, note_generators, note_phase, note_short_fleet, note_stream, note_traffic,
@@ -20,7 +20,7 @@ use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
 
 pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let Some(control) = &case.subject.status.control else {
         return draft.end(
             Outcome::Failed,
@@ -104,7 +104,7 @@ fn overwritten_message(case: &Case<'_>, outranked: Outranked) -> String {
         }
     };
     format!(
-        "{found} {} of epoch {}, and the Lease says that this operator leads under epoch {}; find out who may write it",
+        "{found} {} of epoch {}, and the Lease says that this operator leads under epoch {}",
         held.version, held.epoch, case.subject.epoch
     )
 }
@@ -128,7 +128,7 @@ fn folded(
     control: &ControlStatus,
     timeline: &Timeline,
 ) -> Option<ControlStatus> {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let ledgers = state.ledgers.present().filter(|_| control.assignments.len() > FOLD_ABOVE)?;
     let evidence = case.evidence(control, timeline, ledgers, timings.ledger_every, case.now);
     let settled_before = case.now - (timings.log_delay + timings.ledger_every * 5);
@@ -148,6 +148,12 @@ fn control_and_fleet(
         draft.progress(format!("phase {} ({} of {})", window.name, index + 1, timeline.phases.len()));
     }
     let mut claimed = false;
+    if let (ControlUpdate::Stand, Some(seconds)) = (&update, longer_interval(case, control, parameter))
+        && let Some(load) = draft.status.run.as_mut().and_then(|run| run.load.as_mut())
+    {
+        load.read_every_seconds = seconds;
+        claimed = true;
+    }
     match update {
         ControlUpdate::GiveUp(_) => {}
         ControlUpdate::Wait => {

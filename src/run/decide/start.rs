@@ -9,13 +9,14 @@ use kinesis_demo_api::timeline::Timeline;
 use super::control::first_claim;
 use super::fleet::{running, tasks_needed};
 use super::measure::{note_generators, note_phase, note_stream};
+use super::task_failures::failure_clause;
 use super::{Case, Draft, refusal_clause};
 use crate::aws::ServiceState;
 use crate::run::notices::Notice;
 use crate::run::observe::{Observed, ObservedState};
 
 pub(super) fn decide_starting(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let needed = tasks_needed(case, &Timeline::new(&case.plan.phases, case.now, &[]), state);
     note_stream(case, state, &mut draft);
     note_generators(case, state, None, needed, &mut draft);
@@ -42,8 +43,8 @@ pub(super) fn decide_starting(case: &Case<'_>, state: &ObservedState, mut draft:
     }
     let event = service.and_then(|seen| seen.last_event.as_deref());
     let said = event.map(|event| format!("; ECS says: {event}")).unwrap_or_default();
-    let refused = refusal_clause(case, state);
-    let message = format!("{} of {needed} tasks run{said}{refused}", ready.len());
+    let (failure, refused) = (failure_clause(&draft.status), refusal_clause(case, state));
+    let message = format!("{} of {needed} tasks run{failure}{said}{refused}", ready.len());
     if out_of_time {
         let message = format!("no task ran within {} s: {message}", timings.start_timeout.as_secs());
         return draft.end(Outcome::Failed, Reason::StartTimeout, message, case.now);

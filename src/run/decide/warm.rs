@@ -8,9 +8,12 @@ use super::{Case, Draft, Effect};
 use crate::aws::{StreamState, Warm};
 use crate::run::observe::{Observed, ObservedState};
 
+/// How many requests that AWS took may leave the stream's target too low.
+const MOST_REQUESTS: u32 = 3;
+
 pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
     note_stream(case, state, &mut draft);
-    let timings = &case.subject.settings.timings;
+    let timings = case.timings;
     let stream = match &state.stream {
         Observed::Present(stream) if !case.is_another_stream(stream) => stream,
         Observed::Absent | Observed::Present(_) => {
@@ -39,6 +42,13 @@ pub(super) fn decide_warming(case: &Case<'_>, state: &ObservedState, mut draft: 
         let message = format!(
             "warm throughput is at {current} of {wanted} MiB/s after {} s",
             timings.warm_timeout.as_secs()
+        );
+        return draft.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, case.now);
+    }
+    let requests = draft.status.stream.as_ref().map_or(0, |held| held.warm_requests);
+    if stream.state == StreamState::Active && target < wanted && requests >= MOST_REQUESTS {
+        let message = format!(
+            "AWS took {requests} requests for {wanted} MiB/s of warm throughput, and the stream's target is {target} MiB/s: somebody lowers it, or the account may not have more"
         );
         return draft.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, case.now);
     }

@@ -1,0 +1,95 @@
+//! What a test arranges of the fake AWS: how long things take, what the account allows, what fails by itself.
+
+use std::time::Duration;
+
+use kinesis_demo_api::control::gate::GapRule;
+
+use crate::aws::{Advantage, ClockSkew};
+
+/// How long things take in the fake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delays {
+    /// From CreateStream to ACTIVE.
+    pub stream_create: Duration,
+    /// How long warm throughput moves from one value to another (`UPDATING`).
+    pub warm_update: Duration,
+    /// From DeleteStream until the stream is gone.
+    pub stream_delete: Duration,
+    /// From a task's placement until it runs; at least a second.
+    pub task_start: Duration,
+    /// How much longer a single task's start may take.
+    pub task_start_spread: Duration,
+    /// From SIGTERM until a task has said its last word and is STOPPED.
+    pub task_stop: Duration,
+    /// From a line's writing until it can be read from the log.
+    pub log_delivery: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            stream_create: s(20),
+            warm_update: s(30),
+            stream_delete: s(20),
+            task_start: s(25),
+            task_start_spread: s(5),
+            task_stop: s(2),
+            log_delivery: s(3),
+        }
+    }
+}
+
+/// What tests arrange.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) account_id: String,
+    pub(super) advantage: Advantage,
+    pub(super) clusters: Vec<String>,
+    pub(super) delays: Delays,
+    /// How many tasks may exist at once, per region (Fargate's quota, or its capacity).
+    pub(super) task_capacity: u32,
+    /// How many records per second a stream takes; `None`: all.
+    pub(super) stream_capacity: Option<u32>,
+    /// How many ledger lines a page holds at most, and how long the answer takes.
+    pub(super) ledger_page: (usize, Duration),
+    /// What AWS's answers tell of the operator's clock.
+    pub(super) clock_skew: Option<ClockSkew>,
+    /// How tasks treat a gap between the numbers of control documents.
+    pub(super) gap_rule: GapRule,
+    /// Whether a stream shows its old target after its warm throughput was released.
+    pub(super) keeps_warm_targets: bool,
+    /// The most warm throughput that a stream's target becomes, whatever is asked for.
+    pub(super) warm_cap: u32,
+    /// Why no task starts, in ECS's words.
+    pub(super) start_failure: Option<String>,
+    /// The line after all others in each task's log.
+    pub(super) last_line: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account_id: "000000000000".into(),
+            advantage: Advantage::Disabled,
+            clusters: vec!["default".into()],
+            delays: Delays::default(),
+            task_capacity: 1_000,
+            stream_capacity: None,
+            ledger_page: (usize::MAX, Duration::ZERO),
+            clock_skew: Some(ClockSkew { at_least: -2_000, at_most: 3_000 }),
+            gap_rule: GapRule::Obey,
+            keeps_warm_targets: false,
+            warm_cap: u32::MAX,
+            start_failure: None,
+            last_line: None,
+        }
+    }
+}
+
+impl Settings {
+    /// What a stream's target becomes when so much is asked for.
+    pub(super) fn granted(&self, mib_per_second: u32) -> u32 {
+        mib_per_second.min(self.warm_cap)
+    }
+}

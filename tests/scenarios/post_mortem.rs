@@ -1,0 +1,115 @@
+//! A run that failed says why after everything of it is gone: ECS's reason, the end of the task's
+//! log, and what to do next.
+
+use kinesis_demo_api::conditions::{ConditionType, Reason};
+use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::status::{Outcome, Stage, TaskFailure};
+use kinesis_demo_operator::aws::fake::LastWord;
+
+use crate::theatre::{Theatre, s, warm_spec};
+
+const NO_IMAGE: &str = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref generator:1: not found";
+const PANIC: &str = "thread 'main' panicked at src/main.rs:7:5: no room";
+
+fn failure(theatre: &Theatre) -> TaskFailure {
+    theatre.status().generators.unwrap().last_failure.expect("a task failed")
+}
+
+/// The notes of the Events about failed tasks.
+fn told(theatre: &Theatre) -> Vec<String> {
+    let events = theatre.cluster.notices();
+    events.into_iter().filter(|event| event.reason == "TaskFailed").map(|event| event.note).collect()
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_in_the_condition_the_event_and_the_end() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_start_failure(Some(NO_IMAGE));
+    theatre.play_until_stage(Stage::Starting).await;
+    theatre
+        .play_until(s(300), |status| {
+            let generators = status.generators.as_ref();
+            generators
+                .is_some_and(|held| held.last_failure.as_ref().is_some_and(|held| held.last_lines.is_some()))
+        })
+        .await;
+    let message = theatre.condition(ConditionType::GeneratorsReady).message;
+    assert!(message.contains(NO_IMAGE) && message.contains("TaskFailedToStart"), "{message}");
+
+    theatre.play_out().await;
+    let run = theatre.status().run.unwrap();
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::StartTimeout)));
+    let message = run.message.unwrap();
+    assert!(message.contains(NO_IMAGE) && message.contains(". Next: mend what ECS names"), "{message}");
+    // Each try fails alike: it is told once, and counted.
+    assert_eq!(told(&theatre).len(), 1, "{:?}", told(&theatre));
+    assert!(told(&theatre)[0].contains(NO_IMAGE), "{:?}", told(&theatre));
+    assert!(theatre.status().generators.unwrap().failed > 3);
+    assert_eq!(failure(&theatre).last_lines, Some(vec![]), "a task that never started has no log");
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn the_end_of_a_failed_tasks_log_outlives_the_log() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_last_line(PANIC);
+    theatre.play_until_phase("peak").await;
+    let task: TaskId = theatre.status().control.unwrap().assignments[0].task.clone();
+    assert!(theatre.aws.kill_task(&task, LastWord::Unspoken));
+    theatre.play_out().await;
+    let failure = failure(&theatre);
+    assert_eq!(TaskId::from_arn(&failure.task), task);
+    assert_eq!(
+        failure.message,
+        "Essential container in task exited (EssentialContainerExited, exit code 137)"
+    );
+    assert_eq!(failure.last_lines, Some(vec![PANIC.to_owned()]), "without the ledger's lines");
+    assert_eq!(told(&theatre).len(), 1, "{:?}", told(&theatre));
+    assert!(told(&theatre)[0].contains(PANIC), "{:?}", told(&theatre));
+    // Tasks that were scaled in did what was asked of them.
+    assert_eq!(theatre.status().generators.unwrap().failed, 1);
+    theatre.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_run_without_a_failed_task_has_none_and_says_nothing() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_out().await;
+    let generators = theatre.status().generators.unwrap();
+    assert_eq!((generators.failed, generators.last_failure), (0, None));
+    assert_eq!(told(&theatre), [] as [&str; 0]);
+    assert_eq!(theatre.aws.call_counts().get("GetLogEvents"), None);
+}
+
+#[tokio::test]
+async fn a_log_that_may_not_be_read_holds_nothing_up() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_last_line(PANIC);
+    theatre.aws.fail("GetLogEvents", kinesis_demo_operator::aws::AwsErrorClass::Denied, u32::MAX);
+    theatre.play_until_phase("baseline").await;
+    let task: TaskId = theatre.status().control.unwrap().assignments[0].task.clone();
+    assert!(theatre.aws.kill_task(&task, LastWord::Spoken));
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{:?}", theatre.status().run);
+    assert_eq!(failure(&theatre).last_lines, Some(vec![]));
+    assert_eq!(told(&theatre).len(), 1, "{:?}", told(&theatre));
+    theatre.assert_nothing_left();
+}
+
+/// AWS takes the calls, and the stream's target stays what it was.
+#[tokio::test]
+async fn warm_throughput_is_not_asked_for_without_end() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.cap_warm_throughput(40);
+    theatre.play_out().await;
+    let run = theatre.status().run.unwrap();
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::WarmThroughputTimeout)));
+    let message = run.message.unwrap();
+    assert!(
+        message.starts_with(
+            "AWS took 3 requests for 100 MiB/s of warm throughput, and the stream's target is 40 MiB/s"
+        ),
+        "{message}"
+    );
+    theatre.assert_nothing_left();
+}

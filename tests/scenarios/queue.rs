@@ -1,0 +1,103 @@
+//! Runs that wait for their turn: how often they are written, and what the runs before them do for them.
+
+use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_api::status::{Outcome, Stage};
+use kinesis_demo_operator::aws::Regions;
+use serde_json::{Value, json};
+
+use crate::theatre::{Theatre, s, settings, warm_spec};
+
+/// Another object of the cluster, with this status.
+fn another(name: &str, status: Value) -> KinesisDemo {
+    let mut object = KinesisDemo::new(name, warm_spec());
+    object.metadata.uid = Some(name.into());
+    object.metadata.namespace = Some("demos".into());
+    object.status = Some(serde_json::from_value(status).unwrap());
+    object
+}
+
+#[tokio::test]
+async fn beyond_the_runs_that_may_go_on_at_once_an_object_waits_its_turn_and_asks_aws_nothing() {
+    let mut settings = settings();
+    settings.max_runs = 1;
+    let mut theatre = Theatre::with(warm_spec(), settings);
+    theatre.cluster.set_beside(vec![another("other", json!({"stage": "Draining"}))]);
+    for _ in 0..100 {
+        theatre.pass().await;
+    }
+    let reconciling = theatre.condition(ConditionType::Reconciling);
+    assert_eq!((reconciling.status, reconciling.reason), (ConditionStatus::True, Reason::Queued));
+    assert!(reconciling.message.contains("--max-runs"), "{}", reconciling.message);
+    assert_eq!(theatre.condition(ConditionType::Stalled).status, ConditionStatus::False);
+    assert_eq!(theatre.status().stage, Some(Stage::Pending));
+    assert_eq!(theatre.aws.calls(), []);
+    let told = theatre.cluster.notices().iter().filter(|notice| notice.reason == "Queued").count();
+    assert_eq!(told, 1);
+    assert!(theatre.cluster.writes() <= 3, "{} writes while nothing changes", theatre.cluster.writes());
+
+    theatre.cluster.set_beside(vec![another("other", json!({"stage": "Succeeded"}))]);
+    theatre.play_until_stage(Stage::Succeeded).await;
+}
+
+/// Whoever waits for its turn needs reads that this run's tasks use: they read less often from then on, and no
+/// record is lost by it.
+#[tokio::test]
+async fn a_run_reads_less_often_when_another_waits_for_its_reads() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_phase("baseline").await;
+    let load = |theatre: &Theatre| theatre.status().run.unwrap().load.unwrap();
+    let own = load(&theatre);
+    assert_eq!((own.region.as_str(), own.read_every_seconds), ("us-east-1", 3));
+    let waits = json!({
+        "stage": "Pending",
+        "conditions": [{"type": "Reconciling", "status": "True", "reason": "Queued", "message": "",
+            "lastTransitionTime": "2026-11-23T10:00:00Z"}],
+        "run": {"number": 1, "stageEnteredAt": "2026-11-23T10:00:00Z",
+            "load": {"region": "us-east-1", "tasks": 100, "readEverySeconds": 3}},
+    });
+    theatre.cluster.set_beside(vec![another("other", waits)]);
+    // 25 reads a second for both.
+    let wanted = (own.tasks + 100).div_ceil(25);
+    theatre
+        .play_until(s(60), |status| {
+            status.run.as_ref().unwrap().load.as_ref().unwrap().read_every_seconds == wanted
+        })
+        .await;
+    theatre.play_until_phase("peak").await;
+    let name = format!("/kinesisdemo/{}/control", theatre.status().run.unwrap().effective.unwrap().base_name);
+    let text = theatre.aws.in_region("us-east-1").parameters.fetch_parameter(&name).await.unwrap().unwrap();
+    let document = ControlDocument::parse(&text).unwrap();
+    assert_eq!(document.read_every_seconds, wanted);
+    assert!(document.read_lease_seconds >= 3 * wanted, "{}", document.read_lease_seconds);
+    theatre.cluster.set_beside(vec![]);
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{:?}", theatre.status().run);
+    assert_eq!(load(&theatre).read_every_seconds, wanted, "in a run it only grows");
+    let books = theatre.books();
+    assert_eq!(books.offered, books.scheduled);
+    theatre.assert_nothing_left();
+}
+
+/// Thousands may wait: each write counts.
+#[tokio::test]
+async fn an_object_that_waits_is_written_once_and_once_more_when_its_turn_comes() {
+    let mut settings = settings();
+    settings.max_runs = 1;
+    let mut theatre = Theatre::with(warm_spec(), settings);
+    let running = |number| another(&format!("other-{number}"), json!({"stage": "Running"}));
+    let mut others: Vec<KinesisDemo> = (0..5).map(running).collect();
+    while !others.is_empty() {
+        theatre.cluster.set_beside(others.clone());
+        for _ in 0..10 {
+            theatre.pass().await;
+        }
+        assert_eq!(theatre.cluster.writes(), 1, "{} runs before it", others.len());
+        others.pop();
+    }
+    theatre.cluster.set_beside(others);
+    theatre.play_until_stage(Stage::Provisioning).await;
+    // The finalizer is a write of its own.
+    assert_eq!(theatre.cluster.writes(), 3);
+}
