@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "foundation")]
 use crate::foundation::args::Foundation;
 
 /// Told under `--help`; scripts rely on them.
@@ -47,7 +48,15 @@ pub enum Command {
     /// Make, show or delete what KinesisDemo needs in an AWS account: network, ECS cluster, image repositories, roles (a CloudFormation stack).
     ///
     /// Credentials come from where the AWS CLI has them: the environment, the profile that AWS_PROFILE names, single sign-on.
+    #[cfg(feature = "foundation")]
     Foundation(Foundation),
+    /// Not in this program, which `make demo` built for the laptop; `make build` builds the one that has it.
+    #[cfg(not(feature = "foundation"))]
+    Foundation {
+        /// Taken, and not understood.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        words: Vec<String>,
+    },
     /// Run a viral event on this machine, with a Kubernetes API server and a local AWS of its own. Needs no account and no cluster.
     Demo(Demo),
     /// End what `demo --keep` left up. Does nothing where no demo has run.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "foundation")]
 use crate::foundation::FoundationError;
 use crate::laptop::LaptopError;
 
@@ -33,6 +34,7 @@ pub enum CliError {
     Refused(String),
     #[error("could not {attempt}: {reason}")]
     Sandbox { attempt: String, reason: String },
+    #[cfg(feature = "foundation")]
     #[error(transparent)]
     Foundation(#[from] FoundationError),
     #[error(transparent)]
@@ -59,6 +61,7 @@ impl CliError {
                     .into(),
             ),
             Self::Manifest { .. } => Some(CORRECT.into()),
+            #[cfg(feature = "foundation")]
             Self::Foundation(error) => error.next_step(),
             _ => None,
         }

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod ending;
 pub mod error;
 pub mod follow;
+#[cfg(feature = "foundation")]
 pub mod foundation;
 pub mod laptop;
 pub mod manifest;
@@ -45,7 +46,13 @@ pub async fn run(command: Command) -> Result<Ending, CliError> {
         Command::Rerun(arguments) => commands::requests::rerun(arguments).await,
         Command::Logs(arguments) => commands::logs::logs(arguments).await,
         Command::Cleanup(arguments) => commands::cleanup::cleanup(arguments).await,
+        #[cfg(feature = "foundation")]
         Command::Foundation(arguments) => foundation::run(arguments).await,
+        #[cfg(not(feature = "foundation"))]
+        Command::Foundation { .. } => Err(CliError::Refused(
+            "this program was built for the laptop's demo, without `foundation`; `make build` builds the one that has it"
+                .into(),
+        )),
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::DemoDown(arguments) => demo::down(arguments).await,
     }

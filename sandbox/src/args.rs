@@ -120,6 +120,11 @@ pub struct Serve {
     #[arg(long, default_value_t = crate::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
     pub fargate_vcpus: u32,
 
+    /// Whether the account is one in which ECS and Application Auto Scaling were never used: the first calls that need a
+    /// service-linked role are refused, as AWS refuses them while it makes the role.
+    #[arg(long)]
+    pub fresh_account: bool,
+
     /// Seed for what AWS decides at random (which tasks a scale-in stops, how long starts take).
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -215,6 +220,8 @@ mod tests {
         assert_eq!(serve.listen.port(), 0);
         assert_eq!(serve.account, "000000000000");
         assert_eq!((serve.speed, serve.advantage), (1, Advantage::Disabled));
+        assert!(!serve.fresh_account);
+        assert!(super::tests::serve(&["--fresh-account"]).unwrap().fresh_account);
     }
 
     #[test]

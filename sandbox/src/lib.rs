@@ -23,6 +23,7 @@ pub mod limits;
 pub mod logs;
 pub mod members;
 pub mod observer;
+pub mod operations;
 pub mod paging;
 pub mod recording;
 pub mod registry;

@@ -23,9 +23,31 @@ enum Scope {
 struct Rule {
     service: &'static str,
     operations: &'static [&'static str],
+    rate: Rate,
+    /// Regions with another rate.
+    elsewhere: &'static [(&'static str, u32)],
+    scope: Scope,
+}
+
+/// A bucket's size and how fast it is refilled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate {
     burst: u32,
     per_second: u32,
-    scope: Scope,
+}
+
+impl Rate {
+    const fn steady(per_second: u32) -> Self {
+        Self { burst: per_second, per_second }
+    }
+}
+
+impl Rule {
+    /// What holds in that Region.
+    fn rate(&self, region: &str) -> Rate {
+        let other = self.elsewhere.iter().find(|(name, _)| *name == region);
+        other.map_or(self.rate, |(_, per_second)| Rate::steady(*per_second))
+    }
 }
 
 const fn region(
@@ -34,11 +56,27 @@ const fn region(
     burst: u32,
     per_second: u32,
 ) -> Rule {
-    Rule { service, operations, burst, per_second, scope: Scope::Region }
+    Rule { service, operations, rate: Rate { burst, per_second }, elsewhere: &[], scope: Scope::Region }
+}
+
+/// One operation that has a rate of its own in some Regions.
+const fn by_region(
+    service: &'static str,
+    operations: &'static [&'static str],
+    per_second: u32,
+    elsewhere: &'static [(&'static str, u32)],
+) -> Rule {
+    Rule { service, operations, rate: Rate::steady(per_second), elsewhere, scope: Scope::Region }
 }
 
 const fn stream(operations: &'static [&'static str], per_second: u32) -> Rule {
-    Rule { service: "kinesis", operations, burst: per_second, per_second, scope: Scope::Stream }
+    Rule {
+        service: "kinesis",
+        operations,
+        rate: Rate::steady(per_second),
+        elsewhere: &[],
+        scope: Scope::Stream,
+    }
 }
 
 /// Kinesis: API reference, each operation's page ("limit of N transactions per second per account"), and the developer
@@ -70,11 +108,13 @@ const RULES: &[Rule] = &[
     region("ecs", &["DescribeTasks", "ListTasks"], 100, 20),
     region("ecs", &["RunTask", "StopTask", "StartTask", "ExecuteCommand"], 100, 40),
     region("ecs", &["CreateCluster", "DeleteCluster", "UpdateCluster", "PutClusterCapacityProviders"], 20, 1),
-    region("ecs", &["DescribeClusters"], 50, 20),
+    region("ecs", &["DescribeClusters", "ListClusters"], 50, 20),
     region("ecs", &["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20, 1),
     region("ecs", &["DeleteTaskDefinitions"], 5, 1),
-    region("ecs", &["DescribeTaskDefinition"], 50, 20),
+    region("ecs", &["DescribeTaskDefinition", "ListTaskDefinitions", "ListTaskDefinitionFamilies"], 50, 20),
     region("ecs", &["TagResource", "UntagResource"], 20, 10),
+    region("ecs", &["ListTagsForResource"], 50, 20),
+    region("ecs", &["UpdateTaskProtection", "GetTaskProtection"], 200, 80),
     region("ssm", &["GetParameter", "GetParameters", "GetParametersByPath"], 40, 40),
     region("ssm", &["PutParameter"], 3, 3),
     region("monitoring", &["PutMetricData"], 500, 500),
@@ -90,8 +130,40 @@ const RULES: &[Rule] = &[
     region("logs", &["CreateLogStream"], 50, 50),
     region("logs", &["DescribeLogGroups"], 10, 10),
     region("logs", &["DescribeLogStreams"], 25, 25),
-    region("logs", &["GetLogEvents"], 25, 25),
-    region("logs", &["FilterLogEvents"], 25, 25),
+    region("logs", &["DeleteLogStream"], 15, 15),
+    region("logs", &["PutRetentionPolicy"], 5, 5),
+    region("logs", &["DeleteRetentionPolicy"], 5, 5),
+    region("logs", &["TagResource"], 5, 5),
+    region("logs", &["UntagResource"], 5, 5),
+    region("logs", &["ListTagsForResource"], 5, 5),
+    by_region(
+        "logs",
+        &["GetLogEvents"],
+        25,
+        &[
+            ("us-west-2", 10),
+            ("ap-northeast-3", 10),
+            ("ap-southeast-3", 10),
+            ("ca-west-1", 10),
+            ("eu-central-1", 10),
+            ("eu-west-1", 10),
+            ("eu-west-3", 30),
+            ("il-central-1", 10),
+        ],
+    ),
+    by_region(
+        "logs",
+        &["FilterLogEvents"],
+        10,
+        &[
+            ("us-east-1", 25),
+            ("ap-northeast-3", 5),
+            ("ap-southeast-3", 5),
+            ("ca-west-1", 5),
+            ("eu-central-1", 5),
+            ("il-central-1", 5),
+        ],
+    ),
     region("logs", &["PutLogEvents"], 5000, 5000),
     region(
         "sts",
@@ -151,9 +223,12 @@ impl Limits {
         let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Streams come and go; a full bucket is the same as none.
         if buckets.len() > 4096 {
-            buckets.retain(|(index, _), bucket| !bucket.is_full(&RULES[*index], wall));
+            buckets.retain(|_, bucket| !bucket.is_full(wall));
         }
-        buckets.entry((index, key)).or_insert(Bucket { free_at: Timestamp::MIN }).take(rule, wall)
+        buckets
+            .entry((index, key))
+            .or_insert(Bucket { free_at: Timestamp::MIN })
+            .take(rule.rate(region), wall)
     }
 }
 
@@ -169,10 +244,10 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn take(&mut self, rule: &Rule, now: Timestamp) -> bool {
-        let token = jiff::SignedDuration::from_nanos(1_000_000_000 / i64::from(rule.per_second));
+    fn take(&mut self, rate: Rate, now: Timestamp) -> bool {
+        let token = jiff::SignedDuration::from_nanos(1_000_000_000 / i64::from(rate.per_second));
         let full_at = self.free_at.max(now);
-        let depth = token * i32::try_from(rule.burst).unwrap_or(i32::MAX);
+        let depth = token * i32::try_from(rate.burst).unwrap_or(i32::MAX);
         let after = full_at.saturating_add(token).unwrap_or(Timestamp::MAX);
         if after.duration_since(now) > depth {
             return false;
@@ -181,7 +256,7 @@ impl Bucket {
         true
     }
 
-    fn is_full(&self, _rule: &Rule, now: Timestamp) -> bool {
+    fn is_full(&self, now: Timestamp) -> bool {
         self.free_at <= now
     }
 }
@@ -245,5 +320,71 @@ mod tests {
     fn what_has_no_published_limit_is_admitted() {
         let limits = Limits::new();
         assert_eq!(admitted(&limits, "PutRecords", "us-east-1", 10_000, T0), 10_000);
+    }
+
+    #[test]
+    fn some_regions_have_rates_of_their_own() {
+        let limits = Limits::new();
+        let admitted = |operation: &str, region: &str| {
+            (0..40).filter(|_| limits.admits("logs", operation, region, &json!({}), T0)).count()
+        };
+        for (region, filter, get) in [
+            ("us-east-1", 25, 25),
+            ("us-east-2", 10, 25),
+            ("us-west-2", 10, 10),
+            ("eu-central-1", 5, 10),
+            ("eu-west-1", 10, 10),
+            ("eu-west-3", 10, 30),
+            ("ap-northeast-3", 5, 10),
+            ("ap-southeast-3", 5, 10),
+            ("ca-west-1", 5, 10),
+            ("il-central-1", 5, 10),
+            ("sa-east-1", 10, 25),
+        ] {
+            assert_eq!(
+                (admitted("FilterLogEvents", region), admitted("GetLogEvents", region)),
+                (filter, get),
+                "{region}"
+            );
+        }
+        for operation in ["PutRetentionPolicy", "TagResource", "ListTagsForResource", "UntagResource"] {
+            assert_eq!(admitted(operation, "eu-central-1"), 5, "{operation}");
+        }
+    }
+
+    #[test]
+    fn operations_of_one_kind_share_their_bucket() {
+        for (service, operations, burst, in_a_second) in [
+            ("ecs", &["UpdateTaskProtection", "GetTaskProtection"][..], 200, 80),
+            ("ecs", &["DescribeTaskDefinition", "ListTaskDefinitions", "ListTaskDefinitionFamilies"], 50, 20),
+            ("ecs", &["DescribeClusters", "ListClusters"], 50, 20),
+            ("ssm", &["GetParameter", "GetParameters", "GetParametersByPath"], 40, 40),
+        ] {
+            let limits = Limits::new();
+            let admitted = |at| {
+                let calls = operations.iter().cycle().take(600);
+                calls
+                    .filter(|operation| limits.admits(service, operation, "eu-west-1", &json!({}), at))
+                    .count()
+            };
+            assert_eq!(admitted(T0), burst, "{operations:?}");
+            assert_eq!(admitted(T0 + SignedDuration::from_secs(1)), in_a_second, "{operations:?}");
+        }
+    }
+
+    /// A rule for an operation that is spelled wrong would limit nothing.
+    #[test]
+    fn the_operations_with_a_limit_are_aws_operations() {
+        for rule in RULES.iter().filter(|rule| rule.service != "kinesis") {
+            let model = if rule.service == "monitoring" { "cloudwatch" } else { rule.service };
+            let file = format!("{}/tests/members/{model}.json", env!("CARGO_MANIFEST_DIR"));
+            let extract: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+            let others = extract["others"].as_array().unwrap();
+            for operation in rule.operations {
+                let is_known = extract["operations"].get(operation).is_some()
+                    || others.iter().any(|other| other == operation);
+                assert!(is_known, "{} {operation}", rule.service);
+            }
+        }
     }
 }

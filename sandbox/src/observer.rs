@@ -129,14 +129,22 @@ async fn add_fault(State(observer): State<Observer>, body: axum::body::Bytes) ->
     let refused = |complaint: String| (StatusCode::BAD_REQUEST, refusal(complaint));
     match serde_json::from_slice::<Fault>(&body) {
         Err(error) => refused(error.to_string()),
-        Ok(fault) => match fault.complaint() {
-            Some(complaint) => refused(complaint.to_owned()),
+        Ok(fault) => match fault.complaint().or_else(|| unknown_service(&observer, &fault)) {
+            Some(complaint) => refused(complaint),
             None => {
                 observer.door.faults.add(fault);
                 (StatusCode::CREATED, Json(json!({ "faults": observer.door.faults.pending() })))
             }
         },
     }
+}
+
+/// Why a rule would never apply, if it would not.
+fn unknown_service(observer: &Observer, fault: &Fault) -> Option<String> {
+    let names: Vec<&str> = observer.door.registry.names().collect();
+    (!fault.names_service_of(&names)).then(|| {
+        format!("{} is no service of this sandbox; name one of {}, or `*`", fault.service, names.join(", "))
+    })
 }
 
 async fn clear_faults(State(observer): State<Observer>) -> StatusCode {

@@ -30,6 +30,11 @@ impl Registry {
         self.0.get(signing_name)
     }
 
+    /// The signing names of all services.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
     /// Everything the account holds, by service.
     pub fn state(&self, now: Timestamp) -> Value {
         let services: Map<String, Value> =

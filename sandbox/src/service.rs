@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::operations::Operation;
+
 /// Who calls, as far as the sandbox tells callers apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -55,6 +57,11 @@ impl AwsError {
 /// One modelled service.
 #[async_trait]
 pub trait Service: Send + Sync {
+    /// What it offers: requests are checked by this table first. `None`: it checks them itself.
+    fn operations(&self) -> Option<&'static [Operation]> {
+        None
+    }
+
     /// Performs one operation.
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError>;
 

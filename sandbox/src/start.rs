@@ -70,6 +70,8 @@ pub struct Options {
     pub record_calls: Option<PathBuf>,
     /// Fargate On-Demand vCPUs per region.
     pub fargate_vcpus: u32,
+    /// Whether the account's service-linked roles are still to be made.
+    pub is_fresh_account: bool,
     /// Seed of what AWS decides at random.
     pub seed: u64,
 }
@@ -92,6 +94,7 @@ impl Default for Options {
             pods: None,
             record_calls: None,
             fargate_vcpus: ecs::DEFAULT_VCPU_QUOTA,
+            is_fresh_account: false,
             seed: 0,
         }
     }
@@ -126,6 +129,7 @@ impl Options {
             task_instance: _,
             record_calls,
             fargate_vcpus,
+            fresh_account: is_fresh_account,
             seed,
         } = serve;
         let is_advantage_enabled = advantage == Advantage::Enabled;
@@ -145,6 +149,7 @@ impl Options {
             pods,
             record_calls,
             fargate_vcpus,
+            is_fresh_account,
             seed,
         })
     }
@@ -251,6 +256,7 @@ impl Sandbox {
                 clusters: options.clusters,
                 seed: options.seed,
                 vcpu_quota: options.fargate_vcpus,
+                is_fresh_account: options.is_fresh_account,
                 rules: match &options.pods {
                     Some(_) => TaskRules::Pods,
                     None => TaskRules::Processes { allowed_variables: options.allowed_variables },
@@ -276,7 +282,7 @@ impl Sandbox {
         };
         let hosts = Arc::new(Hosts::new(address.ip(), hosts));
         let engine = ecs.start(tasks, TaskEnvironment { endpoint, access_key_id }).await?;
-        let scaling = Scaling::new(clock.clone(), ecs.clone());
+        let scaling = Scaling::new(clock.clone(), ecs.clone(), options.is_fresh_account);
         let scaler = scaling.start();
         let registry = Registry::new()
             .with("application-autoscaling", scaling)

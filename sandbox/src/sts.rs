@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::operations::Operation;
 use crate::service::{AwsError, Call, Service};
+
+const OPERATIONS: &[Operation] = &[Operation::honouring("GetCallerIdentity", "ValidationError", "")];
 
 /// The modelled STS.
 #[derive(Debug, Default)]
@@ -12,6 +15,10 @@ pub struct Sts;
 
 #[async_trait]
 impl Service for Sts {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         match call.operation {
             "GetCallerIdentity" => {
@@ -23,10 +30,7 @@ impl Service for Sts {
                     "UserId": "AIDASANDBOXSANDBOX00",
                 }))
             }
-            other => Err(AwsError::client(
-                "InvalidAction",
-                format!("Could not find operation {other} for version 2011-06-15"),
-            )),
+            other => Err(crate::operations::unknown("sts", other)),
         }
     }
 

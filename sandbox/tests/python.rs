@@ -31,17 +31,60 @@ async fn python() -> Option<PathBuf> {
     probe.is_ok_and(|status| status.success()).then_some(python)
 }
 
+/// Says past the harness, which would swallow it, that there is no such interpreter.
+fn skip() {
+    let mut told = std::io::stderr();
+    writeln!(
+        told,
+        "skipped: no Python with boto3 and awscli; run hack/python-venv or set KINESISDEMO_PYTHON"
+    )
+    .unwrap();
+}
+
+/// The block of commands of `docs/sandbox.md` that has `part` in it.
+fn documented_commands(part: &str) -> String {
+    let page = std::fs::read_to_string(repository().join("docs/sandbox.md")).unwrap();
+    let mut blocks = page.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n'));
+    blocks.find(|block| block.contains(part)).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_commands_work_as_they_stand() {
+    let Some(python) = python().await else { return skip() };
+    let folder = std::env::temp_dir().join(format!("sandbox-page-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let sandbox = Path::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox")).parent().unwrap().to_owned();
+    // The page leaves its sandbox running. The second block needs a curl that knows --json.
+    let (start, inject) = (documented_commands("import boto3"), documented_commands("/_sandbox/faults"));
+    assert!(start.contains("kinesis-demo-sandbox serve"), "{start}");
+    let script =
+        format!("trap 'kill $!' EXIT\n{start}\nif curl --help all | grep -q -- --json; then\n{inject}\nfi");
+    let search = [sandbox.as_path(), python.parent().unwrap()].into_iter().map(Path::to_owned);
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(search.chain(std::env::split_paths(&inherited))).unwrap();
+    // Nothing of the user's own settings.
+    let output = Command::new("sh")
+        .args(["-euc", &script])
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", &folder)
+        .env("AWS_PAGER", "")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(&folder)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{told}");
+    assert!(out.contains("\"StreamNames\": []") && out.contains("\n[]\n"), "{out}\n{told}");
+    assert!(!out.contains("\"error\""), "{out}\n{told}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_and_the_aws_cli_accept_every_answer() {
-    let Some(python) = python().await else {
-        // Written past the harness, which would swallow it.
-        writeln!(
-            std::io::stderr(),
-            "skipped: no Python with boto3 and awscli; run hack/python-venv or set KINESISDEMO_PYTHON"
-        )
-        .unwrap();
-        return;
-    };
+    let Some(python) = python().await else { return skip() };
     let options = Options {
         speed: SPEED,
         clusters: vec!["demo".to_owned()],

@@ -272,7 +272,16 @@ class Ecs(Case):
             "ResourceId": "service/conformance/s",
             "ScalableDimension": "ecs:service:DesiredCount",
         }
-        scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=5, Tags={"run": "7"})
+
+        def registered():
+            try:
+                return scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=5, Tags={"run": "7"})
+            except scaling.exceptions.ValidationException as refused:
+                # It sees ECS late.
+                self.assertIn("ECS service doesn't exist", str(refused))
+                return None
+
+        until("the service in Application Auto Scaling", registered)
         held = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"][0]
         self.assertEqual(held["MaxCapacity"], 5)
         self.assertEqual(scaling.list_tags_for_resource(ResourceARN=held["ScalableTargetARN"])["Tags"], {"run": "7"})

@@ -4,6 +4,7 @@
 mod dashboard_body;
 mod dashboards;
 mod intake;
+mod operations;
 mod queries;
 mod reads;
 mod series;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::clock::ModelClock;
 use crate::members::Members;
+use crate::operations::Operation;
 use crate::service::{AwsError, Call, Caller, Service};
 use dashboards::Dashboards;
 use series::Metrics;
@@ -57,6 +59,10 @@ impl CloudWatch {
 
 #[async_trait]
 impl Service for CloudWatch {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
             input: Members::new(call.input, REFUSAL),
@@ -80,10 +86,7 @@ impl Service for CloudWatch {
             "TagResource" => dashboards::tag_resource(dashboards, request),
             "UntagResource" => dashboards::untag_resource(dashboards, request),
             "ListTagsForResource" => dashboards::list_tags_for_resource(dashboards, request),
-            other => Err(AwsError::client(
-                "InvalidAction",
-                format!("Could not find operation {other} for version 2010-08-01"),
-            )),
+            other => Err(crate::operations::unknown("monitoring", other)),
         }
     }
 

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::Request;
 use super::series::{Key, Metrics};
 use super::statistic::Statistic;
-use super::{REFUSAL, Request};
 use crate::members::Members;
+use crate::operations::NOT_OFFERED;
 use crate::service::AwsError;
 
 /// "As many as 500 metrics", "100,800 data points" (GetMetricData reference).
@@ -17,8 +18,10 @@ const QUERIES: usize = 500;
 const DATAPOINTS: i64 = 100_800;
 
 /// GetMetricData answers what it cannot take with this unmodelled code.
+pub(super) const REFUSAL: &str = "ValidationError";
+
 fn refusal(message: impl Into<String>) -> AwsError {
-    AwsError::client("ValidationError", message)
+    AwsError::client(REFUSAL, message)
 }
 
 /// The metric a structure names.
@@ -140,11 +143,8 @@ fn answer(
             "The value {id} for parameter Id is invalid: it must start with a lowercase letter and hold letters, digits and underscores."
         )));
     }
-    if query.raw("Expression").is_some() {
-        return Err(refusal("the sandbox does not model metric math and queries in GetMetricData"));
-    }
     if query.raw("MetricStat").is_none() {
-        return Err(refusal(format!("The query {id} needs a MetricStat or an Expression.")));
+        return Err(refusal(format!("The query {id} needs a MetricStat.")));
     }
     let wanted = query.nested("MetricStat")?;
     let key = key(wanted.nested("Metric")?)?;
@@ -167,6 +167,9 @@ fn answer(
         points.reverse();
     }
     let label = query.text("Label")?.unwrap_or(&key.name).to_owned();
+    if label.contains("${") {
+        return Err(refusal(format!("a Label with dynamic parts {NOT_OFFERED}")));
+    }
     let shown = query.flag("ReturnData")?.unwrap_or(true);
     Ok(shown.then(|| Answered { id: id.to_owned(), label, points }))
 }

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod guard;
 pub mod identity;
+mod unoffered;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
 use crate::kinesis::Kinesis;
 use crate::limits::{self, Limits};
+use crate::operations;
 use crate::recording::{self, Recording};
 use crate::registry::Registry;
 use crate::service::{AwsError, Call, Caller};
@@ -70,7 +72,7 @@ enum Output {
 pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
-        return answer::unaddressed();
+        return unoffered::answer(&door.registry, &parts.uri, &parts.headers);
     };
     let request_id = Uuid::new_v4();
     let unnamed = |service| Addressee {
@@ -125,7 +127,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     let (outcome, lost) = door.perform(call).await;
     door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
     match (lost, outcome) {
-        (Some(Fault { status: Some(status), code, .. }), _) => addressee.error(&failure(status, code)),
+        (Some(fault), _) if fault.status.is_some() => addressee.error(&fault.error()),
         (Some(_), _) => answer::lost(),
         (None, Ok(Output::Members(value))) => addressee.answer(&value),
         (None, Ok(Output::Written(body))) => addressee.answer_written(body),
@@ -153,9 +155,11 @@ impl Door {
         if let Some(fault) = self.faults.due(call.service, call.operation) {
             match fault.kind {
                 Kind::Throttle => {
-                    return (Err(limits::throttled(call.service, call.operation, &self.account)), None);
+                    let usual = limits::throttled(call.service, call.operation, &self.account);
+                    let message = fault.message.unwrap_or(usual.message);
+                    return (Err(AwsError { message, ..usual }), None);
                 }
-                Kind::Error => return (Err(failure(fault.status.unwrap_or(500), fault.code)), None),
+                Kind::Error => return (Err(fault.error()), None),
                 Kind::Latency => tokio::time::sleep(fault.latency()).await,
                 Kind::LoseResponse => lost = Some(fault),
             }
@@ -172,19 +176,17 @@ impl Door {
             Input::Members(input) => input,
         };
         let Some(handler) = self.registry.service(service) else {
-            return Err(AwsError::client("UnknownOperationException", ""));
+            return Err(operations::unknown_service(service));
         };
         let moment = self.clock.moment();
         if !self.limits.admits(service, operation, &caller.region, &input, moment.wall) {
             return Err(limits::throttled(service, operation, &self.account));
         }
+        if let Some(offered) = handler.operations() {
+            operations::admit(offered, service, operation, &input)?;
+        }
         handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Members)
     }
-}
-
-fn failure(status: u16, code: Option<String>) -> AwsError {
-    let code = code.unwrap_or_else(|| "InternalFailure".to_owned());
-    AwsError { status, code, message: "injected by the sandbox".to_owned() }
 }
 
 /// AWS JSON answers in the version it was asked in.

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::request::{Request, client, cluster_not_found, failure, is_name, last_part, tags_view};
+use super::request::{
+    Request, assume_linked_role, client, cluster_not_found, failure, is_name, last_part, tags_view,
+};
 use super::world::{Cluster, Region, ServiceStatus, TaskStatus, World};
 use crate::members::{TAGS_PER_RESOURCE, Tags};
 use crate::service::AwsError;
@@ -55,9 +57,10 @@ pub(super) fn create_cluster(world: &mut World, request: Request<'_>) -> Result<
     let tags = request.input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
     let capacity_providers = providers(request)?;
-    let region = world.region(&request.caller.region);
     // Creating a cluster that exists answers with the one there is.
+    let region = world.region(&request.caller.region);
     if !region.clusters.get(name).is_some_and(|held| held.active) {
+        assume_linked_role(world)?;
         let cluster = Cluster {
             active: true,
             tags,
@@ -65,8 +68,9 @@ pub(super) fn create_cluster(world: &mut World, request: Request<'_>) -> Result<
             capacity_providers,
             default_strategy: request.input.list("defaultCapacityProviderStrategy")?.to_vec(),
         };
-        region.clusters.insert(name.to_owned(), cluster);
+        world.region(&request.caller.region).clusters.insert(name.to_owned(), cluster);
     }
+    let region = world.region(&request.caller.region);
     let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
     Ok(json!({"cluster": view(request, region, name, held, true)}))
 }

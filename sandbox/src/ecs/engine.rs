@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Ecs;
 use super::launch::{TaskEnvironment, prepare};
 use super::lifecycle::{self, Effect};
-use super::runner::{Report, TaskRunner};
+use super::runner::{Report, StartFailure, TaskRunner};
 
 /// How often time passes. Short against everything modelled at usual speeds, long against the work of one look.
 const TICK: Duration = Duration::from_millis(25);
@@ -43,7 +43,9 @@ pub(super) async fn run(
             match effect {
                 Effect::Start { region, task } => match prepare(&ecs, &region, &task, &environment) {
                     Ok(launch) => runner.launch(launch).await,
-                    Err(reason) => ecs.record(Report::FailedToStart { task, reason }),
+                    Err(reason) => {
+                        ecs.record(Report::FailedToStart { task, failure: StartFailure::of_task(reason) });
+                    }
                 },
                 Effect::Terminate { task } => runner.terminate(&task),
                 Effect::Kill { task } => runner.kill(&task),

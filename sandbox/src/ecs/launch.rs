@@ -22,7 +22,7 @@ pub(super) fn stream_name(prefix: &str, container: &str, task: &str) -> String {
     format!("{prefix}/{container}/{task}")
 }
 
-/// The launch of a task. The refusals are AWS's ("Stopped task error codes").
+/// The launch of a task. The refusals are AWS's ("Stopped tasks error messages").
 pub(super) fn prepare(
     ecs: &Ecs,
     region: &str,

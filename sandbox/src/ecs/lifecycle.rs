@@ -2,9 +2,10 @@
 //! what runners report. Out: the changed world and what the runner must do for it. Pure but for the world's own random numbers.
 
 use jiff::{SignedDuration, Timestamp};
+use rand_chacha::ChaCha8Rng;
 
 use super::rollout::{self, announce, trip_breaker};
-use super::runner::{End, Handover};
+use super::runner::{End, Handover, StartFailure};
 use super::upkeep;
 use super::world::{Region, Stop, Task, TaskStatus, World, later, span};
 
@@ -12,8 +13,13 @@ use super::world::{Region, Stop, Task, TaskStatus, World, later, span};
 const DEPROVISIONING: (SignedDuration, SignedDuration) =
     (SignedDuration::from_secs(4), SignedDuration::from_secs(10));
 /// How far reads trail writes, on the callers' clocks ("the ECS API follows an eventual consistency model").
-pub(super) const READ_LAG: (SignedDuration, SignedDuration) =
+const READ_LAG: (SignedDuration, SignedDuration) =
     (SignedDuration::from_millis(100), SignedDuration::from_millis(900));
+
+/// How far a read trails a write this time, on the callers' clocks.
+pub(super) fn read_lag(rng: &mut ChaCha8Rng) -> SignedDuration {
+    span(rng, READ_LAG.0, READ_LAG.1)
+}
 
 /// What the runner must do.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +54,7 @@ pub(super) fn request_stop(
     reason: String,
     now: Timestamp,
 ) {
-    let lag = world.pace.real(span(&mut world.rng, READ_LAG.0, READ_LAG.1));
+    let lag = world.pace.real(read_lag(&mut world.rng));
     if let Some(task) = world.region(region).tasks.get_mut(task)
         && task.stop.is_none()
     {
@@ -70,13 +76,20 @@ fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mu
     for task in tasks.values_mut() {
         if task.wanted() {
             if advance(task, handover, now, effects)
-                && let Some((name, _)) = &task.service
+                && let Some((name, deployment)) = &task.service
                 && let Some(service) = services.get_mut(&(task.cluster.clone(), name.clone()))
             {
                 service.backoff.succeeded();
+                // "A task that reaches a healthy state resets the failure count" (DeploymentCircuitBreaker).
+                if service.settings.reset_on_healthy_task.unwrap_or(true)
+                    && let Some(deployment) =
+                        service.deployments.iter_mut().find(|held| held.id == *deployment)
+                {
+                    deployment.failed_tasks = 0;
+                }
             }
             if has_ended(task) {
-                let lag = pace.real(span(rng, READ_LAG.0, READ_LAG.1));
+                let lag = pace.real(read_lag(rng));
                 let reason = "Essential container in task exited".to_owned();
                 stop(task, "EssentialContainerExited", reason, lag, now);
             }
@@ -166,7 +179,7 @@ pub(super) fn failed_to_start(
     world: &mut World,
     region_name: &str,
     task_id: &str,
-    reason: String,
+    StartFailure { reason, container }: StartFailure,
     now: Timestamp,
 ) {
     let region = world.region(region_name);
@@ -178,15 +191,18 @@ pub(super) fn failed_to_start(
     }
     let (launched_at, owner) = (task.created_at, task.service.clone());
     let cluster = task.cluster.clone();
-    for container in &mut task.containers {
-        container.reason = Some(reason.clone());
+    if let Some(held) = container.and_then(|place| task.containers.get_mut(place)) {
+        held.reason = Some(reason.clone());
     }
-    request_stop(world, region_name, task_id, "TaskFailedToStart", reason, now);
+    request_stop(world, region_name, task_id, "TaskFailedToStart", reason.clone(), now);
     let Some((service_name, deployment)) = owner else { return };
     let key = (cluster, service_name);
     let Some(service) = world.region(region_name).services.get_mut(&key) else { return };
     let first = service.backoff.failed(launched_at, now);
     let mut news = Vec::new();
+    if first {
+        news.push(format!("(service {}) was unable to place a task. Reason: {reason}.", service.name));
+    }
     if first && service.backoff.failed_rounds() > 1 {
         news.push(format!(
             "(service {}) is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",

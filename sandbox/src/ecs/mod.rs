@@ -15,6 +15,7 @@ mod fargate;
 mod launch;
 mod lifecycle;
 pub mod metadata;
+mod operations;
 pub mod pods;
 mod processes;
 mod protection;
@@ -38,7 +39,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -48,6 +49,7 @@ use crate::access::Secret;
 use crate::clock::ModelClock;
 use crate::logs::Logs;
 use crate::members::Members;
+use crate::operations::Operation;
 use crate::service::{AwsError, Call, Service};
 pub use launch::TaskEnvironment;
 use pods::{PodRunner, PodSettings};
@@ -72,6 +74,8 @@ pub struct EcsSettings {
     pub seed: u64,
     /// Fargate On-Demand vCPUs per region.
     pub vcpu_quota: u32,
+    /// Whether the service-linked role is still to be made.
+    pub is_fresh_account: bool,
     /// What a task definition may ask for here.
     pub rules: TaskRules,
 }
@@ -128,8 +132,9 @@ impl Drop for Engine {
 impl Ecs {
     /// An account without services.
     pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
-        let EcsSettings { account, clusters, seed, vcpu_quota, rules } = settings;
-        let world = World::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
+        let EcsSettings { account, clusters, seed, vcpu_quota, is_fresh_account, rules } = settings;
+        let mut world = World::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
+        world.has_linked_role = !is_fresh_account;
         Arc::new(Self {
             clock,
             account,
@@ -182,14 +187,27 @@ impl Ecs {
         let Some(region) = region.map(|(name, _)| name.clone()) else { return };
         match report {
             Report::Started { task } => lifecycle::started(world, &region, &task, now),
-            Report::FailedToStart { task, reason } => {
-                lifecycle::failed_to_start(world, &region, &task, reason, now);
+            Report::FailedToStart { task, failure } => {
+                lifecycle::failed_to_start(world, &region, &task, failure, now);
             }
             Report::Withdrawn { task } => lifecycle::withdrawn(world, &region, &task),
             Report::Exited { task, container, end } => {
                 lifecycle::exited(world, &region, &task, container, end);
             }
         }
+    }
+
+    /// Whether another service of AWS finds the service already. What it reads of ECS trails what was written.
+    pub fn is_seen_elsewhere(&self, region: &str, cluster: &str, service: &str) -> bool {
+        let now = self.clock.now();
+        let mut world = self.lock();
+        let held = world.region(region).services.get(&(cluster.to_owned(), service.to_owned()));
+        held.is_some_and(|held| held.status == ServiceStatus::Active && held.seen_elsewhere_at <= now)
+    }
+
+    /// How far a read trails a write this time, on the callers' clocks.
+    pub fn draw_read_lag(&self) -> SignedDuration {
+        lifecycle::read_lag(&mut self.lock().rng)
     }
 
     /// The desired count of an active service, for Application Auto Scaling.
@@ -221,6 +239,10 @@ impl Ecs {
 
 #[async_trait]
 impl Service for Ecs {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let mut world = self.lock();
         let world = &mut *world;
@@ -258,7 +280,7 @@ impl Service for Ecs {
             "TagResource" => tagging::tag_resource(world, request),
             "UntagResource" => tagging::untag_resource(world, request),
             "ListTagsForResource" => tagging::list_tags_for_resource(world, request),
-            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+            other => Err(crate::operations::unknown("ecs", other)),
         }
     }
 

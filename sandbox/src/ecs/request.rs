@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{Cluster, Region};
+use super::world::{Cluster, Region, World};
 use crate::clock::ModelClock;
 use crate::members::{Members, Tags, epoch_seconds};
 use crate::paging::page;
@@ -69,6 +69,19 @@ impl<'a> Request<'a> {
 
 pub(super) fn cluster_not_found() -> AwsError {
     AwsError::client("ClusterNotFoundException", "Cluster not found.")
+}
+
+/// Refuses the first call of a new account that needs the service-linked role, which that call has
+/// made: "the service-linked role is automatically created when you create a cluster, or create or
+/// update a service" (ECS developer guide, "Using service-linked roles").
+pub(super) fn assume_linked_role(world: &mut World) -> Result<(), AwsError> {
+    if std::mem::replace(&mut world.has_linked_role, true) {
+        return Ok(());
+    }
+    Err(AwsError::client(
+        REFUSAL,
+        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
+    ))
 }
 
 pub(super) fn client(message: impl Into<String>) -> AwsError {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::lifecycle::{READ_LAG, request_stop};
+use super::lifecycle::{read_lag, request_stop};
 use super::scheduler::{self, Aim, Member};
 use super::world::{
     Container, Deployment, LaunchKind, Region, Rollout, Service, ServiceEvent, ServiceStatus, Task,
-    TaskStatus, World, hex, later, span, uuid,
+    TaskStatus, World, hex, later, uuid,
 };
 
 /// "The last 100 events" (Service, events).
@@ -137,7 +137,7 @@ fn new_task(
     now: Timestamp,
 ) -> Task {
     let (provisioning, total) = scheduler::start_latency(&mut world.rng);
-    let lag = world.pace.real(span(&mut world.rng, READ_LAG.0, READ_LAG.1));
+    let lag = world.pace.real(read_lag(&mut world.rng));
     let id = hex(&mut world.rng, 32);
     let scope = format!("arn:aws:ecs:{region_name}:{}", world.account);
     let containers = deployment

@@ -86,12 +86,28 @@ pub(super) struct LogStream {
 pub(super) enum Report {
     /// All its containers have been started.
     Started { task: String },
-    /// It cannot be started, for this reason in ECS's words. What was there of it is being removed.
-    FailedToStart { task: String, reason: String },
+    /// It cannot be started. What was there of it is being removed.
+    FailedToStart { task: String, failure: StartFailure },
     /// It was told to end before it ran, and nothing of it is left.
     Withdrawn { task: String },
     /// The container at this place of the task definition ended, and all its output is in the log.
     Exited { task: String, container: usize, end: End },
+}
+
+/// Why a task cannot be started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StartFailure {
+    /// In ECS's words.
+    pub reason: String,
+    /// The place of the container that it is about, if it is about one.
+    pub container: Option<usize>,
+}
+
+impl StartFailure {
+    /// A failure of the task as a whole.
+    pub fn of_task(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), container: None }
+    }
 }
 
 /// How a container ended.

@@ -3,9 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::operations::UNSUPPORTED;
 use super::request::{REFUSAL, Request, client};
 use super::world::{Cluster, LaunchKind, ServiceSettings};
 use crate::members::Members;
+use crate::operations::NOT_OFFERED;
 use crate::service::AwsError;
 
 /// "Subnets: up to 16", "security groups: up to 5" (AwsVpcConfiguration).
@@ -17,35 +19,13 @@ pub(super) const TASKS_PER_SERVICE: i64 = 5_000;
 /// The settings a new service gets.
 pub(super) fn created(request: Request<'_>, cluster: &Cluster) -> Result<ServiceSettings, AwsError> {
     let input = request.input;
-    for (member, allowed) in [("schedulingStrategy", "REPLICA"), ("platformVersion", "LATEST")] {
-        let value = input.text(member)?.unwrap_or(allowed);
-        if value != allowed && !(member == "platformVersion" && value == "1.4.0") {
-            return Err(AwsError::client(
-                "UnsupportedFeatureException",
-                format!("the sandbox models {member} {allowed} only, not {value}"),
-            ));
-        }
-    }
-    let controller = input.nested("deploymentController")?;
-    if controller.text("type")?.is_some_and(|kind| kind != "ECS") {
-        return Err(AwsError::client(
-            "UnsupportedFeatureException",
-            "the sandbox models the deployment controller ECS only",
-        ));
-    }
-    for member in ["loadBalancers", "serviceRegistries", "placementConstraints", "placementStrategy"] {
-        if !input.list(member)?.is_empty() {
-            return Err(AwsError::client(
-                "UnsupportedFeatureException",
-                format!("the sandbox does not model {member}"),
-            ));
-        }
-    }
+    only(input, "schedulingStrategy", &["REPLICA"])?;
+    only(input.nested("deploymentController")?, "type", &["ECS"])?;
     let propagate_tags = propagation(input)?.unwrap_or("NONE").to_owned();
     let deployment = deployment(input, None)?;
     Ok(ServiceSettings {
         launch: launch(input, cluster)?,
-        platform_version: input.text("platformVersion")?.unwrap_or("LATEST").to_owned(),
+        platform_version: platform_version(input)?.unwrap_or("LATEST").to_owned(),
         network: network(input)?.ok_or_else(|| {
             input.refusal("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
         })?,
@@ -64,6 +44,7 @@ pub(super) fn updated(
     cluster: &Cluster,
 ) -> Result<(ServiceSettings, bool), AwsError> {
     let input = request.input;
+    only(input.nested("deploymentController")?, "type", &["ECS"])?;
     let mut settings = if input.raw("deploymentConfiguration").is_some() {
         deployment(input, Some(held))?
     } else {
@@ -74,6 +55,9 @@ pub(super) fn updated(
     }
     if input.raw("capacityProviderStrategy").is_some() {
         settings.launch = launch(input, cluster)?;
+    }
+    if let Some(version) = platform_version(input)? {
+        version.clone_into(&mut settings.platform_version);
     }
     if let Some(propagate) = propagation(input)? {
         propagate.clone_into(&mut settings.propagate_tags);
@@ -87,11 +71,28 @@ pub(super) fn updated(
     if let Some(rebalancing) = rebalancing(input)? {
         rebalancing.clone_into(&mut settings.rebalancing);
     }
-    // "networkConfiguration, capacityProviderStrategy … trigger a new service deployment" (UpdateService reference).
+    // "networkConfiguration, capacityProviderStrategy, platformVersion … trigger a new service deployment" (UpdateService reference).
     let redeploys = settings.network != held.network
         || settings.launch != held.launch
+        || settings.platform_version != held.platform_version
         || input.flag("forceNewDeployment")?.unwrap_or(false);
     Ok((settings, redeploys))
+}
+
+/// The member's value, if it is one of those that are offered.
+fn only<'a>(input: Members<'a>, member: &str, offered: &[&str]) -> Result<Option<&'a str>, AwsError> {
+    match input.text(member)? {
+        Some(value) if !offered.contains(&value) => Err(not_offered(&format!("{member} {value}"))),
+        value => Ok(value),
+    }
+}
+
+fn not_offered(what: &str) -> AwsError {
+    AwsError::client(UNSUPPORTED, format!("{what} {NOT_OFFERED}"))
+}
+
+fn platform_version(input: Members<'_>) -> Result<Option<&str>, AwsError> {
+    only(input, "platformVersion", &["LATEST", "1.4.0"])
 }
 
 fn propagation(input: Members<'_>) -> Result<Option<&str>, AwsError> {
@@ -122,20 +123,12 @@ fn launch(input: Members<'_>, cluster: &Cluster) -> Result<LaunchKind, AwsError>
     }
     match kind {
         Some("FARGATE") => return Ok(LaunchKind::Fargate),
-        Some(other) => {
-            return Err(AwsError::client(
-                "UnsupportedFeatureException",
-                format!("the sandbox runs Fargate tasks only, not {other}"),
-            ));
-        }
+        Some(other) => return Err(not_offered(&format!("launchType {other}"))),
         None => {}
     }
     let strategy = if strategy.is_empty() { cluster.default_strategy.as_slice() } else { strategy };
     if strategy.is_empty() {
-        return Err(AwsError::client(
-            "UnsupportedFeatureException",
-            "without launchType and strategy AWS takes EC2 instances; the sandbox runs Fargate tasks only",
-        ));
+        return Err(not_offered("launchType EC2, which AWS takes without launchType and strategy,"));
     }
     for item in strategy {
         let item = Members::new(item, REFUSAL);
@@ -179,12 +172,7 @@ fn network(input: Members<'_>) -> Result<Option<Value>, AwsError> {
 /// The deployment part of the settings, on top of `held` or of the defaults (200 and 100 percent, no circuit breaker).
 fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<ServiceSettings, AwsError> {
     let configuration = input.nested("deploymentConfiguration")?;
-    if configuration.text("strategy")?.is_some_and(|strategy| strategy != "ROLLING") {
-        return Err(AwsError::client(
-            "UnsupportedFeatureException",
-            "the sandbox models the deployment strategy ROLLING only",
-        ));
-    }
+    only(configuration, "strategy", &["ROLLING"])?;
     let maximum = configuration.bounded(
         "maximumPercent",
         0..=200,
@@ -204,6 +192,8 @@ fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<Serv
     let circuit_breaker =
         breaker.flag("enable")?.unwrap_or_else(|| held.is_some_and(|held| held.circuit_breaker));
     let rollback = breaker.flag("rollback")?.unwrap_or_else(|| held.is_some_and(|held| held.rollback));
+    let reset_on_healthy_task =
+        breaker.flag("resetOnHealthyTask")?.or_else(|| held.and_then(|held| held.reset_on_healthy_task));
     let base = held.cloned().unwrap_or_else(|| ServiceSettings {
         launch: LaunchKind::Fargate,
         platform_version: String::new(),
@@ -216,15 +206,21 @@ fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<Serv
         minimum_healthy_percent: 0,
         circuit_breaker: false,
         rollback: false,
+        reset_on_healthy_task: None,
         deployment_configuration: Value::Null,
     });
+    let mut shown_breaker = json!({"enable": circuit_breaker, "rollback": rollback});
+    if let Some(reset) = reset_on_healthy_task {
+        shown_breaker["resetOnHealthyTask"] = Value::from(reset);
+    }
     Ok(ServiceSettings {
         maximum_percent: u32::try_from(maximum).unwrap_or_default(),
         minimum_healthy_percent: u32::try_from(minimum).unwrap_or_default(),
         circuit_breaker,
         rollback,
+        reset_on_healthy_task,
         deployment_configuration: json!({
-            "deploymentCircuitBreaker": {"enable": circuit_breaker, "rollback": rollback},
+            "deploymentCircuitBreaker": shown_breaker,
             "maximumPercent": maximum,
             "minimumHealthyPercent": minimum,
             "strategy": "ROLLING",

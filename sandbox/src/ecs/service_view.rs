@@ -17,9 +17,9 @@ fn launch_members(launch: &LaunchKind) -> Map<String, Value> {
 fn deployment_view(request: Request<'_>, service: &Service, place: usize, deployment: &Deployment) -> Value {
     let Counts { running, pending } = service.counts(&deployment.id, request.now);
     let (rollout, reason) = match deployment.rollout {
-        Rollout::InProgress => ("IN_PROGRESS", "in progress."),
-        Rollout::Completed => ("COMPLETED", "completed."),
-        Rollout::Failed => ("FAILED", "failed: tasks failed to start."),
+        Rollout::InProgress => ("IN_PROGRESS", format!("ECS deployment {} in progress.", deployment.id)),
+        Rollout::Completed => ("COMPLETED", format!("ECS deployment {} completed.", deployment.id)),
+        Rollout::Failed => ("FAILED", "ECS deployment circuit breaker: tasks failed to start.".to_owned()),
     };
     let mut view = json!({
         "id": deployment.id,
@@ -35,7 +35,7 @@ fn deployment_view(request: Request<'_>, service: &Service, place: usize, deploy
         "platformFamily": "Linux",
         "networkConfiguration": service.settings.network,
         "rolloutState": rollout,
-        "rolloutStateReason": format!("ECS deployment {} {reason}", deployment.id),
+        "rolloutStateReason": reason,
     });
     if let Some(members) = view.as_object_mut() {
         members.extend(launch_members(&service.settings.launch));

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::clusters::check_tag_count;
-use super::request::{Request, client, failure, is_name, last_part};
+use super::lifecycle::read_lag;
+use super::request::{Request, assume_linked_role, client, failure, is_name, last_part};
 use super::scheduler::Backoff;
 use super::service_settings::{self, TASKS_PER_SERVICE};
 use super::service_view::view;
 use super::task_definitions;
 use super::world::{
     DefinitionBody, DefinitionStatus, Deployment, Published, Region, Rollout, Service, ServiceStatus, World,
-    deployment_id,
+    deployment_id, later,
 };
 use crate::service::AwsError;
 
@@ -84,6 +85,8 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
             ServiceStatus::Inactive => {}
         }
     }
+    assume_linked_role(world)?;
+    let lag = world.pace.real(read_lag(&mut world.rng));
     let deployment = Deployment {
         id: deployment_id,
         definition,
@@ -101,6 +104,7 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
         deployments: vec![deployment],
         events: VecDeque::new(),
         created_at: request.now,
+        seen_elsewhere_at: later(request.now, lag),
         inactive_at: None,
         tags,
         client_token: token.map(str::to_owned),
@@ -111,7 +115,7 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
         steady: false,
     };
     let answer = json!({"service": view(request, &service, true)});
-    region.services.insert(key, service);
+    world.region(&request.caller.region).services.insert(key, service);
     Ok(answer)
 }
 
@@ -189,14 +193,24 @@ pub(super) fn describe_services(world: &mut World, request: Request<'_>) -> Resu
 }
 
 pub(super) fn list_services(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
-    let launch_type = request.input.text("launchType")?;
+    let input = request.input;
+    // All services here are of these kinds; a filter for others finds none.
+    let kinds = [
+        ("launchType", "FARGATE"),
+        ("schedulingStrategy", "REPLICA"),
+        ("resourceManagementType", "CUSTOMER"),
+    ];
+    let mut is_ours = true;
+    for (member, ours) in kinds {
+        is_ours &= input.text(member)?.is_none_or(|wanted| wanted == ours);
+    }
     let region = world.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let arns = region
         .services
         .values()
         .filter(|service| service.cluster == cluster && service.status != ServiceStatus::Inactive)
-        .filter(|_| launch_type.is_none_or(|launch_type| launch_type == "FARGATE"))
+        .filter(|_| is_ours)
         .map(|service| (service.arn.clone(), Value::from(service.arn.as_str())));
     // "If this parameter isn't used, then ListServices returns up to 10 results" (ListServices reference).
     request.paged("serviceArns", 100, 10, arns)

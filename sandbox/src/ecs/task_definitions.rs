@@ -8,13 +8,14 @@ use super::clusters::check_tag_count;
 use super::fargate;
 use super::request::{Request, client, failure, is_name, last_part, tags_view};
 use super::task_rules::TaskRules;
-use super::world::{Definition, DefinitionBody, DefinitionStatus, Region, World};
+use super::world::{Definition, DefinitionBody, DefinitionStatus, Family, Region, World};
+use crate::operations::NOT_OFFERED;
 use crate::service::AwsError;
 
 /// "Task definition size: 64 KB" (ECS quotas).
 const DEFINITION_BYTES: usize = 64 * 1024;
 /// What a registration says that comes back as it was.
-const ECHOED: [&str; 10] = [
+const ECHOED: [&str; 7] = [
     "taskRoleArn",
     "executionRoleArn",
     "networkMode",
@@ -22,9 +23,6 @@ const ECHOED: [&str; 10] = [
     "placementConstraints",
     "runtimePlatform",
     "ephemeralStorage",
-    "pidMode",
-    "ipcMode",
-    "proxyConfiguration",
 ];
 
 fn view(request: Request<'_>, definition: &Definition) -> Value {
@@ -70,7 +68,7 @@ pub(super) fn register_task_definition(
         return Err(client(format!("Invalid requires compatibilities: {unknown}")));
     }
     if !compatibilities.contains(&"FARGATE") {
-        return Err(client("the sandbox runs Fargate tasks: requiresCompatibilities must contain FARGATE"));
+        return Err(client(format!("a task definition for anything but FARGATE {NOT_OFFERED}")));
     }
     if input.text("networkMode")? != Some("awsvpc") {
         return Err(client("Fargate only supports network mode \u{2018}awsvpc\u{2019}."));
@@ -78,7 +76,7 @@ pub(super) fn register_task_definition(
     check_platform(request)?;
     let size = fargate::size(input)?;
     let containers = fargate::containers(input, size)?;
-    rules.check(request.raw)?;
+    rules.check(input)?;
     let tags = input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
 
@@ -141,7 +139,7 @@ fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
     match platform.text("operatingSystemFamily")? {
         None | Some("LINUX") => {}
         Some(other) => {
-            return Err(client(format!("the sandbox runs LINUX tasks, not {other}")));
+            return Err(client(format!("runtimePlatform operatingSystemFamily {other} {NOT_OFFERED}")));
         }
     }
     let storage = request.input.nested("ephemeralStorage")?;
@@ -219,11 +217,24 @@ pub(super) fn list_task_definition_families(
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let prefix = request.input.text("familyPrefix")?.unwrap_or_default();
+    let wanted = match request.input.text("status")?.unwrap_or("ALL") {
+        "ALL" => None,
+        "ACTIVE" => Some(true),
+        "INACTIVE" => Some(false),
+        other => {
+            return Err(request.input.refusal(format!("{other} is no status of a task definition family")));
+        }
+    };
+    // "ACTIVE: families that have an ACTIVE task definition revision" (ListTaskDefinitionFamilies reference).
+    let is_active = |family: &Family| {
+        family.revisions.values().any(|definition| definition.status == DefinitionStatus::Active)
+    };
     let region = world.region(&request.caller.region);
     let names = region
         .families
         .iter()
         .filter(|(name, held)| name.starts_with(prefix) && !held.revisions.is_empty())
+        .filter(|(_, held)| wanted.is_none_or(|wanted| wanted == is_active(held)))
         .map(|(name, _)| (name.clone(), Value::from(name.as_str())));
     request.paged("families", 100, 100, names)
 }

@@ -1,14 +1,15 @@
-//! What a task definition may ask for on this machine. In: the members of `RegisterTaskDefinition`.
-//! Out: nothing, or a refusal that names the member and says why. Pure.
+//! What a task definition may ask for on this machine, of what is offered at all (`operations`). In:
+//! the members of `RegisterTaskDefinition`. Out: nothing, or a refusal that names the member and says
+//! why. Pure.
 //!
-//! Every member is honoured, or changes nothing that could be noticed here, or is refused. A
-//! process of this machine runs as the user of the sandbox, so a request must not choose what is
+//! A process of this machine runs as the user of the sandbox, so a request must not choose what is
 //! loaded into it, what it runs, or where.
 
 use serde_json::Value;
 
 use super::request::{REFUSAL, client};
 use crate::members::Members;
+use crate::operations::{NOT_OFFERED, asks_for_nothing};
 use crate::service::AwsError;
 
 /// How tasks run, which decides what a definition may ask for.
@@ -29,44 +30,8 @@ impl Default for TaskRules {
     }
 }
 
-/// Members of a task definition that are honoured, or checked and then without a meaning for what
-/// runs (roles, storage).
-const TASK_MEMBERS: [&str; 11] = [
-    "family",
-    "taskRoleArn",
-    "executionRoleArn",
-    "networkMode",
-    "containerDefinitions",
-    "requiresCompatibilities",
-    "cpu",
-    "memory",
-    "tags",
-    "runtimePlatform",
-    "ephemeralStorage",
-];
-/// The same of a container definition, whatever runs it. `readonlyRootFilesystem` and `user` only
-/// take rights away: a process of this machine has the sandbox's own all the same, a Pod's file
-/// system is always read-only. `portMappings` opens no port with awsvpc networking.
-const CONTAINER_MEMBERS: [&str; 14] = [
-    "name",
-    "image",
-    "cpu",
-    "memory",
-    "memoryReservation",
-    "essential",
-    "command",
-    "environment",
-    "stopTimeout",
-    "logConfiguration",
-    "user",
-    "readonlyRootFilesystem",
-    "portMappings",
-    "dockerLabels",
-];
 /// What only Pods honour.
 const POD_MEMBERS: [&str; 2] = ["entryPoint", "workingDirectory"];
-/// What says nothing about what runs.
-const IGNORED_CONTAINER_MEMBERS: [&str; 1] = ["versionConsistency"];
 
 /// Options of the awslogs driver that are honoured. Our driver holds nobody up and drops nothing,
 /// whatever the mode.
@@ -100,14 +65,8 @@ const VARIABLES: [&str; 16] = [
 impl TaskRules {
     /// Refuses what cannot be honoured. The members were read before, so they are of the right
     /// types.
-    pub(super) fn check(&self, definition: &Value) -> Result<(), AwsError> {
-        let unknown = asked_for(definition).find(|member| !TASK_MEMBERS.contains(member));
-        if let Some(member) = unknown {
-            return Err(client(format!(
-                "the sandbox does not model '{member}' of a task definition; leave it out"
-            )));
-        }
-        Members::new(definition, REFUSAL)
+    pub(super) fn check(&self, definition: Members<'_>) -> Result<(), AwsError> {
+        definition
             .list("containerDefinitions")?
             .iter()
             .try_for_each(|container| self.check_container(container))
@@ -117,22 +76,17 @@ impl TaskRules {
         let container = Members::new(definition, REFUSAL);
         let name = container.text("name")?.unwrap_or_default();
         let refused = |why: String| Err(client(format!("Container '{name}': {why}")));
-        for member in asked_for(definition) {
-            let is_known = CONTAINER_MEMBERS.contains(&member) || IGNORED_CONTAINER_MEMBERS.contains(&member);
-            match self {
-                _ if is_known => {}
-                Self::Pods if POD_MEMBERS.contains(&member) => {}
-                Self::Processes { .. } if POD_MEMBERS.contains(&member) => {
-                    return refused(format!(
-                        "'{member}' is not possible for a process of this machine, which is the command that `--image` maps to the \
-                         image and nothing else; leave it out"
-                    ));
-                }
-                _ => return refused(format!("the sandbox does not model '{member}'; leave it out")),
-            }
-        }
         check_logs(container).or_else(refused)?;
         let Self::Processes { allowed_variables } = self else { return Ok(()) };
+        let impossible = POD_MEMBERS
+            .into_iter()
+            .find(|member| container.raw(member).is_some_and(|value| !asks_for_nothing(value)));
+        if let Some(member) = impossible {
+            return refused(format!(
+                "'{member}' is not possible for a process of this machine, which is the command that `--image` maps to the image \
+                 and nothing else; leave it out"
+            ));
+        }
         if let Some(user) = container.text("user")?
             && !is_ordinary(user)
         {
@@ -156,24 +110,6 @@ impl TaskRules {
     }
 }
 
-/// The members with which something is asked for. SDKs and tools that copy definitions send empty
-/// ones, too.
-fn asked_for(structure: &Value) -> impl Iterator<Item = &str> {
-    let members = structure.as_object().into_iter().flatten();
-    members.filter(|(_, value)| !is_empty(value)).map(|(member, _)| member.as_str())
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(flag) => !flag,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        Value::Number(_) => false,
-    }
-}
-
 /// What cannot be honoured of a container's log configuration.
 fn check_logs(container: Members<'_>) -> Result<(), String> {
     let nested = |outer: Members<'_>, member| outer.raw(member).cloned().unwrap_or(Value::Null);
@@ -181,21 +117,18 @@ fn check_logs(container: Members<'_>) -> Result<(), String> {
     let configuration = Members::new(&configuration, REFUSAL);
     match configuration.raw("logDriver").and_then(Value::as_str) {
         None | Some("awslogs") => {}
-        Some(driver) => {
-            return Err(format!("the sandbox does not model the log driver {driver}; use awslogs"));
-        }
+        Some(driver) => return Err(format!("the log driver {driver} {NOT_OFFERED}")),
     }
     let options = nested(configuration, "options");
-    let unknown = asked_for(&options)
-        .find(|option| !LOG_OPTIONS.contains(option) && options.get(*option) != Some(&Value::from("false")));
-    if let Some(option) = unknown {
-        return Err(format!("the sandbox does not model the option {option} of awslogs; leave it out"));
-    }
-    let secrets = nested(configuration, "secretOptions");
-    if is_empty(&secrets) {
-        Ok(())
-    } else {
-        Err("the sandbox does not model 'secretOptions'; leave it out".to_owned())
+    let is_asked_for = |value: &Value| !asks_for_nothing(value) && *value != "false";
+    let unknown = options
+        .as_object()
+        .into_iter()
+        .flatten()
+        .find(|(option, value)| !LOG_OPTIONS.contains(&option.as_str()) && is_asked_for(value));
+    match unknown {
+        Some((option, _)) => Err(format!("the option {option} of awslogs {NOT_OFFERED}")),
+        None => Ok(()),
     }
 }
 
@@ -223,7 +156,7 @@ mod tests {
     use super::*;
 
     fn checked(rules: &TaskRules, container: Value) -> Result<(), AwsError> {
-        rules.check(&json!({"family": "f", "containerDefinitions": [container]}))
+        rules.check(Members::new(&json!({"containerDefinitions": [container]}), REFUSAL))
     }
 
     /// A container with these members besides its name.
@@ -320,55 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn members_that_nobody_honours_are_refused_by_both() {
-        for (member, value) in [
-            ("mountPoints", json!([{"sourceVolume": "v", "containerPath": "/"}])),
-            ("volumesFrom", json!([{"sourceContainer": "a"}])),
-            ("secrets", json!([{"name": "LD_PRELOAD", "valueFrom": "arn"}])),
-            ("environmentFiles", json!([{"type": "s3", "value": "arn"}])),
-            ("linuxParameters", json!({"initProcessEnabled": true})),
-            ("ulimits", json!([{"name": "nofile", "softLimit": 1, "hardLimit": 1}])),
-            ("privileged", json!(true)),
-            ("systemControls", json!([{"namespace": "net.core.somaxconn", "value": "1"}])),
-            ("healthCheck", json!({"command": ["CMD-SHELL", "touch /tmp/x"]})),
-            ("dependsOn", json!([{"containerName": "a", "condition": "START"}])),
-            ("firelensConfiguration", json!({"type": "fluentd"})),
-            ("repositoryCredentials", json!({"credentialsParameter": "arn"})),
-            ("extraHosts", json!([{"hostname": "a", "ipAddress": "1.1.1.1"}])),
-            ("credentialSpecs", json!(["credentialspec:arn"])),
-            ("restartPolicy", json!({"enabled": true})),
-            ("interactive", json!(true)),
-            ("whatever", json!(1)),
-        ] {
-            for rules in [TaskRules::default(), TaskRules::Pods] {
-                let message = checked(&rules, with(json!({ member: value }))).unwrap_err().message;
-                let named = format!("Container 'main': the sandbox does not model '{member}'");
-                assert!(message.starts_with(&named), "{message}");
-            }
-        }
-        for (member, value) in [
-            ("volumes", json!([{"name": "v", "host": {"sourcePath": "/"}}])),
-            ("pidMode", json!("task")),
-            ("ipcMode", json!("host")),
-            ("proxyConfiguration", json!({"containerName": "a"})),
-            ("placementConstraints", json!([{"type": "memberOf"}])),
-            ("enableFaultInjection", json!(true)),
-        ] {
-            let error =
-                TaskRules::Pods.check(&json!({"containerDefinitions": [], member: value})).unwrap_err();
-            assert!(error.message.contains(member), "{}", error.message);
-        }
-    }
-
-    #[test]
     fn what_tools_send_empty_asks_for_nothing() {
-        let container = with(json!({
-            "mountPoints": [], "volumesFrom": [], "secrets": null, "linuxParameters": {}, "privileged": false, "hostname": "",
-            "readonlyRootFilesystem": true, "portMappings": [{"containerPort": 80}],
-        }));
-        let definition = json!({"containerDefinitions": [container], "volumes": [], "pidMode": null});
-        TaskRules::default().check(&definition).unwrap();
-        TaskRules::Pods.check(&definition).unwrap();
+        let container = with(json!({"entryPoint": [], "workingDirectory": "", "logConfiguration": null}));
+        checked(&TaskRules::default(), container.clone()).unwrap();
+        checked(&TaskRules::Pods, container).unwrap();
     }
 
     #[test]
@@ -391,7 +279,6 @@ mod tests {
                 json!({"logDriver": "awslogs", "options": {"awslogs-endpoint": "http://x"}}),
                 "awslogs-endpoint",
             ),
-            (json!({"logDriver": "awslogs", "secretOptions": [{"name": "a"}]}), "secretOptions"),
         ] {
             let message = logs(configuration).unwrap_err();
             assert!(message.contains(named), "{message}");

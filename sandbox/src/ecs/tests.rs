@@ -25,6 +25,7 @@ impl Bench {
             clusters: vec!["demo".into()],
             seed: 3,
             vcpu_quota,
+            is_fresh_account: false,
             rules: TaskRules::default(),
         };
         let ecs = Ecs::new(clock.clone(), settings, Arc::new(Logs::new(clock.clone())));
@@ -230,7 +231,7 @@ async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_brea
                 &mut bench.ecs.lock(),
                 REGION,
                 &task,
-                "CannotPullContainerError: no".into(),
+                runner::StartFailure { reason: "CannotPullContainerError: no".into(), container: Some(0) },
                 now,
             );
         }
@@ -476,4 +477,6 @@ fn ids_have_the_forms_aws_gives_them() {
     );
 }
 
+mod failures;
 mod handover;
+mod settings;

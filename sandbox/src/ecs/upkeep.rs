@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::lifecycle::READ_LAG;
-use super::world::{Counts, Definition, DefinitionStatus, Region, TaskStatus, World, later, span};
+use super::lifecycle::read_lag;
+use super::world::{Counts, Definition, DefinitionStatus, Region, TaskStatus, World, later};
 
 /// "Stopped tasks appear in the returned results for at least one hour" (ListTasks, DescribeTasks).
 const STOPPED_KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -49,7 +49,7 @@ pub(super) fn publish(world: &mut World, region_name: &str, now: Timestamp) {
         }
         let latest = published.coming.back().map_or(&published.visible, |(_, counts)| counts);
         if *latest != counts {
-            let visible_at = later(now, pace.real(span(rng, READ_LAG.0, READ_LAG.1)));
+            let visible_at = later(now, pace.real(read_lag(rng)));
             // A later value never shows before an earlier one.
             let after = published.coming.back().map_or(visible_at, |(at, _)| visible_at.max(*at));
             published.coming.push_back((after, counts));

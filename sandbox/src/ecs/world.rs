@@ -43,6 +43,8 @@ pub(super) struct World {
     /// Fargate vCPU quota per region, in CPU units (1,024 per vCPU).
     pub cpu_quota: u64,
     pub initial_clusters: Vec<String>,
+    /// Whether the account has the service-linked role of ECS, without which it makes nothing.
+    pub has_linked_role: bool,
     pub regions: BTreeMap<String, Region>,
     pub rng: ChaCha8Rng,
 }
@@ -160,6 +162,8 @@ pub(super) struct Service {
     /// Newest first.
     pub events: VecDeque<ServiceEvent>,
     pub created_at: Timestamp,
+    /// From when other services of AWS find it.
+    pub seen_elsewhere_at: Timestamp,
     pub inactive_at: Option<Timestamp>,
     pub tags: Tags,
     pub client_token: Option<String>,
@@ -187,6 +191,8 @@ pub(super) struct ServiceSettings {
     pub minimum_healthy_percent: u32,
     pub circuit_breaker: bool,
     pub rollback: bool,
+    /// Whether a task that comes to run ends the breaker's count; true on AWS unless it is said.
+    pub reset_on_healthy_task: Option<bool>,
     /// The deployment configuration as it is echoed.
     pub deployment_configuration: Value,
 }
@@ -371,6 +377,7 @@ impl World {
             handover: Handover::default(),
             cpu_quota: u64::from(vcpu_quota) * 1024,
             initial_clusters,
+            has_linked_role: true,
             regions: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::events::Event;
 use super::{GROUP_BYTES, Groups, REFUSAL, Request};
 use crate::members::{TAGS_PER_RESOURCE, Tags};
+use crate::operations::NOT_OFFERED;
 use crate::paging::page;
 use crate::service::AwsError;
 
@@ -148,8 +149,9 @@ pub(super) fn create_log_group(groups: &mut Groups, request: Request<'_>) -> Res
         return Err(request.input.refusal("A log group can have at most 50 tags"));
     }
     let class = match request.input.text("logGroupClass")?.unwrap_or("STANDARD") {
-        class @ ("STANDARD" | "INFREQUENT_ACCESS" | "DELIVERY") => class.to_owned(),
-        other => return Err(request.input.refusal(format!("{other} is no log group class"))),
+        class @ "STANDARD" => class.to_owned(),
+        // Groups of the other classes cannot be read and kept as those can.
+        other => return Err(request.input.refusal(format!("the log group class {other} {NOT_OFFERED}"))),
     };
     if groups.contains_key(name) {
         return Err(AwsError::client(
@@ -202,8 +204,10 @@ pub(super) fn describe_log_groups(groups: &mut Groups, request: Request<'_>) -> 
         return Err(input
             .refusal("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."));
     }
+    let class = input.text("logGroupClass")?;
     let matching = groups
         .iter()
+        .filter(|(_, group)| class.is_none_or(|class| group.class == class))
         .filter(|(name, _)| prefix.is_none_or(|prefix| name.starts_with(prefix)))
         .filter(|(name, _)| pattern.is_none_or(|pattern| name.contains(pattern)))
         .map(|(name, group)| {

@@ -5,6 +5,7 @@
 
 mod events;
 mod groups;
+mod operations;
 mod pattern;
 mod reads;
 
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::clock::ModelClock;
 use crate::members::Members;
+use crate::operations::Operation;
 use crate::service::{AwsError, Call, Service};
 use groups::Group;
 
@@ -91,6 +93,10 @@ impl Logs {
 
 #[async_trait]
 impl Service for Logs {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
             input: Members::new(call.input, REFUSAL),
@@ -116,7 +122,7 @@ impl Service for Logs {
             "PutLogEvents" => events::put_log_events(groups, request),
             "GetLogEvents" => reads::get_log_events(groups, request),
             "FilterLogEvents" => reads::filter_log_events(groups, request),
-            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+            other => Err(crate::operations::unknown("logs", other)),
         }
     }
 

@@ -20,7 +20,7 @@ impl Pattern {
         if text.starts_with(['{', '[', '%']) {
             return Err(AwsError::client(
                 super::REFUSAL,
-                "Invalid filter pattern: the sandbox models patterns of plain and quoted terms",
+                "Invalid filter pattern: what is more than plain and quoted terms is not offered by this sandbox; docs/sandbox.md lists what is",
             ));
         }
         let mut pattern = Self::default();

@@ -16,6 +16,11 @@ use crate::service::AwsError;
 const PAGE_EVENTS: i64 = 10_000;
 const PAGE_BYTES: usize = 1_048_576;
 
+/// "Setting startFromHead to false is supported only when startTime is on or after Jan 1, 2024 00:00:00 UTC" (FilterLogEvents).
+const OLDEST_FIRST_UNTIL: i64 = 1_704_067_200_000;
+/// What tokens of a search from the latest event on begin with.
+const LATEST_FIRST: &str = "b/";
+
 /// An event's place: its timestamp, then its arrival.
 type Place = (i64, u64);
 
@@ -138,19 +143,37 @@ pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Re
     if names.len() > 100 {
         return Err(input.refusal("A search covers at most 100 named log streams"));
     }
+    let from_head = input.flag("startFromHead")?.unwrap_or(true);
+    if !from_head && input.integer("startTime")?.is_none_or(|start| start < OLDEST_FIRST_UNTIL) {
+        return Err(input.refusal(
+            "startFromHead can be false only with a startTime on or after Jan 1, 2024 00:00:00 UTC",
+        ));
+    }
     let (_, group) = referred(groups, request)?;
     if names.iter().any(|name| !group.streams.contains_key(*name)) {
         return Err(no_such_stream());
     }
-    let after = input.text("nextToken")?.map(|token| place_of(token, request)).transpose()?;
+    // "If you provide both nextToken and startFromHead, the direction of the nextToken is used" (FilterLogEvents).
+    let (from_head, after) = match input.text("nextToken")? {
+        None => (from_head, None),
+        Some(token) => match token.strip_prefix(LATEST_FIRST) {
+            Some(rest) => (false, Some(place_of(rest, request)?)),
+            None => (true, Some(place_of(token, request)?)),
+        },
+    };
     let searched = |stream: &str| {
         (names.is_empty() || names.contains(&stream))
             && prefix.is_none_or(|prefix| stream.starts_with(prefix))
     };
-    let events =
+    let mut events =
         visible(group, request, true, |event| searched(&event.stream) && pattern.matches(&event.message))?;
-    let rest: Vec<&Event> =
-        events.into_iter().filter(|event| after.is_none_or(|after| place(event) > after)).collect();
+    if !from_head {
+        events.reverse();
+    }
+    let is_ahead = |event: &&Event| {
+        after.is_none_or(|after| if from_head { place(event) > after } else { place(event) < after })
+    };
+    let rest: Vec<&Event> = events.into_iter().filter(is_ahead).collect();
     let page = fitting(rest.iter().copied(), limit);
     let mut output = json!({
         "events": page.iter().map(|event| json!({
@@ -164,7 +187,8 @@ pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Re
         "searchedLogStreams": [],
     });
     if let (true, Some(last)) = (page.len() < rest.len(), page.last()) {
-        output["nextToken"] = Value::from(token(place(last)));
+        let direction = if from_head { "" } else { LATEST_FIRST };
+        output["nextToken"] = Value::from(format!("{direction}{}", token(place(last))));
     }
     Ok(output)
 }

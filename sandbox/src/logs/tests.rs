@@ -168,3 +168,38 @@ async fn a_containers_lines_need_a_group_and_are_stamped_on_arrival() {
     assert_eq!(messages(&answer), ["from the task"]);
     assert_eq!(answer["events"][0]["timestamp"], answer["events"][0]["ingestionTime"]);
 }
+
+#[tokio::test]
+async fn a_search_can_begin_with_the_latest_events() {
+    let world = World::with_stream().await;
+    world.put(0, "s", &["a", "b", "c"]).await;
+    let mut search =
+        json!({"logGroupName": "/g", "startFromHead": false, "limit": 2, "startTime": 1_704_067_200_000_i64});
+    let first = world.at(9, "FilterLogEvents", search.clone()).await.unwrap();
+    assert_eq!(messages(&first), ["c", "b"]);
+    // The token's direction counts, whatever the request says.
+    search["nextToken"] = first["nextToken"].clone();
+    search["startFromHead"] = json!(true);
+    let rest = world.at(9, "FilterLogEvents", search.clone()).await.unwrap();
+    assert_eq!((messages(&rest), rest.get("nextToken")), (vec!["a"], None));
+    for start in [json!(null), json!(1_704_067_199_999_i64)] {
+        let early = json!({"logGroupName": "/g", "startFromHead": false, "startTime": start});
+        let refused = world.at(9, "FilterLogEvents", early).await.unwrap_err();
+        assert_eq!(refused.code, "InvalidParameterException");
+    }
+}
+
+#[tokio::test]
+async fn groups_are_of_the_standard_class_and_listed_by_it() {
+    let world = World::with_stream().await;
+    let infrequent = json!({"logGroupName": "/i", "logGroupClass": "INFREQUENT_ACCESS"});
+    let refused = world.at(0, "CreateLogGroup", infrequent).await.unwrap_err();
+    assert_eq!(
+        refused.message,
+        "the log group class INFREQUENT_ACCESS is not offered by this sandbox; docs/sandbox.md lists what is"
+    );
+    for (class, count) in [("STANDARD", 1), ("INFREQUENT_ACCESS", 0)] {
+        let listed = world.at(0, "DescribeLogGroups", json!({ "logGroupClass": class })).await.unwrap();
+        assert_eq!(listed["logGroups"].as_array().unwrap().len(), count, "{class}");
+    }
+}

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::schedule;
-use super::{Action, DIMENSION, Region, Request, capacity, check_namespace, no_target, paged, resource_id};
+use super::{Action, DIMENSION, Region, Request, capacity, check_filters, no_target, paged, resource_id};
 use crate::members::epoch_seconds;
 use crate::service::AwsError;
 
@@ -39,7 +39,7 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
     {
         return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
     }
-    if !region.targets.contains_key(resource) {
+    if region.targets.get(resource).is_none_or(|target| target.found_at > request.wall) {
         return Err(no_target(resource));
     }
     let action = Action {
@@ -68,9 +68,9 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
 
 pub(super) fn describe_scheduled_actions(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    check_namespace(input)?;
     let names = input.texts("ScheduledActionNames")?;
     let resource = input.text("ResourceId")?;
+    check_filters(input, resource.is_some())?;
     let actions = region
         .actions
         .iter()

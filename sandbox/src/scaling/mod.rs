@@ -4,9 +4,11 @@
 //! `at(…)` names an instant on the caller's calendar, so actions fire by the callers' clock, whatever the model's speed.
 
 mod actions;
+mod operations;
 mod schedule;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::clock::ModelClock;
 use crate::ecs::Ecs;
 use crate::members::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
+use crate::operations::{NOT_OFFERED, Operation};
 use crate::paging::page;
 use crate::service::{AwsError, Call, Caller, Service};
 
@@ -38,6 +41,8 @@ struct Target {
     maximum: u32,
     role_arn: String,
     created_at: Timestamp,
+    /// From when operations on what belongs to it find it.
+    found_at: Timestamp,
     /// Dynamic in, dynamic out, scheduled.
     suspended: [bool; 3],
     tags: Tags,
@@ -68,6 +73,9 @@ struct Region {
 pub struct Scaling {
     clock: ModelClock,
     ecs: Arc<Ecs>,
+    /// Whether the account began without the service-linked role, as new accounts do.
+    is_fresh_account: bool,
+    has_linked_role: AtomicBool,
     regions: Mutex<BTreeMap<String, Region>>,
 }
 
@@ -81,8 +89,28 @@ struct Request<'a> {
 
 impl Scaling {
     /// No targets in any region.
-    pub fn new(clock: ModelClock, ecs: Arc<Ecs>) -> Arc<Self> {
-        Arc::new(Self { clock, ecs, regions: Mutex::default() })
+    pub fn new(clock: ModelClock, ecs: Arc<Ecs>, is_fresh_account: bool) -> Arc<Self> {
+        let has_linked_role = AtomicBool::new(!is_fresh_account);
+        Arc::new(Self { clock, ecs, is_fresh_account, has_linked_role, regions: Mutex::default() })
+    }
+
+    /// Refuses the first call of a new account that needs the service-linked role, which that call has
+    /// made ("Service-linked roles for Application Auto Scaling": "created … when you register your
+    /// first scalable target").
+    fn assume_linked_role(&self, input: Members<'_>, role: &str) -> Result<(), AwsError> {
+        if self.has_linked_role.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(input.refusal(format!("Unable to assume IAM role: {role}")))
+    }
+
+    /// When a target that is registered at `wall` is found by what refers to it.
+    fn found_at(&self, wall: Timestamp) -> Timestamp {
+        if self.is_fresh_account {
+            wall.saturating_add(self.ecs.draw_read_lag()).unwrap_or(wall)
+        } else {
+            wall
+        }
     }
 
     /// Starts to look for due actions. The loop ends with the handle's abort.
@@ -179,10 +207,14 @@ impl Scaling {
                 "Tags cannot be specified when updating a scalable target. Use TagResource instead",
             ));
         }
-        if self.ecs.desired_count(region_name, cluster, service).is_none() {
+        let account = &request.caller.account;
+        let role_arn = format!(
+            "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
+        );
+        self.assume_linked_role(input, &role_arn)?;
+        if !self.ecs.is_seen_elsewhere(region_name, cluster, service) {
             return Err(input.refusal(format!("ECS service doesn't exist: {resource}")));
         }
-        let account = &request.caller.account;
         let mut target = held.cloned().unwrap_or_else(|| {
             let id = uuid::Uuid::new_v4().simple().to_string();
             Target {
@@ -192,10 +224,9 @@ impl Scaling {
                 ),
                 minimum,
                 maximum,
-                role_arn: format!(
-                    "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
-                ),
+                role_arn,
                 created_at: request.wall,
+                found_at: self.found_at(request.wall),
                 suspended: [false; 3],
                 tags,
             }
@@ -237,22 +268,36 @@ fn cluster_and_service(resource: &str) -> Option<(&str, &str)> {
 fn check_namespace(input: Members<'_>) -> Result<(), AwsError> {
     match input.required_text("ServiceNamespace")? {
         "ecs" => Ok(()),
-        other => {
-            Err(input.refusal(format!("the sandbox models the service namespace ecs only, not {other}")))
-        }
+        other => Err(input.refusal(format!("the service namespace {other} {NOT_OFFERED}"))),
     }
 }
 
 /// The resource a request names, its namespace and dimension checked.
 fn resource_id<'a>(input: Members<'a>) -> Result<&'a str, AwsError> {
     check_namespace(input)?;
-    let dimension = input.required_text("ScalableDimension")?;
-    if dimension != DIMENSION {
-        return Err(input.refusal(format!(
-            "Unsupported service namespace, resource type or scalable dimension: {dimension}"
-        )));
-    }
+    check_dimension(input, input.required_text("ScalableDimension")?)?;
     input.required_text("ResourceId")
+}
+
+fn check_dimension(input: Members<'_>, dimension: &str) -> Result<(), AwsError> {
+    if dimension == DIMENSION {
+        return Ok(());
+    }
+    let message = "Unsupported service namespace, resource type or scalable dimension";
+    Err(input.refusal(format!("{message}: {dimension}")))
+}
+
+/// What a description is restricted to. "If you specify a scalable dimension, you must also specify a resource ID"
+/// (DescribeScalableTargets and siblings).
+fn check_filters(input: Members<'_>, names_a_resource: bool) -> Result<(), AwsError> {
+    check_namespace(input)?;
+    match input.text("ScalableDimension")? {
+        None => Ok(()),
+        Some(_) if !names_a_resource => {
+            Err(input.refusal("A resource ID must be specified with a scalable dimension"))
+        }
+        Some(dimension) => check_dimension(input, dimension),
+    }
 }
 
 fn capacity(input: Members<'_>, name: &str) -> Result<Option<u32>, AwsError> {
@@ -289,8 +334,8 @@ fn paged(
 
 fn describe_scalable_targets(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    check_namespace(input)?;
     let wanted = input.texts("ResourceIds")?;
+    check_filters(input, !wanted.is_empty())?;
     let targets = region
         .targets
         .iter()
@@ -326,8 +371,8 @@ fn deregister_scalable_target(region: &mut Region, request: Request<'_>) -> Resu
 }
 
 fn describe_scaling_activities(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
-    check_namespace(request.input)?;
     let resource = request.input.text("ResourceId")?;
+    check_filters(request.input, resource.is_some())?;
     let activities = region
         .activities
         .iter()
@@ -365,6 +410,10 @@ fn untag_resource(region: &mut Region, request: Request<'_>) -> Result<Value, Aw
 
 #[async_trait]
 impl Service for Scaling {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
             input: Members::new(call.input, REFUSAL),
@@ -386,7 +435,7 @@ impl Service for Scaling {
             "TagResource" => tag_resource(region, request),
             "UntagResource" => untag_resource(region, request),
             "ListTagsForResource" => Ok(json!({"Tags": tags(region, request)?.0})),
-            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+            other => Err(crate::operations::unknown("application-autoscaling", other)),
         }
     }
 

@@ -6,18 +6,20 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::operations::NOT_OFFERED;
+
 /// When a one-time action is due. Without a time zone AWS takes UTC; others need a zone table, which the sandbox does without.
 pub(super) fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp, String> {
     let inner = schedule.strip_prefix("at(").and_then(|rest| rest.strip_suffix(')'));
     let Some(text) = inner else {
         return Err(if schedule.starts_with("rate(") || schedule.starts_with("cron(") {
-            format!("the sandbox models one-time schedules, at(yyyy-mm-ddThh:mm:ss), not {schedule}")
+            format!("the schedule {schedule} {NOT_OFFERED}")
         } else {
             format!("Unable to parse schedule expression {schedule}")
         });
     };
     if let Some(other) = timezone.filter(|name| !matches!(*name, "UTC" | "Etc/UTC")) {
-        return Err(format!("the sandbox models the timezone UTC only, not {other}"));
+        return Err(format!("the timezone {other} {NOT_OFFERED}"));
     }
     // Exactly this form: DateTime itself would take more.
     let exact = text.len() == 19 && text.as_bytes()[10] == b'T';

@@ -2,6 +2,9 @@
 //!
 //! Texts of refusals are those of the "PutParameter" reference and of the service as captured by public tools.
 
+mod filters;
+mod operations;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,8 +14,10 @@ use serde_json::{Value, json};
 
 use crate::clock::ModelClock;
 use crate::members::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
+use crate::operations::{NOT_OFFERED, Operation};
 use crate::paging::page;
 use crate::service::{AwsError, Call, Caller, Service};
+use filters::Filters;
 
 /// "Standard parameters: 4 KB", "Advanced: 8 KB" (Managing parameter tiers).
 const STANDARD_BYTES: usize = 4096;
@@ -23,6 +28,8 @@ const VERSIONS_KEPT: usize = 100;
 const HIERARCHY_LEVELS: usize = 15;
 /// Longest name including the ARN around it (PutParameter reference, Name).
 const ARN_LENGTH: usize = 1011;
+
+const REFUSAL: &str = "ValidationException";
 
 #[derive(Clone, Debug)]
 struct Revision {
@@ -59,10 +66,14 @@ impl Ssm {
 
 #[async_trait]
 impl Service for Ssm {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         let parameters = regions.entry(call.caller.region.clone()).or_default();
-        let input = Members::new(call.input, "ValidationException");
+        let input = Members::new(call.input, REFUSAL);
         match call.operation {
             "PutParameter" => put_parameter(parameters, input, call.caller, self.clock.wall_at(call.now)),
             "GetParameter" => get_parameter(parameters, input, call.caller),
@@ -74,7 +85,7 @@ impl Service for Ssm {
             "AddTagsToResource" => add_tags(parameters, input),
             "RemoveTagsFromResource" => remove_tags(parameters, input),
             "ListTagsForResource" => list_tags(parameters, input),
-            other => Err(AwsError::client("UnknownOperationException", format!("unknown operation {other}"))),
+            other => Err(crate::operations::unknown("ssm", other)),
         }
     }
 
@@ -213,6 +224,12 @@ fn put_parameter(
             return Err(input.refusal("A parameter type is required when you create a parameter."));
         }
     };
+    let data_type = match input.text("DataType")? {
+        Some(other) if other != "text" => {
+            return Err(input.refusal(format!("the data type {other} {NOT_OFFERED}")));
+        }
+        given => given,
+    };
     let number = held.map_or(1, |revision| revision.number + 1);
     let parameter = parameters.entry(name).or_insert_with(|| Parameter {
         revisions: VecDeque::new(),
@@ -224,7 +241,7 @@ fn put_parameter(
     if let Some(description) = input.text("Description")? {
         parameter.description = Some(description.to_owned());
     }
-    if let Some(data_type) = input.text("DataType")? {
+    if let Some(data_type) = data_type {
         parameter.data_type = data_type.to_owned();
     }
     // "You can't demote an advanced parameter" (Managing parameter tiers).
@@ -350,10 +367,11 @@ fn get_parameters_by_path(
     let prefix = format!("{}/", path.trim_end_matches('/'));
     let recursive = input.flag("Recursive")?.unwrap_or(false);
     let decrypt = input.flag("WithDecryption")?.unwrap_or(false);
+    let filters = Filters::by_path(input)?;
     let matching = parameters.iter().filter_map(|(name, parameter)| {
         let rest = name.strip_prefix(&prefix)?;
         let revision = parameter.revisions.back()?;
-        (recursive || !rest.contains('/'))
+        (filters.pass(name, parameter) && (recursive || !rest.contains('/')))
             .then(|| (name.clone(), parameter_view(caller, name, parameter, revision, decrypt)))
     });
     paged(input, "Parameters", 10, matching)
@@ -364,28 +382,9 @@ fn describe_parameters(
     input: Members<'_>,
     caller: &Caller,
 ) -> Result<Value, AwsError> {
-    for filter in input.list("ParameterFilters")? {
-        let filter = Members::new(filter, "ValidationException");
-        let option = filter.text("Option")?.unwrap_or("Equals");
-        if filter.required_text("Key")? != "Name" || !matches!(option, "Equals" | "BeginsWith" | "Contains") {
-            return Err(AwsError::client(
-                "InvalidFilterOption",
-                "the sandbox models the filter Name with Equals, BeginsWith or Contains",
-            ));
-        }
-    }
-    let passes = |name: &str| {
-        input.list("ParameterFilters").unwrap_or_default().iter().all(|filter| {
-            let filter = Members::new(filter, "ValidationException");
-            let values = filter.texts("Values").unwrap_or_default();
-            match filter.text("Option") {
-                Ok(Some("BeginsWith")) => values.iter().any(|value| name.starts_with(value)),
-                Ok(Some("Contains")) => values.iter().any(|value| name.contains(value)),
-                _ => values.contains(&name),
-            }
-        })
-    };
-    let matching = parameters.iter().filter(|(name, _)| passes(name)).filter_map(|(name, parameter)| {
+    let filters = Filters::described(input)?;
+    let passing = parameters.iter().filter(|(name, parameter)| filters.pass(name, parameter));
+    let matching = passing.filter_map(|(name, parameter)| {
         let latest = parameter.revisions.back()?;
         let mut view = json!({
             "Name": name,
@@ -420,8 +419,12 @@ fn delete_parameters(parameters: &mut Parameters, input: Members<'_>) -> Result<
 }
 
 fn tagged<'a>(parameters: &'a mut Parameters, input: Members<'_>) -> Result<&'a mut Tags, AwsError> {
-    if input.required_text("ResourceType")? != "Parameter" {
-        return Err(AwsError::client("InvalidResourceType", "the sandbox holds parameters only"));
+    let kind = input.required_text("ResourceType")?;
+    if kind != "Parameter" {
+        return Err(AwsError::client(
+            "InvalidResourceType",
+            format!("the resource type {kind} {NOT_OFFERED}"),
+        ));
     }
     let (name, _) = name_and_selector(parameters, input.required_text("ResourceId")?);
     let parameter = parameters.get_mut(&name).ok_or_else(|| {

@@ -127,3 +127,71 @@ async fn a_path_lists_its_children_and_with_recursion_all_below_it_in_pages() {
     let second = call(&ssm, "us-east-1", "GetParametersByPath", input).await.unwrap();
     assert_eq!((names(&second), second.get("NextToken")), (vec!["/demo/c/d".to_owned()], None));
 }
+
+/// The names of the parameters that pass a filter.
+async fn described(ssm: &Ssm, key: &str, option: Option<&str>, values: &[&str]) -> Result<String, AwsError> {
+    let filter = json!({"Key": key, "Option": option, "Values": values});
+    let answer = call(ssm, "us-east-1", "DescribeParameters", json!({"ParameterFilters": [filter]})).await?;
+    let names = answer["Parameters"].as_array().unwrap().iter().map(|held| held["Name"].as_str().unwrap());
+    Ok(names.collect::<Vec<_>>().join(" "))
+}
+
+#[tokio::test]
+async fn parameters_are_filtered_as_they_are_asked_for() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    for (name, kind, tag) in
+        [("/a/one", "String", "x"), ("/a/b/two", "SecureString", "y"), ("/ab", "StringList", "xy")]
+    {
+        let tags = json!([{"Key": "run", "Value": tag}]);
+        let parameter = json!({"Name": name, "Type": kind, "Value": "v", "Tags": tags});
+        call(&ssm, "us-east-1", "PutParameter", parameter).await.unwrap();
+    }
+    let cases: [(&str, Option<&str>, &[&str], &str); 12] = [
+        ("Name", None, &["/a/one", "/ab"], "/a/one /ab"),
+        ("Name", Some("BeginsWith"), &["/a/"], "/a/b/two /a/one"),
+        ("Name", Some("Contains"), &["b"], "/a/b/two /ab"),
+        ("Type", Some("Equals"), &["SecureString"], "/a/b/two"),
+        ("Type", Some("BeginsWith"), &["String"], "/a/one /ab"),
+        ("Tier", None, &["Standard"], "/a/b/two /a/one /ab"),
+        ("Tier", None, &["Advanced"], ""),
+        ("DataType", None, &["text"], "/a/b/two /a/one /ab"),
+        ("Path", None, &["/a"], "/a/one"),
+        ("Path", Some("Recursive"), &["/a/"], "/a/b/two /a/one"),
+        ("tag:run", Some("BeginsWith"), &["x"], "/a/one /ab"),
+        ("tag:other", None, &[], ""),
+    ];
+    for (key, option, values, names) in cases {
+        assert_eq!(described(&ssm, key, option, values).await.unwrap(), names, "{key} {option:?} {values:?}");
+    }
+    assert_eq!(described(&ssm, "tag:run", None, &[]).await.unwrap(), "/a/b/two /a/one /ab");
+    for (key, option, values, code) in [
+        ("Label", None, &["x"][..], "InvalidFilterKey"),
+        ("KeyId", None, &["x"], "InvalidFilterKey"),
+        ("tag:", None, &["x"], "InvalidFilterKey"),
+        ("Type", Some("Contains"), &["x"], "InvalidFilterOption"),
+        ("Path", Some("Equals"), &["/a"], "InvalidFilterOption"),
+        ("Name", None, &[], "InvalidFilterValue"),
+    ] {
+        assert_eq!(described(&ssm, key, option, values).await.unwrap_err().code, code, "{key}");
+    }
+    // The path's own operation takes fewer.
+    let below = |filter: Value| json!({"Path": "/a", "Recursive": true, "ParameterFilters": [filter]});
+    let secure = below(json!({"Key": "Type", "Values": ["SecureString"]}));
+    let found = call(&ssm, "us-east-1", "GetParametersByPath", secure).await.unwrap();
+    assert_eq!(found["Parameters"].as_array().unwrap().len(), 1);
+    let named = below(json!({"Key": "Name", "Values": ["/a/one"]}));
+    let refused = call(&ssm, "us-east-1", "GetParametersByPath", named).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidFilterKey");
+}
+
+#[tokio::test]
+async fn a_parameter_is_text() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    let mut image = control("ami-1");
+    image["DataType"] = json!("aws:ec2:image");
+    let refused = call(&ssm, "us-east-1", "PutParameter", image).await.unwrap_err();
+    assert!(refused.message.starts_with("the data type aws:ec2:image is not offered"), "{refused}");
+    let mut text = control("one");
+    text["DataType"] = json!("text");
+    call(&ssm, "us-east-1", "PutParameter", text).await.unwrap();
+}

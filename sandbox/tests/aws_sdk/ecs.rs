@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_ecs::types::{
     AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, NetworkConfiguration,
-    NetworkMode,
+    NetworkMode, TaskStopCode,
 };
+use kinesis_demo_sandbox::Options;
 use kinesis_demo_sandbox::access::ACCESS_KEY_VARIABLE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -124,37 +125,69 @@ async fn a_stubborn_task_and_its_children_are_killed_after_the_stop_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_start_says_why() {
-    let stage = Stage::start("failing").await;
+async fn what_cannot_start_says_why_in_the_words_of_ecs() {
+    let stage = Stage::start_with(Options {
+        images: vec![
+            (IMAGE.into(), r#"["/bin/sh","-c"]"#.into()),
+            ("example.com/missing:1".into(), "/no/such/program".into()),
+            ("example.com/locked:1".into(), "/etc/passwd".into()),
+        ],
+        ..Options::default()
+    })
+    .await;
     stage.register(IMAGE, "echo never").await;
     stage.create(1).await;
-    let reason =
-        async || stage.tasks(DesiredStatus::Stopped).await.first()?.stopped_reason().map(str::to_owned);
-    stage.until("the failure", async || reason().await.is_some()).await;
-    assert!(
-        reason().await.unwrap().starts_with("ResourceInitializationError: failed to validate logger args"),
-        "{:?}",
-        reason().await
-    );
-    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
-    stage.register("example.com/unknown:1", "echo never").await;
-    stage
-        .ecs
-        .update_service()
-        .cluster("demo")
-        .service("generators")
-        .task_definition("generator")
-        .send()
-        .await
-        .unwrap();
-    stage
-        .until("the pull error", async || {
+    let start = "failed to create new container runtime task: failed to create shim task: OCI runtime create failed: runc create \
+                 failed: unable to start container process";
+    for (image, reason, is_containers) in [
+        (
+            IMAGE,
+            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to \
+             create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+                .to_owned(),
+            false,
+        ),
+        (
+            "example.com/unknown:1",
+            "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref \
+             example.com/unknown:1: not found"
+                .to_owned(),
+            true,
+        ),
+        (
+            "example.com/missing:1",
+            format!(
+                "CannotStartContainerError: ResourceInitializationError: {start}: exec: \"/no/such/program\": no such file or \
+                 directory: unknown"
+            ),
+            true,
+        ),
+        (
+            "example.com/locked:1",
+            format!(
+                "CannotStartContainerError: ResourceInitializationError: {start}: exec: \"/etc/passwd\": permission denied: unknown"
+            ),
+            true,
+        ),
+    ] {
+        stage.register(image, "echo never").await;
+        let update = stage.ecs.update_service().cluster("demo").service("generators");
+        update.task_definition("generator").send().await.unwrap();
+        let failed = async || {
             let stopped = stage.tasks(DesiredStatus::Stopped).await;
-            stopped.iter().any(|task| {
-                task.stopped_reason().is_some_and(|why| why.starts_with("CannotPullContainerError"))
-            })
-        })
-        .await;
+            stopped.into_iter().find(|task| task.stopped_reason() == Some(reason.as_str()))
+        };
+        stage.until(&reason, async || failed().await.is_some()).await;
+        let task = failed().await.unwrap();
+        assert_eq!(task.stop_code(), Some(&TaskStopCode::TaskFailedToStart));
+        let container = &task.containers()[0];
+        assert_eq!(container.reason(), is_containers.then_some(reason.as_str()));
+        assert_eq!((container.exit_code(), task.started_at()), (None, None));
+        let told = format!("(service generators) was unable to place a task. Reason: {reason}.");
+        assert!(stage.service().await.events().iter().any(|event| event.message() == Some(told.as_str())), "{told}");
+        // From here on there is a group to write to.
+        let _ = stage.logs.create_log_group().log_group_name("/demo").send().await;
+    }
     stage.end().await;
 }
 

@@ -1,11 +1,14 @@
 //! Parameters, logs, identity and scaling as the Rust SDK sees them: shapes and error types. Their rules are tested beside them.
 
-use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace};
+use aws_sdk_applicationautoscaling::types::{ScalableDimension, ScalableTargetAction, ServiceNamespace};
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration};
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::{ParameterType, ResourceTypeForTagging, Tag};
+use kinesis_demo_sandbox::Options;
 
 use crate::bench::{Bench, config};
+use crate::stage::{IMAGE, Stage};
 
 #[tokio::test]
 async fn identity_is_the_claimed_account() {
@@ -105,4 +108,74 @@ async fn scaling_needs_a_service_and_says_so() {
     let refused = deregister.send().await.unwrap_err().into_service_error();
     assert!(refused.is_object_not_found_exception(), "{refused:?}");
     bench.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_tries_again_gets_through_in_a_fresh_account() {
+    let stage = Stage::start_with(Options {
+        images: vec![(IMAGE.into(), "/bin/true".into())],
+        is_fresh_account: true,
+        ..Options::default()
+    })
+    .await;
+    stage.register(IMAGE, "x").await;
+    let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
+    let network = NetworkConfiguration::builder().awsvpc_configuration(vpc).build();
+    let create = || {
+        let service = stage.ecs.create_service().cluster("demo").service_name("generators");
+        let service = service.task_definition("generator").desired_count(0).launch_type(LaunchType::Fargate);
+        service.network_configuration(network.clone()).send()
+    };
+    let refused = create().await.unwrap_err().into_service_error();
+    assert!(refused.is_invalid_parameter_exception(), "{refused:?}");
+    let words =
+        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
+    assert_eq!(refused.message(), Some(words));
+    create().await.unwrap();
+
+    let scaling = aws_sdk_applicationautoscaling::Client::new(&config(&stage.running, "eu-west-1").await);
+    let (namespace, dimension) = (ServiceNamespace::Ecs, ScalableDimension::EcsServiceDesiredCount);
+    let resource = "service/demo/generators";
+    let mut refusals = Vec::new();
+    // One look each 50 ms of the clock, as if a client backed off so long.
+    for _ in 0..40 {
+        let register = scaling.register_scalable_target().min_capacity(0).max_capacity(1);
+        let register = register.service_namespace(namespace.clone()).resource_id(resource);
+        match register.scalable_dimension(dimension.clone()).send().await {
+            Ok(_) => break,
+            Err(error) => refusals.push(error.into_service_error()),
+        }
+        stage.clock.advance(std::time::Duration::from_millis(50));
+    }
+    let told: Vec<&str> = refusals.iter().map(|refusal| refusal.message().unwrap()).collect();
+    assert!(refusals.iter().all(|refusal| refusal.is_validation_exception()), "{refusals:?}");
+    assert!(
+        told[0].starts_with("Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/")
+    );
+    assert!((1..=18).contains(&(told.len() - 1)), "{told:?}");
+    assert!(
+        told[1..].iter().all(|text| *text == "ECS service doesn't exist: service/demo/generators"),
+        "{told:?}"
+    );
+
+    let at = stage.clock.moment().wall.saturating_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    let change = ScalableTargetAction::builder().max_capacity(0).build();
+    let mut refusals = 0;
+    for _ in 0..40 {
+        let put = scaling.put_scheduled_action().scheduled_action_name("ceiling");
+        let put = put.schedule(format!("at({})", at.strftime("%Y-%m-%dT%H:%M:%S")));
+        let put = put.service_namespace(namespace.clone()).resource_id(resource);
+        let put = put.scalable_dimension(dimension.clone()).scalable_target_action(change.clone());
+        match put.send().await {
+            Ok(_) => break,
+            Err(error) => {
+                let refused = error.into_service_error();
+                assert!(refused.is_object_not_found_exception(), "{refused:?}");
+                refusals += 1;
+            }
+        }
+        stage.clock.advance(std::time::Duration::from_millis(50));
+    }
+    assert!((1..=18).contains(&refusals), "{refusals}");
+    stage.running.stop().await;
 }

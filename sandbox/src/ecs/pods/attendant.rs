@@ -24,7 +24,7 @@ use super::calls::{FIRST_PAUSE, LONGEST_PAUSE, call, persist};
 use super::follower::{Follower, chain};
 use super::sight::{Held, Sight, sight};
 use super::table::{Command, Sighting};
-use crate::ecs::runner::{End, Launch, Report};
+use crate::ecs::runner::{End, Launch, Report, StartFailure};
 use crate::logs::Logs;
 
 /// What kubelet gets for its own SIGKILL and status after a grace period, before the Pod is deleted under it.
@@ -77,7 +77,9 @@ impl Attendant {
         match self.create().await {
             Creation::Done => self.attend().await,
             Creation::Refused(why) => {
-                self.fail(format!("ResourceInitializationError: the cluster refused the task's Pod: {why}"));
+                self.fail(StartFailure::of_task(format!(
+                    "ResourceInitializationError: the cluster refused the task's Pod: {why}"
+                )));
             }
             Creation::CalledOff => {
                 // The last attempt may have been heard all the same.
@@ -92,9 +94,9 @@ impl Attendant {
         let _ = self.reports.send(report);
     }
 
-    fn fail(&self, reason: String) {
-        tracing::info!(pod = self.name, reason, "an ecs task failed to start");
-        self.report(Report::FailedToStart { task: self.launch.task.clone(), reason });
+    fn fail(&self, failure: StartFailure) {
+        tracing::info!(pod = self.name, reason = failure.reason, "an ecs task failed to start");
+        self.report(Report::FailedToStart { task: self.launch.task.clone(), failure });
     }
 
     async fn create(&mut self) -> Creation {
@@ -232,8 +234,8 @@ impl Attendant {
     fn tell(&self, progress: &mut Progress) -> bool {
         let task = || self.launch.task.clone();
         if !progress.started {
-            if let Some(reason) = progress.sight.failure.take() {
-                self.fail(reason);
+            if let Some(failure) = progress.sight.failure.take() {
+                self.fail(failure);
                 return true;
             }
             if progress.sight.started {
@@ -243,9 +245,9 @@ impl Attendant {
                 if progress.asked_at.is_some() {
                     self.report(Report::Withdrawn { task: task() });
                 } else {
-                    self.fail(
-                        "ResourceInitializationError: the task's Pod was deleted before it ran".to_owned(),
-                    );
+                    self.fail(StartFailure::of_task(
+                        "ResourceInitializationError: the task's Pod was deleted before it ran",
+                    ));
                 }
                 return true;
             }

@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::runner::{Handover, Launch, Report, TaskRunner};
+use super::runner::{Handover, Launch, Report, StartFailure, TaskRunner};
 use crate::logs::Logs;
 use attendant::Attendant;
 use calls::persist;
@@ -128,7 +128,8 @@ impl TaskRunner for PodRunner {
             Ok(manifest) => manifest,
             Err(reason) => {
                 // Nobody listens any more only when the sandbox is gone.
-                let _ = self.reports.send(Report::FailedToStart { task: launch.task, reason });
+                let failure = StartFailure::of_task(reason);
+                let _ = self.reports.send(Report::FailedToStart { task: launch.task, failure });
                 return;
             }
         };

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
 
-use crate::ecs::runner::End;
+use crate::ecs::runner::{End, StartFailure};
 
 /// A Pod as its task sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) struct Sight {
     /// All containers have been started, whether or not they still run.
     pub started: bool,
     /// Why it will not start.
-    pub failure: Option<String>,
+    pub failure: Option<StartFailure>,
     /// Why no node takes it, so far.
     pub unschedulable: Option<String>,
     /// In the order of the task definition.
@@ -48,7 +48,9 @@ pub(super) fn sight(pod: &Pod, names: &[String]) -> Sight {
     let states: Vec<ContainerState> = names.iter().map(state_of).collect();
     let mut containers: Vec<Held> = states.iter().map(held).collect();
     let started = !containers.contains(&Held::Waiting) && !states.iter().any(never_ran);
-    let mut failure = states.iter().find_map(refusal);
+    let mut failure = states.iter().enumerate().find_map(|(place, state)| {
+        refusal(state).map(|reason| StartFailure { reason, container: Some(place) })
+    });
     if phase == "Failed" && failure.is_none() {
         // Evicted, rejected by its node, or lost with it: what the status does not list as ended will never be.
         let why = status.and_then(|status| status.message.clone().or_else(|| status.reason.clone()));
@@ -57,9 +59,9 @@ pub(super) fn sight(pod: &Pod, names: &[String]) -> Sight {
             *container = Held::Ended(End { code: None, reason: Some(why.clone()) });
         }
         if !started && statuses.iter().all(|held| !has_run(held.state.as_ref())) {
-            failure = Some(format!(
+            failure = Some(StartFailure::of_task(format!(
                 "Capacity is unavailable at this time. Please try again later or in a different availability zone ({why})"
-            ));
+            )));
         }
     }
     let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -215,8 +217,12 @@ mod tests {
         ];
         for (state, expected) in cases {
             let sight = seen("Pending", std::slice::from_ref(&state));
-            assert_eq!(sight.failure.as_deref(), expected, "{state}");
+            let failure =
+                expected.map(|reason| StartFailure { reason: reason.to_owned(), container: Some(0) });
+            assert_eq!(sight.failure, failure, "{state}");
             assert!(expected.is_none() || !sight.started, "{state}");
+            let second = seen("Pending", &[json!({"running": {}}), state.clone()]);
+            assert_eq!(second.failure.and_then(|failure| failure.container), expected.map(|_| 1), "{state}");
         }
     }
 
@@ -226,10 +232,10 @@ mod tests {
             seen_with(json!({"phase": "Failed", "reason": "OutOfmemory", "message": "no room"}), &[]);
         assert!(!rejected.started);
         assert_eq!(
-            rejected.failure.as_deref(),
-            Some(
+            rejected.failure,
+            Some(StartFailure::of_task(
                 "Capacity is unavailable at this time. Please try again later or in a different availability zone (no room)"
-            )
+            ))
         );
         let unknown = json!({"waiting": {"reason": "ContainerStatusUnknown"}});
         let half = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});

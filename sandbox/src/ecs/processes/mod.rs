@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::runner::{ContainerLaunch, Handover, Launch, Report, TaskRunner};
+use super::runner::{ContainerLaunch, Handover, Launch, Report, StartFailure, TaskRunner};
 use crate::clock::ModelClock;
 use crate::logs::Logs;
 use containers::{ContainerKey, Containers, Program};
@@ -55,7 +55,7 @@ impl ProcessRunner {
         Ok(Self { clock, images, containers, pids, reports })
     }
 
-    /// What a container is on this machine. The refusals are AWS's ("Stopped task error codes").
+    /// What a container is on this machine. The refusals are AWS's ("Stopped tasks error messages").
     fn program(&self, container: ContainerLaunch) -> Result<Program, String> {
         let ContainerLaunch { image, entry_point, command, environment, output, .. } = container;
         let (path, fixed) = self.images.get(&image).cloned().ok_or_else(|| {
@@ -63,10 +63,10 @@ impl ProcessRunner {
                 "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: not found"
             )
         })?;
-        if !entry_point.is_empty() {
+        if let Some(first) = entry_point.first() {
             // Running whatever a request names would turn the sandbox into a remote shell.
             // `task_rules` refuses it earlier.
-            return Err("CannotStartContainerError: the sandbox runs the command mapped to the image; entryPoint is not modelled".to_owned());
+            return Err(cannot_start(first, "permission denied"));
         }
         let inherited =
             INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
@@ -79,11 +79,14 @@ impl ProcessRunner {
     }
 
     /// Starts a task's containers; the first that cannot be started fails the task.
-    async fn start(&self, launch: Launch) -> Result<(), String> {
+    async fn start(&self, launch: Launch) -> Result<(), StartFailure> {
         let task = launch.task;
         let mut programs = Vec::new();
-        for container in launch.containers {
-            programs.push((container.name.clone(), self.program(container)?));
+        for (place, container) in launch.containers.into_iter().enumerate() {
+            let name = container.name.clone();
+            let program = self.program(container);
+            let failed = |reason| StartFailure { reason, container: Some(place) };
+            programs.push((name, program.map_err(failed)?));
         }
         for (place, (container, program)) in programs.into_iter().enumerate() {
             let key: ContainerKey = (task.clone(), place);
@@ -97,12 +100,28 @@ impl ProcessRunner {
                 command: command.clone(),
             };
             let on_start = |pid| lock(&self.pids).add(key.clone(), entry(pid));
-            self.containers.start(key.clone(), program, on_start).await.map_err(|error| {
-                format!("CannotStartContainerError: failed to start {}: {error}", command.display())
+            self.containers.start(key.clone(), program, on_start).await.map_err(|error| StartFailure {
+                reason: cannot_start(&command.display().to_string(), &words(&error)),
+                container: Some(place),
             })?;
         }
         Ok(())
     }
+}
+
+/// What ECS says where a container's first program cannot be executed, from what its container runtime says.
+fn cannot_start(program: &str, why: &str) -> String {
+    format!(
+        "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to create \
+         shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"{program}\": {why}: \
+         unknown"
+    )
+}
+
+/// A system's error as the container runtime has it: in lower case, without its number.
+fn words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_ascii_lowercase()
 }
 
 fn lock(pids: &Mutex<PidFile>) -> MutexGuard<'_, PidFile> {
@@ -125,11 +144,11 @@ impl TaskRunner for ProcessRunner {
         let task = launch.task.clone();
         let report = match self.start(launch).await {
             Ok(()) => Report::Started { task },
-            Err(reason) => {
-                tracing::info!(task, reason, "an ecs task failed to start");
+            Err(failure) => {
+                tracing::info!(task, reason = failure.reason, "an ecs task failed to start");
                 // Those of its containers that did start.
                 self.containers.signal(&task, Signal::SIGKILL);
-                Report::FailedToStart { task, reason }
+                Report::FailedToStart { task, failure }
             }
         };
         // Nobody listens any more only when the sandbox is gone.
@@ -164,4 +183,19 @@ fn command_line(command: &str) -> Option<(PathBuf, Vec<String>)> {
         program
     };
     Some((program, words.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_systems_error_is_told_as_a_container_runtime_tells_it() {
+        for (number, told) in
+            [(2, "no such file or directory"), (13, "permission denied"), (8, "exec format error")]
+        {
+            assert_eq!(words(&std::io::Error::from_raw_os_error(number)), told);
+        }
+        assert_eq!(words(&std::io::Error::other("the sandbox stops")), "the sandbox stops");
+    }
 }

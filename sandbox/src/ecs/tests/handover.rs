@@ -82,7 +82,7 @@ async fn a_launch_that_is_called_off_ends_without_having_run_or_failed() {
         &mut bench.ecs.lock(),
         REGION,
         id(&arn),
-        "CannotPullContainerError: no".into(),
+        runner::StartFailure::of_task("CannotPullContainerError: no"),
         bench.clock.now(),
     );
     lifecycle::withdrawn(&mut bench.ecs.lock(), REGION, id(&arn));

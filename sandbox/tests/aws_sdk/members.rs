@@ -1,0 +1,187 @@
+//! Members, operations and services that are not offered, through the door: refused in words, in each protocol's form.
+
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
+use aws_sdk_cloudwatch::types::{EntityMetricData, MetricDatum};
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, config};
+
+const NOT_OFFERED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";
+
+/// A signed request as any client of that service would send it. Status, media type and body.
+async fn send(bench: &Bench, service: &str, headers: &[(&str, &str)], body: String) -> (u16, String, String) {
+    let key = bench.running.access_key_id();
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
+    );
+    let mut request = reqwest::Client::new()
+        .post(bench.running.endpoint_url())
+        .header("authorization", authorization)
+        .header("x-amz-date", "20261122T000000Z")
+        .body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    (answer.status().as_u16(), media_type, answer.text().await.unwrap())
+}
+
+/// Code and message of a refusal in AWS JSON.
+async fn refused(bench: &Bench, service: &str, target: &str, body: Value) -> (String, String) {
+    let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
+    let (status, media_type, body) = send(bench, service, &headers, body.to_string()).await;
+    assert_eq!((status, media_type.as_str()), (400, "application/x-amz-json-1.1"), "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    (body["__type"].as_str().unwrap().to_owned(), body["message"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn members_that_would_be_ignored_are_refused_by_name() {
+    let bench = Bench::start().await;
+    const ECS: &str = "AmazonEC2ContainerServiceV20141113";
+    for (service, target, body, code, member) in [
+        (
+            "ecs",
+            format!("{ECS}.CreateService"),
+            json!({"serviceName": "s", "serviceConnectConfiguration": {"enabled": true}}),
+            "UnsupportedFeatureException",
+            "serviceConnectConfiguration",
+        ),
+        (
+            "ecs",
+            format!("{ECS}.UpdateService"),
+            json!({"service": "s", "deploymentConfiguration": {"alarms": {"enable": true, "alarmNames": ["a"]}}}),
+            "UnsupportedFeatureException",
+            "deploymentConfiguration.alarms",
+        ),
+        (
+            "ecs",
+            format!("{ECS}.RegisterTaskDefinition"),
+            json!({"family": "f", "containerDefinitions": [{"name": "a"}, {"name": "b", "secrets": [{"name": "c"}]}]}),
+            "ClientException",
+            "containerDefinitions.secrets",
+        ),
+        (
+            "logs",
+            "Logs_20140328.CreateLogGroup".to_owned(),
+            json!({"logGroupName": "/g", "kmsKeyId": "k"}),
+            "InvalidParameterException",
+            "kmsKeyId",
+        ),
+        (
+            "ssm",
+            "AmazonSSM.PutParameter".to_owned(),
+            json!({"Name": "a", "Value": "b", "Type": "String", "AllowedPattern": "c"}),
+            "ValidationException",
+            "AllowedPattern",
+        ),
+        (
+            "application-autoscaling",
+            "AnyScaleFrontendService.PutScheduledAction".to_owned(),
+            json!({"ServiceNamespace": "ecs", "StartTime": 1}),
+            "ValidationException",
+            "StartTime",
+        ),
+        (
+            "monitoring",
+            "GraniteServiceVersion20100801.ListMetrics".to_owned(),
+            json!({"Typo": "x"}),
+            "InvalidParameterValueException",
+            "Typo",
+        ),
+    ] {
+        let operation = target.split_once('.').unwrap().1;
+        let words = format!("{operation}: the member {member} {NOT_OFFERED}");
+        assert_eq!(refused(&bench, service, &target, body).await, (code.to_owned(), words));
+    }
+    let state = bench.observe("state").await;
+    assert_eq!(
+        (&state["logs"]["logGroups"]["us-east-1"], &state["ssm"]["parameters"]),
+        (&Value::Null, &json!({}))
+    );
+}
+
+#[tokio::test]
+async fn metrics_of_entities_are_kept_and_their_checks_refused() {
+    let bench = Bench::start().await;
+    let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
+    let datum = MetricDatum::builder().metric_name("m").value(1.0).build();
+    let entity = aws_sdk_cloudwatch::types::Entity::builder().key_attributes("Type", "Service").build();
+    let data = EntityMetricData::builder().entity(entity).metric_data(datum).build();
+    let put = || client.put_metric_data().namespace("n").entity_metric_data(data.clone());
+    let strict = put().strict_entity_validation(true).send().await.unwrap_err();
+    let words = format!("PutMetricData: the member StrictEntityValidation {NOT_OFFERED}");
+    assert_eq!((strict.code(), strict.message()), (Some("InvalidParameterValue"), Some(words.as_str())));
+    put().strict_entity_validation(false).send().await.unwrap();
+    bench.pass(120);
+    let listed = client.list_metrics().namespace("n").send().await.unwrap();
+    assert_eq!(listed.metrics()[0].metric_name(), Some("m"));
+}
+
+#[tokio::test]
+async fn operations_that_are_not_offered_say_so_in_each_protocol() {
+    let bench = Bench::start().await;
+    let shared = config(&bench.running, "us-east-1").await;
+    for (service, title, target) in [
+        ("ecs", "ECS", "AmazonEC2ContainerServiceV20141113.RunTask"),
+        ("ssm", "Systems Manager", "AmazonSSM.SendCommand"),
+        ("logs", "CloudWatch Logs", "Logs_20140328.StartQuery"),
+        ("application-autoscaling", "Application Auto Scaling", "AnyScaleFrontendService.PutScalingPolicy"),
+    ] {
+        let operation = target.split_once('.').unwrap().1;
+        let words = format!("The operation {operation} of {title} {NOT_OFFERED}");
+        let told = refused(&bench, service, target, json!({"any": "member"})).await;
+        assert_eq!(told, ("UnknownOperationException".to_owned(), words));
+    }
+    // RPC v2 CBOR and query.
+    let alarms = aws_sdk_cloudwatch::Client::new(&shared).describe_alarms().send().await.unwrap_err();
+    let words = format!("The operation DescribeAlarms of CloudWatch {NOT_OFFERED}");
+    assert_eq!((alarms.code(), alarms.message()), (Some("InvalidAction"), Some(words.as_str())));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let body = "Action=AssumeRole&Version=2011-06-15&RoleArn=a".to_owned();
+    let (status, _, body) = send(&bench, "sts", &form, body).await;
+    assert_eq!(status, 400);
+    assert!(
+        body.contains(&format!(
+            "<Code>InvalidAction</Code><Message>The operation AssumeRole of STS {NOT_OFFERED}"
+        )),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn services_that_are_not_offered_say_so_in_a_form_that_their_clients_read() {
+    let bench = Bench::start().await;
+    let words = |service: &str| format!("The service {service} {NOT_OFFERED}");
+    let told = refused(&bench, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
+    assert_eq!(told, ("UnknownOperationException".to_owned(), words("DynamoDB_20120810")));
+    let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+    let (status, media_type, body) =
+        send(&bench, "iam", &form, "Action=ListRoles&Version=2010-05-08".to_owned()).await;
+    assert_eq!((status, media_type.as_str()), (400, "text/xml"));
+    assert!(body.contains(&words("iam")), "{body}");
+    let (status, media_type, body) = send(&bench, "lambda", &[], String::new()).await;
+    assert_eq!((status, media_type.as_str()), (400, "application/json"));
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"message": words("lambda")}));
+    let (status, media_type, body) = send(&bench, "s3", &[], String::new()).await;
+    assert_eq!((status, media_type.as_str()), (400, "application/xml"));
+    assert!(body.contains(&format!("<Message>{}</Message>", words("s3"))), "{body}");
+    // A service that is offered, spoken to in no way that it knows, gets AWS's answer.
+    let (status, _) = {
+        let answer = send_get(&bench).await;
+        (answer.status().as_u16(), answer)
+    };
+    assert_eq!(status, 403);
+}
+
+async fn send_get(bench: &Bench) -> reqwest::Response {
+    let key = bench.running.access_key_id();
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
+    );
+    let request = reqwest::Client::new().get(bench.running.endpoint_url()).timeout(Duration::from_secs(5));
+    request.header("authorization", authorization).header("x-amz-date", "x").send().await.unwrap()
+}
