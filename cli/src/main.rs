@@ -16,10 +16,12 @@ async fn main() -> ExitCode {
     // kube logs every answer that is not a success, and waiting for a server to be ready sees many; our own errors say what matters.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
+    let is_coloured =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(is_coloured)
         .init();
     match kubectl_kinesisdemo::run(arguments.command).await {
         Ok(ending) => ending.into(),

@@ -3,7 +3,11 @@
 /// Further than the line that it goes on.
 const INDENT: usize = 4;
 
-/// The line in pieces of at most `width` characters, broken at spaces where there are any. What goes on is indented.
+/// Between the parts of a line: the best place to break it.
+const DOT: char = '·';
+
+/// The line in pieces of at most `width` characters, broken between its parts, else at spaces, where there are any. What goes on
+/// is indented.
 #[must_use]
 pub fn wrap(line: &str, width: usize) -> Vec<String> {
     let indent = line.chars().take_while(|letter| *letter == ' ').count() + INDENT;
@@ -14,8 +18,9 @@ pub fn wrap(line: &str, width: usize) -> Vec<String> {
     while rest.len() > width.max(1) {
         let start = rest.iter().take_while(|letter| **letter == ' ').count();
         let room = rest.get(..=width.max(1)).unwrap_or(&rest);
-        let space = room.iter().rposition(|letter| *letter == ' ').filter(|at| *at > start);
-        let at = space.unwrap_or(width.max(1));
+        let part = room.windows(2).rposition(|pair| pair == [' ', DOT]);
+        let space = room.iter().rposition(|letter| *letter == ' ');
+        let at = [part, space].into_iter().flatten().find(|at| *at > start).unwrap_or(width.max(1));
         let after = rest.split_off(at);
         lines.push(rest.iter().collect::<String>().trim_end().to_owned());
         let words = after.into_iter().skip_while(|letter| *letter == ' ');
@@ -37,6 +42,7 @@ mod tests {
             ["  one two", "      three", "      four", "      five"]
         );
         assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("a · b in 5s · ends in 15s", 20), ["a · b in 5s", "    · ends in 15s"]);
     }
 
     #[test]
