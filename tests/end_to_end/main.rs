@@ -4,6 +4,7 @@
 
 mod boundaries;
 mod by_hand;
+mod control_reads;
 mod deletion;
 mod demo;
 mod faults;
