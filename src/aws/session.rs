@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -120,6 +125,22 @@ impl<C> Api<C> {
     }
 }
 
+/// Whether the environment names a proxy. The SDK's own client asks none, whatever is named.
+fn names_proxy(is_set: impl Fn(&str) -> bool) -> bool {
+    ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].iter().any(|name| is_set(name) || is_set(&name.to_lowercase()))
+}
+
+/// The SDK's client as it would be, with a proxy.
+fn proxied(proxy: ProxyConfig) -> SharedHttpClient {
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .proxy_config(proxy)
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    http_client_fn(move |_, _| connector.clone())
+}
+
 /// The AWS of the environment's credentials, region by region.
 pub struct SdkRegions {
     config: SdkConfig,
@@ -143,6 +164,9 @@ impl SdkRegions {
             .timeout_config(timeouts);
         if let Ok(name) = AppName::new(APP_NAME) {
             loader = loader.app_name(name);
+        }
+        if names_proxy(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+            loader = loader.http_client(proxied(ProxyConfig::from_env()));
         }
         Self::new(loader.load().await, Door { observer, tenure })
     }
@@ -243,6 +267,34 @@ pub(super) mod tests {
     /// A client of which nobody observes the calls.
     pub(crate) fn unobserved<C>(client: C) -> Api<C> {
         Api::new("test", client, door(&Arc::default()))
+    }
+
+    #[tokio::test]
+    async fn calls_go_through_the_proxy_that_the_environment_names() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let set = |wanted: &'static str| names_proxy(move |name| name == wanted);
+        assert!(set("HTTPS_PROXY") && set("https_proxy") && set("ALL_PROXY") && !set("NO_PROXY"));
+
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = proxy.local_addr().unwrap();
+        let asked = tokio::spawn(async move {
+            let (mut connection, _) = proxy.accept().await.unwrap();
+            let mut bytes = vec![0; 4096];
+            let length = connection.read(&mut bytes).await.unwrap();
+            connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        });
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(aws_credential_types::Credentials::new("id", "secret", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(proxied(ProxyConfig::https(format!("http://{address}")).unwrap()))
+            .build();
+        assert!(aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.is_err());
+        let asked = asked.await.unwrap();
+        assert!(asked.starts_with("CONNECT sts.eu-west-1.amazonaws.com:443 "), "{asked}");
     }
 
     #[tokio::test]
