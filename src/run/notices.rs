@@ -75,11 +75,6 @@ impl Notice {
         Self::warning(reason, "CheckPrerequisites", message.to_owned())
     }
 
-    /// Other runs come first.
-    pub fn queued(message: &str) -> Self {
-        Self::normal(Reason::Queued, "WaitForTurn", message.to_owned())
-    }
-
     /// AWS refused a call.
     pub fn refused(reason: Reason, error: &AwsError) -> Self {
         let AwsError { operation, code, class, .. } = error;

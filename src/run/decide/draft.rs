@@ -82,13 +82,8 @@ impl Draft {
         self.reason = Some(reason);
     }
 
-    /// Says that other runs come first.
+    /// Says that other runs come first. No Event tells it too: where a thousand wait, each would be a write.
     pub fn queue(&mut self, message: String) {
-        let known = conditions::find(&self.status.conditions, ConditionType::Reconciling)
-            .is_some_and(|held| held.reason == Reason::Queued);
-        if !known {
-            self.notices.push(Notice::queued(&message));
-        }
         self.reason = Some(Reason::Queued);
         self.progress = message;
     }
