@@ -28,7 +28,8 @@ help: ## Tell the targets
 demo: laptop ## Run a viral event on this machine, from nothing to nothing
 	@$(CLI) demo $(DEMO_FLAGS) -- "$$MANIFEST"
 
-demo-down: laptop ## End what `make demo KEEP=1` left up
+demo-down: ## End what `make demo KEEP=1` left up
+	@hack/laptop/build --programs
 	@$(CLI) demo-down
 
 doctor: ## Check what the demo and the tests need on this machine

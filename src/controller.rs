@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::run::backoff::pause;
 use crate::run::decide::Wake;
 use crate::run::error::{Retry, RunError, chain};
+use crate::run::queue::Next;
 use crate::run::{Context, reconcile};
 
 /// The bounds of a wake-up: never a busy loop, never asleep for longer than anybody would wait for a fix to show.
@@ -46,12 +47,19 @@ pub struct Loop {
     /// Reconciles of runs that go on never wait for those of the many objects that do not.
     runs_in_hand: Semaphore,
     others_in_hand: Semaphore,
+    stop: CancellationToken,
 }
 
 impl Loop {
     /// A loop that has seen no failure yet. So many runs that go on are reconciled at the same time, and
     /// half as many other objects.
-    pub fn new(context: Context, metrics: Arc<Metrics>, client: Client, concurrency: u16) -> Self {
+    pub fn new(
+        context: Context,
+        metrics: Arc<Metrics>,
+        client: Client,
+        concurrency: u16,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             context,
             metrics,
@@ -59,15 +67,29 @@ impl Loop {
             failures: Mutex::default(),
             runs_in_hand: Semaphore::new(concurrency.into()),
             others_in_hand: Semaphore::new(concurrency.div_ceil(2).into()),
+            stop,
         }
     }
 
     /// Waits until this object may be reconciled.
+    ///
+    /// `None` if the operator is to stop before.
     async fn admit(&self, object: &DeserializeGuard<KinesisDemo>) -> Option<SemaphorePermit<'_>> {
-        let stage = object.0.as_ref().ok().and_then(|demo| demo.status.as_ref()?.stage);
-        let goes_on = stage.is_some_and(|stage| stage != Stage::Pending && !stage.is_terminal());
+        let goes_on = match &object.0 {
+            Ok(demo) => demo
+                .status
+                .as_ref()
+                .and_then(|status| status.stage)
+                .is_some_and(|stage| stage != Stage::Pending && !stage.is_terminal()),
+            // Its run may go on though its spec does not parse any more.
+            Err(_) => true,
+        };
         let semaphore = if goes_on { &self.runs_in_hand } else { &self.others_in_hand };
-        semaphore.acquire().await.ok()
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            permit = semaphore.acquire() => permit.ok(),
+        }
     }
 
     /// Forgets what is kept of objects that are gone, for as long as the loop runs.
@@ -88,6 +110,10 @@ impl Loop {
         let count = failures.entry(uid.to_owned()).or_default();
         *count = count.saturating_add(1);
         *count
+    }
+
+    fn has_failed(&self, uid: &str) -> bool {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
     }
 
     fn succeeded(&self, uid: &str) {
@@ -130,7 +156,7 @@ pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64
 
 /// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a
 /// watch of its own, so that a Role in each is enough.
-pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>, stop: &CancellationToken) {
+pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>) {
     let controllers = apis(client, namespaces).into_iter().map(|api| {
         let namespace = api.namespace().map(str::to_owned);
         let (store, writer) = reflector::store();
@@ -145,7 +171,7 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>, stop: 
             .reconcile_on(next_in_turn(Arc::clone(&work), namespace))
             // `Loop::admit` bounds it, by kind.
             .with_config(Config::default().concurrency(0))
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
+            .graceful_shutdown_on(work.stop.clone().cancelled_owned())
             .run(pass, retry, Arc::clone(&work))
             .for_each(async |result| {
                 if let Err(error) = result {
@@ -167,16 +193,20 @@ fn next_in_turn(
 ) -> impl Stream<Item = ObjectRef<DeserializeGuard<KinesisDemo>>> + Send + 'static {
     futures::stream::unfold(work, async |work| {
         tokio::time::sleep(NEXT_TURN).await;
-        let next = work.context.next_in_turn();
+        let mut next = work.context.next_in_turn();
+        // What could not be written is tried again after its own pause.
+        next.retain(|next| !work.has_failed(&next.uid));
         Some((next, work))
     })
     .flat_map(futures::stream::iter)
-    .filter(move |(held, _)| std::future::ready(namespace.as_ref().is_none_or(|wanted| wanted == held)))
-    .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+    .filter(move |next| {
+        std::future::ready(namespace.as_ref().is_none_or(|namespace| *namespace == next.namespace))
+    })
+    .map(|Next { namespace, name, .. }| ObjectRef::new(&name).within(&namespace))
 }
 
 async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Result<Action, RunError> {
-    let _place = work.admit(&object).await;
+    let Some(_place) = work.admit(&object).await else { return Ok(Action::await_change()) };
     let salvaged;
     let (demo, unreadable) = match &object.0 {
         Ok(demo) => (demo, None),

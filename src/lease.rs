@@ -97,10 +97,11 @@ pub async fn acquire(
     let api: Api<Lease> = Api::namespaced(client, namespace);
     let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
     let mut seen: Option<(Option<String>, Instant)> = None;
+    let mut patience = Patience::default();
     loop {
         let found = match bounded(api.get_opt(NAME)).await {
             Ok(found) => found,
-            Err(error) if seen.is_none() && is_refusal(&error) => return Err(failed(error)),
+            Err(error) if patience.ends_with(&error, seen.is_some()) => return Err(failed(error)),
             Err(error) => {
                 stands_by.store(false, Ordering::Relaxed);
                 wait_for_api_server(&error).await;
@@ -118,8 +119,9 @@ pub async fn acquire(
             Standing::Take { epoch } => {
                 let highest = match bounded(highest_epoch()).await {
                     Ok(highest) => highest,
-                    Err(error) if is_refusal(&error) => return Err(failed(error)),
+                    Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
                     Err(error) => {
+                        stands_by.store(false, Ordering::Relaxed);
                         wait_for_api_server(&error).await;
                         continue;
                     }
@@ -142,12 +144,16 @@ pub async fn acquire(
                     }
                     // Somebody was faster: look again.
                     Err(kube::Error::Api(answer)) if answer.code == 409 => {}
-                    Err(error) if is_refusal(&error) => return Err(failed(error)),
+                    Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
                     // It may have been written: the next look tells.
-                    Err(error) => wait_for_api_server(&error).await,
+                    Err(error) => {
+                        stands_by.store(false, Ordering::Relaxed);
+                        wait_for_api_server(&error).await;
+                    }
                 }
             }
             Standing::Wait { holder } => {
+                patience = Patience::default();
                 tracing::debug!(holder, "waiting for the lease");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -155,10 +161,26 @@ pub async fn acquire(
     }
 }
 
-/// Whether the API server answered, and what it said will not change by waiting: a permission or the
-/// namespace is missing.
-fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(answer) if matches!(answer.code, 401 | 403 | 404))
+/// How long an API server may refuse what it allowed before: while it starts it knows no roles yet, and a
+/// Lease may be deleted between a look and a write.
+const REFUSED_FOR: Duration = Duration::from_secs(20);
+
+/// How long the API server has refused, and not merely been away.
+#[derive(Default)]
+struct Patience {
+    refused_since: Option<Instant>,
+}
+
+impl Patience {
+    /// Whether waiting is of no use: a permission or the namespace is missing, from the beginning or for long.
+    fn ends_with(&mut self, error: &kube::Error, was_allowed: bool) -> bool {
+        if !matches!(error, kube::Error::Api(answer) if matches!(answer.code, 401 | 403 | 404)) {
+            self.refused_since = None;
+            return false;
+        }
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        !was_allowed || since.elapsed() >= REFUSED_FOR
+    }
 }
 
 /// An API server that is away comes back. A standby that ended each time would hold up the takeover by

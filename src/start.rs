@@ -52,9 +52,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::clone(&metrics.runs) as _,
         Arc::new(OciRegistry::new()),
     );
-    let work = Arc::new(Loop::new(context, Arc::clone(&metrics), client.clone(), args.concurrency));
+    let work =
+        Arc::new(Loop::new(context, Arc::clone(&metrics), client.clone(), args.concurrency, stop.clone()));
 
-    let passes = controller::run(&client, &args.namespaces, work, &stop);
+    let passes = controller::run(&client, &args.namespaces, work);
     tokio::pin!(passes);
     let lost = tokio::select! {
         () = &mut passes => None,

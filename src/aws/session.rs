@@ -125,9 +125,20 @@ impl<C> Api<C> {
     }
 }
 
-/// Whether the environment names a proxy. The SDK's own client asks none, whatever is named.
-fn names_proxy(is_set: impl Fn(&str) -> bool) -> bool {
-    ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].iter().any(|name| is_set(name) || is_set(&name.to_lowercase()))
+/// Where credentials come from on EC2 and EKS, and this machine: no proxy reaches them.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32";
+
+/// The proxy that the environment names for AWS. The SDK's own client asks none, whatever is named. Credentials
+/// and the sandbox are asked by plain HTTP, which no proxy is asked for.
+fn https_proxy(look: impl Fn(&str) -> Option<String>) -> Result<Option<ProxyConfig>, String> {
+    let first = |names: [&str; 2]| names.into_iter().find_map(&look);
+    let Some(named) = first(["HTTPS_PROXY", "https_proxy"]) else { return Ok(None) };
+    let url = if named.contains("://") { named } else { format!("http://{named}") };
+    let proxy = ProxyConfig::https(url).map_err(|_| {
+        "HTTPS_PROXY is not the address of a proxy, as http://proxy.example:3128 is".to_owned()
+    })?;
+    let exempt = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    Ok(Some(proxy.no_proxy(format!("{NEVER_PROXIED},{exempt}"))))
 }
 
 /// The SDK's client as it would be, with a proxy.
@@ -165,8 +176,11 @@ impl SdkRegions {
         if let Ok(name) = AppName::new(APP_NAME) {
             loader = loader.app_name(name);
         }
-        if names_proxy(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
-            loader = loader.http_client(proxied(ProxyConfig::from_env()));
+        let look = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match https_proxy(look) {
+            Ok(Some(proxy)) => loader = loader.http_client(proxied(proxy)),
+            Ok(None) => {}
+            Err(reason) => tracing::error!(reason, "AWS is asked directly"),
         }
         Self::new(loader.load().await, Door { observer, tenure })
     }
@@ -273,24 +287,27 @@ pub(super) mod tests {
     async fn calls_go_through_the_proxy_that_the_environment_names() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-        let set = |wanted: &'static str| names_proxy(move |name| name == wanted);
-        assert!(set("HTTPS_PROXY") && set("https_proxy") && set("ALL_PROXY") && !set("NO_PROXY"));
+        assert!(https_proxy(|_| None).unwrap().is_none());
+        assert!(https_proxy(|name| (name == "HTTP_PROXY").then(|| "http://p:1".into())).unwrap().is_none());
+        assert!(https_proxy(|name| (name == "HTTPS_PROXY").then(|| "http://[".into())).is_err());
 
-        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = proxy.local_addr().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let asked = tokio::spawn(async move {
-            let (mut connection, _) = proxy.accept().await.unwrap();
+            let (mut connection, _) = listener.accept().await.unwrap();
             let mut bytes = vec![0; 4096];
             let length = connection.read(&mut bytes).await.unwrap();
             connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await.unwrap();
             String::from_utf8_lossy(&bytes[..length]).into_owned()
         });
+        let proxy = https_proxy(|name| (name == "https_proxy").then(|| address.to_string()));
+        let proxy = proxy.unwrap().unwrap();
         let config = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
             .credentials_provider(aws_credential_types::Credentials::new("id", "secret", None, None, "test"))
             .retry_config(RetryConfig::disabled())
-            .http_client(proxied(ProxyConfig::https(format!("http://{address}")).unwrap()))
+            .http_client(proxied(proxy))
             .build();
         assert!(aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.is_err());
         let asked = asked.await.unwrap();

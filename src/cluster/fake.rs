@@ -23,6 +23,7 @@ struct State {
     writes: u64,
     deny_writes: bool,
     another_leads: bool,
+    unlisted: bool,
 }
 
 impl FakeCluster {
@@ -65,6 +66,11 @@ impl FakeCluster {
     /// Whether the Lease says from now on that another operator leads.
     pub fn set_another_leads(&self, another: bool) {
         self.change(|state| state.another_leads = another);
+    }
+
+    /// Whether not all objects were listed yet.
+    pub fn set_unlisted(&self, unlisted: bool) {
+        self.change(|state| state.unlisted = unlisted);
     }
 
     /// Somebody edits the object.
@@ -123,8 +129,11 @@ impl FakeCluster {
 }
 
 impl Roll for FakeCluster {
-    fn entries(&self) -> Vec<Entry> {
-        self.read(|state| state.object.iter().chain(&state.beside).filter_map(Entry::of).collect())
+    fn entries(&self) -> Option<Vec<Entry>> {
+        self.read(|state| {
+            let objects = state.object.iter().chain(&state.beside);
+            (!state.unlisted).then(|| objects.filter_map(Entry::of).collect())
+        })
     }
 }
 

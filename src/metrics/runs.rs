@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use futures::FutureExt;
 use kinesis_demo_api::conditions::ConditionStatus;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::core::DeserializeGuard;
@@ -41,10 +42,16 @@ impl Runs {
 }
 
 impl Roll for Runs {
-    fn entries(&self) -> Vec<Entry> {
+    fn entries(&self) -> Option<Vec<Entry>> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // With each namespace a watch of its own is listed: the first must not take the others for empty.
+        let listed =
+            |watch: &Objects| watch.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok());
+        if watches.is_empty() || !watches.iter().all(listed) {
+            return None;
+        }
         let held = watches.iter().flat_map(Store::state);
-        held.filter_map(|object| object.0.as_ref().ok().and_then(Entry::of)).collect()
+        Some(held.filter_map(|object| object.0.as_ref().ok().and_then(Entry::of)).collect())
     }
 }
 

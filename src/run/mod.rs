@@ -46,7 +46,7 @@ use error::RunError;
 use ledgers::LedgerStore;
 use memory::Memory;
 use observe::{Look, ObservedState};
-use queue::{Capacity, Queue, Roll};
+use queue::{Capacity, Next, Queue, Roll};
 use read_budget::ReadBudget;
 use status::Outcomes;
 
@@ -103,9 +103,10 @@ impl Context {
         Capacity { runs: *max_runs, reads: ReadBudget::new(*max_runs, timings) }
     }
 
-    /// The objects (namespace and name) that wait, and whose turn it is.
-    pub fn next_in_turn(&self) -> Vec<(String, String)> {
-        self.queue.next_in_turn(&self.roll.entries(), self.capacity())
+    /// The objects that wait, and whose turn it is.
+    pub fn next_in_turn(&self) -> Vec<Next> {
+        let entries = self.roll.entries();
+        entries.map(|entries| self.queue.next_in_turn(&entries, self.capacity())).unwrap_or_default()
     }
 
     /// Forgets all objects but those with these uids: the others are gone.
@@ -165,8 +166,16 @@ pub async fn reconcile(
         },
     };
     let decision = status::bounded(decision);
-    if status::store(context.cluster.as_ref(), object, &decision).await? {
-        context.memory.note_replaced(object);
+    match status::store(context.cluster.as_ref(), object, &decision).await {
+        Ok(true) => context.memory.note_replaced(object),
+        Ok(false) => {}
+        Err(error) => {
+            if subject.status.stage == Some(Stage::Pending) {
+                // Its place is for whoever is next; it takes another with its next try.
+                context.queue.leave(&uid);
+            }
+            return Err(error.into());
+        }
     }
     Ok(decision.wake)
 }
@@ -193,7 +202,10 @@ fn take_place(
     context: &Context,
     now: MicroTime,
 ) -> Result<u32, Box<Decision>> {
-    let (capacity, entries) = (context.capacity(), context.roll.entries());
+    let capacity = context.capacity();
+    let Some(entries) = context.roll.entries() else {
+        return Err(Box::new(decide::decide_later(subject, now + BEHIND, now)));
+    };
     let wanted = (plan.region.as_str(), plan.most_tasks);
     let place = context.queue.take_place(object, wanted, &entries, capacity);
     place.ok_or_else(|| Box::new(decide::decide_queued(subject, plan, capacity, now)))
@@ -224,11 +236,15 @@ async fn reconcile_pending(
     now: MicroTime,
 ) -> Decision {
     if let Some(why) = subject.unreadable {
+        context.queue.leave(subject.uid);
         return decide::decide_unreadable(subject, why, now);
     }
     let plan = match Plan::new(subject.spec, &context.settings.defaults) {
         Ok(plan) => plan,
-        Err(error) => return decide::decide_refused(subject, &error, now),
+        Err(error) => {
+            context.queue.leave(subject.uid);
+            return decide::decide_refused(subject, &error, now);
+        }
     };
     // Before AWS is asked anything: many may wait for long.
     let read_every = match take_place(object, subject, &plan, context, now) {
@@ -325,11 +341,12 @@ async fn reconcile_run(
     Ok(status::conclude(subject, decision, &outcomes, now))
 }
 
-/// How often the tasks of a run in mid-traffic should read, by what all runs of the Region ask for.
+/// How often the tasks of a run should read, by what all runs of the Region ask for.
 fn wanted_read_every(subject: &Subject<'_>, context: &Context, region: &str) -> u32 {
     match subject.status.stage {
-        Some(Stage::Running) => {
-            context.queue.wanted_interval(region, &context.roll.entries(), context.capacity())
+        Some(Stage::Provisioning | Stage::Warming | Stage::Starting | Stage::Running) => {
+            let entries = context.roll.entries().unwrap_or_default();
+            context.queue.wanted_interval(region, &entries, context.capacity())
         }
         _ => 0,
     }

@@ -2,12 +2,19 @@
 
 use kinesis_demo_api::conditions::Reason;
 
+/// How long a cause may be before what follows it: an Event holds 1,024 bytes in all, and the rest of a cause is in status.
+const LONGEST_CAUSE: usize = 800;
+
 /// The message of a failed run, with what to do next.
 pub fn with_next_step(reason: Reason, message: &str) -> String {
-    match next_step(reason) {
-        Some(step) => format!("{message}. Next: {step}"),
-        None => message.to_owned(),
+    let Some(step) = next_step(reason) else { return message.to_owned() };
+    let message = message.trim_end_matches('.');
+    let mut end = LONGEST_CAUSE.min(message.len());
+    while !message.is_char_boundary(end) {
+        end -= 1;
     }
+    let cut = if end < message.len() { "…" } else { "" };
+    format!("{}{cut}. Next: {step}", message.get(..end).unwrap_or_default())
 }
 
 /// What to do about a run that failed for this reason; `None` for reasons that fail no run.
@@ -39,4 +46,22 @@ fn next_step(reason: Reason) -> Option<&'static str> {
         Reason::TooManyInterruptions => "see what AWS refused before (Events), then rerun",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_never_cut_off() {
+        let long = "ü".repeat(3_000) + ".";
+        let told = with_next_step(Reason::StartTimeout, &long);
+        assert!(told.ends_with(", then rerun") && told.contains("…. Next: mend what ECS names"), "{told}");
+        assert!(told.len() < 1_000, "{} bytes: an Event holds 1,024, with more before it", told.len());
+        assert_eq!(
+            with_next_step(Reason::StreamGone, "it is gone."),
+            "it is gone. Next: find out who may delete it, then rerun"
+        );
+        assert_eq!(with_next_step(Reason::Completed, "the schedule is complete"), "the schedule is complete");
+    }
 }

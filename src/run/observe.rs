@@ -84,7 +84,18 @@ impl Look<'_> {
         let ceiling_due = provisioning || (runs && self.ceiling_is_due());
         let ledgers_due = ledgers_are_due(status, &self.context.settings.timings, self.now);
 
-        let (account_id, stream, log_group, read, task_definition, service, ceiling, tasks, ledgers) = join!(
+        let (
+            account_id,
+            stream,
+            log_group,
+            read,
+            task_definition,
+            service,
+            ceiling,
+            tasks,
+            ledgers,
+            failed_task_log,
+        ) = join!(
             self.account(provisioning),
             self.stream(stage != Stage::Draining, provisioning),
             self.log_group(provisioning),
@@ -94,6 +105,7 @@ impl Look<'_> {
             self.ceiling(ceiling_due),
             self.tasks(moving),
             self.ledgers(ledgers_due, status),
+            self.failed_task_log(status),
         );
         let (stream, stream_tags) = stream;
         let (log_group, log_group_tags) = log_group;
@@ -111,6 +123,7 @@ impl Look<'_> {
             ceiling,
             tasks,
             ledgers,
+            failed_task_log,
             known_ledgers: self.context.ledgers.known(self.uid, status.run_number()),
             log_read_at: self.context.ledgers.read_at(self.uid, status.run_number()),
             clock_skew: self.aws.clock.skew(),
@@ -119,7 +132,6 @@ impl Look<'_> {
         if !provisioning {
             self.doubt_absence(status, &mut state).await;
         }
-        state.failed_task_log = self.failed_task_log(status).await;
         state
     }
 

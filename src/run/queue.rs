@@ -8,11 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
-use kinesis_demo_api::status::RunLoad;
+use kinesis_demo_api::status::{Effective, RunLoad, RunStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use kube::ResourceExt;
 
-use super::read_budget::{ReadBudget, total};
+use super::read_budget::ReadBudget;
 
 /// Whose turn it is: whose run was asked for first.
 type Rank = (MicroTime, String);
@@ -47,10 +47,12 @@ impl Entry {
             _ if says(ConditionType::Stalled, Reason::StatusOfAnotherObject) => return None,
             _ => false,
         };
+        // Its tasks are gone.
+        let reads = status.stage != Some(Stage::CleaningUp);
         Some(Self {
             rank: (asked_at(object), object.uid()?),
             waits,
-            load: status.run.as_ref().and_then(|run| run.load.clone()),
+            load: status.run.as_ref().filter(|_| reads).and_then(load_of),
             namespace: object.namespace()?,
             name: object.name_any(),
         })
@@ -59,10 +61,20 @@ impl Entry {
     fn uid(&self) -> &str {
         &self.rank.1
     }
+}
 
-    fn load_in(&self, region: &str) -> Option<&RunLoad> {
-        self.load.as_ref().filter(|load| load.region == region)
+/// What a run takes. One that an earlier version of the operator began has not stated it: its tasks read as
+/// often as they did then, and are as many as its pinned spec needs.
+fn load_of(run: &RunStatus) -> Option<RunLoad> {
+    const READ_EVERY_BEFORE: u32 = 3;
+    if run.load.is_some() {
+        return run.load.clone();
     }
+    let Effective { region, spec, .. } = run.effective.as_ref()?;
+    let highest = spec.phases.iter().map(|phase| phase.records_per_second.max(0).unsigned_abs()).max();
+    let per_task = spec.generator.rate_per_task.max(1).unsigned_abs();
+    let tasks = highest.unwrap_or_default().div_ceil(per_task).max(1);
+    Some(RunLoad { region: region.clone(), tasks, read_every_seconds: READ_EVERY_BEFORE })
 }
 
 fn asked_at(object: &KinesisDemo) -> MicroTime {
@@ -72,8 +84,9 @@ fn asked_at(object: &KinesisDemo) -> MicroTime {
 
 /// Lists the objects that the operator answers for.
 pub trait Roll: Send + Sync {
-    /// Those whose runs go on or wait.
-    fn entries(&self) -> Vec<Entry>;
+    /// Those whose runs go on or wait. `None` before all objects were listed once: nobody knows then how
+    /// many runs go on.
+    fn entries(&self) -> Option<Vec<Entry>>;
 }
 
 /// How many runs go on at once, and how many tasks in each Region.
@@ -100,9 +113,15 @@ impl Queue {
         let own: Rank = (asked_at(object), object.uid()?);
         let mut taken = self.lock();
         if let Some(held) = taken.get(&own.1) {
-            return Some(held.read_every_seconds);
+            if (held.region.as_str(), held.tasks) == (region, tasks) {
+                return Some(held.read_every_seconds);
+            }
+            // Its spec was edited since.
+            taken.remove(&own.1);
         }
-        let interval = Turn { taken: &taken, entries, capacity }.interval_of(&own, region, tasks)?;
+        let turn = Turn { taken: &taken, entries, capacity };
+        let wanted = turn.wanted_interval(region);
+        let interval = turn.interval_of(&own, region, tasks)?.max(wanted);
         let load = RunLoad { region: region.to_owned(), tasks, read_every_seconds: interval };
         taken.insert(own.1, load);
         Some(interval)
@@ -111,33 +130,22 @@ impl Queue {
     /// How often the tasks of runs in `region` should read from now on, in seconds: of those that go on,
     /// and of whoever is next and has room.
     pub fn wanted_interval(&self, region: &str, entries: &[Entry], capacity: Capacity) -> u32 {
-        let taken = self.lock();
-        let turn = Turn { taken: &taken, entries, capacity };
-        let going_on = turn.going_on();
-        let mut loads: Vec<&RunLoad> =
-            going_on.iter().copied().filter(|load| load.region == region).collect();
-        let places = capacity.runs.saturating_sub(turn.count_going_on());
-        for next in turn.waiting().into_iter().take(places) {
-            let Some(load) = next.load_in(region) else { continue };
-            if total(&loads).saturating_add(load.tasks) > capacity.reads.most_tasks() {
-                break;
-            }
-            loads.push(load);
-        }
-        capacity.reads.interval(total(&loads))
+        Turn { taken: &self.lock(), entries, capacity }.wanted_interval(region)
     }
 
-    /// The objects (namespace and name) whose turn it is, though they may not know yet.
-    pub fn next_in_turn(&self, entries: &[Entry], capacity: Capacity) -> Vec<(String, String)> {
+    /// The objects whose turn it is, though they may not know yet.
+    pub fn next_in_turn(&self, entries: &[Entry], capacity: Capacity) -> Vec<Next> {
         let taken = self.lock();
         let turn = Turn { taken: &taken, entries, capacity };
         let waiting = turn.waiting();
-        let has_turn = |entry: &&&Entry| {
-            let load = entry.load.as_ref();
-            load.is_none_or(|load| turn.interval_of(&entry.rank, &load.region, load.tasks).is_some())
+        let next = turn.beginning(&waiting.iter().map(|entry| Candidate::of(entry)).collect::<Vec<_>>());
+        let is_next = |entry: &&&Entry| next.iter().any(|(uid, _)| *uid == entry.uid());
+        let told = |entry: &&Entry| Next {
+            uid: entry.uid().to_owned(),
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
         };
-        let next = waiting.iter().take(capacity.runs).take_while(has_turn);
-        next.map(|entry| (entry.namespace.clone(), entry.name.clone())).collect()
+        waiting.iter().filter(is_next).map(told).collect()
     }
 
     /// Gives a place back: the run did not begin, or the object itself says by now that it did.
@@ -189,17 +197,89 @@ impl<'a> Turn<'a> {
         waiting
     }
 
-    /// How often the tasks of this run may read, if it is its turn: nobody who waits longer is passed by.
+    /// How often the tasks of this run may read, if it is its turn: nobody who waits longer for the same is
+    /// passed by.
     fn interval_of(&self, own: &Rank, region: &str, tasks: u32) -> Option<u32> {
-        let earlier: Vec<&Entry> = self.waiting().into_iter().filter(|entry| entry.rank < *own).collect();
-        if self.count_going_on() + earlier.len() >= self.capacity.runs {
-            return None;
-        }
-        let mut loads: Vec<&RunLoad> =
-            self.going_on().into_iter().filter(|load| load.region == region).collect();
-        loads.extend(earlier.iter().filter_map(|entry| entry.load_in(region)));
-        self.capacity.reads.admit(tasks, &loads)
+        let waiting = self.waiting();
+        let mut candidates: Vec<Candidate<'_>> =
+            waiting.iter().filter(|entry| entry.rank < *own).map(|entry| Candidate::of(entry)).collect();
+        candidates.push(Candidate { uid: &own.1, region, tasks });
+        self.beginning(&candidates).into_iter().find(|(uid, _)| *uid == own.1).map(|(_, interval)| interval)
     }
+
+    /// Which of these could begin now, in this order, and how often the tasks of each may read. Whoever finds
+    /// no room in a Region lets nobody pass there; other Regions do not wait for it.
+    fn beginning<'c>(&self, candidates: &[Candidate<'c>]) -> Vec<(&'c str, u32)> {
+        let mut count = self.count_going_on();
+        let mut loads: Vec<RunLoad> = self.going_on().into_iter().cloned().collect();
+        let (mut full, mut next) = (HashSet::new(), Vec::new());
+        for Candidate { uid, region, tasks } in candidates {
+            if count >= self.capacity.runs {
+                break;
+            }
+            if full.contains(region) {
+                continue;
+            }
+            let held: Vec<&RunLoad> = loads.iter().filter(|load| load.region == *region).collect();
+            let Some(interval) = self.capacity.reads.admit(*tasks, &held) else {
+                full.insert(*region);
+                continue;
+            };
+            count += 1;
+            next.push((*uid, interval));
+            loads.push(RunLoad { region: (*region).to_owned(), tasks: *tasks, read_every_seconds: interval });
+        }
+        next
+    }
+
+    /// How often tasks in `region` should read: those of runs that go on, and of those that are next and for
+    /// which there will be room.
+    fn wanted_interval(&self, region: &str) -> u32 {
+        let most = self.capacity.reads.most_tasks();
+        let mut tasks: HashMap<&str, u32> = HashMap::new();
+        for load in self.going_on() {
+            let sum = tasks.entry(load.region.as_str()).or_default();
+            *sum = sum.saturating_add(load.tasks);
+        }
+        let (mut places, mut full) =
+            (self.capacity.runs.saturating_sub(self.count_going_on()), HashSet::new());
+        for next in self.waiting().into_iter().map(Candidate::of) {
+            let sum = tasks.entry(next.region).or_default();
+            if places == 0 {
+                break;
+            }
+            if full.contains(next.region) || sum.saturating_add(next.tasks) > most {
+                full.insert(next.region);
+                continue;
+            }
+            *sum += next.tasks;
+            places -= 1;
+        }
+        self.capacity.reads.interval(tasks.get(region).copied().unwrap_or_default())
+    }
+}
+
+/// Somebody who wants to begin.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    uid: &'a str,
+    region: &'a str,
+    tasks: u32,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        let (region, tasks) = entry.load.as_ref().map_or(("", 0), |load| (load.region.as_str(), load.tasks));
+        Self { uid: entry.uid(), region, tasks }
+    }
+}
+
+/// An object whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
 }
 
 #[cfg(test)]

@@ -52,6 +52,11 @@ fn capacity(runs: usize) -> Capacity {
     Capacity { runs, reads: ReadBudget::new(10, &Timings::aws()) }
 }
 
+/// The names of those whose turn it is.
+fn next(queue: &Queue, seen: &[Entry], runs: usize) -> Vec<String> {
+    queue.next_in_turn(seen, capacity(runs)).into_iter().map(|next| next.name).collect()
+}
+
 /// Takes a place for one task.
 fn take(queue: &Queue, object: &KinesisDemo, seen: &[Entry], runs: usize) -> Option<u32> {
     queue.take_place(object, ("eu-west-1", 1), seen, capacity(runs))
@@ -83,9 +88,9 @@ fn who_waits_longer_goes_first() {
     let seen = entries(&[&early, &late, &over("done")]);
     assert_eq!(take(&queue, &late, &seen, 1), None);
     assert_eq!(take(&queue, &fresh("new", "03"), &seen, 2), None);
-    assert_eq!(queue.next_in_turn(&seen, capacity(1)), [("demos".to_owned(), "z".to_owned())]);
+    assert_eq!(next(&queue, &seen, 1), ["z"]);
     assert_eq!(take(&queue, &early, &seen, 1), Some(3));
-    assert_eq!(queue.next_in_turn(&seen, capacity(1)), []);
+    assert_eq!(next(&queue, &seen, 1), [] as [&str; 0]);
     assert_eq!(take(&queue, &late, &seen, 2), Some(3));
 }
 
@@ -114,14 +119,73 @@ fn runs_wait_for_each_others_tasks() {
         queue.take_place(object, ("eu-west-1", 100), seen, capacity(10))
     };
     assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 8, "two of them have room");
-    assert_eq!(place(&waiting[0], &seen), Some(4));
-    assert_eq!(place(&waiting[1], &seen), None, "not before the first reads less often");
+    assert_eq!(place(&waiting[0], &seen), Some(8), "as often as it can beside the next");
     queue.leave("run-1");
+    let hasty = entries(&[&running_with("run-1", 100, 4), &waiting[1]]);
+    assert_eq!(place(&waiting[1], &hasty), None, "not before the first reads less often");
     seen = entries(&[&running_with("run-1", 100, 8), &waiting[1], &waiting[2], &waiting[3], &waiting[4]]);
-    assert_eq!(queue.next_in_turn(&seen, capacity(10)), [("demos".to_owned(), "run-2".to_owned())]);
+    assert_eq!(next(&queue, &seen, 10), ["run-2"]);
     assert_eq!(place(&waiting[1], &seen), Some(8));
     assert_eq!(place(&waiting[2], &seen), None, "there is no room");
-    assert_eq!(queue.next_in_turn(&seen, capacity(10)), []);
+    assert_eq!(next(&queue, &seen, 10), [] as [&str; 0]);
     // What waits for room in one Region does not make the tasks of another read less often.
     assert_eq!(queue.wanted_interval("us-east-1", &seen, capacity(10)), 3);
+}
+
+/// Who finds no room in a Region holds up nobody in another, and is not passed by in its own.
+#[test]
+fn each_region_has_its_own_order() {
+    let queue = Queue::default();
+    let in_region = |mut object: KinesisDemo, region: &str| {
+        let load = object.status.as_mut().unwrap().run.as_mut().unwrap().load.as_mut().unwrap();
+        region.clone_into(&mut load.region);
+        object
+    };
+    let going_on: Vec<KinesisDemo> =
+        (0..5).map(|number| running_with(&format!("on-{number}"), 50, 10)).collect();
+    let waiting = [
+        queued_with("large", "01", 50),
+        queued_with("small", "02", 1),
+        queued_with("larger", "03", 100),
+        in_region(queued_with("elsewhere", "04", 100), "us-west-2"),
+    ];
+    let seen = entries(&going_on.iter().chain(&waiting).collect::<Vec<_>>());
+    assert_eq!(next(&queue, &seen, 10), ["elsewhere"]);
+    assert_eq!(queue.take_place(&waiting[1], ("eu-west-1", 1), &seen, capacity(10)), None);
+    assert_eq!(queue.take_place(&waiting[3], ("us-west-2", 100), &seen, capacity(10)), Some(4));
+    assert_eq!(queue.wanted_interval("us-west-2", &seen, capacity(10)), 4);
+    assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 10);
+}
+
+#[test]
+fn a_place_is_for_the_spec_that_it_was_taken_for() {
+    let (object, queue) = (fresh("edited", "01"), Queue::default());
+    let take = |tasks| queue.take_place(&object, ("eu-west-1", tasks), &[], capacity(1));
+    assert_eq!((take(1), take(100), take(1)), (Some(3), Some(4), Some(3)));
+}
+
+/// What an earlier version of the operator began, and what has no tasks any more.
+#[test]
+fn a_run_weighs_what_its_tasks_read() {
+    let mut earlier = object("earlier", "00", json!({"stage": "Running"}));
+    let effective = json!({
+        "accountId": "000000000000", "region": "eu-west-1", "cluster": "c", "streamName": "s", "baseName": "b",
+        "planHash": "h", "spec": {"phases": [
+            {"name": "low", "duration": "1m", "recordsPerSecond": 100},
+            {"name": "high", "duration": "1m", "recordsPerSecond": 362_000},
+        ]},
+    });
+    let run = earlier.status.as_mut().unwrap().run.as_mut().unwrap();
+    run.effective = Some(serde_json::from_value(effective).unwrap());
+    let queue = Queue::default();
+    let beside = |other: &KinesisDemo| {
+        let place =
+            queue.take_place(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
+        queue.leave("new");
+        place
+    };
+    assert_eq!(beside(&earlier), None, "73 tasks that read each 3 s");
+    assert_eq!(beside(&running_with("cleaning", 73, 3)), None);
+    let cleaning = object("cleaning", "00", json!({"stage": "CleaningUp", "load": load(73, 3)}));
+    assert_eq!(beside(&cleaning), Some(4));
 }

@@ -96,6 +96,23 @@ async fn a_log_that_may_not_be_read_holds_nothing_up() {
     theatre.assert_nothing_left();
 }
 
+#[tokio::test]
+async fn the_end_of_the_log_is_read_though_the_run_ends_right_after_the_failure() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.aws.set_start_failure(Some(NO_IMAGE));
+    theatre
+        .play_until(s(300), |status| {
+            status.generators.as_ref().is_some_and(|held| held.last_failure.is_some())
+        })
+        .await;
+    theatre.request(r#"{"verb":"abort","run":1,"id":"now"}"#);
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Aborted));
+    assert!(failure(&theatre).last_lines.is_some());
+    assert_eq!(told(&theatre).len(), 1, "{:?}", told(&theatre));
+    theatre.assert_nothing_left();
+}
+
 /// AWS takes the calls, and the stream's target stays what it was.
 #[tokio::test]
 async fn warm_throughput_is_not_asked_for_without_end() {

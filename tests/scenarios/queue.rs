@@ -9,6 +9,18 @@ use serde_json::{Value, json};
 
 use crate::theatre::{Theatre, s, settings, warm_spec};
 
+/// Another object that waits, for a run of a hundred tasks.
+fn waiting(name: &str) -> KinesisDemo {
+    let status = json!({
+        "stage": "Pending",
+        "conditions": [{"type": "Reconciling", "status": "True", "reason": "Queued", "message": "",
+            "lastTransitionTime": "2026-11-23T10:00:00Z"}],
+        "run": {"number": 1, "stageEnteredAt": "2026-11-23T10:00:00Z",
+            "load": {"region": "us-east-1", "tasks": 100, "readEverySeconds": 3}},
+    });
+    another(name, status)
+}
+
 /// Another object of the cluster, with this status.
 fn another(name: &str, status: Value) -> KinesisDemo {
     let mut object = KinesisDemo::new(name, warm_spec());
@@ -49,14 +61,7 @@ async fn a_run_reads_less_often_when_another_waits_for_its_reads() {
     let load = |theatre: &Theatre| theatre.status().run.unwrap().load.unwrap();
     let own = load(&theatre);
     assert_eq!((own.region.as_str(), own.read_every_seconds), ("us-east-1", 3));
-    let waits = json!({
-        "stage": "Pending",
-        "conditions": [{"type": "Reconciling", "status": "True", "reason": "Queued", "message": "",
-            "lastTransitionTime": "2026-11-23T10:00:00Z"}],
-        "run": {"number": 1, "stageEnteredAt": "2026-11-23T10:00:00Z",
-            "load": {"region": "us-east-1", "tasks": 100, "readEverySeconds": 3}},
-    });
-    theatre.cluster.set_beside(vec![another("other", waits)]);
+    theatre.cluster.set_beside(vec![waiting("other")]);
     // 25 reads a second for both.
     let wanted = (own.tasks + 100).div_ceil(25);
     theatre
@@ -99,4 +104,51 @@ async fn an_object_that_waits_is_written_once_and_once_more_when_its_turn_comes(
     theatre.play_until_stage(Stage::Provisioning).await;
     // The finalizer is a write of its own.
     assert_eq!(theatre.cluster.writes(), 3);
+}
+
+/// Before all objects are listed nobody knows how many runs go on.
+#[tokio::test]
+async fn nothing_begins_before_all_objects_are_known() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.cluster.set_unlisted(true);
+    for _ in 0..20 {
+        theatre.pass().await;
+    }
+    assert_eq!((theatre.status().stage, theatre.cluster.writes()), (Some(Stage::Pending), 1));
+    assert_eq!(theatre.aws.calls(), []);
+    theatre.cluster.set_unlisted(false);
+    theatre.play_until_stage(Stage::Succeeded).await;
+}
+
+/// A place that was taken for a spec that cannot be planned any more is free for others.
+#[tokio::test]
+async fn an_object_that_becomes_invalid_leaves_its_place() {
+    let mut settings = settings();
+    settings.max_runs = 1;
+    let mut theatre = Theatre::with(warm_spec(), settings);
+    theatre.pass().await;
+    theatre.cluster.set_beside(vec![waiting("other")]);
+    assert_eq!(theatre.next_in_turn(), [] as [&str; 0], "the only place is taken");
+    theatre.cluster.edit(|object| object.spec.stream.warm_throughput.mib_per_second = Some(5_000));
+    theatre.pass().await;
+    theatre.pass().await;
+    assert_eq!(theatre.condition(ConditionType::Stalled).reason, Reason::Invalid);
+    assert_eq!(theatre.next_in_turn(), ["other"]);
+}
+
+/// While a run is warmed up nothing counts yet: whoever waits for its reads does not wait for that.
+#[tokio::test]
+async fn a_run_that_has_not_begun_to_send_makes_room_at_once() {
+    let mut theatre = Theatre::new(warm_spec());
+    theatre.play_until_stage(Stage::Provisioning).await;
+    theatre.cluster.set_beside(vec![waiting("other")]);
+    for _ in 0..3 {
+        theatre.pass().await;
+    }
+    let status = theatre.status();
+    assert!(status.stage < Some(Stage::Running), "{:?}", status.stage);
+    assert!(status.run.unwrap().load.unwrap().read_every_seconds > 3);
+    theatre.play_out().await;
+    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{:?}", theatre.status().run);
+    theatre.assert_nothing_left();
 }

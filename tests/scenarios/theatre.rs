@@ -196,6 +196,11 @@ impl Theatre {
         });
     }
 
+    /// The names of the objects that wait and whose turn it is.
+    pub fn next_in_turn(&self) -> Vec<String> {
+        self.context.next_in_turn().into_iter().map(|next| next.name).collect()
+    }
+
     pub fn delete(&self) {
         self.cluster.delete(self.clock.now().timestamp());
     }

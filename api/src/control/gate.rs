@@ -367,5 +367,8 @@ impl Gate {
 }
 
 #[cfg(test)]
+#[path = "gate_properties.rs"]
+mod properties;
+#[cfg(test)]
 #[path = "gate_tests.rs"]
 mod tests;

@@ -9,6 +9,7 @@ use super::control::{publication, stop_is_late};
 use super::fleet::running;
 use super::measure::{note_generators, note_phase, note_traffic};
 use super::parameter::outranked;
+use super::task_failures::is_being_read;
 use super::{Case, Draft, Effect};
 use crate::aws::{AwsErrorClass, ServiceState, TaskState};
 use crate::run::observe::{Observed, ObservedState};
@@ -143,6 +144,11 @@ fn settle(
 }
 
 fn enter_cleanup(case: &Case<'_>, mut draft: Draft) -> Draft {
+    // The log group goes next: `note_failures` waits for the end of the log no longer than some of its delays.
+    if is_being_read(&draft.status) {
+        draft.progress("reading the log of a task that failed");
+        return draft;
+    }
     if let Some(traffic) = &mut draft.status.traffic {
         traffic.set_rate(None);
     }

@@ -339,6 +339,10 @@ pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
             .block(Reason::AccountNotAllowed, message, Some(recheck_at))
             .finish(&case.subject, case.now);
     }
+    let mut draft = draft;
+    if matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting) {
+        read_less_often(case, &mut draft);
+    }
     let mut draft = match stage {
         Stage::Provisioning => provision::decide_provisioning(case, state, draft),
         Stage::Warming => warm::decide_warming(case, state, draft),
@@ -351,6 +355,13 @@ pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
     measure::note_clock(state, &mut draft);
     dashboard::show(case, &mut draft);
     draft.finish(&case.subject, case.now)
+}
+
+/// Before its first version counts a run may read less often at any time: its tasks send nothing yet.
+fn read_less_often(case: &Case<'_>, draft: &mut Draft) {
+    if let Some(load) = draft.status.run.as_mut().and_then(|run| run.load.as_mut()) {
+        load.read_every_seconds = load.read_every_seconds.max(case.wanted_read_every);
+    }
 }
 
 /// What is said when the credentials have become another account's: nothing may be made then, and
@@ -386,6 +397,13 @@ pub fn decide_claim(case: &Case<'_>, control: ControlStatus) -> Decision {
     draft.keep_summary();
     draft.status.control = Some(control);
     draft.wait_until(case.now).finish(&case.subject, case.now)
+}
+
+/// Nothing is known yet: it is looked at again, and nothing is written but what a first visit writes.
+pub fn decide_later(subject: &Subject<'_>, at: MicroTime, now: MicroTime) -> Decision {
+    let mut draft = Draft::new(subject.status);
+    draft.keep_summary();
+    draft.wait_until(at).finish(subject, now)
 }
 
 /// Nothing is to be done until something changes.

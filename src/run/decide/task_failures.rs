@@ -67,6 +67,12 @@ fn last_lines(log: &[String]) -> Vec<String> {
     kept.map(|line| line.trim().chars().take(LONGEST_LINE).collect()).collect()
 }
 
+/// Whether the end of a failed task's log is still to be read.
+pub(super) fn is_being_read(status: &KinesisDemoStatus) -> bool {
+    let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
+    failure.is_some_and(|failure| failure.last_lines.is_none())
+}
+
 /// The last failure of a task, as a clause for the end of a message.
 pub fn failure_clause(status: &KinesisDemoStatus) -> String {
     let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
