@@ -137,6 +137,7 @@ impl Options {
             task_secret: _,
             task_instance: _,
             record_calls,
+            task_user_from_cluster: _,
             fargate_vcpus,
             fresh_account: is_fresh_account,
             seed,
@@ -213,6 +214,7 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
         refuse(serve.task_secret.is_some(), "--task-secret")?;
         refuse(serve.task_instance.is_some(), "--task-instance")?;
         return Ok(None);
+        refuse(serve.task_user_from_cluster, "--task-user-from-cluster")?;
     }
     refuse(!serve.images.is_empty(), "--image")?;
     refuse(!serve.allowed_variables.is_empty(), "--allow-variable")?;
@@ -238,6 +240,7 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
         service_account: serve.task_service_account.clone(),
         secret: serve.task_secret.clone(),
         owner,
+        is_user_from_cluster: serve.task_user_from_cluster,
     }))
 }
 
