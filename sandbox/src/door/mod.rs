@@ -25,7 +25,7 @@ use crate::access::Access;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
-use crate::kinesis::Kinesis;
+use crate::kinesis::{Kinesis, put_members};
 use crate::limits::{self, Limits};
 use crate::operations;
 use crate::recording::{self, Recording};
@@ -120,7 +120,9 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         };
         match &input {
             Input::Members(members) => recording.note(request, members),
-            Input::Records(encoding, body) => recording.note_records(request, || encoding.decode(body).ok()),
+            Input::Records(encoding, body) => {
+                recording.note_records(request, || put_members::members(*encoding, body).ok());
+            }
         }
     }
     let call = Decoded { service, operation: &operation, input, caller: &caller };
