@@ -104,6 +104,9 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     if service != scope.service {
         return unnamed(service).error(&identity::wrong_service(service));
     }
+    if door.registry.service(service).is_some() && !identity::is_spoken(target.protocol, service) {
+        return answer::unaddressed();
+    }
     let (operation, input) = match decoded(&target, body) {
         Ok(decoded) => decoded,
         Err(error) => return unnamed(service).error(&error),
