@@ -125,6 +125,11 @@ pub struct Serve {
     #[arg(long, value_name = "NAME")]
     pub task_instance: Option<String>,
 
+    /// Leave it to the cluster as whom task Pods run: what `user` of a task definition says is left
+    /// out of them. For OpenShift, which gives each namespace a range of users and refuses others.
+    #[arg(long)]
+    pub task_user_from_cluster: bool,
+
     /// A file to write each distinct call to, once, as a line of JSON without its contents: for judging permissions.
     #[arg(long, value_name = "PATH")]
     pub record_calls: Option<PathBuf>,
@@ -251,6 +256,9 @@ mod tests {
         ];
         let serve = serve(&pods).unwrap();
         assert_eq!((serve.tasks, serve.task_namespace.as_deref()), (Tasks::Pods, Some("demo")));
+        assert!(!serve.task_user_from_cluster);
+        let chosen = super::tests::serve(&[&pods[..], &["--task-user-from-cluster"]].concat());
+        assert!(chosen.unwrap().task_user_from_cluster);
         for missing in [2, 4, 6] {
             let mut arguments = pods.to_vec();
             arguments.drain(missing..missing + 2);

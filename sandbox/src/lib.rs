@@ -25,6 +25,7 @@ pub mod members;
 pub mod observer;
 pub mod operations;
 pub mod paging;
+pub mod publish;
 pub mod recording;
 pub mod registry;
 pub mod scaling;

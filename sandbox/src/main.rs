@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use kinesis_demo_sandbox::args::{Args, Command, Serve};
-use kinesis_demo_sandbox::tls::authority;
+use kinesis_demo_sandbox::publish::publish;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,7 +75,11 @@ fn write_address(path: &Path, running: &Running) -> Result<()> {
     let mut told = json!({ "address": running.address.to_string(), "pid": std::process::id() });
     if let Some((address, ca_file)) = &running.tls {
         told["tlsAddress"] = json!(address.to_string());
-        told["tlsCaFile"] = json!(std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.clone()));
+        let ca_file = std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.clone());
+        let name = ca_file.to_str().with_context(|| {
+            format!("could not name {} in the address file: JSON holds UTF-8 only", ca_file.display())
+        })?;
+        told["tlsCaFile"] = json!(name);
     }
-    authority::publish(path, &told.to_string()).with_context(|| format!("could not write {}", path.display()))
+    publish(path, told.to_string().as_bytes()).with_context(|| format!("could not write {}", path.display()))
 }

@@ -29,6 +29,7 @@ use crate::kinesis::Kinesis;
 use crate::limits::Limits;
 use crate::logs::Logs;
 use crate::observer::{self, Observer};
+use crate::publish::publish;
 use crate::recording::Recording;
 use crate::registry::Registry;
 use crate::scaling::Scaling;
@@ -136,6 +137,7 @@ impl Options {
             task_service_account: _,
             task_secret: _,
             task_instance: _,
+            task_user_from_cluster: _,
             record_calls,
             fargate_vcpus,
             fresh_account: is_fresh_account,
@@ -212,6 +214,7 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
         refuse(serve.task_service_account.is_some(), "--task-service-account")?;
         refuse(serve.task_secret.is_some(), "--task-secret")?;
         refuse(serve.task_instance.is_some(), "--task-instance")?;
+        refuse(serve.task_user_from_cluster, "--task-user-from-cluster")?;
         return Ok(None);
     }
     refuse(!serve.images.is_empty(), "--image")?;
@@ -237,6 +240,7 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
         instance,
         service_account: serve.task_service_account.clone(),
         secret: serve.task_secret.clone(),
+        is_user_from_cluster: serve.task_user_from_cluster,
         owner,
     }))
 }
@@ -416,7 +420,7 @@ fn encrypted(
 ) -> Result<TlsListener> {
     let names = authority::names(address.ip(), hosts);
     let identity = authority::issue(names, now).context("could not make a certificate for TLS")?;
-    authority::publish(ca_file, &identity.authority)
+    publish(ca_file, identity.authority.as_bytes())
         .with_context(|| format!("could not write {}", ca_file.display()))?;
     TlsListener::new(listener, identity.certificate, identity.key).context("could not set up TLS")
 }

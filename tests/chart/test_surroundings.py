@@ -106,6 +106,19 @@ class OpenShift(unittest.TestCase):
         self.assertEqual(has_user(rendered(*openshift, "--set", "openshift=disabled")), {True})
         self.assertEqual(has_user(rendered("--set", "openshift=enabled")), {False})
 
+    def test_the_sandbox_leaves_the_tasks_user_to_openshift(self):
+        # Task definitions name the images' user, and the sandbox makes the tasks' Pods of them, out of the chart's sight.
+        flag = "--task-user-from-cluster"
+        def is_told(documents):
+            return [flag in spec["containers"][0]["args"] for name, spec in pods(documents) if name.endswith("-sandbox")]
+        openshift = ("--api-versions", "security.openshift.io/v1")
+        self.assertEqual(is_told(manifests("openshift")), [True])
+        self.assertEqual(is_told(rendered()), [False])
+        self.assertEqual(is_told(rendered(*openshift)), [True])
+        self.assertEqual(is_told(rendered(*openshift, "--set", "openshift=disabled")), [False])
+        self.assertEqual(is_told(rendered("--set", "openshift=enabled")), [True])
+        self.assertIn(flag.removeprefix("--").replace("-", "_"), (ROOT / "sandbox/src/args.rs").read_text(encoding="utf-8"))
+
     def test_the_restricted_profile_admits_them_too(self):
         for values in ("openshift", "custom-ca"):
             ended = run(tool("podsecurity"), "v1.36", stdin=template(VALUES / f"{values}.yaml").stdout)

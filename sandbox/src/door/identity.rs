@@ -17,6 +17,18 @@ pub enum Protocol {
     Query,
 }
 
+/// Whether a service speaks a protocol (botocore's service models, `protocols`; Kinesis's CBOR from
+/// the SDKs for Java). What a service does not speak must not get through to it: no client of AWS's
+/// would.
+pub fn is_spoken(protocol: Protocol, service: &str) -> bool {
+    match protocol {
+        Protocol::Json => SERVICES.iter().any(|(_, name)| *name == service),
+        Protocol::JsonInCbor => service == "kinesis",
+        Protocol::Cbor => service == "monitoring",
+        Protocol::Query => matches!(service, "monitoring" | "sts"),
+    }
+}
+
 /// `X-Amz-Target` prefixes (from botocore's service models, `targetPrefix`) and the CBOR path's service names.
 const SERVICES: &[(&str, &str)] = &[
     ("Kinesis_20131202", "kinesis"),
@@ -48,16 +60,18 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target>
     }
     if let Some(rest) = uri.path().strip_prefix("/service/") {
         let (prefix, operation) = rest.split_once("/operation/")?;
+        let service = service_named(prefix).filter(|service| is_spoken(Protocol::Cbor, service))?;
         return Some(Target {
             protocol: Protocol::Cbor,
-            service: Some(service_named(prefix)?),
+            service: Some(service),
             operation: Some(operation.to_owned()),
         });
     }
     if let Some(target) = headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
         let (prefix, operation) = target.split_once('.')?;
         let service = service_named(prefix)?;
-        let is_cbor = service == "kinesis" && content_type(headers).starts_with("application/x-amz-cbor-1.");
+        let is_cbor = is_spoken(Protocol::JsonInCbor, service)
+            && content_type(headers).starts_with("application/x-amz-cbor-1.");
         return Some(Target {
             protocol: if is_cbor { Protocol::JsonInCbor } else { Protocol::Json },
             service: Some(service),
@@ -76,7 +90,8 @@ pub fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn service_named(prefix: &str) -> Option<&'static str> {
+/// The signing name of the service that a target or path names.
+pub fn service_named(prefix: &str) -> Option<&'static str> {
     SERVICES.iter().find(|(name, _)| *name == prefix).map(|(_, service)| *service)
 }
 
@@ -248,8 +263,22 @@ mod tests {
         assert_eq!(post("/", &[]), None);
         assert_eq!(post("/", &[("x-amz-target", "Nonsense_1.PutRecords")]), None);
         assert_eq!(post("/service/Unknown/operation/Put", &[]), None);
+        assert_eq!(post("/service/GraniteServiceVersion20100801/Put", &[]), None);
         let get = target(&Method::GET, &Uri::from_static("/"), &headers(&[]));
         assert_eq!(get, None);
+    }
+
+    #[test]
+    fn each_service_is_spoken_to_in_its_own_protocols_only() {
+        for (prefix, service) in SERVICES {
+            let path = format!("/service/{prefix}/operation/Any");
+            let found = target(&Method::POST, &path.parse().unwrap(), &headers(&[]));
+            assert_eq!(found.is_some(), *service == "monitoring", "{service} by path");
+            let found = post("/", &[("x-amz-target", &format!("{prefix}.Any"))]);
+            assert_eq!(found.map(|target| target.protocol), Some(Protocol::Json), "{service} by target");
+            assert_eq!(is_spoken(Protocol::Query, service), *service == "monitoring", "{service} by form");
+        }
+        assert!(is_spoken(Protocol::Query, "sts") && !is_spoken(Protocol::Json, "sts"));
     }
 
     #[test]

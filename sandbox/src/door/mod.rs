@@ -25,7 +25,7 @@ use crate::access::Access;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
-use crate::kinesis::Kinesis;
+use crate::kinesis::{Kinesis, put_members};
 use crate::limits::{self, Limits};
 use crate::operations;
 use crate::recording::{self, Recording};
@@ -104,6 +104,9 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     if service != scope.service {
         return unnamed(service).error(&identity::wrong_service(service));
     }
+    if door.registry.service(service).is_some() && !identity::is_spoken(target.protocol, service) {
+        return answer::unaddressed();
+    }
     let (operation, input) = match decoded(&target, body) {
         Ok(decoded) => decoded,
         Err(error) => return unnamed(service).error(&error),
@@ -120,7 +123,9 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         };
         match &input {
             Input::Members(members) => recording.note(request, members),
-            Input::Records(encoding, body) => recording.note_records(request, || encoding.decode(body).ok()),
+            Input::Records(encoding, body) => {
+                recording.note_records(request, || put_members::members(*encoding, body).ok());
+            }
         }
     }
     let call = Decoded { service, operation: &operation, input, caller: &caller };

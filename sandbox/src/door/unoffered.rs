@@ -1,4 +1,5 @@
-//! Answers to requests for services that the sandbox does not offer, in a form that their clients read. In: a request's line and
+//! Answers to requests for services that the sandbox does not offer, in a form that their clients
+//! read, and to those that address an offered one in no way that it knows. In: a request's line and
 //! headers. Out: an answer. No I/O.
 
 use axum::body::Body;
@@ -23,7 +24,10 @@ pub fn answer(registry: &Registry, uri: &Uri, headers: &HeaderMap) -> Response<B
     };
     let path = uri.path().strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()?.split_once('.'));
+    let is_offered = |name: &str| identity::service_named(name).is_some();
     match (path, target) {
+        // The services are there, but speak otherwise: AWS makes nothing of such a request.
+        (Some((service, _)), _) | (None, Some((service, _))) if is_offered(service) => answer::unaddressed(),
         (Some((service, _)), _) => spoken(Protocol::Cbor, &operations::unknown_service(service)),
         (None, Some((service, _))) => spoken(Protocol::Json, &operations::unknown_service(service)),
         (None, None) => match identity::scope(Protocol::Json, uri, headers) {

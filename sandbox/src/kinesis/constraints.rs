@@ -33,6 +33,9 @@ pub mod pattern {
 /// AWS names so many violations of one request.
 const MOST_VIOLATIONS: usize = 10;
 
+/// How much of a list a refusal shows, in bytes. The number is ours.
+const MOST_SHOWN: usize = 1 << 10;
+
 static PATTERNS: LazyLock<HashMap<&str, Regex>> = LazyLock::new(|| {
     // The service matches the whole text, and its classes mean ASCII.
     let compiled = |pattern: &'static str| {
@@ -191,7 +194,7 @@ fn shown(value: &Value, rule: &FieldDef) -> String {
             let length = decoded_length(base64);
             format!("java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]")
         }
-        (Value::Array(items), _) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
+        (Value::Array(items), _) => format!("[{}]", items_shown(items.iter().map(plain))),
         (Value::Object(entries), _) => {
             let pairs: Vec<String> =
                 entries.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
@@ -200,6 +203,22 @@ fn shown(value: &Value, rule: &FieldDef) -> String {
         (value, _) => plain(value),
     };
     format!("'{text}'")
+}
+
+/// The items of a list, as many as fit into [`MOST_SHOWN`].
+fn items_shown(items: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for (place, item) in items.enumerate() {
+        if place > 0 {
+            text.push_str(", ");
+        }
+        if text.len() + item.len() > MOST_SHOWN {
+            text.push_str("...");
+            break;
+        }
+        text.push_str(&item);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -275,6 +294,12 @@ mod tests {
              must have length greater than or equal to 1; Value 'java.nio.HeapByteBuffer[pos=0 lim=3 cap=3]' at \
              'records.1.member.data' failed to satisfy constraint: Member must have length less than or equal to 2; Value null \
              at 'records.2.member.data' failed to satisfy constraint: Member must not be null"
+        );
+        let long = told(json!(["", "x".repeat(1 << 20), "y"])).unwrap();
+        assert_eq!(
+            long,
+            "1 validation error detected: Value '[, ...]' at 'records' failed to satisfy constraint: Member must have length \
+             less than or equal to 2"
         );
         let many = told(json!(vec![json!({}); 50])).unwrap();
         assert!(many.starts_with("10 validation errors detected: "), "{many}");

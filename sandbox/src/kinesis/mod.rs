@@ -10,6 +10,7 @@ mod demand;
 mod hash;
 mod listing;
 mod put;
+pub mod put_members;
 mod put_request;
 mod read;
 mod refusal;

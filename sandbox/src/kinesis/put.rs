@@ -9,6 +9,7 @@ use ferrokinesis::sequence::partition_key_to_hash_key;
 use serde::Serialize;
 
 use super::constraints::admits;
+use super::put_members;
 use super::put_request::{Data, Entry, Request};
 use super::refusal;
 use super::rules::{self, PUT_RULES};
@@ -77,7 +78,7 @@ fn checked(request: Request<'_>) -> Option<Result<Batch<'_>, AwsError>> {
     let is_addressed_well = name.as_ref().is_none_or(|name| admits(&rules.stream_name, name))
         && arn.as_ref().is_none_or(|arn| admits(&rules.stream_arn, arn))
         && !has_id;
-    if !is_addressed_well || records.is_empty() || records.len() > rules.most_records {
+    if !is_addressed_well || records.is_empty() {
         return None;
     }
     let encoded: usize = records.iter().map(|record| record.data.encoded_length()).sum();
@@ -128,7 +129,7 @@ pub fn explicit_hash(text: &str) -> Result<u128, AwsError> {
 
 /// Why a body is not a request.
 fn explained(encoding: Encoding, body: &[u8]) -> AwsError {
-    let refused = encoding.decode(body).and_then(|input| rules::checked("PutRecords", &input));
+    let refused = put_members::members(encoding, body).and_then(|input| rules::checked("PutRecords", &input));
     // What the rules let pass and the parser did not cannot be read at all.
     refused.err().unwrap_or_else(|| AwsError::client("SerializationException", ""))
 }

@@ -1,13 +1,16 @@
 //! The body of `PutRecords`, taken apart without copying where its format allows it. In: bytes. Out: members that were not yet
-//! checked, or nothing where the body is not of the usual form. Pure.
+//! checked, or nothing where the body is not of the usual form or holds too many records. Pure.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
+use super::rules::PUT_RULES;
 use crate::wire::Encoding;
 
 /// The members of a request.
@@ -73,8 +76,35 @@ struct JsonRequest<'a> {
     id: Option<IgnoredAny>,
     #[serde(rename = "DryRun", default)]
     dry_run: Option<bool>,
-    #[serde(rename = "Records", borrow)]
+    #[serde(rename = "Records", borrow, deserialize_with = "json_entries")]
     records: Vec<JsonEntry<'a>>,
+}
+
+/// As many records as there may be. One more is an error, lest a body of millions of tiny ones fill
+/// the memory.
+fn json_entries<'de: 'a, 'a, D: Deserializer<'de>>(body: D) -> Result<Vec<JsonEntry<'a>>, D::Error> {
+    struct Entries<'a>(PhantomData<JsonEntry<'a>>);
+
+    impl<'de: 'a, 'a> Visitor<'de> for Entries<'a> {
+        type Value = Vec<JsonEntry<'a>>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list of records")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = items.next_element()? {
+                if entries.len() == PUT_RULES.most_records {
+                    return Err(de::Error::custom("too many records"));
+                }
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    body.deserialize_seq(Entries(PhantomData))
 }
 
 #[derive(Deserialize)]
@@ -125,6 +155,10 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
                 let length = body.array()?;
                 each(body, length, |body| {
                     match cbor_entry(body)? {
+                        // One more than there may be is an error, as in JSON.
+                        Some(_) if request.records.len() == PUT_RULES.most_records => {
+                            return Err(Error::message("too many records"));
+                        }
                         Some(entry) => request.records.push(entry),
                         None => is_usual = false,
                     }
@@ -154,7 +188,7 @@ fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
 }
 
 /// Reads each part of a map or list, whether its length is told (`Some`) or its end is marked, as Jackson does.
-fn each<'a>(
+pub(super) fn each<'a>(
     body: &mut Cbor<'a>,
     length: Option<u64>,
     mut read: impl FnMut(&mut Cbor<'a>) -> Result<(), Error>,
@@ -179,7 +213,7 @@ fn unless_null<'a, T>(
 }
 
 /// A text, whole or in pieces, as Jackson writes long ones.
-fn text<'a>(body: &mut Cbor<'a>) -> Result<Cow<'a, str>, Error> {
+pub(super) fn text<'a>(body: &mut Cbor<'a>) -> Result<Cow<'a, str>, Error> {
     if body.datatype()? == Type::String {
         return body.str().map(Cow::Borrowed);
     }

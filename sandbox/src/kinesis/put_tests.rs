@@ -110,6 +110,46 @@ fn what_is_no_request_is_refused_in_awss_words() {
 }
 
 #[test]
+fn a_million_tiny_records_are_soon_refused_and_fill_no_memory() {
+    const MANY: usize = 1_000_000;
+    let in_json = |record: &str| {
+        let records = format!("{record},").repeat(MANY - 1);
+        format!(r#"{{"StreamName": "a", "Records": [{records}{record}]}}"#).into_bytes()
+    };
+    let in_cbor = |record: &[u8]| {
+        let length = u32::try_from(MANY).unwrap().to_be_bytes();
+        let head = [&b"\xa2\x6aStreamName\x61a\x67Records\x9a"[..], &length].concat();
+        [head, record.repeat(MANY)].concat()
+    };
+    let alone = "1 validation error detected: Value '[";
+    let with_others = "10 validation errors detected: Value '[";
+    for (encoding, body, begins) in [
+        (Encoding::Json, in_json(r#"{"Data":""}"#), alone),
+        (Encoding::Json, in_json("{}"), with_others),
+        (Encoding::Cbor, in_cbor(b"\xa1\x64Data\x40"), alone),
+        (Encoding::Cbor, in_cbor(b"\xa0"), with_others),
+    ] {
+        let began = std::time::Instant::now();
+        let refusal = batch(encoding, &body).err().unwrap();
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+        let AwsError { status, code, message } = refusal;
+        assert_eq!((status, code.as_str()), (400, "ValidationException"));
+        let constraint = ", ...]' at 'records' failed to satisfy constraint: Member must have length less than or equal to 500";
+        assert!(message.starts_with(begins) && message.contains(constraint), "{message}");
+        assert!(begins != alone || message.ends_with(constraint), "{message}");
+        assert!(message.len() < 4096, "{message}");
+        assert!(Request::read(encoding, &body).is_none(), "and nothing was collected");
+    }
+    // The last that there may be, and one more.
+    let record = json!({"Data": "YQ==", "PartitionKey": "k"});
+    for encoding in BOTH {
+        let members = |count| json!({"StreamName": "a", "Records": vec![record.clone(); count]});
+        assert_eq!(batch(encoding, &body(encoding, &members(500))).unwrap().records().len(), 500);
+        assert!(refused(encoding, &members(501)).message.contains("less than or equal to 500"));
+    }
+}
+
+#[test]
 fn both_paths_admit_the_same_keys_and_hashes() {
     let long = ["k".repeat(256), "é".repeat(256), "字".repeat(256), "🎉".repeat(256)];
     let keys = long.iter().map(String::as_str).chain(["", " ", "\u{0}", "a\"b"]);

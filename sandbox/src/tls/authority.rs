@@ -1,12 +1,10 @@
 //! The certificate authority of one sandbox's life, and the one certificate that it ever signs. In: names and the present
-//! day. Out: certificates and a key. Pure but for the random keys, and for the file that the authority is published in.
+//! day. Out: certificates and a key. Pure but for the random keys.
 //!
 //! The authority's key never leaves [`issue`]: whoever trusts its certificate trusts this sandbox, and nothing that could be signed later.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{
@@ -75,13 +73,6 @@ fn params(names: Vec<String>, common_name: &str, now: Timestamp) -> Result<Certi
     Ok(params)
 }
 
-/// Writes a file whole or not at all: whoever waits for it reads it the moment it appears.
-pub fn publish(path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&draft, text)?;
-    std::fs::rename(&draft, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,16 +99,5 @@ mod tests {
         let (first, second) = (issue(), issue());
         assert_ne!(first.authority, second.authority);
         assert_ne!(first.key.secret_der(), second.key.secret_der());
-    }
-
-    #[test]
-    fn a_file_appears_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        publish(&path, "one").unwrap();
-        publish(&path, "two").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(publish(&folder.path().join("none/ca.pem"), "").is_err());
     }
 }

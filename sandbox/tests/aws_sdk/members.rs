@@ -170,11 +170,62 @@ async fn services_that_are_not_offered_say_so_in_a_form_that_their_clients_read(
     assert_eq!((status, media_type.as_str()), (400, "application/xml"));
     assert!(body.contains(&format!("<Message>{}</Message>", words("s3"))), "{body}");
     // A service that is offered, spoken to in no way that it knows, gets AWS's answer.
-    let (status, _) = {
-        let answer = send_get(&bench).await;
-        (answer.status().as_u16(), answer)
+    assert_unaddressed("GET", send_get(&bench).await).await;
+}
+
+async fn assert_unaddressed(what: &str, answer: reqwest::Response) {
+    let (status, kind) = (answer.status().as_u16(), answer.headers()["x-amzn-errortype"].clone());
+    let body = answer.text().await.unwrap();
+    assert_eq!((status, kind.to_str().unwrap()), (403, "AccessDeniedException"), "{what}: {body}");
+    assert!(body.contains("Unable to determine service/operation name to be authorized"), "{what}: {body}");
+}
+
+#[tokio::test]
+async fn a_service_takes_no_protocol_that_it_does_not_speak() {
+    const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+    let bench = Bench::start().await;
+    let (running, key) = (&bench.running, bench.running.access_key_id());
+    let post = |service: &str, path: &str, content_type: &str, body: &'static [u8]| {
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
+        );
+        let request = reqwest::Client::new().post(format!("{}{path}", running.endpoint_url()));
+        let request = request.header("authorization", authorization).header("x-amz-date", "x");
+        request.header("content-type", content_type).timeout(Duration::from_secs(5)).body(body)
     };
-    assert_eq!(status, 403);
+    let path = |prefix: &str, operation: &str| format!("/service/{prefix}/operation/{operation}");
+    for (service, prefix, operation, form) in [
+        ("kinesis", "Kinesis_20131202", "ListStreams", &b"Action=ListStreams&Version=2013-12-02"[..]),
+        (
+            "ecs",
+            "AmazonEC2ContainerServiceV20141113",
+            "ListClusters",
+            b"Action=ListClusters&Version=2014-11-13",
+        ),
+        ("ssm", "AmazonSSM", "DescribeParameters", b"Action=DescribeParameters&Version=2014-11-06"),
+        ("logs", "Logs_20140328", "DescribeLogGroups", b"Action=DescribeLogGroups&Version=2014-03-28"),
+        (
+            "application-autoscaling",
+            "AnyScaleFrontendService",
+            "DescribeScalableTargets",
+            b"Action=DescribeScalableTargets&Version=2016-02-06&ServiceNamespace=ecs",
+        ),
+    ] {
+        let by_path = post(service, &path(prefix, operation), "application/cbor", b"\xa0");
+        assert_unaddressed(service, by_path.send().await.unwrap()).await;
+        assert_unaddressed(service, post(service, "/", FORM, form).send().await.unwrap()).await;
+    }
+    assert_eq!(bench.observe("calls").await["services"], json!({}), "nothing was performed");
+    // Those that do speak them.
+    let metrics = path("GraniteServiceVersion20100801", "ListMetrics");
+    for (service, path, content_type, body) in [
+        ("monitoring", metrics.as_str(), "application/cbor", &b"\xa0"[..]),
+        ("monitoring", "/", FORM, b"Action=ListMetrics&Version=2010-08-01"),
+        ("sts", "/", FORM, b"Action=GetCallerIdentity&Version=2011-06-15"),
+    ] {
+        let answer = post(service, path, content_type, body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{service} {path} {content_type}");
+    }
 }
 
 async fn send_get(bench: &Bench) -> reqwest::Response {

@@ -47,6 +47,7 @@ impl Node {
             instance: "node-test".into(),
             service_account: None,
             secret: None,
+            is_user_from_cluster: false,
             owner: None,
         };
         let options =

@@ -22,6 +22,7 @@ async fn stage(node: &Node) -> Stage {
         instance: "sandbox.demo".into(),
         service_account: None,
         secret: None,
+        is_user_from_cluster: false,
         owner: None,
     };
     let stage = Stage::start_with(Options { pods: Some(pods), ..Options::default() }).await;

@@ -201,3 +201,30 @@ async fn an_authority_that_no_client_would_find_is_refused() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("--tls-ca-file"), "{told}");
 }
+
+#[tokio::test]
+async fn a_path_that_json_cannot_hold_is_told_and_no_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut sandbox = program(&folder);
+    sandbox.args(["--address-file", "sandbox.json", "--tls-ca-file"]).arg(OsStr::from_bytes(b"\xff.pem"));
+    let output = tokio::time::timeout(Duration::from_secs(30), sandbox.output()).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("UTF-8") && !told.contains("panicked"), "{told}");
+    assert!(!folder.path().join("sandbox.json").exists(), "nobody is told half of it");
+    // Where nothing has to name it, any path will do.
+    let mut sandbox = program(&folder);
+    let path = OsStr::from_bytes(b"\xfe.pem");
+    sandbox.arg("--tls-ca-file").arg(path).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut sandbox = sandbox.spawn().unwrap();
+    let written = async {
+        while !folder.path().join(path).exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+    sandbox.kill().await.unwrap();
+}

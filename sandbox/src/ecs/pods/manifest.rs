@@ -50,13 +50,21 @@ pub(super) fn container_names(launch: &Launch) -> Vec<String> {
 
 /// The Pod of a task, or why there is none, in ECS's words.
 pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, String> {
-    let PodSettings { client: _, endpoint: _, namespace, instance, service_account, secret, owner } =
-        settings;
+    let PodSettings {
+        client: _,
+        endpoint: _,
+        namespace,
+        instance,
+        service_account,
+        secret: _,
+        is_user_from_cluster: _,
+        owner,
+    } = settings;
     let containers = launch
         .containers
         .iter()
         .zip(container_names(launch))
-        .map(|(spec, name)| container(launch, spec, name, secret.as_deref()))
+        .map(|(spec, name)| container(launch, spec, name, settings))
         .collect::<Result<Vec<_>, _>>()?;
     let mut labels = BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), "kinesis-demo-task".to_owned()),
@@ -119,9 +127,13 @@ fn container(
     launch: &Launch,
     spec: &ContainerLaunch,
     name: String,
-    secret: Option<&str>,
+    settings: &PodSettings,
 ) -> Result<Container, String> {
-    let (user, group) = spec.user.as_deref().map_or(Ok((None, None)), ids)?;
+    // OpenShift's restricted-v2 refuses a user outside of the namespace's own range
+    // (MustRunAsRange), and gives one to Pods that name none ("Managing security context
+    // constraints").
+    let named = spec.user.as_deref().filter(|_| !settings.is_user_from_cluster);
+    let (user, group) = named.map_or(Ok((None, None)), ids)?;
     let memory = spec.memory_mib.unwrap_or(launch.memory_mib);
     let containers = u32::try_from(launch.containers.len()).unwrap_or(u32::MAX);
     let requested_cpu = launch.cpu_units * 1000 / 1024 / REQUESTED_SHARE / containers.max(1);
@@ -135,7 +147,7 @@ fn container(
         command: words(&spec.entry_point),
         args: words(&spec.command),
         working_dir: spec.working_directory.clone(),
-        env: Some(environment(&spec.environment, secret)),
+        env: Some(environment(&spec.environment, settings.secret.as_deref())),
         resources: Some(ResourceRequirements {
             // No CPU limit, as for processes of a laptop: what is idle may be used.
             limits: Some(quantities(&[("memory", format!("{memory}Mi"))])),

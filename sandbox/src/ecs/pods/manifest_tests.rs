@@ -18,6 +18,7 @@ fn settings(owner: Option<PodOwner>, service_account: Option<&str>) -> PodSettin
         instance: "kd-sandbox.demo".into(),
         service_account: service_account.map(str::to_owned),
         secret: None,
+        is_user_from_cluster: false,
         owner,
     }
 }
@@ -191,4 +192,30 @@ async fn a_containers_own_memory_limit_counts_and_users_have_numbers() {
     let named = ContainerLaunch { user: Some("nobody".into()), ..container_launch("main") };
     let refusal = manifest(&launch(vec![named]), &settings(None, None)).unwrap_err();
     assert!(refusal.starts_with("CannotCreateContainerError") && refusal.contains("nobody"), "{refusal}");
+}
+
+#[tokio::test]
+async fn where_the_cluster_chooses_the_user_no_pod_names_one() {
+    let users = ["65532", "1000:2000", "0", "nobody"];
+    let named = |user: &str| ContainerLaunch { user: Some(user.into()), ..container_launch("main") };
+    let launch = launch(users.map(named).to_vec());
+    let settings = PodSettings { is_user_from_cluster: true, ..settings(None, None) };
+    let pod = serde_json::to_value(manifest(&launch, &settings).unwrap()).unwrap();
+    let spec = &pod["spec"];
+    assert_eq!(
+        spec["securityContext"],
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+    );
+    let containers = spec["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), users.len());
+    for container in containers {
+        assert_eq!(
+            container["securityContext"],
+            json!({
+                "allowPrivilegeEscalation": false,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": true,
+            })
+        );
+    }
 }

@@ -22,13 +22,25 @@ pub struct PodSettings {
     /// The Secret from which the Pods get their credentials; in the clear, from the launch, if
     /// none.
     pub secret: Option<String>,
+    /// Whether the cluster chooses the Pods' user and group, whatever task definitions say, as
+    /// OpenShift does.
+    pub is_user_from_cluster: bool,
     /// The sandbox's own Pod, with which Kubernetes removes what the sandbox could not.
     pub owner: Option<PodOwner>,
 }
 
 impl fmt::Debug for PodSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client: _, endpoint, namespace, instance, service_account, secret, owner } = self;
+        let Self {
+            client: _,
+            endpoint,
+            namespace,
+            instance,
+            service_account,
+            secret,
+            is_user_from_cluster,
+            owner,
+        } = self;
         formatter
             .debug_struct("PodSettings")
             .field("endpoint", endpoint)
@@ -36,6 +48,7 @@ impl fmt::Debug for PodSettings {
             .field("instance", instance)
             .field("service_account", service_account)
             .field("secret", secret)
+            .field("is_user_from_cluster", is_user_from_cluster)
             .field("owner", owner)
             .finish_non_exhaustive()
     }

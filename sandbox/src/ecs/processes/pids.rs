@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::containers::ContainerKey;
+use crate::publish::publish;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "tasks.json";
@@ -72,9 +73,7 @@ impl PidFile {
         let entries: Vec<&Entry> = self.entries.values().collect();
         let written = serde_json::to_vec_pretty(&entries).map_err(std::io::Error::from).and_then(|body| {
             std::fs::create_dir_all(directory)?;
-            let draft = path.with_extension("json.new");
-            std::fs::write(&draft, body)?;
-            std::fs::rename(&draft, path)
+            publish(path, &body)
         });
         if let Err(error) = written {
             tracing::warn!(path = %path.display(), %error, "could not write the list of task processes");
