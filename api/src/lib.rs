@@ -1,4 +1,5 @@
-//! Types that the operator, the generator, the sandbox's tests and the command line share. Pure: no client, no clock, no I/O.
+//! Types that the operator, the generator, the sandbox's tests and the command line share. Pure: no client, no clock, no I/O
+//! (but for `kubeconfig`, which reads the files that a kubeconfig names).
 //!
 //! ```text
 //! demo        the custom resource: spec, status, stages        conditions  their types, reasons and set rules
@@ -10,6 +11,7 @@
 //! allowance   what specs may name besides the operator's own   request     what the request annotation asks for
 //! schema      the definition's schema in words that every reader knows
 //! proxy       which proxy stands before a Kubernetes API server
+//! kubeconfig  how to reach the server that a kubeconfig names
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -19,6 +21,7 @@ pub mod conditions;
 pub mod control;
 pub mod demo;
 pub mod duration;
+pub mod kubeconfig;
 pub mod ledger;
 pub mod plan;
 pub mod proxy;

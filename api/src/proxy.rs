@@ -1,23 +1,50 @@
 //! Which proxy stands before a Kubernetes API server. In: the server's address, what the kubeconfig names, the environment. Out: the
 //! proxy's address, or none. Pure.
 //!
-//! As kubectl has it: `proxy-url` in the kubeconfig counts whatever else is said; else `HTTPS_PROXY` (`HTTP_PROXY` for a server without
-//! TLS), in capitals first, unless `NO_PROXY` names the server. kube itself holds NO_PROXY against the proxy's own name.
+//! As kubectl has it, by Go's golang.org/x/net/http/httpproxy: `proxy-url` in the kubeconfig counts whatever else is said; else
+//! `HTTPS_PROXY` (`HTTP_PROXY` for a server without TLS), in capitals first, unless the server is on loopback or `NO_PROXY` names it.
+//! In one thing we differ: a variable that is no proxy's address is an error here, and Go goes on without a proxy.
 
 use std::net::IpAddr;
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use kube::config::Kubeconfig;
 
-/// The proxy's address, with its scheme and with user and password if it needs them. The error is a sentence for the user.
+/// Says who names what is no proxy's address. The address itself may hold a password and is not told.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{said_by} is not the address of a proxy ({why}); http, https and socks5 are known, as in http://proxy.example:3128"
+)]
+pub struct ProxyError {
+    said_by: &'static str,
+    why: &'static str,
+}
+
+const IN_KUBECONFIG: &str = "proxy-url in the kubeconfig";
+
+impl ProxyError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn next_step(&self) -> String {
+        match self.said_by {
+            IN_KUBECONFIG => "correct proxy-url in the kubeconfig's cluster, or remove it".into(),
+            variable => format!("correct {variable}, or unset it; NO_PROXY lists servers to ask directly"),
+        }
+    }
+}
+
+/// The proxy's address, with its scheme and with user and password if it needs them.
 pub fn proxy(
     server: &Uri,
     named: Option<&str>,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Option<Uri>, String> {
+) -> Result<Option<Uri>, ProxyError> {
     if let Some(named) = named.filter(|named| !named.is_empty()) {
-        return address("proxy-url in the kubeconfig", named).map(Some);
+        return address(IN_KUBECONFIG, named).map(Some);
+    }
+    // Wherever the proxy is: one on this machine is not asked for it either.
+    if is_loopback(server) {
+        return Ok(None);
     }
     let first = |names: [&'static str; 2]| {
         let set = |name| environment(name).filter(|value| !value.is_empty()).map(|value| (name, value));
@@ -29,34 +56,19 @@ pub fn proxy(
         ["HTTPS_PROXY", "https_proxy"]
     };
     let Some((name, value)) = first(names) else { return Ok(None) };
-    let proxy = address(name, &value)?;
-    let exempt = first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| names_server(&list, server));
-    // A proxy on another machine cannot reach this one's loopback.
-    let out_of_reach = is_loopback(server) && !is_loopback(&proxy);
-    Ok((!exempt && !out_of_reach).then_some(proxy))
-}
-
-/// What the kubeconfig's context (the current one, if none is given) has as `proxy-url`.
-#[must_use]
-pub fn named<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a str> {
-    let context = context.or(kubeconfig.current_context.as_deref())?;
-    let found = kubeconfig.contexts.iter().find(|found| found.name == context)?;
-    let cluster = &found.context.as_ref()?.cluster;
-    let found = kubeconfig.clusters.iter().find(|found| found.name == *cluster)?;
-    found.cluster.as_ref()?.proxy_url.as_deref()
+    if first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| names_server(&list, server)) {
+        return Ok(None);
+    }
+    address(name, &value).map(Some)
 }
 
 /// A proxy as users write it: the scheme may be missing.
-fn address(said_by: &str, text: &str) -> Result<Uri, String> {
+fn address(said_by: &'static str, text: &str) -> Result<Uri, ProxyError> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     // Names are resolved by the proxy either way.
     let whole = whole.replacen("socks5h://", "socks5://", 1);
-    let wrong = |why: &str| {
-        format!(
-            "{said_by} is not the address of a proxy ({why}); http, https and socks5 are known, as in http://proxy.example:3128"
-        )
-    };
+    let wrong = |why| ProxyError { said_by, why };
     let uri: Uri = whole.parse().map_err(|_| wrong("it is no URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https" | "socks5"), Some(host)) if !host.is_empty() => Ok(uri),
@@ -65,16 +77,20 @@ fn address(said_by: &str, text: &str) -> Result<Uri, String> {
     }
 }
 
-/// Whether NO_PROXY's list names the server: by name, domain, address or network, each also with a port. `*` names all.
+/// Whether NO_PROXY's list names the server: by name, domain, address or network, each also with a port. `*` names all. Entries
+/// that are empty or that nobody understands name none.
 fn names_server(list: &str, server: &Uri) -> bool {
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
+    let host = server.host().unwrap_or_default();
     let entries: Vec<&str> = list
-        .split([',', ' '])
+        .split(',')
         .filter_map(|entry| {
             let (host, only) = split_port(entry.trim());
             only.is_none_or(|only| only == port).then_some(host)
         })
         .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
+        // `.example` names what is below that domain, and not the domain itself.
+        .filter(|entry| entry.strip_prefix('.').is_none_or(|domain| !domain.eq_ignore_ascii_case(host)))
         .filter(|entry| !entry.is_empty())
         .collect();
     let all = "http://proxy";
@@ -99,7 +115,8 @@ fn bare(host: &str) -> &str {
 
 fn is_loopback(uri: &Uri) -> bool {
     let host = bare(uri.host().unwrap_or_default());
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -110,7 +127,7 @@ mod tests {
         server: &str,
         named: Option<&str>,
         environment: &[(&str, &str)],
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, ProxyError> {
         let look = |name: &str| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
@@ -125,27 +142,6 @@ mod tests {
             assert_eq!(found, Ok(Some("socks5://proxy.example:1080/".into())), "{server}");
         }
         assert_eq!(chosen("https://api.example", Some(""), &[]), Ok(None));
-    }
-
-    #[test]
-    fn the_proxy_is_that_of_the_contexts_own_cluster() {
-        let kubeconfig = Kubeconfig::from_yaml(
-            "{current-context: direct, contexts: [{name: direct, context: {cluster: a, user: u}}, \
-             {name: behind, context: {cluster: b, user: u}}, {name: lost, context: {cluster: c, user: u}}], \
-             clusters: [{name: a, cluster: {server: 'https://a.example'}}, \
-             {name: b, cluster: {server: 'https://b.example', proxy-url: 'http://proxy.example:3128'}}]}",
-        )
-        .unwrap();
-        let proxy = Some("http://proxy.example:3128");
-        for (context, expected) in [
-            (None, None),
-            (Some("direct"), None),
-            (Some("behind"), proxy),
-            (Some("lost"), None),
-            (Some("x"), None),
-        ] {
-            assert_eq!(named(&kubeconfig, context), expected, "{context:?}");
-        }
     }
 
     #[test]
@@ -176,6 +172,7 @@ mod tests {
         for (server, list) in [
             ("https://api.example:6443", "api.example"),
             ("https://api.example:6443", "localhost, .example ,"),
+            ("https://api.example:6443", ",, ,API.Example"),
             ("https://api.example:6443", "*.example"),
             ("https://api.example:6443", "example"),
             ("https://api.example:6443", "api.example:6443"),
@@ -196,26 +193,42 @@ mod tests {
             ("https://10.1.3.3:6443", "10.1.2.0/25,192.168.0.0/16,10.1.3"),
             ("https://10.1.2.200:6443", "10.1.2.0/25"),
             ("https://api.example:6443", ",,"),
+            ("https://api.example:6443", "localhost,127.0.0.1,"),
+            ("https://api.example:6443", ".api.example"),
+            ("https://api.example:6443", "*.api.example"),
+            ("https://api.example:6443", "other api.example"),
+            ("https://api.example:6443", ":6443"),
         ] {
             assert!(proxied(server, list), "{server} with NO_PROXY={list}");
         }
     }
 
     #[test]
-    fn this_machines_loopback_is_asked_by_this_machine_only() {
-        for server in ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443"] {
-            assert_eq!(
-                chosen(server, None, &[("HTTPS_PROXY", "http://proxy.example:3128")]),
-                Ok(None),
-                "{server}"
-            );
-            let here = [("HTTPS_PROXY", "http://127.0.0.1:3128")];
-            assert_eq!(chosen(server, None, &here), Ok(Some("http://127.0.0.1:3128/".into())), "{server}");
-            assert_eq!(
-                chosen(server, None, &[here[0], ("NO_PROXY", "localhost,127.0.0.0/8,::1")]),
-                Ok(None),
-                "{server}"
-            );
+    fn loopback_is_asked_directly_wherever_the_environments_proxy_is() {
+        let loopback = [
+            "https://127.0.0.1:6443",
+            "https://127.1.2.3",
+            "https://localhost:6443",
+            "https://[::1]:6443",
+            "https://[::ffff:127.0.0.1]:6443",
+        ];
+        // A value that is no address is not looked at.
+        for proxy in
+            ["http://proxy.example:3128", "http://127.0.0.1:3128", "socks5://localhost:1080", "ftp://a b"]
+        {
+            for server in loopback {
+                assert_eq!(chosen(server, None, &[("HTTPS_PROXY", proxy)]), Ok(None), "{server} by {proxy}");
+            }
+        }
+        assert_eq!(
+            chosen("http://localhost:8001", None, &[("HTTP_PROXY", "http://127.0.0.1:3128")]),
+            Ok(None)
+        );
+        let named = Some("http://127.0.0.1:3128");
+        assert_eq!(chosen(loopback[0], named, &[]), Ok(Some("http://127.0.0.1:3128/".into())));
+        for server in ["https://localhost.example:6443", "https://128.0.0.1:6443", "https://[::2]:6443"] {
+            let found = chosen(server, None, &[("HTTPS_PROXY", "http://127.0.0.1:3128")]);
+            assert_eq!(found, Ok(Some("http://127.0.0.1:3128/".into())), "{server}");
         }
     }
 
@@ -226,13 +239,19 @@ mod tests {
             ("http://", "it is no URL"),
             ("http://a b", "it is no URL"),
         ] {
-            let told = chosen("https://api.example", None, &[("HTTPS_PROXY", value)]).unwrap_err();
+            let error = chosen("https://api.example", None, &[("HTTPS_PROXY", value)]).unwrap_err();
+            assert!(error.next_step().starts_with("correct HTTPS_PROXY, or unset it"), "{error:?}");
+            let told = error.to_string();
             assert!(
                 told.starts_with("HTTPS_PROXY is not the address of a proxy") && told.contains(why),
                 "{told}"
             );
         }
-        let told = chosen("https://api.example", Some("ftp://me:secret@proxy"), &[]).unwrap_err();
+        let error = chosen("https://api.example", Some("ftp://me:secret@proxy"), &[]).unwrap_err();
+        let told = format!("{error} {error:?} {}", error.next_step());
         assert!(told.starts_with("proxy-url in the kubeconfig") && !told.contains("secret"), "{told}");
+        assert!(told.contains("correct proxy-url in the kubeconfig's cluster"), "{told}");
+        let exempt = [("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "api.example")];
+        assert_eq!(chosen("https://api.example", None, &exempt), Ok(None));
     }
 }

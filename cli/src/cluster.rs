@@ -7,13 +7,13 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::events::v1::Event;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
-use kinesis_demo_api::proxy;
+use kinesis_demo_api::kubeconfig::{self, ConnectionError};
 use kinesis_demo_api::request::{Request, Verb};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Config, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::args::Connection;
@@ -35,23 +35,22 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster that the arguments, the environment and the kubeconfig name, as kubectl would choose it.
     pub async fn connect(connection: &Connection) -> Result<Self, CliError> {
-        let Connection { kubeconfig, context, namespace } = connection;
+        let Connection { kubeconfig: path, context, namespace } = connection;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Kubeconfig {
             context: context.clone(),
             source,
         };
-        let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-        let file = match kubeconfig {
+        let file = match path {
             Some(path) => Kubeconfig::read_from(path),
             None => Kubeconfig::read(),
         }
         .map_err(|error| failed(error.into()))?;
-        let named = proxy::named(&file, context.as_deref()).map(ToOwned::to_owned);
-        let mut config =
-            Config::from_custom_kubeconfig(file, &options).await.map_err(|error| failed(error.into()))?;
-        config.proxy_url =
-            proxy::proxy(&config.cluster_url, named.as_deref(), |name| std::env::var(name).ok())
-                .map_err(CliError::Refused)?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let config =
+            kubeconfig::config(&file, context.as_deref(), environment).map_err(|error| match error {
+                ConnectionError::Kubeconfig(error) => failed(error.into()),
+                ConnectionError::Proxy(error) => CliError::Proxy(error),
+            })?;
         let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| failed(error.into()))?;
         Ok(Self { client, namespace })

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use kinesis_demo_api::proxy::ProxyError;
+
 #[cfg(feature = "foundation")]
 use crate::foundation::FoundationError;
 use crate::laptop::LaptopError;
@@ -22,6 +24,8 @@ pub enum CliError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error(transparent)]
+    Proxy(ProxyError),
     #[error("could not read {}", path.display())]
     File {
         path: PathBuf,
@@ -53,9 +57,7 @@ impl CliError {
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Kubernetes { error, .. } => next_step(error).map(Into::into),
-            Self::Kubeconfig { source, .. } if is_about_no_proxy(source.as_ref()) => Some(
-                "write NO_PROXY as names and networks, with one comma between two and none at the end".into(),
-            ),
+            Self::Proxy(error) => Some(error.next_step()),
             Self::Kubeconfig { .. } => Some(
                 "name another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
                     .into(),
@@ -66,11 +68,6 @@ impl CliError {
             _ => None,
         }
     }
-}
-
-fn is_about_no_proxy(error: &(dyn std::error::Error + 'static)) -> bool {
-    use kube::config::KubeconfigError;
-    matches!(error.downcast_ref::<KubeconfigError>(), Some(KubeconfigError::ParseNoProxy(_)))
 }
 
 const CORRECT: &str = "correct the manifest; docs/reference/crd.md has every field with its bounds";

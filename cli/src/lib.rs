@@ -19,6 +19,7 @@ pub mod error;
 pub mod follow;
 #[cfg(feature = "foundation")]
 pub mod foundation;
+pub mod kept;
 pub mod laptop;
 pub mod manifest;
 pub mod output;

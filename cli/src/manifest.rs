@@ -103,7 +103,7 @@ fn list_unknown_fields(value: &Value, schema: &Value, path: &str, found: &mut Ve
 }
 
 /// The API server gives a field that is null its default, as if it were left out.
-fn without_nulls(value: &Value) -> Value {
+pub(crate) fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => members
             .iter()

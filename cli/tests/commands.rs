@@ -278,6 +278,46 @@ async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
     bench.server.stop().await;
 }
 
+/// What nobody named here and somebody else owns stays, and is told.
+#[tokio::test]
+async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
+    let Some(bench) = Bench::set_up().await else { return };
+    definition::put_definition(&bench.client()).await.unwrap();
+    let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
+    let mut document: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(document["spec"].get("cleanup"), None);
+
+    // The defaults, which whoever made the object owns too, are no news.
+    create_as(&bench, "kubectl-client-side-apply", &document).await;
+    let same = bench.run_with("start -f - --no-watch", &text).await;
+    assert_eq!((same.code, same.err.as_str()), (0, "demos/smoke is applied\n"));
+
+    document["spec"]["cleanup"] = json!({"stream": "Retain"});
+    create_as(&bench, "kubectl-client-side-apply", &document).await;
+    let before = bench.demos().get("smoke").await.unwrap();
+    let told = "demos/smoke keeps fields that were not given: spec.cleanup.stream (owned by kubectl-client-side-apply)\n\
+                next: to change these fields, give them here with --force-conflicts";
+    let same = bench.run_with("start -f - --no-watch", &text).await;
+    assert_eq!(same.code, 0, "{}", same.err);
+    assert!(same.err.contains(told), "{}", same.err);
+    let after = bench.demos().get("smoke").await.unwrap();
+    assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
+
+    // Also where something else was written, and taken over.
+    let faster = text.replace("recordsPerSecond: 1000", "recordsPerSecond: 1001");
+    let taken = bench.run_with("start -f - --no-watch --force-conflicts", &faster).await;
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    assert!(taken.err.contains(told), "{}", taken.err);
+    assert_eq!(bench.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
+
+    // As the message says.
+    document["spec"]["cleanup"] = json!({"stream": "Delete"});
+    document["spec"]["phases"][1]["recordsPerSecond"] = json!(1001);
+    let given = bench.run_with("start -f - --no-watch --force-conflicts", &document.to_string()).await;
+    assert_eq!((given.code, given.err.as_str()), (0, "demos/smoke is applied\n"));
+    bench.server.stop().await;
+}
+
 async fn clear_request(bench: &Bench, name: &str) {
     let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: null}}});
     bench.demos().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

@@ -209,21 +209,36 @@ async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
         // Nobody else knows that name.
         assert_eq!((ran.code, connect.take().len()), (1, 0), "{list_of_names}: {}", ran.err);
     }
-    let here = bench.kubeconfig("127.0.0.1", None);
-    let ran = list(&here, &[("HTTPS_PROXY", "http://proxy.invalid:3128")]).await;
-    assert_eq!(ran.code, 0, "no proxy reaches our loopback: {}", ran.err);
-    let ran = list(&here, &[("HTTPS_PROXY", &http), ("NO_PROXY", "localhost,127.0.0.0/8")]).await;
-    assert_eq!((ran.code, connect.take().len()), (0, 0), "{}", ran.err);
+    for loopback in ["127.0.0.1", "localhost"] {
+        let here = bench.kubeconfig(loopback, None);
+        for proxy in ["http://proxy.invalid:3128", &http, "ftp://a b"] {
+            let ran = list(&here, &[("HTTPS_PROXY", proxy)]).await;
+            assert_eq!((ran.code, connect.take().len()), (0, 0), "{loopback} by {proxy}: {}", ran.err);
+        }
+    }
+
+    // What kubectl takes for a list, with nothing in some places.
+    let plain = bench.kubeconfig(HOST, None);
+    for list_of_names in ["localhost,127.0.0.1,", ",,", " , other.example ,,", "a b", "10.0.0.0/99,[::1"] {
+        let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
+        assert_eq!((ran.code, connect.take().len()), (0, 1), "{list_of_names}: {}", ran.err);
+    }
+    let ran = list(&plain, &[("HTTPS_PROXY", &http), ("no_proxy", ",api.example,")]).await;
+    assert_eq!((ran.code, connect.take().len()), (1, 0), "{}", ran.err);
 
     // What is wrong with a proxy is said as such.
     let ran = list(&plain, &[("HTTPS_PROXY", "http://127.0.0.1:1")]).await;
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("next: is the cluster up and reachable, and the proxy"), "{}", ran.err);
-    let ran = list(&plain, &[("HTTPS_PROXY", "ftp://proxy.example")]).await;
-    assert!(ran.err.contains("HTTPS_PROXY is not the address of a proxy"), "{}", ran.err);
-    let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", "a,")]).await;
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("next: write NO_PROXY as names and networks"), "{}", ran.err);
+    for wrong in ["ftp://proxy.example", "http://a b", "http://"] {
+        let ran = list(&plain, &[("HTTPS_PROXY", wrong)]).await;
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("error: HTTPS_PROXY is not the address of a proxy"), "{}", ran.err);
+        assert!(ran.err.contains("next: correct HTTPS_PROXY, or unset it"), "{}", ran.err);
+    }
+    let ran = list(&bench.kubeconfig(HOST, Some("ftp://proxy.example")), &[]).await;
+    assert!(ran.err.contains("error: proxy-url in the kubeconfig is not the address"), "{}", ran.err);
+    assert!(ran.err.contains("next: correct proxy-url in the kubeconfig"), "{}", ran.err);
     bench.server.stop().await;
 }
 

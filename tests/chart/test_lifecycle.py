@@ -124,6 +124,44 @@ class Lifecycle(unittest.TestCase):
                 self.assertEqual(self.left("first"), [])
                 self.assertEqual(self.server.get("kd", "viral-event", "--namespace", namespace)["metadata"]["uid"], before["metadata"]["uid"])
 
+    def deployments(self, namespace):
+        """Names and uids."""
+        found = self.server.get("deployments", "--namespace", namespace)["items"]
+        return {one["metadata"]["name"]: one["metadata"]["uid"] for one in found}
+
+    def test_an_upgrade_renames_nothing(self):
+        for helm in self.helms:
+            with self.subTest(helm=helm):
+                self.helm_path = helm
+                # An earlier chart's names, as `fullnameOverride` makes them. The upgrade knows nothing of that value.
+                namespace = self.namespace()
+                doubled = "kinesis-demo-kinesis-demo-operator"
+                self.helm("install", "kinesis-demo", CHART, "--namespace", namespace, "--set", "sandbox.enabled=true", "--set", f"fullnameOverride={doubled}")
+                before = self.deployments(namespace)
+                self.assertEqual(set(before), {doubled, f"{doubled}-sandbox"})
+                objects = set(self.left("kinesis-demo"))
+                for replicas in (3, 4):
+                    self.helm("upgrade", "kinesis-demo", CHART, "--namespace", namespace, "--reset-values", "--set", "sandbox.enabled=true", "--set", f"replicas={replicas}")
+                    self.assertEqual(self.deployments(namespace), before)
+                    self.assertEqual(set(self.left("kinesis-demo")), objects)
+                self.assertEqual(self.server.get("deployment", doubled, "--namespace", namespace)["spec"]["replicas"], 4)
+                # Whoever wants other names says so.
+                self.helm("upgrade", "kinesis-demo", CHART, "--namespace", namespace, "--set", "fullnameOverride=mine")
+                self.assertEqual(set(self.deployments(namespace)), {"mine"})
+                self.helm("uninstall", "kinesis-demo", "--namespace", namespace, "--no-hooks")
+                self.assertEqual(self.left("kinesis-demo"), [])
+
+    def test_what_is_installed_now_and_what_is_anothers_makes_no_name(self):
+        namespace = self.namespace()
+        other = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kinesis-demo-kinesis-demo-operator"}, "spec": {
+            "replicas": 0, "selector": {"matchLabels": {"app": "other"}},
+            "template": {"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{"name": "other", "image": "other"}]}}}}
+        self.server.kubectl("create", "--namespace", namespace, "-f", "-", stdin=json.dumps(other))
+        for verb in ("install", "upgrade", "upgrade"):
+            self.helm(verb, "kinesis-demo", CHART, "--namespace", namespace)
+            self.assertEqual(set(self.deployments(namespace)), {"kinesis-demo-operator", "kinesis-demo-kinesis-demo-operator"})
+        self.helm("uninstall", "kinesis-demo", "--namespace", namespace, "--no-hooks")
+
     def test_a_new_release_of_another_name_installs_plainly_and_takes_the_definition_over_when_told(self):
         for helm in self.helms:
             with self.subTest(helm=helm):

@@ -136,6 +136,8 @@ class CustomAuthority(unittest.TestCase):
             for container in spec["containers"]:
                 self.assertIn({"name": "authorities", "mountPath": "/etc/company", "readOnly": True}, container["volumeMounts"], name)
                 self.assertIn({"name": "SSL_CERT_FILE", "value": "/etc/company/ca-bundle.crt"}, container["env"], name)
+                # A proxy is the operator's alone: the others would ask the cluster's own Services through it.
+                self.assertEqual("HTTPS_PROXY" in [variable["name"] for variable in container["env"]], container["name"] == "operator", name)
                 names = [variable["name"] for variable in container["env"]]
                 self.assertEqual(len(names), len(set(names)), names)
 
@@ -248,6 +250,15 @@ class Names(unittest.TestCase):
                     if document["kind"] in ("ClusterRole", "ClusterRoleBinding")}
         one, other, own = (of_the_cluster(namespace) for namespace in ("one", "other", "kinesis-demo-operator"))
         self.assertTrue(one and not one & other and not one & own)
+
+    def test_without_a_cluster_an_upgrade_is_rendered_as_an_install(self):
+        for helm in helms():
+            with self.subTest(helm=helm):
+                command = (helm, "template", "kinesis-demo", CHART, "--namespace", "demos", "--kube-version", KUBERNETES)
+                install, upgrade = (run(*command, *more) for more in ((), ("--is-upgrade",)))
+                self.assertEqual((install.returncode, upgrade.returncode), (0, 0), install.stderr + upgrade.stderr)
+                self.assertEqual(upgrade.stdout, install.stdout)
+                self.assertIn("name: kinesis-demo-operator\n", install.stdout)
 
     def test_another_name_of_the_chart_is_joined_in_the_same_way(self):
         names = [document["metadata"]["name"] for document in self.named("viral", "demos", "--set", "nameOverride=viral-event")]

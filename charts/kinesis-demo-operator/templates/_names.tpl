@@ -9,8 +9,28 @@
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
 {{- else -}}
-{{- include "kinesis-demo-operator.joined" (list .Release.Name (default .Chart.Name .Values.nameOverride)) | trunc 50 | trimSuffix "-" -}}
+{{- if not (hasKey . "kinesisDemoOperatorName") -}}
+{{- $_ := set . "kinesisDemoOperatorName" (include "kinesis-demo-operator.releaseName" .) -}}
 {{- end -}}
+{{- .kinesisDemoOperatorName -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The name by release and chart, asked for once in a rendering. A release whose words are twice in its names has them from an earlier chart; an
+upgrade renames nothing. Without a cluster (helm template) nothing is found.
+*/}}
+{{- define "kinesis-demo-operator.releaseName" -}}
+{{- $chart := default .Chart.Name .Values.nameOverride -}}
+{{- $name := include "kinesis-demo-operator.joined" (list .Release.Name $chart) | trunc 50 | trimSuffix "-" -}}
+{{- $earlier := printf "%s-%s" .Release.Name $chart | trunc 50 | trimSuffix "-" -}}
+{{- if and .Release.IsUpgrade (ne $name $earlier) -}}
+{{- $owner := dict "root" . "apiVersion" "apps/v1" "kind" "Deployment" "namespace" .Release.Namespace "name" $earlier -}}
+{{- if and (lookup "apps/v1" "Deployment" .Release.Namespace $earlier) (not (include "kinesis-demo-operator.otherOwner" $owner)) -}}
+{{- $name = $earlier -}}
+{{- end -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{/*

@@ -19,15 +19,19 @@
 {{- end -}}
 {{- $ours := list -}}
 {{- range include "kinesis-demo-operator.environment" . | fromYamlArray }}{{ $ours = append $ours .name }}{{ end -}}
-{{- if .Values.sandbox.enabled }}{{ $ours = append $ours "POD_UID" }}{{ end -}}
-{{- $seen := list -}}
-{{- range .Values.extraEnv -}}
-{{- if has .name $ours -}}
-{{- $wrong = append $wrong (printf "extraEnv: %s is set by the chart, from other values." .name) -}}
-{{- else if has .name $seen -}}
-{{- $wrong = append $wrong (printf "extraEnv: %s is there twice." .name) -}}
+{{- $sandboxes := ternary (list "POD_UID") list .Values.sandbox.enabled -}}
+{{- $seen := dict -}}
+{{- range $value := list "commonEnv" "extraEnv" -}}
+{{- range get $.Values $value -}}
+{{- if or (has .name $ours) (and (eq $value "commonEnv") (has .name $sandboxes)) -}}
+{{- $wrong = append $wrong (printf "%s: %s is set by the chart, from other values." $value .name) -}}
+{{- else if eq (get $seen .name) $value -}}
+{{- $wrong = append $wrong (printf "%s: %s is there twice." $value .name) -}}
+{{- else if hasKey $seen .name -}}
+{{- $wrong = append $wrong (printf "%s: %s is in commonEnv, too." $value .name) -}}
 {{- end -}}
-{{- $seen = append $seen .name -}}
+{{- $_ := set $seen .name $value -}}
+{{- end -}}
 {{- end -}}
 {{- $volumes := list -}}
 {{- range .Values.extraVolumes -}}

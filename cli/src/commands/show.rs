@@ -92,7 +92,9 @@ fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool, width: us
             cells
         })
         .collect();
-    table_within(&header, &rows, width)
+    // Names are not unique over namespaces.
+    let keys = if with_namespace { 2 } else { 1 };
+    table_within(&header, &rows, keys, width)
 }
 
 fn cells(demo: &KinesisDemo) -> Vec<String> {
@@ -195,6 +197,35 @@ mod tests {
         assert_eq!(listed(json!({}))("STAGE"), "Running");
         assert_eq!(listed(json!({}))("RUN"), "1");
         assert_eq!(listed(json!({}))("ENDS"), "10:00:47Z");
+    }
+
+    #[test]
+    fn namesakes_in_two_namespaces_are_told_apart_in_every_part() {
+        let named = |name: &str, namespace: &str| {
+            let mut demo = crate::render::fixture::peak();
+            demo.metadata.name = Some(name.into());
+            demo.metadata.namespace = Some(namespace.into());
+            DeserializeGuard(Ok(demo))
+        };
+        let objects = [
+            ("viral-event", "team-a"),
+            ("viral-event", "team-b"),
+            ("a-much-longer-name-of-a-viral-event", "team-b"),
+        ];
+        let demos: Vec<_> = objects.into_iter().map(|(name, namespace)| named(name, namespace)).collect();
+        let lines = rows(&demos, true, 80);
+        let parts: Vec<&[String]> = lines.split(String::is_empty).collect();
+        assert!(parts.len() > 1, "{lines:#?}");
+        for part in parts {
+            assert_eq!(part.len(), 1 + objects.len(), "{lines:#?}");
+            assert!(part[0].starts_with("NAMESPACE  NAME "), "{lines:#?}");
+            for (line, (name, namespace)) in part[1..].iter().zip(objects) {
+                let words: Vec<&str> = line.split_whitespace().take(2).collect();
+                assert_eq!(words, [namespace, name], "{lines:#?}");
+            }
+        }
+        let own: Vec<String> = rows(&demos[2..], false, 60);
+        assert!(own.iter().filter(|line| line.starts_with("NAME  ")).count() > 1, "{own:#?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `start`: makes the object by server-side apply and watches its run.
 
 use crate::args::{Output, Start};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, FIELD_MANAGER};
 use crate::ending::Ending;
 use crate::error::CliError;
 use crate::follow::{End, follow, is_over};
+use crate::kept::{KeptField, kept_fields};
 use crate::manifest::{from_flags, read_manifest};
 use crate::render::line::obstacle;
 use crate::screen::Screen;
@@ -30,6 +31,11 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
         true => cluster.apply_and_take_over(name, document).await?,
         false => cluster.apply(name, document).await?,
     };
+    let kept = kept_fields(document, &demo, FIELD_MANAGER);
+    if !kept.is_empty() {
+        eprintln!("{}/{name} keeps fields that were not given: {}", cluster.namespace(), told(&kept));
+        eprintln!("next: {KEPT}");
+    }
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     if is_over(&demo, run) {
         return Err(CliError::Refused(format!(
@@ -43,6 +49,14 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
         return Ok(Ending::Done);
     }
     watch_run(&cluster, &manifest.name, run).await
+}
+
+const KEPT: &str = "to change these fields, give them here with --force-conflicts; to have their defaults, remove them by the \
+                    tool that owns them (kubectl-client-side-apply is a plain `kubectl apply`)";
+
+fn told(kept: &[KeptField]) -> String {
+    let fields = kept.iter().map(|field| format!("{} (owned by {})", field.path, field.owners.join(", ")));
+    fields.collect::<Vec<_>>().join("; ")
 }
 
 /// Watches one run to its end and says what it means.

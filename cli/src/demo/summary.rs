@@ -79,7 +79,7 @@ fn phases(rows: &[PhaseRow], width: usize) -> Vec<String> {
         ("MAX ms", Align::Right),
     ];
     let rows: Vec<Vec<String>> = rows.iter().map(phase).collect();
-    table_within(&header, &rows, width)
+    table_within(&header, &rows, 1, width)
 }
 
 fn phase(row: &PhaseRow) -> Vec<String> {

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use kinesis_demo_api::kubeconfig::direct_config;
 use kube::config::Kubeconfig;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 
 use super::certificates::Identity;
@@ -61,22 +60,10 @@ pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LaptopError> {
 /// environment counts, so that no proxy of the user's stands between us and loopback.
 pub async fn client_from(path: &Path) -> Result<kube::Client, LaptopError> {
     let attempt = || format!("read the kubeconfig {}", path.display());
-    let Endpoint { server, authority } = read_endpoint(path)?;
     let kubeconfig =
         Kubeconfig::read_from(path).map_err(|error| LaptopError::kubernetes(attempt(), error))?;
-    let server =
-        server.parse().map_err(|error: http::uri::InvalidUri| LaptopError::kubernetes(attempt(), error))?;
-    let mut config = kube::Config::new(server);
-    let authority: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(authority.as_bytes())
-        .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
-        .collect();
-    config.root_cert = Some(authority.map_err(|error| LaptopError::kubernetes(attempt(), error))?);
-    if let Some(namespace) = kubeconfig.contexts.into_iter().find_map(|named| named.context?.namespace) {
-        config.default_namespace = namespace;
-    }
-    if let Some(user) = kubeconfig.auth_infos.into_iter().find_map(|named| named.auth_info) {
-        config.auth_info = user;
-    }
+    let config =
+        direct_config(&kubeconfig, None).map_err(|error| LaptopError::kubernetes(attempt(), error))?;
     kube::Client::try_from(config).map_err(|error| LaptopError::kubernetes(attempt(), error))
 }
 

@@ -24,7 +24,7 @@ pub fn phases(status: &KinesisDemoStatus, now: MicroTime, width: usize) -> Vec<S
     // Once the traffic is over, no instant is one of a phase that goes on.
     let traffic = status.traffic.as_ref().filter(|_| status.stage == Some(Stage::Running));
     let rows: Vec<Vec<String>> = status.phases.iter().map(|report| row(report, traffic, now)).collect();
-    table_within(&header, &rows, width)
+    table_within(&header, &rows, 1, width)
 }
 
 /// The phase that goes on at an instant, by the schedule. Who watches need not wait until the operator says so.

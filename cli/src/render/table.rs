@@ -18,9 +18,14 @@ pub fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> Vec<String> {
 }
 
 /// The same within a width: with less between the columns, and if that is not enough in parts, each of which begins with the first
-/// column. Nothing is cut off; a cell wider than all there is makes its line longer.
+/// `keys` columns, by which a row is known. Nothing is cut off; a cell wider than all there is makes its line longer.
 #[must_use]
-pub fn table_within(header: &[(&str, Align)], rows: &[Vec<String>], width: usize) -> Vec<String> {
+pub fn table_within(
+    header: &[(&str, Align)],
+    rows: &[Vec<String>],
+    keys: usize,
+    width: usize,
+) -> Vec<String> {
     let widths: Vec<usize> = (0..header.len()).map(|column| column_width(header, rows, column)).collect();
     let taken = |columns: &[usize], gap: usize| {
         let cells: usize = columns.iter().filter_map(|column| widths.get(*column)).sum();
@@ -32,10 +37,10 @@ pub fn table_within(header: &[(&str, Align)], rows: &[Vec<String>], width: usize
     }
     let gap = GAP - 1;
     let mut parts: Vec<Vec<usize>> = Vec::new();
-    for column in all.into_iter().skip(1) {
+    for column in keys..header.len() {
         match parts.last_mut() {
             Some(part) if taken(&[part.as_slice(), &[column]].concat(), gap) <= width => part.push(column),
-            _ => parts.push(vec![0, column]),
+            _ => parts.push((0..keys).chain([column]).collect()),
         }
     }
     let parts = parts.iter().map(|columns| lines(header, rows, columns, gap));
@@ -81,13 +86,13 @@ mod tests {
     fn a_table_fits_the_width_by_smaller_gaps_and_then_in_parts() {
         let header = [("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
         let rows = [vec!["a".into(), "50,000".into(), "10:00".into()], vec!["longer".into(), "1".into()]];
-        assert_eq!(table_within(&header, &rows, 23), table(&header, &rows));
+        assert_eq!(table_within(&header, &rows, 1, 23), table(&header, &rows));
         assert_eq!(
-            table_within(&header, &rows, 22),
+            table_within(&header, &rows, 1, 22),
             ["NAME      RATE  ENDS", "a       50,000  10:00", "longer       1"]
         );
         assert_eq!(
-            table_within(&header, &rows, 20),
+            table_within(&header, &rows, 1, 20),
             [
                 "NAME      RATE",
                 "a       50,000",
@@ -99,7 +104,26 @@ mod tests {
             ]
         );
         // However narrow: every column is there.
-        let narrow = table_within(&header, &rows, 1).join("\n");
+        let narrow = table_within(&header, &rows, 1, 1).join("\n");
         assert!(["RATE", "ENDS", "50,000", "10:00"].iter().all(|text| narrow.contains(text)), "{narrow}");
+    }
+
+    #[test]
+    fn every_part_has_all_columns_by_which_its_rows_are_known() {
+        let header =
+            [("SPACE", Align::Left), ("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
+        let rows =
+            [["x", "a", "1", "10:00"], ["x", "b", "2", "11:00"]].map(|row| row.map(str::to_owned).to_vec());
+        let parts = [
+            "SPACE  NAME  RATE",
+            "x      a        1",
+            "x      b        2",
+            "",
+            "SPACE  NAME  ENDS",
+            "x      a     10:00",
+            "x      b     11:00",
+        ];
+        assert_eq!(table_within(&header, &rows, 2, 20), parts);
+        assert_eq!(table_within(&header, &rows, 2, 1), parts);
     }
 }
