@@ -76,11 +76,7 @@ impl Loop {
     /// `None` if the operator is to stop before.
     async fn admit(&self, object: &DeserializeGuard<KinesisDemo>) -> Option<SemaphorePermit<'_>> {
         let goes_on = match &object.0 {
-            Ok(demo) => demo
-                .status
-                .as_ref()
-                .and_then(|status| status.stage)
-                .is_some_and(|stage| stage != Stage::Pending && !stage.is_terminal()),
+            Ok(demo) => demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::goes_on),
             // Its run may go on though its spec does not parse any more.
             Err(_) => true,
         };

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod harness;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,18 +17,7 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kubectl_kinesisdemo::laptop::certificates::Identity;
 use kubectl_kinesisdemo::laptop::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, leftovers};
-
-async fn options() -> Option<ApiServerOptions> {
-    kubectl_kinesisdemo::install_crypto();
-    let assets = assets::cached_assets().await;
-    if assets.is_none() {
-        println!(
-            "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
-        );
-    }
-    assets.map(ApiServerOptions::new)
-}
+use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, leftovers};
 
 async fn may(
     client: &kube::Client,
@@ -60,7 +51,7 @@ async fn may(
 
 #[tokio::test]
 async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing() {
-    let Some(options) = options().await else { return };
+    let Some(options) = harness::api_server_options().await else { return };
     let state = tempfile::tempdir().unwrap();
     let began = Instant::now();
     let server = ApiServer::start(state.path(), options.clone()).await.unwrap();

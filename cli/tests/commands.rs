@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod harness;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
+use kubectl_kinesisdemo::laptop::{ApiServer, definition};
 use serde_json::{Value, json};
 
 /// A cluster with the definition and a namespace `demos`, and the program pointed at it.
@@ -24,15 +26,9 @@ struct Bench {
 
 impl Bench {
     async fn set_up() -> Option<Self> {
-        kubectl_kinesisdemo::install_crypto();
-        let Some(assets) = assets::cached_assets().await else {
-            println!(
-                "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
-            );
-            return None;
-        };
+        let options = harness::api_server_options().await?;
         let state = tempfile::tempdir().unwrap();
-        let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+        let server = ApiServer::start(state.path(), options).await.unwrap();
         definition::put_namespace(&server.client(), "demos").await.unwrap();
         Some(Self { server, _state: state })
     }

@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod harness;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
+use kubectl_kinesisdemo::laptop::{ApiServer, definition};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -100,15 +102,9 @@ struct Bench {
 
 impl Bench {
     async fn set_up() -> Option<Self> {
-        kubectl_kinesisdemo::install_crypto();
-        let Some(assets) = assets::cached_assets().await else {
-            println!(
-                "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
-            );
-            return None;
-        };
+        let options = harness::api_server_options().await?;
         let state = tempfile::tempdir().unwrap();
-        let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+        let server = ApiServer::start(state.path(), options).await.unwrap();
         definition::put_definition(&server.client()).await.unwrap();
         let port = server.endpoint().server.rsplit_once(':').unwrap().1.parse().unwrap();
         Some(Self { server, port, state })

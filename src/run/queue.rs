@@ -42,8 +42,7 @@ impl Entry {
             {
                 true
             }
-            Stage::Pending => return None,
-            stage if stage.is_terminal() => return None,
+            stage if !stage.goes_on() => return None,
             _ if says(ConditionType::Stalled, Reason::StatusOfAnotherObject) => return None,
             _ => false,
         };
@@ -120,8 +119,7 @@ impl Queue {
             taken.remove(&own.1);
         }
         let turn = Turn { taken: &taken, entries, capacity };
-        let wanted = turn.wanted_interval(region);
-        let interval = turn.interval_of(&own, region, tasks)?.max(wanted);
+        let interval = turn.interval_of(&own, region, tasks)?.max(turn.wanted_interval(region));
         let load = RunLoad { region: region.to_owned(), tasks, read_every_seconds: interval };
         taken.insert(own.1, load);
         Some(interval)

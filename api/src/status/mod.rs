@@ -131,6 +131,11 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Whether the run has begun and is not over.
+    pub fn goes_on(self) -> bool {
+        self != Self::Pending && !self.is_terminal()
+    }
+
     /// Whether the run is over.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)

@@ -329,7 +329,7 @@ fn is_later(known: Option<MicroTime>, seen: Option<MicroTime>) -> bool {
 
 /// The next step of a run whose settings are pinned.
 pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
-    let draft = Draft::new(case.subject.status);
+    let mut draft = Draft::new(case.subject.status);
     let stage = case.subject.status.stage.unwrap_or_default();
     if stage == Stage::Provisioning
         && let Some(message) = foreign_account(&case.effective.account_id, state)
@@ -339,7 +339,6 @@ pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
             .block(Reason::AccountNotAllowed, message, Some(recheck_at))
             .finish(&case.subject, case.now);
     }
-    let mut draft = draft;
     if matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting) {
         read_less_often(case, &mut draft);
     }
