@@ -6,14 +6,14 @@ use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::boundaries::boundaries;
 use serde_json::json;
 
-use crate::laptop::{Laptop, turn};
+use crate::laptop::{Laptop, place_alone};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrivals_change_at_the_planned_instants() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_alone().await else { return };
     let laptop = Laptop::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",

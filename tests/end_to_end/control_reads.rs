@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::by_hand::sdk_config;
-use crate::laptop::{Laptop, assert_balanced, turn};
+use crate::laptop::{Laptop, assert_balanced, place_alone};
 
 const TASKS: u32 = 60;
 
@@ -37,7 +37,7 @@ async fn read_for(address: &SandboxAddress, length: Duration) -> (u32, u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_tasks_leave_reads_to_others_and_none_of_them_lapses() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_alone().await else { return };
     let laptop = Laptop::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",

@@ -6,7 +6,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::follow::wait_until_gone;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, turn};
+use crate::laptop::{Laptop, place_beside_others};
 
 fn manifest(name: &str) -> Value {
     json!({
@@ -29,7 +29,7 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_in_mid_run_leaves_nothing() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let laptop = Laptop::start().await;
     let moments: [(&str, Moment); 3] = [
         ("provisioning", |demo| stage(demo) >= Some(Stage::Provisioning)),
@@ -55,7 +55,7 @@ async fn deletion_in_mid_run_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_aws_would_refuse_leaves_others_alone() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let laptop = Laptop::start().await;
     let mut refused = manifest("refused");
     refused["spec"]["stream"]["warmThroughput"]["mibPerSecond"] = json!(10_000);

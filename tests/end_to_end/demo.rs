@@ -6,11 +6,11 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::laptop::{programs, turn};
+use crate::laptop::{place_beside_others, programs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let mut folder = tempfile::Builder::new();
     let folder = folder.prefix("a b'c=d%20\"\u{e9}$HOME").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     for name in

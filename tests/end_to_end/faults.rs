@@ -17,11 +17,10 @@ use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
-use crate::laptop::{Laptop, assert_balanced, turn};
+use crate::laptop::{Laptop, assert_balanced, place, place_beside_others};
 use crate::proxy::Proxy;
 use crate::{hand_changes, objects, refusals, tasks_that_fail};
 
@@ -37,10 +36,13 @@ pub struct FaultyLaptop {
 }
 
 impl FaultyLaptop {
-    pub async fn start() -> Arc<Self> {
+    /// `None` if the tests cannot run here.
+    pub async fn start() -> Option<Arc<Self>> {
+        // An API server that starts disturbs as much as a run.
+        let _place = place_beside_others().await?;
         let (laptop, proxy) = Laptop::start_behind_proxy().await;
         let by_hand = ByHand::at(laptop.sandbox.address()).await;
-        Arc::new(Self { laptop, proxy, by_hand })
+        Some(Arc::new(Self { laptop, proxy, by_hand }))
     }
 
     /// Ends everything. No status that the operator wrote was refused, but for conflicts, by which
@@ -64,22 +66,12 @@ impl FaultyLaptop {
     }
 }
 
-/// So many cases run at a time: two cores hold the processes of so many runs and the pace of each.
-const CASES_AT_ONCE: usize = 5;
-
 /// Cases that run beside each other. Every one is played to its end, whatever happens to the others.
 /// `ONLY=hangs` plays those whose name has that word.
+#[derive(Default)]
 pub struct Cases {
     running: JoinSet<()>,
     names: BTreeMap<tokio::task::Id, &'static str>,
-    places: Arc<Semaphore>,
-}
-
-impl Default for Cases {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(CASES_AT_ONCE));
-        Self { running: JoinSet::new(), names: BTreeMap::new(), places }
-    }
 }
 
 impl Cases {
@@ -87,9 +79,8 @@ impl Cases {
         if std::env::var("ONLY").is_ok_and(|only| !name.contains(&only)) {
             return;
         }
-        let places = Arc::clone(&self.places);
         let handle = self.running.spawn(async move {
-            let _place = places.acquire().await.unwrap();
+            let _place = place().await;
             case.await;
         });
         self.names.insert(handle.id(), name);
@@ -313,8 +304,7 @@ impl Ended {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_look_at_aws_holds_up_the_traffic() {
-    let Some(_turn) = turn().await else { return };
-    let on = FaultyLaptop::start().await;
+    let Some(on) = FaultyLaptop::start().await else { return };
     let mut cases = Cases::default();
     cases.add("two denied reads of the parameter", refusals::two_denied_reads_of_the_parameter(on.clone()));
     cases.add("expired credentials", refusals::expired_credentials(on.clone()));
@@ -328,8 +318,7 @@ async fn no_look_at_aws_holds_up_the_traffic() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left() {
-    let Some(_turn) = turn().await else { return };
-    let on = FaultyLaptop::start().await;
+    let Some(on) = FaultyLaptop::start().await else { return };
     let mut cases = Cases::default();
     // The longest first, so that it does not run alone in the end.
     cases.add("four minutes without PutParameter", refusals::an_outage_of_four_minutes(on.clone()));
@@ -363,8 +352,7 @@ async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_becomes_of_the_objects_their_runs_end_and_nothing_is_left() {
-    let Some(_turn) = turn().await else { return };
-    let on = FaultyLaptop::start().await;
+    let Some(on) = FaultyLaptop::start().await else { return };
     let mut cases = Cases::default();
     cases.add("spec does not parse any more", objects::a_spec_stops_parsing_in_mid_run(on.clone()));
     cases.add("object replaced", objects::an_object_is_replaced(on.clone()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use serde_json::json;
 
-use crate::laptop::{Laptop, assert_balanced, turn};
+use crate::laptop::{Laptop, assert_balanced, place_beside_others};
 
 /// Service, operation, code and message of refusals that are over soon.
 const PASSING: [(&str, &str, &str, &str); 6] = [
@@ -45,7 +45,7 @@ const PASSING: [(&str, &str, &str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_run_of_an_account_succeeds() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let laptop = Laptop::start().await;
     for (service, operation, code, message) in PASSING {
         let fault = json!({

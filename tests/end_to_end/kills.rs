@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, assert_balanced, turn};
+use crate::laptop::{Laptop, assert_balanced, place_beside_others};
 
 const KILLS: usize = 10;
 
@@ -46,7 +46,7 @@ const SCHEDULED: u64 = 8 * 100 + 10 * 1_500 + 12 * 4_000 + 10 * 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let seed: u64 = match std::env::var("KINESISDEMO_SEED") {
         Ok(text) => text.parse().expect("KINESISDEMO_SEED is a number"),
         Err(_) => rand::random(),

@@ -18,7 +18,7 @@ use kubectl_kinesisdemo::laptop::definition::{put_definition, put_namespace};
 use kubectl_kinesisdemo::laptop::kubernetes::Kubernetes;
 use kubectl_kinesisdemo::laptop::{Lifetime, Supervisor, assets, silent};
 use serde_json::Value;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::proxy::Proxy;
 
@@ -30,21 +30,41 @@ pub fn programs() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_kinesis-demo-operator")).parent().unwrap().to_path_buf()
 }
 
-/// One laptop at a time: what a test measures must not depend on which other test runs beside it.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// So many runs go on at a time, of all tests: two cores hold the processes of so many and the pace of each.
+const RUNS_AT_ONCE: u32 = 5;
 
-/// Waits for the machine; `None` if the tests cannot run here, and a line says why not.
-pub async fn turn() -> Option<MutexGuard<'static, ()>> {
+static PLACES: Semaphore = Semaphore::const_new(RUNS_AT_ONCE as usize);
+
+/// A run's place on this machine.
+pub type Place = SemaphorePermit<'static>;
+
+/// Whether the tests can run here; if not, a line says why.
+async fn can_run_here() -> bool {
     kubectl_kinesisdemo::install_crypto();
     if assets::cached_assets().await.is_none() {
         println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
-        return None;
+        return false;
     }
     if let Err(error) = Programs::in_folder(&programs()) {
         println!("skipped: {error}");
-        return None;
+        return false;
     }
-    Some(TURN.lock().await)
+    true
+}
+
+/// Waits until one run more may go on.
+pub async fn place() -> Place {
+    PLACES.acquire().await.unwrap()
+}
+
+/// As `place`, for a test that is one run; `None` if it cannot run here.
+pub async fn place_beside_others() -> Option<Place> {
+    if can_run_here().await { Some(place().await) } else { None }
+}
+
+/// Waits for the whole machine: what such a test measures must not depend on what runs beside it.
+pub async fn place_alone() -> Option<Place> {
+    if can_run_here().await { Some(PLACES.acquire_many(RUNS_AT_ONCE).await.unwrap()) } else { None }
 }
 
 pub struct Laptop {

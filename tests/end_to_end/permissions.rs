@@ -12,7 +12,7 @@ use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, turn};
+use crate::laptop::{Laptop, place_beside_others};
 
 /// A verb on a resource, as in `patch events.events.k8s.io`.
 type Right = String;
@@ -96,7 +96,7 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_is_exactly_what_the_operator_uses() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let laptop = Laptop::start().await;
     // Two refusals of the same kind, with a success between: the second Event counts the first one up. Each is of two passes, with the
     // SDK's three attempts: the first pass is followed at once by another, since it stores what it was told.

@@ -4,12 +4,12 @@ use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::parts::OPERATOR;
 use serde_json::json;
 
-use crate::laptop::{Laptop, turn};
+use crate::laptop::{Laptop, place_beside_others};
 use crate::objects::apply_under_a_wider_schema;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_does_not_parse_leaves_the_others_alone() {
-    let Some(_turn) = turn().await else { return };
+    let Some(_place) = place_beside_others().await else { return };
     let laptop = Laptop::start().await;
     let stranger = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
