@@ -215,7 +215,7 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
                 error = reason,
                 "a stored object does not parse"
             );
-            salvaged = match salvage(&work.client, meta).await {
+            salvaged = match Box::pin(salvage(&work.client, meta)).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return Ok(Action::await_change()),
                 Err(error) => {
@@ -232,7 +232,8 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
         }
     };
     let started = Instant::now();
-    let wake = reconcile(demo, unreadable.as_deref(), &work.context).await;
+    // Boxed: hundreds of objects may wait above, and each would wait with the room that this needs.
+    let wake = Box::pin(reconcile(demo, unreadable.as_deref(), &work.context)).await;
     let outcome = wake.as_ref().map_or_else(RunError::category, |_| "ok");
     work.metrics.reconciled(outcome, started.elapsed());
     let wake = wake?;
