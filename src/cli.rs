@@ -1,5 +1,6 @@
 //! The operator's arguments. In: the command line. Out: checked settings, or a sentence about what is wrong.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
@@ -7,7 +8,7 @@ use kinesis_demo_api::allowance::Allowance;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
-use crate::run::read_budget::ReadBudget;
+use crate::run::write_budget::{WRITES_PER_SECOND, WriteBudget};
 use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
 use crate::telemetry::LogFormat;
 
@@ -109,8 +110,10 @@ pub struct RunArgs {
     /// A security group that objects may name besides those of --security-group, by ID, or `*`; repeat for several. The default is none.
     #[arg(long, env = "KINESISDEMO_ALLOWED_SECURITY_GROUPS", value_delimiter = ',', value_name = "ID")]
     pub allow_security_group: Vec<String>,
-    /// The most runs that go on at once, of all objects; later ones wait their turn in Pending. Each costs reads of its control
-    /// parameter, of which a Region has 40 a second: so many runs that no room is left for --max-tasks are refused.
+    /// The most runs that go on at once, of all objects; later ones wait their turn in Pending.
+    /// Each renews its control parameter, of whose writes a Region has 3 a second: each Region has
+    /// room for 15 runs (10 with --local-timings), and more than all of them have room for are
+    /// refused.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_runs: u16,
     /// The highest rate that any phase may ask for.
@@ -179,11 +182,14 @@ impl RunArgs {
         }
         let region = self.regions.first().cloned().ok_or("--region: name at least one")?;
         let timings = if self.local_timings { Timings::local() } else { Timings::aws() };
-        let most_tasks = ReadBudget::new(self.max_runs.into(), &timings).most_tasks();
-        if self.max_tasks > most_tasks {
+        // Each Region has room for --max-tasks, too, however many runs read beside them.
+        let runs_of_a_region = WriteBudget::new(&timings).most_runs();
+        let regions = self.regions.iter().collect::<BTreeSet<_>>().len();
+        let most_runs = runs_of_a_region.saturating_mul(regions);
+        if usize::from(self.max_runs) > most_runs {
             return Err(format!(
-                "--max-tasks {} can never fit with --max-runs {}: control parameters may be read 40 times a second in a Region, which beside the looks at so many runs leaves room for {most_tasks} tasks; lower one of them",
-                self.max_tasks, self.max_runs
+                "--max-runs {} can never fit: control parameters may be written {WRITES_PER_SECOND} times a second in a Region, which leaves room for {runs_of_a_region} runs in each --region, {most_runs} in all; lower it to {most_runs}",
+                self.max_runs,
             ));
         }
         Ok(Settings {
@@ -210,5 +216,51 @@ impl RunArgs {
             max_runs: self.max_runs.into(),
             timings,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::queue::Capacity;
+
+    /// What the arguments after `run` mean.
+    fn settings(arguments: &[&str]) -> Result<Settings, String> {
+        let cli = Cli::try_parse_from(["kinesis-demo-operator", "run"].iter().chain(arguments))
+            .map_err(|error| error.to_string())?;
+        match cli.command {
+            Command::Run(run) => run.settings(),
+            _ => Err("another command".to_owned()),
+        }
+    }
+
+    #[test]
+    fn more_runs_than_the_regions_have_room_for_are_refused() {
+        let refused = settings(&["--max-runs", "100"]).unwrap_err();
+        assert_eq!(
+            refused,
+            "--max-runs 100 can never fit: control parameters may be written 3 times a second in a Region, which leaves room for 15 runs in each --region, 15 in all; lower it to 15"
+        );
+        let two = ["--region", "us-east-1,eu-west-1", "--region", "eu-west-1", "--max-runs"];
+        let in_two = |runs| settings(&[&two[..], &[runs]].concat());
+        assert_eq!(in_two("30").unwrap().max_runs, 30);
+        assert!(in_two("31").unwrap_err().ends_with("15 runs in each --region, 30 in all; lower it to 30"));
+        let local = |runs| settings(&["--local-timings", "--max-runs", runs]);
+        assert_eq!(local("10").unwrap().max_runs, 10);
+        assert!(local("11").unwrap_err().ends_with("10 runs in each --region, 10 in all; lower it to 10"));
+        assert_eq!(settings(&[]).unwrap().max_runs, 10);
+    }
+
+    #[test]
+    fn every_region_has_room_for_as_many_tasks_as_one_run_may_have() {
+        let most_tasks = 100;
+        assert!(settings(&["--max-tasks", &most_tasks.to_string()]).is_ok());
+        assert!(settings(&["--max-tasks", &(most_tasks + 1).to_string()]).is_err());
+        for timings in [Timings::aws(), Timings::local()] {
+            for runs in 1..=1_000 {
+                let room = Capacity::new(runs, &timings).reads.most_tasks();
+                assert!(room >= most_tasks, "{runs} runs: {room} tasks");
+            }
+        }
     }
 }

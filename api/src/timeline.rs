@@ -126,6 +126,20 @@ impl Timeline {
         self.legs.iter().map(|placed| placed.leg.scheduled(at)).sum()
     }
 
+    /// The first instant from `from` on by which the plan has asked for `records`, in all phases:
+    /// `until` at the latest.
+    pub fn asked_for(&self, records: u64, from: MicroTime, until: MicroTime) -> MicroTime {
+        let (mut low, mut high) = (from.as_micros(), until.as_micros());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.scheduled_in_all(MicroTime::from_micros(middle)) >= records {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        MicroTime::from_micros(low)
+    }
+
     /// The legs that are not over at `at`, as segments of a control document.
     pub fn segments_from(&self, at: MicroTime, cap_per_task: u32) -> impl Iterator<Item = Segment> + '_ {
         self.legs.iter().filter(move |placed| placed.leg.until > at).filter_map(move |placed| {
@@ -236,6 +250,30 @@ mod tests {
             assert_eq!(timeline.rate_at(T0 + s(second)), rate, "second {second}");
         }
         assert_eq!(timeline.rate_at(T0 - s(1)), 0);
+    }
+
+    #[test]
+    fn the_instant_by_which_so_much_was_asked_for_lies_between_its_bounds() {
+        let stop = Stop { from: T0 + s(60), until: T0 + s(90) };
+        let timeline = Timeline::new(&event(), T0, &[stop]);
+        let millis = |millis: u64| T0 + Duration::from_millis(millis);
+        let [from, until] = [T0 + s(30), T0 + s(300)];
+        let table = [
+            (0, from),
+            (3_000, from),
+            (3_050, millis(30_500)),
+            (6_000, T0 + s(60)),
+            (6_100, T0 + s(91)),
+            (12_000, T0 + s(150)),
+            (u64::MAX, until),
+        ];
+        for (records, at) in table {
+            assert_eq!(timeline.asked_for(records, from, until), at, "{records} records");
+        }
+        assert_eq!(timeline.asked_for(6_000, until, from), until, "bounds that are none");
+        let ramped = timeline.asked_for(20_000, from, until);
+        assert!(timeline.scheduled_in_all(ramped) >= 20_000);
+        assert!(timeline.scheduled_in_all(ramped - Duration::from_micros(1)) < 20_000);
     }
 
     #[test]

@@ -108,6 +108,13 @@ impl AwsError {
         };
         Self { class, operation, target: target.to_owned(), code, message }
     }
+
+    /// Whether AWS does not see yet what was made a moment ago. The call is right, and is taken
+    /// once AWS sees it.
+    pub fn is_not_seen_yet(&self) -> bool {
+        let rule = self.code.as_deref().and_then(|code| rule_for(self.operation, code, &self.message));
+        rule.is_some_and(|rule| rule.is_lag)
+    }
 }
 
 /// A code that means different things: what its words, and the operation, make of it.
@@ -118,17 +125,22 @@ struct Rule {
     /// One of these is in the message, as whole words in any case. Any message, if empty.
     phrases: &'static [&'static str],
     class: AwsErrorClass,
+    /// AWS answers so while it does not see yet what was made a moment ago.
+    is_lag: bool,
 }
 
 /// ECS makes its service-linked role with an account's first call, and refuses that call; the next one succeeds
-/// (terraform-provider-aws#15452).
-const LINKED_ROLE: &[&str] = &["unable to assume the service linked role"];
+/// (<https://github.com/hashicorp/terraform-provider-aws/issues/15452>).
+const LINKED_ROLE: &[&str] =
+    &["unable to assume the service linked role", "unable to assume the service-linked role"];
 const MAKES_SERVICES: &[&str] = &["CreateService", "CreateCluster", "UpdateService"];
 const NAMES_DEFINITIONS: &[&str] =
     &["DescribeTaskDefinition", "DeregisterTaskDefinition", "DeleteTaskDefinitions"];
 /// Application Auto Scaling sees a service some seconds after ECS made it, and its own role some seconds after it made
 /// that (terraform-provider-aws, internal/service/appautoscaling/target.go).
 const SCALES: &[&str] = &["RegisterScalableTarget", "PutScheduledAction"];
+/// How ECS calls a task definition that it does not know.
+const NO_DEFINITION: &[&str] = &["taskdefinition not found", "task definition not found"];
 /// The security token service could not ask the identity provider.
 const NO_KEY: &[&str] = &["couldn't retrieve verification key", "could not retrieve verification key"];
 
@@ -138,15 +150,24 @@ const fn rule(
     phrases: &'static [&'static str],
     class: AwsErrorClass,
 ) -> Rule {
-    Rule { code, operations, phrases, class }
+    Rule { code, operations, phrases, class, is_lag: false }
+}
+
+/// What AWS answers while it does not see yet what was made a moment ago.
+const fn lag(
+    code: &'static str,
+    operations: &'static [&'static str],
+    phrases: &'static [&'static str],
+) -> Rule {
+    Rule { code, operations, phrases, class: AwsErrorClass::Transient, is_lag: true }
 }
 
 /// The rules, the first that fits decides. What none fits goes by its code alone.
 const RULES: &[Rule] = {
     use AwsErrorClass::{AlreadyExists, Denied, NotFound, Throttled, Transient};
     &[
-        rule("InvalidParameterException", MAKES_SERVICES, LINKED_ROLE, Transient),
-        rule("ClientException", MAKES_SERVICES, LINKED_ROLE, Transient),
+        lag("InvalidParameterException", MAKES_SERVICES, LINKED_ROLE),
+        lag("ClientException", MAKES_SERVICES, LINKED_ROLE),
         rule("InvalidParameterException", MAKES_SERVICES, &["still draining"], Transient),
         rule("ClientException", MAKES_SERVICES, &["still draining"], Transient),
         rule("InvalidParameterException", &["CreateService"], &["not idempotent"], AlreadyExists),
@@ -158,17 +179,24 @@ const RULES: &[Rule] = {
             &["unable to describe task definition", "does not exist", "not found"],
             NotFound,
         ),
-        // Of one that was registered a moment ago.
-        rule("ClientException", &["CreateService"], &["taskdefinition not found"], Transient),
-        rule("ClientException", &[], &["not authorized"], Denied),
+        // Of one that was registered a moment ago (https://github.com/remind101/empire/issues/353).
+        lag("ClientException", &["CreateService"], NO_DEFINITION),
+        lag("InvalidParameterException", &["CreateService"], NO_DEFINITION),
+        // Two revisions of a family at once, or one that AWS believes to be under way still
+        // (https://github.com/hashicorp/terraform-provider-aws/issues/9777,
+        // https://github.com/PrefectHQ/prefect/issues/15865).
         rule(
-            "ValidationException",
-            SCALES,
-            &["unable to assume iam role", "ecs service doesn't exist"],
-            Transient,
+            "ClientException",
+            &["RegisterTaskDefinition"],
+            &["too many concurrent attempts to create a new revision"],
+            Throttled,
         ),
+        rule("ClientException", &[], &["not authorized"], Denied),
+        lag("ValidationException", SCALES, &["unable to assume iam role", "ecs service doesn't exist"]),
         // Of a target that was registered a moment ago.
-        rule("ObjectNotFoundException", &["PutScheduledAction"], &[], Transient),
+        lag("ObjectNotFoundException", &["PutScheduledAction"], &[]),
+        // Of a log group that is still being made (https://github.com/aws/aws-cdk/issues/17546).
+        lag("OperationAbortedException", &["PutRetentionPolicy"], &[]),
         rule("InvalidIdentityToken", &[], NO_KEY, Transient),
         // Kinesis uses it for calls per second, for streams that are being created, and for how many may exist.
         rule(
@@ -197,9 +225,11 @@ impl Rule {
     }
 }
 
-/// Whether `phrase` is in `message` as whole words, in any case: `https` does not say `tps`.
+/// Whether `phrase` is in `message` as whole words, in any case, however its lines are broken:
+/// `https` does not say `tps`.
 fn says(message: &str, phrase: &str) -> bool {
     let message = message.to_lowercase().replace('\u{2019}', "'");
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_word = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
     message.match_indices(phrase).any(|(at, found)| {
         let (before, after) = (message.get(..at), message.get(at + found.len()..));
@@ -210,8 +240,12 @@ fn says(message: &str, phrase: &str) -> bool {
 
 /// What an answer means. `None` if its code is in no table.
 fn class_of(operation: &str, code: &str, message: &str) -> Option<AwsErrorClass> {
-    let rule = RULES.iter().find(|rule| rule.fits(operation, code, message));
-    rule.map(|rule| rule.class).or_else(|| class_of_code(code))
+    rule_for(operation, code, message).map(|rule| rule.class).or_else(|| class_of_code(code))
+}
+
+/// The rule by which an answer is judged, if any.
+fn rule_for(operation: &str, code: &str, message: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.fits(operation, code, message))
 }
 
 /// The table of codes.

@@ -78,6 +78,13 @@ fn where_a_code_means_several_things_the_operation_and_the_words_decide() {
         ("CreateService", "InvalidParameterException", linked, Transient),
         ("CreateService", "ClientException", linked, Transient),
         ("RegisterTaskDefinition", "ClientException", linked, Invalid),
+        (
+            "CreateService",
+            "InvalidParameterException",
+            "Unable to assume the\n  service linked role.\r\nPlease verify that it exists.",
+            Transient,
+        ),
+        ("CreateCluster", "ClientException", "Unable to assume the service-linked role.", Transient),
         ("CreateService", "InvalidParameterException", draining, Transient),
         ("CreateService", "ClientException", draining, Transient),
         (
@@ -96,6 +103,14 @@ fn where_a_code_means_several_things_the_operation_and_the_words_decide() {
             NotFound,
         ),
         ("CreateService", "ClientException", "TaskDefinition not found.", Transient),
+        ("CreateService", "InvalidParameterException", "TaskDefinition not found.", Transient),
+        ("UpdateService", "InvalidParameterException", "TaskDefinition not found.", Invalid),
+        (
+            "RegisterTaskDefinition",
+            "ClientException",
+            "Too many concurrent attempts to create a new revision of the specified family.",
+            Throttled,
+        ),
         ("RegisterTaskDefinition", "ClientException", "Log group not found", Invalid),
         (
             "RegisterScalableTarget",
@@ -123,6 +138,30 @@ fn where_a_code_means_several_things_the_operation_and_the_words_decide() {
         let error = AwsError::refused(operation, "x", code, message);
         assert_eq!(error.class, class, "{operation} {code}: {message}");
     }
+}
+
+/// What AWS answers about something that was made a moment ago, and what is like it but lasts.
+#[test]
+fn what_aws_does_not_see_yet_is_known_by_its_words() {
+    let table = [
+        ("CreateService", "InvalidParameterException", "TaskDefinition not found.", true),
+        ("CreateService", "ClientException", "TaskDefinition not found.", true),
+        ("CreateService", "ClientException", "Unable to assume the service linked role.", true),
+        ("CreateService", "ClientException", "Unable to Start a service that is still Draining.", false),
+        ("RegisterScalableTarget", "ValidationException", "ECS service doesn't exist: service/c/s", true),
+        ("RegisterScalableTarget", "ValidationException", "Unable to assume IAM role: arn", true),
+        ("RegisterScalableTarget", "ValidationException", "1 validation error detected", false),
+        ("PutScheduledAction", "ObjectNotFoundException", "No scalable target registered", true),
+        ("DeleteScheduledAction", "ObjectNotFoundException", "No scheduled action found", false),
+        ("PutRetentionPolicy", "OperationAbortedException", "A conflicting operation is in progress", true),
+        ("DeleteLogGroup", "OperationAbortedException", "A conflicting operation is in progress", false),
+        ("CreateService", "ServerException", "Service Unavailable. Please try again later.", false),
+    ];
+    for (operation, code, message, expected) in table {
+        let error = AwsError::refused(operation, "x", code, message);
+        assert_eq!(error.is_not_seen_yet(), expected, "{operation} {code}: {message}");
+    }
+    assert!(!AwsError::unanswered("CreateService", "x", "TaskDefinition not found.").is_not_seen_yet());
 }
 
 #[test]

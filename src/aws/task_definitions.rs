@@ -13,7 +13,7 @@ use super::session::Api;
 use super::{AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitionSeen, TaskDefinitions};
 
 /// The container, and the prefix of its log streams.
-const CONTAINER: &str = "generator";
+pub(super) const CONTAINER: &str = "generator";
 
 /// The log stream of a task of this id (Amazon ECS developer guide, "Send logs to CloudWatch":
 /// `prefix-name/container-name/ecs-task-id`).

@@ -8,6 +8,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 use super::session::Api;
+use super::task_definitions::CONTAINER;
 use super::{AwsErrorClass, AwsResult, TaskSeen, TaskState, TaskStop, Tasks};
 
 /// ECS API reference, DescribeTasks: up to 100 tasks.
@@ -113,11 +114,16 @@ fn task_seen(task: Task) -> Option<TaskSeen> {
     })
 }
 
-/// A task that was told to stop has a code and a reason long before it is STOPPED.
+/// A task that was told to stop has a code and a reason long before it is STOPPED. Other containers
+/// may have been added to it, as GuardDuty adds its agent on Fargate
+/// (<https://github.com/aws/aws-cdk/issues/32877>): ours tells, wherever it is on the list.
 fn stop_of(task: &Task) -> Option<TaskStop> {
     let code = task.stop_code()?.as_str().to_owned();
-    let container = task.containers().iter().find(|container| container.exit_code().is_some());
-    let container = container.or(task.containers().first());
+    let containers = task.containers();
+    let ours = containers.iter().find(|container| container.name() == Some(CONTAINER));
+    let container = ours
+        .or_else(|| containers.iter().find(|container| container.exit_code().is_some()))
+        .or(containers.first());
     let at = task.execution_stopped_at().or(task.stopping_at()).or(task.stopped_at());
     Some(TaskStop {
         at: at.copied().map(instant),
@@ -227,6 +233,39 @@ mod tests {
         assert!(task_seen(scaled_in).unwrap().stop.unwrap().is_asked_for());
         let runs = Task::builder().task_arn(arn(3)).last_status("RUNNING").desired_status("RUNNING").build();
         assert_eq!(task_seen(runs).unwrap().stop, None);
+    }
+
+    /// A container by name, exit code and reason.
+    type Ended = (&'static str, Option<i32>, Option<&'static str>);
+
+    #[test]
+    fn the_generators_own_container_tells_whatever_others_are_in_its_task() {
+        let oom = "OutOfMemoryError: Container killed due to memory usage";
+        let pull = "CannotPullContainerError: pull access denied";
+        let agent = "aws-guardduty-agent-3f1c";
+        let table: [(&[Ended], Option<i32>, Option<&str>); 6] = [
+            (&[(agent, Some(0), None), ("generator", Some(137), Some(oom))], Some(137), Some(oom)),
+            (&[("generator", Some(137), Some(oom)), (agent, Some(0), None)], Some(137), Some(oom)),
+            (&[(agent, None, None), ("generator", None, Some(pull))], None, Some(pull)),
+            (&[(agent, Some(1), Some("gone")), ("generator", None, Some(pull))], None, Some(pull)),
+            (&[("other", None, None), (agent, Some(1), Some("gone"))], Some(1), Some("gone")),
+            (&[], None, None),
+        ];
+        for (ended, exit_code, reason) in table {
+            let containers = ended.iter().map(|(name, code, reason)| {
+                aws_sdk_ecs::types::Container::builder()
+                    .name(*name)
+                    .set_exit_code(*code)
+                    .set_reason(reason.map(str::to_owned))
+                    .build()
+            });
+            let task = Task::builder()
+                .stop_code(TaskStopCode::EssentialContainerExited)
+                .set_containers(Some(containers.collect()))
+                .build();
+            let stop = stop_of(&task).unwrap();
+            assert_eq!((stop.exit_code, stop.container_reason.as_deref()), (exit_code, reason), "{ended:?}");
+        }
     }
 
     #[tokio::test]

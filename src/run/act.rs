@@ -26,6 +26,8 @@ pub enum EffectResult {
     InUse(AwsError),
     /// AWS refused it, or did not answer. The last refusal is told again while it is not retried.
     Refused(AwsError),
+    /// AWS does not see yet what was made a moment ago. It is tried again, and nobody is told.
+    NotSeenYet,
     /// It was not tried, because one before it was refused.
     Skipped,
 }
@@ -35,7 +37,9 @@ impl EffectResult {
     pub fn refusal(&self) -> Option<&AwsError> {
         match self {
             Self::Refused(error) => Some(error),
-            Self::Done | Self::PutBack | Self::Gone | Self::InUse(_) | Self::Skipped => None,
+            Self::Done | Self::PutBack | Self::Gone | Self::InUse(_) | Self::NotSeenYet | Self::Skipped => {
+                None
+            }
         }
     }
 
@@ -58,6 +62,10 @@ pub struct Actor<'a> {
     pub now: MicroTime,
 }
 
+/// How long AWS may not see what was made a moment ago before people are told. It documents no
+/// bound: seconds are usual.
+const LAG_TOLD_AFTER: Duration = Duration::from_secs(60);
+
 /// Every effect is given at least this long, whatever those before it took.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -71,7 +79,8 @@ impl Actor<'_> {
                 continue;
             }
             *result = self.apply_one(effect, give_up_at).await;
-            if result.refusal().is_some() && effect.is_needed_by_the_next() {
+            let is_missing = matches!(result, EffectResult::Refused(_) | EffectResult::NotSeenYet);
+            if is_missing && effect.is_needed_by_the_next() {
                 break;
             }
         }
@@ -89,7 +98,7 @@ impl Actor<'_> {
         if let Some(refusal) = self.backoffs.refusal(self.uid, &key, self.now) {
             return match refusal.class {
                 AwsErrorClass::AlreadyExists => EffectResult::InUse(refusal),
-                _ => EffectResult::Refused(refusal),
+                _ => self.refused(&key, refusal),
             };
         }
         // Without an answer it may have been done: every effect may be repeated.
@@ -122,7 +131,16 @@ impl Actor<'_> {
                 true => EffectResult::Done,
                 false => EffectResult::InUse(error),
             },
-            Err(error) => EffectResult::Refused(error),
+            Err(error) => self.refused(&key, error),
+        }
+    }
+
+    /// A refusal, unless AWS only sees late what was made a moment ago.
+    fn refused(&self, key: &str, error: AwsError) -> EffectResult {
+        let refused_for = self.backoffs.refused_for(self.uid, key, self.clock.now());
+        match error.is_not_seen_yet() && refused_for < LAG_TOLD_AFTER {
+            true => EffectResult::NotSeenYet,
+            false => EffectResult::Refused(error),
         }
     }
 

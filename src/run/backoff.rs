@@ -47,6 +47,7 @@ pub struct Backoffs(Mutex<HashMap<String, HashMap<String, Refusal>>>);
 #[derive(Clone, Debug)]
 struct Refusal {
     failures: u32,
+    first_at: MicroTime,
     retry_at: MicroTime,
     error: AwsError,
 }
@@ -77,11 +78,26 @@ impl Backoffs {
         let refusals = held.entry(uid.to_owned()).or_default();
         let earlier = refusals.get(key);
         if earlier.is_none_or(|earlier| earlier.error != *error) {
-            tracing::warn!(uid, error = %error, class = error.class.name(), "AWS refused a call");
+            let class = error.class.name();
+            match error.is_not_seen_yet() {
+                true => {
+                    tracing::info!(uid, error = %error, class, "AWS does not see yet what was made a moment ago")
+                }
+                false => tracing::warn!(uid, error = %error, class, "AWS refused a call"),
+            }
         }
+        let first_at = earlier.map_or(now, |earlier| earlier.first_at);
         let failures = earlier.map_or(0, |earlier| earlier.failures).saturating_add(1);
         let pause = pause(failures, longest_pause(error.class).min(at_most), uid);
-        refusals.insert(key.to_owned(), Refusal { failures, retry_at: now + pause, error: error.clone() });
+        let refusal = Refusal { failures, first_at, retry_at: now + pause, error: error.clone() };
+        refusals.insert(key.to_owned(), refusal);
+    }
+
+    /// For how long `key` has been refused. No time if it is not.
+    pub fn refused_for(&self, uid: &str, key: &str, now: MicroTime) -> Duration {
+        let held = self.lock();
+        let refusal = held.get(uid).and_then(|refusals| refusals.get(key));
+        refusal.map_or(Duration::ZERO, |refusal| now.since(refusal.first_at))
     }
 
     /// When `key` may be tried again, if it was refused.
@@ -136,8 +152,11 @@ mod tests {
         }
         assert!((12..25).contains(&asked), "{asked} calls in ten minutes");
         assert_eq!(backoffs.refusal("uid", "stream", now), None, "other operations go on");
+        assert_eq!(backoffs.refused_for("uid", "service", now), s(600), "from the first refusal on");
+        assert_eq!(backoffs.refused_for("uid", "stream", now), s(0));
         backoffs.note("uid", "service", &Ok(()), s(600), now);
         assert_eq!(backoffs.refusal("uid", "service", now), None);
+        assert_eq!(backoffs.refused_for("uid", "service", now), s(0));
     }
 
     #[test]

@@ -48,9 +48,10 @@ impl RunError {
     }
 }
 
-/// The condition reason of an AWS refusal.
+/// The condition reason of an AWS refusal. AWS has answered where it does not see what was made.
 pub fn reason(error: &AwsError) -> Reason {
     match error.class {
+        AwsErrorClass::Transient if error.is_not_seen_yet() => Reason::RequestRefused,
         AwsErrorClass::Denied => Reason::AccessDenied,
         AwsErrorClass::Quota => Reason::QuotaExceeded,
         AwsErrorClass::Throttled => Reason::Throttled,

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod queue;
 pub mod read_budget;
 pub mod status;
+pub mod write_budget;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,7 +48,6 @@ use ledgers::LedgerStore;
 use memory::Memory;
 use observe::{Look, ObservedState};
 use queue::{Capacity, Next, Queue, Roll};
-use read_budget::ReadBudget;
 use status::Outcomes;
 
 /// The key under which a refused preflight is paced.
@@ -97,10 +97,9 @@ impl Context {
         }
     }
 
-    /// How many runs, and tasks of a Region, go on at once.
+    /// How many runs go on at once, and how many of them, with how many tasks, in one Region.
     pub fn capacity(&self) -> Capacity {
-        let Settings { max_runs, timings, .. } = &self.settings;
-        Capacity { runs: *max_runs, reads: ReadBudget::new(*max_runs, timings) }
+        Capacity::new(self.settings.max_runs, &self.settings.timings)
     }
 
     /// The objects that wait, and whose turn it is.

@@ -36,12 +36,11 @@ impl Notice {
         Self { severity: Severity::Warning, reason: reason.to_string(), action: action.to_owned(), note }
     }
 
-    /// The run entered a stage.
+    /// The run entered a stage. The reason names the stage.
     pub fn entered(run: u32, stage: Stage, detail: &str) -> Self {
-        let note = if detail.is_empty() {
-            format!("run {run}: {stage}")
-        } else {
-            format!("run {run}: {stage}: {detail}")
+        let note = match detail {
+            "" => format!("run {run} entered {stage}"),
+            _ => of_run(run, detail),
         };
         let action = format!("EnterStage/run-{run}");
         match stage {
@@ -62,7 +61,7 @@ impl Notice {
 
     /// The run was decided.
     pub fn decided(run: u32, outcome: Outcome, reason: Reason, message: &str) -> Self {
-        let note = format!("run {run}: {message}");
+        let note = of_run(run, message);
         let action = format!("EndTraffic/run-{run}");
         match outcome {
             Outcome::Failed => Self::warning(reason, &action, note),
@@ -108,7 +107,10 @@ impl Notice {
         Self::normal(
             "SlotsChanged",
             &format!("PublishControl/version-{version}"),
-            format!("{admitted} tasks send from control version {version} on"),
+            match admitted {
+                1 => format!("1 task sends from control version {version} on"),
+                _ => format!("{admitted} tasks send from control version {version} on"),
+            },
         )
     }
 
@@ -156,7 +158,13 @@ impl Notice {
         Self::warning(
             "SilentTasksReplaced",
             &format!("PublishControl/version-{version}"),
-            format!("tasks {} write no ledger lines any more; others send in their place", names.join(", ")),
+            match names.as_slice() {
+                [name] => format!("task {name} writes no ledger lines any more; another sends in its place"),
+                _ => format!(
+                    "tasks {} write no ledger lines any more; others send in their place",
+                    names.join(", ")
+                ),
+            },
         )
     }
 
@@ -182,9 +190,17 @@ impl Notice {
         Self::warning(
             "FleetShort",
             &format!("ScaleService/run-{run}/{phase}"),
-            format!(
-                "{running} of {needed} tasks run; they send up to their cap, and the rest is not made up for"
-            ),
+            match running {
+                0 => {
+                    format!("no task runs, and the phase needs {needed}; what is not sent is not made up for")
+                }
+                1 => format!(
+                    "1 of {needed} tasks runs; it sends up to its cap, and the rest is not made up for"
+                ),
+                _ => format!(
+                    "{running} of {needed} tasks run; they send up to their cap, and the rest is not made up for"
+                ),
+            },
         )
     }
 
@@ -234,5 +250,64 @@ impl Notice {
     /// The object goes without its resources being removed.
     pub fn abandoned(resources: &str) -> Self {
         Self::warning(Reason::ResourcesAbandoned, "CleanUp", format!("left behind on request: {resources}"))
+    }
+}
+
+/// What is said of a run, which is named once.
+fn of_run(run: u32, message: &str) -> String {
+    match message.strip_prefix(&format!("run {run} ")) {
+        Some(_) => message.to_owned(),
+        None => format!("run {run}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(notice: &Notice) -> (&str, &str) {
+        (&notice.reason, &notice.note)
+    }
+
+    #[test]
+    fn an_event_names_its_run_once_and_its_reason_is_not_said_again() {
+        let aborted = "run 1 was aborted on request";
+        let decided = Notice::decided(1, Outcome::Aborted, Reason::AbortRequested, aborted);
+        assert_eq!(note(&decided), ("AbortRequested", aborted));
+        assert_eq!(note(&Notice::entered(1, Stage::Draining, aborted)), ("Draining", aborted));
+        assert_eq!(note(&Notice::entered(1, Stage::Aborted, aborted)), ("Aborted", aborted));
+        assert_eq!(note(&Notice::entered(12, Stage::Draining, "run 1 of 2")).1, "run 12: run 1 of 2");
+        assert_eq!(note(&Notice::entered(1, Stage::Warming, "")), ("Warming", "run 1 entered Warming"));
+        let complete = Notice::decided(2, Outcome::Succeeded, Reason::Completed, "the schedule is complete");
+        assert_eq!(note(&complete), ("Completed", "run 2: the schedule is complete"));
+    }
+
+    #[test]
+    fn events_count_in_the_right_number() {
+        let table = [
+            (Notice::slots_changed(0, 3), "0 tasks send from control version 3 on"),
+            (Notice::slots_changed(1, 3), "1 task sends from control version 3 on"),
+            (Notice::slots_changed(2, 3), "2 tasks send from control version 3 on"),
+            (
+                Notice::fleet_is_short(1, "peak", 0, 1),
+                "no task runs, and the phase needs 1; what is not sent is not made up for",
+            ),
+            (
+                Notice::fleet_is_short(1, "peak", 1, 4),
+                "1 of 4 tasks runs; it sends up to its cap, and the rest is not made up for",
+            ),
+            (
+                Notice::fleet_is_short(1, "peak", 3, 4),
+                "3 of 4 tasks run; they send up to their cap, and the rest is not made up for",
+            ),
+        ];
+        for (notice, expected) in table {
+            assert_eq!(notice.note, expected);
+        }
+        let tasks = ["0f", "1a"].map(|id| TaskId::from_arn(&format!("arn:aws:ecs:r:a:task/c/{id}{:030}", 0)));
+        let one = Notice::silent_tasks_replaced(&tasks[..1], 2).note;
+        assert!(one.ends_with("writes no ledger lines any more; another sends in its place"), "{one}");
+        let two = Notice::silent_tasks_replaced(&tasks, 2).note;
+        assert!(two.ends_with("write no ledger lines any more; others send in their place"), "{two}");
     }
 }

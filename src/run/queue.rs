@@ -12,7 +12,9 @@ use kinesis_demo_api::status::{Effective, RunLoad, RunStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use kube::ResourceExt;
 
-use super::read_budget::ReadBudget;
+use super::read_budget::{ReadBudget, total};
+use super::write_budget::WriteBudget;
+use crate::settings::Timings;
 
 /// Whose turn it is: whose run was asked for first.
 type Rank = (MicroTime, String);
@@ -88,11 +90,31 @@ pub trait Roll: Send + Sync {
     fn entries(&self) -> Option<Vec<Entry>>;
 }
 
-/// How many runs go on at once, and how many tasks in each Region.
+/// How many runs go on at once, and how many of them, with how many tasks, in each Region.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacity {
     pub runs: usize,
     pub reads: ReadBudget,
+    pub writes: WriteBudget,
+}
+
+impl Capacity {
+    /// For so many runs at once, in all Regions together.
+    pub fn new(runs: usize, timings: &Timings) -> Self {
+        let writes = WriteBudget::new(timings);
+        Self { runs, reads: ReadBudget::new(runs.min(writes.most_runs()), timings), writes }
+    }
+
+    /// The most runs that go on at once in one Region.
+    pub fn runs_of_a_region(self) -> usize {
+        self.runs.min(self.writes.most_runs())
+    }
+
+    /// Whether a run of so many tasks has room beside these runs of its Region, once all read as
+    /// rarely as they may.
+    fn has_room_for(self, tasks: u32, runs: usize, their_tasks: u32) -> bool {
+        runs < self.writes.most_runs() && their_tasks.saturating_add(tasks) <= self.reads.most_tasks()
+    }
 }
 
 /// The places that were taken, by uid.
@@ -205,8 +227,10 @@ impl<'a> Turn<'a> {
         self.beginning(&candidates).into_iter().find(|(uid, _)| *uid == own.1).map(|(_, interval)| interval)
     }
 
-    /// Which of these could begin now, in this order, and how often the tasks of each may read. Whoever finds
-    /// no room in a Region lets nobody pass there; other Regions do not wait for it.
+    /// Which of these could begin now, in this order, and how often the tasks of each may read.
+    /// Whoever finds no room in a Region lets nobody pass there; other Regions do not wait for it.
+    /// A place is kept for whoever has room as soon as others read less often: runs of other
+    /// Regions must not take it meanwhile.
     fn beginning<'c>(&self, candidates: &[Candidate<'c>]) -> Vec<(&'c str, u32)> {
         let mut count = self.count_going_on();
         let mut loads: Vec<RunLoad> = self.going_on().into_iter().cloned().collect();
@@ -219,41 +243,47 @@ impl<'a> Turn<'a> {
                 continue;
             }
             let held: Vec<&RunLoad> = loads.iter().filter(|load| load.region == *region).collect();
+            if !self.capacity.has_room_for(*tasks, held.len(), total(&held)) {
+                full.insert(*region);
+                continue;
+            }
+            count += 1;
             let Some(interval) = self.capacity.reads.admit(*tasks, &held) else {
                 full.insert(*region);
                 continue;
             };
-            count += 1;
             next.push((*uid, interval));
             loads.push(RunLoad { region: (*region).to_owned(), tasks: *tasks, read_every_seconds: interval });
         }
         next
     }
 
-    /// How often tasks in `region` should read: those of runs that go on, and of those that are next and for
-    /// which there will be room.
+    /// How often tasks in `region` should read: those of runs that go on, and of those that are
+    /// next and for which there will be room. Whoever is first in its Region counts before a place
+    /// is free: the others read less often by then.
     fn wanted_interval(&self, region: &str) -> u32 {
-        let most = self.capacity.reads.most_tasks();
-        let mut tasks: HashMap<&str, u32> = HashMap::new();
+        let mut regions: HashMap<&str, (usize, u32)> = HashMap::new();
         for load in self.going_on() {
-            let sum = tasks.entry(load.region.as_str()).or_default();
-            *sum = sum.saturating_add(load.tasks);
+            let (runs, tasks) = regions.entry(load.region.as_str()).or_default();
+            (*runs, *tasks) = (*runs + 1, tasks.saturating_add(load.tasks));
         }
-        let (mut places, mut full) =
-            (self.capacity.runs.saturating_sub(self.count_going_on()), HashSet::new());
+        let mut places = self.capacity.runs.saturating_sub(self.count_going_on());
+        let (mut passed, mut full) = (HashSet::new(), HashSet::new());
         for next in self.waiting().into_iter().map(Candidate::of) {
-            let sum = tasks.entry(next.region).or_default();
-            if places == 0 {
-                break;
-            }
-            if full.contains(next.region) || sum.saturating_add(next.tasks) > most {
+            let (runs, tasks) = regions.entry(next.region).or_default();
+            let is_first = passed.insert(next.region);
+            let is_next = is_first || places > 0;
+            if full.contains(next.region)
+                || !is_next
+                || !self.capacity.has_room_for(next.tasks, *runs, *tasks)
+            {
                 full.insert(next.region);
                 continue;
             }
-            *sum += next.tasks;
-            places -= 1;
+            (*runs, *tasks) = (*runs + 1, tasks.saturating_add(next.tasks));
+            places = places.saturating_sub(1);
         }
-        self.capacity.reads.interval(tasks.get(region).copied().unwrap_or_default())
+        self.capacity.reads.interval(regions.get(region).map_or(0, |(_, tasks)| *tasks))
     }
 }
 

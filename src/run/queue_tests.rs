@@ -1,7 +1,9 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::settings::Timings;
 
 fn object(uid: &str, second: &str, mut status: serde_json::Value) -> KinesisDemo {
     let load = status["load"].take();
@@ -49,7 +51,7 @@ fn entries(objects: &[&KinesisDemo]) -> Vec<Entry> {
 }
 
 fn capacity(runs: usize) -> Capacity {
-    Capacity { runs, reads: ReadBudget::new(10, &Timings::aws()) }
+    Capacity { runs, ..Capacity::new(10, &Timings::aws()) }
 }
 
 /// The names of those whose turn it is.
@@ -136,11 +138,6 @@ fn runs_wait_for_each_others_tasks() {
 #[test]
 fn each_region_has_its_own_order() {
     let queue = Queue::default();
-    let in_region = |mut object: KinesisDemo, region: &str| {
-        let load = object.status.as_mut().unwrap().run.as_mut().unwrap().load.as_mut().unwrap();
-        region.clone_into(&mut load.region);
-        object
-    };
     let going_on: Vec<KinesisDemo> =
         (0..5).map(|number| running_with(&format!("on-{number}"), 50, 10)).collect();
     let waiting = [
@@ -188,4 +185,152 @@ fn a_run_weighs_what_its_tasks_read() {
     assert_eq!(beside(&running_with("cleaning", 73, 3)), None);
     let cleaning = object("cleaning", "00", json!({"stage": "CleaningUp", "load": load(73, 3)}));
     assert_eq!(beside(&cleaning), Some(4));
+}
+
+fn in_region(mut object: KinesisDemo, region: &str) -> KinesisDemo {
+    let load = object.status.as_mut().unwrap().run.as_mut().unwrap().load.as_mut().unwrap();
+    region.clone_into(&mut load.region);
+    object
+}
+
+/// Whoever is first in its Region keeps its place against the runs of other Regions while the tasks
+/// of its own learn to read less often.
+#[test]
+fn a_place_is_kept_for_the_first_of_a_region_until_the_others_read_less_often() {
+    let queue = Queue::default();
+    let first = queued_with("first", "01", 50);
+    let [later, later_too] =
+        ["later", "later-too"].map(|name| in_region(queued_with(name, "02", 1), "us-west-2"));
+    let hasty = running_with("going-on", 75, 3);
+    let wanted = |seen: &[Entry]| queue.wanted_interval("eu-west-1", seen, capacity(2));
+    let seen = entries(&[&hasty, &first, &later]);
+    assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec![], 5), "its place is kept");
+    let other = in_region(running_with("other", 1, 3), "us-west-2");
+    let seen = entries(&[&hasty, &other, &first, &later_too]);
+    assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec![], 5), "though there is no place yet");
+    let seen = entries(&[&running_with("going-on", 75, 5), &first, &later_too]);
+    assert_eq!(next(&queue, &seen, 2), ["first"]);
+    // Where it finds no room at all, it keeps nobody from a place.
+    let seen = entries(&[&running_with("going-on", 226, 10), &first, &later]);
+    assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec!["later".to_owned()], 10));
+}
+
+/// As many as can write their control parameters; other Regions do not wait for them.
+#[test]
+fn a_region_has_room_for_as_many_runs_as_can_be_renewed() {
+    let queue = Queue::default();
+    let going_on: Vec<KinesisDemo> = (0..15).map(|number| running(&format!("on-{number}"))).collect();
+    let waiting =
+        [queued("next", "01"), queued("after", "02"), in_region(queued("elsewhere", "03"), "us-west-2")];
+    let next = |going_on: &[KinesisDemo]| {
+        let seen = entries(&going_on.iter().chain(&waiting).collect::<Vec<_>>());
+        let next = queue.next_in_turn(&seen, Capacity::new(60, &Timings::aws()));
+        next.into_iter().map(|next| next.name).collect::<Vec<_>>()
+    };
+    assert_eq!(next(&going_on), ["elsewhere"]);
+    assert_eq!(next(&going_on[1..]), ["next", "elsewhere"]);
+    let mut cleaning = going_on;
+    cleaning[0] = object("on-0", "00", json!({"stage": "CleaningUp", "load": load(1, 3)}));
+    assert_eq!(next(&cleaning), ["next", "elsewhere"], "what is being removed is not renewed");
+}
+
+/// How long a run goes on, and how soon the others read less often once somebody waits for it.
+const RUN_TAKES: u32 = 6;
+const STRETCH_TAKES: u32 = 2;
+
+/// A run that was asked for: when, where, and of how many tasks.
+#[derive(Clone, Debug)]
+struct Asked {
+    at: u32,
+    region: usize,
+    tasks: u32,
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let tasks = prop_oneof![Just(1_u32), 1..=100_u32, Just(100_u32)];
+    (0..60_u32, 0..3_usize, tasks).prop_map(|(at, region, tasks)| Asked { at, region, tasks })
+}
+
+/// When each of `all`, in the order of their asking, began.
+fn beginnings(all: &[Asked], capacity: Capacity) -> Vec<Option<u32>> {
+    const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "us-west-2"];
+    let queue = Queue::default();
+    let mut began: Vec<Option<u32>> = vec![None; all.len()];
+    let mut going_on: HashMap<usize, (RunLoad, u32)> = HashMap::new();
+    let name = |number: usize| format!("run-{number:04}");
+    let load_of = |number: usize, read_every_seconds| RunLoad {
+        region: REGIONS[all[number].region].to_owned(),
+        tasks: all[number].tasks,
+        read_every_seconds,
+    };
+    let rank =
+        |number: usize| MicroTime::from_micros(0) + Duration::from_secs(u64::try_from(number).unwrap());
+    for now in 0..4_000 {
+        going_on.retain(|_, (_, began_at)| now < *began_at + RUN_TAKES);
+        let seen = |going_on: &HashMap<usize, (RunLoad, u32)>| -> Vec<Entry> {
+            let entry = |number: usize, waits: bool, load: RunLoad| Entry {
+                rank: (rank(number), name(number)),
+                waits,
+                load: Some(load),
+                namespace: "demos".into(),
+                name: name(number),
+            };
+            let waiting = (0..all.len()).filter(|number| all[*number].at <= now && began[*number].is_none());
+            let waiting = waiting.map(|number| entry(number, true, load_of(number, 3)));
+            waiting
+                .chain(going_on.iter().map(|(number, (load, _))| entry(*number, false, load.clone())))
+                .collect()
+        };
+        let entries = seen(&going_on);
+        if now % STRETCH_TAKES == 0 {
+            for (load, _) in going_on.values_mut() {
+                let wanted = queue.wanted_interval(&load.region, &entries, capacity);
+                load.read_every_seconds = load.read_every_seconds.max(wanted);
+            }
+        }
+        let entries = seen(&going_on);
+        let next = queue.next_in_turn(&entries, capacity);
+        for number in (0..all.len()).filter(|number| next.iter().any(|next| next.name == name(*number))) {
+            let mut object = fresh(&name(number), "00");
+            object.status.as_mut().unwrap().run.as_mut().unwrap().stage_entered_at = rank(number);
+            let wanted = load_of(number, 3);
+            let place = queue.take_place(&object, (&wanted.region, wanted.tasks), &entries, capacity);
+            if let Some(seconds) = place {
+                began[number] = Some(now);
+                going_on.insert(number, (load_of(number, seconds), now));
+            }
+        }
+        // From here on the objects say so themselves.
+        going_on.keys().for_each(|number| queue.leave(&name(*number)));
+        if began.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    began
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Whatever is asked for, in whichever Regions: everybody begins once those before it are over,
+    /// whoever comes later.
+    #[test]
+    fn everybody_begins_however_many_come_later(
+        asked in prop::collection::vec(asked(), 1..12),
+        runs in 1..5_usize,
+        of_a_region in 1..3_u64,
+        others in 0..3_usize,
+    ) {
+        // Small runs of one Region are asked for without end.
+        let without_end = (0..200).map(|at| Asked { at, region: others, tasks: 1 });
+        let mut all: Vec<Asked> = asked.into_iter().chain(without_end).collect();
+        all.sort_by_key(|asked| asked.at);
+        let writes = WriteBudget::new(&Timings { renew_every: Duration::from_secs(of_a_region), ..Timings::aws() });
+        let capacity = Capacity { runs, writes, ..Capacity::new(10, &Timings::aws()) };
+        let began = beginnings(&all, capacity);
+        for (number, (asked, began)) in all.iter().zip(&began).enumerate() {
+            let before = u32::try_from(number).unwrap();
+            let at_the_latest = asked.at + (before + 1) * (RUN_TAKES + STRETCH_TAKES);
+            prop_assert!(began.is_some_and(|began| began <= at_the_latest), "{number} {asked:?}: {began:?}");
+        }
+    }
 }

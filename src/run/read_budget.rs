@@ -11,7 +11,7 @@ use kinesis_demo_api::status::RunLoad;
 use crate::settings::Timings;
 
 /// All of a Region's reads in a second.
-const READS_PER_SECOND: u32 = 40;
+pub const READS_PER_SECOND: u32 = 40;
 /// What is left to software that is not ours.
 const LEFT_TO_OTHERS: u32 = 10;
 /// What is kept for the operator at the least, however few runs it allows.
@@ -26,8 +26,8 @@ pub struct ReadBudget {
 }
 
 impl ReadBudget {
-    /// The share of the tasks, where `max_runs` runs go on at once at the most: the operator reads the
-    /// parameter of each with every look.
+    /// The share of the tasks, where `max_runs` runs go on at once in the Region at the most: the
+    /// operator reads the parameter of each with every look.
     pub fn new(max_runs: usize, timings: &Timings) -> Self {
         let seconds = |span: std::time::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1);
         let runs = u32::try_from(max_runs).unwrap_or(u32::MAX);
@@ -62,7 +62,7 @@ impl ReadBudget {
 }
 
 /// The tasks of these runs.
-fn total(loads: &[&RunLoad]) -> u32 {
+pub fn total(loads: &[&RunLoad]) -> u32 {
     loads.iter().fold(0, |sum, load| sum.saturating_add(load.tasks))
 }
 

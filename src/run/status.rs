@@ -121,7 +121,7 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
             EffectResult::InUse(error) => {
                 held.problem.get_or_insert_with(|| error.to_string());
             }
-            EffectResult::Skipped => {}
+            EffectResult::NotSeenYet | EffectResult::Skipped => {}
         }
     }
     decision

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::status::{Outcome, Stage};
+use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, warm_spec};
+use crate::theatre::{Theatre, s, warm_spec};
 
 #[tokio::test]
 async fn warm_throughput_is_there_where_it_was_asked_for_and_a_deleted_stream_takes_nothing() {
@@ -38,4 +39,32 @@ async fn the_end_is_told_to_the_second_and_never_before_it_comes() {
     assert_eq!(told.0.subsec_nanosecond(), 0);
     let late = kinesis_demo_api::MicroTime::from(told.0);
     assert!(late >= exact && late.since(exact) < Duration::from_secs(1), "{exact} as {told:?}");
+}
+
+/// The tasks send until they have read of the stop: then the traffic has ended, not with the
+/// schedule.
+#[tokio::test]
+async fn the_end_of_a_run_that_was_stopped_is_when_its_traffic_ended() {
+    for millis in [0, 700, 5_000, 29_000] {
+        let mut theatre = Theatre::new(warm_spec());
+        theatre.play_until_phase("spike").await;
+        theatre.clock.advance(Duration::from_millis(millis));
+        let planned = theatre.status().run.unwrap().ends_at.unwrap();
+        let asked_at = theatre.clock.now();
+        theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+        theatre.play_out().await;
+        let status = theatre.status();
+        let run = status.run.as_ref().unwrap();
+        let (ends_at, told) = (run.ends_at.unwrap(), run.ends.clone().unwrap());
+        assert!(ends_at >= asked_at && ends_at <= asked_at + s(20), "{ends_at}, asked at {asked_at}");
+        assert!(ends_at < planned && ends_at <= run.quiet_at.unwrap(), "{ends_at}");
+        let late = kinesis_demo_api::MicroTime::from(told.0);
+        assert!(late >= ends_at && late.since(ends_at) < Duration::from_secs(1), "{ends_at} as {told:?}");
+        // Over the time in which it sent, the phase has the rate that it asked for.
+        let spike = status.phases.iter().find(|report| report.name == "spike").unwrap();
+        let sent_for = ends_at.since(spike.starts_at).as_micros();
+        let asked_for = u128::from(spike.books.accepted) * 1_000_000 / sent_for;
+        assert!(asked_for <= u128::from(spike.records_per_second), "{asked_for} a second");
+        assert!(spike.ends_at > ends_at, "the schedule stays as it was: {}", spike.ends_at);
+    }
 }

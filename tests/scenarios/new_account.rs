@@ -3,8 +3,9 @@
 
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::demo::CleanupPolicy;
-use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType};
+use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
+use kinesis_demo_operator::run::notices::Severity;
 
 use crate::theatre::{Theatre, s, warm_spec};
 
@@ -61,6 +62,75 @@ async fn the_first_run_of_an_account_meets_all_of_it() {
     let run = theatre.status().run.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
     theatre.assert_nothing_left();
+}
+
+/// Operation, code and words of what AWS answers while it does not see yet what was made a moment
+/// ago.
+const NOT_SEEN_YET: [(&str, &str, &str); 7] = [
+    ("CreateService", "InvalidParameterException", NO_ROLE),
+    ("CreateService", "ClientException", "TaskDefinition not found."),
+    ("CreateService", "InvalidParameterException", "TaskDefinition not found."),
+    ("RegisterScalableTarget", "ValidationException", "Unable to assume IAM role: arn:aws:iam::1:role/x"),
+    ("RegisterScalableTarget", "ValidationException", "ECS service doesn't exist: service/default/kd"),
+    ("PutScheduledAction", "ObjectNotFoundException", "No scalable target registered for namespace: ecs"),
+    ("PutRetentionPolicy", "OperationAbortedException", "A conflicting operation is currently in progress"),
+];
+
+/// The events that warn, by reason, and the refusals that a condition told at some time.
+async fn told(mut theatre: Theatre) -> (Vec<String>, Vec<String>) {
+    let mut conditions: Vec<String> = Vec::new();
+    theatre
+        .play_until(s(3_600), |status| {
+            let refusals = status.conditions.iter().filter(|held| held.reason.is_refusal());
+            conditions.extend(refusals.map(|held| format!("{}: {}", held.reason, held.message)));
+            status.stage.is_some_and(Stage::is_terminal)
+        })
+        .await;
+    conditions.dedup();
+    theatre.play_out().await;
+    let run = theatre.status().run.unwrap();
+    assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
+    theatre.assert_nothing_left();
+    let warnings = theatre.cluster.notices();
+    let warnings = warnings.iter().filter(|notice| notice.severity == Severity::Warning);
+    (warnings.map(|notice| format!("{}: {}", notice.reason, notice.note)).collect(), conditions)
+}
+
+#[tokio::test]
+async fn nobody_is_warned_of_what_aws_sees_a_little_late() {
+    for (operation, code, words) in NOT_SEEN_YET {
+        for times in [1, 4] {
+            let theatre = Theatre::new(warm_spec());
+            theatre.aws.refuse_with(operation, code, words, times);
+            assert_eq!(told(theatre).await, (vec![], vec![]), "{operation} {words}, {times} times");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_aws_does_not_see_for_minutes_is_told_in_its_words() {
+    for (operation, code, words) in NOT_SEEN_YET {
+        let theatre = Theatre::new(warm_spec());
+        // Pauses double to half a minute: some of these come more than a minute after the first.
+        theatre.aws.refuse_with(operation, code, words, 8);
+        let (events, conditions) = told(theatre).await;
+        let [event] = events.as_slice() else { panic!("{operation} {words}: {events:?}") };
+        assert!(
+            event.starts_with(&format!("RequestRefused: {operation} ")) && event.contains(words),
+            "{event}"
+        );
+        assert_eq!(&conditions, std::slice::from_ref(event));
+    }
+}
+
+#[tokio::test]
+async fn two_revisions_of_a_task_definition_at_once_do_not_end_a_run() {
+    let theatre = Theatre::new(warm_spec());
+    let words = "Too many concurrent attempts to create a new revision of the specified family.";
+    theatre.aws.refuse_with("RegisterTaskDefinition", "ClientException", words, 3);
+    let (events, _) = told(theatre).await;
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    assert!(event.starts_with("Throttled: RegisterTaskDefinition ") && event.ends_with(words), "{event}");
 }
 
 #[tokio::test]

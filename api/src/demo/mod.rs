@@ -57,7 +57,7 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
     printcolumn(name = "Target", type_ = "integer", json_path = ".status.traffic.target", description = "Records per second that the schedule asked for in the same time"),
     printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.generators.running", description = "Generator tasks running"),
     printcolumn(name = "Warm", type_ = "integer", json_path = ".status.stream.warm.current", description = "Current warm throughput in MiB/s, where the spec asks for some"),
-    printcolumn(name = "Ends", type_ = "string", json_path = ".status.run.ends", description = "When traffic ends, to the second"),
+    printcolumn(name = "Ends", type_ = "string", json_path = ".status.run.ends", description = "When traffic ends or has ended, to the second"),
     printcolumn(name = "Stalled", type_ = "string", json_path = ".status.conditions[?(@.type==\"Stalled\")].status", description = "True if nothing goes on until somebody changes something: the condition Stalled says what"),
     printcolumn(name = "Shards", type_ = "integer", json_path = ".status.stream.shards", priority = 1, description = "Open shards"),
     printcolumn(name = "Throttled", type_ = "integer", json_path = ".status.traffic.throttled", priority = 1, description = "Refusals for want of throughput"),

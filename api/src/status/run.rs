@@ -21,7 +21,7 @@ pub struct RunStatus {
     /// When the run's settings were pinned, just before its first outside effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
-    /// When traffic ends by the schedule.
+    /// When traffic ends: by the schedule, or when it did if it was stopped before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<MicroTime>,
     /// The same for lists: to the second, rounded up. (A column of dates would show how long ago it was, and nothing for what is to come.)

@@ -19,7 +19,7 @@ pub struct PhaseStatus {
     pub of: u32,
     /// When it began.
     pub starts_at: MicroTime,
-    /// When it ends.
+    /// When it ends by the schedule. Traffic that is stopped ends at run.endsAt.
     pub ends_at: MicroTime,
     /// What it asks for.
     pub records_per_second: u32,
@@ -38,7 +38,7 @@ pub struct PhaseReport {
     pub tasks: u32,
     /// When it begins.
     pub starts_at: MicroTime,
-    /// When it ends.
+    /// When it ends by the schedule. Traffic that is stopped ends at run.endsAt.
     pub ends_at: MicroTime,
     /// Whether it has begun. It stays so when the schedule moves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

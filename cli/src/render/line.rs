@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
-use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, StreamStatus};
+use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, StreamStatus, TrafficStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, Stage};
 
 use super::number::grouped;
@@ -17,8 +17,14 @@ pub fn change(demo: &KinesisDemo) -> String {
     let mut parts = vec![name.to_owned(), stage(demo, status)];
     if let Some(phase) = &status.phase {
         parts.push(format!("{} {}/{}", phase.name, phase.index, phase.of));
-        let rate = status.traffic.as_ref().map_or(0, |traffic| traffic.rate);
-        parts.push(format!("rate {}/{}", grouped(rate), grouped(status.target().unwrap_or_default())));
+        // Until something of the phase has been seen there is none: the rate of the one before says
+        // nothing of it.
+        let is_of_this_phase =
+            |traffic: &&TrafficStatus| traffic.rate_from.is_none_or(|from| from >= phase.starts_at);
+        if let Some(traffic) = status.traffic.as_ref().filter(is_of_this_phase) {
+            let target = status.target().unwrap_or_default();
+            parts.push(format!("rate {}/{}", grouped(traffic.rate), grouped(target)));
+        }
     }
     if let Some(generators) = &status.generators {
         parts.push(format!("tasks {}/{}", generators.running, generators.desired));
@@ -116,6 +122,30 @@ mod tests {
             "10:00:26Z  quick  Running  peak 3/4  rate 45,000/50,000  tasks 5/5  shards 100  warm 100/100  \
              accepted 301,000  dropped 12"
         );
+    }
+
+    #[test]
+    fn a_phase_has_no_rate_before_something_of_it_has_been_seen() {
+        let since = |from: &str| {
+            let mut seen = json!({"scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0,
+                "dropped": 0, "unknown": 0, "unoffered": 0, "unreported": 0, "settled": false});
+            for (member, value) in [
+                ("rate", json!(9_966)),
+                ("target", json!(10_000)),
+                ("sampledAt", json!("2026-11-22T10:00:26Z")),
+                ("rateFrom", json!(from)),
+                ("rateUntil", json!("2026-11-22T10:00:25Z")),
+            ] {
+                seen[member] = value;
+            }
+            change(&demo(json!({"traffic": seen})))
+        };
+        let before = since("2026-11-22T10:00:21Z");
+        assert!(before.starts_with("quick  Running  peak 3/4  tasks 5/5"), "{before}");
+        let within = since("2026-11-22T10:00:22Z");
+        assert!(within.starts_with("quick  Running  peak 3/4  rate 9,966/10,000  tasks 5/5"), "{within}");
+        let unknown = change(&demo(json!({"traffic": null})));
+        assert!(unknown.starts_with("quick  Running  peak 3/4  tasks 5/5"), "{unknown}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub fn phases(status: &KinesisDemoStatus, now: MicroTime, width: usize) -> Vec<S
         ("P99 ms", Align::Right),
         ("MAX ms", Align::Right),
     ];
+    // After the end nothing of the schedule goes on, or begins.
+    let now = status.run.as_ref().and_then(|run| run.ends_at).map_or(now, |ends_at| now.min(ends_at));
     // Once the traffic is over, no instant is one of a phase that goes on.
     let traffic = status.traffic.as_ref().filter(|_| status.stage == Some(Stage::Running));
     let rows: Vec<Vec<String>> = status.phases.iter().map(|report| row(report, traffic, now)).collect();
@@ -35,7 +37,7 @@ pub fn phase_at(reports: &[PhaseReport], now: MicroTime) -> Option<(usize, &Phas
 
 fn row(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) -> Vec<String> {
     let mut cells = vec![report.name.clone(), grouped(report.records_per_second.into())];
-    if report.starts_at > now {
+    if report.starts_at >= now {
         return cells;
     }
     let books = &report.books;
@@ -52,8 +54,9 @@ fn row(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) ->
     cells
 }
 
-/// Of the phase that goes on, the newest rate; of one that is over, what it took over its length. The books are as old as the last
-/// look: what was sent since then is no shortfall. None until something of the phase has been seen.
+/// Of the phase that goes on, the newest rate; of one that is over, or was cut short, what it took
+/// over its length. The books are as old as the last look: what was sent since then is no
+/// shortfall. None until something of the phase has been seen.
 fn achieved(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) -> Option<u64> {
     let goes_on = now < report.ends_at;
     let Some(traffic) = traffic else {
@@ -110,6 +113,21 @@ mod tests {
         let late = json!({"sampledAt": at("38"), "rateFrom": at("36"), "rateUntil": at("38")});
         assert_eq!(achieved_of_the_peak("40", "Running", late.clone()), "12,000");
         assert_eq!(achieved_of_the_peak("50", "Succeeded", late), "12,000");
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_is_held_against_the_time_in_which_it_sent() {
+        for stage in ["Draining", "CleaningUp", "Aborted", "Failed"] {
+            let run = json!({"number": 1, "stageEnteredAt": at("40"), "endsAt": at("26")});
+            let status = demo(json!({"stage": stage, "run": run})).status.unwrap();
+            let rows: Vec<String> = phases(&status, at("50"), WIDE);
+            let cells = |row: &String| row.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
+            let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+            let begins = |row: &[String]| row[..3.min(row.len())].join(" ");
+            let told: Vec<String> = rows[1..].iter().map(|row| begins(row)).collect();
+            let expected = ["baseline 100 100", "spike 10,000 10,000", "peak 50,000 45,000", "decline 100"];
+            assert_eq!(told, expected, "{stage}: 180,000 of the peak in 4 s, and the decline never began");
+        }
     }
 
     #[test]

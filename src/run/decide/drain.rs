@@ -23,7 +23,7 @@ pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft:
     draft.wake_at(case.now + timings.poll_every);
 
     if let Some(control) = control {
-        note_phase(case, &case.timeline(control), &mut draft);
+        note_phase(case, control, &case.timeline(control), &mut draft);
         draft.status.phase = None;
         // A parameter that is not there tells nobody to send: it is not made anew.
         if state.parameter.present().is_some() {

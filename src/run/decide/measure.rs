@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::books::{latency_status, total};
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{
     ControlStatus, GeneratorsStatus, PhaseReport, PhaseStatus, Stage, StreamStatus, TrafficStatus, WarmStatus,
 };
@@ -192,8 +193,8 @@ fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
 }
 
-/// Notes which phase it is, and every phase's instants.
-pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft) {
+/// Notes which phase it is, every phase's instants, and the end.
+pub(super) fn note_phase(case: &Case<'_>, control: &ControlStatus, timeline: &Timeline, draft: &mut Draft) {
     let of = timeline.phases.len();
     if let Some((index, window)) = timeline.phase_at(case.now) {
         draft.status.phase = Some(PhaseStatus {
@@ -235,9 +236,25 @@ pub(super) fn note_phase(case: &Case<'_>, timeline: &Timeline, draft: &mut Draft
             }
         })
         .collect();
+    note_end(case, control, timeline, draft);
+}
+
+/// Notes when the traffic ends. Tasks send on until they have read that it is stopped: it ended
+/// when the schedule had asked for as much as is known to count.
+fn note_end(case: &Case<'_>, control: &ControlStatus, timeline: &Timeline, draft: &mut Draft) {
+    let ends_at = timeline.ends_at().map(|_| {
+        let last = case.traffic_ends_at(control);
+        match control.state {
+            ControlState::Run => last,
+            ControlState::Stop => {
+                let counts = total(draft.status.phases.iter().map(|report| &report.books)).scheduled;
+                timeline.asked_for(counts, control.effective_at.min(last), last)
+            }
+        }
+    });
     if let Some(run) = &mut draft.status.run {
-        run.ends_at = timeline.ends_at().map(|ends_at| ends_at.min(case.deadline_at));
-        run.ends = run.ends_at.map(|ends_at| Time(ends_at.next_whole_second()));
+        run.ends_at = ends_at;
+        run.ends = ends_at.map(|ends_at| Time(ends_at.next_whole_second()));
     }
 }
 
@@ -278,6 +295,7 @@ pub(super) fn note_traffic(
         report.books = measured.books.clone();
         report.latency_ms = latency_status(&measured.latency);
     }
+    note_end(case, control, &timeline, draft);
     let books = total(phases.iter().map(|phase| &phase.books));
     let rate = evidence.rate(case.now, timings.ledger_every, timings.log_delay).filter(|_| !settled);
     let mut traffic = TrafficStatus { books, sampled_at: case.now, settled, ..TrafficStatus::default() };

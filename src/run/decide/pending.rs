@@ -14,6 +14,8 @@ use crate::run::build::names::base_name;
 use crate::run::error::reason;
 use crate::run::observe::ObservedState;
 use crate::run::queue::Capacity;
+use crate::run::read_budget::READS_PER_SECOND;
+use crate::run::write_budget::WRITES_PER_SECOND;
 
 /// How often a blocked object's prerequisites are looked at again: three reads each time, well below six a minute.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -50,8 +52,9 @@ pub fn decide_queued(subject: &Subject<'_>, plan: &Plan, capacity: Capacity, now
     let mut draft = Draft::new(subject.status);
     draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     draft.queue(format!(
-        "waiting for its turn: {} runs go on at once (--max-runs), with {} tasks in one Region, whose control parameters may be read 40 times a second; who asked first goes first",
+        "waiting for its turn: --max-runs allows {} at once, and a Region has room for {} with {} tasks together (its control parameters may be written {WRITES_PER_SECOND} and read {READS_PER_SECOND} times a second); who asked first goes first",
         capacity.runs,
+        capacity.runs_of_a_region(),
         capacity.reads.most_tasks(),
     ));
     if let Some(run) = &mut draft.status.run {

@@ -33,7 +33,7 @@ pub(super) fn decide_running(case: &Case<'_>, state: &ObservedState, mut draft: 
     let needed = tasks_needed(case, &timeline, state);
     note_stream(case, state, &mut draft);
     note_generators(case, state, Some(control), needed, &mut draft);
-    note_phase(case, &timeline, &mut draft);
+    note_phase(case, control, &timeline, &mut draft);
     note_short_fleet(case, &timeline, &mut draft);
     note_traffic(case, state, control, false, &mut draft);
 

@@ -34,7 +34,7 @@ pub(super) fn decide_starting(case: &Case<'_>, state: &ObservedState, mut draft:
     let out_of_time = case.now >= case.run.stage_entered_at + timings.start_timeout;
     if ready.len() >= needed as usize || (out_of_time && !ready.is_empty()) {
         let control = first_claim(case, &ready);
-        note_phase(case, &case.timeline(&control), &mut draft);
+        note_phase(case, &control, &case.timeline(&control), &mut draft);
         draft.status.phase = None;
         draft.notices.push(Notice::slots_changed(ready.len(), control.version));
         draft.status.control = Some(control);
