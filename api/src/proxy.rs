@@ -3,8 +3,9 @@
 //!
 //! As kubectl has it, by Go's golang.org/x/net/http/httpproxy: `proxy-url` in the kubeconfig counts whatever else is said; else
 //! `HTTPS_PROXY` (`HTTP_PROXY` for a server without TLS), in capitals first, unless the server is on loopback or `NO_PROXY` names it.
-//! In two things we differ. A variable that is no proxy's address is an error here, and Go goes on without a proxy. Names in NO_PROXY
-//! that are not ASCII are compared as they are, and Go has them in Punycode.
+//! In two things we differ. A variable that is no proxy's address is an error here, and Go goes on
+//! without a proxy. Names in NO_PROXY that are not ASCII are compared as they are, and Go turns
+//! them into Punycode.
 
 use std::net::IpAddr;
 
@@ -77,9 +78,10 @@ fn address(said_by: &'static str, text: &str) -> Result<Uri, ProxyError> {
     }
 }
 
-/// Whether NO_PROXY's list names the server. `*` names all. Other entries name a network, or an address, a host with all that is below
-/// it (`.example` and `*.example` only what is below it), each of these also with a port. Entries that are empty or that nobody
-/// understands name none.
+/// Whether NO_PROXY's list names the server. `*` names every server. An entry may be a network, an
+/// address or a host; an address and a host may have a port. `example` names the host and all that
+/// is below it; `.example` and `*.example` name only what is below it. Entries that are empty, or
+/// that cannot be read, name none.
 fn names_server(list: &str, server: &Uri) -> bool {
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
     let host = bare(server.host().unwrap_or_default()).to_lowercase();
@@ -161,8 +163,8 @@ impl Network {
     }
 }
 
-/// `host:port` or `[host]:port` as both, whatever the port's text is. `None` for what has no port: an IPv6 address too, and one in
-/// brackets, which then is no address.
+/// `host:port` or `[host]:port` as both, whatever the port's text is. `None` for what has no port:
+/// an IPv6 address, too. One in brackets and without a port is no address to Go.
 fn split_port(entry: &str) -> Option<(&str, &str)> {
     let (host, port) = entry.rsplit_once(':')?;
     let inside = match host.strip_prefix('[') {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::laptop::shell::quoted;
 
-/// What kubectl remembers of the demo's API server, in the demo's folder instead of in `~/.kube/cache`.
+/// kubectl's cache of the demo's API server: in the demo's folder, not in `~/.kube/cache`.
 pub const KUBECTL_CACHE: &str = "kubectl-cache";
 /// The sandbox checks no signatures, so this one needs to be there and no more.
 const SECRET_ACCESS_KEY: &str = "sandbox";

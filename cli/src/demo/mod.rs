@@ -53,7 +53,7 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
     let supervisor = Supervisor::open(&dir, lifetime)?;
     supervisor.tell_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
     let state = supervisor.state().to_path_buf();
-    // As it reads from any other folder, too.
+    // Absolute, so that the command works from any folder.
     let shown_dir = quoted(&absolute(&dir)?.display().to_string());
     for role in supervisor.cleared() {
         progress(&format!("ended what an earlier run left: {role}"));
