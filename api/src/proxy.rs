@@ -3,12 +3,13 @@
 //!
 //! As kubectl has it, by Go's golang.org/x/net/http/httpproxy: `proxy-url` in the kubeconfig counts whatever else is said; else
 //! `HTTPS_PROXY` (`HTTP_PROXY` for a server without TLS), in capitals first, unless the server is on loopback or `NO_PROXY` names it.
-//! In one thing we differ: a variable that is no proxy's address is an error here, and Go goes on without a proxy.
+//! In two things we differ. A variable that is no proxy's address is an error here, and Go goes on
+//! without a proxy. Names in NO_PROXY that are not ASCII are compared as they are, and Go turns
+//! them into Punycode.
 
 use std::net::IpAddr;
 
 use http::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 
 /// Says who names what is no proxy's address. The address itself may hold a password and is not told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,35 +78,101 @@ fn address(said_by: &'static str, text: &str) -> Result<Uri, ProxyError> {
     }
 }
 
-/// Whether NO_PROXY's list names the server: by name, domain, address or network, each also with a port. `*` names all. Entries
-/// that are empty or that nobody understands name none.
+/// Whether NO_PROXY's list names the server. `*` names every server. An entry may be a network, an
+/// address or a host; an address and a host may have a port. `example` names the host and all that
+/// is below it; `.example` and `*.example` name only what is below it. Entries that are empty, or
+/// that cannot be read, name none.
 fn names_server(list: &str, server: &Uri) -> bool {
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
-    let host = server.host().unwrap_or_default();
-    let entries: Vec<&str> = list
-        .split(',')
-        .filter_map(|entry| {
-            let (host, only) = split_port(entry.trim());
-            only.is_none_or(|only| only == port).then_some(host)
-        })
-        .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
-        // `.example` names what is below that domain, and not the domain itself.
-        .filter(|entry| entry.strip_prefix('.').is_none_or(|domain| !domain.eq_ignore_ascii_case(host)))
-        .filter(|entry| !entry.is_empty())
-        .collect();
-    let all = "http://proxy";
-    Matcher::builder().http(all).https(all).no(entries.join(",")).build().intercept(server).is_none()
+    let host = bare(server.host().unwrap_or_default()).to_lowercase();
+    let asked = Asked { address: address_of(&host), host, port: port.to_string() };
+    list.split(',').map(|entry| entry.trim().to_lowercase()).any(|entry| asked.is_named_by(&entry))
 }
 
-/// `host:port` as both; what has no port, an IPv6 address too, as it is.
-fn split_port(entry: &str) -> (&str, Option<u16>) {
-    if let Some((host, port)) = entry.rsplit_once(':')
-        && (!host.contains(':') || host.ends_with(']'))
-        && let Ok(port) = port.parse()
-    {
-        return (bare(host), Some(port));
+/// The server as NO_PROXY's entries are compared with it.
+struct Asked {
+    host: String,
+    address: Option<IpAddr>,
+    port: String,
+}
+
+impl Asked {
+    fn is_named_by(&self, entry: &str) -> bool {
+        if entry == "*" {
+            return true;
+        }
+        if let Some(network) = Network::parse(entry) {
+            return self.address.is_some_and(|address| network.contains(address));
+        }
+        let (host, port) = split_port(entry).unwrap_or((entry, ""));
+        if !port.is_empty() && port != self.port {
+            return false;
+        }
+        match (address_of(host), self.address) {
+            (Some(named), address) => Some(named) == address,
+            (None, Some(_)) => false,
+            (None, None) => self.host_is_named_by(host),
+        }
     }
-    (bare(entry), None)
+
+    fn host_is_named_by(&self, name: &str) -> bool {
+        let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
+        if name.starts_with('.') {
+            return self.host.ends_with(name);
+        }
+        !name.is_empty() && (self.host == name || self.host.ends_with(&format!(".{name}")))
+    }
+}
+
+/// An address; an IPv4 address is the same in IPv6's form (`::ffff:10.1.2.3`).
+fn address_of(text: &str) -> Option<IpAddr> {
+    text.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// A network, as `address/prefix length`.
+struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        // `+8` would be a number to Rust.
+        let is_number = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix: u32 = prefix.parse().ok().filter(|length| is_number && *length <= longest)?;
+        match address.to_canonical() {
+            // In IPv6's form the first 96 bits say that it is IPv4.
+            canonical if canonical != address && prefix >= 96 => {
+                Some(Self { address: canonical, prefix: prefix - 96 })
+            }
+            _ => Some(Self { address, prefix }),
+        }
+    }
+
+    /// Whether a canonical address is in it: of the same family, and alike in the first bits.
+    fn contains(&self, address: IpAddr) -> bool {
+        let differs = match (self.address, address) {
+            (IpAddr::V4(ours), IpAddr::V4(other)) => u128::from(ours.to_bits() ^ other.to_bits()) << 96,
+            (IpAddr::V6(ours), IpAddr::V6(other)) => ours.to_bits() ^ other.to_bits(),
+            _ => return false,
+        };
+        differs.leading_zeros() >= self.prefix
+    }
+}
+
+/// `host:port` or `[host]:port` as both, whatever the port's text is. `None` for what has no port:
+/// an IPv6 address, too. One in brackets and without a port is no address to Go.
+fn split_port(entry: &str) -> Option<(&str, &str)> {
+    let (host, port) = entry.rsplit_once(':')?;
+    let inside = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?,
+        None if host.contains(':') => return None,
+        None => host,
+    };
+    (![inside, port].iter().any(|part| part.contains(['[', ']']))).then_some((inside, port))
 }
 
 /// An IPv6 address without its brackets.
@@ -163,43 +230,98 @@ mod tests {
         );
     }
 
+    /// What Go 1.26's net/http/httpproxy, which kubectl has, answers to each: whether the proxy is asked.
     #[test]
-    fn no_proxy_names_servers_and_never_the_proxy() {
-        let proxied = |server: &str, list: &str| {
-            let environment = [("HTTPS_PROXY", "http://proxy.example:3128"), ("NO_PROXY", list)];
-            chosen(server, None, &environment).unwrap().is_some()
-        };
-        for (server, list) in [
-            ("https://api.example:6443", "api.example"),
-            ("https://api.example:6443", "localhost, .example ,"),
-            ("https://api.example:6443", ",, ,API.Example"),
-            ("https://api.example:6443", "*.example"),
-            ("https://api.example:6443", "example"),
-            ("https://api.example:6443", "api.example:6443"),
-            ("https://api.example", "api.example:443"),
-            ("https://10.1.2.3:6443", "10.0.0.0/8"),
-            ("https://10.1.2.3:6443", "10.1.2.3"),
-            ("https://10.1.2.3:6443", "10.1.2.3:6443"),
-            ("https://[fd00::1]:6443", "fd00::/8"),
-            ("https://[fd00::1]:6443", "[fd00::1]:6443"),
-            ("https://api.example:6443", "*"),
-        ] {
-            assert!(!proxied(server, list), "{server} with NO_PROXY={list}");
-        }
-        for (server, list) in [
-            ("https://api.example:6443", "proxy.example"),
-            ("https://api.example:6443", "api.example:443"),
-            ("https://notexample:6443", "example"),
-            ("https://10.1.3.3:6443", "10.1.2.0/25,192.168.0.0/16,10.1.3"),
-            ("https://10.1.2.200:6443", "10.1.2.0/25"),
-            ("https://api.example:6443", ",,"),
-            ("https://api.example:6443", "localhost,127.0.0.1,"),
-            ("https://api.example:6443", ".api.example"),
-            ("https://api.example:6443", "*.api.example"),
-            ("https://api.example:6443", "other api.example"),
-            ("https://api.example:6443", ":6443"),
-        ] {
-            assert!(proxied(server, list), "{server} with NO_PROXY={list}");
+    fn no_proxy_names_what_it_names_to_kubectl() {
+        let gos_answers = [
+            ("https://api.example:6443", "", true),
+            ("https://api.example:6443", "api.example", false),
+            ("https://api.example:6443", "localhost, .example ,", false),
+            ("https://api.example:6443", ",, ,API.Example", false),
+            ("https://api.example:6443", "*.example", false),
+            ("https://api.example:6443", "example", false),
+            ("https://api.example:6443", "api.example:6443", false),
+            ("https://api.example:6443", "api.example:", false),
+            ("https://api.example:6443", "api.example:443", true),
+            ("https://api.example:6443", "api.example:06443", true),
+            ("https://api.example:6443", "api.example:https", true),
+            ("https://api.example:6443", "*", false),
+            ("https://api.example:6443", "*:6443", true),
+            ("https://api.example:6443", "* ", false),
+            ("https://api.example:6443", "proxy.example", true),
+            ("https://api.example:6443", ",,", true),
+            ("https://api.example:6443", "localhost,127.0.0.1,", true),
+            ("https://api.example:6443", ".api.example", true),
+            ("https://api.example:6443", "*.api.example", true),
+            ("https://api.example:6443", "other api.example", true),
+            ("https://api.example:6443", ":6443", true),
+            ("https://api.example:6443", ".", true),
+            ("https://api.example:6443", "*example", true),
+            ("https://api.example:6443", "pi.example", true),
+            ("https://api.example:6443", "api.*", true),
+            ("https://api.example:6443", "[api.example]", true),
+            ("https://api.example:6443", "[api.example]:6443", false),
+            ("https://api.example:6443", "other,*", false),
+            ("https://api.example:6443", "0.0.0.0/0", true),
+            ("https://API.Example:6443", "api.example", false),
+            ("https://API.Example:6443", ".EXAMPLE", false),
+            ("https://api.example", "api.example:443", false),
+            ("https://api.example", "api.example:6443", true),
+            ("http://api.example", "api.example:80", false),
+            ("http://api.example", "api.example:443", true),
+            ("https://notexample:6443", "example", true),
+            ("https://10.1.2.3:6443", "10.0.0.0/8", false),
+            ("https://10.1.2.3:6443", "10.0.0.0/8:6443", true),
+            ("https://10.1.2.3:6443", "10.1.2.3", false),
+            ("https://10.1.2.3:6443", "10.1.2.3:", false),
+            ("https://10.1.2.3:6443", "10.1.2.3:6443", false),
+            ("https://10.1.2.3:6443", "10.1.2.3:443", true),
+            ("https://10.1.2.3:6443", "[10.1.2.3]:6443", false),
+            ("https://10.1.2.3:6443", "[10.1.2.3]", true),
+            ("https://10.1.2.3:6443", "::ffff:10.1.2.3", false),
+            ("https://10.1.2.3:6443", "[::ffff:10.1.2.3]:6443", false),
+            ("https://10.1.2.3:6443", "::ffff:10.0.0.0/104", false),
+            ("https://10.1.2.3:6443", "::ffff:10.0.0.0/95", true),
+            ("https://10.1.2.3:6443", "::/0", true),
+            ("https://10.1.2.3:6443", "0.0.0.0/0", false),
+            ("https://10.1.2.3:6443", "10.1.2.3/32", false),
+            ("https://10.1.2.3:6443", "10.1.2.3/33", true),
+            ("https://10.1.2.3:6443", "10.1.2.3/", true),
+            ("https://10.1.2.3:6443", "10.1.2.3/+8", true),
+            ("https://10.1.2.3:6443", "10.1.2", true),
+            ("https://10.1.2.3:6443", "10.1.2.", true),
+            ("https://10.1.2.3:6443", "2.3", true),
+            ("https://10.1.2.3:6443", ".3", true),
+            ("https://10.1.2.3:6443", "*", false),
+            ("https://10.1.2.3:6443", "010.1.2.3", true),
+            ("https://10.1.3.3:6443", "10.1.2.0/25,192.168.0.0/16,10.1.3", true),
+            ("https://10.1.2.200:6443", "10.1.2.0/25", true),
+            ("https://10.1.2.200:6443", "10.1.2.0/24", false),
+            ("https://[fd00::1]:6443", "fd00::/8", false),
+            ("https://[fd00::1]:6443", "fd00::1", false),
+            ("https://[fd00::1]:6443", "fd00::1:6443", true),
+            ("https://[fd00::1]:6443", "[fd00::1]", true),
+            ("https://[fd00::1]:6443", "[fd00::1]:6443", false),
+            ("https://[fd00::1]:6443", "[fd00::1]:443", true),
+            ("https://[fd00::1]:6443", "[fd00::1]:", false),
+            ("https://[fd00::1]:6443", "FD00:0::1", false),
+            ("https://[fd00::1]:6443", "::/0", false),
+            ("https://[fd00::1]:6443", "0.0.0.0/0", true),
+            ("https://[fd00::1]:6443", "fe80::/10", true),
+            ("https://[fd00::1]:6443", "fd00::1/128", false),
+            ("https://[::ffff:10.1.2.3]:6443", "10.0.0.0/8", false),
+            ("https://[::ffff:10.1.2.3]:6443", "10.1.2.3", false),
+            ("https://[::ffff:10.1.2.3]:6443", "::ffff:10.1.2.3", false),
+            ("https://[::ffff:10.1.2.3]:6443", "::/0", true),
+        ];
+        for (server, list, is_proxied) in gos_answers {
+            let environment = [
+                ("HTTPS_PROXY", "http://proxy.example:3128"),
+                ("HTTP_PROXY", "http://proxy.example:3128"),
+                ("NO_PROXY", list),
+            ];
+            let found = chosen(server, None, &environment).unwrap().is_some();
+            assert_eq!(found, is_proxied, "{server} with NO_PROXY={list}");
         }
     }
 

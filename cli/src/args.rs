@@ -41,7 +41,7 @@ pub enum Command {
     Rerun(Rerun),
     /// Show what the operator did and what AWS refused: the Kubernetes Events of one KinesisDemo, oldest first.
     ///
-    /// The generator tasks' own logs are in CloudWatch Logs, in the log group that `status` names; they are not shown here.
+    /// The generator tasks' own logs are in CloudWatch Logs, in the log group that `status.resources` names; they are not shown here.
     Logs(Logs),
     /// Delete KinesisDemos and wait until everything they made is gone.
     Cleanup(Cleanup),

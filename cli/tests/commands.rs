@@ -218,6 +218,8 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     let cleaned = bench.run("cleanup smoke").await;
     assert_eq!(cleaned.code, 0, "{}", cleaned.err);
     assert!(cleaned.out.contains("demos/smoke is gone"), "{}", cleaned.out);
+    let again = bench.run("cleanup smoke").await;
+    assert_eq!((again.code, again.out.as_str()), (0, "demos/smoke does not exist; nothing was deleted\n"));
     let rest = bench.run("cleanup --all").await;
     assert_eq!(rest.code, 0, "{}", rest.err);
     assert!(bench.demos().get_opt("flags").await.unwrap().is_none());

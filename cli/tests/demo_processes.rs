@@ -163,6 +163,8 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     lock.keep().unwrap();
     drop(lock);
     std::fs::write(state.join("report.json"), "the last report").unwrap();
+    std::fs::write(state.join("env"), "export KUBECONFIG=/gone").unwrap();
+    std::fs::create_dir_all(state.join("kubectl-cache/discovery")).unwrap();
 
     let refused = folder.start("demo").wait_with_output().unwrap();
     let told = String::from_utf8(refused.stderr).unwrap();
@@ -178,7 +180,12 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     assert!(etcd.try_wait().unwrap().is_none(), "nobody asked for its end");
 
     let down = folder.start("demo-down").wait_with_output().unwrap();
-    assert!(String::from_utf8(down.stdout).unwrap().contains("ended etcd"));
+    let env = state.join("env");
+    assert_eq!(
+        String::from_utf8(down.stdout).unwrap(),
+        format!("ended etcd\nA shell that read {} still asks this demo: close it.\n", env.display())
+    );
+    assert!(!env.exists() && !state.join("kubectl-cache").exists());
     assert!(!etcd.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(state.join("report.json")).unwrap(), "the last report");
 

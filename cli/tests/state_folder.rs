@@ -31,7 +31,7 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, String)> {
 
 /// A folder with what a demo would make, and delete, in its own.
 fn furnish(folder: &Path) {
-    for name in ["kubernetes", "sandbox/src", "logs"] {
+    for name in ["kubernetes", "sandbox/src", "kubectl-cache", "logs"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
     for name in

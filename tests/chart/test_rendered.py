@@ -403,12 +403,18 @@ class Network(unittest.TestCase):
         return {port["port"] for rule in policy.get("ingress", []) for port in rule["ports"]}, {port["port"] for rule in policy["egress"] for port in rule["ports"]}
 
     def test_only_what_is_needed_is_open(self):
-        self.assertEqual(self.ports("network-policy", "operator"), ({"metrics"}, {53, 443, 6443, 80}))
+        self.assertEqual(self.ports("network-policy", "operator"), ({"metrics"}, {53, 443, 6443, 80, 3128, 8443}))
         self.assertEqual(self.ports("network-policy", "-drain"), (set(), {53, 443, 6443}))
         self.assertEqual(self.ports("network-policy", "-test"), (set(), {53, "metrics"}))
         self.assertEqual(self.ports("everything", "-sandbox"), ({"aws"}, {53, 443, 6443}))
         self.assertEqual(self.ports("everything", "-tasks"), (set(), {53, "aws"}))
         self.assertEqual(self.ports("everything", "demo"), ({"metrics"}, {53, 443, 6443, "aws"}))
+
+    def test_the_proxy_is_reached_where_the_user_says_it_is_and_on_its_ports(self):
+        rules = find("network-policy", "NetworkPolicy", "operator")["spec"]["egress"]
+        proxy = {"ports": [{"port": port, "protocol": "TCP"} for port in (3128, 8443)],
+                 "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "proxy"}}}, {"ipBlock": {"cidr": "10.1.2.3/32"}}]}
+        self.assertEqual([rule for rule in rules if {"port": 3128, "protocol": "TCP"} in rule["ports"]], [proxy])
 
     def test_metrics_are_read_by_whom_the_user_names_and_by_the_test(self):
         peers = find("network-policy", "NetworkPolicy", "operator")["spec"]["ingress"][0]["from"]

@@ -1,6 +1,8 @@
 """That values.yaml, its schema, its documentation and the templates agree, and that wrong values are refused readably."""
 
 import json
+import os
+import pathlib
 import re
 import tempfile
 import unittest
@@ -42,10 +44,22 @@ BESIDE = {
     ("aws", "accounts"): {"sandbox": {"enabled": False}},
     ("serviceAccount", "create"): {"serviceAccount": {"name": "given"}},
     ("networkPolicy", "awsCidrs"): {"sandbox": {"enabled": False}},
+    ("networkPolicy", "proxyTo"): {"sandbox": {"enabled": False}},
+    ("networkPolicy", "proxyPorts"): {"sandbox": {"enabled": False}, "networkPolicy": {"proxyTo": [{"podSelector": {}}]}},
     ("extraVolumeMounts",): {"extraVolumes": [{"name": "changed", "emptyDir": {}}]},
 }
+# Below these are names that Kubernetes or the user chooses; a blank value takes one of the defaults out, as Helm has it.
+OPEN = (("resources",), ("sandbox", "resources"), ("metrics", "grafanaDashboard", "labels"))
 # These do something only where there is a cluster to look at: tests/chart/test_lifecycle.py.
 WITH_A_CLUSTER = {("crds", "adopt")}
+
+
+def branches(values, path=()):
+    """The paths of all values, those that hold others too."""
+    for key, value in values.items():
+        yield path + (key,)
+        if isinstance(value, dict):
+            yield from branches(value, path + (key,))
 
 
 def at(path, values):
@@ -74,12 +88,17 @@ def merged(*all_values):
     return result
 
 
-def rendered(values):
-    """What helm renders of values."""
+def ended_with(values):
+    """How helm ends that renders values."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(values, file)
         file.flush()
-        ended = template(file.name)
+        return template(file.name)
+
+
+def rendered(values):
+    """What helm renders of values."""
+    ended = ended_with(values)
     if ended.returncode != 0:
         raise AssertionError(ended.stderr)
     return ended.stdout
@@ -136,6 +155,17 @@ class Agreement(unittest.TestCase):
         self.assertIs(self.schema["additionalProperties"], False)
         walk(self.schema, self.values, ())
 
+    def test_a_blank_value_is_refused_and_never_taken_for_nothing(self):
+        # A blank value takes the default away before the schema is asked: what is not required would be zero, or an error of a template.
+        for path in branches(self.values):
+            with self.subTest(value=".".join(path)):
+                ended = ended_with(nested(path, None))
+                if any(path != above and path[:len(above)] == above for above in OPEN):
+                    self.assertEqual(ended.returncode, 0, ended.stderr)
+                    continue
+                self.assertNotEqual(ended.returncode, 0, "it was not refused")
+                self.assertIn(f"at '{''.join('/' + key for key in path[:-1])}': missing property '{path[-1]}'", ended.stderr)
+
     def test_no_value_is_accepted_and_does_nothing(self):
         base = yaml.safe_load((ROOT / "tests/chart/values/everything.yaml").read_text(encoding="utf-8"))
         changed = yaml.safe_load((ROOT / "tests/chart/changed.yaml").read_text(encoding="utf-8"))
@@ -168,6 +198,36 @@ class Agreement(unittest.TestCase):
         ended = run(helms()[0], "template", CHART, "--kube-version", "1.32.9")
         self.assertNotEqual(ended.returncode, 0)
         self.assertIn("chart requires kubeVersion: >=1.33.0-0", ended.stderr)
+
+
+class Ceilings(unittest.TestCase):
+    """That the chart refuses the ceilings that its operator refuses, and with the same number."""
+
+    OPERATOR = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/kinesis-demo-operator"
+
+    def operators_refusal(self, runs, tasks, sandbox):
+        """What the operator says of ceilings; nothing if it takes them and looks for its cluster."""
+        flags = ["--local-timings"] if sandbox else []
+        ended = run(self.OPERATOR, "run", f"--max-runs={runs}", f"--max-tasks={tasks}", "--admin-address=127.0.0.1:0", *flags,
+                    env={"KUBECONFIG": "/nonexistent"})
+        self.assertNotEqual(ended.returncode, 0)
+        return None if "error: connect to Kubernetes" in ended.stderr else ended.stderr
+
+    def test_they_are_those_of_the_operator(self):
+        if not self.OPERATOR.exists():
+            self.skipTest("the operator is not built: cargo build --workspace")
+        refused = 0
+        for sandbox in (False, True):
+            for runs in (1, 10, 11, 25, 26, 45, 46, 100, 101, 149, 150, 1000):
+                for tasks in (1, 95, 96, 100):
+                    with self.subTest(runs=runs, tasks=tasks, sandbox=sandbox):
+                        ended = ended_with({"sandbox": {"enabled": sandbox}, "ceilings": {"runs": runs, "tasks": tasks}})
+                        told = self.operators_refusal(runs, tasks, sandbox)
+                        self.assertEqual(ended.returncode != 0, told is not None, f"operator: {told}\nchart: {ended.stderr}")
+                        for room in re.findall(r"room for \d+ \w+", told or ""):
+                            self.assertIn(room, ended.stderr)
+                        refused += told is not None
+        self.assertGreater(refused, 20)
 
 
 class Refusals(unittest.TestCase):

@@ -17,6 +17,20 @@
 {{- if and (not .Values.serviceAccount.create) .Values.serviceAccount.annotations -}}
 {{- $wrong = append $wrong "serviceAccount.annotations: they would go nowhere, since serviceAccount.create is false." -}}
 {{- end -}}
+{{- range include "kinesis-demo-operator.limits" . | fromYamlArray }}{{ $wrong = append $wrong . }}{{ end -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.sandbox.enabled) -}}
+{{- range concat .Values.commonEnv .Values.extraEnv -}}
+{{- if has .name (list "HTTPS_PROXY" "https_proxy") -}}
+{{- $port := regexFind ":[0-9]+/?$" (.value | default "") | trimPrefix ":" | trimSuffix "/" -}}
+{{- $ports := list }}{{ range $.Values.networkPolicy.proxyPorts }}{{ $ports = append $ports (. | int64 | toString) }}{{ end -}}
+{{- if not $.Values.networkPolicy.proxyTo -}}
+{{- $wrong = append $wrong (printf "networkPolicy.proxyTo: %s is set, but the policy lets the operator reach no proxy. Name the proxy's peers there and its ports in networkPolicy.proxyPorts." .name) -}}
+{{- else if and $port (not (has $port $ports)) -}}
+{{- $wrong = append $wrong (printf "networkPolicy.proxyPorts: %s names port %s, but the policy opens %s only. Add the port." .name $port (join ", " $ports)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $ours := list -}}
 {{- range include "kinesis-demo-operator.environment" . | fromYamlArray }}{{ $ours = append $ours .name }}{{ end -}}
 {{- $sandboxes := ternary (list "POD_UID") list .Values.sandbox.enabled -}}
@@ -44,4 +58,20 @@
 {{- if $wrong -}}
 {{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+Ceilings that the operator refuses, since AWS's limits leave no room for them: as src/run/read_budget.rs counts, which a test compares.
+In: values. Out: a list of sentences.
+*/}}
+{{- define "kinesis-demo-operator.limits" -}}
+{{- $runs := .Values.ceilings.runs | int64 -}}
+{{- $tasks := .Values.ceilings.tasks | int64 -}}
+{{- $pollSeconds := ternary 1 5 .Values.sandbox.enabled -}}
+{{- $longestReadSeconds := ternary 5 10 .Values.sandbox.enabled -}}
+{{- $operatorReads := max 5 (div (add $runs $pollSeconds -1) $pollSeconds) -}}
+{{- $room := mul (max 0 (sub 30 $operatorReads)) $longestReadSeconds -}}
+{{- if gt $tasks $room }}
+- {{ printf "ceilings.tasks: %d tasks can never fit with ceilings.runs=%d: control parameters may be read 40 times a second in a Region, which beside the looks at so many runs leaves room for %d tasks. Lower one of them." $tasks $runs $room | quote }}
+{{- end }}
 {{- end -}}

@@ -31,13 +31,16 @@ pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
         return Ok(Ending::Done);
     }
     // All deletions first, so that the removals go on side by side.
+    let mut deleted = Vec::new();
     for (cluster, name) in &targets {
         if cluster.fetch_if_present(name).await.is_ok_and(|demo| demo.is_none()) {
-            println!("{}/{name} does not exist", cluster.namespace());
+            println!("{}/{name} does not exist; nothing was deleted", cluster.namespace());
+            continue;
         }
         cluster.delete(name).await?;
+        deleted.push((cluster, name));
     }
-    for (cluster, name) in &targets {
+    for (cluster, name) in deleted {
         wait_until_gone(cluster, name, Duration::from_secs(timeout), &|line| println!("{line}")).await?;
         println!(
             "{}/{name} is gone, and all that it made (but what it was told to retain)",

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::laptop::shell::quoted;
 
+/// kubectl's cache of the demo's API server: in the demo's folder, not in `~/.kube/cache`.
+pub const KUBECTL_CACHE: &str = "kubectl-cache";
 /// The sandbox checks no signatures, so this one needs to be there and no more.
 const SECRET_ACCESS_KEY: &str = "sandbox";
 
@@ -30,9 +32,12 @@ pub fn aws_variables(sandbox: &SandboxAddress, region: &str) -> Vec<(&'static st
 
 /// The text of `<state>/env`. It holds the key: only its user may read the file.
 #[must_use]
-pub fn environment(kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
+pub fn environment(state: &Path, kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
     let mut lines = vec!["# Lets a shell that reads this (`. …/env`) talk to the laptop's demo.".to_owned()];
-    let mut variables = vec![("KUBECONFIG", kubeconfig.display().to_string())];
+    let mut variables = vec![
+        ("KUBECONFIG", kubeconfig.display().to_string()),
+        ("KUBECACHEDIR", state.join(KUBECTL_CACHE).display().to_string()),
+    ];
     variables.extend(aws_variables(sandbox, region));
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
     // A session token of the user's own would be sent along with the sandbox's key.
@@ -52,7 +57,7 @@ mod tests {
     fn loopback_is_asked_directly_and_what_else_was_exempt_stays_so() {
         let sandbox =
             SandboxAddress { endpoint: "http://127.0.0.1:4566".into(), access_key_id: "SANDBOX0".into() };
-        let text = environment(Path::new("/k"), &sandbox, "us-east-1");
+        let text = environment(Path::new("/s"), Path::new("/k"), &sandbox, "us-east-1");
         let read = |before: &str| {
             let script = format!(
                 "set -eu; unset NO_PROXY no_proxy; {before}\n{text}printf '%s|%s' \"$NO_PROXY\" \"$no_proxy\""
@@ -75,14 +80,16 @@ mod tests {
         };
         for folder in ["/home/o'neil/my demo", "/a=b/50%/\u{e9}t\u{e9}", "/\"q\" $HOME `id`/two\nlines"] {
             let kubeconfig = format!("{folder}/admin.kubeconfig");
-            let text = environment(Path::new(&kubeconfig), &sandbox, "us-east-1");
+            let text = environment(Path::new(folder), Path::new(&kubeconfig), &sandbox, "us-east-1");
             let script = format!(
-                "{text}printf '%s|%s|%s|%s' \"$KUBECONFIG\" \"$AWS_ENDPOINT_URL\" \"$AWS_ACCESS_KEY_ID\" \"$AWS_REGION\""
+                "{text}printf '%s|%s|%s|%s|%s' \"$KUBECONFIG\" \"$KUBECACHEDIR\" \"$AWS_ENDPOINT_URL\" \"$AWS_ACCESS_KEY_ID\" \"$AWS_REGION\""
             );
             let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
             assert_eq!(
                 String::from_utf8(output.stdout).unwrap(),
-                format!("{kubeconfig}|http://127.0.0.1:4566|SANDBOX0123456789|us-east-1")
+                format!(
+                    "{kubeconfig}|{folder}/kubectl-cache|http://127.0.0.1:4566|SANDBOX0123456789|us-east-1"
+                )
             );
         }
     }

@@ -53,6 +53,8 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
     let supervisor = Supervisor::open(&dir, lifetime)?;
     supervisor.tell_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
     let state = supervisor.state().to_path_buf();
+    // Absolute, so that the command works from any folder.
+    let shown_dir = quoted(&absolute(&dir)?.display().to_string());
     for role in supervisor.cleared() {
         progress(&format!("ended what an earlier run left: {role}"));
     }
@@ -115,10 +117,9 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
             if stays_up {
                 supervisor.note_kept()?;
                 let mut out = std::io::stdout().lock();
-                let dir = quoted(&dir.display().to_string());
                 writeln!(
                     out,
-                    "Everything stays up until `kubectl kinesisdemo demo-down --state {dir}` (in a checkout: make demo-down)."
+                    "Everything stays up until `kubectl kinesisdemo demo-down --state {shown_dir}` (in a checkout: make demo-down)."
                 )?;
                 let env = state.join("env").display().to_string();
                 writeln!(out, "For kubectl and the AWS CLI:  . {}", quoted(&env))?;
@@ -195,7 +196,12 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
         println!("nothing of {} runs", state.display());
     }
     lock.forget_kept()?;
+    let env = state.join("env");
+    let has_env = env.exists();
     tidy(&state)?;
+    if has_env {
+        println!("A shell that read {} still asks this demo: close it.", env.display());
+    }
     Ok(Ending::Done)
 }
 

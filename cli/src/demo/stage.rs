@@ -10,7 +10,7 @@ use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::status::ResourceState;
 use serde_json::Value;
 
-use super::environment::environment;
+use super::environment::{KUBECTL_CACHE, environment};
 use super::interrupts::Interrupts;
 use super::leftovers::{Allowed, left_behind};
 use super::parts::{CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox};
@@ -73,7 +73,7 @@ impl DemoStage {
         let address = start_sandbox(supervisor, &programs, speed).await?;
         let sandbox = Sandbox::at(address)?;
         let before = sandbox.fetch_state().await?;
-        let text = environment(&kubernetes.admin_kubeconfig(), sandbox.address(), REGION);
+        let text = environment(supervisor.state(), &kubernetes.admin_kubeconfig(), sandbox.address(), REGION);
         crate::laptop::write_private(&supervisor.state().join("env"), text.as_bytes())?;
         progress("starting the operator under its own role");
         let kubeconfig = kubernetes.operator_kubeconfig().await?;
@@ -213,7 +213,7 @@ fn retained(last: Option<&KinesisDemo>) -> Vec<String> {
 /// stay.
 pub fn tidy(state: &Path) -> Result<(), LaptopError> {
     still_ours(state)?;
-    for name in ["kubernetes", "sandbox"] {
+    for name in ["kubernetes", "sandbox", KUBECTL_CACHE] {
         let _ = std::fs::remove_dir_all(state.join(name));
     }
     for name in ["admin.kubeconfig", "operator.kubeconfig", "env"] {

@@ -105,7 +105,7 @@ impl StateLock {
         Err(LaptopError::Kept {
             path: self.folder.clone(),
             what: format!("{what}: {}", roles.join(", ")),
-            dir: super::shell::quoted(&dir.display().to_string()),
+            dir: super::shell::quoted(&super::state_folder::absolute(dir)?.display().to_string()),
         })
     }
 
