@@ -61,17 +61,14 @@
 {{- end -}}
 
 {{/*
-Ceilings that the operator refuses, since AWS's limits leave no room for them: as src/run/read_budget.rs counts, which a test compares.
+Ceilings that the operator refuses, since AWS's limits leave no room for them: as src/run/write_budget.rs counts, which a test compares.
 In: values. Out: a list of sentences.
 */}}
 {{- define "kinesis-demo-operator.limits" -}}
 {{- $runs := .Values.ceilings.runs | int64 -}}
-{{- $tasks := .Values.ceilings.tasks | int64 -}}
-{{- $pollSeconds := ternary 1 5 .Values.sandbox.enabled -}}
-{{- $longestReadSeconds := ternary 5 10 .Values.sandbox.enabled -}}
-{{- $operatorReads := max 5 (div (add $runs $pollSeconds -1) $pollSeconds) -}}
-{{- $room := mul (max 0 (sub 30 $operatorReads)) $longestReadSeconds -}}
-{{- if gt $tasks $room }}
-- {{ printf "ceilings.tasks: %d tasks can never fit with ceilings.runs=%d: control parameters may be read 40 times a second in a Region, which beside the looks at so many runs leaves room for %d tasks. Lower one of them." $tasks $runs $room | quote }}
+{{- $runsOfRegion := ternary 10 15 .Values.sandbox.enabled -}}
+{{- $room := mul $runsOfRegion (len .Values.aws.regions) -}}
+{{- if gt $runs $room }}
+- {{ printf "ceilings.runs: %d can never fit: control parameters may be written 3 times a second in a Region, which leaves room for %d runs in each of aws.regions, %d in all. Lower it to %d." $runs $runsOfRegion $room $room | quote }}
 {{- end }}
 {{- end -}}
