@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod args;
+pub mod arn;
 pub mod arrivals;
 pub mod calls;
 pub mod clock;
