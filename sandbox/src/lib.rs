@@ -16,6 +16,7 @@ pub mod arrivals;
 pub mod calls;
 pub mod clock;
 pub mod cloudwatch;
+pub mod connections;
 pub mod door;
 pub mod ecs;
 pub mod faults;
