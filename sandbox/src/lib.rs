@@ -11,10 +11,13 @@
 
 pub mod access;
 pub mod args;
+pub mod arn;
 pub mod arrivals;
 pub mod calls;
 pub mod clock;
 pub mod cloudwatch;
+pub mod connections;
+pub mod constraints;
 pub mod door;
 pub mod ecs;
 pub mod faults;
@@ -22,6 +25,7 @@ pub mod kinesis;
 pub mod limits;
 pub mod logs;
 pub mod members;
+pub mod models;
 pub mod observer;
 pub mod operations;
 pub mod paging;

@@ -377,7 +377,7 @@ mod tests {
     fn the_operations_with_a_limit_are_aws_operations() {
         for rule in RULES.iter().filter(|rule| rule.service != "kinesis") {
             let model = if rule.service == "monitoring" { "cloudwatch" } else { rule.service };
-            let file = format!("{}/tests/members/{model}.json", env!("CARGO_MANIFEST_DIR"));
+            let file = format!("{}/src/models/{model}.json", env!("CARGO_MANIFEST_DIR"));
             let extract: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
             let others = extract["others"].as_array().unwrap();
             for operation in rule.operations {

@@ -20,6 +20,7 @@ use crate::arrivals::Arrivals;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::cloudwatch::CloudWatch;
+use crate::connections::{Connections, most_files};
 use crate::door::guard::{Hosts, guard};
 use crate::door::{self, Door};
 use crate::ecs::pods::{PodSettings, secret, settings};
@@ -39,6 +40,8 @@ use crate::tls::{TlsListener, TlsSettings, authority};
 
 /// How long requests under way may take after the stop; connections that only idle are cut.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// So many probes may be connected at once. The number is ours.
+const MOST_PROBES: usize = 16;
 
 /// What a sandbox is started with.
 #[derive(Clone, Debug)]
@@ -376,14 +379,16 @@ impl Sandbox {
                 tracing::debug!(%error, "could not disable Nagle's algorithm");
             }
         });
-        let mut servers = vec![served(listener, router.clone(), &stopping)];
+        let connections = Connections::new(most_files() / 2);
+        let mut servers = vec![connections.serve(listener, router.clone(), &stopping)];
         let tls = tls.map(|(listener, address, ca_file)| {
-            servers.push(served(listener, router, &stopping));
+            servers.push(connections.serve(listener, router, &stopping));
             tracing::info!(%address, ca_file = %ca_file.display(), "the sandbox answers over TLS");
             (address, ca_file)
         });
+        // Probes have places of their own, lest who crowds the sandbox have its Pod restarted.
         let probes = probes.map(|listener| {
-            tokio::spawn(async move { axum::serve(listener, observer::probe_routes()).await })
+            Connections::new(MOST_PROBES).serve(listener, observer::probe_routes(), &CancellationToken::new())
         });
         tracing::info!(%address, speed = clock.speed(), "the sandbox answers");
         Ok(Running {
@@ -398,16 +403,6 @@ impl Sandbox {
             scaler,
         })
     }
-}
-
-/// Answers the requests that reach a listener, until the token is cancelled.
-fn served<L>(listener: L, router: Router, stopping: &CancellationToken) -> JoinHandle<std::io::Result<()>>
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let asked_to_stop = stopping.clone().cancelled_owned();
-    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(asked_to_stop).await })
 }
 
 /// A listener that proves itself by a new authority, whose certificate is written to a file.

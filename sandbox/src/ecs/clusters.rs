@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::request::{
-    Request, assume_linked_role, client, cluster_not_found, failure, is_name, last_part, tags_view,
-};
+use super::request::{Request, assume_linked_role, client, cluster_not_found, failure, is_name, tags_view};
 use super::world::{Cluster, Region, ServiceStatus, TaskStatus, World};
 use crate::members::{TAGS_PER_RESOURCE, Tags};
 use crate::service::AwsError;
@@ -110,7 +108,7 @@ pub(super) fn describe_clusters(world: &mut World, request: Request<'_>) -> Resu
     let region = world.region(&request.caller.region);
     let (mut clusters, mut failures) = (Vec::new(), Vec::new());
     for name in names {
-        let name = last_part(name);
+        let name = request.name("cluster", name)?;
         match region.clusters.get(name) {
             Some(cluster) => clusters.push(view(request, region, name, cluster, tags)),
             None => failures.push(failure(request.arn(&format!("cluster/{name}")), "MISSING")),
@@ -129,7 +127,7 @@ pub(super) fn list_clusters(world: &mut World, request: Request<'_>) -> Result<V
 }
 
 pub(super) fn delete_cluster(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
-    let name = last_part(request.input.required_text("cluster")?);
+    let name = request.name("cluster", request.input.required_text("cluster")?)?;
     let region = world.region(&request.caller.region);
     if !region.clusters.contains_key(name) {
         return Err(cluster_not_found());

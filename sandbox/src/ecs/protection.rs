@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::request::{Request, failure, last_part};
+use super::request::{Request, failure};
 use super::world::{Task, TaskStatus, World, later};
 use crate::service::AwsError;
 
@@ -33,7 +33,7 @@ fn answer(
     let (cluster, _) = request.cluster(region)?;
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
     for reference in references {
-        let id = last_part(reference);
+        let id = request.name_within(cluster, "task", reference)?;
         let arn = request.arn(&format!("task/{cluster}/{id}"));
         match region.tasks.get_mut(id).filter(|task| task.cluster == cluster) {
             None => failures.push(failure(arn, "MISSING")),

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::world::{Cluster, Region, World};
+use crate::arn::{Arn, PARTITION};
 use crate::clock::ModelClock;
 use crate::members::{Members, Tags, epoch_seconds};
 use crate::paging::page;
@@ -33,7 +34,67 @@ impl<'a> Request<'a> {
 
     /// The name of the cluster that the request means; `default` where it names none.
     pub fn cluster_name(&self) -> Result<&'a str, AwsError> {
-        Ok(last_part(self.input.text("cluster")?.unwrap_or("default")))
+        self.name("cluster", self.input.text("cluster")?.unwrap_or("default"))
+    }
+
+    /// A resource's own name, from its name or from its ARN, which must be one of that kind and of
+    /// the caller's.
+    pub fn name<'n>(&self, kind: &str, reference: &'n str) -> Result<&'n str, AwsError> {
+        self.cluster_and_name(kind, reference).map(|(_, name)| name)
+    }
+
+    /// The name of a resource of that cluster.
+    pub fn name_within<'n>(
+        &self,
+        cluster: &str,
+        kind: &str,
+        reference: &'n str,
+    ) -> Result<&'n str, AwsError> {
+        match self.cluster_and_name(kind, reference)? {
+            (Some(other), _) if other != cluster => Err(self.input.refusal(format!(
+                "Invalid identifier: Identifier is for cluster {other}. Your cluster is {cluster}"
+            ))),
+            (_, name) => Ok(name),
+        }
+    }
+
+    /// The texts are AWS's (aws/aws-cli, issue 3175; pulumi/pulumi-awsx, issue 406), but for those
+    /// about account and kind.
+    fn cluster_and_name<'n>(
+        &self,
+        kind: &str,
+        reference: &'n str,
+    ) -> Result<(Option<&'n str>, &'n str), AwsError> {
+        if !reference.starts_with("arn:") {
+            return Ok((None, last_part(reference)));
+        }
+        let invalid = |why: &str| self.input.refusal(format!("Invalid identifier: {why}"));
+        let arn = Arn::parse(reference).ok_or_else(|| invalid("Unexpected number of separators"))?;
+        if (arn.partition, arn.service) != (PARTITION, "ecs") {
+            return Err(invalid(&format!("Identifier is for service {}:{}", arn.partition, arn.service)));
+        }
+        if arn.region != self.caller.region {
+            return Err(self.input.refusal("Invalid Region in ARN"));
+        }
+        let own = &self.caller.account;
+        if arn.account != own {
+            return Err(invalid(&format!(
+                "Identifier is for account {}. Your account is {own}",
+                arn.account
+            )));
+        }
+        let parts: Vec<&str> = arn.resource.split('/').collect();
+        let (found, cluster, name) = match (kind, parts.as_slice()) {
+            // ARNs of services and tasks name the cluster, except in the old format.
+            ("service" | "task", [found, cluster, name]) => (found, Some(*cluster), *name),
+            (_, [found, name]) => (found, None, *name),
+            _ => return Err(invalid("Unexpected number of separators")),
+        };
+        if *found == kind {
+            Ok((cluster, name))
+        } else {
+            Err(invalid(&format!("Identifier is for {found}, and a {kind} is expected")))
+        }
     }
 
     /// The active cluster that the request means.
@@ -88,7 +149,7 @@ pub(super) fn client(message: impl Into<String>) -> AwsError {
     AwsError::client("ClientException", message)
 }
 
-/// A resource's own name from its name or ARN.
+/// What follows the last slash.
 pub(super) fn last_part(reference: &str) -> &str {
     reference.rsplit('/').next().unwrap_or(reference)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::clusters::check_tag_count;
 use super::lifecycle::read_lag;
-use super::request::{Request, assume_linked_role, client, failure, is_name, last_part};
+use super::request::{Request, assume_linked_role, client, failure, is_name};
 use super::scheduler::Backoff;
 use super::service_settings::{self, TASKS_PER_SERVICE};
 use super::service_view::view;
@@ -27,7 +27,12 @@ fn service_not_found() -> AwsError {
     AwsError::client("ServiceNotFoundException", "Service not found.")
 }
 
-fn definition(region: &Region, reference: &str) -> Result<Arc<DefinitionBody>, AwsError> {
+fn definition(
+    region: &Region,
+    request: Request<'_>,
+    reference: &str,
+) -> Result<Arc<DefinitionBody>, AwsError> {
+    let reference = request.name("task-definition", reference)?;
     let found =
         task_definitions::found(region, reference).ok_or_else(|| client("TaskDefinition not found."))?;
     if found.status != DefinitionStatus::Active {
@@ -62,7 +67,7 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
     let region = world.region(&request.caller.region);
     let (cluster_name, cluster) = request.cluster(region)?;
     let settings = service_settings::created(request, cluster)?;
-    let definition = definition(region, input.required_text("taskDefinition")?)?;
+    let definition = definition(region, request, input.required_text("taskDefinition")?)?;
     let desired = desired(request)?
         .ok_or_else(|| input.refusal("desiredCount is required when schedulingStrategy is REPLICA."))?;
     let key = (cluster_name.to_owned(), name.to_owned());
@@ -122,7 +127,7 @@ pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<
 /// The service named by the member `service`, in the cluster named by `cluster`.
 fn named<'r>(region: &'r mut Region, request: Request<'_>) -> Result<&'r mut Service, AwsError> {
     let (cluster, _) = request.cluster(region)?;
-    let name = last_part(request.input.required_text("service")?);
+    let name = request.name_within(cluster, "service", request.input.required_text("service")?)?;
     region.services.get_mut(&(cluster.to_owned(), name.to_owned())).ok_or_else(service_not_found)
 }
 
@@ -132,7 +137,7 @@ pub(super) fn update_service(world: &mut World, request: Request<'_>) -> Result<
     let (cluster_name, cluster) = request.cluster(region)?;
     let cluster = cluster.clone();
     let new_definition = match request.input.text("taskDefinition")? {
-        Some(reference) => Some(definition(region, reference)?),
+        Some(reference) => Some(definition(region, request, reference)?),
         None => None,
     };
     let desired = desired(request)?;
@@ -183,7 +188,7 @@ pub(super) fn describe_services(world: &mut World, request: Request<'_>) -> Resu
     let (cluster, _) = request.cluster(region)?;
     let (mut services, mut failures) = (Vec::new(), Vec::new());
     for name in names {
-        let name = last_part(name);
+        let name = request.name_within(cluster, "service", name)?;
         match region.services.get(&(cluster.to_owned(), name.to_owned())) {
             Some(service) => services.push(view(request, service, tags)),
             None => failures.push(failure(request.arn(&format!("service/{cluster}/{name}")), "MISSING")),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::clusters::check_tag_count;
 use super::fargate;
-use super::request::{Request, client, failure, is_name, last_part, tags_view};
+use super::request::{Request, client, failure, is_name, tags_view};
 use super::task_rules::TaskRules;
 use super::world::{Definition, DefinitionBody, DefinitionStatus, Family, Region, World};
 use crate::operations::NOT_OFFERED;
@@ -151,8 +151,8 @@ fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
 
 /// A reference split into its family and, where it names one, its revision.
 fn family_and_revision(reference: &str) -> Option<(&str, Option<u32>)> {
-    match last_part(reference).split_once(':') {
-        None => Some((last_part(reference), None)),
+    match reference.split_once(':') {
+        None => Some((reference, None)),
         Some((family, revision)) => Some((family, Some(revision.parse().ok()?))),
     }
 }
@@ -168,7 +168,7 @@ pub(super) fn found<'r>(region: &'r Region, reference: &str) -> Option<&'r Defin
 }
 
 pub(super) fn describe_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
-    let reference = request.input.required_text("taskDefinition")?;
+    let reference = request.name("task-definition", request.input.required_text("taskDefinition")?)?;
     let tags = request.includes("TAGS")?;
     let region = world.region(&request.caller.region);
     let definition = found(region, reference).ok_or_else(|| client("Unable to describe task definition."))?;
@@ -252,7 +252,7 @@ fn exact<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut Definiti
 }
 
 pub(super) fn deregister_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
-    let reference = request.input.required_text("taskDefinition")?;
+    let reference = request.name("task-definition", request.input.required_text("taskDefinition")?)?;
     let definition = exact(world.region(&request.caller.region), reference)?;
     if definition.status == DefinitionStatus::Active {
         definition.status = DefinitionStatus::Inactive;
@@ -269,7 +269,8 @@ pub(super) fn delete_task_definitions(world: &mut World, request: Request<'_>) -
     let region = world.region(&request.caller.region);
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for reference in references {
-        let arn = request.arn(&format!("task-definition/{}", last_part(reference)));
+        let reference = request.name("task-definition", reference)?;
+        let arn = request.arn(&format!("task-definition/{reference}"));
         match exact(region, reference) {
             Err(_) => failures.push(failure(arn, "MISSING")),
             Ok(definition) if definition.status == DefinitionStatus::Active => failures.push(failure(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::lifecycle::request_stop;
-use super::request::{Request, failure, last_part, tags_view};
+use super::request::{Request, failure, tags_view};
 use super::world::{Container, ContainerSpec, Task, TaskStatus, World};
 use crate::service::AwsError;
 
@@ -149,9 +149,10 @@ pub(super) fn list_tasks(world: &mut World, request: Request<'_>) -> Result<Valu
     let family = input.text("family")?;
     let started_by = input.text("startedBy")?;
     let launch_type = input.text("launchType")?;
-    let service_name = input.text("serviceName")?.map(last_part);
+    let service_name = input.text("serviceName")?;
     let region = world.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
+    let service_name = service_name.map(|name| request.name_within(cluster, "service", name)).transpose()?;
     if let Some(name) = service_name
         && !region.services.contains_key(&(cluster.to_owned(), name.to_owned()))
     {
@@ -187,7 +188,7 @@ pub(super) fn describe_tasks(world: &mut World, request: Request<'_>) -> Result<
     let (cluster, _) = request.cluster(region)?;
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for reference in references {
-        let id = last_part(reference);
+        let id = request.name_within(cluster, "task", reference)?;
         match region.tasks.get(id).filter(|task| task.cluster == cluster) {
             Some(task) => tasks.push(view(request, task, tags)),
             None => failures.push(failure(request.arn(&format!("task/{cluster}/{id}")), "MISSING")),
@@ -197,11 +198,12 @@ pub(super) fn describe_tasks(world: &mut World, request: Request<'_>) -> Result<
 }
 
 pub(super) fn stop_task(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
-    let id = last_part(request.input.required_text("task")?);
+    let reference = request.input.required_text("task")?;
     let reason = request.input.text("reason")?.unwrap_or("Task stopped by user").to_owned();
     let region_name = &request.caller.region;
     let region = world.region(region_name);
     let (cluster, _) = request.cluster(region)?;
+    let id = request.name_within(cluster, "task", reference)?;
     let missing = || request.input.refusal("The referenced task was not found.");
     if region.tasks.get(id).is_none_or(|task| task.cluster != cluster) {
         return Err(missing());

@@ -479,4 +479,5 @@ fn ids_have_the_forms_aws_gives_them() {
 
 mod failures;
 mod handover;
+mod references;
 mod settings;

@@ -11,6 +11,7 @@ use super::shard::id_of;
 use super::stream::{Design, Distribution, Incoming, Mode, Stream};
 use super::world::{MAX_ON_DEMAND_STREAMS, Outcome, World, shard_quota, throughput_quota_mib};
 use super::{listing, put, read, refusal, tags, view};
+use crate::arn::Arn;
 use crate::clock::{ModelClock, Moment};
 use crate::members::instant_of_seconds;
 use crate::service::{AwsError, Caller};
@@ -111,12 +112,8 @@ pub fn stream_name(name: Option<&str>, arn: Option<&str>, caller: &Caller) -> Re
     if name.is_some_and(|name| name != named) {
         return Err(refusal::invalid("StreamARN and StreamName do not refer to the same stream."));
     }
-    let here = format!(":kinesis:{}:{}:stream/", caller.region, caller.account);
-    if arn.contains(&here) {
-        Ok(named.to_owned())
-    } else {
-        Err(refusal::stream_not_found(named, &caller.account))
-    }
+    let own = Arn::own_of(arn, "kinesis", caller).and_then(|arn| arn.resource.strip_prefix("stream/"));
+    own.map(str::to_owned).ok_or_else(|| refusal::stream_not_found(named, &caller.account))
 }
 
 fn addressed<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {

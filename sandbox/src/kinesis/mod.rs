@@ -4,11 +4,11 @@
 
 mod allowance;
 mod commitment;
-mod constraints;
 mod control;
 mod demand;
 mod hash;
 mod listing;
+mod pattern;
 mod put;
 pub mod put_members;
 mod put_request;
@@ -17,6 +17,7 @@ mod refusal;
 mod rules;
 mod shard;
 mod shards;
+mod strangers;
 mod stream;
 mod tags;
 mod tape;

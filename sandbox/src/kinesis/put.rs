@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ferrokinesis::sequence::partition_key_to_hash_key;
 use serde::Serialize;
 
-use super::constraints::admits;
 use super::put_members;
 use super::put_request::{Data, Entry, Request};
 use super::refusal;
@@ -16,6 +15,7 @@ use super::rules::{self, PUT_RULES};
 use super::shard::id_of;
 use super::stream::Incoming;
 use super::world::Outcome;
+use crate::constraints::admits;
 use crate::service::AwsError;
 use crate::wire::Encoding;
 

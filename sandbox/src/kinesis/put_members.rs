@@ -1,6 +1,7 @@
 //! The members of a `PutRecords` body, for the words of its refusal: those that the rules look at,
-//! and of the records no more than tell that they are too many. A body of millions of tiny parts
-//! would fill the memory otherwise. In: bytes. Out: members. Pure.
+//! the first of each structure that nobody knows (as `true`), and of the records no more than tell
+//! that they are too many. A body of millions of tiny parts would fill the memory otherwise. In:
+//! bytes. Out: members. Pure.
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::put_request::{each, text};
 use super::rules::PUT_RULES;
+use super::strangers::{Asks, asks};
 use crate::service::AwsError;
 use crate::wire::Encoding;
 
@@ -20,6 +22,7 @@ const EMPTY_MAP: u8 = 0xa0;
 const LIST: u8 = 0x9f;
 const MAP: u8 = 0xbf;
 const END: u8 = 0xff;
+const TRUE: u8 = 0xf5;
 
 /// A part of a request: what of it is kept. Of a list or map in the wrong place, only its kind is.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,6 +42,11 @@ impl Part {
             | (Self::Record, "Data" | "PartitionKey" | "ExplicitHashKey") => Some(Self::Member),
             _ => None,
         }
+    }
+
+    /// Whether it has members.
+    fn is_structure(self) -> bool {
+        matches!(self, Self::Request | Self::Record)
     }
 
     /// How many items of a list are kept.
@@ -89,6 +97,7 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_map<A: MapAccess<'de>>(self, mut json: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
+        let mut has_stranger = !self.is_structure();
         while let Some(name) = json.next_key::<String>()? {
             match self.member(&name) {
                 Some(part) => {
@@ -96,7 +105,10 @@ impl<'de> Visitor<'de> for Part {
                     members.insert(name, value);
                 }
                 None => {
-                    json.next_value::<IgnoredAny>()?;
+                    let Asks(asks) = json.next_value()?;
+                    if asks && !std::mem::replace(&mut has_stranger, true) {
+                        members.insert(name, Value::Bool(true));
+                    }
                 }
             }
         }
@@ -144,8 +156,9 @@ impl Part {
     /// Copies what is kept from one body in CBOR to another.
     fn copy(self, body: &mut Decoder<'_>, kept: &mut Vec<u8>) -> Result<(), Error> {
         match body.datatype()? {
-            Type::Map | Type::MapIndef if self == Self::Request || self == Self::Record => {
+            Type::Map | Type::MapIndef if self.is_structure() => {
                 let length = body.map()?;
+                let mut has_stranger = false;
                 kept.push(MAP);
                 each(body, length, |body| {
                     let start = body.position();
@@ -154,7 +167,14 @@ impl Part {
                             copy_since(start, body, kept);
                             part.copy(body, kept)
                         }
-                        None => body.skip(),
+                        None => {
+                            let name_end = body.position();
+                            if asks(body)? && !std::mem::replace(&mut has_stranger, true) {
+                                kept.extend_from_slice(body.input().get(start..name_end).unwrap_or_default());
+                                kept.push(TRUE);
+                            }
+                            Ok(())
+                        }
                     }
                 })?;
                 kept.push(END);
@@ -222,13 +242,17 @@ mod tests {
             json!([[1]]),
             json!({}),
             json!({"a": [1], "b": {"c": 2}}),
+            json!({"a": [], "b": {"c": 0, "d": null}}),
             json!("text"),
             json!(""),
             json!("YQ=="),
             json!(true),
+            json!(false),
+            json!(0),
             json!(5),
             json!(-5),
             json!(0.5),
+            json!(0.0),
             json!(null),
         ];
         let record = json!({"Data": "YQ==", "PartitionKey": "k", "ExplicitHashKey": "7"});
@@ -285,13 +309,14 @@ mod tests {
         let records: Vec<Value> = (0..700)
             .map(|place| json!({"PartitionKey": place.to_string(), "Data": many, "Unknown": many}))
             .collect();
-        let whole = json!({"Unknown": many, "Records": records, "StreamName": {"a": many}});
-        let kept: Vec<Value> =
-            (0..501).map(|place| json!({"PartitionKey": place.to_string(), "Data": []})).collect();
+        let whole = json!({"Unknown": many, "Another": many, "Records": records, "StreamName": {"a": many}});
+        let kept: Vec<Value> = (0..501)
+            .map(|place| json!({"PartitionKey": place.to_string(), "Data": [], "Unknown": true}))
+            .collect();
         for encoding in BOTH {
             let mut body = body(encoding, &whole);
             let read = members(encoding, &body).unwrap();
-            assert_eq!(read, json!({"Records": kept, "StreamName": {}}), "{encoding:?}");
+            assert_eq!(read, json!({"Unknown": true, "Records": kept, "StreamName": {}}), "{encoding:?}");
             // What cannot be read behind them makes the whole unreadable.
             body.truncate(body.len() - 1);
             assert_eq!(members(encoding, &body).unwrap_err().code, "SerializationException");

@@ -1,17 +1,22 @@
-//! The body of `PutRecords`, taken apart without copying where its format allows it. In: bytes. Out: members that were not yet
-//! checked, or nothing where the body is not of the usual form or holds too many records. Pure.
+//! The body of `PutRecords`, taken apart without copying where its format allows it. In: bytes.
+//! Out: members that were not yet checked, or nothing where the body is not of the usual form,
+//! holds too many records or members that nobody knows. Pure.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::rules::PUT_RULES;
+use super::strangers::{Asks, asks};
 use crate::wire::Encoding;
+
+/// Why a body is left to the rules, which have AWS's words for it.
+const TOO_MANY: &str = "too many records";
+const STRANGER: &str = "a member that nobody knows";
 
 /// The members of a request.
 #[derive(Default)]
@@ -60,83 +65,147 @@ impl<'a> Request<'a> {
     /// Reads a body.
     pub fn read(encoding: Encoding, body: &'a [u8]) -> Option<Self> {
         match encoding {
-            Encoding::Json => serde_json::from_slice::<JsonRequest<'_>>(body).ok().map(Self::from),
+            Encoding::Json => serde_json::from_slice(body).ok(),
             Encoding::Cbor => cbor_request(&mut Decoder::new(body)).ok().flatten(),
         }
     }
 }
 
 #[derive(Deserialize)]
-struct JsonRequest<'a> {
-    #[serde(rename = "StreamName", borrow, default)]
-    name: Option<Text<'a>>,
-    #[serde(rename = "StreamARN", borrow, default)]
-    arn: Option<Text<'a>>,
-    #[serde(rename = "StreamId", default)]
-    id: Option<IgnoredAny>,
-    #[serde(rename = "DryRun", default)]
-    dry_run: Option<bool>,
-    #[serde(rename = "Records", borrow, deserialize_with = "json_entries")]
-    records: Vec<JsonEntry<'a>>,
+#[serde(field_identifier)]
+enum RequestMember {
+    StreamName,
+    #[serde(rename = "StreamARN")]
+    StreamArn,
+    StreamId,
+    DryRun,
+    Records,
+    #[serde(other)]
+    Stranger,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum EntryMember {
+    Data,
+    PartitionKey,
+    ExplicitHashKey,
+    #[serde(other)]
+    Stranger,
+}
+
+/// Reads over a member that nobody knows, if it asks for nothing.
+fn pass_stranger<'de, A: MapAccess<'de>>(members: &mut A) -> Result<(), A::Error> {
+    match members.next_value()? {
+        Asks(false) => Ok(()),
+        Asks(true) => Err(de::Error::custom(STRANGER)),
+    }
+}
+
+impl<'de> Deserialize<'de> for Request<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Request<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the members of a request")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut request = Request::default();
+                let mut records = None;
+                while let Some(member) = members.next_key()? {
+                    match member {
+                        RequestMember::StreamName => request.name = optional_text(&mut members)?,
+                        RequestMember::StreamArn => request.arn = optional_text(&mut members)?,
+                        RequestMember::StreamId => {
+                            request.has_id = members.next_value::<Option<IgnoredAny>>()?.is_some();
+                        }
+                        RequestMember::DryRun => {
+                            request.dry_run = members.next_value::<Option<bool>>()?.unwrap_or(false);
+                        }
+                        RequestMember::Records => records = Some(members.next_value::<Entries<'de>>()?.0),
+                        RequestMember::Stranger => pass_stranger(&mut members)?,
+                    }
+                }
+                request.records = records.ok_or_else(|| de::Error::missing_field("Records"))?;
+                Ok(request)
+            }
+        }
+
+        json.deserialize_map(Members)
+    }
 }
 
 /// As many records as there may be. One more is an error, lest a body of millions of tiny ones fill
 /// the memory.
-fn json_entries<'de: 'a, 'a, D: Deserializer<'de>>(body: D) -> Result<Vec<JsonEntry<'a>>, D::Error> {
-    struct Entries<'a>(PhantomData<JsonEntry<'a>>);
+struct Entries<'a>(Vec<Entry<'a>>);
 
-    impl<'de: 'a, 'a> Visitor<'de> for Entries<'a> {
-        type Value = Vec<JsonEntry<'a>>;
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Items;
 
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a list of records")
-        }
+        impl<'de> Visitor<'de> for Items {
+            type Value = Entries<'de>;
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-            let mut entries = Vec::new();
-            while let Some(entry) = items.next_element()? {
-                if entries.len() == PUT_RULES.most_records {
-                    return Err(de::Error::custom("too many records"));
-                }
-                entries.push(entry);
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of records")
             }
-            Ok(entries)
-        }
-    }
 
-    body.deserialize_seq(Entries(PhantomData))
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = items.next_element()? {
+                    if entries.len() == PUT_RULES.most_records {
+                        return Err(de::Error::custom(TOO_MANY));
+                    }
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        json.deserialize_seq(Items)
+    }
 }
 
-#[derive(Deserialize)]
-struct JsonEntry<'a> {
-    #[serde(rename = "Data", borrow)]
-    data: Cow<'a, str>,
-    #[serde(rename = "PartitionKey", borrow, default)]
-    key: Option<Text<'a>>,
-    #[serde(rename = "ExplicitHashKey", borrow, default)]
-    hash: Option<Text<'a>>,
+impl<'de> Deserialize<'de> for Entry<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Entry<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the members of a record")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let (mut data, mut key, mut hash) = (None, None, None);
+                while let Some(member) = members.next_key()? {
+                    match member {
+                        EntryMember::Data => data = optional_text(&mut members)?,
+                        EntryMember::PartitionKey => key = optional_text(&mut members)?,
+                        EntryMember::ExplicitHashKey => hash = optional_text(&mut members)?,
+                        EntryMember::Stranger => pass_stranger(&mut members)?,
+                    }
+                }
+                let data = data.ok_or_else(|| de::Error::missing_field("Data"))?;
+                Ok(Entry { data: Data::Base64(data), key, hash })
+            }
+        }
+
+        json.deserialize_map(Members)
+    }
 }
 
 /// Borrowed where JSON needed no unescaping (serde borrows inside an `Option` only through a type of one's own).
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'a> From<JsonRequest<'a>> for Request<'a> {
-    fn from(request: JsonRequest<'a>) -> Self {
-        let text = |text: Option<Text<'a>>| text.map(|Text(text)| text);
-        let entry = |entry: JsonEntry<'a>| Entry {
-            data: Data::Base64(entry.data),
-            key: text(entry.key),
-            hash: text(entry.hash),
-        };
-        Self {
-            name: text(request.name),
-            arn: text(request.arn),
-            dry_run: request.dry_run.unwrap_or(false),
-            has_id: request.id.is_some(),
-            records: request.records.into_iter().map(entry).collect(),
-        }
-    }
+fn optional_text<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    Ok(members.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text))
 }
 
 type Cbor<'a> = Decoder<'a>;
@@ -157,7 +226,7 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
                     match cbor_entry(body)? {
                         // One more than there may be is an error, as in JSON.
                         Some(_) if request.records.len() == PUT_RULES.most_records => {
-                            return Err(Error::message("too many records"));
+                            return Err(Error::message(TOO_MANY));
                         }
                         Some(entry) => request.records.push(entry),
                         None => is_usual = false,
@@ -165,11 +234,15 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
                     Ok(())
                 })?;
             }
-            _ => body.skip()?,
+            _ => pass_stranger_in_cbor(body)?,
         }
         Ok(())
     })?;
     Ok(is_usual.then_some(request))
+}
+
+fn pass_stranger_in_cbor(body: &mut Cbor<'_>) -> Result<(), Error> {
+    if asks(body)? { Err(Error::message(STRANGER)) } else { Ok(()) }
 }
 
 fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
@@ -180,7 +253,7 @@ fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
             "Data" => data = unless_null(body, bytes)?,
             "PartitionKey" => key = unless_null(body, text)?,
             "ExplicitHashKey" => hash = unless_null(body, text)?,
-            _ => body.skip()?,
+            _ => pass_stranger_in_cbor(body)?,
         }
         Ok(())
     })?;

@@ -26,7 +26,7 @@ fn records_are_decoded_and_hashed() {
     let members = json!({"StreamName": "posts", "Records": [
         {"Data": "YWJj", "PartitionKey": "a"},
         {"PartitionKey": "quo\"te", "Data": "", "ExplicitHashKey": "340282366920938463463374607431768211455"},
-        {"PartitionKey": null, "Data": "eA==", "Unknown": {"a": [1, {"b": null}]}},
+        {"PartitionKey": null, "Data": "eA==", "Unknown": {"a": [], "b": {"c": null, "d": 0}}},
     ]});
     for encoding in BOTH {
         let bytes = body(encoding, &members);
@@ -41,6 +41,32 @@ fn records_are_decoded_and_hashed() {
         assert_eq!(records[0].hash, 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661);
         assert_eq!((records[1].key, records[1].data, records[1].hash), ("quo\"te", &b""[..], u128::MAX));
         assert_eq!((records[2].key, records[2].data), ("", &b"x"[..]));
+    }
+}
+
+#[test]
+fn members_that_nobody_knows_are_refused_by_name_unless_they_ask_for_nothing() {
+    let record = json!({"Data": "YQ==", "PartitionKey": "k"});
+    let typo = json!({"Data": "YQ==", "PartitionKey": "k", "Partitionkey": "k"});
+    let asking = [json!(1), json!(true), json!("x"), json!([null]), json!({"a": {"b": -0.5}})];
+    let idle =
+        [json!(0), json!(false), json!(""), json!([]), json!({"a": {"b": 0.0}}), json!(null), json!({})];
+    for encoding in BOTH {
+        let named = |path: &str| {
+            refusal::invalid(format!(
+                "PutRecords: the member {path} is not offered by this sandbox; docs/sandbox.md lists what is"
+            ))
+        };
+        for value in &asking {
+            let members = json!({"StreamName": "a", "Foo": value, "Records": [record]});
+            assert_eq!(refused(encoding, &members), named("Foo"), "{encoding:?} {value}");
+        }
+        let members = json!({"StreamName": "a", "Records": [record, typo]});
+        assert_eq!(refused(encoding, &members), named("Records.Partitionkey"), "{encoding:?}");
+        for value in &idle {
+            let members = json!({"StreamName": "a", "Foo": value, "Records": [record]});
+            assert!(batch(encoding, &body(encoding, &members)).is_ok(), "{encoding:?} {value}");
+        }
     }
 }
 

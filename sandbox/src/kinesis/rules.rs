@@ -9,17 +9,25 @@ use std::sync::LazyLock;
 use ferrokinesis::validation::{FieldDef, FieldType, check_types};
 use serde_json::Value;
 
-use super::constraints::{self, pattern, violations};
-use super::refusal;
+use super::{pattern, refusal};
+use crate::constraints::{self, Kind, Pattern, Rule, violations};
 use crate::members::Usage::{self, Honoured, NoEffect, Refused};
 use crate::members::refused;
+use crate::operations::{asks_for_nothing, not_offered};
 use crate::service::AwsError;
 
 /// A member of a request.
 pub struct Member {
     name: &'static str,
     rule: FieldDef,
+    constraints: Rule,
     usage: Usage,
+}
+
+impl Member {
+    fn new(name: &'static str, rule: FieldDef, usage: Usage) -> Self {
+        Self { name, constraints: constraints_of(&rule), rule, usage }
+    }
 }
 
 type Members = Vec<Member>;
@@ -27,13 +35,13 @@ type Members = Vec<Member>;
 /// What `PutRecords` holds its records and their stream against, one by one.
 pub struct PutRules {
     /// `StreamName`
-    pub stream_name: FieldDef,
+    pub stream_name: Rule,
     /// `StreamARN`
-    pub stream_arn: FieldDef,
+    pub stream_arn: Rule,
     /// `PartitionKey`
-    pub key: FieldDef,
+    pub key: Rule,
     /// `ExplicitHashKey`
-    pub hash: FieldDef,
+    pub hash: Rule,
     /// The most records.
     pub most_records: usize,
     /// The largest `Data`, in bytes.
@@ -42,16 +50,51 @@ pub struct PutRules {
 
 /// See [`PutRules`].
 pub static PUT_RULES: LazyLock<PutRules> = LazyLock::new(|| PutRules {
-    stream_name: stream_name(),
-    stream_arn: stream_arn(),
-    key: partition_key(),
-    hash: hash_key(),
+    stream_name: constraints_of(&stream_name()),
+    stream_arn: constraints_of(&stream_arn()),
+    key: constraints_of(&partition_key()),
+    hash: constraints_of(&hash_key()),
     most_records: MOST_RECORDS,
     most_data: MOST_DATA,
 });
 
 const MOST_RECORDS: usize = 500;
 const MOST_DATA: usize = 10_485_760;
+
+/// The constraints in the form in which all services' are checked.
+fn constraints_of(rule: &FieldDef) -> Rule {
+    let length = |length: usize| length as f64;
+    let lengths = |bounds: Option<(usize, usize)>| Rule {
+        kind: Kind::Text,
+        least: bounds.map(|(least, _)| length(least)),
+        most: bounds.map(|(_, most)| length(most)),
+        ..Rule::default()
+    };
+    let kind = match &rule.field_type {
+        FieldType::Boolean | FieldType::Timestamp => Kind::Plain,
+        FieldType::Short | FieldType::Integer | FieldType::Long | FieldType::Double => Kind::Number,
+        FieldType::String => Kind::Text,
+        FieldType::Blob => Kind::Blob,
+        FieldType::List { children } if rule.child_lengths.is_none() => {
+            Kind::List(Box::new(constraints_of(children)))
+        }
+        FieldType::List { .. } => Kind::List(Box::new(lengths(rule.child_lengths))),
+        FieldType::Map { .. } => {
+            Kind::Map(Box::new(lengths(rule.child_key_lengths)), Box::new(lengths(rule.child_value_lengths)))
+        }
+        FieldType::Structure { children } => Kind::Structure(
+            children.iter().map(|(name, child)| (name.clone(), constraints_of(child))).collect(),
+        ),
+    };
+    Rule {
+        kind,
+        required: rule.not_null,
+        least: rule.greater_than_or_equal.or(rule.length_greater_than_or_equal.map(length)),
+        most: rule.less_than_or_equal.or(rule.length_less_than_or_equal.map(length)),
+        pattern: rule.regex.as_deref().and_then(Pattern::new),
+        values: rule.enum_values.clone(),
+    }
+}
 
 fn string() -> FieldDef {
     FieldDef::new(FieldType::String)
@@ -128,7 +171,7 @@ fn record() -> Vec<(&'static str, FieldDef)> {
 
 /// Members that do what AWS says.
 fn honoured(members: Vec<(&'static str, FieldDef)>) -> Members {
-    members.into_iter().map(|(name, rule)| Member { name, rule, usage: Honoured }).collect()
+    members.into_iter().map(|(name, rule)| Member::new(name, rule, Honoured)).collect()
 }
 
 /// The same, with the id that the model has everywhere.
@@ -136,7 +179,7 @@ fn with_id(members: Vec<(&'static str, FieldDef)>) -> Members {
     let mut members = honoured(members);
     let rule = string().regex(pattern::STREAM_ID).len_gte(1).len_lte(24);
     let usage = Refused("AWS reserves it for future use, so name the stream by StreamName or an ARN");
-    members.push(Member { name: "StreamId", rule, usage });
+    members.push(Member::new("StreamId", rule, usage));
     members
 }
 
@@ -171,7 +214,7 @@ fn members(operation: &str) -> Option<Members> {
         "DeleteStream" => {
             let mut members = addressed(vec![]);
             let usage = NoEffect("no stream has consumers: RegisterStreamConsumer is not offered");
-            members.push(Member { name: "EnforceConsumerDeletion", rule: boolean(), usage });
+            members.push(Member::new("EnforceConsumerDeletion", boolean(), usage));
             members
         }
         "DescribeStreamSummary" => addressed(vec![]),
@@ -342,7 +385,7 @@ fn unknown(operation: &str) -> AwsError {
     }
 }
 
-/// The request's members, checked against the model; members that AWS does not know are left out.
+/// The request's members, checked against the model.
 pub fn checked(operation: &str, input: &Value) -> Result<Value, AwsError> {
     let members = MEMBERS.get(operation).ok_or_else(|| unknown(operation))?;
     let rules: Vec<(&str, &FieldDef)> = members.iter().map(|member| (member.name, &member.rule)).collect();
@@ -350,12 +393,38 @@ pub fn checked(operation: &str, input: &Value) -> Result<Value, AwsError> {
         AwsError::client(&error.body.error_type, error.body.message.unwrap_or_default())
     };
     let checked = check_types(input, &rules).map_err(mistyped)?;
-    if let Some(told) = violations(&checked, rules) {
-        return Err(refusal::validation(told));
+    let found = violations(&checked, members.iter().map(|member| (member.name, &member.constraints)));
+    if !found.is_empty() {
+        return Err(refusal::validation(constraints::told(&found)));
+    }
+    let known = |name: &str| members.iter().find(|member| member.name == name);
+    for (name, value) in input.as_object().into_iter().flatten() {
+        let stranger = match known(name) {
+            Some(member) => stranger(&member.constraints, value).map(|below| format!("{name}.{below}")),
+            None => (!asks_for_nothing(value)).then(|| name.clone()),
+        };
+        if let Some(stranger) = stranger {
+            return Err(refusal::invalid(not_offered(operation, &stranger)));
+        }
     }
     match refused(&checked, members.iter().map(|member| (member.name, member.usage))) {
         Some(told) => Err(refusal::invalid(told)),
         None => Ok(checked),
+    }
+}
+
+/// The first member below a value that no model knows and that asks for something. Lists do not
+/// show in its path.
+fn stranger(rule: &Rule, value: &Value) -> Option<String> {
+    match (&rule.kind, value) {
+        (Kind::List(item), Value::Array(items)) => items.iter().find_map(|value| stranger(item, value)),
+        (Kind::Structure(members), Value::Object(given)) => {
+            given.iter().find_map(|(name, value)| match members.iter().find(|(member, _)| member == name) {
+                Some((_, rule)) => stranger(rule, value).map(|below| format!("{name}.{below}")),
+                None => (!asks_for_nothing(value)).then(|| name.clone()),
+            })
+        }
+        _ => None,
     }
 }
 

@@ -60,8 +60,9 @@ fn what_is_not_offered_says_so_and_what_is_no_operation_gets_awss_silence() {
 #[test]
 fn explicit_hash_keys_and_partition_keys_are_as_in_the_model() {
     let put = |key: &str, hash: &str| {
-        let record = json!({"StreamName": "a", "Data": "", "PartitionKey": key, "ExplicitHashKey": hash});
+        let mut record = json!({"Data": "", "PartitionKey": key, "ExplicitHashKey": hash});
         let batch = json!({"StreamName": "a", "Records": [record]});
+        record["StreamName"] = json!("a");
         let alone = checked("PutRecord", &record);
         assert_eq!(alone.is_ok(), checked("PutRecords", &batch).is_ok(), "{key} {hash}");
         alone
@@ -85,6 +86,38 @@ fn explicit_hash_keys_and_partition_keys_are_as_in_the_model() {
     assert!(put(&"ü".repeat(256), "0").is_ok());
     assert_eq!(put(&"ü".repeat(257), "0").unwrap_err().code, "ValidationException");
     assert_eq!(put("", "0").unwrap_err().code, "ValidationException");
+}
+
+#[test]
+fn members_that_no_model_knows_are_refused_by_name_at_every_depth() {
+    let cases = [
+        (
+            "CreateStream",
+            json!({"StreamName": "a", "ShardCount": 1, "WarmThroughput": 100}),
+            "WarmThroughput",
+        ),
+        ("CreateStream", json!({"StreamName": "a", "EncryptionType": "KMS"}), "EncryptionType"),
+        (
+            "CreateStream",
+            json!({"StreamName": "a", "StreamModeDetails": {"StreamMode": "ON_DEMAND", "Mode": "x"}}),
+            "StreamModeDetails.Mode",
+        ),
+        ("DescribeStreamSummary", json!({"StreamNmae": "x", "StreamName": "a"}), "StreamNmae"),
+        (
+            "PutRecords",
+            json!({"StreamName": "a", "Records": [{"Data": ""}, {"Data": "", "data": "YQ=="}]}),
+            "Records.data",
+        ),
+    ];
+    for (operation, input, path) in cases {
+        let message = format!(
+            "{operation}: the member {path} is not offered by this sandbox; docs/sandbox.md lists what is"
+        );
+        assert_eq!(refusal(operation, input), ("InvalidArgumentException".to_owned(), message));
+    }
+    // A map's keys are no members, and what asks for nothing is no reason to refuse.
+    let tags = json!({"StreamName": "a", "Tags": {"any": "x"}, "Foo": {"a": [], "b": 0}, "Bar": null});
+    assert!(checked("CreateStream", &tags).is_ok());
 }
 
 #[test]
@@ -122,7 +155,7 @@ fn sample(path: &str, member: &Modelled) -> Value {
 }
 
 fn model() -> Model {
-    Model::read(include_str!("../../tests/members/kinesis.json"))
+    Model::read(include_str!("../models/kinesis.json"))
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::events::Event;
 use super::{GROUP_BYTES, Groups, REFUSAL, Request};
+use crate::arn::Arn;
 use crate::members::{TAGS_PER_RESOURCE, Tags};
 use crate::operations::NOT_OFFERED;
 use crate::paging::page;
@@ -96,9 +97,7 @@ impl Group {
 
 /// The group of that name, or AWS's refusal.
 pub(super) fn existing<'a>(groups: &'a mut Groups, name: &str) -> Result<&'a mut Group, AwsError> {
-    groups.get_mut(name).ok_or_else(|| {
-        AwsError::client("ResourceNotFoundException", "The specified log group does not exist.")
-    })
+    groups.get_mut(name).ok_or_else(no_such_group)
 }
 
 pub(super) fn no_such_stream() -> AwsError {
@@ -113,7 +112,8 @@ pub(super) fn referred<'a>(
     let input = request.input;
     let name = match (input.text("logGroupName")?, input.text("logGroupIdentifier")?) {
         (Some(name), None) => name,
-        (None, Some(identifier)) => name_in_arn(identifier).unwrap_or(identifier),
+        (None, Some(identifier)) if identifier.starts_with("arn:") => name_in_arn(request, identifier)?,
+        (None, Some(name)) => name,
         _ => {
             return Err(input
                 .refusal("Exactly one of the parameters logGroupName and logGroupIdentifier is required"));
@@ -122,9 +122,17 @@ pub(super) fn referred<'a>(
     Ok((name.to_owned(), existing(groups, name)?))
 }
 
-fn name_in_arn(arn: &str) -> Option<&str> {
-    let (_, name) = arn.split_once(":log-group:")?;
-    Some(name.strip_suffix(":*").unwrap_or(name))
+fn no_such_group() -> AwsError {
+    AwsError::client("ResourceNotFoundException", "The specified log group does not exist.")
+}
+
+/// The group that an ARN names. ARNs of another Region or account name nothing here: no account is
+/// linked.
+fn name_in_arn<'a>(request: Request<'_>, arn: &'a str) -> Result<&'a str, AwsError> {
+    let named = Arn::parse(arn).and_then(|arn| arn.resource.strip_prefix("log-group:"));
+    let name = named.ok_or_else(|| request.input.refusal("Invalid resource ARN."))?;
+    Arn::own(arn, "logs", request.region, request.account).ok_or_else(no_such_group)?;
+    Ok(name.strip_suffix(":*").unwrap_or(name))
 }
 
 fn arn(request: Request<'_>, name: &str) -> String {
@@ -317,11 +325,8 @@ pub(super) fn describe_log_streams(groups: &mut Groups, request: Request<'_>) ->
 }
 
 fn tagged<'a>(groups: &'a mut Groups, request: Request<'_>) -> Result<&'a mut Tags, AwsError> {
-    let arn = request.input.required_text("resourceArn")?;
-    let name = name_in_arn(arn).ok_or_else(|| request.input.refusal("Invalid resource ARN."))?;
-    groups.get_mut(name).map(|group| &mut group.tags).ok_or_else(|| {
-        AwsError::client("ResourceNotFoundException", "The specified log group does not exist.")
-    })
+    let name = name_in_arn(request, request.input.required_text("resourceArn")?)?;
+    existing(groups, name).map(|group| &mut group.tags)
 }
 
 pub(super) fn tag_resource(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {

@@ -203,3 +203,24 @@ async fn groups_are_of_the_standard_class_and_listed_by_it() {
         assert_eq!(listed["logGroups"].as_array().unwrap().len(), count, "{class}");
     }
 }
+
+#[tokio::test]
+async fn arns_of_other_places_name_no_group() {
+    let world = World::with_stream().await;
+    let own = json!({"logGroupIdentifier": "arn:aws:logs:us-east-1:000000000000:log-group:/g"});
+    assert!(world.at(0, "DescribeLogStreams", own).await.is_ok());
+    let gone = AwsError::client("ResourceNotFoundException", "The specified log group does not exist.");
+    for other in [
+        "arn:aws:logs:eu-west-1:000000000000:log-group:/g",
+        "arn:aws:logs:us-east-1:111111111111:log-group:/g",
+        "arn:aws-cn:logs:us-east-1:000000000000:log-group:/g",
+    ] {
+        let named = json!({"logGroupIdentifier": other});
+        assert_eq!(world.at(0, "FilterLogEvents", named).await, Err(gone.clone()), "{other}");
+        let tags = json!({"resourceArn": other});
+        assert_eq!(world.at(0, "ListTagsForResource", tags).await, Err(gone.clone()), "{other}");
+    }
+    let stream = json!({"resourceArn": "arn:aws:logs:us-east-1:000000000000:stream:/g"});
+    let refused = world.at(0, "ListTagsForResource", stream).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.message.as_str()), (REFUSAL, "Invalid resource ARN."));
+}

@@ -1,5 +1,5 @@
-//! AWS's own lists of members, for tests that walk them: extracts of botocore's service models in `tests/members`, which
-//! `hack/service-members` writes.
+//! AWS's own lists of members, for tests that walk them: extracts of botocore's service models in
+//! `src/models`, which `hack/service-members` writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,6 +4,8 @@
 //! Requests pass through here before a service sees them, so a member that is in no table cannot be accepted and ignored. The
 //! tables lie beside the services (`operations.rs` in their folders); the tests walk botocore's members over them.
 
+mod constraints;
+
 use serde_json::Value;
 
 use crate::service::AwsError;
@@ -103,8 +105,13 @@ impl Operation {
     }
 
     fn refusal(&self, path: &str) -> AwsError {
-        AwsError::client(self.refusal, format!("{}: the member {path} {NOT_OFFERED}", self.name))
+        AwsError::client(self.refusal, not_offered(self.name, path))
     }
+}
+
+/// What a request is told that asks for a member that is not offered.
+pub fn not_offered(operation: &str, path: &str) -> String {
+    format!("{operation}: the member {path} {NOT_OFFERED}")
 }
 
 /// Whether a member is as good as left out. SDKs and tools that copy requests send empty members, too.
@@ -119,10 +126,13 @@ pub fn asks_for_nothing(value: &Value) -> bool {
     }
 }
 
-/// Finds a request's operation and checks its members.
+/// Finds a request's operation and checks its members: whether they are offered, and whether they
+/// keep the model's constraints.
 pub fn admit(offered: &[Operation], service: &str, operation: &str, input: &Value) -> Result<(), AwsError> {
     let known = offered.iter().find(|offered| offered.name == operation);
-    known.ok_or_else(|| unknown(service, operation))?.check(input)
+    let known = known.ok_or_else(|| unknown(service, operation))?;
+    known.check(input)?;
+    constraints::check(service, known, input)
 }
 
 /// The refusal of an operation that is not offered, in the code that AWS has for operations that it does not know.

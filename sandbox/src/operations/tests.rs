@@ -1,4 +1,5 @@
-//! The tables against AWS's service models: `tests/members` holds extracts of botocore's, which `hack/service-members` writes.
+//! The tables against AWS's service models: `src/models` holds extracts of botocore's, which
+//! `hack/service-members` writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,6 +7,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
+
+mod constraints;
 
 use super::*;
 use crate::clock::ModelClock;
@@ -35,9 +38,15 @@ struct Model {
     others: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Member {
     r#type: String,
+    required: bool,
+    min: Option<f64>,
+    max: Option<f64>,
+    pattern: Option<String>,
+    r#enum: Option<Vec<String>>,
 }
 
 fn offers() -> Vec<Offer> {
@@ -55,7 +64,7 @@ fn offers() -> Vec<Offer> {
     let scaling = Scaling::new(clock.clone(), ecs.clone(), false);
     let offer = |service, model: &str, folder: &str, held: &dyn Service| {
         let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(crate_root.join(format!("tests/members/{model}.json"))).unwrap();
+        let text = std::fs::read_to_string(crate_root.join(format!("src/models/{model}.json"))).unwrap();
         Offer {
             service,
             operations: held.operations().unwrap(),

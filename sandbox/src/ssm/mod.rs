@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::arn::Arn;
 use crate::clock::ModelClock;
 use crate::members::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
 use crate::operations::{NOT_OFFERED, Operation};
@@ -82,9 +83,9 @@ impl Service for Ssm {
             "DescribeParameters" => describe_parameters(parameters, input, call.caller),
             "DeleteParameter" => delete_parameter(parameters, input),
             "DeleteParameters" => delete_parameters(parameters, input),
-            "AddTagsToResource" => add_tags(parameters, input),
-            "RemoveTagsFromResource" => remove_tags(parameters, input),
-            "ListTagsForResource" => list_tags(parameters, input),
+            "AddTagsToResource" => add_tags(parameters, input, call.caller),
+            "RemoveTagsFromResource" => remove_tags(parameters, input, call.caller),
+            "ListTagsForResource" => list_tags(parameters, input, call.caller),
             other => Err(crate::operations::unknown("ssm", other)),
         }
     }
@@ -118,17 +119,26 @@ fn arn(caller: &Caller, name: &str) -> String {
     format!("arn:aws:ssm:{}:{}:parameter/{}", caller.region, caller.account, name.trim_start_matches('/'))
 }
 
-/// A parameter's name from a name or an ARN, and the selector after the colon.
-fn name_and_selector<'a>(parameters: &Parameters, reference: &'a str) -> (String, Option<&'a str>) {
-    let (plain, prefix) = match reference.split_once(":parameter/") {
-        Some((arn, rest)) if arn.starts_with("arn:") => (rest, true),
-        _ => (reference, false),
+/// A parameter's name from a name or an ARN, and the selector after the colon. ARNs of another
+/// Region or account name nothing here: no parameter is shared.
+fn name_and_selector<'a>(
+    parameters: &Parameters,
+    reference: &'a str,
+    caller: &Caller,
+) -> Result<(String, Option<&'a str>), AwsError> {
+    let (plain, prefix) = match reference.starts_with("arn:") {
+        true => {
+            let own = Arn::own_of(reference, "ssm", caller);
+            let name = own.and_then(|arn| arn.resource.strip_prefix("parameter/"));
+            (name.ok_or_else(not_found)?, true)
+        }
+        false => (reference, false),
     };
     let (name, selector) = plain.split_once(':').map_or((plain, None), |(name, rest)| (name, Some(rest)));
     // An ARN swallows the leading slash of a hierarchical name.
     let slashed = format!("/{name}");
     let name = if prefix && parameters.contains_key(&slashed) { slashed } else { name.to_owned() };
-    (name, selector)
+    Ok((name, selector))
 }
 
 fn checked_name(input: Members<'_>, caller: &Caller) -> Result<String, AwsError> {
@@ -287,7 +297,7 @@ fn found(
     reference: &str,
     decrypt: bool,
 ) -> Result<Value, AwsError> {
-    let (name, selector) = name_and_selector(parameters, reference);
+    let (name, selector) = name_and_selector(parameters, reference, caller)?;
     let parameter = parameters.get(&name).ok_or_else(not_found)?;
     let revision = match selector {
         None => parameter.revisions.back(),
@@ -406,19 +416,23 @@ fn describe_parameters(
 }
 
 fn delete_parameter(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
-    let (name, _) = name_and_selector(parameters, input.required_text("Name")?);
-    parameters.remove(&name).map(|_| json!({})).ok_or_else(not_found)
+    // "You can't enter the ARN for a parameter, only the parameter name itself" (DeleteParameter,
+    // DeleteParameters).
+    parameters.remove(input.required_text("Name")?).map(|_| json!({})).ok_or_else(not_found)
 }
 
 fn delete_parameters(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
     let names = up_to_ten_names(input)?;
-    let (deleted, invalid): (Vec<&str>, Vec<&str>) = names
-        .into_iter()
-        .partition(|name| parameters.remove(&name_and_selector(parameters, name).0).is_some());
+    let (deleted, invalid): (Vec<&str>, Vec<&str>) =
+        names.into_iter().partition(|name| parameters.remove(*name).is_some());
     Ok(json!({"DeletedParameters": deleted, "InvalidParameters": invalid}))
 }
 
-fn tagged<'a>(parameters: &'a mut Parameters, input: Members<'_>) -> Result<&'a mut Tags, AwsError> {
+fn tagged<'a>(
+    parameters: &'a mut Parameters,
+    input: Members<'_>,
+    caller: &Caller,
+) -> Result<&'a mut Tags, AwsError> {
     let kind = input.required_text("ResourceType")?;
     if kind != "Parameter" {
         return Err(AwsError::client(
@@ -426,19 +440,21 @@ fn tagged<'a>(parameters: &'a mut Parameters, input: Members<'_>) -> Result<&'a 
             format!("the resource type {kind} {NOT_OFFERED}"),
         ));
     }
-    let (name, _) = name_and_selector(parameters, input.required_text("ResourceId")?);
-    let parameter = parameters.get_mut(&name).ok_or_else(|| {
+    let invalid = || {
         AwsError::client(
             "InvalidResourceId",
             "The resource ID isn't valid. Verify that you entered the correct ID and try again.",
         )
-    })?;
+    };
+    let reference = input.required_text("ResourceId")?;
+    let (name, _) = name_and_selector(parameters, reference, caller).map_err(|_| invalid())?;
+    let parameter = parameters.get_mut(&name).ok_or_else(invalid)?;
     Ok(&mut parameter.tags)
 }
 
-fn add_tags(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
+fn add_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
     let added = input.tag_list("Tags", "Key", "Value")?;
-    let tags = tagged(parameters, input)?;
+    let tags = tagged(parameters, input, caller)?;
     let mut merged = tags.clone();
     merged.extend(added);
     if merged.len() > TAGS_PER_RESOURCE {
@@ -448,15 +464,15 @@ fn add_tags(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, Aw
     Ok(json!({}))
 }
 
-fn remove_tags(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
+fn remove_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
     let keys = input.texts("TagKeys")?;
-    let tags = tagged(parameters, input)?;
+    let tags = tagged(parameters, input, caller)?;
     tags.retain(|key, _| !keys.contains(&key.as_str()));
     Ok(json!({}))
 }
 
-fn list_tags(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
-    let tags = tagged(parameters, input)?;
+fn list_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
+    let tags = tagged(parameters, input, caller)?;
     Ok(
         json!({"TagList": tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect::<Vec<_>>()}),
     )

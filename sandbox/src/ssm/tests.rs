@@ -195,3 +195,30 @@ async fn a_parameter_is_text() {
     text["DataType"] = json!("text");
     call(&ssm, "us-east-1", "PutParameter", text).await.unwrap();
 }
+
+#[tokio::test]
+async fn arns_of_other_places_name_nothing_and_parameters_are_deleted_by_name() {
+    let ssm = Ssm::new(ModelClock::start(1));
+    call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap();
+    let own = "arn:aws:ssm:us-east-1:000000000000:parameter/demo/control";
+    for other in [
+        "arn:aws:ssm:eu-west-1:000000000000:parameter/demo/control",
+        "arn:aws:ssm:us-east-1:111111111111:parameter/demo/control",
+        "arn:aws-cn:ssm:us-east-1:000000000000:parameter/demo/control",
+        "arn:aws:logs:us-east-1:000000000000:parameter/demo/control",
+        "arn:aws:ssm:us-east-1:000000000000:document/demo/control",
+    ] {
+        let read = call(&ssm, "us-east-1", "GetParameter", json!({"Name": other})).await;
+        assert_eq!(read, Err(not_found()), "{other}");
+        let both = json!({"Names": [own, other]});
+        let read = call(&ssm, "us-east-1", "GetParameters", both).await.unwrap();
+        assert_eq!(read["Parameters"].as_array().unwrap().len(), 1, "{other}");
+        assert_eq!(read["InvalidParameters"], json!([other]));
+        let tags = json!({"ResourceType": "Parameter", "ResourceId": other});
+        let refused = call(&ssm, "us-east-1", "ListTagsForResource", tags).await.unwrap_err();
+        assert_eq!(refused.code, "InvalidResourceId", "{other}");
+    }
+    let by_arn = call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": own})).await;
+    assert_eq!(by_arn, Err(not_found()));
+    call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": "/demo/control"})).await.unwrap();
+}

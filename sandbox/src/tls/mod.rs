@@ -19,11 +19,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::connections::most_files;
+
 /// How long a client may take to agree on a key: two round trips, and one retransmission
 /// ("Computing TCP's Retransmission Timer", RFC 6298: one second at first). The number is ours.
 const HANDSHAKE: Duration = Duration::from_secs(3);
-/// So many connections may be agreeing on keys at once; for one more, the oldest is given up. The
-/// number is ours.
+/// So many connections may be agreeing on keys at once, or a quarter of the process's open files if
+/// that is less; for one more, the oldest is given up. The numbers are ours.
 const MOST_HANDSHAKES: usize = 256;
 
 /// What TLS is asked for with.
@@ -65,7 +67,7 @@ impl TlsListener {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             handshakes: JoinSet::new(),
             oldest: VecDeque::new(),
-            most_handshakes: MOST_HANDSHAKES,
+            most_handshakes: MOST_HANDSHAKES.min(most_files() / 4),
         })
     }
 

@@ -1,0 +1,68 @@
+//! Amazon Resource Names, taken apart. In: a text. Out: its parts, and whether it names something
+//! of the caller's. Pure.
+
+use crate::service::Caller;
+
+/// The partition that all of the sandbox's Regions are in.
+pub const PARTITION: &str = "aws";
+
+/// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arn<'a> {
+    pub partition: &'a str,
+    pub service: &'a str,
+    pub region: &'a str,
+    pub account: &'a str,
+    /// The rest, colons and all.
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// The parts of a text, if it is an ARN.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
+        Some(Self {
+            partition: parts.next()?,
+            service: parts.next()?,
+            region: parts.next()?,
+            account: parts.next()?,
+            resource: parts.next()?,
+        })
+    }
+
+    /// The same, unless it names something of another service, Region or account.
+    pub fn own(text: &'a str, service: &str, region: &str, account: &str) -> Option<Self> {
+        Self::parse(text).filter(|arn| {
+            (arn.partition, arn.service, arn.region, arn.account) == (PARTITION, service, region, account)
+        })
+    }
+
+    /// The same, of a caller's.
+    pub fn own_of(text: &'a str, service: &str, caller: &Caller) -> Option<Self> {
+        Self::own(text, service, &caller.region, &caller.account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_is_ones_own_in_all_of_its_parts() {
+        let caller = Caller { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
+        let own = |text| Arn::own_of(text, "logs", &caller).map(|arn| arn.resource);
+        assert_eq!(own("arn:aws:logs:us-east-1:000000000000:log-group:/g:*"), Some("log-group:/g:*"));
+        for other in [
+            "arn:aws-cn:logs:us-east-1:000000000000:log-group:/g",
+            "arn:aws:ssm:us-east-1:000000000000:log-group:/g",
+            "arn:aws:logs:eu-west-1:000000000000:log-group:/g",
+            "arn:aws:logs:us-east-1:111111111111:log-group:/g",
+            "arn:aws:logs:us-east-1:000000000000",
+            "see arn:aws:logs:us-east-1:000000000000:log-group:/g",
+            "/g",
+            "",
+        ] {
+            assert_eq!(own(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What AWS's service models say of requests. In: extracts of botocore's models in `models/`, which
+//! `hack/service-members` writes. Out: the rules of each offered operation's input. No I/O: the
+//! extracts are compiled in.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use crate::constraints::{Kind, Pattern, Rule};
+
+/// By signing name. Kinesis's rules lie in its folder, since the order of its violations is known.
+const EXTRACTS: [(&str, &str); 6] = [
+    ("application-autoscaling", include_str!("models/application-autoscaling.json")),
+    ("ecs", include_str!("models/ecs.json")),
+    ("logs", include_str!("models/logs.json")),
+    ("monitoring", include_str!("models/cloudwatch.json")),
+    ("ssm", include_str!("models/ssm.json")),
+    ("sts", include_str!("models/sts.json")),
+];
+
+/// By signing name and operation.
+static RULES: LazyLock<HashMap<&str, HashMap<String, Rule>>> = LazyLock::new(|| {
+    let rules = |extract: &str| {
+        let extract: Value = serde_json::from_str(extract).unwrap_or_default();
+        let operations = extract["operations"].as_object().into_iter().flatten();
+        operations
+            .filter_map(|(name, members)| Some((name.clone(), structure(members.as_object()?, ""))))
+            .collect()
+    };
+    EXTRACTS.into_iter().map(|(service, extract)| (service, rules(extract))).collect()
+});
+
+/// The rules of an operation's input: a structure.
+pub fn input(service: &str, operation: &str) -> Option<&'static Rule> {
+    RULES.get(service)?.get(operation)
+}
+
+/// The structure at `path`; its members are those one name below it.
+fn structure(members: &Map<String, Value>, path: &str) -> Rule {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let name = |other: &str| {
+        let rest = if path.is_empty() { other } else { other.strip_prefix(path)?.strip_prefix('.')? };
+        (!rest.contains(['.', '[', '{'])).then(|| rest.to_owned())
+    };
+    let names = members.keys().filter_map(|other| name(other));
+    let members = names.map(|name| (name.clone(), rule(members, &below(&name)))).collect();
+    Rule { kind: Kind::Structure(members), ..Rule::default() }
+}
+
+/// What the extract says of the member at `path`.
+fn rule(members: &Map<String, Value>, path: &str) -> Rule {
+    let Some(told) = members.get(path) else { return Rule::default() };
+    let part = |suffix: &str| Box::new(rule(members, &format!("{path}{suffix}")));
+    let kind = match told["type"].as_str().unwrap_or_default() {
+        "string" => Kind::Text,
+        "integer" | "long" | "double" | "float" => Kind::Number,
+        "blob" => Kind::Blob,
+        "list" => Kind::List(part("[]")),
+        "map" => Kind::Map(part("{key}"), part("{value}")),
+        "structure" => structure(members, path).kind,
+        _ => Kind::Plain,
+    };
+    let values = told["enum"]
+        .as_array()
+        .map(|values| values.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    Rule {
+        kind,
+        required: told["required"] == true,
+        least: told["min"].as_f64(),
+        most: told["max"].as_f64(),
+        pattern: told["pattern"].as_str().and_then(Pattern::new),
+        values,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extracts_are_read_to_the_last_member() {
+        for (service, extract) in EXTRACTS {
+            let extract: Value = serde_json::from_str(extract).unwrap();
+            for (operation, members) in extract["operations"].as_object().unwrap() {
+                let members = members.as_object().unwrap();
+                assert_eq!(count(input(service, operation).unwrap()), members.len(), "{service} {operation}");
+                for (path, told) in members {
+                    let pattern = told["pattern"].as_str();
+                    assert!(
+                        pattern.is_none_or(|pattern| Pattern::new(pattern).is_some()),
+                        "{operation} {path}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// How many members there are below a rule.
+    fn count(rule: &Rule) -> usize {
+        match &rule.kind {
+            Kind::Structure(members) => members.iter().map(|(_, member)| 1 + count(member)).sum(),
+            Kind::List(item) => 1 + count(item),
+            Kind::Map(key, value) => 2 + count(key) + count(value),
+            Kind::Plain | Kind::Number | Kind::Text | Kind::Blob => 0,
+        }
+    }
+}
