@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
-use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::allow_list::Allowance;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
-use crate::run::write_budget::{WRITES_PER_SECOND, WriteBudget};
+use crate::reconcile::write_budget::{WRITES_PER_SECOND, WriteBudget};
 use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
 use crate::telemetry::LogFormat;
 
@@ -222,7 +222,7 @@ impl RunArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::queue::Capacity;
+    use crate::reconcile::queue::Capacity;
 
     /// What the arguments after `run` mean.
     fn settings(arguments: &[&str]) -> Result<Settings, String> {

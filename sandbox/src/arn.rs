@@ -1,7 +1,7 @@
 //! Amazon Resource Names, taken apart. In: a text. Out: its parts, and whether it names something
 //! of the caller's. Pure.
 
-use crate::service::Caller;
+use crate::services::Caller;
 
 /// The partition that all of the sandbox's Regions are in.
 pub const PARTITION: &str = "aws";

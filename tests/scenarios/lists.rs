@@ -6,7 +6,7 @@ use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, s, warm_spec};
+use crate::harness::{Theatre, s, warm_spec};
 
 #[tokio::test]
 async fn warm_throughput_is_there_where_it_was_asked_for_and_a_deleted_stream_takes_nothing() {

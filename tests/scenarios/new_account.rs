@@ -5,9 +5,9 @@ use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
-use kinesis_demo_operator::run::notices::Severity;
+use kinesis_demo_operator::reconcile::run_event::Severity;
 
-use crate::theatre::{Theatre, s, warm_spec};
+use crate::harness::{Theatre, s, warm_spec};
 
 const NO_ROLE: &str =
     "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::laptop::shell::quoted;
+use crate::local_cluster::shell::quoted;
 
 /// kubectl's cache of the demo's API server: in the demo's folder, not in `~/.kube/cache`.
 pub const KUBECTL_CACHE: &str = "kubectl-cache";

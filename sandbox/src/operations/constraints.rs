@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Operation;
 use crate::constraints::{Constraint, Kind, Part, Rule, Step, Violation, plain, told, violations};
 use crate::models;
-use crate::service::AwsError;
+use crate::services::AwsError;
 
 /// How a service words what a member does not keep.
 #[derive(Clone, Copy, PartialEq, Eq)]
