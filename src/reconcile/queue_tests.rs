@@ -46,8 +46,8 @@ fn over(uid: &str) -> KinesisDemo {
     object(uid, "00", json!({"stage": "Succeeded", "load": load(100, 3)}))
 }
 
-fn entries(objects: &[&KinesisDemo]) -> Vec<Entry> {
-    objects.iter().filter_map(|object| Entry::of(object)).collect()
+fn entries(objects: &[&KinesisDemo]) -> Vec<QueuedRun> {
+    objects.iter().filter_map(|object| QueuedRun::of(object)).collect()
 }
 
 fn capacity(runs: usize) -> Capacity {
@@ -55,13 +55,13 @@ fn capacity(runs: usize) -> Capacity {
 }
 
 /// The names of those whose turn it is.
-fn next(queue: &Queue, seen: &[Entry], runs: usize) -> Vec<String> {
+fn next(queue: &Queue, seen: &[QueuedRun], runs: usize) -> Vec<String> {
     queue.next_in_turn(seen, capacity(runs)).into_iter().map(|next| next.name).collect()
 }
 
 /// Takes a place for one task.
-fn take(queue: &Queue, object: &KinesisDemo, seen: &[Entry], runs: usize) -> Option<u32> {
-    queue.take_place(object, ("eu-west-1", 1), seen, capacity(runs))
+fn take(queue: &Queue, object: &KinesisDemo, seen: &[QueuedRun], runs: usize) -> Option<u32> {
+    queue.admit(object, ("eu-west-1", 1), seen, capacity(runs))
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_place_is_taken_before_the_watch_shows_it() {
     assert_eq!(take(&queue, &one, &seen, 1), None);
     // Asking again is no second place; nor is being seen to have begun.
     assert_eq!(take(&queue, &two, &entries(&[&running("two")]), 1), Some(3));
-    queue.leave("two");
+    queue.release("two");
     assert_eq!(take(&queue, &one, &seen, 1), Some(3));
 }
 
@@ -117,12 +117,12 @@ fn runs_wait_for_each_others_tasks() {
     let waiting: Vec<KinesisDemo> =
         (1..=5).map(|number| queued_with(&format!("run-{number}"), &format!("0{number}"), 100)).collect();
     let mut seen = entries(&waiting.iter().collect::<Vec<_>>());
-    let place = |object: &KinesisDemo, seen: &[Entry]| {
-        queue.take_place(object, ("eu-west-1", 100), seen, capacity(10))
+    let place = |object: &KinesisDemo, seen: &[QueuedRun]| {
+        queue.admit(object, ("eu-west-1", 100), seen, capacity(10))
     };
     assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 8, "two of them have room");
     assert_eq!(place(&waiting[0], &seen), Some(8), "as often as it can beside the next");
-    queue.leave("run-1");
+    queue.release("run-1");
     let hasty = entries(&[&running_with("run-1", 100, 4), &waiting[1]]);
     assert_eq!(place(&waiting[1], &hasty), None, "not before the first reads less often");
     seen = entries(&[&running_with("run-1", 100, 8), &waiting[1], &waiting[2], &waiting[3], &waiting[4]]);
@@ -148,8 +148,8 @@ fn each_region_has_its_own_order() {
     ];
     let seen = entries(&going_on.iter().chain(&waiting).collect::<Vec<_>>());
     assert_eq!(next(&queue, &seen, 10), ["elsewhere"]);
-    assert_eq!(queue.take_place(&waiting[1], ("eu-west-1", 1), &seen, capacity(10)), None);
-    assert_eq!(queue.take_place(&waiting[3], ("us-west-2", 100), &seen, capacity(10)), Some(4));
+    assert_eq!(queue.admit(&waiting[1], ("eu-west-1", 1), &seen, capacity(10)), None);
+    assert_eq!(queue.admit(&waiting[3], ("us-west-2", 100), &seen, capacity(10)), Some(4));
     assert_eq!(queue.wanted_interval("us-west-2", &seen, capacity(10)), 4);
     assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 10);
 }
@@ -157,7 +157,7 @@ fn each_region_has_its_own_order() {
 #[test]
 fn a_place_is_for_the_spec_that_it_was_taken_for() {
     let (object, queue) = (fresh("edited", "01"), Queue::default());
-    let take = |tasks| queue.take_place(&object, ("eu-west-1", tasks), &[], capacity(1));
+    let take = |tasks| queue.admit(&object, ("eu-west-1", tasks), &[], capacity(1));
     assert_eq!((take(1), take(100), take(1)), (Some(3), Some(4), Some(3)));
 }
 
@@ -176,9 +176,8 @@ fn a_run_weighs_what_its_tasks_read() {
     run.effective = Some(serde_json::from_value(effective).unwrap());
     let queue = Queue::default();
     let beside = |other: &KinesisDemo| {
-        let place =
-            queue.take_place(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
-        queue.leave("new");
+        let place = queue.admit(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
+        queue.release("new");
         place
     };
     assert_eq!(beside(&earlier), None, "73 tasks that read each 3 s");
@@ -202,7 +201,7 @@ fn a_place_is_kept_for_the_first_of_a_region_until_the_others_read_less_often() 
     let [later, later_too] =
         ["later", "later-too"].map(|name| in_region(queued_with(name, "02", 1), "us-west-2"));
     let hasty = running_with("going-on", 75, 3);
-    let wanted = |seen: &[Entry]| queue.wanted_interval("eu-west-1", seen, capacity(2));
+    let wanted = |seen: &[QueuedRun]| queue.wanted_interval("eu-west-1", seen, capacity(2));
     let seen = entries(&[&hasty, &first, &later]);
     assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec![], 5), "its place is kept");
     let other = in_region(running_with("other", 1, 3), "us-west-2");
@@ -267,8 +266,8 @@ fn beginnings(all: &[Asked], capacity: Capacity) -> Vec<Option<u32>> {
         |number: usize| MicroTime::from_micros(0) + Duration::from_secs(u64::try_from(number).unwrap());
     for now in 0..4_000 {
         going_on.retain(|_, (_, began_at)| now < *began_at + RUN_TAKES);
-        let seen = |going_on: &HashMap<usize, (RunLoad, u32)>| -> Vec<Entry> {
-            let entry = |number: usize, waits: bool, load: RunLoad| Entry {
+        let seen = |going_on: &HashMap<usize, (RunLoad, u32)>| -> Vec<QueuedRun> {
+            let entry = |number: usize, waits: bool, load: RunLoad| QueuedRun {
                 rank: (rank(number), name(number)),
                 waits,
                 load: Some(load),
@@ -294,14 +293,14 @@ fn beginnings(all: &[Asked], capacity: Capacity) -> Vec<Option<u32>> {
             let mut object = fresh(&name(number), "00");
             object.status.as_mut().unwrap().run.as_mut().unwrap().stage_entered_at = rank(number);
             let wanted = load_of(number, 3);
-            let place = queue.take_place(&object, (&wanted.region, wanted.tasks), &entries, capacity);
+            let place = queue.admit(&object, (&wanted.region, wanted.tasks), &entries, capacity);
             if let Some(seconds) = place {
                 began[number] = Some(now);
                 going_on.insert(number, (load_of(number, seconds), now));
             }
         }
         // From here on the objects say so themselves.
-        going_on.keys().for_each(|number| queue.leave(&name(*number)));
+        going_on.keys().for_each(|number| queue.release(&name(*number)));
         if began.iter().all(Option::is_some) {
             break;
         }

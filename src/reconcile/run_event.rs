@@ -16,7 +16,7 @@ pub enum Severity {
 
 /// An Event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct RunEvent {
     pub severity: Severity,
     /// One word, PascalCase.
     pub reason: String,
@@ -27,7 +27,7 @@ pub struct Notice {
     pub note: String,
 }
 
-impl Notice {
+impl RunEvent {
     fn normal(reason: impl ToString, action: &str, note: String) -> Self {
         Self { severity: Severity::Normal, reason: reason.to_string(), action: action.to_owned(), note }
     }
@@ -241,7 +241,7 @@ impl Notice {
     /// A resource that looked like ours is somebody else's and was left alone.
     pub fn left_alone(resource: ResourceType, arn: &str) -> Self {
         Self::warning(
-            Reason::NotOurs,
+            Reason::OwnershipConflict,
             &format!("CleanUp/{resource:?}"),
             format!("{resource} {arn} does not carry this object's tag and was left alone"),
         )
@@ -265,49 +265,50 @@ fn of_run(run: u32, message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn note(notice: &Notice) -> (&str, &str) {
-        (&notice.reason, &notice.note)
+    fn note(run_event: &RunEvent) -> (&str, &str) {
+        (&run_event.reason, &run_event.note)
     }
 
     #[test]
     fn an_event_names_its_run_once_and_its_reason_is_not_said_again() {
         let aborted = "run 1 was aborted on request";
-        let decided = Notice::decided(1, Outcome::Aborted, Reason::AbortRequested, aborted);
+        let decided = RunEvent::decided(1, Outcome::Aborted, Reason::AbortRequested, aborted);
         assert_eq!(note(&decided), ("AbortRequested", aborted));
-        assert_eq!(note(&Notice::entered(1, Stage::Draining, aborted)), ("Draining", aborted));
-        assert_eq!(note(&Notice::entered(1, Stage::Aborted, aborted)), ("Aborted", aborted));
-        assert_eq!(note(&Notice::entered(12, Stage::Draining, "run 1 of 2")).1, "run 12: run 1 of 2");
-        assert_eq!(note(&Notice::entered(1, Stage::Warming, "")), ("Warming", "run 1 entered Warming"));
-        let complete = Notice::decided(2, Outcome::Succeeded, Reason::Completed, "the schedule is complete");
+        assert_eq!(note(&RunEvent::entered(1, Stage::Draining, aborted)), ("Draining", aborted));
+        assert_eq!(note(&RunEvent::entered(1, Stage::Aborted, aborted)), ("Aborted", aborted));
+        assert_eq!(note(&RunEvent::entered(12, Stage::Draining, "run 1 of 2")).1, "run 12: run 1 of 2");
+        assert_eq!(note(&RunEvent::entered(1, Stage::Warming, "")), ("Warming", "run 1 entered Warming"));
+        let complete =
+            RunEvent::decided(2, Outcome::Succeeded, Reason::Completed, "the schedule is complete");
         assert_eq!(note(&complete), ("Completed", "run 2: the schedule is complete"));
     }
 
     #[test]
     fn events_count_in_the_right_number() {
         let table = [
-            (Notice::slots_changed(0, 3), "0 tasks send from control version 3 on"),
-            (Notice::slots_changed(1, 3), "1 task sends from control version 3 on"),
-            (Notice::slots_changed(2, 3), "2 tasks send from control version 3 on"),
+            (RunEvent::slots_changed(0, 3), "0 tasks send from control version 3 on"),
+            (RunEvent::slots_changed(1, 3), "1 task sends from control version 3 on"),
+            (RunEvent::slots_changed(2, 3), "2 tasks send from control version 3 on"),
             (
-                Notice::fleet_is_short(1, "peak", 0, 1),
+                RunEvent::fleet_is_short(1, "peak", 0, 1),
                 "no task runs, and the phase needs 1; what is not sent is not made up for",
             ),
             (
-                Notice::fleet_is_short(1, "peak", 1, 4),
+                RunEvent::fleet_is_short(1, "peak", 1, 4),
                 "1 of 4 tasks runs; it sends up to its cap, and the rest is not made up for",
             ),
             (
-                Notice::fleet_is_short(1, "peak", 3, 4),
+                RunEvent::fleet_is_short(1, "peak", 3, 4),
                 "3 of 4 tasks run; they send up to their cap, and the rest is not made up for",
             ),
         ];
-        for (notice, expected) in table {
-            assert_eq!(notice.note, expected);
+        for (run_event, expected) in table {
+            assert_eq!(run_event.note, expected);
         }
         let tasks = ["0f", "1a"].map(|id| TaskId::from_arn(&format!("arn:aws:ecs:r:a:task/c/{id}{:030}", 0)));
-        let one = Notice::silent_tasks_replaced(&tasks[..1], 2).note;
+        let one = RunEvent::silent_tasks_replaced(&tasks[..1], 2).note;
         assert!(one.ends_with("writes no ledger lines any more; another sends in its place"), "{one}");
-        let two = Notice::silent_tasks_replaced(&tasks, 2).note;
+        let two = RunEvent::silent_tasks_replaced(&tasks, 2).note;
         assert!(two.ends_with("write no ledger lines any more; others send in their place"), "{two}");
     }
 }

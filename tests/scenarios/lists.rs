@@ -6,35 +6,35 @@ use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::harness::{Theatre, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 #[tokio::test]
 async fn warm_throughput_is_there_where_it_was_asked_for_and_a_deleted_stream_takes_nothing() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("baseline").await;
-    let stream = theatre.status().stream.unwrap();
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("baseline").await;
+    let stream = harness.status().stream.unwrap();
     assert_eq!((stream.status.as_str(), stream.warm.map(|warm| warm.current)), ("ACTIVE", Some(100)));
-    theatre.play_out().await;
-    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
-    let stream = theatre.status().stream.unwrap();
+    harness.play_out().await;
+    assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
+    let stream = harness.status().stream.unwrap();
     assert_eq!((stream.status.as_str(), stream.shards, stream.warm), ("DELETED", 0, None));
 }
 
 #[tokio::test]
 async fn a_cold_stream_has_no_warm_throughput_though_the_account_gives_every_stream_some() {
-    let mut theatre = Theatre::new(KinesisDemoSpec::default());
-    theatre.play_until_phase("baseline").await;
-    let stream = theatre.status().stream.unwrap();
+    let mut harness = Harness::new(KinesisDemoSpec::default());
+    harness.play_until_phase("baseline").await;
+    let stream = harness.status().stream.unwrap();
     assert_eq!((stream.status.as_str(), stream.warm), ("ACTIVE", None));
     assert!(stream.shards > 0);
 }
 
 #[tokio::test]
 async fn the_end_is_told_to_the_second_and_never_before_it_comes() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Running).await;
-    theatre.play_until_phase("spike").await;
-    let run = theatre.status().run.unwrap();
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Running).await;
+    harness.play_until_phase("spike").await;
+    let run = harness.status().run.unwrap();
     let (exact, told) = (run.ends_at.unwrap(), run.ends.unwrap());
     assert_eq!(told.0.subsec_nanosecond(), 0);
     let late = kinesis_demo_api::MicroTime::from(told.0);
@@ -46,18 +46,18 @@ async fn the_end_is_told_to_the_second_and_never_before_it_comes() {
 #[tokio::test]
 async fn the_end_of_a_run_that_was_stopped_is_when_its_traffic_ended() {
     for millis in [0, 700, 5_000, 29_000] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_phase("spike").await;
-        theatre.clock.advance(Duration::from_millis(millis));
-        let planned = theatre.status().run.unwrap().ends_at.unwrap();
-        let asked_at = theatre.clock.now();
-        theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-        theatre.play_out().await;
-        let status = theatre.status();
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_phase("spike").await;
+        harness.clock.advance(Duration::from_millis(millis));
+        let planned = harness.status().run.unwrap().ends_at.unwrap();
+        let asked_at = harness.clock.now();
+        harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+        harness.play_out().await;
+        let status = harness.status();
         let run = status.run.as_ref().unwrap();
         let (ends_at, told) = (run.ends_at.unwrap(), run.ends.clone().unwrap());
         assert!(ends_at >= asked_at && ends_at <= asked_at + s(20), "{ends_at}, asked at {asked_at}");
-        assert!(ends_at < planned && ends_at <= run.quiet_at.unwrap(), "{ends_at}");
+        assert!(ends_at < planned && ends_at <= run.tasks_stopped_at.unwrap(), "{ends_at}");
         let late = kinesis_demo_api::MicroTime::from(told.0);
         assert!(late >= ends_at && late.since(ends_at) < Duration::from_secs(1), "{ends_at} as {told:?}");
         // Over the time in which it sent, the phase has the rate that it asked for.

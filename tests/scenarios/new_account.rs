@@ -7,7 +7,7 @@ use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
 use kinesis_demo_operator::reconcile::run_event::Severity;
 
-use crate::harness::{Theatre, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 const NO_ROLE: &str =
     "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
@@ -37,31 +37,31 @@ const PASSING: [(&str, &str, &str); 9] = [
 async fn what_is_refused_because_all_is_new_is_tried_again() {
     for (operation, code, words) in PASSING {
         for times in [1, 3] {
-            let mut theatre = Theatre::new(warm_spec());
-            theatre.aws.refuse_with(operation, code, words, times);
-            theatre.play_out().await;
-            let run = theatre.status().run.unwrap();
+            let mut harness = Harness::new(warm_spec());
+            harness.aws.refuse_with(operation, code, words, times);
+            harness.play_out().await;
+            let run = harness.status().run.unwrap();
             assert_eq!(
                 run.outcome,
                 Some(Outcome::Succeeded),
                 "{operation} {words} {times}: {:?}",
                 run.message
             );
-            theatre.assert_nothing_left();
+            harness.assert_nothing_left();
         }
     }
 }
 
 #[tokio::test]
 async fn the_first_run_of_an_account_meets_all_of_it() {
-    let mut theatre = Theatre::new(warm_spec());
+    let mut harness = Harness::new(warm_spec());
     for (operation, code, words) in PASSING {
-        theatre.aws.refuse_with(operation, code, words, 2);
+        harness.aws.refuse_with(operation, code, words, 2);
     }
-    theatre.play_out().await;
-    let run = theatre.status().run.unwrap();
+    harness.play_out().await;
+    let run = harness.status().run.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 /// Operation, code and words of what AWS answers while it does not see yet what was made a moment
@@ -77,9 +77,9 @@ const NOT_SEEN_YET: [(&str, &str, &str); 7] = [
 ];
 
 /// The events that warn, by reason, and the refusals that a condition told at some time.
-async fn told(mut theatre: Theatre) -> (Vec<String>, Vec<String>) {
+async fn told(mut harness: Harness) -> (Vec<String>, Vec<String>) {
     let mut conditions: Vec<String> = Vec::new();
-    theatre
+    harness
         .play_until(s(3_600), |status| {
             let refusals = status.conditions.iter().filter(|held| held.reason.is_refusal());
             conditions.extend(refusals.map(|held| format!("{}: {}", held.reason, held.message)));
@@ -87,22 +87,22 @@ async fn told(mut theatre: Theatre) -> (Vec<String>, Vec<String>) {
         })
         .await;
     conditions.dedup();
-    theatre.play_out().await;
-    let run = theatre.status().run.unwrap();
+    harness.play_out().await;
+    let run = harness.status().run.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
-    theatre.assert_nothing_left();
-    let warnings = theatre.cluster.notices();
-    let warnings = warnings.iter().filter(|notice| notice.severity == Severity::Warning);
-    (warnings.map(|notice| format!("{}: {}", notice.reason, notice.note)).collect(), conditions)
+    harness.assert_nothing_left();
+    let warnings = harness.cluster.run_events();
+    let warnings = warnings.iter().filter(|run_event| run_event.severity == Severity::Warning);
+    (warnings.map(|run_event| format!("{}: {}", run_event.reason, run_event.note)).collect(), conditions)
 }
 
 #[tokio::test]
 async fn nobody_is_warned_of_what_aws_sees_a_little_late() {
     for (operation, code, words) in NOT_SEEN_YET {
         for times in [1, 4] {
-            let theatre = Theatre::new(warm_spec());
-            theatre.aws.refuse_with(operation, code, words, times);
-            assert_eq!(told(theatre).await, (vec![], vec![]), "{operation} {words}, {times} times");
+            let harness = Harness::new(warm_spec());
+            harness.aws.refuse_with(operation, code, words, times);
+            assert_eq!(told(harness).await, (vec![], vec![]), "{operation} {words}, {times} times");
         }
     }
 }
@@ -110,10 +110,10 @@ async fn nobody_is_warned_of_what_aws_sees_a_little_late() {
 #[tokio::test]
 async fn what_aws_does_not_see_for_minutes_is_told_in_its_words() {
     for (operation, code, words) in NOT_SEEN_YET {
-        let theatre = Theatre::new(warm_spec());
+        let harness = Harness::new(warm_spec());
         // Pauses double to half a minute: some of these come more than a minute after the first.
-        theatre.aws.refuse_with(operation, code, words, 8);
-        let (events, conditions) = told(theatre).await;
+        harness.aws.refuse_with(operation, code, words, 8);
+        let (events, conditions) = told(harness).await;
         let [event] = events.as_slice() else { panic!("{operation} {words}: {events:?}") };
         assert!(
             event.starts_with(&format!("RequestRefused: {operation} ")) && event.contains(words),
@@ -125,42 +125,42 @@ async fn what_aws_does_not_see_for_minutes_is_told_in_its_words() {
 
 #[tokio::test]
 async fn two_revisions_of_a_task_definition_at_once_do_not_end_a_run() {
-    let theatre = Theatre::new(warm_spec());
+    let harness = Harness::new(warm_spec());
     let words = "Too many concurrent attempts to create a new revision of the specified family.";
-    theatre.aws.refuse_with("RegisterTaskDefinition", "ClientException", words, 3);
-    let (events, _) = told(theatre).await;
+    harness.aws.refuse_with("RegisterTaskDefinition", "ClientException", words, 3);
+    let (events, _) = told(harness).await;
     let [event] = events.as_slice() else { panic!("{events:?}") };
     assert!(event.starts_with("Throttled: RegisterTaskDefinition ") && event.ends_with(words), "{event}");
 }
 
 #[tokio::test]
 async fn a_log_group_without_retention_gets_one_before_the_run_goes_on() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("PutRetentionPolicy", AwsErrorClass::Denied, 1);
-    theatre.play_until_phase("baseline").await;
-    let aws = theatre.aws.in_region("us-east-1");
-    let name = format!("/kinesisdemo/{}", theatre.status().run.unwrap().effective.unwrap().base_name);
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("PutRetentionPolicy", AwsErrorClass::Denied, 1);
+    harness.play_until_phase("baseline").await;
+    let aws = harness.aws.in_region("us-east-1");
+    let name = format!("/kinesisdemo/{}", harness.status().run.unwrap().effective.unwrap().base_name);
     assert!(aws.logs.fetch_log_group(&name).await.unwrap().unwrap().has_retention);
-    theatre.play_out().await;
-    theatre.assert_nothing_left();
+    harness.play_out().await;
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn the_end_names_what_was_missing_and_what_refused_it() {
     for (operation, missing) in [
-        ("RegisterScalableTarget", "scaling ceiling kd-viral-event-5f3c2a1b-r1 is not there"),
+        ("RegisterScalableTarget", "scheduled scale-to-zero kd-viral-event-5f3c2a1b-r1 is not there"),
         ("PutRetentionPolicy", "log group /kinesisdemo/kd-viral-event-5f3c2a1b-r1 has no retention yet"),
         ("RegisterTaskDefinition", "task definition kd-viral-event-5f3c2a1b-r1 is not there"),
     ] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
-        theatre.play_out().await;
-        let run = theatre.status().run.unwrap();
+        let mut harness = Harness::new(warm_spec());
+        harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
+        harness.play_out().await;
+        let run = harness.status().run.unwrap();
         assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ProvisioningTimeout)));
         let message = run.message.unwrap();
         assert!(message.contains(missing) && message.contains(operation), "{message}");
         assert!(!message.contains("stream kd-"), "{message}");
-        theatre.assert_nothing_left();
+        harness.assert_nothing_left();
     }
 }
 
@@ -169,13 +169,13 @@ async fn the_end_names_what_was_missing_and_what_refused_it() {
 async fn a_retained_stream_is_asked_once_to_give_its_warm_throughput_back() {
     let mut spec = warm_spec();
     spec.cleanup.stream = CleanupPolicy::Retain;
-    let mut theatre = Theatre::new(spec);
-    theatre.aws.keep_warm_targets();
-    theatre.play_out().await;
-    let resources = theatre.status().resources;
+    let mut harness = Harness::new(spec);
+    harness.aws.keep_warm_targets();
+    harness.play_out().await;
+    let resources = harness.status().resources;
     let stream = resources.iter().find(|held| held.type_ == ResourceType::Stream).unwrap();
     assert_eq!((stream.state, stream.warm_released), (ResourceState::Retained, true));
-    theatre.clock.advance(s(3_600));
-    theatre.play_out().await;
-    assert_eq!(theatre.aws.call_counts().get("UpdateStreamWarmThroughput"), Some(&1));
+    harness.clock.advance(s(3_600));
+    harness.play_out().await;
+    assert_eq!(harness.aws.call_counts().get("UpdateStreamWarmThroughput"), Some(&1));
 }

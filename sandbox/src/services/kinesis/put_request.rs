@@ -30,11 +30,11 @@ pub struct Request<'a> {
     /// Whether there is a `StreamId`.
     pub has_id: bool,
     /// `Records`
-    pub records: Vec<Entry<'a>>,
+    pub records: Vec<PutEntry<'a>>,
 }
 
 /// A record.
-pub struct Entry<'a> {
+pub struct PutEntry<'a> {
     /// `Data`
     pub data: Data<'a>,
     /// `PartitionKey`
@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for Request<'de> {
 
 /// As many records as there may be. One more is an error, lest a body of millions of tiny ones fill
 /// the memory.
-struct Entries<'a>(Vec<Entry<'a>>);
+struct Entries<'a>(Vec<PutEntry<'a>>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
@@ -170,12 +170,12 @@ impl<'de> Deserialize<'de> for Entries<'de> {
     }
 }
 
-impl<'de> Deserialize<'de> for Entry<'de> {
+impl<'de> Deserialize<'de> for PutEntry<'de> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         struct Members;
 
         impl<'de> Visitor<'de> for Members {
-            type Value = Entry<'de>;
+            type Value = PutEntry<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("the members of a record")
@@ -192,7 +192,7 @@ impl<'de> Deserialize<'de> for Entry<'de> {
                     }
                 }
                 let data = data.ok_or_else(|| de::Error::missing_field("Data"))?;
-                Ok(Entry { data: Data::Base64(data), key, hash })
+                Ok(PutEntry { data: Data::Base64(data), key, hash })
             }
         }
 
@@ -245,7 +245,7 @@ fn pass_stranger_in_cbor(body: &mut Cbor<'_>) -> Result<(), Error> {
     if asks(body)? { Err(Error::message(STRANGER)) } else { Ok(()) }
 }
 
-fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
+fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<PutEntry<'a>>, Error> {
     let (mut data, mut key, mut hash) = (None, None, None);
     let length = body.map()?;
     each(body, length, |body| {
@@ -257,7 +257,7 @@ fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
         }
         Ok(())
     })?;
-    Ok(data.map(|data| Entry { data: Data::Bytes(data), key, hash }))
+    Ok(data.map(|data| PutEntry { data: Data::Bytes(data), key, hash }))
 }
 
 /// Reads each part of a map or list, whether its length is told (`Some`) or its end is marked, as Jackson does.

@@ -6,7 +6,7 @@ const OWN: &str = "arn:aws:ecs:us-east-1:000000000000";
 
 #[tokio::test]
 async fn what_is_ones_own_is_found_by_its_arn() {
-    let bench = Bench::with_service(1).await;
+    let bench = Harness::with_service(1).await;
     let cluster = format!("{OWN}:cluster/demo");
     let described = bench.call("DescribeClusters", json!({"clusters": [cluster]})).await.unwrap();
     assert_eq!(described["clusters"][0]["clusterName"], "demo");
@@ -22,7 +22,7 @@ async fn what_is_ones_own_is_found_by_its_arn() {
 
 #[tokio::test]
 async fn what_is_not_ones_own_is_refused_wherever_it_is_named() {
-    let bench = Bench::with_service(1).await;
+    let bench = Harness::with_service(1).await;
     let elsewhere = "Invalid Region in ARN";
     let other_account =
         "Invalid identifier: Identifier is for account 111111111111. Your account is 000000000000";
