@@ -63,7 +63,7 @@ async fn the_end_of_a_run_that_was_stopped_is_when_its_traffic_ended() {
         // Over the time in which it sent, the phase has the rate that it asked for.
         let spike = status.phases.iter().find(|report| report.name == "spike").unwrap();
         let sent_for = ends_at.since(spike.starts_at).as_micros();
-        let asked_for = u128::from(spike.books.accepted) * 1_000_000 / sent_for;
+        let asked_for = u128::from(spike.totals.accepted) * 1_000_000 / sent_for;
         assert!(asked_for <= u128::from(spike.records_per_second), "{asked_for} a second");
         assert!(spike.ends_at > ends_at, "the schedule stays as it was: {}", spike.ends_at);
     }

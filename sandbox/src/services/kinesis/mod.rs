@@ -18,9 +18,9 @@ mod record_log;
 mod rules;
 mod shard;
 mod shards;
-mod strangers;
 mod stream;
 mod tags;
+mod unknown_members;
 mod view;
 mod world;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::put_request::{each, text};
 use super::rules::PUT_RULES;
-use super::strangers::{Asks, asks};
+use super::unknown_members::{Asks, asks};
 use crate::protocol::Encoding;
 use crate::services::AwsError;
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::rules::PUT_RULES;
-use super::strangers::{Asks, asks};
+use super::unknown_members::{Asks, asks};
 use crate::protocol::Encoding;
 
 /// Why a body is left to the rules, which have AWS's words for it.

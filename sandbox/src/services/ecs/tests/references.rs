@@ -6,23 +6,23 @@ const OWN: &str = "arn:aws:ecs:us-east-1:000000000000";
 
 #[tokio::test]
 async fn what_is_ones_own_is_found_by_its_arn() {
-    let bench = Harness::with_service(1).await;
+    let harness = Harness::with_service(1).await;
     let cluster = format!("{OWN}:cluster/demo");
-    let described = bench.call("DescribeClusters", json!({"clusters": [cluster]})).await.unwrap();
+    let described = harness.call("DescribeClusters", json!({"clusters": [cluster]})).await.unwrap();
     assert_eq!(described["clusters"][0]["clusterName"], "demo");
     for service in [format!("{OWN}:service/demo/s"), format!("{OWN}:service/s"), "s".to_owned()] {
         let input = json!({"cluster": cluster, "services": [service]});
-        let described = bench.call("DescribeServices", input).await.unwrap();
+        let described = harness.call("DescribeServices", input).await.unwrap();
         assert_eq!(described["services"][0]["serviceName"], "s", "{service}");
     }
     let definition = json!({"taskDefinition": format!("{OWN}:task-definition/f:1")});
-    let described = bench.call("DescribeTaskDefinition", definition).await.unwrap();
+    let described = harness.call("DescribeTaskDefinition", definition).await.unwrap();
     assert_eq!(described["taskDefinition"]["revision"], 1);
 }
 
 #[tokio::test]
 async fn what_is_not_ones_own_is_refused_wherever_it_is_named() {
-    let bench = Harness::with_service(1).await;
+    let harness = Harness::with_service(1).await;
     let elsewhere = "Invalid Region in ARN";
     let other_account =
         "Invalid identifier: Identifier is for account 111111111111. Your account is 000000000000";
@@ -84,7 +84,7 @@ async fn what_is_not_ones_own_is_refused_wherever_it_is_named() {
         ),
     ];
     for (operation, input, message) in cases {
-        let refused = bench.call(operation, input.clone()).await.unwrap_err();
+        let refused = harness.call(operation, input.clone()).await.unwrap_err();
         assert_eq!(refused, AwsError::client("InvalidParameterException", message), "{operation} {input}");
     }
 }
