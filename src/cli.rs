@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
-use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::allow_list::Allowance;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
-use crate::run::read_budget::ReadBudget;
+use crate::reconcile::read_budget::ReadBudget;
 use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
 use crate::telemetry::LogFormat;
 

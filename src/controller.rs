@@ -17,11 +17,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::run::backoff::pause;
-use crate::run::decide::Wake;
-use crate::run::error::{Retry, RunError, chain};
-use crate::run::queue::Next;
-use crate::run::{Context, reconcile};
+use crate::reconcile::backoff::pause;
+use crate::reconcile::error::{Retry, RunError, chain};
+use crate::reconcile::queue::Next;
+use crate::reconcile::stages::Wake;
+use crate::reconcile::{Context, reconcile};
 
 /// The bounds of a wake-up: never a busy loop, never asleep for longer than anybody would wait for a fix to show.
 const SOONEST: Duration = Duration::from_millis(500);
@@ -293,7 +293,7 @@ fn retry(object: Arc<DeserializeGuard<KinesisDemo>>, error: &RunError, work: Arc
     let (namespace, name) = (&meta.namespace, &meta.name);
     match error {
         RunError::Cluster(
-            crate::cluster::ClusterError::Conflict { .. } | crate::cluster::ClusterError::Gone { .. },
+            crate::kubernetes::ClusterError::Conflict { .. } | crate::kubernetes::ClusterError::Gone { .. },
         ) => {
             tracing::debug!(namespace, name, error = chain(error), "a pass starts over");
         }

@@ -39,7 +39,7 @@ enum Need {
 
 /// Aborts every run and waits until all have cleaned up.
 pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
-    let client = crate::api_server::connect().await?;
+    let client = crate::kubernetes::client::connect().await?;
     let give_up_at = Instant::now() + args.timeout.value();
     let id = format!("drain-{}", Timestamp::now().as_millisecond());
     let mut told = Vec::new();

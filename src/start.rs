@@ -11,12 +11,12 @@ use crate::admin::{self, Admin};
 use crate::aws::session::SdkRegions;
 use crate::cli::RunArgs;
 use crate::clock::SystemClock;
-use crate::cluster::kube::KubeCluster;
 use crate::controller::{self, Loop};
-use crate::lease;
+use crate::kubernetes::lease;
+use crate::kubernetes::writer::KubeCluster;
 use crate::metrics::Metrics;
+use crate::reconcile::Context;
 use crate::registry::oci::OciRegistry;
-use crate::run::Context;
 
 /// Runs the operator until SIGTERM or SIGINT, or until leadership is lost (then with an error: the process ends, so that
 /// nothing of it can still be writing).
@@ -33,7 +33,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let endpoints = Admin { metrics: Arc::clone(&metrics), ready: Arc::clone(&ready) };
     let admin = tokio::spawn(admin::serve(listener, endpoints, stop.clone().cancelled_owned()));
 
-    let client = crate::api_server::connect().await?;
+    let client = crate::kubernetes::client::connect().await?;
     let highest = async || controller::highest_epoch(&client, &args.namespaces).await;
     let mut leadership = tokio::select! {
         leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready, highest) => leadership.context("gain leadership")?,

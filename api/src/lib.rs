@@ -15,12 +15,13 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod allowance;
-pub mod books;
+pub mod accounting;
+pub mod allow_list;
 pub mod conditions;
 pub mod control;
 pub mod demo;
 pub mod duration;
+pub mod interruptions;
 pub mod kubeconfig;
 pub mod ledger;
 pub mod plan;
@@ -29,7 +30,6 @@ pub mod request;
 pub mod schedule;
 pub mod schema;
 pub mod status;
-pub mod stops;
 pub mod time;
 pub mod timeline;
 

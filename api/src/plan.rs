@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::allowance::{Allowance, is_listed};
+use crate::allow_list::{Allowance, is_listed};
 use crate::control::Content;
 use crate::demo::{
     AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, KinesisDemoSpec, PhaseSpec, RampShape,

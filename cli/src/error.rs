@@ -6,7 +6,7 @@ use kinesis_demo_api::proxy::ProxyError;
 
 #[cfg(feature = "foundation")]
 use crate::foundation::FoundationError;
-use crate::laptop::LaptopError;
+use crate::local_cluster::LaptopError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {

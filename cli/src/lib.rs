@@ -20,7 +20,7 @@ pub mod follow;
 #[cfg(feature = "foundation")]
 pub mod foundation;
 pub mod kept;
-pub mod laptop;
+pub mod local_cluster;
 pub mod manifest;
 pub mod output;
 pub mod render;

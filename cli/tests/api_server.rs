@@ -15,9 +15,9 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kubectl_kinesisdemo::laptop::certificates::Identity;
-use kubectl_kinesisdemo::laptop::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, leftovers};
+use kubectl_kinesisdemo::local_cluster::certificates::Identity;
+use kubectl_kinesisdemo::local_cluster::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
+use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions, leftovers};
 
 async fn may(
     client: &kube::Client,
@@ -106,9 +106,9 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
     server.stop().await;
     assert_eq!(leftovers::running(&folder).unwrap(), vec![]);
     for entry in processes {
-        let seen = kubectl_kinesisdemo::laptop::process_record::fetch_process(entry.pid);
+        let seen = kubectl_kinesisdemo::local_cluster::process_record::fetch_process(entry.pid);
         assert!(
-            !kubectl_kinesisdemo::laptop::process_record::is_still_ours(&entry, &seen),
+            !kubectl_kinesisdemo::local_cluster::process_record::is_still_ours(&entry, &seen),
             "{} still runs",
             entry.role
         );

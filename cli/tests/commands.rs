@@ -15,7 +15,7 @@ use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use kubectl_kinesisdemo::laptop::{ApiServer, definition};
+use kubectl_kinesisdemo::local_cluster::{ApiServer, definition};
 use serde_json::{Value, json};
 
 /// A cluster with the definition and a namespace `demos`, and the program pointed at it.

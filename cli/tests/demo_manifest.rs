@@ -6,7 +6,7 @@
 
 use std::process::{Command, Stdio};
 
-use kubectl_kinesisdemo::laptop::{assets, leftovers, state_folder::claim};
+use kubectl_kinesisdemo::local_cluster::{assets, leftovers, state_folder::claim};
 
 #[tokio::test]
 async fn what_the_api_server_refuses_ends_the_demo_and_leaves_the_last_report() {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kubectl_kinesisdemo::laptop::process_record::{
+use kubectl_kinesisdemo::local_cluster::process_record::{
     ProcessEntry, ProcessRecord, Seen, fetch_process, is_still_ours,
 };
-use kubectl_kinesisdemo::laptop::state_folder::{claim, folder_in};
-use kubectl_kinesisdemo::laptop::state_lock::StateLock;
+use kubectl_kinesisdemo::local_cluster::state_folder::{claim, folder_in};
+use kubectl_kinesisdemo::local_cluster::state_lock::StateLock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

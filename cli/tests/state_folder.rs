@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use kubectl_kinesisdemo::laptop::state_folder::{MARK, claim, folder_in};
+use kubectl_kinesisdemo::local_cluster::state_folder::{MARK, claim, folder_in};
 
 /// Every path below `folder`, and itself, with its mode and what it holds. Links are not followed.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, String)> {

@@ -14,7 +14,7 @@ use kinesis_demo_api::schedule::{Leg, Share};
 use kinesis_demo_generator::args::RecordSize;
 use kinesis_demo_generator::batch::Batch;
 use kinesis_demo_generator::clock::{Clock, SystemClock};
-use kinesis_demo_generator::courier::{Courier, Limits};
+use kinesis_demo_generator::dispatcher::{Courier, Limits};
 use kinesis_demo_generator::pacer::Pacer;
 use kinesis_demo_generator::payload::Posts;
 use kinesis_demo_generator::recorder::Recorder;

@@ -15,11 +15,11 @@ pub mod args;
 pub mod aws;
 pub mod batch;
 pub mod clock;
-pub mod courier;
+pub mod dispatcher;
 pub mod error;
 #[cfg(test)]
 mod fake;
-pub mod journal;
+pub mod ledger_writer;
 pub mod metadata;
 pub mod metrics;
 pub mod pacer;

@@ -12,7 +12,7 @@ use kinesis_demo_api::control::gate::DueRecords;
 
 use crate::batch::Loader;
 use crate::clock::Now;
-use crate::courier::Courier;
+use crate::dispatcher::Courier;
 use crate::payload::Posts;
 use crate::recorder::Recorder;
 

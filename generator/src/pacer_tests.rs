@@ -6,7 +6,7 @@ use tokio::time::advance;
 use super::*;
 use crate::args::RecordSize;
 use crate::clock::Clock;
-use crate::courier::Limits;
+use crate::dispatcher::Limits;
 use crate::fake::{FakeStream, Nature, T0, TokioClock, segment};
 
 struct World {

@@ -180,7 +180,7 @@ fn play_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
     (readers.iter().filter(|reader| reader.3).count(), refused * 1_000 / asked.max(1))
 }
 
-/// The operator admits as many tasks as fit, with these intervals and leases (src/run/read_budget.rs).
+/// The operator admits as many tasks as fit, with these intervals and leases (src/reconcile/read_budget.rs).
 #[test]
 fn no_task_that_was_admitted_lapses_and_others_are_answered() {
     for (tasks, every, lease) in [(75, 3, 15), (100, 4, 15), (250, 10, 30)] {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Now};
-use crate::courier::Courier;
+use crate::dispatcher::Courier;
 use crate::pacer::Pacer;
 use crate::reader::Read;
 use crate::recorder::Recorder;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::*;
 use crate::args::RecordSize;
-use crate::courier::Limits;
+use crate::dispatcher::Limits;
 use crate::fake::{FakeParameter, FakeStream, MemoryJournal, Nature, T0, TokioClock, document, ms, segment};
 use crate::payload::Posts;
 use crate::reader::keep_reading;

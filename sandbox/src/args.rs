@@ -135,7 +135,7 @@ pub struct Serve {
     pub record_calls: Option<PathBuf>,
 
     /// The Fargate On-Demand vCPU quota per region (AWS gives new accounts 6).
-    #[arg(long, default_value_t = crate::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
+    #[arg(long, default_value_t = crate::services::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
     pub fargate_vcpus: u32,
 
     /// Whether the account is one in which ECS and Application Auto Scaling were never used: the first calls that need a

@@ -10,30 +10,24 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod access;
+pub mod admin;
 pub mod args;
-pub mod arrivals;
 pub mod calls;
 pub mod clock;
-pub mod cloudwatch;
-pub mod door;
-pub mod ecs;
 pub mod faults;
-pub mod kinesis;
+pub mod http;
+pub mod ingest_statistics;
 pub mod limits;
-pub mod logs;
-pub mod members;
-pub mod observer;
 pub mod operations;
 pub mod paging;
+pub mod parameters;
+pub mod protocol;
 pub mod publish;
 pub mod recording;
 pub mod registry;
-pub mod scaling;
-pub mod service;
-pub mod ssm;
+pub mod services;
 pub mod start;
-pub mod sts;
+pub mod task_runner;
 pub mod tls;
-pub mod wire;
 
 pub use start::{Options, Running, Sandbox};

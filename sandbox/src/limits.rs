@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::service::AwsError;
+use crate::services::AwsError;
 
 /// What shares one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::service::Service;
+use crate::services::Service;
 
 /// The services behind the door. Keys are signing names: `kinesis`, `ecs`, `ssm`, `monitoring`, `logs`,
 /// `application-autoscaling`, `sts`.

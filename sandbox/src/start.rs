@@ -15,26 +15,26 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{ACCESS_KEY_VARIABLE, Access, Secret};
+use crate::admin::{self, Observer};
 use crate::args::{Advantage, Serve, Tasks};
-use crate::arrivals::Arrivals;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
-use crate::cloudwatch::CloudWatch;
-use crate::door::guard::{Hosts, guard};
-use crate::door::{self, Door};
-use crate::ecs::pods::{PodSettings, secret, settings};
-use crate::ecs::{self, Ecs, EcsSettings, Engine, TaskEnvironment, TaskRules, TaskSettings};
 use crate::faults::Faults;
-use crate::kinesis::Kinesis;
+use crate::http::guard::{Hosts, guard};
+use crate::http::{self, Door};
+use crate::ingest_statistics::Arrivals;
 use crate::limits::Limits;
-use crate::logs::Logs;
-use crate::observer::{self, Observer};
 use crate::publish::publish;
 use crate::recording::Recording;
 use crate::registry::Registry;
-use crate::scaling::Scaling;
-use crate::ssm::Ssm;
-use crate::sts::Sts;
+use crate::services::cloudwatch::CloudWatch;
+use crate::services::ecs::{self, Ecs, EcsSettings, Engine, TaskEnvironment, TaskRules, TaskSettings};
+use crate::services::kinesis::Kinesis;
+use crate::services::logs::Logs;
+use crate::services::scaling::Scaling;
+use crate::services::ssm::Ssm;
+use crate::services::sts::Sts;
+use crate::task_runner::pod::{PodSettings, secret, settings};
 use crate::tls::{TlsListener, TlsSettings, authority};
 
 /// How long requests under way may take after the stop; connections that only idle are cut.
@@ -364,9 +364,9 @@ impl Sandbox {
             Arc::new(move || ecs.running_tasks())
         };
         let router = Router::new()
-            .fallback(door::answer)
+            .fallback(http::answer)
             .with_state(door.clone())
-            .merge(observer::routes(Observer { door, arrivals, tasks }))
+            .merge(admin::routes(Observer { door, arrivals, tasks }))
             .merge(ecs::metadata::routes(ecs))
             .layer(from_fn_with_state(hosts, guard));
         let stopping = CancellationToken::new();
@@ -382,9 +382,8 @@ impl Sandbox {
             tracing::info!(%address, ca_file = %ca_file.display(), "the sandbox answers over TLS");
             (address, ca_file)
         });
-        let probes = probes.map(|listener| {
-            tokio::spawn(async move { axum::serve(listener, observer::probe_routes()).await })
-        });
+        let probes = probes
+            .map(|listener| tokio::spawn(async move { axum::serve(listener, admin::probe_routes()).await }));
         tracing::info!(%address, speed = clock.speed(), "the sandbox answers");
         Ok(Running {
             address,

@@ -14,8 +14,8 @@ pub mod scaling;
 pub mod service;
 pub mod session;
 pub mod skew;
-mod stranger;
 pub mod streams;
+mod suspect_connection;
 pub mod task_definitions;
 pub mod tasks;
 

@@ -26,12 +26,12 @@ use super::parameters::SsmParameters;
 use super::scaling::ApplicationAutoScaling;
 use super::service::EcsServices;
 use super::skew::SkewMeter;
-use super::stranger::LeaveStrangers;
 use super::streams::KinesisStreams;
+use super::suspect_connection::LeaveStrangers;
 use super::task_definitions::EcsTaskDefinitions;
 use super::tasks::EcsTasks;
 use super::{Aws, AwsError, AwsErrorClass, AwsResult, Regions};
-use crate::tenure::Tenure;
+use crate::kubernetes::write_fence::Tenure;
 
 /// In the user agent of every call.
 const APP_NAME: &str = "kinesis-demo-operator";

@@ -16,7 +16,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::run::queue::{Entry, Roll};
+use crate::reconcile::queue::{Entry, Roll};
 
 /// The objects of one watch.
 pub type Objects = Store<DeserializeGuard<KinesisDemo>>;

@@ -18,8 +18,8 @@ use crate::arrivals::{windows, worst};
 use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
 use crate::node::{ended, process, signal};
-use crate::place::{Place, RUNS, SYSTEM, number, place};
 use crate::sampler::{Sample, arrivals, sample_during};
+use crate::test_cluster::{Place, RUNS, SYSTEM, number, place};
 
 const OPERATOR: &str = "kinesis-demo-operator";
 const TASKS: u32 = 5;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
-use crate::place::{Place, SYSTEM};
+use crate::test_cluster::{Place, SYSTEM};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/kinesis-demo-operator");
 pub const LEASE: &str = "kinesis-demo-operator";

@@ -10,12 +10,12 @@ use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::status::BooksStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kube::ResourceExt;
-use kubectl_kinesisdemo::demo::leftovers::{Allowed, left_behind};
+use kubectl_kinesisdemo::demo::leaked_resources::{Allowed, left_behind};
 use serde_json::{Value, json};
 
 use crate::installed::{Installed, install};
-use crate::place::{Place, RUNS, place};
 use crate::sampler::{Sample, arrivals, last_arrival, sample_during};
+use crate::test_cluster::{Place, RUNS, place};
 
 /// The chart gives its Pods at most a minute to end.
 const PODS_END: Duration = Duration::from_secs(75);

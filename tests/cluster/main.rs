@@ -20,6 +20,6 @@ mod failover;
 mod installed;
 mod lifecycle;
 mod node;
-mod place;
 mod sampler;
 mod tasks;
+mod test_cluster;

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::installed::{Installed, LEASE, TASKS, holder};
-use crate::place::{Place, RUNS, SYSTEM};
+use crate::test_cluster::{Place, RUNS, SYSTEM};
 
 const EVERY: Duration = Duration::from_millis(300);
 

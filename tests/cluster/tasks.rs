@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
 use crate::node::{process, signal};
-use crate::place::place;
 use crate::sampler::{arrivals, sample_during};
+use crate::test_cluster::place;
 
 const RATE: u32 = 2_000;
 const TASKS: usize = 2;

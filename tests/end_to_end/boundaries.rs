@@ -6,7 +6,7 @@ use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::boundaries::boundaries;
 use serde_json::json;
 
-use crate::laptop::{Laptop, place_alone};
+use crate::local_cluster::{Laptop, place_alone};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::by_hand::sdk_config;
-use crate::laptop::{Laptop, assert_balanced, place_alone};
+use crate::local_cluster::{Laptop, assert_balanced, place_alone};
 
 const TASKS: u32 = 60;
 

@@ -6,7 +6,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::follow::wait_until_gone;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, place_beside_others};
+use crate::local_cluster::{Laptop, place_beside_others};
 
 fn manifest(name: &str) -> Value {
     json!({

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::laptop::{place_beside_others, programs};
+use crate::local_cluster::{place_beside_others, programs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {

@@ -13,14 +13,14 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_operator::settings::Timings;
 use kube::Api;
 use kube::api::ListParams;
-use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
+use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
-use crate::laptop::{Laptop, assert_balanced, place, place_beside_others};
+use crate::local_cluster::{Laptop, assert_balanced, place, place_beside_others};
 use crate::proxy::Proxy;
 use crate::{hand_changes, objects, refusals, tasks_that_fail};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use serde_json::json;
 
-use crate::laptop::{Laptop, assert_balanced, place_beside_others};
+use crate::local_cluster::{Laptop, assert_balanced, place_beside_others};
 
 /// Service, operation, code and message of refusals that are over soon.
 const PASSING: [(&str, &str, &str, &str); 6] = [

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, assert_balanced, place_beside_others};
+use crate::local_cluster::{Laptop, assert_balanced, place_beside_others};
 
 const KILLS: usize = 10;
 
@@ -38,7 +38,7 @@ fn manifest() -> Value {
 /// The next operator counts its epochs from the objects then: a Lease that begins anew must not make it yield to the past.
 async fn delete_lease(laptop: &Laptop) {
     let leases: Api<Lease> = Api::namespaced(laptop.client(), "kinesis-demo-system");
-    leases.delete(kinesis_demo_operator::lease::NAME, &DeleteParams::default()).await.unwrap();
+    leases.delete(kinesis_demo_operator::kubernetes::lease::NAME, &DeleteParams::default()).await.unwrap();
 }
 
 /// What the plan asks for, added up by hand.

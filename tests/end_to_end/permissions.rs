@@ -7,12 +7,12 @@ use std::time::Duration;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::follow::wait_until_gone;
-use kubectl_kinesisdemo::laptop::access::OPERATOR_ROLE;
-use kubectl_kinesisdemo::laptop::api_server::AUDIT_LOG;
+use kubectl_kinesisdemo::local_cluster::access::OPERATOR_ROLE;
+use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::laptop::{Laptop, place_beside_others};
+use crate::local_cluster::{Laptop, place_beside_others};
 
 /// A verb on a resource, as in `patch events.events.k8s.io`.
 type Right = String;

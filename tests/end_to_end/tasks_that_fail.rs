@@ -8,7 +8,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use nix::sys::signal::Signal;
 
 use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, accepted, condition};
-use crate::laptop::assert_balanced;
+use crate::local_cluster::assert_balanced;
 
 /// From a task's last line until another has its slot: silence, a start, a change of slots.
 const REPLACED_WITHIN: Duration = Duration::from_secs(40);

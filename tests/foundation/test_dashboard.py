@@ -1,5 +1,5 @@
 """The dashboard that the operator makes fits CloudWatch's documented schema, and two emulators that no one here wrote take it, show it
-renewed, and let it go. The body is the one that the operator's own test compares with (src/run/build/dashboard.rs)."""
+renewed, and let it go. The body is the one that the operator's own test compares with (src/reconcile/resources/dashboard.rs)."""
 
 import copy
 import json

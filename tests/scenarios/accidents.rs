@@ -8,7 +8,7 @@ use kinesis_demo_operator::aws::fake::LastWord;
 use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 
 const SCHEDULED: u64 = 120 * 60_200;
 

@@ -7,7 +7,7 @@ use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
 use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::duration::DurationText;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 
 /// The warm event, shorter: a run of every length makes the same kinds of calls.
 fn spec() -> KinesisDemoSpec {

@@ -9,7 +9,7 @@ use kinesis_demo_operator::aws::{AwsErrorClass, RunMetric};
 use kinesis_demo_operator::clock::Clock;
 use serde_json::Value;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 
 const NAME: &str = "KinesisDemo-kd-viral-event-5f3c2a1b-r1";
 const SCHEDULED: u64 = 120 * 60_200;

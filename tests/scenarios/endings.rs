@@ -10,7 +10,7 @@ use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 
 const STAGES: [Stage; 6] = [
     Stage::Provisioning,

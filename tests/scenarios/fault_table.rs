@@ -14,7 +14,7 @@ use kinesis_demo_api::status::{ResourceState, Stage};
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 
 /// What the table is written to, and compared with.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/faults.md");
@@ -295,6 +295,6 @@ and the stated grace.
 /// Kept so that a change of the grace shows here, too.
 #[test]
 fn the_grace_after_the_deadline_is_what_the_docs_say() {
-    let settings = crate::theatre::settings();
+    let settings = crate::harness::settings();
     assert_eq!(settings.timings.end_grace(), Duration::from_secs(1_775));
 }

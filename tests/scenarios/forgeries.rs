@@ -6,7 +6,7 @@ use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 use crate::truth::{PARAMETER, SCHEDULED, aws, document, stored, told};
 
 #[tokio::test]

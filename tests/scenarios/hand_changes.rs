@@ -11,7 +11,7 @@ use kinesis_demo_operator::aws::{Aws, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
 use proptest::prelude::*;
 
-use crate::theatre::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Theatre, assert_balanced, s, warm_spec};
 
 const NAME: &str = "kd-viral-event-5f3c2a1b-r1";
 const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";

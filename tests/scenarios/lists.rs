@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::status::{Outcome, Stage};
 
-use crate::theatre::{Theatre, warm_spec};
+use crate::harness::{Theatre, warm_spec};
 
 #[tokio::test]
 async fn warm_throughput_is_there_where_it_was_asked_for_and_a_deleted_stream_takes_nothing() {

@@ -6,7 +6,7 @@ use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType};
 use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
 
-use crate::theatre::{Theatre, s, warm_spec};
+use crate::harness::{Theatre, s, warm_spec};
 
 const NO_ROLE: &str =
     "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";

@@ -6,7 +6,7 @@ use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::status::{Outcome, Stage, TaskFailure};
 use kinesis_demo_operator::aws::fake::LastWord;
 
-use crate::theatre::{Theatre, s, warm_spec};
+use crate::harness::{Theatre, s, warm_spec};
 
 const NO_IMAGE: &str = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref generator:1: not found";
 const PANIC: &str = "thread 'main' panicked at src/main.rs:7:5: no room";

@@ -6,7 +6,7 @@ use kinesis_demo_api::status::Stage;
 use kinesis_demo_operator::aws::Advantage;
 use kinesis_demo_operator::registry::ImageSeen;
 
-use crate::theatre::{Theatre, s, settings, warm_spec};
+use crate::harness::{Theatre, s, settings, warm_spec};
 
 async fn assert_blocked(theatre: &mut Theatre, reason: Reason, said: &str) {
     for _ in 0..10 {

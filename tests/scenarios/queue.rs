@@ -7,7 +7,7 @@ use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_operator::aws::Regions;
 use serde_json::{Value, json};
 
-use crate::theatre::{Theatre, s, settings, warm_spec};
+use crate::harness::{Theatre, s, settings, warm_spec};
 
 /// Another object that waits, for a run of a hundred tasks.
 fn waiting(name: &str) -> KinesisDemo {

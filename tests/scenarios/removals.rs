@@ -7,7 +7,7 @@ use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::theatre::{Theatre, s, warm_spec};
+use crate::harness::{Theatre, s, warm_spec};
 
 const STREAM: &str = "kd-viral-event-5f3c2a1b-r1";
 const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::allow_list::Allowance;
 use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoSpec};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions, assets, definition};
+use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions, assets, definition};
 use serde_json::{Value, json};
 
 /// A spec at the edge of a rule, and one beyond it. `message` is a part of what the API server says about the latter.

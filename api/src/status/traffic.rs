@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
-use crate::books::Rate;
+use crate::accounting::Rate;
 
 /// The traffic phase now.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::laptop::shell::quoted;
+use crate::local_cluster::shell::quoted;
 
 /// The sandbox checks no signatures, so this one needs to be there and no more.
 const SECRET_ACCESS_KEY: &str = "sandbox";

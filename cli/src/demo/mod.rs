@@ -1,6 +1,6 @@
 //! The laptop's demo: a real Kubernetes API server, a local AWS, our operator, one viral event, a report, and then nothing.
 //!
-//! In: a manifest and a folder for one of our own (see [`crate::laptop::state_folder`]). Out: the
+//! In: a manifest and a folder for one of our own (see [`crate::local_cluster::state_folder`]). Out: the
 //! run shown live, `report.json`, a summary, an exit code. Everything it starts it ends, on Ctrl-C
 //! too; what a SIGKILL left is ended by the next run. A demo that was kept is ended only when
 //! asked.
@@ -8,7 +8,7 @@
 pub mod boundaries;
 pub mod environment;
 pub mod interrupts;
-pub mod leftovers;
+pub mod leaked_resources;
 pub mod parts;
 pub mod report;
 pub mod samples;
@@ -25,12 +25,12 @@ use jiff::Timestamp;
 use crate::args::{Demo, DemoDown};
 use crate::ending::Ending;
 use crate::error::CliError;
-use crate::laptop::kind::clear_leftover_cluster;
-use crate::laptop::leftovers::clear_leftovers;
-use crate::laptop::shell::quoted;
-use crate::laptop::state_folder::{Owner, absolute, folder_in, owner, still_ours};
-use crate::laptop::state_lock::StateLock;
-use crate::laptop::{Lifetime, Progress, Supervisor, write_private};
+use crate::local_cluster::kind::clear_leftover_cluster;
+use crate::local_cluster::leftovers::clear_leftovers;
+use crate::local_cluster::shell::quoted;
+use crate::local_cluster::state_folder::{Owner, absolute, folder_in, owner, still_ours};
+use crate::local_cluster::state_lock::StateLock;
+use crate::local_cluster::{Lifetime, Progress, Supervisor, write_private};
 use crate::manifest::{Manifest, manifest, read_manifest};
 use crate::output::width;
 use interrupts::Interrupts;

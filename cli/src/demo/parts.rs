@@ -4,16 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_demo_api::allowance::Allowance;
+use kinesis_demo_api::allow_list::Allowance;
 use kinesis_demo_api::plan::Defaults;
 use serde::Deserialize;
 use tokio::process::Command;
 
 use super::environment::{SandboxAddress, aws_variables};
 use crate::error::CliError;
-use crate::laptop::leftovers::sandbox_state;
-use crate::laptop::supervisor::log_tail;
-use crate::laptop::{LaptopError, Supervisor, make_private_folder};
+use crate::local_cluster::leftovers::sandbox_state;
+use crate::local_cluster::supervisor::log_tail;
+use crate::local_cluster::{LaptopError, Supervisor, make_private_folder};
 
 pub const SANDBOX: &str = "sandbox";
 pub const OPERATOR: &str = "operator";

@@ -1,6 +1,6 @@
 //! What the tests with a real API server begin with.
 
-use kubectl_kinesisdemo::laptop::{ApiServerOptions, assets};
+use kubectl_kinesisdemo::local_cluster::{ApiServerOptions, assets};
 
 /// How an API server is started here; `None` if there is none on this machine, and a line says so.
 pub async fn api_server_options() -> Option<ApiServerOptions> {

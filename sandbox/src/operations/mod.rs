@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::service::AwsError;
+use crate::services::AwsError;
 
 /// What each refusal ends with: where to read what there is.
 pub const NOT_OFFERED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";

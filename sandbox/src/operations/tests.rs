@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::ModelClock;
-use crate::cloudwatch::CloudWatch;
-use crate::ecs::{Ecs, EcsSettings, TaskRules};
-use crate::logs::Logs;
-use crate::scaling::Scaling;
-use crate::service::Service;
-use crate::ssm::Ssm;
-use crate::sts::Sts;
+use crate::services::Service;
+use crate::services::cloudwatch::CloudWatch;
+use crate::services::ecs::{Ecs, EcsSettings, TaskRules};
+use crate::services::logs::Logs;
+use crate::services::scaling::Scaling;
+use crate::services::ssm::Ssm;
+use crate::services::sts::Sts;
 
 /// A service's table and model.
 struct Offer {

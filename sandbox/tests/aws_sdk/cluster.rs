@@ -13,10 +13,12 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Binding, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use kubectl_kinesisdemo::laptop::access::apply_documents;
-use kubectl_kinesisdemo::laptop::assets::cached_assets;
-use kubectl_kinesisdemo::laptop::kubeconfig::{Credentials, client_from, kubeconfig, write_kubeconfig};
-use kubectl_kinesisdemo::laptop::{ApiServer, ApiServerOptions};
+use kubectl_kinesisdemo::local_cluster::access::apply_documents;
+use kubectl_kinesisdemo::local_cluster::assets::cached_assets;
+use kubectl_kinesisdemo::local_cluster::kubeconfig::{
+    Credentials, client_from, kubeconfig, write_kubeconfig,
+};
+use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 

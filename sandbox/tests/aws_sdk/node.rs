@@ -8,10 +8,10 @@ use aws_sdk_ecs::types::DesiredStatus;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kinesis_demo_sandbox::Options;
 use kinesis_demo_sandbox::clock::ModelClock;
-use kinesis_demo_sandbox::ecs::pods::PodSettings;
+use kinesis_demo_sandbox::task_runner::pod::PodSettings;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
-use kubectl_kinesisdemo::laptop::kubeconfig::client_from;
+use kubectl_kinesisdemo::local_cluster::kubeconfig::client_from;
 use serde_json::json;
 
 use crate::stage::Stage;

@@ -8,16 +8,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod call;
-pub mod judge;
 pub mod needs;
 pub mod policies;
+pub mod policy_evaluator;
 pub mod reference;
 pub mod template;
 pub mod world;
 
 pub use call::{Call, Principal};
-pub use judge::{Judge, Refusal};
 pub use policies::Deployment;
+pub use policy_evaluator::{Judge, Refusal};
 pub use world::World;
 
 /// The repository's root.

@@ -1,0 +1,222 @@
+//! What the gates of a fleet offer and what the books say was theirs are one function of the plan: for any stops, any
+//! slots and any ticks, both add up to the plan's integral, to the record.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::control::gate::{Gate, TaskLimits};
+use crate::control::{Content, ControlDocument, ControlState, SCHEMA};
+use crate::interruptions::with_stop;
+use crate::plan::PlannedPhase;
+use crate::status::Stop;
+use crate::time::Now;
+
+const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
+const TASKS: usize = 5;
+
+fn micros(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}
+
+fn task(number: usize) -> TaskId {
+    TaskId::from_arn(&format!("{number:08x}"))
+}
+
+fn now(at: u64) -> Now {
+    Now { wall: T0 + micros(at), running: micros(at) }
+}
+
+/// A version of the control document: who sends, how long it lasts, and for how long nobody does before the next one.
+#[derive(Clone, Debug)]
+struct Version {
+    holders: Vec<usize>,
+    lasts: u64,
+    pause: u64,
+}
+
+fn versions(fewest: usize) -> impl Strategy<Value = Vec<Version>> {
+    let holders = prop::collection::btree_set(0..TASKS, fewest..=TASKS)
+        .prop_flat_map(|held| Just(held.into_iter().collect::<Vec<_>>()).prop_shuffle());
+    let pause = prop_oneof![Just(0_u64), 1_u64..40_000_000];
+    let version = (holders, 1_u64..30_000_000, pause);
+    prop::collection::vec(version.prop_map(|(holders, lasts, pause)| Version { holders, lasts, pause }), 1..7)
+}
+
+fn phases() -> impl Strategy<Value = Vec<PlannedPhase>> {
+    let phase = (1_u64..20_000, 0_u32..3_000, prop::option::of(1_u64..20_000));
+    prop::collection::vec(phase, 1..4).prop_map(|phases| {
+        let planned = phases.into_iter().enumerate().map(|(index, (length, rate, ramp))| PlannedPhase {
+            name: format!("p{index}"),
+            duration: Duration::from_millis(length),
+            rate,
+            ramp: Duration::from_millis(ramp.unwrap_or(0).min(length)),
+            content: Content::Viral,
+            tasks: 1,
+        });
+        planned.collect()
+    })
+}
+
+/// How long a reading counts, in seconds, where a test is not about that.
+const LONG: u32 = 100_000;
+
+/// What was played: by task and phase what its gate handed out, and the record that the operator has of it.
+struct Played {
+    offered: BTreeMap<(usize, String), u64>,
+    assignments: Vec<Assignment>,
+    timeline: Timeline,
+    until: u64,
+    read_lease: u32,
+}
+
+/// Every version is read when it is written, counts from then on, and knows only the stops before it. The last one lasts
+/// until the schedule is over. A reading counts for `read_lease` seconds: whose lease ends sends nothing more of the version.
+fn play(
+    phases: &[PlannedPhase],
+    versions: &[Version],
+    ticks: &[(usize, u64)],
+    cap: u32,
+    read_lease: u32,
+) -> Played {
+    let far = 1_000_000_000;
+    let limits = TaskLimits {
+        run: 1,
+        deadline: T0 + micros(far),
+        max_records_per_second: 3_000,
+        longest_read_lease: Duration::MAX,
+    };
+    let mut gates: Vec<_> = (0..TASKS).map(|number| Gate::new(task(number), limits, now(0))).collect();
+    let mut offered: BTreeMap<(usize, String), u64> = BTreeMap::new();
+    let (mut stops, mut assignments, mut from) = (Vec::new(), Vec::new(), 0);
+    for (index, version) in versions.iter().enumerate() {
+        let is_last = index + 1 == versions.len();
+        let until = if is_last { far } else { from + version.lasts };
+        let resumes = if is_last { far } else { until + version.pause };
+        let timeline = Timeline::new(phases, T0, &stops);
+        let document = ControlDocument {
+            schema: SCHEMA,
+            epoch: 1,
+            version: index as u64 + 1,
+            run: 1,
+            state: ControlState::Run,
+            effective_at: T0 + micros(from),
+            valid_until: T0 + micros(until),
+            ends_by: T0 + micros(far),
+            read_every_seconds: 1,
+            read_lease_seconds: read_lease,
+            slots: version.holders.iter().map(|number| Some(task(*number))).collect(),
+            segments: timeline.segments_from(T0 + micros(from), cap).collect(),
+        };
+        let text = serde_json::to_string(&document).unwrap();
+        for gate in &mut gates {
+            gate.take(ControlDocument::parse(&text).unwrap(), micros(from), now(from));
+        }
+        let mut instants: Vec<_> =
+            ticks.iter().filter(|(_, at)| (from..resumes).contains(at)).copied().collect();
+        instants.sort_by_key(|(_, at)| *at);
+        instants.extend((0..TASKS).map(|number| (number, resumes)));
+        for (number, at) in instants {
+            for due in gates[number].release(now(at)) {
+                *offered.entry((number, due.segment.phase)).or_default() += due.count;
+            }
+        }
+        for (slot, number) in version.holders.iter().enumerate() {
+            assignments.push(Assignment {
+                slot: slot as u32,
+                task: task(*number),
+                from: T0 + micros(from),
+                until: Some(T0 + micros(until)),
+            });
+        }
+        // The last instant at which any task may have sent.
+        stops = with_stop(&stops, Stop { from: T0 + micros(until), until: T0 + micros(resumes) }).unwrap();
+        from = resumes;
+    }
+    // After the last version nothing is scheduled any more: its stop moves nothing.
+    Played { offered, assignments, timeline: Timeline::new(phases, T0, &stops), until: far, read_lease }
+}
+
+fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> Result<(), TestCaseError> {
+    let ledgers = Ledgers::default();
+    let evidence = Evidence {
+        timeline: &played.timeline,
+        assignments: &played.assignments,
+        folded: &[],
+        ledgers: &ledgers,
+        cap_per_task: cap,
+        unheard_for: Duration::ZERO,
+        until: T0 + micros(played.until),
+        called_off_from: None,
+    };
+    for number in 0..TASKS * usize::from(played.read_lease == LONG) {
+        let assigned = evidence.assigned(&task(number), T0, T0 + micros(played.until));
+        for (index, phase) in phases.iter().enumerate() {
+            let offered = played.offered.get(&(number, phase.name.clone())).copied().unwrap_or(0);
+            prop_assert_eq!(
+                offered,
+                assigned.get(&index).copied().unwrap_or(0),
+                "task {}, {}",
+                number,
+                &phase.name
+            );
+        }
+    }
+    let plan = Timeline::new(phases, T0, &[]);
+    for (index, phase) in phases.iter().enumerate() {
+        let by_tasks = (0..TASKS).filter_map(|number| played.offered.get(&(number, phase.name.clone())));
+        let (offered, asked) = (by_tasks.sum::<u64>(), plan.scheduled(index, T0 + micros(played.until)));
+        prop_assert_eq!(asked, played.timeline.scheduled(index, T0 + micros(played.until)));
+        prop_assert!(offered <= asked, "{} offered, {} scheduled", offered, asked);
+        prop_assert!(!is_exact || offered == asked, "{} offered, {} scheduled", offered, asked);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn all_of_the_plan_is_offered_whatever_stops_it_and_however_it_is_shared(
+        phases in phases(), versions in versions(1),
+        ticks in prop::collection::vec((0_usize..TASKS, 0_u64..300_000_000), 0..80),
+    ) {
+        check(&play(&phases, &versions, &ticks, 3_000, LONG), &phases, 3_000, true)?;
+    }
+
+    #[test]
+    fn never_more_is_offered_than_was_scheduled_though_slots_are_empty(
+        phases in phases(), versions in versions(0),
+        ticks in prop::collection::vec((0_usize..TASKS, 0_u64..300_000_000), 0..80),
+    ) {
+        check(&play(&phases, &versions, &ticks, 3_000, LONG), &phases, 3_000, false)?;
+    }
+}
+
+proptest! {
+    /// Nobody knows when exactly tasks that cannot read fell silent: a stop begins at the last instant at which any may have
+    /// sent, and what they did not send by then is unoffered.
+    #[test]
+    fn never_more_is_offered_than_was_scheduled_though_tasks_fall_silent_before_the_stop(
+        phases in phases(), versions in versions(1), read_lease in 0_u32..20,
+        ticks in prop::collection::vec((0_usize..TASKS, 0_u64..300_000_000), 0..80),
+    ) {
+        check(&play(&phases, &versions, &ticks, 3_000, read_lease), &phases, 3_000, false)?;
+    }
+}
+
+#[test]
+fn a_lapse_in_a_phase_loses_no_record() {
+    let phase = |rate, ramp| PlannedPhase {
+        name: "p".into(),
+        duration: Duration::from_secs(15),
+        rate,
+        ramp: Duration::from_secs(ramp),
+        content: Content::Viral,
+        tasks: 1,
+    };
+    for (rate, ramp) in [(1_000, 0), (999, 7), (7, 15)] {
+        let version = |lasts, pause| Version { holders: vec![0, 1, 2], lasts, pause };
+        let versions =
+            [version(3_333_333, 5_000_000), version(1, 1), version(4_444_444, 12_345_678), version(1, 0)];
+        let phases = [phase(rate, ramp)];
+        check(&play(&phases, &versions, &[], 3_000, LONG), &phases, 3_000, true).unwrap();
+    }
+}

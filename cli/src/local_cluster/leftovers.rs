@@ -1,0 +1,136 @@
+//! Ends what an earlier run left behind. In: a state folder's record. Out: the roles that were ended. Kills processes, but only those
+//! whose id and start are in the record (see [`super::process_record`]).
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::LaptopError;
+use super::process_record::{ProcessEntry, ProcessRecord, fetch_process, fetch_sandbox_tasks, is_still_ours};
+
+/// How long a leftover may take over SIGTERM. The API server drains for a moment; nothing else should take long.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The folder in which the sandbox keeps its own state, its list of tasks among it.
+#[must_use]
+pub fn sandbox_state(state: &Path) -> PathBuf {
+    state.join("sandbox")
+}
+
+/// All recorded processes that still run: ours and the sandbox's tasks, in the order in which they were started.
+pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LaptopError> {
+    let mut entries = ProcessRecord::at(state).fetch()?;
+    entries.extend(fetch_sandbox_tasks(&sandbox_state(state))?);
+    entries.retain(is_running);
+    Ok(entries)
+}
+
+/// Ends them, the last started first, and empties the record. Returns what had to be ended.
+pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LaptopError> {
+    let mut cleared = Vec::new();
+    for entry in ProcessRecord::at(state).fetch()?.iter().rev() {
+        end_recorded(entry, &mut cleared)?;
+    }
+    // Read now: a sandbox that ended in order has just ended its tasks and may have rewritten the list.
+    let sandbox = sandbox_state(state);
+    for entry in &fetch_sandbox_tasks(&sandbox)? {
+        end_recorded(entry, &mut cleared)?;
+    }
+    for path in [state.join("processes.json"), sandbox.join("tasks.json")] {
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LaptopError::File { attempt: "remove", path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(cleared)
+}
+
+fn end_recorded(entry: &ProcessEntry, cleared: &mut Vec<String>) -> Result<(), LaptopError> {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        if !is_running(entry) {
+            break;
+        }
+        if !cleared.contains(&entry.role) {
+            cleared.push(entry.role.clone());
+        }
+        match kill(Pid::from_raw(entry.pid), signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => {
+                return Err(LaptopError::Command {
+                    command: format!("kill {} ({}, left by an earlier run)", entry.pid, entry.role),
+                    status: errno.to_string(),
+                    stderr: "end it by hand, then try again".into(),
+                });
+            }
+        }
+        let until = Instant::now() + GRACE;
+        while is_running(entry) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+fn is_running(entry: &ProcessEntry) -> bool {
+    is_still_ours(entry, &fetch_process(entry.pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local_cluster::process_record::Seen;
+    use std::process::{Child, Command};
+
+    fn sleeper() -> (Child, ProcessEntry) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let Seen::Alive { start_time } = fetch_process(pid) else {
+            panic!("it was just started");
+        };
+        let role = "etcd".into();
+        (child, ProcessEntry { role, pid, start_time })
+    }
+
+    #[test]
+    fn what_is_recorded_is_ended_and_the_record_is_empty_after() {
+        let state = tempfile::tempdir().unwrap();
+        let (mut child, entry) = sleeper();
+        ProcessRecord::at(state.path()).put(&[entry]).unwrap();
+        assert_eq!(running(state.path()).unwrap().len(), 1);
+        assert_eq!(clear_leftovers(state.path()).unwrap(), ["etcd"]);
+        assert!(!child.wait().unwrap().success());
+        assert!(running(state.path()).unwrap().is_empty());
+        assert!(!state.path().join("processes.json").exists());
+    }
+
+    #[test]
+    fn a_process_with_another_start_is_let_live() {
+        let state = tempfile::tempdir().unwrap();
+        let (mut child, mut entry) = sleeper();
+        entry.start_time.push('1');
+        ProcessRecord::at(state.path()).put(&[entry]).unwrap();
+        assert_eq!(clear_leftovers(state.path()).unwrap(), Vec::<String>::new());
+        assert!(child.try_wait().unwrap().is_none(), "it must still run");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn tasks_of_a_dead_sandbox_are_ended_too() {
+        let state = tempfile::tempdir().unwrap();
+        let (mut child, entry) = sleeper();
+        let folder = sandbox_state(state.path());
+        std::fs::create_dir_all(&folder).unwrap();
+        let ticks: Option<u64> = entry.start_time.parse().ok();
+        let now = jiff::Timestamp::now();
+        let text = serde_json::json!([{"pid": entry.pid, "startedAt": now, "linuxStartTicks": ticks, "taskId": "a1"}]);
+        std::fs::write(folder.join("tasks.json"), text.to_string()).unwrap();
+        assert_eq!(clear_leftovers(state.path()).unwrap(), ["generator task a1"]);
+        assert!(!child.wait().unwrap().success());
+    }
+}

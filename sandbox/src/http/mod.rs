@@ -1,0 +1,262 @@
+//! The front door: one HTTP request in, one answer out, as AWS's endpoints would give it.
+//!
+//! Order: names served and no browsers (`guard`), who and what (`identity`), the body, injected
+//! faults, API rate limits, the service itself; every call is counted. The body of a stranger is
+//! not even decoded.
+
+pub mod guard;
+pub mod identity;
+pub mod response;
+mod unoffered;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response, header};
+use futures::StreamExt as _;
+use serde_json::Value;
+use uuid::Uuid;
+
+use self::identity::{Protocol, Target};
+use self::response::Addressee;
+use crate::access::Access;
+use crate::calls::Calls;
+use crate::clock::ModelClock;
+use crate::faults::{Fault, Faults, Kind};
+use crate::limits::{self, Limits};
+use crate::operations;
+use crate::protocol::{self, Encoding};
+use crate::recording::{self, Recording};
+use crate::registry::Registry;
+use crate::services::kinesis::{Kinesis, put_parameters};
+use crate::services::{AwsError, Call, Caller};
+
+/// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, with its JSON around it.
+const MAX_BODY_BYTES: usize = 20 << 20;
+
+/// How long a stranger's body is waited for. A connection that is cut while a client still sends
+/// may lose our refusal.
+const STRANGERS_BODY: Duration = Duration::from_secs(2);
+
+/// Everything the door passes requests through.
+pub struct Door {
+    /// Who is served.
+    pub access: Access,
+    /// The account it claims to be.
+    pub account: String,
+    /// The model's clock.
+    pub clock: ModelClock,
+    /// The services.
+    pub registry: Registry,
+    /// The data plane: `PutRecords` goes there without a detour through generic JSON.
+    pub kinesis: Arc<Kinesis>,
+    /// API rate limits.
+    pub limits: Limits,
+    /// Injected faults.
+    pub faults: Faults,
+    /// Call counts.
+    pub calls: Calls,
+    /// Distinct calls, where they are asked for.
+    pub recording: Option<Recording>,
+}
+
+/// What a call produced: members still to be encoded, or a body already written.
+enum Output {
+    Members(Value),
+    Written(Bytes),
+}
+
+/// Answers one AWS request.
+pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let request_id = Uuid::new_v4();
+    let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
+        return unoffered::answer(&door.registry, &parts.uri, &parts.headers);
+    };
+    let unnamed = |service| Addressee {
+        protocol: target.protocol,
+        json_type: json_type(&parts.headers),
+        service,
+        operation: "",
+        request_id,
+    };
+    let signed = identity::scope(target.protocol, &parts.uri, &parts.headers).and_then(|scope| {
+        if door.access.admits(&scope.access_key_id) {
+            Ok(scope)
+        } else {
+            Err(identity::unknown_key(target.protocol))
+        }
+    });
+    let scope = match signed {
+        Ok(scope) => scope,
+        Err(error) => {
+            discard(body).await;
+            return unnamed(target.service.unwrap_or_default()).error(&error);
+        }
+    };
+    let body = match read_body(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(error) => return unnamed(target.service.unwrap_or_default()).error(&error),
+    };
+    let service = target.service.unwrap_or(&scope.service);
+    if service != scope.service {
+        return unnamed(service).error(&identity::wrong_service(service));
+    }
+    if door.registry.service(service).is_some() && !identity::is_spoken(target.protocol, service) {
+        return response::unaddressed();
+    }
+    let (operation, input) = match decoded(&target, body) {
+        Ok(decoded) => decoded,
+        Err(error) => return unnamed(service).error(&error),
+    };
+    let addressee = Addressee { operation: &operation, ..unnamed(service) };
+    let caller = Caller { account: door.account.clone(), region: scope.region };
+    if let Some(recording) = &door.recording {
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let request = recording::Request {
+            user_agent: user_agent.unwrap_or_default(),
+            service,
+            operation: &operation,
+            region: &caller.region,
+        };
+        match &input {
+            Input::Members(members) => recording.note(request, members),
+            Input::Records(encoding, body) => {
+                recording.note_records(request, || put_parameters::members(*encoding, body).ok());
+            }
+        }
+    }
+    let call = Decoded { service, operation: &operation, input, caller: &caller };
+    let (outcome, lost) = door.perform(call).await;
+    door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
+    match (lost, outcome) {
+        (Some(fault), _) if fault.status.is_some() => addressee.error(&fault.error()),
+        (Some(_), _) => response::lost(),
+        (None, Ok(Output::Members(value))) => addressee.answer(&value),
+        (None, Ok(Output::Written(body))) => addressee.answer_written(body),
+        (None, Err(error)) => addressee.error(&error),
+    }
+}
+
+/// A request's members, or its bytes where a service reads them itself.
+enum Input {
+    Members(Value),
+    Records(Encoding, Bytes),
+}
+
+struct Decoded<'a> {
+    service: &'a str,
+    operation: &'a str,
+    input: Input,
+    caller: &'a Caller,
+}
+
+impl Door {
+    /// Performs a call under faults and limits. The second half: a fault that swallows the answer.
+    async fn perform(&self, call: Decoded<'_>) -> (Result<Output, AwsError>, Option<Fault>) {
+        let mut lost = None;
+        if let Some(fault) = self.faults.due(call.service, call.operation) {
+            match fault.kind {
+                Kind::Throttle => {
+                    let usual = limits::throttled(call.service, call.operation, &self.account);
+                    let message = fault.message.unwrap_or(usual.message);
+                    return (Err(AwsError { message, ..usual }), None);
+                }
+                Kind::Error => return (Err(fault.error()), None),
+                Kind::Latency => tokio::time::sleep(fault.latency()).await,
+                Kind::LoseResponse => lost = Some(fault),
+            }
+        }
+        (self.admitted(call).await, lost)
+    }
+
+    async fn admitted(&self, call: Decoded<'_>) -> Result<Output, AwsError> {
+        let Decoded { service, operation, input, caller } = call;
+        let input = match input {
+            Input::Records(encoding, body) => {
+                let answer = self.kinesis.put_records(caller, encoding, &body);
+                return answer.map(|body| Output::Written(body.into()));
+            }
+            Input::Members(input) => input,
+        };
+        let Some(handler) = self.registry.service(service) else {
+            return Err(operations::unknown_service(service));
+        };
+        let moment = self.clock.moment();
+        if !self.limits.admits(service, operation, &caller.region, &input, moment.wall) {
+            return Err(limits::throttled(service, operation, &self.account));
+        }
+        if let Some(offered) = handler.operations() {
+            operations::admit(offered, service, operation, &input)?;
+        }
+        handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Members)
+    }
+}
+
+/// AWS JSON answers in the version it was asked in.
+fn json_type(headers: &HeaderMap) -> &'static str {
+    if identity::content_type(headers).starts_with("application/x-amz-json-1.0") {
+        "application/x-amz-json-1.0"
+    } else {
+        protocol::json::CONTENT_TYPE
+    }
+}
+
+/// Reads a body of at most [`MAX_BODY_BYTES`] without keeping it.
+async fn discard(body: Body) {
+    let mut frames = body.into_data_stream();
+    let mut read = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = frames.next().await {
+            read += frame.len();
+            if read > MAX_BODY_BYTES {
+                break;
+            }
+        }
+    };
+    // Whoever is slower gets the answer all the same.
+    let _ = tokio::time::timeout(STRANGERS_BODY, reading).await;
+}
+
+/// The body, unpacked if the client compressed it (the SDKs do so for `PutMetricData` from 10 KiB on).
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AwsError> {
+    let too_large = || AwsError {
+        status: 413,
+        code: "RequestEntityTooLargeException".to_owned(),
+        message: "Request body is too large".to_owned(),
+    };
+    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large())?;
+    match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        Some(b"gzip") => {
+            use std::io::Read;
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(&body[..])
+                .take(MAX_BODY_BYTES as u64 + 1)
+                .read_to_end(&mut unpacked)
+                .map_err(|_| AwsError::client("SerializationException", ""))?;
+            if unpacked.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(unpacked.into()) }
+        }
+        _ => Ok(body),
+    }
+}
+
+/// The operation and its members.
+fn decoded(target: &Target, body: Bytes) -> Result<(String, Input), AwsError> {
+    let encoding = match target.protocol {
+        Protocol::JsonInCbor => Encoding::Cbor,
+        Protocol::Json | Protocol::Cbor | Protocol::Query => Encoding::Json,
+    };
+    let (operation, members) = match (target.protocol, &target.operation) {
+        (Protocol::Query, _) | (_, None) => protocol::query::decode(&body)?,
+        (Protocol::Cbor, Some(operation)) => (operation.clone(), protocol::cbor::RPC_V2.decode(&body)?),
+        (Protocol::Json | Protocol::JsonInCbor, Some(operation)) => {
+            if target.service == Some("kinesis") && operation == "PutRecords" {
+                return Ok((operation.clone(), Input::Records(encoding, body)));
+            }
+            (operation.clone(), encoding.decode(&body)?)
+        }
+    };
+    Ok((operation, Input::Members(members)))
+}

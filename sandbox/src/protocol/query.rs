@@ -1,0 +1,310 @@
+//! The AWS query protocol, as STS speaks it with everyone and CloudWatch with older clients. In: form-encoded bodies or the
+//! services' shapes. Out: those shapes, or XML. No I/O.
+//!
+//! A form carries text only; which members are numbers, instants or flags is known by name (STS and CloudWatch need few).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::cbor::RPC_V2;
+use crate::parameters::instant_of_seconds;
+use crate::services::AwsError;
+
+/// The media type of answers.
+pub const CONTENT_TYPE: &str = "text/xml";
+
+/// Members of requests that are numbers.
+const NUMBERS: [&str; 11] = [
+    "Value",
+    "Values",
+    "Counts",
+    "SampleCount",
+    "Sum",
+    "Minimum",
+    "Maximum",
+    "StorageResolution",
+    "Period",
+    "MaxDatapoints",
+    "DurationSeconds",
+];
+/// Members of requests that are true or false.
+const FLAGS: [&str; 3] = ["ReturnData", "StrictEntityValidation", "IncludeLinkedAccounts"];
+
+/// The operation and its members.
+pub fn decode(body: &[u8]) -> Result<(String, Value), AwsError> {
+    let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not text"))?;
+    let mut tree = Node::default();
+    let mut operation = None;
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (unescaped(name)?, unescaped(value)?);
+        match name.as_str() {
+            "Action" => operation = Some(value),
+            "Version" => {}
+            name => tree.insert(name, value),
+        }
+    }
+    let operation = operation
+        .ok_or_else(|| AwsError::client("MissingAction", "The request must contain the parameter Action."))?;
+    let input = if tree.children.is_empty() { Value::Object(Map::new()) } else { tree.shape("")? };
+    Ok((operation, input))
+}
+
+fn malformed(why: &str) -> AwsError {
+    AwsError::client("MalformedQueryString", why)
+}
+
+/// One part of a member's dotted name.
+#[derive(Default)]
+struct Node {
+    text: Option<String>,
+    children: BTreeMap<String, Node>,
+}
+
+impl Node {
+    fn insert(&mut self, name: &str, value: String) {
+        match name.split_once('.') {
+            Some((first, rest)) => {
+                self.children.entry(first.to_owned()).or_default().insert(rest, value);
+            }
+            None => self.children.entry(name.to_owned()).or_default().text = Some(value),
+        }
+    }
+
+    /// The shape of what is held under `member`.
+    fn shape(self, member: &str) -> Result<Value, AwsError> {
+        if let Some(text) = self.text {
+            return typed(member, text);
+        }
+        let mut children = self.children;
+        if let Some(items) = children.remove("member") {
+            let mut places = items
+                .children
+                .into_iter()
+                .map(|(place, item)| {
+                    Ok((place.parse::<u32>().map_err(|_| malformed("a list has a gap"))?, item))
+                })
+                .collect::<Result<Vec<_>, AwsError>>()?;
+            places.sort_by_key(|(place, _)| *place);
+            return places.into_iter().map(|(_, item)| item.shape(member)).collect();
+        }
+        // The Value of a dimension (beside Name) or a tag (beside Key) is text; that of a datum is a number.
+        let labels = children.contains_key("Name") || children.contains_key("Key");
+        let members = children
+            .into_iter()
+            .map(|(name, node)| {
+                let value = match node.text {
+                    Some(text) if labels => Value::from(text),
+                    text => Node { text, children: node.children }.shape(&name)?,
+                };
+                Ok((name, value))
+            })
+            .collect::<Result<Map<_, _>, AwsError>>()?;
+        Ok(Value::Object(members))
+    }
+}
+
+fn typed(member: &str, text: String) -> Result<Value, AwsError> {
+    if NUMBERS.contains(&member) {
+        return Ok(match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(integer), _) => Value::from(integer),
+            (_, Ok(number)) if number.is_finite() => Value::from(number),
+            _ => Value::from(text),
+        });
+    }
+    if FLAGS.contains(&member) {
+        return Ok(Value::from(text == "true"));
+    }
+    if RPC_V2.holds_instants(member) {
+        let instant: Timestamp =
+            text.parse().map_err(|_| malformed(&format!("timestamp must follow ISO8601: {text}")))?;
+        return Ok(crate::parameters::epoch_seconds(instant));
+    }
+    Ok(Value::from(text))
+}
+
+/// Percent-decoded, `+` as a space.
+fn unescaped(text: &str) -> Result<String, AwsError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+                let (Some(high), Some(low)) = (digit(), digit()) else {
+                    return Err(malformed("a percent sign is not followed by two digits"));
+                };
+                (high * 16 + low) as u8
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| malformed("a value is not text"))
+}
+
+fn namespace(service: &str) -> &'static str {
+    match service {
+        "sts" => "https://sts.amazonaws.com/doc/2011-06-15/",
+        _ => "http://monitoring.amazonaws.com/doc/2010-08-01/",
+    }
+}
+
+/// The answer's body.
+pub fn encode(service: &str, operation: &str, value: &Value, request_id: &str) -> Vec<u8> {
+    let mut xml = format!("<{operation}Response xmlns=\"{}\">", namespace(service));
+    if !value.is_null() {
+        element(&mut xml, &format!("{operation}Result"), value, false);
+    }
+    let _ = write!(
+        xml,
+        "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>"
+    );
+    xml.into_bytes()
+}
+
+/// An error's body.
+pub fn encode_error(service: &str, error: &AwsError, request_id: &str) -> Vec<u8> {
+    let fault = if error.status >= 500 { "Receiver" } else { "Sender" };
+    let mut xml = format!(
+        "<ErrorResponse xmlns=\"{}\"><Error><Type>{fault}</Type><Code>{}</Code><Message>",
+        namespace(service),
+        error_code(&error.code)
+    );
+    escape(&mut xml, &error.message);
+    let _ = write!(xml, "</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>");
+    xml.into_bytes()
+}
+
+/// The code that the query protocol gives to the error shape of that name. CloudWatch's other protocols name the shape and
+/// carry this code in the header `x-amzn-query-error` (awsQueryCompatible; error codes of the service model).
+pub fn error_code(shape: &str) -> &str {
+    match shape {
+        "DashboardInvalidInputError" => "InvalidParameterInput",
+        "DashboardNotFoundError" => "ResourceNotFound",
+        "InternalServiceFault" => "InternalServiceError",
+        "InvalidFormatFault" => "InvalidFormat",
+        "InvalidParameterCombinationException" => "InvalidParameterCombination",
+        "InvalidParameterValueException" => "InvalidParameterValue",
+        "LimitExceededFault" => "LimitExceeded",
+        "MissingRequiredParameterException" => "MissingParameter",
+        "UnrecognizedClientException" => "InvalidClientTokenId",
+        other => other,
+    }
+}
+
+fn element(xml: &mut String, name: &str, value: &Value, instant: bool) {
+    if value.is_null() {
+        return;
+    }
+    let _ = write!(xml, "<{name}>");
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                element(xml, name, value, RPC_V2.holds_instants(name));
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                element(xml, "member", item, instant);
+            }
+        }
+        Value::Number(number) => {
+            let at = number.as_f64().filter(|_| instant).and_then(instant_of_seconds);
+            let _ = match at {
+                Some(at) => write!(xml, "{at}"),
+                None => write!(xml, "{number}"),
+            };
+        }
+        Value::String(text) => escape(xml, text),
+        Value::Bool(flag) => {
+            let _ = write!(xml, "{flag}");
+        }
+        Value::Null => {}
+    }
+    let _ = write!(xml, "</{name}>");
+}
+
+fn escape(xml: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '"' => xml.push_str("&quot;"),
+            // A literal carriage return would be read as a line feed (XML 1.0, 2.11).
+            '\r' => xml.push_str("&#xD;"),
+            c => xml.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_form_becomes_the_shape_json_would_have() {
+        let body =
+            b"Action=PutMetricData&Version=2010-08-01&Namespace=My%2FApp+1&MetricData.member.1.MetricName=a\
+            &MetricData.member.1.Dimensions.member.1.Name=Run&MetricData.member.1.Dimensions.member.1.Value=7\
+            &MetricData.member.1.Timestamp=2026-11-22T10%3A00%3A00Z&MetricData.member.1.Values.member.1=1\
+            &MetricData.member.1.Values.member.2=2.5&MetricData.member.2.MetricName=b";
+        let (operation, input) = decode(body).unwrap();
+        assert_eq!(operation, "PutMetricData");
+        assert_eq!(
+            input,
+            json!({"Namespace": "My/App 1", "MetricData": [
+                {"MetricName": "a", "Dimensions": [{"Name": "Run", "Value": "7"}],
+                 "Timestamp": 1_795_341_600.0, "Values": [1, 2.5]},
+                {"MetricName": "b"},
+            ]})
+        );
+    }
+
+    #[test]
+    fn lists_keep_their_order_beyond_nine_items() {
+        let body: String = (1..=12).map(|n| format!("&DashboardNames.member.{n}=d{n}")).collect();
+        let (_, input) = decode(format!("Action=DeleteDashboards{body}").as_bytes()).unwrap();
+        assert_eq!(input["DashboardNames"][9], "d10");
+        assert_eq!(input["DashboardNames"].as_array().unwrap().len(), 12);
+    }
+
+    #[test]
+    fn answers_nest_their_result_and_escape_text() {
+        let value = json!({"Label": "a<b>&\"c\"", "Timestamps": [1_795_341_600.0], "Values": [1.5]});
+        let xml = String::from_utf8(encode("monitoring", "GetMetricData", &value, "id-1")).unwrap();
+        assert_eq!(
+            xml,
+            "<GetMetricDataResponse xmlns=\"http://monitoring.amazonaws.com/doc/2010-08-01/\"><GetMetricDataResult>\
+             <Label>a&lt;b&gt;&amp;&quot;c&quot;</Label><Timestamps><member>2026-11-22T10:00:00Z</member></Timestamps>\
+             <Values><member>1.5</member></Values></GetMetricDataResult>\
+             <ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></GetMetricDataResponse>"
+        );
+        let empty = String::from_utf8(encode("monitoring", "PutMetricData", &Value::Null, "id-2")).unwrap();
+        assert!(!empty.contains("PutMetricDataResult"), "{empty}");
+    }
+
+    #[test]
+    fn errors_carry_the_query_protocols_code() {
+        let error = AwsError { status: 404, ..AwsError::client("DashboardNotFoundError", "no <a>") };
+        let xml = String::from_utf8(encode_error("monitoring", &error, "id")).unwrap();
+        assert!(
+            xml.contains("<Type>Sender</Type><Code>ResourceNotFound</Code><Message>no &lt;a&gt;</Message>"),
+            "{xml}"
+        );
+    }
+
+    #[test]
+    fn broken_forms_are_refused() {
+        assert_eq!(decode(b"Version=1").unwrap_err().code, "MissingAction");
+        for body in [&b"Action=a&b=%G1"[..], b"Action=a&b=%4", b"Action=a&b=%ff", b"Action=a&StartTime=soon"]
+        {
+            assert_eq!(decode(body).unwrap_err().code, "MalformedQueryString");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `PutMetricData`. In: a request. Out: data points, all of them or none. Touches nothing outside.
+//!
+//! Limits: PutMetricData and MetricDatum references.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::series::{Datum, Key, Measured, Metrics};
+use super::{REFUSAL, Request};
+use crate::parameters::Members;
+use crate::services::AwsError;
+
+/// "Up to 1000 different metrics per request", "up to 150 values", "up to 30 dimensions".
+const DATA: usize = 1000;
+const VALUES: usize = 150;
+const DIMENSIONS: usize = 30;
+/// "From two weeks in the past to two hours in the future", in milliseconds.
+const PAST: i64 = 14 * 24 * 3_600_000;
+const FUTURE: i64 = 2 * 3_600_000;
+/// "In the range of -2^360 to 2^360."
+const EXPONENT: i32 = 360;
+/// StandardUnit.
+const UNITS: [&str; 27] = [
+    "Seconds",
+    "Microseconds",
+    "Milliseconds",
+    "Bytes",
+    "Kilobytes",
+    "Megabytes",
+    "Gigabytes",
+    "Terabytes",
+    "Bits",
+    "Kilobits",
+    "Megabits",
+    "Gigabits",
+    "Terabits",
+    "Percent",
+    "Count",
+    "Bytes/Second",
+    "Kilobytes/Second",
+    "Megabytes/Second",
+    "Gigabytes/Second",
+    "Terabytes/Second",
+    "Bits/Second",
+    "Kilobits/Second",
+    "Megabits/Second",
+    "Gigabits/Second",
+    "Terabits/Second",
+    "Count/Second",
+    "None",
+];
+
+pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let namespace = checked_namespace(input)?;
+    let mut data: Vec<(String, &Value)> = input
+        .list("MetricData")?
+        .iter()
+        .enumerate()
+        .map(|(place, datum)| (format!("MetricData.member.{}", place + 1), datum))
+        .collect();
+    for (entity, held) in input.list("EntityMetricData")?.iter().enumerate() {
+        let held = Members::new(held, REFUSAL).list("MetricData")?;
+        data.extend(held.iter().enumerate().map(|(place, datum)| {
+            (format!("EntityMetricData.member.{}.MetricData.member.{}", entity + 1, place + 1), datum)
+        }));
+    }
+    if data.is_empty() {
+        return Err(missing("MetricData"));
+    }
+    if data.len() > DATA {
+        return Err(too_many("MetricData", DATA));
+    }
+    let data = data
+        .into_iter()
+        .map(|(place, datum)| checked_datum(namespace, &place, Members::new(datum, REFUSAL), request.wall))
+        .collect::<Result<Vec<Datum>, AwsError>>()?;
+    metrics.arrive(data, request.now);
+    Ok(Value::Null)
+}
+
+fn missing(parameter: &str) -> AwsError {
+    AwsError::client("MissingRequiredParameterException", format!("The parameter {parameter} is required."))
+}
+
+fn too_many(collection: &str, limit: usize) -> AwsError {
+    AwsError::client(
+        REFUSAL,
+        format!("The collection {collection} must not have a size greater than {limit}."),
+    )
+}
+
+fn checked_namespace(input: Members<'_>) -> Result<&str, AwsError> {
+    let namespace = input.text("Namespace")?.ok_or_else(|| missing("Namespace"))?;
+    if namespace.starts_with("AWS/") {
+        return Err(input.refusal(format!(
+            "The value {namespace} for parameter Namespace is invalid. Namespaces beginning with AWS/ are reserved."
+        )));
+    }
+    if !is_label(namespace, 255) || namespace.starts_with(':') {
+        return Err(input.refusal(format!("The value {namespace} for parameter Namespace is invalid.")));
+    }
+    Ok(namespace)
+}
+
+/// Printable ASCII with at least one character that is not a space.
+fn is_label(text: &str, longest: usize) -> bool {
+    text.len() <= longest
+        && !text.trim().is_empty()
+        && text.chars().all(|c| c.is_ascii() && !c.is_ascii_control())
+}
+
+fn checked_datum(namespace: &str, place: &str, datum: Members<'_>, wall: i64) -> Result<Datum, AwsError> {
+    let name = datum.text("MetricName")?.ok_or_else(|| missing(&format!("{place}.MetricName")))?;
+    if !is_label(name, 255) {
+        return Err(datum.refusal(format!("The value {name} for parameter {place}.MetricName is invalid.")));
+    }
+    let unit = datum.text("Unit")?.unwrap_or("None");
+    if !UNITS.contains(&unit) {
+        return Err(datum.refusal(format!("The value {unit} for parameter {place}.Unit is invalid.")));
+    }
+    let resolution = datum.integer("StorageResolution")?.unwrap_or(60);
+    if !matches!(resolution, 1 | 60) {
+        return Err(datum
+            .refusal(format!("The value {resolution} for parameter {place}.StorageResolution is invalid.")));
+    }
+    let at = datum.instant("Timestamp")?.map_or(wall, jiff::Timestamp::as_millisecond);
+    if at < wall - PAST {
+        return Err(datum.refusal(format!(
+            "The parameter {place}.Timestamp must specify a time no more than two weeks in the past."
+        )));
+    }
+    if at > wall + FUTURE {
+        return Err(datum.refusal(format!(
+            "The parameter {place}.Timestamp must specify a time no more than two hours in the future."
+        )));
+    }
+    Ok(Datum {
+        key: Key {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            dimensions: checked_dimensions(place, datum)?,
+        },
+        unit: unit.to_owned(),
+        second: at.div_euclid(1000).div_euclid(resolution) * resolution,
+        measured: measured(place, datum)?,
+    })
+}
+
+fn checked_dimensions(place: &str, datum: Members<'_>) -> Result<BTreeMap<String, String>, AwsError> {
+    let listed = datum.list("Dimensions")?;
+    if listed.len() > DIMENSIONS {
+        return Err(too_many(&format!("{place}.Dimensions"), DIMENSIONS));
+    }
+    let mut dimensions = BTreeMap::new();
+    for (number, dimension) in listed.iter().enumerate() {
+        let dimension = Members::new(dimension, REFUSAL);
+        let part = format!("{place}.Dimensions.member.{}", number + 1);
+        for (member, longest) in [("Name", 255), ("Value", 1024)] {
+            let text = dimension.text(member)?.ok_or_else(|| missing(&format!("{part}.{member}")))?;
+            if !is_label(text, longest) || (member == "Name" && text.starts_with(':')) {
+                return Err(
+                    datum.refusal(format!("The value {text} for parameter {part}.{member} is invalid."))
+                );
+            }
+        }
+        let name = dimension.required_text("Name")?.to_owned();
+        if dimensions.insert(name, dimension.required_text("Value")?.to_owned()).is_some() {
+            return Err(datum.refusal(format!("Duplicate dimension name at {part}.Name")));
+        }
+    }
+    Ok(dimensions)
+}
+
+/// The datum's one way of saying what was measured.
+fn measured(place: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
+    let ways: Vec<&str> = ["Value", "Values", "StatisticValues"]
+        .into_iter()
+        .filter(|way| {
+            datum.raw(way).is_some_and(|given| given.as_array().is_none_or(|list| !list.is_empty()))
+        })
+        .collect();
+    let way = match ways.as_slice() {
+        [] => return Err(missing(&format!("{place}.Value"))),
+        [way] => *way,
+        [first, second, ..] => {
+            return Err(AwsError::client(
+                "InvalidParameterCombinationException",
+                format!(
+                    "The parameters {place}.{first} and {place}.{second} are mutually exclusive and you have specified both."
+                ),
+            ));
+        }
+    };
+    let number = |parameter: String, value: Option<&Value>| {
+        let value = value.ok_or_else(|| missing(&parameter))?;
+        let bound = 2_f64.powi(EXPONENT);
+        value.as_f64().filter(|number| (-bound..=bound).contains(number)).ok_or_else(|| {
+            // What JSON cannot hold arrives as a word.
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            datum.refusal(format!("The value {text} for parameter {parameter} is invalid."))
+        })
+    };
+    match way {
+        "Value" => {
+            let value = number(format!("{place}.Value"), datum.raw("Value"))?;
+            Ok(Measured::Values(vec![(value, 1.0)]))
+        }
+        "Values" => {
+            let (values, counts) = (datum.list("Values")?, datum.list("Counts")?);
+            if values.len() > VALUES {
+                return Err(too_many(&format!("{place}.Values"), VALUES));
+            }
+            if !counts.is_empty() && counts.len() != values.len() {
+                return Err(datum.refusal(format!(
+                    "The parameters {place}.Values and {place}.Counts must be of the same size."
+                )));
+            }
+            let pairs = values.iter().enumerate().map(|(index, value)| {
+                let value = number(format!("{place}.Values.member.{}", index + 1), Some(value))?;
+                let count = match counts.get(index) {
+                    Some(count) => number(format!("{place}.Counts.member.{}", index + 1), Some(count))?,
+                    None => 1.0,
+                };
+                if count <= 0.0 {
+                    return Err(datum.refusal(format!(
+                        "The value {count} for parameter {place}.Counts.member.{} is invalid.",
+                        index + 1
+                    )));
+                }
+                Ok((value, count))
+            });
+            pairs.collect::<Result<_, _>>().map(Measured::Values)
+        }
+        _ => {
+            let set = datum.nested("StatisticValues")?;
+            let part = |name: &str| number(format!("{place}.StatisticValues.{name}"), set.raw(name));
+            let [count, sum, minimum, maximum] =
+                [part("SampleCount")?, part("Sum")?, part("Minimum")?, part("Maximum")?];
+            if minimum > maximum || count <= 0.0 {
+                return Err(datum.refusal(format!(
+                    "The parameter {place}.StatisticValues is invalid: it needs samples and Minimum must not exceed Maximum."
+                )));
+            }
+            Ok(Measured::Set([count, sum, minimum, maximum]))
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! CloudWatch metrics and dashboards. In: metric data, queries, dashboards. Out: AWS's answers. Holds everything in memory:
+//! metrics by region, dashboards for the whole account (they are global on AWS).
+
+mod dashboard_body;
+mod dashboards;
+mod intake;
+mod operations;
+mod queries;
+mod reads;
+mod series;
+mod statistic;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::clock::ModelClock;
+use crate::operations::Operation;
+use crate::parameters::Members;
+use crate::services::{AwsError, Call, Caller, Service};
+use dashboards::Dashboards;
+use series::Metrics;
+
+const REFUSAL: &str = "InvalidParameterValueException";
+
+/// The modelled CloudWatch.
+#[derive(Debug)]
+pub struct CloudWatch {
+    clock: ModelClock,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    regions: BTreeMap<String, Metrics>,
+    dashboards: Dashboards,
+}
+
+/// A request and the two times it is answered at.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    input: Members<'a>,
+    caller: &'a Caller,
+    /// Model time: decides what reads see.
+    now: Timestamp,
+    /// Callers' time in milliseconds.
+    wall: i64,
+}
+
+impl CloudWatch {
+    /// No metrics, no dashboards.
+    pub fn new(clock: ModelClock) -> Self {
+        Self { clock, held: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Service for CloudWatch {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
+        let request = Request {
+            input: Members::new(call.input, REFUSAL),
+            caller: call.caller,
+            now: call.now,
+            wall: self.clock.wall_at(call.now).as_millisecond(),
+        };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Held { regions, dashboards } = &mut *held;
+        let metrics = regions.entry(call.caller.region.clone()).or_default();
+        metrics.settle(call.now);
+        match call.operation {
+            "PutMetricData" => intake::put_metric_data(metrics, request),
+            "GetMetricData" => queries::get_metric_data(metrics, request),
+            "GetMetricStatistics" => reads::get_metric_statistics(metrics, request),
+            "ListMetrics" => reads::list_metrics(metrics, request),
+            "PutDashboard" => dashboards::put_dashboard(dashboards, request),
+            "GetDashboard" => dashboards::get_dashboard(dashboards, request),
+            "ListDashboards" => dashboards::list_dashboards(dashboards, request),
+            "DeleteDashboards" => dashboards::delete_dashboards(dashboards, request),
+            "TagResource" => dashboards::tag_resource(dashboards, request),
+            "UntagResource" => dashboards::untag_resource(dashboards, request),
+            "ListTagsForResource" => dashboards::list_tags_for_resource(dashboards, request),
+            other => Err(crate::operations::unknown("monitoring", other)),
+        }
+    }
+
+    fn state(&self, _now: Timestamp) -> Value {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics: BTreeMap<_, _> =
+            held.regions.iter().map(|(region, metrics)| (region.clone(), metrics.state())).collect();
+        json!({"dashboards": held.dashboards.keys().collect::<Vec<_>>(), "metrics": metrics})
+    }
+}
+
+#[cfg(test)]
+mod tests;

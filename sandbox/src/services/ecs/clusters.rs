@@ -1,0 +1,156 @@
+//! Operations on clusters. In: the world and a request. Out: the answer. No I/O.
+
+use serde_json::{Value, json};
+
+use super::request::{
+    Request, assume_linked_role, client, cluster_not_found, failure, is_name, last_part, tags_view,
+};
+use super::world::{Cluster, Region, ServiceStatus, TaskStatus, World};
+use crate::parameters::{TAGS_PER_RESOURCE, Tags};
+use crate::services::AwsError;
+
+fn view(request: Request<'_>, region: &Region, name: &str, cluster: &Cluster, tags: bool) -> Value {
+    let tasks = || region.tasks.values().filter(|task| task.cluster == name && task.wanted());
+    let running = tasks().filter(|task| task.status == TaskStatus::Running).count();
+    let active = region
+        .services
+        .values()
+        .filter(|service| service.cluster == name && service.status == ServiceStatus::Active)
+        .count();
+    json!({
+        "clusterArn": request.arn(&format!("cluster/{name}")),
+        "clusterName": name,
+        "status": if cluster.active { "ACTIVE" } else { "INACTIVE" },
+        "registeredContainerInstancesCount": 0,
+        "runningTasksCount": running,
+        "pendingTasksCount": tasks().count() - running,
+        "activeServicesCount": active,
+        "statistics": [],
+        "tags": if tags { tags_view(&cluster.tags) } else { json!([]) },
+        "settings": if cluster.settings.is_empty() {
+            json!([{"name": "containerInsights", "value": "disabled"}])
+        } else {
+            json!(cluster.settings)
+        },
+        "capacityProviders": cluster.capacity_providers,
+        "defaultCapacityProviderStrategy": cluster.default_strategy,
+    })
+}
+
+fn providers(request: Request<'_>) -> Result<Vec<String>, AwsError> {
+    let names = request.input.texts("capacityProviders")?;
+    if let Some(unknown) = names.iter().find(|name| !matches!(**name, "FARGATE" | "FARGATE_SPOT")) {
+        return Err(client(format!(
+            "The specified capacity provider '{unknown}' was not found. Specify a valid name or ARN and try again."
+        )));
+    }
+    Ok(names.into_iter().map(str::to_owned).collect())
+}
+
+pub(super) fn create_cluster(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let name = request.input.text("clusterName")?.unwrap_or("default");
+    if !is_name(name) {
+        return Err(request
+            .input
+            .refusal("Cluster name can only contain up to 255 letters, numbers, hyphens, and underscores."));
+    }
+    let tags = request.input.tag_list("tags", "key", "value")?;
+    check_tag_count(request, &tags)?;
+    let capacity_providers = providers(request)?;
+    // Creating a cluster that exists answers with the one there is.
+    let region = world.region(&request.caller.region);
+    if !region.clusters.get(name).is_some_and(|held| held.active) {
+        assume_linked_role(world)?;
+        let cluster = Cluster {
+            active: true,
+            tags,
+            settings: request.input.list("settings")?.to_vec(),
+            capacity_providers,
+            default_strategy: request.input.list("defaultCapacityProviderStrategy")?.to_vec(),
+        };
+        world.region(&request.caller.region).clusters.insert(name.to_owned(), cluster);
+    }
+    let region = world.region(&request.caller.region);
+    let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
+    Ok(json!({"cluster": view(request, region, name, held, true)}))
+}
+
+pub(super) fn check_tag_count(request: Request<'_>, tags: &Tags) -> Result<(), AwsError> {
+    if tags.len() > TAGS_PER_RESOURCE {
+        return Err(request.input.refusal("The number of tags exceeds the limit of 50 tags per resource."));
+    }
+    Ok(())
+}
+
+pub(super) fn put_cluster_capacity_providers(
+    world: &mut World,
+    request: Request<'_>,
+) -> Result<Value, AwsError> {
+    let capacity_providers = providers(request)?;
+    let strategy = request.input.list("defaultCapacityProviderStrategy")?.to_vec();
+    let region = world.region(&request.caller.region);
+    let (name, _) = request.cluster(region)?;
+    if let Some(cluster) = region.clusters.get_mut(name) {
+        cluster.capacity_providers = capacity_providers;
+        cluster.default_strategy = strategy;
+    }
+    let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
+    Ok(json!({"cluster": view(request, region, name, held, true)}))
+}
+
+pub(super) fn describe_clusters(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let mut names = request.input.texts("clusters")?;
+    if names.len() > 100 {
+        return Err(request.input.refusal("Clusters cannot have more than 100 elements."));
+    }
+    if names.is_empty() {
+        names.push("default");
+    }
+    let tags = request.includes("TAGS")?;
+    let region = world.region(&request.caller.region);
+    let (mut clusters, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        let name = last_part(name);
+        match region.clusters.get(name) {
+            Some(cluster) => clusters.push(view(request, region, name, cluster, tags)),
+            None => failures.push(failure(request.arn(&format!("cluster/{name}")), "MISSING")),
+        }
+    }
+    Ok(json!({"clusters": clusters, "failures": failures}))
+}
+
+pub(super) fn list_clusters(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let region = world.region(&request.caller.region);
+    let arns = region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| {
+        let arn = request.arn(&format!("cluster/{name}"));
+        (arn.clone(), Value::from(arn))
+    });
+    request.paged("clusterArns", 100, 100, arns)
+}
+
+pub(super) fn delete_cluster(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let name = last_part(request.input.required_text("cluster")?);
+    let region = world.region(&request.caller.region);
+    if !region.clusters.contains_key(name) {
+        return Err(cluster_not_found());
+    }
+    let services =
+        region.services.values().any(|held| held.cluster == name && held.status == ServiceStatus::Active);
+    if services {
+        return Err(AwsError::client(
+            "ClusterContainsServicesException",
+            "The Cluster cannot be deleted while Services are active.",
+        ));
+    }
+    if region.tasks.values().any(|task| task.cluster == name && task.status != TaskStatus::Stopped) {
+        return Err(AwsError::client(
+            "ClusterContainsTasksException",
+            "The Cluster cannot be deleted while Tasks are active.",
+        ));
+    }
+    if let Some(cluster) = region.clusters.get_mut(name) {
+        cluster.active = false;
+    }
+    let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
+    Ok(json!({"cluster": view(request, region, name, held, true)}))
+}

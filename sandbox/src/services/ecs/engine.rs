@@ -1,0 +1,81 @@
+//! The loop that lets time pass over ECS and has its runner carry out what follows. In: the clock's ticks and the runner's
+//! reports. Out: tasks launched and ended. The only writer between the world and what runs tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Ecs;
+use super::launch::{TaskEnvironment, prepare};
+use super::lifecycle::{self, Effect};
+use crate::task_runner::{Report, StartFailure, TaskRunner};
+
+/// How often time passes. Short against everything modelled at usual speeds, long against the work of one look.
+const TICK: Duration = Duration::from_millis(25);
+/// How long tasks may take to end when the sandbox stops, on the callers' clocks.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Runs until `stop`, then ends all tasks.
+pub(super) async fn run(
+    ecs: Arc<Ecs>,
+    runner: Arc<dyn TaskRunner>,
+    mut reports: mpsc::UnboundedReceiver<Report>,
+    environment: TaskEnvironment,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+            Some(report) = reports.recv() => ecs.record(report),
+        }
+        // What has happened comes before what follows from it.
+        while let Ok(report) = reports.try_recv() {
+            ecs.record(report);
+        }
+        let now = ecs.clock.now();
+        let effects = lifecycle::step(&mut ecs.lock(), now);
+        for effect in effects {
+            match effect {
+                Effect::Start { region, task } => match prepare(&ecs, &region, &task, &environment) {
+                    Ok(launch) => runner.launch(launch).await,
+                    Err(reason) => {
+                        ecs.record(Report::FailedToStart { task, failure: StartFailure::of_task(reason) });
+                    }
+                },
+                Effect::Terminate { task } => runner.terminate(&task),
+                Effect::Kill { task } => runner.kill(&task),
+            }
+        }
+    }
+    end_all(&ecs, runner.as_ref(), reports, ticks).await;
+}
+
+async fn end_all(
+    ecs: &Ecs,
+    runner: &dyn TaskRunner,
+    mut reports: mpsc::UnboundedReceiver<Report>,
+    mut ticks: tokio::time::Interval,
+) {
+    runner.tasks().iter().for_each(|task| runner.terminate(task));
+    let patience = tokio::time::sleep(FAREWELL);
+    tokio::pin!(patience);
+    let mut killed = false;
+    while !runner.tasks().is_empty() {
+        tokio::select! {
+            Some(report) = reports.recv() => ecs.record(report),
+            _ = ticks.tick() => {}
+            () = &mut patience, if !killed => {
+                killed = true;
+                runner.tasks().iter().for_each(|task| runner.kill(task));
+            }
+        }
+    }
+    while let Ok(report) = reports.try_recv() {
+        ecs.record(report);
+    }
+}

@@ -1,0 +1,304 @@
+//! What Fargate accepts as a task definition. In: the members of `RegisterTaskDefinition`. Out: checked sizes and containers,
+//! or AWS's refusal. Pure.
+
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::request::{REFUSAL, client};
+use super::world::{AwsLogs, ContainerSpec};
+use crate::parameters::Members;
+use crate::services::AwsError;
+
+/// "The max stop timeout value is 120 seconds and if the parameter is not specified, the default value of 30 seconds is used"
+/// (ContainerDefinition, stopTimeout).
+const LONGEST_STOP_TIMEOUT: i64 = 120;
+const DEFAULT_STOP_TIMEOUT: i64 = 30;
+/// "10 containers per task definition" (ECS quotas).
+const CONTAINERS: usize = 10;
+
+/// CPU units, and the memory in MiB that goes with them: from, to, step (RegisterTaskDefinition reference, `memory`).
+const SIZES: [(u32, u32, u32, u32); 7] = [
+    (256, 512, 2048, 1024),
+    (512, 1024, 4096, 1024),
+    (1024, 2048, 8192, 1024),
+    (2048, 4096, 16_384, 1024),
+    (4096, 8192, 30_720, 1024),
+    (8192, 16_384, 61_440, 4096),
+    (16_384, 32_768, 122_880, 8192),
+];
+
+/// Whether Fargate offers this size.
+pub(super) fn offers(cpu: u32, memory: u32) -> bool {
+    if cpu == 256 {
+        return matches!(memory, 512 | 1024 | 2048);
+    }
+    SIZES.iter().any(|(units, from, to, step)| {
+        *units == cpu && (*from..=*to).contains(&memory) && (memory - from).is_multiple_of(*step)
+    })
+}
+
+/// CPU units from `256`, `.25 vCPU` or `1vcpu`.
+pub(super) fn cpu_units(text: &str) -> Option<u32> {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_suffix("vcpu") {
+        Some(cores) => whole(cores.trim().parse::<f64>().ok()? * 1024.0),
+        None => lower.trim().parse().ok(),
+    }
+}
+
+/// MiB from `512`, `0.5 GB` or `1gb`.
+pub(super) fn memory_mib(text: &str) -> Option<u32> {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_suffix("gb") {
+        Some(gigabytes) => whole(gigabytes.trim().parse::<f64>().ok()? * 1024.0),
+        None => lower.trim().parse().ok(),
+    }
+}
+
+fn whole(value: f64) -> Option<u32> {
+    (value >= 0.0 && value.fract() == 0.0 && value <= f64::from(u32::MAX)).then_some(value as u32)
+}
+
+/// The task's size in CPU units and MiB.
+pub(super) fn size(input: Members<'_>) -> Result<(u32, u32), AwsError> {
+    let required = |name: &str| {
+        input
+            .text(name)?
+            .ok_or_else(|| client(format!("Fargate requires that '{name}' be defined at the task level.")))
+    };
+    let (cpu, memory) = (required("cpu")?, required("memory")?);
+    let cpu = cpu_units(cpu).ok_or_else(|| client(format!("Invalid 'cpu' setting for task: {cpu}")))?;
+    let memory =
+        memory_mib(memory).ok_or_else(|| client(format!("Invalid 'memory' setting for task: {memory}")))?;
+    if !offers(cpu, memory) {
+        return Err(client("No Fargate configuration exists for given values."));
+    }
+    Ok((cpu, memory))
+}
+
+/// The containers, checked.
+pub(super) fn containers(input: Members<'_>, size: (u32, u32)) -> Result<Vec<ContainerSpec>, AwsError> {
+    let definitions = input.list("containerDefinitions")?;
+    if definitions.is_empty() {
+        return Err(client("Container list cannot be empty."));
+    }
+    if definitions.len() > CONTAINERS {
+        return Err(client("A task definition can have at most 10 containers."));
+    }
+    let has_execution_role = input.text("executionRoleArn")?.is_some();
+    let containers = definitions
+        .iter()
+        .map(|definition| container(Members::new(definition, REFUSAL), has_execution_role))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !containers.iter().any(|container| container.essential) {
+        return Err(client("At least one container in the task definition must be marked essential."));
+    }
+    for (place, container) in containers.iter().enumerate() {
+        if containers[..place].iter().any(|earlier| earlier.name == container.name) {
+            return Err(client("Container.name must be unique within a task definition."));
+        }
+    }
+    let total = |member: &str| definitions.iter().filter_map(|held| held[member].as_i64()).sum::<i64>();
+    if total("cpu") > i64::from(size.0) {
+        return Err(client(
+            "Invalid setting for container. The sum of the container 'cpu' values cannot exceed the task 'cpu'.",
+        ));
+    }
+    if total("memoryReservation") > i64::from(size.1) {
+        return Err(client(
+            "Invalid setting for container. The sum of the container 'memoryReservation' values cannot exceed the task 'memory'.",
+        ));
+    }
+    Ok(containers)
+}
+
+fn container(definition: Members<'_>, has_execution_role: bool) -> Result<ContainerSpec, AwsError> {
+    let name = definition.text("name")?.unwrap_or_default();
+    if !super::request::is_name(name) {
+        return Err(client(
+            "Container.name should not be null or empty and can only contain up to 255 letters, numbers, hyphens, and underscores.",
+        ));
+    }
+    let image = definition.text("image")?.unwrap_or_default();
+    if image.is_empty() || image.len() > 255 || image.contains(char::is_whitespace) {
+        return Err(client("Container.image should not be null or empty."));
+    }
+    let stop_timeout = definition.integer("stopTimeout")?.unwrap_or(DEFAULT_STOP_TIMEOUT);
+    if !(0..=LONGEST_STOP_TIMEOUT).contains(&stop_timeout) {
+        return Err(client(format!(
+            "Invalid 'stopTimeout' setting for container '{name}': it must be between 0 and {LONGEST_STOP_TIMEOUT} seconds"
+        )));
+    }
+    let environment = definition
+        .list("environment")?
+        .iter()
+        .map(|pair| {
+            let pair = Members::new(pair, REFUSAL);
+            Ok((
+                pair.text("name")?.unwrap_or_default().to_owned(),
+                pair.text("value")?.unwrap_or_default().to_owned(),
+            ))
+        })
+        .collect::<Result<Vec<_>, AwsError>>()?;
+    if let Some((bad, _)) = environment
+        .iter()
+        .find(|(key, value)| key.is_empty() || key.contains(['=', '\0']) || value.contains('\0'))
+    {
+        return Err(client(format!("Invalid environment variable '{bad}' for container '{name}'")));
+    }
+    let texts = |member| -> Result<Vec<String>, AwsError> {
+        Ok(definition.texts(member)?.into_iter().map(str::to_owned).collect())
+    };
+    Ok(ContainerSpec {
+        name: name.to_owned(),
+        image: image.to_owned(),
+        essential: definition.flag("essential")?.unwrap_or(true),
+        entry_point: texts("entryPoint")?,
+        command: texts("command")?,
+        working_directory: definition.text("workingDirectory")?.map(str::to_owned),
+        user: definition.text("user")?.map(str::to_owned),
+        memory: definition.integer("memory")?.and_then(|mib| u32::try_from(mib).ok()),
+        environment,
+        stop_timeout: SignedDuration::from_secs(stop_timeout),
+        logs: logs(definition, has_execution_role)?,
+    })
+}
+
+fn logs(definition: Members<'_>, has_execution_role: bool) -> Result<Option<AwsLogs>, AwsError> {
+    if definition.raw("logConfiguration").is_none() {
+        return Ok(None);
+    }
+    let configuration = definition.nested("logConfiguration")?;
+    match configuration.required_text("logDriver")? {
+        "awslogs" => {}
+        // Fargate's, too; whether they are modelled is not asked here (`task_rules`).
+        "splunk" | "awsfirelens" => return Ok(None),
+        other => {
+            return Err(client(format!(
+                "Log driver '{other}' is not supported by Fargate. Use awslogs, splunk or awsfirelens."
+            )));
+        }
+    }
+    if !has_execution_role {
+        return Err(client(
+            "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
+        ));
+    }
+    let options = configuration.nested("options")?;
+    let option = |name: &str| {
+        options.text(name)?.map(str::to_owned).ok_or_else(|| {
+            client(format!("Log driver awslogs requires options: awslogs-region, awslogs-group, awslogs-stream-prefix; {name} is missing"))
+        })
+    };
+    Ok(Some(AwsLogs {
+        region: option("awslogs-region")?,
+        group: option("awslogs-group")?,
+        prefix: option("awslogs-stream-prefix")?,
+    }))
+}
+
+/// The echo of one container definition: defaults filled in, the environment in an order of its own. AWS promises no order,
+/// and clients that compare lists by position have been bitten by that.
+pub(super) fn container_echo(definition: &Value) -> Value {
+    let mut echo = definition.clone();
+    let Some(members) = echo.as_object_mut() else { return echo };
+    members.entry("cpu").or_insert(Value::from(0));
+    members.entry("essential").or_insert(Value::from(true));
+    for list in ["portMappings", "environment", "mountPoints", "volumesFrom", "systemControls"] {
+        members.entry(list).or_insert(Value::Array(Vec::new()));
+    }
+    if let Some(environment) = members.get_mut("environment").and_then(Value::as_array_mut) {
+        environment.sort_by(|left, right| left["name"].as_str().cmp(&right["name"].as_str()));
+    }
+    echo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn exactly_the_documented_sizes_exist() {
+        let accepted = [
+            (256, 512),
+            (256, 1024),
+            (256, 2048),
+            (512, 1024),
+            (512, 4096),
+            (1024, 2048),
+            (1024, 8192),
+            (2048, 4096),
+            (2048, 16_384),
+            (4096, 8192),
+            (4096, 30_720),
+            (8192, 16_384),
+            (8192, 61_440),
+            (16_384, 32_768),
+            (16_384, 122_880),
+        ];
+        let refused = [
+            (256, 1536),
+            (256, 3072),
+            (256, 256),
+            (512, 512),
+            (512, 5120),
+            (512, 1536),
+            (1024, 1024),
+            (1024, 9216),
+            (2048, 3072),
+            (4096, 31_744),
+            (8192, 17_408),
+            (8192, 62_464),
+            (16_384, 36_864),
+            (300, 512),
+            (0, 0),
+        ];
+        assert!(accepted.iter().all(|(cpu, memory)| offers(*cpu, *memory)));
+        for (cpu, memory) in refused {
+            assert!(!offers(cpu, memory), "{cpu} {memory}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_in_all_documented_spellings() {
+        assert_eq!(
+            (cpu_units("256"), cpu_units(".25 vCPU"), cpu_units("2vcpu")),
+            (Some(256), Some(256), Some(2048))
+        );
+        assert_eq!(
+            (memory_mib("512"), memory_mib("0.5 GB"), memory_mib("1gb")),
+            (Some(512), Some(512), Some(1024))
+        );
+        assert_eq!((cpu_units("much"), memory_mib("-1 GB")), (None, None));
+    }
+
+    fn refused(definition: Value, role: bool) -> String {
+        let mut input = json!({"containerDefinitions": [definition]});
+        if role {
+            input["executionRoleArn"] = json!("arn:aws:iam::000000000000:role/x");
+        }
+        let error = containers(Members::new(&input, REFUSAL), (256, 512)).unwrap_err();
+        assert_eq!(error.code, "ClientException");
+        error.message
+    }
+
+    #[test]
+    fn containers_are_checked_as_fargate_does() {
+        let awslogs = json!({"logDriver": "awslogs", "options": {"awslogs-group": "/g", "awslogs-region": "r", "awslogs-stream-prefix": "p"}});
+        let logged = json!({"name": "a", "image": "i", "logConfiguration": awslogs});
+        assert!(refused(logged.clone(), false).contains("execution role ARN"));
+        let mut unprefixed = logged;
+        unprefixed["logConfiguration"]["options"] = json!({"awslogs-group": "/g", "awslogs-region": "r"});
+        assert!(refused(unprefixed, true).contains("awslogs-stream-prefix is missing"));
+        assert!(refused(json!({"name": "a", "image": "i", "stopTimeout": 121}), true).contains("120"));
+        assert!(refused(json!({"name": "a b", "image": "i"}), true).starts_with("Container.name"));
+        assert!(refused(json!({"name": "a"}), true).starts_with("Container.image"));
+        assert!(refused(json!({"name": "a", "image": "i", "cpu": 257}), true).contains("'cpu'"));
+        assert!(refused(json!({"name": "a", "image": "i", "essential": false}), true).contains("essential"));
+        assert!(
+            refused(json!({"name": "a", "image": "i", "environment": [{"name": "A=B"}]}), true)
+                .contains("A=B")
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Task scale-in protection. In: the world and a request. Out: the answer. No I/O.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::request::{Request, failure, last_part};
+use super::world::{Task, TaskStatus, World, later};
+use crate::services::AwsError;
+
+/// "Up to 10 tasks", "1 to 2,880 minutes, by default 120" (UpdateTaskProtection reference).
+const TASKS_PER_UPDATE: usize = 10;
+/// "Up to 100 tasks" (GetTaskProtection reference).
+const TASKS_PER_READ: usize = 100;
+const MINUTES: std::ops::RangeInclusive<i64> = 1..=2_880;
+const DEFAULT_MINUTES: i64 = 120;
+
+fn view(request: Request<'_>, task: &Task) -> Value {
+    let mut view = json!({"taskArn": task.arn, "protectionEnabled": task.protected(request.now)});
+    if let Some(until) = task.protected_until.filter(|until| *until > request.now) {
+        view["expirationDate"] = request.time(until);
+    }
+    view
+}
+
+/// Applies `change` to each named task that can be protected, and answers for all of them.
+fn answer(
+    world: &mut World,
+    request: Request<'_>,
+    references: &[&str],
+    change: impl Fn(&mut Task),
+) -> Result<Value, AwsError> {
+    let region = world.region(&request.caller.region);
+    let (cluster, _) = request.cluster(region)?;
+    let (mut protected, mut failures) = (Vec::new(), Vec::new());
+    for reference in references {
+        let id = last_part(reference);
+        let arn = request.arn(&format!("task/{cluster}/{id}"));
+        match region.tasks.get_mut(id).filter(|task| task.cluster == cluster) {
+            None => failures.push(failure(arn, "MISSING")),
+            // Only running tasks of a service can be protected.
+            Some(task) if task.service.is_none() || task.status != TaskStatus::Running || !task.wanted() => {
+                failures.push(failure(arn, "TASK_NOT_VALID"));
+            }
+            Some(task) => {
+                change(task);
+                protected.push(view(request, task));
+            }
+        }
+    }
+    Ok(json!({"protectedTasks": protected, "failures": failures}))
+}
+
+pub(super) fn update_task_protection(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let references = input.texts("tasks")?;
+    if references.is_empty() || references.len() > TASKS_PER_UPDATE {
+        return Err(input.refusal("Number of tasks must be between 1 and 10."));
+    }
+    let enabled =
+        input.flag("protectionEnabled")?.ok_or_else(|| input.refusal("protectionEnabled is required."))?;
+    let minutes = input.integer("expiresInMinutes")?;
+    if minutes.is_some_and(|minutes| !MINUTES.contains(&minutes)) {
+        return Err(input.refusal("expiresInMinutes must be between 1 and 2880."));
+    }
+    // Protection expires by the callers' clocks: who asks for a minute gets a real one.
+    let lasting = world.pace.real(SignedDuration::from_mins(minutes.unwrap_or(DEFAULT_MINUTES)));
+    let until = enabled.then(|| later(request.now, lasting));
+    answer(world, request, &references, |task| task.protected_until = until)
+}
+
+pub(super) fn get_task_protection(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let mut references = input.texts("tasks")?;
+    if references.len() > TASKS_PER_READ {
+        return Err(input.refusal("Number of tasks must be at most 100."));
+    }
+    let all: Vec<String>;
+    if references.is_empty() {
+        let region = world.region(&request.caller.region);
+        let (cluster, _) = request.cluster(region)?;
+        all = region
+            .tasks
+            .values()
+            .filter(|task| task.cluster == cluster && task.service.is_some() && task.wanted())
+            .filter(|task| task.status == TaskStatus::Running)
+            .take(TASKS_PER_READ)
+            .map(|task| task.id.clone())
+            .collect();
+        references = all.iter().map(String::as_str).collect();
+    }
+    answer(world, request, &references, |_| {})
+}

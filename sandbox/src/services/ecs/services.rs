@@ -1,0 +1,232 @@
+//! Operations on services. In: the world and a request. Out: the answer. No I/O; tasks follow in `rollout`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::clusters::check_tag_count;
+use super::lifecycle::read_lag;
+use super::request::{Request, assume_linked_role, client, failure, is_name, last_part};
+use super::scheduler::Backoff;
+use super::service_settings::{self, TASKS_PER_SERVICE};
+use super::service_view::view;
+use super::task_definitions;
+use super::world::{
+    DefinitionBody, DefinitionStatus, Deployment, Published, Region, Rollout, Service, ServiceStatus, World,
+    deployment_id, later,
+};
+use crate::services::AwsError;
+
+/// "DescribeServices: up to 10 services in a single operation."
+const DESCRIBED: usize = 10;
+/// "clientToken: up to 36 ASCII characters" (CreateService reference).
+const TOKEN_LENGTH: usize = 36;
+
+fn service_not_found() -> AwsError {
+    AwsError::client("ServiceNotFoundException", "Service not found.")
+}
+
+fn definition(region: &Region, reference: &str) -> Result<Arc<DefinitionBody>, AwsError> {
+    let found =
+        task_definitions::found(region, reference).ok_or_else(|| client("TaskDefinition not found."))?;
+    if found.status != DefinitionStatus::Active {
+        return Err(client("TaskDefinition is inactive"));
+    }
+    Ok(Arc::clone(&found.body))
+}
+
+fn desired(request: Request<'_>) -> Result<Option<u32>, AwsError> {
+    match request.input.integer("desiredCount")? {
+        None => Ok(None),
+        Some(count) if (0..=TASKS_PER_SERVICE).contains(&count) => Ok(u32::try_from(count).ok()),
+        Some(count) if count < 0 => Err(request.input.refusal("desiredCount cannot be negative.")),
+        Some(_) => Err(request.input.refusal(format!("desiredCount cannot be above {TASKS_PER_SERVICE}."))),
+    }
+}
+
+pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let name = input.text("serviceName")?.unwrap_or_default();
+    if !is_name(name) {
+        return Err(input
+            .refusal("Service name can only contain up to 255 letters, numbers, hyphens, and underscores."));
+    }
+    let token = input.text("clientToken")?;
+    if token.is_some_and(|token| token.len() > TOKEN_LENGTH || !token.is_ascii()) {
+        return Err(input.refusal("clientToken can have up to 36 ASCII characters."));
+    }
+    let tags = input.tag_list("tags", "key", "value")?;
+    check_tag_count(request, &tags)?;
+    let deployment_id = deployment_id(&mut world.rng);
+    let region = world.region(&request.caller.region);
+    let (cluster_name, cluster) = request.cluster(region)?;
+    let settings = service_settings::created(request, cluster)?;
+    let definition = definition(region, input.required_text("taskDefinition")?)?;
+    let desired = desired(request)?
+        .ok_or_else(|| input.refusal("desiredCount is required when schedulingStrategy is REPLICA."))?;
+    let key = (cluster_name.to_owned(), name.to_owned());
+    if let Some(held) = region.services.get(&key) {
+        match held.status {
+            // The same request under the same token is a retry, whatever the first one's answer became.
+            ServiceStatus::Active
+                if token.is_some()
+                    && held.client_token.as_deref() == token
+                    && held.request == *request.raw =>
+            {
+                return Ok(json!({"service": view(request, held, true)}));
+            }
+            ServiceStatus::Active => {
+                return Err(input.refusal("Creation of service was not idempotent."));
+            }
+            ServiceStatus::Draining => {
+                return Err(input.refusal("Unable to Start a service that is still Draining."));
+            }
+            ServiceStatus::Inactive => {}
+        }
+    }
+    assume_linked_role(world)?;
+    let lag = world.pace.real(read_lag(&mut world.rng));
+    let deployment = Deployment {
+        id: deployment_id,
+        definition,
+        created_at: request.now,
+        updated_at: request.now,
+        rollout: Rollout::InProgress,
+        failed_tasks: 0,
+    };
+    let service = Service {
+        arn: request.arn(&format!("service/{cluster_name}/{name}")),
+        name: name.to_owned(),
+        cluster: cluster_name.to_owned(),
+        status: ServiceStatus::Active,
+        desired,
+        deployments: vec![deployment],
+        events: VecDeque::new(),
+        created_at: request.now,
+        seen_elsewhere_at: later(request.now, lag),
+        inactive_at: None,
+        tags,
+        client_token: token.map(str::to_owned),
+        request: request.raw.clone(),
+        settings,
+        backoff: Backoff::default(),
+        published: Published::default(),
+        steady: false,
+    };
+    let answer = json!({"service": view(request, &service, true)});
+    world.region(&request.caller.region).services.insert(key, service);
+    Ok(answer)
+}
+
+/// The service named by the member `service`, in the cluster named by `cluster`.
+fn named<'r>(region: &'r mut Region, request: Request<'_>) -> Result<&'r mut Service, AwsError> {
+    let (cluster, _) = request.cluster(region)?;
+    let name = last_part(request.input.required_text("service")?);
+    region.services.get_mut(&(cluster.to_owned(), name.to_owned())).ok_or_else(service_not_found)
+}
+
+pub(super) fn update_service(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let new_id = deployment_id(&mut world.rng);
+    let region = world.region(&request.caller.region);
+    let (cluster_name, cluster) = request.cluster(region)?;
+    let cluster = cluster.clone();
+    let new_definition = match request.input.text("taskDefinition")? {
+        Some(reference) => Some(definition(region, reference)?),
+        None => None,
+    };
+    let desired = desired(request)?;
+    let service = named(region, request)?;
+    debug_assert_eq!(service.cluster, cluster_name);
+    if service.status != ServiceStatus::Active {
+        return Err(AwsError::client("ServiceNotActiveException", "Service was not ACTIVE."));
+    }
+    let (settings, mut redeploys) = service_settings::updated(request, &service.settings, &cluster)?;
+    let primary = service.primary().cloned();
+    let next = new_definition.or_else(|| primary.as_ref().map(|primary| Arc::clone(&primary.definition)));
+    redeploys |= match (&next, &primary) {
+        (Some(next), Some(primary)) => next.arn != primary.definition.arn,
+        _ => false,
+    };
+    service.settings = settings;
+    if let Some(desired) = desired {
+        service.desired = desired;
+    }
+    service.steady = false;
+    service.backoff.clear();
+    if let (true, Some(definition)) = (redeploys, next) {
+        let deployment = Deployment {
+            id: new_id,
+            definition,
+            created_at: request.now,
+            updated_at: request.now,
+            rollout: Rollout::InProgress,
+            failed_tasks: 0,
+        };
+        service.deployments.insert(0, deployment);
+    } else if let Some(primary) = service.deployments.first_mut() {
+        primary.updated_at = request.now;
+    }
+    Ok(json!({"service": view(request, service, true)}))
+}
+
+pub(super) fn describe_services(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let names = request.input.texts("services")?;
+    if names.is_empty() {
+        return Err(request.input.refusal("Services cannot be empty."));
+    }
+    if names.len() > DESCRIBED {
+        return Err(request.input.refusal("Cannot describe more than 10 services."));
+    }
+    let tags = request.includes("TAGS")?;
+    let region = world.region(&request.caller.region);
+    let (cluster, _) = request.cluster(region)?;
+    let (mut services, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        let name = last_part(name);
+        match region.services.get(&(cluster.to_owned(), name.to_owned())) {
+            Some(service) => services.push(view(request, service, tags)),
+            None => failures.push(failure(request.arn(&format!("service/{cluster}/{name}")), "MISSING")),
+        }
+    }
+    Ok(json!({"services": services, "failures": failures}))
+}
+
+pub(super) fn list_services(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    // All services here are of these kinds; a filter for others finds none.
+    let kinds = [
+        ("launchType", "FARGATE"),
+        ("schedulingStrategy", "REPLICA"),
+        ("resourceManagementType", "CUSTOMER"),
+    ];
+    let mut is_ours = true;
+    for (member, ours) in kinds {
+        is_ours &= input.text(member)?.is_none_or(|wanted| wanted == ours);
+    }
+    let region = world.region(&request.caller.region);
+    let (cluster, _) = request.cluster(region)?;
+    let arns = region
+        .services
+        .values()
+        .filter(|service| service.cluster == cluster && service.status != ServiceStatus::Inactive)
+        .filter(|_| is_ours)
+        .map(|service| (service.arn.clone(), Value::from(service.arn.as_str())));
+    // "If this parameter isn't used, then ListServices returns up to 10 results" (ListServices reference).
+    request.paged("serviceArns", 100, 10, arns)
+}
+
+pub(super) fn delete_service(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let force = request.input.flag("force")?.unwrap_or(false);
+    let service = named(world.region(&request.caller.region), request)?;
+    match service.status {
+        ServiceStatus::Inactive => return Err(service_not_found()),
+        ServiceStatus::Active if service.desired > 0 && !force => {
+            return Err(request.input.refusal("The service cannot be stopped while it is scaled above 0."));
+        }
+        ServiceStatus::Active | ServiceStatus::Draining => {}
+    }
+    service.status = ServiceStatus::Draining;
+    service.desired = 0;
+    Ok(json!({"service": view(request, service, true)}))
+}

@@ -1,0 +1,70 @@
+//! Tags of ECS resources, by ARN. In: the world and a request. Out: the answer. No I/O.
+
+use serde_json::{Value, json};
+
+use super::clusters::check_tag_count;
+use super::request::{Request, cluster_not_found, tags_view};
+use super::world::World;
+use crate::parameters::Tags;
+use crate::services::AwsError;
+
+/// The tags of the resource that `resourceArn` names.
+fn tags<'w>(world: &'w mut World, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {
+    let arn = request.input.required_text("resourceArn")?;
+    let missing = |what: &str| {
+        request
+            .input
+            .refusal(format!("The specified {what} was not found. Specify a valid ARN and try again."))
+    };
+    let resource = arn
+        .strip_prefix(&request.arn(""))
+        .ok_or_else(|| request.input.refusal("Invalid resource ARN. Specify a valid ARN and try again."))?;
+    let region = world.region(&request.caller.region);
+    let parts: Vec<&str> = resource.split('/').collect();
+    match parts.as_slice() {
+        ["cluster", name] => {
+            let cluster = region.clusters.get_mut(*name).filter(|cluster| cluster.active);
+            cluster.map(|cluster| &mut cluster.tags).ok_or_else(cluster_not_found)
+        }
+        ["service", cluster, name] => {
+            let key = ((*cluster).to_owned(), (*name).to_owned());
+            region
+                .services
+                .get_mut(&key)
+                .map(|service| &mut service.tags)
+                .ok_or_else(|| AwsError::client("ServiceNotFoundException", "Service not found."))
+        }
+        ["task", _, id] => {
+            region.tasks.get_mut(*id).map(|task| &mut task.tags).ok_or_else(|| missing("task"))
+        }
+        ["task-definition", name] => name
+            .split_once(':')
+            .and_then(|(family, revision)| Some((family, revision.parse().ok()?)))
+            .and_then(|(family, revision): (_, u32)| {
+                region.families.get_mut(family)?.revisions.get_mut(&revision)
+            })
+            .map(|definition| &mut definition.tags)
+            .ok_or_else(|| missing("task definition")),
+        _ => Err(request.input.refusal("Invalid resource ARN. Specify a valid ARN and try again.")),
+    }
+}
+
+pub(super) fn tag_resource(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let added = request.input.tag_list("tags", "key", "value")?;
+    let held = tags(world, request)?;
+    let mut merged = held.clone();
+    merged.extend(added);
+    check_tag_count(request, &merged)?;
+    *held = merged;
+    Ok(json!({}))
+}
+
+pub(super) fn untag_resource(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let keys = request.input.texts("tagKeys")?;
+    tags(world, request)?.retain(|key, _| !keys.contains(&key.as_str()));
+    Ok(json!({}))
+}
+
+pub(super) fn list_tags_for_resource(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    Ok(json!({"tags": tags_view(tags(world, request)?)}))
+}

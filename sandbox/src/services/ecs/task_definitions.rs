@@ -1,0 +1,287 @@
+//! Operations on task definitions. In: the world and a request. Out: the answer. No I/O.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::clusters::check_tag_count;
+use super::fargate;
+use super::request::{Request, client, failure, is_name, last_part, tags_view};
+use super::task_rules::TaskRules;
+use super::world::{Definition, DefinitionBody, DefinitionStatus, Family, Region, World};
+use crate::operations::NOT_OFFERED;
+use crate::services::AwsError;
+
+/// "Task definition size: 64 KB" (ECS quotas).
+const DEFINITION_BYTES: usize = 64 * 1024;
+/// What a registration says that comes back as it was.
+const ECHOED: [&str; 7] = [
+    "taskRoleArn",
+    "executionRoleArn",
+    "networkMode",
+    "volumes",
+    "placementConstraints",
+    "runtimePlatform",
+    "ephemeralStorage",
+];
+
+fn view(request: Request<'_>, definition: &Definition) -> Value {
+    let body = &definition.body;
+    let mut view = body.echo.clone();
+    view.insert(
+        "status".to_owned(),
+        Value::from(match definition.status {
+            DefinitionStatus::Active => "ACTIVE",
+            DefinitionStatus::Inactive => "INACTIVE",
+            DefinitionStatus::DeleteInProgress => "DELETE_IN_PROGRESS",
+        }),
+    );
+    view.insert("registeredAt".to_owned(), request.time(definition.registered_at));
+    for (member, at) in [
+        ("deregisteredAt", definition.deregistered_at),
+        ("deleteRequestedAt", definition.delete_requested_at),
+    ] {
+        if let Some(at) = at {
+            view.insert(member.to_owned(), request.time(at));
+        }
+    }
+    Value::Object(view)
+}
+
+pub(super) fn register_task_definition(
+    world: &mut World,
+    request: Request<'_>,
+    rules: &TaskRules,
+) -> Result<Value, AwsError> {
+    let input = request.input;
+    let family = input.text("family")?.unwrap_or_default();
+    if !is_name(family) {
+        return Err(client(
+            "Family should not be null or empty and can only contain up to 255 letters, numbers, hyphens, and underscores.",
+        ));
+    }
+    if request.raw.to_string().len() > DEFINITION_BYTES {
+        return Err(client("Task definition size exceeds the limit of 64 KB."));
+    }
+    let compatibilities = input.texts("requiresCompatibilities")?;
+    if let Some(unknown) = compatibilities.iter().find(|name| !matches!(**name, "FARGATE" | "EC2")) {
+        return Err(client(format!("Invalid requires compatibilities: {unknown}")));
+    }
+    if !compatibilities.contains(&"FARGATE") {
+        return Err(client(format!("a task definition for anything but FARGATE {NOT_OFFERED}")));
+    }
+    if input.text("networkMode")? != Some("awsvpc") {
+        return Err(client("Fargate only supports network mode \u{2018}awsvpc\u{2019}."));
+    }
+    check_platform(request)?;
+    let size = fargate::size(input)?;
+    let containers = fargate::containers(input, size)?;
+    rules.check(input)?;
+    let tags = input.tag_list("tags", "key", "value")?;
+    check_tag_count(request, &tags)?;
+
+    let mut echo: Map<String, Value> =
+        ECHOED.iter().filter_map(|member| Some(((*member).to_owned(), input.raw(member)?.clone()))).collect();
+    for list in ["volumes", "placementConstraints"] {
+        echo.entry(list).or_insert_with(|| json!([]));
+    }
+    let account = &request.caller.account;
+    let held = world.region(&request.caller.region).families.entry(family.to_owned()).or_default();
+    held.last_revision += 1;
+    let revision = held.last_revision;
+    let arn = request.arn(&format!("task-definition/{family}:{revision}"));
+    let definitions: Vec<Value> =
+        input.list("containerDefinitions")?.iter().map(fargate::container_echo).collect();
+    let fixed = json!({
+        "taskDefinitionArn": arn,
+        "family": family,
+        "revision": revision,
+        "containerDefinitions": definitions,
+        "requiresAttributes": [],
+        "compatibilities": ["EC2", "FARGATE"],
+        "requiresCompatibilities": compatibilities,
+        "cpu": size.0.to_string(),
+        "memory": size.1.to_string(),
+        "registeredBy": format!("arn:aws:iam::{account}:user/sandbox"),
+    });
+    if let Value::Object(fixed) = fixed {
+        echo.extend(fixed);
+    }
+    let body = DefinitionBody {
+        arn,
+        family: family.to_owned(),
+        revision,
+        cpu: size.0,
+        memory: size.1,
+        containers,
+        echo,
+        tags: tags.clone(),
+    };
+    let definition = Definition {
+        body: Arc::new(body),
+        status: DefinitionStatus::Active,
+        registered_at: request.now,
+        deregistered_at: None,
+        delete_requested_at: None,
+        tags,
+    };
+    let answer = json!({"taskDefinition": view(request, &definition), "tags": tags_view(&definition.tags)});
+    held.revisions.insert(revision, definition);
+    Ok(answer)
+}
+
+fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
+    let platform = request.input.nested("runtimePlatform")?;
+    match platform.text("cpuArchitecture")? {
+        None | Some("X86_64" | "ARM64") => {}
+        Some(other) => return Err(client(format!("Invalid runtimePlatform cpuArchitecture: {other}"))),
+    }
+    match platform.text("operatingSystemFamily")? {
+        None | Some("LINUX") => {}
+        Some(other) => {
+            return Err(client(format!("runtimePlatform operatingSystemFamily {other} {NOT_OFFERED}")));
+        }
+    }
+    let storage = request.input.nested("ephemeralStorage")?;
+    if storage.integer("sizeInGiB")?.is_some_and(|gib| !(21..=200).contains(&gib)) {
+        return Err(client("Ephemeral storage must be between 21 GiB and 200 GiB."));
+    }
+    Ok(())
+}
+
+/// A reference split into its family and, where it names one, its revision.
+fn family_and_revision(reference: &str) -> Option<(&str, Option<u32>)> {
+    match last_part(reference).split_once(':') {
+        None => Some((last_part(reference), None)),
+        Some((family, revision)) => Some((family, Some(revision.parse().ok()?))),
+    }
+}
+
+/// The revision a reference means; without a number, the newest active one.
+pub(super) fn found<'r>(region: &'r Region, reference: &str) -> Option<&'r Definition> {
+    let (family, revision) = family_and_revision(reference)?;
+    let revisions = &region.families.get(family)?.revisions;
+    match revision {
+        Some(revision) => revisions.get(&revision),
+        None => revisions.values().rev().find(|definition| definition.status == DefinitionStatus::Active),
+    }
+}
+
+pub(super) fn describe_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let reference = request.input.required_text("taskDefinition")?;
+    let tags = request.includes("TAGS")?;
+    let region = world.region(&request.caller.region);
+    let definition = found(region, reference).ok_or_else(|| client("Unable to describe task definition."))?;
+    let mut answer = json!({"taskDefinition": view(request, definition)});
+    if tags {
+        answer["tags"] = tags_view(&definition.tags);
+    }
+    Ok(answer)
+}
+
+pub(super) fn list_task_definitions(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let family = input.text("familyPrefix")?;
+    let status = match input.text("status")?.unwrap_or("ACTIVE") {
+        "ACTIVE" => DefinitionStatus::Active,
+        "INACTIVE" => DefinitionStatus::Inactive,
+        "DELETE_IN_PROGRESS" => DefinitionStatus::DeleteInProgress,
+        other => return Err(input.refusal(format!("{other} is no status of a task definition"))),
+    };
+    let descending = match input.text("sort")?.unwrap_or("ASC") {
+        "ASC" => false,
+        "DESC" => true,
+        other => return Err(input.refusal(format!("{other} is no sort order"))),
+    };
+    let region = world.region(&request.caller.region);
+    // "familyPrefix: the full family name" (ListTaskDefinitions reference).
+    let mut arns: Vec<(String, &String)> = region
+        .families
+        .iter()
+        .filter(|(name, _)| family.is_none_or(|family| family == *name))
+        .flat_map(|(name, held)| held.revisions.iter().map(move |(number, held)| (name, number, held)))
+        .filter(|(_, _, definition)| definition.status == status)
+        .map(|(name, number, definition)| (format!("{name} {number:010}"), &definition.body.arn))
+        .collect();
+    if descending {
+        arns.reverse();
+        for (place, (key, _)) in arns.iter_mut().enumerate() {
+            *key = format!("{place:010}");
+        }
+    }
+    request.paged("taskDefinitionArns", 100, 100, arns.into_iter().map(|(key, arn)| (key, json!(arn))))
+}
+
+pub(super) fn list_task_definition_families(
+    world: &mut World,
+    request: Request<'_>,
+) -> Result<Value, AwsError> {
+    let prefix = request.input.text("familyPrefix")?.unwrap_or_default();
+    let wanted = match request.input.text("status")?.unwrap_or("ALL") {
+        "ALL" => None,
+        "ACTIVE" => Some(true),
+        "INACTIVE" => Some(false),
+        other => {
+            return Err(request.input.refusal(format!("{other} is no status of a task definition family")));
+        }
+    };
+    // "ACTIVE: families that have an ACTIVE task definition revision" (ListTaskDefinitionFamilies reference).
+    let is_active = |family: &Family| {
+        family.revisions.values().any(|definition| definition.status == DefinitionStatus::Active)
+    };
+    let region = world.region(&request.caller.region);
+    let names = region
+        .families
+        .iter()
+        .filter(|(name, held)| name.starts_with(prefix) && !held.revisions.is_empty())
+        .filter(|(_, held)| wanted.is_none_or(|wanted| wanted == is_active(held)))
+        .map(|(name, _)| (name.clone(), Value::from(name.as_str())));
+    request.paged("families", 100, 100, names)
+}
+
+/// A reference that must name its revision.
+fn exact<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut Definition, AwsError> {
+    let missing = || {
+        client(
+            "The specified task definition does not exist. Specify a valid account, family, revision and try again.",
+        )
+    };
+    let (family, revision) = family_and_revision(reference).ok_or_else(missing)?;
+    let revision = revision.ok_or_else(|| client("Revision is missing."))?;
+    region.families.get_mut(family).and_then(|held| held.revisions.get_mut(&revision)).ok_or_else(missing)
+}
+
+pub(super) fn deregister_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let reference = request.input.required_text("taskDefinition")?;
+    let definition = exact(world.region(&request.caller.region), reference)?;
+    if definition.status == DefinitionStatus::Active {
+        definition.status = DefinitionStatus::Inactive;
+        definition.deregistered_at = Some(request.now);
+    }
+    Ok(json!({"taskDefinition": view(request, definition)}))
+}
+
+pub(super) fn delete_task_definitions(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+    let references = request.input.texts("taskDefinitions")?;
+    if references.is_empty() || references.len() > 10 {
+        return Err(request.input.refusal("Specify between 1 and 10 task definitions."));
+    }
+    let region = world.region(&request.caller.region);
+    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+    for reference in references {
+        let arn = request.arn(&format!("task-definition/{}", last_part(reference)));
+        match exact(region, reference) {
+            Err(_) => failures.push(failure(arn, "MISSING")),
+            Ok(definition) if definition.status == DefinitionStatus::Active => failures.push(failure(
+                arn,
+                "The specified task definition is still in ACTIVE status. Please deregister the target and try again.",
+            )),
+            Ok(definition) => {
+                definition.status = DefinitionStatus::DeleteInProgress;
+                definition.delete_requested_at.get_or_insert(request.now);
+                deleted.push(view(request, definition));
+            }
+        }
+    }
+    Ok(json!({"taskDefinitions": deleted, "failures": failures}))
+}

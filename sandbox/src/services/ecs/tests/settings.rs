@@ -1,0 +1,112 @@
+//! Members of requests that filter lists or set up a service.
+
+use super::*;
+
+impl Bench {
+    async fn arns(&self, operation: &str, member: &str, input: Value) -> usize {
+        self.call(operation, input).await.unwrap()[member].as_array().unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn families_are_listed_by_whether_a_revision_is_active() {
+    let bench = Bench::new(100);
+    bench.register("a").await;
+    let count = async |status: Option<&str>| {
+        let input = json!({ "status": status });
+        bench.arns("ListTaskDefinitionFamilies", "families", input).await
+    };
+    assert_eq!((count(None).await, count(Some("ACTIVE")).await, count(Some("INACTIVE")).await), (1, 1, 0));
+    bench.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:1"})).await.unwrap();
+    assert_eq!(
+        (count(Some("ALL")).await, count(Some("ACTIVE")).await, count(Some("INACTIVE")).await),
+        (1, 0, 1)
+    );
+    let refused = bench.call("ListTaskDefinitionFamilies", json!({"status": "GONE"})).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidParameterException");
+}
+
+#[tokio::test]
+async fn services_are_listed_by_what_they_are() {
+    let bench = Bench::with_service(0).await;
+    for (member, ours, other) in [
+        ("launchType", "FARGATE", "EC2"),
+        ("schedulingStrategy", "REPLICA", "DAEMON"),
+        ("resourceManagementType", "CUSTOMER", "ECS"),
+    ] {
+        assert_eq!(bench.arns("ListServices", "serviceArns", json!({ member: ours })).await, 1);
+        assert_eq!(bench.arns("ListServices", "serviceArns", json!({ member: other })).await, 0, "{member}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_are_not_offered_are_named() {
+    let bench = Bench::with_service(0).await;
+    let nested = |outer: &str, inner: &str, value: &str| json!({ outer: { inner: value } });
+    for (mut update, named) in [
+        (json!({"platformVersion": "1.3.0"}), "platformVersion 1.3.0"),
+        (nested("deploymentController", "type", "CODE_DEPLOY"), "type CODE_DEPLOY"),
+        (nested("deploymentConfiguration", "strategy", "BLUE_GREEN"), "strategy BLUE_GREEN"),
+    ] {
+        update["service"] = json!("s");
+        let refused = bench.call("UpdateService", update).await.unwrap_err();
+        let message = format!("{named} is not offered by this sandbox; docs/sandbox.md lists what is");
+        assert_eq!(refused, AwsError::client("UnsupportedFeatureException", message));
+    }
+}
+
+#[tokio::test]
+async fn another_platform_version_redeploys_and_shows() {
+    let bench = Bench::with_service(0).await;
+    let update =
+        |version: &str| bench.call("UpdateService", json!({"service": "s", "platformVersion": version}));
+    assert_eq!(update("LATEST").await.unwrap()["service"]["deployments"].as_array().unwrap().len(), 1);
+    let updated = update("1.4.0").await.unwrap();
+    assert_eq!(updated["service"]["platformVersion"], "1.4.0");
+    assert_eq!(updated["service"]["deployments"].as_array().unwrap().len(), 2);
+}
+
+/// How often tasks of a service of two fail to start before its deployment is given up, if one of them
+/// comes to run after the second failure.
+async fn failures_until_broken(breaker: Value) -> u32 {
+    let bench = Bench::new(100);
+    bench.register("generator").await;
+    let mut creation = Bench::creation("s", 2);
+    creation["deploymentConfiguration"] = json!({ "deploymentCircuitBreaker": breaker });
+    bench.call("CreateService", creation).await.unwrap();
+    let (mut failures, mut has_run) = (0, false);
+    // Half a second after they were handed over, tasks fail.
+    let mut failing: Vec<String> = Vec::new();
+    for _ in 0..2_000 {
+        bench.clock.advance(std::time::Duration::from_millis(500));
+        let now = bench.clock.now();
+        let effects = lifecycle::step(&mut bench.ecs.lock(), now);
+        for task in failing.drain(..) {
+            let failure = crate::task_runner::StartFailure::of_task("ResourceInitializationError: no");
+            lifecycle::failed_to_start(&mut bench.ecs.lock(), REGION, &task, failure, now);
+            failures += 1;
+        }
+        for effect in effects {
+            let Effect::Start { task, .. } = effect else { continue };
+            if failures == 2 && !has_run {
+                lifecycle::started(&mut bench.ecs.lock(), REGION, &task, now);
+                has_run = true;
+            } else {
+                failing.push(task);
+            }
+        }
+        if bench.service().await["deployments"][0]["rolloutState"] == "FAILED" {
+            assert!(has_run);
+            return failures;
+        }
+    }
+    panic!("the deployment was not given up");
+}
+
+#[tokio::test]
+async fn a_task_that_runs_resets_the_circuit_breaker_unless_it_is_told_not_to() {
+    let breaker = |reset: Value| json!({"enable": true, "rollback": false, "resetOnHealthyTask": reset});
+    assert_eq!(failures_until_broken(breaker(json!(false))).await, 3);
+    assert_eq!(failures_until_broken(breaker(json!(true))).await, 5);
+    assert_eq!(failures_until_broken(breaker(Value::Null)).await, 5, "AWS resets unless told not to");
+}

@@ -1,0 +1,189 @@
+//! How much an on-demand stream was asked to take, and how many shards that calls for. Pure; model time.
+//!
+//! Developer guide, "On-demand Standard mode features": a stream starts with 4 MB/s and 4,000 records/s of writes, scales to
+//! accommodate up to double the peak write throughput of the last 30 days, and may throttle when traffic more than doubles
+//! within 15 minutes. The parts of the model that no text gives are marked as ours.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::rate_limit::{WRITE_BYTES_PER_SECOND, WRITE_RECORDS_PER_SECOND};
+use super::shard::Load;
+
+/// A new on-demand stream's shards: 4 MiB/s, 4,000 records/s (developer guide, "Quotas and limits").
+pub const INITIAL_SHARDS: u32 = 4;
+/// How far back the peak counts for a stream that nobody scales down (developer guide, as above).
+const MEMORY: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How far back the peak counts when a caller scales down (What's New 2026-07-24, "on-demand scale-down": at least what the
+/// last hour's peak needs).
+const RECENT: SignedDuration = SignedDuration::from_hours(1);
+/// Within this time capacity at most doubles (developer guide, as above).
+const DOUBLING: SignedDuration = SignedDuration::from_mins(15);
+
+/// Throughput in thousandths of a shard: the larger of its bytes and its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MilliShards(pub u64);
+
+impl MilliShards {
+    /// What `load` comes to over `elapsed` of wall time: rates are real whatever the clock's speed.
+    pub fn of(load: Load, elapsed: SignedDuration) -> Self {
+        let Ok(millis) = u128::try_from(elapsed.as_millis()) else { return Self(0) };
+        if millis == 0 {
+            return Self(0);
+        }
+        // Per second and in thousandths: both factors of 1000 meet the milliseconds below.
+        let share = |amount: u64, per_second: i64| {
+            u128::from(amount) * 1_000_000 / (millis * u128::from(per_second.unsigned_abs()))
+        };
+        let records = share(load.records, WRITE_RECORDS_PER_SECOND);
+        let bytes = share(load.bytes, WRITE_BYTES_PER_SECOND);
+        Self(u64::try_from(records.max(bytes)).unwrap_or(u64::MAX))
+    }
+
+    /// Shards that take double this.
+    fn doubled(self) -> u32 {
+        u32::try_from(self.0.saturating_mul(2).div_ceil(1000)).unwrap_or(u32::MAX)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Peak {
+    at: Timestamp,
+    height: MilliShards,
+}
+
+/// A stream's traffic so far: peaks by the hour for 30 days, every look of the last hour, and past capacities.
+pub struct Demand {
+    hours: VecDeque<Peak>,
+    recent: VecDeque<Peak>,
+    /// Capacity in shards since the given instants, oldest first; the first entry may lie before the window.
+    capacities: VecDeque<(Timestamp, u32)>,
+}
+
+impl Demand {
+    /// A new stream's: no traffic yet, and the capacity it begins with.
+    pub fn new(capacity: u32, at: Timestamp) -> Self {
+        Self { hours: VecDeque::new(), recent: VecDeque::new(), capacities: VecDeque::from([(at, capacity)]) }
+    }
+
+    /// Notes what was stored, at the end of a look.
+    pub fn note(&mut self, height: MilliShards, now: Timestamp) {
+        let hour = SignedDuration::from_hours(1);
+        match self.hours.back_mut() {
+            Some(last) if now.duration_since(last.at) < hour => last.height = last.height.max(height),
+            _ => self.hours.push_back(Peak { at: now, height }),
+        }
+        self.recent.push_back(Peak { at: now, height });
+        forget(&mut self.hours, MEMORY, now);
+        forget(&mut self.recent, RECENT, now);
+    }
+
+    /// Notes a change of capacity. What a caller asked for (`on_request`) is a new level to double from.
+    pub fn resized(&mut self, capacity: u32, on_request: bool, now: Timestamp) {
+        if on_request {
+            self.capacities.clear();
+        }
+        self.capacities.push_back((now, capacity));
+    }
+
+    /// Forgets all but the last hour: the caller scaled the stream down.
+    pub fn forget_history(&mut self) {
+        self.hours.clone_from(&self.recent);
+    }
+
+    /// Shards the traffic of the last 30 days calls for.
+    pub fn needed(&self) -> u32 {
+        highest(&self.hours).doubled().max(INITIAL_SHARDS)
+    }
+
+    /// Shards the traffic of the last hour calls for.
+    pub fn needed_recently(&self) -> u32 {
+        highest(&self.recent).doubled().max(INITIAL_SHARDS)
+    }
+
+    /// The most shards the stream may have now: double of what it had 15 minutes ago.
+    pub fn attainable(&mut self, now: Timestamp) -> u32 {
+        while let Some((next, _)) = self.capacities.get(1)
+            && now.duration_since(*next) >= DOUBLING
+        {
+            self.capacities.pop_front();
+        }
+        let least = self.capacities.iter().map(|(_, capacity)| *capacity).min();
+        least.unwrap_or(INITIAL_SHARDS).saturating_mul(2)
+    }
+}
+
+fn highest(peaks: &VecDeque<Peak>) -> MilliShards {
+    peaks.iter().map(|peak| peak.height).max().unwrap_or_default()
+}
+
+fn forget(peaks: &mut VecDeque<Peak>, span: SignedDuration, now: Timestamp) {
+    while peaks.front().is_some_and(|oldest| now.duration_since(oldest.at) > span) {
+        peaks.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn minutes(minutes: i64) -> Timestamp {
+        T0 + SignedDuration::from_mins(minutes)
+    }
+
+    #[test]
+    fn throughput_is_the_larger_of_bytes_and_records() {
+        let second = SignedDuration::from_secs(1);
+        let load = |records, bytes| Load { records, bytes, throttled: 0 };
+        assert_eq!(MilliShards::of(load(2500, 100), second), MilliShards(2500));
+        assert_eq!(MilliShards::of(load(10, 3 << 20), second), MilliShards(3000));
+        assert_eq!(MilliShards::of(load(2500, 100), SignedDuration::from_millis(500)), MilliShards(5000));
+        assert_eq!(MilliShards::of(load(2500, 100), SignedDuration::ZERO), MilliShards(0));
+    }
+
+    #[test]
+    fn capacity_called_for_is_twice_the_peak_and_never_below_four() {
+        let mut demand = Demand::new(4, T0);
+        assert_eq!(demand.needed(), 4);
+        demand.note(MilliShards(2000), minutes(1));
+        assert_eq!(demand.needed(), 4);
+        demand.note(MilliShards(2001), minutes(2));
+        assert_eq!(demand.needed(), 5);
+        demand.note(MilliShards(10_000), minutes(3));
+        demand.note(MilliShards(10), minutes(4));
+        assert_eq!(demand.needed(), 20);
+    }
+
+    #[test]
+    fn a_peak_counts_for_30_days_or_for_an_hour_once_scaled_down() {
+        let mut demand = Demand::new(4, T0);
+        demand.note(MilliShards(10_000), T0);
+        demand.note(MilliShards(3_000), minutes(61));
+        assert_eq!((demand.needed(), demand.needed_recently()), (20, 6));
+        demand.note(MilliShards(0), T0 + MEMORY);
+        assert_eq!(demand.needed(), 20);
+        demand.note(MilliShards(0), T0 + MEMORY + SignedDuration::from_secs(1));
+        assert_eq!(demand.needed(), 6);
+        demand.forget_history();
+        assert_eq!(demand.needed(), 4);
+    }
+
+    #[test]
+    fn capacity_at_most_doubles_in_fifteen_minutes() {
+        let mut demand = Demand::new(4, T0);
+        assert_eq!(demand.attainable(minutes(1)), 8);
+        demand.resized(8, false, minutes(4));
+        assert_eq!(demand.attainable(minutes(18)), 8);
+        assert_eq!(demand.attainable(minutes(19)), 16);
+    }
+
+    #[test]
+    fn warmed_capacity_is_a_level_to_double_from() {
+        let mut demand = Demand::new(4, T0);
+        demand.resized(100, true, minutes(5));
+        assert_eq!(demand.attainable(minutes(5)), 200);
+    }
+}

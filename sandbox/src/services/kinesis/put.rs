@@ -1,0 +1,191 @@
+//! `PutRecords` and `PutRecord`: bytes in, bytes out, without generic JSON in between. Pure but for the scratch buffers.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ferrokinesis::sequence::partition_key_to_hash_key;
+use serde::Serialize;
+
+use super::constraints::admits;
+use super::error;
+use super::put_parameters;
+use super::put_request::{Data, Entry, Request};
+use super::rules::{self, PUT_RULES};
+use super::shard::id_of;
+use super::stream::Incoming;
+use super::world::Outcome;
+use crate::protocol::Encoding;
+use crate::services::AwsError;
+
+/// API reference, `PutRecords`: "up to a limit of 10 MiB for the entire request, including partition keys".
+const MAX_REQUEST_BYTES: usize = 10 << 20;
+
+/// A request that keeps all rules, decoded.
+pub struct Batch<'a> {
+    /// The stream's name as given.
+    pub name: Option<Cow<'a, str>>,
+    /// The stream's ARN as given.
+    pub arn: Option<Cow<'a, str>>,
+    /// Whether the caller only wants to know if it would succeed.
+    pub dry_run: bool,
+    /// What was decoded from base64.
+    decoded: Vec<u8>,
+    records: Vec<Record<'a>>,
+}
+
+struct Record<'a> {
+    /// Empty if there is none, which is not legal as a key.
+    key: Cow<'a, str>,
+    hash: u128,
+    data: Place<'a>,
+}
+
+/// Where a record's data is.
+enum Place<'a> {
+    Body(Cow<'a, [u8]>),
+    Decoded(Range<usize>),
+}
+
+impl Batch<'_> {
+    /// The records, ready to be stored.
+    pub fn records(&self) -> Vec<Incoming<'_>> {
+        self.records
+            .iter()
+            .map(|record| {
+                let data = match &record.data {
+                    Place::Body(data) => &**data,
+                    Place::Decoded(range) => self.decoded.get(range.clone()).unwrap_or_default(),
+                };
+                Incoming { key: &record.key, hash: record.hash, data }
+            })
+            .collect()
+    }
+}
+
+/// Reads a `PutRecords` body. The usual case takes one pass; whatever it cannot take goes through the rules, for AWS's words.
+pub fn batch(encoding: Encoding, body: &[u8]) -> Result<Batch<'_>, AwsError> {
+    match Request::read(encoding, body).and_then(checked) {
+        Some(batch) => batch,
+        None => Err(explained(encoding, body)),
+    }
+}
+
+fn checked(request: Request<'_>) -> Option<Result<Batch<'_>, AwsError>> {
+    let Request { name, arn, dry_run, has_id, records } = request;
+    let rules = &*PUT_RULES;
+    let is_addressed_well = name.as_ref().is_none_or(|name| admits(&rules.stream_name, name))
+        && arn.as_ref().is_none_or(|arn| admits(&rules.stream_arn, arn))
+        && !has_id;
+    if !is_addressed_well || records.is_empty() {
+        return None;
+    }
+    let encoded: usize = records.iter().map(|record| record.data.encoded_length()).sum();
+    let mut decoded = Vec::with_capacity(encoded / 4 * 3 + 3);
+    let mut kept = Vec::with_capacity(records.len());
+    let mut bytes = 0;
+    for Entry { data, key, hash } in records {
+        let (data, length) = match data {
+            Data::Bytes(data) => {
+                let length = data.len();
+                (Place::Body(data), length)
+            }
+            Data::Base64(text) => {
+                let start = decoded.len();
+                BASE64.decode_vec(text.as_bytes(), &mut decoded).ok()?;
+                (Place::Decoded(start..decoded.len()), decoded.len() - start)
+            }
+        };
+        if length > rules.most_data || key.as_ref().is_some_and(|key| !admits(&rules.key, key)) {
+            return None;
+        }
+        let key = key.unwrap_or_default();
+        bytes += key.len() + length;
+        let hash = match hash {
+            None => partition_key_to_hash_key(&key),
+            Some(hash) if !admits(&rules.hash, &hash) => return None,
+            Some(hash) => match explicit_hash(&hash) {
+                Ok(hash) => hash,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        kept.push(Record { key, hash, data });
+    }
+    if bytes > MAX_REQUEST_BYTES {
+        return Some(Err(error::invalid("Records size exceeds 10 MB limit")));
+    }
+    Some(Ok(Batch { name, arn, dry_run, decoded, records: kept }))
+}
+
+/// A hash the caller chose.
+pub fn explicit_hash(text: &str) -> Result<u128, AwsError> {
+    text.parse().map_err(|_| {
+        error::invalid(format!(
+            "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+        ))
+    })
+}
+
+/// Why a body is not a request.
+fn explained(encoding: Encoding, body: &[u8]) -> AwsError {
+    let refused =
+        put_parameters::members(encoding, body).and_then(|input| rules::checked("PutRecords", &input));
+    // What the rules let pass and the parser did not cannot be read at all.
+    refused.err().unwrap_or_else(|| AwsError::client("SerializationException", ""))
+}
+
+/// Records without a partition key, by their positions, where the stream needs one.
+pub fn missing_keys(positions: &[usize]) -> AwsError {
+    let path = |position: &usize| format!("records.{}.member.partitionKey", position + 1);
+    rules::nulls(&positions.iter().map(path).collect::<Vec<_>>())
+}
+
+/// The record of a `PutRecord` without a partition key, where the stream needs one.
+pub fn missing_key() -> AwsError {
+    rules::nulls(&["partitionKey".to_owned()])
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Response {
+    failed_record_count: usize,
+    records: Vec<Entered>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged, rename_all_fields = "PascalCase")]
+enum Entered {
+    Stored { shard_id: String, sequence_number: String },
+    Refused { error_code: &'static str, error_message: String },
+}
+
+/// Writes the answer, in the order of the request.
+pub fn answer(
+    encoding: Encoding,
+    outcomes: &[Outcome],
+    stream: &str,
+    account: &str,
+) -> Result<Vec<u8>, AwsError> {
+    let entered = |outcome: &Outcome| match outcome {
+        Outcome::Stored(place) => {
+            Entered::Stored { shard_id: id_of(place.shard), sequence_number: place.sequence_number() }
+        }
+        Outcome::Throttled(shard) => Entered::Refused {
+            error_code: "ProvisionedThroughputExceededException",
+            error_message: error::rate_exceeded_text(&id_of(*shard), stream, account),
+        },
+    };
+    let response = Response {
+        failed_record_count: outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Outcome::Throttled(_)))
+            .count(),
+        records: outcomes.iter().map(entered).collect(),
+    };
+    encoding.write(&response)
+}
+
+#[cfg(test)]
+#[path = "put_tests.rs"]
+mod tests;

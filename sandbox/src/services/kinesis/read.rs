@@ -1,0 +1,247 @@
+//! `GetShardIterator` and `GetRecords`. Pure; iterators are ferrokinesis's (which are kinesalite's): sealed, expiring tokens.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ferrokinesis::sequence::{SeqObj, parse_sequence, resolve_shard_id, stringify_sequence};
+use ferrokinesis::shard_iterator::{create_shard_iterator, decode_shard_iterator};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::error;
+use super::listing::child_shards;
+use super::shard::{Place, Shard, id_of, nanos};
+use super::stream::Stream;
+use super::view::epoch_seconds;
+use crate::parameters::instant_of_seconds;
+use crate::services::AwsError;
+
+/// API reference, `GetShardIterator`: "A shard iterator expires 5 minutes after it is returned".
+const ITERATOR_LIFETIME_MILLIS: u64 = 300_000;
+/// API reference, `GetRecords`: "the maximum size of data that GetRecords can return is 10 MiB", 10,000 records.
+const MAX_BYTES: usize = 10 << 20;
+const MAX_RECORDS: u64 = 10_000;
+
+/// A shard's number, from its id.
+fn shard_number(id: &str, stream: &str, account: &str) -> Result<u32, AwsError> {
+    let number = resolve_shard_id(id).ok().and_then(|(_, number)| u32::try_from(number).ok());
+    number.ok_or_else(|| {
+        AwsError::client(
+            "ResourceNotFoundException",
+            format!("Could not find shard {id} in stream {stream} under account {account}."),
+        )
+    })
+}
+
+/// `GetShardIterator`.
+pub fn iterator(stream: &Stream, members: &Value, account: &str, now: Timestamp) -> Result<Value, AwsError> {
+    let name = &stream.design.name;
+    let id = members["ShardId"].as_str().unwrap_or_default();
+    let number = shard_number(id, name, account)?;
+    let not_found = || error::shard_not_found(&id_of(number), name, account);
+    let shard = stream.shards.shard(number).ok_or_else(not_found)?;
+    let kind = members["ShardIteratorType"].as_str().unwrap_or_default();
+    let given = members["StartingSequenceNumber"].as_str();
+    let mismatch = |what: &str| {
+        error::invalid(format!(
+            "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
+             TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {what} \
+             StartingSequenceNumber."
+        ))
+    };
+    let seq = match (kind, given) {
+        ("AT_SEQUENCE_NUMBER", Some(given)) => sequence_place(shard, given, name, account)?,
+        ("AFTER_SEQUENCE_NUMBER", Some(given)) => {
+            sequence_place(shard, given, name, account)?.saturating_add(1)
+        }
+        ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => return Err(mismatch("no")),
+        (_, Some(_)) => return Err(mismatch("also a")),
+        ("TRIM_HORIZON", None) => 0,
+        ("AT_TIMESTAMP", None) => timestamp_place(shard, &members["Timestamp"], now)?,
+        (_, None) => shard.next_seq(),
+    };
+    Ok(json!({ "ShardIterator": token(name, shard, seq, now) }))
+}
+
+fn sequence_place(shard: &Shard, given: &str, stream: &str, account: &str) -> Result<u64, AwsError> {
+    let id = shard.id();
+    let invalid = |rest: &str| {
+        error::invalid(format!(
+            "StartingSequenceNumber {given} used in GetShardIterator on shard {id} in stream {stream} under account \
+             {account} is invalid{rest}"
+        ))
+    };
+    let sequence = parse_sequence(given).map_err(|_| invalid("."))?;
+    if sequence.shard_ix != i64::from(shard.index) {
+        return Err(error::invalid(format!(
+            "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {id}",
+            ferrokinesis::sequence::shard_id_name(sequence.shard_ix)
+        )));
+    }
+    if sequence.version != 2 || sequence.shard_create_time != shard.opened_millis() {
+        return Err(invalid(" because it did not come from this stream."));
+    }
+    Ok(sequence.seq_ix.unwrap_or(0))
+}
+
+fn timestamp_place(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u64, AwsError> {
+    let at = timestamp.as_f64().and_then(instant_of_seconds).ok_or_else(|| {
+        error::invalid(
+            "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp \
+             parameter.",
+        )
+    })?;
+    let millis = at.as_millisecond();
+    if millis > now.as_millisecond() {
+        return Err(error::invalid(format!(
+            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
+             {millis}, currentTimestampInMillis: {}",
+            now.as_millisecond()
+        )));
+    }
+    Ok(shard.tape.first_since(millis).unwrap_or_else(|| shard.next_seq()))
+}
+
+fn token(stream: &str, shard: &Shard, seq: u64, now: Timestamp) -> String {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    let place = stringify_sequence(&SeqObj {
+        shard_create_time: shard.opened_millis(),
+        seq_ix: Some(seq),
+        byte1: None,
+        seq_time: Some(millis),
+        seq_rand: None,
+        shard_ix: i64::from(shard.index),
+        version: 2,
+    });
+    create_shard_iterator(stream, &shard.id(), &place, millis)
+}
+
+/// A decoded iterator.
+pub struct Position {
+    /// The stream it belongs to.
+    pub stream: String,
+    shard: String,
+    number: u32,
+    shard_millis: u64,
+    seq: u64,
+}
+
+/// Reads an iterator that is still good.
+pub fn position(iterator: &str, now: Timestamp) -> Result<Position, AwsError> {
+    let invalid = || error::invalid("Invalid ShardIterator.");
+    let (issued_millis, stream, shard, sequence) = decode_shard_iterator(iterator).map_err(|_| invalid())?;
+    let now_millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    let age = now_millis.checked_sub(issued_millis).ok_or_else(invalid)?;
+    if age > ITERATOR_LIFETIME_MILLIS {
+        let spelled = |millis: u64| {
+            let at = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+            at.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
+        };
+        return Err(AwsError::client(
+            "ExpiredIteratorException",
+            format!(
+                "Iterator expired. The iterator was created at time {} while right now it is {} which is further in the \
+                 future than the tolerated delay of {ITERATOR_LIFETIME_MILLIS} milliseconds.",
+                spelled(issued_millis),
+                spelled(now_millis)
+            ),
+        ));
+    }
+    let sequence = parse_sequence(&sequence).map_err(|_| invalid())?;
+    let number = u32::try_from(sequence.shard_ix).map_err(|_| invalid())?;
+    Ok(Position {
+        stream,
+        shard,
+        number,
+        shard_millis: sequence.shard_create_time,
+        seq: sequence.seq_ix.unwrap_or(0),
+    })
+}
+
+/// `GetRecords`.
+pub fn records(
+    stream: &mut Stream,
+    position: &Position,
+    limit: Option<u64>,
+    account: &str,
+    now: Timestamp,
+) -> Result<Value, AwsError> {
+    let name = stream.design.name.clone();
+    let not_found = || error::shard_not_found(&position.shard, &name, account);
+    let shard = stream.shards.shard_mut(position.number).ok_or_else(not_found)?;
+    if shard.opened_millis() != position.shard_millis {
+        return Err(not_found());
+    }
+    if !shard.reads.admits(nanos(now)) {
+        return Err(error::rate_exceeded(&position.shard, &name, account));
+    }
+    let most = usize::try_from(limit.unwrap_or(MAX_RECORDS).min(MAX_RECORDS)).unwrap_or(usize::MAX);
+    let mut bytes = 0;
+    let mut next = position.seq;
+    let mut last_millis = None;
+    let mut records = Vec::new();
+    for record in shard.tape.records_from(position.seq).take(most) {
+        let size = record.key.len() + record.data.len();
+        if bytes + size > MAX_BYTES && !records.is_empty() {
+            break;
+        }
+        bytes += size;
+        next = record.seq + 1;
+        last_millis = Some(record.at_millis);
+        let place = Place {
+            shard: shard.index,
+            shard_millis: position.shard_millis,
+            seq: record.seq,
+            at_millis: record.at_millis,
+        };
+        let arrived = Timestamp::from_millisecond(record.at_millis).unwrap_or(now);
+        let mut told = json!({
+            "SequenceNumber": place.sequence_number(),
+            "ApproximateArrivalTimestamp": epoch_seconds(arrived),
+            "Data": BASE64.encode(record.data),
+        });
+        // API reference, `Record`: "this value is not returned if the producer did not provide a partition key".
+        if !record.key.is_empty() {
+            told["PartitionKey"] = json!(record.key);
+        }
+        records.push(told);
+    }
+    shard.reads.charge(bytes);
+    if records.is_empty() {
+        // Whatever came before is no longer held.
+        next = next.max(shard.next_seq());
+    }
+    let at_tip = next >= shard.next_seq();
+    // How old the newest record is that the caller has not seen, or 0 at the tip.
+    let behind = match last_millis {
+        Some(last) if !at_tip => now.as_millisecond() - last,
+        _ => 0,
+    };
+    let mut answer = json!({ "Records": records, "MillisBehindLatest": behind.max(0) });
+    if shard.closed.is_some() && at_tip {
+        answer["ChildShards"] = json!(child_shards(stream, position.number));
+    } else {
+        answer["NextShardIterator"] = json!(token(&name, shard, next, now));
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::services::kinesis::hash::equal_ranges;
+
+    #[test]
+    fn every_millisecond_that_seconds_can_name_finds_its_record() {
+        let wall = |millis: i64| Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
+        let opened = Moment { wall: wall(-1), model: wall(-1) };
+        let mut shard = Shard::open(0, equal_ranges(1)[0], (None, None), opened);
+        for millis in 0..900 {
+            let (place, _) = shard.put("k", b"x", wall(millis)).unwrap();
+            let found = timestamp_place(&shard, &epoch_seconds(wall(millis)), wall(1000)).unwrap();
+            assert_eq!(found, place.seq, "{millis}");
+        }
+        assert!(timestamp_place(&shard, &epoch_seconds(wall(1001)), wall(1000)).is_err());
+        assert!(timestamp_place(&shard, &Value::Null, wall(1000)).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! Log events as they arrive. In: `PutLogEvents`. Out: which were taken. Touches nothing outside.
+//!
+//! Limits: PutLogEvents reference.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::groups::{EVENT_OVERHEAD, existing, no_such_stream};
+use super::{Groups, Request};
+use crate::parameters::Members;
+use crate::services::AwsError;
+
+/// "The maximum batch size is 1,048,576 bytes", 26 bytes counted on top of each message.
+const BATCH_BYTES: usize = 1_048_576;
+/// "The maximum number of log events in a batch is 10,000."
+const BATCH_EVENTS: usize = 10_000;
+/// "Each log event can be no larger than 1 MB."
+const EVENT_BYTES: usize = 1_048_576;
+const HOUR: i64 = 3_600_000;
+/// "None of the log events in the batch can be more than 2 hours in the future" and "older than 14 days".
+const FUTURE: i64 = 2 * HOUR;
+const PAST: i64 = 14 * 24 * HOUR;
+/// "A batch of log events in a single request cannot span more than 24 hours."
+const SPAN: i64 = 24 * HOUR;
+
+/// One event.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub stream: String,
+    /// As its sender stamped it, in milliseconds.
+    pub timestamp: i64,
+    /// Its place in the order of arrival at the group; unique within it.
+    pub arrival: u64,
+    pub message: String,
+    pub ingested: i64,
+    /// Model time from which reads see it.
+    pub visible_at: Timestamp,
+}
+
+pub(super) fn put_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let group = existing(groups, input.required_text("logGroupName")?)?;
+    let stream = input.required_text("logStreamName")?;
+    if !group.streams.contains_key(stream) {
+        return Err(no_such_stream());
+    }
+    let batch = input
+        .list("logEvents")?
+        .iter()
+        .map(|event| {
+            let event = Members::new(event, super::REFUSAL);
+            Ok((event.required_integer("timestamp")?, event.required_text("message")?))
+        })
+        .collect::<Result<Vec<(i64, &str)>, AwsError>>()?;
+    check_batch(input, &batch)?;
+
+    // Positions refer to the batch as it was sent; what lies between them was taken.
+    let too_old_until = batch.iter().take_while(|(at, _)| *at < request.wall - PAST).count();
+    let too_new_from = batch.iter().take_while(|(at, _)| *at <= request.wall + FUTURE).count();
+    for (at, message) in &batch[too_old_until..too_new_from.max(too_old_until)] {
+        group.append(stream, *at, (*message).to_owned(), request.wall, request.now);
+    }
+    // Sequence tokens are accepted and ignored since 2023 but still handed out (PutLogEvents reference).
+    let mut output = json!({"nextSequenceToken": format!("{:056}", group.events.len())});
+    let mut rejected = serde_json::Map::new();
+    if too_new_from < batch.len() {
+        rejected.insert("tooNewLogEventStartIndex".to_owned(), Value::from(too_new_from));
+    }
+    if too_old_until > 0 {
+        rejected.insert("tooOldLogEventEndIndex".to_owned(), Value::from(too_old_until));
+    }
+    if !rejected.is_empty() {
+        output["rejectedLogEventsInfo"] = Value::Object(rejected);
+    }
+    Ok(output)
+}
+
+fn check_batch(input: Members<'_>, batch: &[(i64, &str)]) -> Result<(), AwsError> {
+    if batch.is_empty() || batch.len() > BATCH_EVENTS {
+        return Err(input.refusal(
+            "1 validation error detected: Value at 'logEvents' failed to satisfy constraint: Member must have length between 1 and 10000, inclusive",
+        ));
+    }
+    if let Some((_, long)) = batch.iter().find(|(_, message)| message.len() > EVENT_BYTES) {
+        return Err(
+            input.refusal(format!("Log event too large: {} bytes exceeds limit of 1048576", long.len()))
+        );
+    }
+    if batch.iter().any(|(at, message)| *at < 0 || message.is_empty()) {
+        return Err(input.refusal("Log events need a timestamp of 0 or more and a message that is not empty"));
+    }
+    let bytes: usize = batch.iter().map(|(_, message)| message.len() + EVENT_OVERHEAD).sum();
+    if bytes > BATCH_BYTES {
+        return Err(input.refusal(format!("Upload too large: {bytes} bytes exceeds limit of 1048576")));
+    }
+    if batch.windows(2).any(|pair| pair[0].0 > pair[1].0) {
+        return Err(
+            input.refusal("Log events in a single PutLogEvents request must be in chronological order.")
+        );
+    }
+    let span = batch.last().map_or(0, |last| last.0) - batch.first().map_or(0, |first| first.0);
+    if span > SPAN {
+        return Err(input.refusal(
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Filter patterns for unstructured text. In: a pattern. Out: whether a message matches. Touches nothing outside.
+//!
+//! Terms are case-sensitive; all of them must occur, `-term` must not, and of `?terms` one suffices ("Filter pattern syntax",
+//! Logs user guide). JSON (`{ … }`), space-delimited (`[ … ]`) and regular-expression (`%…%`) patterns are not modelled and
+//! refused, so that none silently matches nothing.
+
+use crate::services::AwsError;
+
+/// A parsed pattern.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pattern {
+    all: Vec<String>,
+    none: Vec<String>,
+    any: Vec<String>,
+}
+
+impl Pattern {
+    pub fn parse(text: &str) -> Result<Self, AwsError> {
+        let text = text.trim();
+        if text.starts_with(['{', '[', '%']) {
+            return Err(AwsError::client(
+                super::REFUSAL,
+                "Invalid filter pattern: what is more than plain and quoted terms is not offered by this sandbox; docs/sandbox.md lists what is",
+            ));
+        }
+        let mut pattern = Self::default();
+        let mut rest = text.chars().peekable();
+        while let Some(&next) = rest.peek() {
+            if next.is_whitespace() {
+                rest.next();
+                continue;
+            }
+            let kind = rest.next_if(|c| matches!(c, '-' | '?'));
+            let term = if rest.next_if_eq(&'"').is_some() { quoted(&mut rest)? } else { plain(&mut rest)? };
+            match kind {
+                Some('-') => pattern.none.push(term),
+                Some(_) => pattern.any.push(term),
+                None => pattern.all.push(term),
+            }
+        }
+        Ok(pattern)
+    }
+
+    pub fn matches(&self, message: &str) -> bool {
+        let holds = |term: &String| message.contains(term.as_str());
+        self.all.iter().all(holds)
+            && !self.none.iter().any(holds)
+            // With required terms present, optional ones decide nothing.
+            && (self.any.is_empty() || !self.all.is_empty() || self.any.iter().any(holds))
+    }
+}
+
+type Rest<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn quoted(rest: &mut Rest<'_>) -> Result<String, AwsError> {
+    let mut term = String::new();
+    loop {
+        match rest.next() {
+            Some('"') => return Ok(term),
+            Some('\\') => term.extend(rest.next()),
+            Some(c) => term.push(c),
+            None => return Err(AwsError::client(super::REFUSAL, "Invalid filter pattern: unclosed quote")),
+        }
+    }
+}
+
+/// Terms with other characters than letters, digits and underscores must be quoted ("Filter pattern syntax").
+fn plain(rest: &mut Rest<'_>) -> Result<String, AwsError> {
+    let mut term = String::new();
+    while let Some(c) = rest.next_if(|c| !c.is_whitespace()) {
+        term.push(c);
+    }
+    if term.is_empty() || !term.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        return Err(AwsError::client(super::REFUSAL, format!("Invalid character(s) in term '{term}'")));
+    }
+    Ok(term)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_combine_as_documented() {
+        let cases = [
+            ("", "anything", true),
+            ("ERROR ledger", "a ledger with ERROR", true),
+            ("ERROR ledger", "an ERROR", false),
+            ("error", "an ERROR", false),
+            ("ERROR -ledger", "a ledger with ERROR", false),
+            ("?ERROR ?WARN", "a WARN", true),
+            ("?ERROR ?WARN", "fine", false),
+            (r#""\"kind\":\"ledger\"""#, r#"{"kind":"ledger"}"#, true),
+            (r#""two words""#, "just two words here", true),
+        ];
+        for (pattern, message, expected) in cases {
+            assert_eq!(Pattern::parse(pattern).unwrap().matches(message), expected, "{pattern} on {message}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_modelled_is_refused() {
+        for pattern in ["{ $.a = 1 }", "[a, b]", "%x%", "a.b", "\"open", "-"] {
+            assert_eq!(Pattern::parse(pattern).unwrap_err().code, "InvalidParameterException", "{pattern}");
+        }
+    }
+}

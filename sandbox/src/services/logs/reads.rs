@@ -1,0 +1,194 @@
+//! Reading events back. In: `GetLogEvents`, `FilterLogEvents`. Out: the events whose ingestion delay has passed. Touches
+//! nothing outside.
+//!
+//! Within a read, events are ordered by their timestamp and, where these are equal, by arrival. Tokens name the last event
+//! given, so a page neither repeats nor skips what was there when the first page was read.
+
+use serde_json::{Value, json};
+
+use super::events::Event;
+use super::groups::{Group, no_such_stream, referred};
+use super::pattern::Pattern;
+use super::{Groups, Request};
+use crate::services::AwsError;
+
+/// "The maximum is as many log events as can fit in a response size of 1 MB, up to 10,000" (both operations).
+const PAGE_EVENTS: i64 = 10_000;
+const PAGE_BYTES: usize = 1_048_576;
+
+/// "Setting startFromHead to false is supported only when startTime is on or after Jan 1, 2024 00:00:00 UTC" (FilterLogEvents).
+const OLDEST_FIRST_UNTIL: i64 = 1_704_067_200_000;
+/// What tokens of a search from the latest event on begin with.
+const LATEST_FIRST: &str = "b/";
+
+/// An event's place: its timestamp, then its arrival.
+type Place = (i64, u64);
+
+fn place(event: &Event) -> Place {
+    (event.timestamp, event.arrival)
+}
+
+fn token((timestamp, arrival): Place) -> String {
+    format!("{timestamp:016}{arrival:020}")
+}
+
+fn place_of(token: &str, request: Request<'_>) -> Result<Place, AwsError> {
+    let parse = || {
+        let (timestamp, arrival) = token.split_at_checked(16)?;
+        Some((timestamp.parse().ok()?, arrival.parse().ok()?))
+    };
+    parse().ok_or_else(|| request.input.refusal("The specified nextToken is invalid."))
+}
+
+/// Visible events of the asked span that pass `wanted`, in order. `startTime` is inclusive, `endTime` exclusive in
+/// GetLogEvents and inclusive in FilterLogEvents, as each reference says.
+fn visible<'a>(
+    group: &'a Group,
+    request: Request<'_>,
+    end_inclusive: bool,
+    wanted: impl Fn(&Event) -> bool,
+) -> Result<Vec<&'a Event>, AwsError> {
+    let start = request.input.integer("startTime")?.unwrap_or(i64::MIN);
+    let end = request.input.integer("endTime")?.unwrap_or(i64::MAX);
+    let mut events: Vec<&Event> = group
+        .events
+        .iter()
+        .filter(|event| event.visible_at <= request.now)
+        .filter(|event| event.timestamp >= start)
+        .filter(|event| event.timestamp < end || (end_inclusive && event.timestamp == end))
+        .filter(|event| wanted(event))
+        .collect();
+    events.sort_by_key(|event| place(event));
+    Ok(events)
+}
+
+/// As many events from the front as one answer may carry.
+fn fitting<'a>(events: impl Iterator<Item = &'a Event>, limit: usize) -> Vec<&'a Event> {
+    let mut bytes = 0;
+    events
+        .take(limit)
+        .take_while(|event| {
+            bytes += event.message.len() + super::groups::EVENT_OVERHEAD;
+            bytes <= PAGE_BYTES
+        })
+        .collect()
+}
+
+pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let limit = input.bounded("limit", 1..=PAGE_EVENTS, PAGE_EVENTS)? as usize;
+    let from_head = input.flag("startFromHead")?.unwrap_or(false);
+    let (_, group) = referred(groups, request)?;
+    let stream = input.required_text("logStreamName")?;
+    if !group.streams.contains_key(stream) {
+        return Err(no_such_stream());
+    }
+    let events = visible(group, request, false, |event| event.stream == stream)?;
+
+    let page: Vec<&Event>;
+    let (before, after);
+    match input.text("nextToken")?.map(|token| (token, token.split_once('/'))) {
+        None => {
+            page = if from_head {
+                fitting(events.into_iter(), limit)
+            } else {
+                let mut latest = fitting(events.into_iter().rev(), limit);
+                latest.reverse();
+                latest
+            };
+            // Nothing yet: forward from here means from the beginning.
+            (before, after) = ((0, 0), (0, 0));
+        }
+        Some((_, Some(("f", rest)))) => {
+            let start = place_of(rest, request)?;
+            page = fitting(events.into_iter().filter(|event| place(event) > start), limit);
+            (before, after) = (start, start);
+        }
+        Some((_, Some(("b", rest)))) => {
+            let end = place_of(rest, request)?;
+            let mut earlier = fitting(events.into_iter().rev().filter(|event| place(event) < end), limit);
+            earlier.reverse();
+            page = earlier;
+            (before, after) = (end, end);
+        }
+        Some(_) => return Err(input.refusal("The specified nextToken is invalid.")),
+    }
+    // "If you have reached the end of the stream, it returns the same token you passed in" (GetLogEvents reference).
+    let first = page.first().map_or(before, |event| place(event));
+    let last = page.last().map_or(after, |event| place(event));
+    let events: Vec<Value> = page
+        .iter()
+        .map(|event| {
+            json!({"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.ingested})
+        })
+        .collect();
+    Ok(json!({
+        "events": events,
+        "nextForwardToken": format!("f/{}", token(last)),
+        "nextBackwardToken": format!("b/{}", token(first)),
+    }))
+}
+
+pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let limit = input.bounded("limit", 1..=PAGE_EVENTS, PAGE_EVENTS)? as usize;
+    let pattern = Pattern::parse(input.text("filterPattern")?.unwrap_or_default())?;
+    let names = input.texts("logStreamNames")?;
+    let prefix = input.text("logStreamNamePrefix")?;
+    if !names.is_empty() && prefix.is_some() {
+        return Err(
+            input.refusal("The parameters logStreamNames and logStreamNamePrefix are mutually exclusive")
+        );
+    }
+    if names.len() > 100 {
+        return Err(input.refusal("A search covers at most 100 named log streams"));
+    }
+    let from_head = input.flag("startFromHead")?.unwrap_or(true);
+    if !from_head && input.integer("startTime")?.is_none_or(|start| start < OLDEST_FIRST_UNTIL) {
+        return Err(input.refusal(
+            "startFromHead can be false only with a startTime on or after Jan 1, 2024 00:00:00 UTC",
+        ));
+    }
+    let (_, group) = referred(groups, request)?;
+    if names.iter().any(|name| !group.streams.contains_key(*name)) {
+        return Err(no_such_stream());
+    }
+    // "If you provide both nextToken and startFromHead, the direction of the nextToken is used" (FilterLogEvents).
+    let (from_head, after) = match input.text("nextToken")? {
+        None => (from_head, None),
+        Some(token) => match token.strip_prefix(LATEST_FIRST) {
+            Some(rest) => (false, Some(place_of(rest, request)?)),
+            None => (true, Some(place_of(token, request)?)),
+        },
+    };
+    let searched = |stream: &str| {
+        (names.is_empty() || names.contains(&stream))
+            && prefix.is_none_or(|prefix| stream.starts_with(prefix))
+    };
+    let mut events =
+        visible(group, request, true, |event| searched(&event.stream) && pattern.matches(&event.message))?;
+    if !from_head {
+        events.reverse();
+    }
+    let is_ahead = |event: &&Event| {
+        after.is_none_or(|after| if from_head { place(event) > after } else { place(event) < after })
+    };
+    let rest: Vec<&Event> = events.into_iter().filter(is_ahead).collect();
+    let page = fitting(rest.iter().copied(), limit);
+    let mut output = json!({
+        "events": page.iter().map(|event| json!({
+            "logStreamName": event.stream,
+            "timestamp": event.timestamp,
+            "message": event.message,
+            "ingestionTime": event.ingested,
+            // Of AWS's length and order: 56 digits, growing with the event's place.
+            "eventId": format!("{:056}", (event.timestamp as u128) << 64 | u128::from(event.arrival)),
+        })).collect::<Vec<_>>(),
+        "searchedLogStreams": [],
+    });
+    if let (true, Some(last)) = (page.len() < rest.len(), page.last()) {
+        let direction = if from_head { "" } else { LATEST_FIRST };
+        output["nextToken"] = Value::from(format!("{direction}{}", token(place(last))));
+    }
+    Ok(output)
+}

@@ -1,0 +1,115 @@
+//! Scheduled actions: making, showing and deleting them. In: one region and a request. Out: the answer. Touches nothing
+//! outside; who carries due actions out is the loop in `mod.rs`.
+
+use serde_json::{Value, json};
+
+use super::schedule;
+use super::{Action, DIMENSION, Region, Request, capacity, check_filters, no_target, paged, resource_id};
+use crate::parameters::epoch_seconds;
+use crate::services::AwsError;
+
+pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let resource = resource_id(input)?;
+    let name = input.required_text("ScheduledActionName")?;
+    if name.is_empty() || name.len() > 256 || name.contains([':', '/', '|']) || name.trim() != name {
+        return Err(input.refusal(format!("Invalid scheduled action name: {name}")));
+    }
+    let key = (resource.to_owned(), name.to_owned());
+    let held = region.actions.get(&key);
+    let schedule = match (input.text("Schedule")?, held) {
+        (Some(schedule), _) => schedule.to_owned(),
+        (None, Some(held)) => held.schedule.clone(),
+        (None, None) => return Err(input.refusal("Schedule must be specified")),
+    };
+    let timezone = input.text("Timezone")?.map(str::to_owned).or_else(|| held?.timezone.clone());
+    let due_at = schedule::due_at(&schedule, timezone.as_deref()).map_err(|why| input.refusal(why))?;
+    if due_at <= request.wall {
+        return Err(input.refusal(format!("Schedule expression {schedule} is in the past")));
+    }
+    let change = input.nested("ScalableTargetAction")?;
+    let (minimum, maximum) = (capacity(change, "MinCapacity")?, capacity(change, "MaxCapacity")?);
+    if minimum.is_none() && maximum.is_none() && held.is_none() {
+        return Err(
+            input.refusal("ScalableTargetAction with a MinCapacity or a MaxCapacity must be specified")
+        );
+    }
+    if let (Some(minimum), Some(maximum)) = (minimum, maximum)
+        && minimum > maximum
+    {
+        return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
+    }
+    if region.targets.get(resource).is_none_or(|target| target.found_at > request.wall) {
+        return Err(no_target(resource));
+    }
+    let action = Action {
+        arn: held.map_or_else(
+            || {
+                format!(
+                    "arn:aws:autoscaling:{}:{}:scheduledAction:{}:resource/ecs/{resource}:scheduledActionName/{name}",
+                    request.caller.region,
+                    request.caller.account,
+                    uuid::Uuid::new_v4()
+                )
+            },
+            |held| held.arn.clone(),
+        ),
+        schedule,
+        timezone,
+        due_at,
+        minimum: minimum.or_else(|| held?.minimum),
+        maximum: maximum.or_else(|| held?.maximum),
+        created_at: held.map_or(request.wall, |held| held.created_at),
+        fired: false,
+    };
+    region.actions.insert(key, action);
+    Ok(json!({}))
+}
+
+pub(super) fn describe_scheduled_actions(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let names = input.texts("ScheduledActionNames")?;
+    let resource = input.text("ResourceId")?;
+    check_filters(input, resource.is_some())?;
+    let actions = region
+        .actions
+        .iter()
+        .filter(|((owner, name), _)| {
+            resource.is_none_or(|resource| resource == owner)
+                && (names.is_empty() || names.contains(&name.as_str()))
+        })
+        .map(|((owner, name), action)| {
+            let mut change = json!({});
+            for (member, bound) in [("MinCapacity", action.minimum), ("MaxCapacity", action.maximum)] {
+                if let Some(bound) = bound {
+                    change[member] = Value::from(bound);
+                }
+            }
+            let mut view = json!({
+                "ScheduledActionName": name,
+                "ScheduledActionARN": action.arn,
+                "ServiceNamespace": "ecs",
+                "Schedule": action.schedule,
+                "ResourceId": owner,
+                "ScalableDimension": DIMENSION,
+                "ScalableTargetAction": change,
+                "CreationTime": epoch_seconds(action.created_at),
+            });
+            if let Some(timezone) = &action.timezone {
+                view["Timezone"] = Value::from(timezone.as_str());
+            }
+            (format!("{owner} {name}"), view)
+        });
+    paged(input, "ScheduledActions", actions)
+}
+
+pub(super) fn delete_scheduled_action(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let resource = resource_id(request.input)?;
+    let name = request.input.required_text("ScheduledActionName")?;
+    region.actions.remove(&(resource.to_owned(), name.to_owned())).map(|_| json!({})).ok_or_else(|| {
+        AwsError::client(
+            "ObjectNotFoundException",
+            format!("No scheduled action found for service namespace: ecs, resource ID: {resource}, scheduled action name: {name}"),
+        )
+    })
+}

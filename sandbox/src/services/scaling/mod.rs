@@ -1,0 +1,466 @@
+//! Application Auto Scaling for ECS services. In: scalable targets and one-time scheduled actions. Out: AWS's answers, and
+//! desired counts set on ECS when an action is due. Holds targets and actions by region in memory.
+//!
+//! `at(…)` names an instant on the caller's calendar, so actions fire by the callers' clock, whatever the model's speed.
+
+mod actions;
+mod operations;
+mod schedule;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::clock::ModelClock;
+use crate::operations::{NOT_OFFERED, Operation};
+use crate::paging::page;
+use crate::parameters::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
+use crate::services::ecs::Ecs;
+use crate::services::{AwsError, Call, Caller, Service};
+
+const REFUSAL: &str = "ValidationException";
+const DIMENSION: &str = "ecs:service:DesiredCount";
+/// How often due actions are looked for. AWS promises the minute; a look this often lets tests see the second.
+const LOOK: Duration = Duration::from_millis(100);
+/// Scaling activities kept per region; AWS keeps those of the last six weeks. Ours.
+const ACTIVITIES_KEPT: usize = 200;
+
+/// A target's resource id, as in `service/cluster/name`.
+type ResourceId = String;
+
+#[derive(Clone, Debug)]
+struct Target {
+    arn: String,
+    minimum: u32,
+    maximum: u32,
+    role_arn: String,
+    created_at: Timestamp,
+    /// From when operations on what belongs to it find it.
+    found_at: Timestamp,
+    /// Dynamic in, dynamic out, scheduled.
+    suspended: [bool; 3],
+    tags: Tags,
+}
+
+#[derive(Clone, Debug)]
+struct Action {
+    arn: String,
+    schedule: String,
+    timezone: Option<String>,
+    due_at: Timestamp,
+    minimum: Option<u32>,
+    maximum: Option<u32>,
+    created_at: Timestamp,
+    fired: bool,
+}
+
+#[derive(Debug, Default)]
+struct Region {
+    targets: BTreeMap<ResourceId, Target>,
+    /// By resource and name.
+    actions: BTreeMap<(ResourceId, String), Action>,
+    /// Newest first.
+    activities: VecDeque<Value>,
+}
+
+/// The modelled Application Auto Scaling.
+pub struct Scaling {
+    clock: ModelClock,
+    ecs: Arc<Ecs>,
+    /// Whether the account began without the service-linked role, as new accounts do.
+    is_fresh_account: bool,
+    has_linked_role: AtomicBool,
+    regions: Mutex<BTreeMap<String, Region>>,
+}
+
+/// A request, and the callers' time it is answered at.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    input: Members<'a>,
+    caller: &'a Caller,
+    wall: Timestamp,
+}
+
+impl Scaling {
+    /// No targets in any region.
+    pub fn new(clock: ModelClock, ecs: Arc<Ecs>, is_fresh_account: bool) -> Arc<Self> {
+        let has_linked_role = AtomicBool::new(!is_fresh_account);
+        Arc::new(Self { clock, ecs, is_fresh_account, has_linked_role, regions: Mutex::default() })
+    }
+
+    /// Refuses the first call of a new account that needs the service-linked role, which that call has
+    /// made ("Service-linked roles for Application Auto Scaling": "created … when you register your
+    /// first scalable target").
+    fn assume_linked_role(&self, input: Members<'_>, role: &str) -> Result<(), AwsError> {
+        if self.has_linked_role.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(input.refusal(format!("Unable to assume IAM role: {role}")))
+    }
+
+    /// When a target that is registered at `wall` is found by what refers to it.
+    fn found_at(&self, wall: Timestamp) -> Timestamp {
+        if self.is_fresh_account {
+            wall.saturating_add(self.ecs.draw_read_lag()).unwrap_or(wall)
+        } else {
+            wall
+        }
+    }
+
+    /// Starts to look for due actions. The loop ends with the handle's abort.
+    pub fn start(self: &Arc<Self>) -> JoinHandle<()> {
+        let scaling = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut looks = tokio::time::interval(LOOK);
+            looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                looks.tick().await;
+                scaling.fire_due(scaling.clock.moment().wall);
+            }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Region>> {
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out every action that is due by `wall`.
+    fn fire_due(&self, wall: Timestamp) {
+        for (name, region) in self.lock().iter_mut() {
+            let Region { targets, actions, activities } = region;
+            for ((resource, action_name), action) in actions.iter_mut() {
+                let Some(target) = targets.get_mut(resource) else { continue };
+                if action.fired || action.due_at > wall || target.suspended[2] {
+                    continue;
+                }
+                action.fired = true;
+                target.minimum = action.minimum.unwrap_or(target.minimum);
+                target.maximum = action.maximum.unwrap_or(target.maximum);
+                let cause = format!("scheduled action name {action_name} was triggered");
+                record(activities, self.bring_into_bounds(name, resource, target, &cause, wall));
+            }
+        }
+    }
+
+    /// Moves the service's desired count into the target's bounds; tells what it did.
+    fn bring_into_bounds(
+        &self,
+        region: &str,
+        resource: &str,
+        target: &Target,
+        cause: &str,
+        wall: Timestamp,
+    ) -> Option<Value> {
+        let (cluster, service) = cluster_and_service(resource)?;
+        let current = self.ecs.desired_count(region, cluster, service)?;
+        let wanted = current.max(target.minimum).min(target.maximum);
+        if wanted == current {
+            return None;
+        }
+        let done = self.ecs.set_desired_count(region, cluster, service, wanted);
+        Some(json!({
+            "ActivityId": uuid::Uuid::new_v4().to_string(),
+            "ServiceNamespace": "ecs",
+            "ResourceId": resource,
+            "ScalableDimension": DIMENSION,
+            "Description": format!("Setting desired count to {wanted}."),
+            "Cause": cause,
+            "StartTime": epoch_seconds(wall),
+            "EndTime": epoch_seconds(wall),
+            "StatusCode": if done { "Successful" } else { "Failed" },
+            "StatusMessage": format!("Successfully set desired count to {wanted}. Change successfully fulfilled by ecs."),
+        }))
+    }
+
+    fn register_scalable_target(&self, request: Request<'_>) -> Result<Value, AwsError> {
+        let input = request.input;
+        let resource = resource_id(input)?;
+        let (cluster, service) = cluster_and_service(resource).ok_or_else(|| {
+            input.refusal(format!(
+                "Unsupported service namespace, resource type or scalable dimension: {resource}"
+            ))
+        })?;
+        let bounds = (capacity(input, "MinCapacity")?, capacity(input, "MaxCapacity")?);
+        let tags = input.tag_map("Tags")?;
+        let region_name = &request.caller.region;
+        let mut regions = self.lock();
+        let region = regions.entry(region_name.clone()).or_default();
+        let held = region.targets.get(resource);
+        let (minimum, maximum) = match (bounds, held) {
+            ((Some(minimum), Some(maximum)), _) => (minimum, maximum),
+            ((minimum, maximum), Some(held)) => {
+                (minimum.unwrap_or(held.minimum), maximum.unwrap_or(held.maximum))
+            }
+            _ => return Err(input.refusal("Minimum and maximum capacity are required when registering a scalable target for the first time")),
+        };
+        if minimum > maximum {
+            return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
+        }
+        if held.is_some() && !tags.is_empty() {
+            return Err(input.refusal(
+                "Tags cannot be specified when updating a scalable target. Use TagResource instead",
+            ));
+        }
+        let account = &request.caller.account;
+        let role_arn = format!(
+            "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
+        );
+        self.assume_linked_role(input, &role_arn)?;
+        if !self.ecs.is_seen_elsewhere(region_name, cluster, service) {
+            return Err(input.refusal(format!("ECS service doesn't exist: {resource}")));
+        }
+        let mut target = held.cloned().unwrap_or_else(|| {
+            let id = uuid::Uuid::new_v4().simple().to_string();
+            Target {
+                arn: format!(
+                    "arn:aws:application-autoscaling:{region_name}:{account}:scalable-target/0ec5{}",
+                    &id[..28]
+                ),
+                minimum,
+                maximum,
+                role_arn,
+                created_at: request.wall,
+                found_at: self.found_at(request.wall),
+                suspended: [false; 3],
+                tags,
+            }
+        });
+        (target.minimum, target.maximum) = (minimum, maximum);
+        let suspended = input.nested("SuspendedState")?;
+        for (place, member) in SUSPENSIONS.iter().enumerate() {
+            if let Some(flag) = suspended.flag(member)? {
+                target.suspended[place] = flag;
+            }
+        }
+        let cause = format!("capacity bounds were set to {minimum} and {maximum}");
+        let activity = self.bring_into_bounds(region_name, resource, &target, &cause, request.wall);
+        record(&mut region.activities, activity);
+        let answer = json!({"ScalableTargetARN": target.arn});
+        region.targets.insert(resource.to_owned(), target);
+        Ok(answer)
+    }
+}
+
+const SUSPENSIONS: [&str; 3] =
+    ["DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"];
+
+fn record(activities: &mut VecDeque<Value>, activity: Option<Value>) {
+    if let Some(activity) = activity {
+        activities.push_front(activity);
+        activities.truncate(ACTIVITIES_KEPT);
+    }
+}
+
+fn cluster_and_service(resource: &str) -> Option<(&str, &str)> {
+    let mut parts = resource.split('/');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("service"), Some(cluster), Some(service), None) => Some((cluster, service)),
+        _ => None,
+    }
+}
+
+fn check_namespace(input: Members<'_>) -> Result<(), AwsError> {
+    match input.required_text("ServiceNamespace")? {
+        "ecs" => Ok(()),
+        other => Err(input.refusal(format!("the service namespace {other} {NOT_OFFERED}"))),
+    }
+}
+
+/// The resource a request names, its namespace and dimension checked.
+fn resource_id<'a>(input: Members<'a>) -> Result<&'a str, AwsError> {
+    check_namespace(input)?;
+    check_dimension(input, input.required_text("ScalableDimension")?)?;
+    input.required_text("ResourceId")
+}
+
+fn check_dimension(input: Members<'_>, dimension: &str) -> Result<(), AwsError> {
+    if dimension == DIMENSION {
+        return Ok(());
+    }
+    let message = "Unsupported service namespace, resource type or scalable dimension";
+    Err(input.refusal(format!("{message}: {dimension}")))
+}
+
+/// What a description is restricted to. "If you specify a scalable dimension, you must also specify a resource ID"
+/// (DescribeScalableTargets and siblings).
+fn check_filters(input: Members<'_>, names_a_resource: bool) -> Result<(), AwsError> {
+    check_namespace(input)?;
+    match input.text("ScalableDimension")? {
+        None => Ok(()),
+        Some(_) if !names_a_resource => {
+            Err(input.refusal("A resource ID must be specified with a scalable dimension"))
+        }
+        Some(dimension) => check_dimension(input, dimension),
+    }
+}
+
+fn capacity(input: Members<'_>, name: &str) -> Result<Option<u32>, AwsError> {
+    input
+        .integer(name)?
+        .map(|value| u32::try_from(value).map_err(|_| input.refusal(format!("{name} must not be negative"))))
+        .transpose()
+}
+
+fn no_target(resource: &str) -> AwsError {
+    AwsError::client(
+        "ObjectNotFoundException",
+        format!(
+            "No scalable target registered for service namespace: ecs, resource ID: {resource}, scalable dimension: {DIMENSION}"
+        ),
+    )
+}
+
+fn paged(
+    input: Members<'_>,
+    member: &str,
+    items: impl IntoIterator<Item = (String, Value)>,
+) -> Result<Value, AwsError> {
+    // "This value can be between 1 and 50. The default value is 50" (DescribeScalableTargets and siblings).
+    let size = input.bounded("MaxResults", 1..=50, 50)? as usize;
+    let (items, next) = page(items, input.text("NextToken")?, size)
+        .map_err(|_| AwsError::client("InvalidNextTokenException", "The next token is not valid"))?;
+    let mut output = json!({ member: items });
+    if let Some(next) = next {
+        output["NextToken"] = Value::from(next);
+    }
+    Ok(output)
+}
+
+fn describe_scalable_targets(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let input = request.input;
+    let wanted = input.texts("ResourceIds")?;
+    check_filters(input, !wanted.is_empty())?;
+    let targets = region
+        .targets
+        .iter()
+        .filter(|(resource, _)| wanted.is_empty() || wanted.contains(&resource.as_str()))
+        .map(|(resource, target)| {
+            let suspended: serde_json::Map<_, _> = SUSPENSIONS
+                .iter()
+                .zip(target.suspended)
+                .map(|(member, flag)| ((*member).to_owned(), Value::from(flag)))
+                .collect();
+            let view = json!({
+                "ServiceNamespace": "ecs",
+                "ResourceId": resource,
+                "ScalableDimension": DIMENSION,
+                "MinCapacity": target.minimum,
+                "MaxCapacity": target.maximum,
+                "RoleARN": target.role_arn,
+                "CreationTime": epoch_seconds(target.created_at),
+                "SuspendedState": suspended,
+                "ScalableTargetARN": target.arn,
+            });
+            (resource.clone(), view)
+        });
+    paged(input, "ScalableTargets", targets)
+}
+
+fn deregister_scalable_target(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let resource = resource_id(request.input)?;
+    region.targets.remove(resource).ok_or_else(|| no_target(resource))?;
+    // "Deregistering a scalable target deletes the scaling policies and scheduled actions that are associated with it."
+    region.actions.retain(|(owner, _), _| owner != resource);
+    Ok(json!({}))
+}
+
+fn describe_scaling_activities(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let resource = request.input.text("ResourceId")?;
+    check_filters(request.input, resource.is_some())?;
+    let activities = region
+        .activities
+        .iter()
+        .filter(|activity| resource.is_none_or(|resource| activity["ResourceId"] == resource))
+        .enumerate()
+        .map(|(place, activity)| (format!("{place:06}"), activity.clone()));
+    paged(request.input, "ScalingActivities", activities)
+}
+
+fn tags<'r>(region: &'r mut Region, request: Request<'_>) -> Result<(&'r mut Tags, &'r str), AwsError> {
+    let arn = request.input.required_text("ResourceARN")?;
+    let target = region.targets.values_mut().find(|target| target.arn == arn);
+    target.map(|target| (&mut target.tags, target.arn.as_str())).ok_or_else(|| {
+        AwsError::client("ResourceNotFoundException", format!("The specified resource doesn't exist: {arn}"))
+    })
+}
+
+fn tag_resource(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let added = request.input.tag_map("Tags")?;
+    let (held, arn) = tags(region, request)?;
+    let mut merged = held.clone();
+    merged.extend(added);
+    if merged.len() > TAGS_PER_RESOURCE {
+        return Err(AwsError::client("TooManyTagsException", format!("too many tags on {arn}")));
+    }
+    *held = merged;
+    Ok(json!({}))
+}
+
+fn untag_resource(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
+    let keys = request.input.texts("TagKeys")?;
+    tags(region, request)?.0.retain(|key, _| !keys.contains(&key.as_str()));
+    Ok(json!({}))
+}
+
+#[async_trait]
+impl Service for Scaling {
+    fn operations(&self) -> Option<&'static [Operation]> {
+        Some(operations::OPERATIONS)
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
+        let request = Request {
+            input: Members::new(call.input, REFUSAL),
+            caller: call.caller,
+            wall: self.clock.wall_at(call.now),
+        };
+        if call.operation == "RegisterScalableTarget" {
+            return self.register_scalable_target(request);
+        }
+        let mut regions = self.lock();
+        let region = regions.entry(call.caller.region.clone()).or_default();
+        match call.operation {
+            "DescribeScalableTargets" => describe_scalable_targets(region, request),
+            "DeregisterScalableTarget" => deregister_scalable_target(region, request),
+            "PutScheduledAction" => actions::put_scheduled_action(region, request),
+            "DescribeScheduledActions" => actions::describe_scheduled_actions(region, request),
+            "DeleteScheduledAction" => actions::delete_scheduled_action(region, request),
+            "DescribeScalingActivities" => describe_scaling_activities(region, request),
+            "TagResource" => tag_resource(region, request),
+            "UntagResource" => untag_resource(region, request),
+            "ListTagsForResource" => Ok(json!({"Tags": tags(region, request)?.0})),
+            other => Err(crate::operations::unknown("application-autoscaling", other)),
+        }
+    }
+
+    fn state(&self, _now: Timestamp) -> Value {
+        let view = |region: &Region| {
+            let targets: Vec<Value> = region
+                .targets
+                .iter()
+                .map(|(resource, held)| {
+                    json!({"resource": resource, "min": held.minimum, "max": held.maximum, "tags": held.tags})
+                })
+                .collect();
+            let actions: Vec<Value> = region
+                .actions
+                .iter()
+                .map(|((resource, name), held)| {
+                    json!({"resource": resource, "name": name, "schedule": held.schedule, "fired": held.fired})
+                })
+                .collect();
+            json!({"scalableTargets": targets, "scheduledActions": actions})
+        };
+        let regions = self.lock();
+        json!({"regions": regions.iter().map(|(name, region)| (name.clone(), view(region))).collect::<BTreeMap<_, _>>()})
+    }
+}
+
+#[cfg(test)]
+mod tests;

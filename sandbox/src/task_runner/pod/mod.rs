@@ -1,0 +1,191 @@
+//! Tasks as Pods of a cluster. In: launches. Out: Pods, reports, lines in CloudWatch Logs. Talks to the API server.
+//!
+//! ```text
+//! launch ─► manifest ─► attendant (one per Pod) ─► API server ─► kubelet
+//!                           ▲        └─► follower (one per container) ─► logs
+//!              table ◄── watch on all Pods of this sandbox
+//! ```
+
+mod calls;
+mod log_cursor;
+mod log_tailer;
+mod manifest;
+mod pod_status;
+mod pod_task;
+mod registry;
+pub mod secret;
+pub mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::{Handover, Launch, Report, StartFailure, TaskRunner};
+use crate::services::logs::Logs;
+use calls::persist;
+use manifest::SANDBOX_LABEL;
+use pod_task::Attendant;
+use registry::{Command, Entry, Sighting, Table};
+pub use settings::{PodOwner, PodSettings};
+
+/// How long Pods of an earlier sandbox get to end before they are removed without their nodes' consent, and before we give up.
+const LEFTOVERS_FORCED: Duration = Duration::from_secs(20);
+const LEFTOVERS_GIVEN_UP: Duration = Duration::from_secs(60);
+/// Between two looks at them.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Runs tasks as Pods.
+pub(crate) struct PodRunner {
+    settings: PodSettings,
+    pods: Api<Pod>,
+    logs: Arc<Logs>,
+    reports: mpsc::UnboundedSender<Report>,
+    table: Arc<Table>,
+    watching: JoinHandle<()>,
+}
+
+impl Drop for PodRunner {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+impl PodRunner {
+    /// Nothing runs yet; the watch begins. Must be called within a Tokio runtime.
+    pub fn new(
+        settings: PodSettings,
+        logs: Arc<Logs>,
+        reports: mpsc::UnboundedSender<Report>,
+    ) -> Result<Self> {
+        let instance = settings::checked_instance(&settings.instance)?;
+        let pods: Api<Pod> = Api::namespaced(settings.client.clone(), &settings.namespace);
+        let table = Arc::new(Table::default());
+        let selector = watcher::Config::default().labels(&format!("{SANDBOX_LABEL}={instance}"));
+        let events = watcher(pods.clone(), selector).default_backoff();
+        let watched = Arc::clone(&table);
+        let watching = tokio::spawn(async move { watched.follow(events).await });
+        Ok(Self { settings, pods, logs, reports, table, watching })
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Pod>> {
+        let selector = ListParams::default().labels(&format!("{SANDBOX_LABEL}={}", self.settings.instance));
+        let listed = persist(|| self.pods.list(&selector)).await;
+        let PodSettings { namespace, .. } = &self.settings;
+        Ok(listed.with_context(|| format!("could not list the task Pods in namespace {namespace}"))?.items)
+    }
+}
+
+#[async_trait]
+impl TaskRunner for PodRunner {
+    fn handover(&self) -> Handover {
+        Handover::AtPull
+    }
+
+    async fn clear_leftovers(&self) -> Result<()> {
+        let began = Instant::now();
+        let mut graces = [(Duration::ZERO, 1), (LEFTOVERS_FORCED, 0)].into_iter().peekable();
+        loop {
+            let left = self.leftovers().await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
+            let waited = began.elapsed();
+            ensure!(
+                waited < LEFTOVERS_GIVEN_UP,
+                "Pods of an earlier sandbox will not go: {}",
+                names.join(", ")
+            );
+            if let Some((_, grace)) = graces.next_if(|(after, _)| waited >= *after) {
+                tracing::info!(pods = names.len(), "removing the task Pods of an earlier sandbox");
+                let params = DeleteParams::default().grace_period(grace);
+                for name in &names {
+                    let deleted = persist(|| self.pods.delete(name, &params)).await;
+                    if let Err(error) = deleted.map(drop)
+                        && !error.is_missing()
+                    {
+                        return Err(error).with_context(|| format!("could not delete the Pod {name}"));
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn launch(&self, launch: Launch) {
+        let manifest = match manifest::manifest(&launch, &self.settings) {
+            Ok(manifest) => manifest,
+            Err(reason) => {
+                // Nobody listens any more only when the sandbox is gone.
+                let failure = StartFailure::of_task(reason);
+                let _ = self.reports.send(Report::FailedToStart { task: launch.task, failure });
+                return;
+            }
+        };
+        let name = manifest::pod_name(&launch.task);
+        let (commands, orders) = mpsc::unbounded_channel();
+        let (sightings, seen) = watch::channel(Sighting::default());
+        let exists = Arc::new(AtomicBool::new(false));
+        let entry = Entry { task: launch.task.clone(), commands, sightings, exists: Arc::clone(&exists) };
+        self.table.lock().insert(name.clone(), entry);
+        let attendant = Attendant {
+            pods: self.pods.clone(),
+            logs: Arc::clone(&self.logs),
+            reports: self.reports.clone(),
+            containers: manifest::container_names(&launch),
+            launch,
+            manifest,
+            name: name.clone(),
+            commands: orders,
+            sightings: seen,
+            exists,
+        };
+        let table = Arc::clone(&self.table);
+        tokio::spawn(async move {
+            attendant.run().await;
+            table.lock().remove(&name);
+        });
+    }
+
+    fn terminate(&self, task: &str) {
+        self.table.tell(task, Command::Terminate);
+    }
+
+    fn kill(&self, task: &str) {
+        self.table.tell(task, Command::Kill);
+    }
+
+    fn tasks(&self) -> Vec<String> {
+        self.table.lock().values().map(|entry| entry.task.clone()).collect()
+    }
+
+    fn view(&self) -> Value {
+        let namespace = &self.settings.namespace;
+        let tasks: Vec<Value> = self
+            .table
+            .lock()
+            .iter()
+            .map(|(name, entry)| {
+                let phase = match &*entry.sightings.borrow() {
+                    Sighting::Unseen | Sighting::Gone(None) => None,
+                    Sighting::Seen(pod) | Sighting::Gone(Some(pod)) => {
+                        pod.status.as_ref().and_then(|status| status.phase.clone())
+                    }
+                };
+                json!({"taskId": entry.task, "pod": name, "namespace": namespace, "phase": phase})
+            })
+            .collect();
+        json!({"tasks": tasks})
+    }
+}

@@ -1,0 +1,405 @@
+//! Leadership by a Kubernetes Lease. In: the Lease as read, and when we saw it change. Out: whether to take it, and the
+//! epoch (its transition count) under which this operator writes.
+//!
+//! A Lease is not a lock: an operator that lost it may not know yet. Hence the epoch in every control document, hence the
+//! [`Tenure`] that ends before the Lease could have been taken by another, and hence the process ends with it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+use crate::kubernetes::write_fence::Tenure;
+use crate::reconcile::error::chain;
+
+/// The Lease's name.
+pub const NAME: &str = "kinesis-demo-operator";
+
+/// How long a Lease lasts without renewal.
+const DURATION: Duration = Duration::from_secs(15);
+/// How often it is renewed.
+pub const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// When a leader that could not renew stops working: before anybody else may take the Lease. With the duration and the renewals as
+/// Kubernetes' own components have them (kube-scheduler's `--leader-elect-*` flags: 15 s, 10 s, 2 s).
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+/// How often somebody else's Lease is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The API server answers within milliseconds or not at all.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why leadership was not gained or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    #[error("read or write lease {NAME} in namespace {namespace}")]
+    Kube {
+        namespace: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("lease {NAME} was not renewed for {} s", GIVE_UP_AFTER.as_secs())]
+    Expired,
+    #[error("lease {NAME} was taken by {0}")]
+    Taken(String),
+}
+
+/// What a look at the Lease means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is ours, or free, or its holder was silent for its whole duration: take it, under this epoch.
+    Take { epoch: u64 },
+    /// Somebody else holds it.
+    Wait { holder: String },
+}
+
+/// Judges a Lease that has not changed for `unchanged_for`, as seen on our own monotonic clock: the instants in it are the
+/// holder's, and clocks differ.
+pub fn standing(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Duration) -> Standing {
+    let transitions = spec.and_then(|spec| spec.lease_transitions).unwrap_or(0);
+    let epoch = u64::try_from(transitions).unwrap_or(0) + 1;
+    let holder = spec.and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty());
+    let duration = spec
+        .and_then(|spec| spec.lease_duration_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(DURATION, Duration::from_secs);
+    match holder {
+        Some(holder) if holder != identity && unchanged_for < duration => Standing::Wait { holder },
+        _ => Standing::Take { epoch },
+    }
+}
+
+/// A held Lease.
+pub struct Leadership {
+    api: Api<Lease>,
+    namespace: String,
+    identity: String,
+    lease: Lease,
+    /// How long it may write.
+    pub tenure: Tenure,
+    /// The epoch under which this operator writes.
+    pub epoch: u64,
+}
+
+/// Waits until the Lease is ours. `stands_by` is set as soon as it was read: from then on this process can take over.
+/// `highest_epoch` tells the highest epoch that any object was written under: a Lease that was deleted counts anew, and a run must
+/// never see an earlier epoch than the one it is under.
+pub async fn acquire(
+    client: Client,
+    namespace: &str,
+    identity: &str,
+    stands_by: &AtomicBool,
+    highest_epoch: impl AsyncFn() -> Result<u64, kube::Error>,
+) -> Result<Leadership, LeaseError> {
+    let api: Api<Lease> = Api::namespaced(client, namespace);
+    let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
+    let mut seen: Option<(Option<String>, Instant)> = None;
+    let mut patience = Patience::default();
+    loop {
+        let found = match bounded(api.get_opt(NAME)).await {
+            Ok(found) => found,
+            Err(error) if patience.ends_with(&error, seen.is_some()) => return Err(failed(error)),
+            Err(error) => {
+                stands_by.store(false, Ordering::Relaxed);
+                wait_for_api_server(&error).await;
+                continue;
+            }
+        };
+        stands_by.store(true, Ordering::Relaxed);
+        let version = found.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+        let since = match &seen {
+            Some((known, since)) if *known == version => *since,
+            _ => Instant::now(),
+        };
+        seen = Some((version, since));
+        match standing(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
+            Standing::Take { epoch } => {
+                let highest = match bounded(highest_epoch()).await {
+                    Ok(highest) => highest,
+                    Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
+                    Err(error) => {
+                        stands_by.store(false, Ordering::Relaxed);
+                        wait_for_api_server(&error).await;
+                        continue;
+                    }
+                };
+                let epoch = epoch.max(highest + 1);
+                // From before the write, since the Lease counts from the moment at which the API server has it.
+                let tenure = Tenure::until(Instant::now() + GIVE_UP_AFTER);
+                let taken = write(&api, found, namespace, identity, epoch).await;
+                match taken {
+                    Ok(lease) => {
+                        tracing::info!(identity, epoch, "leadership gained");
+                        return Ok(Leadership {
+                            api,
+                            namespace: namespace.to_owned(),
+                            identity: identity.to_owned(),
+                            lease,
+                            tenure,
+                            epoch,
+                        });
+                    }
+                    // Somebody was faster: look again.
+                    Err(kube::Error::Api(answer)) if answer.code == 409 => {}
+                    Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
+                    // It may have been written: the next look tells.
+                    Err(error) => {
+                        stands_by.store(false, Ordering::Relaxed);
+                        wait_for_api_server(&error).await;
+                    }
+                }
+            }
+            Standing::Wait { holder } => {
+                patience = Patience::default();
+                tracing::debug!(holder, "waiting for the lease");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+}
+
+/// How long an API server may refuse what it allowed before: while it starts it knows no roles yet, and a
+/// Lease may be deleted between a look and a write.
+const REFUSED_FOR: Duration = Duration::from_secs(20);
+
+/// How long the API server has refused, and not merely been away.
+#[derive(Default)]
+struct Patience {
+    refused_since: Option<Instant>,
+}
+
+impl Patience {
+    /// Whether waiting is of no use: a permission or the namespace is missing, from the beginning or for long.
+    fn ends_with(&mut self, error: &kube::Error, was_allowed: bool) -> bool {
+        if !matches!(error, kube::Error::Api(answer) if matches!(answer.code, 401 | 403 | 404)) {
+            self.refused_since = None;
+            return false;
+        }
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        !was_allowed || since.elapsed() >= REFUSED_FOR
+    }
+}
+
+/// An API server that is away comes back. A standby that ended each time would hold up the takeover by
+/// the pauses between its restarts.
+async fn wait_for_api_server(error: &kube::Error) {
+    let pause = LOOK_EVERY.as_secs();
+    tracing::warn!(error = chain(error), "the lease could not be read or taken; trying again in {pause} s");
+    tokio::time::sleep(LOOK_EVERY).await;
+}
+
+impl Leadership {
+    /// Renews the Lease until it is lost. Returns only then.
+    pub async fn hold(&mut self) -> LeaseError {
+        let mut renewed_at = Instant::now();
+        loop {
+            tokio::time::sleep(RENEW_EVERY.min(GIVE_UP_AFTER.saturating_sub(renewed_at.elapsed()))).await;
+            let asked_at = Instant::now();
+            match write(&self.api, Some(self.lease.clone()), &self.namespace, &self.identity, self.epoch)
+                .await
+            {
+                Ok(lease) => {
+                    self.lease = lease;
+                    renewed_at = asked_at;
+                    self.tenure.renew(renewed_at + GIVE_UP_AFTER);
+                }
+                Err(kube::Error::Api(answer)) if answer.code == 409 => {
+                    match bounded(self.api.get_opt(NAME)).await {
+                        Ok(Some(lease)) => {
+                            let spec = lease.spec.clone().unwrap_or_default();
+                            let holder = spec.holder_identity.unwrap_or_default();
+                            // The same name under another epoch is another process on the same host.
+                            if holder != self.identity
+                                || spec.lease_transitions != i32::try_from(self.epoch).ok()
+                            {
+                                return LeaseError::Taken(holder);
+                            }
+                            self.lease = lease;
+                        }
+                        Ok(None) => self.lease = Lease::default(),
+                        Err(error) => tracing::warn!(error = %error, "the lease could not be read"),
+                    }
+                }
+                Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
+            }
+            if renewed_at.elapsed() >= GIVE_UP_AFTER {
+                return LeaseError::Expired;
+            }
+        }
+    }
+
+    /// Gives the Lease back, so that a successor need not wait.
+    pub async fn release(self) {
+        let mut lease = self.lease;
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+        }
+        match bounded(self.api.replace(NAME, &PostParams::default(), &lease)).await {
+            Ok(_) => tracing::info!("leadership released"),
+            Err(error) => {
+                tracing::warn!(error = %error, "the lease could not be released; a successor waits for it to expire")
+            }
+        }
+    }
+}
+
+async fn write(
+    api: &Api<Lease>,
+    found: Option<Lease>,
+    namespace: &str,
+    identity: &str,
+    epoch: u64,
+) -> Result<Lease, kube::Error> {
+    let now = MicroTime(Timestamp::now());
+    let held = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+    let acquired = held.holder_identity.as_deref() == Some(identity)
+        && held.lease_transitions == i32::try_from(epoch).ok();
+    // Labels and annotations are whoever's that made the Lease: an installer's marks, for one.
+    let held_metadata = found.as_ref().map(|lease| lease.metadata.clone()).unwrap_or_default();
+    let lease = Lease {
+        metadata: ObjectMeta {
+            name: Some(NAME.into()),
+            namespace: Some(namespace.into()),
+            managed_fields: None,
+            ..held_metadata
+        },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(identity.into()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_transitions: i32::try_from(epoch).ok(),
+            acquire_time: if acquired { held.acquire_time } else { Some(now.clone()) },
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        }),
+    };
+    match found {
+        Some(_) if lease.metadata.resource_version.is_some() => {
+            bounded(api.replace(NAME, &PostParams::default(), &lease)).await
+        }
+        _ => bounded(api.create(&PostParams::default(), &lease)).await,
+    }
+}
+
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    match tokio::time::timeout(TIMEOUT, request).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use axum::Router;
+    use axum::http::{Method, StatusCode};
+    use serde_json::json;
+
+    use super::*;
+
+    fn held_by(holder: &str, transitions: i32) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.into()),
+            lease_duration_seconds: Some(15),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_missing_or_released_lease_is_taken_at_once() {
+        assert_eq!(standing(None, "a", Duration::ZERO), Standing::Take { epoch: 1 });
+        assert_eq!(standing(Some(&held_by("", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+    }
+
+    #[test]
+    fn a_foreign_lease_is_taken_only_after_it_was_silent_for_its_duration() {
+        let spec = held_by("b", 4);
+        assert_eq!(
+            standing(Some(&spec), "a", Duration::from_secs(14)),
+            Standing::Wait { holder: "b".into() }
+        );
+        assert_eq!(standing(Some(&spec), "a", Duration::from_secs(15)), Standing::Take { epoch: 5 });
+    }
+
+    #[test]
+    fn a_restarted_operator_takes_its_own_lease_under_a_new_epoch() {
+        assert_eq!(standing(Some(&held_by("a", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+    }
+
+    /// An API server that answers one request after the other from a script, and says how often it was
+    /// asked. Every write is taken.
+    async fn api_server(script: &'static [Answer]) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let answer = move |method: Method, body: String| {
+            let at = counter.fetch_add(1, Ordering::Relaxed);
+            let answer = script.get(at).or(script.last()).copied().unwrap_or(Answer::Refuse(500));
+            async move {
+                let lease = |holder: &str| {
+                    let spec = held_by(holder, 4);
+                    let metadata = ObjectMeta {
+                        resource_version: Some("7".into()),
+                        name: Some(NAME.into()),
+                        ..ObjectMeta::default()
+                    };
+                    serde_json::to_string(&Lease { metadata, spec: Some(spec) }).unwrap()
+                };
+                match answer {
+                    Answer::Refuse(code) => {
+                        let status = StatusCode::from_u16(code).unwrap();
+                        (status, json!({"code": code, "message": "away", "reason": "Away"}).to_string())
+                    }
+                    _ if method != Method::GET => (StatusCode::OK, body),
+                    Answer::Held => (StatusCode::OK, lease("another")),
+                    Answer::Free => (StatusCode::OK, lease("")),
+                }
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        (Client::try_from(config).unwrap(), asked)
+    }
+
+    #[derive(Clone, Copy)]
+    enum Answer {
+        Refuse(u16),
+        Held,
+        Free,
+    }
+
+    #[tokio::test]
+    async fn a_standby_lives_through_an_api_server_that_is_away() {
+        const SCRIPT: &[Answer] = &[
+            Answer::Refuse(503),
+            Answer::Held,
+            Answer::Refuse(500),
+            // While it starts an API server knows no roles yet.
+            Answer::Refuse(403),
+            Answer::Free,
+        ];
+        let (client, asked) = api_server(SCRIPT).await;
+        let ready = AtomicBool::new(false);
+        let leadership = acquire(client, "demos", "us", &ready, async || Ok(9)).await.unwrap();
+        assert_eq!((leadership.epoch, ready.load(Ordering::Relaxed)), (10, true));
+        assert_eq!(asked.load(Ordering::Relaxed), 6, "five looks and the write");
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_may_not_read_the_lease_says_so_at_once() {
+        for code in [401, 403] {
+            let script: &[Answer] = if code == 401 { &[Answer::Refuse(401)] } else { &[Answer::Refuse(403)] };
+            let (client, asked) = api_server(script).await;
+            let ready = AtomicBool::new(false);
+            let error = acquire(client, "demos", "us", &ready, async || Ok(0)).await.err().unwrap();
+            assert!(error.to_string().contains("namespace demos"), "{error}");
+            assert_eq!((asked.load(Ordering::Relaxed), ready.load(Ordering::Relaxed)), (1, false));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Kubernetes through kube. In: what a reconcile writes. Out: requests to the API server, each with a timeout.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::coordination::v1::Lease;
+use kinesis_demo_api::demo::FINALIZER;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
+use kube::api::{Patch, PatchParams, PostParams, Request};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::{Cluster, ClusterError};
+use crate::kubernetes::lease;
+use crate::kubernetes::write_fence::Tenure;
+use crate::reconcile::run_event::{Notice, Severity};
+
+/// Who writes, in managedFields and in Events.
+pub const MANAGER: &str = "kinesis-demo-operator";
+
+/// The API server answers within milliseconds or not at all.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest note that an Event may carry, and the longest reason and action, in bytes (Kubernetes
+/// API, events.k8s.io/v1, and its validation).
+const LONGEST_NOTE: usize = 1023;
+const LONGEST_WORD: usize = 128;
+
+/// The beginning of `text` in at most so many bytes, at a character's end.
+fn cut_bytes(text: &str, longest: usize) -> String {
+    let mut end = longest.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// The cluster that a client speaks to.
+pub struct KubeCluster {
+    client: Client,
+    recorder: Recorder,
+    instance: String,
+    lease_namespace: String,
+    tenure: Tenure,
+}
+
+impl KubeCluster {
+    /// Writes through `client` while `tenure` lasts. `instance` holds the Lease in `lease_namespace`,
+    /// and Events name it as their reporter.
+    pub fn new(client: Client, instance: String, lease_namespace: String, tenure: Tenure) -> Self {
+        let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance.clone()) };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, recorder, instance, lease_namespace, tenure }
+    }
+}
+
+#[async_trait]
+impl Cluster for KubeCluster {
+    async fn replace_status(
+        &self,
+        object: &KinesisDemo,
+        status: &KinesisDemoStatus,
+    ) -> Result<(), ClusterError> {
+        // A replacement, not a patch: we are the only writer, fields that end must vanish, and the resource version makes
+        // the write a claim that only one of two operators can win.
+        let mut replacement = object.clone();
+        replacement.metadata.managed_fields = None;
+        replacement.status = Some(status.clone());
+        let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let url = KinesisDemo::url_path(&(), Some(&namespace));
+        let send = async {
+            let body = serde_json::to_vec(&replacement).map_err(kube::Error::SerdeError)?;
+            let request = Request::new(url).replace_subresource("status", &name, &parameters, body);
+            // The answer is not read: its spec may not parse (see `controller::salvage`).
+            self.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await
+        };
+        self.write("status", object, send).await
+    }
+
+    async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError> {
+        let mut finalizers = object.finalizers().to_vec();
+        finalizers.retain(|held| held != FINALIZER);
+        if present {
+            finalizers.push(FINALIZER.into());
+        }
+        let patch =
+            json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() } });
+        let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let api: Api<KinesisDemo> =
+            Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let name = object.name_any();
+        self.write("finalizers", object, api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await
+    }
+
+    async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError> {
+        let (what, object) = ("lease", lease::NAME.to_owned());
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.lease_namespace);
+        let answer = tokio::time::timeout(TIMEOUT, leases.get_opt(lease::NAME)).await;
+        let other = |source| ClusterError::Other { what, object: object.clone(), source };
+        let found = answer.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
+        let spec = found.and_then(|lease| lease.spec);
+        Ok(spec.is_some_and(|spec| {
+            spec.holder_identity.as_deref() == Some(&self.instance)
+                && spec.lease_transitions.and_then(|held| u64::try_from(held).ok()) == Some(epoch)
+        }))
+    }
+
+    async fn publish(&self, object: &KinesisDemo, notice: &Notice) {
+        let event = Event {
+            type_: match notice.severity {
+                Severity::Normal => EventType::Normal,
+                Severity::Warning => EventType::Warning,
+            },
+            reason: cut_bytes(&notice.reason, LONGEST_WORD),
+            action: cut_bytes(&notice.action, LONGEST_WORD),
+            note: Some(cut_bytes(&notice.note, LONGEST_NOTE)),
+            secondary: None,
+        };
+        let reference = object.object_ref(&());
+        let publishing = tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, &reference));
+        match self.tenure.guard(publishing).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(reason = notice.reason, error = %error, "an event was not published")
+            }
+            Ok(Err(_)) => tracing::warn!(reason = notice.reason, "an event was not published in time"),
+            Err(over) => tracing::warn!(reason = notice.reason, error = %over, "an event was not published"),
+        }
+    }
+}
+
+impl KubeCluster {
+    async fn write<T>(
+        &self,
+        what: &'static str,
+        object: &KinesisDemo,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<(), ClusterError> {
+        let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+        let other = |source| ClusterError::Other { what, object: object.clone(), source };
+        let answer = self.tenure.guard(tokio::time::timeout(TIMEOUT, request)).await;
+        match answer.map_err(|over| other(over.into()))?.map_err(|elapsed| other(elapsed.into()))? {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(answer)) if answer.code == 409 => {
+                Err(ClusterError::Conflict { what, object })
+            }
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Err(ClusterError::Gone { what, object }),
+            Err(error) => Err(other(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_in_bytes_at_a_characters_end() {
+        assert_eq!(cut_bytes("short", LONGEST_NOTE), "short");
+        let cut = cut_bytes(&"ü".repeat(600), LONGEST_NOTE);
+        assert_eq!((cut.len(), cut.chars().count()), (1022, 511));
+        assert_eq!(cut_bytes("日本", 4), "日");
+    }
+}

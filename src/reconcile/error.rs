@@ -1,0 +1,74 @@
+//! Why a pass could not finish. In: what went wrong. Out: a fixed word for metrics and a retry class. Waiting is not an
+//! error: it is a decision with a wake-up.
+
+use std::time::Duration;
+
+use kinesis_demo_api::conditions::Reason;
+
+use crate::aws::{AwsError, AwsErrorClass};
+use crate::kubernetes::ClusterError;
+
+/// Why a pass could not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Kubernetes did not take what was written.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The object lacks what every stored object has.
+    #[error("read object: it has no {0}")]
+    Malformed(&'static str),
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// After so long.
+    After(Duration),
+    /// With per-object exponential backoff and jitter.
+    Backoff,
+}
+
+impl RunError {
+    /// A fixed word for metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Cluster(ClusterError::Conflict { .. }) => "conflict",
+            Self::Cluster(ClusterError::Gone { .. }) => "gone",
+            Self::Cluster(ClusterError::Other { .. }) => "kubernetes",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+
+    /// When to try again.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Cluster(ClusterError::Conflict { .. }) => Retry::After(Duration::from_secs(1)),
+            Self::Cluster(_) | Self::Malformed(_) => Retry::Backoff,
+        }
+    }
+}
+
+/// The condition reason of an AWS refusal.
+pub fn reason(error: &AwsError) -> Reason {
+    match error.class {
+        AwsErrorClass::Denied => Reason::AccessDenied,
+        AwsErrorClass::Quota => Reason::QuotaExceeded,
+        AwsErrorClass::Throttled => Reason::Throttled,
+        AwsErrorClass::Invalid | AwsErrorClass::NotFound | AwsErrorClass::AlreadyExists => {
+            Reason::RequestRefused
+        }
+        AwsErrorClass::Transient => Reason::AwsUnavailable,
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

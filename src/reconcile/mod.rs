@@ -1,0 +1,433 @@
+//! One pass over one object: plan → observe → decide → act → report.
+//!
+//! Effects carry out what the stored status says, so a pass acts first and then stores what it newly claims. A pass whose
+//! view of the object is older than our own last write does nothing.
+
+pub mod act;
+pub mod backoff;
+pub mod error;
+pub mod ledgers;
+pub mod memory;
+mod next_step;
+pub mod observe;
+pub mod observed;
+pub mod outcome;
+pub mod queue;
+pub mod read_budget;
+pub mod resources;
+pub mod run_event;
+pub mod stages;
+pub mod status;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
+use kinesis_demo_api::plan::Plan;
+use kinesis_demo_api::status::{ResourceState, ResourceStatus};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
+use kube::ResourceExt;
+
+use crate::aws::{Aws, AwsErrorClass, Regions};
+use crate::clock::Clock;
+use crate::kubernetes::Cluster;
+use crate::registry::Registry;
+use crate::settings::Settings;
+use act::{Actor, EffectResult};
+use backoff::Backoffs;
+use error::RunError;
+use ledgers::LedgerStore;
+use memory::Memory;
+use observe::{Look, ObservedState};
+use queue::{Capacity, Next, Queue, Roll};
+use read_budget::ReadBudget;
+use resources::names::Names;
+use stages::control::FirstStep;
+use stages::parameter::SeenDocument;
+use stages::{Case, Decision, Effect, Removal, Subject, Wake};
+use status::Outcomes;
+
+/// The key under which a refused preflight is paced.
+const PREFLIGHT: &str = "preflight";
+
+/// What every pass needs.
+pub struct Context {
+    pub settings: Settings,
+    pub regions: Arc<dyn Regions>,
+    pub cluster: Arc<dyn Cluster>,
+    pub clock: Arc<dyn Clock>,
+    /// The leadership under which we write.
+    pub epoch: Arc<AtomicU64>,
+    /// All objects, whose runs wait for each other.
+    pub roll: Arc<dyn Roll>,
+    /// Where the generator's image is.
+    pub registry: Arc<dyn Registry>,
+    pub ledgers: LedgerStore,
+    pub backoffs: Backoffs,
+    pub memory: Memory,
+    queue: Queue,
+}
+
+impl Context {
+    /// A context in which nothing has been written yet.
+    pub fn new(
+        settings: Settings,
+        regions: Arc<dyn Regions>,
+        cluster: Arc<dyn Cluster>,
+        clock: Arc<dyn Clock>,
+        epoch: Arc<AtomicU64>,
+        roll: Arc<dyn Roll>,
+        registry: Arc<dyn Registry>,
+    ) -> Self {
+        Self {
+            settings,
+            regions,
+            cluster,
+            clock,
+            epoch,
+            roll,
+            registry,
+            ledgers: LedgerStore::default(),
+            backoffs: Backoffs::default(),
+            memory: Memory::default(),
+            queue: Queue::default(),
+        }
+    }
+
+    /// How many runs, and tasks of a Region, go on at once.
+    pub fn capacity(&self) -> Capacity {
+        let Settings { max_runs, timings, .. } = &self.settings;
+        Capacity { runs: *max_runs, reads: ReadBudget::new(*max_runs, timings) }
+    }
+
+    /// The objects that wait, and whose turn it is.
+    pub fn next_in_turn(&self) -> Vec<Next> {
+        let entries = self.roll.entries();
+        entries.map(|entries| self.queue.next_in_turn(&entries, self.capacity())).unwrap_or_default()
+    }
+
+    /// Forgets all objects but those with these uids: the others are gone.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.queue.keep_only(uids);
+        self.ledgers.keep_only(uids);
+        self.backoffs.keep_only(uids);
+        self.memory.keep_only(uids);
+    }
+}
+
+/// How soon to look again when the watch lags behind our own write.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// One reconcile. `Ok` says when to reconcile again. `unreadable` says why the stored spec does not
+/// parse, if so: `object` then has the spec that its run has pinned, and no further run begins.
+pub async fn reconcile(
+    object: &KinesisDemo,
+    unreadable: Option<&str>,
+    context: &Context,
+) -> Result<Wake, RunError> {
+    let now = context.clock.now();
+    if context.memory.is_stale(object) {
+        return Ok(Wake::At(now + BEHIND));
+    }
+    let uid = object.uid().ok_or(RunError::Malformed("uid"))?;
+    let namespace = object.namespace().ok_or(RunError::Malformed("namespace"))?;
+    let name = object.name_any();
+    let first_visit: KinesisDemoStatus;
+    let (status, is_first_visit) = match &object.status {
+        Some(status) if status.stage.is_some() => (status, false),
+        _ => {
+            first_visit = stages::first_visit(now);
+            (&first_visit, true)
+        }
+    };
+    let subject = Subject {
+        namespace: &namespace,
+        name: &name,
+        uid: &uid,
+        generation: object.metadata.generation,
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        has_finalizer: object.finalizers().iter().any(|held| held == FINALIZER),
+        request: object.annotations().get(REQUEST_ANNOTATION).map(String::as_str),
+        abandon: object.annotations().get(ABANDON_ANNOTATION).is_some_and(|value| value == "true"),
+        spec: &object.spec,
+        unreadable,
+        status,
+        epoch: context.epoch.load(Ordering::Relaxed),
+        settings: &context.settings,
+    };
+    let decision = match is_first_visit {
+        true => visit_first(object, &subject, context, now),
+        false => match stages::intake(&subject, now) {
+            Some(decision) => decision,
+            None => next_decision(object, &subject, context, now).await?,
+        },
+    };
+    let decision = status::bounded(decision);
+    match status::store(context.cluster.as_ref(), object, &decision).await {
+        Ok(true) => context.memory.note_replaced(object),
+        Ok(false) => {}
+        Err(error) => {
+            if subject.status.stage == Some(Stage::Pending) {
+                // Its place is for whoever is next; it takes another with its next try.
+                context.queue.leave(&uid);
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(decision.wake)
+}
+
+/// The first visit. An object that has to wait is told so at once: where thousands wait, each write counts.
+fn visit_first(object: &KinesisDemo, subject: &Subject<'_>, context: &Context, now: MicroTime) -> Decision {
+    let visited = stages::decide_first_visit(subject, now);
+    let subject = Subject { status: &visited.status, ..*subject };
+    let may_wait = subject.unreadable.is_none() && !subject.deleting;
+    match may_wait.then(|| Plan::new(subject.spec, &context.settings.defaults)) {
+        Some(Ok(plan)) => match take_place(object, &subject, &plan, context, now) {
+            Err(queued) => *queued,
+            Ok(_) => visited,
+        },
+        _ => visited,
+    }
+}
+
+/// How often the tasks of this run may read their control parameter, if it is its turn to begin.
+fn take_place(
+    object: &KinesisDemo,
+    subject: &Subject<'_>,
+    plan: &Plan,
+    context: &Context,
+    now: MicroTime,
+) -> Result<u32, Box<Decision>> {
+    let capacity = context.capacity();
+    let Some(entries) = context.roll.entries() else {
+        return Err(Box::new(stages::decide_later(subject, now + BEHIND, now)));
+    };
+    let wanted = (plan.region.as_str(), plan.most_tasks);
+    let place = context.queue.take_place(object, wanted, &entries, capacity);
+    place.ok_or_else(|| Box::new(stages::decide_queued(subject, plan, capacity, now)))
+}
+
+/// What the stage does next, with its effects applied.
+async fn next_decision(
+    object: &KinesisDemo,
+    subject: &Subject<'_>,
+    context: &Context,
+    now: MicroTime,
+) -> Result<Decision, RunError> {
+    let stage = subject.status.stage.unwrap_or_default();
+    if stage != Stage::Pending {
+        context.queue.leave(subject.uid);
+    }
+    match stage {
+        Stage::Pending => Ok(reconcile_pending(object, subject, context, now).await),
+        Stage::Succeeded | Stage::Failed | Stage::Aborted => reconcile_leftovers(subject, context, now).await,
+        _ => reconcile_run(subject, context, now).await,
+    }
+}
+
+async fn reconcile_pending(
+    object: &KinesisDemo,
+    subject: &Subject<'_>,
+    context: &Context,
+    now: MicroTime,
+) -> Decision {
+    if let Some(why) = subject.unreadable {
+        context.queue.leave(subject.uid);
+        return stages::decide_unreadable(subject, why, now);
+    }
+    let plan = match Plan::new(subject.spec, &context.settings.defaults) {
+        Ok(plan) => plan,
+        Err(error) => {
+            context.queue.leave(subject.uid);
+            return stages::decide_refused(subject, &error, now);
+        }
+    };
+    // Before AWS is asked anything: many may wait for long.
+    let read_every = match take_place(object, subject, &plan, context, now) {
+        Ok(read_every) => read_every,
+        Err(queued) => return *queued,
+    };
+    let (aws, registry) = (context.regions.in_region(&plan.region), context.registry.as_ref());
+    let seen = match context.backoffs.refusal(subject.uid, PREFLIGHT, now) {
+        Some(refusal) => Err(refusal),
+        None => {
+            let seen = observe::prerequisites(&aws, registry, &context.settings.ecs_cluster, &plan).await;
+            context.backoffs.note(subject.uid, PREFLIGHT, &seen, Duration::MAX, now);
+            seen
+        }
+    };
+    let decision = match seen {
+        Ok(state) => stages::decide_pending(subject, &plan, &state, read_every, now),
+        Err(error) => {
+            let retry_at = context.backoffs.retry_at(subject.uid, PREFLIGHT).unwrap_or(now + BEHIND);
+            stages::decide_preflight_refused(subject, &error, retry_at, now)
+        }
+    };
+    if decision.status.stage == Some(Stage::Pending) {
+        context.queue.leave(subject.uid);
+    }
+    decision
+}
+
+async fn reconcile_run(
+    subject: &Subject<'_>,
+    context: &Context,
+    now: MicroTime,
+) -> Result<Decision, RunError> {
+    let run = subject.status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
+    let effective = run.effective.as_ref().ok_or(RunError::Malformed("status.run.effective"))?;
+    let deadline_at = run.deadline_at.ok_or(RunError::Malformed("status.run.deadlineAt"))?;
+    // What was accepted once stays accepted: the operator's ceilings may have been lowered since.
+    let plan = Plan::new(&effective.spec, &stages::pinned_defaults(&context.settings.defaults, effective))
+        .map_err(|_| RunError::Malformed("plan in status.run.effective.spec"))?;
+    let names = Names::of(effective);
+    let aws = context.regions.in_region(&effective.region);
+    let known = context.memory.document(subject.uid);
+    let read_every = run.load.as_ref().map_or(0, |load| load.read_every_seconds);
+    let timings = context.settings.timings.reading_every(read_every);
+    let case = Case {
+        subject: *subject,
+        run,
+        effective,
+        deadline_at,
+        plan: &plan,
+        names: &names,
+        timings: &timings,
+        wanted_read_every: wanted_read_every(subject, context, &effective.region),
+        known: known.as_ref(),
+        now,
+    };
+    let stage = subject.status.stage.unwrap_or_default();
+    let actor = actor(subject, context, &aws, now);
+
+    // What the tasks wait for comes before any look.
+    let mut first = Vec::new();
+    match stages::control::first_step(&case) {
+        FirstStep::Look => {}
+        FirstStep::Claim(control) => return Ok(stages::decide_claim(&case, *control)),
+        FirstStep::Apply(effects) => {
+            let results = actor.apply(&effects).await;
+            note_written(context, subject.uid, &effects, &results);
+            first.extend(effects.into_iter().zip(results));
+        }
+    }
+    let written = first.iter().find_map(|(effect, result)| match (effect, result) {
+        (Effect::WriteParameter { text, .. }, result) if result.is_done() => {
+            ControlDocument::parse(text).ok()
+        }
+        _ => None,
+    });
+
+    // What was just written is what is known from here on.
+    let known = context.memory.document(subject.uid);
+    let case = Case { known: known.as_ref(), ..case };
+    let look = Look { aws: &aws, names: &names, uid: subject.uid, context, now };
+    let mut state = match stage {
+        Stage::CleaningUp => look.at_leftovers(&subject.status.resources).await,
+        _ => look.at_run(subject.status, written).await,
+    };
+    if stages::parameter::outranked(&case, &state).is_some() {
+        state.leads = context.cluster.still_leads(subject.epoch).await.ok();
+    }
+    let decision = stages::decide(&case, &state);
+    note_read(context, &case, &state);
+    let results = actor.apply(&decision.effects).await;
+    note_written(context, subject.uid, &decision.effects, &results);
+    let outcomes = Outcomes { first: &first, results: &results, refused_looks: state.refusals() };
+    Ok(status::conclude(subject, decision, &outcomes, now))
+}
+
+/// How often the tasks of a run should read, by what all runs of the Region ask for.
+fn wanted_read_every(subject: &Subject<'_>, context: &Context, region: &str) -> u32 {
+    match subject.status.stage {
+        Some(Stage::Provisioning | Stage::Warming | Stage::Starting | Stage::Running) => {
+            let entries = context.roll.entries().unwrap_or_default();
+            context.queue.wanted_interval(region, &entries, context.capacity())
+        }
+        _ => 0,
+    }
+}
+
+/// A run that is over still removes what it, or one before it, could not: one run at a time.
+async fn reconcile_leftovers(
+    subject: &Subject<'_>,
+    context: &Context,
+    now: MicroTime,
+) -> Result<Decision, RunError> {
+    let status = subject.status;
+    let run = status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
+    let is_present = |held: &ResourceStatus| held.state == ResourceState::Present;
+    let of_this_run = status.resources.iter().any(is_present);
+    // One run at a time, each in its turn: none holds up another.
+    let runs = status.leftovers.len() + usize::from(of_this_run);
+    let minute = usize::try_from(now.as_micros() / 60_000_000).unwrap_or_default();
+    let turn = minute.checked_rem(runs).unwrap_or_default();
+    let leftover = status.leftovers.get(if of_this_run { turn.wrapping_sub(1) } else { turn });
+    let (removal, resources, region) = match (&run.effective, leftover) {
+        (Some(effective), None) if of_this_run => {
+            let removal = Removal::of_run(subject, run.number, effective);
+            (removal, &status.resources, &effective.region)
+        }
+        (_, Some(leftover)) => {
+            (Removal::of_leftover(subject, leftover), &leftover.resources, &leftover.region)
+        }
+        _ => return Ok(stages::decide_nothing(subject, now)),
+    };
+    let aws = context.regions.in_region(region);
+    let look = Look { aws: &aws, names: &removal.names, uid: subject.uid, context, now };
+    let state = look.at_leftovers(resources).await;
+    let decision = stages::decide_leftovers(subject, &removal, &state, now);
+    let results = actor(subject, context, &aws, now).apply(&decision.effects).await;
+    let outcomes = Outcomes { results: &results, ..Outcomes::default() };
+    Ok(status::conclude(subject, decision, &outcomes, now))
+}
+
+fn actor<'a>(subject: &Subject<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {
+    let timings = &context.settings.timings;
+    let (patience, share) = match subject.status.stage {
+        // The tasks' lease, or the next phase, waits for what was refused.
+        Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.look_within()),
+        _ => (Duration::MAX, timings.look_within()),
+    };
+    let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
+    Actor { aws, uid: subject.uid, backoffs, clock, patience, share, now }
+}
+
+/// Remembers what the parameter was seen to hold.
+fn note_read(context: &Context, case: &Case<'_>, state: &ObservedState) {
+    let uid = case.subject.uid;
+    match stages::parameter::seen_document(case, state) {
+        SeenDocument::Unknown => {}
+        SeenDocument::Trusted(document) => context.memory.note_document(uid, *document),
+        SeenDocument::Other => context.memory.note_displaced(uid),
+    }
+}
+
+/// Remembers what this leader wrote into the parameter.
+fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[EffectResult]) {
+    for (effect, result) in effects.iter().zip(results) {
+        let text = match effect {
+            Effect::WriteParameter { text, .. } | Effect::CreateParameter { text, .. } => text,
+            _ => continue,
+        };
+        let Ok(document) = ControlDocument::parse(text) else { continue };
+        match result {
+            EffectResult::Done | EffectResult::PutBack => context.memory.note_document(uid, document),
+            // Another version may be there now: only a look tells.
+            EffectResult::Refused(error)
+                if error.class == AwsErrorClass::Transient
+                    && context
+                        .memory
+                        .document(uid)
+                        .is_some_and(|known| known.document.version != document.version) =>
+            {
+                context.memory.note_displaced(uid);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! All reads. In: what the stage needs to know. Out: for each thing, what the look at it found.
+//! One look never waits for another, and none holds a reconcile for longer than its share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::join;
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::control::{ControlDocument, ControlState};
+use kinesis_demo_api::ledger::Ledgers;
+use kinesis_demo_api::plan::Plan;
+use kinesis_demo_api::status::{
+    KinesisDemoStatus, ResourceState, ResourceStatus, ResourceType, Stage, TaskFailure,
+};
+
+use super::Context;
+pub use super::observed::{Observed, ObservedState};
+use super::resources::names::Names;
+use crate::aws::{
+    Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, LogGroupSeen, ServiceSeen, StreamSeen, Tags,
+    TaskDefinitionSeen, TaskSeen,
+};
+use crate::registry::Registry;
+use crate::settings::Timings;
+
+/// How much of the log one reconcile reads: so many pages, each of a MiB or 10,000 lines at most
+/// (CloudWatch Logs API reference, FilterLogEvents).
+const LEDGER_PAGES_AT_ONCE: u32 = 8;
+
+/// How much is read of the end of a failed task's log: most of it are ledger lines.
+const LOG_LINES_READ: u32 = 50;
+
+/// What the preflight needs to know.
+pub async fn prerequisites(
+    aws: &Aws,
+    registry: &dyn Registry,
+    cluster: &str,
+    plan: &Plan,
+) -> AwsResult<ObservedState> {
+    // The account first: without credentials nothing else would be answered.
+    let account_id = aws.identity.fetch_account_id().await?;
+    let advantage = async {
+        match plan.needs_advantage {
+            true => aws.streams.fetch_advantage().await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let (advantage, cluster, image) =
+        join!(advantage, aws.services.fetch_cluster_is_active(cluster), registry.fetch_image(&plan.image));
+    Ok(ObservedState {
+        account_id: Observed::Present(account_id),
+        advantage: advantage?,
+        cluster_is_active: Some(cluster?),
+        image: Some(image),
+        ..ObservedState::default()
+    })
+}
+
+/// The looks of one reconcile at the resources of one run.
+pub struct Look<'a> {
+    pub aws: &'a Aws,
+    pub names: &'a Names,
+    pub uid: &'a str,
+    pub context: &'a Context,
+    pub now: MicroTime,
+}
+
+impl Look<'_> {
+    /// What a stage after the preflight needs to know. `written` is the control document that this
+    /// reconcile has just written, if it has: it need not be read again.
+    pub async fn at_run(
+        &self,
+        status: &KinesisDemoStatus,
+        written: Option<ControlDocument>,
+    ) -> ObservedState {
+        let stage = status.stage.unwrap_or_default();
+        let provisioning = stage == Stage::Provisioning;
+        let moving = matches!(stage, Stage::Starting | Stage::Running | Stage::Draining);
+        let controlled = status.control.is_some() && moving;
+        let runs = stage == Stage::Running
+            && status.control.as_ref().is_some_and(|control| control.state == ControlState::Run);
+        let reads_parameter = (provisioning || controlled) && written.is_none();
+        let ceiling_due = provisioning || (runs && self.ceiling_is_due());
+        let ledgers_due = ledgers_are_due(status, &self.context.settings.timings, self.now);
+
+        let (
+            account_id,
+            stream,
+            log_group,
+            read,
+            task_definition,
+            service,
+            ceiling,
+            tasks,
+            ledgers,
+            failed_task_log,
+        ) = join!(
+            self.account(provisioning),
+            self.stream(stage != Stage::Draining, provisioning),
+            self.log_group(provisioning),
+            self.parameter(reads_parameter, provisioning),
+            self.task_definition(provisioning),
+            self.service(provisioning || moving),
+            self.ceiling(ceiling_due),
+            self.tasks(moving),
+            self.ledgers(ledgers_due, status),
+            self.failed_task_log(status),
+        );
+        let (stream, stream_tags) = stream;
+        let (log_group, log_group_tags) = log_group;
+        let (read, parameter_tags) = read;
+        let mut state = ObservedState {
+            account_id,
+            stream,
+            stream_tags,
+            log_group,
+            log_group_tags,
+            parameter: written.map_or(read, |document| Observed::Present(Some(document))),
+            parameter_tags,
+            task_definition,
+            service,
+            ceiling,
+            tasks,
+            ledgers,
+            failed_task_log,
+            known_ledgers: self.context.ledgers.known(self.uid, status.run_number()),
+            log_read_at: self.context.ledgers.read_at(self.uid, status.run_number()),
+            clock_skew: self.aws.clock.skew(),
+            ..ObservedState::default()
+        };
+        if !provisioning {
+            self.doubt_absence(status, &mut state).await;
+        }
+        state
+    }
+
+    /// What is not there is gone only in the account of the run: under other credentials nothing is
+    /// known of it.
+    async fn doubt_absence(&self, status: &KinesisDemoStatus, state: &mut ObservedState) {
+        let absent = state.stream.is_absent()
+            || state.service.is_absent()
+            || state.parameter.is_absent()
+            || state.ceiling.is_absent();
+        let effective = status.run.as_ref().and_then(|run| run.effective.as_ref());
+        let Some(effective) = effective.filter(|_| absent) else { return };
+        state.account_id = self.account(true).await;
+        let why = match &state.account_id {
+            Observed::Present(found) if *found == effective.account_id => return,
+            Observed::Refused(error) => error.clone(),
+            _ => AwsError::unanswered(
+                "GetCallerIdentity",
+                "account",
+                format!("the credentials are not those of account {} any more", effective.account_id),
+            ),
+        };
+        // A cluster that is not there has no tasks: that says as little.
+        if state.service.is_absent() {
+            state.tasks = Observed::Refused(why.clone());
+        }
+        state.stream.doubt(&why);
+        state.service.doubt(&why);
+        state.parameter.doubt(&why);
+        state.ceiling.doubt(&why);
+    }
+
+    /// What removing these resources needs to know: of each that may still be there, with its tags.
+    pub async fn at_leftovers(&self, resources: &[ResourceStatus]) -> ObservedState {
+        let may_be_there = |type_| {
+            let mut resources = resources.iter();
+            resources.any(|held| held.type_ == type_ && held.state == ResourceState::Present)
+        };
+        let has_definition = may_be_there(ResourceType::TaskDefinition);
+        // Whether the service is gone decides when its scheduled action may go.
+        let has_service = may_be_there(ResourceType::Service) || may_be_there(ResourceType::ScalingCeiling);
+        let (
+            account_id,
+            stream,
+            log_group,
+            parameter,
+            task_definition,
+            inactive,
+            service,
+            ceiling,
+            dashboard,
+        ) = join!(
+            self.account(true),
+            self.stream(may_be_there(ResourceType::Stream), true),
+            self.log_group(may_be_there(ResourceType::LogGroup)),
+            self.parameter(may_be_there(ResourceType::ControlParameter), true),
+            self.task_definition(has_definition),
+            self.inactive_task_definitions(has_definition),
+            self.service(has_service),
+            self.ceiling(may_be_there(ResourceType::ScalingCeiling)),
+            self.dashboard(may_be_there(ResourceType::Dashboard)),
+        );
+        ObservedState {
+            account_id,
+            stream: stream.0,
+            stream_tags: stream.1,
+            log_group: log_group.0,
+            log_group_tags: log_group.1,
+            parameter: parameter.0,
+            parameter_tags: parameter.1,
+            task_definition,
+            inactive_task_definitions: inactive,
+            service,
+            ceiling,
+            dashboard,
+            ..ObservedState::default()
+        }
+    }
+
+    /// Where things are made or judged to be gone, whose account it is matters: the credentials may
+    /// have changed since the run began.
+    async fn account(&self, wanted: bool) -> Observed<String> {
+        let look = async { self.aws.identity.fetch_account_id().await.map(Some) };
+        self.look(wanted, "GetCallerIdentity", "account", look).await
+    }
+
+    async fn stream(&self, wanted: bool, with_tags: bool) -> (Observed<StreamSeen>, Observed<Tags>) {
+        let name = &self.names.stream;
+        let look = self.aws.streams.fetch_stream(name);
+        let stream = self.look(wanted, "DescribeStreamSummary", name, look).await;
+        let arn = stream.present().filter(|_| with_tags).map(|seen| seen.arn.clone());
+        let tags = self
+            .tags("stream tags", arn, |arn| async move { self.aws.streams.fetch_stream_tags(&arn).await });
+        let tags = tags.await;
+        (stream, tags)
+    }
+
+    async fn log_group(&self, wanted: bool) -> (Observed<LogGroupSeen>, Observed<Tags>) {
+        let name = &self.names.log_group;
+        let look = self.aws.logs.fetch_log_group(name);
+        let log_group = self.look(wanted, "DescribeLogGroups", name, look).await;
+        let arn = log_group.present().map(|seen| seen.arn.clone());
+        let tags = self
+            .tags("log group tags", arn, |arn| async move { self.aws.logs.fetch_log_group_tags(&arn).await });
+        let tags = tags.await;
+        (log_group, tags)
+    }
+
+    async fn parameter(
+        &self,
+        wanted: bool,
+        with_tags: bool,
+    ) -> (Observed<Option<ControlDocument>>, Observed<Tags>) {
+        let name = &self.names.parameter;
+        let look = async {
+            let text = self.aws.parameters.fetch_parameter(name).await?;
+            Ok(text.map(|text| ControlDocument::parse(&text).ok()))
+        };
+        let parameter = match wanted {
+            true => {
+                self.look_keyed("GetParameter", "GetParameter", name, self.control_patience(), look).await
+            }
+            false => Observed::Unread,
+        };
+        let tagged = parameter.present().filter(|_| with_tags).map(|_| name.clone());
+        let tags = self.tags("parameter tags", tagged, |name| async move {
+            self.aws.parameters.fetch_parameter_tags(&name).await
+        });
+        let tags = tags.await;
+        (parameter, tags)
+    }
+
+    async fn task_definition(&self, wanted: bool) -> Observed<TaskDefinitionSeen> {
+        let family = &self.names.family;
+        let look = self.aws.task_definitions.fetch_task_definition(family);
+        self.look(wanted, "DescribeTaskDefinition", family, look).await
+    }
+
+    async fn inactive_task_definitions(&self, wanted: bool) -> Observed<Vec<String>> {
+        let family = &self.names.family;
+        let look =
+            async { self.aws.task_definitions.fetch_inactive_task_definitions(family).await.map(Some) };
+        self.look(wanted, "ListTaskDefinitions", family, look).await
+    }
+
+    async fn service(&self, wanted: bool) -> Observed<ServiceSeen> {
+        let Names { cluster, service, .. } = self.names;
+        let look = self.aws.services.fetch_service(cluster, service);
+        self.look(wanted, "DescribeServices", service, look).await
+    }
+
+    async fn ceiling(&self, wanted: bool) -> Observed<CeilingSeen> {
+        let Names { cluster, service, .. } = self.names;
+        let look = self.aws.scaling.fetch_ceiling(cluster, service);
+        let found = self.look(wanted, "DescribeScalableTargets", service, look).await;
+        if wanted {
+            self.context.memory.note_ceiling_seen(self.uid, self.now);
+        }
+        found
+    }
+
+    fn ceiling_is_due(&self) -> bool {
+        let every = self.context.settings.timings.ceiling_every;
+        self.context.memory.ceiling_seen_at(self.uid).is_none_or(|seen_at| self.now >= seen_at + every)
+    }
+
+    async fn tasks(&self, wanted: bool) -> Observed<Vec<TaskSeen>> {
+        let Names { cluster, service, .. } = self.names;
+        let look = async { self.aws.tasks.fetch_tasks(cluster, service).await.map(Some) };
+        self.look(wanted, "ListTasks", service, look).await
+    }
+
+    /// How the log of the task that failed last ends, once its lines must have reached the log.
+    async fn failed_task_log(&self, status: &KinesisDemoStatus) -> Observed<Vec<String>> {
+        let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
+        let delay = self.context.settings.timings.log_delay;
+        let is_due = |failure: &&TaskFailure| failure.last_lines.is_none() && self.now >= failure.at + delay;
+        let Some(failure) = failure.filter(is_due) else { return Observed::Unread };
+        let group = &self.names.log_group;
+        let look = self.aws.logs.fetch_last_lines(group, &failure.task, LOG_LINES_READ);
+        self.look(true, "GetLogEvents", group, look).await
+    }
+
+    async fn dashboard(&self, wanted: bool) -> Observed<()> {
+        let name = &self.names.dashboard;
+        let look = async {
+            let exists = self.aws.dashboards.fetch_dashboard_exists(name).await?;
+            Ok(exists.then_some(()))
+        };
+        self.look(wanted, "GetDashboard", name, look).await
+    }
+
+    async fn tags<F: Future<Output = AwsResult<Tags>>>(
+        &self,
+        key: &'static str,
+        of: Option<String>,
+        fetch: impl FnOnce(String) -> F,
+    ) -> Observed<Tags> {
+        let Some(of) = of else { return Observed::Unread };
+        let target = of.clone();
+        let look = async {
+            match fetch(of).await {
+                // It went between the two looks.
+                Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        self.look_keyed(key, "ListTagsForResource", &target, Duration::MAX, look).await
+    }
+
+    /// The longest that the next look at the parameter may wait: a change of slots waits for it.
+    fn control_patience(&self) -> Duration {
+        self.context.settings.timings.renew_every / 3
+    }
+
+    async fn look<T>(
+        &self,
+        wanted: bool,
+        operation: &'static str,
+        target: &str,
+        fetch: impl Future<Output = AwsResult<Option<T>>>,
+    ) -> Observed<T> {
+        match wanted {
+            true => self.look_keyed(operation, operation, target, Duration::MAX, fetch).await,
+            false => Observed::Unread,
+        }
+    }
+
+    /// Looks at one thing, unless a look at it was refused a short while ago.
+    async fn look_keyed<T>(
+        &self,
+        key: &'static str,
+        operation: &'static str,
+        target: &str,
+        patience: Duration,
+        fetch: impl Future<Output = AwsResult<Option<T>>>,
+    ) -> Observed<T> {
+        let Context { backoffs, settings, .. } = self.context;
+        let key = format!("{key} {target}");
+        if let Some(refusal) = backoffs.refusal(self.uid, &key, self.now) {
+            return Observed::Refused(refusal);
+        }
+        let share = settings.timings.look_within();
+        let answer = match tokio::time::timeout(share, fetch).await {
+            Ok(answer) => answer,
+            Err(_) => Err(no_answer(operation, target, share)),
+        };
+        backoffs.note(self.uid, &key, &answer, patience, self.context.clock.now());
+        answer.into()
+    }
+
+    /// The latest ledger of every task, or `Unread` while pages of the log remain. Whoever takes over
+    /// a long run has much to read, and the renewal of the tasks' lease must not wait for it.
+    async fn ledgers(&self, wanted: bool, status: &KinesisDemoStatus) -> Observed<Arc<Ledgers>> {
+        if !wanted {
+            return Observed::Unread;
+        }
+        let group = &self.names.log_group;
+        let operation = "FilterLogEvents";
+        let Context { ledgers: store, settings, backoffs, clock, .. } = self.context;
+        if let Some(refusal) = backoffs.refusal(self.uid, operation, self.now) {
+            return Observed::Refused(refusal);
+        }
+        let (run, timings) = (status.run_number(), &settings.timings);
+        let started_at = status.control.as_ref().map_or(self.now, |control| control.traffic_starts_at);
+        let share = timings.look_within();
+        let reading = async {
+            for _ in 0..LEDGER_PAGES_AT_ONCE {
+                let reading = store.reading(self.uid, run, started_at, timings.log_delay, self.now);
+                let page =
+                    self.aws.logs.fetch_ledger_page(group, reading.since, reading.page.as_deref()).await?;
+                if let Some(ledgers) = store.take(self.uid, run, reading, page) {
+                    return Ok(Some(ledgers));
+                }
+                // The next page may take as long as those before it.
+                if clock.now() >= self.now + share / 3 {
+                    break;
+                }
+            }
+            Ok(None)
+        };
+        let answer = match tokio::time::timeout(share, reading).await {
+            Ok(answer) => answer,
+            Err(_) => Err(no_answer(operation, group, share)),
+        };
+        backoffs.note(self.uid, operation, &answer, Duration::MAX, clock.now());
+        match answer {
+            Ok(Some(ledgers)) => Observed::Present(ledgers),
+            Ok(None) => Observed::Unread,
+            Err(error) => {
+                if error.class == AwsErrorClass::Invalid {
+                    // CloudWatch Logs forgets a page's token after a day.
+                    store.begin_anew(self.uid);
+                }
+                Observed::Refused(error)
+            }
+        }
+    }
+}
+
+fn no_answer(operation: &'static str, target: &str, share: Duration) -> AwsError {
+    AwsError::unanswered(operation, target, format!("no answer within {} s", share.as_secs()))
+}
+
+fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime) -> bool {
+    let open = match status.stage {
+        Some(Stage::Running) => {
+            status.control.as_ref().is_some_and(|control| control.traffic_starts_at <= now)
+        }
+        Some(Stage::Draining) => status.control.is_some(),
+        _ => false,
+    };
+    open && status.traffic.as_ref().is_none_or(|traffic| now >= traffic.sampled_at + timings.sample_every)
+}

@@ -1,0 +1,160 @@
+//! How a run ended, judged by its totals. In: the settled totals, and whether the log that they come
+//! from was lost. Out: the condition `TrafficDelivered`, and the outcome of a run whose schedule is
+//! complete. Pure.
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::status::{BooksStatus, Outcome};
+
+use super::next_step::with_next_step;
+use super::run_event::Notice;
+use super::stages::Draft;
+use super::stages::task_failures::failure_clause;
+
+/// One record in so many may be missing from what was offered before a run counts as failed, and from
+/// what was accepted before the traffic counts as delivered in part.
+const TOLERATED: u64 = 100;
+
+/// Why a complete schedule was no success: it was not offered. What a cold stream refused is what the
+/// demo is there to show, and no failure, unless nothing arrived at all.
+pub fn failure(totals: &BooksStatus) -> Option<(Reason, String)> {
+    let BooksStatus { scheduled, accepted, .. } = *totals;
+    if scheduled > 0 && accepted == 0 {
+        return Some((Reason::NothingDelivered, describe(totals)));
+    }
+    if totals.excess * TOLERATED > scheduled {
+        let message = format!(
+            "{} records beyond the {scheduled} scheduled ones were offered: tasks obeyed a control document that this operator did not write: {}",
+            totals.excess,
+            describe(totals)
+        );
+        return Some((Reason::ControlOverwritten, message));
+    }
+    let missing = totals.unoffered + totals.unreported + totals.dropped;
+    (missing * TOLERATED > scheduled).then(|| {
+        let message = format!(
+            "{} of {scheduled} scheduled records were not offered to the stream, more than 1 %: {}",
+            missing,
+            describe(totals)
+        );
+        (Reason::ScheduleNotOffered, message)
+    })
+}
+
+/// The share that was accepted, and what became of the rest.
+pub fn describe(totals: &BooksStatus) -> String {
+    let BooksStatus {
+        scheduled,
+        accepted,
+        failed,
+        dropped,
+        unknown,
+        unoffered,
+        unreported,
+        throttled,
+        excess,
+        offered: _,
+    } = totals;
+    let percent = percent(*accepted, *scheduled);
+    let rest = [
+        (failed, "failed"),
+        (dropped, "dropped by tasks that had fallen behind"),
+        (unknown, "unknown (the answer was lost)"),
+        (unoffered, "offered by no task"),
+        (unreported, "unreported by tasks that ended without a last line"),
+        (excess, "beyond the schedule"),
+    ];
+    let rest: Vec<String> = rest
+        .into_iter()
+        .filter(|(count, _)| **count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let rest = if rest.is_empty() { String::new() } else { format!("; {}", rest.join(", ")) };
+    format!(
+        "{accepted} of {scheduled} scheduled records were accepted ({percent} %){rest}; {throttled} refusals for want of throughput"
+    )
+}
+
+/// A share in percent with one decimal, rounded down: 100.0 is all of them.
+fn percent(part: u64, whole: u64) -> String {
+    let tenths = u128::from(part) * 1_000 / u128::from(whole.max(1));
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Writes the settled totals' meaning into the draft: the condition, an Event if something is missing,
+/// and the outcome if the schedule was complete.
+pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft) {
+    let message = describe(totals);
+    let number = draft.status.run_number();
+    if log_is_lost {
+        let message =
+            format!("the tasks' log could not be read to its end, so this is what is known: {message}");
+        draft.notices.push(Notice::records_missing(number, &message));
+        draft.found(
+            ConditionType::TrafficDelivered,
+            ConditionStatus::Unknown,
+            Reason::LogUnreadable,
+            message,
+        );
+        return;
+    }
+    let (status, reason) = match (totals.scheduled - totals.accepted.min(totals.scheduled)) * TOLERATED {
+        missing if missing > totals.scheduled => (ConditionStatus::False, Reason::PartlyDelivered),
+        _ if totals.excess * TOLERATED > totals.scheduled => {
+            (ConditionStatus::False, Reason::ControlOverwritten)
+        }
+        _ => (ConditionStatus::True, Reason::Delivered),
+    };
+    if totals.dropped + totals.unknown + totals.unoffered + totals.unreported + totals.excess > 0 {
+        draft.notices.push(Notice::records_missing(number, &message));
+    }
+    draft.found(ConditionType::TrafficDelivered, status, reason, message);
+    let stopped = failure_clause(&draft.status);
+    if let Some(run) = &mut draft.status.run
+        && run.outcome == Some(Outcome::Succeeded)
+        && let Some((reason, message)) = failure(totals)
+    {
+        run.outcome = Some(Outcome::Failed);
+        run.reason = Some(reason);
+        run.message = Some(with_next_step(reason, &format!("{message}{stopped}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(scheduled: u64, accepted: u64) -> BooksStatus {
+        BooksStatus { scheduled, offered: accepted, accepted, ..BooksStatus::default() }
+    }
+
+    #[test]
+    fn a_schedule_that_was_offered_is_a_success_however_much_was_throttled() {
+        let throttled = BooksStatus { offered: 1_600, failed: 1_248, throttled: 9_000, ..totals(1_600, 352) };
+        assert_eq!(failure(&throttled), None);
+        assert_eq!(failure(&totals(0, 0)), None);
+        assert_eq!(failure(&BooksStatus { unoffered: 1, ..totals(100, 99) }), None);
+    }
+
+    #[test]
+    fn more_than_one_percent_that_nobody_offered_is_a_failure_of_any_kind() {
+        for missing in [
+            BooksStatus { unoffered: 2, ..totals(100, 98) },
+            BooksStatus { unreported: 2, ..totals(100, 98) },
+            BooksStatus { dropped: 2, ..totals(100, 98) },
+        ] {
+            let (reason, message) = failure(&missing).unwrap();
+            assert_eq!(reason, Reason::ScheduleNotOffered);
+            assert!(message.starts_with("2 of 100 scheduled records were not offered"), "{message}");
+        }
+        assert!(matches!(failure(&totals(100, 0)), Some((Reason::NothingDelivered, _))));
+    }
+
+    #[test]
+    fn the_message_has_the_share_and_what_became_of_the_rest() {
+        let totals = BooksStatus { failed: 300, unoffered: 50, throttled: 12_000, ..totals(1_600, 1_250) };
+        assert_eq!(
+            describe(&totals),
+            "1250 of 1600 scheduled records were accepted (78.1 %); 300 failed, 50 offered by no task; 12000 refusals for want of throughput"
+        );
+    }
+}

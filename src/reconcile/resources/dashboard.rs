@@ -1,0 +1,395 @@
+//! The run's CloudWatch dashboard. In: the pinned settings, the phases that have begun. Out: the body as JSON ("Dashboard body
+//! structure and syntax", CloudWatch API reference). Pure.
+//!
+//! Dashboards are global, so every widget that draws metrics names its region. Points are minutes: the reference takes no finer period
+//! on a dashboard. What the generator publishes are rates, one per task and window of ten seconds; all tasks' windows begin at the same
+//! instants. So the sum over a minute, divided by its six windows, is the fleet's rate.
+
+use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::demo::{PhaseSpec, WarmThroughputMode};
+use kinesis_demo_api::status::{Effective, PhaseReport};
+use serde_json::{Value, json};
+
+use crate::aws::{METRICS_NAMESPACE, RUN_DIMENSION, RunMetric};
+
+/// The generator's metrics and their dimension (`generator/src/metrics.rs`).
+const SENT: &str = "MessagesPerSecond";
+const THROTTLED: &str = "ThrottleExceptionsPerSecond";
+const LATENCY: &str = "AverageLatency";
+const PHASE_DIMENSION: &str = "DemoPhase";
+
+/// The length of a point, and how many of the generator's windows it holds (`--metrics-every-seconds`, 10).
+const PERIOD_SECONDS: u32 = 60;
+const WINDOWS_PER_PERIOD: u32 = 6;
+
+/// The grid has 24 columns ("width", valid values 1-24).
+const WHOLE: u32 = 24;
+const HALF: u32 = 12;
+const HEIGHT: u32 = 7;
+
+/// One for each phase, over and over; neighbours differ.
+const BANDS: [&str; 4] = ["#98df8a", "#ffbb78", "#ff9896", "#aec7e8"];
+const TARGET: &str = "#7f7f7f";
+const ACHIEVED: &str = "#1f77b4";
+const MEDIAN: &str = "#1f77b4";
+const SLOWEST: &str = "#d62728";
+
+/// What the dashboard shows.
+pub struct Picture<'a> {
+    /// `namespace/name`.
+    pub object: &'a str,
+    /// The run's number.
+    pub run: u32,
+    /// The run's settings.
+    pub effective: &'a Effective,
+    /// The phases that have begun.
+    pub phases: &'a [PhaseReport],
+}
+
+/// The dashboard's body.
+pub fn body(picture: &Picture<'_>) -> String {
+    let header = json!({
+        "type": "text", "x": 0, "y": 0, "width": WHOLE, "height": header_height(picture),
+        "properties": {"markdown": header(picture)},
+    });
+    let below = header_height(picture);
+    let graphs = [
+        (0, 0, HALF, traffic(picture)),
+        (HALF, 0, HALF, scaling(picture)),
+        (0, HEIGHT, HALF, throttles(picture)),
+        (HALF, HEIGHT, HALF, latency(picture)),
+        (0, 2 * HEIGHT, WHOLE, incoming(picture)),
+    ]
+    .map(|(x, y, width, properties)| {
+        json!({"type": "metric", "x": x, "y": below + y, "width": width, "height": HEIGHT, "properties": properties})
+    });
+    let widgets: Vec<Value> = std::iter::once(header).chain(graphs).collect();
+    json!({"start": start(picture), "periodOverride": "inherit", "widgets": widgets}).to_string()
+}
+
+/// As far back as the run may reach.
+fn start(picture: &Picture<'_>) -> String {
+    let seconds = picture.effective.spec.limits.max_duration.value().as_secs();
+    format!("-PT{}H", seconds.div_ceil(3600).max(1))
+}
+
+fn phases<'a>(picture: &Picture<'a>) -> &'a [PhaseSpec] {
+    &picture.effective.spec.phases
+}
+
+fn header_height(picture: &Picture<'_>) -> u32 {
+    // A line of a table takes about two thirds of a grid unit; headings take two.
+    3 + u32::try_from(phases(picture).len()).unwrap_or(0) * 2 / 3
+}
+
+fn header(picture: &Picture<'_>) -> String {
+    let Effective { account_id, region, stream_name, .. } = picture.effective;
+    let mut text = format!(
+        "# KinesisDemo {} run {}\nStream **{stream_name}** in {region}, account {account_id}. This dashboard goes with the run.\n\n\
+         Phase | Records per second | Lasts | Begins\n--- | --- | --- | ---\n",
+        picture.object, picture.run
+    );
+    for phase in phases(picture) {
+        let begun = picture.phases.iter().find(|begun| begun.name == phase.name);
+        let begins = begun.map_or_else(|| "not yet".to_owned(), |begun| instant(begun.starts_at));
+        let PhaseSpec { name, records_per_second, duration, .. } = phase;
+        text.push_str(&format!("{name} | {records_per_second} | {duration} | {begins}\n"));
+    }
+    text
+}
+
+/// Target and what the fleet achieved.
+fn traffic(picture: &Picture<'_>) -> Value {
+    let mut metrics =
+        vec![ours(picture, RunMetric::TargetRecordsPerSecond, json!({"label": "target", "color": TARGET}))];
+    metrics.extend(fleet_rate(picture, SENT, "sent", "accepted", ACHIEVED));
+    graph(picture, "Traffic: target and achieved", metrics, json!({"left": axis("records per second")}))
+}
+
+/// Tasks, shards and warm throughput over time.
+fn scaling(picture: &Picture<'_>) -> Value {
+    let mut metrics = vec![
+        ours(picture, RunMetric::DesiredTasks, json!({"label": "tasks desired"})),
+        ours(picture, RunMetric::RunningTasks, json!({"label": "tasks running"})),
+        ours(picture, RunMetric::OpenShards, json!({"label": "open shards"})),
+    ];
+    let mut axes = json!({"left": axis("tasks, shards")});
+    if picture.effective.spec.stream.warm_throughput.mode == WarmThroughputMode::Fixed {
+        let right = |label: &str| json!({"label": label, "yAxis": "right"});
+        metrics.push(ours(picture, RunMetric::WarmThroughputTarget, right("warm throughput asked for")));
+        metrics.push(ours(picture, RunMetric::WarmThroughputCurrent, right("warm throughput")));
+        axes["right"] = axis("MiB/s");
+    }
+    graph(picture, "Scaling: tasks, shards, warm throughput", metrics, axes)
+}
+
+/// Refusals for want of throughput, as the tasks and as Kinesis count them.
+fn throttles(picture: &Picture<'_>) -> Value {
+    let mut metrics = fleet_rate(picture, THROTTLED, "refused", "seen by the tasks", SLOWEST);
+    metrics.extend(stream_rate(
+        picture,
+        "PutRecords.ThrottledRecords",
+        "throttled",
+        "throttled records (Kinesis)",
+        "",
+    ));
+    metrics.extend(stream_rate(
+        picture,
+        "WriteProvisionedThroughputExceeded",
+        "exceeded",
+        "write throughput exceeded (Kinesis)",
+        "",
+    ));
+    graph(picture, "Throttled records", metrics, json!({"left": axis("records per second")}))
+}
+
+/// From the instant a record was due until Kinesis confirmed it.
+fn latency(picture: &Picture<'_>) -> Value {
+    let of_each_phase = |stat: &'static str, color: &'static str| {
+        phases(picture).iter().map(move |phase| {
+            let drawn = json!({"stat": stat, "label": format!("{stat} {}", phase.name), "color": color});
+            theirs(picture, LATENCY, phase, drawn)
+        })
+    };
+    let metrics = of_each_phase("p50", MEDIAN).chain(of_each_phase("p99", SLOWEST)).collect();
+    graph(picture, "Latency: half and 99 of 100 records", metrics, json!({"left": axis("milliseconds")}))
+}
+
+/// What arrived, as Kinesis counts it.
+fn incoming(picture: &Picture<'_>) -> Value {
+    let mut metrics = stream_rate(picture, "IncomingRecords", "records", "records per second", "");
+    metrics.extend(stream_rate(picture, "IncomingBytes", "bytes", "MiB/s", "/1048576"));
+    if let Some(drawn) = metrics.last_mut().and_then(|last| last.get_mut(0)) {
+        drawn["yAxis"] = json!("right");
+    }
+    let axes = json!({"left": axis("records per second"), "right": axis("MiB/s")});
+    graph(picture, "Arriving at the stream", metrics, axes)
+}
+
+fn graph(picture: &Picture<'_>, title: &str, metrics: Vec<Value>, axes: Value) -> Value {
+    json!({
+        "title": title,
+        "view": "timeSeries",
+        "stacked": false,
+        "region": picture.effective.region,
+        "period": PERIOD_SECONDS,
+        "stat": "Average",
+        "metrics": metrics,
+        "yAxis": axes,
+        "annotations": {"vertical": bands(picture)},
+    })
+}
+
+fn axis(label: &str) -> Value {
+    json!({"label": label, "min": 0, "showUnits": false})
+}
+
+/// Each phase that has begun, from its planned beginning to its planned end.
+fn bands(picture: &Picture<'_>) -> Vec<Value> {
+    picture
+        .phases
+        .iter()
+        .zip(BANDS.iter().cycle())
+        .map(|(phase, color)| {
+            json!([
+                {"label": phase.name, "color": color, "value": instant(phase.starts_at)},
+                {"value": instant(phase.ends_at)},
+            ])
+        })
+        .collect()
+}
+
+fn instant(at: MicroTime) -> String {
+    format!("{:.0}", at.timestamp())
+}
+
+/// One of the operator's metrics.
+fn ours(picture: &Picture<'_>, metric: RunMetric, drawn: Value) -> Value {
+    json!([METRICS_NAMESPACE, metric.name(), RUN_DIMENSION, picture.effective.base_name, drawn])
+}
+
+/// One of the generator's metrics, in one phase.
+fn theirs(picture: &Picture<'_>, metric: &str, phase: &PhaseSpec, drawn: Value) -> Value {
+    let run = &picture.effective.base_name;
+    json!([METRICS_NAMESPACE, metric, RUN_DIMENSION, run, PHASE_DIMENSION, phase.name, drawn])
+}
+
+/// The rate of all tasks in all phases: one line. Its parts are not drawn; their ids begin with `id`, and only theirs do.
+fn fleet_rate(picture: &Picture<'_>, metric: &str, id: &str, label: &str, color: &str) -> Vec<Value> {
+    let sum = json!([{
+        "expression": format!("SUM(METRICS(\"{id}_\"))/{WINDOWS_PER_PERIOD}"), "id": format!("all_{id}"), "label": label,
+        "color": color,
+    }]);
+    let parts = phases(picture).iter().enumerate().map(|(number, phase)| {
+        let drawn = json!({"stat": "Sum", "id": format!("{id}_{number}"), "visible": false});
+        theirs(picture, metric, phase, drawn)
+    });
+    std::iter::once(sum).chain(parts).collect()
+}
+
+/// One of Kinesis's own counts per minute, as a rate per second; `then` is applied to it.
+fn stream_rate(picture: &Picture<'_>, metric: &str, id: &str, label: &str, then: &str) -> Vec<Value> {
+    let stream = &picture.effective.stream_name;
+    vec![
+        json!(["AWS/Kinesis", metric, "StreamName", stream, {"stat": "Sum", "id": id, "visible": false}]),
+        json!([{"expression": format!("{id}/PERIOD({id}){then}"), "id": format!("{id}_rate"), "label": label}]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kinesis_demo_api::KinesisDemoSpec;
+    use kinesis_demo_api::demo::WarmThroughputSpec;
+    use kinesis_demo_api::plan::Plan;
+    use kinesis_demo_api::timeline::Timeline;
+
+    use super::*;
+    use crate::reconcile::resources::names::base_name;
+
+    /// 2026-11-01T08:00:00Z.
+    const T0: MicroTime = MicroTime::from_micros(1_793_520_000_000_000);
+
+    fn effective(mode: WarmThroughputMode) -> Effective {
+        let mut spec = KinesisDemoSpec::default();
+        let mib_per_second = (mode == WarmThroughputMode::Fixed).then_some(100);
+        spec.stream.warm_throughput = WarmThroughputSpec { mode, mib_per_second };
+        Effective {
+            account_id: "123456789012".into(),
+            region: "eu-west-1".into(),
+            cluster: "default".into(),
+            stream_name: "social-media-stream".into(),
+            base_name: base_name("viral-event", "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab", 3),
+            object_uid: None,
+            plan_hash: "0".into(),
+            spec,
+        }
+    }
+
+    fn reports(effective: &Effective) -> Vec<PhaseReport> {
+        let defaults = kinesis_demo_api::plan::Defaults {
+            region: effective.region.clone(),
+            regions: vec![effective.region.clone()],
+            image: Some("generator:1".into()),
+            subnets: vec!["subnet-0a1b2c3d".into()],
+            security_groups: vec![],
+            allowance: kinesis_demo_api::allow_list::Allowance::default(),
+            max_records_per_second: 200_000,
+            max_tasks: 100,
+            max_warm_mib_per_second: 200,
+        };
+        let plan = Plan::new(&effective.spec, &defaults).unwrap();
+        let windows = Timeline::new(&plan.phases, T0, &[]).phases.into_iter();
+        windows
+            .map(|window| PhaseReport {
+                name: window.name,
+                records_per_second: window.rate,
+                tasks: window.tasks,
+                starts_at: window.starts_at,
+                ends_at: window.ends_at,
+                begun: false,
+                fleet_was_short: false,
+                books: Default::default(),
+                latency_ms: None,
+            })
+            .collect()
+    }
+
+    fn shown(mode: WarmThroughputMode, begun: usize) -> Value {
+        let effective = effective(mode);
+        let phases = &reports(&effective)[..begun];
+        let picture = Picture { object: "demos/viral-event", run: 3, effective: &effective, phases };
+        serde_json::from_str(&body(&picture)).unwrap()
+    }
+
+    /// The file is also what the sandbox's own check and the emulators are given (`sandbox/src/services/cloudwatch`, `tests/foundation`).
+    #[test]
+    fn in_the_second_phase_the_dashboard_is_as_written_down() {
+        let seen = shown(WarmThroughputMode::Fixed, 2);
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/reconcile/resources/testdata/dashboard.json");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, format!("{seen:#}\n")).unwrap();
+        }
+        let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(seen, written, "UPDATE=1 writes {}", path.display());
+    }
+
+    #[test]
+    fn a_phase_has_a_band_in_every_graph_once_it_has_begun() {
+        for begun in 0..=4 {
+            let body = shown(WarmThroughputMode::Fixed, begun);
+            let graphs: Vec<&Value> = body["widgets"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|widget| widget["type"] == "metric")
+                .collect();
+            assert_eq!(graphs.len(), 5);
+            for graph in graphs {
+                assert_eq!(graph["properties"]["region"], "eu-west-1");
+                assert_eq!(graph["properties"]["annotations"]["vertical"].as_array().unwrap().len(), begun);
+            }
+            let text = body["widgets"][0]["properties"]["markdown"].as_str().unwrap();
+            assert_eq!(text.matches("not yet").count(), 4 - begun);
+        }
+        let bands =
+            &shown(WarmThroughputMode::Fixed, 2)["widgets"][1]["properties"]["annotations"]["vertical"];
+        assert_eq!(
+            *bands,
+            json!([
+                [{"label": "baseline", "color": BANDS[0], "value": "2026-11-01T08:00:00Z"}, {"value": "2026-11-01T08:02:00Z"}],
+                [{"label": "spike", "color": BANDS[1], "value": "2026-11-01T08:02:00Z"}, {"value": "2026-11-01T08:04:00Z"}],
+            ])
+        );
+    }
+
+    #[test]
+    fn a_cold_run_shows_no_warm_throughput() {
+        assert!(shown(WarmThroughputMode::Fixed, 0).to_string().contains("WarmThroughputCurrent"));
+        let cold = shown(WarmThroughputMode::None, 0).to_string();
+        assert!(!cold.contains("WarmThroughput") && cold.contains("OpenShards"), "{cold}");
+    }
+
+    #[test]
+    fn ids_are_what_metric_math_takes_and_name_one_line_each_within_a_graph() {
+        for widget in shown(WarmThroughputMode::Fixed, 4)["widgets"].as_array().unwrap() {
+            let metrics = widget["properties"]["metrics"].as_array().cloned().unwrap_or_default();
+            let drawn = metrics.iter().filter_map(|metric| metric.as_array()?.last()?["id"].as_str());
+            let mut ids: Vec<&str> = drawn.collect();
+            let count = ids.len();
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), count);
+            for id in ids {
+                let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                assert!(
+                    id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(is_allowed),
+                    "{id}"
+                );
+                assert!(
+                    !(id.starts_with("all_") && (id.contains("sent_") || id.contains("refused_"))),
+                    "{id} would count itself"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_that_a_plan_may_hold_stays_within_the_limits_of_a_graph() {
+        let mut effective = effective(WarmThroughputMode::Fixed);
+        let phase = effective.spec.phases[0].clone();
+        effective.spec.phases =
+            (0..20).map(|number| PhaseSpec { name: format!("p{number}"), ..phase.clone() }).collect();
+        effective.spec.limits.max_duration = kinesis_demo_api::duration::DurationText::seconds(40 * 60);
+        let phases = &reports(&effective);
+        let picture = Picture { object: "demos/viral-event", run: 3, effective: &effective, phases };
+        let body: Value = serde_json::from_str(&body(&picture)).unwrap();
+        for widget in body["widgets"].as_array().unwrap() {
+            // "Each graph can have up to 500 metrics" (CloudWatch quotas).
+            assert!(widget["properties"]["metrics"].as_array().map_or(0, Vec::len) <= 500);
+        }
+        assert_eq!(body["start"], "-PT1H");
+    }
+}

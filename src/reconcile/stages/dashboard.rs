@@ -1,0 +1,191 @@
+//! Shows the run in CloudWatch: the dashboard, renewed when a phase begins, and the metrics that CloudWatch has none of its own for. In:
+//! a draft that a stage is done with. Out: the same draft, with what is to be published.
+//!
+//! The run does not depend on any of it: it is published only by passes that neither claim nor publish anything for the tasks, and
+//! what CloudWatch does not take is told and let be.
+
+use std::time::Duration;
+
+use kinesis_demo_api::status::{
+    ControlStatus, DashboardStatus, Effective, ResourceState, ResourceType, Stage,
+};
+use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
+
+use super::{Case, Decision, Draft, Effect};
+use crate::aws::{AwsError, AwsErrorClass, RunMetric};
+use crate::reconcile::resources::dashboard::{Picture, body};
+use crate::reconcile::run_event::Notice;
+use crate::settings::SANDBOX_ACCOUNT;
+
+/// The most of CloudWatch's words that status keeps.
+const LONGEST_PROBLEM: usize = 512;
+
+/// Publishes what is due, if this pass has nothing more urgent to do.
+pub(super) fn show(case: &Case<'_>, draft: &mut Draft) {
+    let stage = case.subject.status.stage.unwrap_or_default();
+    if !case.plan.dashboard || !(Stage::Warming..=Stage::Draining).contains(&stage) || is_urgent(case, draft)
+    {
+        return;
+    }
+    let begun = phases_begun(&draft.status, case.now);
+    let is_dashboard_due =
+        draft.status.dashboard.as_ref().is_none_or(|held| held.phases_shown != Some(begun));
+    if is_dashboard_due && stage != Stage::Draining {
+        show_dashboard(case, begun, draft);
+    }
+    let every = case.timings.metrics_every;
+    if let Some(held) = &mut draft.status.dashboard
+        && held.phases_shown.is_some()
+        && held.metrics_at.is_none_or(|at| case.now >= at + every)
+    {
+        held.metrics_at = Some(case.now);
+        let data = measured(case, &draft.status);
+        let run_name = case.names.service.clone();
+        draft.effects.push(Effect::PutMetrics { run_name, at: case.now, data });
+    }
+}
+
+/// Whether the tasks wait for this pass, or the next one: then nothing may keep it.
+fn is_urgent(case: &Case<'_>, draft: &Draft) -> bool {
+    let publishes =
+        |effect: &Effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. });
+    let stored = case.subject.status;
+    draft.status.control != stored.control
+        || draft.status.stage != stored.stage
+        || draft.effects.iter().any(publishes)
+}
+
+fn show_dashboard(case: &Case<'_>, begun: u32, draft: &mut Draft) {
+    let name = &case.names.dashboard;
+    let is_noted = |draft: &Draft| {
+        let mut resources = draft.status.resources.iter();
+        resources.any(|resource| resource.type_ == ResourceType::Dashboard)
+    };
+    // What may come to be there is noted before: a lost answer must not leave it unaccounted for.
+    if draft.status.dashboard.is_none() || !is_noted(draft) {
+        draft.resource(ResourceType::Dashboard, name, ResourceState::Present);
+        draft.status.dashboard.get_or_insert_with(|| DashboardStatus {
+            name: name.clone(),
+            url: console_url(case.effective, name),
+            published: false,
+            phases_shown: None,
+            metrics_at: None,
+            problem: None,
+        });
+        draft.wake_at(case.now + Duration::from_secs(1));
+        return;
+    }
+    let object = format!("{}/{}", case.subject.namespace, case.subject.name);
+    let picture = Picture {
+        object: &object,
+        run: case.run.number,
+        effective: case.effective,
+        phases: draft.status.phases.get(..begun as usize).unwrap_or_default(),
+    };
+    draft.effects.push(Effect::PutDashboard { name: name.clone(), body: body(&picture) });
+    if let Some(held) = &mut draft.status.dashboard {
+        held.phases_shown = Some(begun);
+        held.problem = None;
+    }
+}
+
+fn phases_begun(status: &KinesisDemoStatus, now: MicroTime) -> u32 {
+    let begun = status.phases.iter().filter(|phase| phase.starts_at <= now).count();
+    u32::try_from(begun).unwrap_or(u32::MAX)
+}
+
+/// What is known of the run now; what is not known yet is left out.
+fn measured(case: &Case<'_>, status: &KinesisDemoStatus) -> Vec<(RunMetric, u32)> {
+    let rate = |control: &ControlStatus| {
+        if case.now < case.traffic_ends_at(control) { case.timeline(control).rate_at(case.now) } else { 0 }
+    };
+    let target = status.control.as_ref().map_or(0, rate);
+    let mut data = vec![(RunMetric::TargetRecordsPerSecond, target)];
+    if let Some(stream) = &status.stream {
+        data.push((RunMetric::OpenShards, stream.shards));
+        if let Some(warm) = stream.warm.filter(|_| case.plan.warm_mib_per_second.is_some()) {
+            data.push((RunMetric::WarmThroughputTarget, warm.target));
+            data.push((RunMetric::WarmThroughputCurrent, warm.current));
+        }
+    }
+    if let Some(generators) = &status.generators {
+        data.push((RunMetric::DesiredTasks, generators.desired));
+        data.push((RunMetric::RunningTasks, generators.running));
+    }
+    data
+}
+
+/// The dashboard's page. Each partition has a console of its own (AWS Management Console, service endpoints).
+fn console_url(effective: &Effective, name: &str) -> Option<String> {
+    let region = &effective.region;
+    let host = match region.as_str() {
+        _ if effective.account_id == SANDBOX_ACCOUNT => return None,
+        region if region.starts_with("cn-") => "console.amazonaws.cn",
+        region if region.starts_with("us-gov-") => "console.amazonaws-us-gov.com",
+        _ => "console.aws.amazon.com",
+    };
+    Some(format!("https://{region}.{host}/cloudwatch/home?region={region}#dashboards/dashboard/{name}"))
+}
+
+/// The decision, with what CloudWatch made of the attempts to show the run: `missed` is what it did not take.
+pub fn with_missed(mut decision: Decision, missed: &[AwsError]) -> Decision {
+    let attempted = decision.effects.iter().any(|effect| matches!(effect, Effect::PutDashboard { .. }));
+    let Some(held) = &mut decision.status.dashboard else { return decision };
+    if attempted {
+        let refusal = missed.iter().find(|error| error.operation == "PutDashboard");
+        match refusal {
+            // The service failed, or its answer was lost: it may have been done.
+            Some(error) if error.class != AwsErrorClass::Transient => {
+                if !held.published {
+                    decision.status.resources.retain(|resource| resource.type_ != ResourceType::Dashboard);
+                }
+            }
+            _ => held.published = true,
+        }
+    }
+    if !missed.is_empty() && held.problem.is_none() {
+        let texts: Vec<String> = missed.iter().map(ToString::to_string).collect();
+        let problem: String = texts.join("; ").chars().take(LONGEST_PROBLEM).collect();
+        let run = decision.status.run.as_ref().map_or(1, |run| run.number);
+        decision.notices.push(Notice::not_shown(run, held.phases_shown.unwrap_or(0), &problem));
+        held.problem = Some(problem);
+    }
+    decision
+}
+
+#[cfg(test)]
+mod tests {
+    use kinesis_demo_api::KinesisDemoSpec;
+
+    use super::*;
+
+    #[test]
+    fn the_page_is_in_the_console_of_the_regions_partition() {
+        let url = |account: &str, region: &str| {
+            let effective = Effective {
+                account_id: account.into(),
+                region: region.into(),
+                cluster: "default".into(),
+                stream_name: "posts".into(),
+                base_name: "kd-x-r1".into(),
+                object_uid: None,
+                plan_hash: "0".into(),
+                spec: KinesisDemoSpec::default(),
+            };
+            console_url(&effective, "KinesisDemo-kd-x-r1")
+        };
+        let page = |host: &str, region: &str| {
+            Some(format!(
+                "https://{host}/cloudwatch/home?region={region}#dashboards/dashboard/KinesisDemo-kd-x-r1"
+            ))
+        };
+        let account = "123456789012";
+        assert_eq!(url(account, "eu-west-1"), page("eu-west-1.console.aws.amazon.com", "eu-west-1"));
+        assert_eq!(url(account, "cn-north-1"), page("cn-north-1.console.amazonaws.cn", "cn-north-1"));
+        assert_eq!(
+            url(account, "us-gov-east-1"),
+            page("us-gov-east-1.console.amazonaws-us-gov.com", "us-gov-east-1")
+        );
+        assert_eq!(url(SANDBOX_ACCOUNT, "us-east-1"), None);
+    }
+}

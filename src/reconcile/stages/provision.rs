@@ -1,0 +1,251 @@
+//! Makes what the run needs, in a stated order: log group, stream, parameter, task definition, service at zero, and the
+//! ceiling by which AWS itself would end it. Nothing of that name that is not ours is touched.
+
+use std::time::Duration;
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
+
+use super::{Case, Draft, Effect, refusal_clause};
+use crate::aws::{ServiceState, StreamState, Tags};
+use crate::reconcile::observe::{Observed, ObservedState};
+use crate::reconcile::resources::parameter::idle_document;
+use crate::reconcile::resources::service::new_service;
+use crate::reconcile::resources::stream::new_stream;
+use crate::reconcile::resources::task_definition::{Roles, new_task_definition};
+use crate::reconcile::stages::traffic_status::note_stream;
+
+/// How often a foreign resource is looked at again: whoever owns the name may let it go.
+const RECHECK: Duration = Duration::from_secs(60);
+
+pub(super) fn decide_provisioning(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
+    let foreign = foreign(case, state);
+    if !foreign.is_empty() {
+        let message = format!(
+            "{} exist without this object's tag and are not touched; remove them, or choose another name",
+            foreign.join(", ")
+        );
+        return draft.block(Reason::NotOurs, message, Some(case.now + RECHECK));
+    }
+    // What may have been made is noted before it is made: a lost answer must not leave it unaccounted for.
+    if case.subject.status.resources.is_empty() {
+        for (type_, arn) in expected(case) {
+            draft.resource(type_, &arn, ResourceState::Present);
+        }
+        return draft.wait_until(case.now + Duration::from_secs(1));
+    }
+    note_arns(case, state, &mut draft);
+    note_owned(case, state, &mut draft);
+    note_stream(case, state, &mut draft);
+
+    let Some(effects) = missing(case, state) else {
+        return draft.end(
+            Outcome::Failed,
+            Reason::SettingsMissing,
+            "the operator lost its settings for task roles",
+            case.now,
+        );
+    };
+    let missing_yet = outstanding(case, state);
+    if missing_yet.is_empty() {
+        draft.enter(Stage::Warming, case.now, "");
+        return draft;
+    }
+    let waits_for = missing_yet.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(", ");
+    let timings = case.timings;
+    let refused = refusal_clause(case, state);
+    if case.now >= case.run.stage_entered_at + timings.stream_timeout {
+        let reason = match missing_yet.as_slice() {
+            [(ResourceType::Stream, _)] => Reason::StreamTimeout,
+            _ => Reason::ProvisioningTimeout,
+        };
+        let seconds = timings.stream_timeout.as_secs();
+        let message = format!("not everything was made within {seconds} s: {waits_for}{refused}");
+        return draft.end(Outcome::Failed, reason, message, case.now);
+    }
+    draft.progress(format!("waiting: {waits_for}{refused}"));
+    // Without knowing whose account it is nothing is made.
+    if state.account_id.present().is_some() {
+        draft.effects = effects;
+    }
+    draft.wait_until(case.now + timings.poll_every)
+}
+
+/// What is not yet as the run needs it, in words: not there, not seen, or not ready.
+fn outstanding(case: &Case<'_>, state: &ObservedState) -> Vec<(ResourceType, String)> {
+    use ResourceType::{ControlParameter, LogGroup, ScalingCeiling, Service, Stream, TaskDefinition};
+    let (names, owner) = (case.names, case.owner());
+    let readable = |tags: &Observed<Tags>| match tags.present().is_some_and(|tags| owner.owns(tags)) {
+        true => Ok(()),
+        false => Err("has tags that could not be read"),
+    };
+    let log_group = seen(&state.log_group).and_then(|group| match group.has_retention {
+        true => readable(&state.log_group_tags),
+        false => Err("has no retention yet"),
+    });
+    let stream = seen(&state.stream).and_then(|stream| match stream.state {
+        StreamState::Active | StreamState::Updating => readable(&state.stream_tags),
+        StreamState::Creating => Err("is CREATING"),
+        StreamState::Deleting => Err("is DELETING"),
+    });
+    let parameter = seen(&state.parameter).and_then(|_| readable(&state.parameter_tags));
+    let definition = seen(&state.task_definition).map(|_| ());
+    let service = seen(&state.service).and_then(|service| match service.state {
+        ServiceState::Active => Ok(()),
+        ServiceState::Draining => Err("is DRAINING"),
+        ServiceState::Inactive => Err("is not there"),
+    });
+    let ceiling =
+        seen(&state.ceiling).and_then(|ceiling| match ceiling.target && ceiling.action_at.is_some() {
+            true => Ok(()),
+            false => Err("is not there"),
+        });
+    [
+        (LogGroup, &names.log_group, log_group),
+        (Stream, &names.stream, stream),
+        (ControlParameter, &names.parameter, parameter),
+        (TaskDefinition, &names.family, definition),
+        (Service, &names.service, service),
+        (ScalingCeiling, &names.service, ceiling),
+    ]
+    .into_iter()
+    .filter_map(|(type_, name, found)| Some((type_, format!("{type_} {name} {}", found.err()?))))
+    .collect()
+}
+
+fn seen<T>(observed: &Observed<T>) -> Result<&T, &'static str> {
+    match observed {
+        Observed::Present(thing) => Ok(thing),
+        Observed::Absent => Err("is not there"),
+        Observed::Unread | Observed::Refused(_) => Err("could not be looked at"),
+    }
+}
+
+/// What the run will have made, by name, in the order in which it is made.
+fn expected(case: &Case<'_>) -> [(ResourceType, String); 6] {
+    let names = case.names;
+    [
+        (ResourceType::LogGroup, names.log_group.clone()),
+        (ResourceType::Stream, names.stream.clone()),
+        (ResourceType::ControlParameter, names.parameter.clone()),
+        (ResourceType::TaskDefinition, names.family.clone()),
+        (ResourceType::Service, names.service.clone()),
+        (ResourceType::ScalingCeiling, format!("service/{}/{}", names.cluster, names.service)),
+    ]
+}
+
+/// Resources of our names without our tag.
+fn foreign(case: &Case<'_>, state: &ObservedState) -> Vec<String> {
+    let owner = case.owner();
+    let is_foreign = |tags: Option<&Tags>| tags.is_some_and(|tags| !owner.owns(tags));
+    let names = case.names;
+    let service = state.service.present().filter(|seen| seen.state != ServiceState::Inactive);
+    [
+        (is_foreign(state.log_group_tags.present()), ResourceType::LogGroup, &names.log_group),
+        (is_foreign(state.stream_tags.present()), ResourceType::Stream, &names.stream),
+        (is_foreign(state.parameter_tags.present()), ResourceType::ControlParameter, &names.parameter),
+        (
+            is_foreign(state.task_definition.present().map(|seen| &seen.tags)),
+            ResourceType::TaskDefinition,
+            &names.family,
+        ),
+        (is_foreign(service.map(|seen| &seen.tags)), ResourceType::Service, &names.service),
+    ]
+    .into_iter()
+    .filter(|(foreign, ..)| *foreign)
+    .map(|(_, type_, name)| format!("{type_} {name}"))
+    .collect()
+}
+
+/// The creations that are still to be done, in order; `None` without roles to give to tasks.
+fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
+    let (names, plan, settings, tags) = (case.names, case.plan, case.subject.settings, case.tags());
+    let roles =
+        Roles { task: settings.task_role_arn.clone()?, execution: settings.execution_role_arn.clone()? };
+    let mut effects = Vec::new();
+    if state.log_group.is_absent() {
+        effects.push(Effect::CreateLogGroup { name: names.log_group.clone(), tags: tags.clone() });
+    }
+    let keeps_for_ever = state.log_group.present().is_some_and(|seen| !seen.has_retention);
+    if state.log_group.is_absent() || keeps_for_ever {
+        effects.push(Effect::PutLogRetention { name: names.log_group.clone() });
+    }
+    if state.stream.is_absent() {
+        effects.push(Effect::CreateStream(new_stream(names, plan, tags.clone())));
+    }
+    if state.parameter.is_absent() {
+        let idle = idle_document(case.run.number, case.subject.epoch, case.now, case.timings);
+        let text = idle.to_text().ok()?;
+        effects.push(Effect::CreateParameter { name: names.parameter.clone(), text, tags: tags.clone() });
+    }
+    if state.task_definition.is_absent() {
+        let definition = new_task_definition(
+            names,
+            plan,
+            case.run.number,
+            case.deadline_at,
+            roles,
+            case.timings,
+            tags.clone(),
+        );
+        effects.push(Effect::RegisterTaskDefinition(Box::new(definition)));
+    }
+    match &state.service {
+        Observed::Present(seen) if seen.state != ServiceState::Inactive => {
+            let is_scheduled = match &state.ceiling {
+                Observed::Present(seen) => seen.target && seen.action_at.is_some(),
+                Observed::Absent => false,
+                Observed::Unread | Observed::Refused(_) => true,
+            };
+            if !is_scheduled {
+                effects.push(case.put_ceiling());
+            }
+        }
+        Observed::Present(_) | Observed::Absent => {
+            let service = new_service(names, plan, settings.assign_public_ip, tags);
+            effects.push(Effect::CreateService(Box::new(service)));
+        }
+        Observed::Unread | Observed::Refused(_) => {}
+    }
+    Some(effects)
+}
+
+/// Replaces names by ARNs as these become known.
+fn note_arns(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
+    let known = [
+        (ResourceType::LogGroup, state.log_group.present().map(|seen| &seen.arn)),
+        (ResourceType::Stream, state.stream.present().map(|seen| &seen.arn)),
+        (ResourceType::TaskDefinition, state.task_definition.present().map(|seen| &seen.arn)),
+        (ResourceType::Service, state.service.present().map(|seen| &seen.arn)),
+    ];
+    for (type_, arn) in known {
+        if let Some(arn) = arn {
+            draft.resource(type_, arn, ResourceState::Present);
+        }
+    }
+    if state.stream.is_absent() {
+        let message = format!("stream {} is being created", case.names.stream);
+        draft.found(ConditionType::StreamReady, ConditionStatus::False, Reason::Creating, message);
+    }
+}
+
+/// Notes on which resources our tag was read.
+fn note_owned(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
+    let owner = case.owner();
+    let tags = [
+        (ResourceType::LogGroup, state.log_group_tags.present()),
+        (ResourceType::Stream, state.stream_tags.present()),
+        (ResourceType::ControlParameter, state.parameter_tags.present()),
+        (ResourceType::TaskDefinition, state.task_definition.present().map(|seen| &seen.tags)),
+        (ResourceType::Service, state.service.present().map(|seen| &seen.tags)),
+    ];
+    for (type_, tags) in tags {
+        if tags.is_some_and(|tags| owner.owns(tags)) {
+            draft.owned(type_);
+            // It has no tags of its own, and belongs to its service.
+            if type_ == ResourceType::Service {
+                draft.owned(ResourceType::ScalingCeiling);
+            }
+        }
+    }
+}

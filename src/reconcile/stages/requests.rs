@@ -1,0 +1,369 @@
+//! What comes before any stage: the first visit, a request, a deletion, the deadline, an edit. In: the object. Out: a
+//! decision if one of these settles the pass, without a look at AWS.
+
+use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::demo::CleanupPolicy;
+use kinesis_demo_api::plan::filled;
+use kinesis_demo_api::request::{LastRequest, Request, RequestOutcome, Verb};
+use kinesis_demo_api::status::{Leftover, Outcome, PastRun, ResourceState, ResourceStatus, RunStatus, Stage};
+use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
+
+use super::pending::unreadable_message;
+use super::{Decision, Draft, FinalizerChange, Subject, stored_refusal};
+use crate::reconcile::resources::names::base_name;
+use crate::reconcile::run_event::Notice;
+
+/// How many runs the history keeps, and of how many runs leftovers are kept.
+const HISTORY: usize = 5;
+const LEFTOVER_RUNS: usize = 5;
+
+/// How many answered requests are remembered.
+const ANSWERED_REQUESTS: usize = 50;
+
+/// The status before anything has happened: every condition is set.
+pub fn first_visit(now: MicroTime) -> KinesisDemoStatus {
+    fresh(1, now, KinesisDemoStatus::default())
+}
+
+/// The first pass stores what is known before anything is looked at: every tool that waits sees all conditions at once.
+pub fn decide_first_visit(subject: &Subject<'_>, now: MicroTime) -> Decision {
+    Draft::new(subject.status).wait_until(now).finish(subject, now)
+}
+
+fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoStatus {
+    use ConditionStatus::{False, Unknown};
+    use ConditionType::{
+        CleanedUp, ClockSkew, Finished, GeneratorsReady, SpecAccepted, StreamReady, Succeeded,
+        TrafficDelivered, WarmThroughputReady,
+    };
+    let findings = [
+        (Finished, False),
+        (Succeeded, Unknown),
+        (SpecAccepted, Unknown),
+        (StreamReady, Unknown),
+        (WarmThroughputReady, Unknown),
+        (GeneratorsReady, Unknown),
+        (CleanedUp, Unknown),
+        (TrafficDelivered, Unknown),
+        (ClockSkew, Unknown),
+    ]
+    .map(|(type_, status)| kinesis_demo_api::conditions::Finding::new(type_, status, Reason::NotStarted, ""));
+    KinesisDemoStatus {
+        stage: Some(Stage::Pending),
+        run: Some(RunStatus {
+            number,
+            stage_entered_at: now,
+            started_at: None,
+            ends_at: None,
+            ends: None,
+            deadline_at: None,
+            quiet_at: None,
+            finished_at: None,
+            outcome: None,
+            reason: None,
+            message: None,
+            load: None,
+            effective: None,
+        }),
+        conditions: kinesis_demo_api::conditions::updated(
+            &held.conditions,
+            &findings,
+            held.observed_generation,
+            now,
+        ),
+        observed_generation: held.observed_generation,
+        last_request: held.last_request,
+        answered_requests: held.answered_requests,
+        history: held.history,
+        leftovers: held.leftovers,
+        ..KinesisDemoStatus::default()
+    }
+}
+
+/// Settles the pass if something other than the stage's work comes first.
+pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
+    let stage = subject.status.stage?;
+    if let Some(draft) = restored(subject, now) {
+        return Some(draft.finish(subject, now));
+    }
+    if subject.deleting {
+        if let Some(draft) = deletion(subject, stage, now) {
+            return Some(draft.finish(subject, now));
+        }
+    } else if let Some(draft) = request(subject, stage, now) {
+        return Some(draft.finish(subject, now));
+    }
+    let left = subject.status.has_leftovers();
+    if stage.is_terminal() && subject.has_finalizer && !left {
+        // Nothing of the run is left, so nothing needs us any more: an operator that goes must not keep a namespace from going.
+        let mut draft = Draft::new(subject.status);
+        draft.finalizer = FinalizerChange::Remove;
+        return Some(draft.finish(subject, now));
+    }
+    let needs_us = left || !(stage == Stage::Pending || stage.is_terminal());
+    if needs_us && !subject.has_finalizer && !subject.deleting {
+        // Somebody took it away (a replaced object has none): without it the object could go before its resources.
+        let mut draft = Draft::new(subject.status);
+        draft.keep_summary();
+        draft.finalizer = FinalizerChange::Add;
+        return Some(draft.wait_until(now + std::time::Duration::from_secs(1)).finish(subject, now));
+    }
+    deadline(subject, stage, now)
+        .or_else(|| edit(subject, stage, now))
+        .map(|draft| draft.finish(subject, now))
+}
+
+/// A status that was made for another object, as a restored backup has it: what it names is that
+/// object's, and nothing of it is touched.
+fn restored(subject: &Subject<'_>, now: MicroTime) -> Option<Draft> {
+    let run = subject.status.run.as_ref()?;
+    let derived = base_name(subject.name, subject.uid, run.number);
+    let foreign_leftover = subject
+        .status
+        .leftovers
+        .iter()
+        .find(|leftover| leftover.base_name != base_name(subject.name, subject.uid, leftover.run));
+    let is_ours = run.effective.as_ref().is_none_or(|effective| {
+        effective.object_uid.as_deref().is_none_or(|uid| uid == subject.uid) && effective.base_name == derived
+    });
+    if is_ours && foreign_leftover.is_none() {
+        return None;
+    }
+    let mut draft = Draft::new(subject.status);
+    if subject.deleting {
+        if subject.has_finalizer {
+            draft.finalizer = FinalizerChange::Remove;
+        }
+        return Some(draft);
+    }
+    let rerun = subject.request.and_then(|text| Request::parse(text).ok()).filter(|request| {
+        request.verb == Verb::Rerun && !subject.status.answered_requests.contains(&request.id)
+    });
+    if let Some(request) = rerun {
+        let message = format!("run {} begins", run.number + 1);
+        let held = KinesisDemoStatus { history: subject.status.history.clone(), ..forgotten(subject) };
+        let mut draft = Draft::new(&fresh(run.number + 1, now, held));
+        answer(&mut draft, &request.id, Some(request.verb), true, message, now);
+        draft.wake_at(now + std::time::Duration::from_secs(1));
+        return Some(draft);
+    }
+    let effective = run.effective.as_ref();
+    let owner = effective
+        .and_then(|effective| effective.object_uid.as_deref().or(Some(&effective.base_name)))
+        .or(foreign_leftover.map(|leftover| leftover.base_name.as_str()))
+        .unwrap_or_default();
+    let message = format!(
+        "this status was made for the object with uid {owner}, this object has uid {} (was it restored from a backup?); nothing that it names is touched. Request rerun to begin a run of this object's own, and look for what the other left by the tag {} = {owner}",
+        subject.uid,
+        crate::aws::OWNER_TAG,
+    );
+    Some(draft.block(Reason::StatusOfAnotherObject, message, None))
+}
+
+/// What may be kept of a status that is another object's.
+fn forgotten(subject: &Subject<'_>) -> KinesisDemoStatus {
+    KinesisDemoStatus {
+        answered_requests: subject.status.answered_requests.clone(),
+        observed_generation: subject.status.observed_generation,
+        ..KinesisDemoStatus::default()
+    }
+}
+
+/// Notes the answer to a request, and that it was answered.
+fn answer(draft: &mut Draft, id: &str, verb: Option<Verb>, accepted: bool, message: String, now: MicroTime) {
+    draft.notices.push(Notice::request_answered(id, accepted, &message));
+    let outcome = if accepted { RequestOutcome::Accepted } else { RequestOutcome::Refused };
+    draft.status.last_request = Some(LastRequest { id: id.to_owned(), verb, outcome, message, at: now });
+    draft.status.answered_requests.retain(|held| held != id);
+    draft.status.answered_requests.insert(0, id.to_owned());
+    draft.status.answered_requests.truncate(ANSWERED_REQUESTS);
+}
+
+/// A deleted object ends like an aborted one, and goes when nothing is left.
+fn deletion(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
+    let mut draft = Draft::new(subject.status);
+    if subject.abandon && subject.has_finalizer {
+        let left = subject.status.present_resources();
+        draft.notices.push(Notice::abandoned(&left.join(", ")));
+        draft.finalizer = FinalizerChange::Remove;
+        return Some(draft);
+    }
+    if stage == Stage::Pending && subject.status.has_leftovers() {
+        // What earlier runs left is still to be removed: a run that is over does that.
+        let message = "the object was deleted".to_owned();
+        let draft = draft.decided(Outcome::Aborted, Reason::ObjectDeleted, message);
+        let left = subject.status.present_resources().join("; ");
+        return Some(draft.over_with_leftovers(format!("still there: {left}"), now));
+    }
+    if stage == Stage::Pending || stage.is_terminal() {
+        if subject.status.has_leftovers() {
+            return None;
+        }
+        if subject.has_finalizer {
+            draft.finalizer = FinalizerChange::Remove;
+        }
+        return Some(draft);
+    }
+    let undecided = subject.status.run.as_ref().is_some_and(|run| run.outcome.is_none());
+    undecided.then(|| draft.end(Outcome::Aborted, Reason::ObjectDeleted, "the object was deleted", now))
+}
+
+fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
+    let text = subject.request?;
+    let parsed = Request::parse(text);
+    let id: String = match &parsed {
+        Ok(request) => request.id.clone(),
+        // An unreadable request has no id; its text names it, so that it is answered once.
+        Err(_) => text.chars().take(64).collect(),
+    };
+    let status = subject.status;
+    let was_last = status.last_request.as_ref().is_some_and(|last| last.id == id);
+    if was_last || status.answered_requests.contains(&id) {
+        return None;
+    }
+    let number = status.run.as_ref().map_or(1, |run| run.number);
+    let refuse = |verb, message: String| {
+        let mut draft = Draft::new(status);
+        draft.keep_summary();
+        answer(&mut draft, &id, verb, false, message, now);
+        draft.wake_at(now + std::time::Duration::from_secs(1));
+        Some(draft)
+    };
+    let request = match parsed {
+        Ok(request) => request,
+        Err(problem) => return refuse(None, problem),
+    };
+    let verb = Some(request.verb);
+    if request.run.is_some_and(|run| run != number) {
+        return refuse(
+            verb,
+            format!("the request is for run {}, this is run {number}", request.run.unwrap_or_default()),
+        );
+    }
+    let decided = status.run.as_ref().is_some_and(|run| run.outcome.is_some());
+    match request.verb {
+        Verb::Abort if stage.is_terminal() || decided => {
+            refuse(verb, format!("run {number} is over or ending already ({stage})"))
+        }
+        Verb::Abort => {
+            let message = format!("run {number} was aborted on request");
+            let mut draft = Draft::new(status);
+            answer(&mut draft, &id, verb, true, message.clone(), now);
+            let draft = match stage {
+                // Nothing was made yet, so there is nothing to drain.
+                Stage::Pending => {
+                    let draft = draft.decided(Outcome::Aborted, Reason::AbortRequested, message);
+                    match status.has_leftovers() {
+                        false => draft.over(now),
+                        true => {
+                            let left = status.present_resources().join("; ");
+                            draft.over_with_leftovers(format!("still there: {left}"), now)
+                        }
+                    }
+                }
+                _ => draft.end(Outcome::Aborted, Reason::AbortRequested, message, now),
+            };
+            Some(draft)
+        }
+        Verb::Rerun if !stage.is_terminal() => {
+            refuse(verb, format!("run {number} is not over yet ({stage}); abort it first, or wait"))
+        }
+        Verb::Rerun => {
+            let leftovers = leftovers(status);
+            if leftovers.len() > LEFTOVER_RUNS {
+                let left = status.present_resources().join("; ");
+                return refuse(
+                    verb,
+                    format!(
+                        "{LEFTOVER_RUNS} runs have left things that could not be removed; remove them first: {left}"
+                    ),
+                );
+            }
+            let message = format!("run {} begins", number + 1);
+            let held = KinesisDemoStatus { history: history(status), leftovers, ..status.clone() };
+            let mut draft = Draft::new(&fresh(number + 1, now, held));
+            answer(&mut draft, &id, verb, true, message, now);
+            draft.wake_at(now + std::time::Duration::from_secs(1));
+            Some(draft)
+        }
+    }
+}
+
+/// What this run and those before it have left, by run.
+fn leftovers(status: &KinesisDemoStatus) -> Vec<Leftover> {
+    let is_present = |held: &&ResourceStatus| held.state == ResourceState::Present;
+    let resources: Vec<_> = status.resources.iter().filter(is_present).cloned().collect();
+    let of_this_run = status.run.as_ref().and_then(|run| {
+        let effective = run.effective.as_ref().filter(|_| !resources.is_empty())?;
+        Some(Leftover {
+            run: run.number,
+            account_id: effective.account_id.clone(),
+            region: effective.region.clone(),
+            cluster: effective.cluster.clone(),
+            stream_name: effective.stream_name.clone(),
+            base_name: effective.base_name.clone(),
+            retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
+            resources: resources.clone(),
+        })
+    });
+    of_this_run.into_iter().chain(status.leftovers.iter().cloned()).collect()
+}
+
+/// The runs so far, the one that is over now first.
+fn history(status: &KinesisDemoStatus) -> Vec<PastRun> {
+    let past = status.run.as_ref().and_then(|run| {
+        Some(PastRun {
+            number: run.number,
+            outcome: run.outcome?,
+            reason: run.reason?,
+            started_at: run.started_at,
+            finished_at: run.finished_at?,
+            books: status.traffic.as_ref().map(|traffic| traffic.books.clone()),
+        })
+    });
+    past.into_iter().chain(status.history.iter().cloned()).take(HISTORY).collect()
+}
+
+fn deadline(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
+    let run = subject.status.run.as_ref()?;
+    let past = run.deadline_at.is_some_and(|deadline_at| now >= deadline_at);
+    if !past || run.outcome.is_some() || stage.is_terminal() {
+        return None;
+    }
+    let limit = run
+        .effective
+        .as_ref()
+        .map(|effective| effective.spec.limits.max_duration.to_string())
+        .unwrap_or_default();
+    let refused = stored_refusal(subject.status).map(|words| format!("; {words}")).unwrap_or_default();
+    let message = format!("limits.maxDuration ({limit}) passed in stage {stage}{refused}");
+    Some(Draft::new(subject.status).end(Outcome::Failed, Reason::DeadlineExceeded, message, now))
+}
+
+/// An edit during a run: what may change is taken over, the rest waits for the next run and says so.
+fn edit(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
+    if stage == Stage::Pending || subject.deleting || subject.status.observed_generation == subject.generation
+    {
+        return None;
+    }
+    let effective = subject.status.run.as_ref()?.effective.as_ref()?;
+    let mut accepted = effective.spec.clone();
+    accepted.cleanup = subject.spec.cleanup.clone();
+    let asked = filled(subject.spec, &subject.settings.defaults);
+
+    let mut draft = Draft::new(subject.status);
+    draft.keep_summary();
+    if let Some(held) = draft.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
+        held.spec = accepted.clone();
+    }
+    if let Some(why) = subject.unreadable {
+        let message = unreadable_message(why);
+        draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message);
+    } else if accepted == asked {
+        draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    } else {
+        let message = "only cleanup may change during a run; the other changes are kept for the next one (request rerun)";
+        draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::ChangeDeferred, message);
+    }
+    Some(draft.wait_until(now))
+}

@@ -1,0 +1,80 @@
+//! Why tasks stopped by themselves: the run's log group goes with the run, so that status keeps ECS's
+//! reason and the last lines of the log. In: the tasks as seen, a look at the log. Out: status, an Event.
+
+use kinesis_demo_api::KinesisDemoStatus;
+use kinesis_demo_api::ledger::LedgerLine;
+use kinesis_demo_api::status::TaskFailure;
+
+use super::{Case, Draft};
+use crate::aws::{TaskSeen, TaskStop};
+use crate::reconcile::observe::{Observed, ObservedState};
+use crate::reconcile::run_event::Notice;
+
+/// The schema's bounds.
+const LINES_KEPT: usize = 5;
+const LONGEST_LINE: usize = 256;
+const LONGEST_MESSAGE: usize = 1024;
+
+/// A log that cannot be read for so many times its usual delay is not waited for.
+const PATIENCE_IN_DELAYS: u32 = 4;
+
+/// Notes tasks that stopped though nobody had asked them to, and how the log of the last one ends.
+/// A crash loop is told once for each reason, and counted.
+pub(super) fn note_failures(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
+    let Some(generators) = &mut draft.status.generators else { return };
+    let delay = case.timings.log_delay;
+    if let Some(failure) = generators.last_failure.as_mut().filter(|failure| failure.last_lines.is_none()) {
+        failure.last_lines = match &state.failed_task_log {
+            Observed::Present(lines) => Some(last_lines(lines)),
+            Observed::Absent => Some(Vec::new()),
+            _ if case.now >= failure.at + delay * PATIENCE_IN_DELAYS => Some(Vec::new()),
+            Observed::Unread | Observed::Refused(_) => None,
+        };
+        if failure.last_lines.is_some() {
+            draft.notices.push(Notice::task_failed(case.run.number, failure));
+        }
+    }
+    let failures: Vec<TaskFailure> =
+        state.seen_tasks().iter().filter_map(|task| failure_of(case, task)).collect();
+    generators.failed = generators.failed.max(u32::try_from(failures.len()).unwrap_or(u32::MAX));
+    let newest = failures.into_iter().max_by(|a, b| (a.at, &a.task).cmp(&(b.at, &b.task)));
+    let is_told = |held: &TaskFailure| held.last_lines.is_some();
+    let is_news = |found: &TaskFailure| {
+        let held = generators.last_failure.as_ref();
+        held.is_none_or(|held| is_told(held) && found.at > held.at && found.message != held.message)
+    };
+    if let Some(found) = newest.filter(is_news) {
+        generators.last_failure = Some(found);
+    }
+}
+
+/// A task of this run that stopped by itself, before its own deadline had it stop.
+fn failure_of(case: &Case<'_>, task: &TaskSeen) -> Option<TaskFailure> {
+    let stop: &TaskStop = task.stop.as_ref().filter(|stop| !stop.is_asked_for())?;
+    let at = stop.at.unwrap_or(case.now);
+    (at < case.deadline_at).then(|| TaskFailure {
+        task: task.arn.rsplit('/').next().unwrap_or(&task.arn).to_owned(),
+        at,
+        message: stop.describe().chars().take(LONGEST_MESSAGE).collect(),
+        last_lines: None,
+    })
+}
+
+/// The last lines that are not the ledger's.
+fn last_lines(log: &[String]) -> Vec<String> {
+    let words: Vec<&String> = log.iter().filter(|line| LedgerLine::parse(line).is_none()).collect();
+    let kept = words.iter().skip(words.len().saturating_sub(LINES_KEPT));
+    kept.map(|line| line.trim().chars().take(LONGEST_LINE).collect()).collect()
+}
+
+/// Whether the end of a failed task's log is still to be read.
+pub(super) fn is_being_read(status: &KinesisDemoStatus) -> bool {
+    let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
+    failure.is_some_and(|failure| failure.last_lines.is_none())
+}
+
+/// The last failure of a task, as a clause for the end of a message.
+pub fn failure_clause(status: &KinesisDemoStatus) -> String {
+    let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
+    failure.map(|failure| format!("; {}", failure.describe())).unwrap_or_default()
+}

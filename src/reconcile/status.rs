@@ -1,0 +1,322 @@
+//! The one status write. In: a decision, and what became of its effects. Out: what is stored, then
+//! the finalizer, then the events. `conclude` is pure; `store` is the only place that writes to
+//! Kubernetes.
+
+use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding, Reason};
+use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, Stage};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
+
+use super::act::EffectResult;
+use super::error::reason;
+use super::run_event::Notice;
+use super::stages::{self, Decision, Effect, FinalizerChange, Subject};
+use crate::aws::{AwsError, AwsErrorClass};
+use crate::kubernetes::{Cluster, ClusterError};
+
+/// How many refusals the summary names.
+const REFUSALS_TOLD: usize = 3;
+
+/// The schema's bounds on what others' words may fill.
+const LONGEST_MESSAGE: usize = 2048;
+const LONGEST_PROBLEM: usize = 512;
+const LONGEST_ARN: usize = 1024;
+
+/// What became of the outside calls of a reconcile.
+#[derive(Debug, Default)]
+pub struct Outcomes<'a> {
+    /// Writes that came before the look, with their results.
+    pub first: &'a [(Effect, EffectResult)],
+    /// What became of the decision's effects, in their order.
+    pub results: &'a [EffectResult],
+    /// The looks that were refused.
+    pub refused_looks: Vec<&'a AwsError>,
+}
+
+/// The decision once it is known what AWS made of it: what is gone, what could not be removed, what
+/// is refused.
+pub fn conclude(
+    subject: &Subject<'_>,
+    decision: Decision,
+    outcomes: &Outcomes<'_>,
+    now: MicroTime,
+) -> Decision {
+    let refused: Vec<&AwsError> = refusals_of_effects(&decision, outcomes);
+    let invalid = refused.iter().find(|error| error.class == AwsErrorClass::Invalid);
+    if let Some(failed) = invalid.and_then(|error| stages::decide_invalid(subject, error, now)) {
+        return bounded(failed);
+    }
+    let mut decision = note_removals(decision, outcomes.results);
+    retell_leftovers(&mut decision, subject, now);
+    untell_what_was_not_done(&mut decision, outcomes.results);
+    note_size_zero(&mut decision, outcomes);
+    note_put_back(&mut decision, outcomes);
+    note_warm_request(&mut decision, outcomes.results);
+    let missed: Vec<AwsError> = decision
+        .effects
+        .iter()
+        .zip(outcomes.results)
+        .filter(|(effect, _)| effect.is_optional())
+        .filter_map(|(_, result)| result.refusal().cloned())
+        .collect();
+    decision = stages::with_missed(decision, &missed);
+    let all: Vec<&AwsError> = refused.into_iter().chain(outcomes.refused_looks.iter().copied()).collect();
+    bounded(with_refusals(subject, decision, &all, now))
+}
+
+/// What was refused of what the run needs. A removal's refusal is told with its resource.
+fn refusals_of_effects<'a>(decision: &Decision, outcomes: &Outcomes<'a>) -> Vec<&'a AwsError> {
+    let first = outcomes.first.iter().filter_map(|(_, result)| result.refusal());
+    let rest = decision.effects.iter().zip(outcomes.results);
+    let rest = rest.filter(|(effect, _)| !effect.is_optional());
+    first.chain(rest.filter_map(|(_, result)| result.refusal())).collect()
+}
+
+/// Notes in the resources what became of their removal.
+fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
+    let removals = decision.effects.iter().zip(results);
+    let told: Vec<(ResourceType, bool, bool, EffectResult)> = removals
+        .filter_map(|(effect, result)| {
+            let type_ = effect.removes()?;
+            // A definition is gone once it is deleted, not once it is deregistered.
+            let ends = !matches!(effect, Effect::DeregisterTaskDefinition { .. });
+            let releases = matches!(effect, Effect::UpdateWarmThroughput { .. });
+            Some((type_, ends, releases, result.clone()))
+        })
+        .collect();
+    for (type_, ends, releases, result) in told {
+        let unseen = decision.unseen.contains(&type_);
+        let Some(held) = removed_resource(&mut decision.status, decision.leftover_run, type_) else {
+            continue;
+        };
+        match result {
+            EffectResult::Gone if unseen && ends => {
+                decision.notices.push(Notice::removed(type_, &held.arn));
+                held.state = ResourceState::Deleted;
+                held.problem = None;
+            }
+            // These are answered alike whether or not there was anything to remove.
+            EffectResult::Done
+                if unseen
+                    && ends
+                    && matches!(type_, ResourceType::TaskDefinition | ResourceType::ScalingCeiling) =>
+            {
+                decision.notices.push(Notice::removed(type_, &held.arn));
+                held.state = ResourceState::Deleted;
+                held.problem = None;
+            }
+            EffectResult::Done | EffectResult::PutBack | EffectResult::Gone => {
+                held.problem = None;
+                held.warm_released |= releases && result.is_done();
+            }
+            EffectResult::Refused(error) => held.problem = Some(error.to_string()),
+            // Being removed already is no problem; being held by something is.
+            EffectResult::InUse(error) if !unseen => {
+                let known = held.problem.take().unwrap_or_default();
+                held.problem = Some(match known.as_str() {
+                    "" => error.to_string(),
+                    known if known.contains(&error.message) => known.to_owned(),
+                    known => format!("{error}; {known}"),
+                });
+            }
+            EffectResult::InUse(error) => {
+                held.problem.get_or_insert_with(|| error.to_string());
+            }
+            EffectResult::Skipped => {}
+        }
+    }
+    decision
+}
+
+/// Has the condition tell what is left as it is known now, after the removals were tried.
+fn retell_leftovers(decision: &mut Decision, subject: &Subject<'_>, now: MicroTime) {
+    let is_over = decision.status.stage.is_some_and(Stage::is_terminal);
+    if is_over && !decision.status.has_leftovers() {
+        let nothing = Finding::new(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
+        decision.status.conditions =
+            conditions::updated(&decision.status.conditions, &[nothing], subject.generation, now);
+        return;
+    }
+    let message = stages::left_message(&decision.status);
+    let told = decision.status.conditions.iter_mut().find(|held| {
+        held.type_ == ConditionType::CleanedUp
+            && matches!(held.reason, Reason::ResourcesPresent | Reason::RemovalFailed)
+    });
+    if let Some(told) = told.filter(|_| decision.effects.iter().any(Effect::is_removal)) {
+        told.message = message;
+        cut(&mut told.message, LONGEST_MESSAGE);
+    }
+}
+
+/// Takes back the events of writes that AWS did not do: they would be told with every attempt.
+fn untell_what_was_not_done(decision: &mut Decision, results: &[EffectResult]) {
+    let was_done = |is_it: fn(&Effect) -> bool| {
+        let mut all = decision.effects.iter().zip(results);
+        all.any(|(effect, result)| is_it(effect) && result.is_done())
+    };
+    let published =
+        was_done(|effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. }));
+    let resized = was_done(|effect| matches!(effect, Effect::ResizeService { .. }));
+    let scheduled = was_done(|effect| matches!(effect, Effect::PutCeiling { .. }));
+    decision.notices.retain(|notice| match notice.reason.as_str() {
+        "ServiceResized" => resized,
+        "ScheduleMoved" => published,
+        "ScaleToZeroPutBack" => scheduled,
+        _ => true,
+    });
+}
+
+/// The resource that a removal was about: the run's own, or an earlier run's.
+fn removed_resource(
+    status: &mut KinesisDemoStatus,
+    leftover_run: Option<u32>,
+    type_: ResourceType,
+) -> Option<&mut ResourceStatus> {
+    let resources = match leftover_run {
+        None => &mut status.resources,
+        Some(run) => &mut status.leftovers.iter_mut().find(|leftover| leftover.run == run)?.resources,
+    };
+    resources.iter_mut().find(|held| held.type_ == type_ && held.state == ResourceState::Present)
+}
+
+/// A service that was taken to zero without a look is not asked for again.
+fn note_size_zero(decision: &mut Decision, outcomes: &Outcomes<'_>) {
+    let zero = outcomes.first.iter().any(|(effect, result)| {
+        matches!(effect, Effect::ResizeService { desired: 0, .. }) && *result == EffectResult::Done
+    });
+    if let Some(generators) = decision.status.generators.as_mut().filter(|_| zero) {
+        generators.desired = 0;
+    }
+}
+
+/// Counts the requests for warm throughput that AWS took: it is not asked for ever.
+fn note_warm_request(decision: &mut Decision, results: &[EffectResult]) {
+    let asks = |effect: &Effect| matches!(effect, Effect::UpdateWarmThroughput { mib_per_second, .. } if *mib_per_second > 0);
+    let mut all = decision.effects.iter().zip(results);
+    let taken = all.any(|(effect, result)| asks(effect) && result.is_done());
+    if let Some(stream) = decision.status.stream.as_mut().filter(|_| taken) {
+        stream.warm_requests += 1;
+    }
+}
+
+/// Tells of a control parameter that was removed after the last look and is there again.
+fn note_put_back(decision: &mut Decision, outcomes: &Outcomes<'_>) {
+    let version = decision.status.control.as_ref().map_or(0, |control| control.version);
+    let first = outcomes.first.iter().map(|(effect, result)| (effect, result));
+    let rest = decision.effects.iter().zip(outcomes.results);
+    let told: Vec<Notice> = first
+        .chain(rest)
+        .filter_map(|pair| match pair {
+            (Effect::WriteParameter { name, .. }, EffectResult::PutBack) => {
+                Some(Notice::control_put_back(name, version))
+            }
+            _ => None,
+        })
+        .collect();
+    decision.notices.extend(told);
+}
+
+/// The refusals in the summary, and an Event for each that is news.
+fn with_refusals(
+    subject: &Subject<'_>,
+    mut decision: Decision,
+    refused: &[&AwsError],
+    now: MicroTime,
+) -> Decision {
+    let type_ = match decision.status.stage {
+        Some(stage) if stage.is_terminal() => return decision,
+        Some(Stage::Running) => ConditionType::Ready,
+        _ => ConditionType::Reconciling,
+    };
+    let stored = conditions::find(&subject.status.conditions, type_);
+    let mut texts: Vec<String> = Vec::new();
+    for error in refused {
+        let text = error.to_string();
+        if texts.contains(&text) {
+            continue;
+        }
+        let is_known = stored.is_some_and(|held| held.reason.is_refusal() && held.message.contains(&text));
+        if !is_known && texts.len() < REFUSALS_TOLD {
+            decision.notices.push(Notice::refused(reason(error), error));
+        }
+        texts.push(text);
+    }
+    let Some(first) = refused.first() else { return decision };
+    texts.truncate(REFUSALS_TOLD);
+    let is_blocked = conditions::is_true(&decision.status.conditions, ConditionType::Stalled);
+    if is_blocked {
+        return decision;
+    }
+    let finding = Finding::new(type_, ConditionStatus::True, reason(first), texts.join("; "));
+    decision.status.conditions =
+        conditions::updated(&decision.status.conditions, &[finding], subject.generation, now);
+    decision
+}
+
+/// Cuts what others' words may fill to the schema's bounds: nothing that we write may be refused.
+pub fn bounded(mut decision: Decision) -> Decision {
+    let status = &mut decision.status;
+    if let Some(message) = status.run.as_mut().and_then(|run| run.message.as_mut()) {
+        cut(message, LONGEST_MESSAGE);
+    }
+    if let Some(last) = &mut status.last_request {
+        cut(&mut last.message, LONGEST_MESSAGE);
+    }
+    if let Some(problem) = status.dashboard.as_mut().and_then(|held| held.problem.as_mut()) {
+        cut(problem, LONGEST_PROBLEM);
+    }
+    let earlier = status.leftovers.iter_mut().flat_map(|leftover| &mut leftover.resources);
+    for held in status.resources.iter_mut().chain(earlier) {
+        cut(&mut held.arn, LONGEST_ARN);
+        if let Some(problem) = &mut held.problem {
+            cut(problem, LONGEST_PROBLEM);
+        }
+    }
+    decision
+}
+
+/// Cuts `text` to `longest` characters, as the schema counts them.
+fn cut(text: &mut String, longest: usize) {
+    if let Some((end, _)) = text.char_indices().nth(longest.saturating_sub(1))
+        && text.chars().count() > longest
+    {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// Stores the decision's status if it differs, or changes the finalizer; then publishes its events.
+/// True if anything was written.
+pub async fn store(
+    cluster: &dyn Cluster,
+    object: &KinesisDemo,
+    decision: &Decision,
+) -> Result<bool, ClusterError> {
+    let differs = object.status.as_ref() != Some(&decision.status);
+    match decision.finalizer {
+        // The object goes with its finalizer, so there is no status to store afterwards.
+        FinalizerChange::Remove => cluster.put_finalizer(object, false).await?,
+        FinalizerChange::Add => cluster.put_finalizer(object, true).await?,
+        FinalizerChange::Keep if differs => cluster.replace_status(object, &decision.status).await?,
+        FinalizerChange::Keep => {}
+    }
+    for notice in &decision.notices {
+        cluster.publish(object, notice).await;
+    }
+    Ok(differs || decision.finalizer != FinalizerChange::Keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_cut_in_characters_and_only_if_they_are_too_long() {
+        let mut exact = "ü".repeat(LONGEST_PROBLEM);
+        cut(&mut exact, LONGEST_PROBLEM);
+        assert_eq!(exact, "ü".repeat(LONGEST_PROBLEM));
+        let mut long = "ü".repeat(LONGEST_PROBLEM + 1);
+        cut(&mut long, LONGEST_PROBLEM);
+        assert_eq!(long.chars().count(), LONGEST_PROBLEM);
+        assert!(long.ends_with('…'));
+    }
+}

@@ -1,0 +1,255 @@
+//! The stage on which scenarios play: one object, one operator, one AWS, one clock.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use kinesis_demo_api::allow_list::Allowance;
+use kinesis_demo_api::conditions::{Condition, ConditionType, find};
+use kinesis_demo_api::demo::{KinesisDemoSpec, REQUEST_ANNOTATION, WarmThroughputMode, WarmThroughputSpec};
+use kinesis_demo_api::plan::Defaults;
+use kinesis_demo_api::status::{BooksStatus, KinesisDemoStatus, Outcome, Stage};
+use kinesis_demo_api::{KinesisDemo, MicroTime};
+use kinesis_demo_operator::aws::Advantage;
+use kinesis_demo_operator::aws::fake::FakeAws;
+use kinesis_demo_operator::clock::{Clock, ManualClock};
+use kinesis_demo_operator::kubernetes::fake::FakeCluster;
+use kinesis_demo_operator::reconcile::error::RunError;
+use kinesis_demo_operator::reconcile::stages::Wake;
+use kinesis_demo_operator::reconcile::{Context, reconcile};
+use kinesis_demo_operator::registry::fake::FakeRegistry;
+use kinesis_demo_operator::settings::{Settings, Timings};
+
+pub const T0: MicroTime = MicroTime::from_micros(1_795_000_000_000_000);
+const UID: &str = "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab";
+
+/// From a write to the watch event that it causes.
+const WATCH_LAG: Duration = Duration::from_millis(50);
+
+pub fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        accounts: vec!["000000000000".into()],
+        defaults: Defaults {
+            region: "us-east-1".into(),
+            regions: vec!["us-east-1".into()],
+            image: Some("generator:1".into()),
+            subnets: vec!["subnet-0a1b2c3d".into()],
+            security_groups: vec![],
+            allowance: Allowance::default(),
+            max_records_per_second: 200_000,
+            max_tasks: 100,
+            max_warm_mib_per_second: 200,
+        },
+        ecs_cluster: "default".into(),
+        task_role_arn: Some("arn:aws:iam::000000000000:role/task".into()),
+        execution_role_arn: Some("arn:aws:iam::000000000000:role/execution".into()),
+        assign_public_ip: true,
+        max_runs: 10,
+        timings: Timings::aws(),
+    }
+}
+
+/// The original demo, warm.
+pub fn warm_spec() -> KinesisDemoSpec {
+    let mut spec = KinesisDemoSpec::default();
+    spec.stream.warm_throughput =
+        WarmThroughputSpec { mode: WarmThroughputMode::Fixed, mib_per_second: Some(100) };
+    spec
+}
+
+pub struct Theatre {
+    pub clock: ManualClock,
+    pub aws: FakeAws,
+    pub cluster: FakeCluster,
+    pub registry: FakeRegistry,
+    pub settings: Settings,
+    context: Context,
+    epoch: u64,
+    /// Every stage that was seen, in order.
+    pub stages: Vec<Stage>,
+    pub errors: Vec<String>,
+    idle: bool,
+    /// Why the stored spec does not parse from now on.
+    pub unreadable: Option<String>,
+}
+
+impl Theatre {
+    pub fn new(spec: KinesisDemoSpec) -> Self {
+        Self::with(spec, settings())
+    }
+
+    pub fn with(spec: KinesisDemoSpec, settings: Settings) -> Self {
+        let clock = ManualClock::new(T0);
+        let aws = FakeAws::new(clock.clone());
+        aws.set_advantage(Advantage::Enabled);
+        let mut object = KinesisDemo::new("viral-event", spec);
+        object.metadata.namespace = Some("demos".into());
+        object.metadata.uid = Some(UID.into());
+        object.metadata.generation = Some(1);
+        let cluster = FakeCluster::holding(object);
+        let registry = FakeRegistry::default();
+        let context = context(&clock, &aws, &cluster, &registry, &settings, 1);
+        Self {
+            clock,
+            aws,
+            cluster,
+            registry,
+            settings,
+            context,
+            epoch: 1,
+            stages: Vec::new(),
+            errors: Vec::new(),
+            idle: false,
+            unreadable: None,
+        }
+    }
+
+    /// The operator dies and another takes over.
+    pub fn restart(&mut self) {
+        self.epoch += 1;
+        self.context =
+            context(&self.clock, &self.aws, &self.cluster, &self.registry, &self.settings, self.epoch);
+        self.aws.revive();
+        self.idle = false;
+    }
+
+    /// One pass; then the clock moves to the next thing that happens. False when there is nothing more to do.
+    pub async fn pass(&mut self) -> bool {
+        let Some(before) = self.cluster.object() else { return false };
+        let result = reconcile(&before, self.unreadable.as_deref(), &self.context).await;
+        let after = self.cluster.object();
+        if let Some(stage) = after.as_ref().and_then(|object| object.status.as_ref()?.stage)
+            && self.stages.last() != Some(&stage)
+        {
+            self.stages.push(stage);
+        }
+        let changed = after.as_ref().map(|object| &object.metadata.resource_version)
+            != Some(&before.metadata.resource_version);
+        match result {
+            _ if changed => self.clock.advance(WATCH_LAG),
+            Ok(Wake::At(at)) => self.clock.advance_to(at.max(self.clock.now() + Duration::from_millis(500))),
+            Ok(Wake::OnChange) => {
+                self.idle = true;
+                return false;
+            }
+            Err(error) => {
+                self.errors.push(kinesis_demo_operator::reconcile::error::chain(&error as &RunError));
+                self.clock.advance(s(1));
+            }
+        }
+        after.is_some()
+    }
+
+    /// Plays until `done`, at most until `limit` after now.
+    pub async fn play_until(&mut self, limit: Duration, mut done: impl FnMut(&KinesisDemoStatus) -> bool) {
+        let end = self.clock.now() + limit;
+        loop {
+            if self.cluster.object().and_then(|object| object.status).is_some_and(|status| done(&status)) {
+                return;
+            }
+            assert!(
+                self.clock.now() < end,
+                "not done after {limit:?}: {:#?} {:?}",
+                self.status(),
+                self.errors
+            );
+            assert!(self.pass().await, "nothing more to do, and not done: {:#?}", self.status());
+        }
+    }
+
+    pub async fn play_until_stage(&mut self, stage: Stage) {
+        self.play_until(s(7200), |status| status.stage == Some(stage)).await;
+    }
+
+    pub async fn play_until_phase(&mut self, name: &str) {
+        self.play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == name))
+            .await;
+    }
+
+    /// Plays until nothing more is to be done (the object is gone, or waits for a change).
+    pub async fn play_out(&mut self) {
+        let end = self.clock.now() + s(7200);
+        while self.pass().await {
+            assert!(self.clock.now() < end, "never ends: {:#?} {:?}", self.status(), self.errors);
+        }
+    }
+
+    pub fn status(&self) -> KinesisDemoStatus {
+        self.cluster.object().and_then(|object| object.status).unwrap_or_default()
+    }
+
+    pub fn condition(&self, type_: ConditionType) -> Condition {
+        find(&self.status().conditions, type_).expect("every condition is set").clone()
+    }
+
+    pub fn request(&self, text: &str) {
+        self.cluster.edit(|object| {
+            object
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .insert(REQUEST_ANNOTATION.into(), text.into());
+        });
+    }
+
+    /// The names of the objects that wait and whose turn it is.
+    pub fn next_in_turn(&self) -> Vec<String> {
+        self.context.next_in_turn().into_iter().map(|next| next.name).collect()
+    }
+
+    pub fn delete(&self) {
+        self.cluster.delete(self.clock.now().timestamp());
+    }
+
+    pub fn books(&self) -> BooksStatus {
+        self.status().traffic.expect("traffic was measured").books
+    }
+
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.status().run.and_then(|run| run.outcome)
+    }
+
+    /// What must hold after any run whatsoever.
+    pub fn assert_nothing_left(&self) {
+        let left = self.aws.snapshot();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+        assert_eq!(self.aws.mixed_versions(), [], "two versions of the control document in force at once");
+        for (kind, most) in self.aws.most_at_once() {
+            let allowed = if kind == "tasks" { 1000 } else { 1 };
+            assert!(most <= allowed, "{most} {kind} at once");
+        }
+    }
+}
+
+fn context(
+    clock: &ManualClock,
+    aws: &FakeAws,
+    cluster: &FakeCluster,
+    registry: &FakeRegistry,
+    settings: &Settings,
+    epoch: u64,
+) -> Context {
+    Context::new(
+        settings.clone(),
+        Arc::new(aws.clone()),
+        Arc::new(cluster.clone()),
+        Arc::new(clock.clone()),
+        Arc::new(AtomicU64::new(epoch)),
+        Arc::new(cluster.clone()),
+        Arc::new(registry.clone()),
+    )
+}
+
+/// offered = accepted + failed + dropped + unknown, scheduled = offered + unoffered + unreported.
+pub fn assert_balanced(books: &BooksStatus) {
+    assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
+    assert_eq!(
+        books.scheduled + books.excess,
+        books.offered + books.unoffered + books.unreported,
+        "{books:?}"
+    );
+}
