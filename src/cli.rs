@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
-use kinesis_demo_api::allow_list::Allowance;
+use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::plan::Defaults;
 
@@ -194,7 +194,7 @@ impl RunArgs {
                 image: self.generator_image.clone(),
                 subnets: self.subnets.clone(),
                 security_groups: self.security_groups.clone(),
-                allowance: Allowance {
+                allow_list: AllowList {
                     images: self.allow_image.clone(),
                     subnets: self.allow_subnet.clone(),
                     security_groups: self.allow_security_group.clone(),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::reconcile::backoff::pause;
-use crate::reconcile::error::{Retry, RunError, chain};
+use crate::reconcile::error::{ReconcileError, Retry, chain};
 use crate::reconcile::queue::Next;
 use crate::reconcile::stages::Wake;
 use crate::reconcile::{Context, reconcile};
@@ -39,7 +39,7 @@ const NEXT_TURN: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// What the loop holds besides the passes' own context.
-pub struct Loop {
+pub struct ControllerContext {
     pub context: Context,
     pub metrics: Arc<Metrics>,
     client: Client,
@@ -50,7 +50,7 @@ pub struct Loop {
     stop: CancellationToken,
 }
 
-impl Loop {
+impl ControllerContext {
     /// A loop that has seen no failure yet. So many runs that go on are reconciled at the same time, and
     /// half as many other objects.
     pub fn new(
@@ -152,7 +152,7 @@ pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64
 
 /// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a
 /// watch of its own, so that a Role in each is enough.
-pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>) {
+pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerContext>) {
     let controllers = apis(client, namespaces).into_iter().map(|api| {
         let namespace = api.namespace().map(str::to_owned);
         let (store, writer) = reflector::store();
@@ -165,7 +165,7 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>) {
             .applied_objects();
         Controller::for_stream(watched, store)
             .reconcile_on(next_in_turn(Arc::clone(&work), namespace))
-            // `Loop::admit` bounds it, by kind.
+            // `ControllerContext::admit` bounds it, by kind.
             .with_config(Config::default().concurrency(0))
             .graceful_shutdown_on(work.stop.clone().cancelled_owned())
             .run(pass, retry, Arc::clone(&work))
@@ -184,7 +184,7 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<Loop>) {
 
 /// The objects that wait and whose turn it is, of one namespace or of all.
 fn next_in_turn(
-    work: Arc<Loop>,
+    work: Arc<ControllerContext>,
     namespace: Option<String>,
 ) -> impl Stream<Item = ObjectRef<DeserializeGuard<KinesisDemo>>> + Send + 'static {
     futures::stream::unfold(work, async |work| {
@@ -201,7 +201,10 @@ fn next_in_turn(
     .map(|Next { namespace, name, .. }| ObjectRef::new(&name).within(&namespace))
 }
 
-async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Result<Action, RunError> {
+async fn pass(
+    object: Arc<DeserializeGuard<KinesisDemo>>,
+    work: Arc<ControllerContext>,
+) -> Result<Action, ReconcileError> {
     let Some(_place) = work.admit(&object).await else { return Ok(Action::await_change()) };
     let salvaged;
     let (demo, unreadable) = match &object.0 {
@@ -233,7 +236,7 @@ async fn pass(object: Arc<DeserializeGuard<KinesisDemo>>, work: Arc<Loop>) -> Re
     };
     let started = Instant::now();
     let wake = reconcile(demo, unreadable.as_deref(), &work.context).await;
-    let outcome = wake.as_ref().map_or_else(RunError::category, |_| "ok");
+    let outcome = wake.as_ref().map_or_else(ReconcileError::category, |_| "ok");
     work.metrics.reconciled(outcome, started.elapsed());
     let wake = wake?;
     work.succeeded(&demo.uid().unwrap_or_default());
@@ -282,7 +285,11 @@ fn action(wake: Wake, now: MicroTime) -> Action {
     }
 }
 
-fn retry(object: Arc<DeserializeGuard<KinesisDemo>>, error: &RunError, work: Arc<Loop>) -> Action {
+fn retry(
+    object: Arc<DeserializeGuard<KinesisDemo>>,
+    error: &ReconcileError,
+    work: Arc<ControllerContext>,
+) -> Action {
     let meta = object.meta();
     let uid = meta.uid.clone().unwrap_or_default();
     let failures = work.failed(&uid);
@@ -292,7 +299,7 @@ fn retry(object: Arc<DeserializeGuard<KinesisDemo>>, error: &RunError, work: Arc
     };
     let (namespace, name) = (&meta.namespace, &meta.name);
     match error {
-        RunError::Cluster(
+        ReconcileError::Cluster(
             crate::kubernetes::ClusterError::Conflict { .. } | crate::kubernetes::ClusterError::Gone { .. },
         ) => {
             tracing::debug!(namespace, name, error = chain(error), "a pass starts over");

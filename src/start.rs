@@ -11,7 +11,7 @@ use crate::admin::{self, Admin};
 use crate::aws::session::SdkRegions;
 use crate::cli::RunArgs;
 use crate::clock::SystemClock;
-use crate::controller::{self, Loop};
+use crate::controller::{self, ControllerContext};
 use crate::kubernetes::lease;
 use crate::kubernetes::writer::KubeCluster;
 use crate::metrics::Metrics;
@@ -40,20 +40,25 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         () = stop.cancelled() => return Ok(()),
     };
     metrics.leads(true);
-    let tenure = leadership.tenure.clone();
+    let write_fence = leadership.write_fence.clone();
     let regions =
-        SdkRegions::connect(&settings.defaults.region, Arc::clone(&metrics) as _, tenure.clone()).await;
+        SdkRegions::connect(&settings.defaults.region, Arc::clone(&metrics) as _, write_fence.clone()).await;
     let context = Context::new(
         settings,
         Arc::new(regions),
-        Arc::new(KubeCluster::new(client.clone(), identity, args.lease_namespace.clone(), tenure)),
+        Arc::new(KubeCluster::new(client.clone(), identity, args.lease_namespace.clone(), write_fence)),
         Arc::new(SystemClock),
         Arc::new(AtomicU64::new(leadership.epoch)),
         Arc::clone(&metrics.runs) as _,
         Arc::new(OciRegistry::new()),
     );
-    let work =
-        Arc::new(Loop::new(context, Arc::clone(&metrics), client.clone(), args.concurrency, stop.clone()));
+    let work = Arc::new(ControllerContext::new(
+        context,
+        Arc::clone(&metrics),
+        client.clone(),
+        args.concurrency,
+        stop.clone(),
+    ));
 
     let passes = controller::run(&client, &args.namespaces, work);
     tokio::pin!(passes);

@@ -5,7 +5,7 @@
 
 /// The names that objects may use. An entry that ends in `*` stands for all names that begin so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowance {
+pub struct AllowList {
     /// Generator images.
     pub images: Vec<String>,
     /// Subnets, by ID.
@@ -14,7 +14,7 @@ pub struct Allowance {
     pub security_groups: Vec<String>,
 }
 
-impl Allowance {
+impl AllowList {
     /// Every name.
     #[must_use]
     pub fn everything() -> Self {

@@ -88,7 +88,7 @@ pub enum Reason {
     AdvantageRequired,
     SettingsMissing,
     ClusterMissing,
-    NotOurs,
+    OwnershipConflict,
     AccessDenied,
     QuotaExceeded,
     RequestRefused,
@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn other_conditions_stay_and_the_same_finding_changes_nothing() {
-        let stalled = [Finding::new(ConditionType::Stalled, ConditionStatus::True, Reason::NotOurs, "x")];
+        let stalled =
+            [Finding::new(ConditionType::Stalled, ConditionStatus::True, Reason::OwnershipConflict, "x")];
         let both =
             updated(&updated(&[], &stalled, Some(1), T0), &ready(ConditionStatus::False, "a"), Some(1), T0);
         assert_eq!(both.len(), 2);

@@ -12,13 +12,13 @@ pub const MAX_STOPS: usize = 64;
 #[error(
     "note that traffic stopped from {from} until {until}: {MAX_STOPS} other stops are noted, more than a run may have; end the run, the schedule cannot be followed any longer"
 )]
-pub struct TooManyStops {
+pub struct TooManyInterruptions {
     from: MicroTime,
     until: MicroTime,
 }
 
 /// `stops` and `stop`. Those that touch or overlap become one: a stop that is prolonged again and again stays one.
-pub fn with_stop(stops: &[Stop], stop: Stop) -> Result<Vec<Stop>, TooManyStops> {
+pub fn with_stop(stops: &[Stop], stop: Stop) -> Result<Vec<Stop>, TooManyInterruptions> {
     let mut ordered: Vec<Stop> =
         stops.iter().copied().chain([stop]).filter(|stop| stop.from < stop.until).collect();
     ordered.sort_by_key(|stop| stop.from);
@@ -30,7 +30,7 @@ pub fn with_stop(stops: &[Stop], stop: Stop) -> Result<Vec<Stop>, TooManyStops> 
         }
     }
     if joined.len() > MAX_STOPS {
-        return Err(TooManyStops { from: stop.from, until: stop.until });
+        return Err(TooManyInterruptions { from: stop.from, until: stop.until });
     }
     Ok(joined)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::allow_list::{Allowance, is_listed};
+use crate::allow_list::{AllowList, is_listed};
 use crate::control::Content;
 use crate::demo::{
     AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, KinesisDemoSpec, PhaseSpec, RampShape,
@@ -26,7 +26,7 @@ pub struct Defaults {
     /// The security groups of objects that name none.
     pub security_groups: Vec<String>,
     /// What objects may name instead.
-    pub allowance: Allowance,
+    pub allow_list: AllowList,
     /// The highest rate of any phase.
     pub max_records_per_second: u32,
     /// The most tasks of any phase.
@@ -264,7 +264,7 @@ fn image(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanErro
         "generator.image",
         asked,
         defaults.image.as_slice(),
-        &defaults.allowance.images,
+        &defaults.allow_list.images,
         "--allow-image",
     )?;
     asked.first().or(defaults.image.as_ref()).cloned().ok_or(PlanError::NoImage)
@@ -275,7 +275,7 @@ fn fargate(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Fargate, PlanE
     if asked.subnets.is_empty() {
         return Err(PlanError::NoSubnets);
     }
-    let Allowance { subnets, security_groups, .. } = &defaults.allowance;
+    let AllowList { subnets, security_groups, .. } = &defaults.allow_list;
     allowed("generator.fargate.subnets", &asked.subnets, &defaults.subnets, subnets, "--allow-subnet")?;
     allowed(
         "generator.fargate.securityGroups",
@@ -366,7 +366,7 @@ mod tests {
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
-            allowance: Allowance { images: vec!["team/*".into()], ..Allowance::default() },
+            allow_list: AllowList { images: vec!["team/*".into()], ..AllowList::default() },
             max_records_per_second: 200_000,
             max_tasks: 100,
             max_warm_mib_per_second: 200,
@@ -486,7 +486,7 @@ mod tests {
         let spec = KinesisDemoSpec::default();
         let plan = Plan::new(&spec, &defaults()).unwrap();
         let mut other = defaults();
-        other.allowance = Allowance::everything();
+        other.allow_list = AllowList::everything();
         other.image = Some("generator:2".into());
         other.subnets = vec!["subnet-ffffffff".into()];
         let pinned = Plan::new(&filled(&spec, &defaults()), &other).unwrap();

@@ -17,7 +17,7 @@ const MICROS_PER_SECOND: i128 = 1_000_000;
 
 /// A stretch of the schedule over which the rate is constant or follows a straight line, or a piece of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leg {
+pub struct ScheduleSegment {
     /// The first instant of the leg, or of the piece.
     pub from: MicroTime,
     /// The first instant after it.
@@ -51,7 +51,7 @@ impl From<Part> for [u64; 2] {
     }
 }
 
-impl Leg {
+impl ScheduleSegment {
     /// A whole leg.
     pub const fn whole(from: MicroTime, until: MicroTime, rate: [u32; 2]) -> Self {
         Self { from, until, rate, part: None }
@@ -148,7 +148,7 @@ impl Share {
 
     /// How many records of `leg` fall due to this share in [`from`, `until`), each task sending at most `cap_per_task`
     /// records per second.
-    pub fn due(self, leg: &Leg, from: MicroTime, until: MicroTime, cap_per_task: u32) -> u64 {
+    pub fn due(self, leg: &ScheduleSegment, from: MicroTime, until: MicroTime, cap_per_task: u32) -> u64 {
         let ceiling = u64::from(cap_per_task) * u64::from(self.of.max(1));
         self.owned(leg.numbered(until, ceiling)) - self.owned(leg.numbered(from.min(until), ceiling))
     }
@@ -162,8 +162,8 @@ mod tests {
 
     const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
-    fn leg(rate: [u32; 2], seconds: u64) -> Leg {
-        Leg::whole(T0, T0 + Duration::from_secs(seconds), rate)
+    fn leg(rate: [u32; 2], seconds: u64) -> ScheduleSegment {
+        ScheduleSegment::whole(T0, T0 + Duration::from_secs(seconds), rate)
     }
 
     fn after(seconds: f64) -> MicroTime {
@@ -213,24 +213,24 @@ mod tests {
         // The last 4 s of it, an hour later.
         let part = Some(Part { after: Duration::from_secs(6), of: Duration::from_secs(10) });
         let (from, until) = (after(3_600.0), after(3_604.0));
-        let piece = Leg { from, until, part, ..whole };
+        let piece = ScheduleSegment { from, until, part, ..whole };
         assert_eq!((piece.rate_at(from), piece.rate_at(until)), (600, 1_000));
         assert_eq!(piece.scheduled(until), whole.scheduled(after(10.0)) - whole.scheduled(after(6.0)));
         assert_eq!((piece.scheduled(from), piece.scheduled(T0)), (0, 0));
         assert_eq!(piece.due(until, 500), 2_000);
         let text = serde_json::to_string(&piece).unwrap();
         assert!(text.ends_with(r#""rate":[0,1000],"part":[6000000,10000000]}"#), "{text}");
-        assert_eq!(serde_json::from_str::<Leg>(&text).unwrap(), piece);
+        assert_eq!(serde_json::from_str::<ScheduleSegment>(&text).unwrap(), piece);
         assert!(!serde_json::to_string(&whole).unwrap().contains("part"));
     }
 
     #[test]
     fn a_piece_that_claims_to_reach_beyond_its_whole_ends_with_it() {
         let part = Some(Part { after: Duration::from_secs(8), of: Duration::from_secs(10) });
-        let piece = Leg { part, ..leg([100, 100], 60) };
+        let piece = ScheduleSegment { part, ..leg([100, 100], 60) };
         assert_eq!(piece.scheduled(after(60.0)), 200);
         let outside = Some(Part { after: Duration::from_secs(11), of: Duration::from_secs(10) });
-        assert_eq!(Leg { part: outside, ..leg([100, 100], 60) }.scheduled(after(60.0)), 0);
+        assert_eq!(ScheduleSegment { part: outside, ..leg([100, 100], 60) }.scheduled(after(60.0)), 0);
     }
 
     proptest! {
@@ -241,7 +241,7 @@ mod tests {
             cuts in prop::collection::vec((0_u64..600_000_000, 1_u64..90_000_000), 0..5),
             tasks in 1_u32..100, cap in 1_u32..20_000,
         ) {
-            let whole = Leg::whole(T0, T0 + Duration::from_micros(length), rates);
+            let whole = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
             let mut cuts: Vec<_> = cuts.into_iter().map(|(at, pause)| (at.min(length), pause)).collect();
             cuts.sort();
             cuts.push((length, 0));
@@ -250,7 +250,7 @@ mod tests {
             for (cut, pause) in cuts {
                 let [after, of] = [done, length].map(Duration::from_micros);
                 let until = at + Duration::from_micros(cut - done);
-                pieces.push(Leg { from: at, until, part: Some(Part { after, of }), ..whole });
+                pieces.push(ScheduleSegment { from: at, until, part: Some(Part { after, of }), ..whole });
                 (done, at) = (cut, until + Duration::from_micros(pause));
             }
             let far = T0 + Duration::from_secs(100_000);
@@ -271,7 +271,7 @@ mod tests {
             cap in 1_u32..20_000,
             cuts in prop::collection::vec(0_u64..700_000_000, 1..6),
         ) {
-            let leg = Leg::whole(T0, T0 + Duration::from_micros(length), rates);
+            let leg = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
             let ceiling = u64::from(cap) * u64::from(tasks);
             let mut previous = T0;
             let mut instants: Vec<_> = cuts.into_iter().map(|us| T0 + Duration::from_micros(us)).collect();
@@ -290,7 +290,7 @@ mod tests {
             rates in [0_u32..200_000, 0_u32..200_000], length in 1_u64..600_000_000, ceiling in 1_u64..200_000,
             first in 0_u64..700_000_000, second in 0_u64..700_000_000,
         ) {
-            let leg = Leg::whole(T0, T0 + Duration::from_micros(length), rates);
+            let leg = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
             let (early, late) = (first.min(second), first.max(second));
             let (a, b) = (leg.due(T0 + Duration::from_micros(early), ceiling), leg.due(T0 + Duration::from_micros(late), ceiling));
             prop_assert!(a <= b);

@@ -9,16 +9,16 @@ use std::time::Duration;
 use crate::MicroTime;
 use crate::control::{Content, Segment};
 use crate::plan::PlannedPhase;
-use crate::schedule::{Leg, Part};
+use crate::schedule::{Part, ScheduleSegment};
 use crate::status::Stop;
 
 /// A leg and the phase that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlacedLeg {
+pub struct PlacedSegment {
     /// The phase's index, from zero.
     pub phase: usize,
     /// When the leg lasts and what it asks for.
-    pub leg: Leg,
+    pub leg: ScheduleSegment,
 }
 
 /// When a phase lasts.
@@ -42,7 +42,7 @@ pub struct PhaseWindow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     /// The legs, in order, without overlap; gaps are stops.
-    pub legs: Vec<PlacedLeg>,
+    pub legs: Vec<PlacedSegment>,
     /// The phases, in order.
     pub phases: Vec<PhaseWindow>,
 }
@@ -60,7 +60,7 @@ impl Timeline {
                 ([rate_before, phase.rate], phase.ramp),
                 ([phase.rate; 2], phase.duration.saturating_sub(phase.ramp)),
             ] {
-                cursor.place(rate, length, |leg| legs.push(PlacedLeg { phase: index, leg }));
+                cursor.place(rate, length, |leg| legs.push(PlacedSegment { phase: index, leg }));
             }
             rate_before = phase.rate;
             let placed = legs.get(first..).unwrap_or_default();
@@ -147,7 +147,7 @@ struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// Places one leg of `length`, in as many pieces as the stops cut it into.
-    fn place(&mut self, rate: [u32; 2], length: Duration, mut push: impl FnMut(Leg)) {
+    fn place(&mut self, rate: [u32; 2], length: Duration, mut push: impl FnMut(ScheduleSegment)) {
         let mut done = Duration::ZERO;
         while done < length {
             while let Some(stop) = self.stops.first().filter(|stop| stop.from <= self.at) {
@@ -158,7 +158,7 @@ impl Cursor<'_> {
             let piece = self.stops.first().map_or(rest, |stop| stop.from.since(self.at).min(rest));
             let until = self.at + piece;
             let part = (piece < length).then_some(Part { after: done, of: length });
-            push(Leg { from: self.at, until, rate, part });
+            push(ScheduleSegment { from: self.at, until, rate, part });
             done += piece;
             self.at = until;
         }

@@ -6,7 +6,7 @@ use kinesis_demo_api::proxy::ProxyError;
 
 #[cfg(feature = "foundation")]
 use crate::foundation::FoundationError;
-use crate::local_cluster::LaptopError;
+use crate::local_cluster::LocalClusterError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -42,7 +42,7 @@ pub enum CliError {
     #[error(transparent)]
     Foundation(#[from] FoundationError),
     #[error(transparent)]
-    Laptop(#[from] LaptopError),
+    Laptop(#[from] LocalClusterError),
     #[error("could not write to the terminal or a pipe")]
     Output(#[from] std::io::Error),
 }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn the_servers_message_is_told_without_the_structure_around_it() {
         let status = kube::core::Status::failure("namespaces \"x\" is forbidden", "Forbidden").with_code(403);
-        let error = LaptopError::kubernetes("make the namespace x", kube::Error::Api(status.boxed()));
+        let error = LocalClusterError::kubernetes("make the namespace x", kube::Error::Api(status.boxed()));
         assert_eq!(with_causes(&error), "could not make the namespace x: namespaces \"x\" is forbidden");
     }
 }

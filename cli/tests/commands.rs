@@ -19,12 +19,12 @@ use kubectl_kinesisdemo::local_cluster::{ApiServer, definition};
 use serde_json::{Value, json};
 
 /// A cluster with the definition and a namespace `demos`, and the program pointed at it.
-struct Bench {
+struct Harness {
     server: ApiServer,
     _state: tempfile::TempDir,
 }
 
-impl Bench {
+impl Harness {
     async fn set_up() -> Option<Self> {
         let options = harness::api_server_options().await?;
         let state = tempfile::tempdir().unwrap();
@@ -131,7 +131,7 @@ fn example(name: &str) -> PathBuf {
 
 #[tokio::test]
 async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
-    let Some(bench) = Bench::set_up().await else { return };
+    let Some(bench) = Harness::set_up().await else { return };
 
     let unknown = bench.run("list").await;
     assert_eq!(unknown.code, 1);
@@ -225,7 +225,7 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
 }
 
 /// What `kubectl apply` of the file does to a new object: it creates it under that name.
-async fn create_as(bench: &Bench, manager: &str, document: &Value) {
+async fn create_as(bench: &Harness, manager: &str, document: &Value) {
     let _ = bench.demos().delete(document["metadata"]["name"].as_str().unwrap(), &Default::default()).await;
     let demo: KinesisDemo = serde_json::from_value(document.clone()).unwrap();
     // As it was written, without the defaults that the type would add.
@@ -239,7 +239,7 @@ async fn create_as(bench: &Bench, manager: &str, document: &Value) {
 
 #[tokio::test]
 async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
-    let Some(bench) = Bench::set_up().await else { return };
+    let Some(bench) = Harness::set_up().await else { return };
     definition::put_definition(&bench.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let document: Value = serde_saphyr::from_str(&text).unwrap();
@@ -277,7 +277,7 @@ async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
 /// What nobody named here and somebody else owns stays, and is told.
 #[tokio::test]
 async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
-    let Some(bench) = Bench::set_up().await else { return };
+    let Some(bench) = Harness::set_up().await else { return };
     definition::put_definition(&bench.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let mut document: Value = serde_saphyr::from_str(&text).unwrap();
@@ -314,13 +314,13 @@ async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
     bench.server.stop().await;
 }
 
-async fn clear_request(bench: &Bench, name: &str) {
+async fn clear_request(bench: &Harness, name: &str) {
     let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: null}}});
     bench.demos().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
 
 /// Only the Events of this very object, not of a namesake before it.
-async fn events_are_told(bench: &Bench) {
+async fn events_are_told(bench: &Harness) {
     let demo = bench.demos().get("smoke").await.unwrap();
     let events: Api<Event> = Api::namespaced(bench.client(), "demos");
     for (name, uid, note) in [("one", demo.uid().unwrap(), "mine"), ("two", "another".to_owned(), "not mine")]

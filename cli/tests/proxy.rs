@@ -94,13 +94,13 @@ async fn lead(
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-struct Bench {
+struct Harness {
     server: ApiServer,
     port: u16,
     state: tempfile::TempDir,
 }
 
-impl Bench {
+impl Harness {
     async fn set_up() -> Option<Self> {
         let options = harness::api_server_options().await?;
         let state = tempfile::tempdir().unwrap();
@@ -150,7 +150,7 @@ async fn run(words: &[&str], environment: &[(&str, &str)]) -> Ran {
 
 #[tokio::test]
 async fn the_program_goes_through_the_proxy_that_kubectl_would_take() {
-    let Some(bench) = Bench::set_up().await else { return };
+    let Some(bench) = Harness::set_up().await else { return };
     let address = SocketAddr::from(([127, 0, 0, 1], bench.port));
     let connect = Proxy::start(Kind::Connect, address).await;
     let socks = Proxy::start(Kind::Socks5, address).await;
@@ -195,7 +195,7 @@ async fn the_program_goes_through_the_proxy_that_kubectl_would_take() {
 
 #[tokio::test]
 async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
-    let Some(bench) = Bench::set_up().await else { return };
+    let Some(bench) = Harness::set_up().await else { return };
     let connect = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], bench.port))).await;
     let http = connect.url("http");
 

@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::gate::DueRecords;
 use kinesis_demo_api::control::{Content, Segment, TaskId};
-use kinesis_demo_api::schedule::{Leg, Share};
+use kinesis_demo_api::schedule::{ScheduleSegment, Share};
 use kinesis_demo_generator::args::RecordSize;
 use kinesis_demo_generator::batch::Batch;
 use kinesis_demo_generator::clock::{Clock, SystemClock};
-use kinesis_demo_generator::dispatcher::{Courier, Limits};
+use kinesis_demo_generator::dispatcher::{Dispatcher, Limits};
 use kinesis_demo_generator::pacer::Pacer;
 use kinesis_demo_generator::payload::Posts;
 use kinesis_demo_generator::recorder::Recorder;
@@ -66,13 +66,13 @@ fn pace() {
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_now());
         let (sink, recorder) = (Arc::new(Sink::default()), Arc::new(Recorder::default()));
-        let courier = Courier::new(
+        let dispatcher = Dispatcher::new(
             Arc::clone(&sink) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
             Limits::default(),
         );
-        let mut pacer = Pacer::new(posts(RecordSize::Natural), Arc::clone(&courier), recorder);
+        let mut pacer = Pacer::new(posts(RecordSize::Natural), Arc::clone(&dispatcher), recorder);
         let began = Instant::now();
         for _ in 0..RECORDS / 500 {
             let now = clock.now();
@@ -81,7 +81,7 @@ fn pace() {
                 version: (1, 1),
                 segment: Segment {
                     phase: "peak".into(),
-                    leg: Leg::whole(from, until, [50_000, 50_000]),
+                    leg: ScheduleSegment::whole(from, until, [50_000, 50_000]),
                     content: Content::Viral,
                     cap_per_task: 50_000,
                 },
@@ -91,11 +91,11 @@ fn pace() {
                 until,
             };
             pacer.offer(&[due], now);
-            if courier.room() < 50_000 {
-                courier.drained().await;
+            if dispatcher.room() < 50_000 {
+                dispatcher.drained().await;
             }
         }
-        courier.drained().await;
+        dispatcher.drained().await;
         assert_eq!(sink.0.load(Ordering::Relaxed), RECORDS);
         tell("due to settled, into a sink", RECORDS, began.elapsed(), None);
     });

@@ -83,11 +83,11 @@ impl Batch {
 
 /// The batch that is being filled.
 #[derive(Debug, Default)]
-pub struct Loader {
+pub struct BatchBuilder {
     open: Batch,
 }
 
-impl Loader {
+impl BatchBuilder {
     /// Adds a record; returns the batch if that filled it.
     pub fn push(
         &mut self,
@@ -126,9 +126,9 @@ mod tests {
 
     const DUE_AT: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
-    fn push(loader: &mut Loader, bytes: &[u8]) -> Option<Batch> {
+    fn push(batch_builder: &mut BatchBuilder, bytes: &[u8]) -> Option<Batch> {
         let phase = Books::default().phase("peak");
-        loader.push(phase, DUE_AT, |buffer| {
+        batch_builder.push(phase, DUE_AT, |buffer| {
             let start = buffer.len();
             buffer.extend_from_slice(bytes);
             (*b"keykeyke", start..buffer.len())
@@ -137,39 +137,39 @@ mod tests {
 
     #[test]
     fn a_batch_goes_when_it_holds_five_hundred_records() {
-        let mut loader = Loader::default();
+        let mut batch_builder = BatchBuilder::default();
         for _ in 1..MOST_RECORDS {
-            assert!(push(&mut loader, b"post").is_none());
+            assert!(push(&mut batch_builder, b"post").is_none());
         }
-        let batch = push(&mut loader, b"last").unwrap();
-        assert_eq!((batch.records().len(), batch.bytes(), loader.loaded()), (500, 2_000, 0));
+        let batch = push(&mut batch_builder, b"last").unwrap();
+        assert_eq!((batch.records().len(), batch.bytes(), batch_builder.loaded()), (500, 2_000, 0));
         assert_eq!(batch.data(&batch.records()[499]), b"last");
     }
 
     #[test]
     fn a_batch_goes_when_it_holds_a_mebibyte() {
-        let mut loader = Loader::default();
-        assert!(push(&mut loader, &vec![b'x'; FULL_BYTES - 1]).is_none());
-        assert_eq!(push(&mut loader, b"y").unwrap().records().len(), 2);
+        let mut batch_builder = BatchBuilder::default();
+        assert!(push(&mut batch_builder, &vec![b'x'; FULL_BYTES - 1]).is_none());
+        assert_eq!(push(&mut batch_builder, b"y").unwrap().records().len(), 2);
     }
 
     #[test]
     fn what_was_loaded_can_be_taken_once() {
-        let mut loader = Loader::default();
-        assert!(loader.take().is_none());
-        push(&mut loader, b"one");
-        push(&mut loader, b"two");
-        assert_eq!(loader.take().unwrap().records().len(), 2);
-        assert!(loader.take().is_none());
+        let mut batch_builder = BatchBuilder::default();
+        assert!(batch_builder.take().is_none());
+        push(&mut batch_builder, b"one");
+        push(&mut batch_builder, b"two");
+        assert_eq!(batch_builder.take().unwrap().records().len(), 2);
+        assert!(batch_builder.take().is_none());
     }
 
     #[test]
     fn what_is_kept_of_a_batch_keeps_its_bytes() {
-        let mut loader = Loader::default();
+        let mut batch_builder = BatchBuilder::default();
         for post in [b"a", b"b", b"c", b"d"] {
-            push(&mut loader, post);
+            push(&mut batch_builder, post);
         }
-        let mut batch = loader.take().unwrap();
+        let mut batch = batch_builder.take().unwrap();
         batch.retain(|position, _| position % 2 == 1);
         let kept: Vec<_> = batch.records().iter().map(|record| batch.data(record)).collect();
         assert_eq!(kept, [b"b", b"d"]);

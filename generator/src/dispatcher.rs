@@ -64,7 +64,7 @@ impl Default for Limits {
 
 /// What may still be done. Later ones include earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Orders {
+enum ShutdownLevel {
     /// Everything.
     Deliver,
     /// Nothing is sent any more; answers are waited for.
@@ -74,7 +74,7 @@ enum Orders {
 }
 
 /// Sends batches; see the module's description.
-pub struct Courier {
+pub struct Dispatcher {
     sender: Arc<dyn Sender>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
@@ -83,12 +83,12 @@ pub struct Courier {
     records: AtomicUsize,
     bytes: AtomicUsize,
     retry_budget: AtomicUsize,
-    orders: watch::Sender<Orders>,
+    orders: watch::Sender<ShutdownLevel>,
     idle: Notify,
 }
 
-impl Courier {
-    /// A courier with nothing to do.
+impl Dispatcher {
+    /// A dispatcher with nothing to do.
     pub fn new(
         sender: Arc<dyn Sender>,
         recorder: Arc<Recorder>,
@@ -104,7 +104,7 @@ impl Courier {
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             retry_budget: AtomicUsize::new(limits.retry_reserve),
-            orders: watch::Sender::new(Orders::Deliver),
+            orders: watch::Sender::new(ShutdownLevel::Deliver),
             idle: Notify::new(),
         })
     }
@@ -145,12 +145,12 @@ impl Courier {
 
     /// From now on nothing is sent; what waits is settled at once, what is under way when its answer comes.
     pub fn send_no_more(&self) {
-        self.orders.send_if_modified(|orders| advance(orders, Orders::SendNoMore));
+        self.orders.send_if_modified(|orders| advance(orders, ShutdownLevel::SendNoMore));
     }
 
     /// Gives up on answers as well.
     pub fn abandon(&self) {
-        self.orders.send_if_modified(|orders| advance(orders, Orders::Abandon));
+        self.orders.send_if_modified(|orders| advance(orders, ShutdownLevel::Abandon));
     }
 
     async fn deliver(self: Arc<Self>, mut batch: Batch) {
@@ -159,7 +159,7 @@ impl Courier {
         while !batch.is_empty() {
             let turn = tokio::select! {
                 biased;
-                _ = orders.wait_for(|orders| *orders >= Orders::SendNoMore) => None,
+                _ = orders.wait_for(|orders| *orders >= ShutdownLevel::SendNoMore) => None,
                 turn = self.turns.acquire() => turn.ok(),
             };
             let give_up_before = match turn {
@@ -171,7 +171,7 @@ impl Courier {
             self.note_request(first.phase, &batch, attempts);
             let answer = tokio::select! {
                 biased;
-                _ = orders.wait_for(|orders| *orders >= Orders::Abandon) => Answer::Lost,
+                _ = orders.wait_for(|orders| *orders >= ShutdownLevel::Abandon) => Answer::Lost,
                 answer = self.sender.put(&batch) => answer,
             };
             drop(turn);
@@ -180,7 +180,7 @@ impl Courier {
             self.keep_affordable(&mut batch, attempts);
             if !batch.is_empty() {
                 tokio::select! {
-                    _ = orders.wait_for(|orders| *orders >= Orders::SendNoMore) => {}
+                    _ = orders.wait_for(|orders| *orders >= ShutdownLevel::SendNoMore) => {}
                     () = tokio::time::sleep(self.pause_after(attempts)) => {}
                 }
             }
@@ -283,7 +283,7 @@ impl Courier {
     }
 }
 
-fn advance(orders: &mut Orders, to: Orders) -> bool {
+fn advance(orders: &mut ShutdownLevel, to: ShutdownLevel) -> bool {
     let advances = *orders < to;
     *orders = (*orders).max(to);
     advances

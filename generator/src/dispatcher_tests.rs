@@ -6,27 +6,27 @@ use super::*;
 use crate::fake::{FakeStream, Nature, T0, TokioClock};
 use crate::recorder::Books;
 
-struct World {
+struct TestTask {
     stream: Arc<FakeStream>,
     recorder: Arc<Recorder>,
-    courier: Arc<Courier>,
+    dispatcher: Arc<Dispatcher>,
     made: u32,
 }
 
-fn a_world(nature: Nature, limits: Limits, seed: u64) -> World {
+fn a_world(nature: Nature, limits: Limits, seed: u64) -> TestTask {
     let clock: Arc<dyn Clock> = TokioClock::new();
     let stream = FakeStream::new(Arc::clone(&clock), nature, seed);
     let recorder = Arc::new(Recorder::default());
-    let courier = Courier::new(Arc::clone(&stream) as _, Arc::clone(&recorder), clock, limits);
-    World { stream, recorder, courier, made: 0 }
+    let dispatcher = Dispatcher::new(Arc::clone(&stream) as _, Arc::clone(&recorder), clock, limits);
+    TestTask { stream, recorder, dispatcher, made: 0 }
 }
 
-impl World {
+impl TestTask {
     /// Offers and hands over a batch of records that are due now.
     fn dispatch(&mut self, records: usize) {
         let mut batch = Batch::default();
         let phase = self.recorder.books().phase("peak");
-        let due_at = self.courier.clock.now().wall;
+        let due_at = self.dispatcher.clock.now().wall;
         for _ in 0..records {
             let name = format!("{:08}", self.made);
             self.made += 1;
@@ -37,7 +37,7 @@ impl World {
             });
         }
         self.recorder.books().offered(phase, records as u64);
-        self.courier.dispatch(batch);
+        self.dispatcher.dispatch(batch);
     }
 
     fn counters(&self) -> Counters {
@@ -58,12 +58,12 @@ fn ms(milliseconds: u64) -> Duration {
 async fn accepted_records_count_from_the_instant_they_were_due() {
     let mut world = a_world(Nature { latency: ms(20), ..Nature::default() }, Limits::default(), 1);
     world.dispatch(500);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     let ledger = line(&mut world.recorder.books());
     assert_eq!(ledger.counters, Counters { offered: 500, accepted: 500, ..Counters::default() });
     let latency = ledger.latency.max().unwrap();
     assert!((ms(20)..ms(22)).contains(&latency), "{latency:?}");
-    assert_eq!(world.courier.room(), Limits::default().records);
+    assert_eq!(world.dispatcher.room(), Limits::default().records);
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,7 @@ async fn only_refused_records_are_sent_again_with_the_same_bytes() {
     let nature = Nature { refuse_records: 300, ..Nature::default() };
     let mut world = a_world(nature, Limits { attempts: 100, ..Limits::default() }, 2);
     world.dispatch(400);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     let requests = world.stream.requests();
     assert!(requests.len() > 2, "{}", requests.len());
     for pair in requests.windows(2) {
@@ -100,7 +100,7 @@ async fn a_refused_request_counts_once_per_record_and_pauses_grow() {
     let nature = Nature { refuse_requests: 1_000, ..Nature::default() };
     let mut world = a_world(nature, Limits::default(), 3);
     world.dispatch(10);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     let counters = world.counters();
     assert_eq!((counters.offered, counters.failed, counters.retried), (10, 10, 50));
     assert_eq!(counters.throttled % 10, 0);
@@ -121,7 +121,7 @@ async fn a_record_whose_answer_was_lost_is_not_sent_again() {
     ] {
         let mut world = a_world(nature, Limits::default(), 4);
         world.dispatch(7);
-        world.courier.drained().await;
+        world.dispatcher.drained().await;
         assert_eq!(world.counters(), Counters { offered: 7, unknown: 7, ..Counters::default() });
         assert_eq!(world.stream.requests().len(), 1);
     }
@@ -133,7 +133,7 @@ async fn what_no_turn_came_for_in_time_is_dropped_and_never_sent() {
     let mut world = a_world(Nature { latency: ms(4_000), ..Nature::default() }, limits, 5);
     world.dispatch(3);
     world.dispatch(5);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     assert_eq!(world.counters(), Counters { offered: 8, accepted: 3, dropped: 5, ..Counters::default() });
     assert_eq!(world.stream.stored(), (3, 1));
 }
@@ -144,7 +144,7 @@ async fn refusals_end_when_a_record_is_too_old() {
     let mut world = a_world(Nature { capacity: Some(0), ..Nature::default() }, limits, 6);
     let began = Instant::now();
     world.dispatch(100);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     assert_eq!(world.counters().failed, 100);
     let longest = limits.give_up_after + limits.longest_pause;
     assert!((limits.give_up_after..=longest).contains(&began.elapsed()), "{:?}", began.elapsed());
@@ -158,7 +158,7 @@ async fn lasting_refusals_cost_half_as_many_attempts_again_as_records_are_offere
         world.dispatch(500);
         sleep(ms(50)).await;
     }
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     let counters = world.counters();
     assert_eq!((counters.offered, counters.failed), (50_000, 50_000));
     let afforded = limits.retry_reserve as u64 + 50_000 / 2;
@@ -171,18 +171,18 @@ async fn requests_under_way_and_room_are_bounded() {
     let limits = Limits { requests: 4, records: 1_000, ..Limits::default() };
     let mut world = a_world(Nature { latency: ms(100), ..Nature::default() }, limits, 7);
     for batch in 0..8 {
-        assert_eq!(world.courier.room(), 1_000 - batch * 100);
+        assert_eq!(world.dispatcher.room(), 1_000 - batch * 100);
         world.dispatch(100);
     }
-    world.courier.drained().await;
-    assert_eq!((world.stream.most_under_way(), world.courier.room()), (4, 1_000));
+    world.dispatcher.drained().await;
+    assert_eq!((world.stream.most_under_way(), world.dispatcher.room()), (4, 1_000));
 
     let by_bytes = Limits { bytes: 80, ..limits };
     let mut world = a_world(Nature { latency: ms(100), ..Nature::default() }, by_bytes, 8);
     world.dispatch(10);
-    assert_eq!(world.courier.room(), 0);
-    world.courier.drained().await;
-    assert_eq!(world.courier.room(), 1_000);
+    assert_eq!(world.dispatcher.room(), 0);
+    world.dispatcher.drained().await;
+    assert_eq!(world.dispatcher.room(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,10 +193,10 @@ async fn after_send_no_more_answers_still_count_and_what_waits_is_settled_at_onc
     sleep(ms(10)).await;
     world.dispatch(5);
     sleep(ms(10)).await;
-    world.courier.send_no_more();
+    world.dispatcher.send_no_more();
     sleep(ms(10)).await;
     assert_eq!(world.counters(), Counters { offered: 8, dropped: 5, ..Counters::default() });
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     assert_eq!(world.counters(), Counters { offered: 8, accepted: 3, dropped: 5, ..Counters::default() });
 }
 
@@ -211,8 +211,8 @@ async fn abandoning_leaves_nothing_open() {
     sleep(ms(5)).await;
     world.dispatch(4);
     sleep(ms(5)).await;
-    world.courier.abandon();
-    world.courier.drained().await;
+    world.dispatcher.abandon();
+    world.dispatcher.drained().await;
     let expected =
         Counters { offered: 9, failed: 2, unknown: 3, dropped: 4, throttled: 2, ..Counters::default() };
     assert_eq!(world.counters(), expected);
@@ -245,17 +245,17 @@ proptest! {
             }
             match ends_with {
                 0 => {}
-                1 => world.courier.send_no_more(),
-                _ => world.courier.abandon(),
+                1 => world.dispatcher.send_no_more(),
+                _ => world.dispatcher.abandon(),
             }
-            world.courier.drained().await;
+            world.dispatcher.drained().await;
             let counters = world.counters();
             prop_assert_eq!(counters.offered, counters.settled());
             let (stored, most) = world.stream.stored();
             prop_assert!(most <= 1);
             let bounds = counters.accepted..=counters.accepted + counters.unknown;
             prop_assert!(bounds.contains(&(stored as u64)), "{stored} {counters:?}");
-            prop_assert_eq!(world.courier.room(), Limits::default().records);
+            prop_assert_eq!(world.dispatcher.room(), Limits::default().records);
             Ok(())
         })?;
     }

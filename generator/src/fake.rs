@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment, TaskId};
 use kinesis_demo_api::ledger::LedgerLine;
-use kinesis_demo_api::schedule::Leg;
+use kinesis_demo_api::schedule::ScheduleSegment;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use crate::clock::{Clock, Now};
 use crate::error::ReadError;
 use crate::reader::ControlSource;
 use crate::sender::{Answer, Outcome, Refusal, Sender};
-use crate::worker::Journal;
+use crate::worker::LedgerWriter;
 
 /// When every test begins.
 pub const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
@@ -33,7 +33,7 @@ pub fn ms(milliseconds: u64) -> Duration {
 pub fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
-        leg: Leg::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
+        leg: ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
         content: Content::Viral,
         cap_per_task: 100_000,
     }
@@ -96,11 +96,11 @@ pub struct FakeStream {
     clock: Arc<dyn Clock>,
     pub nature: Mutex<Nature>,
     rng: Mutex<ChaCha8Rng>,
-    world: Mutex<World>,
+    world: Mutex<ServiceState>,
 }
 
 #[derive(Default)]
-struct World {
+struct ServiceState {
     requests: Vec<Arrived>,
     stored: BTreeMap<Vec<u8>, usize>,
     stored_per_second: BTreeMap<u64, usize>,
@@ -228,15 +228,15 @@ impl ControlSource for FakeParameter {
 
 /// A journal that remembers its lines.
 #[derive(Clone, Default)]
-pub struct MemoryJournal(Arc<Mutex<Vec<LedgerLine>>>);
+pub struct MemoryLedgerWriter(Arc<Mutex<Vec<LedgerLine>>>);
 
-impl MemoryJournal {
+impl MemoryLedgerWriter {
     pub fn lines(&self) -> Vec<LedgerLine> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Journal for MemoryJournal {
+impl LedgerWriter for MemoryLedgerWriter {
     fn write_line(&mut self, line: &LedgerLine) {
         self.0.lock().unwrap().push(line.clone());
     }

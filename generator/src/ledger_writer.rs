@@ -10,7 +10,7 @@ use kinesis_demo_api::ledger::LedgerLine;
 use tracing::warn;
 
 use crate::error::chain;
-use crate::worker::Journal;
+use crate::worker::LedgerWriter;
 
 /// Lines that wait while the standard output is not read. One that finds no room is left out: the next one says it all.
 const WAITING_LINES: usize = 4;
@@ -32,7 +32,7 @@ impl StdoutJournal {
     /// Starts the writing thread.
     pub fn start() -> std::io::Result<(Self, JournalEnd)> {
         let (lines, waiting) = mpsc::sync_channel::<LedgerLine>(WAITING_LINES);
-        let writer = std::thread::Builder::new().name("journal".into()).spawn(move || {
+        let writer = std::thread::Builder::new().name("ledger_writer".into()).spawn(move || {
             for line in waiting {
                 match line.to_text() {
                     // One write per line, so that lines of the log and the ledger do not mix. An output that is gone has
@@ -46,7 +46,7 @@ impl StdoutJournal {
     }
 }
 
-impl Journal for StdoutJournal {
+impl LedgerWriter for StdoutJournal {
     fn write_line(&mut self, line: &LedgerLine) {
         if line.is_final {
             // The last word waits for room: nothing comes after it that would say the same.

@@ -4,7 +4,7 @@
 //!                reader (SSM) ──► documents            clock
 //!                                     │                  │
 //!                                     ▼                  ▼
-//! SIGTERM ──► worker ──────────────► gate ── due now ──► pacer ── batches ──► courier ──► sender (Kinesis)
+//! SIGTERM ──► worker ──────────────► gate ── due now ──► pacer ── batches ──► dispatcher ──► sender (Kinesis)
 //!               │                    in api (pure)      payload               retries, bounds
 //!               └── ledger lines ◄──────────── recorder ◄────────────────────────┘
 //!                    (stdout)                      └──► metrics (CloudWatch)

@@ -1,4 +1,4 @@
-//! Turns what fell due into records that go. In: what the gate says is due. Out: batches to the courier, counts to the recorder.
+//! Turns what fell due into records that go. In: what the gate says is due. Out: batches to the dispatcher, counts to the recorder.
 //! Makes posts; does not wait, nor keep anything back.
 //!
 //! What is late beyond a bound, or finds no room, is counted as dropped and never sent: a task that fell behind does not
@@ -10,9 +10,9 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::gate::DueRecords;
 
-use crate::batch::Loader;
+use crate::batch::BatchBuilder;
 use crate::clock::Now;
-use crate::dispatcher::Courier;
+use crate::dispatcher::Dispatcher;
 use crate::payload::Posts;
 use crate::recorder::Recorder;
 
@@ -22,15 +22,15 @@ const LATEST: Duration = Duration::from_secs(1);
 /// Makes and hands over one task's records.
 pub struct Pacer {
     posts: Posts,
-    loader: Loader,
-    courier: Arc<Courier>,
+    batch_builder: BatchBuilder,
+    dispatcher: Arc<Dispatcher>,
     recorder: Arc<Recorder>,
 }
 
 impl Pacer {
     /// A pacer that has offered nothing yet.
-    pub fn new(posts: Posts, courier: Arc<Courier>, recorder: Arc<Recorder>) -> Self {
-        Self { posts, loader: Loader::default(), courier, recorder }
+    pub fn new(posts: Posts, dispatcher: Arc<Dispatcher>, recorder: Arc<Recorder>) -> Self {
+        Self { posts, batch_builder: BatchBuilder::default(), dispatcher, recorder }
     }
 
     /// Offers what fell due, all of it.
@@ -38,8 +38,8 @@ impl Pacer {
         for due in all_due {
             self.offer_one(due, now);
         }
-        if let Some(batch) = self.loader.take() {
-            self.courier.dispatch(batch);
+        if let Some(batch) = self.batch_builder.take() {
+            self.dispatcher.dispatch(batch);
         }
     }
 
@@ -58,13 +58,13 @@ impl Pacer {
                 dropped += 1;
                 continue;
             }
-            if self.courier.room() <= self.loader.loaded() {
+            if self.dispatcher.room() <= self.batch_builder.loaded() {
                 dropped += due.count - nth;
                 break;
             }
             let post = |buffer: &mut Vec<u8>| self.posts.append(due.segment.content, due_at, buffer);
-            if let Some(batch) = self.loader.push(phase, due_at, post) {
-                self.courier.dispatch(batch);
+            if let Some(batch) = self.batch_builder.push(phase, due_at, post) {
+                self.dispatcher.dispatch(batch);
             }
         }
         if dropped > 0 {

@@ -9,26 +9,26 @@ use crate::clock::Clock;
 use crate::dispatcher::Limits;
 use crate::fake::{FakeStream, Nature, T0, TokioClock, segment};
 
-struct World {
+struct TestTask {
     clock: Arc<TokioClock>,
     stream: Arc<FakeStream>,
     recorder: Arc<Recorder>,
-    courier: Arc<Courier>,
+    dispatcher: Arc<Dispatcher>,
     pacer: Pacer,
 }
 
-fn a_world(nature: Nature, limits: Limits) -> World {
+fn a_world(nature: Nature, limits: Limits) -> TestTask {
     let clock = TokioClock::new();
     let stream = FakeStream::new(Arc::clone(&clock) as _, nature, 1);
     let recorder = Arc::new(Recorder::default());
-    let courier =
-        Courier::new(Arc::clone(&stream) as _, Arc::clone(&recorder), Arc::clone(&clock) as _, limits);
+    let dispatcher =
+        Dispatcher::new(Arc::clone(&stream) as _, Arc::clone(&recorder), Arc::clone(&clock) as _, limits);
     let posts = Posts::new(1, "kd-x-r1", &TaskId::from_arn("a1b2c3d4"), RecordSize::Natural);
-    let pacer = Pacer::new(posts, Arc::clone(&courier), Arc::clone(&recorder));
-    World { clock, stream, recorder, courier, pacer }
+    let pacer = Pacer::new(posts, Arc::clone(&dispatcher), Arc::clone(&recorder));
+    TestTask { clock, stream, recorder, dispatcher, pacer }
 }
 
-impl World {
+impl TestTask {
     /// Offers what fell due between two instants, in milliseconds after the start.
     fn offer(&mut self, count: u64, from: u64, until: u64) {
         let release = DueRecords {
@@ -79,7 +79,7 @@ async fn all_that_fell_due_goes_at_once_in_as_few_requests_as_may_be() {
     tokio::task::yield_now().await;
     let sizes: Vec<_> = world.stream.requests().iter().map(|r| (r.at.as_millis(), r.records.len())).collect();
     assert_eq!(sizes, [(20, 30), (40, 500), (40, 500), (40, 201)]);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     assert_eq!(world.counters(), Counters { offered: 1_231, accepted: 1_231, ..Counters::default() });
 }
 
@@ -88,7 +88,7 @@ async fn what_fell_due_too_long_ago_is_dropped_instead_of_sent_in_a_burst() {
     let mut world = a_world(Nature::default(), Limits::default());
     advance(ms(3_000)).await;
     world.offer(3_000, 0, 3_000);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     // Due at 1 ms, 2 ms, …: those before second two are more than a second late.
     assert_eq!(
         world.counters(),
@@ -104,10 +104,10 @@ async fn what_finds_no_room_is_dropped_and_does_not_come_back_later() {
     world.offer(2_000, 0, 10);
     let counters = world.counters();
     assert_eq!((counters.offered, counters.dropped), (2_000, 800));
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     advance(ms(10)).await;
     world.offer(5, 10, 20);
-    world.courier.drained().await;
+    world.dispatcher.drained().await;
     assert_eq!(
         world.counters(),
         Counters { offered: 2_005, accepted: 1_205, dropped: 800, ..Counters::default() }

@@ -11,7 +11,7 @@ use tracing::info;
 use crate::args::Args;
 use crate::aws::{CloudWatchMetrics, KinesisSender, ParameterSource, Session};
 use crate::clock::{Clock, SystemClock};
-use crate::dispatcher::{Courier, Limits};
+use crate::dispatcher::{Dispatcher, Limits};
 use crate::ledger_writer::StdoutJournal;
 use crate::metadata::fetch_task_id;
 use crate::metrics::Publisher;
@@ -51,9 +51,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let session = Session::open(&args.region, limits.requests).await;
     let recorder = Arc::new(Recorder::default());
     let sender = Arc::new(KinesisSender::new(session.kinesis(), &args.stream));
-    let courier = Courier::new(sender, Arc::clone(&recorder), Arc::clone(&clock), limits);
+    let dispatcher = Dispatcher::new(sender, Arc::clone(&recorder), Arc::clone(&clock), limits);
     let posts = Posts::new(args.seed, &args.run_name, &task, args.record_size);
-    let pacer = Pacer::new(posts, Arc::clone(&courier), Arc::clone(&recorder));
+    let pacer = Pacer::new(posts, Arc::clone(&dispatcher), Arc::clone(&recorder));
 
     let (reads, read) = mpsc::channel(1);
     let source = Arc::new(ParameterSource::new(session.ssm(), args.control_parameter.clone()));
@@ -72,16 +72,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let publishing = tokio::spawn(publisher.publish_until(metrics_ended));
 
-    let (journal, journal_end) = StdoutJournal::start().context("start the journal")?;
+    let (ledger_writer, journal_end) = StdoutJournal::start().context("start the ledger_writer")?;
     let worker = Worker {
         task,
         limits: args.limits(),
         ledger_every: args.ledger_every(),
         clock,
         recorder,
-        courier,
+        dispatcher,
         pacer,
-        journal: Box::new(journal),
+        ledger_writer: Box::new(ledger_writer),
     };
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Now};
-use crate::dispatcher::Courier;
+use crate::dispatcher::Dispatcher;
 use crate::pacer::Pacer;
 use crate::reader::Read;
 use crate::recorder::Recorder;
@@ -30,7 +30,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
 /// Where ledger lines go.
-pub trait Journal: Send {
+pub trait LedgerWriter: Send {
     /// Writes one line.
     fn write_line(&mut self, line: &LedgerLine);
 }
@@ -48,11 +48,11 @@ pub struct Worker {
     /// The books.
     pub recorder: Arc<Recorder>,
     /// Delivers what the pacer hands over.
-    pub courier: Arc<Courier>,
+    pub dispatcher: Arc<Dispatcher>,
     /// Makes records.
     pub pacer: Pacer,
     /// Takes the ledger lines.
-    pub journal: Box<dyn Journal>,
+    pub ledger_writer: Box<dyn LedgerWriter>,
 }
 
 /// Why the work ended.
@@ -69,7 +69,7 @@ impl Worker {
     pub async fn work(mut self, mut reads: mpsc::Receiver<Read>, stop: impl Future<Output = ()>) -> End {
         tokio::pin!(stop);
         let mut gate = Gate::new(self.task.clone(), self.limits, self.clock.now());
-        let mut course = Course::default();
+        let mut course = WorkerState::default();
         let end = loop {
             let now = self.clock.now();
             if now.wall >= self.limits.deadline {
@@ -82,12 +82,12 @@ impl Worker {
             let sleep = self.sleep_length(&standing, &course, now);
             // Only a task that has nothing else to send waits for what it has sent.
             let waits_for_answers =
-                course.owes_last_word && standing == SendState::Finished && !self.courier.is_idle();
+                course.owes_last_word && standing == SendState::Finished && !self.dispatcher.is_idle();
             tokio::select! {
                 biased;
                 () = &mut stop => break End::Stopped,
                 Some(read) = reads.recv() => self.take(&mut gate, read, &mut course),
-                () = self.courier.drained(), if waits_for_answers => {}
+                () = self.dispatcher.drained(), if waits_for_answers => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         };
@@ -95,7 +95,7 @@ impl Worker {
         end
     }
 
-    fn take(&self, gate: &mut Gate, read: Read, course: &mut Course) {
+    fn take(&self, gate: &mut Gate, read: Read, course: &mut WorkerState) {
         let (epoch, version, state) = (read.document.epoch, read.document.version, read.document.state);
         let effective_at = read.document.effective_at;
         let reading = gate.take(read.document, read.began_at, self.clock.now());
@@ -128,14 +128,14 @@ impl Worker {
     }
 
     /// Logs a change of course, and writes the ledger when it is time to.
-    fn note(&mut self, standing: &SendState, course: &mut Course, now: Now) {
+    fn note(&mut self, standing: &SendState, course: &mut WorkerState, now: Now) {
         if course.changes_to(standing) {
             log_course(standing);
             // A phase that ended is in the ledger at once.
             course.line_due_at = now.running;
             course.standing = Some(standing.clone());
         }
-        if *standing == SendState::Finished && course.owes_last_word && self.courier.is_idle() {
+        if *standing == SendState::Finished && course.owes_last_word && self.dispatcher.is_idle() {
             course.owes_last_word = false;
             course.line_due_at = now.running + self.ledger_every;
             self.write_line(true, course.held);
@@ -150,14 +150,14 @@ impl Worker {
         }
     }
 
-    fn sleep_length(&self, standing: &SendState, course: &Course, now: Now) -> Duration {
+    fn sleep_length(&self, standing: &SendState, course: &WorkerState, now: Now) -> Duration {
         let mut sleep = LONGEST_SLEEP.min(self.limits.deadline.since(now.wall));
         match standing {
             SendState::Sends { .. } => sleep = sleep.min(until_next_tick(now, course.share)),
             SendState::Waits { until } => sleep = sleep.min(until.since(now.wall)),
             SendState::Lapsed | SendState::Finished => {}
         }
-        if course.owes_last_word || self.recorder.books().has_news() || !self.courier.is_idle() {
+        if course.owes_last_word || self.recorder.books().has_news() || !self.dispatcher.is_idle() {
             sleep = sleep.min(course.line_due_at.saturating_sub(now.running));
         }
         // The timer's grain is a millisecond: less would be no sleep at all.
@@ -169,12 +169,12 @@ impl Worker {
             End::Stopped => info!("told to stop: draining"),
             End::Ceiling => {
                 info!("the hard ceiling has passed: draining");
-                self.courier.send_no_more();
+                self.dispatcher.send_no_more();
             }
         }
-        if tokio::time::timeout(LONGEST_DRAIN, self.courier.drained()).await.is_err() {
-            self.courier.abandon();
-            self.courier.drained().await;
+        if tokio::time::timeout(LONGEST_DRAIN, self.dispatcher.drained()).await.is_err() {
+            self.dispatcher.abandon();
+            self.dispatcher.drained().await;
         }
         self.write_line(true, held);
     }
@@ -188,7 +188,7 @@ impl Worker {
         };
         line.is_final = is_final;
         line.control = held;
-        self.journal.write_line(&line);
+        self.ledger_writer.write_line(&line);
     }
 }
 
@@ -214,7 +214,7 @@ fn until_next_tick(now: Now, share: Option<Share>) -> Duration {
 
 /// What the worker remembers from one round to the next.
 #[derive(Debug, Default)]
-struct Course {
+struct WorkerState {
     standing: Option<SendState>,
     /// What is the task's own of the traffic, if it has a slot.
     share: Option<Share>,
@@ -227,7 +227,7 @@ struct Course {
     not_obeyed: Option<Reading>,
 }
 
-impl Course {
+impl WorkerState {
     fn note_share(&mut self, share: Option<Share>, standing: &SendState) {
         let is_given = share.is_some() && self.share.is_none();
         self.owes_last_word |= is_given || matches!(standing, SendState::Sends { .. });

@@ -11,16 +11,18 @@ use tokio::time::{Instant, sleep_until};
 use super::*;
 use crate::args::RecordSize;
 use crate::dispatcher::Limits;
-use crate::fake::{FakeParameter, FakeStream, MemoryJournal, Nature, T0, TokioClock, document, ms, segment};
+use crate::fake::{
+    FakeParameter, FakeStream, MemoryLedgerWriter, Nature, T0, TokioClock, document, ms, segment,
+};
 use crate::payload::Posts;
 use crate::reader::keep_reading;
 
-struct World {
+struct TestTask {
     began: Instant,
     clock: Arc<TokioClock>,
     stream: Arc<FakeStream>,
     parameter: Arc<FakeParameter>,
-    journal: MemoryJournal,
+    ledger_writer: MemoryLedgerWriter,
     stop: Option<oneshot::Sender<()>>,
     work: JoinHandle<End>,
 }
@@ -30,20 +32,20 @@ fn a_task() -> TaskId {
 }
 
 /// A worker whose hard ceiling is ten minutes away, with real parts around a fake stream and a fake parameter.
-fn a_world(nature: Nature) -> World {
+fn a_world(nature: Nature) -> TestTask {
     let clock = TokioClock::new();
     let began = Instant::now();
     let stream = FakeStream::new(Arc::clone(&clock) as _, nature, 1);
     let recorder = Arc::new(Recorder::default());
-    let courier = Courier::new(
+    let dispatcher = Dispatcher::new(
         Arc::clone(&stream) as _,
         Arc::clone(&recorder),
         Arc::clone(&clock) as _,
         Limits::default(),
     );
     let posts = Posts::new(1, "kd-x-r1", &a_task(), RecordSize::Natural);
-    let pacer = Pacer::new(posts, Arc::clone(&courier), Arc::clone(&recorder));
-    let (parameter, journal) = (Arc::new(FakeParameter::default()), MemoryJournal::default());
+    let pacer = Pacer::new(posts, Arc::clone(&dispatcher), Arc::clone(&recorder));
+    let (parameter, ledger_writer) = (Arc::new(FakeParameter::default()), MemoryLedgerWriter::default());
     let (send, reads) = mpsc::channel(1);
     tokio::spawn(keep_reading(Arc::clone(&parameter) as _, Arc::clone(&clock) as _, send));
     let worker = Worker {
@@ -57,9 +59,9 @@ fn a_world(nature: Nature) -> World {
         ledger_every: ms(5_000),
         clock: Arc::clone(&clock) as _,
         recorder,
-        courier,
+        dispatcher,
         pacer,
-        journal: Box::new(journal.clone()),
+        ledger_writer: Box::new(ledger_writer.clone()),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let work = tokio::spawn(worker.work(reads, async move {
@@ -67,10 +69,10 @@ fn a_world(nature: Nature) -> World {
             std::future::pending::<()>().await;
         }
     }));
-    World { began, clock, stream, parameter, journal, stop: Some(stop), work }
+    TestTask { began, clock, stream, parameter, ledger_writer, stop: Some(stop), work }
 }
 
-impl World {
+impl TestTask {
     async fn at(&self, milliseconds: u64) {
         sleep_until(self.began + ms(milliseconds)).await;
     }
@@ -81,7 +83,7 @@ impl World {
 
     async fn stop(mut self) -> (End, Vec<LedgerLine>) {
         self.stop.take().unwrap().send(()).unwrap();
-        (self.work.await.unwrap(), self.journal.lines())
+        (self.work.await.unwrap(), self.ledger_writer.lines())
     }
 
     /// Records that arrived in [`from`, `until`) milliseconds.
@@ -133,7 +135,7 @@ async fn phases_are_sent_at_their_rates_and_change_at_their_instants() {
     );
     assert_eq!(world.arrived(20_100, 30_000), 0);
 
-    let lines = world.journal.lines();
+    let lines = world.ledger_writer.lines();
     assert_sound(&lines);
     let last = lines.last().unwrap();
     assert!(last.is_final && last.at < T0 + ms(20_300), "{last:?}");
@@ -178,7 +180,8 @@ async fn the_ledger_is_written_every_few_seconds_and_at_the_end_of_a_phase() {
     let world = a_world(Nature { latency: ms(15), ..Nature::default() });
     world.put(&a_document());
     world.at(40_000).await;
-    let at: Vec<_> = world.journal.lines().iter().map(|line| line.at.since(T0).as_millis() / 100).collect();
+    let at: Vec<_> =
+        world.ledger_writer.lines().iter().map(|line| line.at.since(T0).as_millis() / 100).collect();
     // From the first read on: every 5 s, at the beginning of the traffic and of the spike, and when all is settled.
     let at_15 = at.iter().filter(|at| (150..152).contains(*at)).count();
     let at_20 = at.iter().filter(|at| (200..203).contains(*at)).count();
@@ -193,19 +196,19 @@ async fn a_task_with_a_slot_is_heard_of_though_nothing_is_due() {
     let document = ControlDocument { segments: calm, valid_until: T0 + ms(600_000), ..a_document() };
     world.put(&document);
     world.at(60_000).await;
-    let lines = world.journal.lines();
+    let lines = world.ledger_writer.lines();
     assert!((12..=14).contains(&lines.len()), "every 5 s: {}", lines.len());
     assert!(lines.iter().all(|line| !line.is_final && line.phases.is_empty()), "{lines:?}");
     assert!(lines.windows(2).all(|pair| pair[1].at.since(pair[0].at) <= ms(5_100)), "{lines:?}");
     // Its last word stays the last: nothing follows while nothing more is due.
     world.at(200_000).await;
-    let lines = world.journal.lines();
+    let lines = world.ledger_writer.lines();
     assert_sound(&lines);
     assert!(lines.last().unwrap().is_final && lines.last().unwrap().at < T0 + ms(61_300), "{lines:?}");
     // Without a slot it has nothing to say.
     world.put(&ControlDocument { version: 2, slots: vec![None], ..document });
     world.at(300_000).await;
-    assert_eq!(world.journal.lines().len(), lines.len());
+    assert_eq!(world.ledger_writer.lines().len(), lines.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +268,7 @@ async fn stop_ends_the_sending_but_not_the_process() {
     world.put(&ControlDocument { version: 2, state: ControlState::Stop, ..a_document() });
     world.at(60_000).await;
     assert_eq!(world.arrived(9_200, 60_000), 0);
-    let lines = world.journal.lines();
+    let lines = world.ledger_writer.lines();
     assert_sound(&lines);
     assert!(lines.last().unwrap().is_final && lines.last().unwrap().at < T0 + ms(9_300));
     assert!(!world.work.is_finished());
@@ -284,7 +287,7 @@ async fn a_task_that_loses_its_slot_says_its_last_word_and_another_one_when_it_g
         ..endless.clone()
     });
     world.at(20_000).await;
-    let lines = world.journal.lines();
+    let lines = world.ledger_writer.lines();
     let first_last = lines.last().unwrap().clone();
     assert!(first_last.is_final && first_last.at < T0 + ms(10_200), "{first_last:?}");
     assert_eq!(world.arrived(10_100, 20_000), 0);
@@ -292,7 +295,7 @@ async fn a_task_that_loses_its_slot_says_its_last_word_and_another_one_when_it_g
     world.at(24_000).await;
     world.put(&ControlDocument { version: 4, effective_at: T0 + ms(30_000), slots: vec![None], ..endless });
     world.at(40_000).await;
-    let lines = world.journal.lines();
+    let lines = world.ledger_writer.lines();
     assert_sound(&lines);
     let second_last = lines.last().unwrap();
     assert!(second_last.is_final && second_last.sequence > first_last.sequence);
@@ -315,7 +318,7 @@ async fn without_good_reads_nothing_is_sent_and_what_was_missed_is_not_made_up_f
     world.at(40_000).await;
     // The last good read began within the second before; the lease is 15 s.
     assert_eq!(world.arrived(25_100, 40_000), 0);
-    assert!(!world.journal.lines().last().unwrap().is_final);
+    assert!(!world.ledger_writer.lines().last().unwrap().is_final);
     world.parameter.set_broken(false);
     world.at(50_000).await;
     let resumed: usize = world.arrived(40_000, 50_000);
@@ -335,11 +338,11 @@ async fn at_the_hard_ceiling_the_work_ends_by_itself() {
         ..a_document()
     };
     world.put(&endless);
-    let World { began, stream, journal, work, stop: _stop, .. } = world;
+    let TestTask { began, stream, ledger_writer, work, stop: _stop, .. } = world;
     assert_eq!(work.await.unwrap(), End::Ceiling);
     assert!(began.elapsed() < ms(600_100), "{:?}", began.elapsed());
     assert!(stream.requests().iter().all(|request| request.at < ms(600_000)));
-    let lines = journal.lines();
+    let lines = ledger_writer.lines();
     assert_sound(&lines);
     let peak = &counters(lines.last().unwrap())["peak"];
     assert!(lines.last().unwrap().is_final && peak.accepted + peak.dropped == peak.offered, "{peak:?}");

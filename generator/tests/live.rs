@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment, TaskId};
 use kinesis_demo_api::ledger::{Counters, LedgerLine, Ledgers};
-use kinesis_demo_api::schedule::Leg;
+use kinesis_demo_api::schedule::ScheduleSegment;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -27,7 +27,7 @@ const TASKS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210f
 /// No single wait of these tests takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct World {
+struct TestTask {
     sandbox: Running,
     kinesis: aws_sdk_kinesis::Client,
     ssm: aws_sdk_ssm::Client,
@@ -35,7 +35,7 @@ struct World {
     metadata: String,
 }
 
-impl World {
+impl TestTask {
     async fn start() -> Self {
         let sandbox = Sandbox::start(Options { speed: 600, ..Options::default() }).await.unwrap();
         let config = aws_config::defaults(BehaviorVersion::latest())
@@ -170,7 +170,7 @@ fn ms(milliseconds: u64) -> Duration {
 fn a_document(start: MicroTime) -> ControlDocument {
     let segment = |phase: &str, from: u64, until: u64, rate: u32, content| Segment {
         phase: phase.into(),
-        leg: Leg::whole(start + ms(from), start + ms(until), [rate, rate]),
+        leg: ScheduleSegment::whole(start + ms(from), start + ms(until), [rate, rate]),
         content,
         cap_per_task: 10_000,
     };
@@ -195,7 +195,7 @@ fn a_document(start: MicroTime) -> ControlDocument {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tasks_send_the_schedule_exactly_and_change_rate_at_its_instant() {
-    let world = World::start().await;
+    let world = TestTask::start().await;
     // Idle tasks look for their document; the start lies far enough ahead for both to have found it.
     let mut tasks = TASKS.map(|task| world.start_task(task));
     let start = now() + ms(6_000);
@@ -239,14 +239,14 @@ async fn two_tasks_send_the_schedule_exactly_and_change_rate_at_its_instant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored() {
-    let world = World::start().await;
+    let world = TestTask::start().await;
     let mut task = world.start_task(TASKS[0]);
     let start = now() + ms(4_000);
     let mut document = a_document(start);
     // A new on-demand stream takes 4,000 records a second.
     document.segments = vec![Segment {
         phase: "flood".into(),
-        leg: Leg::whole(start, start + ms(3_000), [6_000, 6_000]),
+        leg: ScheduleSegment::whole(start, start + ms(3_000), [6_000, 6_000]),
         content: Content::Viral,
         cap_per_task: 10_000,
     }];
@@ -280,7 +280,7 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
     let again = now() + ms(2_500);
     document.version = 2;
     document.effective_at = again;
-    document.segments[0].leg = Leg::whole(again, again + ms(20_000), [1_000, 1_000]);
+    document.segments[0].leg = ScheduleSegment::whole(again, again + ms(20_000), [1_000, 1_000]);
     world.put(&document).await;
     let wait = (again + ms(1_500)).since(now());
     tokio::time::sleep(wait).await;

@@ -19,21 +19,21 @@ use crate::calls::Report;
 use crate::faults::Fault;
 use crate::http::Door;
 use crate::http::identity::{ADMIN_KEY_HEADER, admin_access_key_id};
-use crate::ingest_statistics::Arrivals;
+use crate::ingest_statistics::IngestStatistics;
 
 /// What the observer looks at.
 #[derive(Clone)]
-pub struct Observer {
+pub struct AdminApi {
     /// Services, counts and faults.
     pub door: Arc<Door>,
     /// What reached the streams.
-    pub arrivals: Arc<Arrivals>,
+    pub arrivals: Arc<IngestStatistics>,
     /// Lists the processes or Pods that run tasks.
     pub tasks: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
 /// The observer's routes.
-pub fn routes(observer: Observer) -> Router {
+pub fn routes(observer: AdminApi) -> Router {
     let door = observer.door.clone();
     Router::new()
         .route("/_sandbox/health", get(health))
@@ -98,7 +98,7 @@ pub fn probe_routes() -> Router {
     Router::new().route("/healthz", get(async || "ok\n"))
 }
 
-async fn state(State(observer): State<Observer>) -> Json<Value> {
+async fn state(State(observer): State<AdminApi>) -> Json<Value> {
     let door = &observer.door;
     Json(door.registry.state(door.clock.now()))
 }
@@ -109,23 +109,23 @@ struct Wanted {
     since: Option<jiff::Timestamp>,
 }
 
-async fn arrivals(State(observer): State<Observer>, Query(wanted): Query<Wanted>) -> Json<Value> {
+async fn arrivals(State(observer): State<AdminApi>, Query(wanted): Query<Wanted>) -> Json<Value> {
     Json(json!({ "streams": observer.arrivals.report(wanted.stream.as_deref(), wanted.since) }))
 }
 
-async fn tasks(State(observer): State<Observer>) -> Json<Value> {
+async fn tasks(State(observer): State<AdminApi>) -> Json<Value> {
     Json((observer.tasks)())
 }
 
-async fn calls(State(observer): State<Observer>) -> Json<Report> {
+async fn calls(State(observer): State<AdminApi>) -> Json<Report> {
     Json(observer.door.calls.report())
 }
 
-async fn pending_faults(State(observer): State<Observer>) -> Json<Value> {
+async fn pending_faults(State(observer): State<AdminApi>) -> Json<Value> {
     Json(json!({ "faults": observer.door.faults.pending() }))
 }
 
-async fn add_fault(State(observer): State<Observer>, body: axum::body::Bytes) -> (StatusCode, Json<Value>) {
+async fn add_fault(State(observer): State<AdminApi>, body: axum::body::Bytes) -> (StatusCode, Json<Value>) {
     let refused = |complaint: String| (StatusCode::BAD_REQUEST, refusal(complaint));
     match serde_json::from_slice::<Fault>(&body) {
         Err(error) => refused(error.to_string()),
@@ -140,14 +140,14 @@ async fn add_fault(State(observer): State<Observer>, body: axum::body::Bytes) ->
 }
 
 /// Why a rule would never apply, if it would not.
-fn unknown_service(observer: &Observer, fault: &Fault) -> Option<String> {
+fn unknown_service(observer: &AdminApi, fault: &Fault) -> Option<String> {
     let names: Vec<&str> = observer.door.registry.names().collect();
     (!fault.names_service_of(&names)).then(|| {
         format!("{} is no service of this sandbox; name one of {}, or `*`", fault.service, names.join(", "))
     })
 }
 
-async fn clear_faults(State(observer): State<Observer>) -> StatusCode {
+async fn clear_faults(State(observer): State<AdminApi>) -> StatusCode {
     observer.door.faults.clear();
     StatusCode::NO_CONTENT
 }

@@ -134,7 +134,7 @@ pub struct Serve {
     #[arg(long, value_name = "PATH")]
     pub record_calls: Option<PathBuf>,
 
-    /// The Fargate On-Demand vCPU quota per region (AWS gives new accounts 6).
+    /// The Fargate On-LoadHistory vCPU quota per region (AWS gives new accounts 6).
     #[arg(long, default_value_t = crate::services::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
     pub fargate_vcpus: u32,
 

@@ -57,7 +57,7 @@ struct Book {
 /// One stream's arrivals as `GET /_sandbox/arrivals` shows them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StreamArrivals {
+pub struct StreamIngest {
     /// The stream's name.
     pub name: String,
     /// The stream's ARN.
@@ -86,7 +86,7 @@ pub struct TimedTally {
 
 /// The books of all streams of the account.
 #[derive(Default)]
-pub struct Arrivals(Mutex<Books>);
+pub struct IngestStatistics(Mutex<Books>);
 
 #[derive(Default)]
 struct Books {
@@ -94,7 +94,7 @@ struct Books {
     streams: VecDeque<Book>,
 }
 
-impl Arrivals {
+impl IngestStatistics {
     /// Empty books.
     pub fn new() -> Self {
         Self::default()
@@ -143,19 +143,19 @@ impl Arrivals {
 
     /// The books, newest stream last; all of them, or those of one name or ARN. With `since`, only the buckets that begin at
     /// or after it; totals are whole in any case.
-    pub fn report(&self, stream: Option<&str>, since: Option<Timestamp>) -> Vec<StreamArrivals> {
+    pub fn report(&self, stream: Option<&str>, since: Option<Timestamp>) -> Vec<StreamIngest> {
         let books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = |book: &&Book| stream.is_none_or(|wanted| wanted == book.name || wanted == book.arn);
         books.streams.iter().filter(wanted).map(|book| report(book, since)).collect()
     }
 }
 
-fn report(book: &Book, since: Option<Timestamp>) -> StreamArrivals {
+fn report(book: &Book, since: Option<Timestamp>) -> StreamIngest {
     let timed = |bucket: &Bucket| {
         let at = Timestamp::from_millisecond(bucket.index * BUCKET_MILLIS).ok()?;
         since.is_none_or(|since| at >= since).then_some(TimedTally { at, tally: bucket.tally })
     };
-    StreamArrivals {
+    StreamIngest {
         name: book.name.clone(),
         arn: book.arn.clone(),
         created_at: book.created_at,
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn arrivals_fall_into_buckets_of_a_tenth_of_a_second() {
-        let arrivals = Arrivals::new();
+        let arrivals = IngestStatistics::new();
         let id = arrivals.open("posts", "arn:posts", T0);
         arrivals.count(id, T0 + SignedDuration::from_millis(99), tally(1));
         arrivals.count(id, T0 + SignedDuration::from_millis(100), tally(2));
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_name_used_twice_has_two_books() {
-        let arrivals = Arrivals::new();
+        let arrivals = IngestStatistics::new();
         let first = arrivals.open("posts", "arn:posts", T0);
         let second = arrivals.open("posts", "arn:posts", T0 + SignedDuration::from_secs(5));
         arrivals.count(first, T0, tally(1));
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_old_bucket_is_forgotten_but_stays_in_the_totals() {
-        let arrivals = Arrivals::new();
+        let arrivals = IngestStatistics::new();
         let id = arrivals.open("posts", "arn:posts", T0);
         for bucket in 0..=MAX_BUCKETS as i64 {
             arrivals.count(id, T0 + SignedDuration::from_millis(bucket * BUCKET_MILLIS), tally(1));

@@ -15,14 +15,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{ACCESS_KEY_VARIABLE, Access, Secret};
-use crate::admin::{self, Observer};
+use crate::admin::{self, AdminApi};
 use crate::args::{Advantage, Serve, Tasks};
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::Faults;
 use crate::http::guard::{Hosts, guard};
 use crate::http::{self, Door};
-use crate::ingest_statistics::Arrivals;
+use crate::ingest_statistics::IngestStatistics;
 use crate::limits::Limits;
 use crate::publish::publish;
 use crate::recording::Recording;
@@ -73,7 +73,7 @@ pub struct Options {
     pub pods: Option<PodSettings>,
     /// Where distinct calls are written.
     pub record_calls: Option<PathBuf>,
-    /// Fargate On-Demand vCPUs per region.
+    /// Fargate On-LoadHistory vCPUs per region.
     pub fargate_vcpus: u32,
     /// Whether the account's service-linked roles are still to be made.
     pub is_fresh_account: bool,
@@ -283,7 +283,7 @@ impl Sandbox {
             Some(tls) => Some(bind(tls.listen).await?),
             None => None,
         };
-        let arrivals = Arc::new(Arrivals::new());
+        let arrivals = Arc::new(IngestStatistics::new());
         let kinesis = Kinesis::new(clock.clone(), options.is_advantage_enabled, arrivals.clone());
         kinesis.tick();
         let logs = Arc::new(Logs::new(clock.clone()));
@@ -366,7 +366,7 @@ impl Sandbox {
         let router = Router::new()
             .fallback(http::answer)
             .with_state(door.clone())
-            .merge(admin::routes(Observer { door, arrivals, tasks }))
+            .merge(admin::routes(AdminApi { door, arrivals, tasks }))
             .merge(ecs::metadata::routes(ecs))
             .layer(from_fn_with_state(hosts, guard));
         let stopping = CancellationToken::new();

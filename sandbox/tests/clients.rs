@@ -66,12 +66,12 @@ async fn run(command: &mut Command) -> String {
 }
 
 /// A sandbox and the environment that its clients get: what docs/sandbox.md exports.
-struct Bench {
+struct TestSandbox {
     running: Running,
     folder: TempDir,
 }
 
-impl Bench {
+impl TestSandbox {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tls = TlsSettings { listen: ([127, 0, 0, 1], 0).into(), ca_file: folder.path().join("ca.pem") };
@@ -121,10 +121,10 @@ async fn javascript_speaks_http_2_in_the_clear_and_over_tls() {
     let folder = workshop("javascript");
     run(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder))
         .await;
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let plain = bench.running.endpoint_url();
     assert!(is_well(&run(bench.client("node", &plain).arg("client.mjs").current_dir(&folder)).await));
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let mut over_tls = bench.client("node", &bench.tls_endpoint());
     over_tls.env("NODE_EXTRA_CA_CERTS", bench.ca_file()).arg("client.mjs").current_dir(&folder);
     assert!(is_well(&run(&mut over_tls).await));
@@ -138,9 +138,9 @@ async fn go_is_served_in_the_clear_and_over_tls() {
     let folder = workshop("go");
     run(Command::new("go").args(["build", "-o", "client", "."]).current_dir(&folder)).await;
     let program = folder.join("client");
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     assert!(is_well(&run(&mut bench.client(&program, &bench.running.endpoint_url())).await));
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let mut over_tls = bench.client(&program, &bench.tls_endpoint());
     assert!(is_well(&run(over_tls.env("AWS_CA_BUNDLE", bench.ca_file())).await));
 }
@@ -169,10 +169,10 @@ async fn java_speaks_cbor_in_the_clear_and_over_tls() {
     }
     let folder = java().await;
     let run_sdk = ["-cp", "classes:lib/*", "clients.Sdk"];
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let plain = bench.running.endpoint_url();
     assert!(is_well(&run(bench.client("java", &plain).args(run_sdk).current_dir(folder)).await));
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let store = bench.folder.path().join("ca.jks");
     let trust = ["-importcert", "-noprompt", "-storepass", "changeit", "-file"];
     run(Command::new("keytool").args(trust).arg(bench.ca_file()).arg("-keystore").arg(&store)).await;
@@ -191,7 +191,7 @@ async fn the_kpl_stores_twenty_thousand_of_twenty_thousand_records() {
         return;
     }
     let folder = java().await;
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let mut producer = bench.client("java", &bench.running.endpoint_url());
     producer
         .args(["-cp", "classes:lib/*", "clients.Producer", &bench.tls_endpoint()])
@@ -228,7 +228,7 @@ async fn the_kcl_reads_every_record_by_polling() {
     }
     let folder = java().await;
     let (_server, leases) = moto().await;
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let mut consumer = bench.client("java", &bench.running.endpoint_url());
     consumer.args(["-cp", "classes:lib/*", "clients.Consumer", &leases]).current_dir(folder);
     assert!(is_well(&run(&mut consumer).await));

@@ -7,7 +7,7 @@ use kinesis_demo_api::ledger::{LedgerLine, MARKER};
 
 use super::session::Api;
 use super::task_definitions::log_stream;
-use super::{AwsErrorClass, AwsResult, LedgerPage, LogGroupSeen, Logs, Tags};
+use super::{AwsErrorClass, AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
 
 /// CloudWatch Logs.
 pub struct CloudWatchLogs(Api<Client>);
@@ -20,7 +20,7 @@ impl CloudWatchLogs {
 
 #[async_trait]
 impl Logs for CloudWatchLogs {
-    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupSeen>> {
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupDescription>> {
         let Self(api) = self;
         let mut token = None;
         loop {
@@ -36,7 +36,10 @@ impl Logs for CloudWatchLogs {
                 // `arn` ends with `:*`, `logGroupArn` does not; tagging takes the latter.
                 let arn = group.log_group_arn.or(group.arn).unwrap_or_default();
                 let arn = arn.trim_end_matches(":*").to_owned();
-                return Ok(Some(LogGroupSeen { arn, has_retention: group.retention_in_days.is_some() }));
+                return Ok(Some(LogGroupDescription {
+                    arn,
+                    has_retention: group.retention_in_days.is_some(),
+                }));
             }
             match page.next_token {
                 Some(next) => token = Some(next),
@@ -180,7 +183,7 @@ mod tests {
             DescribeLogGroupsOutput::builder().log_groups(group("/kd/log")).build()
         });
         let found = logs(&[&first, &second]).fetch_log_group("/kd/log").await.unwrap();
-        assert_eq!(found, Some(LogGroupSeen { arn: ARN.into(), has_retention: false }));
+        assert_eq!(found, Some(LogGroupDescription { arn: ARN.into(), has_retention: false }));
         let kept = mock!(Client::describe_log_groups).then_output(|| {
             let group = LogGroup::builder().log_group_name("/kd/log").retention_in_days(1).build();
             DescribeLogGroupsOutput::builder().log_groups(group).build()

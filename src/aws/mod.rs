@@ -134,7 +134,7 @@ pub struct Warm {
 
 /// A stream as seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamSeen {
+pub struct StreamDescription {
     pub arn: String,
     pub state: StreamState,
     pub open_shards: u32,
@@ -147,7 +147,7 @@ pub struct StreamSeen {
 
 /// A log group as seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogGroupSeen {
+pub struct LogGroupDescription {
     /// Without the trailing `:*`.
     pub arn: String,
     /// Whether its lines go after a time. Without that they are kept, and paid for, for ever.
@@ -182,7 +182,7 @@ impl Advantage {
 #[async_trait]
 pub trait Streams: Send + Sync {
     /// DescribeStreamSummary.
-    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>>;
+    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamDescription>>;
     /// ListTagsForResource.
     async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags>;
     /// CreateStream.
@@ -215,7 +215,7 @@ pub struct NewTaskDefinition {
 
 /// A task definition as seen: the latest active revision of a family.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskDefinitionSeen {
+pub struct TaskDefinitionDescription {
     pub arn: String,
     pub tags: Tags,
 }
@@ -224,7 +224,7 @@ pub struct TaskDefinitionSeen {
 #[async_trait]
 pub trait TaskDefinitions: Send + Sync {
     /// DescribeTaskDefinition of a family's latest active revision, with tags.
-    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionSeen>>;
+    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionDescription>>;
     /// RegisterTaskDefinition.
     async fn register_task_definition(&self, definition: &NewTaskDefinition) -> AwsResult<()>;
     /// DeregisterTaskDefinition.
@@ -260,7 +260,7 @@ pub enum ServiceState {
 
 /// A service as seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceSeen {
+pub struct ServiceDescription {
     pub arn: String,
     pub state: ServiceState,
     pub desired: u32,
@@ -277,7 +277,7 @@ pub trait Services: Send + Sync {
     /// DescribeClusters: whether the cluster exists and is ACTIVE.
     async fn fetch_cluster_is_active(&self, cluster: &str) -> AwsResult<bool>;
     /// DescribeServices, with tags.
-    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceSeen>>;
+    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceDescription>>;
     /// CreateService with a desired count of zero.
     async fn create_service(&self, service: &NewService) -> AwsResult<()>;
     /// UpdateService: the desired count, nothing else.
@@ -301,7 +301,7 @@ pub enum TaskState {
 
 /// A task as seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskSeen {
+pub struct TaskDescription {
     pub id: TaskId,
     pub arn: String,
     pub state: TaskState,
@@ -343,7 +343,7 @@ impl TaskStop {
 #[async_trait]
 pub trait Tasks: Send + Sync {
     /// The tasks of a service: those that are meant to run, and those that stopped lately (ECS forgets them after an hour).
-    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskSeen>>;
+    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskDescription>>;
     /// UpdateTaskProtection: scale-in spares these tasks for `minutes` (ECS takes ten ARNs per call).
     async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()>;
     /// UpdateTaskProtection: scale-in may take these tasks again.
@@ -352,7 +352,7 @@ pub trait Tasks: Send + Sync {
 
 /// The one-time scaling action that takes a service to zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CeilingSeen {
+pub struct ScheduledActionDescription {
     /// Whether the service is registered as a scalable target.
     pub target: bool,
     /// When the action fires, in whole seconds, if it is scheduled.
@@ -363,17 +363,26 @@ pub struct CeilingSeen {
 #[async_trait]
 pub trait Scaling: Send + Sync {
     /// DescribeScalableTargets and DescribeScheduledActions; `None` if there is neither.
-    async fn fetch_ceiling(&self, cluster: &str, service: &str) -> AwsResult<Option<CeilingSeen>>;
+    async fn fetch_ceiling(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> AwsResult<Option<ScheduledActionDescription>>;
     /// RegisterScalableTarget (0 to `max_tasks`) and PutScheduledAction at `at` (min = max = 0). Repeating it replaces both.
-    async fn put_ceiling(&self, cluster: &str, service: &str, max_tasks: u32, at: MicroTime)
-    -> AwsResult<()>;
+    async fn put_scheduled_scale_to_zero(
+        &self,
+        cluster: &str,
+        service: &str,
+        max_tasks: u32,
+        at: MicroTime,
+    ) -> AwsResult<()>;
     /// DeleteScheduledAction and DeregisterScalableTarget.
-    async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()>;
+    async fn delete_scheduled_scale_to_zero(&self, cluster: &str, service: &str) -> AwsResult<()>;
 }
 
 /// What an overwrite found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwritten {
+pub enum OverwriteResult {
     /// The parameter was there.
     Replaced,
     /// It was not: somebody had removed it.
@@ -390,7 +399,7 @@ pub trait Parameters: Send + Sync {
     /// PutParameter of a new standard-tier String parameter.
     async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()>;
     /// PutParameter over an existing one. Where there is none, AWS makes one without tags.
-    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<Overwritten>;
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<OverwriteResult>;
     /// AddTagsToResource.
     async fn tag_parameter(&self, name: &str, tags: &Tags) -> AwsResult<()>;
     /// DeleteParameter.
@@ -401,7 +410,7 @@ pub trait Parameters: Send + Sync {
 #[async_trait]
 pub trait Logs: Send + Sync {
     /// DescribeLogGroups: the group of exactly this name.
-    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupSeen>>;
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupDescription>>;
     /// ListTagsForResource.
     async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags>;
     /// CreateLogGroup.

@@ -5,7 +5,7 @@ use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging, Tag};
 
 use super::session::Api;
-use super::{AwsError, AwsErrorClass, AwsResult, Overwritten, Parameters, Tags};
+use super::{AwsError, AwsErrorClass, AwsResult, OverwriteResult, Parameters, Tags};
 
 /// Systems Manager.
 pub struct SsmParameters(Api<Client>);
@@ -56,7 +56,7 @@ impl Parameters for SsmParameters {
         api.call(operation, name, request).await.map(drop)
     }
 
-    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<Overwritten> {
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<OverwriteResult> {
         let Self(api) = self;
         // Tags and overwrite exclude each other (Systems Manager API reference, PutParameter, `Tags`); the tags stay.
         let request = api
@@ -70,8 +70,8 @@ impl Parameters for SsmParameters {
             .send();
         // Versions count from 1, anew after a removal (Systems Manager API reference, PutParameter, `Version`).
         match api.call("PutParameter", name, request).await?.version() {
-            1 => Ok(Overwritten::Created),
-            _ => Ok(Overwritten::Replaced),
+            1 => Ok(OverwriteResult::Created),
+            _ => Ok(OverwriteResult::Replaced),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
             PutParameterOutput::builder().version(2).build()
         });
         let found = ssm(&[&written]).overwrite_parameter("/kd/control", "{}").await.unwrap();
-        assert_eq!(found, Overwritten::Replaced);
+        assert_eq!(found, OverwriteResult::Replaced);
         let busy = mock!(Client::put_parameter).then_http_response(|| refused(400, "TooManyUpdates", ""));
         let error = ssm(&[&busy]).overwrite_parameter("/kd/control", "{}").await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::Throttled);
@@ -176,7 +176,7 @@ mod tests {
         let made = mock!(Client::put_parameter)
             .then_compute_output(|_| PutParameterOutput::builder().version(1).build());
         let found = ssm(&[&made]).overwrite_parameter("/kd/control", "{}").await.unwrap();
-        assert_eq!(found, Overwritten::Created);
+        assert_eq!(found, OverwriteResult::Created);
         let tagged = mock!(Client::add_tags_to_resource).then_compute_output(|request| {
             assert_eq!(request.resource_type(), Some(&ResourceTypeForTagging::Parameter));
             assert_eq!(request.resource_id(), Some("/kd/control"));

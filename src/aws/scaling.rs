@@ -1,4 +1,4 @@
-//! The scaling ceiling, by Application Auto Scaling. In: a service and an instant. Out: a scalable target with one scheduled
+//! The scheduled scale-to-zero, by Application Auto Scaling. In: a service and an instant. Out: a scalable target with one scheduled
 //! action that takes it to zero.
 
 use async_trait::async_trait;
@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use kinesis_demo_api::MicroTime;
 
 use super::session::Api;
-use super::{AwsErrorClass, AwsResult, CeilingSeen, Scaling};
+use super::{AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription};
 
 /// There is one action per service, so one name does.
-const ACTION: &str = "kinesis-demo-ceiling";
+const ACTION: &str = "kinesis-demo-scale_to_zero";
 
 const TIMEZONE: &str = "Etc/UTC";
 
@@ -56,14 +56,18 @@ impl ApplicationAutoScaling {
 
 #[async_trait]
 impl Scaling for ApplicationAutoScaling {
-    async fn fetch_ceiling(&self, cluster: &str, service: &str) -> AwsResult<Option<CeilingSeen>> {
+    async fn fetch_ceiling(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> AwsResult<Option<ScheduledActionDescription>> {
         let id = resource_id(cluster, service);
         let target = self.fetch_target(&id).await?;
         let action_at = self.fetch_action(&id).await?;
-        Ok((target || action_at.is_some()).then_some(CeilingSeen { target, action_at }))
+        Ok((target || action_at.is_some()).then_some(ScheduledActionDescription { target, action_at }))
     }
 
-    async fn put_ceiling(
+    async fn put_scheduled_scale_to_zero(
         &self,
         cluster: &str,
         service: &str,
@@ -96,7 +100,7 @@ impl Scaling for ApplicationAutoScaling {
         api.call("PutScheduledAction", &id, action).await.map(drop)
     }
 
-    async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()> {
+    async fn delete_scheduled_scale_to_zero(&self, cluster: &str, service: &str) -> AwsResult<()> {
         let Self(api) = self;
         let id = resource_id(cluster, service);
         let action = api
@@ -225,7 +229,10 @@ mod tests {
             assert_eq!((action.min_capacity(), action.max_capacity()), (Some(0), Some(0)));
             PutScheduledActionOutput::builder().build()
         });
-        scaling(&[&target, &action]).put_ceiling("default", "kd-service", 9, AT).await.unwrap();
+        scaling(&[&target, &action])
+            .put_scheduled_scale_to_zero("default", "kd-service", 9, AT)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -253,9 +260,9 @@ mod tests {
         };
         let both = scaling(&[&target(), &action]).fetch_ceiling("default", "kd-service").await.unwrap();
         let action_at = Some(MicroTime::from_micros(1_800_000_000_000_000));
-        assert_eq!(both, Some(CeilingSeen { target: true, action_at }));
+        assert_eq!(both, Some(ScheduledActionDescription { target: true, action_at }));
         let fired = scaling(&[&target(), &no_action()]).fetch_ceiling("default", "kd-service").await.unwrap();
-        assert_eq!(fired, Some(CeilingSeen { target: true, action_at: None }));
+        assert_eq!(fired, Some(ScheduledActionDescription { target: true, action_at: None }));
         let none =
             scaling(&[&no_target(), &no_action()]).fetch_ceiling("default", "kd-service").await.unwrap();
         assert_eq!(none, None);
@@ -271,14 +278,17 @@ mod tests {
             assert_eq!(request.resource_id(), Some(ID));
             DeregisterScalableTargetOutput::builder().build()
         });
-        scaling(&[&gone(), &target]).delete_ceiling("default", "kd-service").await.unwrap();
+        scaling(&[&gone(), &target]).delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
         assert_eq!(target.num_calls(), 1);
 
         let done = mock!(Client::delete_scheduled_action)
             .then_output(|| DeleteScheduledActionOutput::builder().build());
         let busy = mock!(Client::deregister_scalable_target)
             .then_http_response(|| refused(400, "ConcurrentUpdateException", "busy"));
-        let error = scaling(&[&done, &busy]).delete_ceiling("default", "kd-service").await.unwrap_err();
+        let error = scaling(&[&done, &busy])
+            .delete_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap_err();
         assert_eq!(error.class, AwsErrorClass::Transient);
     }
 
@@ -287,7 +297,8 @@ mod tests {
         let rule = mock!(Client::register_scalable_target).then_http_response(|| {
             refused(400, "ValidationException", "ECS service doesn't exist: service/default/kd-service")
         });
-        let error = scaling(&[&rule]).put_ceiling("default", "kd-service", 9, AT).await.unwrap_err();
+        let error =
+            scaling(&[&rule]).put_scheduled_scale_to_zero("default", "kd-service", 9, AT).await.unwrap_err();
         assert_eq!((error.class, error.target.as_str()), (AwsErrorClass::Transient, ID));
     }
 }

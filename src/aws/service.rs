@@ -8,7 +8,7 @@ use aws_sdk_ecs::types::{
 };
 
 use super::session::Api;
-use super::{AwsError, AwsResult, NewService, ServiceSeen, ServiceState, Services, Tags};
+use super::{AwsError, AwsResult, NewService, ServiceDescription, ServiceState, Services, Tags};
 
 /// ECS's services.
 pub struct EcsServices(Api<Client>);
@@ -31,7 +31,7 @@ impl Services for EcsServices {
         Ok(clusters.first().is_some_and(|found| found.status() == Some("ACTIVE")))
     }
 
-    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceSeen>> {
+    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceDescription>> {
         let Self(api) = self;
         let operation = "DescribeServices";
         let request =
@@ -49,7 +49,7 @@ impl Services for EcsServices {
             }
         };
         let count = |value: i32| u32::try_from(value).unwrap_or(0);
-        Ok(Some(ServiceSeen {
+        Ok(Some(ServiceDescription {
             state,
             desired: count(service.desired_count),
             running: count(service.running_count),
@@ -254,7 +254,7 @@ mod tests {
                 described(status)
             });
             let seen = services(&[&rule]).fetch_service("demo", "kd-service").await.unwrap().unwrap();
-            let expected = ServiceSeen {
+            let expected = ServiceDescription {
                 arn: "arn:service".into(),
                 state,
                 desired: 5,

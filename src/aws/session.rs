@@ -27,11 +27,11 @@ use super::scaling::ApplicationAutoScaling;
 use super::service::EcsServices;
 use super::skew::SkewMeter;
 use super::streams::KinesisStreams;
-use super::suspect_connection::LeaveStrangers;
+use super::suspect_connection::SuspectConnectionInterceptor;
 use super::task_definitions::EcsTaskDefinitions;
 use super::tasks::EcsTasks;
 use super::{Aws, AwsError, AwsErrorClass, AwsResult, Regions};
-use crate::kubernetes::write_fence::Tenure;
+use crate::kubernetes::write_fence::WriteFence;
 
 /// In the user agent of every call.
 const APP_NAME: &str = "kinesis-demo-operator";
@@ -95,7 +95,7 @@ pub(super) struct Api<C> {
 #[derive(Clone)]
 pub(super) struct Door {
     observer: Arc<dyn CallObserver>,
-    tenure: Tenure,
+    write_fence: WriteFence,
 }
 
 impl<C> Api<C> {
@@ -114,7 +114,7 @@ impl<C> Api<C> {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let started = Instant::now();
-        let result = match self.door.tenure.guard(request).await {
+        let result = match self.door.write_fence.guard(request).await {
             Ok(answer) => answer.map_err(|error| AwsError::from_sdk(operation, target, &error)),
             Err(over) => Err(AwsError::not_sent(operation, target, &over)),
         };
@@ -163,7 +163,11 @@ pub struct SdkRegions {
 impl SdkRegions {
     /// Finds out how to reach AWS: credentials by the SDK's default chain, endpoints by its environment variables. Nothing is
     /// called yet, so credentials that are missing show at the first call.
-    pub async fn connect(default_region: &str, observer: Arc<dyn CallObserver>, tenure: Tenure) -> Self {
+    pub async fn connect(
+        default_region: &str,
+        observer: Arc<dyn CallObserver>,
+        write_fence: WriteFence,
+    ) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -182,7 +186,7 @@ impl SdkRegions {
             Ok(None) => {}
             Err(reason) => tracing::error!(reason, "AWS is asked directly"),
         }
-        Self::new(loader.load().await, Door { observer, tenure })
+        Self::new(loader.load().await, Door { observer, write_fence })
     }
 
     fn new(config: SdkConfig, door: Door) -> Self {
@@ -199,7 +203,7 @@ impl SdkRegions {
             .build();
         macro_rules! api {
             ($service:literal, $sdk:ident $(, $setting:ident($value:expr))?) => {{
-                let config = $sdk::config::Builder::from(&config).interceptor(LeaveStrangers).interceptor(self.skew.clone())$(.$setting($value))?;
+                let config = $sdk::config::Builder::from(&config).interceptor(SuspectConnectionInterceptor).interceptor(self.skew.clone())$(.$setting($value))?;
                 Api::new($service, $sdk::Client::from_conf(config.build()), self.door.clone())
             }};
         }
@@ -237,15 +241,15 @@ pub(super) mod tests {
 
     /// Keeps what it was told.
     #[derive(Default)]
-    pub(crate) struct Notebook(Mutex<Vec<(String, String, &'static str)>>);
+    pub(crate) struct RecordingObserver(Mutex<Vec<(String, String, &'static str)>>);
 
-    impl Notebook {
+    impl RecordingObserver {
         pub(crate) fn lines(&self) -> Vec<(String, String, &'static str)> {
             self.0.lock().unwrap().clone()
         }
     }
 
-    impl CallObserver for Notebook {
+    impl CallObserver for RecordingObserver {
         fn called(&self, service: &str, operation: &str, outcome: CallOutcome, _: Duration) {
             self.0.lock().unwrap().push((service.into(), operation.into(), outcome.as_str()));
         }
@@ -274,8 +278,8 @@ pub(super) mod tests {
         answer
     }
 
-    fn door(notebook: &Arc<Notebook>) -> Door {
-        Door { observer: Arc::clone(notebook) as _, tenure: Tenure::unshared() }
+    fn door(notebook: &Arc<RecordingObserver>) -> Door {
+        Door { observer: Arc::clone(notebook) as _, write_fence: WriteFence::unshared() }
     }
 
     /// A client of which nobody observes the calls.
@@ -324,7 +328,7 @@ pub(super) mod tests {
         });
         let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
         let mut door = door(&Arc::default());
-        door.tenure = Tenure::until(tokio::time::Instant::now());
+        door.write_fence = WriteFence::until(tokio::time::Instant::now());
         let api = Api::new("sts", client, door);
         let refused = api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send()).await;
         assert_eq!(refused.unwrap_err().class, AwsErrorClass::Transient);
@@ -345,7 +349,7 @@ pub(super) mod tests {
             })
             .http_status(403, None)
             .build();
-        let notebook = Arc::new(Notebook::default());
+        let notebook = Arc::new(RecordingObserver::default());
         let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
         let api = Api::new("sts", client, door(&notebook));
         let ask = || api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send());

@@ -20,7 +20,8 @@ use kinesis_demo_api::MicroTime;
 
 use super::session::Api;
 use super::{
-    Advantage, AwsError, AwsErrorClass, AwsResult, NewStream, StreamSeen, StreamState, Streams, Tags, Warm,
+    Advantage, AwsError, AwsErrorClass, AwsResult, NewStream, StreamDescription, StreamState, Streams, Tags,
+    Warm,
 };
 
 /// Kinesis.
@@ -34,7 +35,7 @@ impl KinesisStreams {
 
 #[async_trait]
 impl Streams for KinesisStreams {
-    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>> {
+    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamDescription>> {
         let Self(api) = self;
         let operation = "DescribeStreamSummary";
         let queues = QueueCount::default();
@@ -59,7 +60,7 @@ impl Streams for KinesisStreams {
             target: count(warm.target_mibps.unwrap_or(0)),
             current: count(warm.current_mibps.unwrap_or(0)),
         });
-        Ok(Some(StreamSeen {
+        Ok(Some(StreamDescription {
             arn: summary.stream_arn,
             state,
             open_shards: count(summary.open_shard_count),
@@ -233,7 +234,10 @@ mod tests {
         let warm = Some(Warm { target: 100, current: 52 });
         let state = StreamState::Updating;
         let created_at = Some(MicroTime::from_micros(1_800_000_000_500_000));
-        assert_eq!(seen, StreamSeen { arn: ARN.into(), state, open_shards: 4, warm, created_at, queues: 0 });
+        assert_eq!(
+            seen,
+            StreamDescription { arn: ARN.into(), state, open_shards: 4, warm, created_at, queues: 0 }
+        );
         let body = br#"{"StreamDescriptionSummary": {"StreamName": "posts", "QueueCount": 2}}"#;
         assert_eq!((QueueCount::in_body(body), QueueCount::in_body(b"{}")), (Some(2), None));
 

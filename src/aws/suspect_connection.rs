@@ -12,11 +12,11 @@ use aws_smithy_types::config_bag::ConfigBag;
 
 /// Leaves connections to strangers. The SDK itself leaves those that fail, by timeout or with a status of 500 and above.
 #[derive(Debug)]
-pub(super) struct LeaveStrangers;
+pub(super) struct SuspectConnectionInterceptor;
 
-impl Intercept for LeaveStrangers {
+impl Intercept for SuspectConnectionInterceptor {
     fn name(&self) -> &'static str {
-        "LeaveStrangers"
+        "SuspectConnectionInterceptor"
     }
 
     fn read_after_deserialization(
@@ -74,7 +74,7 @@ mod tests {
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
             .endpoint_url(url)
-            .interceptor(LeaveStrangers)
+            .interceptor(SuspectConnectionInterceptor)
             .build();
         let client = aws_sdk_sts::Client::from_conf(config);
         for _ in 0..3 {

@@ -10,7 +10,9 @@ use kinesis_demo_api::demo::Architecture;
 
 use super::service::{ecs_tags, our_tags};
 use super::session::Api;
-use super::{AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitionSeen, TaskDefinitions};
+use super::{
+    AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitionDescription, TaskDefinitions,
+};
 
 /// The container, and the prefix of its log streams.
 const CONTAINER: &str = "generator";
@@ -39,7 +41,7 @@ impl EcsTaskDefinitions {
 
 #[async_trait]
 impl TaskDefinitions for EcsTaskDefinitions {
-    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionSeen>> {
+    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionDescription>> {
         let Self(api) = self;
         let request = api
             .client
@@ -58,7 +60,7 @@ impl TaskDefinitions for EcsTaskDefinitions {
         let tags = our_tags(answer.tags);
         Ok(active
             .and_then(|definition| definition.task_definition_arn)
-            .map(|arn| TaskDefinitionSeen { arn, tags }))
+            .map(|arn| TaskDefinitionDescription { arn, tags }))
     }
 
     async fn register_task_definition(&self, definition: &NewTaskDefinition) -> AwsResult<()> {

@@ -8,7 +8,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 use super::session::Api;
-use super::{AwsErrorClass, AwsResult, TaskSeen, TaskState, TaskStop, Tasks};
+use super::{AwsErrorClass, AwsResult, TaskDescription, TaskState, TaskStop, Tasks};
 
 /// ECS API reference, DescribeTasks: up to 100 tasks.
 const TASKS_PER_DESCRIBE: usize = 100;
@@ -74,7 +74,7 @@ impl EcsTasks {
 
 #[async_trait]
 impl Tasks for EcsTasks {
-    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskSeen>> {
+    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskDescription>> {
         let Self(api) = self;
         let mut arns = self.fetch_arns(cluster, service, DesiredStatus::Running).await?;
         arns.extend(self.fetch_arns(cluster, service, DesiredStatus::Stopped).await?);
@@ -99,11 +99,11 @@ impl Tasks for EcsTasks {
     }
 }
 
-fn task_seen(task: Task) -> Option<TaskSeen> {
+fn task_seen(task: Task) -> Option<TaskDescription> {
     let state = state_of(task.last_status()?, task.desired_status());
     let stop = stop_of(&task);
     let arn = task.task_arn?;
-    Some(TaskSeen {
+    Some(TaskDescription {
         id: TaskId::from_arn(&arn),
         arn,
         state,

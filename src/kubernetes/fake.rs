@@ -8,8 +8,8 @@ use kinesis_demo_api::demo::FINALIZER;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
 use super::{Cluster, ClusterError};
-use crate::reconcile::queue::{Entry, Roll};
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::queue::{QueuedRun, RunLister};
+use crate::reconcile::run_event::RunEvent;
 
 /// The cluster, cheap to clone.
 #[derive(Clone, Default)]
@@ -19,7 +19,7 @@ pub struct FakeCluster(Arc<Mutex<State>>);
 struct State {
     object: Option<KinesisDemo>,
     beside: Vec<KinesisDemo>,
-    notices: Vec<Notice>,
+    run_events: Vec<RunEvent>,
     writes: u64,
     deny_writes: bool,
     another_leads: bool,
@@ -49,8 +49,8 @@ impl FakeCluster {
     }
 
     /// Every event so far.
-    pub fn notices(&self) -> Vec<Notice> {
-        self.read(|state| state.notices.clone())
+    pub fn run_events(&self) -> Vec<RunEvent> {
+        self.read(|state| state.run_events.clone())
     }
 
     /// How many writes were done.
@@ -128,11 +128,11 @@ impl FakeCluster {
     }
 }
 
-impl Roll for FakeCluster {
-    fn entries(&self) -> Option<Vec<Entry>> {
+impl RunLister for FakeCluster {
+    fn entries(&self) -> Option<Vec<QueuedRun>> {
         self.read(|state| {
             let objects = state.object.iter().chain(&state.beside);
-            (!state.unlisted).then(|| objects.filter_map(Entry::of).collect())
+            (!state.unlisted).then(|| objects.filter_map(QueuedRun::of).collect())
         })
     }
 }
@@ -183,7 +183,7 @@ impl Cluster for FakeCluster {
         Ok(self.read(|state| !state.another_leads))
     }
 
-    async fn publish(&self, _: &KinesisDemo, notice: &Notice) {
-        self.change(|state| state.notices.push(notice.clone()));
+    async fn publish(&self, _: &KinesisDemo, run_event: &RunEvent) {
+        self.change(|state| state.run_events.push(run_event.clone()));
     }
 }

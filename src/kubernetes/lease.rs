@@ -2,7 +2,7 @@
 //! epoch (its transition count) under which this operator writes.
 //!
 //! A Lease is not a lock: an operator that lost it may not know yet. Hence the epoch in every control document, hence the
-//! [`Tenure`] that ends before the Lease could have been taken by another, and hence the process ends with it.
+//! [`WriteFence`] that ends before the Lease could have been taken by another, and hence the process ends with it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::kubernetes::write_fence::Tenure;
+use crate::kubernetes::write_fence::WriteFence;
 use crate::reconcile::error::chain;
 
 /// The Lease's name.
@@ -49,7 +49,7 @@ pub enum LeaseError {
 
 /// What a look at the Lease means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LeaseState {
     /// It is ours, or free, or its holder was silent for its whole duration: take it, under this epoch.
     Take { epoch: u64 },
     /// Somebody else holds it.
@@ -58,7 +58,7 @@ pub enum Standing {
 
 /// Judges a Lease that has not changed for `unchanged_for`, as seen on our own monotonic clock: the instants in it are the
 /// holder's, and clocks differ.
-pub fn standing(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Duration) -> Standing {
+pub fn lease_state(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Duration) -> LeaseState {
     let transitions = spec.and_then(|spec| spec.lease_transitions).unwrap_or(0);
     let epoch = u64::try_from(transitions).unwrap_or(0) + 1;
     let holder = spec.and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty());
@@ -67,8 +67,8 @@ pub fn standing(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Duratio
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map_or(DURATION, Duration::from_secs);
     match holder {
-        Some(holder) if holder != identity && unchanged_for < duration => Standing::Wait { holder },
-        _ => Standing::Take { epoch },
+        Some(holder) if holder != identity && unchanged_for < duration => LeaseState::Wait { holder },
+        _ => LeaseState::Take { epoch },
     }
 }
 
@@ -79,7 +79,7 @@ pub struct Leadership {
     identity: String,
     lease: Lease,
     /// How long it may write.
-    pub tenure: Tenure,
+    pub write_fence: WriteFence,
     /// The epoch under which this operator writes.
     pub epoch: u64,
 }
@@ -115,8 +115,8 @@ pub async fn acquire(
             _ => Instant::now(),
         };
         seen = Some((version, since));
-        match standing(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
-            Standing::Take { epoch } => {
+        match lease_state(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
+            LeaseState::Take { epoch } => {
                 let highest = match bounded(highest_epoch()).await {
                     Ok(highest) => highest,
                     Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
@@ -128,7 +128,7 @@ pub async fn acquire(
                 };
                 let epoch = epoch.max(highest + 1);
                 // From before the write, since the Lease counts from the moment at which the API server has it.
-                let tenure = Tenure::until(Instant::now() + GIVE_UP_AFTER);
+                let write_fence = WriteFence::until(Instant::now() + GIVE_UP_AFTER);
                 let taken = write(&api, found, namespace, identity, epoch).await;
                 match taken {
                     Ok(lease) => {
@@ -138,7 +138,7 @@ pub async fn acquire(
                             namespace: namespace.to_owned(),
                             identity: identity.to_owned(),
                             lease,
-                            tenure,
+                            write_fence,
                             epoch,
                         });
                     }
@@ -152,7 +152,7 @@ pub async fn acquire(
                     }
                 }
             }
-            Standing::Wait { holder } => {
+            LeaseState::Wait { holder } => {
                 patience = Patience::default();
                 tracing::debug!(holder, "waiting for the lease");
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -204,7 +204,7 @@ impl Leadership {
                 Ok(lease) => {
                     self.lease = lease;
                     renewed_at = asked_at;
-                    self.tenure.renew(renewed_at + GIVE_UP_AFTER);
+                    self.write_fence.renew(renewed_at + GIVE_UP_AFTER);
                 }
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {
                     match bounded(self.api.get_opt(NAME)).await {
@@ -312,23 +312,23 @@ mod tests {
 
     #[test]
     fn a_missing_or_released_lease_is_taken_at_once() {
-        assert_eq!(standing(None, "a", Duration::ZERO), Standing::Take { epoch: 1 });
-        assert_eq!(standing(Some(&held_by("", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+        assert_eq!(lease_state(None, "a", Duration::ZERO), LeaseState::Take { epoch: 1 });
+        assert_eq!(lease_state(Some(&held_by("", 4)), "a", Duration::ZERO), LeaseState::Take { epoch: 5 });
     }
 
     #[test]
     fn a_foreign_lease_is_taken_only_after_it_was_silent_for_its_duration() {
         let spec = held_by("b", 4);
         assert_eq!(
-            standing(Some(&spec), "a", Duration::from_secs(14)),
-            Standing::Wait { holder: "b".into() }
+            lease_state(Some(&spec), "a", Duration::from_secs(14)),
+            LeaseState::Wait { holder: "b".into() }
         );
-        assert_eq!(standing(Some(&spec), "a", Duration::from_secs(15)), Standing::Take { epoch: 5 });
+        assert_eq!(lease_state(Some(&spec), "a", Duration::from_secs(15)), LeaseState::Take { epoch: 5 });
     }
 
     #[test]
     fn a_restarted_operator_takes_its_own_lease_under_a_new_epoch() {
-        assert_eq!(standing(Some(&held_by("a", 4)), "a", Duration::ZERO), Standing::Take { epoch: 5 });
+        assert_eq!(lease_state(Some(&held_by("a", 4)), "a", Duration::ZERO), LeaseState::Take { epoch: 5 });
     }
 
     /// An API server that answers one request after the other from a script, and says how often it was

@@ -9,7 +9,7 @@ pub mod writer;
 use async_trait::async_trait;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::run_event::RunEvent;
 
 /// Why a write to Kubernetes did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -44,5 +44,5 @@ pub trait Cluster: Send + Sync {
     /// Reads the Lease: whether this operator still leads, under `epoch`.
     async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError>;
     /// Publishes an Event about `object`. Failing to is logged, not returned.
-    async fn publish(&self, object: &KinesisDemo, notice: &Notice);
+    async fn publish(&self, object: &KinesisDemo, run_event: &RunEvent);
 }

@@ -11,14 +11,14 @@ use tokio::time::Instant;
 
 /// The right to write, until an instant of our own monotonic clock; renewals move it.
 #[derive(Clone, Debug)]
-pub struct Tenure(Arc<Mutex<Instant>>);
+pub struct WriteFence(Arc<Mutex<Instant>>);
 
 /// This process may no longer write: another may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this operator no longer leads")]
-pub struct TenureOver;
+pub struct WriteFenceExpired;
 
-impl Tenure {
+impl WriteFence {
     /// A right that ends at `until` unless it is renewed.
     #[must_use]
     pub fn until(until: Instant) -> Self {
@@ -43,7 +43,7 @@ impl Tenure {
 
     /// Runs `work` while the right lasts, and drops it when it ends. The clock is read before every step of `work`, not only by a
     /// timer: a process that was frozen wakes with its timers late.
-    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, TenureOver> {
+    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, WriteFenceExpired> {
         let mut work = pin!(work);
         let mut ended = pin!(async {
             while Instant::now() < self.end() {
@@ -52,12 +52,12 @@ impl Tenure {
         });
         poll_fn(|context| {
             if Instant::now() >= self.end() {
-                return Poll::Ready(Err(TenureOver));
+                return Poll::Ready(Err(WriteFenceExpired));
             }
             if let Poll::Ready(done) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
             }
-            ended.as_mut().poll(context).map(|()| Err(TenureOver))
+            ended.as_mut().poll(context).map(|()| Err(WriteFenceExpired))
         })
         .await
     }
@@ -72,35 +72,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_is_not_even_begun_after_the_end() {
-        let tenure = Tenure::until(Instant::now());
+        let write_fence = WriteFence::until(Instant::now());
         let begun = AtomicBool::new(false);
         let work = async { begun.store(true, Ordering::Relaxed) };
-        assert_eq!(tenure.guard(work).await, Err(TenureOver));
+        assert_eq!(write_fence.guard(work).await, Err(WriteFenceExpired));
         assert!(!begun.load(Ordering::Relaxed));
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_in_hand_is_dropped_at_the_end_and_not_before() {
         let start = Instant::now();
-        let tenure = Tenure::until(start + SECOND * 3);
-        let outcome = tenure.guard(tokio::time::sleep(SECOND * 10)).await;
-        assert_eq!((outcome, start.elapsed()), (Err(TenureOver), SECOND * 3));
+        let write_fence = WriteFence::until(start + SECOND * 3);
+        let outcome = write_fence.guard(tokio::time::sleep(SECOND * 10)).await;
+        assert_eq!((outcome, start.elapsed()), (Err(WriteFenceExpired), SECOND * 3));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_lets_work_in_hand_finish() {
-        let tenure = Tenure::until(Instant::now() + SECOND * 3);
+        let write_fence = WriteFence::until(Instant::now() + SECOND * 3);
         let renewing = async {
             tokio::time::sleep(SECOND * 2).await;
-            tenure.renew(Instant::now() + SECOND * 10);
+            write_fence.renew(Instant::now() + SECOND * 10);
         };
-        let (outcome, ()) = tokio::join!(tenure.guard(tokio::time::sleep(SECOND * 5)), renewing);
+        let (outcome, ()) = tokio::join!(write_fence.guard(tokio::time::sleep(SECOND * 5)), renewing);
         assert_eq!(outcome, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_step_that_comes_after_the_end_is_not_taken_even_if_it_is_due_first() {
-        let tenure = Tenure::until(Instant::now() + SECOND);
+        let write_fence = WriteFence::until(Instant::now() + SECOND);
         let steps = AtomicUsize::new(0);
         let work = async {
             for _ in 0..2 {
@@ -109,14 +109,14 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let mut guarded = pin!(tenure.guard(work));
+        let mut guarded = pin!(write_fence.guard(work));
         poll_fn(|context| {
             assert!(guarded.as_mut().poll(context).is_pending());
             Poll::Ready(())
         })
         .await;
         tokio::time::advance(SECOND * 2).await;
-        assert_eq!(guarded.await, Err(TenureOver));
+        assert_eq!(guarded.await, Err(WriteFenceExpired));
         assert_eq!(steps.load(Ordering::Relaxed), 1);
     }
 }

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::{Cluster, ClusterError};
 use crate::kubernetes::lease;
-use crate::kubernetes::write_fence::Tenure;
-use crate::reconcile::run_event::{Notice, Severity};
+use crate::kubernetes::write_fence::WriteFence;
+use crate::reconcile::run_event::{RunEvent, Severity};
 
 /// Who writes, in managedFields and in Events.
 pub const MANAGER: &str = "kinesis-demo-operator";
@@ -43,16 +43,16 @@ pub struct KubeCluster {
     recorder: Recorder,
     instance: String,
     lease_namespace: String,
-    tenure: Tenure,
+    write_fence: WriteFence,
 }
 
 impl KubeCluster {
     /// Writes through `client` while `tenure` lasts. `instance` holds the Lease in `lease_namespace`,
     /// and Events name it as their reporter.
-    pub fn new(client: Client, instance: String, lease_namespace: String, tenure: Tenure) -> Self {
+    pub fn new(client: Client, instance: String, lease_namespace: String, write_fence: WriteFence) -> Self {
         let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, recorder, instance, lease_namespace, tenure }
+        Self { client, recorder, instance, lease_namespace, write_fence }
     }
 }
 
@@ -108,26 +108,28 @@ impl Cluster for KubeCluster {
         }))
     }
 
-    async fn publish(&self, object: &KinesisDemo, notice: &Notice) {
+    async fn publish(&self, object: &KinesisDemo, run_event: &RunEvent) {
         let event = Event {
-            type_: match notice.severity {
+            type_: match run_event.severity {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             },
-            reason: cut_bytes(&notice.reason, LONGEST_WORD),
-            action: cut_bytes(&notice.action, LONGEST_WORD),
-            note: Some(cut_bytes(&notice.note, LONGEST_NOTE)),
+            reason: cut_bytes(&run_event.reason, LONGEST_WORD),
+            action: cut_bytes(&run_event.action, LONGEST_WORD),
+            note: Some(cut_bytes(&run_event.note, LONGEST_NOTE)),
             secondary: None,
         };
         let reference = object.object_ref(&());
         let publishing = tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, &reference));
-        match self.tenure.guard(publishing).await {
+        match self.write_fence.guard(publishing).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
-                tracing::warn!(reason = notice.reason, error = %error, "an event was not published")
+                tracing::warn!(reason = run_event.reason, error = %error, "an event was not published")
             }
-            Ok(Err(_)) => tracing::warn!(reason = notice.reason, "an event was not published in time"),
-            Err(over) => tracing::warn!(reason = notice.reason, error = %over, "an event was not published"),
+            Ok(Err(_)) => tracing::warn!(reason = run_event.reason, "an event was not published in time"),
+            Err(over) => {
+                tracing::warn!(reason = run_event.reason, error = %over, "an event was not published")
+            }
         }
     }
 }
@@ -141,7 +143,7 @@ impl KubeCluster {
     ) -> Result<(), ClusterError> {
         let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let answer = self.tenure.guard(tokio::time::timeout(TIMEOUT, request)).await;
+        let answer = self.write_fence.guard(tokio::time::timeout(TIMEOUT, request)).await;
         match answer.map_err(|over| other(over.into()))?.map_err(|elapsed| other(elapsed.into()))? {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(answer)) if answer.code == 409 => {

@@ -16,7 +16,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::reconcile::queue::{Entry, Roll};
+use crate::reconcile::queue::{QueuedRun, RunLister};
 
 /// The objects of one watch.
 pub type Objects = Store<DeserializeGuard<KinesisDemo>>;
@@ -41,8 +41,8 @@ impl Runs {
     }
 }
 
-impl Roll for Runs {
-    fn entries(&self) -> Option<Vec<Entry>> {
+impl RunLister for Runs {
+    fn entries(&self) -> Option<Vec<QueuedRun>> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // With each namespace a watch of its own is listed: the first must not take the others for empty.
         let listed =
@@ -51,7 +51,7 @@ impl Roll for Runs {
             return None;
         }
         let held = watches.iter().flat_map(Store::state);
-        Some(held.filter_map(|object| object.0.as_ref().ok().and_then(Entry::of)).collect())
+        Some(held.filter_map(|object| object.0.as_ref().ok().and_then(QueuedRun::of)).collect())
     }
 }
 

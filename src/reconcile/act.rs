@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use kinesis_demo_api::MicroTime;
 
-use crate::aws::{Aws, AwsError, AwsErrorClass, AwsResult, Overwritten, Tags};
+use crate::aws::{Aws, AwsError, AwsErrorClass, AwsResult, OverwriteResult, Tags};
 use crate::clock::Clock;
 use crate::reconcile::backoff::Backoffs;
 use crate::reconcile::resources::log_group::RETENTION_DAYS;
@@ -106,17 +106,17 @@ impl Actor<'_> {
         // need not be removed: both are answers.
         let noted = match &answer {
             Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => {
-                &Ok(Overwritten::Replaced)
+                &Ok(OverwriteResult::Replaced)
             }
             Err(error) if effect.is_creation() && error.class == AwsErrorClass::AlreadyExists => {
-                &Ok(Overwritten::Replaced)
+                &Ok(OverwriteResult::Replaced)
             }
             other => other,
         };
         self.backoffs.note(self.uid, &key, noted, patience, self.clock.now());
         match answer {
-            Ok(Overwritten::Replaced) => EffectResult::Done,
-            Ok(Overwritten::Created) => EffectResult::PutBack,
+            Ok(OverwriteResult::Replaced) => EffectResult::Done,
+            Ok(OverwriteResult::Created) => EffectResult::PutBack,
             Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => EffectResult::Gone,
             Err(error) if error.class == AwsErrorClass::AlreadyExists => match effect.is_creation() {
                 true => EffectResult::Done,
@@ -126,7 +126,7 @@ impl Actor<'_> {
         }
     }
 
-    async fn send(&self, effect: &Effect) -> AwsResult<Overwritten> {
+    async fn send(&self, effect: &Effect) -> AwsResult<OverwriteResult> {
         let aws = self.aws;
         let answer = match effect {
             Effect::CreateLogGroup { name, tags } => aws.logs.create_log_group(name, tags).await,
@@ -139,8 +139,8 @@ impl Actor<'_> {
                 aws.task_definitions.register_task_definition(definition).await
             }
             Effect::CreateService(service) => aws.services.create_service(service).await,
-            Effect::PutCeiling { cluster, service, max_tasks, at } => {
-                aws.scaling.put_ceiling(cluster, service, *max_tasks, *at).await
+            Effect::PutScheduledScaleToZero { cluster, service, max_tasks, at } => {
+                aws.scaling.put_scheduled_scale_to_zero(cluster, service, *max_tasks, *at).await
             }
             Effect::UpdateWarmThroughput { arn, mib_per_second } => {
                 aws.streams.update_warm_throughput(arn, *mib_per_second).await
@@ -155,7 +155,9 @@ impl Actor<'_> {
                 aws.tasks.protect_tasks(cluster, arns, *minutes).await
             }
             Effect::ReleaseTasks { cluster, arns } => aws.tasks.release_tasks(cluster, arns).await,
-            Effect::DeleteCeiling { cluster, service } => aws.scaling.delete_ceiling(cluster, service).await,
+            Effect::DeleteScheduledScaleToZero { cluster, service } => {
+                aws.scaling.delete_scheduled_scale_to_zero(cluster, service).await
+            }
             Effect::DeleteService { cluster, service } => aws.services.delete_service(cluster, service).await,
             Effect::DeregisterTaskDefinition { arn } => {
                 aws.task_definitions.deregister_task_definition(arn).await
@@ -170,15 +172,15 @@ impl Actor<'_> {
             Effect::DeleteDashboard { name } => aws.dashboards.delete_dashboard(name).await,
             Effect::DeleteStream { arn } => aws.streams.delete_stream(arn).await,
         };
-        answer.map(|()| Overwritten::Replaced)
+        answer.map(|()| OverwriteResult::Replaced)
     }
 
     /// Writes over the parameter. If it was removed after the last look, that makes one without
     /// tags, which in the end nobody could tell from a foreign one.
-    async fn write_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<Overwritten> {
+    async fn write_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<OverwriteResult> {
         let parameters = &self.aws.parameters;
         let found = parameters.overwrite_parameter(name, text).await?;
-        if found == Overwritten::Created {
+        if found == OverwriteResult::Created {
             parameters.tag_parameter(name, tags).await?;
         }
         Ok(found)

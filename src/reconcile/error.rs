@@ -10,7 +10,7 @@ use crate::kubernetes::ClusterError;
 
 /// Why a pass could not finish.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum ReconcileError {
     /// Kubernetes did not take what was written.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -28,7 +28,7 @@ pub enum Retry {
     Backoff,
 }
 
-impl RunError {
+impl ReconcileError {
     /// A fixed word for metrics.
     pub fn category(&self) -> &'static str {
         match self {

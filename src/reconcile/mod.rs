@@ -38,17 +38,17 @@ use crate::registry::Registry;
 use crate::settings::Settings;
 use act::{Actor, EffectResult};
 use backoff::Backoffs;
-use error::RunError;
+use error::ReconcileError;
 use ledgers::LedgerStore;
 use memory::Memory;
 use observe::{Look, ObservedState};
-use queue::{Capacity, Next, Queue, Roll};
+use queue::{Capacity, Next, Queue, RunLister};
 use read_budget::ReadBudget;
 use resources::names::Names;
 use stages::control::FirstStep;
 use stages::parameter::SeenDocument;
-use stages::{Case, Decision, Effect, Removal, Subject, Wake};
-use status::Outcomes;
+use stages::{Decision, Effect, ObjectContext, Removal, RunContext, Wake};
+use status::EffectResults;
 
 /// The key under which a refused preflight is paced.
 const PREFLIGHT: &str = "preflight";
@@ -62,7 +62,7 @@ pub struct Context {
     /// The leadership under which we write.
     pub epoch: Arc<AtomicU64>,
     /// All objects, whose runs wait for each other.
-    pub roll: Arc<dyn Roll>,
+    pub run_lister: Arc<dyn RunLister>,
     /// Where the generator's image is.
     pub registry: Arc<dyn Registry>,
     pub ledgers: LedgerStore,
@@ -79,7 +79,7 @@ impl Context {
         cluster: Arc<dyn Cluster>,
         clock: Arc<dyn Clock>,
         epoch: Arc<AtomicU64>,
-        roll: Arc<dyn Roll>,
+        run_lister: Arc<dyn RunLister>,
         registry: Arc<dyn Registry>,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Context {
             cluster,
             clock,
             epoch,
-            roll,
+            run_lister,
             registry,
             ledgers: LedgerStore::default(),
             backoffs: Backoffs::default(),
@@ -105,7 +105,7 @@ impl Context {
 
     /// The objects that wait, and whose turn it is.
     pub fn next_in_turn(&self) -> Vec<Next> {
-        let entries = self.roll.entries();
+        let entries = self.run_lister.entries();
         entries.map(|entries| self.queue.next_in_turn(&entries, self.capacity())).unwrap_or_default()
     }
 
@@ -124,55 +124,55 @@ const BEHIND: Duration = Duration::from_secs(1);
 /// One reconcile. `Ok` says when to reconcile again. `unreadable` says why the stored spec does not
 /// parse, if so: `object` then has the spec that its run has pinned, and no further run begins.
 pub async fn reconcile(
-    object: &KinesisDemo,
+    demo: &KinesisDemo,
     unreadable: Option<&str>,
     context: &Context,
-) -> Result<Wake, RunError> {
+) -> Result<Wake, ReconcileError> {
     let now = context.clock.now();
-    if context.memory.is_stale(object) {
+    if context.memory.is_stale(demo) {
         return Ok(Wake::At(now + BEHIND));
     }
-    let uid = object.uid().ok_or(RunError::Malformed("uid"))?;
-    let namespace = object.namespace().ok_or(RunError::Malformed("namespace"))?;
-    let name = object.name_any();
+    let uid = demo.uid().ok_or(ReconcileError::Malformed("uid"))?;
+    let namespace = demo.namespace().ok_or(ReconcileError::Malformed("namespace"))?;
+    let name = demo.name_any();
     let first_visit: KinesisDemoStatus;
-    let (status, is_first_visit) = match &object.status {
+    let (status, is_first_visit) = match &demo.status {
         Some(status) if status.stage.is_some() => (status, false),
         _ => {
             first_visit = stages::first_visit(now);
             (&first_visit, true)
         }
     };
-    let subject = Subject {
+    let object = ObjectContext {
         namespace: &namespace,
         name: &name,
         uid: &uid,
-        generation: object.metadata.generation,
-        deleting: object.metadata.deletion_timestamp.is_some(),
-        has_finalizer: object.finalizers().iter().any(|held| held == FINALIZER),
-        request: object.annotations().get(REQUEST_ANNOTATION).map(String::as_str),
-        abandon: object.annotations().get(ABANDON_ANNOTATION).is_some_and(|value| value == "true"),
-        spec: &object.spec,
+        generation: demo.metadata.generation,
+        deleting: demo.metadata.deletion_timestamp.is_some(),
+        has_finalizer: demo.finalizers().iter().any(|held| held == FINALIZER),
+        request: demo.annotations().get(REQUEST_ANNOTATION).map(String::as_str),
+        abandon: demo.annotations().get(ABANDON_ANNOTATION).is_some_and(|value| value == "true"),
+        spec: &demo.spec,
         unreadable,
         status,
         epoch: context.epoch.load(Ordering::Relaxed),
         settings: &context.settings,
     };
     let decision = match is_first_visit {
-        true => visit_first(object, &subject, context, now),
-        false => match stages::intake(&subject, now) {
+        true => visit_first(demo, &object, context, now),
+        false => match stages::intake(&object, now) {
             Some(decision) => decision,
-            None => next_decision(object, &subject, context, now).await?,
+            None => next_decision(demo, &object, context, now).await?,
         },
     };
     let decision = status::bounded(decision);
-    match status::store(context.cluster.as_ref(), object, &decision).await {
-        Ok(true) => context.memory.note_replaced(object),
+    match status::store(context.cluster.as_ref(), demo, &decision).await {
+        Ok(true) => context.memory.note_replaced(demo),
         Ok(false) => {}
         Err(error) => {
-            if subject.status.stage == Some(Stage::Pending) {
+            if object.status.stage == Some(Stage::Pending) {
                 // Its place is for whoever is next; it takes another with its next try.
-                context.queue.leave(&uid);
+                context.queue.release(&uid);
             }
             return Err(error.into());
         }
@@ -181,12 +181,17 @@ pub async fn reconcile(
 }
 
 /// The first visit. An object that has to wait is told so at once: where thousands wait, each write counts.
-fn visit_first(object: &KinesisDemo, subject: &Subject<'_>, context: &Context, now: MicroTime) -> Decision {
-    let visited = stages::decide_first_visit(subject, now);
-    let subject = Subject { status: &visited.status, ..*subject };
-    let may_wait = subject.unreadable.is_none() && !subject.deleting;
-    match may_wait.then(|| Plan::new(subject.spec, &context.settings.defaults)) {
-        Some(Ok(plan)) => match take_place(object, &subject, &plan, context, now) {
+fn visit_first(
+    demo: &KinesisDemo,
+    object: &ObjectContext<'_>,
+    context: &Context,
+    now: MicroTime,
+) -> Decision {
+    let visited = stages::decide_first_visit(object, now);
+    let object = ObjectContext { status: &visited.status, ..*object };
+    let may_wait = object.unreadable.is_none() && !object.deleting;
+    match may_wait.then(|| Plan::new(object.spec, &context.settings.defaults)) {
+        Some(Ok(plan)) => match admit(demo, &object, &plan, context, now) {
             Err(queued) => *queued,
             Ok(_) => visited,
         },
@@ -195,123 +200,123 @@ fn visit_first(object: &KinesisDemo, subject: &Subject<'_>, context: &Context, n
 }
 
 /// How often the tasks of this run may read their control parameter, if it is its turn to begin.
-fn take_place(
-    object: &KinesisDemo,
-    subject: &Subject<'_>,
+fn admit(
+    demo: &KinesisDemo,
+    object: &ObjectContext<'_>,
     plan: &Plan,
     context: &Context,
     now: MicroTime,
 ) -> Result<u32, Box<Decision>> {
     let capacity = context.capacity();
-    let Some(entries) = context.roll.entries() else {
-        return Err(Box::new(stages::decide_later(subject, now + BEHIND, now)));
+    let Some(entries) = context.run_lister.entries() else {
+        return Err(Box::new(stages::decide_later(object, now + BEHIND, now)));
     };
     let wanted = (plan.region.as_str(), plan.most_tasks);
-    let place = context.queue.take_place(object, wanted, &entries, capacity);
-    place.ok_or_else(|| Box::new(stages::decide_queued(subject, plan, capacity, now)))
+    let place = context.queue.admit(demo, wanted, &entries, capacity);
+    place.ok_or_else(|| Box::new(stages::decide_queued(object, plan, capacity, now)))
 }
 
 /// What the stage does next, with its effects applied.
 async fn next_decision(
-    object: &KinesisDemo,
-    subject: &Subject<'_>,
+    demo: &KinesisDemo,
+    object: &ObjectContext<'_>,
     context: &Context,
     now: MicroTime,
-) -> Result<Decision, RunError> {
-    let stage = subject.status.stage.unwrap_or_default();
+) -> Result<Decision, ReconcileError> {
+    let stage = object.status.stage.unwrap_or_default();
     if stage != Stage::Pending {
-        context.queue.leave(subject.uid);
+        context.queue.release(object.uid);
     }
     match stage {
-        Stage::Pending => Ok(reconcile_pending(object, subject, context, now).await),
-        Stage::Succeeded | Stage::Failed | Stage::Aborted => reconcile_leftovers(subject, context, now).await,
-        _ => reconcile_run(subject, context, now).await,
+        Stage::Pending => Ok(reconcile_pending(demo, object, context, now).await),
+        Stage::Succeeded | Stage::Failed | Stage::Aborted => reconcile_leftovers(object, context, now).await,
+        _ => reconcile_run(object, context, now).await,
     }
 }
 
 async fn reconcile_pending(
-    object: &KinesisDemo,
-    subject: &Subject<'_>,
+    demo: &KinesisDemo,
+    object: &ObjectContext<'_>,
     context: &Context,
     now: MicroTime,
 ) -> Decision {
-    if let Some(why) = subject.unreadable {
-        context.queue.leave(subject.uid);
-        return stages::decide_unreadable(subject, why, now);
+    if let Some(why) = object.unreadable {
+        context.queue.release(object.uid);
+        return stages::decide_unreadable(object, why, now);
     }
-    let plan = match Plan::new(subject.spec, &context.settings.defaults) {
+    let plan = match Plan::new(object.spec, &context.settings.defaults) {
         Ok(plan) => plan,
         Err(error) => {
-            context.queue.leave(subject.uid);
-            return stages::decide_refused(subject, &error, now);
+            context.queue.release(object.uid);
+            return stages::decide_refused(object, &error, now);
         }
     };
     // Before AWS is asked anything: many may wait for long.
-    let read_every = match take_place(object, subject, &plan, context, now) {
+    let read_every = match admit(demo, object, &plan, context, now) {
         Ok(read_every) => read_every,
         Err(queued) => return *queued,
     };
     let (aws, registry) = (context.regions.in_region(&plan.region), context.registry.as_ref());
-    let seen = match context.backoffs.refusal(subject.uid, PREFLIGHT, now) {
+    let seen = match context.backoffs.refusal(object.uid, PREFLIGHT, now) {
         Some(refusal) => Err(refusal),
         None => {
             let seen = observe::prerequisites(&aws, registry, &context.settings.ecs_cluster, &plan).await;
-            context.backoffs.note(subject.uid, PREFLIGHT, &seen, Duration::MAX, now);
+            context.backoffs.note(object.uid, PREFLIGHT, &seen, Duration::MAX, now);
             seen
         }
     };
     let decision = match seen {
-        Ok(state) => stages::decide_pending(subject, &plan, &state, read_every, now),
+        Ok(state) => stages::decide_pending(object, &plan, &state, read_every, now),
         Err(error) => {
-            let retry_at = context.backoffs.retry_at(subject.uid, PREFLIGHT).unwrap_or(now + BEHIND);
-            stages::decide_preflight_refused(subject, &error, retry_at, now)
+            let retry_at = context.backoffs.retry_at(object.uid, PREFLIGHT).unwrap_or(now + BEHIND);
+            stages::decide_preflight_refused(object, &error, retry_at, now)
         }
     };
     if decision.status.stage == Some(Stage::Pending) {
-        context.queue.leave(subject.uid);
+        context.queue.release(object.uid);
     }
     decision
 }
 
 async fn reconcile_run(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     context: &Context,
     now: MicroTime,
-) -> Result<Decision, RunError> {
-    let run = subject.status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
-    let effective = run.effective.as_ref().ok_or(RunError::Malformed("status.run.effective"))?;
-    let deadline_at = run.deadline_at.ok_or(RunError::Malformed("status.run.deadlineAt"))?;
+) -> Result<Decision, ReconcileError> {
+    let run = object.status.run.as_ref().ok_or(ReconcileError::Malformed("status.run"))?;
+    let effective = run.effective.as_ref().ok_or(ReconcileError::Malformed("status.run.effective"))?;
+    let deadline_at = run.deadline_at.ok_or(ReconcileError::Malformed("status.run.deadlineAt"))?;
     // What was accepted once stays accepted: the operator's ceilings may have been lowered since.
     let plan = Plan::new(&effective.spec, &stages::pinned_defaults(&context.settings.defaults, effective))
-        .map_err(|_| RunError::Malformed("plan in status.run.effective.spec"))?;
+        .map_err(|_| ReconcileError::Malformed("plan in status.run.effective.spec"))?;
     let names = Names::of(effective);
     let aws = context.regions.in_region(&effective.region);
-    let known = context.memory.document(subject.uid);
+    let known = context.memory.document(object.uid);
     let read_every = run.load.as_ref().map_or(0, |load| load.read_every_seconds);
     let timings = context.settings.timings.reading_every(read_every);
-    let case = Case {
-        subject: *subject,
+    let ctx = RunContext {
+        object: *object,
         run,
         effective,
         deadline_at,
         plan: &plan,
         names: &names,
         timings: &timings,
-        wanted_read_every: wanted_read_every(subject, context, &effective.region),
+        wanted_read_every: wanted_read_every(object, context, &effective.region),
         known: known.as_ref(),
         now,
     };
-    let stage = subject.status.stage.unwrap_or_default();
-    let actor = actor(subject, context, &aws, now);
+    let stage = object.status.stage.unwrap_or_default();
+    let actor = actor(object, context, &aws, now);
 
     // What the tasks wait for comes before any look.
     let mut first = Vec::new();
-    match stages::control::first_step(&case) {
+    match stages::control::first_step(&ctx) {
         FirstStep::Look => {}
-        FirstStep::Claim(control) => return Ok(stages::decide_claim(&case, *control)),
+        FirstStep::Claim(control) => return Ok(stages::decide_claim(&ctx, *control)),
         FirstStep::Apply(effects) => {
             let results = actor.apply(&effects).await;
-            note_written(context, subject.uid, &effects, &results);
+            note_written(context, object.uid, &effects, &results);
             first.extend(effects.into_iter().zip(results));
         }
     }
@@ -323,29 +328,29 @@ async fn reconcile_run(
     });
 
     // What was just written is what is known from here on.
-    let known = context.memory.document(subject.uid);
-    let case = Case { known: known.as_ref(), ..case };
-    let look = Look { aws: &aws, names: &names, uid: subject.uid, context, now };
+    let known = context.memory.document(object.uid);
+    let ctx = RunContext { known: known.as_ref(), ..ctx };
+    let look = Look { aws: &aws, names: &names, uid: object.uid, context, now };
     let mut state = match stage {
-        Stage::CleaningUp => look.at_leftovers(&subject.status.resources).await,
-        _ => look.at_run(subject.status, written).await,
+        Stage::CleaningUp => look.at_leftovers(&object.status.resources).await,
+        _ => look.at_run(object.status, written).await,
     };
-    if stages::parameter::outranked(&case, &state).is_some() {
-        state.leads = context.cluster.still_leads(subject.epoch).await.ok();
+    if stages::parameter::outranked(&ctx, &state).is_some() {
+        state.leads = context.cluster.still_leads(object.epoch).await.ok();
     }
-    let decision = stages::decide(&case, &state);
-    note_read(context, &case, &state);
+    let decision = stages::decide(&ctx, &state);
+    note_read(context, &ctx, &state);
     let results = actor.apply(&decision.effects).await;
-    note_written(context, subject.uid, &decision.effects, &results);
-    let outcomes = Outcomes { first: &first, results: &results, refused_looks: state.refusals() };
-    Ok(status::conclude(subject, decision, &outcomes, now))
+    note_written(context, object.uid, &decision.effects, &results);
+    let outcomes = EffectResults { first: &first, results: &results, refused_looks: state.refusals() };
+    Ok(status::conclude(object, decision, &outcomes, now))
 }
 
 /// How often the tasks of a run should read, by what all runs of the Region ask for.
-fn wanted_read_every(subject: &Subject<'_>, context: &Context, region: &str) -> u32 {
-    match subject.status.stage {
+fn wanted_read_every(object: &ObjectContext<'_>, context: &Context, region: &str) -> u32 {
+    match object.status.stage {
         Some(Stage::Provisioning | Stage::Warming | Stage::Starting | Stage::Running) => {
-            let entries = context.roll.entries().unwrap_or_default();
+            let entries = context.run_lister.entries().unwrap_or_default();
             context.queue.wanted_interval(region, &entries, context.capacity())
         }
         _ => 0,
@@ -354,12 +359,12 @@ fn wanted_read_every(subject: &Subject<'_>, context: &Context, region: &str) -> 
 
 /// A run that is over still removes what it, or one before it, could not: one run at a time.
 async fn reconcile_leftovers(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     context: &Context,
     now: MicroTime,
-) -> Result<Decision, RunError> {
-    let status = subject.status;
-    let run = status.run.as_ref().ok_or(RunError::Malformed("status.run"))?;
+) -> Result<Decision, ReconcileError> {
+    let status = object.status;
+    let run = status.run.as_ref().ok_or(ReconcileError::Malformed("status.run"))?;
     let is_present = |held: &ResourceStatus| held.state == ResourceState::Present;
     let of_this_run = status.resources.iter().any(is_present);
     // One run at a time, each in its turn: none holds up another.
@@ -369,38 +374,38 @@ async fn reconcile_leftovers(
     let leftover = status.leftovers.get(if of_this_run { turn.wrapping_sub(1) } else { turn });
     let (removal, resources, region) = match (&run.effective, leftover) {
         (Some(effective), None) if of_this_run => {
-            let removal = Removal::of_run(subject, run.number, effective);
+            let removal = Removal::of_run(object, run.number, effective);
             (removal, &status.resources, &effective.region)
         }
         (_, Some(leftover)) => {
-            (Removal::of_leftover(subject, leftover), &leftover.resources, &leftover.region)
+            (Removal::of_leftover(object, leftover), &leftover.resources, &leftover.region)
         }
-        _ => return Ok(stages::decide_nothing(subject, now)),
+        _ => return Ok(stages::decide_nothing(object, now)),
     };
     let aws = context.regions.in_region(region);
-    let look = Look { aws: &aws, names: &removal.names, uid: subject.uid, context, now };
+    let look = Look { aws: &aws, names: &removal.names, uid: object.uid, context, now };
     let state = look.at_leftovers(resources).await;
-    let decision = stages::decide_leftovers(subject, &removal, &state, now);
-    let results = actor(subject, context, &aws, now).apply(&decision.effects).await;
-    let outcomes = Outcomes { results: &results, ..Outcomes::default() };
-    Ok(status::conclude(subject, decision, &outcomes, now))
+    let decision = stages::decide_leftovers(object, &removal, &state, now);
+    let results = actor(object, context, &aws, now).apply(&decision.effects).await;
+    let outcomes = EffectResults { results: &results, ..EffectResults::default() };
+    Ok(status::conclude(object, decision, &outcomes, now))
 }
 
-fn actor<'a>(subject: &Subject<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {
+fn actor<'a>(object: &ObjectContext<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {
     let timings = &context.settings.timings;
-    let (patience, share) = match subject.status.stage {
+    let (patience, share) = match object.status.stage {
         // The tasks' lease, or the next phase, waits for what was refused.
         Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.look_within()),
         _ => (Duration::MAX, timings.look_within()),
     };
     let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
-    Actor { aws, uid: subject.uid, backoffs, clock, patience, share, now }
+    Actor { aws, uid: object.uid, backoffs, clock, patience, share, now }
 }
 
 /// Remembers what the parameter was seen to hold.
-fn note_read(context: &Context, case: &Case<'_>, state: &ObservedState) {
-    let uid = case.subject.uid;
-    match stages::parameter::seen_document(case, state) {
+fn note_read(context: &Context, ctx: &RunContext<'_>, state: &ObservedState) {
+    let uid = ctx.object.uid;
+    match stages::parameter::seen_document(ctx, state) {
         SeenDocument::Unknown => {}
         SeenDocument::Trusted(document) => context.memory.note_document(uid, *document),
         SeenDocument::Other => context.memory.note_displaced(uid),

@@ -18,8 +18,8 @@ use super::Context;
 pub use super::observed::{Observed, ObservedState};
 use super::resources::names::Names;
 use crate::aws::{
-    Aws, AwsError, AwsErrorClass, AwsResult, CeilingSeen, LogGroupSeen, ServiceSeen, StreamSeen, Tags,
-    TaskDefinitionSeen, TaskSeen,
+    Aws, AwsError, AwsErrorClass, AwsResult, LogGroupDescription, ScheduledActionDescription,
+    ServiceDescription, StreamDescription, Tags, TaskDefinitionDescription, TaskDescription,
 };
 use crate::registry::Registry;
 use crate::settings::Timings;
@@ -91,7 +91,7 @@ impl Look<'_> {
             read,
             task_definition,
             service,
-            ceiling,
+            scale_to_zero,
             tasks,
             ledgers,
             failed_task_log,
@@ -102,7 +102,7 @@ impl Look<'_> {
             self.parameter(reads_parameter, provisioning),
             self.task_definition(provisioning),
             self.service(provisioning || moving),
-            self.ceiling(ceiling_due),
+            self.scale_to_zero(ceiling_due),
             self.tasks(moving),
             self.ledgers(ledgers_due, status),
             self.failed_task_log(status),
@@ -120,7 +120,7 @@ impl Look<'_> {
             parameter_tags,
             task_definition,
             service,
-            ceiling,
+            scale_to_zero,
             tasks,
             ledgers,
             failed_task_log,
@@ -141,7 +141,7 @@ impl Look<'_> {
         let absent = state.stream.is_absent()
             || state.service.is_absent()
             || state.parameter.is_absent()
-            || state.ceiling.is_absent();
+            || state.scale_to_zero.is_absent();
         let effective = status.run.as_ref().and_then(|run| run.effective.as_ref());
         let Some(effective) = effective.filter(|_| absent) else { return };
         state.account_id = self.account(true).await;
@@ -161,7 +161,7 @@ impl Look<'_> {
         state.stream.doubt(&why);
         state.service.doubt(&why);
         state.parameter.doubt(&why);
-        state.ceiling.doubt(&why);
+        state.scale_to_zero.doubt(&why);
     }
 
     /// What removing these resources needs to know: of each that may still be there, with its tags.
@@ -172,7 +172,8 @@ impl Look<'_> {
         };
         let has_definition = may_be_there(ResourceType::TaskDefinition);
         // Whether the service is gone decides when its scheduled action may go.
-        let has_service = may_be_there(ResourceType::Service) || may_be_there(ResourceType::ScalingCeiling);
+        let has_service =
+            may_be_there(ResourceType::Service) || may_be_there(ResourceType::ScheduledScaleToZero);
         let (
             account_id,
             stream,
@@ -181,7 +182,7 @@ impl Look<'_> {
             task_definition,
             inactive,
             service,
-            ceiling,
+            scale_to_zero,
             dashboard,
         ) = join!(
             self.account(true),
@@ -191,7 +192,7 @@ impl Look<'_> {
             self.task_definition(has_definition),
             self.inactive_task_definitions(has_definition),
             self.service(has_service),
-            self.ceiling(may_be_there(ResourceType::ScalingCeiling)),
+            self.scale_to_zero(may_be_there(ResourceType::ScheduledScaleToZero)),
             self.dashboard(may_be_there(ResourceType::Dashboard)),
         );
         ObservedState {
@@ -205,7 +206,7 @@ impl Look<'_> {
             task_definition,
             inactive_task_definitions: inactive,
             service,
-            ceiling,
+            scale_to_zero,
             dashboard,
             ..ObservedState::default()
         }
@@ -218,7 +219,7 @@ impl Look<'_> {
         self.look(wanted, "GetCallerIdentity", "account", look).await
     }
 
-    async fn stream(&self, wanted: bool, with_tags: bool) -> (Observed<StreamSeen>, Observed<Tags>) {
+    async fn stream(&self, wanted: bool, with_tags: bool) -> (Observed<StreamDescription>, Observed<Tags>) {
         let name = &self.names.stream;
         let look = self.aws.streams.fetch_stream(name);
         let stream = self.look(wanted, "DescribeStreamSummary", name, look).await;
@@ -229,7 +230,7 @@ impl Look<'_> {
         (stream, tags)
     }
 
-    async fn log_group(&self, wanted: bool) -> (Observed<LogGroupSeen>, Observed<Tags>) {
+    async fn log_group(&self, wanted: bool) -> (Observed<LogGroupDescription>, Observed<Tags>) {
         let name = &self.names.log_group;
         let look = self.aws.logs.fetch_log_group(name);
         let log_group = self.look(wanted, "DescribeLogGroups", name, look).await;
@@ -264,7 +265,7 @@ impl Look<'_> {
         (parameter, tags)
     }
 
-    async fn task_definition(&self, wanted: bool) -> Observed<TaskDefinitionSeen> {
+    async fn task_definition(&self, wanted: bool) -> Observed<TaskDefinitionDescription> {
         let family = &self.names.family;
         let look = self.aws.task_definitions.fetch_task_definition(family);
         self.look(wanted, "DescribeTaskDefinition", family, look).await
@@ -277,13 +278,13 @@ impl Look<'_> {
         self.look(wanted, "ListTaskDefinitions", family, look).await
     }
 
-    async fn service(&self, wanted: bool) -> Observed<ServiceSeen> {
+    async fn service(&self, wanted: bool) -> Observed<ServiceDescription> {
         let Names { cluster, service, .. } = self.names;
         let look = self.aws.services.fetch_service(cluster, service);
         self.look(wanted, "DescribeServices", service, look).await
     }
 
-    async fn ceiling(&self, wanted: bool) -> Observed<CeilingSeen> {
+    async fn scale_to_zero(&self, wanted: bool) -> Observed<ScheduledActionDescription> {
         let Names { cluster, service, .. } = self.names;
         let look = self.aws.scaling.fetch_ceiling(cluster, service);
         let found = self.look(wanted, "DescribeScalableTargets", service, look).await;
@@ -298,7 +299,7 @@ impl Look<'_> {
         self.context.memory.ceiling_seen_at(self.uid).is_none_or(|seen_at| self.now >= seen_at + every)
     }
 
-    async fn tasks(&self, wanted: bool) -> Observed<Vec<TaskSeen>> {
+    async fn tasks(&self, wanted: bool) -> Observed<Vec<TaskDescription>> {
         let Names { cluster, service, .. } = self.names;
         let look = async { self.aws.tasks.fetch_tasks(cluster, service).await.map(Some) };
         self.look(wanted, "ListTasks", service, look).await

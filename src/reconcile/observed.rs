@@ -8,10 +8,10 @@ use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::ledger::Ledgers;
 
 use crate::aws::{
-    Advantage, AwsError, AwsResult, CeilingSeen, ClockSkew, LogGroupSeen, ServiceSeen, StreamSeen, Tags,
-    TaskDefinitionSeen, TaskSeen,
+    Advantage, AwsError, AwsResult, ClockSkew, LogGroupDescription, ScheduledActionDescription,
+    ServiceDescription, StreamDescription, Tags, TaskDefinitionDescription, TaskDescription,
 };
-use crate::registry::ImageSeen;
+use crate::registry::ImageLookup;
 
 /// What a look at one thing found. Only `Absent` means that it is gone.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,21 +73,21 @@ pub struct ObservedState {
     pub account_id: Observed<String>,
     pub advantage: Option<Advantage>,
     pub cluster_is_active: Option<bool>,
-    pub image: Option<ImageSeen>,
-    pub stream: Observed<StreamSeen>,
+    pub image: Option<ImageLookup>,
+    pub stream: Observed<StreamDescription>,
     /// Read together with the stream when ownership matters; so for the other tags.
     pub stream_tags: Observed<Tags>,
-    pub log_group: Observed<LogGroupSeen>,
+    pub log_group: Observed<LogGroupDescription>,
     pub log_group_tags: Observed<Tags>,
     /// The control document that the parameter holds; none if its text is no document.
     pub parameter: Observed<Option<ControlDocument>>,
     pub parameter_tags: Observed<Tags>,
-    pub task_definition: Observed<TaskDefinitionSeen>,
+    pub task_definition: Observed<TaskDefinitionDescription>,
     pub inactive_task_definitions: Observed<Vec<String>>,
-    pub service: Observed<ServiceSeen>,
-    pub ceiling: Observed<CeilingSeen>,
+    pub service: Observed<ServiceDescription>,
+    pub scale_to_zero: Observed<ScheduledActionDescription>,
     /// All tasks of the service, or nothing: never a part.
-    pub tasks: Observed<Vec<TaskSeen>>,
+    pub tasks: Observed<Vec<TaskDescription>>,
     /// How the log of the task that failed last ends; none if it has no log.
     pub failed_task_log: Observed<Vec<String>>,
     pub dashboard: Observed<()>,
@@ -105,7 +105,7 @@ pub struct ObservedState {
 
 impl ObservedState {
     /// The tasks that were seen; none if they could not be.
-    pub fn seen_tasks(&self) -> &[TaskSeen] {
+    pub fn seen_tasks(&self) -> &[TaskDescription] {
         self.tasks.present().map_or(&[], Vec::as_slice)
     }
 
@@ -122,7 +122,7 @@ impl ObservedState {
             self.task_definition.refusal(),
             self.inactive_task_definitions.refusal(),
             self.service.refusal(),
-            self.ceiling.refusal(),
+            self.scale_to_zero.refusal(),
             self.tasks.refusal(),
             self.failed_task_log.refusal(),
             self.dashboard.refusal(),

@@ -3,11 +3,11 @@
 //! complete. Pure.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
-use kinesis_demo_api::status::{BooksStatus, Outcome};
+use kinesis_demo_api::status::{Outcome, TotalsStatus};
 
 use super::next_step::with_next_step;
-use super::run_event::Notice;
-use super::stages::Draft;
+use super::run_event::RunEvent;
+use super::stages::DecisionBuilder;
 use super::stages::task_failures::failure_clause;
 
 /// One record in so many may be missing from what was offered before a run counts as failed, and from
@@ -16,8 +16,8 @@ const TOLERATED: u64 = 100;
 
 /// Why a complete schedule was no success: it was not offered. What a cold stream refused is what the
 /// demo is there to show, and no failure, unless nothing arrived at all.
-pub fn failure(totals: &BooksStatus) -> Option<(Reason, String)> {
-    let BooksStatus { scheduled, accepted, .. } = *totals;
+pub fn failure(totals: &TotalsStatus) -> Option<(Reason, String)> {
+    let TotalsStatus { scheduled, accepted, .. } = *totals;
     if scheduled > 0 && accepted == 0 {
         return Some((Reason::NothingDelivered, describe(totals)));
     }
@@ -41,8 +41,8 @@ pub fn failure(totals: &BooksStatus) -> Option<(Reason, String)> {
 }
 
 /// The share that was accepted, and what became of the rest.
-pub fn describe(totals: &BooksStatus) -> String {
-    let BooksStatus {
+pub fn describe(totals: &TotalsStatus) -> String {
+    let TotalsStatus {
         scheduled,
         accepted,
         failed,
@@ -82,14 +82,14 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// Writes the settled totals' meaning into the draft: the condition, an Event if something is missing,
 /// and the outcome if the schedule was complete.
-pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft) {
+pub fn note_delivery(totals: &TotalsStatus, log_is_lost: bool, builder: &mut DecisionBuilder) {
     let message = describe(totals);
-    let number = draft.status.run_number();
+    let number = builder.status.run_number();
     if log_is_lost {
         let message =
             format!("the tasks' log could not be read to its end, so this is what is known: {message}");
-        draft.notices.push(Notice::records_missing(number, &message));
-        draft.found(
+        builder.run_events.push(RunEvent::records_missing(number, &message));
+        builder.found(
             ConditionType::TrafficDelivered,
             ConditionStatus::Unknown,
             Reason::LogUnreadable,
@@ -105,11 +105,11 @@ pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft)
         _ => (ConditionStatus::True, Reason::Delivered),
     };
     if totals.dropped + totals.unknown + totals.unoffered + totals.unreported + totals.excess > 0 {
-        draft.notices.push(Notice::records_missing(number, &message));
+        builder.run_events.push(RunEvent::records_missing(number, &message));
     }
-    draft.found(ConditionType::TrafficDelivered, status, reason, message);
-    let stopped = failure_clause(&draft.status);
-    if let Some(run) = &mut draft.status.run
+    builder.found(ConditionType::TrafficDelivered, status, reason, message);
+    let stopped = failure_clause(&builder.status);
+    if let Some(run) = &mut builder.status.run
         && run.outcome == Some(Outcome::Succeeded)
         && let Some((reason, message)) = failure(totals)
     {
@@ -123,24 +123,25 @@ pub fn note_delivery(totals: &BooksStatus, log_is_lost: bool, draft: &mut Draft)
 mod tests {
     use super::*;
 
-    fn totals(scheduled: u64, accepted: u64) -> BooksStatus {
-        BooksStatus { scheduled, offered: accepted, accepted, ..BooksStatus::default() }
+    fn totals(scheduled: u64, accepted: u64) -> TotalsStatus {
+        TotalsStatus { scheduled, offered: accepted, accepted, ..TotalsStatus::default() }
     }
 
     #[test]
     fn a_schedule_that_was_offered_is_a_success_however_much_was_throttled() {
-        let throttled = BooksStatus { offered: 1_600, failed: 1_248, throttled: 9_000, ..totals(1_600, 352) };
+        let throttled =
+            TotalsStatus { offered: 1_600, failed: 1_248, throttled: 9_000, ..totals(1_600, 352) };
         assert_eq!(failure(&throttled), None);
         assert_eq!(failure(&totals(0, 0)), None);
-        assert_eq!(failure(&BooksStatus { unoffered: 1, ..totals(100, 99) }), None);
+        assert_eq!(failure(&TotalsStatus { unoffered: 1, ..totals(100, 99) }), None);
     }
 
     #[test]
     fn more_than_one_percent_that_nobody_offered_is_a_failure_of_any_kind() {
         for missing in [
-            BooksStatus { unoffered: 2, ..totals(100, 98) },
-            BooksStatus { unreported: 2, ..totals(100, 98) },
-            BooksStatus { dropped: 2, ..totals(100, 98) },
+            TotalsStatus { unoffered: 2, ..totals(100, 98) },
+            TotalsStatus { unreported: 2, ..totals(100, 98) },
+            TotalsStatus { dropped: 2, ..totals(100, 98) },
         ] {
             let (reason, message) = failure(&missing).unwrap();
             assert_eq!(reason, Reason::ScheduleNotOffered);
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_message_has_the_share_and_what_became_of_the_rest() {
-        let totals = BooksStatus { failed: 300, unoffered: 50, throttled: 12_000, ..totals(1_600, 1_250) };
+        let totals = TotalsStatus { failed: 300, unoffered: 50, throttled: 12_000, ..totals(1_600, 1_250) };
         assert_eq!(
             describe(&totals),
             "1250 of 1600 scheduled records were accepted (78.1 %); 300 failed, 50 offered by no task; 12000 refusals for want of throughput"

@@ -19,7 +19,7 @@ type Rank = (MicroTime, String);
 
 /// An object whose run goes on, or waits for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct QueuedRun {
     rank: Rank,
     waits: bool,
     load: Option<RunLoad>,
@@ -27,7 +27,7 @@ pub struct Entry {
     name: String,
 }
 
-impl Entry {
+impl QueuedRun {
     /// What `object` is to the queue; `None` if it neither goes on nor waits.
     pub fn of(object: &KinesisDemo) -> Option<Self> {
         let status = object.status.as_ref()?;
@@ -82,10 +82,10 @@ fn asked_at(object: &KinesisDemo) -> MicroTime {
 }
 
 /// Lists the objects that the operator answers for.
-pub trait Roll: Send + Sync {
+pub trait RunLister: Send + Sync {
     /// Those whose runs go on or wait. `None` before all objects were listed once: nobody knows then how
     /// many runs go on.
-    fn entries(&self) -> Option<Vec<Entry>>;
+    fn entries(&self) -> Option<Vec<QueuedRun>>;
 }
 
 /// How many runs go on at once, and how many tasks in each Region.
@@ -102,11 +102,11 @@ pub struct Queue(Mutex<HashMap<String, RunLoad>>);
 impl Queue {
     /// Takes a place for the run of `object`, whose tasks are `tasks` in `region` at the most: answers how
     /// often these may read their control parameter, in seconds. `None` if it is not its turn yet.
-    pub fn take_place(
+    pub fn admit(
         &self,
         object: &KinesisDemo,
         (region, tasks): (&str, u32),
-        entries: &[Entry],
+        entries: &[QueuedRun],
         capacity: Capacity,
     ) -> Option<u32> {
         let own: Rank = (asked_at(object), object.uid()?);
@@ -118,7 +118,7 @@ impl Queue {
             // Its spec was edited since.
             taken.remove(&own.1);
         }
-        let turn = Turn { taken: &taken, entries, capacity };
+        let turn = QueueSnapshot { taken: &taken, entries, capacity };
         let interval = turn.interval_of(&own, region, tasks)?.max(turn.wanted_interval(region));
         let load = RunLoad { region: region.to_owned(), tasks, read_every_seconds: interval };
         taken.insert(own.1, load);
@@ -127,18 +127,18 @@ impl Queue {
 
     /// How often the tasks of runs in `region` should read from now on, in seconds: of those that go on,
     /// and of whoever is next and has room.
-    pub fn wanted_interval(&self, region: &str, entries: &[Entry], capacity: Capacity) -> u32 {
-        Turn { taken: &self.lock(), entries, capacity }.wanted_interval(region)
+    pub fn wanted_interval(&self, region: &str, entries: &[QueuedRun], capacity: Capacity) -> u32 {
+        QueueSnapshot { taken: &self.lock(), entries, capacity }.wanted_interval(region)
     }
 
     /// The objects whose turn it is, though they may not know yet.
-    pub fn next_in_turn(&self, entries: &[Entry], capacity: Capacity) -> Vec<Next> {
+    pub fn next_in_turn(&self, entries: &[QueuedRun], capacity: Capacity) -> Vec<Next> {
         let taken = self.lock();
-        let turn = Turn { taken: &taken, entries, capacity };
+        let turn = QueueSnapshot { taken: &taken, entries, capacity };
         let waiting = turn.waiting();
         let next = turn.beginning(&waiting.iter().map(|entry| Candidate::of(entry)).collect::<Vec<_>>());
-        let is_next = |entry: &&&Entry| next.iter().any(|(uid, _)| *uid == entry.uid());
-        let told = |entry: &&Entry| Next {
+        let is_next = |entry: &&&QueuedRun| next.iter().any(|(uid, _)| *uid == entry.uid());
+        let told = |entry: &&QueuedRun| Next {
             uid: entry.uid().to_owned(),
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
@@ -147,7 +147,7 @@ impl Queue {
     }
 
     /// Gives a place back: the run did not begin, or the object itself says by now that it did.
-    pub fn leave(&self, uid: &str) {
+    pub fn release(&self, uid: &str) {
         self.lock().remove(uid);
     }
 
@@ -162,14 +162,14 @@ impl Queue {
 }
 
 /// The queue as it is at one instant.
-struct Turn<'a> {
+struct QueueSnapshot<'a> {
     taken: &'a HashMap<String, RunLoad>,
-    entries: &'a [Entry],
+    entries: &'a [QueuedRun],
     capacity: Capacity,
 }
 
-impl<'a> Turn<'a> {
-    fn begun(&self) -> impl Iterator<Item = &'a Entry> {
+impl<'a> QueueSnapshot<'a> {
+    fn begun(&self) -> impl Iterator<Item = &'a QueuedRun> {
         self.entries.iter().filter(|entry| !entry.waits)
     }
 
@@ -185,8 +185,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Who waits, in the order of their turns.
-    fn waiting(&self) -> Vec<&'a Entry> {
-        let mut waiting: Vec<&Entry> = self
+    fn waiting(&self) -> Vec<&'a QueuedRun> {
+        let mut waiting: Vec<&QueuedRun> = self
             .entries
             .iter()
             .filter(|entry| entry.waits && !self.taken.contains_key(entry.uid()))
@@ -266,7 +266,7 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn of(entry: &'a Entry) -> Self {
+    fn of(entry: &'a QueuedRun) -> Self {
         let (region, tasks) = entry.load.as_ref().map_or(("", 0), |load| (load.region.as_str(), load.tasks));
         Self { uid: entry.uid(), region, tasks }
     }

@@ -44,8 +44,8 @@ fn over(uid: &str) -> KinesisDemo {
     object(uid, "00", json!({"stage": "Succeeded", "load": load(100, 3)}))
 }
 
-fn entries(objects: &[&KinesisDemo]) -> Vec<Entry> {
-    objects.iter().filter_map(|object| Entry::of(object)).collect()
+fn entries(objects: &[&KinesisDemo]) -> Vec<QueuedRun> {
+    objects.iter().filter_map(|object| QueuedRun::of(object)).collect()
 }
 
 fn capacity(runs: usize) -> Capacity {
@@ -53,13 +53,13 @@ fn capacity(runs: usize) -> Capacity {
 }
 
 /// The names of those whose turn it is.
-fn next(queue: &Queue, seen: &[Entry], runs: usize) -> Vec<String> {
+fn next(queue: &Queue, seen: &[QueuedRun], runs: usize) -> Vec<String> {
     queue.next_in_turn(seen, capacity(runs)).into_iter().map(|next| next.name).collect()
 }
 
 /// Takes a place for one task.
-fn take(queue: &Queue, object: &KinesisDemo, seen: &[Entry], runs: usize) -> Option<u32> {
-    queue.take_place(object, ("eu-west-1", 1), seen, capacity(runs))
+fn take(queue: &Queue, object: &KinesisDemo, seen: &[QueuedRun], runs: usize) -> Option<u32> {
+    queue.admit(object, ("eu-west-1", 1), seen, capacity(runs))
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_place_is_taken_before_the_watch_shows_it() {
     assert_eq!(take(&queue, &one, &seen, 1), None);
     // Asking again is no second place; nor is being seen to have begun.
     assert_eq!(take(&queue, &two, &entries(&[&running("two")]), 1), Some(3));
-    queue.leave("two");
+    queue.release("two");
     assert_eq!(take(&queue, &one, &seen, 1), Some(3));
 }
 
@@ -115,12 +115,12 @@ fn runs_wait_for_each_others_tasks() {
     let waiting: Vec<KinesisDemo> =
         (1..=5).map(|number| queued_with(&format!("run-{number}"), &format!("0{number}"), 100)).collect();
     let mut seen = entries(&waiting.iter().collect::<Vec<_>>());
-    let place = |object: &KinesisDemo, seen: &[Entry]| {
-        queue.take_place(object, ("eu-west-1", 100), seen, capacity(10))
+    let place = |object: &KinesisDemo, seen: &[QueuedRun]| {
+        queue.admit(object, ("eu-west-1", 100), seen, capacity(10))
     };
     assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 8, "two of them have room");
     assert_eq!(place(&waiting[0], &seen), Some(8), "as often as it can beside the next");
-    queue.leave("run-1");
+    queue.release("run-1");
     let hasty = entries(&[&running_with("run-1", 100, 4), &waiting[1]]);
     assert_eq!(place(&waiting[1], &hasty), None, "not before the first reads less often");
     seen = entries(&[&running_with("run-1", 100, 8), &waiting[1], &waiting[2], &waiting[3], &waiting[4]]);
@@ -151,8 +151,8 @@ fn each_region_has_its_own_order() {
     ];
     let seen = entries(&going_on.iter().chain(&waiting).collect::<Vec<_>>());
     assert_eq!(next(&queue, &seen, 10), ["elsewhere"]);
-    assert_eq!(queue.take_place(&waiting[1], ("eu-west-1", 1), &seen, capacity(10)), None);
-    assert_eq!(queue.take_place(&waiting[3], ("us-west-2", 100), &seen, capacity(10)), Some(4));
+    assert_eq!(queue.admit(&waiting[1], ("eu-west-1", 1), &seen, capacity(10)), None);
+    assert_eq!(queue.admit(&waiting[3], ("us-west-2", 100), &seen, capacity(10)), Some(4));
     assert_eq!(queue.wanted_interval("us-west-2", &seen, capacity(10)), 4);
     assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 10);
 }
@@ -160,7 +160,7 @@ fn each_region_has_its_own_order() {
 #[test]
 fn a_place_is_for_the_spec_that_it_was_taken_for() {
     let (object, queue) = (fresh("edited", "01"), Queue::default());
-    let take = |tasks| queue.take_place(&object, ("eu-west-1", tasks), &[], capacity(1));
+    let take = |tasks| queue.admit(&object, ("eu-west-1", tasks), &[], capacity(1));
     assert_eq!((take(1), take(100), take(1)), (Some(3), Some(4), Some(3)));
 }
 
@@ -179,9 +179,8 @@ fn a_run_weighs_what_its_tasks_read() {
     run.effective = Some(serde_json::from_value(effective).unwrap());
     let queue = Queue::default();
     let beside = |other: &KinesisDemo| {
-        let place =
-            queue.take_place(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
-        queue.leave("new");
+        let place = queue.admit(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
+        queue.release("new");
         place
     };
     assert_eq!(beside(&earlier), None, "73 tasks that read each 3 s");

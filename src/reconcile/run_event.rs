@@ -16,7 +16,7 @@ pub enum Severity {
 
 /// An Event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct RunEvent {
     pub severity: Severity,
     /// One word, PascalCase.
     pub reason: String,
@@ -27,7 +27,7 @@ pub struct Notice {
     pub note: String,
 }
 
-impl Notice {
+impl RunEvent {
     fn normal(reason: impl ToString, action: &str, note: String) -> Self {
         Self { severity: Severity::Normal, reason: reason.to_string(), action: action.to_owned(), note }
     }
@@ -225,7 +225,7 @@ impl Notice {
     /// A resource that looked like ours is somebody else's and was left alone.
     pub fn left_alone(resource: ResourceType, arn: &str) -> Self {
         Self::warning(
-            Reason::NotOurs,
+            Reason::OwnershipConflict,
             &format!("CleanUp/{resource:?}"),
             format!("{resource} {arn} does not carry this object's tag and was left alone"),
         )

@@ -8,8 +8,8 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
 
 use super::act::EffectResult;
 use super::error::reason;
-use super::run_event::Notice;
-use super::stages::{self, Decision, Effect, FinalizerChange, Subject};
+use super::run_event::RunEvent;
+use super::stages::{self, Decision, Effect, FinalizerChange, ObjectContext};
 use crate::aws::{AwsError, AwsErrorClass};
 use crate::kubernetes::{Cluster, ClusterError};
 
@@ -23,7 +23,7 @@ const LONGEST_ARN: usize = 1024;
 
 /// What became of the outside calls of a reconcile.
 #[derive(Debug, Default)]
-pub struct Outcomes<'a> {
+pub struct EffectResults<'a> {
     /// Writes that came before the look, with their results.
     pub first: &'a [(Effect, EffectResult)],
     /// What became of the decision's effects, in their order.
@@ -35,36 +35,36 @@ pub struct Outcomes<'a> {
 /// The decision once it is known what AWS made of it: what is gone, what could not be removed, what
 /// is refused.
 pub fn conclude(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     decision: Decision,
-    outcomes: &Outcomes<'_>,
+    outcomes: &EffectResults<'_>,
     now: MicroTime,
 ) -> Decision {
     let refused: Vec<&AwsError> = refusals_of_effects(&decision, outcomes);
     let invalid = refused.iter().find(|error| error.class == AwsErrorClass::Invalid);
-    if let Some(failed) = invalid.and_then(|error| stages::decide_invalid(subject, error, now)) {
+    if let Some(failed) = invalid.and_then(|error| stages::decide_invalid(object, error, now)) {
         return bounded(failed);
     }
     let mut decision = note_removals(decision, outcomes.results);
-    retell_leftovers(&mut decision, subject, now);
+    retell_leftovers(&mut decision, object, now);
     untell_what_was_not_done(&mut decision, outcomes.results);
     note_size_zero(&mut decision, outcomes);
     note_put_back(&mut decision, outcomes);
     note_warm_request(&mut decision, outcomes.results);
-    let missed: Vec<AwsError> = decision
+    let optional_failures: Vec<AwsError> = decision
         .effects
         .iter()
         .zip(outcomes.results)
         .filter(|(effect, _)| effect.is_optional())
         .filter_map(|(_, result)| result.refusal().cloned())
         .collect();
-    decision = stages::with_missed(decision, &missed);
+    decision = stages::with_missed(decision, &optional_failures);
     let all: Vec<&AwsError> = refused.into_iter().chain(outcomes.refused_looks.iter().copied()).collect();
-    bounded(with_refusals(subject, decision, &all, now))
+    bounded(with_refusals(object, decision, &all, now))
 }
 
 /// What was refused of what the run needs. A removal's refusal is told with its resource.
-fn refusals_of_effects<'a>(decision: &Decision, outcomes: &Outcomes<'a>) -> Vec<&'a AwsError> {
+fn refusals_of_effects<'a>(decision: &Decision, outcomes: &EffectResults<'a>) -> Vec<&'a AwsError> {
     let first = outcomes.first.iter().filter_map(|(_, result)| result.refusal());
     let rest = decision.effects.iter().zip(outcomes.results);
     let rest = rest.filter(|(effect, _)| !effect.is_optional());
@@ -90,7 +90,7 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
         };
         match result {
             EffectResult::Gone if unseen && ends => {
-                decision.notices.push(Notice::removed(type_, &held.arn));
+                decision.run_events.push(RunEvent::removed(type_, &held.arn));
                 held.state = ResourceState::Deleted;
                 held.problem = None;
             }
@@ -98,9 +98,9 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
             EffectResult::Done
                 if unseen
                     && ends
-                    && matches!(type_, ResourceType::TaskDefinition | ResourceType::ScalingCeiling) =>
+                    && matches!(type_, ResourceType::TaskDefinition | ResourceType::ScheduledScaleToZero) =>
             {
-                decision.notices.push(Notice::removed(type_, &held.arn));
+                decision.run_events.push(RunEvent::removed(type_, &held.arn));
                 held.state = ResourceState::Deleted;
                 held.problem = None;
             }
@@ -128,12 +128,12 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
 }
 
 /// Has the condition tell what is left as it is known now, after the removals were tried.
-fn retell_leftovers(decision: &mut Decision, subject: &Subject<'_>, now: MicroTime) {
+fn retell_leftovers(decision: &mut Decision, object: &ObjectContext<'_>, now: MicroTime) {
     let is_over = decision.status.stage.is_some_and(Stage::is_terminal);
     if is_over && !decision.status.has_leftovers() {
         let nothing = Finding::new(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
         decision.status.conditions =
-            conditions::updated(&decision.status.conditions, &[nothing], subject.generation, now);
+            conditions::updated(&decision.status.conditions, &[nothing], object.generation, now);
         return;
     }
     let message = stages::left_message(&decision.status);
@@ -156,8 +156,8 @@ fn untell_what_was_not_done(decision: &mut Decision, results: &[EffectResult]) {
     let published =
         was_done(|effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. }));
     let resized = was_done(|effect| matches!(effect, Effect::ResizeService { .. }));
-    let scheduled = was_done(|effect| matches!(effect, Effect::PutCeiling { .. }));
-    decision.notices.retain(|notice| match notice.reason.as_str() {
+    let scheduled = was_done(|effect| matches!(effect, Effect::PutScheduledScaleToZero { .. }));
+    decision.run_events.retain(|run_event| match run_event.reason.as_str() {
         "ServiceResized" => resized,
         "ScheduleMoved" => published,
         "ScaleToZeroPutBack" => scheduled,
@@ -179,7 +179,7 @@ fn removed_resource(
 }
 
 /// A service that was taken to zero without a look is not asked for again.
-fn note_size_zero(decision: &mut Decision, outcomes: &Outcomes<'_>) {
+fn note_size_zero(decision: &mut Decision, outcomes: &EffectResults<'_>) {
     let zero = outcomes.first.iter().any(|(effect, result)| {
         matches!(effect, Effect::ResizeService { desired: 0, .. }) && *result == EffectResult::Done
     });
@@ -199,25 +199,25 @@ fn note_warm_request(decision: &mut Decision, results: &[EffectResult]) {
 }
 
 /// Tells of a control parameter that was removed after the last look and is there again.
-fn note_put_back(decision: &mut Decision, outcomes: &Outcomes<'_>) {
+fn note_put_back(decision: &mut Decision, outcomes: &EffectResults<'_>) {
     let version = decision.status.control.as_ref().map_or(0, |control| control.version);
     let first = outcomes.first.iter().map(|(effect, result)| (effect, result));
     let rest = decision.effects.iter().zip(outcomes.results);
-    let told: Vec<Notice> = first
+    let told: Vec<RunEvent> = first
         .chain(rest)
         .filter_map(|pair| match pair {
             (Effect::WriteParameter { name, .. }, EffectResult::PutBack) => {
-                Some(Notice::control_put_back(name, version))
+                Some(RunEvent::control_put_back(name, version))
             }
             _ => None,
         })
         .collect();
-    decision.notices.extend(told);
+    decision.run_events.extend(told);
 }
 
 /// The refusals in the summary, and an Event for each that is news.
 fn with_refusals(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     mut decision: Decision,
     refused: &[&AwsError],
     now: MicroTime,
@@ -227,7 +227,7 @@ fn with_refusals(
         Some(Stage::Running) => ConditionType::Ready,
         _ => ConditionType::Reconciling,
     };
-    let stored = conditions::find(&subject.status.conditions, type_);
+    let stored = conditions::find(&object.status.conditions, type_);
     let mut texts: Vec<String> = Vec::new();
     for error in refused {
         let text = error.to_string();
@@ -236,7 +236,7 @@ fn with_refusals(
         }
         let is_known = stored.is_some_and(|held| held.reason.is_refusal() && held.message.contains(&text));
         if !is_known && texts.len() < REFUSALS_TOLD {
-            decision.notices.push(Notice::refused(reason(error), error));
+            decision.run_events.push(RunEvent::refused(reason(error), error));
         }
         texts.push(text);
     }
@@ -248,7 +248,7 @@ fn with_refusals(
     }
     let finding = Finding::new(type_, ConditionStatus::True, reason(first), texts.join("; "));
     decision.status.conditions =
-        conditions::updated(&decision.status.conditions, &[finding], subject.generation, now);
+        conditions::updated(&decision.status.conditions, &[finding], object.generation, now);
     decision
 }
 
@@ -288,19 +288,19 @@ fn cut(text: &mut String, longest: usize) {
 /// True if anything was written.
 pub async fn store(
     cluster: &dyn Cluster,
-    object: &KinesisDemo,
+    demo: &KinesisDemo,
     decision: &Decision,
 ) -> Result<bool, ClusterError> {
-    let differs = object.status.as_ref() != Some(&decision.status);
+    let differs = demo.status.as_ref() != Some(&decision.status);
     match decision.finalizer {
         // The object goes with its finalizer, so there is no status to store afterwards.
-        FinalizerChange::Remove => cluster.put_finalizer(object, false).await?,
-        FinalizerChange::Add => cluster.put_finalizer(object, true).await?,
-        FinalizerChange::Keep if differs => cluster.replace_status(object, &decision.status).await?,
+        FinalizerChange::Remove => cluster.put_finalizer(demo, false).await?,
+        FinalizerChange::Add => cluster.put_finalizer(demo, true).await?,
+        FinalizerChange::Keep if differs => cluster.replace_status(demo, &decision.status).await?,
         FinalizerChange::Keep => {}
     }
-    for notice in &decision.notices {
-        cluster.publish(object, notice).await;
+    for run_event in &decision.run_events {
+        cluster.publish(demo, run_event).await;
     }
     Ok(differs || decision.finalizer != FinalizerChange::Keep)
 }

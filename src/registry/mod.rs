@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 /// An answer about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageSeen {
+pub enum ImageLookup {
     /// The registry did not answer, or not to us: nothing is known.
     Unknown,
     /// The registry has no image of that reference.
@@ -21,5 +21,5 @@ pub enum ImageSeen {
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// What is known about `image`.
-    async fn fetch_image(&self, image: &str) -> ImageSeen;
+    async fn fetch_image(&self, image: &str) -> ImageLookup;
 }

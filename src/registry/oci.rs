@@ -11,7 +11,7 @@ use oci_client::manifest::OciManifest;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 
-use super::{ImageSeen, Registry};
+use super::{ImageLookup, Registry};
 
 /// For all requests about an image together.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ impl OciRegistry {
         Self(Client::new(config))
     }
 
-    async fn fetch(&self, reference: &Reference) -> Result<ImageSeen, OciDistributionError> {
+    async fn fetch(&self, reference: &Reference) -> Result<ImageLookup, OciDistributionError> {
         let Self(client) = self;
         let (manifest, _) = client.pull_manifest(reference, &RegistryAuth::Anonymous).await?;
         let platforms: Vec<(Os, Architecture)> = match manifest {
@@ -52,7 +52,7 @@ impl OciRegistry {
             }
         };
         let linux = platforms.into_iter().filter(|(os, _)| *os == Os::Linux);
-        Ok(ImageSeen::For(linux.map(|(_, architecture)| architecture.to_string()).collect()))
+        Ok(ImageLookup::For(linux.map(|(_, architecture)| architecture.to_string()).collect()))
     }
 }
 
@@ -64,16 +64,16 @@ impl Default for OciRegistry {
 
 #[async_trait]
 impl Registry for OciRegistry {
-    async fn fetch_image(&self, image: &str) -> ImageSeen {
+    async fn fetch_image(&self, image: &str) -> ImageLookup {
         let Some(reference) = names_registry(image).then(|| image.parse::<Reference>().ok()).flatten() else {
-            return ImageSeen::Unknown;
+            return ImageLookup::Unknown;
         };
         match tokio::time::timeout(TIMEOUT, self.fetch(&reference)).await {
             Ok(Ok(seen)) => seen,
-            Ok(Err(error)) if is_missing(&error) => ImageSeen::Missing,
+            Ok(Err(error)) if is_missing(&error) => ImageLookup::Missing,
             Ok(Err(error)) => {
                 tracing::info!(image, error = %error, "the registry does not tell about the image: a run will show whether it can be pulled");
-                ImageSeen::Unknown
+                ImageLookup::Unknown
             }
             Err(_) => {
                 tracing::info!(
@@ -81,7 +81,7 @@ impl Registry for OciRegistry {
                     seconds = TIMEOUT.as_secs(),
                     "the registry does not answer: a run will show whether the image can be pulled"
                 );
-                ImageSeen::Unknown
+                ImageLookup::Unknown
             }
         }
     }
@@ -183,18 +183,18 @@ mod tests {
     async fn a_list_and_a_single_image_tell_their_architectures() {
         let (registry, address) = registry().await;
         let list = registry.fetch_image(&format!("{address}/team/list:1")).await;
-        assert_eq!(list, ImageSeen::For(vec!["amd64".into(), "arm64".into()]));
+        assert_eq!(list, ImageLookup::For(vec!["amd64".into(), "arm64".into()]));
         let single = registry.fetch_image(&format!("{address}/team/single:1")).await;
-        assert_eq!(single, ImageSeen::For(vec!["arm64".into()]));
+        assert_eq!(single, ImageLookup::For(vec!["arm64".into()]));
     }
 
     #[tokio::test]
     async fn what_is_not_there_is_missing_and_what_is_not_told_is_unknown() {
         let (registry, address) = registry().await;
-        assert_eq!(registry.fetch_image(&format!("{address}/team/none:1")).await, ImageSeen::Missing);
-        assert_eq!(registry.fetch_image(&format!("{address}/team/private:1")).await, ImageSeen::Unknown);
+        assert_eq!(registry.fetch_image(&format!("{address}/team/none:1")).await, ImageLookup::Missing);
+        assert_eq!(registry.fetch_image(&format!("{address}/team/private:1")).await, ImageLookup::Unknown);
         // Nobody listens on port 1.
-        assert_eq!(registry.fetch_image("127.0.0.1:1/team/list:1").await, ImageSeen::Unknown);
+        assert_eq!(registry.fetch_image("127.0.0.1:1/team/list:1").await, ImageLookup::Unknown);
     }
 
     #[test]

@@ -19,14 +19,14 @@ use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
 use crate::node::{ended, process, signal};
 use crate::sampler::{Sample, arrivals, sample_during};
-use crate::test_cluster::{Place, RUNS, SYSTEM, number, place};
+use crate::test_cluster::{RUNS, SYSTEM, TestCluster, number, place};
 
 const OPERATOR: &str = "kinesis-demo-operator";
 const TASKS: u32 = 5;
 
 /// What happens to the leader.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mishap {
+enum LeaderFault {
     /// SIGKILL.
     Killed,
     /// Its Pod is deleted, as by `kubectl drain`.
@@ -40,7 +40,7 @@ const FROZEN_FOR: Duration = Duration::from_secs(30);
 /// Before each mishap.
 const QUIET_FOR: Duration = Duration::from_secs(1);
 
-impl Mishap {
+impl LeaderFault {
     /// Until when another leads.
     fn limit(self) -> Duration {
         Duration::from_secs(if self == Self::Drained { 5 } else { 20 })
@@ -49,7 +49,7 @@ impl Mishap {
 
 /// One change of leadership, as seen.
 struct Handover {
-    mishap: Mishap,
+    mishap: LeaderFault,
     at: Timestamp,
     old: String,
     /// Until the Lease had a new holder or epoch.
@@ -77,7 +77,7 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     let tasks: BTreeSet<_> = release.task_pods().await.into_iter().map(|pod| pod.name_any()).collect();
     place.step(format!("the peak of {rate} records per second runs, on {} tasks", tasks.len()));
 
-    let all = [Mishap::Killed, Mishap::Drained, Mishap::Frozen];
+    let all = [LeaderFault::Killed, LeaderFault::Drained, LeaderFault::Frozen];
     let (samples, handovers) = sample_during(&place, &release, "peak", async {
         let mut handovers = Vec::new();
         for (mishap, _) in all.into_iter().flat_map(|mishap| (0..times).map(move |time| (mishap, time))) {
@@ -145,7 +145,7 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     place.close().await;
 }
 
-async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Handover {
+async fn handover(place: &TestCluster, release: &Installed<'_>, mishap: LeaderFault) -> Handover {
     let (old, epoch) = release.settled(Duration::from_secs(240)).await;
     let replicas = release.replicas().await;
     let pod = replicas.iter().find(|pod| pod.name_any() == old).expect("the leader's Pod is there");
@@ -154,9 +154,9 @@ async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Han
     tokio::time::sleep(QUIET_FOR).await;
     let (at, began) = (Timestamp::now(), Instant::now());
     match mishap {
-        Mishap::Killed => signal(pid, "KILL").await,
-        Mishap::Frozen => signal(pid, "STOP").await,
-        Mishap::Drained => {
+        LeaderFault::Killed => signal(pid, "KILL").await,
+        LeaderFault::Frozen => signal(pid, "STOP").await,
+        LeaderFault::Drained => {
             let api: Api<Pod> = Api::namespaced(place.client.clone(), SYSTEM);
             api.delete(&old, &DeleteParams::default()).await.unwrap();
         }
@@ -172,7 +172,7 @@ async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Han
     place.wait("peak", Duration::from_secs(60), claimed).await;
     let works_after = began.elapsed();
     let mut thawed_at = None;
-    if mishap == Mishap::Frozen {
+    if mishap == LeaderFault::Frozen {
         tokio::time::sleep_until(began + FROZEN_FOR).await;
         thawed_at = Some(Timestamp::now());
         signal(pid, "CONT").await;
@@ -194,7 +194,7 @@ async fn handover(place: &Place, release: &Installed<'_>, mishap: Mishap) -> Han
 
 /// The last word of a process that lost the Lease, before its container is started anew: it knows. And it gave nothing back that was
 /// another's by then.
-async fn assert_fenced(place: &Place, pod: &str) {
+async fn assert_fenced(place: &TestCluster, pod: &str) {
     let api: Api<Pod> = Api::namespaced(place.client.clone(), SYSTEM);
     let log = api.logs(pod, &LogParams { tail_lines: Some(20), ..LogParams::default() }).await.unwrap();
     let is_told = log.contains("keep leadership") || log.contains("the lease could not be released");
@@ -233,7 +233,7 @@ fn assert_order(samples: &[Sample]) {
 }
 
 /// A replica that lost its leadership publishes nothing under its name, unless it led again.
-async fn assert_silence(place: &Place, handovers: &[Handover]) {
+async fn assert_silence(place: &TestCluster, handovers: &[Handover]) {
     let events: Api<Event> = Api::namespaced(place.client.clone(), RUNS);
     let events = events.list(&ListParams::default()).await.unwrap().items;
     for (index, handover) in handovers.iter().enumerate() {

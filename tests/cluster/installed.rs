@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
-use crate::test_cluster::{Place, SYSTEM};
+use crate::test_cluster::{SYSTEM, TestCluster};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/kinesis-demo-operator");
 pub const LEASE: &str = "kinesis-demo-operator";
@@ -25,12 +25,12 @@ const TOLD_AFTER: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy)]
 pub struct Installed<'a> {
-    place: &'a Place,
+    place: &'a TestCluster,
     pub name: &'a str,
 }
 
 /// Installs the chart as a release of this name and waits until all of it is ready.
-pub async fn install<'a>(place: &'a Place, name: &'a str) -> Installed<'a> {
+pub async fn install<'a>(place: &'a TestCluster, name: &'a str) -> Installed<'a> {
     let registry = format!("image.registry={}", std::env::var("REGISTRY").unwrap_or_default());
     let mut command = place.helm();
     command.args(["install", name, CHART, "--namespace", SYSTEM, "--set", "sandbox.enabled=true"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType};
 use kinesis_demo_api::request::Verb;
-use kinesis_demo_api::status::BooksStatus;
+use kinesis_demo_api::status::TotalsStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kube::ResourceExt;
 use kubectl_kinesisdemo::demo::leaked_resources::{Allowed, left_behind};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::installed::{Installed, install};
 use crate::sampler::{Sample, arrivals, last_arrival, sample_during};
-use crate::test_cluster::{Place, RUNS, place};
+use crate::test_cluster::{RUNS, TestCluster, place};
 
 /// The chart gives its Pods at most a minute to end.
 const PODS_END: Duration = Duration::from_secs(75);
@@ -33,7 +33,7 @@ pub fn accepted(demo: &KinesisDemo) -> u64 {
         .map_or(0, |traffic| traffic.books.accepted)
 }
 
-pub fn assert_balanced(books: &BooksStatus) {
+pub fn assert_balanced(books: &TotalsStatus) {
     assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
     assert_eq!(books.scheduled, books.offered + books.unoffered + books.unreported, "{books:?}");
 }
@@ -98,7 +98,7 @@ async fn from_install_to_nothing() {
     place.close().await;
 }
 
-async fn a_viral_event(place: &Place, release: &Installed<'_>) -> KinesisDemo {
+async fn a_viral_event(place: &TestCluster, release: &Installed<'_>) -> KinesisDemo {
     let manifest: Value = serde_saphyr::from_str(QUICK).unwrap();
     place.runs.apply("quick", &manifest).await.unwrap();
     let mut wait = place.kubectl();
@@ -147,7 +147,7 @@ fn assert_traffic_first(samples: &[Sample], last_arrival: Timestamp) -> SignedDu
     gone.at.duration_since(last_arrival)
 }
 
-async fn uninstall_in_the_middle(place: &Place, release: &Installed<'_>, before: &Value) {
+async fn uninstall_in_the_middle(place: &TestCluster, release: &Installed<'_>, before: &Value) {
     place.runs.apply("steady", &steady("steady", 2_000, 1_000, "10m")).await.unwrap();
     let running = place.wait("steady", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let arn = running.status.unwrap().stream.unwrap().arn;
@@ -182,7 +182,7 @@ async fn uninstall_in_the_middle(place: &Place, release: &Installed<'_>, before:
     ));
 }
 
-async fn reruns(place: &Place, release: &Installed<'_>, quick: &KinesisDemo) {
+async fn reruns(place: &TestCluster, release: &Installed<'_>, quick: &KinesisDemo) {
     let found = place.runs.fetch("quick").await.unwrap();
     assert_eq!((&found.metadata.uid, stage(&found)), (&quick.metadata.uid, Some(Stage::Succeeded)));
     place.runs.put_request("quick", Verb::Rerun, None).await.unwrap();
@@ -201,7 +201,7 @@ async fn reruns(place: &Place, release: &Installed<'_>, quick: &KinesisDemo) {
 }
 
 /// The definition and the operator's Pods change under a run, which does not notice.
-async fn upgrade_in_the_middle(place: &Place, release: &Installed<'_>) {
+async fn upgrade_in_the_middle(place: &TestCluster, release: &Installed<'_>) {
     if place.definition_was_there {
         place.step("skipped: the upgrade with another definition; this cluster's was there before the tests");
         return;
@@ -228,7 +228,7 @@ async fn upgrade_in_the_middle(place: &Place, release: &Installed<'_>) {
     place.step("upgraded in the middle of a run, with another definition: all 90000 records stored");
 }
 
-async fn end_of_the_namespace(place: &Place, release: &Installed<'_>, before: &Value) {
+async fn end_of_the_namespace(place: &TestCluster, release: &Installed<'_>, before: &Value) {
     place.runs.apply("doomed", &steady("doomed", 2_000, 1_000, "10m")).await.unwrap();
     let running = place.wait("doomed", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let arn = running.status.unwrap().stream.unwrap().arn;

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::installed::{Installed, LEASE, TASKS, holder};
-use crate::test_cluster::{Place, RUNS, SYSTEM};
+use crate::test_cluster::{RUNS, SYSTEM, TestCluster};
 
 const EVERY: Duration = Duration::from_millis(300);
 
@@ -71,7 +71,7 @@ impl Sample {
 
 /// Does `work`, and looks meanwhile.
 pub async fn sample_during<T>(
-    place: &Place,
+    place: &TestCluster,
     installed: &Installed<'_>,
     run: &str,
     work: impl Future<Output = T>,

@@ -31,7 +31,7 @@ const DEFINITION: &str = "kinesisdemos.kinesisdemo.io";
 /// One test at a time: they share the cluster.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-pub struct Place {
+pub struct TestCluster {
     pub client: Client,
     pub runs: Cluster,
     /// The name under which the API server is addressed, and which its proxy passes on as `Host`.
@@ -54,7 +54,7 @@ pub fn number(name: &str, default: u32) -> u32 {
 }
 
 /// The cluster, cleared of what an earlier test left; None, and a line, if none was named.
-pub async fn place() -> Option<Place> {
+pub async fn place() -> Option<TestCluster> {
     kubectl_kinesisdemo::install_crypto();
     let Ok(context) = std::env::var("KINESISDEMO_CLUSTER_CONTEXT") else {
         println!("skipped: no cluster named; make cluster-test CONTEXT=…");
@@ -69,7 +69,7 @@ pub async fn place() -> Option<Place> {
     let definition_was_there = definitions.get_opt(DEFINITION).await.unwrap().is_some();
     let runs = Cluster::new(client.clone(), RUNS);
     let began = Instant::now();
-    let place = Place { client, runs, api_server, context, began, definition_was_there, _turn: turn };
+    let place = TestCluster { client, runs, api_server, context, began, definition_was_there, _turn: turn };
     place.clear().await;
     if definition_was_there {
         let others = place.runs.fetch_all(true).await.unwrap();
@@ -84,7 +84,7 @@ pub async fn place() -> Option<Place> {
     Some(place)
 }
 
-impl Place {
+impl TestCluster {
     /// The names of the columns that `kubectl get` prints.
     pub async fn definition_columns(&self) -> Vec<String> {
         let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());

@@ -6,7 +6,7 @@ use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::boundaries::boundaries;
 use serde_json::json;
 
-use crate::local_cluster::{Laptop, place_alone};
+use crate::local_cluster::{LocalStack, place_alone};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);
@@ -14,7 +14,7 @@ const TOLERANCE: Duration = Duration::from_millis(300);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrivals_change_at_the_planned_instants() {
     let Some(_place) = place_alone().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
         "kind": "KinesisDemo",
@@ -28,13 +28,13 @@ async fn arrivals_change_at_the_planned_instants() {
             ],
         },
     });
-    laptop.cluster.apply("steps", &manifest).await.unwrap();
-    let over = laptop.wait_until_over("steps").await;
+    stack.cluster.apply("steps", &manifest).await.unwrap();
+    let over = stack.wait_until_over("steps").await;
     let planned = boundaries(&over);
     let status = over.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded));
     let arn = status.stream.unwrap().arn;
-    let (_, arrivals) = laptop.sandbox.fetch_arrivals(&arn).await.unwrap().expect("the stream took records");
+    let (_, arrivals) = stack.sandbox.fetch_arrivals(&arn).await.unwrap().expect("the stream took records");
 
     let changed: Vec<_> =
         planned.iter().flatten().map(|boundary| arrivals.changed_within_millis(*boundary)).collect();
@@ -68,6 +68,6 @@ async fn arrivals_change_at_the_planned_instants() {
             );
         }
     }
-    laptop.cluster.delete("steps").await.unwrap();
-    laptop.stop().await;
+    stack.cluster.delete("steps").await.unwrap();
+    stack.stop().await;
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::by_hand::sdk_config;
-use crate::local_cluster::{Laptop, assert_balanced, place_alone};
+use crate::local_cluster::{LocalStack, assert_balanced, place_alone};
 
 const TASKS: u32 = 60;
 
@@ -38,7 +38,7 @@ async fn read_for(address: &SandboxAddress, length: Duration) -> (u32, u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_tasks_leave_reads_to_others_and_none_of_them_lapses() {
     let Some(_place) = place_alone().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
         "kind": "KinesisDemo",
@@ -48,25 +48,25 @@ async fn sixty_tasks_leave_reads_to_others_and_none_of_them_lapses() {
             "generator": { "ratePerTask": 1, "maxTasks": TASKS },
         },
     });
-    laptop.cluster.apply("many", &manifest).await.unwrap();
+    stack.cluster.apply("many", &manifest).await.unwrap();
     let all_run = |demo: &KinesisDemo| {
         let status = demo.status.as_ref();
         status.is_some_and(|status| status.stage == Some(Stage::Running) && status.phase.is_some())
     };
-    let status = laptop.wait("many", Duration::from_secs(120), all_run).await.status.unwrap();
+    let status = stack.wait("many", Duration::from_secs(120), all_run).await.status.unwrap();
     let load = status.run.unwrap().load.unwrap();
     assert_eq!(load.tasks, TASKS);
     assert!(load.read_every_seconds >= 3, "{load:?}");
-    let (asked, refused) = read_for(laptop.sandbox.address(), Duration::from_secs(30)).await;
+    let (asked, refused) = read_for(stack.sandbox.address(), Duration::from_secs(30)).await;
     assert!(asked > 200, "{asked} reads in 30 s");
     assert_eq!(refused, 0, "of {asked}");
 
-    let status = laptop.wait_until_over("many").await.status.unwrap();
+    let status = stack.wait_until_over("many").await.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
     let totals = status.traffic.unwrap().books;
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.unoffered), (2_400, 0), "{totals:?}");
     assert_eq!(status.control.unwrap().stops, []);
-    assert_eq!(laptop.leftovers().await, [] as [&str; 0]);
-    laptop.stop().await;
+    assert_eq!(stack.leftovers().await, [] as [&str; 0]);
+    stack.stop().await;
 }

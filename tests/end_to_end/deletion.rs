@@ -6,7 +6,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::follow::wait_until_gone;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{Laptop, place_beside_others};
+use crate::local_cluster::{LocalStack, place_beside_others};
 
 fn manifest(name: &str) -> Value {
     json!({
@@ -30,7 +30,7 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_in_mid_run_leaves_nothing() {
     let Some(_place) = place_beside_others().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     let moments: [(&str, Moment); 3] = [
         ("provisioning", |demo| stage(demo) >= Some(Stage::Provisioning)),
         ("starting", |demo| stage(demo) >= Some(Stage::Starting)),
@@ -42,34 +42,34 @@ async fn deletion_in_mid_run_leaves_nothing() {
         }),
     ];
     for (name, moment) in moments {
-        laptop.cluster.apply(name, &manifest(name)).await.unwrap();
-        laptop.wait(name, Duration::from_secs(60), moment).await;
-        laptop.cluster.delete(name).await.unwrap();
-        if let Err(error) = wait_until_gone(&laptop.cluster, name, Duration::from_secs(90), &|_| {}).await {
-            panic!("{name}: {error}\n{}", laptop.operator_log());
+        stack.cluster.apply(name, &manifest(name)).await.unwrap();
+        stack.wait(name, Duration::from_secs(60), moment).await;
+        stack.cluster.delete(name).await.unwrap();
+        if let Err(error) = wait_until_gone(&stack.cluster, name, Duration::from_secs(90), &|_| {}).await {
+            panic!("{name}: {error}\n{}", stack.operator_log());
         }
-        assert_eq!(laptop.leftovers().await, [] as [&str; 0], "deleted while {name}");
+        assert_eq!(stack.leftovers().await, [] as [&str; 0], "deleted while {name}");
     }
-    laptop.stop().await;
+    stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_aws_would_refuse_leaves_others_alone() {
     let Some(_place) = place_beside_others().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     let mut refused = manifest("refused");
     refused["spec"]["stream"]["warmThroughput"]["mibPerSecond"] = json!(10_000);
-    laptop.cluster.apply("refused", &refused).await.unwrap();
+    stack.cluster.apply("refused", &refused).await.unwrap();
     let mut quick = manifest("quick");
     quick["spec"]["phases"][0]["duration"] = json!("3s");
-    laptop.cluster.apply("quick", &quick).await.unwrap();
-    let over = laptop.wait_until_over("quick").await;
+    stack.cluster.apply("quick", &quick).await.unwrap();
+    let over = stack.wait_until_over("quick").await;
     assert_eq!(stage(&over), Some(Stage::Succeeded));
-    let refused = laptop.cluster.fetch("refused").await.unwrap();
+    let refused = stack.cluster.fetch("refused").await.unwrap();
     assert_eq!(stage(&refused), Some(Stage::Pending));
-    laptop.cluster.delete("refused").await.unwrap();
-    laptop.cluster.delete("quick").await.unwrap();
-    wait_until_gone(&laptop.cluster, "refused", Duration::from_secs(30), &|_| {}).await.unwrap();
-    wait_until_gone(&laptop.cluster, "quick", Duration::from_secs(30), &|_| {}).await.unwrap();
-    laptop.stop().await;
+    stack.cluster.delete("refused").await.unwrap();
+    stack.cluster.delete("quick").await.unwrap();
+    wait_until_gone(&stack.cluster, "refused", Duration::from_secs(30), &|_| {}).await.unwrap();
+    wait_until_gone(&stack.cluster, "quick", Duration::from_secs(30), &|_| {}).await.unwrap();
+    stack.stop().await;
 }

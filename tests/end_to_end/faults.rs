@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::events::v1::Event;
 use kinesis_demo_api::conditions::{self, Condition, ConditionStatus, ConditionType};
-use kinesis_demo_api::status::{BooksStatus, KinesisDemoStatus, ResourceState};
+use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_operator::settings::Timings;
 use kube::Api;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
-use crate::local_cluster::{Laptop, assert_balanced, place, place_beside_others};
+use crate::local_cluster::{LocalStack, assert_balanced, place, place_beside_others};
 use crate::proxy::Proxy;
 use crate::{hand_changes, objects, refusals, tasks_that_fail};
 
@@ -29,27 +29,27 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(240);
 /// From the first records to the end of a run, but for what its fault adds.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(180);
 
-pub struct FaultyLaptop {
-    pub laptop: Laptop,
+pub struct FaultyCluster {
+    pub stack: LocalStack,
     pub proxy: Proxy,
     pub by_hand: ByHand,
 }
 
-impl FaultyLaptop {
+impl FaultyCluster {
     /// `None` if the tests cannot run here.
     pub async fn start() -> Option<Arc<Self>> {
         // An API server that starts disturbs as much as a run.
         let _place = place_beside_others().await?;
-        let (laptop, proxy) = Laptop::start_behind_proxy().await;
-        let by_hand = ByHand::at(laptop.sandbox.address()).await;
-        Some(Arc::new(Self { laptop, proxy, by_hand }))
+        let (stack, proxy) = LocalStack::start_behind_proxy().await;
+        let by_hand = ByHand::at(stack.sandbox.address()).await;
+        Some(Arc::new(Self { stack, proxy, by_hand }))
     }
 
     /// Ends everything. No status that the operator wrote was refused, but for conflicts, by which
     /// two writers are told apart, and for objects that were gone.
     pub async fn stop(self: Arc<Self>) {
-        let Some(Self { laptop, proxy, .. }) = Arc::into_inner(self) else { panic!("a case goes on") };
-        let log = std::fs::read_to_string(laptop.supervisor.log_path(AUDIT_LOG)).unwrap();
+        let Some(Self { stack, proxy, .. }) = Arc::into_inner(self) else { panic!("a case goes on") };
+        let log = std::fs::read_to_string(stack.supervisor.log_path(AUDIT_LOG)).unwrap();
         let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let writes: Vec<Value> = entries
             .filter(|entry| entry["objectRef"]["subresource"] == "status" && entry["verb"] == "update")
@@ -61,7 +61,7 @@ impl FaultyLaptop {
                 .is_some_and(|code| code >= 400 && code != 409 && code != 404)
         };
         assert_eq!(writes.iter().find(is_refused), None);
-        laptop.stop().await;
+        stack.stop().await;
         drop(proxy);
     }
 }
@@ -105,7 +105,7 @@ impl Cases {
 
 /// One object and its run.
 pub struct Run {
-    pub on: Arc<FaultyLaptop>,
+    pub on: Arc<FaultyCluster>,
     name: &'static str,
 }
 
@@ -118,13 +118,13 @@ pub struct Ended {
 
 impl Run {
     /// Applies an object with phases of so many seconds at so many records per second.
-    pub async fn apply(on: &Arc<FaultyLaptop>, name: &'static str, phases: &[(u32, u32)]) -> Self {
+    pub async fn apply(on: &Arc<FaultyCluster>, name: &'static str, phases: &[(u32, u32)]) -> Self {
         Self::apply_with(on, name, phases, json!({})).await
     }
 
     /// The same, with more of a stream.
     pub async fn apply_with(
-        on: &Arc<FaultyLaptop>,
+        on: &Arc<FaultyCluster>,
         name: &'static str,
         phases: &[(u32, u32)],
         stream: Value,
@@ -142,7 +142,7 @@ impl Run {
             "metadata": { "name": name },
             "spec": { "stream": stream, "phases": phases },
         });
-        on.laptop.cluster.apply(name, &manifest).await.unwrap();
+        on.stack.cluster.apply(name, &manifest).await.unwrap();
         Self { on: Arc::clone(on), name }
     }
 
@@ -153,7 +153,7 @@ impl Run {
 
     /// The name under which the run's stream and service go.
     pub async fn base_name(&self) -> String {
-        let demo = self.on.laptop.cluster.fetch(self.name).await.unwrap();
+        let demo = self.on.stack.cluster.fetch(self.name).await.unwrap();
         demo.status.unwrap().run.unwrap().effective.unwrap().base_name
     }
 
@@ -167,7 +167,7 @@ impl Run {
         mut wanted: impl FnMut(&KinesisDemoStatus) -> bool,
     ) -> KinesisDemoStatus {
         let wanted = |demo: &KinesisDemo| demo.status.as_ref().is_some_and(&mut wanted);
-        self.on.laptop.wait(self.name, limit, wanted).await.status.unwrap()
+        self.on.stack.wait(self.name, limit, wanted).await.status.unwrap()
     }
 
     pub async fn wait_for_stage(&self, limit: Duration, stage: Stage) -> KinesisDemoStatus {
@@ -187,7 +187,7 @@ impl Run {
 
     pub async fn stored(&self, status: &KinesisDemoStatus) -> u64 {
         let arn = &status.stream.as_ref().unwrap().arn;
-        self.on.laptop.sandbox.fetch_arrivals(arn).await.unwrap().map_or(0, |(records, _)| records)
+        self.on.stack.sandbox.fetch_arrivals(arn).await.unwrap().map_or(0, |(records, _)| records)
     }
 
     /// The texts by which the operator's requests about this run are told from those about others.
@@ -199,7 +199,7 @@ impl Run {
     /// Sends a signal to every process that runs a task of this run. Says to how many.
     pub async fn signal_tasks(&self, signal: Signal) -> usize {
         let ids = self.on.by_hand.task_ids(&self.base_name().await).await;
-        let sandbox = &self.on.laptop.sandbox;
+        let sandbox = &self.on.stack.sandbox;
         let address = sandbox.address();
         let pages = reqwest::Client::builder().no_proxy().build().unwrap();
         let request =
@@ -229,7 +229,7 @@ impl Run {
     }
 
     async fn events(&self, reason: &str) -> usize {
-        let events: Api<Event> = Api::namespaced(self.on.laptop.client(), "demos");
+        let events: Api<Event> = Api::namespaced(self.on.stack.client(), "demos");
         let events = events.list(&ListParams::default()).await.unwrap();
         let is_ours = |event: &&Event| {
             event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref()) == Some(self.name)
@@ -240,7 +240,7 @@ impl Run {
 
     /// The sandbox holds nothing of this run any more.
     pub async fn assert_nothing_left_in_sandbox(&self) {
-        let mut left = self.on.laptop.leftovers().await;
+        let mut left = self.on.stack.leftovers().await;
         left.retain(|line| line.contains(&self.mark()));
         assert_eq!(left, [] as [&str; 0]);
     }
@@ -250,7 +250,7 @@ impl Run {
         self.assert_nothing_left_in_sandbox().await;
         // The finalizer goes in a write of its own.
         let is_free = |demo: &KinesisDemo| demo.metadata.finalizers.clone().unwrap_or_default().is_empty();
-        let status = self.on.laptop.wait(self.name, Duration::from_secs(20), is_free).await.status.unwrap();
+        let status = self.on.stack.wait(self.name, Duration::from_secs(20), is_free).await.status.unwrap();
         assert!(
             status.resources.iter().all(|held| held.state == ResourceState::Deleted),
             "{:#?}",
@@ -269,7 +269,7 @@ pub fn condition(status: &KinesisDemoStatus, type_: ConditionType) -> Condition 
 }
 
 impl Ended {
-    pub fn totals(&self) -> &BooksStatus {
+    pub fn totals(&self) -> &TotalsStatus {
         &self.status.traffic.as_ref().unwrap().books
     }
 
@@ -304,7 +304,7 @@ impl Ended {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_look_at_aws_holds_up_the_traffic() {
-    let Some(on) = FaultyLaptop::start().await else { return };
+    let Some(on) = FaultyCluster::start().await else { return };
     let mut cases = Cases::default();
     cases.add("two denied reads of the parameter", refusals::two_denied_reads_of_the_parameter(on.clone()));
     cases.add("expired credentials", refusals::expired_credentials(on.clone()));
@@ -318,7 +318,7 @@ async fn no_look_at_aws_holds_up_the_traffic() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left() {
-    let Some(on) = FaultyLaptop::start().await else { return };
+    let Some(on) = FaultyCluster::start().await else { return };
     let mut cases = Cases::default();
     // The longest first, so that it does not run alone in the end.
     cases.add("four minutes without PutParameter", refusals::an_outage_of_four_minutes(on.clone()));
@@ -352,7 +352,7 @@ async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_becomes_of_the_objects_their_runs_end_and_nothing_is_left() {
-    let Some(on) = FaultyLaptop::start().await else { return };
+    let Some(on) = FaultyCluster::start().await else { return };
     let mut cases = Cases::default();
     cases.add("spec does not parse any more", objects::a_spec_stops_parsing_in_mid_run(on.clone()));
     cases.add("object replaced", objects::an_object_is_replaced(on.clone()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use serde_json::json;
 
-use crate::local_cluster::{Laptop, assert_balanced, place_beside_others};
+use crate::local_cluster::{LocalStack, assert_balanced, place_beside_others};
 
 /// Service, operation, code and message of refusals that are over soon.
 const PASSING: [(&str, &str, &str, &str); 6] = [
@@ -46,13 +46,13 @@ const PASSING: [(&str, &str, &str, &str); 6] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_run_of_an_account_succeeds() {
     let Some(_place) = place_beside_others().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     for (service, operation, code, message) in PASSING {
         let fault = json!({
             "service": service, "operation": operation, "kind": "Error", "times": 2, "status": 400,
             "code": code, "message": message,
         });
-        laptop.sandbox.add_fault(&fault).await.unwrap();
+        stack.sandbox.add_fault(&fault).await.unwrap();
     }
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
@@ -60,16 +60,16 @@ async fn the_first_run_of_an_account_succeeds() {
         "metadata": { "name": "first" },
         "spec": { "phases": [{ "name": "only", "duration": "10s", "recordsPerSecond": 100 }] },
     });
-    laptop.cluster.apply("first", &manifest).await.unwrap();
+    stack.cluster.apply("first", &manifest).await.unwrap();
     let over = |demo: &KinesisDemo| {
         demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
     };
-    let status = laptop.wait("first", Duration::from_secs(180), over).await.status.unwrap();
+    let status = stack.wait("first", Duration::from_secs(180), over).await.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
     let totals = status.traffic.unwrap().books;
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.accepted), (1_000, 1_000));
-    assert_eq!(laptop.sandbox.fetch_faults().await.unwrap(), json!({"faults": []}), "each was met twice");
-    assert_eq!(laptop.leftovers().await, [] as [&str; 0]);
-    laptop.stop().await;
+    assert_eq!(stack.sandbox.fetch_faults().await.unwrap(), json!({"faults": []}), "each was met twice");
+    assert_eq!(stack.leftovers().await, [] as [&str; 0]);
+    stack.stop().await;
 }

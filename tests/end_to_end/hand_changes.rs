@@ -13,7 +13,7 @@ use kubectl_kinesisdemo::demo::parts::CLUSTER;
 use serde_json::json;
 
 use crate::by_hand::sleep_until;
-use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, condition};
+use crate::faults::{ENDS_WITHIN, FaultyCluster, Run, condition};
 
 const PHASES: [(u32, u32); 2] = [(15, 100), (15, 150)];
 const SCHEDULED: u64 = 15 * 100 + 15 * 150;
@@ -21,7 +21,7 @@ const SCHEDULED: u64 = 15 * 100 + 15 * 150;
 /// A few reconciles.
 const SOON: Duration = Duration::from_secs(15);
 
-pub async fn a_stream_is_deleted(on: Arc<FaultyLaptop>) {
+pub async fn a_stream_is_deleted(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "no-stream", &PHASES).await;
     let arn = run.wait_for_traffic().await.stream.unwrap().arn;
     on.by_hand.kinesis.delete_stream().stream_arn(&arn).send().await.unwrap();
@@ -39,7 +39,7 @@ pub async fn a_stream_is_deleted(on: Arc<FaultyLaptop>) {
     run.assert_nothing_left().await;
 }
 
-pub async fn a_service_is_deleted(on: Arc<FaultyLaptop>) {
+pub async fn a_service_is_deleted(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "no-service", &PHASES).await;
     run.wait_for_traffic().await;
     let service = run.base_name().await;
@@ -52,7 +52,7 @@ pub async fn a_service_is_deleted(on: Arc<FaultyLaptop>) {
 }
 
 /// Deletes the parameter so long after a renewal. It is put back with its tags.
-pub async fn a_parameter_is_deleted(on: Arc<FaultyLaptop>, name: &'static str, after_renewal: Duration) {
+pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, after_renewal: Duration) {
     let run = Run::apply(&on, name, &PHASES).await;
     run.wait_for_traffic().await;
     let parameter = run.parameter().await;
@@ -67,7 +67,7 @@ pub async fn a_parameter_is_deleted(on: Arc<FaultyLaptop>, name: &'static str, a
     run.assert_nothing_left().await;
 }
 
-pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyLaptop>) {
+pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "no-ceiling", &PHASES).await;
     run.wait_for_traffic().await;
     let service = run.base_name().await;
@@ -84,7 +84,7 @@ pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyLaptop>) {
     run.assert_nothing_left().await;
 }
 
-pub async fn a_log_group_is_deleted(on: Arc<FaultyLaptop>) {
+pub async fn a_log_group_is_deleted(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "no-log", &PHASES).await;
     run.wait_for_traffic().await;
     let log_group = format!("/kinesisdemo/{}", run.base_name().await);
@@ -102,7 +102,7 @@ pub async fn a_log_group_is_deleted(on: Arc<FaultyLaptop>) {
 }
 
 /// A document of an epoch that no leader ever has, which asks for ten times the rate.
-pub async fn a_document_is_forged(on: Arc<FaultyLaptop>) {
+pub async fn a_document_is_forged(on: Arc<FaultyCluster>) {
     const FORGED_EPOCH: u64 = 1_000_000_000;
     const RATE: u64 = 100;
     let run = Run::apply(&on, "forged", &[(30, 100)]).await;
@@ -120,7 +120,7 @@ pub async fn a_document_is_forged(on: Arc<FaultyLaptop>) {
     assert!(ended.status.control.as_ref().unwrap().epoch < FORGED_EPOCH, "its epoch was outbid");
     assert!(ended.status.run.as_ref().unwrap().message.as_ref().unwrap().contains("1000000000"));
     let arn = &ended.status.stream.as_ref().unwrap().arn;
-    let (_, arrivals) = on.laptop.sandbox.fetch_arrivals(arn).await.unwrap().unwrap();
+    let (_, arrivals) = on.stack.sandbox.fetch_arrivals(arn).await.unwrap().unwrap();
     for window in arrivals.buckets.windows(10) {
         let within = window[9].at.duration_since(window[0].at).as_millis() < 1_000;
         let records: u64 = window.iter().map(|bucket| bucket.records).sum();
@@ -129,7 +129,7 @@ pub async fn a_document_is_forged(on: Arc<FaultyLaptop>) {
     run.assert_nothing_left().await;
 }
 
-pub async fn warm_throughput_is_released(on: Arc<FaultyLaptop>) {
+pub async fn warm_throughput_is_released(on: Arc<FaultyCluster>) {
     let warm = json!({ "warmThroughput": { "mode": "Fixed", "mibPerSecond": 10 } });
     let run = Run::apply_with(&on, "cooled", &PHASES, warm).await;
     let status = run.wait_for_traffic().await;

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{Laptop, assert_balanced, place_beside_others};
+use crate::local_cluster::{LocalStack, assert_balanced, place_beside_others};
 
 const KILLS: usize = 10;
 
@@ -36,8 +36,8 @@ fn manifest() -> Value {
 }
 
 /// The next operator counts its epochs from the objects then: a Lease that begins anew must not make it yield to the past.
-async fn delete_lease(laptop: &Laptop) {
-    let leases: Api<Lease> = Api::namespaced(laptop.client(), "kinesis-demo-system");
+async fn delete_lease(stack: &LocalStack) {
+    let leases: Api<Lease> = Api::namespaced(stack.client(), "kinesis-demo-system");
     leases.delete(kinesis_demo_operator::kubernetes::lease::NAME, &DeleteParams::default()).await.unwrap();
 }
 
@@ -56,25 +56,25 @@ async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
     let mut instants: Vec<Duration> = (0..KILLS).map(|_| LIVE.mul_f64(dice.random_range(0.0..1.0))).collect();
     instants.sort();
 
-    let laptop = Laptop::start().await;
-    laptop.cluster.apply("killed", &manifest()).await.unwrap();
+    let stack = LocalStack::start().await;
+    stack.cluster.apply("killed", &manifest()).await.unwrap();
     let began = tokio::time::Instant::now();
     let mut most = std::collections::BTreeMap::new();
     for (number, instant) in instants.iter().enumerate() {
         tokio::time::sleep_until(began + *instant).await;
-        let demo = laptop.cluster.fetch("killed").await.unwrap();
+        let demo = stack.cluster.fetch("killed").await.unwrap();
         println!(
             "kill {} at {instant:?} in stage {:?}",
             number + 1,
             demo.status.and_then(|status| status.stage)
         );
-        note_kinds(&laptop, &mut most).await;
+        note_kinds(&stack, &mut most).await;
         if number == KILLS / 2 {
-            delete_lease(&laptop).await;
+            delete_lease(&stack).await;
         }
-        laptop.kill_operator().await;
+        stack.kill_operator().await;
     }
-    let demo = laptop.wait_until_over("killed").await;
+    let demo = stack.wait_until_over("killed").await;
     let status = demo.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
     let books = status.traffic.unwrap().books;
@@ -82,16 +82,16 @@ async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
     assert_eq!(books.scheduled, SCHEDULED);
     assert!(books.accepted * 100 >= SCHEDULED * 99, "{books:?}");
     assert_eq!(demo.metadata.generation, Some(1));
-    note_kinds(&laptop, &mut most).await;
+    note_kinds(&stack, &mut most).await;
     assert!(most.values().all(|count| *count <= 1), "something existed twice: {most:?}");
-    assert_eq!(laptop.leftovers().await, [] as [&str; 0]);
-    laptop.stop().await;
+    assert_eq!(stack.leftovers().await, [] as [&str; 0]);
+    stack.stop().await;
 }
 
 /// Remembers the most things of each kind, tasks aside, that exist at once.
-async fn note_kinds(laptop: &Laptop, most: &mut std::collections::BTreeMap<String, usize>) {
+async fn note_kinds(stack: &LocalStack, most: &mut std::collections::BTreeMap<String, usize>) {
     let mut now = std::collections::BTreeMap::<String, usize>::new();
-    for line in laptop.leftovers().await {
+    for line in stack.leftovers().await {
         let kind = line.split(':').next().unwrap_or_default().to_owned();
         if !["tasks", "processes", "logStreams", "containers", "events"]
             .iter()

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_demo_api::status::BooksStatus;
+use kinesis_demo_api::status::TotalsStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
-use kinesis_demo_iam::{Deployment, Judge, Principal};
+use kinesis_demo_iam::{Deployment, PolicyEvaluator, Principal};
 use kubectl_kinesisdemo::cluster::Cluster;
 use kubectl_kinesisdemo::demo::environment::SandboxAddress;
 use kubectl_kinesisdemo::demo::leaked_resources::{Allowed, left_behind};
@@ -36,7 +36,7 @@ const RUNS_AT_ONCE: u32 = 5;
 static PLACES: Semaphore = Semaphore::const_new(RUNS_AT_ONCE as usize);
 
 /// A run's place on this machine.
-pub type Place = SemaphorePermit<'static>;
+pub type RunPermit = SemaphorePermit<'static>;
 
 /// Whether the tests can run here; if not, a line says why.
 async fn can_run_here() -> bool {
@@ -53,21 +53,21 @@ async fn can_run_here() -> bool {
 }
 
 /// Waits until one run more may go on.
-pub async fn place() -> Place {
+pub async fn place() -> RunPermit {
     PLACES.acquire().await.unwrap()
 }
 
 /// As `place`, for a test that is one run; `None` if it cannot run here.
-pub async fn place_beside_others() -> Option<Place> {
+pub async fn place_beside_others() -> Option<RunPermit> {
     if can_run_here().await { Some(place().await) } else { None }
 }
 
 /// Waits for the whole machine: what such a test measures must not depend on what runs beside it.
-pub async fn place_alone() -> Option<Place> {
+pub async fn place_alone() -> Option<RunPermit> {
     if can_run_here().await { Some(PLACES.acquire_many(RUNS_AT_ONCE).await.unwrap()) } else { None }
 }
 
-pub struct Laptop {
+pub struct LocalStack {
     pub supervisor: Supervisor,
     pub cluster: Cluster,
     pub sandbox: Sandbox,
@@ -79,20 +79,20 @@ pub struct Laptop {
     _state: tempfile::TempDir,
 }
 
-impl Laptop {
+impl LocalStack {
     pub async fn start() -> Self {
-        let laptop = Self::without_operator().await;
-        laptop.start_operator().await;
-        laptop
+        let stack = Self::without_operator().await;
+        stack.start_operator().await;
+        stack
     }
 
     /// The operator, and nobody else, reaches the sandbox through a proxy.
     pub async fn start_behind_proxy() -> (Self, Proxy) {
-        let mut laptop = Self::without_operator().await;
-        let proxy = Proxy::start(&laptop.aws.endpoint).await;
-        proxy.endpoint.clone_into(&mut laptop.aws.endpoint);
-        laptop.start_operator().await;
-        (laptop, proxy)
+        let mut stack = Self::without_operator().await;
+        let proxy = Proxy::start(&stack.aws.endpoint).await;
+        proxy.endpoint.clone_into(&mut stack.aws.endpoint);
+        stack.start_operator().await;
+        (stack, proxy)
     }
 
     async fn without_operator() -> Self {
@@ -173,18 +173,18 @@ impl Laptop {
     }
 }
 
-impl Laptop {
+impl LocalStack {
     fn assert_calls_are_allowed(&self) {
         let recorded = std::fs::read_to_string(recorded_calls(&self.supervisor)).unwrap();
         let calls = kinesis_demo_iam::call::parse(&recorded).unwrap();
         let by = |principal| calls.iter().filter(|call| call.principal == principal).count();
         assert!(by(Principal::Operator) > 0, "nothing of the operator in {} calls", calls.len());
-        let judge = Judge::new(Deployment::sandbox()).unwrap();
+        let judge = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
         assert_eq!(judge.complaints(&calls), [] as [&str; 0]);
     }
 }
 
-pub fn assert_balanced(books: &BooksStatus) {
+pub fn assert_balanced(books: &TotalsStatus) {
     assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
     assert_eq!(
         books.scheduled + books.excess,

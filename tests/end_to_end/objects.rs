@@ -14,7 +14,7 @@ use kube::{Client, CustomResourceExt, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, condition};
+use crate::faults::{ENDS_WITHIN, FaultyCluster, Run, condition};
 
 const PHASES: [(u32, u32); 2] = [(15, 100), (15, 150)];
 const SCHEDULED: u64 = 15 * 100 + 15 * 150;
@@ -28,8 +28,8 @@ const POLL: Duration = Duration::from_millis(200);
 const CONTENT: &str =
     "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/phases/items/properties/content";
 
-fn objects(on: &FaultyLaptop, namespace: &str) -> Api<KinesisDemo> {
-    Api::namespaced(on.laptop.client(), namespace)
+fn objects(on: &FaultyCluster, namespace: &str) -> Api<KinesisDemo> {
+    Api::namespaced(on.stack.client(), namespace)
 }
 
 async fn wait_until_gone<K>(api: &Api<K>, name: &str, limit: Duration)
@@ -76,7 +76,7 @@ fn as_stored(client: &Client) -> Api<DynamicObject> {
 }
 
 /// The run goes on by what was pinned when it began, and is removed.
-pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyLaptop>) {
+pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "unread", &PHASES).await;
     run.wait_for_traffic().await;
     let manifest = json!({
@@ -85,8 +85,8 @@ pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyLaptop>) {
         "metadata": { "name": "unread" },
         "spec": { "phases": [{ "name": "first", "duration": "15s", "recordsPerSecond": 100, "content": "Rumour" }] },
     });
-    apply_under_a_wider_schema(&on.laptop.client(), "unread", &manifest).await;
-    let api = as_stored(&on.laptop.client());
+    apply_under_a_wider_schema(&on.stack.client(), "unread", &manifest).await;
+    let api = as_stored(&on.stack.client());
     let over = async {
         loop {
             // It does not parse, so it is read as it is stored.
@@ -98,31 +98,31 @@ pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyLaptop>) {
         }
     };
     let over = tokio::time::timeout(ENDS_WITHIN, over).await;
-    let over = over.unwrap_or_else(|_| panic!("the run goes on\n{}", on.laptop.operator_log()));
+    let over = over.unwrap_or_else(|_| panic!("the run goes on\n{}", on.stack.operator_log()));
     assert_eq!(over["status"]["stage"], "Succeeded", "{over:#}");
     assert_eq!(over["status"]["traffic"]["accepted"], SCHEDULED, "{over:#}");
     run.assert_nothing_left_in_sandbox().await;
-    assert!(!on.laptop.operator_log().contains(r#""kind":"KinesisDemo""#), "the log repeats the object");
+    assert!(!on.stack.operator_log().contains(r#""kind":"KinesisDemo""#), "the log repeats the object");
     api.delete("unread", &Default::default()).await.unwrap();
     wait_until_gone(&api, "unread", SOON).await;
 }
 
 /// `kubectl replace` with a manifest that has no finalizer.
-pub async fn an_object_is_replaced(on: Arc<FaultyLaptop>) {
+pub async fn an_object_is_replaced(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "replaced", &PHASES).await;
     run.wait_for_traffic().await;
     let patch = json!({ "metadata": { "finalizers": null } });
     let api = objects(&on, "demos");
     api.patch("replaced", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     let is_held = |demo: &KinesisDemo| demo.finalizers().iter().any(|held| held == FINALIZER);
-    on.laptop.wait("replaced", SOON, is_held).await;
-    on.laptop.cluster.delete("replaced").await.unwrap();
+    on.stack.wait("replaced", SOON, is_held).await;
+    on.stack.cluster.delete("replaced").await.unwrap();
     wait_until_gone(&api, "replaced", ENDS_WITHIN).await;
     run.assert_nothing_left_in_sandbox().await;
 }
 
 /// A backup is restored beside the object that it was made of: the copy says so, and touches nothing.
-pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyLaptop>) {
+pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "backup", &PHASES).await;
     run.wait_for_traffic().await;
     let original = objects(&on, "demos").get("backup").await.unwrap();
@@ -150,12 +150,13 @@ pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyLaptop>) {
 }
 
 /// The second waits until the first has let the name go, and touches nothing of it.
-pub async fn two_objects_name_one_stream(on: Arc<FaultyLaptop>) {
+pub async fn two_objects_name_one_stream(on: Arc<FaultyCluster>) {
     let stream = json!({ "name": "kd-contested-stream" });
     let first = Run::apply_with(&on, "contested-a", &PHASES, stream.clone()).await;
     let arn = first.wait_for_traffic().await.stream.unwrap().arn;
     let second = Run::apply_with(&on, "contested-b", &PHASES, stream).await;
-    let is_refused = |status: &_| condition(status, ConditionType::Stalled).reason == Reason::NotOurs;
+    let is_refused =
+        |status: &_| condition(status, ConditionType::Stalled).reason == Reason::OwnershipConflict;
     let refused = second.wait(SOON, is_refused).await;
     let message = condition(&refused, ConditionType::Stalled).message;
     assert!(message.contains("kd-contested-stream"), "{message}");

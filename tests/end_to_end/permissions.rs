@@ -12,14 +12,14 @@ use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{Laptop, place_beside_others};
+use crate::local_cluster::{LocalStack, place_beside_others};
 
 /// A verb on a resource, as in `patch events.events.k8s.io`.
 type Right = String;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct AuditEntry {
     verb: String,
     #[serde(default)]
     object_ref: Option<ObjectRef>,
@@ -52,7 +52,7 @@ fn asked(log: &str) -> (BTreeSet<Right>, Vec<String>) {
     let mut rights = BTreeSet::new();
     let mut refused = Vec::new();
     for line in log.lines() {
-        let entry: Entry = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let entry: AuditEntry = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let Some(object) = entry.object_ref else { continue };
         let resource = match object.subresource {
             Some(subresource) => format!("{}/{subresource}", object.resource),
@@ -97,12 +97,12 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_is_exactly_what_the_operator_uses() {
     let Some(_place) = place_beside_others().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     // Two refusals of the same kind, with a success between: the second Event counts the first one up. Each is of two passes, with the
     // SDK's three attempts: the first pass is followed at once by another, since it stores what it was told.
     let refuse = || async {
         let fault = json!({"service": "kinesis", "operation": "DescribeStreamSummary", "kind": "Throttle", "times": 6});
-        laptop.sandbox.add_fault(&fault).await.unwrap();
+        stack.sandbox.add_fault(&fault).await.unwrap();
     };
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
@@ -110,33 +110,33 @@ async fn the_role_is_exactly_what_the_operator_uses() {
         "metadata": { "name": "busy" },
         "spec": { "phases": [{ "name": "steady", "duration": "2m", "recordsPerSecond": 200 }] },
     });
-    laptop.cluster.apply("busy", &manifest).await.unwrap();
+    stack.cluster.apply("busy", &manifest).await.unwrap();
     let accepted = |demo: &KinesisDemo| {
         demo.status
             .as_ref()
             .and_then(|status| status.traffic.as_ref())
             .map_or(0, |traffic| traffic.books.accepted)
     };
-    laptop.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > 0).await;
+    stack.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > 0).await;
     for _ in 0..2 {
         refuse().await;
         let refused = |demo: &KinesisDemo| json!(demo.status).to_string().contains("Throttled");
-        laptop.wait("busy", Duration::from_secs(30), refused).await;
-        laptop.wait("busy", Duration::from_secs(30), |demo| !refused(demo)).await;
+        stack.wait("busy", Duration::from_secs(30), refused).await;
+        stack.wait("busy", Duration::from_secs(30), |demo| !refused(demo)).await;
     }
     // Another operator finds the Lease, and a run in the middle.
-    laptop.kill_operator().await;
-    let before = accepted(&laptop.cluster.fetch("busy").await.unwrap());
-    laptop.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > before).await;
-    assert_eq!(stage(&laptop.cluster.fetch("busy").await.unwrap()), Some(Stage::Running));
-    laptop.cluster.delete("busy").await.unwrap();
-    wait_until_gone(&laptop.cluster, "busy", Duration::from_secs(90), &|_| {}).await.unwrap();
+    stack.kill_operator().await;
+    let before = accepted(&stack.cluster.fetch("busy").await.unwrap());
+    stack.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > before).await;
+    assert_eq!(stage(&stack.cluster.fetch("busy").await.unwrap()), Some(Stage::Running));
+    stack.cluster.delete("busy").await.unwrap();
+    wait_until_gone(&stack.cluster, "busy", Duration::from_secs(90), &|_| {}).await.unwrap();
 
-    let log = laptop.supervisor.log_path(AUDIT_LOG);
+    let log = stack.supervisor.log_path(AUDIT_LOG);
     // What is written at the very end (the watch, the Lease's release) is written when the operator stops.
-    laptop.supervisor.stop(kubectl_kinesisdemo::demo::parts::OPERATOR).await;
+    stack.supervisor.stop(kubectl_kinesisdemo::demo::parts::OPERATOR).await;
     let (asked, refused) = asked(&std::fs::read_to_string(log).unwrap());
     assert_eq!(refused, [] as [String; 0]);
     assert_eq!(asked, granted(), "asked for (left), granted (right)");
-    laptop.stop().await;
+    stack.stop().await;
 }

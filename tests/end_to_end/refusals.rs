@@ -8,7 +8,7 @@ use kinesis_demo_api::Stage;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType};
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType};
 
-use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, condition};
+use crate::faults::{ENDS_WITHIN, FaultyCluster, Run, condition};
 use crate::proxy::{DENIED, EXPIRED, FAILING, Kind, Limit, THROTTLED};
 
 /// What the operator looks at while traffic runs.
@@ -31,7 +31,7 @@ const fn s(seconds: u64) -> Duration {
 
 /// Sets a fault in mid-run. It meets at least `least` calls, and costs no record.
 async fn costs_nothing(
-    on: Arc<FaultyLaptop>,
+    on: Arc<FaultyCluster>,
     name: &'static str,
     operations: &'static [&'static str],
     kind: Kind,
@@ -48,33 +48,33 @@ async fn costs_nothing(
     run.assert_nothing_left().await;
 }
 
-pub async fn two_denied_reads_of_the_parameter(on: Arc<FaultyLaptop>) {
+pub async fn two_denied_reads_of_the_parameter(on: Arc<FaultyCluster>) {
     costs_nothing(on, "denied-twice", &["GetParameter"], DENIED, Limit::Calls(2), 2).await;
 }
 
-pub async fn expired_credentials(on: Arc<FaultyLaptop>) {
+pub async fn expired_credentials(on: Arc<FaultyCluster>) {
     costs_nothing(on, "expired", &[], EXPIRED, Limit::For(s(6)), 6).await;
 }
 
-pub async fn slow_looks(on: Arc<FaultyLaptop>) {
+pub async fn slow_looks(on: Arc<FaultyCluster>) {
     costs_nothing(on, "slow", LOOKS, Kind::Delay(s(20)), Limit::For(s(40)), 12).await;
 }
 
-pub async fn throttled_looks(on: Arc<FaultyLaptop>) {
+pub async fn throttled_looks(on: Arc<FaultyCluster>) {
     costs_nothing(on, "throttled", LOOKS, THROTTLED, Limit::For(s(30)), 12).await;
 }
 
-pub async fn failing_looks(on: Arc<FaultyLaptop>) {
+pub async fn failing_looks(on: Arc<FaultyCluster>) {
     costs_nothing(on, "failing", LOOKS, FAILING, Limit::For(s(60)), 12).await;
 }
 
 /// Each renewal is tried three times by the SDK: the answers to three renewals are lost.
-pub async fn lost_answers(on: Arc<FaultyLaptop>) {
+pub async fn lost_answers(on: Arc<FaultyCluster>) {
     costs_nothing(on, "lost-answers", &["PutParameter"], Kind::LoseAnswer, Limit::Calls(9), 9).await;
 }
 
 /// Denies a look for good once the traffic is over: the thing is removed unseen.
-pub async fn removed_unseen(on: Arc<FaultyLaptop>, name: &'static str, look: &'static [&'static str]) {
+pub async fn removed_unseen(on: Arc<FaultyCluster>, name: &'static str, look: &'static [&'static str]) {
     let run = Run::apply(&on, name, &[(10, 100)]).await;
     run.wait_for_traffic().await;
     run.wait_for_stage(ENDS_WITHIN, Stage::Draining).await;
@@ -87,7 +87,7 @@ pub async fn removed_unseen(on: Arc<FaultyLaptop>, name: &'static str, look: &'s
 
 /// The service stays, and with it what stops its tasks; all else goes. The run is over in bounded
 /// time, says what is left, and removes it as soon as it may.
-pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyLaptop>) {
+pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "held-service", &[(10, 100)]).await;
     run.wait_for_traffic().await;
     let fault = on.proxy.fault(&["DeleteService"], [run.mark()], DENIED, Limit::Lasting);
@@ -104,7 +104,7 @@ pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyLaptop>) {
     assert_eq!(ended.status.run.as_ref().unwrap().outcome, Some(Outcome::Succeeded));
     let mut left = present(&ended.status);
     left.sort_by_key(ToString::to_string);
-    assert_eq!(left, [ResourceType::ScalingCeiling, ResourceType::Service]);
+    assert_eq!(left, [ResourceType::ScheduledScaleToZero, ResourceType::Service]);
     let cleaned = condition(&ended.status, ConditionType::CleanedUp);
     assert_eq!(cleaned.status, ConditionStatus::False);
     for words in ["DeleteService", "AccessDeniedException", "keeps trying"] {
@@ -112,7 +112,7 @@ pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyLaptop>) {
     }
     let service = run.base_name().await;
     assert!(on.by_hand.scale_to_zero(&service).await.is_some(), "nothing stops its tasks any more");
-    let demo = on.laptop.cluster.fetch("held-service").await.unwrap();
+    let demo = on.stack.cluster.fetch("held-service").await.unwrap();
     assert_eq!(demo.metadata.finalizers.unwrap_or_default().len(), 1);
     assert!(fault.met() < 40, "{} calls in about two minutes", fault.met());
 
@@ -123,7 +123,7 @@ pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyLaptop>) {
 }
 
 /// The tasks' lease lapses, the schedule stands still, and goes on once it can be renewed.
-pub async fn an_outage_of_four_minutes(on: Arc<FaultyLaptop>) {
+pub async fn an_outage_of_four_minutes(on: Arc<FaultyCluster>) {
     const OUTAGE: Duration = s(240);
     let run = Run::apply(&on, "outage", &[(30, 100), (40, 150)]).await;
     run.wait_for_traffic().await;

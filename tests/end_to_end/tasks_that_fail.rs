@@ -7,13 +7,13 @@ use kinesis_demo_api::Stage;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use nix::sys::signal::Signal;
 
-use crate::faults::{ENDS_WITHIN, FaultyLaptop, Run, accepted, condition};
+use crate::faults::{ENDS_WITHIN, FaultyCluster, Run, accepted, condition};
 use crate::local_cluster::assert_balanced;
 
 /// From a task's last line until another has its slot: silence, a start, a change of slots.
 const REPLACED_WITHIN: Duration = Duration::from_secs(40);
 
-pub async fn a_task_hangs(on: Arc<FaultyLaptop>) {
+pub async fn a_task_hangs(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "hanging", &[(60, 100)]).await;
     let status = run.wait_for_traffic().await;
     let hanging = status.control.unwrap().assignments[0].task.clone();
@@ -34,7 +34,7 @@ pub async fn a_task_hangs(on: Arc<FaultyLaptop>) {
     run.assert_nothing_left().await;
 }
 
-pub async fn tasks_are_killed_again_and_again(on: Arc<FaultyLaptop>) {
+pub async fn tasks_are_killed_again_and_again(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "killed", &[(30, 100)]).await;
     run.wait_for_traffic().await;
     let mut kills = 0;

@@ -4,32 +4,32 @@ use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::parts::OPERATOR;
 use serde_json::json;
 
-use crate::local_cluster::{Laptop, place_beside_others};
+use crate::local_cluster::{LocalStack, place_beside_others};
 use crate::objects::apply_under_a_wider_schema;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_does_not_parse_leaves_the_others_alone() {
     let Some(_place) = place_beside_others().await else { return };
-    let laptop = Laptop::start().await;
+    let stack = LocalStack::start().await;
     let stranger = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
         "kind": "KinesisDemo",
         "metadata": { "name": "stranger" },
         "spec": { "phases": [{ "name": "a", "duration": "5s", "recordsPerSecond": 1, "content": "Rumour" }] },
     });
-    apply_under_a_wider_schema(&laptop.client(), "stranger", &stranger).await;
+    apply_under_a_wider_schema(&stack.client(), "stranger", &stranger).await;
 
-    laptop.kill_operator().await;
+    stack.kill_operator().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
         "kind": "KinesisDemo",
         "metadata": { "name": "sound" },
         "spec": { "phases": [{ "name": "a", "duration": "2s", "recordsPerSecond": 100 }] },
     });
-    laptop.cluster.apply("sound", &manifest).await.unwrap();
-    let over = laptop.wait_until_over("sound").await;
+    stack.cluster.apply("sound", &manifest).await.unwrap();
+    let over = stack.wait_until_over("sound").await;
     assert_eq!(over.status.and_then(|status| status.stage), Some(Stage::Succeeded));
-    assert!(laptop.supervisor.pid(OPERATOR).is_some(), "{}", laptop.operator_log());
-    laptop.cluster.delete("sound").await.unwrap();
-    laptop.stop().await;
+    assert!(stack.supervisor.pid(OPERATOR).is_some(), "{}", stack.operator_log());
+    stack.cluster.delete("sound").await.unwrap();
+    stack.stop().await;
 }

@@ -8,79 +8,79 @@ use kinesis_demo_operator::aws::fake::LastWord;
 use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 const SCHEDULED: u64 = 120 * 60_200;
 
 #[tokio::test]
 async fn killed_tasks_are_replaced_and_what_they_did_not_send_is_counted() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("peak").await;
-    theatre.clock.advance(s(10));
-    for task in theatre.aws.running_tasks().into_iter().take(3) {
-        assert!(theatre.aws.kill_task(&task, LastWord::Unspoken));
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("peak").await;
+    harness.clock.advance(s(10));
+    for task in harness.aws.running_tasks().into_iter().take(3) {
+        assert!(harness.aws.kill_task(&task, LastWord::Unspoken));
     }
-    theatre.play_out().await;
-    let books = theatre.books();
+    harness.play_out().await;
+    let books = harness.books();
     assert_balanced(&books);
     assert_eq!(books.scheduled, SCHEDULED);
     let lost = books.scheduled - books.accepted;
     assert!(lost > 0 && lost < 3 * 5_000 * 60, "three of ten tasks were replaced within a minute: {books:?}");
     assert!(books.unreported <= 3 * 5_000 * 5, "at most one ledger interval per task: {books:?}");
     // More than one record in a hundred was offered by nobody.
-    let run = theatre.status().run.unwrap();
+    let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ScheduleNotOffered)));
-    let told = theatre.condition(ConditionType::TrafficDelivered);
+    let told = harness.condition(ConditionType::TrafficDelivered);
     assert_eq!((told.status, told.reason), (ConditionStatus::False, Reason::PartlyDelivered));
     assert!(told.message.contains(&format!("{} of {SCHEDULED}", books.accepted)), "{}", told.message);
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_short_fleet_sends_up_to_its_cap_and_counts_the_rest() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_capacity(4);
-    theatre.play_out().await;
-    let books = theatre.books();
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_capacity(4);
+    harness.play_out().await;
+    let books = harness.books();
     assert_balanced(&books);
-    let peak = theatre.status().phases[2].books.clone();
+    let peak = harness.status().phases[2].books.clone();
     assert!(
         peak.accepted >= 119 * 40_000 && peak.accepted <= 120 * 40_000,
         "four tasks of at most 10,000: {peak:?}"
     );
     assert!(peak.unoffered >= 120 * 10_000, "{peak:?}");
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("spike").await;
-    let planned_end = theatre.status().run.unwrap().ends_at.unwrap();
-    theatre.clock.advance(s(300));
-    theatre.restart();
-    theatre.play_out().await;
-    let status = theatre.status();
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("spike").await;
+    let planned_end = harness.status().run.unwrap().ends_at.unwrap();
+    harness.clock.advance(s(300));
+    harness.restart();
+    harness.play_out().await;
+    let status = harness.status();
     let stops = status.control.unwrap().stops;
     assert_eq!(stops.len(), 1, "{stops:?}");
     let moved = status.run.unwrap().ends_at.unwrap().since(planned_end);
     assert_eq!(moved, stops[0].until.since(stops[0].from));
     assert!((s(230)..s(330)).contains(&moved), "{moved:?}");
-    let books = theatre.books();
+    let books = harness.books();
     assert_balanced(&books);
     assert!(books.accepted >= SCHEDULED - 5, "nothing is lost, only later: {books:?}");
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn an_outage_within_the_lease_is_not_noticed() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("peak").await;
-    theatre.clock.advance(s(35));
-    theatre.restart();
-    theatre.play_out().await;
-    assert_eq!(theatre.status().control.unwrap().stops, []);
-    assert_eq!(theatre.books().accepted, SCHEDULED);
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("peak").await;
+    harness.clock.advance(s(35));
+    harness.restart();
+    harness.play_out().await;
+    assert_eq!(harness.status().control.unwrap().stops, []);
+    assert_eq!(harness.books().accepted, SCHEDULED);
 }
 
 #[tokio::test]
@@ -102,101 +102,107 @@ async fn lost_answers_and_throttling_make_nothing_twice() {
         "PutMetricData",
         "DeleteDashboards",
     ] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.aws.lose_response(operation, 2);
-        theatre.play_out().await;
-        assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{operation}");
-        theatre.assert_nothing_left();
+        let mut harness = Harness::new(warm_spec());
+        harness.aws.lose_response(operation, 2);
+        harness.play_out().await;
+        assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{operation}");
+        harness.assert_nothing_left();
 
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.aws.fail(operation, AwsErrorClass::Throttled, 3);
-        theatre.play_out().await;
-        assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{operation}");
-        theatre.assert_nothing_left();
+        let mut harness = Harness::new(warm_spec());
+        harness.aws.fail(operation, AwsErrorClass::Throttled, 3);
+        harness.play_out().await;
+        assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{operation}");
+        harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
 async fn a_refused_permission_is_told_and_the_run_goes_on_when_it_is_given() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("CreateStream", AwsErrorClass::Denied, 2);
-    theatre
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("CreateStream", AwsErrorClass::Denied, 2);
+    harness
         .play_until(s(600), |status| {
             !status.conditions.is_empty() && status.stage == Some(Stage::Provisioning)
         })
         .await;
-    theatre
+    harness
         .play_until(s(600), |status| {
             find(&status.conditions, ConditionType::Reconciling).is_some_and(|held| {
                 held.reason == Reason::AccessDenied && held.message.contains("CreateStream")
             })
         })
         .await;
-    theatre.play_out().await;
-    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
-    assert_eq!(theatre.cluster.notices().iter().filter(|notice| notice.reason == "AccessDenied").count(), 1);
+    harness.play_out().await;
+    assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
+    assert_eq!(
+        harness.cluster.run_events().iter().filter(|run_event| run_event.reason == "AccessDenied").count(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_log_that_must_not_be_read_costs_the_books_and_nothing_else() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("FilterLogEvents", AwsErrorClass::Denied, u32::MAX);
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("FilterLogEvents", AwsErrorClass::Denied, u32::MAX);
     let told = |status: &KinesisDemoStatus| {
         find(&status.conditions, ConditionType::Ready).is_some_and(|held| {
             held.reason == Reason::AccessDenied && held.message.contains("FilterLogEvents")
         })
     };
-    theatre.play_until(s(7200), told).await;
-    theatre.play_until_stage(Stage::Draining).await;
-    let over_at = theatre.clock.now();
-    theatre.play_out().await;
-    let waited = theatre.clock.now().since(over_at);
+    harness.play_until(s(7200), told).await;
+    harness.play_until_stage(Stage::Draining).await;
+    let over_at = harness.clock.now();
+    harness.play_out().await;
+    let waited = harness.clock.now().since(over_at);
     assert!((s(600)..s(900)).contains(&waited), "{waited:?}");
-    let status = theatre.status();
+    let status = harness.status();
     assert_eq!(status.control.unwrap().stops, [], "control lapsed");
-    assert_eq!(theatre.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
-    let books = theatre.books();
+    assert_eq!(harness.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
+    let books = harness.books();
     assert_balanced(&books);
     assert_eq!((books.scheduled, books.unreported), (SCHEDULED, SCHEDULED), "{books:?}");
     // Nobody knows what arrived, so nobody may say that it did not.
     assert_eq!(status.run.unwrap().reason, Some(Reason::Completed));
-    let told = theatre.condition(ConditionType::TrafficDelivered);
+    let told = harness.condition(ConditionType::TrafficDelivered);
     assert_eq!((told.status, told.reason), (ConditionStatus::Unknown, Reason::LogUnreadable));
     // While the traffic flowed, and after it.
-    assert_eq!(theatre.cluster.notices().iter().filter(|notice| notice.reason == "AccessDenied").count(), 2);
-    assert!(theatre.aws.call_counts()["FilterLogEvents"] < 60, "asked less and less often");
-    theatre.assert_nothing_left();
+    assert_eq!(
+        harness.cluster.run_events().iter().filter(|run_event| run_event.reason == "AccessDenied").count(),
+        2
+    );
+    assert!(harness.aws.call_counts()["FilterLogEvents"] < 60, "asked less and less often");
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_log_that_fails_for_a_while_is_read_afterwards() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("peak").await;
-    theatre.aws.fail("FilterLogEvents", AwsErrorClass::Transient, 15);
-    theatre.play_out().await;
-    assert_eq!(theatre.status().control.unwrap().stops, [], "control lapsed");
-    assert_eq!((theatre.outcome(), theatre.books().accepted), (Some(Outcome::Succeeded), SCHEDULED));
-    theatre.assert_nothing_left();
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("peak").await;
+    harness.aws.fail("FilterLogEvents", AwsErrorClass::Transient, 15);
+    harness.play_out().await;
+    assert_eq!(harness.status().control.unwrap().stops, [], "control lapsed");
+    assert_eq!((harness.outcome(), harness.books().accepted), (Some(Outcome::Succeeded), SCHEDULED));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_log_that_somebody_deletes_is_not_waited_for() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("peak").await;
-    let group = theatre.aws.snapshot().log_groups.swap_remove(0);
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("peak").await;
+    let group = harness.aws.snapshot().log_groups.swap_remove(0);
     let (region, name) = group.split_once('/').unwrap();
-    theatre.aws.in_region(region).logs.delete_log_group(name).await.unwrap();
-    theatre.play_until_stage(Stage::Draining).await;
-    let over_at = theatre.clock.now();
-    theatre.play_out().await;
-    let waited = theatre.clock.now().since(over_at);
+    harness.aws.in_region(region).logs.delete_log_group(name).await.unwrap();
+    harness.play_until_stage(Stage::Draining).await;
+    let over_at = harness.clock.now();
+    harness.play_out().await;
+    let waited = harness.clock.now().since(over_at);
     assert!(waited < s(300), "{waited:?}");
-    assert_eq!(theatre.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
-    let books = theatre.books();
+    assert_eq!(harness.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
+    let books = harness.books();
     assert_balanced(&books);
     assert!(books.accepted > 0 && books.accepted + books.unreported == SCHEDULED, "{books:?}");
-    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
-    theatre.assert_nothing_left();
+    assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
@@ -207,14 +213,14 @@ async fn what_may_not_be_removed_keeps_nothing_else() {
         ("DeleteLogGroup", "log_groups"),
         ("DeleteStream", "streams"),
     ] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
-        theatre.play_until_stage(Stage::CleaningUp).await;
-        let from = theatre.clock.now();
-        while theatre.clock.now() < from + s(600) {
-            assert!(theatre.pass().await, "{operation}");
+        let mut harness = Harness::new(warm_spec());
+        harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
+        harness.play_until_stage(Stage::CleaningUp).await;
+        let from = harness.clock.now();
+        while harness.clock.now() < from + s(600) {
+            assert!(harness.pass().await, "{operation}");
         }
-        let snapshot = theatre.aws.snapshot();
+        let snapshot = harness.aws.snapshot();
         let there = [
             ("streams", snapshot.streams.len()),
             ("task_definitions", snapshot.task_definitions.len()),
@@ -227,69 +233,69 @@ async fn what_may_not_be_removed_keeps_nothing_else() {
         for (kind, count) in there {
             assert_eq!(count, usize::from(kind == left), "{kind} without {operation}");
         }
-        let told = theatre.condition(ConditionType::Reconciling);
+        let told = harness.condition(ConditionType::Reconciling);
         assert!(told.reason == Reason::AccessDenied && told.message.contains(operation), "{told:?}");
-        theatre.aws.clear_faults();
-        theatre.play_out().await;
-        theatre.assert_nothing_left();
+        harness.aws.clear_faults();
+        harness.play_out().await;
+        harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
 async fn a_request_that_aws_calls_wrong_fails_the_run_and_leaves_nothing() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("CreateService", AwsErrorClass::Invalid, 1);
-    theatre.play_out().await;
-    let run = theatre.status().run.unwrap();
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("CreateService", AwsErrorClass::Invalid, 1);
+    harness.play_out().await;
+    let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::RequestRefused)));
     assert!(run.message.unwrap().contains("CreateService"));
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_foreign_stream_of_that_name_is_never_touched() {
     let mut spec = warm_spec();
     spec.stream.name = Some("orders".into());
-    let mut theatre = Theatre::new(spec);
+    let mut harness = Harness::new(spec);
     let foreign = NewStream {
         name: "orders".into(),
         warm_mib_per_second: None,
         tags: BTreeMap::from([("team".into(), "payments".into())]),
     };
-    theatre.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
-    theatre.clock.advance(s(60));
+    harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
+    harness.clock.advance(s(60));
     for _ in 0..10 {
-        theatre.pass().await;
+        harness.pass().await;
     }
-    let stalled = theatre.condition(ConditionType::Stalled);
-    assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::NotOurs));
+    let stalled = harness.condition(ConditionType::Stalled);
+    assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::OwnershipConflict));
     assert!(stalled.message.contains("stream orders"), "{}", stalled.message);
-    theatre.delete();
-    theatre.play_out().await;
-    assert!(theatre.cluster.object().is_none());
-    assert_eq!(theatre.aws.snapshot().streams, ["us-east-1/orders"]);
-    assert_eq!(theatre.aws.writes_since(theatre.clock.now() - s(50)), 0);
+    harness.delete();
+    harness.play_out().await;
+    assert!(harness.cluster.object().is_none());
+    assert_eq!(harness.aws.snapshot().streams, ["us-east-1/orders"]);
+    assert_eq!(harness.aws.writes_since(harness.clock.now() - s(50)), 0);
 }
 
 #[tokio::test]
 async fn no_capacity_at_all_fails_the_start_and_leaves_nothing() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_capacity(0);
-    theatre.play_out().await;
-    assert_eq!(theatre.status().run.unwrap().reason, Some(Reason::StartTimeout));
-    theatre.assert_nothing_left();
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_capacity(0);
+    harness.play_out().await;
+    assert_eq!(harness.status().run.unwrap().reason, Some(Reason::StartTimeout));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_conflicting_write_is_started_over() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Running).await;
-    theatre.cluster.deny_writes(true);
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Running).await;
+    harness.cluster.deny_writes(true);
     for _ in 0..5 {
-        theatre.pass().await;
+        harness.pass().await;
     }
-    theatre.cluster.deny_writes(false);
-    theatre.play_out().await;
-    assert_eq!(theatre.books().accepted, SCHEDULED);
-    assert!(theatre.clock.now() > kinesis_demo_api::MicroTime::from_micros(0));
+    harness.cluster.deny_writes(false);
+    harness.play_out().await;
+    assert_eq!(harness.books().accepted, SCHEDULED);
+    assert!(harness.clock.now() > kinesis_demo_api::MicroTime::from_micros(0));
 }

@@ -9,57 +9,57 @@ use kinesis_demo_operator::aws::{AwsErrorClass, RunMetric};
 use kinesis_demo_operator::clock::Clock;
 use serde_json::Value;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 const NAME: &str = "KinesisDemo-kd-viral-event-5f3c2a1b-r1";
 const SCHEDULED: u64 = 120 * 60_200;
 
-fn bands(theatre: &Theatre) -> usize {
-    let body: Value = serde_json::from_str(&theatre.aws.dashboard(NAME).expect("a dashboard")).unwrap();
+fn bands(harness: &Harness) -> usize {
+    let body: Value = serde_json::from_str(&harness.aws.dashboard(NAME).expect("a dashboard")).unwrap();
     body["widgets"][1]["properties"]["annotations"]["vertical"].as_array().unwrap().len()
 }
 
-fn count(theatre: &Theatre, operation: &str) -> u64 {
-    theatre.aws.call_counts().get(operation).copied().unwrap_or(0)
+fn count(harness: &Harness, operation: &str) -> u64 {
+    harness.aws.call_counts().get(operation).copied().unwrap_or(0)
 }
 
 #[tokio::test]
 async fn a_run_has_a_dashboard_that_gains_a_band_with_every_phase_and_goes_with_the_run() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Warming).await;
-    assert_eq!(theatre.aws.dashboard(NAME), None);
-    theatre.play_until_stage(Stage::Starting).await;
-    assert_eq!(bands(&theatre), 0);
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Warming).await;
+    assert_eq!(harness.aws.dashboard(NAME), None);
+    harness.play_until_stage(Stage::Starting).await;
+    assert_eq!(bands(&harness), 0);
     for (index, phase) in ["baseline", "spike", "peak", "decline"].into_iter().enumerate() {
-        theatre.play_until_phase(phase).await;
-        let begun_at = theatre.clock.now();
-        theatre
+        harness.play_until_phase(phase).await;
+        let begun_at = harness.clock.now();
+        harness
             .play_until(s(20), |status| {
                 status.dashboard.as_ref().is_some_and(|held| held.phases_shown == Some(index as u32 + 1))
             })
             .await;
-        assert!(theatre.clock.now().since(begun_at) <= s(10), "{phase} was shown late");
-        assert_eq!(bands(&theatre), index + 1);
+        assert!(harness.clock.now().since(begun_at) <= s(10), "{phase} was shown late");
+        assert_eq!(bands(&harness), index + 1);
     }
-    let shown = theatre.status().dashboard.unwrap();
+    let shown = harness.status().dashboard.unwrap();
     assert_eq!((shown.name.as_str(), shown.published, shown.problem), (NAME, true, None));
     assert_eq!(shown.url, None, "the sandbox's account has no console");
-    theatre.play_out().await;
-    assert_eq!(theatre.status().dashboard, None);
-    assert_eq!((count(&theatre, "PutDashboard"), count(&theatre, "DeleteDashboards")), (5, 1));
-    theatre.assert_nothing_left();
+    harness.play_out().await;
+    assert_eq!(harness.status().dashboard, None);
+    assert_eq!((count(&harness, "PutDashboard"), count(&harness, "DeleteDashboards")), (5, 1));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn what_cloudwatch_lacks_is_published_while_the_run_is_under_way_and_at_no_other_time() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Warming).await;
-    let warming_at = theatre.clock.now();
-    theatre.play_until_stage(Stage::CleaningUp).await;
-    let cleaning_at = theatre.clock.now();
-    theatre.play_out().await;
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Warming).await;
+    let warming_at = harness.clock.now();
+    harness.play_until_stage(Stage::CleaningUp).await;
+    let cleaning_at = harness.clock.now();
+    harness.play_out().await;
 
-    let measured = theatre.aws.measured();
+    let measured = harness.aws.measured();
     let values = |metric: RunMetric| -> Vec<u32> {
         let mut values: Vec<u32> =
             measured.iter().filter(|one| one.metric == metric).map(|one| one.value).collect();
@@ -78,14 +78,14 @@ async fn what_cloudwatch_lacks_is_published_while_the_run_is_under_way_and_at_no
     for pair in instants.windows(2) {
         assert!((s(15)..=s(26)).contains(&pair[1].since(pair[0])), "{pair:?}");
     }
-    assert_eq!(count(&theatre, "PutMetricData"), instants.len() as u64, "one request at a time");
+    assert_eq!(count(&harness, "PutMetricData"), instants.len() as u64, "one request at a time");
 }
 
 #[tokio::test]
 async fn a_cold_run_has_no_warm_throughput_to_publish() {
-    let mut theatre = Theatre::new(Default::default());
-    theatre.play_until_stage(Stage::Draining).await;
-    let metrics: BTreeSet<_> = theatre.aws.measured().iter().map(|one| one.metric).collect();
+    let mut harness = Harness::new(Default::default());
+    harness.play_until_stage(Stage::Draining).await;
+    let metrics: BTreeSet<_> = harness.aws.measured().iter().map(|one| one.metric).collect();
     assert_eq!(
         metrics.into_iter().collect::<Vec<_>>(),
         [
@@ -100,100 +100,100 @@ async fn a_cold_run_has_no_warm_throughput_to_publish() {
 #[tokio::test]
 async fn a_run_that_may_show_nothing_succeeds_with_exact_books_and_tells_once_per_phase() {
     for class in [AwsErrorClass::Denied, AwsErrorClass::Throttled, AwsErrorClass::Invalid] {
-        let mut theatre = Theatre::new(warm_spec());
+        let mut harness = Harness::new(warm_spec());
         for operation in ["PutDashboard", "GetDashboard", "DeleteDashboards", "PutMetricData"] {
-            theatre.aws.fail(operation, class, u32::MAX);
+            harness.aws.fail(operation, class, u32::MAX);
         }
-        theatre.play_until_stage(Stage::Draining).await;
-        let shown = theatre.status().dashboard.unwrap();
+        harness.play_until_stage(Stage::Draining).await;
+        let shown = harness.status().dashboard.unwrap();
         assert!(!shown.published);
         assert!(shown.problem.unwrap().contains("PutDashboard KinesisDemo-kd-viral-event"));
-        theatre.play_out().await;
-        assert_eq!(theatre.outcome(), Some(Outcome::Succeeded), "{class:?}");
-        let books = theatre.books();
+        harness.play_out().await;
+        assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{class:?}");
+        let books = harness.books();
         assert_balanced(&books);
         assert_eq!((books.scheduled, books.accepted), (SCHEDULED, SCHEDULED), "{class:?}");
-        assert_eq!(theatre.errors, [] as [&str; 0]);
-        let told: Vec<_> = theatre
+        assert_eq!(harness.errors, [] as [&str; 0]);
+        let told: Vec<_> = harness
             .cluster
-            .notices()
+            .run_events()
             .into_iter()
             .filter(|one| one.reason == "DashboardNotPublished")
             .collect();
         let occasions: BTreeSet<_> = told.iter().map(|one| one.action.clone()).collect();
         // Before the first phase, and in each of the four.
         assert_eq!((told.len(), occasions.len()), (5, 5), "{told:?}");
-        assert_eq!(count(&theatre, "PutDashboard"), 5);
+        assert_eq!(count(&harness, "PutDashboard"), 5);
         // What was never made needs no look and no removal, which may be as forbidden.
-        assert_eq!((count(&theatre, "GetDashboard"), count(&theatre, "DeleteDashboards")), (0, 0));
-        assert!(theatre.status().resources.iter().all(|one| one.type_ != ResourceType::Dashboard));
-        theatre.assert_nothing_left();
+        assert_eq!((count(&harness, "GetDashboard"), count(&harness, "DeleteDashboards")), (0, 0));
+        assert!(harness.status().resources.iter().all(|one| one.type_ != ResourceType::Dashboard));
+        harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
 async fn a_dashboard_that_could_not_be_put_is_put_at_the_next_phase() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("PutDashboard", AwsErrorClass::Throttled, 2);
-    theatre.play_until_phase("spike").await;
-    assert_eq!(theatre.aws.dashboard(NAME), None);
-    theatre.play_until(s(30), |status| status.dashboard.as_ref().is_some_and(|held| held.published)).await;
-    assert_eq!(bands(&theatre), 2);
-    assert_eq!(theatre.status().dashboard.unwrap().problem, None);
-    theatre.play_out().await;
-    let dashboard = theatre.status().resources.into_iter().find(|one| one.type_ == ResourceType::Dashboard);
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("PutDashboard", AwsErrorClass::Throttled, 2);
+    harness.play_until_phase("spike").await;
+    assert_eq!(harness.aws.dashboard(NAME), None);
+    harness.play_until(s(30), |status| status.dashboard.as_ref().is_some_and(|held| held.published)).await;
+    assert_eq!(bands(&harness), 2);
+    assert_eq!(harness.status().dashboard.unwrap().problem, None);
+    harness.play_out().await;
+    let dashboard = harness.status().resources.into_iter().find(|one| one.type_ == ResourceType::Dashboard);
     assert_eq!(dashboard.unwrap().state, ResourceState::Deleted);
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_dashboard_whose_answer_was_lost_is_removed_all_the_same() {
     for times in [1, u32::MAX] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.aws.lose_response("PutDashboard", times);
-        theatre.play_out().await;
-        assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
-        assert_eq!(count(&theatre, "DeleteDashboards"), 1);
-        theatre.assert_nothing_left();
+        let mut harness = Harness::new(warm_spec());
+        harness.aws.lose_response("PutDashboard", times);
+        harness.play_out().await;
+        assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
+        assert_eq!(count(&harness, "DeleteDashboards"), 1);
+        harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
 async fn a_dashboard_that_may_not_be_removed_keeps_only_itself_and_says_so() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("DeleteDashboards", AwsErrorClass::Denied, u32::MAX);
-    theatre.play_until_stage(Stage::CleaningUp).await;
-    let give_up_at = theatre.clock.now() + s(300);
-    while theatre.clock.now() < give_up_at {
-        assert!(theatre.pass().await);
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("DeleteDashboards", AwsErrorClass::Denied, u32::MAX);
+    harness.play_until_stage(Stage::CleaningUp).await;
+    let give_up_at = harness.clock.now() + s(300);
+    while harness.clock.now() < give_up_at {
+        assert!(harness.pass().await);
     }
-    let left = theatre.aws.snapshot();
+    let left = harness.aws.snapshot();
     assert_eq!(left.dashboards, [NAME]);
     assert_eq!((left.streams.len(), left.services.len(), left.log_groups.len()), (0, 0, 0));
-    assert_eq!(theatre.status().stage, Some(Stage::CleaningUp));
-    let told = theatre.condition(ConditionType::Reconciling);
+    assert_eq!(harness.status().stage, Some(Stage::CleaningUp));
+    let told = harness.condition(ConditionType::Reconciling);
     assert_eq!(told.reason, Reason::AccessDenied);
     assert!(told.message.contains(&format!("DeleteDashboards {NAME}")), "{}", told.message);
-    theatre.aws.clear_faults();
-    theatre.play_out().await;
-    assert_eq!(theatre.status().stage, Some(Stage::Succeeded));
-    theatre.assert_nothing_left();
+    harness.aws.clear_faults();
+    harness.play_out().await;
+    assert_eq!(harness.status().stage, Some(Stage::Succeeded));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_dashboard_that_must_not_be_looked_at_is_removed_unseen() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("GetDashboard", AwsErrorClass::Denied, u32::MAX);
-    theatre.play_out().await;
-    assert_eq!(theatre.status().stage, Some(Stage::Succeeded));
-    theatre.assert_nothing_left();
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("GetDashboard", AwsErrorClass::Denied, u32::MAX);
+    harness.play_out().await;
+    assert_eq!(harness.status().stage, Some(Stage::Succeeded));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn nothing_is_shown_by_a_pass_for_which_the_tasks_wait() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_out().await;
-    let calls = theatre.aws.calls();
+    let mut harness = Harness::new(warm_spec());
+    harness.play_out().await;
+    let calls = harness.aws.calls();
     let is_shown = |operation: &str| ["PutDashboard", "PutMetricData"].contains(&operation);
     assert!(calls.iter().filter(|call| is_shown(call.operation)).count() > 20);
     // What is due for the tasks in a reconcile comes before anything that only shows.
@@ -207,11 +207,11 @@ async fn nothing_is_shown_by_a_pass_for_which_the_tasks_wait() {
 async fn without_a_dashboard_cloudwatch_is_not_called() {
     let mut spec = warm_spec();
     spec.dashboard.mode = DashboardMode::None;
-    let mut theatre = Theatre::new(spec);
-    theatre.play_out().await;
-    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
+    let mut harness = Harness::new(spec);
+    harness.play_out().await;
+    assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
     for operation in ["PutDashboard", "GetDashboard", "DeleteDashboards", "PutMetricData"] {
-        assert_eq!(count(&theatre, operation), 0, "{operation}");
+        assert_eq!(count(&harness, operation), 0, "{operation}");
     }
-    assert_eq!(theatre.status().dashboard, None);
+    assert_eq!(harness.status().dashboard, None);
 }

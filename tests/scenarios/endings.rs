@@ -10,7 +10,7 @@ use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 const STAGES: [Stage; 6] = [
     Stage::Provisioning,
@@ -24,15 +24,15 @@ const STAGES: [Stage; 6] = [
 #[tokio::test]
 async fn deletion_at_any_stage_removes_everything_traffic_first() {
     for stage in STAGES {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_stage(stage).await;
-        let deleted_at = theatre.clock.now();
-        theatre.delete();
-        theatre.play_out().await;
-        assert!(theatre.cluster.object().is_none(), "{stage}: the object is still there");
-        theatre.assert_nothing_left();
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_stage(stage).await;
+        let deleted_at = harness.clock.now();
+        harness.delete();
+        harness.play_out().await;
+        assert!(harness.cluster.object().is_none(), "{stage}: the object is still there");
+        harness.assert_nothing_left();
         assert_eq!(
-            theatre.aws.arrivals(deleted_at + s(30), deleted_at + s(3600)),
+            harness.aws.arrivals(deleted_at + s(30), deleted_at + s(3600)),
             0,
             "{stage}: traffic went on"
         );
@@ -41,12 +41,12 @@ async fn deletion_at_any_stage_removes_everything_traffic_first() {
 
 #[tokio::test]
 async fn deletion_in_the_peak_stops_traffic_before_anything_is_removed() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("peak").await;
-    let deleted_at = theatre.clock.now();
-    theatre.delete();
-    theatre.play_out().await;
-    let removals = theatre
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("peak").await;
+    let deleted_at = harness.clock.now();
+    harness.delete();
+    harness.play_out().await;
+    let removals = harness
         .aws
         .calls()
         .into_iter()
@@ -54,8 +54,8 @@ async fn deletion_in_the_peak_stops_traffic_before_anything_is_removed() {
         .map(|call| call.at);
     let first_removal = removals.min().expect("things were removed");
     assert!(first_removal > deleted_at);
-    assert_eq!(theatre.aws.arrivals(first_removal, first_removal + s(3600)), 0);
-    theatre.assert_nothing_left();
+    assert_eq!(harness.aws.arrivals(first_removal, first_removal + s(3600)), 0);
+    harness.assert_nothing_left();
 }
 
 /// What is called off was not missed: the schedule of an aborted run ends when its last task stopped.
@@ -63,18 +63,18 @@ async fn deletion_in_the_peak_stops_traffic_before_anything_is_removed() {
 async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
     // In the pause before the first phase; then in mid-phase, at any moment between two looks.
     for millis in (0..20).map(|step| step * 1_700) {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_stage(Stage::Running).await;
-        let due = theatre.clock.now() + Duration::from_millis(millis);
-        while theatre.clock.now() < due {
-            theatre.pass().await;
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_stage(Stage::Running).await;
+        let due = harness.clock.now() + Duration::from_millis(millis);
+        while harness.clock.now() < due {
+            harness.pass().await;
         }
-        theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-        let asked_at = theatre.clock.now();
-        theatre.play_until_stage(Stage::CleaningUp).await;
-        let took = theatre.clock.now().since(asked_at);
-        theatre.play_out().await;
-        let (totals, sent) = (theatre.books(), theatre.aws.stored("kd-viral-event-5f3c2a1b-r1"));
+        harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+        let asked_at = harness.clock.now();
+        harness.play_until_stage(Stage::CleaningUp).await;
+        let took = harness.clock.now().since(asked_at);
+        harness.play_out().await;
+        let (totals, sent) = (harness.books(), harness.aws.stored("kd-viral-event-5f3c2a1b-r1"));
         assert_balanced(&totals);
         assert_eq!(
             (totals.scheduled, totals.unoffered, totals.accepted),
@@ -83,7 +83,7 @@ async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
         );
         // Looks are 5 s apart; it waits for last words, not for leases to end (25 s more).
         assert!(took < s(30), "after {millis} ms the drain took {took:?}");
-        theatre.assert_nothing_left();
+        harness.assert_nothing_left();
     }
 }
 
@@ -96,24 +96,24 @@ async fn a_stop_that_cannot_be_written_ends_the_traffic_all_the_same() {
         (AwsErrorClass::Throttled, s(30)),
     ] {
         for deletes in [false, true] {
-            let mut theatre = Theatre::new(warm_spec());
-            theatre.play_until_phase("spike").await;
-            theatre.aws.fail_for("PutParameter", class, lasts);
-            let asked_at = theatre.clock.now();
+            let mut harness = Harness::new(warm_spec());
+            harness.play_until_phase("spike").await;
+            harness.aws.fail_for("PutParameter", class, lasts);
+            let asked_at = harness.clock.now();
             match deletes {
-                true => theatre.delete(),
-                false => theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
+                true => harness.delete(),
+                false => harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
             }
-            theatre.play_out().await;
-            let late = theatre.aws.arrivals(asked_at + s(20), asked_at + s(3_600));
+            harness.play_out().await;
+            let late = harness.aws.arrivals(asked_at + s(20), asked_at + s(3_600));
             assert_eq!(late, 0, "{class:?}, deletes: {deletes}");
             if !deletes {
-                let totals = theatre.books();
+                let totals = harness.books();
                 assert_balanced(&totals);
                 assert_eq!((totals.unoffered, totals.excess), (0, 0), "{totals:?}");
-                assert_eq!(totals.accepted, theatre.aws.stored("kd-viral-event-5f3c2a1b-r1"));
+                assert_eq!(totals.accepted, harness.aws.stored("kd-viral-event-5f3c2a1b-r1"));
             }
-            theatre.assert_nothing_left();
+            harness.assert_nothing_left();
         }
     }
 }
@@ -121,127 +121,127 @@ async fn a_stop_that_cannot_be_written_ends_the_traffic_all_the_same() {
 #[tokio::test]
 async fn abort_at_any_stage_ends_as_aborted_and_leaves_nothing() {
     for stage in [Stage::Provisioning, Stage::Warming, Stage::Starting, Stage::Running] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_stage(stage).await;
-        theatre.clock.advance(s(40));
-        theatre.pass().await;
-        theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-        theatre.play_out().await;
-        assert_eq!(theatre.status().stage, Some(Stage::Aborted), "from {stage}");
-        assert_eq!(theatre.status().run.unwrap().reason, Some(Reason::AbortRequested));
-        assert_eq!(theatre.status().last_request.unwrap().outcome, RequestOutcome::Accepted);
-        if let Some(traffic) = theatre.status().traffic {
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_stage(stage).await;
+        harness.clock.advance(s(40));
+        harness.pass().await;
+        harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+        harness.play_out().await;
+        assert_eq!(harness.status().stage, Some(Stage::Aborted), "from {stage}");
+        assert_eq!(harness.status().run.unwrap().reason, Some(Reason::AbortRequested));
+        assert_eq!(harness.status().last_request.unwrap().outcome, RequestOutcome::Accepted);
+        if let Some(traffic) = harness.status().traffic {
             assert_balanced(&traffic.books);
         }
-        theatre.assert_nothing_left();
+        harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
 async fn a_run_that_waits_to_begin_is_aborted_without_a_look_at_aws() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_advantage(kinesis_demo_operator::aws::Advantage::Disabled);
-    theatre.pass().await;
-    theatre.pass().await;
-    assert_eq!(theatre.status().stage, Some(Stage::Pending));
-    let calls = theatre.aws.calls().len();
-    theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-    theatre.play_out().await;
-    assert_eq!(theatre.status().stage, Some(Stage::Aborted));
-    assert!(theatre.status().run.unwrap().finished_at.is_some());
-    assert_eq!(theatre.condition(ConditionType::CleanedUp).status, ConditionStatus::True);
-    assert_eq!(theatre.condition(ConditionType::Stalled).status, ConditionStatus::False);
-    assert_eq!(theatre.aws.calls().len(), calls);
-    theatre.assert_nothing_left();
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_advantage(kinesis_demo_operator::aws::Advantage::Disabled);
+    harness.pass().await;
+    harness.pass().await;
+    assert_eq!(harness.status().stage, Some(Stage::Pending));
+    let calls = harness.aws.calls().len();
+    harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
+    harness.play_out().await;
+    assert_eq!(harness.status().stage, Some(Stage::Aborted));
+    assert!(harness.status().run.unwrap().finished_at.is_some());
+    assert_eq!(harness.condition(ConditionType::CleanedUp).status, ConditionStatus::True);
+    assert_eq!(harness.condition(ConditionType::Stalled).status, ConditionStatus::False);
+    assert_eq!(harness.aws.calls().len(), calls);
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn with_credentials_of_another_account_nothing_is_taken_for_gone() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::CleaningUp).await;
-    theatre.aws.set_account_id("123456789012");
-    let writes = |theatre: &Theatre| theatre.aws.calls().into_iter().filter(|call| call.is_write).count();
-    let states = |theatre: &Theatre| -> Vec<_> {
-        theatre.status().resources.into_iter().map(|held| (held.type_, held.state)).collect()
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::CleaningUp).await;
+    harness.aws.set_account_id("123456789012");
+    let writes = |harness: &Harness| harness.aws.calls().into_iter().filter(|call| call.is_write).count();
+    let states = |harness: &Harness| -> Vec<_> {
+        harness.status().resources.into_iter().map(|held| (held.type_, held.state)).collect()
     };
-    let before = (writes(&theatre), states(&theatre));
+    let before = (writes(&harness), states(&harness));
     for _ in 0..10 {
-        theatre.pass().await;
+        harness.pass().await;
     }
-    assert_eq!((writes(&theatre), states(&theatre)), before);
-    assert_eq!(theatre.status().stage, Some(Stage::CleaningUp));
-    let stalled = theatre.condition(ConditionType::Stalled);
+    assert_eq!((writes(&harness), states(&harness)), before);
+    assert_eq!(harness.status().stage, Some(Stage::CleaningUp));
+    let stalled = harness.condition(ConditionType::Stalled);
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::AccountNotAllowed));
     assert!(stalled.message.contains("000000000000"), "{}", stalled.message);
-    theatre.aws.set_account_id("000000000000");
-    theatre.play_out().await;
-    assert_eq!(theatre.status().stage, Some(Stage::Succeeded));
-    theatre.assert_nothing_left();
+    harness.aws.set_account_id("000000000000");
+    harness.play_out().await;
+    assert_eq!(harness.status().stage, Some(Stage::Succeeded));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_finished_object_is_let_go_and_held_again_for_the_next_run() {
-    let mut theatre = Theatre::new(warm_spec());
+    let mut harness = Harness::new(warm_spec());
     let held =
-        |theatre: &Theatre| theatre.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().len();
-    theatre.play_until_stage(Stage::Running).await;
-    assert_eq!(held(&theatre), 1);
-    theatre.play_out().await;
-    assert_eq!((theatre.status().stage, held(&theatre)), (Some(Stage::Succeeded), 0));
-    theatre.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
-    theatre.play_until_stage(Stage::Provisioning).await;
-    assert_eq!(held(&theatre), 1);
-    theatre.play_out().await;
-    assert_eq!((theatre.status().stage, held(&theatre)), (Some(Stage::Succeeded), 0));
-    theatre.assert_nothing_left();
+        |harness: &Harness| harness.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().len();
+    harness.play_until_stage(Stage::Running).await;
+    assert_eq!(held(&harness), 1);
+    harness.play_out().await;
+    assert_eq!((harness.status().stage, held(&harness)), (Some(Stage::Succeeded), 0));
+    harness.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
+    harness.play_until_stage(Stage::Provisioning).await;
+    assert_eq!(held(&harness), 1);
+    harness.play_out().await;
+    assert_eq!((harness.status().stage, held(&harness)), (Some(Stage::Succeeded), 0));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_request_for_another_run_or_after_the_end_is_refused_visibly() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Running).await;
-    theatre.request(r#"{"verb":"abort","run":7,"id":"wrong"}"#);
-    theatre.pass().await;
-    assert!(theatre.status().last_request.unwrap().message.contains("for run 7, this is run 1"));
-    theatre.request("please stop");
-    theatre.pass().await;
-    theatre.pass().await;
-    assert!(theatre.status().last_request.unwrap().message.contains("looks like"));
-    theatre.play_until_stage(Stage::Succeeded).await;
-    theatre.request(r#"{"verb":"abort","run":1,"id":"late"}"#);
-    theatre.play_out().await;
-    assert_eq!(theatre.status().last_request.unwrap().outcome, RequestOutcome::Refused);
-    assert_eq!(theatre.status().stage, Some(Stage::Succeeded));
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Running).await;
+    harness.request(r#"{"verb":"abort","run":7,"id":"wrong"}"#);
+    harness.pass().await;
+    assert!(harness.status().last_request.unwrap().message.contains("for run 7, this is run 1"));
+    harness.request("please stop");
+    harness.pass().await;
+    harness.pass().await;
+    assert!(harness.status().last_request.unwrap().message.contains("looks like"));
+    harness.play_until_stage(Stage::Succeeded).await;
+    harness.request(r#"{"verb":"abort","run":1,"id":"late"}"#);
+    harness.play_out().await;
+    assert_eq!(harness.status().last_request.unwrap().outcome, RequestOutcome::Refused);
+    assert_eq!(harness.status().stage, Some(Stage::Succeeded));
 }
 
 #[tokio::test]
 async fn the_deadline_ends_a_run_that_takes_too_long() {
     let mut spec = warm_spec();
     spec.limits.max_duration = DurationText::seconds(8 * 60 + 5);
-    let mut theatre = Theatre::new(spec);
-    theatre.play_out().await;
-    let run = theatre.status().run.unwrap();
+    let mut harness = Harness::new(spec);
+    harness.play_out().await;
+    let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::DeadlineExceeded)));
-    assert_eq!(theatre.aws.arrivals(run.deadline_at.unwrap(), run.deadline_at.unwrap() + s(3600)), 0);
-    assert_balanced(&theatre.books());
-    theatre.assert_nothing_left();
+    assert_eq!(harness.aws.arrivals(run.deadline_at.unwrap(), run.deadline_at.unwrap() + s(3600)), 0);
+    assert_balanced(&harness.books());
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_lost_operator_leaves_no_traffic_after_the_lease_and_no_tasks_after_the_ceiling() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("peak").await;
-    let lost_at = theatre.clock.now();
-    let deadline_at = theatre.status().run.unwrap().deadline_at.unwrap();
-    assert!(theatre.aws.arrivals(lost_at - s(5), lost_at) > 0);
-    theatre.clock.advance_to(deadline_at + s(120));
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("peak").await;
+    let lost_at = harness.clock.now();
+    let deadline_at = harness.status().run.unwrap().deadline_at.unwrap();
+    assert!(harness.aws.arrivals(lost_at - s(5), lost_at) > 0);
+    harness.clock.advance_to(deadline_at + s(120));
     assert_eq!(
-        theatre.aws.arrivals(lost_at + s(61), deadline_at + s(120)),
+        harness.aws.arrivals(lost_at + s(61), deadline_at + s(120)),
         0,
         "nothing is sent once control has lapsed"
     );
     assert_eq!(
-        theatre.aws.running_tasks(),
+        harness.aws.running_tasks(),
         [] as [kinesis_demo_api::control::TaskId; 0],
         "AWS itself stopped the tasks"
     );
@@ -249,43 +249,43 @@ async fn a_lost_operator_leaves_no_traffic_after_the_lease_and_no_tasks_after_th
 
 #[tokio::test]
 async fn an_abandoned_object_goes_at_once_and_names_what_it_leaves() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Running).await;
-    theatre.cluster.edit(|object| {
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Running).await;
+    harness.cluster.edit(|object| {
         object.metadata.annotations.get_or_insert_default().insert(ABANDON_ANNOTATION.into(), "true".into());
     });
-    theatre.delete();
-    theatre.play_out().await;
-    assert!(theatre.cluster.object().is_none());
-    let notices = theatre.cluster.notices();
-    let told = notices.iter().find(|notice| notice.reason == "ResourcesAbandoned").unwrap();
+    harness.delete();
+    harness.play_out().await;
+    assert!(harness.cluster.object().is_none());
+    let run_events = harness.cluster.run_events();
+    let told = run_events.iter().find(|run_event| run_event.reason == "ResourcesAbandoned").unwrap();
     assert!(told.note.contains("stream arn:"), "{}", told.note);
 }
 
 #[tokio::test]
 async fn an_edit_during_a_run_waits_for_the_next_and_says_so() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_stage(Stage::Running).await;
-    theatre.cluster.edit(|object| object.spec.phases[2].records_per_second = 20_000);
-    theatre.pass().await;
-    theatre.pass().await;
-    assert_eq!(theatre.condition(ConditionType::SpecAccepted).reason, Reason::ChangeDeferred);
-    theatre.play_until_stage(Stage::Succeeded).await;
-    assert_eq!(theatre.books().scheduled, 120 * 60_200);
-    theatre.play_out().await;
-    theatre.request(r#"{"verb":"rerun","id":"next"}"#);
-    theatre.pass().await;
-    theatre.play_until_stage(Stage::Succeeded).await;
-    assert_eq!(theatre.books().scheduled, 120 * 30_200);
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_stage(Stage::Running).await;
+    harness.cluster.edit(|object| object.spec.phases[2].records_per_second = 20_000);
+    harness.pass().await;
+    harness.pass().await;
+    assert_eq!(harness.condition(ConditionType::SpecAccepted).reason, Reason::ChangeDeferred);
+    harness.play_until_stage(Stage::Succeeded).await;
+    assert_eq!(harness.books().scheduled, 120 * 60_200);
+    harness.play_out().await;
+    harness.request(r#"{"verb":"rerun","id":"next"}"#);
+    harness.pass().await;
+    harness.play_until_stage(Stage::Succeeded).await;
+    assert_eq!(harness.books().scheduled, 120 * 30_200);
 }
 
 #[tokio::test]
 async fn cleanup_may_change_during_a_run() {
-    let mut theatre = Theatre::new(KinesisDemoSpec::default());
-    theatre.play_until_stage(Stage::Running).await;
-    theatre.cluster.edit(|object| object.spec.cleanup.stream = kinesis_demo_api::demo::CleanupPolicy::Retain);
-    theatre.play_until_stage(Stage::Succeeded).await;
-    assert_eq!(theatre.condition(ConditionType::SpecAccepted).reason, Reason::Accepted);
-    assert_eq!(theatre.aws.snapshot().streams.len(), 1);
-    assert!(theatre.status().resources.iter().any(|resource| resource.state == ResourceState::Retained));
+    let mut harness = Harness::new(KinesisDemoSpec::default());
+    harness.play_until_stage(Stage::Running).await;
+    harness.cluster.edit(|object| object.spec.cleanup.stream = kinesis_demo_api::demo::CleanupPolicy::Retain);
+    harness.play_until_stage(Stage::Succeeded).await;
+    assert_eq!(harness.condition(ConditionType::SpecAccepted).reason, Reason::Accepted);
+    assert_eq!(harness.aws.snapshot().streams.len(), 1);
+    assert!(harness.status().resources.iter().any(|resource| resource.state == ResourceState::Retained));
 }

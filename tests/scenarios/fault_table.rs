@@ -14,7 +14,7 @@ use kinesis_demo_api::status::{ResourceState, Stage};
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 /// What the table is written to, and compared with.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/faults.md");
@@ -53,8 +53,8 @@ const FAULTS: [Fault; 7] = [
 ];
 
 impl Fault {
-    fn inject(self, theatre: &Theatre, operation: &str) {
-        let aws = &theatre.aws;
+    fn inject(self, harness: &Harness, operation: &str) {
+        let aws = &harness.aws;
         match self {
             Self::DeniedOnce => aws.fail(operation, AwsErrorClass::Denied, 1),
             Self::DeniedTwice => aws.fail(operation, AwsErrorClass::Denied, 2),
@@ -94,13 +94,13 @@ const SCHEDULED: u64 = 40 * 60_200;
 /// In which stages each operation is called in a run in which nothing goes wrong.
 fn calls_by_stage() -> BTreeSet<(&'static str, Stage)> {
     play(async {
-        let mut theatre = Theatre::new(spec());
+        let mut harness = Harness::new(spec());
         let mut calls = BTreeSet::new();
         let mut seen = 0;
         loop {
-            let stage = theatre.status().stage;
-            let goes_on = theatre.pass().await;
-            let all = theatre.aws.calls();
+            let stage = harness.status().stage;
+            let goes_on = harness.pass().await;
+            let all = harness.aws.calls();
             let new = all.iter().skip(seen).map(|call| call.operation);
             if let Some(stage) = stage.filter(|stage| STAGES.contains(stage)) {
                 calls.extend(new.map(|operation| (operation, stage)));
@@ -147,28 +147,28 @@ impl Ending {
 }
 
 async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
-    let mut theatre = Theatre::new(spec());
+    let mut harness = Harness::new(spec());
     match stage {
-        Stage::Running => theatre.play_until_phase("spike").await,
-        stage => theatre.play_until_stage(stage).await,
+        Stage::Running => harness.play_until_phase("spike").await,
+        stage => harness.play_until_stage(stage).await,
     }
-    let from = theatre.clock.now();
-    fault.inject(&theatre, operation);
+    let from = harness.clock.now();
+    fault.inject(&harness, operation);
     let case = format!("{operation} {} in {stage}", fault.heading());
-    let limit = theatre.status().run.unwrap().deadline_at.unwrap() + theatre.settings.timings.end_grace();
-    let terminal = |theatre: &Theatre| theatre.status().stage.is_some_and(Stage::is_terminal);
-    while !terminal(&theatre) {
-        assert!(theatre.clock.now() <= limit, "{case}: not over at {limit}: {:#?}", theatre.status());
-        assert!(theatre.pass().await, "{case}: nothing more to do: {:#?}", theatre.status());
+    let limit = harness.status().run.unwrap().deadline_at.unwrap() + harness.settings.timings.end_grace();
+    let terminal = |harness: &Harness| harness.status().stage.is_some_and(Stage::is_terminal);
+    while !terminal(&harness) {
+        assert!(harness.clock.now() <= limit, "{case}: not over at {limit}: {:#?}", harness.status());
+        assert!(harness.pass().await, "{case}: nothing more to do: {:#?}", harness.status());
     }
-    let ended_at = theatre.clock.now();
-    let status = theatre.status();
-    let left = assert_ended_rightly(&theatre, operation, &case);
+    let ended_at = harness.clock.now();
+    let status = harness.status();
+    let left = assert_ended_rightly(&harness, operation, &case);
     if let Some(traffic) = &status.traffic {
         assert_balanced(&traffic.books);
     }
     let calls =
-        theatre.aws.calls().iter().filter(|call| call.operation == operation && call.at >= from).count();
+        harness.aws.calls().iter().filter(|call| call.operation == operation && call.at >= from).count();
     // At the most one a poll, and less while it is refused.
     let polls = ended_at.since(from).as_secs() / 4 + 30;
     assert!(calls as u64 <= 2 * polls, "{case}: {calls} calls in {} s", ended_at.since(from).as_secs());
@@ -177,34 +177,34 @@ async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
         assert!(calls as u64 <= bound, "{case}: {calls} calls in {} s", ended_at.since(from).as_secs());
     }
     // What can be removed once it is allowed is removed, and the object is let go.
-    theatre.aws.clear_faults();
-    let until = theatre.clock.now() + s(1_200);
-    while theatre.pass().await && theatre.clock.now() < until {}
-    theatre.assert_nothing_left();
+    harness.aws.clear_faults();
+    let until = harness.clock.now() + s(1_200);
+    while harness.pass().await && harness.clock.now() < until {}
+    harness.assert_nothing_left();
     Ending {
         outcome: status
             .run
             .as_ref()
             .and_then(|run| run.reason)
             .map_or_else(String::new, |reason| reason.to_string()),
-        accepted: arrivals(&theatre, ended_at),
+        accepted: arrivals(&harness, ended_at),
         interruptions: status.control.map_or(0, |control| control.stops.len()),
         left,
         calls,
     }
 }
 
-fn arrivals(theatre: &Theatre, until: MicroTime) -> u64 {
-    theatre.aws.arrivals(until - s(7_200), until)
+fn arrivals(harness: &Harness, until: MicroTime) -> u64 {
+    harness.aws.arrivals(until - s(7_200), until)
 }
 
 /// What is left is named with its cause; what is not named is gone. Returns the kinds of what is left.
-fn assert_ended_rightly(theatre: &Theatre, operation: &str, case: &str) -> Vec<String> {
-    let status = theatre.status();
-    let cleaned = theatre.condition(ConditionType::CleanedUp);
+fn assert_ended_rightly(harness: &Harness, operation: &str, case: &str) -> Vec<String> {
+    let status = harness.status();
+    let cleaned = harness.condition(ConditionType::CleanedUp);
     let left: Vec<_> = status.resources.iter().filter(|held| held.state == ResourceState::Present).collect();
     if left.is_empty() {
-        assert!(theatre.aws.snapshot().is_empty(), "{case}: {:#?}", theatre.aws.snapshot());
+        assert!(harness.aws.snapshot().is_empty(), "{case}: {:#?}", harness.aws.snapshot());
         assert_eq!(cleaned.status, ConditionStatus::True, "{case}");
         return Vec::new();
     }

@@ -6,24 +6,24 @@ use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_operator::clock::Clock;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 use crate::truth::{PARAMETER, SCHEDULED, aws, document, stored, told};
 
 #[tokio::test]
 async fn a_document_that_outranks_ours_ends_the_run_if_the_lease_is_ours() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("spike").await;
-    let forged = ControlDocument { epoch: 1_000_000_000, ..document(&theatre).await };
-    aws(&theatre).parameters.overwrite_parameter(PARAMETER, &forged.to_text().unwrap()).await.unwrap();
-    theatre.play_out().await;
-    let status = theatre.status();
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("spike").await;
+    let forged = ControlDocument { epoch: 1_000_000_000, ..document(&harness).await };
+    aws(&harness).parameters.overwrite_parameter(PARAMETER, &forged.to_text().unwrap()).await.unwrap();
+    harness.play_out().await;
+    let status = harness.status();
     let run = status.run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ControlOverwritten)));
     assert!(run.message.unwrap().contains("epoch 1000000000"));
     assert_eq!(status.control.unwrap().epoch, 1, "its epoch was not outbid");
-    let written = theatre.aws.parameter_writes(PARAMETER).pop().unwrap().1;
+    let written = harness.aws.parameter_writes(PARAMETER).pop().unwrap().1;
     assert!(written.contains(r#""epoch":1,"#) && written.contains(r#""state":"Stop""#), "{written}");
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 /// A renewal writes without a look: what was forged in the seconds before it is gone from the parameter, but not from the
@@ -32,54 +32,54 @@ async fn a_document_that_outranks_ours_ends_the_run_if_the_lease_is_ours() {
 async fn a_document_that_only_the_tasks_saw_ends_the_run_all_the_same() {
     let mut only_tasks_saw_it = 0;
     for passes in 0..16 {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_phase("spike").await;
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_phase("spike").await;
         for _ in 0..passes {
-            assert!(theatre.pass().await);
+            assert!(harness.pass().await);
         }
-        let forged = ControlDocument { epoch: 1_000_000_000, ..document(&theatre).await };
-        aws(&theatre).parameters.overwrite_parameter(PARAMETER, &forged.to_text().unwrap()).await.unwrap();
+        let forged = ControlDocument { epoch: 1_000_000_000, ..document(&harness).await };
+        aws(&harness).parameters.overwrite_parameter(PARAMETER, &forged.to_text().unwrap()).await.unwrap();
         // Long enough for a task to read it.
-        theatre.clock.advance(s(6));
-        theatre.play_out().await;
-        let run = theatre.status().run.unwrap();
-        let obeyed = theatre.aws.sent().iter().any(|sent| sent.version.0 == forged.epoch);
+        harness.clock.advance(s(6));
+        harness.play_out().await;
+        let run = harness.status().run.unwrap();
+        let obeyed = harness.aws.sent().iter().any(|sent| sent.version.0 == forged.epoch);
         let message = run.message.unwrap_or_default();
         match obeyed {
             true => {
                 assert_eq!(run.reason, Some(Reason::ControlOverwritten), "after {passes} passes: {message}");
                 only_tasks_saw_it += u32::from(message.contains("tasks obey version"));
             }
-            false if run.outcome == Some(Outcome::Succeeded) => assert_eq!(stored(&theatre), SCHEDULED),
+            false if run.outcome == Some(Outcome::Succeeded) => assert_eq!(stored(&harness), SCHEDULED),
             false => {
                 assert_eq!(run.reason, Some(Reason::ControlOverwritten), "after {passes} passes: {message}")
             }
         }
-        theatre.assert_nothing_left();
+        harness.assert_nothing_left();
     }
     assert!(only_tasks_saw_it > 0, "no renewal wrote over the forged document");
 }
 
 #[tokio::test]
 async fn a_document_of_another_leader_is_left_alone() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.play_until_phase("spike").await;
-    theatre.cluster.set_another_leads(true);
-    let theirs = ControlDocument { epoch: 2, ..document(&theatre).await };
+    let mut harness = Harness::new(warm_spec());
+    harness.play_until_phase("spike").await;
+    harness.cluster.set_another_leads(true);
+    let theirs = ControlDocument { epoch: 2, ..document(&harness).await };
     let text = theirs.to_text().unwrap();
-    aws(&theatre).parameters.overwrite_parameter(PARAMETER, &text).await.unwrap();
-    let from = theatre.clock.now();
-    while theatre.clock.now() < from + s(40) {
-        assert!(theatre.pass().await);
+    aws(&harness).parameters.overwrite_parameter(PARAMETER, &text).await.unwrap();
+    let from = harness.clock.now();
+    while harness.clock.now() < from + s(40) {
+        assert!(harness.pass().await);
     }
-    assert_eq!(theatre.aws.parameter_writes(PARAMETER).pop().unwrap().1, text);
-    assert_eq!(theatre.status().stage, Some(Stage::Running));
+    assert_eq!(harness.aws.parameter_writes(PARAMETER).pop().unwrap().1, text);
+    assert_eq!(harness.status().stage, Some(Stage::Running));
     // The other leader goes on with the run as it is.
-    theatre.cluster.set_another_leads(false);
-    theatre.restart();
-    theatre.play_out().await;
-    assert_eq!(theatre.outcome(), Some(Outcome::Succeeded));
-    theatre.assert_nothing_left();
+    harness.cluster.set_another_leads(false);
+    harness.restart();
+    harness.play_out().await;
+    assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
@@ -90,14 +90,14 @@ async fn a_document_that_ours_outranks_is_written_over() {
         |_| "no document at all".to_owned(),
     ];
     for forge in forgeries {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_phase("spike").await;
-        let forged = forge(document(&theatre).await);
-        aws(&theatre).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
-        theatre.play_out().await;
-        assert_eq!((theatre.outcome(), stored(&theatre)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
-        assert_eq!(told(&theatre, "ControlPutBack"), 1, "{forged}");
-        theatre.assert_nothing_left();
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_phase("spike").await;
+        let forged = forge(document(&harness).await);
+        aws(&harness).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
+        harness.play_out().await;
+        assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
+        assert_eq!(told(&harness, "ControlPutBack"), 1, "{forged}");
+        harness.assert_nothing_left();
     }
 }
 
@@ -112,16 +112,16 @@ async fn an_older_copy_of_our_own_document_replays_nothing() {
         },
     ];
     for forge in forgeries {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_phase("spike").await;
-        theatre.clock.advance(s(2));
-        let forged = forge(document(&theatre).await).to_text().unwrap();
-        aws(&theatre).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
-        theatre.play_out().await;
-        assert_eq!(theatre.status().control.unwrap().stops, [], "{forged}");
-        assert_eq!((theatre.outcome(), stored(&theatre)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
-        assert_eq!(told(&theatre, "ControlPutBack"), 1, "{forged}");
-        theatre.assert_nothing_left();
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_phase("spike").await;
+        harness.clock.advance(s(2));
+        let forged = forge(document(&harness).await).to_text().unwrap();
+        aws(&harness).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
+        harness.play_out().await;
+        assert_eq!(harness.status().control.unwrap().stops, [], "{forged}");
+        assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
+        assert_eq!(told(&harness, "ControlPutBack"), 1, "{forged}");
+        harness.assert_nothing_left();
     }
 }
 
@@ -131,29 +131,29 @@ async fn an_older_copy_of_our_own_document_replays_nothing() {
 async fn more_than_the_schedule_is_no_success() {
     let mut succeeded = 0;
     for every in [1, 3, 7, 40] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.play_until_phase("baseline").await;
-        let end = theatre.clock.now() + s(300);
-        let mut forge_at = theatre.clock.now();
-        while theatre.clock.now() < end && theatre.status().stage == Some(Stage::Running) {
-            if theatre.clock.now() >= forge_at {
-                forge_at = theatre.clock.now() + s(every);
-                let mut forged = document(&theatre).await;
+        let mut harness = Harness::new(warm_spec());
+        harness.play_until_phase("baseline").await;
+        let end = harness.clock.now() + s(300);
+        let mut forge_at = harness.clock.now();
+        while harness.clock.now() < end && harness.status().stage == Some(Stage::Running) {
+            if harness.clock.now() >= forge_at {
+                forge_at = harness.clock.now() + s(every);
+                let mut forged = document(&harness).await;
                 forged.segments.iter_mut().for_each(|segment| segment.leg.rate = [5_000, 5_000]);
                 let text = forged.to_text().unwrap();
-                aws(&theatre).parameters.overwrite_parameter(PARAMETER, &text).await.unwrap();
+                aws(&harness).parameters.overwrite_parameter(PARAMETER, &text).await.unwrap();
             }
-            theatre.pass().await;
+            harness.pass().await;
         }
-        theatre.play_out().await;
-        let (totals, run) = (theatre.books(), theatre.status().run.unwrap());
+        harness.play_out().await;
+        let (totals, run) = (harness.books(), harness.status().run.unwrap());
         assert_balanced(&totals);
         match totals.excess {
             0 => succeeded += u32::from(run.outcome == Some(Outcome::Succeeded)),
             _ => assert_eq!(run.outcome, Some(Outcome::Failed), "{totals:?}: {:?}", run.message),
         }
-        assert!(told(&theatre, "ControlPutBack") > 0);
-        theatre.assert_nothing_left();
+        assert!(told(&harness, "ControlPutBack") > 0);
+        harness.assert_nothing_left();
     }
     assert!(succeeded > 0, "tasks that hold a version obey no other document of its number");
 }

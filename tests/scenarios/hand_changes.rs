@@ -11,7 +11,7 @@ use kinesis_demo_operator::aws::{Aws, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
 use proptest::prelude::*;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 const NAME: &str = "kd-viral-event-5f3c2a1b-r1";
 const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";
@@ -23,7 +23,7 @@ enum Change {
     DeleteService,
     DeleteParameter,
     DeleteLogGroup,
-    DeleteCeiling,
+    DeleteScheduledScaleToZero,
     DeleteDashboard,
     ReleaseWarmThroughput,
     ResizeService(u32),
@@ -42,7 +42,7 @@ fn change() -> impl Strategy<Value = Change> {
         Just(Change::DeleteService),
         Just(Change::DeleteParameter),
         Just(Change::DeleteLogGroup),
-        Just(Change::DeleteCeiling),
+        Just(Change::DeleteScheduledScaleToZero),
         Just(Change::DeleteDashboard),
         Just(Change::ReleaseWarmThroughput),
         (0_u32..20).prop_map(Change::ResizeService),
@@ -64,8 +64,8 @@ fn spec() -> KinesisDemoSpec {
     spec
 }
 
-async fn make(theatre: &Theatre, change: Change) {
-    let aws: Aws = theatre.aws.in_region("us-east-1");
+async fn make(harness: &Harness, change: Change) {
+    let aws: Aws = harness.aws.in_region("us-east-1");
     // What is not there cannot be changed: then nothing happens.
     match change {
         Change::DeleteStream => {
@@ -76,7 +76,9 @@ async fn make(theatre: &Theatre, change: Change) {
         Change::DeleteService => drop(aws.services.delete_service("default", NAME).await),
         Change::DeleteParameter => drop(aws.parameters.delete_parameter(PARAMETER).await),
         Change::DeleteLogGroup => drop(aws.logs.delete_log_group(LOG_GROUP).await),
-        Change::DeleteCeiling => drop(aws.scaling.delete_ceiling("default", NAME).await),
+        Change::DeleteScheduledScaleToZero => {
+            drop(aws.scaling.delete_scheduled_scale_to_zero("default", NAME).await)
+        }
         Change::DeleteDashboard => {
             let _ = aws.dashboards.delete_dashboard(&format!("KinesisDemo-{NAME}")).await;
         }
@@ -86,7 +88,7 @@ async fn make(theatre: &Theatre, change: Change) {
             }
         }
         Change::ResizeService(size) => drop(aws.services.resize_service("default", NAME, size).await),
-        Change::UntagStream => theatre.aws.untag_stream(NAME),
+        Change::UntagStream => harness.aws.untag_stream(NAME),
         Change::ForgeDocument(epoch, times) => {
             let Ok(Some(text)) = aws.parameters.fetch_parameter(PARAMETER).await else { return };
             let Ok(mut held) = ControlDocument::parse(&text) else { return };
@@ -98,45 +100,45 @@ async fn make(theatre: &Theatre, change: Change) {
         }
         Change::WriteNonsense => drop(aws.parameters.overwrite_parameter(PARAMETER, "{}").await),
         Change::HangTask(index) => {
-            if let Some(task) = theatre.aws.running_tasks().get(index) {
-                theatre.aws.hang_task(task);
+            if let Some(task) = harness.aws.running_tasks().get(index) {
+                harness.aws.hang_task(task);
             }
         }
-        Change::LoseFinalizer => theatre.cluster.edit(|object| object.metadata.finalizers = None),
-        Change::Abort => theatre.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
+        Change::LoseFinalizer => harness.cluster.edit(|object| object.metadata.finalizers = None),
+        Change::Abort => harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
     }
 }
 
-async fn play(changes: &[(u64, Change)]) -> Theatre {
-    let mut theatre = Theatre::new(spec());
+async fn play(changes: &[(u64, Change)]) -> Harness {
+    let mut harness = Harness::new(spec());
     let neighbour = NewStream {
         name: "neighbour".into(),
         warm_mib_per_second: None,
         tags: Tags::from([("kinesisdemo.io/owner".into(), "another-uid".into())]),
     };
-    theatre.aws.in_region("us-east-1").streams.create_stream(&neighbour).await.unwrap();
+    harness.aws.in_region("us-east-1").streams.create_stream(&neighbour).await.unwrap();
     for (after, change) in changes {
-        let due = theatre.clock.now() + s(*after);
-        while theatre.clock.now() < due && theatre.pass().await {}
-        make(&theatre, *change).await;
+        let due = harness.clock.now() + s(*after);
+        while harness.clock.now() < due && harness.pass().await {}
+        make(&harness, *change).await;
     }
-    let end = theatre.clock.now() + s(7_200);
-    while theatre.clock.now() < end && theatre.pass().await {
-        if theatre.status().stage.is_some_and(Stage::is_terminal) {
+    let end = harness.clock.now() + s(7_200);
+    while harness.clock.now() < end && harness.pass().await {
+        if harness.status().stage.is_some_and(Stage::is_terminal) {
             break;
         }
     }
-    theatre
+    harness
 }
 
-fn judge(theatre: &Theatre, changes: &[(u64, Change)]) -> Result<(), TestCaseError> {
-    let status = theatre.status();
+fn judge(harness: &Harness, changes: &[(u64, Change)]) -> Result<(), TestCaseError> {
+    let status = harness.status();
     prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);
-    prop_assert!(theatre.aws.snapshot().streams.contains(&"us-east-1/neighbour".to_owned()));
+    prop_assert!(harness.aws.snapshot().streams.contains(&"us-east-1/neighbour".to_owned()));
     let is = |wanted: fn(&Change) -> bool| changes.iter().any(|(_, change)| wanted(change));
     let forged = is(|change| matches!(change, Change::ForgeDocument(..)));
-    let delivered = theatre.condition(ConditionType::TrafficDelivered);
-    let arrived: u64 = theatre.aws.records_by_second().values().sum();
+    let delivered = harness.condition(ConditionType::TrafficDelivered);
+    let arrived: u64 = harness.aws.records_by_second().values().sum();
     if let Some(traffic) = &status.traffic {
         let totals = &traffic.books;
         assert_balanced(totals);
@@ -173,7 +175,7 @@ fn judge(theatre: &Theatre, changes: &[(u64, Change)]) -> Result<(), TestCaseErr
         "{:?}",
         status.resources
     );
-    let snapshot = theatre.aws.snapshot();
+    let snapshot = harness.aws.snapshot();
     prop_assert_eq!(
         snapshot.services.len() + snapshot.log_groups.len() + snapshot.scheduled_actions.len(),
         0
@@ -190,7 +192,7 @@ proptest! {
     ) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-        let theatre = runtime.block_on(play(&changes));
-        judge(&theatre, &changes)?;
+        let harness = runtime.block_on(play(&changes));
+        judge(&harness, &changes)?;
     }
 }

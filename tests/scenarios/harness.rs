@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use kinesis_demo_api::allow_list::Allowance;
+use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::conditions::{Condition, ConditionType, find};
 use kinesis_demo_api::demo::{KinesisDemoSpec, REQUEST_ANNOTATION, WarmThroughputMode, WarmThroughputSpec};
 use kinesis_demo_api::plan::Defaults;
-use kinesis_demo_api::status::{BooksStatus, KinesisDemoStatus, Outcome, Stage};
+use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime};
 use kinesis_demo_operator::aws::Advantage;
 use kinesis_demo_operator::aws::fake::FakeAws;
 use kinesis_demo_operator::clock::{Clock, ManualClock};
 use kinesis_demo_operator::kubernetes::fake::FakeCluster;
-use kinesis_demo_operator::reconcile::error::RunError;
+use kinesis_demo_operator::reconcile::error::ReconcileError;
 use kinesis_demo_operator::reconcile::stages::Wake;
 use kinesis_demo_operator::reconcile::{Context, reconcile};
 use kinesis_demo_operator::registry::fake::FakeRegistry;
@@ -39,7 +39,7 @@ pub fn settings() -> Settings {
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
-            allowance: Allowance::default(),
+            allow_list: AllowList::default(),
             max_records_per_second: 200_000,
             max_tasks: 100,
             max_warm_mib_per_second: 200,
@@ -61,7 +61,7 @@ pub fn warm_spec() -> KinesisDemoSpec {
     spec
 }
 
-pub struct Theatre {
+pub struct Harness {
     pub clock: ManualClock,
     pub aws: FakeAws,
     pub cluster: FakeCluster,
@@ -77,7 +77,7 @@ pub struct Theatre {
     pub unreadable: Option<String>,
 }
 
-impl Theatre {
+impl Harness {
     pub fn new(spec: KinesisDemoSpec) -> Self {
         Self::with(spec, settings())
     }
@@ -137,7 +137,7 @@ impl Theatre {
                 return false;
             }
             Err(error) => {
-                self.errors.push(kinesis_demo_operator::reconcile::error::chain(&error as &RunError));
+                self.errors.push(kinesis_demo_operator::reconcile::error::chain(&error as &ReconcileError));
                 self.clock.advance(s(1));
             }
         }
@@ -205,7 +205,7 @@ impl Theatre {
         self.cluster.delete(self.clock.now().timestamp());
     }
 
-    pub fn books(&self) -> BooksStatus {
+    pub fn books(&self) -> TotalsStatus {
         self.status().traffic.expect("traffic was measured").books
     }
 
@@ -245,7 +245,7 @@ fn context(
 }
 
 /// offered = accepted + failed + dropped + unknown, scheduled = offered + unoffered + unreported.
-pub fn assert_balanced(books: &BooksStatus) {
+pub fn assert_balanced(books: &TotalsStatus) {
     assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
     assert_eq!(
         books.scheduled + books.excess,

@@ -6,7 +6,7 @@ use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType};
 use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
 
-use crate::harness::{Theatre, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 const NO_ROLE: &str =
     "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
@@ -36,61 +36,61 @@ const PASSING: [(&str, &str, &str); 9] = [
 async fn what_is_refused_because_all_is_new_is_tried_again() {
     for (operation, code, words) in PASSING {
         for times in [1, 3] {
-            let mut theatre = Theatre::new(warm_spec());
-            theatre.aws.refuse_with(operation, code, words, times);
-            theatre.play_out().await;
-            let run = theatre.status().run.unwrap();
+            let mut harness = Harness::new(warm_spec());
+            harness.aws.refuse_with(operation, code, words, times);
+            harness.play_out().await;
+            let run = harness.status().run.unwrap();
             assert_eq!(
                 run.outcome,
                 Some(Outcome::Succeeded),
                 "{operation} {words} {times}: {:?}",
                 run.message
             );
-            theatre.assert_nothing_left();
+            harness.assert_nothing_left();
         }
     }
 }
 
 #[tokio::test]
 async fn the_first_run_of_an_account_meets_all_of_it() {
-    let mut theatre = Theatre::new(warm_spec());
+    let mut harness = Harness::new(warm_spec());
     for (operation, code, words) in PASSING {
-        theatre.aws.refuse_with(operation, code, words, 2);
+        harness.aws.refuse_with(operation, code, words, 2);
     }
-    theatre.play_out().await;
-    let run = theatre.status().run.unwrap();
+    harness.play_out().await;
+    let run = harness.status().run.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
-    theatre.assert_nothing_left();
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_log_group_without_retention_gets_one_before_the_run_goes_on() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.fail("PutRetentionPolicy", AwsErrorClass::Denied, 1);
-    theatre.play_until_phase("baseline").await;
-    let aws = theatre.aws.in_region("us-east-1");
-    let name = format!("/kinesisdemo/{}", theatre.status().run.unwrap().effective.unwrap().base_name);
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.fail("PutRetentionPolicy", AwsErrorClass::Denied, 1);
+    harness.play_until_phase("baseline").await;
+    let aws = harness.aws.in_region("us-east-1");
+    let name = format!("/kinesisdemo/{}", harness.status().run.unwrap().effective.unwrap().base_name);
     assert!(aws.logs.fetch_log_group(&name).await.unwrap().unwrap().has_retention);
-    theatre.play_out().await;
-    theatre.assert_nothing_left();
+    harness.play_out().await;
+    harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn the_end_names_what_was_missing_and_what_refused_it() {
     for (operation, missing) in [
-        ("RegisterScalableTarget", "scaling ceiling kd-viral-event-5f3c2a1b-r1 is not there"),
+        ("RegisterScalableTarget", "scheduled scale-to-zero kd-viral-event-5f3c2a1b-r1 is not there"),
         ("PutRetentionPolicy", "log group /kinesisdemo/kd-viral-event-5f3c2a1b-r1 has no retention yet"),
         ("RegisterTaskDefinition", "task definition kd-viral-event-5f3c2a1b-r1 is not there"),
     ] {
-        let mut theatre = Theatre::new(warm_spec());
-        theatre.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
-        theatre.play_out().await;
-        let run = theatre.status().run.unwrap();
+        let mut harness = Harness::new(warm_spec());
+        harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
+        harness.play_out().await;
+        let run = harness.status().run.unwrap();
         assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ProvisioningTimeout)));
         let message = run.message.unwrap();
         assert!(message.contains(missing) && message.contains(operation), "{message}");
         assert!(!message.contains("stream kd-"), "{message}");
-        theatre.assert_nothing_left();
+        harness.assert_nothing_left();
     }
 }
 
@@ -99,13 +99,13 @@ async fn the_end_names_what_was_missing_and_what_refused_it() {
 async fn a_retained_stream_is_asked_once_to_give_its_warm_throughput_back() {
     let mut spec = warm_spec();
     spec.cleanup.stream = CleanupPolicy::Retain;
-    let mut theatre = Theatre::new(spec);
-    theatre.aws.keep_warm_targets();
-    theatre.play_out().await;
-    let resources = theatre.status().resources;
+    let mut harness = Harness::new(spec);
+    harness.aws.keep_warm_targets();
+    harness.play_out().await;
+    let resources = harness.status().resources;
     let stream = resources.iter().find(|held| held.type_ == ResourceType::Stream).unwrap();
     assert_eq!((stream.state, stream.warm_released), (ResourceState::Retained, true));
-    theatre.clock.advance(s(3_600));
-    theatre.play_out().await;
-    assert_eq!(theatre.aws.call_counts().get("UpdateStreamWarmThroughput"), Some(&1));
+    harness.clock.advance(s(3_600));
+    harness.play_out().await;
+    assert_eq!(harness.aws.call_counts().get("UpdateStreamWarmThroughput"), Some(&1));
 }

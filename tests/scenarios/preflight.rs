@@ -4,56 +4,60 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::AdvantagePolicy;
 use kinesis_demo_api::status::Stage;
 use kinesis_demo_operator::aws::Advantage;
-use kinesis_demo_operator::registry::ImageSeen;
+use kinesis_demo_operator::registry::ImageLookup;
 
-use crate::harness::{Theatre, s, settings, warm_spec};
+use crate::harness::{Harness, s, settings, warm_spec};
 
-async fn assert_blocked(theatre: &mut Theatre, reason: Reason, said: &str) {
+async fn assert_blocked(harness: &mut Harness, reason: Reason, said: &str) {
     for _ in 0..10 {
-        theatre.pass().await;
+        harness.pass().await;
     }
-    let stalled = theatre.condition(ConditionType::Stalled);
+    let stalled = harness.condition(ConditionType::Stalled);
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, reason), "{}", stalled.message);
     assert!(stalled.message.contains(said), "{}", stalled.message);
-    assert_eq!(theatre.status().stage, Some(Stage::Pending));
-    assert_eq!(theatre.condition(ConditionType::Finished).status, ConditionStatus::False);
-    let writes: Vec<_> = theatre.aws.calls().into_iter().filter(|call| call.is_write).collect();
+    assert_eq!(harness.status().stage, Some(Stage::Pending));
+    assert_eq!(harness.condition(ConditionType::Finished).status, ConditionStatus::False);
+    let writes: Vec<_> = harness.aws.calls().into_iter().filter(|call| call.is_write).collect();
     assert!(writes.is_empty(), "{writes:?}");
-    assert!(theatre.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().is_empty());
-    let notices = theatre.cluster.notices();
-    assert_eq!(notices.iter().filter(|notice| notice.reason == reason.to_string()).count(), 1, "{notices:?}");
+    assert!(harness.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().is_empty());
+    let run_events = harness.cluster.run_events();
+    assert_eq!(
+        run_events.iter().filter(|run_event| run_event.reason == reason.to_string()).count(),
+        1,
+        "{run_events:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_account_that_is_not_on_the_list_is_refused_with_the_flag_named() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_account_id("123456789012");
-    assert_blocked(&mut theatre, Reason::AccountNotAllowed, "--account 123456789012").await;
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_account_id("123456789012");
+    assert_blocked(&mut harness, Reason::AccountNotAllowed, "--account 123456789012").await;
 }
 
 #[tokio::test]
 async fn warm_throughput_without_advantage_is_refused_with_its_price() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_advantage(Advantage::Disabled);
-    assert_blocked(&mut theatre, Reason::AdvantageRequired, "$101.25").await;
-    theatre.aws.set_advantage(Advantage::EnabledUntilEarliestAllowedEnd);
-    theatre.play_until_stage(Stage::Succeeded).await;
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_advantage(Advantage::Disabled);
+    assert_blocked(&mut harness, Reason::AdvantageRequired, "$101.25").await;
+    harness.aws.set_advantage(Advantage::EnabledUntilEarliestAllowedEnd);
+    harness.play_until_stage(Stage::Succeeded).await;
 }
 
 #[tokio::test]
 async fn a_cold_run_may_require_advantage_too() {
     let mut spec = kinesis_demo_api::KinesisDemoSpec::default();
     spec.billing.advantage = AdvantagePolicy::Require;
-    let mut theatre = Theatre::new(spec);
-    theatre.aws.set_advantage(Advantage::Disabled);
-    assert_blocked(&mut theatre, Reason::AdvantageRequired, "billing.advantage").await;
+    let mut harness = Harness::new(spec);
+    harness.aws.set_advantage(Advantage::Disabled);
+    assert_blocked(&mut harness, Reason::AdvantageRequired, "billing.advantage").await;
 }
 
 #[tokio::test]
 async fn a_missing_cluster_is_named_with_the_command_that_makes_it() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.remove_cluster("default");
-    assert_blocked(&mut theatre, Reason::ClusterMissing, "aws ecs create-cluster --cluster-name default")
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.remove_cluster("default");
+    assert_blocked(&mut harness, Reason::ClusterMissing, "aws ecs create-cluster --cluster-name default")
         .await;
 }
 
@@ -61,59 +65,59 @@ async fn a_missing_cluster_is_named_with_the_command_that_makes_it() {
 async fn an_operator_without_roles_says_so() {
     let mut settings = settings();
     settings.task_role_arn = None;
-    let mut theatre = Theatre::with(warm_spec(), settings);
-    assert_blocked(&mut theatre, Reason::SettingsMissing, "--task-role-arn").await;
+    let mut harness = Harness::with(warm_spec(), settings);
+    assert_blocked(&mut harness, Reason::SettingsMissing, "--task-role-arn").await;
 }
 
 #[tokio::test]
 async fn an_image_that_is_not_there_or_not_for_the_processor_is_refused() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.registry.says(ImageSeen::Missing);
-    assert_blocked(&mut theatre, Reason::ImageMissing, "no generator image generator:1; push it").await;
-    theatre.registry.says(ImageSeen::For(vec!["arm64".into()]));
-    theatre.clock.advance(s(60));
+    let mut harness = Harness::new(warm_spec());
+    harness.registry.says(ImageLookup::Missing);
+    assert_blocked(&mut harness, Reason::ImageMissing, "no generator image generator:1; push it").await;
+    harness.registry.says(ImageLookup::For(vec!["arm64".into()]));
+    harness.clock.advance(s(60));
     assert_blocked(
-        &mut theatre,
+        &mut harness,
         Reason::ArchitectureMissing,
         "X86_64 (amd64 in images), generator image generator:1 is there for arm64",
     )
     .await;
-    theatre.registry.says(ImageSeen::For(vec!["amd64".into(), "arm64".into()]));
-    theatre.play_until_stage(Stage::Succeeded).await;
+    harness.registry.says(ImageLookup::For(vec!["amd64".into(), "arm64".into()]));
+    harness.play_until_stage(Stage::Succeeded).await;
 }
 
 #[tokio::test]
 async fn a_blocked_object_costs_few_reads_and_goes_on_by_itself() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_advantage(Advantage::Disabled);
-    assert_blocked(&mut theatre, Reason::AdvantageRequired, "").await;
-    let start = kinesis_demo_operator::clock::Clock::now(&theatre.clock);
-    while kinesis_demo_operator::clock::Clock::now(&theatre.clock) < start + s(600) {
-        theatre.pass().await;
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_advantage(Advantage::Disabled);
+    assert_blocked(&mut harness, Reason::AdvantageRequired, "").await;
+    let start = kinesis_demo_operator::clock::Clock::now(&harness.clock);
+    while kinesis_demo_operator::clock::Clock::now(&harness.clock) < start + s(600) {
+        harness.pass().await;
     }
-    assert!(theatre.aws.reads_since(start) <= 60, "{} reads in ten minutes", theatre.aws.reads_since(start));
+    assert!(harness.aws.reads_since(start) <= 60, "{} reads in ten minutes", harness.aws.reads_since(start));
 }
 
 #[tokio::test]
 async fn a_plan_above_a_ceiling_asks_aws_nothing() {
     let mut spec = warm_spec();
     spec.stream.warm_throughput.mib_per_second = Some(5_000);
-    let mut theatre = Theatre::new(spec);
-    theatre.play_out().await;
-    let accepted = theatre.condition(ConditionType::SpecAccepted);
+    let mut harness = Harness::new(spec);
+    harness.play_out().await;
+    let accepted = harness.condition(ConditionType::SpecAccepted);
     assert_eq!((accepted.status, accepted.reason), (ConditionStatus::False, Reason::Invalid));
     assert!(accepted.message.contains("--max-warm-mib-per-second"), "{}", accepted.message);
-    assert_eq!(theatre.condition(ConditionType::Stalled).status, ConditionStatus::True);
-    assert_eq!(theatre.aws.calls().len(), 0);
+    assert_eq!(harness.condition(ConditionType::Stalled).status, ConditionStatus::True);
+    assert_eq!(harness.aws.calls().len(), 0);
 }
 
 #[tokio::test]
 async fn an_object_that_never_started_can_be_deleted_at_once() {
-    let mut theatre = Theatre::new(warm_spec());
-    theatre.aws.set_account_id("123456789012");
-    theatre.pass().await;
-    theatre.pass().await;
-    theatre.delete();
-    theatre.play_out().await;
-    assert!(theatre.cluster.object().is_none());
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_account_id("123456789012");
+    harness.pass().await;
+    harness.pass().await;
+    harness.delete();
+    harness.play_out().await;
+    assert!(harness.cluster.object().is_none());
 }

@@ -8,10 +8,10 @@ use kinesis_demo_operator::aws::fake::LastWord;
 use kinesis_demo_operator::clock::Clock;
 use proptest::prelude::*;
 
-use crate::harness::{Theatre, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 #[derive(Clone, Debug)]
-enum Accident {
+enum Fault {
     /// The operator is away for so many seconds, and another takes over.
     Outage(u64),
     /// The n-th running task dies.
@@ -24,11 +24,11 @@ enum Accident {
     Capacity(u32),
 }
 
-fn accident() -> impl Strategy<Value = Accident> {
+fn accident() -> impl Strategy<Value = Fault> {
     prop_oneof![
-        (1_u64..400).prop_map(Accident::Outage),
+        (1_u64..400).prop_map(Fault::Outage),
         (0_usize..10, prop_oneof![Just(LastWord::Spoken), Just(LastWord::Unspoken)])
-            .prop_map(|(task, word)| Accident::Kill(task, word)),
+            .prop_map(|(task, word)| Fault::Kill(task, word)),
         (
             prop_oneof![
                 Just(AwsErrorClass::Throttled),
@@ -37,34 +37,34 @@ fn accident() -> impl Strategy<Value = Accident> {
             ],
             1_u32..30
         )
-            .prop_map(|(class, times)| Accident::Refusals(class, times)),
-        (1_u32..10).prop_map(Accident::LostAnswers),
-        (1_u32..12).prop_map(Accident::Capacity),
+            .prop_map(|(class, times)| Fault::Refusals(class, times)),
+        (1_u32..10).prop_map(Fault::LostAnswers),
+        (1_u32..12).prop_map(Fault::Capacity),
     ]
 }
 
-async fn play(accidents: Vec<(u64, Accident)>) -> Theatre {
-    let mut theatre = Theatre::new(warm_spec());
+async fn play(accidents: Vec<(u64, Fault)>) -> Harness {
+    let mut harness = Harness::new(warm_spec());
     for (after, accident) in accidents {
-        let due = theatre.clock.now() + s(after);
-        while theatre.clock.now() < due && theatre.pass().await {}
+        let due = harness.clock.now() + s(after);
+        while harness.clock.now() < due && harness.pass().await {}
         match accident {
-            Accident::Outage(seconds) => {
-                theatre.clock.advance(s(seconds));
-                theatre.restart();
+            Fault::Outage(seconds) => {
+                harness.clock.advance(s(seconds));
+                harness.restart();
             }
-            Accident::Kill(index, word) => {
-                if let Some(task) = theatre.aws.running_tasks().get(index) {
-                    theatre.aws.kill_task(task, word);
+            Fault::Kill(index, word) => {
+                if let Some(task) = harness.aws.running_tasks().get(index) {
+                    harness.aws.kill_task(task, word);
                 }
             }
-            Accident::Refusals(class, times) => theatre.aws.fail("*", class, times),
-            Accident::LostAnswers(times) => theatre.aws.lose_response("*", times),
-            Accident::Capacity(tasks) => theatre.aws.set_capacity(tasks),
+            Fault::Refusals(class, times) => harness.aws.fail("*", class, times),
+            Fault::LostAnswers(times) => harness.aws.lose_response("*", times),
+            Fault::Capacity(tasks) => harness.aws.set_capacity(tasks),
         }
     }
-    theatre.play_out().await;
-    theatre
+    harness.play_out().await;
+    harness
 }
 
 proptest! {
@@ -75,11 +75,11 @@ proptest! {
         accidents in prop::collection::vec((0_u64..200, accident()), 0..6),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let theatre = runtime.block_on(play(accidents));
-        let status = theatre.status();
+        let harness = runtime.block_on(play(accidents));
+        let status = harness.status();
         prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);
-        theatre.assert_nothing_left();
-        let order: Vec<Stage> = theatre.stages.clone();
+        harness.assert_nothing_left();
+        let order: Vec<Stage> = harness.stages.clone();
         let mut sorted = order.clone();
         sorted.sort();
         prop_assert_eq!(&order, &sorted, "stages go forward");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kinesis_demo_api::allow_list::Allowance;
+use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoSpec};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
@@ -428,7 +428,7 @@ fn operator_defaults() -> Defaults {
         image: Some("generator:1".into()),
         subnets: vec!["subnet-0a1b2c3d".into()],
         security_groups: vec![],
-        allowance: Allowance::default(),
+        allow_list: AllowList::default(),
         max_records_per_second: 200_000,
         max_tasks: 100,
         max_warm_mib_per_second: 200,

@@ -138,7 +138,7 @@ fn play(
 
 fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> Result<(), TestCaseError> {
     let ledgers = Ledgers::default();
-    let evidence = Evidence {
+    let accounting_inputs = AccountingInputs {
         timeline: &played.timeline,
         assignments: &played.assignments,
         folded: &[],
@@ -149,7 +149,7 @@ fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> 
         called_off_from: None,
     };
     for number in 0..TASKS * usize::from(played.read_lease == LONG) {
-        let assigned = evidence.assigned(&task(number), T0, T0 + micros(played.until));
+        let assigned = accounting_inputs.assigned(&task(number), T0, T0 + micros(played.until));
         for (index, phase) in phases.iter().enumerate() {
             let offered = played.offered.get(&(number, phase.name.clone())).copied().unwrap_or(0);
             prop_assert_eq!(

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Evidence;
+use super::AccountingInputs;
 use crate::MicroTime;
 use crate::control::TaskId;
 use crate::status::{Assignment, FoldedPhase};
@@ -21,7 +21,7 @@ pub struct Folding {
     pub folded: Vec<FoldedPhase>,
 }
 
-impl Evidence<'_> {
+impl AccountingInputs<'_> {
     /// Takes out the assignments of tasks whose every slot ended, and of which nothing more can be reported, before
     /// `settled_before`: every line that was written by then was read, and no rate is asked for that reaches further back.
     /// What they leave open is added to `folded`.

@@ -6,7 +6,7 @@ use super::*;
 use crate::control::Content;
 use crate::ledger::{Counters, Latencies, LedgerLine, Ledgers, MARKER, PhaseLedger};
 use crate::plan::PlannedPhase;
-use crate::status::BooksStatus;
+use crate::status::TotalsStatus;
 use crate::timeline::Timeline;
 
 const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
@@ -30,7 +30,7 @@ fn timeline() -> Timeline {
 
 /// One task's time in a slot, one after the other in each slot: how long it lasts, when its last line is, what is in it.
 #[derive(Clone, Debug)]
-struct Tenure {
+struct SlotAssignment {
     lasts: u64,
     /// Up to how much of its time it was heard of, in percent; `None`: never.
     heard: Option<u64>,
@@ -38,14 +38,19 @@ struct Tenure {
     in_flight: u64,
 }
 
-fn tenure() -> impl Strategy<Value = Tenure> {
+fn tenure() -> impl Strategy<Value = SlotAssignment> {
     (1_u64..40_000, prop::option::of(0_u64..101), any::<bool>(), 0_u64..20).prop_map(
-        |(lasts, heard, says_last_word, in_flight)| Tenure { lasts, heard, says_last_word, in_flight },
+        |(lasts, heard, says_last_word, in_flight)| SlotAssignment {
+            lasts,
+            heard,
+            says_last_word,
+            in_flight,
+        },
     )
 }
 
 /// The record of who had which slot up to `now`, and what was heard of them.
-fn played(slots: &[Vec<Tenure>], now: u64) -> (Vec<Assignment>, Ledgers) {
+fn played(slots: &[Vec<SlotAssignment>], now: u64) -> (Vec<Assignment>, Ledgers) {
     let (mut assignments, mut ledgers) = (Vec::new(), Ledgers::default());
     for (slot, tenures) in slots.iter().enumerate() {
         let mut from = 0;
@@ -84,13 +89,13 @@ fn line(task: TaskId, at: u64, is_final: bool, in_flight: u64) -> LedgerLine {
     }
 }
 
-fn evidence<'a>(
+fn accounting_inputs<'a>(
     timeline: &'a Timeline,
     (assignments, folded): (&'a [Assignment], &'a [FoldedPhase]),
     ledgers: &'a Ledgers,
     now: u64,
-) -> Evidence<'a> {
-    Evidence {
+) -> AccountingInputs<'a> {
+    AccountingInputs {
         timeline,
         assignments,
         folded,
@@ -102,15 +107,15 @@ fn evidence<'a>(
     }
 }
 
-fn books(evidence: &Evidence<'_>) -> Vec<BooksStatus> {
-    evidence.books().into_iter().map(|phase| phase.books).collect()
+fn books(accounting_inputs: &AccountingInputs<'_>) -> Vec<TotalsStatus> {
+    accounting_inputs.books().into_iter().map(|phase| phase.books).collect()
 }
 
 #[test]
 fn tasks_that_die_for_ever_leave_a_short_record_and_the_same_totals() {
     let timeline = timeline();
     // Every five seconds, for twenty minutes, in each of three slots: 720 tasks, none of which says a last word.
-    let dying = Tenure { lasts: 5_000, heard: Some(60), says_last_word: false, in_flight: 3 };
+    let dying = SlotAssignment { lasts: 5_000, heard: Some(60), says_last_word: false, in_flight: 3 };
     let slots = vec![vec![dying; 400]; 3];
     let (mut record, mut folded) = (Vec::<Assignment>::new(), Vec::new());
     let mut longest = 0;
@@ -124,12 +129,12 @@ fn tasks_that_die_for_ever_leave_a_short_record_and_the_same_totals() {
             .filter(|held| known.contains(&held.task) || newest.is_none_or(|newest| held.from > newest))
             .cloned()
             .collect();
-        let before = evidence(&timeline, (&record, &folded), &ledgers, now);
-        let whole = evidence(&timeline, (&all, &[]), &ledgers, now);
+        let before = accounting_inputs(&timeline, (&record, &folded), &ledgers, now);
+        let whole = accounting_inputs(&timeline, (&all, &[]), &ledgers, now);
         assert_eq!(books(&before), books(&whole), "{now}");
         let folding = before.fold(T0 + ms(now - 20_000));
         longest = longest.max(folding.assignments.len());
-        let after = evidence(&timeline, (&folding.assignments, &folding.folded), &ledgers, now);
+        let after = accounting_inputs(&timeline, (&folding.assignments, &folding.folded), &ledgers, now);
         assert_eq!(books(&after), books(&whole), "{now}");
         (record, folded) = (folding.assignments, folding.folded);
     }
@@ -140,10 +145,10 @@ fn tasks_that_die_for_ever_leave_a_short_record_and_the_same_totals() {
 #[test]
 fn an_assignment_on_which_the_share_of_another_depends_stays() {
     let timeline = timeline();
-    let silent = Tenure { lasts: 1_000_000, heard: Some(1), says_last_word: false, in_flight: 0 };
-    let brief = Tenure { lasts: 2_000, heard: Some(100), says_last_word: true, in_flight: 0 };
+    let silent = SlotAssignment { lasts: 1_000_000, heard: Some(1), says_last_word: false, in_flight: 0 };
+    let brief = SlotAssignment { lasts: 2_000, heard: Some(100), says_last_word: true, in_flight: 0 };
     let (record, ledgers) = played(&[vec![silent], vec![brief; 100]], 300_000);
-    let folding = evidence(&timeline, (&record, &[]), &ledgers, 300_000).fold(T0 + ms(280_000));
+    let folding = accounting_inputs(&timeline, (&record, &[]), &ledgers, 300_000).fold(T0 + ms(280_000));
     // The silent task was last heard of at 10 s: only who ended before is of no more interest.
     assert_eq!((record.len(), folding.assignments.len(), folding.folded), (101, 96, vec![]));
 }
@@ -156,10 +161,10 @@ proptest! {
     ) {
         let timeline = timeline();
         let (record, ledgers) = played(&slots, now);
-        let before = evidence(&timeline, (&record, &[]), &ledgers, now);
+        let before = accounting_inputs(&timeline, (&record, &[]), &ledgers, now);
         let folding = before.fold(T0 + ms(now.saturating_sub(back)));
         let kept = (&folding.assignments[..], &folding.folded[..]);
-        prop_assert_eq!(books(&evidence(&timeline, kept, &ledgers, now)), books(&before));
+        prop_assert_eq!(books(&accounting_inputs(&timeline, kept, &ledgers, now)), books(&before));
 
         // Time goes on, and those that stayed are heard of once more.
         let mut ledgers = ledgers;
@@ -169,12 +174,12 @@ proptest! {
                 ledgers.take(line(held.task.clone(), now + later / 2, false, 1));
             }
         }
-        let before = evidence(&timeline, (&record, &[]), &ledgers, now + later);
-        let after = evidence(&timeline, kept, &ledgers, now + later);
+        let before = accounting_inputs(&timeline, (&record, &[]), &ledgers, now + later);
+        let after = accounting_inputs(&timeline, kept, &ledgers, now + later);
         prop_assert_eq!(books(&after), books(&before));
         // Folded once more, nothing is counted twice.
         let again = after.fold(T0 + ms(now + later));
-        let after = evidence(&timeline, (&again.assignments, &again.folded), &ledgers, now + later);
+        let after = accounting_inputs(&timeline, (&again.assignments, &again.folded), &ledgers, now + later);
         prop_assert_eq!(books(&after), books(&before));
     }
 }

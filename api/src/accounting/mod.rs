@@ -16,7 +16,7 @@ use crate::MicroTime;
 use crate::control::TaskId;
 use crate::ledger::{Latencies, Ledgers, PhaseLedger};
 use crate::schedule::Share;
-use crate::status::{Assignment, BooksStatus, FoldedPhase, LatencyStatus};
+use crate::status::{Assignment, FoldedPhase, LatencyStatus, TotalsStatus};
 use crate::timeline::Timeline;
 
 pub use fold::{Folding, MAX_ASSIGNMENTS};
@@ -24,12 +24,12 @@ pub use rate::Rate;
 
 /// What the books are made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub struct AccountingInputs<'a> {
     /// The schedule.
     pub timeline: &'a Timeline,
     /// Who had which slot, and when.
     pub assignments: &'a [Assignment],
-    /// What assignments that are not listed any more left open; see [`Evidence::fold`].
+    /// What assignments that are not listed any more left open; see [`AccountingInputs::fold`].
     pub folded: &'a [FoldedPhase],
     /// The last word of every task.
     pub ledgers: &'a Ledgers,
@@ -46,16 +46,16 @@ pub struct Evidence<'a> {
 
 /// The books of one phase.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PhaseBooks {
+pub struct PhaseAccounting {
     /// The counts.
-    pub books: BooksStatus,
+    pub books: TotalsStatus,
     /// The latencies of accepted records.
     pub latency: Latencies,
 }
 
-impl Evidence<'_> {
+impl AccountingInputs<'_> {
     /// The books of every phase, in order.
-    pub fn books(&self) -> Vec<PhaseBooks> {
+    pub fn books(&self) -> Vec<PhaseAccounting> {
         let unheard = self.unheard();
         self.timeline
             .phases
@@ -71,7 +71,7 @@ impl Evidence<'_> {
                 let scheduled =
                     (offered + unreported).clamp(self.timeline.scheduled(index, called_off), whole);
                 let missing = scheduled.saturating_sub(offered);
-                let books = BooksStatus {
+                let books = TotalsStatus {
                     scheduled,
                     offered,
                     accepted: counters.accepted,
@@ -83,7 +83,7 @@ impl Evidence<'_> {
                     unreported,
                     excess: offered.saturating_sub(scheduled),
                 };
-                PhaseBooks { books, latency }
+                PhaseAccounting { books, latency }
             })
             .collect()
     }
@@ -180,11 +180,11 @@ impl Evidence<'_> {
 }
 
 /// The sum of several phases' books.
-pub fn total<'a>(phases: impl IntoIterator<Item = &'a BooksStatus>) -> BooksStatus {
-    let mut sum = BooksStatus::default();
+pub fn total<'a>(phases: impl IntoIterator<Item = &'a TotalsStatus>) -> TotalsStatus {
+    let mut sum = TotalsStatus::default();
     for phase in phases {
         // Destructured without `..`: a count that is forgotten here would unbalance the books.
-        let BooksStatus {
+        let TotalsStatus {
             scheduled,
             offered,
             accepted,
@@ -266,11 +266,11 @@ mod tests {
         }
     }
 
-    fn books(assignments: &[Assignment], lines: Vec<LedgerLine>, until: u64) -> Vec<BooksStatus> {
+    fn books(assignments: &[Assignment], lines: Vec<LedgerLine>, until: u64) -> Vec<TotalsStatus> {
         let timeline = timeline();
         let mut ledgers = Ledgers::default();
         lines.into_iter().for_each(|line| ledgers.take(line));
-        let evidence = Evidence {
+        let accounting_inputs = AccountingInputs {
             timeline: &timeline,
             assignments,
             folded: &[],
@@ -280,10 +280,10 @@ mod tests {
             until: T0 + s(until),
             called_off_from: None,
         };
-        evidence.books().into_iter().map(|phase| phase.books).collect()
+        accounting_inputs.books().into_iter().map(|phase| phase.books).collect()
     }
 
-    fn assert_balanced(books: &[BooksStatus]) {
+    fn assert_balanced(books: &[TotalsStatus]) {
         for phase in books {
             assert_eq!(phase.offered, phase.accepted + phase.failed + phase.dropped + phase.unknown);
             assert_eq!(phase.scheduled, phase.offered + phase.unoffered + phase.unreported);
@@ -337,7 +337,7 @@ mod tests {
         let timeline = timeline();
         let assignments = [tenure("aaaa", 0, None), tenure("bbbb", 1, Some(5))];
         let ledgers = Ledgers::default();
-        let evidence = Evidence {
+        let accounting_inputs = AccountingInputs {
             timeline: &timeline,
             assignments: &assignments,
             folded: &[],
@@ -347,8 +347,8 @@ mod tests {
             until: T0 + s(20),
             called_off_from: None,
         };
-        let a = evidence.assigned(&TaskId::from_arn("aaaa"), T0, T0 + s(20));
-        let b = evidence.assigned(&TaskId::from_arn("bbbb"), T0, T0 + s(20));
+        let a = accounting_inputs.assigned(&TaskId::from_arn("aaaa"), T0, T0 + s(20));
+        let b = accounting_inputs.assigned(&TaskId::from_arn("bbbb"), T0, T0 + s(20));
         assert_eq!((a[&0], b[&0]), (750, 250));
         assert_eq!((a[&1], b.get(&1)), (10_000, None));
     }

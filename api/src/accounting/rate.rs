@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Evidence;
+use super::AccountingInputs;
 use crate::MicroTime;
 use crate::control::TaskId;
 use crate::ledger::Mark;
@@ -32,7 +32,7 @@ pub struct Rate {
     pub target: u64,
 }
 
-impl Evidence<'_> {
+impl AccountingInputs<'_> {
     /// The rate as it is known `now`, when tasks write a line each `interval` and the log hands it out up to `log_delay`
     /// later. `None` until anything is known of the traffic.
     pub fn rate(&self, now: MicroTime, interval: Duration, log_delay: Duration) -> Option<Rate> {

@@ -50,8 +50,8 @@ impl Fleet {
         Self { timeline: timeline(), assignments: assignments.collect(), percent: 100, dies_at: None }
     }
 
-    fn evidence<'a>(&'a self, ledgers: &'a Ledgers, now: u64) -> Evidence<'a> {
-        Evidence {
+    fn accounting_inputs<'a>(&'a self, ledgers: &'a Ledgers, now: u64) -> AccountingInputs<'a> {
+        AccountingInputs {
             timeline: &self.timeline,
             assignments: &self.assignments,
             folded: &[],
@@ -66,7 +66,7 @@ impl Fleet {
     fn accepted(&self, slot: usize, until: MicroTime) -> u64 {
         let (none, task) = (Ledgers::default(), &self.assignments[slot].task);
         let until = until.min(T0 + ms(self.dies_at.filter(|_| slot == 0).unwrap_or(u64::MAX >> 20)));
-        let assigned = self.evidence(&none, 1_000_000).assigned(task, T0, until);
+        let assigned = self.accounting_inputs(&none, 1_000_000).assigned(task, T0, until);
         assigned.values().sum::<u64>() * self.percent / 100
     }
 
@@ -91,7 +91,7 @@ impl Fleet {
 
     fn rate(&self, now: u64) -> Option<Rate> {
         let ledgers = self.ledgers(now);
-        self.evidence(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY))
+        self.accounting_inputs(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY))
     }
 
     /// What was accepted per second in the window of `rate`, exactly.
@@ -165,7 +165,7 @@ fn a_task_that_falls_silent_is_waited_for_three_intervals_and_then_counts_as_one
 #[test]
 fn ended_tasks_count_up_to_their_last_word_and_nothing_is_known_before_the_first_line() {
     let mut fleet = Fleet::growing(25_000);
-    assert_eq!(fleet.evidence(&Ledgers::default(), 0).rate(T0, ms(INTERVAL), ms(LOG_DELAY)), None);
+    assert_eq!(fleet.accounting_inputs(&Ledgers::default(), 0).rate(T0, ms(INTERVAL), ms(LOG_DELAY)), None);
     for held in &mut fleet.assignments {
         held.until = Some(T0 + ms(90_000));
     }
@@ -176,7 +176,8 @@ fn ended_tasks_count_up_to_their_last_word_and_nothing_is_known_before_the_first
         let last = line(&held.task, 2, T0 + ms(90_020), accepted(T0 + ms(90_020)));
         ledgers.take(LedgerLine { is_final: true, ..last });
     }
-    let rate = |now| fleet.evidence(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY)).unwrap();
+    let rate =
+        |now| fleet.accounting_inputs(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY)).unwrap();
     let ending = rate(95_000);
     assert_eq!((ending.until, ending.accepted), (T0 + ms(95_000), 5_000), "half of its window");
     assert_eq!(rate(101_000).accepted, 0);

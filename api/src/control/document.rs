@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
-use crate::schedule::{Leg, Share};
+use crate::schedule::{ScheduleSegment, Share};
 
 /// The only schema of the document so far. A document with another number is not obeyed.
 pub const SCHEMA: u32 = 1;
@@ -82,7 +82,7 @@ pub struct Segment {
     pub phase: String,
     /// When it lasts and what it asks for, for all tasks together.
     #[serde(flatten)]
-    pub leg: Leg,
+    pub leg: ScheduleSegment,
     /// The kind of posts.
     pub content: Content,
     /// The most a single task sends, in records per second: a fleet that is short does not overload its tasks.
@@ -236,7 +236,7 @@ mod tests {
             ],
             segments: vec![Segment {
                 phase: "spike".into(),
-                leg: Leg::whole(at(10), at(130), [10_000, 10_000]),
+                leg: ScheduleSegment::whole(at(10), at(130), [10_000, 10_000]),
                 content: Content::BreakingNews,
                 cap_per_task: 10_000,
             }],

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::tests::{T0, a_document, at, gate_of, ms, segment, task};
 use super::*;
-use crate::schedule::Leg;
+use crate::schedule::ScheduleSegment;
 
 /// A step of the fleet's life: another assignment of the slots, in force this long after the one before it.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 fn version_of(number: u64, change: &Change, effective_at: u64, rates: [u32; 2]) -> ControlDocument {
-    let leg = |from: u64, until: u64| Leg::whole(T0 + ms(from), T0 + ms(until), rates);
+    let leg = |from: u64, until: u64| ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), rates);
     ControlDocument {
         version: number,
         effective_at: T0 + ms(effective_at),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::control::{Content, SCHEMA};
-use crate::schedule::Leg;
+use crate::schedule::ScheduleSegment;
 
 pub(super) const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
@@ -14,7 +14,7 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
 pub(super) fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
-        leg: Leg::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
+        leg: ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
         content: Content::Viral,
         cap_per_task: 100_000,
     }

@@ -18,7 +18,7 @@ pub use control::{Assignment, ControlStatus, FoldedPhase, Stop};
 pub use resources::{Leftover, ResourceState, ResourceStatus, ResourceType};
 pub use run::{Effective, PastRun, RunLoad, RunStatus};
 pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};
-pub use traffic::{BooksStatus, LatencyStatus, PhaseReport, PhaseStatus, TrafficStatus};
+pub use traffic::{LatencyStatus, PhaseReport, PhaseStatus, TotalsStatus, TrafficStatus};
 
 /// What the operator says about a KinesisDemo.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ pub enum ResourceType {
     ControlParameter,
     TaskDefinition,
     Service,
-    ScalingCeiling,
+    ScheduledScaleToZero,
     Dashboard,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for ResourceType {
             Self::ControlParameter => "control parameter",
             Self::TaskDefinition => "task definition",
             Self::Service => "service",
-            Self::ScalingCeiling => "scaling ceiling",
+            Self::ScheduledScaleToZero => "scheduled scale-to-zero",
             Self::Dashboard => "dashboard",
         })
     }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BooksStatus, Outcome};
+use super::{Outcome, TotalsStatus};
 use crate::MicroTime;
 use crate::conditions::Reason;
 use crate::demo::KinesisDemoSpec;
@@ -33,7 +33,7 @@ pub struct RunStatus {
     pub deadline_at: Option<MicroTime>,
     /// When the last task was seen to have stopped, after the traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quiet_at: Option<MicroTime>,
+    pub tasks_stopped_at: Option<MicroTime>,
     /// When the run was over, with everything removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<MicroTime>,
@@ -117,5 +117,5 @@ pub struct PastRun {
     pub finished_at: MicroTime,
     /// Its books.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub books: Option<BooksStatus>,
+    pub books: Option<TotalsStatus>,
 }

@@ -48,7 +48,7 @@ pub struct PhaseReport {
     pub fleet_was_short: bool,
     /// Its books.
     #[serde(flatten)]
-    pub books: BooksStatus,
+    pub books: TotalsStatus,
     /// From the instant a record was due until Kinesis confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<LatencyStatus>,
@@ -68,7 +68,7 @@ pub struct LatencyStatus {
 /// What became of the records that the plan asked for: offered = accepted + failed + dropped + unknown, and scheduled + excess =
 /// offered + unoffered + unreported (the last two once the traffic is over and every ledger was read).
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BooksStatus {
+pub struct TotalsStatus {
     /// Records that the plan asks for up to now: its integral. Of a run that was stopped early, up to the stop, and what tasks offered
     /// until they had read of it.
     pub scheduled: u64,
@@ -103,7 +103,7 @@ fn is_zero(count: &u64) -> bool {
 pub struct TrafficStatus {
     /// The sums over all phases.
     #[serde(flatten)]
-    pub books: BooksStatus,
+    pub books: TotalsStatus,
     /// Records accepted per second from rateFrom until rateUntil, by the tasks' clocks.
     pub rate: u64,
     /// Records per second that the schedule asked for in the same time.

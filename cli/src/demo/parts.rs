@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_demo_api::allow_list::Allowance;
+use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::plan::Defaults;
 use serde::Deserialize;
 use tokio::process::Command;
@@ -13,7 +13,7 @@ use super::environment::{SandboxAddress, aws_variables};
 use crate::error::CliError;
 use crate::local_cluster::leftovers::sandbox_state;
 use crate::local_cluster::supervisor::log_tail;
-use crate::local_cluster::{LaptopError, Supervisor, make_private_folder};
+use crate::local_cluster::{LocalClusterError, Supervisor, make_private_folder};
 
 pub const SANDBOX: &str = "sandbox";
 pub const OPERATOR: &str = "operator";
@@ -88,7 +88,7 @@ pub fn operator_defaults() -> Defaults {
         image: Some(IMAGE.into()),
         subnets: vec![SUBNET.into()],
         security_groups: vec![SECURITY_GROUP.into()],
-        allowance: Allowance::everything(),
+        allow_list: AllowList::everything(),
         max_records_per_second: 200_000,
         max_tasks: 100,
         max_warm_mib_per_second: 200,
@@ -146,7 +146,7 @@ pub async fn start_sandbox(
     let waiting = async {
         loop {
             if let Some(death) = supervisor.death_of(SANDBOX) {
-                return Err(LaptopError::from(death));
+                return Err(LocalClusterError::from(death));
             }
             let address =
                 std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Address>(&bytes).ok());
@@ -158,7 +158,7 @@ pub async fn start_sandbox(
     };
     match tokio::time::timeout(SANDBOX_TIMEOUT, waiting).await {
         Ok(address) => Ok(address?),
-        Err(_) => Err(LaptopError::NotReady {
+        Err(_) => Err(LocalClusterError::NotReady {
             role: SANDBOX.into(),
             seconds: SANDBOX_TIMEOUT.as_secs(),
             log: supervisor.log_path(SANDBOX),
@@ -182,7 +182,7 @@ pub async fn start_operator(
         image,
         subnets,
         security_groups,
-        allowance,
+        allow_list,
         max_records_per_second,
         max_tasks,
         max_warm_mib_per_second,
@@ -205,9 +205,9 @@ pub async fn start_operator(
         ("--generator-image", image.into_iter().collect()),
         ("--subnet", subnets),
         ("--security-group", security_groups),
-        ("--allow-image", allowance.images),
-        ("--allow-subnet", allowance.subnets),
-        ("--allow-security-group", allowance.security_groups),
+        ("--allow-image", allow_list.images),
+        ("--allow-subnet", allow_list.subnets),
+        ("--allow-security-group", allow_list.security_groups),
     ] {
         command.args(values.iter().flat_map(|value| [flag, value]));
     }

@@ -77,10 +77,11 @@ pub fn report(demo: Option<&KinesisDemo>, seen: Seen, now: Timestamp) -> Report 
     };
     let phases = status.map(|status| status.phases.as_slice()).unwrap_or_default();
     // A run that was broken off was quiet before its schedule's end.
-    let quiet_at = status.and_then(|status| status.run.as_ref()?.quiet_at).filter(|_| outcome != "Succeeded");
+    let tasks_stopped_at =
+        status.and_then(|status| status.run.as_ref()?.tasks_stopped_at).filter(|_| outcome != "Succeeded");
     let control = status.and_then(|status| status.control.as_ref());
     let stopped_at = control.filter(|control| control.state == ControlState::Stop && outcome != "Succeeded");
-    let over_at = stopped_at.map(|control| control.effective_at).or(quiet_at).unwrap_or(now.into());
+    let over_at = stopped_at.map(|control| control.effective_at).or(tasks_stopped_at).unwrap_or(now.into());
     let boundaries = demo.map(boundaries).unwrap_or_default();
     let unreported = phases.iter().map(|phase| phase.books.unreported).sum();
     Report {
@@ -198,8 +199,7 @@ mod tests {
     #[test]
     fn a_run_that_was_broken_off_ends_where_its_traffic_did_however_late_the_report() {
         let mut aborted = demo();
-        let run =
-            json!({"number": 1, "stageEnteredAt": "2026-11-22T10:00:40Z", "quietAt": "2026-11-22T10:00:15Z"});
+        let run = json!({"number": 1, "stageEnteredAt": "2026-11-22T10:00:40Z", "tasksStoppedAt": "2026-11-22T10:00:15Z"});
         aborted.status.as_mut().unwrap().run = serde_json::from_value(run).unwrap();
         let late = "2026-11-22T11:00:00Z".parse().unwrap();
         let ended = |demo: &KinesisDemo| -> Vec<bool> {

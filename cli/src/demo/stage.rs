@@ -24,7 +24,7 @@ use crate::follow::{End, follow, wait_until_gone};
 use crate::local_cluster::definition::{put_definition, put_namespace};
 use crate::local_cluster::kubernetes::Kubernetes;
 use crate::local_cluster::state_folder::still_ours;
-use crate::local_cluster::{LaptopError, Progress, Supervisor};
+use crate::local_cluster::{LocalClusterError, Progress, Supervisor};
 use crate::manifest::Manifest;
 use crate::render::line::obstacle;
 use crate::screen::Screen;
@@ -127,7 +127,7 @@ impl DemoStage {
                         Err(CliError::Refused(format!("the run cannot go on until something changes: {why}")))
                     }
                 },
-                death = self.supervisor.first_death() => return Err(LaptopError::from(death).into()),
+                death = self.supervisor.first_death() => return Err(LocalClusterError::from(death).into()),
                 () = interrupts.next() => {
                     if give_up_at.is_some() {
                         return Ok(());
@@ -161,7 +161,7 @@ impl DemoStage {
         };
         tokio::select! {
             outcome = removing => outcome,
-            death = self.supervisor.first_death() => Err(LaptopError::from(death).into()),
+            death = self.supervisor.first_death() => Err(LocalClusterError::from(death).into()),
             () = interrupts.next() => Err(CliError::Refused("interrupted again: stopped before the object was removed".into())),
         }
     }
@@ -211,7 +211,7 @@ fn retained(last: Option<&KinesisDemo>) -> Vec<String> {
 
 /// Removes what is of no use after the end: keys and tokens of servers that are gone, etcd's and the sandbox's data. Logs and the report
 /// stay.
-pub fn tidy(state: &Path) -> Result<(), LaptopError> {
+pub fn tidy(state: &Path) -> Result<(), LocalClusterError> {
     still_ours(state)?;
     for name in ["kubernetes", "sandbox"] {
         let _ = std::fs::remove_dir_all(state.join(name));

@@ -32,7 +32,7 @@ pub enum Verb {
 
 /// Which stack.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Place {
+pub struct StackLocation {
     /// The CloudFormation stack.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK, value_parser = stack_name)]
     pub stack_name: String,
@@ -46,7 +46,7 @@ pub const DEFAULT_STACK: &str = "kinesis-demo";
 #[derive(Debug, clap::Args)]
 pub struct Deploy {
     #[command(flatten)]
-    pub place: Place,
+    pub place: StackLocation,
     /// A parameter of the template (below), repeatable. Those not named keep the value that the stack has; of a new stack, their default.
     #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
@@ -55,7 +55,7 @@ pub struct Deploy {
 #[derive(Debug, clap::Args)]
 pub struct Status {
     #[command(flatten)]
-    pub place: Place,
+    pub place: StackLocation,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: StackOutput,
@@ -75,7 +75,7 @@ pub enum StackOutput {
 #[derive(Debug, clap::Args)]
 pub struct Delete {
     #[command(flatten)]
-    pub place: Place,
+    pub place: StackLocation,
     /// The kubeconfig file. Default: $KUBECONFIG, or ~/.kube/config.
     #[arg(long, value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,

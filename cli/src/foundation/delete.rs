@@ -3,7 +3,7 @@
 
 use super::follow::{Followed, follow, follow_last_operation};
 use super::runs::{Asked, Runs, live_runs};
-use super::stack::{Stack, Standing, standing, told, undeleted};
+use super::stack::{Stack, StackStatus, standing, told, undeleted};
 use super::{Fleet, FoundationError, FoundationResult, Site};
 
 /// How many runs a refusal names.
@@ -21,7 +21,7 @@ pub(super) async fn delete(
     };
     site.claim(&stack)?;
     // An update ends first, with one known state of everything; a creation need not be waited for.
-    while standing(&stack.status) == Standing::Moving
+    while standing(&stack.status) == StackStatus::Moving
         && !matches!(stack.status.as_str(), "DELETE_IN_PROGRESS" | "CREATE_IN_PROGRESS")
     {
         (site.tell)(&format!("{} is {}: following that first", stack.name, stack.status));

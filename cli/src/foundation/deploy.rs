@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::follow::{Followed, follow, follow_last_operation};
 use super::stack::{
-    FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, Standing, first_failure, is_deployed,
+    FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, StackStatus, first_failure, is_deployed,
     lacks_service_linked_role, standing, told,
 };
 use super::{FoundationError, FoundationResult, Site, Update, Wanted, template};
@@ -21,11 +21,11 @@ pub(super) async fn deploy(site: &Site<'_>, named: &BTreeMap<String, String>) ->
         };
         site.claim(&stack)?;
         match standing(&stack.status) {
-            Standing::Gone => break create(site, named).await?,
-            Standing::Ready => break update(site, stack, named).await?,
-            Standing::Stuck(why) => return Err(stuck(site, &stack, why)),
+            StackStatus::Gone => break create(site, named).await?,
+            StackStatus::Ready => break update(site, stack, named).await?,
+            StackStatus::Stuck(why) => return Err(stuck(site, &stack, why)),
             // It may not be what is wanted now: that is seen when it has ended.
-            Standing::Moving => adopt(site, &stack).await?,
+            StackStatus::Moving => adopt(site, &stack).await?,
         }
     };
     let values = stack.values().map(str::to_owned).ok_or_else(|| {
@@ -129,7 +129,7 @@ fn failed(
         }
         None => format!("put right what it says, and `{again}` again; nothing is left of this attempt"),
         Some(stack) => match standing(&stack.status) {
-            Standing::Ready => {
+            StackStatus::Ready => {
                 format!("put right what it says, and `{again}` again; the stack is as it was before")
             }
             _ => way_out(site, stack),

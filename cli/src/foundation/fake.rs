@@ -32,7 +32,7 @@ impl Step {
 }
 
 #[derive(Default)]
-struct World {
+struct FakeStacks {
     stack: Option<Stack>,
     events: Vec<StackEvent>,
     script: VecDeque<Step>,
@@ -46,7 +46,7 @@ struct World {
 }
 
 #[derive(Default)]
-pub struct Cloud(Mutex<World>);
+pub struct Cloud(Mutex<FakeStacks>);
 
 impl Cloud {
     pub fn with_stack(status: &str) -> Self {
@@ -112,7 +112,7 @@ impl Cloud {
     }
 }
 
-impl World {
+impl FakeStacks {
     fn record(&mut self, event: StackEvent) -> String {
         let id = format!("event-{}", self.events.len());
         self.events.push(StackEvent { id: id.clone(), ..event });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stack::{Stack, StackEvent, Standing, before_last_operation, standing};
+use super::stack::{Stack, StackEvent, StackStatus, before_last_operation, standing};
 use super::{FoundationResult, Site};
 
 /// How long to wait before asking again: short after news, then longer. A stack takes minutes, and its events come every few seconds.
@@ -52,9 +52,9 @@ pub(super) async fn follow(
         events.extend(fresh);
         let Some(stack) = stack else { return Ok(Followed { stack: None, events }) };
         match standing(&stack.status) {
-            Standing::Gone => return Ok(Followed { stack: None, events }),
-            Standing::Moving => still_since = None,
-            Standing::Ready | Standing::Stuck(_) => {
+            StackStatus::Gone => return Ok(Followed { stack: None, events }),
+            StackStatus::Moving => still_since = None,
+            StackStatus::Ready | StackStatus::Stuck(_) => {
                 // Until its event is there, this may be how the stack was before the operation. And a creation that failed is followed
                 // by the stack's deletion (OnFailure), which may begin a moment later.
                 let told = |event: &StackEvent| event.is_of_stack(stack_id) && event.status == stack.status;

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 
 pub use error::FoundationError;
 
-use self::args::{DEFAULT_STACK, Foundation, Place, Verb};
+use self::args::{DEFAULT_STACK, Foundation, StackLocation, Verb};
 use self::runs::{ClusterRuns, Runs};
 use self::stack::{Stack, StackEvent};
 use crate::ending::Ending;
@@ -153,7 +153,7 @@ fn print(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-fn flags(place: &Place) -> String {
+fn flags(place: &StackLocation) -> String {
     let stack = (place.stack_name != DEFAULT_STACK).then(|| format!(" --stack-name {}", place.stack_name));
     let region = place.region.as_ref().map(|region| format!(" --region {region}"));
     [stack, region].into_iter().flatten().collect()
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn another_command_names_the_same_stack() {
-        let place = |stack: &str, region: Option<&str>| Place {
+        let place = |stack: &str, region: Option<&str>| StackLocation {
             stack_name: stack.into(),
             region: region.map(Into::into),
         };

@@ -53,7 +53,7 @@ pub struct StackEvent {
 
 /// What can be done with a stack of some status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum StackStatus {
     /// It can be updated.
     Ready,
     /// An operation goes on.
@@ -66,29 +66,29 @@ pub enum Standing {
 
 /// CloudFormation user guide, "Understand CloudFormation stack creation events" and "Stack status codes".
 #[must_use]
-pub fn standing(status: &str) -> Standing {
+pub fn standing(status: &str) -> StackStatus {
     match status {
         "CREATE_COMPLETE"
         | "UPDATE_COMPLETE"
         | "UPDATE_FAILED"
         | "UPDATE_ROLLBACK_COMPLETE"
         | "IMPORT_COMPLETE"
-        | "IMPORT_ROLLBACK_COMPLETE" => Standing::Ready,
-        "DELETE_COMPLETE" => Standing::Gone,
-        "REVIEW_IN_PROGRESS" => {
-            Standing::Stuck("it was begun by a change set that was never carried out, and has no resources")
-        }
-        moving if moving.ends_with("_IN_PROGRESS") => Standing::Moving,
-        "CREATE_FAILED" => Standing::Stuck("its creation failed, and some of it may be left"),
+        | "IMPORT_ROLLBACK_COMPLETE" => StackStatus::Ready,
+        "DELETE_COMPLETE" => StackStatus::Gone,
+        "REVIEW_IN_PROGRESS" => StackStatus::Stuck(
+            "it was begun by a change set that was never carried out, and has no resources",
+        ),
+        moving if moving.ends_with("_IN_PROGRESS") => StackStatus::Moving,
+        "CREATE_FAILED" => StackStatus::Stuck("its creation failed, and some of it may be left"),
         "ROLLBACK_COMPLETE" => {
-            Standing::Stuck("its creation failed and was taken back: nothing is left of it but its name")
+            StackStatus::Stuck("its creation failed and was taken back: nothing is left of it but its name")
         }
         "ROLLBACK_FAILED" => {
-            Standing::Stuck("its creation failed, and could not be taken back: some of it is left")
+            StackStatus::Stuck("its creation failed, and could not be taken back: some of it is left")
         }
-        "DELETE_FAILED" => Standing::Stuck("its deletion failed, and some of it is left"),
-        "UPDATE_ROLLBACK_FAILED" => Standing::Stuck("an update failed, and could not be taken back"),
-        _ => Standing::Stuck("CloudFormation updates no stack in this state"),
+        "DELETE_FAILED" => StackStatus::Stuck("its deletion failed, and some of it is left"),
+        "UPDATE_ROLLBACK_FAILED" => StackStatus::Stuck("an update failed, and could not be taken back"),
+        _ => StackStatus::Stuck("CloudFormation updates no stack in this state"),
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_status_says_what_can_be_done() {
         for status in ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"] {
-            assert_eq!(standing(status), Standing::Ready, "{status}");
+            assert_eq!(standing(status), StackStatus::Ready, "{status}");
         }
         for status in [
             "CREATE_IN_PROGRESS",
@@ -214,7 +214,7 @@ mod tests {
             "UPDATE_ROLLBACK_IN_PROGRESS",
             "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
         ] {
-            assert_eq!(standing(status), Standing::Moving, "{status}");
+            assert_eq!(standing(status), StackStatus::Moving, "{status}");
         }
         for status in [
             "CREATE_FAILED",
@@ -226,9 +226,9 @@ mod tests {
             "REVIEW_IN_PROGRESS",
             "SOMETHING_NEW",
         ] {
-            assert!(matches!(standing(status), Standing::Stuck(_)), "{status}");
+            assert!(matches!(standing(status), StackStatus::Stuck(_)), "{status}");
         }
-        assert_eq!(standing("DELETE_COMPLETE"), Standing::Gone);
+        assert_eq!(standing("DELETE_COMPLETE"), StackStatus::Gone);
         // The stack is as it was before: usable, and yet not what was asked for.
         assert!(!is_deployed("UPDATE_ROLLBACK_COMPLETE"));
     }

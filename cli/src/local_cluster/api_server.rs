@@ -14,7 +14,7 @@ use super::access::{OperatorAccess, grant_operator_access};
 use super::certificates::{Certificates, new_certificates};
 use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, write_kubeconfig};
 use super::supervisor::log_tail;
-use super::{LaptopError, Lifetime, Progress, Supervisor, make_private_folder, silent, write_private};
+use super::{Lifetime, LocalClusterError, Progress, Supervisor, make_private_folder, silent, write_private};
 
 /// How to start.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 impl ApiServer {
     /// Starts both programs with their own record in `state` and waits until the API server is ready.
-    pub async fn start(state: &Path, options: ApiServerOptions) -> Result<Self, LaptopError> {
+    pub async fn start(state: &Path, options: ApiServerOptions) -> Result<Self, LocalClusterError> {
         let supervisor = Supervisor::open(state, options.lifetime)?;
         Self::start_under(&supervisor, &options.assets, &options.progress).await
     }
@@ -74,7 +74,7 @@ impl ApiServer {
         supervisor: &Supervisor,
         assets: &Path,
         progress: &Progress,
-    ) -> Result<Self, LaptopError> {
+    ) -> Result<Self, LocalClusterError> {
         let began = Instant::now();
         let files = Files::lay_out(supervisor.state())?;
         progress("starting etcd");
@@ -123,7 +123,7 @@ impl ApiServer {
     }
 
     /// Applies the operator's role and writes `operator.kubeconfig` for its ServiceAccount: the rights it has in a cluster, no more.
-    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LaptopError> {
+    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LocalClusterError> {
         let OperatorAccess { token, namespace, user } = grant_operator_access(&self.client).await?;
         let path = self.supervisor.state().join("operator.kubeconfig");
         let text = kubeconfig(&self.endpoint, &user, &namespace, &Credentials::Token(token));
@@ -145,12 +145,12 @@ struct Files {
 }
 
 impl Files {
-    fn lay_out(state: &Path) -> Result<Self, LaptopError> {
+    fn lay_out(state: &Path) -> Result<Self, LocalClusterError> {
         let folder = state.join("kubernetes");
         // An earlier run's objects and keys are nothing to us.
         match std::fs::remove_dir_all(&folder) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(LaptopError::File { attempt: "remove", path: folder, source });
+                return Err(LocalClusterError::File { attempt: "remove", path: folder, source });
             }
             _ => {}
         }
@@ -187,14 +187,18 @@ impl Files {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16, LaptopError> {
+fn free_port() -> Result<u16, LocalClusterError> {
     let failed =
-        |source| LaptopError::File { attempt: "find a free port on", path: "127.0.0.1".into(), source };
+        |source| LocalClusterError::File { attempt: "find a free port on", path: "127.0.0.1".into(), source };
     let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
     listener.local_addr().map(|address| address.port()).map_err(failed)
 }
 
-async fn start_etcd(supervisor: &Supervisor, assets: &Path, files: &Files) -> Result<String, LaptopError> {
+async fn start_etcd(
+    supervisor: &Supervisor,
+    assets: &Path,
+    files: &Files,
+) -> Result<String, LocalClusterError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -233,7 +237,7 @@ async fn start_api_server(
     assets: &Path,
     files: &Files,
     etcd: &str,
-) -> Result<Endpoint, LaptopError> {
+) -> Result<Endpoint, LocalClusterError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -294,7 +298,7 @@ fn port_was_taken(supervisor: &Supervisor, role: &str) -> bool {
 }
 
 /// Waits until something listens at the address of `url`.
-async fn wait_for_port(supervisor: &Supervisor, role: &str, url: &str) -> Result<(), LaptopError> {
+async fn wait_for_port(supervisor: &Supervisor, role: &str, url: &str) -> Result<(), LocalClusterError> {
     let address = url.split_once("://").map_or(url, |(_, address)| address);
     let listens = async || tokio::net::TcpStream::connect(address).await.is_ok();
     wait_for(supervisor, role, listens).await
@@ -304,7 +308,7 @@ async fn wait_until_ready(
     supervisor: &Supervisor,
     client: &kube::Client,
     progress: &Progress,
-) -> Result<(), LaptopError> {
+) -> Result<(), LocalClusterError> {
     progress("waiting for kube-apiserver");
     let ready = async || match http::Request::get("/readyz").body(Vec::new()) {
         Ok(request) => tokio::time::timeout(Duration::from_secs(5), client.request_text(request))
@@ -320,7 +324,7 @@ async fn wait_for(
     supervisor: &Supervisor,
     role: &str,
     is_so: impl AsyncFn() -> bool,
-) -> Result<(), LaptopError> {
+) -> Result<(), LocalClusterError> {
     let asking = async {
         while !is_so().await {
             tokio::time::sleep(POLL).await;
@@ -328,7 +332,7 @@ async fn wait_for(
     };
     tokio::select! {
         death = supervisor.first_death() => Err(death.into()),
-        outcome = tokio::time::timeout(READY_TIMEOUT, asking) => outcome.map_err(|_| LaptopError::NotReady {
+        outcome = tokio::time::timeout(READY_TIMEOUT, asking) => outcome.map_err(|_| LocalClusterError::NotReady {
             role: role.to_owned(),
             seconds: READY_TIMEOUT.as_secs(),
             log: supervisor.log_path(role),

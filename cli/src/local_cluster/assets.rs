@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use super::{LaptopError, Progress};
+use super::{LocalClusterError, Progress};
 
 /// How far to go to have the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +48,12 @@ impl Drop for GroupGuard {
 }
 
 /// The folder, or None if this effort finds none (the script has then said why on `progress`).
-pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<PathBuf>, LaptopError> {
+pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<PathBuf>, LocalClusterError> {
     let Some(script) = script() else {
         // An installed plugin without a checkout still honours the variable that every envtest user knows.
         return Ok(std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from));
     };
-    let failed = |source| LaptopError::Spawn {
+    let failed = |source| LocalClusterError::Spawn {
         role: "the search for an API server".into(),
         program: script.display().to_string(),
         source,
@@ -85,7 +85,7 @@ pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<
     match output.status.code() {
         Some(0) => Ok(Some(told_path(output.stdout))),
         Some(3) => Ok(None),
-        _ => Err(LaptopError::NoAssets { reason: said.join("; ") }),
+        _ => Err(LocalClusterError::NoAssets { reason: said.join("; ") }),
     }
 }
 

@@ -11,14 +11,14 @@ use kube::runtime::wait::{await_condition, conditions::is_crd_established};
 use kube::{CustomResourceExt, ResourceExt};
 use serde_json::json;
 
-use super::LaptopError;
+use super::LocalClusterError;
 use crate::cluster::FIELD_MANAGER;
 
 /// The API server publishes a new resource within a second or two.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Applies the CustomResourceDefinition and waits until KinesisDemos can be listed.
-pub async fn put_definition(client: &kube::Client) -> Result<(), LaptopError> {
+pub async fn put_definition(client: &kube::Client) -> Result<(), LocalClusterError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition = KinesisDemo::crd();
     let name = definition.name_any();
@@ -26,7 +26,7 @@ pub async fn put_definition(client: &kube::Client) -> Result<(), LaptopError> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch(&name, &params, &Patch::Apply(&definition))
         .await
-        .map_err(|error| LaptopError::kubernetes(attempt, error))?;
+        .map_err(|error| LocalClusterError::kubernetes(attempt, error))?;
     let served = async {
         // An error of this watch is not final: the listing below, or the timeout, decides.
         let _ = await_condition(api, &name, is_crd_established()).await;
@@ -35,16 +35,16 @@ pub async fn put_definition(client: &kube::Client) -> Result<(), LaptopError> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(TIMEOUT, served).await.map_err(|late| LaptopError::kubernetes(attempt, late))
+    tokio::time::timeout(TIMEOUT, served).await.map_err(|late| LocalClusterError::kubernetes(attempt, late))
 }
 
 /// Makes a namespace; one that exists is fine.
-pub async fn put_namespace(client: &kube::Client, name: &str) -> Result<(), LaptopError> {
+pub async fn put_namespace(client: &kube::Client, name: &str) -> Result<(), LocalClusterError> {
     let api: Api<Namespace> = Api::all(client.clone());
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch(name, &params, &Patch::Apply(&namespace))
         .await
         .map(drop)
-        .map_err(|error| LaptopError::kubernetes(format!("make the namespace {name}"), error))
+        .map_err(|error| LocalClusterError::kubernetes(format!("make the namespace {name}"), error))
 }

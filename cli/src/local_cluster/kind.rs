@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::access::{OperatorAccess, grant_operator_access};
 use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, read_endpoint, write_kubeconfig};
-use super::{LaptopError, Progress};
+use super::{LocalClusterError, Progress};
 
 /// Docker answers in moments or not at all (a desktop that is starting up).
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ fn marker(state: &Path) -> PathBuf {
 }
 
 impl KindCluster {
-    pub async fn start(state: &Path, progress: &Progress) -> Result<Self, LaptopError> {
+    pub async fn start(state: &Path, progress: &Progress) -> Result<Self, LocalClusterError> {
         let name = cluster_name(state);
         super::write_private(&marker(state), name.as_bytes())?;
         progress(&format!("creating the kind cluster {name} (about a minute, and the node image once)"));
@@ -64,7 +64,7 @@ impl KindCluster {
         let mut command = Command::new("kind");
         command.args(["create", "cluster", "--name", &name, "--wait", "120s", "--kubeconfig"]).arg(&path);
         run(command, "kind create cluster").await?;
-        let text = std::fs::read_to_string(&path).map_err(|source| LaptopError::File {
+        let text = std::fs::read_to_string(&path).map_err(|source| LocalClusterError::File {
             attempt: "read",
             path: path.clone(),
             source,
@@ -90,7 +90,7 @@ impl KindCluster {
     }
 
     /// See [`super::ApiServer::operator_kubeconfig`].
-    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LaptopError> {
+    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LocalClusterError> {
         let OperatorAccess { token, namespace, user } = grant_operator_access(&self.client).await?;
         let path = self.state.join("operator.kubeconfig");
         let text = kubeconfig(&self.endpoint, &user, &namespace, &Credentials::Token(token));
@@ -98,14 +98,14 @@ impl KindCluster {
         Ok(path)
     }
 
-    pub async fn stop(self) -> Result<(), LaptopError> {
+    pub async fn stop(self) -> Result<(), LocalClusterError> {
         let Self { name, state, .. } = self;
         delete_cluster(&state, &name).await
     }
 }
 
 /// Deletes the cluster that an earlier run left, if its marker says so. Returns its name.
-pub async fn clear_leftover_cluster(state: &Path) -> Result<Option<String>, LaptopError> {
+pub async fn clear_leftover_cluster(state: &Path) -> Result<Option<String>, LocalClusterError> {
     let Ok(name) = std::fs::read_to_string(marker(state)) else {
         return Ok(None);
     };
@@ -113,16 +113,16 @@ pub async fn clear_leftover_cluster(state: &Path) -> Result<Option<String>, Lapt
     Ok(Some(name))
 }
 
-async fn delete_cluster(state: &Path, name: &str) -> Result<(), LaptopError> {
+async fn delete_cluster(state: &Path, name: &str) -> Result<(), LocalClusterError> {
     let mut command = Command::new("kind");
     command.args(["delete", "cluster", "--name", name, "--kubeconfig"]).arg(admin_kubeconfig(state));
     run(command, "kind delete cluster").await?;
     let path = marker(state);
-    std::fs::remove_file(&path).map_err(|source| LaptopError::File { attempt: "remove", path, source })
+    std::fs::remove_file(&path).map_err(|source| LocalClusterError::File { attempt: "remove", path, source })
 }
 
-async fn run(mut command: Command, what: &str) -> Result<(), LaptopError> {
-    let output = command.kill_on_drop(true).output().await.map_err(|source| LaptopError::Spawn {
+async fn run(mut command: Command, what: &str) -> Result<(), LocalClusterError> {
+    let output = command.kill_on_drop(true).output().await.map_err(|source| LocalClusterError::Spawn {
         role: what.into(),
         program: "kind".into(),
         source,
@@ -130,7 +130,7 @@ async fn run(mut command: Command, what: &str) -> Result<(), LaptopError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(LaptopError::Command {
+    Err(LocalClusterError::Command {
         command: what.into(),
         status: output.status.to_string(),
         stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),

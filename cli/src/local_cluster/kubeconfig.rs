@@ -8,7 +8,7 @@ use kube::config::Kubeconfig;
 use serde_json::json;
 
 use super::certificates::Identity;
-use super::{LaptopError, write_private};
+use super::{LocalClusterError, write_private};
 
 /// How a user proves who they are.
 #[derive(Clone, Debug)]
@@ -52,29 +52,29 @@ pub fn kubeconfig(endpoint: &Endpoint, user: &str, namespace: &str, credentials:
 const CLUSTER: &str = "kinesis-demo-laptop";
 
 /// Writes the text for its owner only.
-pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LaptopError> {
+pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LocalClusterError> {
     write_private(path, text.as_bytes())
 }
 
 /// A client from a kubeconfig file that we or kind wrote, never from the user's own one. It holds what it needs; nothing of the
 /// environment counts, so that no proxy of the user's stands between us and loopback.
-pub async fn client_from(path: &Path) -> Result<kube::Client, LaptopError> {
+pub async fn client_from(path: &Path) -> Result<kube::Client, LocalClusterError> {
     let attempt = || format!("read the kubeconfig {}", path.display());
     let kubeconfig =
-        Kubeconfig::read_from(path).map_err(|error| LaptopError::kubernetes(attempt(), error))?;
+        Kubeconfig::read_from(path).map_err(|error| LocalClusterError::kubernetes(attempt(), error))?;
     let config =
-        direct_config(&kubeconfig, None).map_err(|error| LaptopError::kubernetes(attempt(), error))?;
-    kube::Client::try_from(config).map_err(|error| LaptopError::kubernetes(attempt(), error))
+        direct_config(&kubeconfig, None).map_err(|error| LocalClusterError::kubernetes(attempt(), error))?;
+    kube::Client::try_from(config).map_err(|error| LocalClusterError::kubernetes(attempt(), error))
 }
 
 /// The API server's address and authority out of a kubeconfig that somebody else wrote (kind).
-pub fn read_endpoint(path: &Path) -> Result<Endpoint, LaptopError> {
+pub fn read_endpoint(path: &Path) -> Result<Endpoint, LocalClusterError> {
     let attempt = || format!("read the kubeconfig {}", path.display());
     let kubeconfig =
-        Kubeconfig::read_from(path).map_err(|error| LaptopError::kubernetes(attempt(), error))?;
+        Kubeconfig::read_from(path).map_err(|error| LocalClusterError::kubernetes(attempt(), error))?;
     let missing = || {
         let text = "it has no cluster with a server and a certificate authority";
-        LaptopError::kubernetes(attempt(), std::io::Error::other(text))
+        LocalClusterError::kubernetes(attempt(), std::io::Error::other(text))
     };
     let cluster = kubeconfig.clusters.into_iter().find_map(|named| named.cluster).ok_or_else(missing)?;
     let (Some(server), Some(data)) = (cluster.server, cluster.certificate_authority_data) else {

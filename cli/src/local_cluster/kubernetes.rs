@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::assets::{Effort, fetch_assets};
 use super::kind::{KindCluster, is_available};
-use super::{ApiServer, LaptopError, Progress, Supervisor};
+use super::{ApiServer, LocalClusterError, Progress, Supervisor};
 
 /// An API server that is ours alone.
 pub enum Kubernetes {
@@ -14,7 +14,7 @@ pub enum Kubernetes {
 }
 
 impl Kubernetes {
-    pub async fn start(supervisor: &Supervisor, progress: &Progress) -> Result<Self, LaptopError> {
+    pub async fn start(supervisor: &Supervisor, progress: &Progress) -> Result<Self, LocalClusterError> {
         if let Some(assets) = fetch_assets(Effort::NoBuild, progress).await? {
             let server = ApiServer::start_under(supervisor, &assets, progress).await?;
             return Ok(Self::Local(server));
@@ -22,10 +22,12 @@ impl Kubernetes {
         if is_available().await {
             return KindCluster::start(supervisor.state(), progress).await.map(Self::Kind);
         }
-        let assets = fetch_assets(Effort::Build, progress).await?.ok_or_else(|| LaptopError::NoAssets {
+        let assets = fetch_assets(Effort::Build, progress).await?.ok_or_else(|| {
+            LocalClusterError::NoAssets {
             reason:
                 "no kube-apiserver and etcd on PATH or in the cache, no archive to be fetched, no kind, no Go"
                     .into(),
+        }
         })?;
         ApiServer::start_under(supervisor, &assets, progress).await.map(Self::Local)
     }
@@ -46,14 +48,14 @@ impl Kubernetes {
         }
     }
 
-    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LaptopError> {
+    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LocalClusterError> {
         match self {
             Self::Local(server) => server.operator_kubeconfig().await,
             Self::Kind(cluster) => cluster.operator_kubeconfig().await,
         }
     }
 
-    pub async fn stop(self) -> Result<(), LaptopError> {
+    pub async fn stop(self) -> Result<(), LocalClusterError> {
         match self {
             Self::Local(server) => {
                 server.stop().await;

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::LaptopError;
+use super::LocalClusterError;
 use super::process_record::{ProcessEntry, ProcessRecord, fetch_process, fetch_sandbox_tasks, is_still_ours};
 
 /// How long a leftover may take over SIGTERM. The API server drains for a moment; nothing else should take long.
@@ -21,7 +21,7 @@ pub fn sandbox_state(state: &Path) -> PathBuf {
 }
 
 /// All recorded processes that still run: ours and the sandbox's tasks, in the order in which they were started.
-pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LaptopError> {
+pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
     let mut entries = ProcessRecord::at(state).fetch()?;
     entries.extend(fetch_sandbox_tasks(&sandbox_state(state))?);
     entries.retain(is_running);
@@ -29,7 +29,7 @@ pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LaptopError> {
 }
 
 /// Ends them, the last started first, and empties the record. Returns what had to be ended.
-pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LaptopError> {
+pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LocalClusterError> {
     let mut cleared = Vec::new();
     for entry in ProcessRecord::at(state).fetch()?.iter().rev() {
         end_recorded(entry, &mut cleared)?;
@@ -42,7 +42,7 @@ pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LaptopError> {
     for path in [state.join("processes.json"), sandbox.join("tasks.json")] {
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(LaptopError::File { attempt: "remove", path, source });
+                return Err(LocalClusterError::File { attempt: "remove", path, source });
             }
             _ => {}
         }
@@ -50,7 +50,7 @@ pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LaptopError> {
     Ok(cleared)
 }
 
-fn end_recorded(entry: &ProcessEntry, cleared: &mut Vec<String>) -> Result<(), LaptopError> {
+fn end_recorded(entry: &ProcessEntry, cleared: &mut Vec<String>) -> Result<(), LocalClusterError> {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         if !is_running(entry) {
             break;
@@ -61,7 +61,7 @@ fn end_recorded(entry: &ProcessEntry, cleared: &mut Vec<String>) -> Result<(), L
         match kill(Pid::from_raw(entry.pid), signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => {
-                return Err(LaptopError::Command {
+                return Err(LocalClusterError::Command {
                     command: format!("kill {} ({}, left by an earlier run)", entry.pid, entry.role),
                     status: errno.to_string(),
                     stderr: "end it by hand, then try again".into(),

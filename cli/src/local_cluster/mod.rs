@@ -39,7 +39,7 @@ pub fn silent() -> Progress {
 
 /// Why the laptop's Kubernetes could not be started, looked after or stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum LaptopError {
+pub enum LocalClusterError {
     #[error("could not {attempt} {}", path.display())]
     File {
         attempt: &'static str,
@@ -90,7 +90,7 @@ pub enum LaptopError {
     StatePath { path: PathBuf, why: String },
 }
 
-impl LaptopError {
+impl LocalClusterError {
     pub(crate) fn kubernetes(
         attempt: impl Into<String>,
         source: impl std::error::Error + Send + Sync + 'static,
@@ -101,9 +101,10 @@ impl LaptopError {
 
 /// Makes a folder, in the one that is ours, that only its owner can enter; one that is there
 /// already is fine, a link to one is not.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaptopError> {
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), LocalClusterError> {
     use std::os::unix::fs::DirBuilderExt;
-    let failed = |source| LaptopError::File { attempt: "make the folder", path: path.to_path_buf(), source };
+    let failed =
+        |source| LocalClusterError::File { attempt: "make the folder", path: path.to_path_buf(), source };
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
@@ -114,9 +115,9 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaptopError> {
 }
 
 /// Replaces a file as a whole, readable by its owner only: a reader sees the old text or the new, and nobody else's eyes see keys.
-pub(crate) fn write_private(path: &Path, text: &[u8]) -> Result<(), LaptopError> {
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> Result<(), LocalClusterError> {
     use std::io::Write;
-    let failed = |source| LaptopError::File { attempt: "write", path: path.to_path_buf(), source };
+    let failed = |source| LocalClusterError::File { attempt: "write", path: path.to_path_buf(), source };
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     // A named temporary file is made with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

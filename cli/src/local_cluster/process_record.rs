@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::{LaptopError, write_private};
+use super::{LocalClusterError, write_private};
 
 /// One process that we started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,11 +101,11 @@ impl ProcessRecord {
     }
 
     /// What an earlier run, or this one, wrote. An unreadable file is an error: to go on would forget processes.
-    pub fn fetch(&self) -> Result<Vec<ProcessEntry>, LaptopError> {
+    pub fn fetch(&self) -> Result<Vec<ProcessEntry>, LocalClusterError> {
         read_json(&self.path)
     }
 
-    pub fn put(&self, entries: &[ProcessEntry]) -> Result<(), LaptopError> {
+    pub fn put(&self, entries: &[ProcessEntry]) -> Result<(), LocalClusterError> {
         // Texts and numbers cannot fail to be serialised.
         let text = serde_json::to_vec_pretty(entries).unwrap_or_default();
         write_private(&self.path, &text)
@@ -113,7 +113,7 @@ impl ProcessRecord {
 }
 
 /// The tasks that a sandbox with its state in `folder` says it runs, as entries of our own kind.
-pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LaptopError> {
+pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
     let tasks: Vec<TaskEntry> = read_json(&folder.join("tasks.json"))?;
     let entry = |task: TaskEntry| ProcessEntry {
         role: format!("generator task {}", task.task_id),
@@ -139,8 +139,8 @@ fn began_then(lstart: &str, noted: Timestamp, zone: &TimeZone) -> bool {
     (0..2_500).contains(&noted.duration_since(began).as_millis())
 }
 
-fn read_json<T: serde::de::DeserializeOwned + Default>(path: &Path) -> Result<T, LaptopError> {
-    let failed = |source| LaptopError::File { attempt: "read", path: path.to_path_buf(), source };
+fn read_json<T: serde::de::DeserializeOwned + Default>(path: &Path) -> Result<T, LocalClusterError> {
+    let failed = |source| LocalClusterError::File { attempt: "read", path: path.to_path_buf(), source };
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::LaptopError;
+use super::LocalClusterError;
 
 /// The one entry of `<DIR>` that is ours.
 pub const NAME: &str = "demo";
@@ -33,8 +33,9 @@ pub enum Owner {
 }
 
 /// The folder that `--state` names, whatever the working folder becomes.
-pub fn absolute(dir: &Path) -> Result<PathBuf, LaptopError> {
-    let refused = |_| LaptopError::StatePath { path: dir.to_path_buf(), why: "it is not a path".into() };
+pub fn absolute(dir: &Path) -> Result<PathBuf, LocalClusterError> {
+    let refused =
+        |_| LocalClusterError::StatePath { path: dir.to_path_buf(), why: "it is not a path".into() };
     std::path::absolute(dir).map_err(refused)
 }
 
@@ -45,9 +46,9 @@ pub fn folder_in(dir: &Path) -> PathBuf {
 }
 
 /// Whose the folder of `dir` is. Changes nothing.
-pub fn owner(dir: &Path) -> Result<Owner, LaptopError> {
+pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
     let folder = folder_in(dir);
-    let failed = |source| LaptopError::File { attempt: "look at", path: folder.clone(), source };
+    let failed = |source| LocalClusterError::File { attempt: "look at", path: folder.clone(), source };
     let metadata = match std::fs::symlink_metadata(&folder) {
         Ok(metadata) => metadata,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -80,21 +81,22 @@ pub fn owner(dir: &Path) -> Result<Owner, LaptopError> {
 }
 
 /// Refuses a folder that is not a demo's any more: somebody put another in its place.
-pub fn still_ours(folder: &Path) -> Result<(), LaptopError> {
+pub fn still_ours(folder: &Path) -> Result<(), LocalClusterError> {
     let why = match owner(folder.parent().unwrap_or(folder))? {
         Owner::Ours => return Ok(()),
         Owner::Nobody => "it is gone".into(),
         Owner::Empty => "it is empty, and has no mark of a demo".into(),
         Owner::Foreign(why) => why,
     };
-    Err(LaptopError::Replaced { path: folder.to_path_buf(), why })
+    Err(LocalClusterError::Replaced { path: folder.to_path_buf(), why })
 }
 
 /// The folder of `dir`, made and marked if it is not there yet.
-pub fn claim(dir: &Path) -> Result<PathBuf, LaptopError> {
+pub fn claim(dir: &Path) -> Result<PathBuf, LocalClusterError> {
     let dir = usable(dir)?;
     let folder = folder_in(&dir);
-    let failed = |source| LaptopError::File { attempt: "make the folder", path: folder.clone(), source };
+    let failed =
+        |source| LocalClusterError::File { attempt: "make the folder", path: folder.clone(), source };
     match std::fs::DirBuilder::new().mode(PRIVATE).create(&folder) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match owner(&dir)? {
@@ -102,7 +104,7 @@ pub fn claim(dir: &Path) -> Result<PathBuf, LaptopError> {
                 std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(PRIVATE))
                     .map_err(failed)?;
             }
-            Owner::Foreign(why) => return Err(LaptopError::Foreign { path: folder, why }),
+            Owner::Foreign(why) => return Err(LocalClusterError::Foreign { path: folder, why }),
             Owner::Nobody => return Err(failed(error)),
         },
         Err(error) => return Err(failed(error)),
@@ -113,9 +115,10 @@ pub fn claim(dir: &Path) -> Result<PathBuf, LaptopError> {
 
 /// The folder that `--state` names, as an absolute path that everybody who is told of it reads back
 /// as it is.
-fn usable(dir: &Path) -> Result<PathBuf, LaptopError> {
-    let refused = |why: &str| LaptopError::StatePath { path: dir.to_path_buf(), why: why.to_owned() };
-    let failed = |source| LaptopError::File { attempt: "make the folder", path: dir.to_path_buf(), source };
+fn usable(dir: &Path) -> Result<PathBuf, LocalClusterError> {
+    let refused = |why: &str| LocalClusterError::StatePath { path: dir.to_path_buf(), why: why.to_owned() };
+    let failed =
+        |source| LocalClusterError::File { attempt: "make the folder", path: dir.to_path_buf(), source };
     let absolute = absolute(dir)?;
     match absolute.to_str() {
         None => return Err(refused("its name is not UTF-8")),
@@ -142,10 +145,10 @@ fn usable(dir: &Path) -> Result<PathBuf, LaptopError> {
     Ok(absolute)
 }
 
-fn put_mark(folder: &Path) -> Result<(), LaptopError> {
+fn put_mark(folder: &Path) -> Result<(), LocalClusterError> {
     use std::io::Write;
     let path = folder.join(MARK);
-    let failed = |source| LaptopError::File { attempt: "write", path: path.clone(), source };
+    let failed = |source| LocalClusterError::File { attempt: "write", path: path.clone(), source };
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Ok(mut mark) => mark.write_all(MARK_TEXT.as_bytes()).map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -163,7 +166,7 @@ mod tests {
         let folder = claim(dir.path()).unwrap();
         still_ours(&folder).unwrap();
         std::fs::rename(&folder, dir.path().join("moved")).unwrap();
-        assert!(matches!(still_ours(&folder), Err(LaptopError::Replaced { .. })));
+        assert!(matches!(still_ours(&folder), Err(LocalClusterError::Replaced { .. })));
         std::fs::create_dir(&folder).unwrap();
         assert!(still_ours(&folder).is_err(), "an empty folder");
         std::fs::write(folder.join("report.json"), "mine").unwrap();

@@ -10,7 +10,7 @@ use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 use super::process_record::ProcessEntry;
-use super::{LaptopError, write_private};
+use super::{LocalClusterError, write_private};
 
 /// Since when a demo runs, and what it plays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +47,9 @@ pub struct StateLock {
 
 impl StateLock {
     /// Takes the lock, or tells who has it.
-    pub fn take(folder: &Path) -> Result<Self, LaptopError> {
+    pub fn take(folder: &Path) -> Result<Self, LocalClusterError> {
         let path = folder.join("lock");
-        let failed = |source| LaptopError::File { attempt: "lock", path: path.clone(), source };
+        let failed = |source| LocalClusterError::File { attempt: "lock", path: path.clone(), source };
         let mut options = OpenOptions::new();
         // Not truncated: until the lock is ours the text is its holder's.
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -70,7 +70,7 @@ impl StateLock {
                     }
                     Err(_) => "it has just begun".to_owned(),
                 };
-                return Err(LaptopError::InUse { path: folder.to_path_buf(), holder });
+                return Err(LocalClusterError::InUse { path: folder.to_path_buf(), holder });
             }
             Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
@@ -80,18 +80,18 @@ impl StateLock {
     }
 
     /// Tells those who wait at the lock what is played here.
-    pub fn tell(&mut self, plays: &str) -> Result<(), LaptopError> {
+    pub fn tell(&mut self, plays: &str) -> Result<(), LocalClusterError> {
         self.usage.plays = Some(plays.to_owned());
         self.write()
     }
 
     /// Notes that what runs here was asked to stay when this process ends.
-    pub fn keep(&self) -> Result<(), LaptopError> {
+    pub fn keep(&self) -> Result<(), LocalClusterError> {
         write_private(&kept_file(&self.folder), json(&self.usage).as_bytes())
     }
 
     /// Refuses a folder whose kept demo runs; a note of one that has ended is removed.
-    pub fn refuse_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LaptopError> {
+    pub fn refuse_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LocalClusterError> {
         let path = kept_file(&self.folder);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         if running.is_empty() {
@@ -102,7 +102,7 @@ impl StateLock {
         // The note is ours and never half written; a damaged one still means that something was
         // kept.
         let what = serde_json::from_str::<Usage>(&text).map(|usage| usage.described()).unwrap_or_default();
-        Err(LaptopError::Kept {
+        Err(LocalClusterError::Kept {
             path: self.folder.clone(),
             what: format!("{what}: {}", roles.join(", ")),
             dir: super::shell::quoted(&dir.display().to_string()),
@@ -110,24 +110,24 @@ impl StateLock {
     }
 
     /// Removes the note of a kept demo; none is fine.
-    pub fn forget_kept(&self) -> Result<(), LaptopError> {
+    pub fn forget_kept(&self) -> Result<(), LocalClusterError> {
         let path = kept_file(&self.folder);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(LaptopError::File { attempt: "remove", path, source })
+                Err(LocalClusterError::File { attempt: "remove", path, source })
             }
             _ => Ok(()),
         }
     }
 
-    fn write(&mut self) -> Result<(), LaptopError> {
+    fn write(&mut self) -> Result<(), LocalClusterError> {
         let text = json(&self.usage);
         let written = self
             .file
             .set_len(0)
             .and_then(|()| self.file.rewind())
             .and_then(|()| self.file.write_all(text.as_bytes()));
-        written.map_err(|source| LaptopError::File {
+        written.map_err(|source| LocalClusterError::File {
             attempt: "write",
             path: self.folder.join("lock"),
             source,

@@ -19,7 +19,7 @@ use super::process_record::{ProcessEntry, ProcessRecord, Seen, fetch_process, is
 use super::spawner::start_child;
 use super::state_folder::claim;
 use super::state_lock::StateLock;
-use super::{LaptopError, make_private_folder};
+use super::{LocalClusterError, make_private_folder};
 
 /// Whether the children end with us or stay when we return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +35,16 @@ const TAIL_LINES: usize = 15;
 
 /// A child that ended though nobody asked it to.
 #[derive(Clone, Debug)]
-pub struct Death {
+pub struct UnexpectedExit {
     pub role: String,
     pub status: String,
     pub log: PathBuf,
     pub tail: String,
 }
 
-impl From<Death> for LaptopError {
-    fn from(death: Death) -> Self {
-        let Death { role, status, log, tail } = death;
+impl From<UnexpectedExit> for LocalClusterError {
+    fn from(death: UnexpectedExit) -> Self {
+        let UnexpectedExit { role, status, log, tail } = death;
         Self::Died { role, status, log, tail }
     }
 }
@@ -74,7 +74,7 @@ impl Supervisor {
     /// Takes our folder of `dir` for this run, and ends what an earlier run left in its record.
     /// Refused, with nothing changed, if the folder is not ours, if another run uses it, or if a
     /// demo that was kept runs there.
-    pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, LaptopError> {
+    pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, LocalClusterError> {
         let state = claim(dir)?;
         let lock = StateLock::take(&state)?;
         lock.refuse_kept(dir, &super::leftovers::running(&state)?)?;
@@ -91,12 +91,12 @@ impl Supervisor {
     }
 
     /// Tells whoever is refused the folder meanwhile what is played in it.
-    pub fn tell_usage(&self, plays: &str) -> Result<(), LaptopError> {
+    pub fn tell_usage(&self, plays: &str) -> Result<(), LocalClusterError> {
         self.lock().tell(plays)
     }
 
     /// Notes that the children stay when we return.
-    pub fn note_kept(&self) -> Result<(), LaptopError> {
+    pub fn note_kept(&self) -> Result<(), LocalClusterError> {
         self.lock().keep()
     }
 
@@ -118,9 +118,10 @@ impl Supervisor {
     }
 
     /// Starts a child with its output in `logs/<role>.log`, and records it.
-    pub async fn start(&self, role: &str, mut command: Command) -> Result<(), LaptopError> {
+    pub async fn start(&self, role: &str, mut command: Command) -> Result<(), LocalClusterError> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
-        let failed = |source| LaptopError::Spawn { role: role.to_owned(), program: program.clone(), source };
+        let failed =
+            |source| LocalClusterError::Spawn { role: role.to_owned(), program: program.clone(), source };
         let log = self.log_path(role);
         let output = File::create(&log).map_err(failed)?;
         command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
@@ -161,12 +162,12 @@ impl Supervisor {
 
     /// Whether (and how) this child has ended.
     #[must_use]
-    pub fn death_of(&self, role: &str) -> Option<Death> {
+    pub fn death_of(&self, role: &str) -> Option<UnexpectedExit> {
         self.children().iter().rev().find(|child| child.entry.role == role).and_then(death)
     }
 
     /// Waits until any child ends. Pending for ever while all run.
-    pub async fn first_death(&self) -> Death {
+    pub async fn first_death(&self) -> UnexpectedExit {
         let mut ends: FuturesUnordered<_> = self
             .children()
             .iter()
@@ -211,7 +212,7 @@ impl Supervisor {
     }
 
     /// Those of our children, and of the sandbox's tasks, that still run.
-    pub fn running(&self) -> Result<Vec<ProcessEntry>, LaptopError> {
+    pub fn running(&self) -> Result<Vec<ProcessEntry>, LocalClusterError> {
         super::leftovers::running(&self.0.state)
     }
 
@@ -224,9 +225,14 @@ impl Supervisor {
     }
 }
 
-fn death(child: &Supervised) -> Option<Death> {
+fn death(child: &Supervised) -> Option<UnexpectedExit> {
     let status = child.ended.borrow().clone()?;
-    Some(Death { role: child.entry.role.clone(), status, tail: log_tail(&child.log), log: child.log.clone() })
+    Some(UnexpectedExit {
+        role: child.entry.role.clone(),
+        status,
+        tail: log_tail(&child.log),
+        log: child.log.clone(),
+    })
 }
 
 fn described(status: ExitStatus) -> String {

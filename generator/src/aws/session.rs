@@ -41,7 +41,7 @@ impl Session {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(ATTEMPT_TIMEOUT)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        let mut batch_builder = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
             .http_client(http)
             .retry_config(RetryConfig::disabled())
@@ -49,9 +49,9 @@ impl Session {
             // Bodies are small both ways and every attempt has its timeout.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new(APP_NAME) {
-            loader = loader.app_name(name);
+            batch_builder = batch_builder.app_name(name);
         }
-        Self { config: loader.load().await }
+        Self { config: batch_builder.load().await }
     }
 
     /// A client for the stream.

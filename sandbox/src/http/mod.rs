@@ -20,7 +20,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use self::identity::{Protocol, Target};
-use self::response::Addressee;
+use self::response::ResponseContext;
 use crate::access::Access;
 use crate::calls::Calls;
 use crate::clock::ModelClock;
@@ -75,7 +75,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
         return unoffered::answer(&door.registry, &parts.uri, &parts.headers);
     };
-    let unnamed = |service| Addressee {
+    let unnamed = |service| ResponseContext {
         protocol: target.protocol,
         json_type: json_type(&parts.headers),
         service,
@@ -111,7 +111,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         Ok(decoded) => decoded,
         Err(error) => return unnamed(service).error(&error),
     };
-    let addressee = Addressee { operation: &operation, ..unnamed(service) };
+    let response_context = ResponseContext { operation: &operation, ..unnamed(service) };
     let caller = Caller { account: door.account.clone(), region: scope.region };
     if let Some(recording) = &door.recording {
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
@@ -132,11 +132,11 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     let (outcome, lost) = door.perform(call).await;
     door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
     match (lost, outcome) {
-        (Some(fault), _) if fault.status.is_some() => addressee.error(&fault.error()),
+        (Some(fault), _) if fault.status.is_some() => response_context.error(&fault.error()),
         (Some(_), _) => response::lost(),
-        (None, Ok(Output::Members(value))) => addressee.answer(&value),
-        (None, Ok(Output::Written(body))) => addressee.answer_written(body),
-        (None, Err(error)) => addressee.error(&error),
+        (None, Ok(Output::Members(value))) => response_context.answer(&value),
+        (None, Ok(Output::Written(body))) => response_context.answer_written(body),
+        (None, Err(error)) => response_context.error(&error),
     }
 }
 

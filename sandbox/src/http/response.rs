@@ -10,7 +10,7 @@ use crate::protocol;
 use crate::services::AwsError;
 
 /// What an answer needs to know of its request.
-pub struct Addressee<'a> {
+pub struct ResponseContext<'a> {
     /// The protocol to answer in.
     pub protocol: Protocol,
     /// JSON 1.0 or 1.1, as the request was.
@@ -23,7 +23,7 @@ pub struct Addressee<'a> {
     pub request_id: Uuid,
 }
 
-impl Addressee<'_> {
+impl ResponseContext<'_> {
     /// A successful answer.
     pub fn answer(&self, value: &Value) -> Response<Body> {
         let body = match self.protocol {

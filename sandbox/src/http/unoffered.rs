@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use uuid::Uuid;
 
 use super::identity::{self, Protocol};
-use super::response::{self, Addressee};
+use super::response::{self, ResponseContext};
 use crate::operations;
 use crate::protocol;
 use crate::registry::Registry;
@@ -20,7 +20,7 @@ const REST_XML: [&str; 5] = ["s3", "s3express", "s3-outposts", "cloudfront", "ro
 pub fn answer(registry: &Registry, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
     let spoken = |protocol, error: &AwsError| {
         let (json_type, request_id) = (protocol::json::CONTENT_TYPE, Uuid::new_v4());
-        Addressee { protocol, json_type, service: "", operation: "", request_id }.error(error)
+        ResponseContext { protocol, json_type, service: "", operation: "", request_id }.error(error)
     };
     let path = uri.path().strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()?.split_once('.'));

@@ -13,7 +13,7 @@ use serde_json::Value;
 #[async_trait]
 pub(crate) trait TaskRunner: Send + Sync + 'static {
     /// When a task is handed over.
-    fn handover(&self) -> Handover;
+    fn launch_timing(&self) -> LaunchTiming;
 
     /// Ends what an earlier sandbox left, and returns when it is gone. Called once, before anything is launched.
     async fn clear_leftovers(&self) -> anyhow::Result<()>;
@@ -36,7 +36,7 @@ pub(crate) trait TaskRunner: Send + Sync + 'static {
 
 /// When a task is handed to its runner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Handover {
+pub(crate) enum LaunchTiming {
     /// When its modelled start latency is over: the runner takes no time of its own.
     #[default]
     AtStart,

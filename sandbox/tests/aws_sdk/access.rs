@@ -9,7 +9,7 @@ use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, admin, config, config_for, mode, records};
+use crate::test_sandbox::{TestSandbox, admin, config, config_for, mode, records};
 use aws_sdk_kinesis::types::StreamMode;
 
 /// An access key id that is well formed and not the sandbox's.
@@ -143,7 +143,7 @@ async fn counted(running: &Running) -> Value {
 
 #[tokio::test]
 async fn every_protocol_refuses_who_does_not_name_the_key() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let running = &bench.running;
     let key = running.access_key_id();
     // One that shares the key's beginning, or its letters in another case, is as strange as any.
@@ -174,7 +174,7 @@ async fn every_protocol_refuses_who_does_not_name_the_key() {
 
 #[tokio::test]
 async fn a_strangers_large_request_hears_the_refusal_and_stores_nothing() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.on_demand_stream("posts").await;
     let url = bench.running.endpoint_url();
     let stranger = aws_sdk_kinesis::Client::new(&config_for(&url, STRANGE, "us-east-1").await);
@@ -199,7 +199,7 @@ async fn a_strangers_large_request_hears_the_refusal_and_stores_nothing() {
 
 #[tokio::test]
 async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let running = &bench.running;
     let key = running.access_key_id().to_owned();
     let call = |method: &str, path: &str| {
@@ -252,7 +252,7 @@ async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
 
 #[tokio::test]
 async fn a_page_of_another_origin_gets_nothing_even_with_the_key() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let running = &bench.running;
     let key = running.access_key_id().to_owned();
     let health = format!("{}/_sandbox/health", running.endpoint_url());
@@ -337,7 +337,7 @@ async fn probes_are_answered_apart_and_told_nothing_else() {
 
 #[tokio::test]
 async fn two_sandboxes_have_two_keys() {
-    let (first, second) = (Bench::start().await, Bench::start().await);
+    let (first, second) = (TestSandbox::start().await, TestSandbox::start().await);
     let key = second.running.access_key_id();
     assert_refused("the other's key", PLAIN[0].signed(&first.running, key), UNKNOWN).await;
     let ours = Access::AccessKey(Secret::access_key_id(key, "the test's key").unwrap());

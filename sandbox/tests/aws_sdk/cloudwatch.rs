@@ -9,7 +9,7 @@ use aws_sdk_cloudwatch::types::{
 };
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, config};
+use crate::test_sandbox::{TestSandbox, config};
 
 fn run() -> Dimension {
     Dimension::builder().name("Run").value("7").build()
@@ -24,7 +24,7 @@ fn query(statistic: &str) -> MetricDataQuery {
 
 #[tokio::test]
 async fn metrics_come_back_as_they_were_put_small_and_large() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
     let start = bench.clock.moment().wall.as_second() - 600;
     let datum = |second: i64| {
@@ -91,7 +91,7 @@ async fn metrics_come_back_as_they_were_put_small_and_large() {
 
 #[tokio::test]
 async fn refusals_are_the_sdks_own_errors() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
     let missing =
         client.get_dashboard().dashboard_name("none").send().await.unwrap_err().into_service_error();
@@ -115,7 +115,7 @@ async fn refusals_are_the_sdks_own_errors() {
 
 #[tokio::test]
 async fn dashboards_make_the_round() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
     let body = r#"{"widgets":[{"type":"text","properties":{"markdown":"run 7"}}]}"#;
     let put = client.put_dashboard().dashboard_name("run-7").dashboard_body(body).send().await.unwrap();
@@ -135,7 +135,7 @@ async fn dashboards_make_the_round() {
 /// The other two protocols, by hand: JSON 1.0 and the query protocol with XML.
 #[tokio::test]
 async fn json_and_query_clients_see_the_same_metrics() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=0",
         bench.running.access_key_id()

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, admin, config, mode, records};
+use crate::test_sandbox::{TestSandbox, admin, config, mode, records};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::types::StreamMode;
 use kinesis_demo_sandbox::access::Access;
 use kinesis_demo_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
-fn signed(bench: &Bench) -> String {
+fn signed(bench: &TestSandbox) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc",
         bench.running.access_key_id()
@@ -17,7 +17,7 @@ fn signed(bench: &Bench) -> String {
 }
 
 async fn post(
-    bench: &Bench,
+    bench: &TestSandbox,
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, reqwest::header::HeaderMap, String) {
@@ -31,7 +31,7 @@ async fn post(
 
 #[tokio::test]
 async fn a_credential_is_required_and_any_signature_will_do() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let authorization = signed(&bench);
     let target = ("x-amz-target", "Kinesis_20131202.ListStreams");
     let json_type = ("content-type", "application/x-amz-json-1.1");
@@ -52,7 +52,7 @@ async fn a_credential_is_required_and_any_signature_will_do() {
 
 #[tokio::test]
 async fn what_addresses_no_operation_is_refused() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let (status, headers, _) = post(&bench, &[], "").await;
     assert_eq!((status, &headers["x-amzn-errortype"]), (403, &"AccessDeniedException".parse().unwrap()));
     let authorization = signed(&bench);
@@ -74,7 +74,7 @@ async fn what_addresses_no_operation_is_refused() {
 
 #[tokio::test]
 async fn faults_strike_so_many_times_and_then_no_more() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let list = || bench.kinesis.list_streams().send();
     bench
         .inject(json!({"service": "kinesis", "operation": "ListStreams", "kind": "Throttle", "times": 2}))
@@ -103,7 +103,7 @@ async fn faults_strike_so_many_times_and_then_no_more() {
 
 #[tokio::test]
 async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.inject(json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse"})).await;
     let create = |name| {
         bench.kinesis.create_stream().stream_name(name).stream_mode_details(mode(StreamMode::OnDemand))
@@ -123,7 +123,7 @@ async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
 
 #[tokio::test]
 async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let url = format!("{}/_sandbox/faults", bench.running.endpoint_url());
     let client = admin(&bench.running);
     for fault in
@@ -149,7 +149,7 @@ async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
 
 #[tokio::test]
 async fn an_empty_account_shows_empty_lists() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let state = bench.observe("state").await;
     assert_eq!(state["kinesis"]["streams"], json!([]));
     assert_eq!(bench.observe("arrivals").await, json!({"streams": []}));
@@ -173,7 +173,7 @@ async fn addresses_that_others_can_reach_need_a_flag() {
 
 #[tokio::test]
 async fn after_the_stop_nobody_answers() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.kinesis.list_streams().send().await.unwrap();
     let address = bench.running.address;
     let other = aws_sdk_kinesis::Client::new(&config(&bench.running, "us-east-1").await);

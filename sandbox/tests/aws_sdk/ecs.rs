@@ -226,7 +226,7 @@ async fn a_killed_sandbox_leaves_no_task_behind() {
     let body = soon("the address file", async || std::fs::read(&address_file).ok()).await;
     let address: Value = serde_json::from_slice(&body).unwrap();
     let endpoint = format!("http://{}", address["address"].as_str().unwrap());
-    let shared = crate::bench::config_for(&endpoint, "SANDBOX0123456789", "eu-west-1").await;
+    let shared = crate::test_sandbox::config_for(&endpoint, "SANDBOX0123456789", "eu-west-1").await;
     let stage_logs = aws_sdk_cloudwatchlogs::Client::new(&shared);
     stage_logs.create_log_group().log_group_name("/demo").send().await.unwrap();
     let ecs = aws_sdk_ecs::Client::new(&shared);

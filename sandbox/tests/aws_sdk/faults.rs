@@ -3,7 +3,7 @@
 use aws_sdk_ecs::error::ProvideErrorMetadata as _;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, admin, config};
+use crate::test_sandbox::{TestSandbox, admin, config};
 
 /// What the ECS of a new account answers, with characters that each format writes in its own way.
 const WORDS: &str =
@@ -24,7 +24,7 @@ fn told(status: u16, code: &str, message: &str) -> (u16, String, String) {
 
 #[tokio::test]
 async fn each_protocol_carries_the_words_of_an_error() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let shared = config(&bench.running, "us-east-1").await;
     let error = |service: &str, code: &str, status: u16| {
         json!({
@@ -53,7 +53,7 @@ async fn each_protocol_carries_the_words_of_an_error() {
 
 #[tokio::test]
 async fn a_throttle_keeps_the_services_code_and_says_what_it_is_told_to() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let shared = config(&bench.running, "us-east-1").await;
     let throttle = |service: &str| json!({"service": service, "operation": "*", "kind": "Throttle", "message": WORDS, "times": 1});
     bench.inject(throttle("ssm")).await;
@@ -71,7 +71,7 @@ async fn a_throttle_keeps_the_services_code_and_says_what_it_is_told_to() {
 
 #[tokio::test]
 async fn a_lost_answer_that_is_an_error_has_its_words_too() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let ssm = aws_sdk_ssm::Client::new(&config(&bench.running, "us-east-1").await);
     bench
         .inject(json!({
@@ -87,7 +87,7 @@ async fn a_lost_answer_that_is_an_error_has_its_words_too() {
 
 #[tokio::test]
 async fn bad_rules_are_refused_in_words() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let url = format!("{}/_sandbox/faults", bench.running.endpoint_url());
     for (rule, words) in [
         (

@@ -2,7 +2,7 @@
 
 use ciborium::Value as Cbor;
 
-use crate::bench::Bench;
+use crate::test_sandbox::TestSandbox;
 
 const CBOR: &str = "application/x-amz-cbor-1.1";
 
@@ -18,7 +18,7 @@ impl Answer {
     }
 }
 
-async fn send(bench: &Bench, operation: &str, body: Vec<u8>) -> Answer {
+async fn send(bench: &TestSandbox, operation: &str, body: Vec<u8>) -> Answer {
     let key = bench.running.access_key_id();
     let request = reqwest::Client::new()
         .post(bench.running.endpoint_url())
@@ -38,7 +38,7 @@ async fn send(bench: &Bench, operation: &str, body: Vec<u8>) -> Answer {
     Answer { status: answer.status().as_u16(), content_type, body: answer.bytes().await.unwrap().to_vec() }
 }
 
-async fn call(bench: &Bench, operation: &str, members: Vec<(&str, Cbor)>) -> Answer {
+async fn call(bench: &TestSandbox, operation: &str, members: Vec<(&str, Cbor)>) -> Answer {
     let mut body = Vec::new();
     ciborium::into_writer(&map(members), &mut body).unwrap();
     send(bench, operation, body).await
@@ -62,7 +62,7 @@ fn millis(value: &Cbor) -> i64 {
 
 #[tokio::test]
 async fn a_stream_is_made_written_read_and_described() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let create = vec![("StreamName", Cbor::from("posts")), ("ShardCount", Cbor::from(1))];
     let made = call(&bench, "CreateStream", create).await;
     assert_eq!((made.status, made.content_type.as_str(), made.body.len()), (200, CBOR, 0));
@@ -117,7 +117,7 @@ async fn a_stream_is_made_written_read_and_described() {
 
 #[tokio::test]
 async fn refusals_are_in_cbor_too_and_say_the_same() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let refused = |answer: &Answer| {
         assert_eq!((answer.status, answer.content_type.as_str()), (400, CBOR));
         let members = answer.members();

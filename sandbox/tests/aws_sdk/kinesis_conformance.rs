@@ -5,11 +5,11 @@ use ferrokinesis::create_app;
 use ferrokinesis::store::StoreOptions;
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::test_sandbox::TestSandbox;
 
 /// ferrokinesis on a socket of its own, and our sandbox.
 struct Pair {
-    bench: Bench,
+    bench: TestSandbox,
     other: String,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -21,7 +21,7 @@ impl Pair {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { bench: Bench::start().await, other, server }
+        Self { bench: TestSandbox::start().await, other, server }
     }
 
     /// Both answers to the same request: status and body.

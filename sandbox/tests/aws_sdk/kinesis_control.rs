@@ -1,6 +1,6 @@
 //! Kinesis's control plane as the AWS SDK sees it: life cycle, warm throughput, commitment, refusals.
 
-use crate::bench::{Bench, config, mode, records};
+use crate::test_sandbox::{TestSandbox, config, mode, records};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::types::{
@@ -24,7 +24,7 @@ async fn commit(
     Ok(answer.minimum_throughput_billing_commitment().unwrap().clone())
 }
 
-async fn warm(bench: &Bench, name: &str) -> Option<(i32, i32)> {
+async fn warm(bench: &TestSandbox, name: &str) -> Option<(i32, i32)> {
     let answer = bench.kinesis.describe_stream_summary().stream_name(name).send().await.unwrap();
     let summary = answer.stream_description_summary().unwrap();
     let both = |warm: &WarmThroughputObject| (warm.target_mibps().unwrap(), warm.current_mibps().unwrap());
@@ -35,7 +35,7 @@ use MinimumThroughputBillingCommitmentInputStatus::{Disabled, Enabled};
 
 #[tokio::test]
 async fn a_stream_lives_from_creating_to_gone() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let create = || {
         bench
             .kinesis
@@ -81,7 +81,7 @@ async fn a_stream_lives_from_creating_to_gone() {
 
 #[tokio::test]
 async fn warm_throughput_moves_from_current_to_target_while_updating() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     commit(&bench.kinesis, Enabled).await.unwrap();
     bench.on_demand_stream("posts").await;
     assert_eq!(warm(&bench, "posts").await, Some((0, 4)));
@@ -115,7 +115,7 @@ async fn warm_throughput_moves_from_current_to_target_while_updating() {
 
 #[tokio::test]
 async fn warm_throughput_needs_the_commitment_and_an_on_demand_stream_within_the_quota() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let create = |warm| {
         bench
             .kinesis
@@ -143,7 +143,7 @@ async fn warm_throughput_needs_the_commitment_and_an_on_demand_stream_within_the
 
 #[tokio::test]
 async fn the_commitment_lasts_24_hours_and_ends_by_itself() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let never = bench.kinesis.describe_account_settings().send().await.unwrap();
     let never = never.minimum_throughput_billing_commitment().unwrap();
     assert_eq!(*never.status(), MinimumThroughputBillingCommitmentOutputStatus::Disabled);
@@ -170,7 +170,7 @@ async fn the_commitment_lasts_24_hours_and_ends_by_itself() {
 
 #[tokio::test]
 async fn tags_and_retention_change_only_while_active_and_within_bounds() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.on_demand_stream("posts").await;
     let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/posts";
     bench.kinesis.tag_resource().resource_arn(arn).tags("a", "1").tags("b", "2").send().await.unwrap();
@@ -198,7 +198,7 @@ async fn tags_and_retention_change_only_while_active_and_within_bounds() {
 
 #[tokio::test]
 async fn calls_beyond_an_operations_rate_are_refused_and_counted() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.on_demand_stream("posts").await;
     bench.pass(1);
     let describe = || bench.kinesis.describe_stream_summary().stream_name("posts").send();
@@ -215,7 +215,7 @@ async fn calls_beyond_an_operations_rate_are_refused_and_counted() {
 
 #[tokio::test]
 async fn requests_that_make_no_sense_get_awss_codes() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let kinesis = &bench.kinesis;
     let name_and_count = kinesis
         .create_stream()
@@ -241,7 +241,7 @@ async fn requests_that_make_no_sense_get_awss_codes() {
 
 #[tokio::test]
 async fn listings_go_page_by_page() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     for name in ["a", "b", "c"] {
         bench.provisioned_stream(name, 3).await;
     }

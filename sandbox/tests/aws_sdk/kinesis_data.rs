@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bench::{Bench, records};
+use crate::test_sandbox::{TestSandbox, records};
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::Blob;
@@ -12,13 +12,13 @@ fn code<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> String {
     result.err().and_then(|error| error.code().map(str::to_owned)).unwrap_or_else(|| "no error".to_owned())
 }
 
-async fn iterator(bench: &Bench, stream: &str, shard: &str, kind: ShardIteratorType) -> String {
+async fn iterator(bench: &TestSandbox, stream: &str, shard: &str, kind: ShardIteratorType) -> String {
     let request =
         bench.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard).shard_iterator_type(kind);
     request.send().await.unwrap().shard_iterator().unwrap().to_owned()
 }
 
-async fn read(bench: &Bench, iterator: &str) -> GetRecordsOutput {
+async fn read(bench: &TestSandbox, iterator: &str) -> GetRecordsOutput {
     bench.kinesis.get_records().shard_iterator(iterator).send().await.unwrap()
 }
 
@@ -26,7 +26,7 @@ const SHARD: &str = "shardId-000000000000";
 
 #[tokio::test]
 async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     let put =
         |count| bench.kinesis.put_records().stream_name("posts").set_records(Some(records(count))).send();
@@ -62,7 +62,7 @@ async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_o
 
 #[tokio::test]
 async fn bytes_are_limited_too_and_keys_count() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     let put = |bytes: usize| {
         let request = bench.kinesis.put_record().stream_name("posts").partition_key("0123456789abcdef");
@@ -81,7 +81,7 @@ async fn bytes_are_limited_too_and_keys_count() {
 
 #[tokio::test]
 async fn what_was_put_is_read_back_in_order() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     let latest = iterator(&bench, "posts", SHARD, ShardIteratorType::Latest).await;
     let put =
@@ -114,7 +114,7 @@ async fn what_was_put_is_read_back_in_order() {
 
 #[tokio::test]
 async fn five_reads_a_second_and_shard_and_not_six() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     let horizon = iterator(&bench, "posts", SHARD, ShardIteratorType::TrimHorizon).await;
     for _ in 0..5 {
@@ -126,7 +126,7 @@ async fn five_reads_a_second_and_shard_and_not_six() {
 
 #[tokio::test]
 async fn a_cold_stream_throttles_then_splits_and_its_old_shards_lead_to_their_children() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.on_demand_stream("posts").await;
     let mut refused = 0;
     // One second beyond what four shards take, then enough for twice the peak to call for more than four.

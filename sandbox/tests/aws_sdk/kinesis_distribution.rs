@@ -1,6 +1,6 @@
 //! Where records go, what names a stream, and what a dry run is told.
 
-use crate::bench::{Bench, mode};
+use crate::test_sandbox::{TestSandbox, mode};
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
@@ -15,7 +15,7 @@ fn told<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, String) {
     error.map_or_else(Default::default, |error| (text(error.code()), text(error.message())))
 }
 
-async fn automatic(bench: &Bench, name: &str) {
+async fn automatic(bench: &TestSandbox, name: &str) {
     let create = bench.kinesis.create_stream().stream_name(name);
     create
         .stream_mode_details(mode(StreamMode::OnDemand))
@@ -26,7 +26,7 @@ async fn automatic(bench: &Bench, name: &str) {
     bench.pass(20);
 }
 
-async fn all_records(bench: &Bench, stream: &str) -> Vec<Record> {
+async fn all_records(bench: &TestSandbox, stream: &str) -> Vec<Record> {
     let mut records = Vec::new();
     for number in 0..4 {
         let request = bench.kinesis.get_shard_iterator().stream_name(stream);
@@ -44,7 +44,7 @@ async fn all_records(bench: &Bench, stream: &str) -> Vec<Record> {
 
 #[tokio::test]
 async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_back() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     automatic(&bench, "auto").await;
     let put = |key: Option<&str>| {
         let request = bench.kinesis.put_record().stream_name("auto").data(Blob::new("x"));
@@ -74,7 +74,7 @@ async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_b
 
 #[tokio::test]
 async fn other_streams_need_keys_and_take_numbers_to_outdo() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.on_demand_stream("posts").await;
     let put = || bench.kinesis.put_record().stream_name("posts").data(Blob::new("x"));
     let missing = |path: &str| {
@@ -102,7 +102,7 @@ async fn other_streams_need_keys_and_take_numbers_to_outdo() {
 
 #[tokio::test]
 async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.on_demand_stream("posts").await;
     bench.provisioned_stream("fixed", 1).await;
     let update = |name: &str, strategy: RecordDistributionStrategy| {
@@ -135,7 +135,7 @@ async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
 
 #[tokio::test]
 async fn an_iterator_belongs_to_its_stream() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     bench.provisioned_stream("other", 1).await;
     let iterator = bench.kinesis.get_shard_iterator().stream_name("posts").shard_id("shardId-000000000000");
@@ -153,7 +153,7 @@ async fn an_iterator_belongs_to_its_stream() {
 
 #[tokio::test]
 async fn a_dry_run_is_told_what_would_happen_and_nothing_does() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     let put = |name: &str| bench.kinesis.put_record().stream_name(name).data(Blob::new("x")).dry_run(true);
     assert_eq!(told(put("posts").partition_key("k").send().await).0, "DryRunOperationException");
@@ -177,7 +177,7 @@ async fn a_dry_run_is_told_what_would_happen_and_nothing_does() {
 
 #[tokio::test]
 async fn what_aws_has_and_the_sandbox_has_not_says_so() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let refused = [
         told(bench.kinesis.register_stream_consumer().stream_arn("arn").consumer_name("c").send().await),
         told(

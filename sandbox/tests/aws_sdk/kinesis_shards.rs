@@ -1,6 +1,6 @@
 //! Which shards `ListShards` lists, and how they come to be: filters, expiry, growth and release.
 
-use crate::bench::{Bench, mode, records};
+use crate::test_sandbox::{TestSandbox, mode, records};
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, StreamMode};
@@ -10,15 +10,15 @@ use kinesis_demo_sandbox::{Options, Sandbox};
 const DAY: u64 = 24 * 3600;
 
 /// A sandbox in which every region has On-demand Advantage.
-async fn committed() -> Bench {
+async fn committed() -> TestSandbox {
     let clock = ModelClock::manual(1);
     let options = Options { is_advantage_enabled: true, ..Options::default() };
     let running = Sandbox::start_with_clock(options, clock.clone()).await.unwrap();
-    let kinesis = aws_sdk_kinesis::Client::new(&crate::bench::config(&running, "us-east-1").await);
-    Bench { clock, running, kinesis }
+    let kinesis = aws_sdk_kinesis::Client::new(&crate::test_sandbox::config(&running, "us-east-1").await);
+    TestSandbox { clock, running, kinesis }
 }
 
-async fn warm(bench: &Bench, mib: i32) {
+async fn warm(bench: &TestSandbox, mib: i32) {
     let request = bench.kinesis.update_stream_warm_throughput().stream_name("posts");
     request.warm_throughput_mibps(mib).send().await.unwrap();
     // In the sandbox's own steps: it looks when somebody asks.
@@ -28,7 +28,7 @@ async fn warm(bench: &Bench, mib: i32) {
     }
 }
 
-async fn listed(bench: &Bench, kind: ShardFilterType, at: Option<DateTime>) -> Vec<Shard> {
+async fn listed(bench: &TestSandbox, kind: ShardFilterType, at: Option<DateTime>) -> Vec<Shard> {
     let filter = ShardFilter::builder().r#type(kind).set_timestamp(at).build().unwrap();
     let request = bench.kinesis.list_shards().stream_name("posts").shard_filter(filter).max_results(7);
     let mut answer = request.send().await.unwrap();
@@ -53,7 +53,7 @@ fn cover_everything_once(shards: &[Shard]) -> bool {
         && ranges.windows(2).all(|pair| pair[0].1.checked_add(1) == Some(pair[1].0))
 }
 
-fn now(bench: &Bench) -> DateTime {
+fn now(bench: &TestSandbox) -> DateTime {
     DateTime::from_millis(bench.clock.moment().wall.as_millisecond())
 }
 
@@ -95,7 +95,7 @@ async fn at_every_instant_the_shards_cover_the_hash_space_once_and_expired_ones_
 
 #[tokio::test]
 async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 4).await;
     let refusal = async |kind: ShardFilterType, id: Option<&str>, at: Option<DateTime>| {
         let filter =
@@ -134,7 +134,7 @@ async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
 
 #[tokio::test]
 async fn a_creation_timestamp_names_one_of_the_streams_of_a_name() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     bench.provisioned_stream("posts", 1).await;
     let answer = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
     let created = *answer.stream_description_summary().unwrap().stream_creation_timestamp();

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
-mod bench;
 mod cloudwatch;
 mod cluster;
 mod door;
@@ -20,4 +19,5 @@ mod other_user;
 mod pods;
 mod small_services;
 mod stage;
+mod test_sandbox;
 mod tls;

@@ -6,12 +6,17 @@ use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatch::types::{EntityMetricData, MetricDatum};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, config};
+use crate::test_sandbox::{TestSandbox, config};
 
 const NOT_OFFERED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";
 
 /// A signed request as any client of that service would send it. Status, media type and body.
-async fn send(bench: &Bench, service: &str, headers: &[(&str, &str)], body: String) -> (u16, String, String) {
+async fn send(
+    bench: &TestSandbox,
+    service: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> (u16, String, String) {
     let key = bench.running.access_key_id();
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
@@ -30,7 +35,7 @@ async fn send(bench: &Bench, service: &str, headers: &[(&str, &str)], body: Stri
 }
 
 /// Code and message of a refusal in AWS JSON.
-async fn refused(bench: &Bench, service: &str, target: &str, body: Value) -> (String, String) {
+async fn refused(bench: &TestSandbox, service: &str, target: &str, body: Value) -> (String, String) {
     let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
     let (status, media_type, body) = send(bench, service, &headers, body.to_string()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/x-amz-json-1.1"), "{body}");
@@ -40,7 +45,7 @@ async fn refused(bench: &Bench, service: &str, target: &str, body: Value) -> (St
 
 #[tokio::test]
 async fn members_that_would_be_ignored_are_refused_by_name() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     const ECS: &str = "AmazonEC2ContainerServiceV20141113";
     for (service, target, body, code, member) in [
         (
@@ -106,7 +111,7 @@ async fn members_that_would_be_ignored_are_refused_by_name() {
 
 #[tokio::test]
 async fn metrics_of_entities_are_kept_and_their_checks_refused() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
     let datum = MetricDatum::builder().metric_name("m").value(1.0).build();
     let entity = aws_sdk_cloudwatch::types::Entity::builder().key_attributes("Type", "Service").build();
@@ -123,7 +128,7 @@ async fn metrics_of_entities_are_kept_and_their_checks_refused() {
 
 #[tokio::test]
 async fn operations_that_are_not_offered_say_so_in_each_protocol() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let shared = config(&bench.running, "us-east-1").await;
     for (service, title, target) in [
         ("ecs", "ECS", "AmazonEC2ContainerServiceV20141113.RunTask"),
@@ -154,7 +159,7 @@ async fn operations_that_are_not_offered_say_so_in_each_protocol() {
 
 #[tokio::test]
 async fn services_that_are_not_offered_say_so_in_a_form_that_their_clients_read() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let words = |service: &str| format!("The service {service} {NOT_OFFERED}");
     let told = refused(&bench, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
     assert_eq!(told, ("UnknownOperationException".to_owned(), words("DynamoDB_20120810")));
@@ -183,7 +188,7 @@ async fn assert_unaddressed(what: &str, answer: reqwest::Response) {
 #[tokio::test]
 async fn a_service_takes_no_protocol_that_it_does_not_speak() {
     const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let (running, key) = (&bench.running, bench.running.access_key_id());
     let post = |service: &str, path: &str, content_type: &str, body: &'static [u8]| {
         let authorization = format!(
@@ -228,7 +233,7 @@ async fn a_service_takes_no_protocol_that_it_does_not_speak() {
     }
 }
 
-async fn send_get(bench: &Bench) -> reqwest::Response {
+async fn send_get(bench: &TestSandbox) -> reqwest::Response {
     let key = bench.running.access_key_id();
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"

@@ -15,7 +15,7 @@ use aws_sdk_ecs::types::{
 use kinesis_demo_sandbox::access::ACCESS_KEY_VARIABLE;
 use serde_json::Value;
 
-use crate::bench::config_for;
+use crate::test_sandbox::config_for;
 
 /// `nobody`, as most systems number it.
 const NOBODY: u32 = 65_534;

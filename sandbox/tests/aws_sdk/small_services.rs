@@ -7,12 +7,12 @@ use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::{ParameterType, ResourceTypeForTagging, Tag};
 use kinesis_demo_sandbox::Options;
 
-use crate::bench::{Bench, config};
 use crate::stage::{IMAGE, Stage};
+use crate::test_sandbox::{TestSandbox, config};
 
 #[tokio::test]
 async fn identity_is_the_claimed_account() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_sts::Client::new(&config(&bench.running, "us-east-1").await);
     let identity = client.get_caller_identity().send().await.unwrap();
     assert_eq!(identity.account(), Some("000000000000"));
@@ -22,7 +22,7 @@ async fn identity_is_the_claimed_account() {
 
 #[tokio::test]
 async fn parameters_make_the_round_with_their_errors() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_ssm::Client::new(&config(&bench.running, "us-east-1").await);
     let put = || client.put_parameter().name("/demo/control").value("{}").r#type(ParameterType::String);
     assert_eq!(put().send().await.unwrap().version(), 1);
@@ -62,7 +62,7 @@ async fn parameters_make_the_round_with_their_errors() {
 
 #[tokio::test]
 async fn log_events_are_put_searched_and_followed() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_cloudwatchlogs::Client::new(&config(&bench.running, "us-east-1").await);
     let early = client.create_log_stream().log_group_name("/demo").log_stream_name("s").send().await;
     assert!(early.unwrap_err().into_service_error().is_resource_not_found_exception());
@@ -89,7 +89,7 @@ async fn log_events_are_put_searched_and_followed() {
 
 #[tokio::test]
 async fn scaling_needs_a_service_and_says_so() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let client = aws_sdk_applicationautoscaling::Client::new(&config(&bench.running, "us-east-1").await);
     let register = client
         .register_scalable_target()

@@ -11,7 +11,7 @@ use kinesis_demo_sandbox::clock::ModelClock;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use serde_json::Value;
 
-use crate::bench::{admin, config};
+use crate::test_sandbox::{admin, config};
 
 pub const IMAGE: &str = "example.com/generator:1";
 

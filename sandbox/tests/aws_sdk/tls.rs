@@ -22,12 +22,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-struct Bench {
+struct TestSandbox {
     running: Running,
     _folder: TempDir,
 }
 
-impl Bench {
+impl TestSandbox {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
@@ -88,24 +88,24 @@ impl Bench {
 
 #[tokio::test]
 async fn an_sdk_that_trusts_the_authority_is_served_and_one_that_does_not_leaves() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let trusted = TrustStore::empty().with_pem_certificate(bench.authority());
     for host in ["127.0.0.1", "localhost"] {
         let kinesis = bench.kinesis(host, trusted.clone()).await;
         kinesis.create_stream().stream_name(format!("at-{host}")).shard_count(1).send().await.unwrap();
     }
-    let other = Bench::start().await;
+    let other = TestSandbox::start().await;
     let stranger = TrustStore::empty().with_pem_certificate(other.authority());
     let refused = bench.kinesis("localhost", stranger).await.list_streams().send().await.unwrap_err();
     assert!(matches!(refused, SdkError::DispatchFailure(_)), "{refused:?}");
-    let plain = crate::bench::config(&bench.running, "us-east-1").await;
+    let plain = crate::test_sandbox::config(&bench.running, "us-east-1").await;
     let listed = aws_sdk_kinesis::Client::new(&plain).list_streams().send().await.unwrap();
     assert_eq!(listed.stream_names(), ["at-127.0.0.1", "at-localhost"], "one sandbox behind both ports");
 }
 
 #[tokio::test]
 async fn the_certificate_is_for_the_names_that_are_served_and_no_others() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     for name in ["localhost", "127.0.0.1", "::1", "sandbox.demo.svc"] {
         assert_eq!(bench.shake_hands(name).await.unwrap().as_deref(), Some(&b"h2"[..]), "{name}");
     }
@@ -116,7 +116,7 @@ async fn the_certificate_is_for_the_names_that_are_served_and_no_others() {
 
 #[tokio::test]
 async fn clients_that_say_nothing_hold_up_nobody() {
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(TcpStream::connect(bench.address()).await.unwrap());
@@ -132,7 +132,7 @@ async fn clients_that_say_nothing_hold_up_nobody() {
 #[tokio::test]
 async fn http_2_is_spoken_in_the_clear_too() {
     // JavaScript's SDK, and Java's asynchronous one, begin so with Kinesis even where the endpoint is http.
-    let bench = Bench::start().await;
+    let bench = TestSandbox::start().await;
     let mut connection = TcpStream::connect(bench.running.address).await.unwrap();
     let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();

@@ -63,7 +63,7 @@ impl Fault {
 
 /// Decides what becomes of calls.
 #[derive(Default)]
-pub(super) struct Switchboard {
+pub(super) struct FaultInjector {
     faults: Vec<Fault>,
     calls: Vec<Call>,
     /// How many more calls are answered before the caller dies.
@@ -71,7 +71,7 @@ pub(super) struct Switchboard {
     crashed: bool,
 }
 
-impl Switchboard {
+impl FaultInjector {
     pub(super) fn add_fault(&mut self, operation: &str, kind: FaultKind, times: u32) {
         self.faults.push(Fault { operation: operation.to_owned(), kind, left: times, until: None });
     }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::world::Scene;
+use super::world::RegionState;
 use super::{Handle, Refusal, refusal};
 use crate::aws::{
-    AwsErrorClass, AwsResult, NewService, NewTaskDefinition, ServiceSeen, ServiceState, Services,
-    TaskDefinitionSeen, TaskDefinitions,
+    AwsErrorClass, AwsResult, NewService, NewTaskDefinition, ServiceDescription, ServiceState, Services,
+    TaskDefinitionDescription, TaskDefinitions,
 };
 
 /// The memory sizes, in MiB, of each CPU size (ECS API reference, RegisterTaskDefinition, `memory`): least, most, step.
@@ -67,7 +67,7 @@ impl Service {
     }
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     fn require_cluster(&self, cluster: &str) -> Result<(), Refusal> {
         match self.settings.clusters.iter().any(|known| known == cluster) {
             true => Ok(()),
@@ -105,13 +105,16 @@ fn is_fargate_size(cpu: u32, memory_mib: u32) -> bool {
 
 #[async_trait]
 impl TaskDefinitions for Handle {
-    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionSeen>> {
+    async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionDescription>> {
         let answer =
             self.reach("DescribeTaskDefinition").await.read("DescribeTaskDefinition", family, |scene| {
                 let revision = scene.region.families.get(family).and_then(Family::latest_active);
                 let missing = || refusal("ClientException", "Unable to describe task definition.");
                 let revision = revision.ok_or_else(missing)?;
-                Ok(TaskDefinitionSeen { arn: revision.arn.clone(), tags: revision.definition.tags.clone() })
+                Ok(TaskDefinitionDescription {
+                    arn: revision.arn.clone(),
+                    tags: revision.definition.tags.clone(),
+                })
             });
         match answer {
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
@@ -175,13 +178,13 @@ impl Services for Handle {
             .read("DescribeClusters", cluster, |scene| Ok(scene.require_cluster(cluster).is_ok()))
     }
 
-    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceSeen>> {
+    async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceDescription>> {
         let key = (cluster.to_owned(), name.to_owned());
         self.reach("DescribeServices").await.read("DescribeServices", name, |scene| {
             scene.require_cluster(cluster)?;
             let Some(service) = scene.region.services.get(&key) else { return Ok(None) };
             let (running, pending) = scene.region.task_counts(&key);
-            Ok(Some(ServiceSeen {
+            Ok(Some(ServiceDescription {
                 arn: service.arn.clone(),
                 state: service.state,
                 desired: service.desired,
@@ -254,7 +257,7 @@ impl Services for Handle {
     }
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     /// Draining services without tasks become INACTIVE.
     pub(super) fn retire_services(&mut self) {
         let tasks = &self.region.tasks;

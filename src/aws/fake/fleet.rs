@@ -8,10 +8,10 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 use super::ecs::Service;
-use super::generator::{Generator, Surroundings};
-use super::world::{Region, Scene, ServiceKey};
+use super::generator::{Generator, TaskEnvironment};
+use super::world::{Region, RegionState, ServiceKey};
 use super::{Handle, Settings, refusal};
-use crate::aws::{AwsErrorClass, AwsResult, ServiceState, TaskSeen, TaskState, TaskStop, Tasks};
+use crate::aws::{AwsErrorClass, AwsResult, ServiceState, TaskDescription, TaskState, TaskStop, Tasks};
 
 /// ECS forgets stopped tasks (Amazon ECS API reference, DescribeTasks: "at least one hour").
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
@@ -26,13 +26,13 @@ const TASKS_PER_PROTECTION: usize = 10;
 
 /// Why a task stops, as ECS words it.
 #[derive(Clone)]
-struct StopWords {
+struct StopReason {
     code: &'static str,
     reason: String,
     exit_code: Option<i32>,
 }
 
-impl StopWords {
+impl StopReason {
     fn new(code: &'static str, reason: impl Into<String>, exit_code: Option<i32>) -> Self {
         Self { code, reason: reason.into(), exit_code }
     }
@@ -51,11 +51,11 @@ impl StopWords {
     }
 }
 
-enum Life {
+enum TaskLifecycle {
     Starting { until: MicroTime },
     Running,
-    Stopping { began_at: MicroTime, until: MicroTime, why: StopWords },
-    Stopped { at: MicroTime, why: StopWords },
+    Stopping { began_at: MicroTime, until: MicroTime, why: StopReason },
+    Stopped { at: MicroTime, why: StopReason },
 }
 
 pub(super) struct Task {
@@ -64,7 +64,7 @@ pub(super) struct Task {
     /// The process, once it was started; it stays for its books when the task is gone.
     pub(super) generator: Option<Generator>,
     arn: String,
-    life: Life,
+    life: TaskLifecycle,
     created_at: MicroTime,
     started_at: Option<MicroTime>,
     protected_until: Option<MicroTime>,
@@ -72,11 +72,11 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.life, Life::Running)
+        matches!(self.life, TaskLifecycle::Running)
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        matches!(self.life, Life::Stopped { .. })
+        matches!(self.life, TaskLifecycle::Stopped { .. })
     }
 
     pub(super) fn has_started(&self) -> bool {
@@ -85,20 +85,20 @@ impl Task {
 
     pub(super) fn changes_at(&self) -> Option<MicroTime> {
         match self.life {
-            Life::Starting { until } | Life::Stopping { until, .. } => Some(until),
-            Life::Running => self.generator.as_ref().map(Generator::hard_ceiling),
-            Life::Stopped { .. } => None,
+            TaskLifecycle::Starting { until } | TaskLifecycle::Stopping { until, .. } => Some(until),
+            TaskLifecycle::Running => self.generator.as_ref().map(Generator::hard_ceiling),
+            TaskLifecycle::Stopped { .. } => None,
         }
     }
 
-    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut Surroundings<'_>) {
-        if let (Life::Running, Some(generator)) = (&self.life, &mut self.generator) {
+    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut TaskEnvironment<'_>) {
+        if let (TaskLifecycle::Running, Some(generator)) = (&self.life, &mut self.generator) {
             generator.live_until(until, around);
         }
     }
 
     fn is_meant_to_run(&self) -> bool {
-        matches!(self.life, Life::Starting { .. } | Life::Running)
+        matches!(self.life, TaskLifecycle::Starting { .. } | TaskLifecycle::Running)
     }
 
     fn is_protected(&self, now: MicroTime) -> bool {
@@ -106,28 +106,28 @@ impl Task {
     }
 
     /// SIGTERM. A task whose process does not run yet just ends.
-    fn stop(&mut self, now: MicroTime, takes: Duration, why: StopWords) {
+    fn stop(&mut self, now: MicroTime, takes: Duration, why: StopReason) {
         if let Some(generator) = &mut self.generator {
             generator.stop_sending();
         }
-        self.life = Life::Stopping { began_at: now, until: now + takes, why };
+        self.life = TaskLifecycle::Stopping { began_at: now, until: now + takes, why };
     }
 
-    fn seen(&self) -> TaskSeen {
+    fn seen(&self) -> TaskDescription {
         let (state, stop) = match &self.life {
-            Life::Starting { .. } => (TaskState::Starting, None),
-            Life::Running => (TaskState::Running, None),
-            Life::Stopping { began_at, why, .. } => (TaskState::Stopping, Some((*began_at, why))),
-            Life::Stopped { at, why } => (TaskState::Stopped, Some((*at, why))),
+            TaskLifecycle::Starting { .. } => (TaskState::Starting, None),
+            TaskLifecycle::Running => (TaskState::Running, None),
+            TaskLifecycle::Stopping { began_at, why, .. } => (TaskState::Stopping, Some((*began_at, why))),
+            TaskLifecycle::Stopped { at, why } => (TaskState::Stopped, Some((*at, why))),
         };
-        let stop = stop.map(|(at, StopWords { code, reason, exit_code })| TaskStop {
+        let stop = stop.map(|(at, StopReason { code, reason, exit_code })| TaskStop {
             at: Some(at),
             code: (*code).to_owned(),
             reason: reason.clone(),
             container_reason: None,
             exit_code: *exit_code,
         });
-        TaskSeen {
+        TaskDescription {
             id: self.id.clone(),
             arn: self.arn.clone(),
             state,
@@ -141,11 +141,11 @@ impl Task {
 impl Region {
     /// The running and the pending tasks of a service, as DescribeServices counts them.
     pub(super) fn task_counts(&self, key: &ServiceKey) -> (u32, u32) {
-        let count = |is: fn(&Life) -> bool| {
+        let count = |is: fn(&TaskLifecycle) -> bool| {
             self.tasks.iter().filter(|task| task.service == *key && is(&task.life)).count()
         };
-        let running = count(|life| matches!(life, Life::Running | Life::Stopping { .. }));
-        let pending = count(|life| matches!(life, Life::Starting { .. }));
+        let running = count(|life| matches!(life, TaskLifecycle::Running | TaskLifecycle::Stopping { .. }));
+        let pending = count(|life| matches!(life, TaskLifecycle::Starting { .. }));
         (u32::try_from(running).unwrap_or(u32::MAX), u32::try_from(pending).unwrap_or(u32::MAX))
     }
 
@@ -171,16 +171,16 @@ impl Region {
         let Some(index) = self.tasks.iter().position(|task| task.id == *id && !task.is_stopped()) else {
             return false;
         };
-        self.end_task(index, spoken, now, StopWords::exited(137), settings);
+        self.end_task(index, spoken, now, StopReason::exited(137), settings);
         true
     }
 
-    fn end_task(&mut self, index: usize, spoken: bool, now: MicroTime, why: StopWords, settings: &Settings) {
+    fn end_task(&mut self, index: usize, spoken: bool, now: MicroTime, why: StopReason, settings: &Settings) {
         let Self { streams, stored, tasks, parameters, log_groups, .. } = self;
         let Some(task) = tasks.get_mut(index) else { return };
         if let Some(generator) = task.generator.as_mut() {
             generator.stop_sending();
-            let mut around = Surroundings {
+            let mut around = TaskEnvironment {
                 parameters,
                 streams,
                 stored,
@@ -192,11 +192,11 @@ impl Region {
                 generator.say_last_word(now, &mut around);
             }
         }
-        task.life = Life::Stopped { at: now, why };
+        task.life = TaskLifecycle::Stopped { at: now, why };
     }
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     /// Everything that is due at this instant, except what tasks do by themselves.
     pub(super) fn apply_events(&mut self) {
         self.advance_streams();
@@ -205,11 +205,13 @@ impl Scene<'_> {
         for index in 0..self.region.tasks.len() {
             let Some(task) = self.region.tasks.get_mut(index) else { continue };
             match &task.life {
-                Life::Starting { until } if *until <= now => self.start_process(index),
-                Life::Running if task.changes_at().is_some_and(|ceiling| ceiling <= now) => {
-                    task.stop(now, self.settings.delays.task_stop, StopWords::exited(0));
+                TaskLifecycle::Starting { until } if *until <= now => self.start_process(index),
+                TaskLifecycle::Running
+                    if task.changes_at().is_some_and(|scale_to_zero| scale_to_zero <= now) =>
+                {
+                    task.stop(now, self.settings.delays.task_stop, StopReason::exited(0));
                 }
-                Life::Stopping { until, why, .. } if *until <= now => {
+                TaskLifecycle::Stopping { until, why, .. } if *until <= now => {
                     let why = why.clone();
                     self.region.end_task(index, true, now, why, self.settings);
                 }
@@ -252,7 +254,7 @@ impl Scene<'_> {
                 service: key.clone(),
                 generator: None,
                 arn,
-                life: Life::Starting { until: self.now + takes },
+                life: TaskLifecycle::Starting { until: self.now + takes },
                 created_at: self.now,
                 started_at: None,
                 protected_until: None,
@@ -283,7 +285,7 @@ impl Scene<'_> {
             let pick = self.dice.below(u64::try_from(candidates.len()).unwrap_or(u64::MAX));
             let victim = usize::try_from(pick).ok().and_then(|pick| candidates.get(pick));
             let Some(task) = victim.and_then(|index| self.region.tasks.get_mut(*index)) else { return };
-            task.stop(now, self.settings.delays.task_stop, StopWords::scaled_in());
+            task.stop(now, self.settings.delays.task_stop, StopReason::scaled_in());
         }
     }
 
@@ -294,11 +296,11 @@ impl Scene<'_> {
         let definition = &service.definition;
         if !self.region.log_groups.contains_key(&definition.log_group) {
             let reason = "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition.";
-            task.life = Life::Stopped { at: now, why: StopWords::failed_to_start(reason) };
+            task.life = TaskLifecycle::Stopped { at: now, why: StopReason::failed_to_start(reason) };
             return;
         }
         if let Some(reason) = &self.settings.start_failure {
-            task.life = Life::Stopped { at: now, why: StopWords::failed_to_start(reason) };
+            task.life = TaskLifecycle::Stopped { at: now, why: StopReason::failed_to_start(reason) };
             return;
         }
         task.started_at = Some(now);
@@ -310,15 +312,15 @@ impl Scene<'_> {
             now,
         );
         task.life = match &task.generator {
-            Some(_) => Life::Running,
-            None => Life::Stopped { at: now, why: StopWords::exited(2) },
+            Some(_) => TaskLifecycle::Running,
+            None => TaskLifecycle::Stopped { at: now, why: StopReason::exited(2) },
         };
     }
 }
 
 #[async_trait]
 impl Tasks for Handle {
-    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskSeen>> {
+    async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskDescription>> {
         let key = (cluster.to_owned(), service.to_owned());
         let mut arns = Vec::new();
         for meant_to_run in [true, false] {
@@ -328,7 +330,7 @@ impl Tasks for Handle {
                 }
                 let own = scene.region.tasks.iter().filter(|task| task.service == key);
                 let known = own.filter(|task| match task.life {
-                    Life::Stopped { at, .. } => scene.now.since(at) < FORGOTTEN_AFTER,
+                    TaskLifecycle::Stopped { at, .. } => scene.now.since(at) < FORGOTTEN_AFTER,
                     _ => true,
                 });
                 let listed = known.filter(|task| task.is_meant_to_run() == meant_to_run);

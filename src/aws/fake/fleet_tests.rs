@@ -3,7 +3,7 @@
 use kinesis_demo_api::control::gate::GapRule;
 use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment};
 use kinesis_demo_api::ledger::{Counters, Ledgers};
-use kinesis_demo_api::schedule::Leg;
+use kinesis_demo_api::schedule::ScheduleSegment;
 
 use super::tests::{T0, a_definition, a_service, a_stream, a_world, owned, s};
 use super::*;
@@ -42,7 +42,7 @@ fn a_document(fake: &FakeAws) -> ControlDocument {
         slots: fake.running_tasks().into_iter().map(Some).collect(),
         segments: vec![Segment {
             phase: "calm".into(),
-            leg: Leg::whole(T0 + s(110), T0 + s(170), [101, 101]),
+            leg: ScheduleSegment::whole(T0 + s(110), T0 + s(170), [101, 101]),
             content: Content::Baseline,
             cap_per_task: 1_000,
         }],
@@ -69,8 +69,9 @@ async fn tasks_start_after_their_latency_as_far_as_there_is_capacity() {
     assert_eq!((seen.desired, seen.running, seen.pending), (5, 2, 1));
     assert!(seen.last_event.unwrap().contains("unable to place a task"));
     clock.advance(s(24));
-    let states =
-        |tasks: Vec<crate::aws::TaskSeen>| tasks.into_iter().map(|task| task.state).collect::<Vec<_>>();
+    let states = |tasks: Vec<crate::aws::TaskDescription>| {
+        tasks.into_iter().map(|task| task.state).collect::<Vec<_>>()
+    };
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
     assert_eq!(states(tasks), [TaskState::Running, TaskState::Running, TaskState::Starting]);
     clock.advance(s(1));
@@ -156,8 +157,10 @@ async fn a_task_with_a_slot_writes_a_line_in_each_interval_and_none_after_its_la
     let (fake, clock, aws) = a_fleet(1).await;
     let mut calm = a_document(&fake);
     calm.segments[0].leg.rate = [0, 0];
-    calm.segments
-        .push(Segment { leg: Leg::whole(T0 + s(170), T0 + s(171), [101, 101]), ..calm.segments[0].clone() });
+    calm.segments.push(Segment {
+        leg: ScheduleSegment::whole(T0 + s(170), T0 + s(171), [101, 101]),
+        ..calm.segments[0].clone()
+    });
     publish(&aws, &calm).await;
     for second in (115..=165).step_by(5) {
         clock.advance_to(T0 + s(second));
@@ -253,7 +256,7 @@ async fn scale_in_spares_the_protected_while_they_are() {
     let spared: Vec<_> = tasks.iter().step_by(2).map(|task| task.arn.clone()).collect();
     aws.tasks.protect_tasks("default", &spared, 1).await.unwrap();
     aws.services.resize_service("default", "kd-service", 4).await.unwrap();
-    let stopping = |tasks: Vec<crate::aws::TaskSeen>| {
+    let stopping = |tasks: Vec<crate::aws::TaskDescription>| {
         tasks
             .into_iter()
             .filter(|task| task.state != TaskState::Running)

@@ -14,7 +14,7 @@ use kinesis_demo_api::control::gate::{
 };
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
 use kinesis_demo_api::ledger::{Counters, HeldVersion};
-use kinesis_demo_api::schedule::{Leg, Share};
+use kinesis_demo_api::schedule::{ScheduleSegment, Share};
 use kinesis_demo_api::time::Now;
 
 use super::FakeAws;
@@ -34,7 +34,7 @@ pub struct Sent {
     /// Epoch and version of the document in force.
     pub version: (u64, u64),
     pub phase: String,
-    pub leg: Leg,
+    pub leg: ScheduleSegment,
     pub share: Share,
     pub cap_per_task: u32,
     pub from: MicroTime,
@@ -77,7 +77,7 @@ impl Sent {
 }
 
 /// What a task can reach.
-pub(super) struct Surroundings<'a> {
+pub(super) struct TaskEnvironment<'a> {
     pub(super) parameters: &'a BTreeMap<String, Parameter>,
     pub(super) streams: &'a BTreeMap<String, Stream>,
     pub(super) stored: &'a mut BTreeMap<String, u64>,
@@ -103,12 +103,12 @@ impl Environment {
         for needed in ["AWS_REGION", "KINESISDEMO_RUN_NAME"] {
             get(needed).filter(|value| !value.is_empty())?;
         }
-        let ceiling: jiff::Timestamp = get("KINESISDEMO_HARD_CEILING")?.parse().ok()?;
+        let scale_to_zero: jiff::Timestamp = get("KINESISDEMO_HARD_CEILING")?.parse().ok()?;
         let ledger_every = get("KINESISDEMO_LEDGER_EVERY_SECONDS").map_or(Ok(5), str::parse).ok()?;
         Some(Self {
             limits: TaskLimits {
                 run: get("KINESISDEMO_RUN")?.parse().ok()?,
-                deadline: ceiling.into(),
+                deadline: scale_to_zero.into(),
                 max_records_per_second: get("KINESISDEMO_MAX_RECORDS_PER_SECOND")?.parse().ok()?,
                 longest_read_lease: LONGEST_READ_LEASE,
             },
@@ -178,7 +178,7 @@ impl Generator {
     }
 
     /// Lives up to `until`: reads, sends, writes.
-    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut Surroundings<'_>) {
+    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut TaskEnvironment<'_>) {
         if !self.sends {
             return;
         }
@@ -205,7 +205,7 @@ impl Generator {
     }
 
     /// A task that has a slot, or sent, says its last word when nothing more is due and every record is settled.
-    fn note_state(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+    fn note_state(&mut self, at: MicroTime, around: &mut TaskEnvironment<'_>) {
         let has_slot = self.gate.share(now(at)).is_some();
         self.owes_last_word |= has_slot && !self.had_slot;
         self.had_slot = has_slot;
@@ -223,7 +223,7 @@ impl Generator {
     }
 
     /// The ledger's final line.
-    pub(super) fn say_last_word(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+    pub(super) fn say_last_word(&mut self, at: MicroTime, around: &mut TaskEnvironment<'_>) {
         self.write_line(at, true, around);
     }
 
@@ -255,14 +255,14 @@ impl Generator {
         }
     }
 
-    fn send_until(&mut self, at: MicroTime, around: &mut Surroundings<'_>) {
+    fn send_until(&mut self, at: MicroTime, around: &mut TaskEnvironment<'_>) {
         for due in self.gate.release(now(at)) {
             let (task, stream) = (self.task.clone(), Arc::clone(&self.environment.stream));
             self.send(Sent::new(task, stream, self.environment.limits.run, due), around);
         }
     }
 
-    fn send(&mut self, sent: Sent, around: &mut Surroundings<'_>) {
+    fn send(&mut self, sent: Sent, around: &mut TaskEnvironment<'_>) {
         self.unwritten = true;
         self.owes_last_word = true;
         let books = self.books.entry(sent.phase.clone()).or_default();
@@ -284,7 +284,7 @@ impl Generator {
         }
     }
 
-    fn write_line(&mut self, at: MicroTime, is_final: bool, around: &mut Surroundings<'_>) {
+    fn write_line(&mut self, at: MicroTime, is_final: bool, around: &mut TaskEnvironment<'_>) {
         self.sequence += 1;
         self.unwritten = false;
         // Without its log group a line is lost, as with the awslogs driver.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
-use super::world::Scene;
+use super::world::RegionState;
 use super::{Handle, Refusal, refusal};
 use crate::aws::{
-    Advantage, AwsErrorClass, AwsResult, NewStream, StreamSeen, StreamState, Streams, Tags, Warm,
+    Advantage, AwsErrorClass, AwsResult, NewStream, StreamDescription, StreamState, Streams, Tags, Warm,
 };
 
 /// What a new on-demand stream takes without warm throughput: 4 MiB/s (Kinesis developer guide, on-demand mode).
@@ -33,7 +33,7 @@ pub(super) struct Stream {
     target: u32,
     /// Where the way to the target began, and when.
     from: (u32, MicroTime),
-    allowance: u64,
+    allow_list: u64,
     credit_micros: u128,
     created_at: MicroTime,
     pub(super) queues: u32,
@@ -55,11 +55,11 @@ impl Stream {
         let gained = u128::from(second) * elapsed.as_micros() + self.credit_micros;
         self.credit_micros = gained % 1_000_000;
         let gained = u64::try_from(gained / 1_000_000).unwrap_or(second);
-        self.allowance.saturating_add(gained).min(second)
+        self.allow_list.saturating_add(gained).min(second)
     }
 
-    pub(super) fn keep(&mut self, allowance: u64) {
-        self.allowance = allowance;
+    pub(super) fn keep(&mut self, allow_list: u64) {
+        self.allow_list = allow_list;
     }
 
     fn capacity(&self) -> u32 {
@@ -85,7 +85,7 @@ impl Stream {
     }
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     /// Moves streams whose state is over to the next one.
     pub(super) fn advance_streams(&mut self) {
         let now = self.now;
@@ -139,14 +139,14 @@ impl Scene<'_> {
 
 #[async_trait]
 impl Streams for Handle {
-    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamSeen>> {
+    async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamDescription>> {
         let answer = self.reach("DescribeStreamSummary").await.read("DescribeStreamSummary", name, |scene| {
             let committed = scene.settings.advantage.is_on();
             let stream = scene.region.streams.get(name);
             let stream = stream
                 .ok_or_else(|| refusal("ResourceNotFoundException", format!("Stream {name} not found.")))?;
             let current = stream.current_at(scene.now);
-            Ok(StreamSeen {
+            Ok(StreamDescription {
                 arn: stream.arn.clone(),
                 state: stream.state,
                 open_shards: if stream.state == StreamState::Creating { 0 } else { current },
@@ -194,7 +194,7 @@ impl Streams for Handle {
                 until: Some(scene.now + scene.settings.delays.stream_create),
                 target: scene.settings.granted(warm_mib_per_second.unwrap_or(0)),
                 from: (BASELINE_MIB, scene.now),
-                allowance: 0,
+                allow_list: 0,
                 credit_micros: 0,
                 created_at: scene.now,
                 queues: 0,

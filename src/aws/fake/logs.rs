@@ -8,9 +8,9 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::ledger::{Counters, HeldVersion, Latencies, LedgerLine, MARKER, PhaseLedger};
 
-use super::world::Scene;
+use super::world::RegionState;
 use super::{Handle, Refusal, refusal};
-use crate::aws::{AwsResult, LedgerPage, LogGroupSeen, Logs, Tags};
+use crate::aws::{AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
 
 /// How long every accepted record took.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -62,7 +62,7 @@ impl Line {
     }
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     fn log_group(&mut self, name: &str) -> Result<&mut LogGroup, Refusal> {
         let missing = || refusal("ResourceNotFoundException", "The specified log group does not exist.");
         self.region.log_groups.get_mut(name).ok_or_else(missing)
@@ -75,10 +75,10 @@ impl Scene<'_> {
 
 #[async_trait]
 impl Logs for Handle {
-    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupSeen>> {
+    async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupDescription>> {
         self.reach("DescribeLogGroups").await.read("DescribeLogGroups", name, |scene| {
             let found = scene.region.log_groups.get(name);
-            Ok(found.map(|group| LogGroupSeen {
+            Ok(found.map(|group| LogGroupDescription {
                 arn: scene.log_group_arn(name),
                 has_retention: group.retention_days.is_some(),
             }))

@@ -42,7 +42,7 @@ use super::{Advantage, Aws, AwsClock, AwsErrorClass, AwsResult, ClockSkew, Ident
 use crate::clock::{Clock, ManualClock};
 use calls::{Access, FaultKind};
 use settings::Settings;
-use world::{Scene, World};
+use world::{AccountState, RegionState};
 
 /// Whether a task that is killed says its last word first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +57,14 @@ pub enum LastWord {
 #[derive(Clone)]
 pub struct FakeAws {
     clock: ManualClock,
-    world: Arc<Mutex<World>>,
+    world: Arc<Mutex<AccountState>>,
 }
 
 impl FakeAws {
     /// An account `000000000000` without anything in it but the ECS cluster `default`; Advantage is off.
     pub fn new(clock: ManualClock) -> Self {
         let settings = Settings::default();
-        let world = World::new(settings, clock.now());
+        let world = AccountState::new(settings, clock.now());
         Self { clock, world: Arc::new(Mutex::new(world)) }
     }
 
@@ -322,7 +322,7 @@ impl FakeAws {
     }
 
     /// The world as it is at the clock's instant.
-    fn now(&self) -> MutexGuard<'_, World> {
+    fn now(&self) -> MutexGuard<'_, AccountState> {
         let now = self.clock.now();
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance_to(now);
@@ -402,7 +402,7 @@ impl Handle {
         &self,
         operation: &'static str,
         target: &str,
-        answer: impl FnOnce(&mut Scene<'_>) -> Result<T, Refusal>,
+        answer: impl FnOnce(&mut RegionState<'_>) -> Result<T, Refusal>,
     ) -> AwsResult<T> {
         self.fake.now().call(&self.region, operation, target, Access::Read, answer)
     }
@@ -411,7 +411,7 @@ impl Handle {
         &self,
         operation: &'static str,
         target: &str,
-        perform: impl FnOnce(&mut Scene<'_>) -> Result<T, Refusal>,
+        perform: impl FnOnce(&mut RegionState<'_>) -> Result<T, Refusal>,
     ) -> AwsResult<T> {
         self.fake.now().call(&self.region, operation, target, Access::Write, perform)
     }

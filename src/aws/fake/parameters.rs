@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kinesis_demo_api::control::{ControlDocument, MAX_BYTES};
 
-use super::world::Scene;
+use super::world::RegionState;
 use super::{Handle, Refusal, refusal};
-use crate::aws::{AwsErrorClass, AwsResult, Overwritten, Parameters, Tags};
+use crate::aws::{AwsErrorClass, AwsResult, OverwriteResult, Parameters, Tags};
 
 pub(super) struct Parameter {
     text: String,
@@ -23,7 +23,7 @@ impl Parameter {
     }
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     fn put_parameter(&mut self, name: &str, text: &str, tags: Tags) -> Result<(), Refusal> {
         if text.is_empty() || text.len() > MAX_BYTES {
             let text = format!(
@@ -67,11 +67,11 @@ impl Parameters for Handle {
         })
     }
 
-    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<Overwritten> {
+    async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<OverwriteResult> {
         self.reach("PutParameter").await.write("PutParameter", name, |scene| {
             // With Overwrite=true AWS makes a parameter that is not there, without tags.
             let tags = scene.region.parameters.get(name).map(|held| held.tags.clone());
-            let found = if tags.is_some() { Overwritten::Replaced } else { Overwritten::Created };
+            let found = if tags.is_some() { OverwriteResult::Replaced } else { OverwriteResult::Created };
             scene.put_parameter(name, text, tags.unwrap_or_default()).map(|()| found)
         })
     }

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
-use super::world::{Scene, ServiceKey};
+use super::world::{RegionState, ServiceKey};
 use super::{Handle, refusal};
-use crate::aws::{AwsErrorClass, AwsResult, CeilingSeen, Scaling, ServiceState};
+use crate::aws::{AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription, ServiceState};
 
 pub(super) struct Target {
     pub(super) min: u32,
@@ -13,7 +13,7 @@ pub(super) struct Target {
     pub(super) action_at: Option<MicroTime>,
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     /// Carries out scheduled actions that are due: a one-time action fires once and is gone.
     pub(super) fn fire_scheduled_actions(&mut self) {
         for (key, target) in &mut self.region.targets {
@@ -38,7 +38,11 @@ fn resource_id(cluster: &str, service: &str) -> String {
 
 #[async_trait]
 impl Scaling for Handle {
-    async fn fetch_ceiling(&self, cluster: &str, service: &str) -> AwsResult<Option<CeilingSeen>> {
+    async fn fetch_ceiling(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> AwsResult<Option<ScheduledActionDescription>> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
         let target =
             self.reach("DescribeScalableTargets")
@@ -48,10 +52,10 @@ impl Scaling for Handle {
             self.reach("DescribeScheduledActions").await.read("DescribeScheduledActions", &id, |scene| {
                 Ok(scene.region.targets.get(&key).and_then(|target| target.action_at))
             })?;
-        Ok((target || action_at.is_some()).then_some(CeilingSeen { target, action_at }))
+        Ok((target || action_at.is_some()).then_some(ScheduledActionDescription { target, action_at }))
     }
 
-    async fn put_ceiling(
+    async fn put_scheduled_scale_to_zero(
         &self,
         cluster: &str,
         service: &str,
@@ -81,7 +85,7 @@ impl Scaling for Handle {
         })
     }
 
-    async fn delete_ceiling(&self, cluster: &str, service: &str) -> AwsResult<()> {
+    async fn delete_scheduled_scale_to_zero(&self, cluster: &str, service: &str) -> AwsResult<()> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
         let action = self.reach("DeleteScheduledAction").await.write("DeleteScheduledAction", &id, |scene| {
             let target = scene.region.targets.get_mut(&key);

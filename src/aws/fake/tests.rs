@@ -240,7 +240,7 @@ async fn a_service_is_made_once_and_goes_through_draining() {
 async fn the_ceiling_takes_the_service_to_zero_by_itself() {
     let (fake, clock, aws) = a_world();
     assert_eq!(
-        class(aws.scaling.put_ceiling("default", "kd-service", 9, T0 + s(60)).await),
+        class(aws.scaling.put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60)).await),
         AwsErrorClass::Transient
     );
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
@@ -248,7 +248,7 @@ async fn the_ceiling_takes_the_service_to_zero_by_itself() {
     aws.services.create_service(&a_service()).await.unwrap();
     aws.services.resize_service("default", "kd-service", 3).await.unwrap();
     aws.scaling
-        .put_ceiling("default", "kd-service", 9, T0 + s(60) + Duration::from_millis(900))
+        .put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60) + Duration::from_millis(900))
         .await
         .unwrap();
     let seen = aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap().unwrap();
@@ -260,8 +260,8 @@ async fn the_ceiling_takes_the_service_to_zero_by_itself() {
     assert_eq!(aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap().desired, 0);
     let seen = aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.target, seen.action_at), (true, None));
-    aws.scaling.delete_ceiling("default", "kd-service").await.unwrap();
-    aws.scaling.delete_ceiling("default", "kd-service").await.unwrap();
+    aws.scaling.delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
+    aws.scaling.delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
     assert_eq!(aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap(), None);
 }
 

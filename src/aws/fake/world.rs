@@ -6,12 +6,12 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
-use super::calls::{Access, Call, FaultKind, Switchboard, injected};
+use super::calls::{Access, Call, FaultInjector, FaultKind, injected};
 use super::dashboards::Account;
 use super::dice::Dice;
 use super::ecs::{Family, Service};
 use super::fleet::Task;
-use super::generator::{Sent, Surroundings};
+use super::generator::{Sent, TaskEnvironment};
 use super::kinesis::Stream;
 use super::logs::LogGroup;
 use super::parameters::Parameter;
@@ -23,10 +23,10 @@ use crate::aws::{AwsError, AwsResult, Tags};
 /// A cluster's name and a service's.
 pub(super) type ServiceKey = (String, String);
 
-pub(super) struct World {
+pub(super) struct AccountState {
     pub(super) settings: Settings,
     pub(super) dice: Dice,
-    pub(super) switchboard: Switchboard,
+    pub(super) switchboard: FaultInjector,
     pub(super) most_at_once: BTreeMap<&'static str, usize>,
     pub(super) account: Account,
     regions: BTreeMap<String, Region>,
@@ -48,7 +48,7 @@ pub(super) struct Region {
 }
 
 /// What a call sees: its region, now.
-pub(super) struct Scene<'a> {
+pub(super) struct RegionState<'a> {
     pub(super) region: &'a mut Region,
     pub(super) account: &'a mut Account,
     pub(super) settings: &'a Settings,
@@ -57,19 +57,19 @@ pub(super) struct Scene<'a> {
     name: &'a str,
 }
 
-impl Scene<'_> {
+impl RegionState<'_> {
     /// The ARN of `resource` of `service` here.
     pub(super) fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.name, self.settings.account_id)
     }
 }
 
-impl World {
+impl AccountState {
     pub(super) fn new(settings: Settings, now: MicroTime) -> Self {
         Self {
             settings,
             dice: Dice::new(1),
-            switchboard: Switchboard::default(),
+            switchboard: FaultInjector::default(),
             most_at_once: BTreeMap::new(),
             account: Account::default(),
             regions: BTreeMap::new(),
@@ -87,7 +87,7 @@ impl World {
             while let Some(at) = region.next_event_at(now, &self.settings).filter(|at| *at <= until) {
                 region.play(now, at, &self.settings);
                 now = at;
-                let mut scene = Scene {
+                let mut scene = RegionState {
                     region,
                     account: &mut self.account,
                     settings: &self.settings,
@@ -111,7 +111,7 @@ impl World {
         operation: &'static str,
         target: &str,
         access: Access,
-        perform: impl FnOnce(&mut Scene<'_>) -> Result<T, Refusal>,
+        perform: impl FnOnce(&mut RegionState<'_>) -> Result<T, Refusal>,
     ) -> AwsResult<T> {
         if self.switchboard.crashed() {
             return Err(AwsError::unanswered(operation, target, "crashed"));
@@ -234,9 +234,9 @@ impl World {
         }
     }
 
-    fn scene<T>(&mut self, name: &str, act: impl FnOnce(&mut Scene<'_>) -> T) -> T {
+    fn scene<T>(&mut self, name: &str, act: impl FnOnce(&mut RegionState<'_>) -> T) -> T {
         let region = self.regions.entry(name.to_owned()).or_default();
-        act(&mut Scene {
+        act(&mut RegionState {
             region,
             account: &mut self.account,
             settings: &self.settings,
@@ -268,7 +268,7 @@ impl Region {
     /// Has the tasks live from `from` to `until`; nothing else changes meanwhile.
     fn play(&mut self, from: MicroTime, until: MicroTime, settings: &Settings) {
         let Self { streams, stored, tasks, parameters, log_groups, .. } = self;
-        let mut around = Surroundings {
+        let mut around = TaskEnvironment {
             parameters,
             streams,
             stored,
@@ -288,7 +288,7 @@ impl Region {
     fn settle(&mut self, records_per_second: u32, elapsed: Duration) {
         let Self { streams, stored, tasks, .. } = self;
         for (name, stream) in streams {
-            let mut allowance = stream.refill(records_per_second, elapsed);
+            let mut allow_list = stream.refill(records_per_second, elapsed);
             let generators = || tasks.iter().filter_map(|task| task.generator.as_ref());
             let mut asked: u64 =
                 generators().filter(|generator| generator.sends_to(name)).map(|g| g.unsettled()).sum();
@@ -296,15 +296,15 @@ impl Region {
                 if generator.sends_to(name) && generator.unsettled() > 0 {
                     let mine = generator.unsettled();
                     // The remaining allowance in proportion: nothing is lost to rounding, the last one takes the rest.
-                    let taken = u128::from(allowance) * u128::from(mine) / u128::from(asked.max(1));
+                    let taken = u128::from(allow_list) * u128::from(mine) / u128::from(asked.max(1));
                     let taken = u64::try_from(taken).unwrap_or(mine).min(mine);
                     generator.settle(taken);
-                    allowance -= taken;
+                    allow_list -= taken;
                     asked -= mine;
                     *stored.entry(name.clone()).or_default() += taken;
                 }
             }
-            stream.keep(allowance);
+            stream.keep(allow_list);
         }
     }
 }

@@ -35,7 +35,7 @@ const MEDIAN: &str = "#1f77b4";
 const SLOWEST: &str = "#d62728";
 
 /// What the dashboard shows.
-pub struct Picture<'a> {
+pub struct DashboardView<'a> {
     /// `namespace/name`.
     pub object: &'a str,
     /// The run's number.
@@ -47,7 +47,7 @@ pub struct Picture<'a> {
 }
 
 /// The dashboard's body.
-pub fn body(picture: &Picture<'_>) -> String {
+pub fn body(picture: &DashboardView<'_>) -> String {
     let header = json!({
         "type": "text", "x": 0, "y": 0, "width": WHOLE, "height": header_height(picture),
         "properties": {"markdown": header(picture)},
@@ -68,21 +68,21 @@ pub fn body(picture: &Picture<'_>) -> String {
 }
 
 /// As far back as the run may reach.
-fn start(picture: &Picture<'_>) -> String {
+fn start(picture: &DashboardView<'_>) -> String {
     let seconds = picture.effective.spec.limits.max_duration.value().as_secs();
     format!("-PT{}H", seconds.div_ceil(3600).max(1))
 }
 
-fn phases<'a>(picture: &Picture<'a>) -> &'a [PhaseSpec] {
+fn phases<'a>(picture: &DashboardView<'a>) -> &'a [PhaseSpec] {
     &picture.effective.spec.phases
 }
 
-fn header_height(picture: &Picture<'_>) -> u32 {
+fn header_height(picture: &DashboardView<'_>) -> u32 {
     // A line of a table takes about two thirds of a grid unit; headings take two.
     3 + u32::try_from(phases(picture).len()).unwrap_or(0) * 2 / 3
 }
 
-fn header(picture: &Picture<'_>) -> String {
+fn header(picture: &DashboardView<'_>) -> String {
     let Effective { account_id, region, stream_name, .. } = picture.effective;
     let mut text = format!(
         "# KinesisDemo {} run {}\nStream **{stream_name}** in {region}, account {account_id}. This dashboard goes with the run.\n\n\
@@ -99,7 +99,7 @@ fn header(picture: &Picture<'_>) -> String {
 }
 
 /// Target and what the fleet achieved.
-fn traffic(picture: &Picture<'_>) -> Value {
+fn traffic(picture: &DashboardView<'_>) -> Value {
     let mut metrics =
         vec![ours(picture, RunMetric::TargetRecordsPerSecond, json!({"label": "target", "color": TARGET}))];
     metrics.extend(fleet_rate(picture, SENT, "sent", "accepted", ACHIEVED));
@@ -107,7 +107,7 @@ fn traffic(picture: &Picture<'_>) -> Value {
 }
 
 /// Tasks, shards and warm throughput over time.
-fn scaling(picture: &Picture<'_>) -> Value {
+fn scaling(picture: &DashboardView<'_>) -> Value {
     let mut metrics = vec![
         ours(picture, RunMetric::DesiredTasks, json!({"label": "tasks desired"})),
         ours(picture, RunMetric::RunningTasks, json!({"label": "tasks running"})),
@@ -124,7 +124,7 @@ fn scaling(picture: &Picture<'_>) -> Value {
 }
 
 /// Refusals for want of throughput, as the tasks and as Kinesis count them.
-fn throttles(picture: &Picture<'_>) -> Value {
+fn throttles(picture: &DashboardView<'_>) -> Value {
     let mut metrics = fleet_rate(picture, THROTTLED, "refused", "seen by the tasks", SLOWEST);
     metrics.extend(stream_rate(
         picture,
@@ -144,7 +144,7 @@ fn throttles(picture: &Picture<'_>) -> Value {
 }
 
 /// From the instant a record was due until Kinesis confirmed it.
-fn latency(picture: &Picture<'_>) -> Value {
+fn latency(picture: &DashboardView<'_>) -> Value {
     let of_each_phase = |stat: &'static str, color: &'static str| {
         phases(picture).iter().map(move |phase| {
             let drawn = json!({"stat": stat, "label": format!("{stat} {}", phase.name), "color": color});
@@ -156,7 +156,7 @@ fn latency(picture: &Picture<'_>) -> Value {
 }
 
 /// What arrived, as Kinesis counts it.
-fn incoming(picture: &Picture<'_>) -> Value {
+fn incoming(picture: &DashboardView<'_>) -> Value {
     let mut metrics = stream_rate(picture, "IncomingRecords", "records", "records per second", "");
     metrics.extend(stream_rate(picture, "IncomingBytes", "bytes", "MiB/s", "/1048576"));
     if let Some(drawn) = metrics.last_mut().and_then(|last| last.get_mut(0)) {
@@ -166,7 +166,7 @@ fn incoming(picture: &Picture<'_>) -> Value {
     graph(picture, "Arriving at the stream", metrics, axes)
 }
 
-fn graph(picture: &Picture<'_>, title: &str, metrics: Vec<Value>, axes: Value) -> Value {
+fn graph(picture: &DashboardView<'_>, title: &str, metrics: Vec<Value>, axes: Value) -> Value {
     json!({
         "title": title,
         "view": "timeSeries",
@@ -185,7 +185,7 @@ fn axis(label: &str) -> Value {
 }
 
 /// Each phase that has begun, from its planned beginning to its planned end.
-fn bands(picture: &Picture<'_>) -> Vec<Value> {
+fn bands(picture: &DashboardView<'_>) -> Vec<Value> {
     picture
         .phases
         .iter()
@@ -204,18 +204,18 @@ fn instant(at: MicroTime) -> String {
 }
 
 /// One of the operator's metrics.
-fn ours(picture: &Picture<'_>, metric: RunMetric, drawn: Value) -> Value {
+fn ours(picture: &DashboardView<'_>, metric: RunMetric, drawn: Value) -> Value {
     json!([METRICS_NAMESPACE, metric.name(), RUN_DIMENSION, picture.effective.base_name, drawn])
 }
 
 /// One of the generator's metrics, in one phase.
-fn theirs(picture: &Picture<'_>, metric: &str, phase: &PhaseSpec, drawn: Value) -> Value {
+fn theirs(picture: &DashboardView<'_>, metric: &str, phase: &PhaseSpec, drawn: Value) -> Value {
     let run = &picture.effective.base_name;
     json!([METRICS_NAMESPACE, metric, RUN_DIMENSION, run, PHASE_DIMENSION, phase.name, drawn])
 }
 
 /// The rate of all tasks in all phases: one line. Its parts are not drawn; their ids begin with `id`, and only theirs do.
-fn fleet_rate(picture: &Picture<'_>, metric: &str, id: &str, label: &str, color: &str) -> Vec<Value> {
+fn fleet_rate(picture: &DashboardView<'_>, metric: &str, id: &str, label: &str, color: &str) -> Vec<Value> {
     let sum = json!([{
         "expression": format!("SUM(METRICS(\"{id}_\"))/{WINDOWS_PER_PERIOD}"), "id": format!("all_{id}"), "label": label,
         "color": color,
@@ -228,7 +228,7 @@ fn fleet_rate(picture: &Picture<'_>, metric: &str, id: &str, label: &str, color:
 }
 
 /// One of Kinesis's own counts per minute, as a rate per second; `then` is applied to it.
-fn stream_rate(picture: &Picture<'_>, metric: &str, id: &str, label: &str, then: &str) -> Vec<Value> {
+fn stream_rate(picture: &DashboardView<'_>, metric: &str, id: &str, label: &str, then: &str) -> Vec<Value> {
     let stream = &picture.effective.stream_name;
     vec![
         json!(["AWS/Kinesis", metric, "StreamName", stream, {"stat": "Sum", "id": id, "visible": false}]),
@@ -274,7 +274,7 @@ mod tests {
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
-            allowance: kinesis_demo_api::allow_list::Allowance::default(),
+            allow_list: kinesis_demo_api::allow_list::AllowList::default(),
             max_records_per_second: 200_000,
             max_tasks: 100,
             max_warm_mib_per_second: 200,
@@ -299,7 +299,7 @@ mod tests {
     fn shown(mode: WarmThroughputMode, begun: usize) -> Value {
         let effective = effective(mode);
         let phases = &reports(&effective)[..begun];
-        let picture = Picture { object: "demos/viral-event", run: 3, effective: &effective, phases };
+        let picture = DashboardView { object: "demos/viral-event", run: 3, effective: &effective, phases };
         serde_json::from_str(&body(&picture)).unwrap()
     }
 
@@ -384,7 +384,7 @@ mod tests {
             (0..20).map(|number| PhaseSpec { name: format!("p{number}"), ..phase.clone() }).collect();
         effective.spec.limits.max_duration = kinesis_demo_api::duration::DurationText::seconds(40 * 60);
         let phases = &reports(&effective);
-        let picture = Picture { object: "demos/viral-event", run: 3, effective: &effective, phases };
+        let picture = DashboardView { object: "demos/viral-event", run: 3, effective: &effective, phases };
         let body: Value = serde_json::from_str(&body(&picture)).unwrap();
         for widget in body["widgets"].as_array().unwrap() {
             // "Each graph can have up to 500 metrics" (CloudWatch quotas).

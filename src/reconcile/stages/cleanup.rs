@@ -12,12 +12,12 @@ use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatu
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::traffic_status::note_stream;
-use super::{Case, Decision, Draft, Effect, Subject, foreign_account, is_later};
-use crate::aws::{AwsError, ServiceState, StreamSeen, StreamState, Tags};
+use super::{Decision, DecisionBuilder, Effect, ObjectContext, RunContext, foreign_account, is_later};
+use crate::aws::{AwsError, ServiceState, StreamDescription, StreamState, Tags};
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::names::{Names, base_name};
 use crate::reconcile::resources::tags::Owner;
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::run_event::RunEvent;
 
 /// How often a run that is over looks at what it could not remove: soon at first, then seldom.
 const RETRY_SOON: Duration = Duration::from_secs(60);
@@ -45,11 +45,11 @@ pub struct Removal {
 struct Step {
     effects: Vec<Effect>,
     unseen: BTreeSet<ResourceType>,
-    notices: Vec<Notice>,
+    run_events: Vec<RunEvent>,
 }
 
 /// What may be done with one resource.
-enum Verdict {
+enum RemovalPermission {
     Remove,
     RemoveUnseen,
     Leave,
@@ -57,26 +57,26 @@ enum Verdict {
 
 impl Removal {
     /// The removal of what the run under `effective` made.
-    pub fn of_run(subject: &Subject<'_>, run: u32, effective: &Effective) -> Self {
-        let derived = base_name(subject.name, subject.uid, run);
+    pub fn of_run(object: &ObjectContext<'_>, run: u32, effective: &Effective) -> Self {
+        let derived = base_name(object.name, object.uid, run);
         Self {
             names: Names::of(effective),
-            owner: subject.owner(run),
+            owner: object.owner(run),
             account_id: effective.account_id.clone(),
             retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
             names_are_derived: effective.base_name == derived,
             stream_is_named_by_user: effective.stream_name != derived,
-            stream_created_at: subject.status.stream.as_ref().and_then(|held| held.created_at),
+            stream_created_at: object.status.stream.as_ref().and_then(|held| held.created_at),
             last_document: None,
         }
     }
 
     /// The removal of what an earlier run left.
-    pub fn of_leftover(subject: &Subject<'_>, leftover: &Leftover) -> Self {
-        let derived = base_name(subject.name, subject.uid, leftover.run);
+    pub fn of_leftover(object: &ObjectContext<'_>, leftover: &Leftover) -> Self {
+        let derived = base_name(object.name, object.uid, leftover.run);
         Self {
             names: Names::new(&leftover.cluster, &leftover.stream_name, &leftover.base_name),
-            owner: subject.owner(leftover.run),
+            owner: object.owner(leftover.run),
             account_id: leftover.account_id.clone(),
             retain_stream: leftover.retain_stream,
             names_are_derived: leftover.base_name == derived,
@@ -122,29 +122,29 @@ impl Removal {
         let type_ = ResourceType::Service;
         let Some(index) = present(resources, type_) else { return };
         let delete = || Effect::DeleteService { cluster: cluster.clone(), service: service.clone() };
-        let verdict = match &state.service {
+        let permission = match &state.service {
             Observed::Absent => return note_gone(resources, index, step),
             Observed::Present(seen) if seen.state == ServiceState::Inactive => {
                 return note_gone(resources, index, step);
             }
             Observed::Present(seen) => {
                 let tags = Observed::Present(seen.tags.clone());
-                let verdict = self.judge(&tags, resources, index, step);
+                let permission = self.judge(&tags, resources, index, step);
                 if seen.state == ServiceState::Draining {
                     return;
                 }
-                verdict
+                permission
             }
             Observed::Unread => return,
             Observed::Refused(error) => self.judge_unseen(error, resources, index),
         };
-        carry_out(verdict, type_, [delete()], step);
+        carry_out(permission, type_, [delete()], step);
     }
 
     /// It goes last of what the service has, when the service is gone.
     fn remove_ceiling(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
         let Names { cluster, service, .. } = &self.names;
-        let type_ = ResourceType::ScalingCeiling;
+        let type_ = ResourceType::ScheduledScaleToZero;
         let Some(index) = present(resources, type_) else { return };
         let service_left = resources.iter().find(|held| held.type_ == ResourceType::Service);
         match service_left {
@@ -158,14 +158,15 @@ impl Removal {
             }
             Some(_) => {}
         }
-        let delete = Effect::DeleteCeiling { cluster: cluster.clone(), service: service.clone() };
-        let verdict = match &state.ceiling {
+        let delete =
+            Effect::DeleteScheduledScaleToZero { cluster: cluster.clone(), service: service.clone() };
+        let permission = match &state.scale_to_zero {
             Observed::Absent => return note_gone(resources, index, step),
-            Observed::Present(_) => Verdict::Remove,
+            Observed::Present(_) => RemovalPermission::Remove,
             Observed::Unread => return,
             Observed::Refused(error) => self.judge_unseen(error, resources, index),
         };
-        carry_out(verdict, type_, [delete], step);
+        carry_out(permission, type_, [delete], step);
     }
 
     fn remove_task_definition(
@@ -183,9 +184,9 @@ impl Removal {
         match (&state.task_definition, &state.inactive_task_definitions) {
             (Observed::Present(seen), _) => {
                 let tags = Observed::Present(seen.tags.clone());
-                let verdict = self.judge(&tags, resources, index, step);
+                let permission = self.judge(&tags, resources, index, step);
                 let deregister = Effect::DeregisterTaskDefinition { arn: seen.arn.clone() };
-                carry_out(verdict, type_, [deregister], step);
+                carry_out(permission, type_, [deregister], step);
             }
             (Observed::Absent, Observed::Present(inactive)) if inactive.is_empty() => {
                 note_gone(resources, index, step);
@@ -193,12 +194,12 @@ impl Removal {
             (Observed::Absent, Observed::Present(inactive)) => {
                 // A family's deregistered revisions have the tags that they had; its name is ours alone.
                 let delete = inactive.iter().map(|arn| Effect::DeleteTaskDefinition { arn: arn.clone() });
-                carry_out(Verdict::Remove, type_, delete, step);
+                carry_out(RemovalPermission::Remove, type_, delete, step);
             }
             (Observed::Refused(error), _) | (_, Observed::Refused(error)) => {
                 match (self.judge_unseen(error, resources, index), known) {
-                    (verdict @ Verdict::RemoveUnseen, Some(arn)) => {
-                        carry_out(verdict, type_, both(arn), step);
+                    (permission @ RemovalPermission::RemoveUnseen, Some(arn)) => {
+                        carry_out(permission, type_, both(arn), step);
                     }
                     _ => note_problem(resources, index, &error.to_string()),
                 }
@@ -210,28 +211,30 @@ impl Removal {
     fn remove_parameter(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
         let type_ = ResourceType::ControlParameter;
         let Some(index) = present(resources, type_) else { return };
-        let verdict = match &state.parameter {
+        let permission = match &state.parameter {
             Observed::Absent => return note_gone(resources, index, step),
             // A renewal that meets a parameter just deleted by hand makes it anew, without tags
             // (PutParameter takes none when it overwrites): what we wrote says whose it is.
-            Observed::Present(held) if self.names_are_derived && self.wrote(held.as_ref()) => Verdict::Remove,
+            Observed::Present(held) if self.names_are_derived && self.wrote(held.as_ref()) => {
+                RemovalPermission::Remove
+            }
             Observed::Present(_) => self.judge(&state.parameter_tags, resources, index, step),
             Observed::Unread => return,
             Observed::Refused(error) => self.judge_unseen(error, resources, index),
         };
-        carry_out(verdict, type_, [Effect::DeleteParameter { name: self.names.parameter.clone() }], step);
+        carry_out(permission, type_, [Effect::DeleteParameter { name: self.names.parameter.clone() }], step);
     }
 
     fn remove_log_group(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
         let type_ = ResourceType::LogGroup;
         let Some(index) = present(resources, type_) else { return };
-        let verdict = match &state.log_group {
+        let permission = match &state.log_group {
             Observed::Absent => return note_gone(resources, index, step),
             Observed::Present(_) => self.judge(&state.log_group_tags, resources, index, step),
             Observed::Unread => return,
             Observed::Refused(error) => self.judge_unseen(error, resources, index),
         };
-        carry_out(verdict, type_, [Effect::DeleteLogGroup { name: self.names.log_group.clone() }], step);
+        carry_out(permission, type_, [Effect::DeleteLogGroup { name: self.names.log_group.clone() }], step);
     }
 
     fn remove_stream(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
@@ -241,14 +244,14 @@ impl Removal {
             Observed::Absent => note_gone(resources, index, step),
             // The run's own was deleted by somebody: this one is theirs, whatever tags it has.
             Observed::Present(seen) if is_later(self.stream_created_at, seen.created_at) => {
-                step.notices.push(Notice::left_alone(type_, &seen.arn));
+                step.run_events.push(RunEvent::left_alone(type_, &seen.arn));
                 note_gone(resources, index, step);
             }
             Observed::Present(seen) => {
-                let verdict = self.judge(&state.stream_tags, resources, index, step);
-                match (verdict, self.retain_stream) {
-                    (Verdict::Leave, _) => {}
-                    (verdict, false) => {
+                let permission = self.judge(&state.stream_tags, resources, index, step);
+                match (permission, self.retain_stream) {
+                    (RemovalPermission::Leave, _) => {}
+                    (permission, false) => {
                         let is_told = |held: &ResourceStatus| {
                             held.problem.as_ref().is_some_and(|problem| problem.contains("queues:"))
                         };
@@ -256,7 +259,7 @@ impl Removal {
                             let problem = format!("it has {} queues: delete them first", seen.queues);
                             note_problem(resources, index, &problem);
                         }
-                        delete_stream(verdict, seen, step);
+                        delete_stream(permission, seen, step);
                     }
                     (_, true) => retain_stream(seen, resources, index, step),
                 }
@@ -266,8 +269,8 @@ impl Removal {
                 let known =
                     resources.get(index).map(|held| held.arn.clone()).filter(|arn| arn.starts_with("arn:"));
                 match (self.judge_unseen(error, resources, index), known) {
-                    (verdict @ Verdict::RemoveUnseen, Some(arn)) if !self.retain_stream => {
-                        carry_out(verdict, type_, [Effect::DeleteStream { arn }], step);
+                    (permission @ RemovalPermission::RemoveUnseen, Some(arn)) if !self.retain_stream => {
+                        carry_out(permission, type_, [Effect::DeleteStream { arn }], step);
                     }
                     _ => note_problem(resources, index, &error.to_string()),
                 }
@@ -279,17 +282,17 @@ impl Removal {
     fn remove_dashboard(&self, state: &ObservedState, resources: &mut [ResourceStatus], step: &mut Step) {
         let type_ = ResourceType::Dashboard;
         let Some(index) = present(resources, type_) else { return };
-        let verdict = match &state.dashboard {
+        let permission = match &state.dashboard {
             Observed::Absent => return note_gone(resources, index, step),
-            Observed::Present(()) if self.names_are_derived => Verdict::Remove,
+            Observed::Present(()) if self.names_are_derived => RemovalPermission::Remove,
             Observed::Present(()) => {
                 return note_problem(resources, index, "its name is not this object's");
             }
             Observed::Unread => return,
-            Observed::Refused(_) if self.names_are_derived => Verdict::RemoveUnseen,
+            Observed::Refused(_) if self.names_are_derived => RemovalPermission::RemoveUnseen,
             Observed::Refused(error) => return note_problem(resources, index, &error.to_string()),
         };
-        carry_out(verdict, type_, [Effect::DeleteDashboard { name: self.names.dashboard.clone() }], step);
+        carry_out(permission, type_, [Effect::DeleteDashboard { name: self.names.dashboard.clone() }], step);
     }
 
     /// Whether a thing with these tags may be removed. A foreign one is struck from the list; one that
@@ -300,125 +303,139 @@ impl Removal {
         resources: &mut Vec<ResourceStatus>,
         index: usize,
         step: &mut Step,
-    ) -> Verdict {
-        let Some(held) = resources.get_mut(index) else { return Verdict::Leave };
+    ) -> RemovalPermission {
+        let Some(held) = resources.get_mut(index) else { return RemovalPermission::Leave };
         match tags {
             Observed::Present(tags) if self.owner.owns(tags) => {
                 held.owned = true;
-                Verdict::Remove
+                RemovalPermission::Remove
             }
             Observed::Present(_) if held.owned => {
                 held.problem = Some(format!(
                     "it no longer carries the tag {} of this object; tag it again, or remove it by hand",
                     crate::aws::OWNER_TAG
                 ));
-                Verdict::Leave
+                RemovalPermission::Leave
             }
             Observed::Present(_) => {
-                step.notices.push(Notice::left_alone(held.type_, &held.arn));
+                step.run_events.push(RunEvent::left_alone(held.type_, &held.arn));
                 resources.remove(index);
-                Verdict::Leave
+                RemovalPermission::Leave
             }
             Observed::Refused(error) => self.judge_unseen(error, resources, index),
-            Observed::Absent | Observed::Unread => Verdict::Leave,
+            Observed::Absent | Observed::Unread => RemovalPermission::Leave,
         }
     }
 
     /// Whether a thing may be removed that could not be looked at. The caller has checked the account.
-    fn judge_unseen(&self, error: &AwsError, resources: &mut [ResourceStatus], index: usize) -> Verdict {
-        let Some(held) = resources.get_mut(index) else { return Verdict::Leave };
+    fn judge_unseen(
+        &self,
+        error: &AwsError,
+        resources: &mut [ResourceStatus],
+        index: usize,
+    ) -> RemovalPermission {
+        let Some(held) = resources.get_mut(index) else { return RemovalPermission::Leave };
         let is_users_stream = held.type_ == ResourceType::Stream && self.stream_is_named_by_user;
         if self.names_are_derived && held.owned && !is_users_stream {
-            return Verdict::RemoveUnseen;
+            return RemovalPermission::RemoveUnseen;
         }
         held.problem = Some(error.to_string());
-        Verdict::Leave
+        RemovalPermission::Leave
     }
 }
 
 /// The removals of a stage in which the run ends.
-pub(super) fn decide_cleaning_up(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = case.timings;
-    note_stream(case, state, &mut draft);
+pub(super) fn decide_cleaning_up(
+    ctx: &RunContext<'_>,
+    state: &ObservedState,
+    mut builder: DecisionBuilder,
+) -> DecisionBuilder {
+    let timings = ctx.timings;
+    note_stream(ctx, state, &mut builder);
     let removal = Removal {
-        last_document: case.subject.status.control.as_ref().map(|control| case.document(control)),
-        ..Removal::of_run(&case.subject, case.run.number, case.effective)
+        last_document: ctx.object.status.control.as_ref().map(|control| ctx.document(control)),
+        ..Removal::of_run(&ctx.object, ctx.run.number, ctx.effective)
     };
-    let step = removal.step(state, &mut draft.status.resources);
-    note_step(step, &mut draft);
-    if draft
+    let step = removal.step(state, &mut builder.status.resources);
+    note_step(step, &mut builder);
+    if builder
         .status
         .resources
         .iter()
         .all(|held| held.type_ != ResourceType::Dashboard || held.state != ResourceState::Present)
     {
-        draft.status.dashboard = None;
+        builder.status.dashboard = None;
     }
-    if !draft.status.resources.iter().any(|held| held.state == ResourceState::Present) {
-        note_released(&mut draft);
-        return match draft.status.has_leftovers() {
-            false => draft.over(case.now),
+    if !builder.status.resources.iter().any(|held| held.state == ResourceState::Present) {
+        note_released(&mut builder);
+        return match builder.status.has_leftovers() {
+            false => builder.over(ctx.now),
             true => {
-                let message = left_message(&draft.status);
-                draft.over_with_leftovers(message, case.now)
+                let message = left_message(&builder.status);
+                builder.over_with_leftovers(message, ctx.now)
             }
         };
     }
-    let message = left_message(&draft.status);
-    if case.now >= case.run.stage_entered_at + timings.cleanup_timeout {
-        return draft.over_with_leftovers(message, case.now).wait_until(case.now + Duration::from_secs(1));
+    let message = left_message(&builder.status);
+    if ctx.now >= ctx.run.stage_entered_at + timings.cleanup_timeout {
+        return builder.over_with_leftovers(message, ctx.now).wait_until(ctx.now + Duration::from_secs(1));
     }
-    if let Some(message) = foreign_account(&case.effective.account_id, state) {
-        return draft.block(Reason::AccountNotAllowed, message, Some(case.now + timings.renew_every));
+    if let Some(message) = foreign_account(&ctx.effective.account_id, state) {
+        return builder.block(Reason::AccountNotAllowed, message, Some(ctx.now + timings.renew_every));
     }
-    draft.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::ResourcesPresent, message.clone());
-    draft.progress(message);
-    draft.wait_until(case.now + timings.poll_every)
+    builder.found(
+        ConditionType::CleanedUp,
+        ConditionStatus::False,
+        Reason::ResourcesPresent,
+        message.clone(),
+    );
+    builder.progress(message);
+    builder.wait_until(ctx.now + timings.poll_every)
 }
 
 /// What a run that is over still removes: its own resources, then those of runs before it, one run at
 /// a time. `state` is what was seen of the run that `removal` is about.
 pub fn decide_leftovers(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     removal: &Removal,
     state: &ObservedState,
     now: MicroTime,
 ) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    let step = match draft.status.leftovers.iter_mut().find(|held| held.run == removal.owner.run) {
+    let mut builder = DecisionBuilder::new(object.status);
+    let step = match builder.status.leftovers.iter_mut().find(|held| held.run == removal.owner.run) {
         Some(leftover) => {
-            draft.leftover_run = Some(leftover.run);
+            builder.leftover_run = Some(leftover.run);
             removal.step(state, &mut leftover.resources)
         }
-        None => removal.step(state, &mut draft.status.resources),
+        None => removal.step(state, &mut builder.status.resources),
     };
-    note_step(step, &mut draft);
-    draft
+    note_step(step, &mut builder);
+    builder
         .status
         .leftovers
         .retain(|leftover| leftover.resources.iter().any(|held| held.state == ResourceState::Present));
-    if !draft.status.has_leftovers() {
-        draft.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
-        note_released(&mut draft);
-        return draft.wait_until(now + Duration::from_secs(1)).finish(subject, now);
+    if !builder.status.has_leftovers() {
+        builder.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
+        note_released(&mut builder);
+        return builder.wait_until(now + Duration::from_secs(1)).finish(object, now);
     }
-    let message = left_message(&draft.status);
-    draft.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
-    let finished_at = subject.status.run.as_ref().and_then(|run| run.finished_at).unwrap_or(now);
+    let message = left_message(&builder.status);
+    builder.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
+    let finished_at = object.status.run.as_ref().and_then(|run| run.finished_at).unwrap_or(now);
     let pause = if now.since(finished_at) < SOON { RETRY_SOON } else { RETRY_LATER };
-    draft.wait_until(now + pause).finish(subject, now)
+    builder.wait_until(now + pause).finish(object, now)
 }
 
-fn note_step(step: Step, draft: &mut Draft) {
-    let Step { effects, unseen, notices } = step;
-    draft.effects.extend(effects);
-    draft.unseen.extend(unseen);
-    draft.notices.extend(notices);
+fn note_step(step: Step, builder: &mut DecisionBuilder) {
+    let Step { effects, unseen, run_events } = step;
+    builder.effects.extend(effects);
+    builder.unseen.extend(unseen);
+    builder.run_events.extend(run_events);
 }
 
-fn note_released(draft: &mut Draft) {
+fn note_released(builder: &mut DecisionBuilder) {
     for type_ in [ConditionType::StreamReady, ConditionType::WarmThroughputReady] {
-        draft.found(type_, ConditionStatus::False, Reason::Released, "the run is over");
+        builder.found(type_, ConditionStatus::False, Reason::Released, "the run is over");
     }
 }
 
@@ -434,7 +451,7 @@ fn present(resources: &[ResourceStatus], type_: ResourceType) -> Option<usize> {
 
 fn note_gone(resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
     if let Some(held) = resources.get_mut(index) {
-        step.notices.push(Notice::removed(held.type_, &held.arn));
+        step.run_events.push(RunEvent::removed(held.type_, &held.arn));
         held.state = ResourceState::Deleted;
         held.problem = None;
     }
@@ -453,15 +470,15 @@ fn note_problem_of_all(resources: &mut [ResourceStatus], problem: &str) {
 }
 
 fn carry_out(
-    verdict: Verdict,
+    permission: RemovalPermission,
     type_: ResourceType,
     effects: impl IntoIterator<Item = Effect>,
     step: &mut Step,
 ) {
-    match verdict {
-        Verdict::Leave => return,
-        Verdict::Remove => {}
-        Verdict::RemoveUnseen => {
+    match permission {
+        RemovalPermission::Leave => return,
+        RemovalPermission::Remove => {}
+        RemovalPermission::RemoveUnseen => {
             step.unseen.insert(type_);
         }
     }
@@ -469,16 +486,16 @@ fn carry_out(
 }
 
 /// A stream can be deleted once it is ACTIVE; until then there is nothing to do but wait.
-fn delete_stream(verdict: Verdict, seen: &StreamSeen, step: &mut Step) {
+fn delete_stream(permission: RemovalPermission, seen: &StreamDescription, step: &mut Step) {
     if seen.state == StreamState::Active {
         let delete = Effect::DeleteStream { arn: seen.arn.clone() };
-        carry_out(verdict, ResourceType::Stream, [delete], step);
+        carry_out(permission, ResourceType::Stream, [delete], step);
     }
 }
 
 /// A stream that stays gives its warm throughput back: with On-demand Advantage it costs nothing by
 /// itself, but it keeps the account from leaving Advantage.
-fn retain_stream(seen: &StreamSeen, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
+fn retain_stream(seen: &StreamDescription, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
     let Some(held) = resources.get_mut(index) else { return };
     // AWS may go on showing the old target after it took the call: the call is made once.
     let released = held.warm_released || seen.warm.is_none_or(|warm| warm.target == 0);

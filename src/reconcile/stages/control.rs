@@ -8,28 +8,28 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
-use kinesis_demo_api::interruptions::{TooManyStops, with_stop};
+use kinesis_demo_api::interruptions::{TooManyInterruptions, with_stop};
 use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
 
 use super::parameter::ParameterState;
 use super::task_scaling::holders;
-use super::{Case, Effect};
+use super::{Effect, RunContext};
 use crate::reconcile::observe::{Observed, ObservedState};
 
 /// The version that this leader knows to have been published, if it is the claimed one and still
 /// valid. The tasks hold it: it may be put back as it is.
-fn published_by_us<'a>(case: &Case<'a>, control: &ControlStatus) -> Option<&'a ControlDocument> {
-    case.known.map(|known| &known.document).filter(|known| {
+fn published_by_us<'a>(ctx: &RunContext<'a>, control: &ControlStatus) -> Option<&'a ControlDocument> {
+    ctx.known.map(|known| &known.document).filter(|known| {
         (known.version, known.effective_at, known.state)
             == (control.version, control.effective_at, control.state)
-            && case.now <= known.valid_until
+            && ctx.now <= known.valid_until
     })
 }
 
 /// The document that the parameter holds, as far as this leader knows: only that is written over
 /// without a look.
-fn in_place<'a>(case: &Case<'a>) -> Option<&'a ControlDocument> {
-    case.known.filter(|known| known.in_place).map(|known| &known.document)
+fn in_place<'a>(ctx: &RunContext<'a>) -> Option<&'a ControlDocument> {
+    ctx.known.filter(|known| known.in_place).map(|known| &known.document)
 }
 
 /// What a reconcile does for the tasks before it looks at anything.
@@ -45,68 +45,68 @@ pub enum FirstStep {
 
 /// What is due before any look: the renewal of a version that this leader itself has read or written,
 /// and, when the traffic ends, `Stop` and a service of size zero.
-pub fn first_step(case: &Case<'_>) -> FirstStep {
-    let Some(control) = &case.subject.status.control else { return FirstStep::Look };
-    let draining = match case.subject.status.stage {
+pub fn first_step(ctx: &RunContext<'_>) -> FirstStep {
+    let Some(control) = &ctx.object.status.control else { return FirstStep::Look };
+    let draining = match ctx.object.status.stage {
         Some(Stage::Running) if control.state == ControlState::Run => false,
         Some(Stage::Draining) => true,
         _ => return FirstStep::Look,
     };
     if draining && control.state == ControlState::Run {
-        let ends_at = case.timeline(control).ends_at().unwrap_or(case.now).min(case.deadline_at);
-        return FirstStep::Claim(Box::new(stop(case, control, ends_at)));
+        let ends_at = ctx.timeline(control).ends_at().unwrap_or(ctx.now).min(ctx.deadline_at);
+        return FirstStep::Claim(Box::new(stop(ctx, control, ends_at)));
     }
     if !draining {
-        return renewal(case, control);
+        return renewal(ctx, control);
     }
     // Nobody sends after `Stop`, whatever the parameter holds. That this leader knows a document says
     // that the parameter is there: writing over one that is not there would make one without tags.
-    let wanted = case.document(control);
+    let wanted = ctx.document(control);
     // While `Stop` cannot be written the tasks go on under what they hold: the end moves with them.
-    let tasks_run = case.subject.status.generators.as_ref().is_none_or(|held| held.running > 0);
+    let tasks_run = ctx.object.status.generators.as_ref().is_none_or(|held| held.running > 0);
     if tasks_run
-        && in_place(case).is_some_and(|held| lets_send(case, held))
-        && case.now > control.effective_at + case.timings.publish_within
+        && in_place(ctx).is_some_and(|held| lets_send(ctx, held))
+        && ctx.now > control.effective_at + ctx.timings.publish_within
     {
-        return FirstStep::Claim(Box::new(stop_anew(case, control)));
+        return FirstStep::Claim(Box::new(stop_anew(ctx, control)));
     }
-    let is_due = in_place(case).is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
-    let stop = is_due.then(|| write(case, &wanted)).flatten();
-    let effects: Vec<Effect> = stop.into_iter().chain(size_zero(case, control)).collect();
+    let is_due = in_place(ctx).is_some_and(|known| *known != wanted && known.epoch <= wanted.epoch);
+    let stop = is_due.then(|| write(ctx, &wanted)).flatten();
+    let effects: Vec<Effect> = stop.into_iter().chain(size_zero(ctx, control)).collect();
     if effects.is_empty() { FirstStep::Look } else { FirstStep::Apply(effects) }
 }
 
 /// Whether tasks may still send under `document`.
-fn lets_send(case: &Case<'_>, document: &ControlDocument) -> bool {
-    document.state == ControlState::Run && case.now <= document.valid_until
+fn lets_send(ctx: &RunContext<'_>, document: &ControlDocument) -> bool {
+    document.state == ControlState::Run && ctx.now <= document.valid_until
 }
 
 /// Whether `Stop` should have been written by now and could not be: then only the service stops the
 /// tasks.
-pub(super) fn stop_is_late(case: &Case<'_>) -> bool {
-    let publish_within = case.timings.publish_within;
+pub(super) fn stop_is_late(ctx: &RunContext<'_>) -> bool {
+    let publish_within = ctx.timings.publish_within;
     // A write without an answer may have been done: a look tells, and until then it counts as late.
-    let last = case.known.map(|known| &known.document);
-    last.is_some_and(|last| lets_send(case, last)) && case.now > case.run.stage_entered_at + publish_within
+    let last = ctx.known.map(|known| &known.document);
+    last.is_some_and(|last| lets_send(ctx, last)) && ctx.now > ctx.run.stage_entered_at + publish_within
 }
 
 /// The renewal of the version that the tasks obey: the claimed one, or the one before it while the
 /// claimed one is not published yet. It must be one that this leader itself has read or written.
-fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
-    let timings = case.timings;
-    let Some(known) = in_place(case) else { return FirstStep::Look };
-    let is_ours = known.epoch == control.epoch && control.epoch == case.subject.epoch;
-    if !is_ours || known.state != ControlState::Run || case.now > known.valid_until {
+fn renewal(ctx: &RunContext<'_>, control: &ControlStatus) -> FirstStep {
+    let timings = ctx.timings;
+    let Some(known) = in_place(ctx) else { return FirstStep::Look };
+    let is_ours = known.epoch == control.epoch && control.epoch == ctx.object.epoch;
+    if !is_ours || known.state != ControlState::Run || ctx.now > known.valid_until {
         return FirstStep::Look;
     }
-    let wanted = case.document(control);
+    let wanted = ctx.document(control);
     let is_claimed = known.version == control.version && known.effective_at == control.effective_at;
     let is_before = known.version + 1 == control.version && known.ends_by == wanted.ends_by;
     if !is_claimed && !is_before {
         return FirstStep::Look;
     }
     let renew_at = known.valid_until - (timings.valid_for - timings.renew_every);
-    if wanted.valid_until > known.valid_until && (is_claimed || case.now >= renew_at) {
+    if wanted.valid_until > known.valid_until && (is_claimed || ctx.now >= renew_at) {
         // The same version: only how long it is valid, what of the schedule that shows, and how often
         // it is read is new.
         let ControlDocument { valid_until, segments, read_every_seconds, read_lease_seconds, .. } = wanted;
@@ -117,44 +117,40 @@ fn renewal(case: &Case<'_>, control: &ControlStatus) -> FirstStep {
             read_lease_seconds,
             ..known.clone()
         };
-        return write(case, &renewed).map_or(FirstStep::Look, |effect| FirstStep::Apply(vec![effect]));
+        return write(ctx, &renewed).map_or(FirstStep::Look, |effect| FirstStep::Apply(vec![effect]));
     }
     // A document that its size cuts short is valid for less than was claimed: nothing is gained by
     // claiming more at once.
     let claimed_at = control.valid_until - timings.valid_for;
-    let may_claim = case.now >= claimed_at + timings.renew_every / 2;
-    match case.now >= renew_at && may_claim {
-        true => FirstStep::Claim(Box::new(renewed(case, control))),
+    let may_claim = ctx.now >= claimed_at + timings.renew_every / 2;
+    match ctx.now >= renew_at && may_claim {
+        true => FirstStep::Claim(Box::new(renewed(ctx, control))),
         false => FirstStep::Look,
     }
 }
 
 /// Takes the service to zero once every task has had the time to finish, however little is known of it.
-fn size_zero(case: &Case<'_>, control: &ControlStatus) -> Option<Effect> {
-    let timings = case.timings;
-    let held = case.subject.status.generators.as_ref()?;
-    let everybody_had_time = case.now >= control.effective_at + timings.read_lease + timings.drain;
-    (everybody_had_time && held.desired > 0).then(|| case.resize(0))
+fn size_zero(ctx: &RunContext<'_>, control: &ControlStatus) -> Option<Effect> {
+    let timings = ctx.timings;
+    let held = ctx.object.status.generators.as_ref()?;
+    let everybody_had_time = ctx.now >= control.effective_at + timings.read_lease + timings.drain;
+    (everybody_had_time && held.desired > 0).then(|| ctx.resize(0))
 }
 
-fn write(case: &Case<'_>, document: &ControlDocument) -> Option<Effect> {
+fn write(ctx: &RunContext<'_>, document: &ControlDocument) -> Option<Effect> {
     let text = document.to_text().ok()?;
-    Some(Effect::WriteParameter { name: case.names.parameter.clone(), text, tags: case.tags() })
+    Some(Effect::WriteParameter { name: ctx.names.parameter.clone(), text, tags: ctx.tags() })
 }
 
 /// The same version, valid for longer.
-fn renewed(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
-    ControlStatus {
-        epoch: case.subject.epoch,
-        valid_until: case.now + case.timings.valid_for,
-        ..control.clone()
-    }
+fn renewed(ctx: &RunContext<'_>, control: &ControlStatus) -> ControlStatus {
+    ControlStatus { epoch: ctx.object.epoch, valid_until: ctx.now + ctx.timings.valid_for, ..control.clone() }
 }
 
 /// The first version: traffic starts, with `tasks` in the slots.
-pub(super) fn first_claim(case: &Case<'_>, tasks: &[TaskId]) -> ControlStatus {
-    let timings = case.timings;
-    let starts_at = case.now + timings.start_takes();
+pub(super) fn first_claim(ctx: &RunContext<'_>, tasks: &[TaskId]) -> ControlStatus {
+    let timings = ctx.timings;
+    let starts_at = ctx.now + timings.start_takes();
     let assignments = tasks.iter().zip(0..).map(|(task, slot)| Assignment {
         slot,
         task: task.clone(),
@@ -162,11 +158,11 @@ pub(super) fn first_claim(case: &Case<'_>, tasks: &[TaskId]) -> ControlStatus {
         until: None,
     });
     ControlStatus {
-        epoch: case.subject.epoch,
+        epoch: ctx.object.epoch,
         version: 1,
         state: ControlState::Run,
         effective_at: starts_at,
-        valid_until: case.now + timings.valid_for,
+        valid_until: ctx.now + timings.valid_for,
         traffic_starts_at: starts_at,
         stops: Vec::new(),
         assignments: assignments.collect(),
@@ -184,11 +180,11 @@ pub(super) enum ControlUpdate {
     /// Nothing may be written until more is known.
     Wait,
     /// The traffic was interrupted more often than the status holds: the schedule cannot be followed.
-    GiveUp(TooManyStops),
+    GiveUp(TooManyInterruptions),
 }
 
 impl ControlUpdate {
-    fn redated(claim: Result<(ControlStatus, Duration), TooManyStops>) -> Self {
+    fn redated(claim: Result<(ControlStatus, Duration), TooManyInterruptions>) -> Self {
         match claim {
             Ok((claim, moved)) => Self::Claim(Box::new(claim), moved),
             Err(too_many) => Self::GiveUp(too_many),
@@ -199,52 +195,52 @@ impl ControlUpdate {
 /// Keeps the claims alive: takes over what an earlier leader published, dates an unpublished version anew when its time has run out,
 /// and moves the schedule by a stretch in which control had lapsed.
 pub(super) fn control_update(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     parameter: &ParameterState,
 ) -> ControlUpdate {
-    let timings = case.timings;
+    let timings = ctx.timings;
     match parameter {
         ParameterState::Unknown | ParameterState::Foreign(_) => ControlUpdate::Wait,
         // What the tasks hold already is put back as it is, whatever was written over it.
         ParameterState::Ahead(_) | ParameterState::Unpublished(_)
-            if control.epoch == case.subject.epoch && published_by_us(case, control).is_some() =>
+            if control.epoch == ctx.object.epoch && published_by_us(ctx, control).is_some() =>
         {
             ControlUpdate::Stand
         }
         ParameterState::Published(held)
-            if case.now > held.valid_until
-                && control.epoch == case.subject.epoch
-                && published_by_us(case, control).is_some() =>
+            if ctx.now > held.valid_until
+                && control.epoch == ctx.object.epoch
+                && published_by_us(ctx, control).is_some() =>
         {
             ControlUpdate::Stand
         }
         ParameterState::Ahead(held) => {
             let base = ControlStatus { version: control.version.max(held.version), ..control.clone() };
-            ControlUpdate::redated(redated(case, &base, Some(held)))
+            ControlUpdate::redated(redated(ctx, &base, Some(held)))
         }
         ParameterState::Unpublished(held) => {
-            let notice = if control.version == 1 { timings.read_every } else { timings.read_lease };
-            if case.now + notice + timings.skew <= control.effective_at && control.epoch == case.subject.epoch
+            let run_event = if control.version == 1 { timings.read_every } else { timings.read_lease };
+            if ctx.now + run_event + timings.skew <= control.effective_at && control.epoch == ctx.object.epoch
             {
                 return ControlUpdate::Stand;
             }
-            ControlUpdate::redated(redated(case, control, held.as_ref()))
+            ControlUpdate::redated(redated(ctx, control, held.as_ref()))
         }
         ParameterState::Published(held) => {
-            if case.now > held.valid_until {
-                return ControlUpdate::redated(redated(case, control, Some(held)));
+            if ctx.now > held.valid_until {
+                return ControlUpdate::redated(redated(ctx, control, Some(held)));
             }
             // Tasks that have read what somebody wrote under our number do not take ours for a renewal
             // of it: they follow a new number.
-            let contradicts = !held.agrees_with(&case.document(control));
-            if contradicts && control.epoch == case.subject.epoch && may_change(case, control, parameter) {
-                let claim = change_slots(case, control, &holders(control));
+            let contradicts = !held.agrees_with(&ctx.document(control));
+            if contradicts && control.epoch == ctx.object.epoch && may_change(ctx, control, parameter) {
+                let claim = change_slots(ctx, control, &holders(control));
                 return ControlUpdate::Claim(Box::new(claim), Duration::ZERO);
             }
             // From then on `first_step` renews it.
-            if control.epoch != case.subject.epoch {
-                return ControlUpdate::Claim(Box::new(renewed(case, control)), Duration::ZERO);
+            if control.epoch != ctx.object.epoch {
+                return ControlUpdate::Claim(Box::new(renewed(ctx, control)), Duration::ZERO);
             }
             ControlUpdate::Stand
         }
@@ -254,21 +250,21 @@ pub(super) fn control_update(
 /// The claims of `control` as a version that can still be published in time; what was to happen at the old instant
 /// happens at the new one. If nothing may be sent under `held` for a while before that, the schedule moves by that while.
 fn redated(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     held: Option<&ControlDocument>,
-) -> Result<(ControlStatus, Duration), TooManyStops> {
-    let timings = case.timings;
+) -> Result<(ControlStatus, Duration), TooManyInterruptions> {
+    let timings = ctx.timings;
     let never_sent = held.is_some_and(|held| held.version == 0) && control.version == 1;
-    let effective_at = case.now + if never_sent { timings.start_takes() } else { timings.change_takes() };
+    let effective_at = ctx.now + if never_sent { timings.start_takes() } else { timings.change_takes() };
     let published = held.is_some_and(|held| held.version >= control.version);
     // A number that nobody has read is used again: a task takes a gap between numbers for a version that it has missed, and
     // stops sending until the next one counts.
     let mut claim = ControlStatus {
-        epoch: case.subject.epoch,
+        epoch: ctx.object.epoch,
         version: control.version.saturating_add(u64::from(published)),
         effective_at,
-        valid_until: case.now + timings.valid_for,
+        valid_until: ctx.now + timings.valid_for,
         ..control.clone()
     };
     if !published {
@@ -287,15 +283,15 @@ fn redated(
     }
     // From here on nobody sends. Without any document the tasks stop when their read lease lapses, or
     // with the validity of what they read last: what they do not send until then is not made up for.
-    let last_valid = case.known.map_or(control.valid_until, |known| known.document.valid_until);
-    let unread = || last_valid.min(case.now + timings.read_lease);
+    let last_valid = ctx.known.map_or(control.valid_until, |known| known.document.valid_until);
+    let unread = || last_valid.min(ctx.now + timings.read_lease);
     let silent_from = held.map_or_else(unread, |held| match held.state {
         ControlState::Run => held.valid_until,
         ControlState::Stop => control.effective_at,
     });
     let last_stop = claim.stops.last().map_or(claim.traffic_starts_at, |stop| stop.until);
     // What this leader wrote itself holds, though the parameter shows something older again.
-    let known = case.known.map(|known| &known.document).filter(|known| known.state == ControlState::Run);
+    let known = ctx.known.map(|known| &known.document).filter(|known| known.state == ControlState::Run);
     let known_until = known.map_or(MicroTime::from_micros(i64::MIN), |known| known.valid_until);
     let silent_from = silent_from.max(last_stop).max(known_until);
     let moved = effective_at.since(silent_from);
@@ -308,35 +304,35 @@ fn redated(
 /// How often the tasks are to read from now on, if that is less often than now. It changes only while
 /// no version waits to count: each version counts after the longest lease that a task may hold.
 pub(super) fn longer_interval(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     parameter: &ParameterState,
 ) -> Option<u32> {
-    let held = case.timings.read_every.as_secs();
-    let is_settled = matches!(parameter, ParameterState::Published(_)) && case.now >= control.effective_at;
-    (is_settled && u64::from(case.wanted_read_every) > held).then_some(case.wanted_read_every)
+    let held = ctx.timings.read_every.as_secs();
+    let is_settled = matches!(parameter, ParameterState::Published(_)) && ctx.now >= control.effective_at;
+    (is_settled && u64::from(ctx.wanted_read_every) > held).then_some(ctx.wanted_read_every)
 }
 
 /// Whether a new version may be claimed: the one before it is published, counts, and lasts until the new one does.
-pub(super) fn may_change(case: &Case<'_>, control: &ControlStatus, parameter: &ParameterState) -> bool {
-    let timings = case.timings;
+pub(super) fn may_change(ctx: &RunContext<'_>, control: &ControlStatus, parameter: &ParameterState) -> bool {
+    let timings = ctx.timings;
     matches!(parameter, ParameterState::Published(held)
-        if case.now >= control.effective_at && held.valid_until >= case.now + timings.change_takes())
+        if ctx.now >= control.effective_at && held.valid_until >= ctx.now + timings.change_takes())
 }
 
 /// The next version, under which exactly `holders` (slot and task) send.
 pub(super) fn change_slots(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     holders: &[(u32, TaskId)],
 ) -> ControlStatus {
-    let timings = case.timings;
-    let effective_at = case.now + timings.change_takes();
+    let timings = ctx.timings;
+    let effective_at = ctx.now + timings.change_takes();
     let mut claim = ControlStatus {
-        epoch: case.subject.epoch,
+        epoch: ctx.object.epoch,
         version: control.version + 1,
         effective_at,
-        valid_until: case.now + timings.valid_for,
+        valid_until: ctx.now + timings.valid_for,
         ..control.clone()
     };
     let stays =
@@ -361,18 +357,18 @@ pub(super) fn change_slots(
 }
 
 /// The version under which nobody sends any more.
-pub(super) fn stop(case: &Case<'_>, control: &ControlStatus, ends_at: MicroTime) -> ControlStatus {
-    let timings = case.timings;
+pub(super) fn stop(ctx: &RunContext<'_>, control: &ControlStatus, ends_at: MicroTime) -> ControlStatus {
+    let timings = ctx.timings;
     let mut claim = ControlStatus {
-        epoch: case.subject.epoch,
+        epoch: ctx.object.epoch,
         version: control.version + 1,
         state: ControlState::Stop,
-        effective_at: case.now,
-        valid_until: case.now + timings.valid_for,
+        effective_at: ctx.now,
+        valid_until: ctx.now + timings.valid_for,
         ..control.clone()
     };
     // Whoever does not read it stops when its read lease lapses.
-    let silent_at = ends_at.min(case.now + timings.read_lease);
+    let silent_at = ends_at.min(ctx.now + timings.read_lease);
     for held in claim.assignments.iter_mut().filter(|held| held.until.is_none_or(|until| until > silent_at)) {
         held.until = Some(silent_at.max(held.from));
     }
@@ -380,14 +376,14 @@ pub(super) fn stop(case: &Case<'_>, control: &ControlStatus, ends_at: MicroTime)
 }
 
 /// The claim of `stop`, as of now: it was not published in time.
-fn stop_anew(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
-    let timings = case.timings;
-    let ends_at = case.timeline(control).ends_at().unwrap_or(case.now).min(case.deadline_at);
-    let [before, now] = [control.effective_at, case.now].map(|at| ends_at.min(at + timings.read_lease));
+fn stop_anew(ctx: &RunContext<'_>, control: &ControlStatus) -> ControlStatus {
+    let timings = ctx.timings;
+    let ends_at = ctx.timeline(control).ends_at().unwrap_or(ctx.now).min(ctx.deadline_at);
+    let [before, now] = [control.effective_at, ctx.now].map(|at| ends_at.min(at + timings.read_lease));
     let mut claim = ControlStatus {
-        epoch: case.subject.epoch,
-        effective_at: case.now,
-        valid_until: case.now + timings.valid_for,
+        epoch: ctx.object.epoch,
+        effective_at: ctx.now,
+        valid_until: ctx.now + timings.valid_for,
         ..control.clone()
     };
     for held in &mut claim.assignments {
@@ -399,14 +395,18 @@ fn stop_anew(case: &Case<'_>, control: &ControlStatus) -> ControlStatus {
 }
 
 /// The write that makes the parameter say what was claimed, if it does not.
-pub(super) fn publication(case: &Case<'_>, control: &ControlStatus, state: &ObservedState) -> Option<Effect> {
-    let wanted = case.document(control);
+pub(super) fn publication(
+    ctx: &RunContext<'_>,
+    control: &ControlStatus,
+    state: &ObservedState,
+) -> Option<Effect> {
+    let wanted = ctx.document(control);
     match &state.parameter {
         Observed::Present(held) if held.as_ref() == Some(&wanted) => None,
-        Observed::Present(_) => write(case, &wanted),
+        Observed::Present(_) => write(ctx, &wanted),
         Observed::Absent => {
             let text = wanted.to_text().ok()?;
-            Some(Effect::CreateParameter { name: case.names.parameter.clone(), text, tags: case.tags() })
+            Some(Effect::CreateParameter { name: ctx.names.parameter.clone(), text, tags: ctx.tags() })
         }
         Observed::Unread | Observed::Refused(_) => None,
     }

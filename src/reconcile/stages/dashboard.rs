@@ -11,79 +11,79 @@ use kinesis_demo_api::status::{
 };
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
-use super::{Case, Decision, Draft, Effect};
+use super::{Decision, DecisionBuilder, Effect, RunContext};
 use crate::aws::{AwsError, AwsErrorClass, RunMetric};
-use crate::reconcile::resources::dashboard::{Picture, body};
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::resources::dashboard::{DashboardView, body};
+use crate::reconcile::run_event::RunEvent;
 use crate::settings::SANDBOX_ACCOUNT;
 
 /// The most of CloudWatch's words that status keeps.
 const LONGEST_PROBLEM: usize = 512;
 
 /// Publishes what is due, if this pass has nothing more urgent to do.
-pub(super) fn show(case: &Case<'_>, draft: &mut Draft) {
-    let stage = case.subject.status.stage.unwrap_or_default();
-    if !case.plan.dashboard || !(Stage::Warming..=Stage::Draining).contains(&stage) || is_urgent(case, draft)
+pub(super) fn show(ctx: &RunContext<'_>, builder: &mut DecisionBuilder) {
+    let stage = ctx.object.status.stage.unwrap_or_default();
+    if !ctx.plan.dashboard || !(Stage::Warming..=Stage::Draining).contains(&stage) || is_urgent(ctx, builder)
     {
         return;
     }
-    let begun = phases_begun(&draft.status, case.now);
+    let begun = phases_begun(&builder.status, ctx.now);
     let is_dashboard_due =
-        draft.status.dashboard.as_ref().is_none_or(|held| held.phases_shown != Some(begun));
+        builder.status.dashboard.as_ref().is_none_or(|held| held.phases_shown != Some(begun));
     if is_dashboard_due && stage != Stage::Draining {
-        show_dashboard(case, begun, draft);
+        show_dashboard(ctx, begun, builder);
     }
-    let every = case.timings.metrics_every;
-    if let Some(held) = &mut draft.status.dashboard
+    let every = ctx.timings.metrics_every;
+    if let Some(held) = &mut builder.status.dashboard
         && held.phases_shown.is_some()
-        && held.metrics_at.is_none_or(|at| case.now >= at + every)
+        && held.metrics_at.is_none_or(|at| ctx.now >= at + every)
     {
-        held.metrics_at = Some(case.now);
-        let data = measured(case, &draft.status);
-        let run_name = case.names.service.clone();
-        draft.effects.push(Effect::PutMetrics { run_name, at: case.now, data });
+        held.metrics_at = Some(ctx.now);
+        let data = measured(ctx, &builder.status);
+        let run_name = ctx.names.service.clone();
+        builder.effects.push(Effect::PutMetrics { run_name, at: ctx.now, data });
     }
 }
 
 /// Whether the tasks wait for this pass, or the next one: then nothing may keep it.
-fn is_urgent(case: &Case<'_>, draft: &Draft) -> bool {
+fn is_urgent(ctx: &RunContext<'_>, builder: &DecisionBuilder) -> bool {
     let publishes =
         |effect: &Effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. });
-    let stored = case.subject.status;
-    draft.status.control != stored.control
-        || draft.status.stage != stored.stage
-        || draft.effects.iter().any(publishes)
+    let stored = ctx.object.status;
+    builder.status.control != stored.control
+        || builder.status.stage != stored.stage
+        || builder.effects.iter().any(publishes)
 }
 
-fn show_dashboard(case: &Case<'_>, begun: u32, draft: &mut Draft) {
-    let name = &case.names.dashboard;
-    let is_noted = |draft: &Draft| {
-        let mut resources = draft.status.resources.iter();
+fn show_dashboard(ctx: &RunContext<'_>, begun: u32, builder: &mut DecisionBuilder) {
+    let name = &ctx.names.dashboard;
+    let is_noted = |builder: &DecisionBuilder| {
+        let mut resources = builder.status.resources.iter();
         resources.any(|resource| resource.type_ == ResourceType::Dashboard)
     };
     // What may come to be there is noted before: a lost answer must not leave it unaccounted for.
-    if draft.status.dashboard.is_none() || !is_noted(draft) {
-        draft.resource(ResourceType::Dashboard, name, ResourceState::Present);
-        draft.status.dashboard.get_or_insert_with(|| DashboardStatus {
+    if builder.status.dashboard.is_none() || !is_noted(builder) {
+        builder.resource(ResourceType::Dashboard, name, ResourceState::Present);
+        builder.status.dashboard.get_or_insert_with(|| DashboardStatus {
             name: name.clone(),
-            url: console_url(case.effective, name),
+            url: console_url(ctx.effective, name),
             published: false,
             phases_shown: None,
             metrics_at: None,
             problem: None,
         });
-        draft.wake_at(case.now + Duration::from_secs(1));
+        builder.wake_at(ctx.now + Duration::from_secs(1));
         return;
     }
-    let object = format!("{}/{}", case.subject.namespace, case.subject.name);
-    let picture = Picture {
+    let object = format!("{}/{}", ctx.object.namespace, ctx.object.name);
+    let picture = DashboardView {
         object: &object,
-        run: case.run.number,
-        effective: case.effective,
-        phases: draft.status.phases.get(..begun as usize).unwrap_or_default(),
+        run: ctx.run.number,
+        effective: ctx.effective,
+        phases: builder.status.phases.get(..begun as usize).unwrap_or_default(),
     };
-    draft.effects.push(Effect::PutDashboard { name: name.clone(), body: body(&picture) });
-    if let Some(held) = &mut draft.status.dashboard {
+    builder.effects.push(Effect::PutDashboard { name: name.clone(), body: body(&picture) });
+    if let Some(held) = &mut builder.status.dashboard {
         held.phases_shown = Some(begun);
         held.problem = None;
     }
@@ -95,15 +95,15 @@ fn phases_begun(status: &KinesisDemoStatus, now: MicroTime) -> u32 {
 }
 
 /// What is known of the run now; what is not known yet is left out.
-fn measured(case: &Case<'_>, status: &KinesisDemoStatus) -> Vec<(RunMetric, u32)> {
+fn measured(ctx: &RunContext<'_>, status: &KinesisDemoStatus) -> Vec<(RunMetric, u32)> {
     let rate = |control: &ControlStatus| {
-        if case.now < case.traffic_ends_at(control) { case.timeline(control).rate_at(case.now) } else { 0 }
+        if ctx.now < ctx.traffic_ends_at(control) { ctx.timeline(control).rate_at(ctx.now) } else { 0 }
     };
     let target = status.control.as_ref().map_or(0, rate);
     let mut data = vec![(RunMetric::TargetRecordsPerSecond, target)];
     if let Some(stream) = &status.stream {
         data.push((RunMetric::OpenShards, stream.shards));
-        if let Some(warm) = stream.warm.filter(|_| case.plan.warm_mib_per_second.is_some()) {
+        if let Some(warm) = stream.warm.filter(|_| ctx.plan.warm_mib_per_second.is_some()) {
             data.push((RunMetric::WarmThroughputTarget, warm.target));
             data.push((RunMetric::WarmThroughputCurrent, warm.current));
         }
@@ -128,11 +128,11 @@ fn console_url(effective: &Effective, name: &str) -> Option<String> {
 }
 
 /// The decision, with what CloudWatch made of the attempts to show the run: `missed` is what it did not take.
-pub fn with_missed(mut decision: Decision, missed: &[AwsError]) -> Decision {
+pub fn with_missed(mut decision: Decision, optional_failures: &[AwsError]) -> Decision {
     let attempted = decision.effects.iter().any(|effect| matches!(effect, Effect::PutDashboard { .. }));
     let Some(held) = &mut decision.status.dashboard else { return decision };
     if attempted {
-        let refusal = missed.iter().find(|error| error.operation == "PutDashboard");
+        let refusal = optional_failures.iter().find(|error| error.operation == "PutDashboard");
         match refusal {
             // The service failed, or its answer was lost: it may have been done.
             Some(error) if error.class != AwsErrorClass::Transient => {
@@ -143,11 +143,11 @@ pub fn with_missed(mut decision: Decision, missed: &[AwsError]) -> Decision {
             _ => held.published = true,
         }
     }
-    if !missed.is_empty() && held.problem.is_none() {
-        let texts: Vec<String> = missed.iter().map(ToString::to_string).collect();
+    if !optional_failures.is_empty() && held.problem.is_none() {
+        let texts: Vec<String> = optional_failures.iter().map(ToString::to_string).collect();
         let problem: String = texts.join("; ").chars().take(LONGEST_PROBLEM).collect();
         let run = decision.status.run.as_ref().map_or(1, |run| run.number);
-        decision.notices.push(Notice::not_shown(run, held.phases_shown.unwrap_or(0), &problem));
+        decision.run_events.push(RunEvent::not_shown(run, held.phases_shown.unwrap_or(0), &problem));
         held.problem = Some(problem);
     }
     decision

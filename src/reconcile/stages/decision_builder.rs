@@ -8,16 +8,16 @@ use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceStatus, ResourceType, RunStatus, Stage};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
-use super::{Decision, Effect, FinalizerChange, Subject, Wake};
+use super::{Decision, Effect, FinalizerChange, ObjectContext, Wake};
 use crate::aws::AwsError;
 use crate::reconcile::next_step::with_next_step;
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::run_event::RunEvent;
 
 /// A decision in the making.
-pub struct Draft {
+pub struct DecisionBuilder {
     pub status: KinesisDemoStatus,
     pub effects: Vec<Effect>,
-    pub notices: Vec<Notice>,
+    pub run_events: Vec<RunEvent>,
     pub finalizer: FinalizerChange,
     pub unseen: BTreeSet<ResourceType>,
     pub leftover_run: Option<u32>,
@@ -30,13 +30,13 @@ pub struct Draft {
     wake: Option<MicroTime>,
 }
 
-impl Draft {
+impl DecisionBuilder {
     /// Nothing decided yet.
     pub fn new(status: &KinesisDemoStatus) -> Self {
         Self {
             status: status.clone(),
             effects: Vec::new(),
-            notices: Vec::new(),
+            run_events: Vec::new(),
             finalizer: FinalizerChange::Keep,
             unseen: BTreeSet::new(),
             leftover_run: None,
@@ -76,7 +76,7 @@ impl Draft {
         let known = conditions::find(&self.status.conditions, ConditionType::Reconciling)
             .is_some_and(|held| held.reason == reason && held.message == message);
         if !known {
-            self.notices.push(Notice::refused(reason, error));
+            self.run_events.push(RunEvent::refused(reason, error));
         }
         self.progress = message;
         self.reason = Some(reason);
@@ -94,7 +94,7 @@ impl Draft {
             held.status == ConditionStatus::True && held.reason == reason && held.message == message
         });
         if !known {
-            self.notices.push(Notice::blocked(reason, &message));
+            self.run_events.push(RunEvent::blocked(reason, &message));
         }
         self.blocked = Some((reason, message));
         self.wake = recheck_at;
@@ -120,7 +120,7 @@ impl Draft {
         self.status.stage = Some(stage);
         if let Some(run) = &mut self.status.run {
             run.stage_entered_at = now;
-            self.notices.push(Notice::entered(run.number, stage, detail));
+            self.run_events.push(RunEvent::entered(run.number, stage, detail));
         }
         self.progress = detail.to_owned();
         self.wake_at(now + Duration::from_secs(1));
@@ -132,9 +132,9 @@ impl Draft {
             Outcome::Failed => with_next_step(reason, &message.into()),
             Outcome::Succeeded | Outcome::Aborted => message.into(),
         };
-        let mut draft = self.decided(outcome, reason, message.clone());
-        draft.enter(Stage::Draining, now, &message);
-        draft
+        let mut builder = self.decided(outcome, reason, message.clone());
+        builder.enter(Stage::Draining, now, &message);
+        builder
     }
 
     /// Decides how the run ends, if that is still open.
@@ -145,7 +145,7 @@ impl Draft {
             run.outcome = Some(outcome);
             run.reason = Some(reason);
             run.message = Some(message.clone());
-            self.notices.push(Notice::decided(run.number, outcome, reason, &message));
+            self.run_events.push(RunEvent::decided(run.number, outcome, reason, &message));
         }
         self
     }
@@ -159,7 +159,7 @@ impl Draft {
 
     /// The run is over, though something of it could not be removed. The object stays held.
     pub fn over_with_leftovers(mut self, message: String, now: MicroTime) -> Self {
-        self.notices.push(Notice::removal_failed(self.status.run_number(), &message));
+        self.run_events.push(RunEvent::removal_failed(self.status.run_number(), &message));
         self.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
         self.finish_run(now);
         self
@@ -185,7 +185,7 @@ impl Draft {
         match self.status.resources.iter_mut().find(|resource| resource.type_ == type_) {
             Some(resource) => {
                 if resource.state != state && state == ResourceState::Deleted {
-                    self.notices.push(Notice::removed(type_, &resource.arn));
+                    self.run_events.push(RunEvent::removed(type_, &resource.arn));
                 }
                 // Once gone, the ARN that was known says more than the name.
                 if state != ResourceState::Deleted {
@@ -219,17 +219,17 @@ impl Draft {
     }
 
     /// The decision.
-    pub fn finish(mut self, subject: &Subject<'_>, now: MicroTime) -> Decision {
+    pub fn finish(mut self, object: &ObjectContext<'_>, now: MicroTime) -> Decision {
         if !self.keeps_summary {
             self.findings.extend(summary(&self.status, self.blocked.as_ref(), self.reason, &self.progress));
         }
-        self.status.observed_generation = subject.generation;
+        self.status.observed_generation = object.generation;
         self.status.conditions =
-            conditions::updated(&self.status.conditions, &self.findings, subject.generation, now);
+            conditions::updated(&self.status.conditions, &self.findings, object.generation, now);
         Decision {
             status: self.status,
             effects: self.effects,
-            notices: self.notices,
+            run_events: self.run_events,
             finalizer: self.finalizer,
             wake: self.wake.map_or(Wake::OnChange, Wake::At),
             unseen: self.unseen,

@@ -10,65 +10,69 @@ use super::parameter::outranked;
 use super::task_failures::is_being_read;
 use super::task_scaling::running;
 use super::traffic_status::{note_generators, note_phase, note_traffic};
-use super::{Case, Draft, Effect};
+use super::{DecisionBuilder, Effect, RunContext};
 use crate::aws::{AwsErrorClass, ServiceState, TaskState};
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::outcome;
 
-pub(super) fn decide_draining(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let timings = case.timings;
-    let control = case.subject.status.control.as_ref();
-    draft.status.phase = None;
-    note_generators(case, state, control, 0, &mut draft);
-    draft.wake_at(case.now + timings.poll_every);
+pub(super) fn decide_draining(
+    ctx: &RunContext<'_>,
+    state: &ObservedState,
+    mut builder: DecisionBuilder,
+) -> DecisionBuilder {
+    let timings = ctx.timings;
+    let control = ctx.object.status.control.as_ref();
+    builder.status.phase = None;
+    note_generators(ctx, state, control, 0, &mut builder);
+    builder.wake_at(ctx.now + timings.poll_every);
 
     if let Some(control) = control {
-        note_phase(case, &case.timeline(control), &mut draft);
-        draft.status.phase = None;
+        note_phase(ctx, &ctx.timeline(control), &mut builder);
+        builder.status.phase = None;
         // A parameter that is not there tells nobody to send: it is not made anew.
         if state.parameter.present().is_some() {
-            draft.effects.extend(publication(case, control, state));
+            builder.effects.extend(publication(ctx, control, state));
         }
         // Tasks that obey another document, or that cannot read of the stop, do not stop by ours: the
         // service goes to zero at once.
-        let stop_is_not_obeyed = outranked(case, state).is_some() || stop_is_late(case);
-        if !stop_is_not_obeyed && !everybody_is_silent(case, state, control) {
-            note_traffic(case, state, control, false, &mut draft);
-            draft.progress("waiting for what is in flight");
-            return draft;
+        let stop_is_not_obeyed = outranked(ctx, state).is_some() || stop_is_late(ctx);
+        if !stop_is_not_obeyed && !everybody_is_silent(ctx, state, control) {
+            note_traffic(ctx, state, control, false, &mut builder);
+            builder.progress("waiting for what is in flight");
+            return builder;
         }
     }
 
     let out_of_time =
-        case.now >= case.run.stage_entered_at + timings.read_lease + timings.drain + timings.stop_timeout();
+        ctx.now >= ctx.run.stage_entered_at + timings.read_lease + timings.drain + timings.stop_timeout();
     if !tasks_are_gone(state) && !out_of_time {
         if state.service.present().is_some_and(|seen| seen.state == ServiceState::Active && seen.desired > 0)
         {
             let arns: Vec<String> = running(state).into_iter().map(|seen| seen.arn.clone()).collect();
             if !arns.is_empty() {
-                draft.effects.push(Effect::ReleaseTasks { cluster: case.names.cluster.clone(), arns });
+                builder.effects.push(Effect::ReleaseTasks { cluster: ctx.names.cluster.clone(), arns });
             }
-            draft.effects.push(case.resize(0));
+            builder.effects.push(ctx.resize(0));
         }
         if let Some(control) = control {
-            note_traffic(case, state, control, false, &mut draft);
+            note_traffic(ctx, state, control, false, &mut builder);
         }
-        draft.progress("waiting for the tasks to stop");
-        return draft;
+        builder.progress("waiting for the tasks to stop");
+        return builder;
     }
-    draft.found(
+    builder.found(
         ConditionType::GeneratorsReady,
         ConditionStatus::False,
         Reason::Released,
         "all tasks have stopped",
     );
-    let quiet_at = case.run.quiet_at.unwrap_or(case.now);
-    if let Some(run) = &mut draft.status.run {
-        run.quiet_at = Some(quiet_at);
+    let tasks_stopped_at = ctx.run.tasks_stopped_at.unwrap_or(ctx.now);
+    if let Some(run) = &mut builder.status.run {
+        run.tasks_stopped_at = Some(tasks_stopped_at);
     }
     match control {
-        Some(control) => settle(case, state, control, quiet_at, draft),
-        None => enter_cleanup(case, draft),
+        Some(control) => settle(ctx, state, control, tasks_stopped_at, builder),
+        None => enter_cleanup(ctx, builder),
     }
 }
 
@@ -88,13 +92,13 @@ fn tasks_are_gone(state: &ObservedState) -> bool {
 }
 
 /// Whether every running task has said its last word since the traffic stopped, or has had the time to.
-fn everybody_is_silent(case: &Case<'_>, state: &ObservedState, control: &ControlStatus) -> bool {
-    let timings = case.timings;
-    if case.now >= control.effective_at + timings.read_lease + timings.drain {
+fn everybody_is_silent(ctx: &RunContext<'_>, state: &ObservedState, control: &ControlStatus) -> bool {
+    let timings = ctx.timings;
+    if ctx.now >= control.effective_at + timings.read_lease + timings.drain {
         return true;
     }
     let (Some(ledgers), Some(_)) = (state.ledgers.present(), state.tasks.present()) else { return false };
-    let stopped_at = case.traffic_ends_at(control).min(control.effective_at);
+    let stopped_at = ctx.traffic_ends_at(control).min(control.effective_at);
     control.assignments.iter().filter(|held| running(state).iter().any(|seen| seen.id == held.task)).all(
         |held| {
             // A tenure that ended earlier was followed by a last word of its own.
@@ -106,22 +110,22 @@ fn everybody_is_silent(case: &Case<'_>, state: &ObservedState, control: &Control
 
 /// Closes the totals once every task's last word is in, or cannot come any more.
 fn settle(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     state: &ObservedState,
     control: &ControlStatus,
-    quiet_at: MicroTime,
-    mut draft: Draft,
-) -> Draft {
-    let timings = case.timings;
-    let give_up_at = quiet_at + timings.log_delay + timings.log_patience;
+    tasks_stopped_at: MicroTime,
+    mut builder: DecisionBuilder,
+) -> DecisionBuilder {
+    let timings = ctx.timings;
+    let give_up_at = tasks_stopped_at + timings.log_delay + timings.log_patience;
     let (ledgers, log_is_lost) = match &state.ledgers {
         Observed::Present(ledgers) => (ledgers, false),
         // What is still there costs money. A log that is gone does not come back.
         Observed::Refused(why) if why.class == AwsErrorClass::NotFound => (&state.known_ledgers, true),
-        _ if case.now >= give_up_at => (&state.known_ledgers, true),
+        _ if ctx.now >= give_up_at => (&state.known_ledgers, true),
         _ => {
-            draft.progress("reading the tasks' log");
-            return draft;
+            builder.progress("reading the tasks' log");
+            return builder;
         }
     };
     let everybody_spoke = control.assignments.iter().all(|held| {
@@ -129,29 +133,29 @@ fn settle(
         let spoke_after = held.from.min(control.effective_at);
         ledgers.of(&held.task).is_some_and(|line| line.is_final && line.at >= spoke_after)
     });
-    let in_time = case.now < quiet_at + timings.log_delay;
+    let in_time = ctx.now < tasks_stopped_at + timings.log_delay;
     let settled = log_is_lost || !in_time || everybody_spoke;
-    note_traffic(case, state, control, settled, &mut draft);
+    note_traffic(ctx, state, control, settled, &mut builder);
     if !settled {
-        draft.progress("waiting for the last words of the tasks");
-        return draft;
+        builder.progress("waiting for the last words of the tasks");
+        return builder;
     }
-    if let Some(traffic) = &draft.status.traffic {
+    if let Some(traffic) = &builder.status.traffic {
         let totals = traffic.books.clone();
-        outcome::note_delivery(&totals, log_is_lost && !everybody_spoke, &mut draft);
+        outcome::note_delivery(&totals, log_is_lost && !everybody_spoke, &mut builder);
     }
-    enter_cleanup(case, draft)
+    enter_cleanup(ctx, builder)
 }
 
-fn enter_cleanup(case: &Case<'_>, mut draft: Draft) -> Draft {
+fn enter_cleanup(ctx: &RunContext<'_>, mut builder: DecisionBuilder) -> DecisionBuilder {
     // The log group goes next: `note_failures` waits for the end of the log no longer than some of its delays.
-    if is_being_read(&draft.status) {
-        draft.progress("reading the log of a task that failed");
-        return draft;
+    if is_being_read(&builder.status) {
+        builder.progress("reading the log of a task that failed");
+        return builder;
     }
-    if let Some(traffic) = &mut draft.status.traffic {
+    if let Some(traffic) = &mut builder.status.traffic {
         traffic.set_rate(None);
     }
-    draft.enter(Stage::CleaningUp, case.now, "");
-    draft
+    builder.enter(Stage::CleaningUp, ctx.now, "");
+    builder
 }

@@ -22,8 +22,8 @@ mod warm;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kinesis_demo_api::accounting::Evidence;
-use kinesis_demo_api::allow_list::Allowance;
+use kinesis_demo_api::accounting::AccountingInputs;
+use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::conditions::{self, ConditionType, Reason};
 use kinesis_demo_api::control::{ControlDocument, ControlState};
 use kinesis_demo_api::ledger::Ledgers;
@@ -34,7 +34,7 @@ use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 
 pub use cleanup::{Removal, decide_leftovers, left_message};
 pub use dashboard::with_missed;
-pub use decision_builder::Draft;
+pub use decision_builder::DecisionBuilder;
 pub use pending::{
     decide_pending, decide_preflight_refused, decide_queued, decide_refused, decide_unreadable,
 };
@@ -45,8 +45,8 @@ use super::observe::ObservedState;
 use super::resources::control::document;
 use super::resources::names::Names;
 use super::resources::tags::Owner;
-use super::run_event::Notice;
-use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamSeen, Tags};
+use super::run_event::RunEvent;
+use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamDescription, Tags};
 use crate::settings::{Settings, Timings};
 
 /// What one reconcile concluded. Built by `decide`, executed by `act` and `report`.
@@ -54,7 +54,7 @@ use crate::settings::{Settings, Timings};
 pub struct Decision {
     pub status: KinesisDemoStatus,
     pub effects: Vec<Effect>,
-    pub notices: Vec<Notice>,
+    pub run_events: Vec<RunEvent>,
     pub finalizer: FinalizerChange,
     pub wake: Wake,
     /// What is removed without having been seen, because the look at it was refused: AWS's answer to
@@ -89,13 +89,13 @@ pub enum Effect {
     CreateParameter { name: String, text: String, tags: Tags },
     RegisterTaskDefinition(Box<NewTaskDefinition>),
     CreateService(Box<NewService>),
-    PutCeiling { cluster: String, service: String, max_tasks: u32, at: MicroTime },
+    PutScheduledScaleToZero { cluster: String, service: String, max_tasks: u32, at: MicroTime },
     UpdateWarmThroughput { arn: String, mib_per_second: u32 },
     WriteParameter { name: String, text: String, tags: Tags },
     ResizeService { cluster: String, service: String, desired: u32 },
     ProtectTasks { cluster: String, arns: Vec<String>, minutes: u32 },
     ReleaseTasks { cluster: String, arns: Vec<String> },
-    DeleteCeiling { cluster: String, service: String },
+    DeleteScheduledScaleToZero { cluster: String, service: String },
     DeleteService { cluster: String, service: String },
     DeregisterTaskDefinition { arn: String },
     DeleteTaskDefinition { arn: String },
@@ -144,7 +144,7 @@ impl Effect {
     /// The kind of thing that a removal removes.
     pub fn removes(&self) -> Option<ResourceType> {
         Some(match self {
-            Self::DeleteCeiling { .. } => ResourceType::ScalingCeiling,
+            Self::DeleteScheduledScaleToZero { .. } => ResourceType::ScheduledScaleToZero,
             Self::DeleteService { .. } => ResourceType::Service,
             Self::DeregisterTaskDefinition { .. } | Self::DeleteTaskDefinition { .. } => {
                 ResourceType::TaskDefinition
@@ -168,13 +168,13 @@ impl Effect {
             Self::CreateParameter { name, .. } | Self::WriteParameter { name, .. } => ("PutParameter", name),
             Self::RegisterTaskDefinition(definition) => ("RegisterTaskDefinition", &definition.family),
             Self::CreateService(service) => ("CreateService", &service.name),
-            Self::PutCeiling { service, .. } => ("PutScheduledAction", service),
+            Self::PutScheduledScaleToZero { service, .. } => ("PutScheduledAction", service),
             Self::UpdateWarmThroughput { arn, .. } => ("UpdateStreamWarmThroughput", arn),
             Self::ResizeService { service, .. } => ("UpdateService", service),
             Self::ProtectTasks { cluster, .. } | Self::ReleaseTasks { cluster, .. } => {
                 ("UpdateTaskProtection", cluster)
             }
-            Self::DeleteCeiling { service, .. } => ("DeregisterScalableTarget", service),
+            Self::DeleteScheduledScaleToZero { service, .. } => ("DeregisterScalableTarget", service),
             Self::DeleteService { service, .. } => ("DeleteService", service),
             Self::DeregisterTaskDefinition { arn } => ("DeregisterTaskDefinition", arn),
             Self::DeleteTaskDefinition { arn } => ("DeleteTaskDefinitions", arn),
@@ -201,7 +201,7 @@ impl Effect {
 
 /// The object that a decision is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct ObjectContext<'a> {
     pub namespace: &'a str,
     pub name: &'a str,
     pub uid: &'a str,
@@ -221,7 +221,7 @@ pub struct Subject<'a> {
     pub settings: &'a Settings,
 }
 
-impl Subject<'_> {
+impl ObjectContext<'_> {
     /// Whose the resources of `run` are.
     pub fn owner(&self, run: u32) -> Owner {
         Owner { uid: self.uid.to_owned(), object: format!("{}/{}", self.namespace, self.name), run }
@@ -229,8 +229,8 @@ impl Subject<'_> {
 }
 
 /// A subject whose run has begun: everything about it is pinned.
-pub struct Case<'a> {
-    pub subject: Subject<'a>,
+pub struct RunContext<'a> {
+    pub object: ObjectContext<'a>,
     pub run: &'a RunStatus,
     pub effective: &'a Effective,
     pub deadline_at: MicroTime,
@@ -245,9 +245,9 @@ pub struct Case<'a> {
     pub now: MicroTime,
 }
 
-impl Case<'_> {
+impl RunContext<'_> {
     fn owner(&self) -> Owner {
-        self.subject.owner(self.run.number)
+        self.object.owner(self.run.number)
     }
 
     /// The tags of everything this run makes.
@@ -257,8 +257,8 @@ impl Case<'_> {
 
     /// Whether a stream of the run's name is not the one that the run made: somebody deleted that,
     /// and made another.
-    fn is_another_stream(&self, seen: &StreamSeen) -> bool {
-        let made_at = self.subject.status.stream.as_ref().and_then(|held| held.created_at);
+    fn is_another_stream(&self, seen: &StreamDescription) -> bool {
+        let made_at = self.object.status.stream.as_ref().and_then(|held| held.created_at);
         is_later(made_at, seen.created_at)
     }
 
@@ -269,10 +269,15 @@ impl Case<'_> {
     }
 
     /// The write that has AWS itself take the service to zero at the deadline.
-    fn put_ceiling(&self) -> Effect {
+    fn put_scheduled_scale_to_zero(&self) -> Effect {
         let Names { cluster, service, .. } = self.names;
         let (cluster, service) = (cluster.clone(), service.clone());
-        Effect::PutCeiling { cluster, service, max_tasks: self.plan.most_tasks, at: self.deadline_at }
+        Effect::PutScheduledScaleToZero {
+            cluster,
+            service,
+            max_tasks: self.plan.most_tasks,
+            at: self.deadline_at,
+        }
     }
 
     /// The schedule under `control`.
@@ -294,19 +299,28 @@ impl Case<'_> {
 
     /// What tells what became of the records that were due by `until`. A task that has said nothing
     /// for `unheard_for` may have sent more than it said.
-    fn evidence<'e>(
+    fn accounting_inputs<'e>(
         &self,
         control: &'e ControlStatus,
         timeline: &'e Timeline,
         ledgers: &'e Ledgers,
         unheard_for: Duration,
         until: MicroTime,
-    ) -> Evidence<'e> {
+    ) -> AccountingInputs<'e> {
         let ControlStatus { assignments, folded, .. } = control;
         let cap_per_task = self.plan.cap_per_task;
         // After the schedule's end it changes nothing.
         let called_off_from = (control.state == ControlState::Stop).then_some(control.effective_at);
-        Evidence { timeline, assignments, folded, ledgers, cap_per_task, unheard_for, until, called_off_from }
+        AccountingInputs {
+            timeline,
+            assignments,
+            folded,
+            ledgers,
+            cap_per_task,
+            unheard_for,
+            until,
+            called_off_from,
+        }
     }
 
     /// The last instant at which any task may send under `control`.
@@ -328,38 +342,38 @@ fn is_later(known: Option<MicroTime>, seen: Option<MicroTime>) -> bool {
 }
 
 /// The next step of a run whose settings are pinned.
-pub fn decide(case: &Case<'_>, state: &ObservedState) -> Decision {
-    let mut draft = Draft::new(case.subject.status);
-    let stage = case.subject.status.stage.unwrap_or_default();
+pub fn decide(ctx: &RunContext<'_>, state: &ObservedState) -> Decision {
+    let mut builder = DecisionBuilder::new(ctx.object.status);
+    let stage = ctx.object.status.stage.unwrap_or_default();
     if stage == Stage::Provisioning
-        && let Some(message) = foreign_account(&case.effective.account_id, state)
+        && let Some(message) = foreign_account(&ctx.effective.account_id, state)
     {
-        let recheck_at = case.now + case.timings.renew_every;
-        return draft
+        let recheck_at = ctx.now + ctx.timings.renew_every;
+        return builder
             .block(Reason::AccountNotAllowed, message, Some(recheck_at))
-            .finish(&case.subject, case.now);
+            .finish(&ctx.object, ctx.now);
     }
     if matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting) {
-        read_less_often(case, &mut draft);
+        read_less_often(ctx, &mut builder);
     }
-    let mut draft = match stage {
-        Stage::Provisioning => provision::decide_provisioning(case, state, draft),
-        Stage::Warming => warm::decide_warming(case, state, draft),
-        Stage::Starting => start::decide_starting(case, state, draft),
-        Stage::Running => running::decide_running(case, state, draft),
-        Stage::Draining => drain::decide_draining(case, state, draft),
-        Stage::CleaningUp => cleanup::decide_cleaning_up(case, state, draft),
-        Stage::Pending | Stage::Succeeded | Stage::Failed | Stage::Aborted => draft,
+    let mut builder = match stage {
+        Stage::Provisioning => provision::decide_provisioning(ctx, state, builder),
+        Stage::Warming => warm::decide_warming(ctx, state, builder),
+        Stage::Starting => start::decide_starting(ctx, state, builder),
+        Stage::Running => running::decide_running(ctx, state, builder),
+        Stage::Draining => drain::decide_draining(ctx, state, builder),
+        Stage::CleaningUp => cleanup::decide_cleaning_up(ctx, state, builder),
+        Stage::Pending | Stage::Succeeded | Stage::Failed | Stage::Aborted => builder,
     };
-    traffic_status::note_clock(state, &mut draft);
-    dashboard::show(case, &mut draft);
-    draft.finish(&case.subject, case.now)
+    traffic_status::note_clock(state, &mut builder);
+    dashboard::show(ctx, &mut builder);
+    builder.finish(&ctx.object, ctx.now)
 }
 
 /// Before its first version counts a run may read less often at any time: its tasks send nothing yet.
-fn read_less_often(case: &Case<'_>, draft: &mut Draft) {
-    if let Some(load) = draft.status.run.as_mut().and_then(|run| run.load.as_mut()) {
-        load.read_every_seconds = load.read_every_seconds.max(case.wanted_read_every);
+fn read_less_often(ctx: &RunContext<'_>, builder: &mut DecisionBuilder) {
+    if let Some(load) = builder.status.run.as_mut().and_then(|run| run.load.as_mut()) {
+        load.read_every_seconds = load.read_every_seconds.max(ctx.wanted_read_every);
     }
 }
 
@@ -384,32 +398,32 @@ fn stored_refusal(status: &KinesisDemoStatus) -> Option<&str> {
 }
 
 /// What AWS refuses, as a clause for the end of a message: in this look, or when last written.
-fn refusal_clause(case: &Case<'_>, state: &ObservedState) -> String {
+fn refusal_clause(ctx: &RunContext<'_>, state: &ObservedState) -> String {
     let seen = state.refusals().first().map(ToString::to_string);
-    let refused = seen.or_else(|| stored_refusal(case.subject.status).map(str::to_owned));
+    let refused = seen.or_else(|| stored_refusal(ctx.object.status).map(str::to_owned));
     refused.map(|words| format!("; {words}")).unwrap_or_default()
 }
 
 /// The claims as a decision: they are stored, and nothing else changes.
-pub fn decide_claim(case: &Case<'_>, control: ControlStatus) -> Decision {
-    let mut draft = Draft::new(case.subject.status);
-    draft.keep_summary();
-    draft.status.control = Some(control);
-    draft.wait_until(case.now).finish(&case.subject, case.now)
+pub fn decide_claim(ctx: &RunContext<'_>, control: ControlStatus) -> Decision {
+    let mut builder = DecisionBuilder::new(ctx.object.status);
+    builder.keep_summary();
+    builder.status.control = Some(control);
+    builder.wait_until(ctx.now).finish(&ctx.object, ctx.now)
 }
 
 /// Nothing is known yet: it is looked at again, and nothing is written but what a first visit writes.
-pub fn decide_later(subject: &Subject<'_>, at: MicroTime, now: MicroTime) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    draft.keep_summary();
-    draft.wait_until(at).finish(subject, now)
+pub fn decide_later(object: &ObjectContext<'_>, at: MicroTime, now: MicroTime) -> Decision {
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.keep_summary();
+    builder.wait_until(at).finish(object, now)
 }
 
 /// Nothing is to be done until something changes.
-pub fn decide_nothing(subject: &Subject<'_>, now: MicroTime) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    draft.keep_summary();
-    draft.finish(subject, now)
+pub fn decide_nothing(object: &ObjectContext<'_>, now: MicroTime) -> Decision {
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.keep_summary();
+    builder.finish(object, now)
 }
 
 /// What the operator allows, widened to what was accepted when the run began.
@@ -417,7 +431,7 @@ pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
     Defaults {
         region: effective.region.clone(),
         regions: vec![effective.region.clone()],
-        allowance: Allowance::everything(),
+        allow_list: AllowList::everything(),
         max_records_per_second: u32::MAX,
         max_tasks: u32::MAX,
         max_warm_mib_per_second: u32::MAX,
@@ -427,11 +441,15 @@ pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
 
 /// A request that AWS calls wrong stays wrong: before the traffic ends, it ends the run. While things are being removed it is
 /// tried again.
-pub fn decide_invalid(subject: &Subject<'_>, error: &AwsError, now: MicroTime) -> Option<Decision> {
-    let stage = subject.status.stage.unwrap_or_default();
+pub fn decide_invalid(object: &ObjectContext<'_>, error: &AwsError, now: MicroTime) -> Option<Decision> {
+    let stage = object.status.stage.unwrap_or_default();
     matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting).then(|| {
-        let draft =
-            Draft::new(subject.status).end(Outcome::Failed, Reason::RequestRefused, error.to_string(), now);
-        draft.finish(subject, now)
+        let builder = DecisionBuilder::new(object.status).end(
+            Outcome::Failed,
+            Reason::RequestRefused,
+            error.to_string(),
+            now,
+        );
+        builder.finish(object, now)
     })
 }

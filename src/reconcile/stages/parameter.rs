@@ -6,7 +6,7 @@ use kinesis_demo_api::control::{ControlDocument, Segment};
 use kinesis_demo_api::ledger::HeldVersion;
 use kinesis_demo_api::status::ControlStatus;
 
-use super::Case;
+use super::RunContext;
 use crate::reconcile::observe::{Observed, ObservedState};
 
 /// What the parameter holds, against what was claimed.
@@ -25,7 +25,7 @@ pub(super) enum ParameterState {
 }
 
 pub(super) fn parameter_state(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     state: &ObservedState,
 ) -> ParameterState {
@@ -34,11 +34,11 @@ pub(super) fn parameter_state(
         Observed::Absent => return ParameterState::Unpublished(None),
         Observed::Present(held) => held.clone(),
     };
-    let epoch = case.subject.epoch;
+    let epoch = ctx.object.epoch;
     let is_claimed =
         |held: &ControlDocument| held.version == control.version && held.effective_at == control.effective_at;
     match held {
-        Some(held) if held.run != case.run.number => ParameterState::Unpublished(None),
+        Some(held) if held.run != ctx.run.number => ParameterState::Unpublished(None),
         Some(held) if held.epoch > epoch => ParameterState::Foreign(held),
         Some(held) if held.epoch == epoch && held.version > control.version => ParameterState::Foreign(held),
         // A version was claimed with every later end of its validity that was ever written.
@@ -67,14 +67,13 @@ pub enum Outranked {
 }
 
 /// The document that outranks ours, if there is one: only the Lease tells whose it is.
-pub fn outranked(case: &Case<'_>, state: &ObservedState) -> Option<Outranked> {
-    let control = case.subject.status.control.as_ref()?;
-    if let ParameterState::Foreign(held) = parameter_state(case, control, state) {
+pub fn outranked(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Outranked> {
+    let control = ctx.object.status.control.as_ref()?;
+    if let ParameterState::Foreign(held) = parameter_state(ctx, control, state) {
         return Some(Outranked::ByParameter(HeldVersion::from(&held)));
     }
-    let ours = HeldVersion { epoch: case.subject.epoch, version: control.version };
-    let with_slots =
-        control.assignments.iter().filter(|held| held.until.is_none_or(|until| case.now < until));
+    let ours = HeldVersion { epoch: ctx.object.epoch, version: control.version };
+    let with_slots = control.assignments.iter().filter(|held| held.until.is_none_or(|until| ctx.now < until));
     let held = with_slots.filter_map(|held| state.known_ledgers.of(&held.task)?.control).max()?;
     (held > ours).then_some(Outranked::ByTask(held))
 }
@@ -92,20 +91,20 @@ pub enum SeenDocument {
 
 /// Judges what the parameter was seen to hold. What somebody else wrote is never taken for ours, even
 /// under our numbers.
-pub fn seen_document(case: &Case<'_>, state: &ObservedState) -> SeenDocument {
+pub fn seen_document(ctx: &RunContext<'_>, state: &ObservedState) -> SeenDocument {
     let held = match &state.parameter {
         Observed::Unread | Observed::Refused(_) => return SeenDocument::Unknown,
         Observed::Absent => return SeenDocument::Other,
         Observed::Present(held) => held,
     };
-    let (Some(held), Some(control)) = (held, &case.subject.status.control) else {
+    let (Some(held), Some(control)) = (held, &ctx.object.status.control) else {
         return SeenDocument::Other;
     };
-    let wanted = case.document(control);
-    let known = case.known.map(|known| &known.document);
-    let planned: Vec<Segment> = case
+    let wanted = ctx.document(control);
+    let known = ctx.known.map(|known| &known.document);
+    let planned: Vec<Segment> = ctx
         .timeline(control)
-        .segments_from(MicroTime::from_micros(i64::MIN), case.plan.cap_per_task)
+        .segments_from(MicroTime::from_micros(i64::MIN), ctx.plan.cap_per_task)
         .chain(known.into_iter().flat_map(|known| known.segments.iter().cloned()))
         .collect();
     let ours = [Some(&wanted), known].into_iter().flatten();
@@ -130,14 +129,14 @@ fn is_same_version(ours: &ControlDocument, held: &ControlDocument) -> bool {
 }
 
 /// Whether somebody else has changed or removed what this leader knows to have been there.
-pub(super) fn was_displaced(case: &Case<'_>, state: &ObservedState) -> bool {
-    let was_ours = match (case.known, &case.subject.status.control) {
+pub(super) fn was_displaced(ctx: &RunContext<'_>, state: &ObservedState) -> bool {
+    let was_ours = match (ctx.known, &ctx.object.status.control) {
         (Some(known), _) => known.in_place,
         // A new leader knows what was claimed: under that number it can only be somebody else's.
         (None, Some(control)) => {
-            matches!(parameter_state(case, control, state), ParameterState::Published(_))
+            matches!(parameter_state(ctx, control, state), ParameterState::Published(_))
         }
         (None, None) => false,
     };
-    was_ours && seen_document(case, state) == SeenDocument::Other
+    was_ours && seen_document(ctx, state) == SeenDocument::Other
 }

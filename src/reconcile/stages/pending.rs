@@ -7,30 +7,30 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::plan::{Plan, PlanError, filled};
 use kinesis_demo_api::status::{Effective, RunLoad, Stage};
 
-use super::{Decision, Draft, FinalizerChange, Subject};
+use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext};
 use crate::aws::AwsError;
 use crate::reconcile::error::reason;
 use crate::reconcile::observe::ObservedState;
 use crate::reconcile::queue::Capacity;
 use crate::reconcile::resources::names::base_name;
-use crate::registry::ImageSeen;
+use crate::registry::ImageLookup;
 
 /// How often a blocked object's prerequisites are looked at again: three reads each time, well below six a minute.
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// A spec that cannot be planned: the user's mistake. AWS is not asked anything.
-pub fn decide_refused(subject: &Subject<'_>, error: &PlanError, now: MicroTime) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
-    draft.block(Reason::Invalid, error.to_string(), None).finish(subject, now)
+pub fn decide_refused(object: &ObjectContext<'_>, error: &PlanError, now: MicroTime) -> Decision {
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
+    builder.block(Reason::Invalid, error.to_string(), None).finish(object, now)
 }
 
 /// A spec that does not parse, as one stored under an earlier definition may not.
-pub fn decide_unreadable(subject: &Subject<'_>, why: &str, now: MicroTime) -> Decision {
+pub fn decide_unreadable(object: &ObjectContext<'_>, why: &str, now: MicroTime) -> Decision {
     let message = unreadable_message(why);
-    let mut draft = Draft::new(subject.status);
-    draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message.clone());
-    draft.block(Reason::Invalid, message, None).finish(subject, now)
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message.clone());
+    builder.block(Reason::Invalid, message, None).finish(object, now)
 }
 
 /// What is said of a spec that does not parse.
@@ -46,18 +46,23 @@ const NEXT_TURN: Duration = Duration::from_secs(60);
 
 /// Too many runs go on already, or too many tasks. AWS is not asked anything. Nothing is said that changes
 /// while it waits: a place in the queue would have each that leaves it rewrite all behind.
-pub fn decide_queued(subject: &Subject<'_>, plan: &Plan, capacity: Capacity, now: MicroTime) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
-    draft.queue(format!(
+pub fn decide_queued(
+    object: &ObjectContext<'_>,
+    plan: &Plan,
+    capacity: Capacity,
+    now: MicroTime,
+) -> Decision {
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    builder.queue(format!(
         "waiting for its turn: {} runs go on at once (--max-runs), with {} tasks in one Region, whose control parameters may be read 40 times a second; who asked first goes first",
         capacity.runs,
         capacity.reads.most_tasks(),
     ));
-    if let Some(run) = &mut draft.status.run {
+    if let Some(run) = &mut builder.status.run {
         run.load = Some(load(plan, capacity.reads.interval(plan.most_tasks)));
     }
-    draft.wait_until(now + NEXT_TURN).finish(subject, now)
+    builder.wait_until(now + NEXT_TURN).finish(object, now)
 }
 
 fn load(plan: &Plan, read_every_seconds: u32) -> RunLoad {
@@ -66,43 +71,47 @@ fn load(plan: &Plan, read_every_seconds: u32) -> RunLoad {
 
 /// The preflight got no answer. Nothing was made, so nothing is urgent.
 pub fn decide_preflight_refused(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     error: &AwsError,
     retry_at: MicroTime,
     now: MicroTime,
 ) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
-    draft.refused(reason(error), error);
-    draft.wait_until(retry_at).finish(subject, now)
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    builder.refused(reason(error), error);
+    builder.wait_until(retry_at).finish(object, now)
 }
 
 /// The preflight of a spec that can be planned, of which it is the turn: its tasks will read each
 /// `read_every` seconds.
 pub fn decide_pending(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     plan: &Plan,
     state: &ObservedState,
     read_every: u32,
     now: MicroTime,
 ) -> Decision {
-    let mut draft = Draft::new(subject.status);
-    draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
-    let draft = match obstacle(subject, plan, state) {
-        Some((reason, message)) => draft.block(reason, message, Some(now + RECHECK)),
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+    let builder = match preflight_failure(object, plan, state) {
+        Some((reason, message)) => builder.block(reason, message, Some(now + RECHECK)),
         // The finalizer comes before the first outside effect, in a pass of its own.
-        None if !subject.has_finalizer => {
-            draft.finalizer = FinalizerChange::Add;
-            draft.wait_until(now + Duration::from_secs(1))
+        None if !object.has_finalizer => {
+            builder.finalizer = FinalizerChange::Add;
+            builder.wait_until(now + Duration::from_secs(1))
         }
-        None => pinned(subject, plan, state, read_every, draft, now),
+        None => pinned(object, plan, state, read_every, builder, now),
     };
-    draft.finish(subject, now)
+    builder.finish(object, now)
 }
 
 /// What stands in the way, and what to do about it.
-fn obstacle(subject: &Subject<'_>, plan: &Plan, state: &ObservedState) -> Option<(Reason, String)> {
-    let settings = subject.settings;
+fn preflight_failure(
+    object: &ObjectContext<'_>,
+    plan: &Plan,
+    state: &ObservedState,
+) -> Option<(Reason, String)> {
+    let settings = object.settings;
     let account = state.account_id.present().map(String::as_str).unwrap_or_default();
     if !settings.accounts.iter().any(|allowed| allowed == account) {
         let allowed = settings.accounts.join(", ");
@@ -128,8 +137,8 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, state: &ObservedState) -> Option
             ),
         ));
     }
-    if let Some(obstacle) = image_obstacle(plan, state) {
-        return Some(obstacle);
+    if let Some(preflight_failure) = image_obstacle(plan, state) {
+        return Some(preflight_failure);
     }
     if plan.needs_advantage && !state.advantage.is_some_and(crate::aws::Advantage::is_on) {
         let region = &plan.region;
@@ -147,15 +156,17 @@ fn obstacle(subject: &Subject<'_>, plan: &Plan, state: &ObservedState) -> Option
 fn image_obstacle(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)> {
     let (image, wanted) = (&plan.image, plan.fargate.architecture);
     match state.image.as_ref()? {
-        ImageSeen::Unknown => None,
-        ImageSeen::Missing => Some((
+        ImageLookup::Unknown => None,
+        ImageLookup::Missing => Some((
             Reason::ImageMissing,
             format!(
                 "the registry has no generator image {image}; push it, or name another (generator.image, --generator-image)"
             ),
         )),
-        ImageSeen::For(architectures) if architectures.iter().any(|held| held == wanted.in_images()) => None,
-        ImageSeen::For(architectures) => Some((
+        ImageLookup::For(architectures) if architectures.iter().any(|held| held == wanted.in_images()) => {
+            None
+        }
+        ImageLookup::For(architectures) => Some((
             Reason::ArchitectureMissing,
             format!(
                 "generator.fargate.architecture asks for {wanted} ({} in images), generator image {image} is there for {}; push it for {wanted} too, or ask for another architecture",
@@ -168,31 +179,31 @@ fn image_obstacle(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)
 
 /// Pins the settings: from here on the run depends neither on edits nor on how the operator is configured.
 fn pinned(
-    subject: &Subject<'_>,
+    object: &ObjectContext<'_>,
     plan: &Plan,
     state: &ObservedState,
     read_every: u32,
-    mut draft: Draft,
+    mut builder: DecisionBuilder,
     now: MicroTime,
-) -> Draft {
-    let number = subject.status.run.as_ref().map_or(1, |run| run.number);
-    let base_name = base_name(subject.name, subject.uid, number);
+) -> DecisionBuilder {
+    let number = object.status.run.as_ref().map_or(1, |run| run.number);
+    let base_name = base_name(object.name, object.uid, number);
     let effective = Effective {
         account_id: state.account_id.present().cloned().unwrap_or_default(),
         region: plan.region.clone(),
-        cluster: subject.settings.ecs_cluster.clone(),
+        cluster: object.settings.ecs_cluster.clone(),
         stream_name: plan.stream_name.clone().unwrap_or_else(|| base_name.clone()),
         base_name,
-        object_uid: Some(subject.uid.to_owned()),
+        object_uid: Some(object.uid.to_owned()),
         plan_hash: plan.hash(),
-        spec: filled(subject.spec, &subject.settings.defaults),
+        spec: filled(object.spec, &object.settings.defaults),
     };
-    if let Some(run) = &mut draft.status.run {
+    if let Some(run) = &mut builder.status.run {
         run.started_at = Some(now);
         run.deadline_at = Some(now + plan.max_duration);
         run.load = Some(load(plan, read_every));
         run.effective = Some(effective);
     }
-    draft.enter(Stage::Provisioning, now, "");
-    draft
+    builder.enter(Stage::Provisioning, now, "");
+    builder
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 
-use super::{Case, Draft, Effect, refusal_clause};
+use super::{DecisionBuilder, Effect, RunContext, refusal_clause};
 use crate::aws::{ServiceState, StreamState, Tags};
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::parameter::idle_document;
@@ -18,63 +18,67 @@ use crate::reconcile::stages::traffic_status::note_stream;
 /// How often a foreign resource is looked at again: whoever owns the name may let it go.
 const RECHECK: Duration = Duration::from_secs(60);
 
-pub(super) fn decide_provisioning(case: &Case<'_>, state: &ObservedState, mut draft: Draft) -> Draft {
-    let foreign = foreign(case, state);
+pub(super) fn decide_provisioning(
+    ctx: &RunContext<'_>,
+    state: &ObservedState,
+    mut builder: DecisionBuilder,
+) -> DecisionBuilder {
+    let foreign = foreign(ctx, state);
     if !foreign.is_empty() {
         let message = format!(
             "{} exist without this object's tag and are not touched; remove them, or choose another name",
             foreign.join(", ")
         );
-        return draft.block(Reason::NotOurs, message, Some(case.now + RECHECK));
+        return builder.block(Reason::OwnershipConflict, message, Some(ctx.now + RECHECK));
     }
     // What may have been made is noted before it is made: a lost answer must not leave it unaccounted for.
-    if case.subject.status.resources.is_empty() {
-        for (type_, arn) in expected(case) {
-            draft.resource(type_, &arn, ResourceState::Present);
+    if ctx.object.status.resources.is_empty() {
+        for (type_, arn) in expected(ctx) {
+            builder.resource(type_, &arn, ResourceState::Present);
         }
-        return draft.wait_until(case.now + Duration::from_secs(1));
+        return builder.wait_until(ctx.now + Duration::from_secs(1));
     }
-    note_arns(case, state, &mut draft);
-    note_owned(case, state, &mut draft);
-    note_stream(case, state, &mut draft);
+    note_arns(ctx, state, &mut builder);
+    note_owned(ctx, state, &mut builder);
+    note_stream(ctx, state, &mut builder);
 
-    let Some(effects) = missing(case, state) else {
-        return draft.end(
+    let Some(effects) = missing(ctx, state) else {
+        return builder.end(
             Outcome::Failed,
             Reason::SettingsMissing,
             "the operator lost its settings for task roles",
-            case.now,
+            ctx.now,
         );
     };
-    let missing_yet = outstanding(case, state);
+    let missing_yet = outstanding(ctx, state);
     if missing_yet.is_empty() {
-        draft.enter(Stage::Warming, case.now, "");
-        return draft;
+        builder.enter(Stage::Warming, ctx.now, "");
+        return builder;
     }
     let waits_for = missing_yet.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(", ");
-    let timings = case.timings;
-    let refused = refusal_clause(case, state);
-    if case.now >= case.run.stage_entered_at + timings.stream_timeout {
+    let timings = ctx.timings;
+    let refused = refusal_clause(ctx, state);
+    if ctx.now >= ctx.run.stage_entered_at + timings.stream_timeout {
         let reason = match missing_yet.as_slice() {
             [(ResourceType::Stream, _)] => Reason::StreamTimeout,
             _ => Reason::ProvisioningTimeout,
         };
         let seconds = timings.stream_timeout.as_secs();
         let message = format!("not everything was made within {seconds} s: {waits_for}{refused}");
-        return draft.end(Outcome::Failed, reason, message, case.now);
+        return builder.end(Outcome::Failed, reason, message, ctx.now);
     }
-    draft.progress(format!("waiting: {waits_for}{refused}"));
+    builder.progress(format!("waiting: {waits_for}{refused}"));
     // Without knowing whose account it is nothing is made.
     if state.account_id.present().is_some() {
-        draft.effects = effects;
+        builder.effects = effects;
     }
-    draft.wait_until(case.now + timings.poll_every)
+    builder.wait_until(ctx.now + timings.poll_every)
 }
 
 /// What is not yet as the run needs it, in words: not there, not seen, or not ready.
-fn outstanding(case: &Case<'_>, state: &ObservedState) -> Vec<(ResourceType, String)> {
-    use ResourceType::{ControlParameter, LogGroup, ScalingCeiling, Service, Stream, TaskDefinition};
-    let (names, owner) = (case.names, case.owner());
+fn outstanding(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<(ResourceType, String)> {
+    use ResourceType::{ControlParameter, LogGroup, ScheduledScaleToZero, Service, Stream, TaskDefinition};
+    let (names, owner) = (ctx.names, ctx.owner());
     let readable = |tags: &Observed<Tags>| match tags.present().is_some_and(|tags| owner.owns(tags)) {
         true => Ok(()),
         false => Err("has tags that could not be read"),
@@ -95,18 +99,19 @@ fn outstanding(case: &Case<'_>, state: &ObservedState) -> Vec<(ResourceType, Str
         ServiceState::Draining => Err("is DRAINING"),
         ServiceState::Inactive => Err("is not there"),
     });
-    let ceiling =
-        seen(&state.ceiling).and_then(|ceiling| match ceiling.target && ceiling.action_at.is_some() {
+    let scale_to_zero = seen(&state.scale_to_zero).and_then(|scale_to_zero| {
+        match scale_to_zero.target && scale_to_zero.action_at.is_some() {
             true => Ok(()),
             false => Err("is not there"),
-        });
+        }
+    });
     [
         (LogGroup, &names.log_group, log_group),
         (Stream, &names.stream, stream),
         (ControlParameter, &names.parameter, parameter),
         (TaskDefinition, &names.family, definition),
         (Service, &names.service, service),
-        (ScalingCeiling, &names.service, ceiling),
+        (ScheduledScaleToZero, &names.service, scale_to_zero),
     ]
     .into_iter()
     .filter_map(|(type_, name, found)| Some((type_, format!("{type_} {name} {}", found.err()?))))
@@ -122,23 +127,23 @@ fn seen<T>(observed: &Observed<T>) -> Result<&T, &'static str> {
 }
 
 /// What the run will have made, by name, in the order in which it is made.
-fn expected(case: &Case<'_>) -> [(ResourceType, String); 6] {
-    let names = case.names;
+fn expected(ctx: &RunContext<'_>) -> [(ResourceType, String); 6] {
+    let names = ctx.names;
     [
         (ResourceType::LogGroup, names.log_group.clone()),
         (ResourceType::Stream, names.stream.clone()),
         (ResourceType::ControlParameter, names.parameter.clone()),
         (ResourceType::TaskDefinition, names.family.clone()),
         (ResourceType::Service, names.service.clone()),
-        (ResourceType::ScalingCeiling, format!("service/{}/{}", names.cluster, names.service)),
+        (ResourceType::ScheduledScaleToZero, format!("service/{}/{}", names.cluster, names.service)),
     ]
 }
 
 /// Resources of our names without our tag.
-fn foreign(case: &Case<'_>, state: &ObservedState) -> Vec<String> {
-    let owner = case.owner();
+fn foreign(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<String> {
+    let owner = ctx.owner();
     let is_foreign = |tags: Option<&Tags>| tags.is_some_and(|tags| !owner.owns(tags));
-    let names = case.names;
+    let names = ctx.names;
     let service = state.service.present().filter(|seen| seen.state != ServiceState::Inactive);
     [
         (is_foreign(state.log_group_tags.present()), ResourceType::LogGroup, &names.log_group),
@@ -158,8 +163,8 @@ fn foreign(case: &Case<'_>, state: &ObservedState) -> Vec<String> {
 }
 
 /// The creations that are still to be done, in order; `None` without roles to give to tasks.
-fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
-    let (names, plan, settings, tags) = (case.names, case.plan, case.subject.settings, case.tags());
+fn missing(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
+    let (names, plan, settings, tags) = (ctx.names, ctx.plan, ctx.object.settings, ctx.tags());
     let roles =
         Roles { task: settings.task_role_arn.clone()?, execution: settings.execution_role_arn.clone()? };
     let mut effects = Vec::new();
@@ -174,7 +179,7 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
         effects.push(Effect::CreateStream(new_stream(names, plan, tags.clone())));
     }
     if state.parameter.is_absent() {
-        let idle = idle_document(case.run.number, case.subject.epoch, case.now, case.timings);
+        let idle = idle_document(ctx.run.number, ctx.object.epoch, ctx.now, ctx.timings);
         let text = idle.to_text().ok()?;
         effects.push(Effect::CreateParameter { name: names.parameter.clone(), text, tags: tags.clone() });
     }
@@ -182,23 +187,23 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
         let definition = new_task_definition(
             names,
             plan,
-            case.run.number,
-            case.deadline_at,
+            ctx.run.number,
+            ctx.deadline_at,
             roles,
-            case.timings,
+            ctx.timings,
             tags.clone(),
         );
         effects.push(Effect::RegisterTaskDefinition(Box::new(definition)));
     }
     match &state.service {
         Observed::Present(seen) if seen.state != ServiceState::Inactive => {
-            let is_scheduled = match &state.ceiling {
+            let is_scheduled = match &state.scale_to_zero {
                 Observed::Present(seen) => seen.target && seen.action_at.is_some(),
                 Observed::Absent => false,
                 Observed::Unread | Observed::Refused(_) => true,
             };
             if !is_scheduled {
-                effects.push(case.put_ceiling());
+                effects.push(ctx.put_scheduled_scale_to_zero());
             }
         }
         Observed::Present(_) | Observed::Absent => {
@@ -211,7 +216,7 @@ fn missing(case: &Case<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
 }
 
 /// Replaces names by ARNs as these become known.
-fn note_arns(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
+fn note_arns(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
     let known = [
         (ResourceType::LogGroup, state.log_group.present().map(|seen| &seen.arn)),
         (ResourceType::Stream, state.stream.present().map(|seen| &seen.arn)),
@@ -220,18 +225,18 @@ fn note_arns(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
     ];
     for (type_, arn) in known {
         if let Some(arn) = arn {
-            draft.resource(type_, arn, ResourceState::Present);
+            builder.resource(type_, arn, ResourceState::Present);
         }
     }
     if state.stream.is_absent() {
-        let message = format!("stream {} is being created", case.names.stream);
-        draft.found(ConditionType::StreamReady, ConditionStatus::False, Reason::Creating, message);
+        let message = format!("stream {} is being created", ctx.names.stream);
+        builder.found(ConditionType::StreamReady, ConditionStatus::False, Reason::Creating, message);
     }
 }
 
 /// Notes on which resources our tag was read.
-fn note_owned(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
-    let owner = case.owner();
+fn note_owned(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
+    let owner = ctx.owner();
     let tags = [
         (ResourceType::LogGroup, state.log_group_tags.present()),
         (ResourceType::Stream, state.stream_tags.present()),
@@ -241,10 +246,10 @@ fn note_owned(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
     ];
     for (type_, tags) in tags {
         if tags.is_some_and(|tags| owner.owns(tags)) {
-            draft.owned(type_);
+            builder.owned(type_);
             // It has no tags of its own, and belongs to its service.
             if type_ == ResourceType::Service {
-                draft.owned(ResourceType::ScalingCeiling);
+                builder.owned(ResourceType::ScheduledScaleToZero);
             }
         }
     }

@@ -9,9 +9,9 @@ use kinesis_demo_api::status::{Leftover, Outcome, PastRun, ResourceState, Resour
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::pending::unreadable_message;
-use super::{Decision, Draft, FinalizerChange, Subject, stored_refusal};
+use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext, stored_refusal};
 use crate::reconcile::resources::names::base_name;
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::run_event::RunEvent;
 
 /// How many runs the history keeps, and of how many runs leftovers are kept.
 const HISTORY: usize = 5;
@@ -26,8 +26,8 @@ pub fn first_visit(now: MicroTime) -> KinesisDemoStatus {
 }
 
 /// The first pass stores what is known before anything is looked at: every tool that waits sees all conditions at once.
-pub fn decide_first_visit(subject: &Subject<'_>, now: MicroTime) -> Decision {
-    Draft::new(subject.status).wait_until(now).finish(subject, now)
+pub fn decide_first_visit(object: &ObjectContext<'_>, now: MicroTime) -> Decision {
+    DecisionBuilder::new(object.status).wait_until(now).finish(object, now)
 }
 
 fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoStatus {
@@ -57,7 +57,7 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
             ends_at: None,
             ends: None,
             deadline_at: None,
-            quiet_at: None,
+            tasks_stopped_at: None,
             finished_at: None,
             outcome: None,
             reason: None,
@@ -81,71 +81,71 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
 }
 
 /// Settles the pass if something other than the stage's work comes first.
-pub fn intake(subject: &Subject<'_>, now: MicroTime) -> Option<Decision> {
-    let stage = subject.status.stage?;
-    if let Some(draft) = restored(subject, now) {
-        return Some(draft.finish(subject, now));
+pub fn intake(object: &ObjectContext<'_>, now: MicroTime) -> Option<Decision> {
+    let stage = object.status.stage?;
+    if let Some(builder) = restored(object, now) {
+        return Some(builder.finish(object, now));
     }
-    if subject.deleting {
-        if let Some(draft) = deletion(subject, stage, now) {
-            return Some(draft.finish(subject, now));
+    if object.deleting {
+        if let Some(builder) = deletion(object, stage, now) {
+            return Some(builder.finish(object, now));
         }
-    } else if let Some(draft) = request(subject, stage, now) {
-        return Some(draft.finish(subject, now));
+    } else if let Some(builder) = request(object, stage, now) {
+        return Some(builder.finish(object, now));
     }
-    let left = subject.status.has_leftovers();
-    if stage.is_terminal() && subject.has_finalizer && !left {
+    let left = object.status.has_leftovers();
+    if stage.is_terminal() && object.has_finalizer && !left {
         // Nothing of the run is left, so nothing needs us any more: an operator that goes must not keep a namespace from going.
-        let mut draft = Draft::new(subject.status);
-        draft.finalizer = FinalizerChange::Remove;
-        return Some(draft.finish(subject, now));
+        let mut builder = DecisionBuilder::new(object.status);
+        builder.finalizer = FinalizerChange::Remove;
+        return Some(builder.finish(object, now));
     }
     let needs_us = left || !(stage == Stage::Pending || stage.is_terminal());
-    if needs_us && !subject.has_finalizer && !subject.deleting {
+    if needs_us && !object.has_finalizer && !object.deleting {
         // Somebody took it away (a replaced object has none): without it the object could go before its resources.
-        let mut draft = Draft::new(subject.status);
-        draft.keep_summary();
-        draft.finalizer = FinalizerChange::Add;
-        return Some(draft.wait_until(now + std::time::Duration::from_secs(1)).finish(subject, now));
+        let mut builder = DecisionBuilder::new(object.status);
+        builder.keep_summary();
+        builder.finalizer = FinalizerChange::Add;
+        return Some(builder.wait_until(now + std::time::Duration::from_secs(1)).finish(object, now));
     }
-    deadline(subject, stage, now)
-        .or_else(|| edit(subject, stage, now))
-        .map(|draft| draft.finish(subject, now))
+    deadline(object, stage, now)
+        .or_else(|| edit(object, stage, now))
+        .map(|builder| builder.finish(object, now))
 }
 
 /// A status that was made for another object, as a restored backup has it: what it names is that
 /// object's, and nothing of it is touched.
-fn restored(subject: &Subject<'_>, now: MicroTime) -> Option<Draft> {
-    let run = subject.status.run.as_ref()?;
-    let derived = base_name(subject.name, subject.uid, run.number);
-    let foreign_leftover = subject
+fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilder> {
+    let run = object.status.run.as_ref()?;
+    let derived = base_name(object.name, object.uid, run.number);
+    let foreign_leftover = object
         .status
         .leftovers
         .iter()
-        .find(|leftover| leftover.base_name != base_name(subject.name, subject.uid, leftover.run));
+        .find(|leftover| leftover.base_name != base_name(object.name, object.uid, leftover.run));
     let is_ours = run.effective.as_ref().is_none_or(|effective| {
-        effective.object_uid.as_deref().is_none_or(|uid| uid == subject.uid) && effective.base_name == derived
+        effective.object_uid.as_deref().is_none_or(|uid| uid == object.uid) && effective.base_name == derived
     });
     if is_ours && foreign_leftover.is_none() {
         return None;
     }
-    let mut draft = Draft::new(subject.status);
-    if subject.deleting {
-        if subject.has_finalizer {
-            draft.finalizer = FinalizerChange::Remove;
+    let mut builder = DecisionBuilder::new(object.status);
+    if object.deleting {
+        if object.has_finalizer {
+            builder.finalizer = FinalizerChange::Remove;
         }
-        return Some(draft);
+        return Some(builder);
     }
-    let rerun = subject.request.and_then(|text| Request::parse(text).ok()).filter(|request| {
-        request.verb == Verb::Rerun && !subject.status.answered_requests.contains(&request.id)
+    let rerun = object.request.and_then(|text| Request::parse(text).ok()).filter(|request| {
+        request.verb == Verb::Rerun && !object.status.answered_requests.contains(&request.id)
     });
     if let Some(request) = rerun {
         let message = format!("run {} begins", run.number + 1);
-        let held = KinesisDemoStatus { history: subject.status.history.clone(), ..forgotten(subject) };
-        let mut draft = Draft::new(&fresh(run.number + 1, now, held));
-        answer(&mut draft, &request.id, Some(request.verb), true, message, now);
-        draft.wake_at(now + std::time::Duration::from_secs(1));
-        return Some(draft);
+        let held = KinesisDemoStatus { history: object.status.history.clone(), ..forgotten(object) };
+        let mut builder = DecisionBuilder::new(&fresh(run.number + 1, now, held));
+        answer(&mut builder, &request.id, Some(request.verb), true, message, now);
+        builder.wake_at(now + std::time::Duration::from_secs(1));
+        return Some(builder);
     }
     let effective = run.effective.as_ref();
     let owner = effective
@@ -154,80 +154,87 @@ fn restored(subject: &Subject<'_>, now: MicroTime) -> Option<Draft> {
         .unwrap_or_default();
     let message = format!(
         "this status was made for the object with uid {owner}, this object has uid {} (was it restored from a backup?); nothing that it names is touched. Request rerun to begin a run of this object's own, and look for what the other left by the tag {} = {owner}",
-        subject.uid,
+        object.uid,
         crate::aws::OWNER_TAG,
     );
-    Some(draft.block(Reason::StatusOfAnotherObject, message, None))
+    Some(builder.block(Reason::StatusOfAnotherObject, message, None))
 }
 
 /// What may be kept of a status that is another object's.
-fn forgotten(subject: &Subject<'_>) -> KinesisDemoStatus {
+fn forgotten(object: &ObjectContext<'_>) -> KinesisDemoStatus {
     KinesisDemoStatus {
-        answered_requests: subject.status.answered_requests.clone(),
-        observed_generation: subject.status.observed_generation,
+        answered_requests: object.status.answered_requests.clone(),
+        observed_generation: object.status.observed_generation,
         ..KinesisDemoStatus::default()
     }
 }
 
 /// Notes the answer to a request, and that it was answered.
-fn answer(draft: &mut Draft, id: &str, verb: Option<Verb>, accepted: bool, message: String, now: MicroTime) {
-    draft.notices.push(Notice::request_answered(id, accepted, &message));
+fn answer(
+    builder: &mut DecisionBuilder,
+    id: &str,
+    verb: Option<Verb>,
+    accepted: bool,
+    message: String,
+    now: MicroTime,
+) {
+    builder.run_events.push(RunEvent::request_answered(id, accepted, &message));
     let outcome = if accepted { RequestOutcome::Accepted } else { RequestOutcome::Refused };
-    draft.status.last_request = Some(LastRequest { id: id.to_owned(), verb, outcome, message, at: now });
-    draft.status.answered_requests.retain(|held| held != id);
-    draft.status.answered_requests.insert(0, id.to_owned());
-    draft.status.answered_requests.truncate(ANSWERED_REQUESTS);
+    builder.status.last_request = Some(LastRequest { id: id.to_owned(), verb, outcome, message, at: now });
+    builder.status.answered_requests.retain(|held| held != id);
+    builder.status.answered_requests.insert(0, id.to_owned());
+    builder.status.answered_requests.truncate(ANSWERED_REQUESTS);
 }
 
 /// A deleted object ends like an aborted one, and goes when nothing is left.
-fn deletion(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
-    let mut draft = Draft::new(subject.status);
-    if subject.abandon && subject.has_finalizer {
-        let left = subject.status.present_resources();
-        draft.notices.push(Notice::abandoned(&left.join(", ")));
-        draft.finalizer = FinalizerChange::Remove;
-        return Some(draft);
+fn deletion(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
+    let mut builder = DecisionBuilder::new(object.status);
+    if object.abandon && object.has_finalizer {
+        let left = object.status.present_resources();
+        builder.run_events.push(RunEvent::abandoned(&left.join(", ")));
+        builder.finalizer = FinalizerChange::Remove;
+        return Some(builder);
     }
-    if stage == Stage::Pending && subject.status.has_leftovers() {
+    if stage == Stage::Pending && object.status.has_leftovers() {
         // What earlier runs left is still to be removed: a run that is over does that.
         let message = "the object was deleted".to_owned();
-        let draft = draft.decided(Outcome::Aborted, Reason::ObjectDeleted, message);
-        let left = subject.status.present_resources().join("; ");
-        return Some(draft.over_with_leftovers(format!("still there: {left}"), now));
+        let builder = builder.decided(Outcome::Aborted, Reason::ObjectDeleted, message);
+        let left = object.status.present_resources().join("; ");
+        return Some(builder.over_with_leftovers(format!("still there: {left}"), now));
     }
     if stage == Stage::Pending || stage.is_terminal() {
-        if subject.status.has_leftovers() {
+        if object.status.has_leftovers() {
             return None;
         }
-        if subject.has_finalizer {
-            draft.finalizer = FinalizerChange::Remove;
+        if object.has_finalizer {
+            builder.finalizer = FinalizerChange::Remove;
         }
-        return Some(draft);
+        return Some(builder);
     }
-    let undecided = subject.status.run.as_ref().is_some_and(|run| run.outcome.is_none());
-    undecided.then(|| draft.end(Outcome::Aborted, Reason::ObjectDeleted, "the object was deleted", now))
+    let undecided = object.status.run.as_ref().is_some_and(|run| run.outcome.is_none());
+    undecided.then(|| builder.end(Outcome::Aborted, Reason::ObjectDeleted, "the object was deleted", now))
 }
 
-fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
-    let text = subject.request?;
+fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
+    let text = object.request?;
     let parsed = Request::parse(text);
     let id: String = match &parsed {
         Ok(request) => request.id.clone(),
         // An unreadable request has no id; its text names it, so that it is answered once.
         Err(_) => text.chars().take(64).collect(),
     };
-    let status = subject.status;
+    let status = object.status;
     let was_last = status.last_request.as_ref().is_some_and(|last| last.id == id);
     if was_last || status.answered_requests.contains(&id) {
         return None;
     }
     let number = status.run.as_ref().map_or(1, |run| run.number);
     let refuse = |verb, message: String| {
-        let mut draft = Draft::new(status);
-        draft.keep_summary();
-        answer(&mut draft, &id, verb, false, message, now);
-        draft.wake_at(now + std::time::Duration::from_secs(1));
-        Some(draft)
+        let mut builder = DecisionBuilder::new(status);
+        builder.keep_summary();
+        answer(&mut builder, &id, verb, false, message, now);
+        builder.wake_at(now + std::time::Duration::from_secs(1));
+        Some(builder)
     };
     let request = match parsed {
         Ok(request) => request,
@@ -247,23 +254,23 @@ fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft>
         }
         Verb::Abort => {
             let message = format!("run {number} was aborted on request");
-            let mut draft = Draft::new(status);
-            answer(&mut draft, &id, verb, true, message.clone(), now);
-            let draft = match stage {
+            let mut builder = DecisionBuilder::new(status);
+            answer(&mut builder, &id, verb, true, message.clone(), now);
+            let builder = match stage {
                 // Nothing was made yet, so there is nothing to drain.
                 Stage::Pending => {
-                    let draft = draft.decided(Outcome::Aborted, Reason::AbortRequested, message);
+                    let builder = builder.decided(Outcome::Aborted, Reason::AbortRequested, message);
                     match status.has_leftovers() {
-                        false => draft.over(now),
+                        false => builder.over(now),
                         true => {
                             let left = status.present_resources().join("; ");
-                            draft.over_with_leftovers(format!("still there: {left}"), now)
+                            builder.over_with_leftovers(format!("still there: {left}"), now)
                         }
                     }
                 }
-                _ => draft.end(Outcome::Aborted, Reason::AbortRequested, message, now),
+                _ => builder.end(Outcome::Aborted, Reason::AbortRequested, message, now),
             };
-            Some(draft)
+            Some(builder)
         }
         Verb::Rerun if !stage.is_terminal() => {
             refuse(verb, format!("run {number} is not over yet ({stage}); abort it first, or wait"))
@@ -281,10 +288,10 @@ fn request(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft>
             }
             let message = format!("run {} begins", number + 1);
             let held = KinesisDemoStatus { history: history(status), leftovers, ..status.clone() };
-            let mut draft = Draft::new(&fresh(number + 1, now, held));
-            answer(&mut draft, &id, verb, true, message, now);
-            draft.wake_at(now + std::time::Duration::from_secs(1));
-            Some(draft)
+            let mut builder = DecisionBuilder::new(&fresh(number + 1, now, held));
+            answer(&mut builder, &id, verb, true, message, now);
+            builder.wake_at(now + std::time::Duration::from_secs(1));
+            Some(builder)
         }
     }
 }
@@ -324,8 +331,8 @@ fn history(status: &KinesisDemoStatus) -> Vec<PastRun> {
     past.into_iter().chain(status.history.iter().cloned()).take(HISTORY).collect()
 }
 
-fn deadline(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
-    let run = subject.status.run.as_ref()?;
+fn deadline(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
+    let run = object.status.run.as_ref()?;
     let past = run.deadline_at.is_some_and(|deadline_at| now >= deadline_at);
     if !past || run.outcome.is_some() || stage.is_terminal() {
         return None;
@@ -335,35 +342,34 @@ fn deadline(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft
         .as_ref()
         .map(|effective| effective.spec.limits.max_duration.to_string())
         .unwrap_or_default();
-    let refused = stored_refusal(subject.status).map(|words| format!("; {words}")).unwrap_or_default();
+    let refused = stored_refusal(object.status).map(|words| format!("; {words}")).unwrap_or_default();
     let message = format!("limits.maxDuration ({limit}) passed in stage {stage}{refused}");
-    Some(Draft::new(subject.status).end(Outcome::Failed, Reason::DeadlineExceeded, message, now))
+    Some(DecisionBuilder::new(object.status).end(Outcome::Failed, Reason::DeadlineExceeded, message, now))
 }
 
 /// An edit during a run: what may change is taken over, the rest waits for the next run and says so.
-fn edit(subject: &Subject<'_>, stage: Stage, now: MicroTime) -> Option<Draft> {
-    if stage == Stage::Pending || subject.deleting || subject.status.observed_generation == subject.generation
-    {
+fn edit(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
+    if stage == Stage::Pending || object.deleting || object.status.observed_generation == object.generation {
         return None;
     }
-    let effective = subject.status.run.as_ref()?.effective.as_ref()?;
+    let effective = object.status.run.as_ref()?.effective.as_ref()?;
     let mut accepted = effective.spec.clone();
-    accepted.cleanup = subject.spec.cleanup.clone();
-    let asked = filled(subject.spec, &subject.settings.defaults);
+    accepted.cleanup = object.spec.cleanup.clone();
+    let asked = filled(object.spec, &object.settings.defaults);
 
-    let mut draft = Draft::new(subject.status);
-    draft.keep_summary();
-    if let Some(held) = draft.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
+    let mut builder = DecisionBuilder::new(object.status);
+    builder.keep_summary();
+    if let Some(held) = builder.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
         held.spec = accepted.clone();
     }
-    if let Some(why) = subject.unreadable {
+    if let Some(why) = object.unreadable {
         let message = unreadable_message(why);
-        draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message);
+        builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message);
     } else if accepted == asked {
-        draft.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
+        builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     } else {
         let message = "only cleanup may change during a run; the other changes are kept for the next one (request rerun)";
-        draft.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::ChangeDeferred, message);
+        builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::ChangeDeferred, message);
     }
-    Some(draft.wait_until(now))
+    Some(builder.wait_until(now))
 }

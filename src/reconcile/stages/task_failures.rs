@@ -5,10 +5,10 @@ use kinesis_demo_api::KinesisDemoStatus;
 use kinesis_demo_api::ledger::LedgerLine;
 use kinesis_demo_api::status::TaskFailure;
 
-use super::{Case, Draft};
-use crate::aws::{TaskSeen, TaskStop};
+use super::{DecisionBuilder, RunContext};
+use crate::aws::{TaskDescription, TaskStop};
 use crate::reconcile::observe::{Observed, ObservedState};
-use crate::reconcile::run_event::Notice;
+use crate::reconcile::run_event::RunEvent;
 
 /// The schema's bounds.
 const LINES_KEPT: usize = 5;
@@ -20,22 +20,22 @@ const PATIENCE_IN_DELAYS: u32 = 4;
 
 /// Notes tasks that stopped though nobody had asked them to, and how the log of the last one ends.
 /// A crash loop is told once for each reason, and counted.
-pub(super) fn note_failures(case: &Case<'_>, state: &ObservedState, draft: &mut Draft) {
-    let Some(generators) = &mut draft.status.generators else { return };
-    let delay = case.timings.log_delay;
+pub(super) fn note_failures(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
+    let Some(generators) = &mut builder.status.generators else { return };
+    let delay = ctx.timings.log_delay;
     if let Some(failure) = generators.last_failure.as_mut().filter(|failure| failure.last_lines.is_none()) {
         failure.last_lines = match &state.failed_task_log {
             Observed::Present(lines) => Some(last_lines(lines)),
             Observed::Absent => Some(Vec::new()),
-            _ if case.now >= failure.at + delay * PATIENCE_IN_DELAYS => Some(Vec::new()),
+            _ if ctx.now >= failure.at + delay * PATIENCE_IN_DELAYS => Some(Vec::new()),
             Observed::Unread | Observed::Refused(_) => None,
         };
         if failure.last_lines.is_some() {
-            draft.notices.push(Notice::task_failed(case.run.number, failure));
+            builder.run_events.push(RunEvent::task_failed(ctx.run.number, failure));
         }
     }
     let failures: Vec<TaskFailure> =
-        state.seen_tasks().iter().filter_map(|task| failure_of(case, task)).collect();
+        state.seen_tasks().iter().filter_map(|task| failure_of(ctx, task)).collect();
     generators.failed = generators.failed.max(u32::try_from(failures.len()).unwrap_or(u32::MAX));
     let newest = failures.into_iter().max_by(|a, b| (a.at, &a.task).cmp(&(b.at, &b.task)));
     let is_told = |held: &TaskFailure| held.last_lines.is_some();
@@ -49,10 +49,10 @@ pub(super) fn note_failures(case: &Case<'_>, state: &ObservedState, draft: &mut 
 }
 
 /// A task of this run that stopped by itself, before its own deadline had it stop.
-fn failure_of(case: &Case<'_>, task: &TaskSeen) -> Option<TaskFailure> {
+fn failure_of(ctx: &RunContext<'_>, task: &TaskDescription) -> Option<TaskFailure> {
     let stop: &TaskStop = task.stop.as_ref().filter(|stop| !stop.is_asked_for())?;
-    let at = stop.at.unwrap_or(case.now);
-    (at < case.deadline_at).then(|| TaskFailure {
+    let at = stop.at.unwrap_or(ctx.now);
+    (at < ctx.deadline_at).then(|| TaskFailure {
         task: task.arn.rsplit('/').next().unwrap_or(&task.arn).to_owned(),
         at,
         message: stop.describe().chars().take(LONGEST_MESSAGE).collect(),

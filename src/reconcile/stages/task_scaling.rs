@@ -12,8 +12,8 @@ use kinesis_demo_api::status::{Assignment, ControlStatus};
 use kinesis_demo_api::timeline::Timeline;
 
 use super::parameter::ParameterState;
-use super::{Case, Effect};
-use crate::aws::{TaskSeen, TaskState};
+use super::{Effect, RunContext};
+use crate::aws::{TaskDescription, TaskState};
 use crate::reconcile::observe::ObservedState;
 use crate::reconcile::stages::traffic_status::slowest_start;
 
@@ -21,13 +21,13 @@ use crate::reconcile::stages::traffic_status::slowest_start;
 pub(super) const PROTECTION_MINUTES: u32 = 5;
 
 /// How many tasks the schedule needs from now until those that would be asked for now could send.
-pub(super) fn tasks_needed(case: &Case<'_>, timeline: &Timeline, state: &ObservedState) -> u32 {
-    let lead = case.timings.lead(slowest_start(case, state));
-    timeline.tasks_needed(case.now, case.now + lead)
+pub(super) fn tasks_needed(ctx: &RunContext<'_>, timeline: &Timeline, state: &ObservedState) -> u32 {
+    let lead = ctx.timings.lead(slowest_start(ctx, state));
+    timeline.tasks_needed(ctx.now, ctx.now + lead)
 }
 
 /// The running tasks, the longest running first; none if the tasks could not be seen.
-pub(super) fn running(state: &ObservedState) -> Vec<&TaskSeen> {
+pub(super) fn running(state: &ObservedState) -> Vec<&TaskDescription> {
     let mut running: Vec<_> =
         state.seen_tasks().iter().filter(|task| task.state == TaskState::Running).collect();
     running.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
@@ -37,12 +37,12 @@ pub(super) fn running(state: &ObservedState) -> Vec<&TaskSeen> {
 /// The tasks that have a slot and have written no ledger line for so long that they must be hanging.
 /// A task with a slot writes a line each interval, whether or not it has news.
 pub(super) fn silent_tasks(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     timeline: &Timeline,
     state: &ObservedState,
 ) -> Vec<TaskId> {
-    let timings = case.timings;
+    let timings = ctx.timings;
     // Judged at the instant up to which this leader has read the log to its end.
     let Some(read_at) = state.log_read_at else { return Vec::new() };
     let heard_after = read_at - timings.silence();
@@ -65,14 +65,14 @@ pub(super) fn silent_tasks(
         // and heard of before any other.
         silent.truncate(if open().any(|held| is_new(&held)) { 0 } else { 1 });
     }
-    let replaced = case.subject.status.generators.as_ref().map_or(0, |held| held.replaced);
-    silent.truncate(most_replacements(case).saturating_sub(replaced) as usize);
+    let replaced = ctx.object.status.generators.as_ref().map_or(0, |held| held.replaced);
+    silent.truncate(most_replacements(ctx).saturating_sub(replaced) as usize);
     silent
 }
 
 /// How many tasks of a run may be replaced because they are silent: as many as it has, twice.
-fn most_replacements(case: &Case<'_>) -> u32 {
-    case.plan.most_tasks.saturating_mul(2).max(3)
+fn most_replacements(ctx: &RunContext<'_>) -> u32 {
+    ctx.plan.most_tasks.saturating_mul(2).max(3)
 }
 
 /// Who holds which slot under the claimed version.
@@ -90,7 +90,7 @@ pub(super) fn holders(control: &ControlStatus) -> Vec<(u32, TaskId)> {
 /// Who should hold the slots, if that differs from who does. Only a complete list of tasks may take a
 /// slot away. A task of `silent` loses its slot to a task that runs without one.
 pub(super) fn wanted_holders(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     timeline: &Timeline,
     state: &ObservedState,
@@ -109,11 +109,11 @@ pub(super) fn wanted_holders(
         .iter()
         .map(|seen| &seen.id)
         .filter(|id| !wanted.iter().any(|(_, task)| task == *id) && !silent.contains(id))
-        .filter(|id| !has_fallen_silent(case, control, state, id))
+        .filter(|id| !has_fallen_silent(ctx, control, state, id))
         .collect();
     let beyond = spare.split_off(missing.min(spare.len()));
     // One version for all newcomers: each version takes seconds to count, so a version per task would take minutes.
-    if wanted.len() < held.len() || spare.len() == missing || growth_is_urgent(case, timeline, wanted.len()) {
+    if wanted.len() < held.len() || spare.len() == missing || growth_is_urgent(ctx, timeline, wanted.len()) {
         for task in spare {
             let slot = (0..).find(|slot| !wanted.iter().any(|(taken, _)| taken == slot)).unwrap_or_default();
             wanted.push((slot, task.clone()));
@@ -128,26 +128,31 @@ pub(super) fn wanted_holders(
 }
 
 /// Whether a task lost a slot and has written nothing since well before that: it gets none again.
-fn has_fallen_silent(case: &Case<'_>, control: &ControlStatus, state: &ObservedState, task: &TaskId) -> bool {
+fn has_fallen_silent(
+    ctx: &RunContext<'_>,
+    control: &ControlStatus,
+    state: &ObservedState,
+    task: &TaskId,
+) -> bool {
     let mut tenures = control.assignments.iter().filter(|held| held.task == *task);
     state.log_read_at.is_some()
         && tenures.any(|held| {
             let heard_at = state.known_ledgers.of(task).map_or(held.from, |line| line.at.max(held.from));
-            held.until.is_some_and(|until| heard_at + case.timings.silence() < until)
+            held.until.is_some_and(|until| heard_at + ctx.timings.silence() < until)
         })
 }
 
 /// Whether a phase that needs more than `admitted` tasks begins before a later version could count.
-fn growth_is_urgent(case: &Case<'_>, timeline: &Timeline, admitted: usize) -> bool {
-    let timings = case.timings;
-    let horizon: MicroTime = case.now + timings.change_takes() + timings.poll_every * 2;
-    timeline.tasks_needed(case.now, horizon) as usize > admitted
+fn growth_is_urgent(ctx: &RunContext<'_>, timeline: &Timeline, admitted: usize) -> bool {
+    let timings = ctx.timings;
+    let horizon: MicroTime = ctx.now + timings.change_takes() + timings.poll_every * 2;
+    timeline.tasks_needed(ctx.now, horizon) as usize > admitted
 }
 
 /// The size that the service should have, if that differs from the size it has: `wanted` tasks, of
 /// which `needed` send.
 pub(super) fn wanted_size(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     parameter: &ParameterState,
     state: &ObservedState,
@@ -158,22 +163,22 @@ pub(super) fn wanted_size(
     if size < wanted {
         return Some(wanted);
     }
-    let drained_by = |until: MicroTime| until + drain_takes(case) <= case.now;
+    let drained_by = |until: MicroTime| until + drain_takes(ctx) <= ctx.now;
     let drained = control.assignments.iter().filter_map(|held| held.until).all(drained_by);
-    let published = matches!(parameter, ParameterState::Published(_)) && case.now >= control.effective_at;
+    let published = matches!(parameter, ParameterState::Published(_)) && ctx.now >= control.effective_at;
     let admitted = u32::try_from(holders(control).len()).unwrap_or(u32::MAX);
     // Which tasks survive is said by protecting them, so they must be seen.
     let seen = state.tasks.present().is_some();
     (size > wanted && admitted <= needed && published && drained && seen).then_some(wanted)
 }
 
-fn drain_takes(case: &Case<'_>) -> Duration {
-    case.timings.drain
+fn drain_takes(ctx: &RunContext<'_>) -> Duration {
+    ctx.timings.drain
 }
 
 /// The writes that bring the service to `size`.
 pub(super) fn resize(
-    case: &Case<'_>,
+    ctx: &RunContext<'_>,
     control: &ControlStatus,
     state: &ObservedState,
     size: u32,
@@ -187,11 +192,11 @@ pub(super) fn resize(
     let mut effects = Vec::new();
     if shrinks && !survivors.is_empty() {
         effects.push(Effect::ProtectTasks {
-            cluster: case.names.cluster.clone(),
+            cluster: ctx.names.cluster.clone(),
             arns: survivors,
             minutes: PROTECTION_MINUTES,
         });
     }
-    effects.push(case.resize(size));
+    effects.push(ctx.resize(size));
     effects
 }

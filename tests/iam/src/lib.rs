@@ -17,8 +17,8 @@ pub mod world;
 
 pub use call::{Call, Principal};
 pub use policies::Deployment;
-pub use policy_evaluator::{Judge, Refusal};
-pub use world::World;
+pub use policy_evaluator::{PolicyEvaluator, Refusal};
+pub use world::ResourceTags;
 
 /// The repository's root.
 pub fn repository() -> std::path::PathBuf {

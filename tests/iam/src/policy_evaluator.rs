@@ -11,7 +11,7 @@ use crate::call::{Call, Principal};
 use crate::needs::{Need, Resource, needs};
 use crate::policies::{Deployment, text_of};
 use crate::reference::{Reference, offers};
-use crate::world::World;
+use crate::world::ResourceTags;
 
 /// A permission that a caller lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,13 +24,13 @@ pub struct Refusal {
 }
 
 /// Judges calls in one deployment.
-pub struct Judge {
+pub struct PolicyEvaluator {
     deployment: Deployment,
     reference: Reference,
     policies: BTreeMap<Principal, Vec<IAMPolicy>>,
 }
 
-impl Judge {
+impl PolicyEvaluator {
     /// A judge by the shipped policies.
     pub fn new(deployment: Deployment) -> Result<Self, String> {
         Self::by(deployment, &text_of)
@@ -59,7 +59,7 @@ impl Judge {
 
     /// What our own programs lack for these calls, which together made a world; one line each.
     pub fn complaints(&self, calls: &[Call]) -> Vec<String> {
-        let world = World::made_by(calls, &self.deployment.account);
+        let world = ResourceTags::made_by(calls, &self.deployment.account);
         let ours = calls.iter().filter(|call| call.principal != Principal::Other);
         let complaints = ours.flat_map(|call| match self.refusals(call, &world) {
             Ok(refusals) => refusals.iter().map(ToString::to_string).collect(),
@@ -69,7 +69,7 @@ impl Judge {
     }
 
     /// Which permissions the caller lacks for `call`. An error: the call, or what it needs, is not known here.
-    pub fn refusals(&self, call: &Call, world: &World) -> Result<Vec<Refusal>, String> {
+    pub fn refusals(&self, call: &Call, world: &ResourceTags) -> Result<Vec<Refusal>, String> {
         let mut refusals = Vec::new();
         for need in needs(call, &self.deployment.account)? {
             let resource = self.resource(&need)?;
@@ -85,7 +85,7 @@ impl Judge {
         Ok(refusals)
     }
 
-    fn allows(&self, call: &Call, need: &Need, resource: &str, world: &World) -> Result<bool, String> {
+    fn allows(&self, call: &Call, need: &Need, resource: &str, world: &ResourceTags) -> Result<bool, String> {
         let kind = self.reference.type_of(&need.action, resource)?;
         let keys = self.reference.keys(&need.action, kind.as_deref())?;
         let tags = call.resource_tags.clone().unwrap_or_else(|| world.tags(resource));

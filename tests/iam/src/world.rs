@@ -9,13 +9,13 @@ use crate::needs::Names;
 
 /// Tags by ARN.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct ResourceTags {
     tags: BTreeMap<String, BTreeMap<String, String>>,
     /// By cluster, the tags that services hand to their tasks.
     of_tasks: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-impl World {
+impl ResourceTags {
     /// What `calls` made, whoever made it. What was deleted meanwhile stays known: only its tags matter, and names are not used twice.
     pub fn made_by(calls: &[Call], account: &str) -> Self {
         let mut world = Self::default();

@@ -9,7 +9,7 @@ use std::path::Path;
 use kinesis_demo_iam::call::parse;
 use kinesis_demo_iam::needs::needs;
 use kinesis_demo_iam::policies::text_of;
-use kinesis_demo_iam::{Call, Deployment, Judge, Principal};
+use kinesis_demo_iam::{Call, Deployment, PolicyEvaluator, Principal};
 use serde_json::Value;
 
 /// Names a file of calls, or a folder with several, that the end-to-end tests have just recorded; they join those in `recorded/`.
@@ -20,7 +20,7 @@ fn written_down() -> Vec<Call> {
 }
 
 fn complaints(calls: &[Call]) -> Vec<String> {
-    Judge::new(Deployment::sandbox()).unwrap().complaints(calls)
+    PolicyEvaluator::new(Deployment::sandbox()).unwrap().complaints(calls)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use kinesis_demo_iam::call::parse;
 use kinesis_demo_iam::policies::{DOCUMENTS, text_of};
-use kinesis_demo_iam::{Call, Deployment, Judge, World};
+use kinesis_demo_iam::{Call, Deployment, PolicyEvaluator, ResourceTags};
 use serde_json::Value;
 
 /// A table: what it is, who calls what with which input, and the action that is refused.
@@ -30,18 +30,18 @@ fn rows(table: &str) -> Vec<Row> {
     lines.chunks(3).map(row).collect()
 }
 
-fn world() -> World {
-    World::made_by(&parse(include_str!("../calls.jsonl")).unwrap(), "000000000000")
+fn world() -> ResourceTags {
+    ResourceTags::made_by(&parse(include_str!("../calls.jsonl")).unwrap(), "000000000000")
 }
 
-fn refused_actions(judge: &Judge, call: &Call) -> Vec<String> {
+fn refused_actions(judge: &PolicyEvaluator, call: &Call) -> Vec<String> {
     let refusals = judge.refusals(call, &world()).unwrap_or_else(|error| panic!("{error}"));
     refusals.into_iter().map(|refusal| refusal.action).collect()
 }
 
 #[test]
 fn calls_that_nobody_may_make_are_refused() {
-    let judge = Judge::new(Deployment::sandbox()).unwrap();
+    let judge = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
     let rows = rows(TABLE);
     assert!(rows.len() >= 50, "{}", rows.len());
     let wrong: Vec<String> = rows
@@ -117,7 +117,7 @@ fn the_table_would_notice_the_loss_of_any_condition_and_any_resource() {
     assert!(looser.len() > 40, "{}", looser.len());
     for (what, changed, text) in looser {
         let documents = |name: &str| if name == changed { Ok(text.clone()) } else { text_of(name) };
-        let judge = Judge::by(Deployment::sandbox(), &documents).unwrap();
+        let judge = PolicyEvaluator::by(Deployment::sandbox(), &documents).unwrap();
         if rows.iter().all(|row| refused_actions(&judge, &row.call).contains(&row.action)) {
             unnoticed.push(what);
         }
@@ -127,7 +127,7 @@ fn the_table_would_notice_the_loss_of_any_condition_and_any_resource() {
 
 #[test]
 fn the_gaps_are_those_that_the_readme_tells() {
-    let judge = Judge::new(Deployment::sandbox()).unwrap();
+    let judge = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
     for row in rows(GAPS) {
         assert_eq!(refused_actions(&judge, &row.call), Vec::<String>::new(), "{}", row.title);
     }
@@ -135,7 +135,8 @@ fn the_gaps_are_those_that_the_readme_tells() {
 
 #[test]
 fn with_stream_names_held_to_ours_no_other_stream_can_be_made_or_taken_over() {
-    let judge = Judge::new(Deployment { stream_names: "kd-*".to_owned(), ..Deployment::sandbox() }).unwrap();
+    let judge = PolicyEvaluator::new(Deployment { stream_names: "kd-*".to_owned(), ..Deployment::sandbox() })
+        .unwrap();
     let calls = parse(include_str!("../calls.jsonl")).unwrap();
     let create = |name| {
         let mut creates = calls.iter().filter(|call| call.operation == "CreateStream");

@@ -4,12 +4,12 @@ use jiff::SignedDuration;
 
 use super::*;
 
-struct World {
+struct Harness {
     cloudwatch: CloudWatch,
     start: Timestamp,
 }
 
-impl World {
+impl Harness {
     fn new() -> Self {
         let clock = ModelClock::manual(1);
         Self { start: clock.now(), cloudwatch: CloudWatch::new(clock) }
@@ -62,7 +62,7 @@ impl World {
 
 #[tokio::test]
 async fn data_is_summed_by_aligned_periods_after_its_delay() {
-    let world = World::new();
+    let world = Harness::new();
     let data = json!([
         world.datum(0, json!({"Value": 1.0})),
         world.datum(9, json!({"Value": 2.0})),
@@ -81,7 +81,7 @@ async fn data_is_summed_by_aligned_periods_after_its_delay() {
 
 #[tokio::test]
 async fn a_point_is_not_seen_before_its_delay_and_a_new_metric_not_listed_before_its_own() {
-    let world = World::new();
+    let world = Harness::new();
     world.put(json!([{"MetricName": "rate", "Value": 1}])).await.unwrap();
     let now = world.start.as_second();
     let query = json!({"Id": "a", "MetricStat": {"Metric": {"Namespace": "Demo", "MetricName": "rate"}, "Period": 60, "Stat": "Sum"}});
@@ -97,7 +97,7 @@ async fn a_point_is_not_seen_before_its_delay_and_a_new_metric_not_listed_before
 
 #[tokio::test]
 async fn a_page_of_points_names_the_next() {
-    let world = World::new();
+    let world = Harness::new();
     let data: Vec<Value> = (0..5).map(|second| world.datum(second, json!({"Value": second}))).collect();
     world.put(json!(data)).await.unwrap();
     let from = world.minute();
@@ -115,7 +115,7 @@ async fn a_page_of_points_names_the_next() {
 
 #[tokio::test]
 async fn data_beyond_the_limits_is_refused_whole() {
-    let world = World::new();
+    let world = Harness::new();
     let dimensions =
         |count: usize| (0..count).map(|n| json!({"Name": format!("d{n}"), "Value": "v"})).collect::<Vec<_>>();
     let values = |count: usize| vec![1.0; count];
@@ -162,7 +162,7 @@ async fn data_beyond_the_limits_is_refused_whole() {
 
 #[tokio::test]
 async fn statistics_come_with_their_unit_and_within_1440_points() {
-    let world = World::new();
+    let world = Harness::new();
     world.put(json!([world.datum(0, json!({"Value": 4, "Unit": "Count"}))])).await.unwrap();
     let mut read = json!({
         "Namespace": "Demo", "MetricName": "rate", "Dimensions": [{"Name": "Run", "Value": "1"}], "Period": 60,
@@ -180,7 +180,7 @@ async fn statistics_come_with_their_unit_and_within_1440_points() {
 
 #[tokio::test]
 async fn dashboards_are_checked_kept_listed_and_deleted_together() {
-    let world = World::new();
+    let world = Harness::new();
     let body = json!({"widgets": [{"type": "metric", "x": 0, "y": 0, "width": 12, "height": 6,
         "properties": {"metrics": [["Demo", "rate"]], "region": "us-east-1"}}]});
     let put = json!({"DashboardName": "run-1", "DashboardBody": body.to_string()});

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::request::{
     Request, assume_linked_role, client, cluster_not_found, failure, is_name, last_part, tags_view,
 };
-use super::world::{Cluster, Region, ServiceStatus, TaskStatus, World};
+use super::world::{Cluster, EcsState, Region, ServiceStatus, TaskStatus};
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
 use crate::services::AwsError;
 
@@ -47,7 +47,7 @@ fn providers(request: Request<'_>) -> Result<Vec<String>, AwsError> {
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-pub(super) fn create_cluster(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn create_cluster(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let name = request.input.text("clusterName")?.unwrap_or("default");
     if !is_name(name) {
         return Err(request
@@ -83,7 +83,7 @@ pub(super) fn check_tag_count(request: Request<'_>, tags: &Tags) -> Result<(), A
 }
 
 pub(super) fn put_cluster_capacity_providers(
-    world: &mut World,
+    world: &mut EcsState,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let capacity_providers = providers(request)?;
@@ -98,7 +98,7 @@ pub(super) fn put_cluster_capacity_providers(
     Ok(json!({"cluster": view(request, region, name, held, true)}))
 }
 
-pub(super) fn describe_clusters(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_clusters(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let mut names = request.input.texts("clusters")?;
     if names.len() > 100 {
         return Err(request.input.refusal("Clusters cannot have more than 100 elements."));
@@ -119,7 +119,7 @@ pub(super) fn describe_clusters(world: &mut World, request: Request<'_>) -> Resu
     Ok(json!({"clusters": clusters, "failures": failures}))
 }
 
-pub(super) fn list_clusters(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_clusters(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let region = world.region(&request.caller.region);
     let arns = region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| {
         let arn = request.arn(&format!("cluster/{name}"));
@@ -128,7 +128,7 @@ pub(super) fn list_clusters(world: &mut World, request: Request<'_>) -> Result<V
     request.paged("clusterArns", 100, 100, arns)
 }
 
-pub(super) fn delete_cluster(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn delete_cluster(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let name = last_part(request.input.required_text("cluster")?);
     let region = world.region(&request.caller.region);
     if !region.clusters.contains_key(name) {

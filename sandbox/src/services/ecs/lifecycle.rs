@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::rollout::{self, announce, trip_breaker};
 use super::visibility;
-use super::world::{Region, Stop, Task, TaskStatus, World, later, span};
-use crate::task_runner::{End, Handover, StartFailure};
+use super::world::{EcsState, Region, Stop, Task, TaskStatus, later, span};
+use crate::task_runner::{End, LaunchTiming, StartFailure};
 
 /// Removing the network interface after a task's containers ended. AWS gives no figure; some seconds is what is seen.
 const DEPROVISIONING: (SignedDuration, SignedDuration) =
@@ -33,7 +33,7 @@ pub(super) enum Effect {
 }
 
 /// Brings everything up to `now`.
-pub(super) fn step(world: &mut World, now: Timestamp) -> Vec<Effect> {
+pub(super) fn step(world: &mut EcsState, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
     let regions: Vec<String> = world.regions.keys().cloned().collect();
     for region in &regions {
@@ -47,7 +47,7 @@ pub(super) fn step(world: &mut World, now: Timestamp) -> Vec<Effect> {
 
 /// Marks a task to be stopped; a task that already stops keeps its first reason.
 pub(super) fn request_stop(
-    world: &mut World,
+    world: &mut EcsState,
     region: &str,
     task: &str,
     code: &'static str,
@@ -68,14 +68,14 @@ fn stop(task: &mut Task, code: &'static str, reason: String, lag: SignedDuration
     task.version += 1;
 }
 
-fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-    let (pace, handover) = (world.pace, world.handover);
-    let World { regions, rng, .. } = world;
+fn step_tasks(world: &mut EcsState, region_name: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let (pace, launch_timing) = (world.pace, world.launch_timing);
+    let EcsState { regions, rng, .. } = world;
     let Some(region) = regions.get_mut(region_name) else { return };
     let Region { tasks, services, .. } = region;
     for task in tasks.values_mut() {
         if task.wanted() {
-            if advance(task, handover, now, effects)
+            if advance(task, launch_timing, now, effects)
                 && let Some((name, deployment)) = &task.service
                 && let Some(service) = services.get_mut(&(task.cluster.clone(), name.clone()))
             {
@@ -120,8 +120,8 @@ fn step_tasks(world: &mut World, region_name: &str, now: Timestamp, effects: &mu
     }
 }
 
-/// Moves a task that is meant to run through its start. Returns whether it came to run.
-fn advance(task: &mut Task, handover: Handover, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+/// SchedulingDecision a task that is meant to run through its start. Returns whether it came to run.
+fn advance(task: &mut Task, launch_timing: LaunchTiming, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
     if task.status == TaskStatus::Provisioning && task.pending_at <= now {
         task.status = TaskStatus::Pending;
         task.pull_started_at = Some(task.pending_at);
@@ -130,9 +130,9 @@ fn advance(task: &mut Task, handover: Handover, now: Timestamp, effects: &mut Ve
     if task.status != TaskStatus::Pending {
         return false;
     }
-    let handed_over_at = match handover {
-        Handover::AtStart => task.start_at,
-        Handover::AtPull => task.pending_at,
+    let handed_over_at = match launch_timing {
+        LaunchTiming::AtStart => task.start_at,
+        LaunchTiming::AtPull => task.pending_at,
     };
     if handed_over_at <= now && !task.launched {
         task.launched = true;
@@ -158,7 +158,7 @@ fn has_ended(task: &Task) -> bool {
 }
 
 /// The runner started all containers of a task. It counts as running once the modelled latency is over, too.
-pub(super) fn started(world: &mut World, region: &str, task_id: &str, now: Timestamp) {
+pub(super) fn started(world: &mut EcsState, region: &str, task_id: &str, now: Timestamp) {
     let Some(task) = world.region(region).tasks.get_mut(task_id) else { return };
     task.starting = false;
     task.pull_stopped_at = Some(now);
@@ -168,7 +168,7 @@ pub(super) fn started(world: &mut World, region: &str, task_id: &str, now: Times
 }
 
 /// The runner called a launch off as it was told; nothing of it ran or is left.
-pub(super) fn withdrawn(world: &mut World, region: &str, task_id: &str) {
+pub(super) fn withdrawn(world: &mut EcsState, region: &str, task_id: &str) {
     if let Some(task) = world.region(region).tasks.get_mut(task_id) {
         task.starting = false;
     }
@@ -176,7 +176,7 @@ pub(super) fn withdrawn(world: &mut World, region: &str, task_id: &str) {
 
 /// The runner could not start a task.
 pub(super) fn failed_to_start(
-    world: &mut World,
+    world: &mut EcsState,
     region_name: &str,
     task_id: &str,
     StartFailure { reason, container }: StartFailure,
@@ -216,7 +216,7 @@ pub(super) fn failed_to_start(
 }
 
 /// A container ended.
-pub(super) fn exited(world: &mut World, region: &str, task_id: &str, container: usize, end: End) {
+pub(super) fn exited(world: &mut EcsState, region: &str, task_id: &str, container: usize, end: End) {
     let Some(task) = world.region(region).tasks.get_mut(task_id) else { return };
     if let Some(held) = task.containers.get_mut(container) {
         held.alive = false;

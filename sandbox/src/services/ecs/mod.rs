@@ -54,7 +54,7 @@ use crate::task_runner::{Report, TaskRunner};
 pub use launch::TaskEnvironment;
 use request::{REFUSAL, Request};
 pub use task_rules::TaskRules;
-use world::{ServiceStatus, TaskStatus, World};
+use world::{EcsState, ServiceStatus, TaskStatus};
 
 /// The Fargate vCPU quota the sandbox starts with. AWS gives new accounts 6 (L-3032A538, adjustable); this is what an account
 /// that runs demos of a hundred small tasks will have asked for.
@@ -69,7 +69,7 @@ pub struct EcsSettings {
     pub clusters: Vec<String>,
     /// Seed of what AWS decides at random.
     pub seed: u64,
-    /// Fargate On-Demand vCPUs per region.
+    /// Fargate On-LoadHistory vCPUs per region.
     pub vcpu_quota: u32,
     /// Whether the service-linked role is still to be made.
     pub is_fresh_account: bool,
@@ -99,7 +99,7 @@ pub struct Ecs {
     rules: TaskRules,
     /// Part of the metadata endpoint's address: only who was given the address is answered there.
     metadata_token: Secret,
-    world: Mutex<World>,
+    world: Mutex<EcsState>,
     /// Once started.
     runner: OnceLock<Arc<dyn TaskRunner>>,
 }
@@ -130,7 +130,7 @@ impl Ecs {
     /// An account without services.
     pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
         let EcsSettings { account, clusters, seed, vcpu_quota, is_fresh_account, rules } = settings;
-        let mut world = World::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
+        let mut world = EcsState::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
         world.has_linked_role = !is_fresh_account;
         Arc::new(Self {
             clock,
@@ -161,14 +161,14 @@ impl Ecs {
         };
         runner.clear_leftovers().await?;
         ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "ECS is started already");
-        self.lock().handover = runner.handover();
+        self.lock().launch_timing = runner.launch_timing();
         let stopping = CancellationToken::new();
         let looping =
             tokio::spawn(engine::run(Arc::clone(self), runner, reports, environment, stopping.clone()));
         Ok(Engine { stopping, looping })
     }
 
-    fn lock(&self) -> MutexGuard<'_, World> {
+    fn lock(&self) -> MutexGuard<'_, EcsState> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::request::{Request, failure, last_part};
-use super::world::{Task, TaskStatus, World, later};
+use super::world::{EcsState, Task, TaskStatus, later};
 use crate::services::AwsError;
 
 /// "Up to 10 tasks", "1 to 2,880 minutes, by default 120" (UpdateTaskProtection reference).
@@ -24,7 +24,7 @@ fn view(request: Request<'_>, task: &Task) -> Value {
 
 /// Applies `change` to each named task that can be protected, and answers for all of them.
 fn answer(
-    world: &mut World,
+    world: &mut EcsState,
     request: Request<'_>,
     references: &[&str],
     change: impl Fn(&mut Task),
@@ -50,7 +50,7 @@ fn answer(
     Ok(json!({"protectedTasks": protected, "failures": failures}))
 }
 
-pub(super) fn update_task_protection(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn update_task_protection(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let references = input.texts("tasks")?;
     if references.is_empty() || references.len() > TASKS_PER_UPDATE {
@@ -68,7 +68,7 @@ pub(super) fn update_task_protection(world: &mut World, request: Request<'_>) ->
     answer(world, request, &references, |task| task.protected_until = until)
 }
 
-pub(super) fn get_task_protection(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn get_task_protection(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let mut references = input.texts("tasks")?;
     if references.len() > TASKS_PER_READ {

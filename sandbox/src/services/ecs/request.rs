@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{Cluster, Region, World};
+use super::world::{Cluster, EcsState, Region};
 use crate::clock::ModelClock;
 use crate::paging::page;
 use crate::parameters::{Members, Tags, epoch_seconds};
@@ -74,7 +74,7 @@ pub(super) fn cluster_not_found() -> AwsError {
 /// Refuses the first call of a new account that needs the service-linked role, which that call has
 /// made: "the service-linked role is automatically created when you create a cluster, or create or
 /// update a service" (ECS developer guide, "Using service-linked roles").
-pub(super) fn assume_linked_role(world: &mut World) -> Result<(), AwsError> {
+pub(super) fn assume_linked_role(world: &mut EcsState) -> Result<(), AwsError> {
     if std::mem::replace(&mut world.has_linked_role, true) {
         return Ok(());
     }

@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::lifecycle::{read_lag, request_stop};
-use super::scheduler::{self, Aim, Member};
+use super::scheduler::{self, Member, ServiceTarget};
 use super::world::{
-    Container, Deployment, LaunchKind, Region, Rollout, Service, ServiceEvent, ServiceStatus, Task,
-    TaskStatus, World, hex, later, uuid,
+    Container, Deployment, EcsState, LaunchKind, Region, Rollout, Service, ServiceEvent, ServiceStatus, Task,
+    TaskStatus, hex, later, uuid,
 };
 
 /// "The last 100 events" (Service, events).
@@ -20,7 +20,7 @@ const EVENTS_KEPT: usize = 100;
 const QUOTA_RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// Looks at every service of the region once.
-pub(super) fn step_services(world: &mut World, region_name: &str, now: Timestamp) {
+pub(super) fn step_services(world: &mut EcsState, region_name: &str, now: Timestamp) {
     let names: Vec<(String, String)> = world.region(region_name).services.keys().cloned().collect();
     for name in names {
         schedule(world, region_name, &name, now);
@@ -49,7 +49,7 @@ fn members(region: &Region, service: &Service, now: Timestamp) -> Vec<Member> {
         .collect()
 }
 
-fn schedule(world: &mut World, region_name: &str, name: &(String, String), now: Timestamp) {
+fn schedule(world: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
     let quota = world.cpu_quota;
     let region = world.region(region_name);
     let Some(service) = region.services.get(name) else { return };
@@ -68,7 +68,7 @@ fn schedule(world: &mut World, region_name: &str, name: &(String, String), now: 
     let Some(primary) = service.primary().cloned() else { return };
     let broken = primary.rollout == Rollout::Failed;
     let allowed = if broken { 0 } else { launches.available(now).min(service.backoff.available(now)) };
-    let aim = Aim {
+    let aim = ServiceTarget {
         desired: service.desired,
         maximum_percent: service.settings.maximum_percent,
         minimum_healthy_percent: service.settings.minimum_healthy_percent,
@@ -129,7 +129,7 @@ fn listed<'a>(ids: impl Iterator<Item = &'a String>) -> String {
 }
 
 fn new_task(
-    world: &mut World,
+    world: &mut EcsState,
     region_name: &str,
     (cluster, service_name): &(String, String),
     deployment: &Deployment,
@@ -213,7 +213,7 @@ fn new_task(
 }
 
 pub(super) fn announce(
-    world: &mut World,
+    world: &mut EcsState,
     region: &str,
     name: &(String, String),
     message: String,
@@ -227,7 +227,7 @@ pub(super) fn announce(
 }
 
 /// Completes deployments, announces steadiness, and lets a drained service go.
-fn settle(world: &mut World, region_name: &str, name: &(String, String), now: Timestamp) {
+fn settle(world: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
     let region = world.region(region_name);
     let Some(service) = region.services.get(name) else { return };
     let members = members(region, service, now);

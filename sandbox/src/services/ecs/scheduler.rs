@@ -122,7 +122,7 @@ pub(super) struct Member {
 
 /// What the scheduler aims for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Aim {
+pub(super) struct ServiceTarget {
     pub desired: u32,
     pub maximum_percent: u32,
     pub minimum_healthy_percent: u32,
@@ -132,26 +132,26 @@ pub(super) struct Aim {
 
 /// What to do.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Moves {
+pub(super) struct SchedulingDecision {
     pub launch: usize,
     pub stop: Vec<String>,
 }
 
 /// One look at one service.
-pub(super) fn moves(aim: Aim, members: &[Member], rng: &mut ChaCha8Rng) -> Moves {
-    let desired = aim.desired as usize;
+pub(super) fn moves(target: ServiceTarget, members: &[Member], rng: &mut ChaCha8Rng) -> SchedulingDecision {
+    let desired = target.desired as usize;
     let (primary, old): (Vec<&Member>, Vec<&Member>) = members.iter().partition(|member| member.primary);
     let missing = desired.saturating_sub(primary.len());
-    let mut moves = Moves::default();
+    let mut moves = SchedulingDecision::default();
     if old.is_empty() {
-        moves.launch = missing.min(aim.launches);
+        moves.launch = missing.min(target.launches);
     } else {
         // "maximumPercent rounds down, minimumHealthyPercent rounds up" (DeploymentConfiguration).
-        let ceiling = desired * aim.maximum_percent as usize / 100;
+        let ceiling = desired * target.maximum_percent as usize / 100;
         let room = ceiling.saturating_sub(members.len());
-        moves.launch = missing.min(room).min(aim.launches);
+        moves.launch = missing.min(room).min(target.launches);
 
-        let floor = (desired * aim.minimum_healthy_percent as usize).div_ceil(100);
+        let floor = (desired * target.minimum_healthy_percent as usize).div_ceil(100);
         let running = members.iter().filter(|member| member.running).count();
         let mut spare = running.saturating_sub(floor);
         for member in old.iter().filter(|member| !member.protected) {
@@ -164,12 +164,12 @@ pub(super) fn moves(aim: Aim, members: &[Member], rng: &mut ChaCha8Rng) -> Moves
         }
     }
     let surplus = primary.len().saturating_sub(desired);
-    moves.stop.extend(victims(&primary, surplus, rng));
+    moves.stop.extend(scale_in_candidates(&primary, surplus, rng));
     moves
 }
 
 /// Scale-in takes unprotected tasks at random; where all are protected it waits ("Task scale-in protection").
-fn victims(members: &[&Member], count: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
+fn scale_in_candidates(members: &[&Member], count: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
     let mut eligible: Vec<&str> =
         members.iter().filter(|member| !member.protected).map(|member| member.id.as_str()).collect();
     let count = count.min(eligible.len());
@@ -201,8 +201,8 @@ mod tests {
         ChaCha8Rng::seed_from_u64(7)
     }
 
-    fn aim(desired: u32) -> Aim {
-        Aim { desired, maximum_percent: 200, minimum_healthy_percent: 100, launches: 1000 }
+    fn target(desired: u32) -> ServiceTarget {
+        ServiceTarget { desired, maximum_percent: 200, minimum_healthy_percent: 100, launches: 1000 }
     }
 
     fn member(id: usize, primary: bool, running: bool) -> Member {
@@ -215,10 +215,10 @@ mod tests {
 
     #[test]
     fn a_service_below_its_count_launches_what_is_missing_within_its_limits() {
-        assert_eq!(moves(aim(5), &fleet(2), &mut rng()), Moves { launch: 3, stop: vec![] });
-        let limited = Aim { launches: 2, ..aim(5) };
+        assert_eq!(moves(target(5), &fleet(2), &mut rng()), SchedulingDecision { launch: 3, stop: vec![] });
+        let limited = ServiceTarget { launches: 2, ..target(5) };
         assert_eq!(moves(limited, &fleet(2), &mut rng()).launch, 2);
-        assert_eq!(moves(aim(2), &fleet(2), &mut rng()), Moves::default());
+        assert_eq!(moves(target(2), &fleet(2), &mut rng()), SchedulingDecision::default());
     }
 
     #[test]
@@ -226,16 +226,16 @@ mod tests {
         let mut members = fleet(4);
         members[1].protected = true;
         members[3].protected = true;
-        let mut stopped = moves(aim(2), &members, &mut rng()).stop;
+        let mut stopped = moves(target(2), &members, &mut rng()).stop;
         stopped.sort();
         assert_eq!(stopped, ["t0", "t2"]);
         members.iter_mut().for_each(|member| member.protected = true);
-        assert_eq!(moves(aim(0), &members, &mut rng()), Moves::default());
+        assert_eq!(moves(target(0), &members, &mut rng()), SchedulingDecision::default());
     }
 
     #[test]
     fn victims_are_random_but_the_seed_repeats_them() {
-        let chosen = |seed| moves(aim(7), &fleet(10), &mut ChaCha8Rng::seed_from_u64(seed)).stop;
+        let chosen = |seed| moves(target(7), &fleet(10), &mut ChaCha8Rng::seed_from_u64(seed)).stop;
         assert_eq!(chosen(1), chosen(1));
         assert!((2..20).any(|seed| chosen(seed) != chosen(1)));
         assert_eq!(chosen(1).len(), 3);
@@ -244,13 +244,13 @@ mod tests {
     #[test]
     fn a_new_deployment_first_grows_then_takes_the_old_ones_place() {
         let old: Vec<Member> = (0..4).map(|id| member(id, false, true)).collect();
-        assert_eq!(moves(aim(4), &old, &mut rng()), Moves { launch: 4, stop: vec![] });
+        assert_eq!(moves(target(4), &old, &mut rng()), SchedulingDecision { launch: 4, stop: vec![] });
         let half =
             [old.clone(), vec![member(10, true, true), member(11, true, true), member(12, true, false)]]
                 .concat();
-        let next = moves(aim(4), &half, &mut rng());
+        let next = moves(target(4), &half, &mut rng());
         assert_eq!((next.launch, next.stop.len()), (1, 2));
-        let tight = Aim { maximum_percent: 100, minimum_healthy_percent: 50, ..aim(4) };
+        let tight = ServiceTarget { maximum_percent: 100, minimum_healthy_percent: 50, ..target(4) };
         let next = moves(tight, &old, &mut rng());
         assert_eq!((next.launch, next.stop.len()), (0, 2));
     }

@@ -13,8 +13,8 @@ use super::service_settings::{self, TASKS_PER_SERVICE};
 use super::service_view::view;
 use super::task_definitions;
 use super::world::{
-    DefinitionBody, DefinitionStatus, Deployment, Published, Region, Rollout, Service, ServiceStatus, World,
-    deployment_id, later,
+    DefinitionBody, DefinitionStatus, Deployment, EcsState, Published, Region, Rollout, Service,
+    ServiceStatus, deployment_id, later,
 };
 use crate::services::AwsError;
 
@@ -45,7 +45,7 @@ fn desired(request: Request<'_>) -> Result<Option<u32>, AwsError> {
     }
 }
 
-pub(super) fn create_service(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn create_service(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let name = input.text("serviceName")?.unwrap_or_default();
     if !is_name(name) {
@@ -126,7 +126,7 @@ fn named<'r>(region: &'r mut Region, request: Request<'_>) -> Result<&'r mut Ser
     region.services.get_mut(&(cluster.to_owned(), name.to_owned())).ok_or_else(service_not_found)
 }
 
-pub(super) fn update_service(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn update_service(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let new_id = deployment_id(&mut world.rng);
     let region = world.region(&request.caller.region);
     let (cluster_name, cluster) = request.cluster(region)?;
@@ -170,7 +170,7 @@ pub(super) fn update_service(world: &mut World, request: Request<'_>) -> Result<
     Ok(json!({"service": view(request, service, true)}))
 }
 
-pub(super) fn describe_services(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_services(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let names = request.input.texts("services")?;
     if names.is_empty() {
         return Err(request.input.refusal("Services cannot be empty."));
@@ -192,7 +192,7 @@ pub(super) fn describe_services(world: &mut World, request: Request<'_>) -> Resu
     Ok(json!({"services": services, "failures": failures}))
 }
 
-pub(super) fn list_services(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_services(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     // All services here are of these kinds; a filter for others finds none.
     let kinds = [
@@ -216,7 +216,7 @@ pub(super) fn list_services(world: &mut World, request: Request<'_>) -> Result<V
     request.paged("serviceArns", 100, 10, arns)
 }
 
-pub(super) fn delete_service(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn delete_service(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let force = request.input.flag("force")?.unwrap_or(false);
     let service = named(world.region(&request.caller.region), request)?;
     match service.status {

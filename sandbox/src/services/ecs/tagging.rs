@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::clusters::check_tag_count;
 use super::request::{Request, cluster_not_found, tags_view};
-use super::world::World;
+use super::world::EcsState;
 use crate::parameters::Tags;
 use crate::services::AwsError;
 
 /// The tags of the resource that `resourceArn` names.
-fn tags<'w>(world: &'w mut World, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {
+fn tags<'w>(world: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {
     let arn = request.input.required_text("resourceArn")?;
     let missing = |what: &str| {
         request
@@ -49,7 +49,7 @@ fn tags<'w>(world: &'w mut World, request: Request<'_>) -> Result<&'w mut Tags, 
     }
 }
 
-pub(super) fn tag_resource(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn tag_resource(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let added = request.input.tag_list("tags", "key", "value")?;
     let held = tags(world, request)?;
     let mut merged = held.clone();
@@ -59,12 +59,12 @@ pub(super) fn tag_resource(world: &mut World, request: Request<'_>) -> Result<Va
     Ok(json!({}))
 }
 
-pub(super) fn untag_resource(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn untag_resource(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let keys = request.input.texts("tagKeys")?;
     tags(world, request)?.retain(|key, _| !keys.contains(&key.as_str()));
     Ok(json!({}))
 }
 
-pub(super) fn list_tags_for_resource(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_tags_for_resource(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     Ok(json!({"tags": tags_view(tags(world, request)?)}))
 }

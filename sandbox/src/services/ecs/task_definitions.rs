@@ -8,7 +8,7 @@ use super::clusters::check_tag_count;
 use super::fargate;
 use super::request::{Request, client, failure, is_name, last_part, tags_view};
 use super::task_rules::TaskRules;
-use super::world::{Definition, DefinitionBody, DefinitionStatus, Family, Region, World};
+use super::world::{Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region};
 use crate::operations::NOT_OFFERED;
 use crate::services::AwsError;
 
@@ -49,7 +49,7 @@ fn view(request: Request<'_>, definition: &Definition) -> Value {
 }
 
 pub(super) fn register_task_definition(
-    world: &mut World,
+    world: &mut EcsState,
     request: Request<'_>,
     rules: &TaskRules,
 ) -> Result<Value, AwsError> {
@@ -167,7 +167,10 @@ pub(super) fn found<'r>(region: &'r Region, reference: &str) -> Option<&'r Defin
     }
 }
 
-pub(super) fn describe_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_task_definition(
+    world: &mut EcsState,
+    request: Request<'_>,
+) -> Result<Value, AwsError> {
     let reference = request.input.required_text("taskDefinition")?;
     let tags = request.includes("TAGS")?;
     let region = world.region(&request.caller.region);
@@ -179,7 +182,7 @@ pub(super) fn describe_task_definition(world: &mut World, request: Request<'_>) 
     Ok(answer)
 }
 
-pub(super) fn list_task_definitions(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_task_definitions(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let family = input.text("familyPrefix")?;
     let status = match input.text("status")?.unwrap_or("ACTIVE") {
@@ -213,7 +216,7 @@ pub(super) fn list_task_definitions(world: &mut World, request: Request<'_>) -> 
 }
 
 pub(super) fn list_task_definition_families(
-    world: &mut World,
+    world: &mut EcsState,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let prefix = request.input.text("familyPrefix")?.unwrap_or_default();
@@ -251,7 +254,10 @@ fn exact<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut Definiti
     region.families.get_mut(family).and_then(|held| held.revisions.get_mut(&revision)).ok_or_else(missing)
 }
 
-pub(super) fn deregister_task_definition(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn deregister_task_definition(
+    world: &mut EcsState,
+    request: Request<'_>,
+) -> Result<Value, AwsError> {
     let reference = request.input.required_text("taskDefinition")?;
     let definition = exact(world.region(&request.caller.region), reference)?;
     if definition.status == DefinitionStatus::Active {
@@ -261,7 +267,7 @@ pub(super) fn deregister_task_definition(world: &mut World, request: Request<'_>
     Ok(json!({"taskDefinition": view(request, definition)}))
 }
 
-pub(super) fn delete_task_definitions(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn delete_task_definitions(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("taskDefinitions")?;
     if references.is_empty() || references.len() > 10 {
         return Err(request.input.refusal("Specify between 1 and 10 task definitions."));

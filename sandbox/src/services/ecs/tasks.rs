@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::lifecycle::request_stop;
 use super::request::{Request, failure, last_part, tags_view};
-use super::world::{Container, ContainerSpec, Task, TaskStatus, World};
+use super::world::{Container, ContainerSpec, EcsState, Task, TaskStatus};
 use crate::services::AwsError;
 
 /// "Up to 100 tasks" (DescribeTasks), "1 to 100 results" (ListTasks).
@@ -137,7 +137,7 @@ fn architecture(task: &Task) -> &'static str {
     }
 }
 
-pub(super) fn list_tasks(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_tasks(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let stopped = match input.text("desiredStatus")?.unwrap_or("RUNNING") {
         "RUNNING" => false,
@@ -174,7 +174,7 @@ pub(super) fn list_tasks(world: &mut World, request: Request<'_>) -> Result<Valu
     request.paged("taskArns", TASKS_PER_CALL as i64, TASKS_PER_CALL as i64, arns)
 }
 
-pub(super) fn describe_tasks(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_tasks(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("tasks")?;
     if references.is_empty() {
         return Err(request.input.refusal("Tasks cannot be empty."));
@@ -196,7 +196,7 @@ pub(super) fn describe_tasks(world: &mut World, request: Request<'_>) -> Result<
     Ok(json!({"tasks": tasks, "failures": failures}))
 }
 
-pub(super) fn stop_task(world: &mut World, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn stop_task(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let id = last_part(request.input.required_text("task")?);
     let reason = request.input.text("reason")?.unwrap_or("Task stopped by user").to_owned();
     let region_name = &request.caller.region;

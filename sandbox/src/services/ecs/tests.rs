@@ -10,14 +10,14 @@ use crate::services::Caller;
 
 const REGION: &str = "us-east-1";
 
-struct Bench {
+struct Harness {
     ecs: Arc<Ecs>,
     clock: ModelClock,
     /// Processes that run, by task.
     running: std::collections::BTreeSet<String>,
 }
 
-impl Bench {
+impl Harness {
     fn new(vcpu_quota: u32) -> Self {
         let clock = ModelClock::manual(1);
         let settings = EcsSettings {
@@ -118,7 +118,7 @@ fn id(arn: &str) -> &str {
 
 #[tokio::test]
 async fn a_service_grows_to_its_count_through_all_states_and_settles() {
-    let mut bench = Bench::with_service(3).await;
+    let mut bench = Harness::with_service(3).await;
     assert_eq!(bench.listed("RUNNING").await.len(), 0, "nothing is listed before it is visible");
     bench.pass(2, false);
     let arns = bench.listed("RUNNING").await;
@@ -141,7 +141,7 @@ async fn a_service_grows_to_its_count_through_all_states_and_settles() {
 
 #[tokio::test]
 async fn counts_trail_what_is_by_less_than_a_second() {
-    let mut bench = Bench::with_service(1).await;
+    let mut bench = Harness::with_service(1).await;
     let now = bench.clock.now();
     lifecycle::step(&mut bench.ecs.lock(), now);
     assert_eq!(bench.service().await["pendingCount"], 0);
@@ -151,7 +151,7 @@ async fn counts_trail_what_is_by_less_than_a_second() {
 
 #[tokio::test]
 async fn a_task_that_exits_tells_why_and_is_replaced() {
-    let mut bench = Bench::with_service(2).await;
+    let mut bench = Harness::with_service(2).await;
     bench.pass(45, false);
     let before = bench.listed("RUNNING").await;
     bench.exit(id(&before[0]), 1);
@@ -170,7 +170,7 @@ async fn a_task_that_exits_tells_why_and_is_replaced() {
 
 #[tokio::test]
 async fn scale_in_spares_protected_tasks_until_their_protection_ends() {
-    let mut bench = Bench::with_service(4).await;
+    let mut bench = Harness::with_service(4).await;
     bench.pass(45, false);
     let arns = bench.listed("RUNNING").await;
     let protect = json!({"tasks": [arns[0], arns[2]], "protectionEnabled": true, "expiresInMinutes": 1});
@@ -194,7 +194,7 @@ async fn scale_in_spares_protected_tasks_until_their_protection_ends() {
 
 #[tokio::test]
 async fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
-    let mut bench = Bench::with_service(1).await;
+    let mut bench = Harness::with_service(1).await;
     bench.pass(45, false);
     let arn = bench.listed("RUNNING").await.remove(0);
     bench.call("StopTask", json!({"task": arn, "reason": "enough"})).await.unwrap();
@@ -213,9 +213,9 @@ async fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
 
 #[tokio::test]
 async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_breaker() {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     bench.register("generator").await;
-    let mut creation = Bench::creation("s", 1);
+    let mut creation = Harness::creation("s", 1);
     creation["deploymentConfiguration"] =
         json!({"deploymentCircuitBreaker": {"enable": true, "rollback": false}});
     bench.call("CreateService", creation).await.unwrap();
@@ -256,7 +256,7 @@ async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_brea
 
 #[tokio::test]
 async fn a_new_task_definition_rolls_and_a_new_count_does_not() {
-    let mut bench = Bench::with_service(2).await;
+    let mut bench = Harness::with_service(2).await;
     bench.pass(45, false);
     let first = bench.listed("RUNNING").await;
     let deployment = bench.service().await["deployments"][0]["id"].clone();
@@ -284,7 +284,7 @@ async fn a_new_task_definition_rolls_and_a_new_count_does_not() {
 
 #[tokio::test]
 async fn deletion_drains_then_leaves_a_name_that_can_be_used_again() {
-    let mut bench = Bench::with_service(2).await;
+    let mut bench = Harness::with_service(2).await;
     bench.pass(45, false);
     let early = bench.call("DeleteService", json!({"service": "s"})).await.unwrap_err();
     assert_eq!(early.message, "The service cannot be stopped while it is scaled above 0.");
@@ -309,9 +309,9 @@ async fn deletion_drains_then_leaves_a_name_that_can_be_used_again() {
 
 #[tokio::test]
 async fn creation_is_repeatable_under_one_token_and_refused_otherwise() {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     bench.register("generator").await;
-    let mut creation = Bench::creation("s", 1);
+    let mut creation = Harness::creation("s", 1);
     creation["clientToken"] = json!("0b5a3c1e-7a51-4d2e-9d6e-3b1c2a4f5e6d");
     let first = bench.call("CreateService", creation.clone()).await.unwrap();
     let again = bench.call("CreateService", creation.clone()).await.unwrap();
@@ -326,10 +326,10 @@ async fn creation_is_repeatable_under_one_token_and_refused_otherwise() {
 
 #[tokio::test]
 async fn services_are_checked_as_aws_does() {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     bench.register("generator").await;
     let spoiled = |change: &dyn Fn(&mut Value)| {
-        let mut creation = Bench::creation("s", 1);
+        let mut creation = Harness::creation("s", 1);
         change(&mut creation);
         creation
     };
@@ -365,7 +365,7 @@ async fn services_are_checked_as_aws_does() {
 
 #[tokio::test]
 async fn the_vcpu_quota_holds_back_what_does_not_fit() {
-    let mut bench = Bench::new(1);
+    let mut bench = Harness::new(1);
     bench.register("generator").await;
     bench.create("s", 6).await.unwrap();
     bench.pass(45, false);
@@ -381,9 +381,9 @@ async fn the_vcpu_quota_holds_back_what_does_not_fit() {
 
 #[tokio::test]
 async fn tags_reach_tasks_as_the_service_says() {
-    let mut bench = Bench::new(100);
+    let mut bench = Harness::new(100);
     bench.register("generator").await;
-    let mut creation = Bench::creation("s", 1);
+    let mut creation = Harness::creation("s", 1);
     creation["propagateTags"] = json!("SERVICE");
     creation["enableECSManagedTags"] = json!(true);
     creation["tags"] = json!([{"key": "kinesisdemo.io/owner", "value": "x"}]);
@@ -407,7 +407,7 @@ async fn tags_reach_tasks_as_the_service_says() {
 
 #[tokio::test]
 async fn clusters_go_only_when_they_are_empty() {
-    let mut bench = Bench::with_service(1).await;
+    let mut bench = Harness::with_service(1).await;
     bench.pass(45, false);
     let refused = bench.call("DeleteCluster", json!({})).await.unwrap_err();
     assert_eq!(refused.code, "ClusterContainsServicesException");
@@ -423,7 +423,7 @@ async fn clusters_go_only_when_they_are_empty() {
 
 #[tokio::test]
 async fn task_definitions_count_up_and_go_in_two_steps() {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     bench.register("a").await;
     bench.register("b").await;
     let newest = bench
@@ -437,7 +437,7 @@ async fn task_definitions_count_up_and_go_in_two_steps() {
     let gone = bench.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap();
     assert_eq!(gone["taskDefinition"]["status"], "INACTIVE");
     let inactive = bench.call("CreateService", {
-        let mut creation = Bench::creation("s", 0);
+        let mut creation = Harness::creation("s", 0);
         creation["taskDefinition"] = json!("f:2");
         creation
     });
@@ -455,7 +455,7 @@ async fn task_definitions_count_up_and_go_in_two_steps() {
 
 #[tokio::test]
 async fn stopped_tasks_are_forgotten_after_an_hour() {
-    let mut bench = Bench::with_service(1).await;
+    let mut bench = Harness::with_service(1).await;
     bench.pass(45, false);
     let arn = bench.listed("RUNNING").await.remove(0);
     bench.call("StopTask", json!({"task": arn})).await.unwrap();
@@ -481,5 +481,5 @@ fn ids_have_the_forms_aws_gives_them() {
 }
 
 mod failures;
-mod handover;
+mod launch_timing;
 mod settings;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::lifecycle::read_lag;
-use super::world::{Counts, Definition, DefinitionStatus, Region, TaskStatus, World, later};
+use super::world::{Counts, Definition, DefinitionStatus, EcsState, Region, TaskStatus, later};
 
 /// "Stopped tasks appear in the returned results for at least one hour" (ListTasks, DescribeTasks).
 const STOPPED_KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -16,9 +16,9 @@ const STOPPED_AT_MOST: usize = 5_000;
 const INACTIVE_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Queues the current counts for readers, who see them a moment later.
-pub(super) fn publish(world: &mut World, region_name: &str, now: Timestamp) {
+pub(super) fn publish(world: &mut EcsState, region_name: &str, now: Timestamp) {
     let pace = world.pace;
-    let World { regions, rng, .. } = world;
+    let EcsState { regions, rng, .. } = world;
     let Some(region) = regions.get_mut(region_name) else { return };
     let Region { services, tasks, .. } = region;
     let mut counted: BTreeMap<&str, BTreeMap<String, Counts>> = BTreeMap::new();
@@ -58,7 +58,7 @@ pub(super) fn publish(world: &mut World, region_name: &str, now: Timestamp) {
 }
 
 /// Removes what AWS would no longer show.
-pub(super) fn forget(world: &mut World, region_name: &str, now: Timestamp) {
+pub(super) fn forget(world: &mut EcsState, region_name: &str, now: Timestamp) {
     let region = world.region(region_name);
     region.tasks.retain(|_, task| task.stopped_at.is_none_or(|at| now.duration_since(at) < STOPPED_KEPT));
     let mut stopped: Vec<(Timestamp, String)> =

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::scheduler::{Backoff, Launches};
 use crate::parameters::Tags;
-use crate::task_runner::Handover;
+use crate::task_runner::LaunchTiming;
 
 /// How fast model time runs, to express real durations in it.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +35,11 @@ pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 }
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct EcsState {
     pub account: String,
     pub pace: Pace,
     /// When tasks are handed to their runner.
-    pub handover: Handover,
+    pub launch_timing: LaunchTiming,
     /// Fargate vCPU quota per region, in CPU units (1,024 per vCPU).
     pub cpu_quota: u64,
     pub initial_clusters: Vec<String>,
@@ -363,7 +363,7 @@ impl Service {
     }
 }
 
-impl World {
+impl EcsState {
     pub fn new(
         account: String,
         speed: u32,
@@ -374,7 +374,7 @@ impl World {
         Self {
             account,
             pace: Pace { speed },
-            handover: Handover::default(),
+            launch_timing: LaunchTiming::default(),
             cpu_quota: u64::from(vcpu_quota) * 1024,
             initial_clusters,
             has_linked_role: true,

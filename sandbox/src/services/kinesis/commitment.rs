@@ -10,7 +10,7 @@ pub const MINIMUM: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the caller of `UpdateAccountSettings` wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum DesiredState {
     /// Commit.
     Enabled,
     /// End as soon as allowed.
@@ -52,15 +52,15 @@ impl Commitment {
     }
 
     /// Applies `UpdateAccountSettings`.
-    pub fn update(&mut self, wish: Wish, now: Timestamp) {
+    pub fn update(&mut self, desired_state: DesiredState, now: Timestamp) {
         self.advance(now);
-        *self = match (*self, wish) {
-            (Self::Disabled { .. }, Wish::Enabled) => Self::Enabled { started_at: now },
-            (Self::Ending { started_at }, Wish::Enabled) => Self::Enabled { started_at },
-            (Self::Enabled { started_at }, Wish::Disabled) if now < earliest_end(started_at) => {
+        *self = match (*self, desired_state) {
+            (Self::Disabled { .. }, DesiredState::Enabled) => Self::Enabled { started_at: now },
+            (Self::Ending { started_at }, DesiredState::Enabled) => Self::Enabled { started_at },
+            (Self::Enabled { started_at }, DesiredState::Disabled) if now < earliest_end(started_at) => {
                 Self::Ending { started_at }
             }
-            (Self::Enabled { started_at }, Wish::Disabled) => {
+            (Self::Enabled { started_at }, DesiredState::Disabled) => {
                 Self::Disabled { last: Some((started_at, now)) }
             }
             (unchanged, _) => unchanged,
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn disabled_early_it_runs_on_to_the_24th_hour_and_then_ends_by_itself() {
         let mut commitment = Commitment::NEVER;
-        commitment.update(Wish::Enabled, T0);
-        commitment.update(Wish::Disabled, hours(3));
+        commitment.update(DesiredState::Enabled, T0);
+        commitment.update(DesiredState::Disabled, hours(3));
         assert_eq!(commitment.status(), "ENABLED_UNTIL_EARLIEST_ALLOWED_END");
         assert_eq!(commitment.earliest_allowed_end_at(), Some(hours(24)));
         commitment.advance(hours(24) - SignedDuration::from_nanos(1));
@@ -136,9 +136,9 @@ mod tests {
     #[test]
     fn enabling_again_cancels_the_pending_end_and_keeps_the_start() {
         let mut commitment = Commitment::NEVER;
-        commitment.update(Wish::Enabled, T0);
-        commitment.update(Wish::Disabled, hours(3));
-        commitment.update(Wish::Enabled, hours(4));
+        commitment.update(DesiredState::Enabled, T0);
+        commitment.update(DesiredState::Disabled, hours(3));
+        commitment.update(DesiredState::Enabled, hours(4));
         commitment.advance(hours(100));
         assert_eq!(commitment, Commitment::Enabled { started_at: T0 });
     }
@@ -146,20 +146,20 @@ mod tests {
     #[test]
     fn after_24_hours_disabling_takes_effect_at_once() {
         let mut commitment = Commitment::NEVER;
-        commitment.update(Wish::Enabled, T0);
-        commitment.update(Wish::Disabled, hours(24));
+        commitment.update(DesiredState::Enabled, T0);
+        commitment.update(DesiredState::Disabled, hours(24));
         assert_eq!((commitment.status(), commitment.ended_at()), ("DISABLED", Some(hours(24))));
-        commitment.update(Wish::Enabled, hours(30));
+        commitment.update(DesiredState::Enabled, hours(30));
         assert_eq!(commitment.earliest_allowed_end_at(), Some(hours(54)));
     }
 
     #[test]
     fn wishing_what_already_is_changes_nothing() {
         let mut commitment = Commitment::NEVER;
-        commitment.update(Wish::Disabled, hours(1));
+        commitment.update(DesiredState::Disabled, hours(1));
         assert_eq!(commitment, Commitment::NEVER);
-        commitment.update(Wish::Enabled, hours(1));
-        commitment.update(Wish::Enabled, hours(9));
+        commitment.update(DesiredState::Enabled, hours(1));
+        commitment.update(DesiredState::Enabled, hours(9));
         assert_eq!(commitment.started_at(), Some(hours(1)));
     }
 }

@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ferrokinesis::sequence::{parse_sequence, partition_key_to_hash_key};
 use serde_json::{Value, json};
 
-use super::commitment::Wish;
+use super::commitment::DesiredState;
 use super::put::explicit_hash;
 use super::shard::id_of;
-use super::stream::{Design, Distribution, Incoming, Mode, Stream};
-use super::world::{MAX_ON_DEMAND_STREAMS, Outcome, World, shard_quota, throughput_quota_mib};
+use super::stream::{Distribution, Incoming, Mode, Stream, StreamSpec};
+use super::world::{KinesisState, MAX_ON_DEMAND_STREAMS, Outcome, shard_quota, throughput_quota_mib};
 use super::{error, listing, put, read, tags, view};
 use crate::clock::{ModelClock, Moment};
 use crate::parameters::instant_of_seconds;
@@ -20,7 +20,7 @@ const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8760;
 
 /// Performs an operation whose members passed the rules.
 pub fn perform(
-    world: &mut World,
+    world: &mut KinesisState,
     clock: &ModelClock,
     operation: &str,
     members: &Value,
@@ -119,14 +119,22 @@ pub fn stream_name(name: Option<&str>, arn: Option<&str>, caller: &Caller) -> Re
     }
 }
 
-fn addressed<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {
+fn addressed<'a>(
+    world: &'a mut KinesisState,
+    members: &Value,
+    caller: &Caller,
+) -> Result<&'a mut Stream, AwsError> {
     let arn = members["StreamARN"].as_str().or(members["ResourceARN"].as_str());
     let name = stream_name(members["StreamName"].as_str(), arn, caller)?;
     world.stream(caller, &name)
 }
 
 /// An addressed stream that can be changed: an ACTIVE one.
-fn mutable<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {
+fn mutable<'a>(
+    world: &'a mut KinesisState,
+    members: &Value,
+    caller: &Caller,
+) -> Result<&'a mut Stream, AwsError> {
     let stream = addressed(world, members, caller)?;
     if stream.is_active() {
         return Ok(stream);
@@ -135,7 +143,11 @@ fn mutable<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result
 }
 
 /// An addressed stream that can be read from.
-fn readable<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Result<&'a mut Stream, AwsError> {
+fn readable<'a>(
+    world: &'a mut KinesisState,
+    members: &Value,
+    caller: &Caller,
+) -> Result<&'a mut Stream, AwsError> {
     let stream = addressed(world, members, caller)?;
     if stream.is_creating() {
         return Err(error::stream_not_found(&stream.design.name, &caller.account));
@@ -143,22 +155,23 @@ fn readable<'a>(world: &'a mut World, members: &Value, caller: &Caller) -> Resul
     Ok(stream)
 }
 
-fn account_settings(world: &mut World, clock: &ModelClock, caller: &Caller) -> Value {
+fn account_settings(world: &mut KinesisState, clock: &ModelClock, caller: &Caller) -> Value {
     let commitment = &world.region(caller).commitment;
     json!({ "MinimumThroughputBillingCommitment": view::commitment(commitment, clock) })
 }
 
 fn update_account_settings(
-    world: &mut World,
+    world: &mut KinesisState,
     members: &Value,
     caller: &Caller,
     now: Moment,
 ) -> Result<(), AwsError> {
     let region = world.region(caller);
     let status = members["MinimumThroughputBillingCommitment"]["Status"].as_str();
-    let wish = if status == Some("ENABLED") { Wish::Enabled } else { Wish::Disabled };
+    let desired_state =
+        if status == Some("ENABLED") { DesiredState::Enabled } else { DesiredState::Disabled };
     let warmed = region.streams.values().find(|stream| stream.design.warm_mib > 0);
-    if let (Wish::Disabled, Some(warmed)) = (wish, warmed) {
+    if let (DesiredState::Disabled, Some(warmed)) = (desired_state, warmed) {
         // Developer guide, "Switch between modes": warm throughput must be removed first. The text is ours.
         return Err(error::validation(format!(
             "The minimum throughput billing commitment of account {} cannot be disabled while warm throughput is set on \
@@ -166,11 +179,11 @@ fn update_account_settings(
             caller.account, warmed.design.name
         )));
     }
-    region.commitment.update(wish, now.model);
+    region.commitment.update(desired_state, now.model);
     Ok(())
 }
 
-fn design(world: &mut World, members: &Value, caller: &Caller) -> Result<Design, AwsError> {
+fn design(world: &mut KinesisState, members: &Value, caller: &Caller) -> Result<StreamSpec, AwsError> {
     let number = |name: &str| members[name].as_u64().and_then(|number| u32::try_from(number).ok());
     let mode = match members["StreamModeDetails"]["StreamMode"].as_str() {
         Some("ON_DEMAND") => Mode::OnDemand,
@@ -195,7 +208,7 @@ fn design(world: &mut World, members: &Value, caller: &Caller) -> Result<Design,
     let tags = tags::read(&members["Tags"])?;
     tags::bounded(tags.len(), &name, &caller.account)?;
     let max_record_kib = number("MaxRecordSizeInKiB").unwrap_or(1024);
-    Ok(Design { name, mode, shards, warm_mib, tags, max_record_kib, distribution })
+    Ok(StreamSpec { name, mode, shards, warm_mib, tags, max_record_kib, distribution })
 }
 
 /// Where records of an on-demand stream are to go. The text for AUTO is the developer guide's ("Configure service-managed record
@@ -203,7 +216,7 @@ fn design(world: &mut World, members: &Value, caller: &Caller) -> Result<Design,
 fn allowed_distribution(members: &Value, mode: Mode, stream: &str) -> Result<Distribution, AwsError> {
     match (members["RecordDistributionStrategy"].as_str(), mode) {
         (Some(strategy), Mode::Provisioned) => Err(error::invalid(format!(
-            "RecordDistributionStrategy={strategy} is only supported for on-demand streams. Stream {stream} is using PROVISIONED \
+            "RecordDistributionStrategy={strategy} is only supported for on-load_history streams. Stream {stream} is using PROVISIONED \
              mode."
         ))),
         (Some("AUTO"), Mode::OnDemand) => Ok(Distribution::Auto),
@@ -212,7 +225,7 @@ fn allowed_distribution(members: &Value, mode: Mode, stream: &str) -> Result<Dis
 }
 
 /// API reference, `UpdateStreamRecordDistributionStrategy`: "The change takes effect immediately".
-fn update_distribution(world: &mut World, members: &Value, caller: &Caller) -> Result<(), AwsError> {
+fn update_distribution(world: &mut KinesisState, members: &Value, caller: &Caller) -> Result<(), AwsError> {
     let stream = mutable(world, members, caller)?;
     stream.design.distribution = allowed_distribution(members, stream.design.mode, &stream.design.name)?;
     Ok(())
@@ -221,7 +234,7 @@ fn update_distribution(world: &mut World, members: &Value, caller: &Caller) -> R
 /// Warm throughput is for on-demand streams of committed accounts, up to the region's throughput quota
 /// (API reference, `UpdateStreamWarmThroughput`).
 fn allowed_warm_throughput(
-    world: &mut World,
+    world: &mut KinesisState,
     caller: &Caller,
     mode: Mode,
     mib: u32,
@@ -243,7 +256,7 @@ fn allowed_warm_throughput(
 }
 
 fn update_warm_throughput(
-    world: &mut World,
+    world: &mut KinesisState,
     members: &Value,
     caller: &Caller,
     now: Moment,
@@ -262,7 +275,7 @@ fn update_warm_throughput(
 }
 
 fn change_retention(
-    world: &mut World,
+    world: &mut KinesisState,
     members: &Value,
     caller: &Caller,
     is_increase: bool,
@@ -299,7 +312,12 @@ fn change_retention(
     Ok(())
 }
 
-fn list_shards(world: &mut World, members: &Value, caller: &Caller, now: Moment) -> Result<Value, AwsError> {
+fn list_shards(
+    world: &mut KinesisState,
+    members: &Value,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Value, AwsError> {
     let Some(text) = members["NextToken"].as_str() else {
         let stream = addressed(world, members, caller)?;
         // It tells streams of one name apart. In whole seconds, since some clients (boto3) send no more.
@@ -321,7 +339,12 @@ fn list_shards(world: &mut World, members: &Value, caller: &Caller, now: Moment)
     listing::shards(stream, members, Some(token), now.wall)
 }
 
-fn put_record(world: &mut World, members: &Value, caller: &Caller, now: Moment) -> Result<Value, AwsError> {
+fn put_record(
+    world: &mut KinesisState,
+    members: &Value,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Value, AwsError> {
     let stream = readable(world, members, caller)?;
     let name = stream.design.name.clone();
     let key = members["PartitionKey"].as_str().unwrap_or_default();

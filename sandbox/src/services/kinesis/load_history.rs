@@ -54,14 +54,14 @@ struct Peak {
 }
 
 /// A stream's traffic so far: peaks by the hour for 30 days, every look of the last hour, and past capacities.
-pub struct Demand {
+pub struct LoadHistory {
     hours: VecDeque<Peak>,
     recent: VecDeque<Peak>,
     /// Capacity in shards since the given instants, oldest first; the first entry may lie before the window.
     capacities: VecDeque<(Timestamp, u32)>,
 }
 
-impl Demand {
+impl LoadHistory {
     /// A new stream's: no traffic yet, and the capacity it begins with.
     pub fn new(capacity: u32, at: Timestamp) -> Self {
         Self { hours: VecDeque::new(), recent: VecDeque::new(), capacities: VecDeque::from([(at, capacity)]) }
@@ -146,44 +146,44 @@ mod tests {
 
     #[test]
     fn capacity_called_for_is_twice_the_peak_and_never_below_four() {
-        let mut demand = Demand::new(4, T0);
-        assert_eq!(demand.needed(), 4);
-        demand.note(MilliShards(2000), minutes(1));
-        assert_eq!(demand.needed(), 4);
-        demand.note(MilliShards(2001), minutes(2));
-        assert_eq!(demand.needed(), 5);
-        demand.note(MilliShards(10_000), minutes(3));
-        demand.note(MilliShards(10), minutes(4));
-        assert_eq!(demand.needed(), 20);
+        let mut load_history = LoadHistory::new(4, T0);
+        assert_eq!(load_history.needed(), 4);
+        load_history.note(MilliShards(2000), minutes(1));
+        assert_eq!(load_history.needed(), 4);
+        load_history.note(MilliShards(2001), minutes(2));
+        assert_eq!(load_history.needed(), 5);
+        load_history.note(MilliShards(10_000), minutes(3));
+        load_history.note(MilliShards(10), minutes(4));
+        assert_eq!(load_history.needed(), 20);
     }
 
     #[test]
     fn a_peak_counts_for_30_days_or_for_an_hour_once_scaled_down() {
-        let mut demand = Demand::new(4, T0);
-        demand.note(MilliShards(10_000), T0);
-        demand.note(MilliShards(3_000), minutes(61));
-        assert_eq!((demand.needed(), demand.needed_recently()), (20, 6));
-        demand.note(MilliShards(0), T0 + MEMORY);
-        assert_eq!(demand.needed(), 20);
-        demand.note(MilliShards(0), T0 + MEMORY + SignedDuration::from_secs(1));
-        assert_eq!(demand.needed(), 6);
-        demand.forget_history();
-        assert_eq!(demand.needed(), 4);
+        let mut load_history = LoadHistory::new(4, T0);
+        load_history.note(MilliShards(10_000), T0);
+        load_history.note(MilliShards(3_000), minutes(61));
+        assert_eq!((load_history.needed(), load_history.needed_recently()), (20, 6));
+        load_history.note(MilliShards(0), T0 + MEMORY);
+        assert_eq!(load_history.needed(), 20);
+        load_history.note(MilliShards(0), T0 + MEMORY + SignedDuration::from_secs(1));
+        assert_eq!(load_history.needed(), 6);
+        load_history.forget_history();
+        assert_eq!(load_history.needed(), 4);
     }
 
     #[test]
     fn capacity_at_most_doubles_in_fifteen_minutes() {
-        let mut demand = Demand::new(4, T0);
-        assert_eq!(demand.attainable(minutes(1)), 8);
-        demand.resized(8, false, minutes(4));
-        assert_eq!(demand.attainable(minutes(18)), 8);
-        assert_eq!(demand.attainable(minutes(19)), 16);
+        let mut load_history = LoadHistory::new(4, T0);
+        assert_eq!(load_history.attainable(minutes(1)), 8);
+        load_history.resized(8, false, minutes(4));
+        assert_eq!(load_history.attainable(minutes(18)), 8);
+        assert_eq!(load_history.attainable(minutes(19)), 16);
     }
 
     #[test]
     fn warmed_capacity_is_a_level_to_double_from() {
-        let mut demand = Demand::new(4, T0);
-        demand.resized(100, true, minutes(5));
-        assert_eq!(demand.attainable(minutes(5)), 200);
+        let mut load_history = LoadHistory::new(4, T0);
+        load_history.resized(100, true, minutes(5));
+        assert_eq!(load_history.attainable(minutes(5)), 200);
     }
 }

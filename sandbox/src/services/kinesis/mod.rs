@@ -30,10 +30,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::commitment::{Commitment, Wish};
-use self::world::{RECORD_MEMORY_BYTES, World};
+use self::commitment::{Commitment, DesiredState};
+use self::world::{KinesisState, RECORD_MEMORY_BYTES};
 use crate::clock::{ModelClock, Moment};
-use crate::ingest_statistics::Arrivals;
+use crate::ingest_statistics::IngestStatistics;
 use crate::protocol::Encoding;
 use crate::services::{AwsError, Call, Caller, Service};
 
@@ -43,17 +43,17 @@ const TICK: Duration = Duration::from_millis(100);
 /// The service.
 pub struct Kinesis {
     clock: ModelClock,
-    world: Mutex<World>,
+    world: Mutex<KinesisState>,
 }
 
 impl Kinesis {
     /// An account without streams; with `is_committed`, every region starts with On-demand Advantage.
-    pub fn new(clock: ModelClock, is_committed: bool, arrivals: Arc<Arrivals>) -> Arc<Self> {
+    pub fn new(clock: ModelClock, is_committed: bool, arrivals: Arc<IngestStatistics>) -> Arc<Self> {
         let mut initial = Commitment::NEVER;
         if is_committed {
-            initial.update(Wish::Enabled, clock.now());
+            initial.update(DesiredState::Enabled, clock.now());
         }
-        let world = World::new(arrivals, initial, RECORD_MEMORY_BYTES);
+        let world = KinesisState::new(arrivals, initial, RECORD_MEMORY_BYTES);
         Arc::new(Self { clock, world: Mutex::new(world) })
     }
 
@@ -72,7 +72,7 @@ impl Kinesis {
     }
 
     /// The world as of now.
-    fn world(&self) -> (MutexGuard<'_, World>, Moment) {
+    fn world(&self) -> (MutexGuard<'_, KinesisState>, Moment) {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock: time must not run backwards for the world.
         let now = self.clock.moment();

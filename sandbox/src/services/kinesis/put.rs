@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::constraints::admits;
 use super::error;
 use super::put_parameters;
-use super::put_request::{Data, Entry, Request};
+use super::put_request::{Data, PutEntry, Request};
 use super::rules::{self, PUT_RULES};
 use super::shard::id_of;
 use super::stream::Incoming;
@@ -39,11 +39,11 @@ struct Record<'a> {
     /// Empty if there is none, which is not legal as a key.
     key: Cow<'a, str>,
     hash: u128,
-    data: Place<'a>,
+    data: RecordLocation<'a>,
 }
 
 /// Where a record's data is.
-enum Place<'a> {
+enum RecordLocation<'a> {
     Body(Cow<'a, [u8]>),
     Decoded(Range<usize>),
 }
@@ -55,8 +55,8 @@ impl Batch<'_> {
             .iter()
             .map(|record| {
                 let data = match &record.data {
-                    Place::Body(data) => &**data,
-                    Place::Decoded(range) => self.decoded.get(range.clone()).unwrap_or_default(),
+                    RecordLocation::Body(data) => &**data,
+                    RecordLocation::Decoded(range) => self.decoded.get(range.clone()).unwrap_or_default(),
                 };
                 Incoming { key: &record.key, hash: record.hash, data }
             })
@@ -85,16 +85,16 @@ fn checked(request: Request<'_>) -> Option<Result<Batch<'_>, AwsError>> {
     let mut decoded = Vec::with_capacity(encoded / 4 * 3 + 3);
     let mut kept = Vec::with_capacity(records.len());
     let mut bytes = 0;
-    for Entry { data, key, hash } in records {
+    for PutEntry { data, key, hash } in records {
         let (data, length) = match data {
             Data::Bytes(data) => {
                 let length = data.len();
-                (Place::Body(data), length)
+                (RecordLocation::Body(data), length)
             }
             Data::Base64(text) => {
                 let start = decoded.len();
                 BASE64.decode_vec(text.as_bytes(), &mut decoded).ok()?;
-                (Place::Decoded(start..decoded.len()), decoded.len() - start)
+                (RecordLocation::Decoded(start..decoded.len()), decoded.len() - start)
             }
         };
         if length > rules.most_data || key.as_ref().is_some_and(|key| !admits(&rules.key, key)) {

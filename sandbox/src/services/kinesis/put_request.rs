@@ -25,11 +25,11 @@ pub struct Request<'a> {
     /// Whether there is a `StreamId`.
     pub has_id: bool,
     /// `Records`
-    pub records: Vec<Entry<'a>>,
+    pub records: Vec<PutEntry<'a>>,
 }
 
 /// A record.
-pub struct Entry<'a> {
+pub struct PutEntry<'a> {
     /// `Data`
     pub data: Data<'a>,
     /// `PartitionKey`
@@ -124,7 +124,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> From<JsonRequest<'a>> for Request<'a> {
     fn from(request: JsonRequest<'a>) -> Self {
         let text = |text: Option<Text<'a>>| text.map(|Text(text)| text);
-        let entry = |entry: JsonEntry<'a>| Entry {
+        let entry = |entry: JsonEntry<'a>| PutEntry {
             data: Data::Base64(entry.data),
             key: text(entry.key),
             hash: text(entry.hash),
@@ -172,7 +172,7 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
     Ok(is_usual.then_some(request))
 }
 
-fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
+fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<PutEntry<'a>>, Error> {
     let (mut data, mut key, mut hash) = (None, None, None);
     let length = body.map()?;
     each(body, length, |body| {
@@ -184,7 +184,7 @@ fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<Entry<'a>>, Error> {
         }
         Ok(())
     })?;
-    Ok(data.map(|data| Entry { data: Data::Bytes(data), key, hash }))
+    Ok(data.map(|data| PutEntry { data: Data::Bytes(data), key, hash }))
 }
 
 /// Reads each part of a map or list, whether its length is told (`Some`) or its end is marked, as Jackson does.

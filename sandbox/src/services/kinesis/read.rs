@@ -98,7 +98,7 @@ fn timestamp_place(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u
             now.as_millisecond()
         )));
     }
-    Ok(shard.tape.first_since(millis).unwrap_or_else(|| shard.next_seq()))
+    Ok(shard.record_log.first_since(millis).unwrap_or_else(|| shard.next_seq()))
 }
 
 fn token(stream: &str, shard: &Shard, seq: u64, now: Timestamp) -> String {
@@ -116,7 +116,7 @@ fn token(stream: &str, shard: &Shard, seq: u64, now: Timestamp) -> String {
 }
 
 /// A decoded iterator.
-pub struct Position {
+pub struct LogCursor {
     /// The stream it belongs to.
     pub stream: String,
     shard: String,
@@ -126,7 +126,7 @@ pub struct Position {
 }
 
 /// Reads an iterator that is still good.
-pub fn position(iterator: &str, now: Timestamp) -> Result<Position, AwsError> {
+pub fn position(iterator: &str, now: Timestamp) -> Result<LogCursor, AwsError> {
     let invalid = || error::invalid("Invalid ShardIterator.");
     let (issued_millis, stream, shard, sequence) = decode_shard_iterator(iterator).map_err(|_| invalid())?;
     let now_millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
@@ -148,7 +148,7 @@ pub fn position(iterator: &str, now: Timestamp) -> Result<Position, AwsError> {
     }
     let sequence = parse_sequence(&sequence).map_err(|_| invalid())?;
     let number = u32::try_from(sequence.shard_ix).map_err(|_| invalid())?;
-    Ok(Position {
+    Ok(LogCursor {
         stream,
         shard,
         number,
@@ -160,7 +160,7 @@ pub fn position(iterator: &str, now: Timestamp) -> Result<Position, AwsError> {
 /// `GetRecords`.
 pub fn records(
     stream: &mut Stream,
-    position: &Position,
+    position: &LogCursor,
     limit: Option<u64>,
     account: &str,
     now: Timestamp,
@@ -179,7 +179,7 @@ pub fn records(
     let mut next = position.seq;
     let mut last_millis = None;
     let mut records = Vec::new();
-    for record in shard.tape.records_from(position.seq).take(most) {
+    for record in shard.record_log.records_from(position.seq).take(most) {
         let size = record.key.len() + record.data.len();
         if bytes + size > MAX_BYTES && !records.is_empty() {
             break;

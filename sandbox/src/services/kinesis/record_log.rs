@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 const SEGMENT_BYTES: usize = 32 << 10;
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct LoggedRecord {
     seq: u64,
     at_millis: i64,
     start: u32,
@@ -17,15 +17,15 @@ struct Entry {
 #[derive(Default)]
 struct Segment {
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<LoggedRecord>,
 }
 
 impl Segment {
     fn cost(&self) -> usize {
-        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+        self.bytes.capacity() + self.entries.capacity() * size_of::<LoggedRecord>()
     }
 
-    fn record<'a>(&'a self, entry: &Entry) -> Option<Record<'a>> {
+    fn record<'a>(&'a self, entry: &LoggedRecord) -> Option<Record<'a>> {
         let (start, key_len) = (entry.start as usize, entry.key_len as usize);
         let data_start = start + key_len;
         Some(Record {
@@ -61,12 +61,12 @@ pub struct Freed {
 
 /// One shard's records.
 #[derive(Default)]
-pub struct Tape {
+pub struct RecordLog {
     closed: VecDeque<Segment>,
     open: Segment,
 }
 
-impl Tape {
+impl RecordLog {
     /// Appends a record; `seq` grows from call to call. Returns the memory a segment holds, in bytes, if this closed it.
     pub fn push(&mut self, seq: u64, at_millis: i64, key: &str, data: &[u8]) -> Option<usize> {
         let segment = &mut self.open;
@@ -74,7 +74,7 @@ impl Tape {
         segment.bytes.extend_from_slice(key.as_bytes());
         segment.bytes.extend_from_slice(data);
         let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        segment.entries.push(Entry {
+        segment.entries.push(LoggedRecord {
             seq,
             at_millis,
             start,
@@ -127,41 +127,41 @@ impl Tape {
 mod tests {
     use super::*;
 
-    fn tape(records: u64, data: &[u8]) -> (Tape, usize) {
-        let mut tape = Tape::default();
-        let cost = (0..records).filter_map(|seq| tape.push(seq, 10 * seq as i64, "key", data)).sum();
-        (tape, cost)
+    fn record_log(records: u64, data: &[u8]) -> (RecordLog, usize) {
+        let mut record_log = RecordLog::default();
+        let cost = (0..records).filter_map(|seq| record_log.push(seq, 10 * seq as i64, "key", data)).sum();
+        (record_log, cost)
     }
 
     #[test]
     fn records_are_read_back_from_any_place() {
-        let (tape, _) = tape(1000, b"0123456789012345678901234567890123456789");
-        let seqs: Vec<u64> = tape.records_from(997).map(|record| record.seq).collect();
+        let (record_log, _) = record_log(1000, b"0123456789012345678901234567890123456789");
+        let seqs: Vec<u64> = record_log.records_from(997).map(|record| record.seq).collect();
         assert_eq!(seqs, [997, 998, 999]);
-        let first = tape.records_from(0).next().unwrap();
+        let first = record_log.records_from(0).next().unwrap();
         assert_eq!((first.key, first.data.len(), first.at_millis), ("key", 40, 0));
-        assert_eq!(tape.records_from(0).count(), 1000);
-        assert_eq!(tape.records_from(1000).count(), 0);
+        assert_eq!(record_log.records_from(0).count(), 1000);
+        assert_eq!(record_log.records_from(1000).count(), 0);
     }
 
     #[test]
     fn instants_find_the_first_record_at_or_after_them() {
-        let (tape, _) = tape(1000, b"data");
-        assert_eq!(tape.first_since(-5), Some(0));
-        assert_eq!(tape.first_since(95), Some(10));
-        assert_eq!(tape.first_since(9990), Some(999));
-        assert_eq!(tape.first_since(9991), None);
+        let (record_log, _) = record_log(1000, b"data");
+        assert_eq!(record_log.first_since(-5), Some(0));
+        assert_eq!(record_log.first_since(95), Some(10));
+        assert_eq!(record_log.first_since(9990), Some(999));
+        assert_eq!(record_log.first_since(9991), None);
     }
 
     #[test]
     fn what_closed_segments_cost_is_what_forgetting_them_frees() {
-        let (mut tape, cost) = tape(5000, &[7; 100]);
-        assert_eq!(tape.closed_cost(), cost);
-        let before = tape.records_from(0).count();
-        let freed = tape.forget_oldest();
+        let (mut record_log, cost) = record_log(5000, &[7; 100]);
+        assert_eq!(record_log.closed_cost(), cost);
+        let before = record_log.records_from(0).count();
+        let freed = record_log.forget_oldest();
         assert!(freed.records > 100);
-        assert_eq!(tape.records_from(0).count(), before - freed.records);
-        assert_eq!(tape.records_from(0).next().unwrap().seq, freed.records as u64);
-        assert_eq!(tape.closed_cost() + freed.bytes, cost);
+        assert_eq!(record_log.records_from(0).count(), before - freed.records);
+        assert_eq!(record_log.records_from(0).next().unwrap().seq, freed.records as u64);
+        assert_eq!(record_log.closed_cost() + freed.bytes, cost);
     }
 }

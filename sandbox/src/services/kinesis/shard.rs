@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::hash::HashRange;
 use super::rate_limit::{ReadAllowance, WriteAllowance};
-use super::record_log::Tape;
+use super::record_log::RecordLog;
 use crate::clock::Moment;
 
 /// What a shard stored since the last look, for the capacity model.
@@ -66,7 +66,7 @@ pub struct Shard {
     /// When it stopped taking records.
     pub closed: Option<Moment>,
     /// Its records.
-    pub tape: Tape,
+    pub record_log: RecordLog,
     /// What it gives out.
     pub reads: ReadAllowance,
     /// What it stored since the last look.
@@ -86,7 +86,7 @@ impl Shard {
             adjacent_parent: parents.1,
             opened_at: at,
             closed: None,
-            tape: Tape::default(),
+            record_log: RecordLog::default(),
             reads: ReadAllowance::full(nanos),
             load: Load::default(),
             writes: WriteAllowance::full(nanos),
@@ -127,7 +127,7 @@ impl Shard {
             at_millis: at.as_millisecond(),
         };
         self.next_seq += 1;
-        let closed_segment = self.tape.push(place.seq, place.at_millis, key, data);
+        let closed_segment = self.record_log.push(place.seq, place.at_millis, key, data);
         Some((place, closed_segment))
     }
 

@@ -184,7 +184,7 @@ impl Shards {
             if is_kept {
                 first_closing = Some(first_closing.map_or(closing.model, |first| first.min(closing.model)));
             } else {
-                freed += shard.tape.closed_cost();
+                freed += shard.record_log.closed_cost();
             }
             is_kept
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::load_history::{Demand, INITIAL_SHARDS, MilliShards};
+use super::load_history::{INITIAL_SHARDS, LoadHistory, MilliShards};
 use super::shard::{Load, Place};
 use super::shards::Shards;
 use crate::clock::Moment;
@@ -66,7 +66,7 @@ impl Distribution {
 
 /// What `CreateStream` asks for, checked.
 #[derive(Clone, Debug)]
-pub struct Design {
+pub struct StreamSpec {
     /// The name.
     pub name: String,
     /// The capacity mode.
@@ -123,7 +123,7 @@ pub struct Stream {
     /// Who it is.
     pub identity: Identity,
     /// What it was created as; tags change.
-    pub design: Design,
+    pub design: StreamSpec,
     /// When it was created.
     pub created_at: Moment,
     /// Hours records are kept.
@@ -135,7 +135,7 @@ pub struct Stream {
     /// The most shards the region's throughput quota allows one on-demand stream.
     ceiling: u32,
     phase: Phase,
-    demand: Demand,
+    load_history: LoadHistory,
     look_since: Moment,
     hottest: Vec<u32>,
     saturated: u32,
@@ -146,7 +146,7 @@ pub struct Stream {
 
 impl Stream {
     /// A stream that begins to be created.
-    pub fn create(identity: Identity, design: Design, ceiling: u32, now: Moment) -> Self {
+    pub fn create(identity: Identity, design: StreamSpec, ceiling: u32, now: Moment) -> Self {
         let (shards, warming) = match design.mode {
             Mode::Provisioned => (design.shards, SignedDuration::ZERO),
             Mode::OnDemand => {
@@ -164,7 +164,7 @@ impl Stream {
             forgotten_records: 0,
             ceiling,
             phase: Phase::Creating { until: later(now.model, CREATION + warming), shards },
-            demand: Demand::new(shards, now.model),
+            load_history: LoadHistory::new(shards, now.model),
             look_since: now,
             hottest: Vec::new(),
             saturated: 0,
@@ -215,9 +215,9 @@ impl Stream {
     /// hour's peak needs (What's New 2026-07-24, "on-demand scale-down").
     pub fn warm(&mut self, mib: u32, now: Moment) {
         self.design.warm_mib = mib;
-        let goal = mib.max(self.demand.needed_recently()).min(self.ceiling);
+        let goal = mib.max(self.load_history.needed_recently()).min(self.ceiling);
         if goal < self.shards.open_count() {
-            self.demand.forget_history();
+            self.load_history.forget_history();
         }
         let mut at = later(now.model, WARM_UP);
         let mut steps = VecDeque::new();
@@ -280,7 +280,7 @@ impl Stream {
                 self.shards.grow(shards, now);
             }
         }
-        self.demand.resized(self.shards.open_count(), on_request, now.model);
+        self.load_history.resized(self.shards.open_count(), on_request, now.model);
     }
 
     /// Settles what was stored since the last look, and starts to grow or shrink if that calls for it.
@@ -306,7 +306,7 @@ impl Stream {
         if self.design.mode == Mode::Provisioned {
             return;
         }
-        self.demand.note(MilliShards::of(total, real), now.model);
+        self.load_history.note(MilliShards::of(total, real), now.model);
         heights.sort_unstable_by_key(|(height, index)| (std::cmp::Reverse(*height), *index));
         self.hottest = heights.into_iter().map(|(_, index)| index).collect();
         self.follow_traffic(now);
@@ -314,8 +314,8 @@ impl Stream {
 
     fn follow_traffic(&mut self, now: Moment) {
         let open = self.shards.open_count();
-        let called_for = self.demand.needed().max(open.saturating_add(self.saturated));
-        let goal = called_for.min(self.demand.attainable(now.model)).min(self.ceiling);
+        let called_for = self.load_history.needed().max(open.saturating_add(self.saturated));
+        let goal = called_for.min(self.load_history.attainable(now.model)).min(self.ceiling);
         if !self.is_active() {
             return;
         }
@@ -329,7 +329,7 @@ impl Stream {
         }
         self.growing_since = None;
         // Far apart from growing, lest capacity swing to and fro.
-        let low = self.demand.needed().max(self.design.warm_mib);
+        let low = self.load_history.needed().max(self.design.warm_mib);
         if open >= low.saturating_mul(2) {
             self.phase = Phase::Resharding { until: later(now.model, SPLITTING), shards: low };
         }
@@ -342,13 +342,14 @@ impl Stream {
 
     /// Memory in the closed segments of all shards.
     pub fn closed_cost(&self) -> usize {
-        self.shards.all().iter().map(|shard| shard.tape.closed_cost()).sum()
+        self.shards.all().iter().map(|shard| shard.record_log.closed_cost()).sum()
     }
 
     /// Gives up the oldest segment of a shard, and tells how much memory that freed.
     pub fn forget_oldest(&mut self, shard: u32) -> usize {
         // A shard that expired gave everything back then.
-        let freed = self.shards.shard_mut(shard).map(|shard| shard.tape.forget_oldest()).unwrap_or_default();
+        let freed =
+            self.shards.shard_mut(shard).map(|shard| shard.record_log.forget_oldest()).unwrap_or_default();
         self.forgotten_records += freed.records as u64;
         freed.bytes
     }

@@ -1,22 +1,22 @@
 //! A stream under a manual clock: creation, growth, warm-up, release, deletion.
 
 use super::*;
-use crate::ingest_statistics::Arrivals;
+use crate::ingest_statistics::IngestStatistics;
 
 /// Model seconds per second of real time in these tests.
 const SPEED: i32 = 20;
 
-struct Bench {
+struct Harness {
     stream: Stream,
     wall: Timestamp,
     gone: bool,
 }
 
-impl Bench {
-    fn new(design: Design) -> Self {
+impl Harness {
+    fn new(design: StreamSpec) -> Self {
         let start = Timestamp::UNIX_EPOCH;
         let now = Moment { wall: start, model: start };
-        let book = Arrivals::new().open(&design.name, "arn", start);
+        let book = IngestStatistics::new().open(&design.name, "arn", start);
         let identity = Identity { uid: 7, arn: "arn".to_owned(), book };
         Self { stream: Stream::create(identity, design, 200, now), wall: start, gone: false }
     }
@@ -54,8 +54,8 @@ impl Bench {
     }
 }
 
-fn design(mode: Mode, shards: u32, warm_mib: u32) -> Design {
-    Design {
+fn design(mode: Mode, shards: u32, warm_mib: u32) -> StreamSpec {
+    StreamSpec {
         name: "posts".to_owned(),
         mode,
         shards,
@@ -72,7 +72,7 @@ fn seconds(seconds: i64) -> SignedDuration {
 
 #[test]
 fn a_stream_is_created_after_its_delay_with_four_shards() {
-    let mut bench = Bench::new(design(Mode::OnDemand, 0, 0));
+    let mut bench = Harness::new(design(Mode::OnDemand, 0, 0));
     bench.pass(seconds(18), 0);
     assert_eq!((bench.stream.status(), bench.open()), ("CREATING", 0));
     bench.pass(seconds(2), 0);
@@ -81,7 +81,7 @@ fn a_stream_is_created_after_its_delay_with_four_shards() {
 
 #[test]
 fn a_warm_stream_takes_longer_to_create_and_is_warm_when_active() {
-    let mut bench = Bench::new(design(Mode::OnDemand, 0, 100));
+    let mut bench = Harness::new(design(Mode::OnDemand, 0, 100));
     // 4 → 8 → 16 → 32 → 64 → 100: five doublings.
     bench.pass(seconds(20 + 5 * 30 - 2), 0);
     assert_eq!(bench.stream.status(), "CREATING");
@@ -91,7 +91,7 @@ fn a_warm_stream_takes_longer_to_create_and_is_warm_when_active() {
 
 #[test]
 fn a_cold_stream_grows_within_fifteen_seconds_at_speed_twenty_and_doubles_no_faster_than_in_15_minutes() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.pass(seconds(160), 10_000);
     assert_eq!(bench.open(), 4);
     bench.pass(seconds(60), 10_000);
@@ -108,7 +108,7 @@ fn a_cold_stream_grows_within_fifteen_seconds_at_speed_twenty_and_doubles_no_fas
 
 #[test]
 fn while_it_splits_a_stream_is_updating_and_takes_records() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.pass(seconds(170), 4000);
     assert_eq!(bench.stream.status(), "UPDATING");
     let now = bench.now();
@@ -118,7 +118,7 @@ fn while_it_splits_a_stream_is_updating_and_takes_records() {
 
 #[test]
 fn traffic_within_half_the_capacity_changes_nothing() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.pass(seconds(3600), 2000);
     assert_eq!(bench.open(), 4);
     assert!(bench.stream.is_active());
@@ -126,7 +126,7 @@ fn traffic_within_half_the_capacity_changes_nothing() {
 
 #[test]
 fn a_hot_key_splits_its_shard_though_the_stream_has_room() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     for _ in 0..120 {
         bench.wall += SignedDuration::from_millis(100);
         let now = bench.now();
@@ -141,7 +141,7 @@ fn a_hot_key_splits_its_shard_though_the_stream_has_room() {
 
 #[test]
 fn warm_throughput_moves_by_doublings_and_ends_at_its_target() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.stream.warm(100, bench.now());
     bench.pass(seconds(88), 0);
     assert_eq!((bench.stream.status(), bench.stream.current_mib()), ("UPDATING", 4));
@@ -155,14 +155,14 @@ fn warm_throughput_moves_by_doublings_and_ends_at_its_target() {
 
 #[test]
 fn warm_throughput_stays_while_the_traffic_is_low() {
-    let mut bench = Bench::on_demand(100);
+    let mut bench = Harness::on_demand(100);
     bench.pass(seconds(2 * 3600), 100);
     assert_eq!(bench.open(), 100);
 }
 
 #[test]
 fn released_warm_throughput_falls_to_what_the_last_hour_needs() {
-    let mut bench = Bench::on_demand(100);
+    let mut bench = Harness::on_demand(100);
     bench.pass(seconds(60), 10_000);
     bench.stream.warm(0, bench.now());
     bench.pass(seconds(60 + 3 * 30 + 4), 0);
@@ -175,7 +175,7 @@ fn released_warm_throughput_falls_to_what_the_last_hour_needs() {
 
 #[test]
 fn warm_throughput_stops_at_the_regions_ceiling() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.stream.warm(500, bench.now());
     bench.pass(seconds(400), 0);
     assert_eq!(bench.open(), 200);
@@ -183,14 +183,14 @@ fn warm_throughput_stops_at_the_regions_ceiling() {
 
 #[test]
 fn a_provisioned_stream_keeps_its_shards_whatever_the_traffic() {
-    let mut bench = Bench::new(design(Mode::Provisioned, 2, 0));
+    let mut bench = Harness::new(design(Mode::Provisioned, 2, 0));
     bench.pass(seconds(3600), 4000);
     assert_eq!(bench.open(), 2);
 }
 
 #[test]
 fn deletion_takes_its_time_and_still_takes_records() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.stream.delete(bench.now());
     bench.pass(seconds(28), 0);
     assert_eq!(bench.stream.status(), "DELETING");
@@ -204,7 +204,7 @@ fn deletion_takes_its_time_and_still_takes_records() {
 
 #[test]
 fn automatic_distribution_fills_all_shards_from_one_key() {
-    let mut bench = Bench::on_demand(0);
+    let mut bench = Harness::on_demand(0);
     bench.stream.design.distribution = Distribution::Auto;
     let now = bench.now();
     let stored = (0..4000)

@@ -7,9 +7,9 @@ use super::commitment::Commitment;
 use super::error;
 use super::put;
 use super::shard::Place;
-use super::stream::{Design, Distribution, Identity, Incoming, Mode, Stream};
+use super::stream::{Distribution, Identity, Incoming, Mode, Stream, StreamSpec};
 use crate::clock::Moment;
-use crate::ingest_statistics::{Arrivals, Tally};
+use crate::ingest_statistics::{IngestStatistics, Tally};
 use crate::services::{AwsError, Caller};
 
 /// Memory for records that can be read back. AWS keeps them for the retention period; a laptop cannot, so the oldest go.
@@ -41,8 +41,8 @@ pub struct Region {
 }
 
 /// The whole of it.
-pub struct World {
-    arrivals: Arc<Arrivals>,
+pub struct KinesisState {
+    arrivals: Arc<IngestStatistics>,
     initial: Commitment,
     regions: BTreeMap<String, Region>,
     next_uid: u64,
@@ -70,9 +70,9 @@ pub enum Outcome {
     Throttled(u32),
 }
 
-impl World {
+impl KinesisState {
     /// An account without streams. Every region starts with the given commitment.
-    pub fn new(arrivals: Arc<Arrivals>, initial: Commitment, memory_limit: usize) -> Self {
+    pub fn new(arrivals: Arc<IngestStatistics>, initial: Commitment, memory_limit: usize) -> Self {
         let memory = RecordMemory { limit: memory_limit, held: 0, segments: VecDeque::new() };
         Self { arrivals, initial, regions: BTreeMap::new(), next_uid: 0, memory }
     }
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Begins to create a stream, within the account's quotas.
-    pub fn create(&mut self, caller: &Caller, design: Design, now: Moment) -> Result<(), AwsError> {
+    pub fn create(&mut self, caller: &Caller, design: StreamSpec, now: Moment) -> Result<(), AwsError> {
         let region = self.region(caller);
         let account = &caller.account;
         if region.streams.contains_key(&design.name) {
@@ -138,8 +138,8 @@ impl World {
                 let on_demand = region.on_demand_streams();
                 if on_demand >= MAX_ON_DEMAND_STREAMS {
                     return Err(error::limit(format!(
-                        "This request would exceed the on-demand stream limit for the account {account} in {}. Current \
-                         on-demand stream count for the account: {on_demand}. Limit: {MAX_ON_DEMAND_STREAMS}.",
+                        "This request would exceed the on-load_history stream limit for the account {account} in {}. Current \
+                         on-load_history stream count for the account: {on_demand}. Limit: {MAX_ON_DEMAND_STREAMS}.",
                         caller.region
                     )));
                 }
@@ -170,7 +170,7 @@ impl World {
         Ok(())
     }
 
-    /// What a dry run of [`World::put`] is told: why the records would be refused, or that they would not be.
+    /// What a dry run of [`KinesisState::put`] is told: why the records would be refused, or that they would not be.
     pub fn dry_put(&mut self, caller: &Caller, name: &str, records: &[Incoming<'_>]) -> AwsError {
         taking(&mut self.regions, caller, name, records).err().unwrap_or_else(error::dry_run)
     }

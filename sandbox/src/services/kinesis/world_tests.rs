@@ -15,8 +15,8 @@ fn caller(region: &str) -> Caller {
     Caller { account: "000000000000".to_owned(), region: region.to_owned() }
 }
 
-fn design(name: &str, mode: Mode, shards: u32) -> Design {
-    Design {
+fn design(name: &str, mode: Mode, shards: u32) -> StreamSpec {
+    StreamSpec {
         name: name.to_owned(),
         mode,
         shards,
@@ -27,8 +27,8 @@ fn design(name: &str, mode: Mode, shards: u32) -> Design {
     }
 }
 
-fn world(memory_limit: usize) -> World {
-    World::new(Arc::new(Arrivals::new()), Commitment::NEVER, memory_limit)
+fn world(memory_limit: usize) -> KinesisState {
+    KinesisState::new(Arc::new(IngestStatistics::new()), Commitment::NEVER, memory_limit)
 }
 
 fn code(result: Result<(), AwsError>) -> String {
@@ -110,7 +110,8 @@ fn memory_stays_within_its_bound_and_the_newest_records_stay_readable() {
         assert!(world.held_bytes() <= limit);
     }
     let stream = world.stream(&here, "posts").unwrap();
-    let readable: usize = stream.shards.open().iter().map(|shard| shard.tape.records_from(0).count()).sum();
+    let readable: usize =
+        stream.shards.open().iter().map(|shard| shard.record_log.records_from(0).count()).sum();
     assert_eq!(stream.forgotten_records as usize + readable, 40_000);
     assert!(readable > 3000, "{readable}");
     stream.delete(at(60));
@@ -122,7 +123,7 @@ fn memory_stays_within_its_bound_and_the_newest_records_stay_readable() {
 fn puts_need_a_created_stream_and_records_within_its_size() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
-    let put = |world: &mut World, data: &[u8], now| {
+    let put = |world: &mut KinesisState, data: &[u8], now| {
         let record = Incoming { key: "key", hash: 1, data };
         world.put(&here, "posts", &[record], now).map_err(|error| error.code)
     };
@@ -138,7 +139,7 @@ fn puts_need_a_created_stream_and_records_within_its_size() {
 fn only_streams_that_distribute_records_themselves_take_records_without_keys() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
-    let automatic = Design { distribution: Distribution::Auto, ..design("auto", Mode::OnDemand, 0) };
+    let automatic = StreamSpec { distribution: Distribution::Auto, ..design("auto", Mode::OnDemand, 0) };
     world.create(&here, automatic, T0).unwrap();
     world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
     world.advance(at(20));

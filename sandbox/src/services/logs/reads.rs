@@ -22,17 +22,17 @@ const OLDEST_FIRST_UNTIL: i64 = 1_704_067_200_000;
 const LATEST_FIRST: &str = "b/";
 
 /// An event's place: its timestamp, then its arrival.
-type Place = (i64, u64);
+type EventKey = (i64, u64);
 
-fn place(event: &Event) -> Place {
+fn place(event: &Event) -> EventKey {
     (event.timestamp, event.arrival)
 }
 
-fn token((timestamp, arrival): Place) -> String {
+fn token((timestamp, arrival): EventKey) -> String {
     format!("{timestamp:016}{arrival:020}")
 }
 
-fn place_of(token: &str, request: Request<'_>) -> Result<Place, AwsError> {
+fn place_of(token: &str, request: Request<'_>) -> Result<EventKey, AwsError> {
     let parse = || {
         let (timestamp, arrival) = token.split_at_checked(16)?;
         Some((timestamp.parse().ok()?, arrival.parse().ok()?))

@@ -3,12 +3,12 @@
 use super::*;
 use crate::services::Caller;
 
-struct World {
+struct Harness {
     logs: Logs,
     start: Timestamp,
 }
 
-impl World {
+impl Harness {
     async fn with_stream() -> Self {
         let clock = ModelClock::start(1);
         let start = clock.now();
@@ -44,7 +44,7 @@ fn messages(answer: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn an_event_shows_up_once_its_ingestion_delay_has_passed() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     world.put(0, "s", &["hello"]).await;
     let read = json!({"logGroupName": "/g", "logStreamName": "s", "startFromHead": true});
     let delay = INGESTION_DELAY.as_secs();
@@ -54,7 +54,7 @@ async fn an_event_shows_up_once_its_ingestion_delay_has_passed() {
 
 #[tokio::test]
 async fn forward_tokens_walk_a_stream_to_its_end_and_then_stay() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     world.put(0, "s", &["a", "b", "c"]).await;
     let mut read = json!({"logGroupName": "/g", "logStreamName": "s", "startFromHead": true, "limit": 2});
     let first = world.at(9, "GetLogEvents", read.clone()).await.unwrap();
@@ -74,7 +74,7 @@ async fn forward_tokens_walk_a_stream_to_its_end_and_then_stay() {
 
 #[tokio::test]
 async fn without_start_from_head_the_latest_events_come() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     world.put(0, "s", &["a", "b", "c"]).await;
     let read = json!({"logGroupName": "/g", "logStreamName": "s", "limit": 2});
     assert_eq!(messages(&world.at(9, "GetLogEvents", read).await.unwrap()), ["b", "c"]);
@@ -82,7 +82,7 @@ async fn without_start_from_head_the_latest_events_come() {
 
 #[tokio::test]
 async fn a_filter_searches_all_streams_in_time_order_page_by_page() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     world.stream("t").await;
     world.put(2, "s", &["ledger late"]).await;
     world.put(1, "t", &["ledger early", "noise"]).await;
@@ -104,7 +104,7 @@ async fn a_filter_searches_all_streams_in_time_order_page_by_page() {
 
 #[tokio::test]
 async fn events_outside_the_window_are_rejected_by_position_and_the_rest_is_taken() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     let base = world.start.as_millisecond();
     let put = |times: Vec<i64>| {
         let events: Vec<Value> = times.iter().map(|at| json!({"timestamp": at, "message": "m"})).collect();
@@ -125,7 +125,7 @@ async fn events_outside_the_window_are_rejected_by_position_and_the_rest_is_take
 
 #[tokio::test]
 async fn a_group_keeps_its_newest_events_within_its_bound() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     let big = "x".repeat(1_000_000);
     for second in 0..70 {
         world.put(second, "s", &[&format!("{second} {big}")]).await;
@@ -138,7 +138,7 @@ async fn a_group_keeps_its_newest_events_within_its_bound() {
 
 #[tokio::test]
 async fn groups_are_described_tagged_and_deleted_as_on_aws() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     let again = world.at(0, "CreateLogGroup", json!({"logGroupName": "/g"})).await.unwrap_err();
     assert_eq!(again.code, "ResourceAlreadyExistsException");
     for (days, accepted) in [(7, true), (8, false), (0, false)] {
@@ -158,7 +158,7 @@ async fn groups_are_described_tagged_and_deleted_as_on_aws() {
 
 #[tokio::test]
 async fn a_containers_lines_need_a_group_and_are_stamped_on_arrival() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     let missing = world.logs.create_container_stream("us-east-1", "/none", "p/c/1").unwrap_err();
     assert_eq!(missing.code, "ResourceNotFoundException");
     world.logs.create_container_stream("us-east-1", "/g", "p/c/1").unwrap();
@@ -171,7 +171,7 @@ async fn a_containers_lines_need_a_group_and_are_stamped_on_arrival() {
 
 #[tokio::test]
 async fn a_search_can_begin_with_the_latest_events() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     world.put(0, "s", &["a", "b", "c"]).await;
     let mut search =
         json!({"logGroupName": "/g", "startFromHead": false, "limit": 2, "startTime": 1_704_067_200_000_i64});
@@ -191,7 +191,7 @@ async fn a_search_can_begin_with_the_latest_events() {
 
 #[tokio::test]
 async fn groups_are_of_the_standard_class_and_listed_by_it() {
-    let world = World::with_stream().await;
+    let world = Harness::with_stream().await;
     let infrequent = json!({"logGroupName": "/i", "logGroupClass": "INFREQUENT_ACCESS"});
     let refused = world.at(0, "CreateLogGroup", infrequent).await.unwrap_err();
     assert_eq!(

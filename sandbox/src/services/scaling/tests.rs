@@ -8,13 +8,13 @@ use crate::services::logs::Logs;
 
 const RESOURCE: &str = "service/demo/generators";
 
-struct World {
+struct Harness {
     scaling: Arc<Scaling>,
     ecs: Arc<Ecs>,
     clock: ModelClock,
 }
 
-impl World {
+impl Harness {
     /// A service that has been there for a second.
     async fn with_service(desired: u32) -> Self {
         let world = Self::new(false);
@@ -96,7 +96,7 @@ impl World {
 
 #[tokio::test]
 async fn registering_brings_the_desired_count_into_the_bounds() {
-    let world = World::with_service(7).await;
+    let world = Harness::with_service(7).await;
     world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
     assert_eq!(world.desired(), 5);
     world.call("RegisterScalableTarget", json!({"MinCapacity": 2, "MaxCapacity": 9})).await.unwrap();
@@ -113,7 +113,7 @@ async fn registering_brings_the_desired_count_into_the_bounds() {
 
 #[tokio::test]
 async fn the_first_registration_needs_bounds_and_a_service() {
-    let world = World::with_service(0).await;
+    let world = Harness::with_service(0).await;
     let unbounded = world.call("RegisterScalableTarget", json!({})).await.unwrap_err();
     assert_eq!(unbounded.code, "ValidationException");
     let bounds = json!({"MinCapacity": 0, "MaxCapacity": 1, "ResourceId": "service/demo/none"});
@@ -123,7 +123,7 @@ async fn the_first_registration_needs_bounds_and_a_service() {
 
 #[tokio::test]
 async fn a_scheduled_action_stops_the_service_at_its_instant_on_the_callers_clock_and_only_once() {
-    let world = World::with_service(4).await;
+    let world = Harness::with_service(4).await;
     world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 50})).await.unwrap();
     let (schedule, due) = world.at(600);
     let action = json!({"ScheduledActionName": "ceiling", "Schedule": schedule, "ScalableTargetAction": {"MinCapacity": 0, "MaxCapacity": 0}});
@@ -140,7 +140,7 @@ async fn a_scheduled_action_stops_the_service_at_its_instant_on_the_callers_cloc
 
 #[tokio::test]
 async fn scheduled_actions_need_a_target_a_future_and_a_change() {
-    let world = World::with_service(0).await;
+    let world = Harness::with_service(0).await;
     let (schedule, _) = world.at(600);
     let action =
         json!({"ScheduledActionName": "a", "Schedule": schedule, "ScalableTargetAction": {"MaxCapacity": 0}});
@@ -159,7 +159,7 @@ async fn scheduled_actions_need_a_target_a_future_and_a_change() {
 
 #[tokio::test]
 async fn deregistering_takes_the_actions_along() {
-    let world = World::with_service(0).await;
+    let world = Harness::with_service(0).await;
     world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
     let (schedule, _) = world.at(600);
     let action =
@@ -176,9 +176,9 @@ async fn deregistering_takes_the_actions_along() {
 
 /// After how many milliseconds on the callers' clock `call` succeeds; until then it answers `refusal`.
 async fn succeeds_after(
-    world: &World,
+    world: &Harness,
     refusal: AwsError,
-    call: impl AsyncFn(&World) -> Result<Value, AwsError>,
+    call: impl AsyncFn(&Harness) -> Result<Value, AwsError>,
 ) -> u64 {
     for step in 0.. {
         match call(world).await {
@@ -194,10 +194,10 @@ async fn succeeds_after(
 async fn scaling_sees_a_new_service_late_by_the_callers_clock() {
     let mut lags = Vec::new();
     for _ in 0..2 {
-        let world = World::new(false);
+        let world = Harness::new(false);
         world.create_service(1).await.unwrap();
         let refusal = AwsError::client(REFUSAL, format!("ECS service doesn't exist: {RESOURCE}"));
-        let lag = succeeds_after(&world, refusal, World::register).await;
+        let lag = succeeds_after(&world, refusal, Harness::register).await;
         assert!((100..=925).contains(&lag), "{lag}");
         lags.push(lag);
         world.put_action().await.unwrap();
@@ -207,7 +207,7 @@ async fn scaling_sees_a_new_service_late_by_the_callers_clock() {
 
 #[tokio::test]
 async fn a_service_that_is_being_deleted_is_not_seen() {
-    let world = World::with_service(0).await;
+    let world = Harness::with_service(0).await;
     let named = json!({"cluster": "demo", "service": "generators"});
     world.send(world.ecs.as_ref(), "DeleteService", named).await.unwrap();
     assert!(world.register().await.unwrap_err().message.starts_with("ECS service doesn't exist"));
@@ -215,7 +215,7 @@ async fn a_service_that_is_being_deleted_is_not_seen() {
 
 #[tokio::test]
 async fn a_fresh_account_makes_its_roles_at_the_first_calls_that_need_them() {
-    let world = World::new(true);
+    let world = Harness::new(true);
     let refused = world.create_service(1).await.unwrap_err();
     let words =
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
@@ -229,7 +229,7 @@ async fn a_fresh_account_makes_its_roles_at_the_first_calls_that_need_them() {
     assert_eq!(missing.message, format!("ECS service doesn't exist: {RESOURCE}"));
     world.pass_millis(1_000);
     world.register().await.unwrap();
-    let lag = succeeds_after(&world, no_target(RESOURCE), World::put_action).await;
+    let lag = succeeds_after(&world, no_target(RESOURCE), Harness::put_action).await;
     assert!((100..=925).contains(&lag), "{lag}");
     // What is there already is found at once.
     world.register().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_fresh_account_makes_its_roles_at_the_first_calls_that_need_them() {
 
 #[tokio::test]
 async fn a_call_that_is_refused_anyway_makes_no_role() {
-    let world = World::new(true);
+    let world = Harness::new(true);
     let nameless = json!({"cluster": "demo", "serviceName": "a b"});
     let refused = world.send(world.ecs.as_ref(), "CreateService", nameless).await.unwrap_err();
     assert!(refused.message.starts_with("Service name"), "{refused}");
@@ -251,7 +251,7 @@ async fn a_call_that_is_refused_anyway_makes_no_role() {
 
 #[tokio::test]
 async fn descriptions_are_restricted_to_a_dimension_only_with_a_resource() {
-    let world = World::with_service(0).await;
+    let world = Harness::with_service(0).await;
     world.register().await.unwrap();
     let describe = async |members: Value| {
         let mut input = json!({"ServiceNamespace": "ecs"});

@@ -19,7 +19,7 @@ type Key = (Timestamp, u64);
 
 /// How far a log has been read.
 #[derive(Debug, Default)]
-pub(super) struct Position {
+pub(super) struct LogCursor {
     newest: Option<Timestamp>,
     /// What a resumed stream will bring again.
     recent: VecDeque<Key>,
@@ -29,14 +29,14 @@ pub(super) struct Position {
 #[derive(Debug)]
 pub(super) struct Replay(HashMap<Key, usize>);
 
-impl Position {
+impl LogCursor {
     /// From where to resume: a whole second.
     pub fn since(&self) -> Option<Timestamp> {
         let from = self.newest?.saturating_sub(DISORDER).ok()?;
         Timestamp::from_second(from.as_second()).ok()
     }
 
-    /// What a stream that starts at [`Position::since`] brings again.
+    /// What a stream that starts at [`LogCursor::since`] brings again.
     pub fn replay(&self) -> Replay {
         let mut lines = HashMap::new();
         for key in &self.recent {
@@ -76,7 +76,7 @@ mod tests {
 
     /// Reads `log` in pieces: each piece starts where the API server would start it and breaks off at the given line.
     fn read(log: &[(i64, &str)], breaks: &[usize]) -> Vec<String> {
-        let mut position = Position::default();
+        let mut position = LogCursor::default();
         let mut taken = Vec::new();
         for until in breaks {
             let mut replay = position.replay();
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_by_what_comes_again() {
-        let mut position = Position::default();
+        let mut position = LogCursor::default();
         let mut replay = position.replay();
         for second in 0..1_000 {
             assert!(position.take(&mut replay, at(second * 1_000), "line"));

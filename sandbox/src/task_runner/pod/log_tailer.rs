@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::calls::{CallError, FIRST_PAUSE, PATIENCE, call};
-use super::log_cursor::Position;
+use super::log_cursor::LogCursor;
 use crate::services::logs::Logs;
 use crate::task_runner::LogStream;
 
@@ -30,7 +30,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Reads one container's output.
-pub(super) struct Follower {
+pub(super) struct LogTailer {
     pub pods: Api<Pod>,
     pub pod: String,
     pub container: String,
@@ -48,10 +48,10 @@ enum Pass {
     Refused(String),
 }
 
-impl Follower {
+impl LogTailer {
     /// Returns when the container has ended and what it wrote is in the log, or nothing more can be read.
     pub async fn run(self, mut ended: watch::Receiver<bool>) {
-        let mut position = Position::default();
+        let mut position = LogCursor::default();
         let mut pause = FIRST_PAUSE;
         let mut give_up_at = None;
         loop {
@@ -105,7 +105,7 @@ impl Follower {
         }
     }
 
-    async fn read(&self, position: &mut Position, follow: bool) -> Pass {
+    async fn read(&self, position: &mut LogCursor, follow: bool) -> Pass {
         let params = LogParams {
             container: Some(self.container.clone()),
             follow,

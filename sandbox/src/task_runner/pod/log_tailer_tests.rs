@@ -68,7 +68,7 @@ impl Node {
     }
 }
 
-struct Bench {
+struct Harness {
     node: Arc<Mutex<Node>>,
     logs: Arc<Logs>,
     clock: ModelClock,
@@ -76,7 +76,7 @@ struct Bench {
     running: tokio::task::JoinHandle<()>,
 }
 
-impl Bench {
+impl Harness {
     async fn start(log: &[(i64, &str)], answers: &[Answer]) -> Self {
         let line = |(millis, text): &(i64, &str)| (at(*millis), (*text).to_owned());
         let node = Node {
@@ -93,7 +93,7 @@ impl Bench {
         let clock = ModelClock::manual(1);
         let logs = Arc::new(Logs::new(clock.clone()));
         let (ended, receiver) = watch::channel(false);
-        let follower = Follower {
+        let follower = LogTailer {
             pods: Api::namespaced(kube::Client::new(service, "demo"), "demo"),
             pod: "p".into(),
             container: "main".into(),
@@ -158,7 +158,7 @@ async fn every_line_is_taken_once_with_its_own_time_wherever_the_stream_breaks()
     let length: usize = LOG.iter().map(|(millis, text)| format!("{} {text}\n", at(*millis)).len()).sum();
     for at in 0..=length {
         for answer in [Answer::Breaks(at), Answer::Ends(at)] {
-            let bench = Bench::start(&LOG, &[answer, Answer::Fails(500), answer]).await;
+            let bench = Harness::start(&LOG, &[answer, Answer::Fails(500), answer]).await;
             bench.pass(10).await;
             let (held, _) = bench.end().await;
             assert_eq!(held, owned(&LOG), "{answer:?}");
@@ -168,7 +168,7 @@ async fn every_line_is_taken_once_with_its_own_time_wherever_the_stream_breaks()
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_hangs_is_cut_off_when_the_container_has_ended() {
-    let bench = Bench::start(&LOG, &[Answer::Hangs(40)]).await;
+    let bench = Harness::start(&LOG, &[Answer::Hangs(40)]).await;
     bench.pass(1).await;
     let (held, requests) = bench.end().await;
     assert_eq!(held, owned(&LOG));
@@ -178,7 +178,7 @@ async fn a_stream_that_hangs_is_cut_off_when_the_container_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_dies_without_a_word_is_opened_anew() {
-    let bench = Bench::start(&LOG, &[Answer::Hangs(40), Answer::Hangs(usize::MAX)]).await;
+    let bench = Harness::start(&LOG, &[Answer::Hangs(40), Answer::Hangs(usize::MAX)]).await;
     bench.pass(SILENCE.as_secs() + 5).await;
     assert_eq!(bench.held().await, owned(&LOG));
     assert_eq!(bench.end().await.0, owned(&LOG));
@@ -186,19 +186,21 @@ async fn a_stream_that_dies_without_a_word_is_opened_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_pass_outlasts_an_api_server_that_is_away_and_gives_up_where_there_is_no_log() {
-    let bench = Bench::start(&LOG, &[Answer::Hangs(0), Answer::Fails(503), Answer::Breaks(50)]).await;
+    let bench = Harness::start(&LOG, &[Answer::Hangs(0), Answer::Fails(503), Answer::Breaks(50)]).await;
     bench.pass(1).await;
     assert_eq!(bench.end().await.0, owned(&LOG));
-    let gone =
-        Bench::start(&LOG, &[Answer::Breaks(0), Answer::Fails(404), Answer::Fails(404), Answer::Fails(404)])
-            .await;
+    let gone = Harness::start(
+        &LOG,
+        &[Answer::Breaks(0), Answer::Fails(404), Answer::Fails(404), Answer::Fails(404)],
+    )
+    .await;
     assert_eq!(gone.end().await.0, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn long_lines_are_split_and_what_no_container_wrote_is_left_out() {
     let long = "x".repeat(300 * 1024);
-    let bench = Bench::start(&[(0, &long), (1, ""), (2, "end")], &[Answer::Breaks(280 * 1024)]).await;
+    let bench = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Answer::Breaks(280 * 1024)]).await;
     bench.pass(5).await;
     let (held, _) = bench.end().await;
     let stamp = at(0).to_string().len() + 1;

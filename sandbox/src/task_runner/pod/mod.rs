@@ -31,12 +31,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Handover, Launch, Report, StartFailure, TaskRunner};
+use super::{Launch, LaunchTiming, Report, StartFailure, TaskRunner};
 use crate::services::logs::Logs;
 use calls::persist;
 use manifest::SANDBOX_LABEL;
-use pod_task::Attendant;
-use registry::{Command, Entry, Sighting, Table};
+use pod_task::PodTask;
+use registry::{PodCommand, PodObservation, PodRegistry, RegisteredPod};
 pub use settings::{PodOwner, PodSettings};
 
 /// How long Pods of an earlier sandbox get to end before they are removed without their nodes' consent, and before we give up.
@@ -51,7 +51,7 @@ pub(crate) struct PodRunner {
     pods: Api<Pod>,
     logs: Arc<Logs>,
     reports: mpsc::UnboundedSender<Report>,
-    table: Arc<Table>,
+    table: Arc<PodRegistry>,
     watching: JoinHandle<()>,
 }
 
@@ -70,7 +70,7 @@ impl PodRunner {
     ) -> Result<Self> {
         let instance = settings::checked_instance(&settings.instance)?;
         let pods: Api<Pod> = Api::namespaced(settings.client.clone(), &settings.namespace);
-        let table = Arc::new(Table::default());
+        let table = Arc::new(PodRegistry::default());
         let selector = watcher::Config::default().labels(&format!("{SANDBOX_LABEL}={instance}"));
         let events = watcher(pods.clone(), selector).default_backoff();
         let watched = Arc::clone(&table);
@@ -88,8 +88,8 @@ impl PodRunner {
 
 #[async_trait]
 impl TaskRunner for PodRunner {
-    fn handover(&self) -> Handover {
-        Handover::AtPull
+    fn launch_timing(&self) -> LaunchTiming {
+        LaunchTiming::AtPull
     }
 
     async fn clear_leftovers(&self) -> Result<()> {
@@ -135,11 +135,12 @@ impl TaskRunner for PodRunner {
         };
         let name = manifest::pod_name(&launch.task);
         let (commands, orders) = mpsc::unbounded_channel();
-        let (sightings, seen) = watch::channel(Sighting::default());
+        let (sightings, seen) = watch::channel(PodObservation::default());
         let exists = Arc::new(AtomicBool::new(false));
-        let entry = Entry { task: launch.task.clone(), commands, sightings, exists: Arc::clone(&exists) };
+        let entry =
+            RegisteredPod { task: launch.task.clone(), commands, sightings, exists: Arc::clone(&exists) };
         self.table.lock().insert(name.clone(), entry);
-        let attendant = Attendant {
+        let pod_task = PodTask {
             pods: self.pods.clone(),
             logs: Arc::clone(&self.logs),
             reports: self.reports.clone(),
@@ -153,17 +154,17 @@ impl TaskRunner for PodRunner {
         };
         let table = Arc::clone(&self.table);
         tokio::spawn(async move {
-            attendant.run().await;
+            pod_task.run().await;
             table.lock().remove(&name);
         });
     }
 
     fn terminate(&self, task: &str) {
-        self.table.tell(task, Command::Terminate);
+        self.table.tell(task, PodCommand::Terminate);
     }
 
     fn kill(&self, task: &str) {
-        self.table.tell(task, Command::Kill);
+        self.table.tell(task, PodCommand::Kill);
     }
 
     fn tasks(&self) -> Vec<String> {
@@ -178,8 +179,8 @@ impl TaskRunner for PodRunner {
             .iter()
             .map(|(name, entry)| {
                 let phase = match &*entry.sightings.borrow() {
-                    Sighting::Unseen | Sighting::Gone(None) => None,
-                    Sighting::Seen(pod) | Sighting::Gone(Some(pod)) => {
+                    PodObservation::Unseen | PodObservation::Gone(None) => None,
+                    PodObservation::Seen(pod) | PodObservation::Gone(Some(pod)) => {
                         pod.status.as_ref().and_then(|status| status.phase.clone())
                     }
                 };

@@ -7,7 +7,7 @@ use crate::task_runner::{End, StartFailure};
 
 /// A Pod as its task sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sight {
+pub(super) struct PodView {
     /// All containers have been started, whether or not they still run.
     pub started: bool,
     /// Why it will not start.
@@ -15,26 +15,26 @@ pub(super) struct Sight {
     /// Why no node takes it, so far.
     pub unschedulable: Option<String>,
     /// In the order of the task definition.
-    pub containers: Vec<Held>,
+    pub containers: Vec<ContainerView>,
 }
 
 /// One container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum ContainerView {
     Waiting,
     Running,
     Ended(End),
 }
 
-impl Sight {
+impl PodView {
     /// Whether a container runs.
     pub fn is_running(&self) -> bool {
-        self.containers.contains(&Held::Running)
+        self.containers.contains(&ContainerView::Running)
     }
 }
 
 /// What the Pod's status says about the containers of these names.
-pub(super) fn sight(pod: &Pod, names: &[String]) -> Sight {
+pub(super) fn sight(pod: &Pod, names: &[String]) -> PodView {
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
     let statuses = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
@@ -46,8 +46,8 @@ pub(super) fn sight(pod: &Pod, names: &[String]) -> Sight {
             .unwrap_or_default()
     };
     let states: Vec<ContainerState> = names.iter().map(state_of).collect();
-    let mut containers: Vec<Held> = states.iter().map(held).collect();
-    let started = !containers.contains(&Held::Waiting) && !states.iter().any(never_ran);
+    let mut containers: Vec<ContainerView> = states.iter().map(held).collect();
+    let started = !containers.contains(&ContainerView::Waiting) && !states.iter().any(never_ran);
     let mut failure = states.iter().enumerate().find_map(|(place, state)| {
         refusal(state).map(|reason| StartFailure { reason, container: Some(place) })
     });
@@ -55,8 +55,8 @@ pub(super) fn sight(pod: &Pod, names: &[String]) -> Sight {
         // Evicted, rejected by its node, or lost with it: what the status does not list as ended will never be.
         let why = status.and_then(|status| status.message.clone().or_else(|| status.reason.clone()));
         let why = why.unwrap_or_else(|| "the Pod failed".to_owned());
-        for container in containers.iter_mut().filter(|container| **container == Held::Waiting) {
-            *container = Held::Ended(End { code: None, reason: Some(why.clone()) });
+        for container in containers.iter_mut().filter(|container| **container == ContainerView::Waiting) {
+            *container = ContainerView::Ended(End { code: None, reason: Some(why.clone()) });
         }
         if !started && statuses.iter().all(|held| !has_run(held.state.as_ref())) {
             failure = Some(StartFailure::of_task(format!(
@@ -69,14 +69,19 @@ pub(super) fn sight(pod: &Pod, names: &[String]) -> Sight {
         .iter()
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
         .map(|condition| condition.message.clone().or_else(|| condition.reason.clone()).unwrap_or_default());
-    Sight { started: started || (phase == "Failed" && failure.is_none()), failure, unschedulable, containers }
+    PodView {
+        started: started || (phase == "Failed" && failure.is_none()),
+        failure,
+        unschedulable,
+        containers,
+    }
 }
 
-fn held(state: &ContainerState) -> Held {
+fn held(state: &ContainerState) -> ContainerView {
     match state {
-        ContainerState { terminated: Some(terminated), .. } => Held::Ended(end(terminated)),
-        ContainerState { running: Some(_), .. } => Held::Running,
-        _ => Held::Waiting,
+        ContainerState { terminated: Some(terminated), .. } => ContainerView::Ended(end(terminated)),
+        ContainerState { running: Some(_), .. } => ContainerView::Running,
+        _ => ContainerView::Waiting,
     }
 }
 
@@ -137,11 +142,11 @@ mod tests {
 
     use super::*;
 
-    fn seen(phase: &str, states: &[Value]) -> Sight {
+    fn seen(phase: &str, states: &[Value]) -> PodView {
         seen_with(json!({"phase": phase}), states)
     }
 
-    fn seen_with(mut status: Value, states: &[Value]) -> Sight {
+    fn seen_with(mut status: Value, states: &[Value]) -> PodView {
         let names = ["main", "side"].map(str::to_owned);
         let statuses: Vec<Value> = states
             .iter()
@@ -163,35 +168,35 @@ mod tests {
         json!({"terminated": {"exitCode": code, "reason": reason, "message": "why"}})
     }
 
-    fn end(code: i32) -> Held {
-        Held::Ended(End { code: Some(code), reason: None })
+    fn end(code: i32) -> ContainerView {
+        ContainerView::Ended(End { code: Some(code), reason: None })
     }
 
     #[test]
     fn a_task_has_started_when_all_its_containers_have() {
         let running = json!({"running": {}});
         let sights = [
-            (seen("Pending", &[]), false, vec![Held::Waiting]),
-            (seen("Pending", &[waiting("ContainerCreating", "")]), false, vec![Held::Waiting]),
-            (seen("Running", std::slice::from_ref(&running)), true, vec![Held::Running]),
+            (seen("Pending", &[]), false, vec![ContainerView::Waiting]),
+            (seen("Pending", &[waiting("ContainerCreating", "")]), false, vec![ContainerView::Waiting]),
+            (seen("Running", std::slice::from_ref(&running)), true, vec![ContainerView::Running]),
             (
                 seen("Running", &[running.clone(), waiting("ContainerCreating", "")]),
                 false,
-                vec![Held::Running, Held::Waiting],
+                vec![ContainerView::Running, ContainerView::Waiting],
             ),
-            (seen("Running", &[running, ended(0, "Completed")]), true, vec![Held::Running, end(0)]),
+            (seen("Running", &[running, ended(0, "Completed")]), true, vec![ContainerView::Running, end(0)]),
             (seen("Succeeded", &[ended(0, "Completed")]), true, vec![end(0)]),
             (seen("Failed", &[ended(143, "Error")]), true, vec![end(143)]),
         ];
         for (sight, started, containers) in sights {
-            assert_eq!(sight, Sight { started, containers, ..Sight::default() });
+            assert_eq!(sight, PodView { started, containers, ..PodView::default() });
         }
     }
 
     #[test]
     fn a_container_out_of_memory_says_so() {
         let reason = Some("OutOfMemoryError: Container killed due to memory usage".to_owned());
-        let expected = vec![Held::Ended(End { code: Some(137), reason })];
+        let expected = vec![ContainerView::Ended(End { code: Some(137), reason })];
         assert_eq!(seen("Failed", &[ended(137, "OOMKilled")]).containers, expected);
     }
 
@@ -243,7 +248,8 @@ mod tests {
             seen_with(json!({"phase": "Failed", "message": "the node was low on memory"}), &[unknown, half]);
         assert_eq!(evicted.failure, None);
         assert!(evicted.started);
-        let lost = Held::Ended(End { code: None, reason: Some("the node was low on memory".into()) });
+        let lost =
+            ContainerView::Ended(End { code: None, reason: Some("the node was low on memory".into()) });
         assert_eq!(evicted.containers, [lost, end(0)]);
     }
 

@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::calls::{FIRST_PAUSE, LONGEST_PAUSE, call, persist};
-use super::log_tailer::{Follower, chain};
-use super::pod_status::{Held, Sight, sight};
-use super::registry::{Command, Sighting};
+use super::log_tailer::{LogTailer, chain};
+use super::pod_status::{ContainerView, PodView, sight};
+use super::registry::{PodCommand, PodObservation};
 use crate::services::logs::Logs;
 use crate::task_runner::{End, Launch, Report, StartFailure};
 
@@ -35,7 +35,7 @@ const DELETION: Duration = Duration::from_secs(15);
 const DELETIONS: usize = 4;
 
 /// Attends to one Pod.
-pub(super) struct Attendant {
+pub(super) struct PodTask {
     pub pods: Api<Pod>,
     pub logs: Arc<Logs>,
     pub reports: mpsc::UnboundedSender<Report>,
@@ -44,8 +44,8 @@ pub(super) struct Attendant {
     /// The Pod's name, and its containers' in the order of the task definition.
     pub name: String,
     pub containers: Vec<String>,
-    pub commands: mpsc::UnboundedReceiver<Command>,
-    pub sightings: watch::Receiver<Sighting>,
+    pub commands: mpsc::UnboundedReceiver<PodCommand>,
+    pub sightings: watch::Receiver<PodObservation>,
     pub exists: Arc<AtomicBool>,
 }
 
@@ -57,7 +57,7 @@ enum Creation {
 
 /// A Pod under way.
 struct Progress {
-    sight: Sight,
+    sight: PodView,
     is_gone: bool,
     started: bool,
     /// Since when it is asked to end.
@@ -71,7 +71,7 @@ struct Progress {
     warned: bool,
 }
 
-impl Attendant {
+impl PodTask {
     /// Returns when nothing of the Pod is left.
     pub async fn run(mut self) {
         match self.create().await {
@@ -135,7 +135,7 @@ impl Attendant {
     async fn attend(&mut self) {
         let count = self.containers.len();
         let mut progress = Progress {
-            sight: Sight { containers: vec![Held::Waiting; count], ..Sight::default() },
+            sight: PodView { containers: vec![ContainerView::Waiting; count], ..PodView::default() },
             is_gone: false,
             started: false,
             asked_at: None,
@@ -177,11 +177,11 @@ impl Attendant {
     }
 
     /// Takes in what was seen of the Pod.
-    fn look(&self, sighting: Sighting, progress: &mut Progress) {
+    fn look(&self, sighting: PodObservation, progress: &mut Progress) {
         let (pod, is_gone) = match sighting {
-            Sighting::Unseen => return,
-            Sighting::Seen(pod) => (Some(pod), false),
-            Sighting::Gone(pod) => (pod, true),
+            PodObservation::Unseen => return,
+            PodObservation::Seen(pod) => (Some(pod), false),
+            PodObservation::Gone(pod) => (pod, true),
         };
         if let Some(pod) = pod {
             progress.sight = sight(&pod, &self.containers);
@@ -189,8 +189,11 @@ impl Attendant {
         progress.is_gone = is_gone;
         if is_gone && progress.sight.started {
             // Its node never said how they ended.
-            for held in progress.sight.containers.iter_mut().filter(|held| !matches!(held, Held::Ended(_))) {
-                *held = Held::Ended(End { code: None, reason: Some("the Pod was deleted".to_owned()) });
+            for held in
+                progress.sight.containers.iter_mut().filter(|held| !matches!(held, ContainerView::Ended(_)))
+            {
+                *held =
+                    ContainerView::Ended(End { code: None, reason: Some("the Pod was deleted".to_owned()) });
             }
         }
         if let Some(why) = progress.sight.unschedulable.as_deref().filter(|_| !progress.warned) {
@@ -211,11 +214,11 @@ impl Attendant {
                 *drained = true;
                 continue;
             };
-            if *held == Held::Waiting {
+            if *held == ContainerView::Waiting {
                 continue;
             }
             let ended = followed.get_or_insert_with(|| {
-                let follower = Follower {
+                let follower = LogTailer {
                     pods: self.pods.clone(),
                     pod: self.name.clone(),
                     container: self.containers[place].clone(),
@@ -226,7 +229,7 @@ impl Attendant {
                 followers.push(follower.run(receiver).map(move |()| place).boxed());
                 sender
             });
-            ended.send_replace(matches!(held, Held::Ended(_)));
+            ended.send_replace(matches!(held, ContainerView::Ended(_)));
         }
     }
 
@@ -256,7 +259,7 @@ impl Attendant {
             return false;
         }
         for (place, held) in progress.sight.containers.iter().enumerate() {
-            if let Held::Ended(end) = held
+            if let ContainerView::Ended(end) = held
                 && progress.drained[place]
                 && !progress.reported[place]
             {
@@ -267,17 +270,17 @@ impl Attendant {
         progress.reported.iter().all(|reported| *reported)
     }
 
-    async fn obey(&self, command: Command, progress: &mut Progress) {
+    async fn obey(&self, command: PodCommand, progress: &mut Progress) {
         let now = Instant::now();
         match command {
-            Command::Terminate if progress.asked_at.is_none() => {
+            PodCommand::Terminate if progress.asked_at.is_none() => {
                 progress.asked_at = Some(now);
                 if !(progress.sight.is_running() && self.pass_deadline().await) {
                     self.delete(None).await;
                 }
             }
-            Command::Terminate => {}
-            Command::Kill => {
+            PodCommand::Terminate => {}
+            PodCommand::Kill => {
                 let had_its_time =
                     progress.asked_at.is_some_and(|at| now.duration_since(at) >= self.launch.stop_timeout);
                 let wait = if had_its_time { KILL_MARGIN } else { Duration::ZERO };
@@ -325,7 +328,7 @@ impl Attendant {
             if self.delete(grace).await {
                 return;
             }
-            let gone = self.sightings.wait_for(|sighting| matches!(sighting, Sighting::Gone(_)));
+            let gone = self.sightings.wait_for(|sighting| matches!(sighting, PodObservation::Gone(_)));
             if tokio::time::timeout(DELETION, gone).await.is_ok() {
                 return;
             }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 /// What was last seen of a Pod.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Sighting {
+pub(super) enum PodObservation {
     #[default]
     Unseen,
     Seen(Arc<Pod>),
@@ -23,32 +23,32 @@ pub(super) enum Sighting {
 
 /// What a Pod's attendant is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum PodCommand {
     Terminate,
     Kill,
 }
 
 /// One Pod.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct RegisteredPod {
     pub task: String,
-    pub commands: mpsc::UnboundedSender<Command>,
-    pub sightings: watch::Sender<Sighting>,
+    pub commands: mpsc::UnboundedSender<PodCommand>,
+    pub sightings: watch::Sender<PodObservation>,
     /// The API server has said that the Pod exists: from then on a list without it means that it is gone.
     pub exists: Arc<AtomicBool>,
 }
 
 /// The Pods, by name.
 #[derive(Debug, Default)]
-pub(super) struct Table(Mutex<BTreeMap<String, Entry>>);
+pub(super) struct PodRegistry(Mutex<BTreeMap<String, RegisteredPod>>);
 
-impl Table {
-    pub fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+impl PodRegistry {
+    pub fn lock(&self) -> MutexGuard<'_, BTreeMap<String, RegisteredPod>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a command to the attendant of a task's Pod.
-    pub fn tell(&self, task: &str, command: Command) {
+    pub fn tell(&self, task: &str, command: PodCommand) {
         for entry in self.lock().values().filter(|entry| entry.task == task) {
             // One that has just finished no longer listens.
             let _ = entry.commands.send(command);
@@ -90,19 +90,21 @@ impl Table {
             }
             watcher::Event::InitApply(pod) => {
                 missing.remove(&pod.name_any());
-                self.see(&pod.name_any(), Sighting::Seen(Arc::new(pod)));
+                self.see(&pod.name_any(), PodObservation::Seen(Arc::new(pod)));
             }
             watcher::Event::InitDone => {
                 for name in std::mem::take(missing) {
-                    self.see(&name, Sighting::Gone(None));
+                    self.see(&name, PodObservation::Gone(None));
                 }
             }
-            watcher::Event::Apply(pod) => self.see(&pod.name_any(), Sighting::Seen(Arc::new(pod))),
-            watcher::Event::Delete(pod) => self.see(&pod.name_any(), Sighting::Gone(Some(Arc::new(pod)))),
+            watcher::Event::Apply(pod) => self.see(&pod.name_any(), PodObservation::Seen(Arc::new(pod))),
+            watcher::Event::Delete(pod) => {
+                self.see(&pod.name_any(), PodObservation::Gone(Some(Arc::new(pod))))
+            }
         }
     }
 
-    fn see(&self, name: &str, sighting: Sighting) {
+    fn see(&self, name: &str, sighting: PodObservation) {
         if let Some(entry) = self.lock().get(name) {
             entry.sightings.send_replace(sighting);
         }
@@ -126,13 +128,13 @@ mod tests {
         pod
     }
 
-    fn table(pods: &[(&str, bool)]) -> (Table, BTreeMap<String, watch::Receiver<Sighting>>) {
-        let table = Table::default();
+    fn table(pods: &[(&str, bool)]) -> (PodRegistry, BTreeMap<String, watch::Receiver<PodObservation>>) {
+        let table = PodRegistry::default();
         let mut receivers = BTreeMap::new();
         for (name, exists) in pods {
-            let (sightings, receiver) = watch::channel(Sighting::default());
+            let (sightings, receiver) = watch::channel(PodObservation::default());
             let (commands, _) = mpsc::unbounded_channel();
-            let entry = Entry {
+            let entry = RegisteredPod {
                 task: (*name).into(),
                 commands,
                 sightings,
@@ -144,11 +146,11 @@ mod tests {
         (table, receivers)
     }
 
-    fn told(receiver: &watch::Receiver<Sighting>) -> String {
+    fn told(receiver: &watch::Receiver<PodObservation>) -> String {
         match &*receiver.borrow() {
-            Sighting::Unseen => "unseen".into(),
-            Sighting::Seen(pod) => pod.status.clone().unwrap().phase.unwrap(),
-            Sighting::Gone(pod) => format!("gone {}", pod.is_some()),
+            PodObservation::Unseen => "unseen".into(),
+            PodObservation::Seen(pod) => pod.status.clone().unwrap().phase.unwrap(),
+            PodObservation::Gone(pod) => format!("gone {}", pod.is_some()),
         }
     }
 

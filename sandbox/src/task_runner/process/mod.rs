@@ -12,11 +12,11 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{ContainerLaunch, Handover, Launch, Report, StartFailure, TaskRunner};
+use super::{ContainerLaunch, Launch, LaunchTiming, Report, StartFailure, TaskRunner};
 use crate::clock::ModelClock;
 use crate::services::logs::Logs;
 use containers::{ContainerKey, Containers, Program};
-use pids::{Entry, PidFile, linux_start_ticks};
+use pids::{PidFile, RecordedProcess, linux_start_ticks};
 
 /// What tasks inherit of the sandbox's own environment: where programs are, and where they may write.
 const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
@@ -91,7 +91,7 @@ impl ProcessRunner {
         for (place, (container, program)) in programs.into_iter().enumerate() {
             let key: ContainerKey = (task.clone(), place);
             let command = program.path.clone();
-            let entry = |pid| Entry {
+            let entry = |pid| RecordedProcess {
                 pid,
                 started_at: self.clock.moment().wall,
                 linux_start_ticks: linux_start_ticks(pid),
@@ -130,8 +130,8 @@ fn lock(pids: &Mutex<PidFile>) -> MutexGuard<'_, PidFile> {
 
 #[async_trait]
 impl TaskRunner for ProcessRunner {
-    fn handover(&self) -> Handover {
-        Handover::AtStart
+    fn launch_timing(&self) -> LaunchTiming {
+        LaunchTiming::AtStart
     }
 
     /// Processes that outlived their sandbox are a supervisor's business, which reads `tasks.json` before it starts another.

@@ -24,7 +24,7 @@ pub const FILE_NAME: &str = "tasks.json";
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Entry {
+pub(super) struct RecordedProcess {
     pub pid: u32,
     pub started_at: Timestamp,
     pub linux_start_ticks: Option<u64>,
@@ -37,7 +37,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct PidFile {
     path: Option<PathBuf>,
-    entries: BTreeMap<ContainerKey, Entry>,
+    entries: BTreeMap<ContainerKey, RecordedProcess>,
 }
 
 impl PidFile {
@@ -52,7 +52,7 @@ impl PidFile {
         self.write();
     }
 
-    pub fn add(&mut self, key: ContainerKey, entry: Entry) {
+    pub fn add(&mut self, key: ContainerKey, entry: RecordedProcess) {
         self.entries.insert(key, entry);
         self.write();
     }
@@ -63,14 +63,14 @@ impl PidFile {
         }
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &RecordedProcess> {
         self.entries.values()
     }
 
     fn write(&self) {
         let Some(path) = &self.path else { return };
         let directory = path.parent().unwrap_or(path);
-        let entries: Vec<&Entry> = self.entries.values().collect();
+        let entries: Vec<&RecordedProcess> = self.entries.values().collect();
         let written = serde_json::to_vec_pretty(&entries).map_err(std::io::Error::from).and_then(|body| {
             std::fs::create_dir_all(directory)?;
             publish(path, &body)
@@ -102,7 +102,7 @@ mod tests {
         let mut file = PidFile::new(Some(&directory));
         file.reset();
         assert_eq!(read(), serde_json::json!([]));
-        let entry = Entry {
+        let entry = RecordedProcess {
             pid: 1,
             started_at: Timestamp::UNIX_EPOCH,
             linux_start_ticks: Some(9),

@@ -5,14 +5,14 @@ use crate::task_runner::StartFailure;
 
 /// A task of two containers that fails to start, and its service.
 async fn failed(failure: StartFailure) -> (Value, Value) {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     let containers = json!([{"name": "main", "image": "a"}, {"name": "side", "image": "b"}]);
     let definition = json!({
         "family": "f", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
         "containerDefinitions": containers,
     });
     bench.call("RegisterTaskDefinition", definition).await.unwrap();
-    let mut creation = Bench::creation("s", 1);
+    let mut creation = Harness::creation("s", 1);
     creation["deploymentConfiguration"] =
         json!({"deploymentCircuitBreaker": {"enable": true, "rollback": false}});
     bench.call("CreateService", creation).await.unwrap();

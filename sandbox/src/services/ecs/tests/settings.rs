@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Bench {
+impl Harness {
     async fn arns(&self, operation: &str, member: &str, input: Value) -> usize {
         self.call(operation, input).await.unwrap()[member].as_array().unwrap().len()
     }
@@ -10,7 +10,7 @@ impl Bench {
 
 #[tokio::test]
 async fn families_are_listed_by_whether_a_revision_is_active() {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     bench.register("a").await;
     let count = async |status: Option<&str>| {
         let input = json!({ "status": status });
@@ -28,7 +28,7 @@ async fn families_are_listed_by_whether_a_revision_is_active() {
 
 #[tokio::test]
 async fn services_are_listed_by_what_they_are() {
-    let bench = Bench::with_service(0).await;
+    let bench = Harness::with_service(0).await;
     for (member, ours, other) in [
         ("launchType", "FARGATE", "EC2"),
         ("schedulingStrategy", "REPLICA", "DAEMON"),
@@ -41,7 +41,7 @@ async fn services_are_listed_by_what_they_are() {
 
 #[tokio::test]
 async fn settings_that_are_not_offered_are_named() {
-    let bench = Bench::with_service(0).await;
+    let bench = Harness::with_service(0).await;
     let nested = |outer: &str, inner: &str, value: &str| json!({ outer: { inner: value } });
     for (mut update, named) in [
         (json!({"platformVersion": "1.3.0"}), "platformVersion 1.3.0"),
@@ -57,7 +57,7 @@ async fn settings_that_are_not_offered_are_named() {
 
 #[tokio::test]
 async fn another_platform_version_redeploys_and_shows() {
-    let bench = Bench::with_service(0).await;
+    let bench = Harness::with_service(0).await;
     let update =
         |version: &str| bench.call("UpdateService", json!({"service": "s", "platformVersion": version}));
     assert_eq!(update("LATEST").await.unwrap()["service"]["deployments"].as_array().unwrap().len(), 1);
@@ -69,9 +69,9 @@ async fn another_platform_version_redeploys_and_shows() {
 /// How often tasks of a service of two fail to start before its deployment is given up, if one of them
 /// comes to run after the second failure.
 async fn failures_until_broken(breaker: Value) -> u32 {
-    let bench = Bench::new(100);
+    let bench = Harness::new(100);
     bench.register("generator").await;
-    let mut creation = Bench::creation("s", 2);
+    let mut creation = Harness::creation("s", 2);
     creation["deploymentConfiguration"] = json!({ "deploymentCircuitBreaker": breaker });
     bench.call("CreateService", creation).await.unwrap();
     let (mut failures, mut has_run) = (0, false);

@@ -1,12 +1,12 @@
 //! Tasks whose runner takes its own time, as Pods do: the modelled latency and the runner have to agree.
 
 use super::*;
-use crate::task_runner::{End, Handover};
+use crate::task_runner::{End, LaunchTiming};
 
 /// A service whose tasks are handed over when their image is pulled, at the moment that happens. Returns a task's ARN.
-async fn handed_over() -> (Bench, String) {
-    let mut bench = Bench::with_service(1).await;
-    bench.ecs.lock().handover = Handover::AtPull;
+async fn handed_over() -> (Harness, String) {
+    let mut bench = Harness::with_service(1).await;
+    bench.ecs.lock().launch_timing = LaunchTiming::AtPull;
     for _ in 0..40 {
         if let [Effect::Start { task, .. }] = step(&mut bench)[..].as_ref() {
             let arn = format!("arn:aws:ecs:{REGION}:000000000000:task/demo/{task}");
@@ -18,17 +18,17 @@ async fn handed_over() -> (Bench, String) {
 }
 
 /// Half a second.
-fn step(bench: &mut Bench) -> Vec<Effect> {
+fn step(bench: &mut Harness) -> Vec<Effect> {
     bench.clock.advance(std::time::Duration::from_millis(500));
     let now = bench.clock.now();
     lifecycle::step(&mut bench.ecs.lock(), now)
 }
 
-fn pass(bench: &mut Bench, seconds: u32) -> Vec<Effect> {
+fn pass(bench: &mut Harness, seconds: u32) -> Vec<Effect> {
     (0..seconds * 2).flat_map(|_| step(bench)).collect()
 }
 
-fn exited(bench: &Bench, arn: &str, code: Option<i32>) {
+fn exited(bench: &Harness, arn: &str, code: Option<i32>) {
     let end = End { code, reason: code.is_none().then(|| "the Pod was deleted".to_owned()) };
     lifecycle::exited(&mut bench.ecs.lock(), REGION, id(arn), 0, end);
 }

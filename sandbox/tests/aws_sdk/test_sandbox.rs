@@ -12,7 +12,7 @@ use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use serde_json::Value;
 
 /// A sandbox and its clock.
-pub struct Bench {
+pub struct TestSandbox {
     /// The clock, to be moved by hand.
     pub clock: ModelClock,
     /// The sandbox.
@@ -21,7 +21,7 @@ pub struct Bench {
     pub kinesis: aws_sdk_kinesis::Client,
 }
 
-impl Bench {
+impl TestSandbox {
     /// A sandbox at speed 1.
     pub async fn start() -> Self {
         let clock = ModelClock::manual(1);
