@@ -128,8 +128,8 @@ pub enum PlanError {
     NoPhases,
     #[error("phases[{phase}]: {problem}")]
     Phase { phase: String, problem: String },
-    #[error("{field}: {asked} is above this operator's ceiling of {ceiling} ({flag})")]
-    AboveCeiling { field: String, asked: u32, ceiling: u32, flag: &'static str },
+    #[error("{field}: {asked} is above this operator's limit of {limit} ({flag})")]
+    AboveLimit { field: String, asked: u32, limit: u32, flag: &'static str },
     #[error("phases: they last {total} s, limits.maxDuration allows {limit} s")]
     TooLong { total: u64, limit: u64 },
     #[error("{0}: a value is missing or out of range")]
@@ -346,9 +346,9 @@ fn allowed(
     }
 }
 
-fn at_most(field: &str, asked: u32, ceiling: u32, flag: &'static str) -> Result<(), PlanError> {
-    if asked > ceiling {
-        return Err(PlanError::AboveCeiling { field: field.to_owned(), asked, ceiling, flag });
+fn at_most(field: &str, asked: u32, limit: u32, flag: &'static str) -> Result<(), PlanError> {
+    if asked > limit {
+        return Err(PlanError::AboveLimit { field: field.to_owned(), asked, limit, flag });
     }
     Ok(())
 }
@@ -434,7 +434,7 @@ mod tests {
         assert!(
             refused(|s| s.stream.warm_throughput =
                 WarmThroughputSpec { mode: WarmThroughputMode::Fixed, mib_per_second: Some(201) })
-            .contains("stream.warmThroughput.mibPerSecond: 201 is above this operator's ceiling of 200")
+            .contains("stream.warmThroughput.mibPerSecond: 201 is above this operator's limit of 200")
         );
         assert!(refused(|s| s.phases[2].records_per_second = 250_001).contains("51 tasks"));
         assert!(

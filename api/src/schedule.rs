@@ -72,32 +72,32 @@ impl ScheduleSegment {
 
     /// The records due from the piece's start up to `at` (clamped to the piece), when at most `ceiling` records per second
     /// can be sent: what the rate asks for above the ceiling is never due to anybody.
-    pub fn due(&self, at: MicroTime, ceiling: u64) -> u64 {
-        self.numbered(at, ceiling).saturating_sub(self.numbered(self.from, ceiling))
+    pub fn due(&self, at: MicroTime, limit: u64) -> u64 {
+        self.numbered(at, limit).saturating_sub(self.numbered(self.from, limit))
     }
 
     /// The records due from the start of the whole leg up to `at` (clamped to the piece): the number of the next one.
-    fn numbered(&self, at: MicroTime, ceiling: u64) -> u64 {
+    fn numbered(&self, at: MicroTime, limit: u64) -> u64 {
         let (elapsed, length) = self.place_of(at);
         if length == 0 {
             return 0;
         }
         let [start, end] = self.rate.map(i128::from);
-        let ceiling = i128::from(ceiling);
+        let limit = i128::from(limit);
 
         // Twice the area under the line up to x, in record-microseconds per second, times the leg's length.
         let line = |x: i128| 2 * length * start * x + (end - start) * x * x;
-        let flat = |x: i128| 2 * length * ceiling * x;
-        let area = match (start > ceiling, end > ceiling) {
+        let flat = |x: i128| 2 * length * limit * x;
+        let area = match (start > limit, end > limit) {
             (false, false) => line(elapsed),
             (true, true) => flat(elapsed),
             (false, true) => {
-                let crossing = (ceiling - start) * length / (end - start);
+                let crossing = (limit - start) * length / (end - start);
                 let under = elapsed.min(crossing);
                 line(under) + flat(elapsed - under)
             }
             (true, false) => {
-                let crossing = (start - ceiling) * length / (start - end);
+                let crossing = (start - limit) * length / (start - end);
                 let above = elapsed.min(crossing);
                 flat(above) + line(elapsed) - line(above)
             }
@@ -148,9 +148,9 @@ impl Share {
 
     /// How many records of `leg` fall due to this share in [`from`, `until`), each task sending at most `cap_per_task`
     /// records per second.
-    pub fn due(self, leg: &ScheduleSegment, from: MicroTime, until: MicroTime, cap_per_task: u32) -> u64 {
-        let ceiling = u64::from(cap_per_task) * u64::from(self.of.max(1));
-        self.owned(leg.numbered(until, ceiling)) - self.owned(leg.numbered(from.min(until), ceiling))
+    pub fn due(self, segment: &ScheduleSegment, from: MicroTime, until: MicroTime, cap_per_task: u32) -> u64 {
+        let limit = u64::from(cap_per_task) * u64::from(self.of.max(1));
+        self.owned(segment.numbered(until, limit)) - self.owned(segment.numbered(from.min(until), limit))
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
 
     const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
-    fn leg(rate: [u32; 2], seconds: u64) -> ScheduleSegment {
+    fn segment(rate: [u32; 2], seconds: u64) -> ScheduleSegment {
         ScheduleSegment::whole(T0, T0 + Duration::from_secs(seconds), rate)
     }
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_step_is_due_in_proportion_to_time() {
-        let step = leg([50_000, 50_000], 120);
+        let step = segment([50_000, 50_000], 120);
         assert_eq!(step.scheduled(T0), 0);
         assert_eq!(step.scheduled(after(0.001)), 50);
         assert_eq!(step.scheduled(after(60.0)), 3_000_000);
@@ -183,33 +183,33 @@ mod tests {
 
     #[test]
     fn a_ramp_is_due_as_the_area_under_its_line() {
-        let up = leg([100, 10_100], 20);
+        let up = segment([100, 10_100], 20);
         assert_eq!(up.scheduled(after(20.0)), 102_000);
         assert_eq!(up.scheduled(after(10.0)), 26_000);
         assert_eq!(up.rate_at(after(10.0)), 5_100);
-        let down = leg([10_000, 0], 10);
+        let down = segment([10_000, 0], 10);
         assert_eq!(down.scheduled(after(5.0)), 37_500);
         assert_eq!(down.scheduled(after(10.0)), 50_000);
     }
 
     #[test]
     fn a_ceiling_cuts_a_ramp_where_it_crosses() {
-        let up = leg([0, 1_000], 10);
+        let up = segment([0, 1_000], 10);
         assert_eq!(up.due(after(10.0), 500), 1_250 + 2_500);
-        let down = leg([1_000, 0], 10);
+        let down = segment([1_000, 0], 10);
         assert_eq!(down.due(after(5.0), 500), 2_500);
         assert_eq!(down.due(after(10.0), 500), 2_500 + 1_250);
-        assert_eq!(leg([1_000, 2_000], 10).due(after(10.0), 500), 5_000);
+        assert_eq!(segment([1_000, 2_000], 10).due(after(10.0), 500), 5_000);
     }
 
     #[test]
     fn an_empty_leg_asks_for_nothing() {
-        assert_eq!(leg([100, 100], 0).scheduled(after(1.0)), 0);
+        assert_eq!(segment([100, 100], 0).scheduled(after(1.0)), 0);
     }
 
     #[test]
     fn a_piece_follows_the_line_of_its_whole() {
-        let whole = leg([0, 1_000], 10);
+        let whole = segment([0, 1_000], 10);
         // The last 4 s of it, an hour later.
         let part = Some(Part { after: Duration::from_secs(6), of: Duration::from_secs(10) });
         let (from, until) = (after(3_600.0), after(3_604.0));
@@ -227,10 +227,10 @@ mod tests {
     #[test]
     fn a_piece_that_claims_to_reach_beyond_its_whole_ends_with_it() {
         let part = Some(Part { after: Duration::from_secs(8), of: Duration::from_secs(10) });
-        let piece = ScheduleSegment { part, ..leg([100, 100], 60) };
+        let piece = ScheduleSegment { part, ..segment([100, 100], 60) };
         assert_eq!(piece.scheduled(after(60.0)), 200);
         let outside = Some(Part { after: Duration::from_secs(11), of: Duration::from_secs(10) });
-        assert_eq!(ScheduleSegment { part: outside, ..leg([100, 100], 60) }.scheduled(after(60.0)), 0);
+        assert_eq!(ScheduleSegment { part: outside, ..segment([100, 100], 60) }.scheduled(after(60.0)), 0);
     }
 
     proptest! {
@@ -271,15 +271,15 @@ mod tests {
             cap in 1_u32..20_000,
             cuts in prop::collection::vec(0_u64..700_000_000, 1..6),
         ) {
-            let leg = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
-            let ceiling = u64::from(cap) * u64::from(tasks);
+            let segment = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
+            let limit = u64::from(cap) * u64::from(tasks);
             let mut previous = T0;
             let mut instants: Vec<_> = cuts.into_iter().map(|us| T0 + Duration::from_micros(us)).collect();
             instants.sort();
             for at in instants {
-                let whole = leg.due(at, ceiling) - leg.due(previous, ceiling);
+                let whole = segment.due(at, limit) - segment.due(previous, limit);
                 let parts: u64 =
-                    (0..tasks).map(|position| Share { position, of: tasks }.due(&leg, previous, at, cap)).sum();
+                    (0..tasks).map(|position| Share { position, of: tasks }.due(&segment, previous, at, cap)).sum();
                 prop_assert_eq!(whole, parts);
                 previous = at;
             }
@@ -287,15 +287,15 @@ mod tests {
 
         #[test]
         fn due_never_decreases_and_never_passes_the_ceiling(
-            rates in [0_u32..200_000, 0_u32..200_000], length in 1_u64..600_000_000, ceiling in 1_u64..200_000,
+            rates in [0_u32..200_000, 0_u32..200_000], length in 1_u64..600_000_000, limit in 1_u64..200_000,
             first in 0_u64..700_000_000, second in 0_u64..700_000_000,
         ) {
-            let leg = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
+            let segment = ScheduleSegment::whole(T0, T0 + Duration::from_micros(length), rates);
             let (early, late) = (first.min(second), first.max(second));
-            let (a, b) = (leg.due(T0 + Duration::from_micros(early), ceiling), leg.due(T0 + Duration::from_micros(late), ceiling));
+            let (a, b) = (segment.due(T0 + Duration::from_micros(early), limit), segment.due(T0 + Duration::from_micros(late), limit));
             prop_assert!(a <= b);
-            prop_assert!(u128::from(b - a) <= u128::from(ceiling) * u128::from(late - early) / 1_000_000 + 1);
-            prop_assert!(b <= leg.scheduled(T0 + Duration::from_micros(late)));
+            prop_assert!(u128::from(b - a) <= u128::from(limit) * u128::from(late - early) / 1_000_000 + 1);
+            prop_assert!(b <= segment.scheduled(T0 + Duration::from_micros(late)));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::MicroTime;
 use crate::control::{Content, Segment};
 use crate::plan::PlannedPhase;
 use crate::schedule::{Part, ScheduleSegment};
-use crate::status::Stop;
+use crate::status::Interruption;
 
 /// A leg and the phase that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct PlacedSegment {
     /// The phase's index, from zero.
     pub phase: usize,
     /// When the leg lasts and what it asks for.
-    pub leg: ScheduleSegment,
+    pub segment: ScheduleSegment,
 }
 
 /// When a phase lasts.
@@ -42,38 +42,38 @@ pub struct PhaseWindow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     /// The legs, in order, without overlap; gaps are stops.
-    pub legs: Vec<PlacedSegment>,
+    pub segments: Vec<PlacedSegment>,
     /// The phases, in order.
     pub phases: Vec<PhaseWindow>,
 }
 
 impl Timeline {
     /// Places `phases` from `starts_at` on, around `stops` (in order, without overlap).
-    pub fn new(phases: &[PlannedPhase], starts_at: MicroTime, stops: &[Stop]) -> Self {
-        let mut cursor = Cursor { at: starts_at, stops };
-        let mut legs = Vec::new();
+    pub fn new(phases: &[PlannedPhase], starts_at: MicroTime, interruptions: &[Interruption]) -> Self {
+        let mut cursor = Cursor { at: starts_at, interruptions };
+        let mut segments = Vec::new();
         let mut windows = Vec::new();
         let mut rate_before = 0;
         for (index, phase) in phases.iter().enumerate() {
-            let first = legs.len();
+            let first = segments.len();
             for (rate, length) in [
                 ([rate_before, phase.rate], phase.ramp),
                 ([phase.rate; 2], phase.duration.saturating_sub(phase.ramp)),
             ] {
-                cursor.place(rate, length, |leg| legs.push(PlacedSegment { phase: index, leg }));
+                cursor.place(rate, length, |segment| segments.push(PlacedSegment { phase: index, segment }));
             }
             rate_before = phase.rate;
-            let placed = legs.get(first..).unwrap_or_default();
+            let placed = segments.get(first..).unwrap_or_default();
             windows.push(PhaseWindow {
                 name: phase.name.clone(),
                 rate: phase.rate,
                 content: phase.content,
                 tasks: phase.tasks,
-                starts_at: placed.first().map_or(cursor.at, |placed| placed.leg.from),
-                ends_at: placed.last().map_or(cursor.at, |placed| placed.leg.until),
+                starts_at: placed.first().map_or(cursor.at, |placed| placed.segment.from),
+                ends_at: placed.last().map_or(cursor.at, |placed| placed.segment.until),
             });
         }
-        Self { legs, phases: windows }
+        Self { segments, phases: windows }
     }
 
     /// When traffic starts.
@@ -112,27 +112,31 @@ impl Timeline {
 
     /// The records per second that the schedule asks for at `at`; zero before, after, and while it is stopped.
     pub fn rate_at(&self, at: MicroTime) -> u32 {
-        let now = self.legs.iter().find(|placed| placed.leg.from <= at && at < placed.leg.until);
-        now.map_or(0, |placed| placed.leg.rate_at(at))
+        let now = self.segments.iter().find(|placed| placed.segment.from <= at && at < placed.segment.until);
+        now.map_or(0, |placed| placed.segment.rate_at(at))
     }
 
     /// The records that `phase` asks for up to `at`.
     pub fn scheduled(&self, phase: usize, at: MicroTime) -> u64 {
-        self.legs.iter().filter(|placed| placed.phase == phase).map(|placed| placed.leg.scheduled(at)).sum()
+        self.segments
+            .iter()
+            .filter(|placed| placed.phase == phase)
+            .map(|placed| placed.segment.scheduled(at))
+            .sum()
     }
 
     /// The records that the plan asks for up to `at`, in all phases.
     pub fn scheduled_in_all(&self, at: MicroTime) -> u64 {
-        self.legs.iter().map(|placed| placed.leg.scheduled(at)).sum()
+        self.segments.iter().map(|placed| placed.segment.scheduled(at)).sum()
     }
 
     /// The legs that are not over at `at`, as segments of a control document.
     pub fn segments_from(&self, at: MicroTime, cap_per_task: u32) -> impl Iterator<Item = Segment> + '_ {
-        self.legs.iter().filter(move |placed| placed.leg.until > at).filter_map(move |placed| {
+        self.segments.iter().filter(move |placed| placed.segment.until > at).filter_map(move |placed| {
             let window = self.phases.get(placed.phase)?;
             Some(Segment {
                 phase: window.name.clone(),
-                leg: placed.leg,
+                span: placed.segment,
                 content: window.content,
                 cap_per_task,
             })
@@ -142,7 +146,7 @@ impl Timeline {
 
 struct Cursor<'a> {
     at: MicroTime,
-    stops: &'a [Stop],
+    interruptions: &'a [Interruption],
 }
 
 impl Cursor<'_> {
@@ -150,12 +154,12 @@ impl Cursor<'_> {
     fn place(&mut self, rate: [u32; 2], length: Duration, mut push: impl FnMut(ScheduleSegment)) {
         let mut done = Duration::ZERO;
         while done < length {
-            while let Some(stop) = self.stops.first().filter(|stop| stop.from <= self.at) {
+            while let Some(stop) = self.interruptions.first().filter(|stop| stop.from <= self.at) {
                 self.at = self.at.max(stop.until);
-                self.stops = self.stops.get(1..).unwrap_or_default();
+                self.interruptions = self.interruptions.get(1..).unwrap_or_default();
             }
             let rest = length - done;
-            let piece = self.stops.first().map_or(rest, |stop| stop.from.since(self.at).min(rest));
+            let piece = self.interruptions.first().map_or(rest, |stop| stop.from.since(self.at).min(rest));
             let until = self.at + piece;
             let part = (piece < length).then_some(Part { after: done, of: length });
             push(ScheduleSegment { from: self.at, until, rate, part });
@@ -205,7 +209,7 @@ mod tests {
                 ("peak", T0 + s(240), T0 + s(360))
             ]
         );
-        assert_eq!(timeline.legs.len(), 4);
+        assert_eq!(timeline.segments.len(), 4);
         assert_eq!(timeline.scheduled(0, T0 + s(999)), 12_000);
         assert_eq!(timeline.scheduled(1, T0 + s(999)), 20 * 5_050 + 100 * 10_000);
         assert_eq!(timeline.scheduled(2, T0 + s(241)), 50_000);
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_stop_moves_what_follows_and_leaves_a_gap() {
-        let stop = Stop { from: T0 + s(60), until: T0 + s(90) };
+        let stop = Interruption { from: T0 + s(60), until: T0 + s(90) };
         let timeline = Timeline::new(&event(), T0, &[stop]);
         assert_eq!(timeline.phases[0].ends_at, T0 + s(150));
         assert_eq!(timeline.ends_at(), Some(T0 + s(390)));
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_rate_follows_the_legs_and_is_zero_where_there_is_none() {
-        let stop = Stop { from: T0 + s(60), until: T0 + s(90) };
+        let stop = Interruption { from: T0 + s(60), until: T0 + s(90) };
         let timeline = Timeline::new(&event(), T0, &[stop]);
         let rates =
             [(0, 100), (59, 100), (60, 0), (90, 100), (150, 100), (160, 5_050), (170, 10_000), (390, 0)];
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_stop_at_a_boundary_delays_the_next_phase() {
-        let stop = Stop { from: T0 + s(120), until: T0 + s(130) };
+        let stop = Interruption { from: T0 + s(120), until: T0 + s(130) };
         let timeline = Timeline::new(&event(), T0, &[stop]);
         assert_eq!(timeline.phases[0].ends_at, T0 + s(120));
         assert_eq!(timeline.phases[1].starts_at, T0 + s(130));
@@ -258,27 +262,27 @@ mod tests {
     proptest! {
         #[test]
         fn stops_never_change_what_is_asked_for(
-            stops in prop::collection::vec((1_u64..300_000_000, 1_u64..60_000_000), 0..6),
+            interruptions in prop::collection::vec((1_u64..300_000_000, 1_u64..60_000_000), 0..6),
         ) {
             let mut at = T0;
-            let stops: Vec<_> = stops.into_iter().map(|(after, length)| {
+            let interruptions: Vec<_> = interruptions.into_iter().map(|(after, length)| {
                 let from = at + Duration::from_micros(after);
-                let stop = Stop { from, until: from + Duration::from_micros(length) };
+                let stop = Interruption { from, until: from + Duration::from_micros(length) };
                 at = stop.until;
                 stop
             }).collect();
             let far = T0 + s(100_000);
-            let (plain, moved) = (Timeline::new(&event(), T0, &[]), Timeline::new(&event(), T0, &stops));
+            let (plain, moved) = (Timeline::new(&event(), T0, &[]), Timeline::new(&event(), T0, &interruptions));
             for phase in 0..3 {
                 prop_assert_eq!(plain.scheduled(phase, far), moved.scheduled(phase, far));
             }
             prop_assert_eq!(plain.scheduled_in_all(far), moved.scheduled_in_all(far));
-            for pair in moved.legs.windows(2) {
-                prop_assert!(pair[0].leg.until <= pair[1].leg.from);
+            for pair in moved.segments.windows(2) {
+                prop_assert!(pair[0].segment.until <= pair[1].segment.from);
             }
-            for stop in &stops {
-                for placed in &moved.legs {
-                    prop_assert!(placed.leg.until <= stop.from || placed.leg.from >= stop.until);
+            for stop in &interruptions {
+                for placed in &moved.segments {
+                    prop_assert!(placed.segment.until <= stop.from || placed.segment.from >= stop.until);
                 }
             }
         }

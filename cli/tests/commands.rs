@@ -131,198 +131,198 @@ fn example(name: &str) -> PathBuf {
 
 #[tokio::test]
 async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
-    let Some(bench) = Harness::set_up().await else { return };
+    let Some(harness) = Harness::set_up().await else { return };
 
-    let unknown = bench.run("list").await;
+    let unknown = harness.run("list").await;
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.contains("could not list the KinesisDemos of namespace demos"), "{}", unknown.err);
     assert!(unknown.err.contains("next: this cluster does not know KinesisDemo"), "{}", unknown.err);
-    definition::put_definition(&bench.client()).await.unwrap();
-    let none = bench.run("list").await;
+    definition::put_definition(&harness.client()).await.unwrap();
+    let none = harness.run("list").await;
     assert_eq!((none.code, none.out.contains("no KinesisDemo in namespace demos")), (0, true));
-    let missing = bench.run("status nothing").await;
+    let missing = harness.run("status nothing").await;
     assert_eq!(missing.code, 1);
     assert!(missing.err.contains("could not read KinesisDemo demos/nothing"), "{}", missing.err);
 
     // Made from a file, from stdin and from flags; twice the same changes nothing.
     let file = example("smoke.yaml");
-    let made = bench.start(&file, &["--no-watch"]).await;
+    let made = harness.start(&file, &["--no-watch"]).await;
     assert_eq!(made.code, 0, "{}", made.err);
-    let before = bench.demos().get("smoke").await.unwrap();
+    let before = harness.demos().get("smoke").await.unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(bench.run_with("start -f - --no-watch", &text).await.code, 0);
-    let after = bench.demos().get("smoke").await.unwrap();
+    assert_eq!(harness.run_with("start -f - --no-watch", &text).await.code, 0);
+    let after = harness.demos().get("smoke").await.unwrap();
     assert_eq!(before.metadata.resource_version, after.metadata.resource_version);
-    let flags = bench.run("start --name flags --region eu-west-1 --warm-throughput 100 --no-watch").await;
+    let flags = harness.run("start --name flags --region eu-west-1 --warm-throughput 100 --no-watch").await;
     assert_eq!(flags.code, 0, "{}", flags.err);
-    let made = bench.demos().get("flags").await.unwrap();
+    let made = harness.demos().get("flags").await.unwrap();
     assert_eq!(made.spec.region.as_deref(), Some("eu-west-1"));
     assert_eq!(made.spec.stream.warm_throughput.mib_per_second, Some(100));
 
     // What the API server refuses is told in its words, with field and bound.
     let bad = text.replace("duration: 5s", "duration: 25h").replace("name: smoke", "name: bad");
-    let refused = bench.run_with("start -f - --no-watch", &bad).await;
+    let refused = harness.run_with("start -f - --no-watch", &bad).await;
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("phases[].duration: at least 1s and at most 24h"), "{}", refused.err);
     let typo = text.replace("maxDuration", "maxDurations");
-    assert!(bench.run_with("start -f - --no-watch", &typo).await.err.contains("maxDurations"));
+    assert!(harness.run_with("start -f - --no-watch", &typo).await.err.contains("maxDurations"));
 
     // Its own log has no colours where no terminal is.
-    let logged = bench.run_with_environment("list", &[("RUST_LOG", "trace")]).await;
+    let logged = harness.run_with_environment("list", &[("RUST_LOG", "trace")]).await;
     assert!(logged.err.contains("TRACE") && !logged.err.contains('\u{1b}'), "{}", logged.err);
 
-    bench.put_status("smoke", status(1, "Running")).await;
-    let listed = bench.run("list").await.out;
+    harness.put_status("smoke", status(1, "Running")).await;
+    let listed = harness.run("list").await.out;
     assert!(listed.lines().any(|line| line.starts_with("smoke") && line.contains("Running")), "{listed}");
-    let json: Value = serde_json::from_str(&bench.run("list -o json").await.out).unwrap();
+    let json: Value = serde_json::from_str(&harness.run("list -o json").await.out).unwrap();
     assert_eq!(
         (json["kind"].as_str(), json["items"].as_array().map(Vec::len)),
         (Some("KinesisDemoList"), Some(2))
     );
     for verb in ["list", "status smoke", "watch flags", "logs smoke"] {
-        let wrong = bench.run(&format!("{verb} -o xml")).await;
+        let wrong = harness.run(&format!("{verb} -o xml")).await;
         assert_eq!(wrong.code, 2, "{verb}: {}", wrong.err);
     }
-    let yaml: Value = serde_saphyr::from_str(&bench.run("list -o yaml").await.out).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&harness.run("list -o yaml").await.out).unwrap();
     assert_eq!(yaml, json);
-    let shown = bench.run("status smoke -o yaml").await.out;
+    let shown = harness.run("status smoke -o yaml").await.out;
     let yaml: KinesisDemo = serde_saphyr::from_str(&shown).unwrap();
-    assert_eq!(yaml, bench.demos().get("smoke").await.unwrap(), "{shown}");
-    assert!(bench.run("status smoke").await.out.starts_with("demos/smoke · run 1 · Running"));
+    assert_eq!(yaml, harness.demos().get("smoke").await.unwrap(), "{shown}");
+    assert!(harness.run("status smoke").await.out.starts_with("demos/smoke · run 1 · Running"));
 
     // An abort waits for the operator's word and for the end.
     let (stopped, request) =
-        tokio::join!(bench.run("stop smoke"), bench.answer_request("smoke", "Accepted", 1, "Aborted"));
+        tokio::join!(harness.run("stop smoke"), harness.answer_request("smoke", "Accepted", 1, "Aborted"));
     assert_eq!(stopped.code, 0, "{}", stopped.err);
     assert_eq!((request["verb"].as_str(), request["run"].as_u64()), (Some("abort"), Some(1)));
     assert!(stopped.out.contains("Aborted"), "{}", stopped.out);
-    assert_eq!(bench.run("watch smoke").await.code, 4);
+    assert_eq!(harness.run("watch smoke").await.code, 4);
 
     // A finished run is not started again by applying it again, only by a rerun.
-    let again = bench.start(&file, &[]).await;
+    let again = harness.start(&file, &[]).await;
     assert_eq!(again.code, 1);
     assert!(again.err.contains("rerun smoke"), "{}", again.err);
-    clear_request(&bench, "smoke").await;
+    clear_request(&harness, "smoke").await;
     let (rerun, request) =
-        tokio::join!(bench.run("rerun smoke"), bench.answer_request("smoke", "Accepted", 2, "Failed"));
+        tokio::join!(harness.run("rerun smoke"), harness.answer_request("smoke", "Accepted", 2, "Failed"));
     assert_eq!(request["verb"].as_str(), Some("rerun"));
     assert_eq!(rerun.code, 3, "{}", rerun.err);
-    clear_request(&bench, "smoke").await;
+    clear_request(&harness, "smoke").await;
     let (refused, _) =
-        tokio::join!(bench.run("stop smoke"), bench.answer_request("smoke", "Refused", 2, "Failed"));
+        tokio::join!(harness.run("stop smoke"), harness.answer_request("smoke", "Refused", 2, "Failed"));
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("the operator refused: because"), "{}", refused.err);
 
-    events_are_told(&bench).await;
+    events_are_told(&harness).await;
 
-    let cleaned = bench.run("cleanup smoke").await;
+    let cleaned = harness.run("cleanup smoke").await;
     assert_eq!(cleaned.code, 0, "{}", cleaned.err);
     assert!(cleaned.out.contains("demos/smoke is gone"), "{}", cleaned.out);
-    let rest = bench.run("cleanup --all").await;
+    let rest = harness.run("cleanup --all").await;
     assert_eq!(rest.code, 0, "{}", rest.err);
-    assert!(bench.demos().get_opt("flags").await.unwrap().is_none());
-    bench.server.stop().await;
+    assert!(harness.demos().get_opt("flags").await.unwrap().is_none());
+    harness.server.stop().await;
 }
 
 /// What `kubectl apply` of the file does to a new object: it creates it under that name.
-async fn create_as(bench: &Harness, manager: &str, document: &Value) {
-    let _ = bench.demos().delete(document["metadata"]["name"].as_str().unwrap(), &Default::default()).await;
+async fn create_as(harness: &Harness, manager: &str, document: &Value) {
+    let _ = harness.demos().delete(document["metadata"]["name"].as_str().unwrap(), &Default::default()).await;
     let demo: KinesisDemo = serde_json::from_value(document.clone()).unwrap();
     // As it was written, without the defaults that the type would add.
     let api: Api<kube::core::DynamicObject> =
-        Api::namespaced_with(bench.client(), "demos", &kube::core::ApiResource::erase::<KinesisDemo>(&()));
+        Api::namespaced_with(harness.client(), "demos", &kube::core::ApiResource::erase::<KinesisDemo>(&()));
     let object = serde_json::from_value(document.clone()).unwrap();
     let params = PostParams { field_manager: Some(manager.into()), ..PostParams::default() };
     api.create(&params, &object).await.unwrap();
-    assert_eq!(bench.demos().get(&demo.name_any()).await.unwrap().spec.phases, demo.spec.phases);
+    assert_eq!(harness.demos().get(&demo.name_any()).await.unwrap().spec.phases, demo.spec.phases);
 }
 
 #[tokio::test]
 async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
-    let Some(bench) = Harness::set_up().await else { return };
-    definition::put_definition(&bench.client()).await.unwrap();
+    let Some(harness) = Harness::set_up().await else { return };
+    definition::put_definition(&harness.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let document: Value = serde_saphyr::from_str(&text).unwrap();
     let faster = text.replace("recordsPerSecond: 1000", "recordsPerSecond: 1001");
     assert_ne!(faster, text);
     for manager in ["kubectl-client-side-apply", "argocd-controller"] {
-        create_as(&bench, manager, &document).await;
-        let before = bench.demos().get("smoke").await.unwrap();
-        let same = bench.run_with("start -f - --no-watch", &text).await;
+        create_as(&harness, manager, &document).await;
+        let before = harness.demos().get("smoke").await.unwrap();
+        let same = harness.run_with("start -f - --no-watch", &text).await;
         assert_eq!(same.code, 0, "{}", same.err);
-        let after = bench.demos().get("smoke").await.unwrap();
+        let after = harness.demos().get("smoke").await.unwrap();
         // It is not written at all: nobody's next apply meets a second owner.
         assert_eq!(
             (&after.spec, after.metadata.resource_version),
             (&before.spec, before.metadata.resource_version.clone())
         );
 
-        let refused = bench.run_with("start -f - --no-watch", &faster).await;
+        let refused = harness.run_with("start -f - --no-watch", &faster).await;
         assert_eq!(refused.code, 1);
         let told = format!("could not apply KinesisDemo demos/smoke: .spec.phases is owned by {manager}\n");
         assert!(refused.err.contains(&told), "{}", refused.err);
         assert!(refused.err.contains("--force-conflicts"), "{}", refused.err);
-        assert_eq!(bench.demos().get("smoke").await.unwrap().spec, before.spec);
+        assert_eq!(harness.demos().get("smoke").await.unwrap().spec, before.spec);
 
-        let taken = bench.run_with("start -f - --no-watch --force-conflicts", &faster).await;
+        let taken = harness.run_with("start -f - --no-watch --force-conflicts", &faster).await;
         assert_eq!(taken.code, 0, "{}", taken.err);
-        assert_eq!(bench.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
+        assert_eq!(harness.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
     }
     // What it applied itself it may change.
-    let back = bench.run_with("start -f - --no-watch", &text).await;
+    let back = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!(back.code, 0, "{}", back.err);
-    bench.server.stop().await;
+    harness.server.stop().await;
 }
 
 /// What nobody named here and somebody else owns stays, and is told.
 #[tokio::test]
 async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
-    let Some(bench) = Harness::set_up().await else { return };
-    definition::put_definition(&bench.client()).await.unwrap();
+    let Some(harness) = Harness::set_up().await else { return };
+    definition::put_definition(&harness.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let mut document: Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(document["spec"].get("cleanup"), None);
 
     // The defaults, which whoever made the object owns too, are no news.
-    create_as(&bench, "kubectl-client-side-apply", &document).await;
-    let same = bench.run_with("start -f - --no-watch", &text).await;
+    create_as(&harness, "kubectl-client-side-apply", &document).await;
+    let same = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!((same.code, same.err.as_str()), (0, "demos/smoke is applied\n"));
 
     document["spec"]["cleanup"] = json!({"stream": "Retain"});
-    create_as(&bench, "kubectl-client-side-apply", &document).await;
-    let before = bench.demos().get("smoke").await.unwrap();
+    create_as(&harness, "kubectl-client-side-apply", &document).await;
+    let before = harness.demos().get("smoke").await.unwrap();
     let told = "demos/smoke keeps fields that were not given: spec.cleanup.stream (owned by kubectl-client-side-apply)\n\
                 next: to change these fields, give them here with --force-conflicts";
-    let same = bench.run_with("start -f - --no-watch", &text).await;
+    let same = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!(same.code, 0, "{}", same.err);
     assert!(same.err.contains(told), "{}", same.err);
-    let after = bench.demos().get("smoke").await.unwrap();
+    let after = harness.demos().get("smoke").await.unwrap();
     assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
 
     // Also where something else was written, and taken over.
     let faster = text.replace("recordsPerSecond: 1000", "recordsPerSecond: 1001");
-    let taken = bench.run_with("start -f - --no-watch --force-conflicts", &faster).await;
+    let taken = harness.run_with("start -f - --no-watch --force-conflicts", &faster).await;
     assert_eq!(taken.code, 0, "{}", taken.err);
     assert!(taken.err.contains(told), "{}", taken.err);
-    assert_eq!(bench.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
+    assert_eq!(harness.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
 
     // As the message says.
     document["spec"]["cleanup"] = json!({"stream": "Delete"});
     document["spec"]["phases"][1]["recordsPerSecond"] = json!(1001);
-    let given = bench.run_with("start -f - --no-watch --force-conflicts", &document.to_string()).await;
+    let given = harness.run_with("start -f - --no-watch --force-conflicts", &document.to_string()).await;
     assert_eq!((given.code, given.err.as_str()), (0, "demos/smoke is applied\n"));
-    bench.server.stop().await;
+    harness.server.stop().await;
 }
 
-async fn clear_request(bench: &Harness, name: &str) {
+async fn clear_request(harness: &Harness, name: &str) {
     let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: null}}});
-    bench.demos().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    harness.demos().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
 
 /// Only the Events of this very object, not of a namesake before it.
-async fn events_are_told(bench: &Harness) {
-    let demo = bench.demos().get("smoke").await.unwrap();
-    let events: Api<Event> = Api::namespaced(bench.client(), "demos");
+async fn events_are_told(harness: &Harness) {
+    let demo = harness.demos().get("smoke").await.unwrap();
+    let events: Api<Event> = Api::namespaced(harness.client(), "demos");
     for (name, uid, note) in [("one", demo.uid().unwrap(), "mine"), ("two", "another".to_owned(), "not mine")]
     {
         let event: Event = serde_json::from_value(json!({
@@ -335,7 +335,7 @@ async fn events_are_told(bench: &Harness) {
         .unwrap();
         events.create(&PostParams::default(), &event).await.unwrap();
     }
-    let told = bench.run("logs smoke").await;
+    let told = harness.run("logs smoke").await;
     assert_eq!(told.code, 0, "{}", told.err);
     assert_eq!(told.out.lines().count(), 1, "{}", told.out);
     assert!(told.out.contains("Warming") && told.out.trim_end().ends_with("mine"), "{}", told.out);

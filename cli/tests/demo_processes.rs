@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kubectl_kinesisdemo::local_cluster::process_record::{
-    ProcessEntry, ProcessRecord, Seen, fetch_process, is_still_ours,
+    ProcessEntry, ProcessRecord, ProcessState, fetch_process, is_still_ours,
 };
 use kubectl_kinesisdemo::local_cluster::state_folder::{claim, folder_in};
 use kubectl_kinesisdemo::local_cluster::state_lock::StateLock;
@@ -156,7 +156,7 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     let state = claim(&folder.dir()).unwrap();
     let mut etcd = Command::new("sleep").arg("600").spawn().unwrap();
     let pid = i32::try_from(etcd.id()).unwrap();
-    let Seen::Alive { start_time } = fetch_process(pid) else { panic!("it was just started") };
+    let ProcessState::Alive { start_time } = fetch_process(pid) else { panic!("it was just started") };
     ProcessRecord::at(&state).put(&[ProcessEntry { role: "etcd".into(), pid, start_time }]).unwrap();
     let mut lock = StateLock::take(&state).unwrap();
     lock.tell("KinesisDemo default/viral").unwrap();

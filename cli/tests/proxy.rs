@@ -150,27 +150,27 @@ async fn run(words: &[&str], environment: &[(&str, &str)]) -> Ran {
 
 #[tokio::test]
 async fn the_program_goes_through_the_proxy_that_kubectl_would_take() {
-    let Some(bench) = Harness::set_up().await else { return };
-    let address = SocketAddr::from(([127, 0, 0, 1], bench.port));
+    let Some(harness) = Harness::set_up().await else { return };
+    let address = SocketAddr::from(([127, 0, 0, 1], harness.port));
     let connect = Proxy::start(Kind::Connect, address).await;
     let socks = Proxy::start(Kind::Socks5, address).await;
-    let (http, port) = (connect.url("http"), bench.port);
+    let (http, port) = (connect.url("http"), harness.port);
     let asked = [format!("CONNECT {HOST}:{port} HTTP/1.1")];
 
     // Named in the kubeconfig: whatever the environment says.
-    let named = bench.kubeconfig(HOST, Some(&http));
+    let named = harness.kubeconfig(HOST, Some(&http));
     for environment in [&[][..], &[("NO_PROXY", "*")], &[("HTTPS_PROXY", "http://127.0.0.1:1")]] {
         let ran = list(&named, environment).await;
         assert_eq!((ran.code, connect.take()), (0, asked.to_vec()), "{environment:?}: {}", ran.err);
     }
-    let ran = list(&bench.kubeconfig(HOST, Some(&socks.url("socks5"))), &[]).await;
+    let ran = list(&harness.kubeconfig(HOST, Some(&socks.url("socks5"))), &[]).await;
     assert_eq!((ran.code, socks.take()), (0, vec![format!("{HOST}:{port}")]), "{}", ran.err);
-    let here = bench.kubeconfig("127.0.0.1", Some(&http));
+    let here = harness.kubeconfig("127.0.0.1", Some(&http));
     let ran = list(&here, &[]).await;
     assert_eq!((ran.code, connect.take().len()), (0, 1), "{}", ran.err);
 
     // Named in the environment.
-    let plain = bench.kubeconfig(HOST, None);
+    let plain = harness.kubeconfig(HOST, None);
     let bare = connect.address.to_string();
     for environment in [("HTTPS_PROXY", http.as_str()), ("https_proxy", &http), ("HTTPS_PROXY", &bare)] {
         let ran = list(&plain, &[environment]).await;
@@ -190,23 +190,23 @@ async fn the_program_goes_through_the_proxy_that_kubectl_would_take() {
         "the proxy's own name counts not: {}",
         ran.err
     );
-    bench.server.stop().await;
+    harness.server.stop().await;
 }
 
 #[tokio::test]
 async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
-    let Some(bench) = Harness::set_up().await else { return };
-    let connect = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], bench.port))).await;
+    let Some(harness) = Harness::set_up().await else { return };
+    let connect = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], harness.port))).await;
     let http = connect.url("http");
 
-    let plain = bench.kubeconfig(HOST, None);
+    let plain = harness.kubeconfig(HOST, None);
     for list_of_names in ["api.example", ".example", "other,*.example", "*"] {
         let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
         // Nobody else knows that name.
         assert_eq!((ran.code, connect.take().len()), (1, 0), "{list_of_names}: {}", ran.err);
     }
     for loopback in ["127.0.0.1", "localhost"] {
-        let here = bench.kubeconfig(loopback, None);
+        let here = harness.kubeconfig(loopback, None);
         for proxy in ["http://proxy.invalid:3128", &http, "ftp://a b"] {
             let ran = list(&here, &[("HTTPS_PROXY", proxy)]).await;
             assert_eq!((ran.code, connect.take().len()), (0, 0), "{loopback} by {proxy}: {}", ran.err);
@@ -214,7 +214,7 @@ async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
     }
 
     // What kubectl takes for a list, with nothing in some places.
-    let plain = bench.kubeconfig(HOST, None);
+    let plain = harness.kubeconfig(HOST, None);
     for list_of_names in ["localhost,127.0.0.1,", ",,", " , other.example ,,", "a b", "10.0.0.0/99,[::1"] {
         let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
         assert_eq!((ran.code, connect.take().len()), (0, 1), "{list_of_names}: {}", ran.err);
@@ -232,10 +232,10 @@ async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
         assert!(ran.err.contains("error: HTTPS_PROXY is not the address of a proxy"), "{}", ran.err);
         assert!(ran.err.contains("next: correct HTTPS_PROXY, or unset it"), "{}", ran.err);
     }
-    let ran = list(&bench.kubeconfig(HOST, Some("ftp://proxy.example")), &[]).await;
+    let ran = list(&harness.kubeconfig(HOST, Some("ftp://proxy.example")), &[]).await;
     assert!(ran.err.contains("error: proxy-url in the kubeconfig is not the address"), "{}", ran.err);
     assert!(ran.err.contains("next: correct proxy-url in the kubeconfig"), "{}", ran.err);
-    bench.server.stop().await;
+    harness.server.stop().await;
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ fn pace() {
                 version: (1, 1),
                 segment: Segment {
                     phase: "peak".into(),
-                    leg: ScheduleSegment::whole(from, until, [50_000, 50_000]),
+                    span: ScheduleSegment::whole(from, until, [50_000, 50_000]),
                     content: Content::Viral,
                     cap_per_task: 50_000,
                 },

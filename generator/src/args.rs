@@ -42,8 +42,8 @@ pub struct Args {
     #[arg(long, env = "KINESISDEMO_RUN_NAME", value_parser = a_run_name)]
     pub run_name: String,
     /// Instant (RFC 3339) from which on nothing is ever sent; the process ends then.
-    #[arg(long, env = "KINESISDEMO_HARD_CEILING", value_parser = an_instant)]
-    pub hard_ceiling: MicroTime,
+    #[arg(long, env = "KINESISDEMO_DEADLINE", value_parser = an_instant)]
+    pub deadline: MicroTime,
     /// The plan's highest rate in records per second, for all tasks together; a control document that asks for more is not obeyed.
     #[arg(long, env = "KINESISDEMO_MAX_RECORDS_PER_SECOND")]
     pub max_records_per_second: u32,
@@ -69,7 +69,7 @@ impl Args {
     pub fn limits(&self) -> TaskLimits {
         TaskLimits {
             run: self.run,
-            deadline: self.hard_ceiling,
+            deadline: self.deadline,
             max_records_per_second: self.max_records_per_second,
             longest_read_lease: LONGEST_READ_LEASE,
         }
@@ -148,7 +148,7 @@ mod tests {
         "3",
         "--run-name",
         "kd-x-r3",
-        "--hard-ceiling",
+        "--deadline",
         "2026-11-22T10:00:00Z",
         "--max-records-per-second",
         "50000",
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn no_limit_has_a_default() {
-        for flag in ["--run", "--hard-ceiling", "--max-records-per-second"] {
+        for flag in ["--run", "--deadline", "--max-records-per-second"] {
             let at = REQUIRED.iter().position(|arg| *arg == flag).unwrap();
             let rest: Vec<_> = REQUIRED
                 .iter()

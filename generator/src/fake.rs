@@ -33,7 +33,7 @@ pub fn ms(milliseconds: u64) -> Duration {
 pub fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
-        leg: ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
+        span: ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
         content: Content::Viral,
         cap_per_task: 100_000,
     }

@@ -24,7 +24,7 @@ use crate::worker::Worker;
 /// How long the end waits for the last metrics.
 const LAST_METRICS: Duration = Duration::from_secs(3);
 
-/// Runs the task until it is told to stop or its hard ceiling passes.
+/// Runs the task until it is told to stop or its deadline passes.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate()).context("listen for SIGTERM")?,
@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let task = tokio::select! {
         task = fetch_task_id(&args.metadata_uri) => task,
         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-        () = tokio::time::sleep(args.hard_ceiling.since(clock.now().wall)) => return Ok(()),
+        () = tokio::time::sleep(args.deadline.since(clock.now().wall)) => return Ok(()),
     };
     info!(%task, run = args.run, name = args.run_name, stream = args.stream, "generator starts");
 

@@ -60,12 +60,12 @@ pub struct Worker {
 pub enum End {
     /// The task was asked to stop.
     Stopped,
-    /// The hard ceiling passed.
+    /// The deadline passed.
     Ceiling,
 }
 
 impl Worker {
-    /// Works until `stop` is ready or the hard ceiling passes, drains, and says its last word.
+    /// Works until `stop` is ready or the deadline passes, drains, and says its last word.
     pub async fn work(mut self, mut reads: mpsc::Receiver<Read>, stop: impl Future<Output = ()>) -> End {
         tokio::pin!(stop);
         let mut gate = Gate::new(self.task.clone(), self.limits, self.clock.now());
@@ -168,7 +168,7 @@ impl Worker {
         match end {
             End::Stopped => info!("told to stop: draining"),
             End::Ceiling => {
-                info!("the hard ceiling has passed: draining");
+                info!("the deadline has passed: draining");
                 self.dispatcher.send_no_more();
             }
         }

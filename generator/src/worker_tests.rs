@@ -31,7 +31,7 @@ fn a_task() -> TaskId {
     TaskId::from_arn("a1b2c3d4")
 }
 
-/// A worker whose hard ceiling is ten minutes away, with real parts around a fake stream and a fake parameter.
+/// A worker whose deadline is ten minutes away, with real parts around a fake stream and a fake parameter.
 fn a_world(nature: Nature) -> TestTask {
     let clock = TokioClock::new();
     let began = Instant::now();
@@ -329,7 +329,7 @@ async fn without_good_reads_nothing_is_sent_and_what_was_missed_is_not_made_up_f
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_hard_ceiling_the_work_ends_by_itself() {
+async fn at_the_deadline_the_work_ends_by_itself() {
     let world = a_world(Nature { latency: ms(15), ..Nature::default() });
     let endless = ControlDocument {
         segments: vec![segment("peak", 590_000, 900_000, 1_000)],

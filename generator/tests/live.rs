@@ -77,7 +77,7 @@ impl TestTask {
             .env("KINESISDEMO_STREAM", STREAM)
             .env("KINESISDEMO_RUN", "1")
             .env("KINESISDEMO_RUN_NAME", "kd-live-r1")
-            .env("KINESISDEMO_HARD_CEILING", (now() + PATIENCE * 5).to_string())
+            .env("KINESISDEMO_DEADLINE", (now() + PATIENCE * 5).to_string())
             .env("KINESISDEMO_MAX_RECORDS_PER_SECOND", "10000")
             .env("KINESISDEMO_LEDGER_EVERY_SECONDS", "1")
             .env("KINESISDEMO_METRICS_EVERY_SECONDS", "1")
@@ -170,7 +170,7 @@ fn ms(milliseconds: u64) -> Duration {
 fn a_document(start: MicroTime) -> ControlDocument {
     let segment = |phase: &str, from: u64, until: u64, rate: u32, content| Segment {
         phase: phase.into(),
-        leg: ScheduleSegment::whole(start + ms(from), start + ms(until), [rate, rate]),
+        span: ScheduleSegment::whole(start + ms(from), start + ms(until), [rate, rate]),
         content,
         cap_per_task: 10_000,
     };
@@ -246,7 +246,7 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
     // A new on-demand stream takes 4,000 records a second.
     document.segments = vec![Segment {
         phase: "flood".into(),
-        leg: ScheduleSegment::whole(start, start + ms(3_000), [6_000, 6_000]),
+        span: ScheduleSegment::whole(start, start + ms(3_000), [6_000, 6_000]),
         content: Content::Viral,
         cap_per_task: 10_000,
     }];
@@ -280,7 +280,7 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
     let again = now() + ms(2_500);
     document.version = 2;
     document.effective_at = again;
-    document.segments[0].leg = ScheduleSegment::whole(again, again + ms(20_000), [1_000, 1_000]);
+    document.segments[0].span = ScheduleSegment::whole(again, again + ms(20_000), [1_000, 1_000]);
     world.put(&document).await;
     let wait = (again + ms(1_500)).since(now());
     tokio::time::sleep(wait).await;

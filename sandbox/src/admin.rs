@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::access::Access;
 use crate::calls::Report;
 use crate::faults::Fault;
-use crate::http::Door;
+use crate::http::HttpState;
 use crate::http::identity::{ADMIN_KEY_HEADER, admin_access_key_id};
 use crate::ingest_statistics::IngestStatistics;
 
@@ -25,7 +25,7 @@ use crate::ingest_statistics::IngestStatistics;
 #[derive(Clone)]
 pub struct AdminApi {
     /// Services, counts and faults.
-    pub door: Arc<Door>,
+    pub http: Arc<HttpState>,
     /// What reached the streams.
     pub arrivals: Arc<IngestStatistics>,
     /// Lists the processes or Pods that run tasks.
@@ -34,7 +34,7 @@ pub struct AdminApi {
 
 /// The observer's routes.
 pub fn routes(observer: AdminApi) -> Router {
-    let door = observer.door.clone();
+    let http = observer.http.clone();
     Router::new()
         .route("/_sandbox/health", get(health))
         .route("/_sandbox/state", get(state))
@@ -43,13 +43,13 @@ pub fn routes(observer: AdminApi) -> Router {
         .route("/_sandbox/calls", get(calls))
         .route("/_sandbox/faults", get(pending_faults).post(add_fault).delete(clear_faults))
         .with_state(observer)
-        .layer(from_fn_with_state(door, admitted))
+        .layer(from_fn_with_state(http, admitted))
 }
 
 /// Lets in who names the access key id, with a JSON body or none.
-async fn admitted(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response<Body> {
+async fn admitted(State(http): State<Arc<HttpState>>, request: Request, next: Next) -> Response<Body> {
     let key = admin_access_key_id(request.uri(), request.headers());
-    let is_known = match &door.access {
+    let is_known = match &http.access {
         Access::AnyCredentials => true,
         access @ Access::AccessKey(_) => key.is_some_and(|key| access.admits(&key)),
     };
@@ -99,8 +99,8 @@ pub fn probe_routes() -> Router {
 }
 
 async fn state(State(observer): State<AdminApi>) -> Json<Value> {
-    let door = &observer.door;
-    Json(door.registry.state(door.clock.now()))
+    let http = &observer.http;
+    Json(http.registry.state(http.clock.now()))
 }
 
 #[derive(Deserialize)]
@@ -118,11 +118,11 @@ async fn tasks(State(observer): State<AdminApi>) -> Json<Value> {
 }
 
 async fn calls(State(observer): State<AdminApi>) -> Json<Report> {
-    Json(observer.door.calls.report())
+    Json(observer.http.calls.report())
 }
 
 async fn pending_faults(State(observer): State<AdminApi>) -> Json<Value> {
-    Json(json!({ "faults": observer.door.faults.pending() }))
+    Json(json!({ "faults": observer.http.faults.pending() }))
 }
 
 async fn add_fault(State(observer): State<AdminApi>, body: axum::body::Bytes) -> (StatusCode, Json<Value>) {
@@ -132,8 +132,8 @@ async fn add_fault(State(observer): State<AdminApi>, body: axum::body::Bytes) ->
         Ok(fault) => match fault.complaint().or_else(|| unknown_service(&observer, &fault)) {
             Some(complaint) => refused(complaint),
             None => {
-                observer.door.faults.add(fault);
-                (StatusCode::CREATED, Json(json!({ "faults": observer.door.faults.pending() })))
+                observer.http.faults.add(fault);
+                (StatusCode::CREATED, Json(json!({ "faults": observer.http.faults.pending() })))
             }
         },
     }
@@ -141,13 +141,13 @@ async fn add_fault(State(observer): State<AdminApi>, body: axum::body::Bytes) ->
 
 /// Why a rule would never apply, if it would not.
 fn unknown_service(observer: &AdminApi, fault: &Fault) -> Option<String> {
-    let names: Vec<&str> = observer.door.registry.names().collect();
+    let names: Vec<&str> = observer.http.registry.names().collect();
     (!fault.names_service_of(&names)).then(|| {
         format!("{} is no service of this sandbox; name one of {}, or `*`", fault.service, names.join(", "))
     })
 }
 
 async fn clear_faults(State(observer): State<AdminApi>) -> StatusCode {
-    observer.door.faults.clear();
+    observer.http.faults.clear();
     StatusCode::NO_CONTENT
 }

@@ -21,7 +21,7 @@ use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::Faults;
 use crate::http::guard::{Hosts, guard};
-use crate::http::{self, Door};
+use crate::http::{self, HttpState};
 use crate::ingest_statistics::IngestStatistics;
 use crate::limits::Limits;
 use crate::publish::publish;
@@ -348,7 +348,7 @@ impl Sandbox {
             None => None,
         };
         let access_key_id = options.access.access_key_id().to_owned();
-        let door = Arc::new(Door {
+        let http = Arc::new(HttpState {
             access: options.access,
             account: options.account,
             clock: clock.clone(),
@@ -365,8 +365,8 @@ impl Sandbox {
         };
         let router = Router::new()
             .fallback(http::answer)
-            .with_state(door.clone())
-            .merge(admin::routes(AdminApi { door, arrivals, tasks }))
+            .with_state(http.clone())
+            .merge(admin::routes(AdminApi { http, arrivals, tasks }))
             .merge(ecs::metadata::routes(ecs))
             .layer(from_fn_with_state(hosts, guard));
         let stopping = CancellationToken::new();

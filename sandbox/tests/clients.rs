@@ -121,12 +121,12 @@ async fn javascript_speaks_http_2_in_the_clear_and_over_tls() {
     let folder = workshop("javascript");
     run(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder))
         .await;
-    let bench = TestSandbox::start().await;
-    let plain = bench.running.endpoint_url();
-    assert!(is_well(&run(bench.client("node", &plain).arg("client.mjs").current_dir(&folder)).await));
-    let bench = TestSandbox::start().await;
-    let mut over_tls = bench.client("node", &bench.tls_endpoint());
-    over_tls.env("NODE_EXTRA_CA_CERTS", bench.ca_file()).arg("client.mjs").current_dir(&folder);
+    let sandbox = TestSandbox::start().await;
+    let plain = sandbox.running.endpoint_url();
+    assert!(is_well(&run(sandbox.client("node", &plain).arg("client.mjs").current_dir(&folder)).await));
+    let sandbox = TestSandbox::start().await;
+    let mut over_tls = sandbox.client("node", &sandbox.tls_endpoint());
+    over_tls.env("NODE_EXTRA_CA_CERTS", sandbox.ca_file()).arg("client.mjs").current_dir(&folder);
     assert!(is_well(&run(&mut over_tls).await));
 }
 
@@ -138,11 +138,11 @@ async fn go_is_served_in_the_clear_and_over_tls() {
     let folder = workshop("go");
     run(Command::new("go").args(["build", "-o", "client", "."]).current_dir(&folder)).await;
     let program = folder.join("client");
-    let bench = TestSandbox::start().await;
-    assert!(is_well(&run(&mut bench.client(&program, &bench.running.endpoint_url())).await));
-    let bench = TestSandbox::start().await;
-    let mut over_tls = bench.client(&program, &bench.tls_endpoint());
-    assert!(is_well(&run(over_tls.env("AWS_CA_BUNDLE", bench.ca_file())).await));
+    let sandbox = TestSandbox::start().await;
+    assert!(is_well(&run(&mut sandbox.client(&program, &sandbox.running.endpoint_url())).await));
+    let sandbox = TestSandbox::start().await;
+    let mut over_tls = sandbox.client(&program, &sandbox.tls_endpoint());
+    assert!(is_well(&run(over_tls.env("AWS_CA_BUNDLE", sandbox.ca_file())).await));
 }
 
 static JAVA: OnceCell<PathBuf> = OnceCell::const_new();
@@ -169,14 +169,14 @@ async fn java_speaks_cbor_in_the_clear_and_over_tls() {
     }
     let folder = java().await;
     let run_sdk = ["-cp", "classes:lib/*", "clients.Sdk"];
-    let bench = TestSandbox::start().await;
-    let plain = bench.running.endpoint_url();
-    assert!(is_well(&run(bench.client("java", &plain).args(run_sdk).current_dir(folder)).await));
-    let bench = TestSandbox::start().await;
-    let store = bench.folder.path().join("ca.jks");
+    let sandbox = TestSandbox::start().await;
+    let plain = sandbox.running.endpoint_url();
+    assert!(is_well(&run(sandbox.client("java", &plain).args(run_sdk).current_dir(folder)).await));
+    let sandbox = TestSandbox::start().await;
+    let store = sandbox.folder.path().join("ca.jks");
     let trust = ["-importcert", "-noprompt", "-storepass", "changeit", "-file"];
-    run(Command::new("keytool").args(trust).arg(bench.ca_file()).arg("-keystore").arg(&store)).await;
-    let mut over_tls = bench.client("java", &bench.tls_endpoint());
+    run(Command::new("keytool").args(trust).arg(sandbox.ca_file()).arg("-keystore").arg(&store)).await;
+    let mut over_tls = sandbox.client("java", &sandbox.tls_endpoint());
     over_tls
         .arg(format!("-Djavax.net.ssl.trustStore={}", store.display()))
         .arg("-Djavax.net.ssl.trustStorePassword=changeit")
@@ -191,11 +191,11 @@ async fn the_kpl_stores_twenty_thousand_of_twenty_thousand_records() {
         return;
     }
     let folder = java().await;
-    let bench = TestSandbox::start().await;
-    let mut producer = bench.client("java", &bench.running.endpoint_url());
+    let sandbox = TestSandbox::start().await;
+    let mut producer = sandbox.client("java", &sandbox.running.endpoint_url());
     producer
-        .args(["-cp", "classes:lib/*", "clients.Producer", &bench.tls_endpoint()])
-        .arg(bench.ca_file())
+        .args(["-cp", "classes:lib/*", "clients.Producer", &sandbox.tls_endpoint()])
+        .arg(sandbox.ca_file())
         .current_dir(folder);
     assert!(is_well(&run(&mut producer).await));
 }
@@ -228,8 +228,8 @@ async fn the_kcl_reads_every_record_by_polling() {
     }
     let folder = java().await;
     let (_server, leases) = moto().await;
-    let bench = TestSandbox::start().await;
-    let mut consumer = bench.client("java", &bench.running.endpoint_url());
+    let sandbox = TestSandbox::start().await;
+    let mut consumer = sandbox.client("java", &sandbox.running.endpoint_url());
     consumer.args(["-cp", "classes:lib/*", "clients.Consumer", &leases]).current_dir(folder);
     assert!(is_well(&run(&mut consumer).await));
 }

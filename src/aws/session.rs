@@ -88,19 +88,19 @@ pub trait CallObserver: Send + Sync {
 pub(super) struct Api<C> {
     pub(super) client: C,
     service: &'static str,
-    door: Door,
+    guard: CallGuard,
 }
 
 /// What every call passes: who is told of it, and whether we may still make it.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct CallGuard {
     observer: Arc<dyn CallObserver>,
     write_fence: WriteFence,
 }
 
 impl<C> Api<C> {
-    pub(super) fn new(service: &'static str, client: C, door: Door) -> Self {
-        Self { client, service, door }
+    pub(super) fn new(service: &'static str, client: C, guard: CallGuard) -> Self {
+        Self { client, service, guard }
     }
 
     /// Awaits `request`, which performs `operation` on `target`.
@@ -114,13 +114,13 @@ impl<C> Api<C> {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let started = Instant::now();
-        let result = match self.door.write_fence.guard(request).await {
+        let result = match self.guard.write_fence.guard(request).await {
             Ok(answer) => answer.map_err(|error| AwsError::from_sdk(operation, target, &error)),
             Err(over) => Err(AwsError::not_sent(operation, target, &over)),
         };
         let outcome =
             result.as_ref().map_or_else(|error| CallOutcome::Failed(error.class), |_| CallOutcome::Ok);
-        self.door.observer.called(self.service, operation, outcome, started.elapsed());
+        self.guard.observer.called(self.service, operation, outcome, started.elapsed());
         result
     }
 }
@@ -155,7 +155,7 @@ fn proxied(proxy: ProxyConfig) -> SharedHttpClient {
 /// The AWS of the environment's credentials, region by region.
 pub struct SdkRegions {
     config: SdkConfig,
-    door: Door,
+    guard: CallGuard,
     skew: SkewMeter,
     made: Mutex<HashMap<String, Aws>>,
 }
@@ -186,11 +186,11 @@ impl SdkRegions {
             Ok(None) => {}
             Err(reason) => tracing::error!(reason, "AWS is asked directly"),
         }
-        Self::new(loader.load().await, Door { observer, write_fence })
+        Self::new(loader.load().await, CallGuard { observer, write_fence })
     }
 
-    fn new(config: SdkConfig, door: Door) -> Self {
-        Self { config, door, skew: SkewMeter::default(), made: Mutex::default() }
+    fn new(config: SdkConfig, guard: CallGuard) -> Self {
+        Self { config, guard, skew: SkewMeter::default(), made: Mutex::default() }
     }
 
     fn make(&self, region: &str) -> Aws {
@@ -204,7 +204,7 @@ impl SdkRegions {
         macro_rules! api {
             ($service:literal, $sdk:ident $(, $setting:ident($value:expr))?) => {{
                 let config = $sdk::config::Builder::from(&config).interceptor(SuspectConnectionInterceptor).interceptor(self.skew.clone())$(.$setting($value))?;
-                Api::new($service, $sdk::Client::from_conf(config.build()), self.door.clone())
+                Api::new($service, $sdk::Client::from_conf(config.build()), self.guard.clone())
             }};
         }
         let cloudwatch = api!("cloudwatch", aws_sdk_cloudwatch, timeout_config(showing));
@@ -278,13 +278,13 @@ pub(super) mod tests {
         answer
     }
 
-    fn door(notebook: &Arc<RecordingObserver>) -> Door {
-        Door { observer: Arc::clone(notebook) as _, write_fence: WriteFence::unshared() }
+    fn guard(notebook: &Arc<RecordingObserver>) -> CallGuard {
+        CallGuard { observer: Arc::clone(notebook) as _, write_fence: WriteFence::unshared() }
     }
 
     /// A client of which nobody observes the calls.
     pub(crate) fn unobserved<C>(client: C) -> Api<C> {
-        Api::new("test", client, door(&Arc::default()))
+        Api::new("test", client, guard(&Arc::default()))
     }
 
     #[tokio::test]
@@ -327,9 +327,9 @@ pub(super) mod tests {
             aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput::builder().build()
         });
         let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
-        let mut door = door(&Arc::default());
-        door.write_fence = WriteFence::until(tokio::time::Instant::now());
-        let api = Api::new("sts", client, door);
+        let mut guard = guard(&Arc::default());
+        guard.write_fence = WriteFence::until(tokio::time::Instant::now());
+        let api = Api::new("sts", client, guard);
         let refused = api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send()).await;
         assert_eq!(refused.unwrap_err().class, AwsErrorClass::Transient);
         assert_eq!(known.num_calls(), 0);
@@ -351,7 +351,7 @@ pub(super) mod tests {
             .build();
         let notebook = Arc::new(RecordingObserver::default());
         let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
-        let api = Api::new("sts", client, door(&notebook));
+        let api = Api::new("sts", client, guard(&notebook));
         let ask = || api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send());
         assert_eq!(ask().await.unwrap().account(), Some("1"));
         assert_eq!(ask().await.unwrap_err().class, AwsErrorClass::Denied);
@@ -362,7 +362,7 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_region_is_made_once() {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        let regions = SdkRegions::new(config, door(&Arc::default()));
+        let regions = SdkRegions::new(config, guard(&Arc::default()));
         let (one, two) = (regions.in_region("eu-west-1"), regions.in_region("eu-west-1"));
         assert!(Arc::ptr_eq(&one.streams, &two.streams));
         assert!(!Arc::ptr_eq(&one.streams, &regions.in_region("us-east-1").streams));
@@ -381,7 +381,7 @@ pub(super) mod tests {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
             .build();
-        let aws = SdkRegions::new(config, door(&Arc::default())).in_region("us-east-1");
+        let aws = SdkRegions::new(config, guard(&Arc::default())).in_region("us-east-1");
         let started = tokio::time::Instant::now();
         let (put, measured) = tokio::join!(
             aws.dashboards.put_dashboard("KinesisDemo-x", "{}"),

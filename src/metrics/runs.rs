@@ -97,7 +97,7 @@ const RUN_FAMILIES: [(&str, &str); 10] = [
     ("run_info", "Where the run is: its stage and its traffic phase"),
     ("run_target_records_per_second", "What the schedule asked for in the same window"),
     ("run_accepted_records_per_second", "Records accepted per second, in one window of all tasks"),
-    ("run_records", "The run's books, by kind; a rerun starts anew"),
+    ("run_records", "The run's totals, by kind; a rerun starts anew"),
     ("run_tasks", "Generator tasks: asked for, running, and with a slot"),
     ("run_shards", "Open shards of the stream"),
     ("run_warm_mib_per_second", "Warm throughput of the stream: asked for, and there"),
@@ -153,17 +153,17 @@ fn values(status: &KinesisDemoStatus) -> Vec<Value> {
     }
     if let Some(traffic) = &status.traffic {
         values.push(("run_accepted_records_per_second", vec![], gauge(traffic.rate)));
-        let books = &traffic.books;
+        let totals = &traffic.totals;
         let kinds = [
-            ("scheduled", books.scheduled),
-            ("offered", books.offered),
-            ("accepted", books.accepted),
-            ("throttled", books.throttled),
-            ("failed", books.failed),
-            ("dropped", books.dropped),
-            ("unknown", books.unknown),
-            ("unoffered", books.unoffered),
-            ("unreported", books.unreported),
+            ("scheduled", totals.scheduled),
+            ("offered", totals.offered),
+            ("accepted", totals.accepted),
+            ("throttled", totals.throttled),
+            ("failed", totals.failed),
+            ("dropped", totals.dropped),
+            ("unknown", totals.unknown),
+            ("unoffered", totals.unoffered),
+            ("unreported", totals.unreported),
         ];
         values.extend(
             kinds.map(|(kind, records)| ("run_records", vec![("kind", kind.into())], gauge(records))),

@@ -19,10 +19,10 @@ const HEAD_START: Duration = Duration::from_secs(600);
 
 /// The last words, by object and run.
 #[derive(Debug, Default)]
-pub struct LedgerStore(Mutex<HashMap<String, Held>>);
+pub struct LedgerStore(Mutex<HashMap<String, RunLedgers>>);
 
 #[derive(Debug)]
-struct Held {
+struct RunLedgers {
     run: u32,
     /// When the last reading began that came to its end.
     read_at: Option<MicroTime>,
@@ -66,7 +66,7 @@ impl LedgerStore {
     /// Takes in what `reading` brought. At its end: everything known.
     pub fn take(&self, uid: &str, run: u32, reading: Reading, found: LedgerPage) -> Option<Arc<Ledgers>> {
         let mut store = self.lock();
-        let fresh = || Held { run, read_at: None, open: None, ledgers: Arc::default() };
+        let fresh = || RunLedgers { run, read_at: None, open: None, ledgers: Arc::default() };
         let held = store.entry(uid.to_owned()).or_insert_with(fresh);
         if held.run != run {
             *held = fresh();
@@ -106,7 +106,7 @@ impl LedgerStore {
         self.lock().retain(|uid, _| uids.contains(uid));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, RunLedgers>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

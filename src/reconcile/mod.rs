@@ -342,8 +342,8 @@ async fn reconcile_run(
     note_read(context, &ctx, &state);
     let results = actor.apply(&decision.effects).await;
     note_written(context, object.uid, &decision.effects, &results);
-    let outcomes = EffectResults { first: &first, results: &results, refused_looks: state.refusals() };
-    Ok(status::conclude(object, decision, &outcomes, now))
+    let effect_results = EffectResults { first: &first, results: &results, refused_looks: state.refusals() };
+    Ok(status::conclude(object, decision, &effect_results, now))
 }
 
 /// How often the tasks of a run should read, by what all runs of the Region ask for.
@@ -387,8 +387,8 @@ async fn reconcile_leftovers(
     let state = look.at_leftovers(resources).await;
     let decision = stages::decide_leftovers(object, &removal, &state, now);
     let results = actor(object, context, &aws, now).apply(&decision.effects).await;
-    let outcomes = EffectResults { results: &results, ..EffectResults::default() };
-    Ok(status::conclude(object, decision, &outcomes, now))
+    let effect_results = EffectResults { results: &results, ..EffectResults::default() };
+    Ok(status::conclude(object, decision, &effect_results, now))
 }
 
 fn actor<'a>(object: &ObjectContext<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {

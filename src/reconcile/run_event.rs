@@ -3,7 +3,7 @@
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::status::{Outcome, ResourceType, Stage, Stop, TaskFailure};
+use kinesis_demo_api::status::{Interruption, Outcome, ResourceType, Stage, TaskFailure};
 
 use crate::aws::AwsError;
 
@@ -94,7 +94,7 @@ impl RunEvent {
     }
 
     /// Traffic goes on after control had lapsed; the schedule moved.
-    pub fn schedule_moved(stop: Stop) -> Self {
+    pub fn schedule_moved(stop: Interruption) -> Self {
         let seconds = stop.until.since(stop.from).as_secs();
         Self::warning(
             "ScheduleMoved",

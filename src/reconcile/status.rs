@@ -37,36 +37,36 @@ pub struct EffectResults<'a> {
 pub fn conclude(
     object: &ObjectContext<'_>,
     decision: Decision,
-    outcomes: &EffectResults<'_>,
+    results: &EffectResults<'_>,
     now: MicroTime,
 ) -> Decision {
-    let refused: Vec<&AwsError> = refusals_of_effects(&decision, outcomes);
+    let refused: Vec<&AwsError> = refusals_of_effects(&decision, results);
     let invalid = refused.iter().find(|error| error.class == AwsErrorClass::Invalid);
     if let Some(failed) = invalid.and_then(|error| stages::decide_invalid(object, error, now)) {
         return bounded(failed);
     }
-    let mut decision = note_removals(decision, outcomes.results);
+    let mut decision = note_removals(decision, results.results);
     retell_leftovers(&mut decision, object, now);
-    untell_what_was_not_done(&mut decision, outcomes.results);
-    note_size_zero(&mut decision, outcomes);
-    note_put_back(&mut decision, outcomes);
-    note_warm_request(&mut decision, outcomes.results);
+    untell_what_was_not_done(&mut decision, results.results);
+    note_size_zero(&mut decision, results);
+    note_put_back(&mut decision, results);
+    note_warm_request(&mut decision, results.results);
     let optional_failures: Vec<AwsError> = decision
         .effects
         .iter()
-        .zip(outcomes.results)
+        .zip(results.results)
         .filter(|(effect, _)| effect.is_optional())
         .filter_map(|(_, result)| result.refusal().cloned())
         .collect();
     decision = stages::with_missed(decision, &optional_failures);
-    let all: Vec<&AwsError> = refused.into_iter().chain(outcomes.refused_looks.iter().copied()).collect();
+    let all: Vec<&AwsError> = refused.into_iter().chain(results.refused_looks.iter().copied()).collect();
     bounded(with_refusals(object, decision, &all, now))
 }
 
 /// What was refused of what the run needs. A removal's refusal is told with its resource.
-fn refusals_of_effects<'a>(decision: &Decision, outcomes: &EffectResults<'a>) -> Vec<&'a AwsError> {
-    let first = outcomes.first.iter().filter_map(|(_, result)| result.refusal());
-    let rest = decision.effects.iter().zip(outcomes.results);
+fn refusals_of_effects<'a>(decision: &Decision, results: &EffectResults<'a>) -> Vec<&'a AwsError> {
+    let first = results.first.iter().filter_map(|(_, result)| result.refusal());
+    let rest = decision.effects.iter().zip(results.results);
     let rest = rest.filter(|(effect, _)| !effect.is_optional());
     first.chain(rest.filter_map(|(_, result)| result.refusal())).collect()
 }
@@ -179,8 +179,8 @@ fn removed_resource(
 }
 
 /// A service that was taken to zero without a look is not asked for again.
-fn note_size_zero(decision: &mut Decision, outcomes: &EffectResults<'_>) {
-    let zero = outcomes.first.iter().any(|(effect, result)| {
+fn note_size_zero(decision: &mut Decision, results: &EffectResults<'_>) {
+    let zero = results.first.iter().any(|(effect, result)| {
         matches!(effect, Effect::ResizeService { desired: 0, .. }) && *result == EffectResult::Done
     });
     if let Some(generators) = decision.status.generators.as_mut().filter(|_| zero) {
@@ -199,10 +199,10 @@ fn note_warm_request(decision: &mut Decision, results: &[EffectResult]) {
 }
 
 /// Tells of a control parameter that was removed after the last look and is there again.
-fn note_put_back(decision: &mut Decision, outcomes: &EffectResults<'_>) {
+fn note_put_back(decision: &mut Decision, results: &EffectResults<'_>) {
     let version = decision.status.control.as_ref().map_or(0, |control| control.version);
-    let first = outcomes.first.iter().map(|(effect, result)| (effect, result));
-    let rest = decision.effects.iter().zip(outcomes.results);
+    let first = results.first.iter().map(|(effect, result)| (effect, result));
+    let rest = decision.effects.iter().zip(results.results);
     let told: Vec<RunEvent> = first
         .chain(rest)
         .filter_map(|pair| match pair {

@@ -95,8 +95,8 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     place.runs.put_request("peak", Verb::Abort, None).await.unwrap();
     let over = place.wait("peak", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
     let status = over.status.unwrap();
-    let (books, stops) = (status.traffic.unwrap().books, status.control.unwrap().stops);
-    place.step(format!("aborted: {books:?}, stretches in which control had lapsed: {stops:?}"));
+    let (totals, interruptions) = (status.traffic.unwrap().totals, status.control.unwrap().interruptions);
+    place.step(format!("aborted: {totals:?}, stretches in which control had lapsed: {interruptions:?}"));
 
     // The first seconds are the tasks' own: connections, caches.
     let settled = windows(
@@ -123,8 +123,8 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
         let tenths: Vec<_> = tenths.into_iter().map(|bucket| bucket.records).collect();
         place.step(format!("  records per 100 ms from {}: {tenths:?}", around.start));
     }
-    assert_balanced(&books);
-    assert_eq!(stops, []);
+    assert_balanced(&totals);
+    assert_eq!(interruptions, []);
     for handover in &handovers {
         let Handover { mishap, leads_after, .. } = handover;
         assert!(*leads_after < mishap.limit(), "{mishap:?}: another led only after {leads_after:?}");

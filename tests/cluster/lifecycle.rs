@@ -30,12 +30,16 @@ pub fn accepted(demo: &KinesisDemo) -> u64 {
     demo.status
         .as_ref()
         .and_then(|status| status.traffic.as_ref())
-        .map_or(0, |traffic| traffic.books.accepted)
+        .map_or(0, |traffic| traffic.totals.accepted)
 }
 
-pub fn assert_balanced(books: &TotalsStatus) {
-    assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
-    assert_eq!(books.scheduled, books.offered + books.unoffered + books.unreported, "{books:?}");
+pub fn assert_balanced(totals: &TotalsStatus) {
+    assert_eq!(
+        totals.offered,
+        totals.accepted + totals.failed + totals.dropped + totals.unknown,
+        "{totals:?}"
+    );
+    assert_eq!(totals.scheduled, totals.offered + totals.unoffered + totals.unreported, "{totals:?}");
 }
 
 /// One phase that lasts, at a rate.
@@ -111,11 +115,11 @@ async fn a_viral_event(place: &TestCluster, release: &Installed<'_>) -> KinesisD
     let status = quick.status.clone().unwrap();
     let succeeded = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Succeeded);
     assert_eq!(succeeded.map(|found| found.status), Some(ConditionStatus::True), "{:#?}", status.run);
-    let books = status.traffic.unwrap().books;
-    assert_balanced(&books);
+    let totals = status.traffic.unwrap().totals;
+    assert_balanced(&totals);
     let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
-    assert_eq!(stored, books.accepted + books.unknown);
-    place.step(format!("quick.yaml succeeded: {stored} records stored; {books:?}"));
+    assert_eq!(stored, totals.accepted + totals.unknown);
+    place.step(format!("quick.yaml succeeded: {stored} records stored; {totals:?}"));
 
     let mut most = BTreeMap::<&str, usize>::new();
     for sample in samples.iter() {
@@ -193,10 +197,10 @@ async fn reruns(place: &TestCluster, release: &Installed<'_>, quick: &KinesisDem
     let over = place.wait("quick", Duration::from_secs(180), second).await;
     assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
     let status = over.status.unwrap();
-    let books = status.traffic.unwrap().books;
-    assert_balanced(&books);
+    let totals = status.traffic.unwrap().totals;
+    assert_balanced(&totals);
     let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
-    assert_eq!(stored, books.accepted + books.unknown);
+    assert_eq!(stored, totals.accepted + totals.unknown);
     place.step(format!("an object of the first release ran again: {stored} records stored"));
 }
 
@@ -218,11 +222,11 @@ async fn upgrade_in_the_middle(place: &TestCluster, release: &Installed<'_>) {
         .await;
     assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
     let status = over.status.unwrap();
-    let books = status.traffic.unwrap().books;
-    assert_balanced(&books);
-    assert_eq!((books.accepted, books.unoffered), (90_000, 0), "{books:?}");
+    let totals = status.traffic.unwrap().totals;
+    assert_balanced(&totals);
+    assert_eq!((totals.accepted, totals.unoffered), (90_000, 0), "{totals:?}");
     let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
-    assert_eq!(stored, books.accepted);
+    assert_eq!(stored, totals.accepted);
     let after: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();
     assert!(before.is_disjoint(&after), "{before:?} {after:?}");
     place.step("upgraded in the middle of a run, with another definition: all 90000 records stored");

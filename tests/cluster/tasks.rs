@@ -36,7 +36,7 @@ async fn pods_come_and_go_with_the_phases() {
         place.wait("steps", Duration::from_secs(120), |demo| stage(demo).is_some_and(Stage::is_terminal));
     let (samples, over) = sample_during(&place, &release, "steps", over).await;
     assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
-    assert_balanced(&over.status.unwrap().traffic.unwrap().books);
+    assert_balanced(&over.status.unwrap().traffic.unwrap().totals);
 
     let mut seen: Vec<(String, usize)> = Vec::new();
     for sample in samples.iter().filter(|sample| sample.state.is_some()) {
@@ -120,14 +120,14 @@ async fn pods_outlive_the_operator_and_a_dead_task_is_replaced() {
     place.runs.put_request("steady", Verb::Abort, None).await.unwrap();
     let over =
         place.wait("steady", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
-    let books = over.status.unwrap().traffic.unwrap().books;
-    assert_balanced(&books);
+    let totals = over.status.unwrap().traffic.unwrap().totals;
+    assert_balanced(&totals);
     let (stored, _) = arrivals(&release, &arn).await;
     // What the dead task sent after its last word is stored, and nobody's word.
     assert!(
-        stored >= books.accepted && stored <= books.accepted + books.unknown + books.unreported,
-        "{stored}: {books:?}"
+        stored >= totals.accepted && stored <= totals.accepted + totals.unknown + totals.unreported,
+        "{stored}: {totals:?}"
     );
-    place.step(format!("aborted: {stored} records stored; {books:?}"));
+    place.step(format!("aborted: {stored} records stored; {totals:?}"));
     place.close().await;
 }

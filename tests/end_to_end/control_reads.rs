@@ -63,10 +63,10 @@ async fn sixty_tasks_leave_reads_to_others_and_none_of_them_lapses() {
 
     let status = stack.wait_until_over("many").await.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
-    let totals = status.traffic.unwrap().books;
+    let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.unoffered), (2_400, 0), "{totals:?}");
-    assert_eq!(status.control.unwrap().stops, []);
+    assert_eq!(status.control.unwrap().interruptions, []);
     assert_eq!(stack.leftovers().await, [] as [&str; 0]);
     stack.stop().await;
 }

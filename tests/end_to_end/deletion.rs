@@ -38,7 +38,7 @@ async fn deletion_in_mid_run_leaves_nothing() {
             demo.status
                 .as_ref()
                 .and_then(|status| status.traffic.as_ref())
-                .is_some_and(|traffic| traffic.books.accepted > 0)
+                .is_some_and(|traffic| traffic.totals.accepted > 0)
         }),
     ];
     for (name, moment) in moments {

@@ -261,7 +261,7 @@ impl Run {
 }
 
 pub fn accepted(status: &KinesisDemoStatus) -> u64 {
-    status.traffic.as_ref().map_or(0, |traffic| traffic.books.accepted)
+    status.traffic.as_ref().map_or(0, |traffic| traffic.totals.accepted)
 }
 
 pub fn condition(status: &KinesisDemoStatus, type_: ConditionType) -> Condition {
@@ -270,7 +270,7 @@ pub fn condition(status: &KinesisDemoStatus, type_: ConditionType) -> Condition 
 
 impl Ended {
     pub fn totals(&self) -> &TotalsStatus {
-        &self.status.traffic.as_ref().unwrap().books
+        &self.status.traffic.as_ref().unwrap().totals
     }
 
     /// The run succeeded, and all of its records arrived once.

@@ -66,7 +66,7 @@ async fn the_first_run_of_an_account_succeeds() {
     };
     let status = stack.wait("first", Duration::from_secs(180), over).await.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
-    let totals = status.traffic.unwrap().books;
+    let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.accepted), (1_000, 1_000));
     assert_eq!(stack.sandbox.fetch_faults().await.unwrap(), json!({"faults": []}), "each was met twice");

@@ -111,7 +111,7 @@ pub async fn a_document_is_forged(on: Arc<FaultyCluster>) {
     // The next renewal is seconds away: what is forged now is read.
     let mut forged = ControlDocument { epoch: FORGED_EPOCH, ..on.by_hand.renewed_document(&parameter).await };
     for segment in &mut forged.segments {
-        segment.leg.rate = segment.leg.rate.map(|rate| rate * 10);
+        segment.span.rate = segment.span.rate.map(|rate| rate * 10);
         segment.cap_per_task *= 10;
     }
     on.by_hand.write_document(&parameter, &forged).await;

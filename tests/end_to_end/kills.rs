@@ -77,10 +77,10 @@ async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
     let demo = stack.wait_until_over("killed").await;
     let status = demo.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);
-    let books = status.traffic.unwrap().books;
-    assert_balanced(&books);
-    assert_eq!(books.scheduled, SCHEDULED);
-    assert!(books.accepted * 100 >= SCHEDULED * 99, "{books:?}");
+    let totals = status.traffic.unwrap().totals;
+    assert_balanced(&totals);
+    assert_eq!(totals.scheduled, SCHEDULED);
+    assert!(totals.accepted * 100 >= SCHEDULED * 99, "{totals:?}");
     assert_eq!(demo.metadata.generation, Some(1));
     note_kinds(&stack, &mut most).await;
     assert!(most.values().all(|count| *count <= 1), "something existed twice: {most:?}");

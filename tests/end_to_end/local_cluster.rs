@@ -184,11 +184,15 @@ impl LocalStack {
     }
 }
 
-pub fn assert_balanced(books: &TotalsStatus) {
-    assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
+pub fn assert_balanced(totals: &TotalsStatus) {
     assert_eq!(
-        books.scheduled + books.excess,
-        books.offered + books.unoffered + books.unreported,
-        "{books:?}"
+        totals.offered,
+        totals.accepted + totals.failed + totals.dropped + totals.unknown,
+        "{totals:?}"
+    );
+    assert_eq!(
+        totals.scheduled + totals.excess,
+        totals.offered + totals.unoffered + totals.unreported,
+        "{totals:?}"
     );
 }

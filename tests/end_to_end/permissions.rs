@@ -115,7 +115,7 @@ async fn the_role_is_exactly_what_the_operator_uses() {
         demo.status
             .as_ref()
             .and_then(|status| status.traffic.as_ref())
-            .map_or(0, |traffic| traffic.books.accepted)
+            .map_or(0, |traffic| traffic.totals.accepted)
     };
     stack.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > 0).await;
     for _ in 0..2 {

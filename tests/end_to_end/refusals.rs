@@ -43,7 +43,7 @@ async fn costs_nothing(
     let fault = on.proxy.fault(operations, run.texts(&status), kind, limit);
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     assert!(fault.met() >= least, "the fault met {} calls", fault.met());
-    assert_eq!(ended.status.control.as_ref().unwrap().stops, [], "control lapsed");
+    assert_eq!(ended.status.control.as_ref().unwrap().interruptions, [], "control lapsed");
     ended.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
 }
@@ -111,7 +111,7 @@ pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyCluster>) {
         assert!(cleaned.message.contains(words), "{}", cleaned.message);
     }
     let service = run.base_name().await;
-    assert!(on.by_hand.scale_to_zero(&service).await.is_some(), "nothing stops its tasks any more");
+    assert!(on.by_hand.scale_to_zero(&service).await.is_some(), "nothing interruptions its tasks any more");
     let demo = on.stack.cluster.fetch("held-service").await.unwrap();
     assert_eq!(demo.metadata.finalizers.unwrap_or_default().len(), 1);
     assert!(fault.met() < 40, "{} calls in about two minutes", fault.met());
@@ -131,9 +131,9 @@ pub async fn an_outage_of_four_minutes(on: Arc<FaultyCluster>) {
     let ended = run.wait_until_over(OUTAGE + ENDS_WITHIN).await;
     assert!(fault.met() > 20, "the fault met {} calls", fault.met());
     ended.assert_all_arrived(30 * 100 + 40 * 150);
-    let stops = &ended.status.control.as_ref().unwrap().stops;
-    assert_eq!(stops.len(), 1, "{stops:?}");
-    let silent = stops[0].until.since(stops[0].from);
+    let interruptions = &ended.status.control.as_ref().unwrap().interruptions;
+    assert_eq!(interruptions.len(), 1, "{interruptions:?}");
+    let silent = interruptions[0].until.since(interruptions[0].from);
     // All of it but what the tasks' lease covered, and what the next version took to count.
     assert!((OUTAGE - s(40)..OUTAGE + s(30)).contains(&silent), "{silent:?}");
     run.assert_nothing_left().await;

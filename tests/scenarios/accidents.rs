@@ -21,18 +21,21 @@ async fn killed_tasks_are_replaced_and_what_they_did_not_send_is_counted() {
         assert!(harness.aws.kill_task(&task, LastWord::Unspoken));
     }
     harness.play_out().await;
-    let books = harness.books();
-    assert_balanced(&books);
-    assert_eq!(books.scheduled, SCHEDULED);
-    let lost = books.scheduled - books.accepted;
-    assert!(lost > 0 && lost < 3 * 5_000 * 60, "three of ten tasks were replaced within a minute: {books:?}");
-    assert!(books.unreported <= 3 * 5_000 * 5, "at most one ledger interval per task: {books:?}");
+    let totals = harness.totals();
+    assert_balanced(&totals);
+    assert_eq!(totals.scheduled, SCHEDULED);
+    let lost = totals.scheduled - totals.accepted;
+    assert!(
+        lost > 0 && lost < 3 * 5_000 * 60,
+        "three of ten tasks were replaced within a minute: {totals:?}"
+    );
+    assert!(totals.unreported <= 3 * 5_000 * 5, "at most one ledger interval per task: {totals:?}");
     // More than one record in a hundred was offered by nobody.
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ScheduleNotOffered)));
     let told = harness.condition(ConditionType::TrafficDelivered);
     assert_eq!((told.status, told.reason), (ConditionStatus::False, Reason::PartlyDelivered));
-    assert!(told.message.contains(&format!("{} of {SCHEDULED}", books.accepted)), "{}", told.message);
+    assert!(told.message.contains(&format!("{} of {SCHEDULED}", totals.accepted)), "{}", told.message);
     harness.assert_nothing_left();
 }
 
@@ -41,9 +44,9 @@ async fn a_short_fleet_sends_up_to_its_cap_and_counts_the_rest() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_capacity(4);
     harness.play_out().await;
-    let books = harness.books();
-    assert_balanced(&books);
-    let peak = harness.status().phases[2].books.clone();
+    let totals = harness.totals();
+    assert_balanced(&totals);
+    let peak = harness.status().phases[2].totals.clone();
     assert!(
         peak.accepted >= 119 * 40_000 && peak.accepted <= 120 * 40_000,
         "four tasks of at most 10,000: {peak:?}"
@@ -61,14 +64,14 @@ async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
     harness.restart();
     harness.play_out().await;
     let status = harness.status();
-    let stops = status.control.unwrap().stops;
-    assert_eq!(stops.len(), 1, "{stops:?}");
+    let interruptions = status.control.unwrap().interruptions;
+    assert_eq!(interruptions.len(), 1, "{interruptions:?}");
     let moved = status.run.unwrap().ends_at.unwrap().since(planned_end);
-    assert_eq!(moved, stops[0].until.since(stops[0].from));
+    assert_eq!(moved, interruptions[0].until.since(interruptions[0].from));
     assert!((s(230)..s(330)).contains(&moved), "{moved:?}");
-    let books = harness.books();
-    assert_balanced(&books);
-    assert!(books.accepted >= SCHEDULED - 5, "nothing is lost, only later: {books:?}");
+    let totals = harness.totals();
+    assert_balanced(&totals);
+    assert!(totals.accepted >= SCHEDULED - 5, "nothing is lost, only later: {totals:?}");
     harness.assert_nothing_left();
 }
 
@@ -79,8 +82,8 @@ async fn an_outage_within_the_lease_is_not_noticed() {
     harness.clock.advance(s(35));
     harness.restart();
     harness.play_out().await;
-    assert_eq!(harness.status().control.unwrap().stops, []);
-    assert_eq!(harness.books().accepted, SCHEDULED);
+    assert_eq!(harness.status().control.unwrap().interruptions, []);
+    assert_eq!(harness.totals().accepted, SCHEDULED);
 }
 
 #[tokio::test]
@@ -156,11 +159,11 @@ async fn a_log_that_must_not_be_read_costs_the_books_and_nothing_else() {
     let waited = harness.clock.now().since(over_at);
     assert!((s(600)..s(900)).contains(&waited), "{waited:?}");
     let status = harness.status();
-    assert_eq!(status.control.unwrap().stops, [], "control lapsed");
+    assert_eq!(status.control.unwrap().interruptions, [], "control lapsed");
     assert_eq!(harness.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
-    let books = harness.books();
-    assert_balanced(&books);
-    assert_eq!((books.scheduled, books.unreported), (SCHEDULED, SCHEDULED), "{books:?}");
+    let totals = harness.totals();
+    assert_balanced(&totals);
+    assert_eq!((totals.scheduled, totals.unreported), (SCHEDULED, SCHEDULED), "{totals:?}");
     // Nobody knows what arrived, so nobody may say that it did not.
     assert_eq!(status.run.unwrap().reason, Some(Reason::Completed));
     let told = harness.condition(ConditionType::TrafficDelivered);
@@ -180,8 +183,8 @@ async fn a_log_that_fails_for_a_while_is_read_afterwards() {
     harness.play_until_phase("peak").await;
     harness.aws.fail("FilterLogEvents", AwsErrorClass::Transient, 15);
     harness.play_out().await;
-    assert_eq!(harness.status().control.unwrap().stops, [], "control lapsed");
-    assert_eq!((harness.outcome(), harness.books().accepted), (Some(Outcome::Succeeded), SCHEDULED));
+    assert_eq!(harness.status().control.unwrap().interruptions, [], "control lapsed");
+    assert_eq!((harness.outcome(), harness.totals().accepted), (Some(Outcome::Succeeded), SCHEDULED));
     harness.assert_nothing_left();
 }
 
@@ -198,9 +201,9 @@ async fn a_log_that_somebody_deletes_is_not_waited_for() {
     let waited = harness.clock.now().since(over_at);
     assert!(waited < s(300), "{waited:?}");
     assert_eq!(harness.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
-    let books = harness.books();
-    assert_balanced(&books);
-    assert!(books.accepted > 0 && books.accepted + books.unreported == SCHEDULED, "{books:?}");
+    let totals = harness.totals();
+    assert_balanced(&totals);
+    assert!(totals.accepted > 0 && totals.accepted + totals.unreported == SCHEDULED, "{totals:?}");
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
     harness.assert_nothing_left();
 }
@@ -296,6 +299,6 @@ async fn a_conflicting_write_is_started_over() {
     }
     harness.cluster.deny_writes(false);
     harness.play_out().await;
-    assert_eq!(harness.books().accepted, SCHEDULED);
+    assert_eq!(harness.totals().accepted, SCHEDULED);
     assert!(harness.clock.now() > kinesis_demo_api::MicroTime::from_micros(0));
 }

@@ -49,10 +49,10 @@ async fn a_crash_after_any_single_call_changes_nothing_in_the_end() {
             harness.errors
         );
         assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
-        let books = harness.books();
-        assert_balanced(&books);
-        assert_eq!(books.scheduled, SCHEDULED, "crash after call {call}");
-        assert!(books.accepted * 100 >= SCHEDULED * 99, "crash after call {call}: {books:?}");
+        let totals = harness.totals();
+        assert_balanced(&totals);
+        assert_eq!(totals.scheduled, SCHEDULED, "crash after call {call}");
+        assert!(totals.accepted * 100 >= SCHEDULED * 99, "crash after call {call}: {totals:?}");
         harness.assert_nothing_left();
     }
 }
@@ -73,7 +73,7 @@ async fn dying_again_and_again_changes_nothing_in_the_end() {
             }
         }
         assert_eq!(harness.status().stage, Some(Stage::Succeeded), "{:?}", harness.status());
-        assert_balanced(&harness.books());
+        assert_balanced(&harness.totals());
         harness.assert_nothing_left();
     }
 }
@@ -92,7 +92,7 @@ async fn takes_over_a_log_of_many_pages(page_takes: Duration, pages_at_once: u64
     let mut harness = Harness::new(spec());
     let in_peak = |status: &KinesisDemoStatus| {
         let phase = status.phase.as_ref().is_some_and(|phase| phase.name == "peak");
-        phase && status.traffic.as_ref().is_some_and(|traffic| traffic.books.accepted > 500_000)
+        phase && status.traffic.as_ref().is_some_and(|traffic| traffic.totals.accepted > 500_000)
     };
     harness.play_until(s(7200), in_peak).await;
     let known = harness.status().traffic.unwrap();
@@ -107,19 +107,19 @@ async fn takes_over_a_log_of_many_pages(page_takes: Duration, pages_at_once: u64
         pieces += u32::from(read == pages_at_once);
         // Half of a log is no news.
         let traffic = harness.status().traffic.unwrap();
-        assert!(traffic.sampled_at > known.sampled_at || traffic.books == known.books, "{traffic:?}");
+        assert!(traffic.sampled_at > known.sampled_at || traffic.totals == known.totals, "{traffic:?}");
     }
     assert!(pieces >= 3, "{pieces} pieces");
     // Whoever has not read the log yet takes nobody for silent.
     assert_eq!(harness.status().generators.unwrap().replaced, 0);
     assert!(harness.cluster.run_events().iter().all(|run_event| run_event.reason != "SilentTasksReplaced"));
-    assert!(harness.books().accepted > known.books.accepted);
+    assert!(harness.totals().accepted > known.totals.accepted);
     harness.aws.set_ledger_page(usize::MAX, s(0));
     harness.play_out().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
     let status = harness.status();
-    assert_eq!(status.control.unwrap().stops, [], "control lapsed");
-    assert_eq!(harness.books().accepted, SCHEDULED);
-    assert_balanced(&harness.books());
+    assert_eq!(status.control.unwrap().interruptions, [], "control lapsed");
+    assert_eq!(harness.totals().accepted, SCHEDULED);
+    assert_balanced(&harness.totals());
     harness.assert_nothing_left();
 }

@@ -74,7 +74,7 @@ async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
         harness.play_until_stage(Stage::CleaningUp).await;
         let took = harness.clock.now().since(asked_at);
         harness.play_out().await;
-        let (totals, sent) = (harness.books(), harness.aws.stored("kd-viral-event-5f3c2a1b-r1"));
+        let (totals, sent) = (harness.totals(), harness.aws.stored("kd-viral-event-5f3c2a1b-r1"));
         assert_balanced(&totals);
         assert_eq!(
             (totals.scheduled, totals.unoffered, totals.accepted),
@@ -108,7 +108,7 @@ async fn a_stop_that_cannot_be_written_ends_the_traffic_all_the_same() {
             let late = harness.aws.arrivals(asked_at + s(20), asked_at + s(3_600));
             assert_eq!(late, 0, "{class:?}, deletes: {deletes}");
             if !deletes {
-                let totals = harness.books();
+                let totals = harness.totals();
                 assert_balanced(&totals);
                 assert_eq!((totals.unoffered, totals.excess), (0, 0), "{totals:?}");
                 assert_eq!(totals.accepted, harness.aws.stored("kd-viral-event-5f3c2a1b-r1"));
@@ -131,7 +131,7 @@ async fn abort_at_any_stage_ends_as_aborted_and_leaves_nothing() {
         assert_eq!(harness.status().run.unwrap().reason, Some(Reason::AbortRequested));
         assert_eq!(harness.status().last_request.unwrap().outcome, RequestOutcome::Accepted);
         if let Some(traffic) = harness.status().traffic {
-            assert_balanced(&traffic.books);
+            assert_balanced(&traffic.totals);
         }
         harness.assert_nothing_left();
     }
@@ -223,7 +223,7 @@ async fn the_deadline_ends_a_run_that_takes_too_long() {
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::DeadlineExceeded)));
     assert_eq!(harness.aws.arrivals(run.deadline_at.unwrap(), run.deadline_at.unwrap() + s(3600)), 0);
-    assert_balanced(&harness.books());
+    assert_balanced(&harness.totals());
     harness.assert_nothing_left();
 }
 
@@ -271,12 +271,12 @@ async fn an_edit_during_a_run_waits_for_the_next_and_says_so() {
     harness.pass().await;
     assert_eq!(harness.condition(ConditionType::SpecAccepted).reason, Reason::ChangeDeferred);
     harness.play_until_stage(Stage::Succeeded).await;
-    assert_eq!(harness.books().scheduled, 120 * 60_200);
+    assert_eq!(harness.totals().scheduled, 120 * 60_200);
     harness.play_out().await;
     harness.request(r#"{"verb":"rerun","id":"next"}"#);
     harness.pass().await;
     harness.play_until_stage(Stage::Succeeded).await;
-    assert_eq!(harness.books().scheduled, 120 * 30_200);
+    assert_eq!(harness.totals().scheduled, 120 * 30_200);
 }
 
 #[tokio::test]

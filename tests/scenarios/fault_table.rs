@@ -165,7 +165,7 @@ async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
     let status = harness.status();
     let left = assert_ended_rightly(&harness, operation, &case);
     if let Some(traffic) = &status.traffic {
-        assert_balanced(&traffic.books);
+        assert_balanced(&traffic.totals);
     }
     let calls =
         harness.aws.calls().iter().filter(|call| call.operation == operation && call.at >= from).count();
@@ -188,7 +188,7 @@ async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
             .and_then(|run| run.reason)
             .map_or_else(String::new, |reason| reason.to_string()),
         accepted: arrivals(&harness, ended_at),
-        interruptions: status.control.map_or(0, |control| control.stops.len()),
+        interruptions: status.control.map_or(0, |control| control.interruptions.len()),
         left,
         calls,
     }

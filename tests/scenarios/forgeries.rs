@@ -118,7 +118,7 @@ async fn an_older_copy_of_our_own_document_replays_nothing() {
         let forged = forge(document(&harness).await).to_text().unwrap();
         aws(&harness).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
         harness.play_out().await;
-        assert_eq!(harness.status().control.unwrap().stops, [], "{forged}");
+        assert_eq!(harness.status().control.unwrap().interruptions, [], "{forged}");
         assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
         assert_eq!(told(&harness, "ControlPutBack"), 1, "{forged}");
         harness.assert_nothing_left();
@@ -139,14 +139,14 @@ async fn more_than_the_schedule_is_no_success() {
             if harness.clock.now() >= forge_at {
                 forge_at = harness.clock.now() + s(every);
                 let mut forged = document(&harness).await;
-                forged.segments.iter_mut().for_each(|segment| segment.leg.rate = [5_000, 5_000]);
+                forged.segments.iter_mut().for_each(|segment| segment.span.rate = [5_000, 5_000]);
                 let text = forged.to_text().unwrap();
                 aws(&harness).parameters.overwrite_parameter(PARAMETER, &text).await.unwrap();
             }
             harness.pass().await;
         }
         harness.play_out().await;
-        let (totals, run) = (harness.books(), harness.status().run.unwrap());
+        let (totals, run) = (harness.totals(), harness.status().run.unwrap());
         assert_balanced(&totals);
         match totals.excess {
             0 => succeeded += u32::from(run.outcome == Some(Outcome::Succeeded)),

@@ -94,7 +94,7 @@ async fn make(harness: &Harness, change: Change) {
             let Ok(mut held) = ControlDocument::parse(&text) else { return };
             held.epoch = epoch;
             for segment in &mut held.segments {
-                segment.leg.rate = segment.leg.rate.map(|rate| rate * times);
+                segment.span.rate = segment.span.rate.map(|rate| rate * times);
             }
             let _ = aws.parameters.overwrite_parameter(PARAMETER, &held.to_text().unwrap()).await;
         }
@@ -140,7 +140,7 @@ fn judge(harness: &Harness, changes: &[(u64, Change)]) -> Result<(), TestCaseErr
     let delivered = harness.condition(ConditionType::TrafficDelivered);
     let arrived: u64 = harness.aws.records_by_second().values().sum();
     if let Some(traffic) = &status.traffic {
-        let totals = &traffic.books;
+        let totals = &traffic.totals;
         assert_balanced(totals);
         if !forged {
             prop_assert!(totals.offered <= totals.scheduled, "{totals:?}");

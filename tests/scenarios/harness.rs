@@ -205,8 +205,8 @@ impl Harness {
         self.cluster.delete(self.clock.now().timestamp());
     }
 
-    pub fn books(&self) -> TotalsStatus {
-        self.status().traffic.expect("traffic was measured").books
+    pub fn totals(&self) -> TotalsStatus {
+        self.status().traffic.expect("traffic was measured").totals
     }
 
     pub fn outcome(&self) -> Option<Outcome> {
@@ -245,11 +245,15 @@ fn context(
 }
 
 /// offered = accepted + failed + dropped + unknown, scheduled = offered + unoffered + unreported.
-pub fn assert_balanced(books: &TotalsStatus) {
-    assert_eq!(books.offered, books.accepted + books.failed + books.dropped + books.unknown, "{books:?}");
+pub fn assert_balanced(totals: &TotalsStatus) {
     assert_eq!(
-        books.scheduled + books.excess,
-        books.offered + books.unoffered + books.unreported,
-        "{books:?}"
+        totals.offered,
+        totals.accepted + totals.failed + totals.dropped + totals.unknown,
+        "{totals:?}"
+    );
+    assert_eq!(
+        totals.scheduled + totals.excess,
+        totals.offered + totals.unoffered + totals.unreported,
+        "{totals:?}"
     );
 }

@@ -23,9 +23,9 @@ async fn a_warm_run_succeeds_with_every_record_accepted_and_leaves_nothing() {
         [Pending, Provisioning, Warming, Starting, Running, Draining, CleaningUp, Succeeded]
     );
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
-    let books = harness.books();
-    assert_balanced(&books);
-    assert_eq!((books.scheduled, books.accepted), (SCHEDULED, SCHEDULED), "{books:?}");
+    let totals = harness.totals();
+    assert_balanced(&totals);
+    assert_eq!((totals.scheduled, totals.accepted), (SCHEDULED, SCHEDULED), "{totals:?}");
     harness.assert_nothing_left();
     assert_eq!(harness.errors, [] as [&str; 0]);
     assert!(harness.status().resources.iter().all(|resource| resource.state == ResourceState::Deleted));
@@ -47,7 +47,7 @@ async fn every_phase_arrives_at_its_rate_from_its_first_second_to_its_last() {
                 phase.name
             );
         }
-        assert_eq!(phase.books.accepted, u64::from(phase.records_per_second) * length);
+        assert_eq!(phase.totals.accepted, u64::from(phase.records_per_second) * length);
     }
     let first = harness.status().phases[0].starts_at;
     assert_eq!(harness.aws.arrivals(first - s(60), first), 0, "nothing before the start");
@@ -117,7 +117,7 @@ async fn the_fleet_is_as_large_as_the_phase_needs_and_shrinks_afterwards() {
     let counts = harness.aws.call_counts();
     assert_eq!(counts.get("RegisterTaskDefinition"), Some(&1), "a rate change never redeploys");
     harness.play_out().await;
-    assert_eq!(harness.books().accepted, SCHEDULED, "nobody who was sending was stopped");
+    assert_eq!(harness.totals().accepted, SCHEDULED, "nobody who was sending was stopped");
 }
 
 #[tokio::test]
@@ -125,11 +125,11 @@ async fn a_cold_run_shows_throttling_and_still_balances() {
     let mut harness = Harness::new(KinesisDemoSpec::default());
     harness.aws.set_stream_capacity(Some(4_000));
     harness.play_out().await;
-    let books = harness.books();
-    assert_balanced(&books);
+    let totals = harness.totals();
+    assert_balanced(&totals);
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
-    assert!(books.throttled > 0 && books.failed > 0 && books.accepted > 0, "{books:?}");
-    assert_eq!(books.scheduled, SCHEDULED);
+    assert!(totals.throttled > 0 && totals.failed > 0 && totals.accepted > 0, "{totals:?}");
+    assert_eq!(totals.scheduled, SCHEDULED);
     harness.assert_nothing_left();
 }
 
@@ -200,10 +200,10 @@ async fn rerun_begins_the_next_run_once_per_request() {
     assert_eq!((status.run.as_ref().unwrap().number, status.stage), (2, Some(Stage::Succeeded)));
     assert_eq!(status.history.len(), 1);
     assert_eq!(
-        (status.history[0].number, status.history[0].books.as_ref().unwrap().accepted),
+        (status.history[0].number, status.history[0].totals.as_ref().unwrap().accepted),
         (1, SCHEDULED)
     );
-    assert_eq!(harness.books().accepted, SCHEDULED);
+    assert_eq!(harness.totals().accepted, SCHEDULED);
     harness.assert_nothing_left();
 
     harness.request(r#"{"verb":"rerun","run":1,"id":"once more"}"#);

@@ -84,15 +84,15 @@ proptest! {
         sorted.sort();
         prop_assert_eq!(&order, &sorted, "stages go forward");
         if let Some(traffic) = &status.traffic {
-            assert_balanced(&traffic.books);
+            assert_balanced(&traffic.totals);
             let run = status.run.as_ref().unwrap();
             let control = status.control.as_ref().unwrap();
             prop_assert!(control.assignments.len() <= 1000);
             for phase in &status.phases {
                 let planned: u64 = u64::from(phase.records_per_second) * 120;
-                prop_assert!(phase.books.scheduled <= planned + 5, "{phase:?}");
+                prop_assert!(phase.totals.scheduled <= planned + 5, "{phase:?}");
             }
-            prop_assert!(traffic.books.unreported <= 5_000 * 10 * Duration::from_secs(5).as_secs() * 2, "{:?}", traffic.books);
+            prop_assert!(traffic.totals.unreported <= 5_000 * 10 * Duration::from_secs(5).as_secs() * 2, "{:?}", traffic.totals);
             prop_assert!(run.finished_at.is_some());
         }
     }

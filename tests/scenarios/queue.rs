@@ -79,8 +79,8 @@ async fn a_run_reads_less_often_when_another_waits_for_its_reads() {
     harness.play_out().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{:?}", harness.status().run);
     assert_eq!(load(&harness).read_every_seconds, wanted, "in a run it only grows");
-    let books = harness.books();
-    assert_eq!(books.offered, books.scheduled);
+    let totals = harness.totals();
+    assert_eq!(totals.offered, totals.scheduled);
     harness.assert_nothing_left();
 }
 

@@ -45,7 +45,7 @@ async fn a_stream_that_is_deleted_in_mid_run_fails_it_and_is_not_made_anew() {
     assert!(run.message.unwrap().contains(NAME));
     assert_eq!(harness.aws.call_counts()["CreateStream"], 1);
     assert_eq!(harness.condition(ConditionType::StreamReady).status, ConditionStatus::False);
-    assert_balanced(&harness.books());
+    assert_balanced(&harness.totals());
     harness.assert_nothing_left();
 }
 
@@ -72,7 +72,7 @@ async fn a_parameter_that_is_deleted_in_mid_run_is_put_back_with_its_tags() {
     assert_eq!(tags["kinesisdemo.io/owner"], "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab");
     assert_eq!(told(&harness, "ControlPutBack"), 1);
     harness.play_out().await;
-    let totals = harness.books();
+    let totals = harness.totals();
     assert_balanced(&totals);
     assert!(totals.offered <= totals.scheduled, "{totals:?}");
     assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED));
@@ -133,7 +133,7 @@ async fn a_task_that_hangs_loses_its_slot_to_one_that_runs() {
     // Silence, a task's start, a change of slots.
     assert!((s(45)..s(115)).contains(&lost_at.since(peak)), "{:?}", lost_at.since(peak));
     harness.play_out().await;
-    assert_balanced(&harness.books());
+    assert_balanced(&harness.totals());
     harness.assert_nothing_left();
 }
 
@@ -153,7 +153,7 @@ async fn if_all_tasks_hang_one_is_tried_first_and_replacements_are_bounded() {
     harness.play_out().await;
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ScheduleNotOffered)));
-    assert_balanced(&harness.books());
+    assert_balanced(&harness.totals());
     harness.assert_nothing_left();
 }
 
@@ -217,7 +217,7 @@ async fn the_version_that_tasks_obey_is_renewed_while_the_next_one_cannot_be_pub
         .await;
     harness.aws.fail_for("GetParameter", AwsErrorClass::Transient, s(120));
     harness.play_out().await;
-    assert_eq!(harness.status().control.unwrap().stops, [], "control lapsed");
+    assert_eq!(harness.status().control.unwrap().interruptions, [], "control lapsed");
     assert_eq!(told(&harness, "ControlPutBack"), 0, "nobody else wrote it");
     harness.assert_nothing_left();
 }
@@ -261,7 +261,7 @@ async fn the_laptops_lease_outlives_every_look_that_is_refused_or_slow() {
                         }
                         harness.play_until_stage(Stage::Draining).await;
                         let control = harness.status().control.unwrap();
-                        assert_eq!(control.stops, [], "{operation}, slow: {slow}");
+                        assert_eq!(control.interruptions, [], "{operation}, slow: {slow}");
                         // A change of slots that was under way waits for the parameter.
                         let least =
                             if operation == "GetParameter" { SCHEDULED / 100 * 99 } else { SCHEDULED };
@@ -284,7 +284,7 @@ async fn events_of_a_cold_run_are_told_once_each() {
     assert_eq!(told(&harness, "PhaseStarted"), 4);
     let delivered = harness.condition(ConditionType::TrafficDelivered);
     assert_eq!((delivered.status, delivered.reason), (ConditionStatus::False, Reason::PartlyDelivered));
-    let totals = harness.books();
+    let totals = harness.totals();
     assert!(
         delivered.message.contains(&format!("{} of {SCHEDULED}", totals.accepted)),
         "{}",
@@ -300,8 +300,8 @@ async fn a_phase_is_announced_once_however_the_schedule_moves() {
     harness.aws.fail_for("PutParameter", AwsErrorClass::Transient, s(240));
     harness.play_out().await;
     assert_eq!(told(&harness, "PhaseStarted"), 4);
-    let stops = harness.status().control.unwrap().stops;
-    assert_eq!(stops.len(), 1, "touching interruptions are one: {stops:?}");
+    let interruptions = harness.status().control.unwrap().interruptions;
+    assert_eq!(interruptions.len(), 1, "touching interruptions are one: {interruptions:?}");
     assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED));
     assert!(harness.status().resources.iter().all(|held| held.state == ResourceState::Deleted));
 
@@ -365,7 +365,7 @@ async fn a_stop_that_cannot_be_written_is_counted_as_it_went_and_the_service_goe
     harness.play_out().await;
     assert_eq!(harness.status().stage, Some(Stage::Aborted));
     assert_eq!(harness.aws.arrivals(asked_at + s(100), asked_at + s(3_600)), 0);
-    let totals = harness.books();
+    let totals = harness.totals();
     assert_balanced(&totals);
     assert!(totals.offered <= totals.scheduled, "{totals:?}");
     assert_eq!(totals.accepted, stored(&harness));
@@ -428,7 +428,7 @@ async fn a_schedule_whose_end_passed_while_nobody_led_is_played_to_its_end() {
     harness.play_out().await;
     let status = harness.status();
     assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED));
-    assert_eq!(status.control.unwrap().stops.len(), 1);
+    assert_eq!(status.control.unwrap().interruptions.len(), 1);
     assert_eq!((told(&harness, "ControlLapsed"), told(&harness, "ScheduleMoved")), (1, 1));
     harness.assert_nothing_left();
 }

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::gate::{Gate, TaskLimits};
 use crate::control::{Content, ControlDocument, ControlState, SCHEMA};
-use crate::interruptions::with_stop;
+use crate::interruptions::with_interruption;
 use crate::plan::PlannedPhase;
-use crate::status::Stop;
+use crate::status::Interruption;
 use crate::time::Now;
 
 const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
@@ -87,12 +87,12 @@ fn play(
     };
     let mut gates: Vec<_> = (0..TASKS).map(|number| Gate::new(task(number), limits, now(0))).collect();
     let mut offered: BTreeMap<(usize, String), u64> = BTreeMap::new();
-    let (mut stops, mut assignments, mut from) = (Vec::new(), Vec::new(), 0);
+    let (mut interruptions, mut assignments, mut from) = (Vec::new(), Vec::new(), 0);
     for (index, version) in versions.iter().enumerate() {
         let is_last = index + 1 == versions.len();
         let until = if is_last { far } else { from + version.lasts };
         let resumes = if is_last { far } else { until + version.pause };
-        let timeline = Timeline::new(phases, T0, &stops);
+        let timeline = Timeline::new(phases, T0, &interruptions);
         let document = ControlDocument {
             schema: SCHEMA,
             epoch: 1,
@@ -129,11 +129,21 @@ fn play(
             });
         }
         // The last instant at which any task may have sent.
-        stops = with_stop(&stops, Stop { from: T0 + micros(until), until: T0 + micros(resumes) }).unwrap();
+        interruptions = with_interruption(
+            &interruptions,
+            Interruption { from: T0 + micros(until), until: T0 + micros(resumes) },
+        )
+        .unwrap();
         from = resumes;
     }
     // After the last version nothing is scheduled any more: its stop moves nothing.
-    Played { offered, assignments, timeline: Timeline::new(phases, T0, &stops), until: far, read_lease }
+    Played {
+        offered,
+        assignments,
+        timeline: Timeline::new(phases, T0, &interruptions),
+        until: far,
+        read_lease,
+    }
 }
 
 fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> Result<(), TestCaseError> {

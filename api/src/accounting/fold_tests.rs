@@ -107,8 +107,8 @@ fn accounting_inputs<'a>(
     }
 }
 
-fn books(accounting_inputs: &AccountingInputs<'_>) -> Vec<TotalsStatus> {
-    accounting_inputs.books().into_iter().map(|phase| phase.books).collect()
+fn totals(accounting_inputs: &AccountingInputs<'_>) -> Vec<TotalsStatus> {
+    accounting_inputs.totals().into_iter().map(|phase| phase.totals).collect()
 }
 
 #[test]
@@ -131,11 +131,11 @@ fn tasks_that_die_for_ever_leave_a_short_record_and_the_same_totals() {
             .collect();
         let before = accounting_inputs(&timeline, (&record, &folded), &ledgers, now);
         let whole = accounting_inputs(&timeline, (&all, &[]), &ledgers, now);
-        assert_eq!(books(&before), books(&whole), "{now}");
+        assert_eq!(totals(&before), totals(&whole), "{now}");
         let folding = before.fold(T0 + ms(now - 20_000));
         longest = longest.max(folding.assignments.len());
         let after = accounting_inputs(&timeline, (&folding.assignments, &folding.folded), &ledgers, now);
-        assert_eq!(books(&after), books(&whole), "{now}");
+        assert_eq!(totals(&after), totals(&whole), "{now}");
         (record, folded) = (folding.assignments, folding.folded);
     }
     assert!(longest <= 30, "{longest} of 720 are kept");
@@ -164,7 +164,7 @@ proptest! {
         let before = accounting_inputs(&timeline, (&record, &[]), &ledgers, now);
         let folding = before.fold(T0 + ms(now.saturating_sub(back)));
         let kept = (&folding.assignments[..], &folding.folded[..]);
-        prop_assert_eq!(books(&accounting_inputs(&timeline, kept, &ledgers, now)), books(&before));
+        prop_assert_eq!(totals(&accounting_inputs(&timeline, kept, &ledgers, now)), totals(&before));
 
         // Time goes on, and those that stayed are heard of once more.
         let mut ledgers = ledgers;
@@ -176,10 +176,10 @@ proptest! {
         }
         let before = accounting_inputs(&timeline, (&record, &[]), &ledgers, now + later);
         let after = accounting_inputs(&timeline, kept, &ledgers, now + later);
-        prop_assert_eq!(books(&after), books(&before));
+        prop_assert_eq!(totals(&after), totals(&before));
         // Folded once more, nothing is counted twice.
         let again = after.fold(T0 + ms(now + later));
         let after = accounting_inputs(&timeline, (&again.assignments, &again.folded), &ledgers, now + later);
-        prop_assert_eq!(books(&after), books(&before));
+        prop_assert_eq!(totals(&after), totals(&before));
     }
 }

@@ -48,14 +48,14 @@ pub struct AccountingInputs<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhaseAccounting {
     /// The counts.
-    pub books: TotalsStatus,
+    pub totals: TotalsStatus,
     /// The latencies of accepted records.
     pub latency: Latencies,
 }
 
 impl AccountingInputs<'_> {
     /// The books of every phase, in order.
-    pub fn books(&self) -> Vec<PhaseAccounting> {
+    pub fn totals(&self) -> Vec<PhaseAccounting> {
         let unheard = self.unheard();
         self.timeline
             .phases
@@ -71,7 +71,7 @@ impl AccountingInputs<'_> {
                 let scheduled =
                     (offered + unreported).clamp(self.timeline.scheduled(index, called_off), whole);
                 let missing = scheduled.saturating_sub(offered);
-                let books = TotalsStatus {
+                let totals = TotalsStatus {
                     scheduled,
                     offered,
                     accepted: counters.accepted,
@@ -83,7 +83,7 @@ impl AccountingInputs<'_> {
                     unreported,
                     excess: offered.saturating_sub(scheduled),
                 };
-                PhaseAccounting { books, latency }
+                PhaseAccounting { totals, latency }
             })
             .collect()
     }
@@ -156,8 +156,8 @@ impl AccountingInputs<'_> {
         for pair in instants.windows(2) {
             let &[start, end] = pair else { continue };
             let Some(share) = self.share(task, start) else { continue };
-            for placed in &self.timeline.legs {
-                let due = share.due(&placed.leg, start, end, self.cap_per_task);
+            for placed in &self.timeline.segments {
+                let due = share.due(&placed.segment, start, end, self.cap_per_task);
                 if due > 0 {
                     *assigned.entry(placed.phase).or_default() += due;
                 }
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    fn books(assignments: &[Assignment], lines: Vec<LedgerLine>, until: u64) -> Vec<TotalsStatus> {
+    fn totals(assignments: &[Assignment], lines: Vec<LedgerLine>, until: u64) -> Vec<TotalsStatus> {
         let timeline = timeline();
         let mut ledgers = Ledgers::default();
         lines.into_iter().for_each(|line| ledgers.take(line));
@@ -280,11 +280,11 @@ mod tests {
             until: T0 + s(until),
             called_off_from: None,
         };
-        accounting_inputs.books().into_iter().map(|phase| phase.books).collect()
+        accounting_inputs.totals().into_iter().map(|phase| phase.totals).collect()
     }
 
-    fn assert_balanced(books: &[TotalsStatus]) {
-        for phase in books {
+    fn assert_balanced(totals: &[TotalsStatus]) {
+        for phase in totals {
             assert_eq!(phase.offered, phase.accepted + phase.failed + phase.dropped + phase.unknown);
             assert_eq!(phase.scheduled, phase.offered + phase.unoffered + phase.unreported);
         }
@@ -292,14 +292,14 @@ mod tests {
 
     #[test]
     fn a_run_in_which_everybody_spoke_has_nothing_missing() {
-        let books = books(
+        let totals = totals(
             &[tenure("aaaa", 0, None), tenure("bbbb", 1, None)],
             vec![line("aaaa", 20, true, 500, 5_000), line("bbbb", 20, true, 500, 5_000)],
             20,
         );
-        assert_balanced(&books);
-        assert_eq!((books[0].scheduled, books[0].unoffered, books[0].unreported), (1_000, 0, 0));
-        assert_eq!((books[1].scheduled, books[1].accepted), (10_000, 10_000));
+        assert_balanced(&totals);
+        assert_eq!((totals[0].scheduled, totals[0].unoffered, totals[0].unreported), (1_000, 0, 0));
+        assert_eq!((totals[1].scheduled, totals[1].accepted), (10_000, 10_000));
     }
 
     #[test]
@@ -307,29 +307,33 @@ mod tests {
         // b's last line is from second 14; it died; its slot was taken away at second 18.
         let assignments = [tenure("aaaa", 0, None), tenure("bbbb", 1, Some(18))];
         let a = 5_000 - 1_000 + 2_000; // half of 18 s, all of the last 2 s
-        let books = books(
+        let totals = totals(
             &assignments,
             vec![line("aaaa", 20, true, 500, a), line("bbbb", 14, false, 500, 2_000)],
             20,
         );
-        assert_balanced(&books);
-        assert_eq!(books[1].unreported, 1_000, "two seconds of half of 1,000 per second");
-        assert_eq!(books[1].unoffered, 1_000, "two more seconds in which nobody had the slot");
+        assert_balanced(&totals);
+        assert_eq!(totals[1].unreported, 1_000, "two seconds of half of 1,000 per second");
+        assert_eq!(totals[1].unoffered, 1_000, "two more seconds in which nobody had the slot");
     }
 
     #[test]
     fn a_task_that_died_in_its_second_tenure_is_not_taken_for_one_that_said_its_last_word() {
         let again = Assignment { from: T0 + s(5), ..tenure("aaaa", 0, Some(9)) };
-        let books = books(&[tenure("aaaa", 0, Some(2)), again], vec![line("aaaa", 2, true, 200, 0)], 10);
-        assert_balanced(&books);
-        assert_eq!((books[0].unreported, books[0].unoffered), (200, 600), "two seconds of its second tenure");
+        let totals = totals(&[tenure("aaaa", 0, Some(2)), again], vec![line("aaaa", 2, true, 200, 0)], 10);
+        assert_balanced(&totals);
+        assert_eq!(
+            (totals[0].unreported, totals[0].unoffered),
+            (200, 600),
+            "two seconds of its second tenure"
+        );
     }
 
     #[test]
     fn a_task_that_never_spoke_counts_from_its_first_slot() {
-        let books = books(&[tenure("aaaa", 0, Some(5))], vec![], 10);
-        assert_balanced(&books);
-        assert_eq!((books[0].unreported, books[0].unoffered), (200, 800));
+        let totals = totals(&[tenure("aaaa", 0, Some(5))], vec![], 10);
+        assert_balanced(&totals);
+        assert_eq!((totals[0].unreported, totals[0].unoffered), (200, 800));
     }
 
     #[test]

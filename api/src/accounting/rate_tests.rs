@@ -4,7 +4,7 @@ use super::*;
 use crate::control::Content;
 use crate::ledger::{Counters, Latencies, LedgerLine, Ledgers, MARKER, PhaseLedger};
 use crate::plan::PlannedPhase;
-use crate::status::{Assignment, Stop};
+use crate::status::{Assignment, Interruption};
 use crate::timeline::Timeline;
 
 const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
@@ -25,7 +25,7 @@ fn timeline() -> Timeline {
         content: Content::Viral,
         tasks: 1,
     };
-    let stop = Stop { from: T0 + ms(60_000), until: T0 + ms(70_000) };
+    let stop = Interruption { from: T0 + ms(60_000), until: T0 + ms(70_000) };
     Timeline::new(&[phase("calm", 20, 100, 0), phase("storm", 110, 10_000, 10)], T0, &[stop])
 }
 

@@ -82,7 +82,7 @@ pub struct Segment {
     pub phase: String,
     /// When it lasts and what it asks for, for all tasks together.
     #[serde(flatten)]
-    pub leg: ScheduleSegment,
+    pub span: ScheduleSegment,
     /// The kind of posts.
     pub content: Content,
     /// The most a single task sends, in records per second: a fleet that is short does not overload its tasks.
@@ -177,7 +177,7 @@ impl ControlDocument {
     /// version that do not agree are not both the operator's.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let overlap =
-            |one: &Segment, two: &Segment| one.leg.from < two.leg.until && two.leg.from < one.leg.until;
+            |one: &Segment, two: &Segment| one.span.from < two.span.until && two.span.from < one.span.until;
         self.is_same_but_for_validity(other)
             && self
                 .segments
@@ -236,7 +236,7 @@ mod tests {
             ],
             segments: vec![Segment {
                 phase: "spike".into(),
-                leg: ScheduleSegment::whole(at(10), at(130), [10_000, 10_000]),
+                span: ScheduleSegment::whole(at(10), at(130), [10_000, 10_000]),
                 content: Content::BreakingNews,
                 cap_per_task: 10_000,
             }],
@@ -291,7 +291,7 @@ mod tests {
         document.slots = (0..100).map(|n| Some(TaskId::from_arn(&format!("{n:08x}")))).collect();
         document.segments[0].phase = "p".repeat(63);
         let day = Duration::from_secs(86_400);
-        document.segments[0].leg.part = Some(Part { after: day - Duration::from_micros(1), of: day });
+        document.segments[0].span.part = Some(Part { after: day - Duration::from_micros(1), of: day });
         document.segments.push(document.segments[0].clone());
         assert!(document.to_text().unwrap().len() <= MAX_BYTES);
         document.slots = (0..1000).map(|n| Some(TaskId::from_arn(&format!("{n:08x}")))).collect();

@@ -42,7 +42,7 @@ impl DueRecords {
         if from >= until {
             return 0;
         }
-        self.share.due(&self.segment.leg, from, until, self.segment.cap_per_task)
+        self.share.due(&self.segment.span, from, until, self.segment.cap_per_task)
     }
 }
 
@@ -64,7 +64,7 @@ pub struct TaskLimits {
 pub const LONGEST_READ_LEASE: Duration = Duration::from_secs(30);
 
 /// No segment is part of a longer leg: the longest phase of a manifest lasts a day.
-const LONGEST_LEG: Duration = Duration::from_secs(30 * 86_400);
+const LONGEST_SEGMENT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Why a document that parses is not obeyed: it asks for what this task's plan cannot ask for, so the plan's operator did
 /// not write it.
@@ -87,7 +87,7 @@ pub enum BeyondLimits {
         begins: MicroTime,
     },
     /// A segment is part of a leg that no plan has.
-    #[error("it has a leg of {asked:?}, no leg of a plan is longer than {LONGEST_LEG:?}")]
+    #[error("it has a segment of {asked:?}, no segment of a plan is longer than {LONGEST_SEGMENT:?}")]
     Length {
         /// How long the leg is.
         asked: Duration,
@@ -99,19 +99,19 @@ impl TaskLimits {
     /// refuse: nothing is sent there anyhow.
     pub fn check(&self, document: &ControlDocument) -> Result<(), BeyondLimits> {
         let mut ends = None;
-        for leg in document.segments.iter().map(|segment| &segment.leg) {
-            let (asked, allowed) = (leg.highest_rate(), self.max_records_per_second);
+        for span in document.segments.iter().map(|segment| &segment.span) {
+            let (asked, allowed) = (span.highest_rate(), self.max_records_per_second);
             if asked > allowed {
                 return Err(BeyondLimits::Rate { asked, allowed });
             }
-            if let Some(ends) = ends.filter(|ends| *ends > leg.from) {
-                return Err(BeyondLimits::Overlap { ends, begins: leg.from });
+            if let Some(ends) = ends.filter(|ends| *ends > span.from) {
+                return Err(BeyondLimits::Overlap { ends, begins: span.from });
             }
-            let asked = leg.whole_length().max(leg.until.since(leg.from));
-            if asked > LONGEST_LEG {
+            let asked = span.whole_length().max(span.until.since(span.from));
+            if asked > LONGEST_SEGMENT {
                 return Err(BeyondLimits::Length { asked });
             }
-            ends = Some(leg.until.max(leg.from));
+            ends = Some(span.until.max(span.from));
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ pub enum SendState {
 
 /// A document and what is known about it.
 #[derive(Debug)]
-struct Held {
+struct HeldDocument {
     document: Arc<ControlDocument>,
     /// When the last reading began that vouches for the version.
     vouched_at: Duration,
@@ -174,7 +174,7 @@ struct Held {
     unbroken: bool,
 }
 
-impl Held {
+impl HeldDocument {
     /// Until when the version may be obeyed, as far as its readings go.
     fn read_lease_ends_at(&self, longest: Duration, now: Now) -> MicroTime {
         let ends = self.vouched_at + self.document.read_lease().min(longest);
@@ -194,7 +194,7 @@ pub struct Gate {
     limits: TaskLimits,
     gap_rule: GapRule,
     /// In order; those before the last one that is effective are gone.
-    versions: Vec<Held>,
+    versions: Vec<HeldDocument>,
     /// Up to here every record was handed out or let go.
     settled_until: MicroTime,
     /// Handed out by the next [`Gate::release`].
@@ -231,7 +231,7 @@ impl Gate {
             return Reading::BeyondLimits(beyond);
         }
         let Some(newest) = self.versions.last() else {
-            self.versions.push(Held { document, vouched_at: read_at, unbroken: false });
+            self.versions.push(HeldDocument { document, vouched_at: read_at, unbroken: false });
             return Reading::NewVersion;
         };
         if document.order() < newest.document.order() {
@@ -248,7 +248,7 @@ impl Gate {
         let mut unbroken = self.gap_rule == GapRule::Ignore || newest.is_followed_at_once_by(&document);
         // `Stop` applies on reading: no earlier version counts any more, whenever this one becomes effective. A version
         // that would become effective only after a newer one never counts.
-        let never_counts = |held: &Held| {
+        let never_counts = |held: &HeldDocument| {
             document.state == ControlState::Stop || held.document.effective_at >= document.effective_at
         };
         for gone in self.versions.extract_if(.., |held| {
@@ -256,7 +256,7 @@ impl Gate {
         }) {
             unbroken &= gone.unbroken;
         }
-        self.versions.push(Held { document, vouched_at: read_at, unbroken });
+        self.versions.push(HeldDocument { document, vouched_at: read_at, unbroken });
         self.vouch(read_at);
         if is_renewal { Reading::Renewal } else { Reading::NewVersion }
     }
@@ -279,7 +279,7 @@ impl Gate {
 
     /// What the documents held mean from `now` on.
     pub fn send_state(&self, now: Now) -> SendState {
-        let mut next: Option<(MicroTime, &str, &Held)> = None;
+        let mut next: Option<(MicroTime, &str, &HeldDocument)> = None;
         for (held, counts_until) in self.held() {
             let document = &held.document;
             if document.state == ControlState::Stop || document.share_of(&self.task).is_none() {
@@ -287,9 +287,9 @@ impl Gate {
             }
             let from = document.effective_at.max(now.wall);
             let until = counts_until.min(document.ends_by).min(self.limits.deadline);
-            for segment in document.segments.iter().filter(|segment| segment.leg.highest_rate() > 0) {
-                let starts_at = segment.leg.from.max(from);
-                if starts_at < segment.leg.until.min(until) && next.is_none_or(|(at, ..)| starts_at < at) {
+            for segment in document.segments.iter().filter(|segment| segment.span.highest_rate() > 0) {
+                let starts_at = segment.span.from.max(from);
+                if starts_at < segment.span.until.min(until) && next.is_none_or(|(at, ..)| starts_at < at) {
                     next = Some((starts_at, &segment.phase, held));
                 }
             }
@@ -315,7 +315,7 @@ impl Gate {
     }
 
     /// The versions held, each with the instant at which the next one takes over.
-    fn held(&self) -> impl Iterator<Item = (&Held, MicroTime)> {
+    fn held(&self) -> impl Iterator<Item = (&HeldDocument, MicroTime)> {
         let never = MicroTime::from_micros(i64::MAX);
         let successors = self.versions.iter().skip(1).map(|later| later.document.effective_at).chain([never]);
         self.versions.iter().zip(successors)
@@ -324,7 +324,7 @@ impl Gate {
     /// Until when a version may be obeyed, as far as is known now. Its validity is its own: were it prolonged by a later
     /// version, one that has lapsed would send again until the later one counts, and the operator's books, which know that
     /// nothing was sent, would be wrong.
-    fn open_until(&self, held: &Held, now: Now) -> MicroTime {
+    fn open_until(&self, held: &HeldDocument, now: Now) -> MicroTime {
         let read_lease_ends_at = held.read_lease_ends_at(self.limits.longest_read_lease, now);
         read_lease_ends_at.min(held.document.valid_until).min(self.limits.deadline)
     }
@@ -347,15 +347,15 @@ impl Gate {
                 continue;
             }
             for segment in &document.segments {
-                let count = share.due(&segment.leg, from, until, segment.cap_per_task);
+                let count = share.due(&segment.span, from, until, segment.cap_per_task);
                 if count > 0 {
                     due.push(DueRecords {
                         version: (document.epoch, document.version),
                         segment: segment.clone(),
                         share,
                         count,
-                        from: from.max(segment.leg.from),
-                        until: until.min(segment.leg.until),
+                        from: from.max(segment.span.from),
+                        until: until.min(segment.span.until),
                     });
                 }
             }

@@ -25,15 +25,15 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 fn version_of(number: u64, change: &Change, effective_at: u64, rates: [u32; 2]) -> ControlDocument {
-    let leg = |from: u64, until: u64| ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), rates);
+    let span = |from: u64, until: u64| ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), rates);
     ControlDocument {
         version: number,
         effective_at: T0 + ms(effective_at),
         valid_until: T0 + ms(600_000),
         slots: change.slots.iter().map(|slot| slot.map(task)).collect(),
         segments: vec![
-            Segment { leg: leg(2_000, 17_000), ..segment("one", 0, 0, 0) },
-            Segment { leg: leg(17_000, 29_000), ..segment("two", 0, 0, 0) },
+            Segment { span: span(2_000, 17_000), ..segment("one", 0, 0, 0) },
+            Segment { span: span(17_000, 29_000), ..segment("two", 0, 0, 0) },
         ],
         ..a_document()
     }
@@ -84,8 +84,8 @@ proptest! {
         for ((from, document), until) in versions.iter().zip(ends) {
             let filled = document.slots.iter().flatten().count() as u64;
             for segment in document.segments.iter().filter(|_| filled > 0) {
-                let ceiling = filled * u64::from(segment.cap_per_task);
-                scheduled += segment.leg.due(T0 + ms(until), ceiling) - segment.leg.due(T0 + ms(*from), ceiling);
+                let limit = filled * u64::from(segment.cap_per_task);
+                scheduled += segment.span.due(T0 + ms(until), limit) - segment.span.due(T0 + ms(*from), limit);
             }
         }
         prop_assert_eq!(offered, scheduled);

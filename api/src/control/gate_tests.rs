@@ -14,7 +14,7 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
 pub(super) fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
-        leg: ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
+        span: ScheduleSegment::whole(T0 + ms(from), T0 + ms(until), [rate, rate]),
         content: Content::Viral,
         cap_per_task: 100_000,
     }
@@ -283,7 +283,7 @@ fn stop_applies_on_reading_whenever_it_becomes_effective() {
 }
 
 #[test]
-fn nothing_is_sent_past_the_end_of_the_run_or_the_hard_ceiling() {
+fn nothing_is_sent_past_the_end_of_the_run_or_the_deadline() {
     let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     let mut ended = a_gate();
     ended.take(ControlDocument { ends_by: T0 + ms(5_000), ..long.clone() }, ms(0), at(0));
@@ -324,19 +324,19 @@ fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
         change(&mut document);
         document
     };
-    let ramp = |document: &mut ControlDocument| document.segments[0].leg.rate = [0, 30_001];
+    let ramp = |document: &mut ControlDocument| document.segments[0].span.rate = [0, 30_001];
     let twice = |document: &mut ControlDocument| document.segments.push(segment("spike", 59_999, 61_000, 1));
     let endless = |document: &mut ControlDocument| {
-        document.segments[0].leg.until = MicroTime::from_micros(i64::MAX);
+        document.segments[0].span.until = MicroTime::from_micros(i64::MAX);
     };
     let part = |document: &mut ControlDocument| {
-        document.segments[0].leg.part = Some(crate::schedule::Part { after: ms(0), of: Duration::MAX });
+        document.segments[0].span.part = Some(crate::schedule::Part { after: ms(0), of: Duration::MAX });
     };
     let cases: [(Change<'_>, &str); 4] = [
         (&ramp, "30001 records per second, the plan's highest rate is 30000"),
         (&twice, "not in order"),
-        (&endless, "no leg of a plan"),
-        (&part, "no leg of a plan"),
+        (&endless, "no segment of a plan"),
+        (&part, "no segment of a plan"),
     ];
     for (change, message) in cases {
         for state in [ControlState::Run, ControlState::Stop] {
@@ -355,7 +355,7 @@ fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
     // An absurd epoch within the limits is an ordinary document, and so is one that ends after the task's deadline.
     let mut gate = a_gate();
     let at_the_limit = |document: &mut ControlDocument| {
-        document.segments[0].leg.rate = [30_000, 30_000];
+        document.segments[0].span.rate = [30_000, 30_000];
         document.ends_by = FAR + ms(3_600_000);
         document.segments.push(segment("peak", 60_000, 61_000, 1));
     };
@@ -389,9 +389,9 @@ fn what_fell_due_is_told_for_any_part_of_its_stretch() {
 #[test]
 fn a_document_of_the_number_held_that_says_something_else_is_not_obeyed() {
     let forgeries: [fn(&mut ControlDocument); 6] = [
-        |held| held.segments[0].leg.rate = [20_000, 20_000],
+        |held| held.segments[0].span.rate = [20_000, 20_000],
         |held| held.segments[0].phase = "calm".into(),
-        |held| held.segments[0].leg.until = held.segments[0].leg.until + ms(5_000),
+        |held| held.segments[0].span.until = held.segments[0].span.until + ms(5_000),
         |held| held.slots = vec![Some(task(0))],
         |held| held.ends_by = held.ends_by + ms(1),
         |held| held.effective_at = held.effective_at + ms(1),

@@ -25,7 +25,7 @@ pub struct ControlStatus {
     /// Stretches in which nothing was sent because control had lapsed; the schedule moved by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    pub stops: Vec<Stop>,
+    pub interruptions: Vec<Interruption>,
     /// Which task had which slot, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
@@ -55,7 +55,7 @@ pub struct FoldedPhase {
 /// the parameter could be read as it was, the end of the run.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[schemars(description = "A stretch without traffic.")]
-pub struct Stop {
+pub struct Interruption {
     /// When traffic stopped: no task sent later.
     pub from: MicroTime,
     /// When it went on.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
 use crate::request::LastRequest;
-pub use control::{Assignment, ControlStatus, FoldedPhase, Stop};
+pub use control::{Assignment, ControlStatus, FoldedPhase, Interruption};
 pub use resources::{Leftover, ResourceState, ResourceStatus, ResourceType};
 pub use run::{Effective, PastRun, RunLoad, RunStatus};
 pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};

@@ -117,5 +117,5 @@ pub struct PastRun {
     pub finished_at: MicroTime,
     /// Its books.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub books: Option<TotalsStatus>,
+    pub totals: Option<TotalsStatus>,
 }

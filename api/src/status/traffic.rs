@@ -48,7 +48,7 @@ pub struct PhaseReport {
     pub fleet_was_short: bool,
     /// Its books.
     #[serde(flatten)]
-    pub books: TotalsStatus,
+    pub totals: TotalsStatus,
     /// From the instant a record was due until Kinesis confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<LatencyStatus>,
@@ -103,7 +103,7 @@ fn is_zero(count: &u64) -> bool {
 pub struct TrafficStatus {
     /// The sums over all phases.
     #[serde(flatten)]
-    pub books: TotalsStatus,
+    pub totals: TotalsStatus,
     /// Records accepted per second from rateFrom until rateUntil, by the tasks' clocks.
     pub rate: u64,
     /// Records per second that the schedule asked for in the same time.

@@ -17,7 +17,9 @@ pub async fn stop(arguments: Stop) -> Result<Ending, CliError> {
     let run = current_run(&cluster, &name).await?;
     let id = cluster.put_request(&name, Verb::Abort, run).await?;
     answer(&cluster, &name, &id).await?;
-    eprintln!("{name}: the operator has taken the request; traffic stops first, then everything is removed");
+    eprintln!(
+        "{name}: the operator has taken the request; traffic interruptions first, then everything is removed"
+    );
     if no_wait {
         return Ok(Ending::Done);
     }

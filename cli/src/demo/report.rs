@@ -55,7 +55,7 @@ pub struct PhaseRow {
 
 /// What the demo saw of the run besides the object itself.
 #[derive(Default)]
-pub struct Seen {
+pub struct DemoObservation {
     pub samples: Samples,
     /// Records that the stream took.
     pub stored: u64,
@@ -66,8 +66,8 @@ pub struct Seen {
 
 /// The report of a run that ended (or was left) as `demo` says; None if there was none.
 #[must_use]
-pub fn report(demo: Option<&KinesisDemo>, seen: Seen, now: Timestamp) -> Report {
-    let Seen { samples, stored, arrivals, leftovers } = seen;
+pub fn report(demo: Option<&KinesisDemo>, seen: DemoObservation, now: Timestamp) -> Report {
+    let DemoObservation { samples, stored, arrivals, leftovers } = seen;
     let status = demo.and_then(|demo| demo.status.as_ref());
     let outcome = match status.and_then(|status| status.stage) {
         Some(Stage::Succeeded) => "Succeeded",
@@ -83,7 +83,7 @@ pub fn report(demo: Option<&KinesisDemo>, seen: Seen, now: Timestamp) -> Report 
     let stopped_at = control.filter(|control| control.state == ControlState::Stop && outcome != "Succeeded");
     let over_at = stopped_at.map(|control| control.effective_at).or(tasks_stopped_at).unwrap_or(now.into());
     let boundaries = demo.map(boundaries).unwrap_or_default();
-    let unreported = phases.iter().map(|phase| phase.books.unreported).sum();
+    let unreported = phases.iter().map(|phase| phase.totals.unreported).sum();
     Report {
         outcome: outcome.to_owned(),
         phases: phases
@@ -102,22 +102,22 @@ pub fn report(demo: Option<&KinesisDemo>, seen: Seen, now: Timestamp) -> Report 
 }
 
 fn row(phase: &PhaseReport, over_at: MicroTime, changed_within_ms: Option<u32>) -> PhaseRow {
-    let books = &phase.books;
+    let totals = &phase.totals;
     PhaseRow {
         name: phase.name.clone(),
         target: phase.records_per_second,
         started_at: Some(phase.starts_at).filter(|at| *at <= over_at),
         ended_at: Some(phase.ends_at).filter(|at| *at <= over_at),
-        scheduled: books.scheduled,
-        offered: books.offered,
-        accepted: books.accepted,
-        throttled: books.throttled,
-        failed: books.failed,
-        dropped: books.dropped,
-        unknown: books.unknown,
-        unoffered: books.unoffered,
-        unreported: books.unreported,
-        excess: books.excess,
+        scheduled: totals.scheduled,
+        offered: totals.offered,
+        accepted: totals.accepted,
+        throttled: totals.throttled,
+        failed: totals.failed,
+        dropped: totals.dropped,
+        unknown: totals.unknown,
+        unoffered: totals.unoffered,
+        unreported: totals.unreported,
+        excess: totals.excess,
         changed_within_ms,
         latency_ms: phase.latency_ms,
     }
@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn the_file_has_exactly_the_fields_that_are_promised() {
         let now = "2026-11-22T10:00:15Z".parse().unwrap();
-        let report = report(Some(&demo()), Seen { stored: 980, ..Seen::default() }, now);
+        let report =
+            report(Some(&demo()), DemoObservation { stored: 980, ..DemoObservation::default() }, now);
         let written = json!(report);
         let keys = |value: &serde_json::Value| -> Vec<String> {
             let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn a_phase_that_was_cut_short_has_no_end_and_one_that_never_began_no_start() {
         let now = "2026-11-22T10:00:15Z".parse().unwrap();
-        let phases = report(Some(&demo()), Seen::default(), now).phases;
+        let phases = report(Some(&demo()), DemoObservation::default(), now).phases;
         let times: Vec<_> =
             phases.iter().map(|phase| (phase.started_at.is_some(), phase.ended_at.is_some())).collect();
         assert_eq!(times, [(true, true), (true, false), (false, false)]);
@@ -203,7 +204,7 @@ mod tests {
         aborted.status.as_mut().unwrap().run = serde_json::from_value(run).unwrap();
         let late = "2026-11-22T11:00:00Z".parse().unwrap();
         let ended = |demo: &KinesisDemo| -> Vec<bool> {
-            let report = report(Some(demo), Seen::default(), late);
+            let report = report(Some(demo), DemoObservation::default(), late);
             report.phases.iter().map(|phase| phase.ended_at.is_some()).collect()
         };
         assert_eq!(ended(&aborted), [true, false, false]);
@@ -217,8 +218,11 @@ mod tests {
 
     #[test]
     fn without_a_run_the_demo_was_broken_off() {
-        let none =
-            report(None, Seen { leftovers: vec!["x".into()], ..Seen::default() }, Timestamp::UNIX_EPOCH);
+        let none = report(
+            None,
+            DemoObservation { leftovers: vec!["x".into()], ..DemoObservation::default() },
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!((none.outcome.as_str(), none.phases.len()), ("Aborted", 0));
         assert_eq!(none.leftovers, ["x"]);
     }

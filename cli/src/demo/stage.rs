@@ -14,7 +14,7 @@ use super::environment::environment;
 use super::interrupts::Interrupts;
 use super::leaked_resources::{Allowed, left_behind};
 use super::parts::{CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox};
-use super::report::{Report, Seen, report};
+use super::report::{DemoObservation, Report, report};
 use super::samples::Samples;
 use super::sandbox::Sandbox;
 use crate::args::Output;
@@ -179,7 +179,7 @@ impl DemoStage {
             None => None,
         };
         let (stored, arrivals) = arrived.unwrap_or_default();
-        let seen = Seen { samples: played.samples.clone(), stored, arrivals, leftovers };
+        let seen = DemoObservation { samples: played.samples.clone(), stored, arrivals, leftovers };
         Ok(report(played.last.as_ref(), seen, Timestamp::now()))
     }
 

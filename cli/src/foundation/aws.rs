@@ -21,7 +21,7 @@ use jiff::Timestamp;
 
 use super::error::AwsCause;
 use super::stack::{Stack, StackEvent};
-use super::{Fleet, FoundationError, FoundationResult, Stacks, Update, Wanted, template};
+use super::{FoundationError, FoundationResult, Services, Stacks, Update, Wanted, template};
 use crate::error::with_causes;
 
 /// In the user agent of every call.
@@ -46,7 +46,7 @@ pub struct Account {
     /// Where calls go to, if not to AWS.
     pub endpoint: Option<String>,
     pub stacks: CloudFormation,
-    pub fleet: Ecs,
+    pub services: Ecs,
 }
 
 /// Finds out who calls, by the SDK's default chain: environment, profiles, single sign-on.
@@ -84,7 +84,7 @@ pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
         region,
         endpoint: config.endpoint_url().map(str::to_owned),
         stacks: CloudFormation(aws_sdk_cloudformation::Client::new(&config)),
-        fleet: Ecs(aws_sdk_ecs::Client::new(&config)),
+        services: Ecs(aws_sdk_ecs::Client::new(&config)),
     })
 }
 
@@ -281,7 +281,7 @@ fn timestamp(at: DateTime) -> Option<Timestamp> {
 pub struct Ecs(aws_sdk_ecs::Client);
 
 #[async_trait]
-impl Fleet for Ecs {
+impl Services for Ecs {
     async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>> {
         let mut live = self.fetch_services(cluster).await?;
         // ListServices leaves out services that are DRAINING: their tasks tell. A task that is being stopped is listed as STOPPED.

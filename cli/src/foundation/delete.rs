@@ -4,7 +4,7 @@
 use super::follow::{Followed, follow, follow_last_operation};
 use super::runs::{Asked, Runs, live_runs};
 use super::stack::{Stack, StackStatus, standing, told, undeleted};
-use super::{Fleet, FoundationError, FoundationResult, Site};
+use super::{FoundationError, FoundationResult, Services, Site};
 
 /// How many runs a refusal names.
 const NAMED: usize = 10;
@@ -12,7 +12,7 @@ const NAMED: usize = 10;
 /// `runs` is None if Kubernetes is not to be asked.
 pub(super) async fn delete(
     site: &Site<'_>,
-    fleet: &dyn Fleet,
+    services: &dyn Services,
     runs: Option<&dyn Runs>,
 ) -> FoundationResult<()> {
     let Some(mut stack) = site.stacks.fetch(&site.stack_name).await? else {
@@ -34,7 +34,7 @@ pub(super) async fn delete(
         (site.tell)(&format!("{} is being deleted already: following that", stack.name));
         follow_last_operation(site, &stack.id).await?
     } else {
-        refuse_while_runs_live(site, &stack, fleet, runs).await?;
+        refuse_while_runs_live(site, &stack, services, runs).await?;
         let known = site.stacks.fetch_events(&stack.id, None).await?;
         site.stacks.delete(&stack.id).await?;
         follow(site, &stack.id, known.last().map(|event| event.id.clone())).await?
@@ -53,12 +53,12 @@ fn gone(site: &Site<'_>) -> FoundationResult<()> {
 async fn refuse_while_runs_live(
     site: &Site<'_>,
     stack: &Stack,
-    fleet: &dyn Fleet,
+    services: &dyn Services,
     runs: Option<&dyn Runs>,
 ) -> FoundationResult<()> {
     let again = site.command("delete");
     if let Some(cluster) = site.stacks.fetch_cluster(&stack.id).await? {
-        let live = fleet.fetch_live(&cluster).await?;
+        let live = services.fetch_live(&cluster).await?;
         if !live.is_empty() {
             return Err(FoundationError::refused(
                 format!("runs live in the ECS cluster {cluster}: {}", named(&live)),

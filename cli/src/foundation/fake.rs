@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::stack::{FOUNDATION_TAG, Stack, StackEvent, VALUES_OUTPUT};
-use super::{Fleet, FoundationResult, Site, Stacks, Update, Wanted};
+use super::{FoundationResult, Services, Site, Stacks, Update, Wanted};
 
 pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:111122223333:stack/kinesis-demo/1";
 
@@ -180,7 +180,7 @@ impl Stacks for Cloud {
 }
 
 #[async_trait]
-impl Fleet for Cloud {
+impl Services for Cloud {
     async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>> {
         assert_eq!(cluster, "kinesis-demo");
         Ok(self.0.lock().unwrap().live.clone())

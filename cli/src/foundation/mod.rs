@@ -2,7 +2,7 @@
 //! the chart's Helm values on stdout, progress on stderr. Talks to CloudFormation, ECS and STS, and before a deletion to Kubernetes.
 //!
 //! ```text
-//! args ─► deploy | status | delete ─► Stacks, Fleet (aws) ─► AWS
+//! args ─► deploy | status | delete ─► Stacks, Services (aws) ─► AWS
 //!            │          │                 runs ─► Kubernetes
 //!            └─ follow ─┴─ stack, template (pure)
 //! ```
@@ -55,7 +55,7 @@ trait Stacks: Send + Sync {
 
 /// What is asked of ECS.
 #[async_trait]
-trait Fleet: Send + Sync {
+trait Services: Send + Sync {
     /// The cluster's services and tasks that have not stopped, for people.
     async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>>;
 }
@@ -138,7 +138,7 @@ pub async fn run(arguments: Foundation) -> Result<Ending, CliError> {
             let runs = (!arguments.skip_kubernetes)
                 .then_some(ClusterRuns { kubeconfig: arguments.kubeconfig, context: arguments.context });
             let runs = runs.as_ref().map(|runs| runs as &dyn Runs);
-            delete::delete(&site, &account.fleet, runs).await?;
+            delete::delete(&site, &account.services, runs).await?;
         }
     }
     Ok(Ending::Done)

@@ -83,13 +83,13 @@ fn is_running(entry: &ProcessEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_cluster::process_record::Seen;
+    use crate::local_cluster::process_record::ProcessState;
     use std::process::{Child, Command};
 
     fn sleeper() -> (Child, ProcessEntry) {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let Seen::Alive { start_time } = fetch_process(pid) else {
+        let ProcessState::Alive { start_time } = fetch_process(pid) else {
             panic!("it was just started");
         };
         let role = "etcd".into();

@@ -33,7 +33,7 @@ struct TaskEntry {
 
 /// What the system says of a process id now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum ProcessState {
     /// No such process, or one that ended and waits for its parent to notice.
     Gone,
     Alive {
@@ -43,24 +43,24 @@ pub enum Seen {
 
 /// Whether the process seen under the entry's id is the one we started. A recycled id is not.
 #[must_use]
-pub fn is_still_ours(entry: &ProcessEntry, seen: &Seen) -> bool {
+pub fn is_still_ours(entry: &ProcessEntry, seen: &ProcessState) -> bool {
     match seen {
-        Seen::Gone => false,
-        Seen::Alive { start_time } => *start_time == entry.start_time,
+        ProcessState::Gone => false,
+        ProcessState::Alive { start_time } => *start_time == entry.start_time,
     }
 }
 
 /// Looks a process up.
 #[must_use]
-pub fn fetch_process(pid: i32) -> Seen {
+pub fn fetch_process(pid: i32) -> ProcessState {
     let start_time = if cfg!(target_os = "linux") {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| start_ticks(&stat))
     } else {
         started_by_ps(pid)
     };
     match start_time {
-        Some(start_time) => Seen::Alive { start_time },
-        None => Seen::Gone,
+        Some(start_time) => ProcessState::Alive { start_time },
+        None => ProcessState::Gone,
     }
 }
 
@@ -120,7 +120,7 @@ pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LocalClus
         pid: task.pid,
         start_time: match (task.linux_start_ticks, fetch_process(task.pid)) {
             (Some(ticks), _) => ticks.to_string(),
-            (None, Seen::Alive { start_time })
+            (None, ProcessState::Alive { start_time })
                 if began_then(&start_time, task.started_at, &TimeZone::system()) =>
             {
                 start_time
@@ -159,9 +159,9 @@ mod tests {
     #[test]
     fn a_recycled_process_id_is_not_ours() {
         let mine = entry(4242, "1000");
-        assert!(is_still_ours(&mine, &Seen::Alive { start_time: "1000".into() }));
-        assert!(!is_still_ours(&mine, &Seen::Alive { start_time: "1001".into() }));
-        assert!(!is_still_ours(&mine, &Seen::Gone));
+        assert!(is_still_ours(&mine, &ProcessState::Alive { start_time: "1000".into() }));
+        assert!(!is_still_ours(&mine, &ProcessState::Alive { start_time: "1001".into() }));
+        assert!(!is_still_ours(&mine, &ProcessState::Gone));
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn our_own_process_is_seen_and_looked_up_twice_is_the_same() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let Seen::Alive { start_time } = fetch_process(pid) else {
+        let ProcessState::Alive { start_time } = fetch_process(pid) else {
             panic!("this process runs");
         };
         assert!(is_still_ours(&entry(pid, &start_time), &fetch_process(pid)));

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::process_record::{ProcessEntry, ProcessRecord, Seen, fetch_process, is_still_ours};
+use super::process_record::{ProcessEntry, ProcessRecord, ProcessState, fetch_process, is_still_ours};
 use super::spawner::start_child;
 use super::state_folder::claim;
 use super::state_lock::StateLock;
@@ -131,9 +131,9 @@ impl Supervisor {
             .and_then(|pid| i32::try_from(pid).ok())
             .ok_or_else(|| failed(std::io::Error::other("it ended at once")))?;
         let start_time = match fetch_process(pid) {
-            Seen::Alive { start_time } => start_time,
+            ProcessState::Alive { start_time } => start_time,
             // It ended already; nothing to find later, and the watcher below reports it.
-            Seen::Gone => String::new(),
+            ProcessState::Gone => String::new(),
         };
         let (tell, ended) = watch::channel(None);
         tokio::spawn(async move {

@@ -40,7 +40,7 @@ fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
         lines.push(format!("  dashboard {url}"));
     }
     if let Some(traffic) = &status.traffic {
-        lines.extend(books(status, traffic));
+        lines.extend(totals(status, traffic));
     }
     if !status.phases.is_empty() {
         lines.push(String::new());
@@ -124,7 +124,7 @@ fn stream(status: &KinesisDemoStatus) -> Option<String> {
     Some(format!("  stream    {} {}, {} shards{warm}", stream.name, stream.status, stream.shards))
 }
 
-fn books(status: &KinesisDemoStatus, traffic: &TrafficStatus) -> Vec<String> {
+fn totals(status: &KinesisDemoStatus, traffic: &TrafficStatus) -> Vec<String> {
     let rate = match status.target().filter(|_| status.stage == Some(Stage::Running)) {
         Some(target) => format!(
             "{:>7}/s of {:>7}/s  {}",
@@ -134,15 +134,16 @@ fn books(status: &KinesisDemoStatus, traffic: &TrafficStatus) -> Vec<String> {
         ),
         None => format!("{:>7}/s", grouped(traffic.rate)),
     };
-    let books = &traffic.books;
-    let mut counts = format!("{} scheduled, {} accepted", grouped(books.scheduled), grouped(books.accepted));
+    let totals = &traffic.totals;
+    let mut counts =
+        format!("{} scheduled, {} accepted", grouped(totals.scheduled), grouped(totals.accepted));
     for (count, word) in [
-        (books.throttled, "throttled"),
-        (books.failed, "failed"),
-        (books.dropped, "dropped"),
-        (books.unknown, "unknown"),
-        (books.unoffered, "unoffered"),
-        (books.unreported, "unreported"),
+        (totals.throttled, "throttled"),
+        (totals.failed, "failed"),
+        (totals.dropped, "dropped"),
+        (totals.unknown, "unknown"),
+        (totals.unoffered, "unoffered"),
+        (totals.unreported, "unreported"),
     ] {
         if count > 0 {
             counts.push_str(&format!(", {} {word}", grouped(count)));

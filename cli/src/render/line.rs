@@ -31,13 +31,13 @@ pub fn change(demo: &KinesisDemo) -> String {
         }
     }
     if let Some(traffic) = &status.traffic {
-        let books = &traffic.books;
-        parts.push(format!("accepted {}", grouped(books.accepted)));
+        let totals = &traffic.totals;
+        parts.push(format!("accepted {}", grouped(totals.accepted)));
         for (count, word) in [
-            (books.throttled, "throttled"),
-            (books.failed, "failed"),
-            (books.dropped, "dropped"),
-            (books.unknown, "unknown"),
+            (totals.throttled, "throttled"),
+            (totals.failed, "failed"),
+            (totals.dropped, "dropped"),
+            (totals.unknown, "unknown"),
         ] {
             if count > 0 {
                 parts.push(format!("{word} {}", grouped(count)));

@@ -38,13 +38,13 @@ fn row(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) ->
     if report.starts_at > now {
         return cells;
     }
-    let books = &report.books;
+    let totals = &report.totals;
     cells.extend([
         achieved(report, traffic, now).map(grouped).unwrap_or_default(),
-        grouped(books.scheduled),
-        grouped(books.accepted),
-        grouped(books.throttled),
-        grouped(books.failed),
+        grouped(totals.scheduled),
+        grouped(totals.accepted),
+        grouped(totals.throttled),
+        grouped(totals.failed),
     ]);
     if let Some(latency) = report.latency_ms {
         cells.extend([latency.p50, latency.p99, latency.max].map(|millis| grouped(millis.into())));
@@ -58,7 +58,7 @@ fn achieved(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTim
     let goes_on = now < report.ends_at;
     let Some(traffic) = traffic else {
         let until = report.ends_at.min(now);
-        return Some(per_second(report.books.accepted, until.since(report.starts_at)));
+        return Some(per_second(report.totals.accepted, until.since(report.starts_at)));
     };
     let is_of_this_phase = traffic.rate_from.is_none_or(|from| from >= report.starts_at);
     if goes_on && is_of_this_phase && traffic.sampled_at > report.starts_at {
@@ -66,7 +66,7 @@ fn achieved(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTim
     }
     let seen_until = report.ends_at.min(now).min(traffic.rate_until.unwrap_or(traffic.sampled_at));
     (seen_until > report.starts_at)
-        .then(|| per_second(report.books.accepted, seen_until.since(report.starts_at)))
+        .then(|| per_second(report.totals.accepted, seen_until.since(report.starts_at)))
 }
 
 #[cfg(test)]
@@ -83,9 +83,9 @@ mod tests {
 
     /// ACHIEVED of the peak, which goes on from second 22 until 37 and has 180,000 accepted.
     fn achieved_of_the_peak(now: &str, stage: &str, traffic: Value) -> String {
-        let books = json!({"scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0, "dropped": 0,
+        let totals = json!({"scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0, "dropped": 0,
             "unknown": 0, "unoffered": 0, "unreported": 0, "rate": 48_000, "settled": false});
-        let mut whole = books;
+        let mut whole = totals;
         for (member, value) in traffic.as_object().unwrap() {
             whole[member] = value.clone();
         }
@@ -115,8 +115,8 @@ mod tests {
     #[test]
     fn refusals_and_losses_have_a_column_each() {
         let mut status = demo(json!({})).status.unwrap();
-        status.phases[2].books.throttled = 1_234;
-        status.phases[2].books.failed = 56;
+        status.phases[2].totals.throttled = 1_234;
+        status.phases[2].totals.failed = 56;
         let lines = phases(&status, at("26"), WIDE);
         let cells = |line: &str| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
         let header = cells(&lines[0]);

@@ -41,7 +41,7 @@ const MAX_BODY_BYTES: usize = 20 << 20;
 const STRANGERS_BODY: Duration = Duration::from_secs(2);
 
 /// Everything the door passes requests through.
-pub struct Door {
+pub struct HttpState {
     /// Who is served.
     pub access: Access,
     /// The account it claims to be.
@@ -65,15 +65,15 @@ pub struct Door {
 /// What a call produced: members still to be encoded, or a body already written.
 enum Output {
     Members(Value),
-    Written(Bytes),
+    Encoded(Bytes),
 }
 
 /// Answers one AWS request.
-pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response<Body> {
+pub async fn answer(State(state): State<Arc<HttpState>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let request_id = Uuid::new_v4();
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
-        return unoffered::answer(&door.registry, &parts.uri, &parts.headers);
+        return unoffered::answer(&state.registry, &parts.uri, &parts.headers);
     };
     let unnamed = |service| ResponseContext {
         protocol: target.protocol,
@@ -83,7 +83,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         request_id,
     };
     let signed = identity::scope(target.protocol, &parts.uri, &parts.headers).and_then(|scope| {
-        if door.access.admits(&scope.access_key_id) {
+        if state.access.admits(&scope.access_key_id) {
             Ok(scope)
         } else {
             Err(identity::unknown_key(target.protocol))
@@ -104,7 +104,7 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
     if service != scope.service {
         return unnamed(service).error(&identity::wrong_service(service));
     }
-    if door.registry.service(service).is_some() && !identity::is_spoken(target.protocol, service) {
+    if state.registry.service(service).is_some() && !identity::is_spoken(target.protocol, service) {
         return response::unaddressed();
     }
     let (operation, input) = match decoded(&target, body) {
@@ -112,8 +112,8 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         Err(error) => return unnamed(service).error(&error),
     };
     let response_context = ResponseContext { operation: &operation, ..unnamed(service) };
-    let caller = Caller { account: door.account.clone(), region: scope.region };
-    if let Some(recording) = &door.recording {
+    let caller = Caller { account: state.account.clone(), region: scope.region };
+    if let Some(recording) = &state.recording {
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let request = recording::Request {
             user_agent: user_agent.unwrap_or_default(),
@@ -129,13 +129,13 @@ pub async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response
         }
     }
     let call = Decoded { service, operation: &operation, input, caller: &caller };
-    let (outcome, lost) = door.perform(call).await;
-    door.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
+    let (outcome, lost) = state.perform(call).await;
+    state.calls.count(service, &operation, outcome.as_ref().err().map(|error| error.code.as_str()));
     match (lost, outcome) {
         (Some(fault), _) if fault.status.is_some() => response_context.error(&fault.error()),
         (Some(_), _) => response::lost(),
         (None, Ok(Output::Members(value))) => response_context.answer(&value),
-        (None, Ok(Output::Written(body))) => response_context.answer_written(body),
+        (None, Ok(Output::Encoded(body))) => response_context.respond_encoded(body),
         (None, Err(error)) => response_context.error(&error),
     }
 }
@@ -153,7 +153,7 @@ struct Decoded<'a> {
     caller: &'a Caller,
 }
 
-impl Door {
+impl HttpState {
     /// Performs a call under faults and limits. The second half: a fault that swallows the answer.
     async fn perform(&self, call: Decoded<'_>) -> (Result<Output, AwsError>, Option<Fault>) {
         let mut lost = None;
@@ -177,7 +177,7 @@ impl Door {
         let input = match input {
             Input::Records(encoding, body) => {
                 let answer = self.kinesis.put_records(caller, encoding, &body);
-                return answer.map(|body| Output::Written(body.into()));
+                return answer.map(|body| Output::Encoded(body.into()));
             }
             Input::Members(input) => input,
         };

@@ -38,7 +38,7 @@ impl ResponseContext<'_> {
     }
 
     /// A successful answer that is already written in the caller's format.
-    pub fn answer_written(&self, body: Bytes) -> Response<Body> {
+    pub fn respond_encoded(&self, body: Bytes) -> Response<Body> {
         self.respond(StatusCode::OK, body)
     }
 

@@ -143,8 +143,8 @@ async fn counted(running: &Running) -> Value {
 
 #[tokio::test]
 async fn every_protocol_refuses_who_does_not_name_the_key() {
-    let bench = TestSandbox::start().await;
-    let running = &bench.running;
+    let sandbox = TestSandbox::start().await;
+    let running = &sandbox.running;
     let key = running.access_key_id();
     // One that shares the key's beginning, or its letters in another case, is as strange as any.
     let near = [&key[..key.len() - 1], &format!("{key}0"), &key.to_lowercase(), "any", ""];
@@ -174,9 +174,9 @@ async fn every_protocol_refuses_who_does_not_name_the_key() {
 
 #[tokio::test]
 async fn a_strangers_large_request_hears_the_refusal_and_stores_nothing() {
-    let bench = TestSandbox::start().await;
-    bench.on_demand_stream("posts").await;
-    let url = bench.running.endpoint_url();
+    let sandbox = TestSandbox::start().await;
+    sandbox.on_demand_stream("posts").await;
+    let url = sandbox.running.endpoint_url();
     let stranger = aws_sdk_kinesis::Client::new(&config_for(&url, STRANGE, "us-east-1").await);
     let large = aws_sdk_kinesis::types::PutRecordsRequestEntry::builder()
         .data(aws_sdk_kinesis::primitives::Blob::new(vec![b'x'; 5 << 20]))
@@ -192,15 +192,15 @@ async fn a_strangers_large_request_hears_the_refusal_and_stores_nothing() {
     let create =
         stranger.create_stream().stream_name("theirs").stream_mode_details(mode(StreamMode::OnDemand));
     assert_eq!(create.send().await.unwrap_err().code(), Some("UnrecognizedClientException"));
-    let state = bench.observe("state").await;
+    let state = sandbox.observe("state").await;
     assert_eq!(state["kinesis"]["streams"].as_array().unwrap().len(), 1);
-    assert_eq!(bench.observe("arrivals").await["streams"][0]["totals"]["records"], 0);
+    assert_eq!(sandbox.observe("arrivals").await["streams"][0]["totals"]["records"], 0);
 }
 
 #[tokio::test]
 async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
-    let bench = TestSandbox::start().await;
-    let running = &bench.running;
+    let sandbox = TestSandbox::start().await;
+    let running = &sandbox.running;
     let key = running.access_key_id().to_owned();
     let call = |method: &str, path: &str| {
         let url = format!("{}/_sandbox/{path}", running.endpoint_url());
@@ -231,7 +231,7 @@ async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
         (415, "JSON"),
     )
     .await;
-    assert_eq!(bench.observe("faults").await, json!({"faults": []}));
+    assert_eq!(sandbox.observe("faults").await, json!({"faults": []}));
     for typed in ["application/json", "Application/JSON; charset=utf-8"] {
         assert_eq!(answer(post().header("content-type", typed)).await.0, 201, "{typed}");
     }
@@ -252,8 +252,8 @@ async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
 
 #[tokio::test]
 async fn a_page_of_another_origin_gets_nothing_even_with_the_key() {
-    let bench = TestSandbox::start().await;
-    let running = &bench.running;
+    let sandbox = TestSandbox::start().await;
+    let running = &sandbox.running;
     let key = running.access_key_id().to_owned();
     let health = format!("{}/_sandbox/health", running.endpoint_url());
     let metadata = format!("{}/_ecs/v4/x/y", running.endpoint_url());

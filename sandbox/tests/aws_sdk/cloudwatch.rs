@@ -24,9 +24,9 @@ fn query(statistic: &str) -> MetricDataQuery {
 
 #[tokio::test]
 async fn metrics_come_back_as_they_were_put_small_and_large() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
-    let start = bench.clock.moment().wall.as_second() - 600;
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
+    let start = sandbox.clock.moment().wall.as_second() - 600;
     let datum = |second: i64| {
         MetricDatum::builder()
             .metric_name("RecordsSent")
@@ -45,7 +45,7 @@ async fn metrics_come_back_as_they_were_put_small_and_large() {
     // 300 data exceed the 10 KiB from which the SDK compresses.
     let many = (1..=300).map(|second| datum(second).values(1.0).counts(f64::from(3)).build()).collect();
     client.put_metric_data().namespace("KinesisDemo").set_metric_data(Some(many)).send().await.unwrap();
-    bench.pass(3);
+    sandbox.pass(3);
     let read = client
         .get_metric_data()
         .metric_data_queries(query("Sum"))
@@ -83,16 +83,16 @@ async fn metrics_come_back_as_they_were_put_small_and_large() {
     assert_eq!(counted, 901.0);
     assert_eq!(statistics.datapoints()[0].unit(), Some(&StandardUnit::Count));
 
-    bench.pass(60);
+    sandbox.pass(60);
     let listed = client.list_metrics().namespace("KinesisDemo").send().await.unwrap();
     assert_eq!(listed.metrics()[0].dimensions()[0].value(), Some("7"));
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 #[tokio::test]
 async fn refusals_are_the_sdks_own_errors() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let missing =
         client.get_dashboard().dashboard_name("none").send().await.unwrap_err().into_service_error();
     assert!(missing.is_dashboard_not_found_error(), "{missing:?}");
@@ -110,13 +110,13 @@ async fn refusals_are_the_sdks_own_errors() {
         .unwrap_err()
         .into_service_error();
     assert!(nan.is_invalid_parameter_value_exception(), "{nan:?}");
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 #[tokio::test]
 async fn dashboards_make_the_round() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let body = r#"{"widgets":[{"type":"text","properties":{"markdown":"run 7"}}]}"#;
     let put = client.put_dashboard().dashboard_name("run-7").dashboard_body(body).send().await.unwrap();
     assert!(put.dashboard_validation_messages().is_empty());
@@ -126,23 +126,23 @@ async fn dashboards_make_the_round() {
     let entry = &listed.dashboard_entries()[0];
     assert_eq!((entry.dashboard_name(), entry.size()), (Some("run-7"), Some(body.len() as i64)));
     let modified = entry.last_modified().unwrap().to_millis().unwrap();
-    assert!((modified - bench.clock.moment().wall.as_millisecond()).abs() < 1000);
+    assert!((modified - sandbox.clock.moment().wall.as_millisecond()).abs() < 1000);
     client.delete_dashboards().dashboard_names("run-7").send().await.unwrap();
     assert!(client.list_dashboards().send().await.unwrap().dashboard_entries().is_empty());
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 /// The other two protocols, by hand: JSON 1.0 and the query protocol with XML.
 #[tokio::test]
 async fn json_and_query_clients_see_the_same_metrics() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=0",
-        bench.running.access_key_id()
+        sandbox.running.access_key_id()
     );
     let post = async |headers: &[(&str, &str)], body: String| {
         let mut request = reqwest::Client::new()
-            .post(bench.running.endpoint_url())
+            .post(sandbox.running.endpoint_url())
             .header("authorization", authorization.as_str())
             .header("x-amz-date", "20261122T100000Z")
             .timeout(Duration::from_secs(10))
@@ -161,7 +161,7 @@ async fn json_and_query_clients_see_the_same_metrics() {
     let (status, _, body) = post(&form, put.into()).await;
     assert_eq!(status, 200, "{body}");
     assert!(body.starts_with("<PutMetricDataResponse xmlns="), "{body}");
-    bench.pass(60);
+    sandbox.pass(60);
 
     let json_headers = |operation: &'static str| {
         [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", operation)]
@@ -171,7 +171,7 @@ async fn json_and_query_clients_see_the_same_metrics() {
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["Metrics"][0]["MetricName"]), (200, &json!("rate")));
 
-    let now = bench.clock.moment().wall.as_second();
+    let now = sandbox.clock.moment().wall.as_second();
     let headers = json_headers("GraniteServiceVersion20100801.GetMetricStatistics");
     let read = json!({"Namespace": "Demo", "MetricName": "rate", "Period": 3600, "StartTime": now - 3600, "EndTime": now + 60, "Statistics": ["Sum"]});
     let (_, _, body) = post(&headers, read.to_string()).await;
@@ -185,5 +185,5 @@ async fn json_and_query_clients_see_the_same_metrics() {
         post(&form, "Action=GetDashboard&Version=2010-08-01&DashboardName=none".into()).await;
     assert_eq!(status, 404);
     assert!(body.contains("<Code>ResourceNotFound</Code>"), "{body}");
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }

@@ -24,27 +24,27 @@ fn told(status: u16, code: &str, message: &str) -> (u16, String, String) {
 
 #[tokio::test]
 async fn each_protocol_carries_the_words_of_an_error() {
-    let bench = TestSandbox::start().await;
-    let shared = config(&bench.running, "us-east-1").await;
+    let sandbox = TestSandbox::start().await;
+    let shared = config(&sandbox.running, "us-east-1").await;
     let error = |service: &str, code: &str, status: u16| {
         json!({
             "service": service, "operation": "*", "kind": "Error", "code": code, "status": status, "message": WORDS
         })
     };
     // AWS JSON 1.1.
-    bench.inject(error("ecs", "InvalidParameterException", 400)).await;
+    sandbox.inject(error("ecs", "InvalidParameterException", 400)).await;
     let ecs = aws_sdk_ecs::Client::new(&shared);
     let refused = ecs.create_service().service_name("s").send().await.unwrap_err();
     assert_eq!(answered!(&refused), told(400, "InvalidParameterException", WORDS));
     assert!(refused.into_service_error().is_invalid_parameter_exception());
     // RPC v2 CBOR.
-    bench.inject(error("cloudwatch", "InternalServiceFault", 500)).await;
+    sandbox.inject(error("cloudwatch", "InternalServiceFault", 500)).await;
     let cloudwatch = aws_sdk_cloudwatch::Client::new(&shared);
     let refused = cloudwatch.list_metrics().send().await.unwrap_err();
     // awsQueryCompatible: the code that the header names.
     assert_eq!(answered!(refused), told(500, "InternalServiceError", WORDS));
     // Query.
-    bench.inject(error("sts", "InvalidIdentityToken", 400)).await;
+    sandbox.inject(error("sts", "InvalidIdentityToken", 400)).await;
     let sts = aws_sdk_sts::Client::new(&shared);
     let refused = sts.get_caller_identity().send().await.unwrap_err();
     assert_eq!(answered!(refused), told(400, "InvalidIdentityToken", WORDS));
@@ -53,27 +53,27 @@ async fn each_protocol_carries_the_words_of_an_error() {
 
 #[tokio::test]
 async fn a_throttle_keeps_the_services_code_and_says_what_it_is_told_to() {
-    let bench = TestSandbox::start().await;
-    let shared = config(&bench.running, "us-east-1").await;
+    let sandbox = TestSandbox::start().await;
+    let shared = config(&sandbox.running, "us-east-1").await;
     let throttle = |service: &str| json!({"service": service, "operation": "*", "kind": "Throttle", "message": WORDS, "times": 1});
-    bench.inject(throttle("ssm")).await;
+    sandbox.inject(throttle("ssm")).await;
     let ssm = aws_sdk_ssm::Client::new(&shared);
     let refused = ssm.get_parameter().name("a").send().await.unwrap_err();
     assert_eq!(answered!(refused), told(400, "ThrottlingException", WORDS));
-    bench.inject(throttle("monitoring")).await;
+    sandbox.inject(throttle("monitoring")).await;
     let cloudwatch = aws_sdk_cloudwatch::Client::new(&shared);
     let refused = cloudwatch.list_metrics().send().await.unwrap_err();
     assert_eq!(answered!(refused), told(400, "Throttling", WORDS));
-    bench.inject(json!({"service": "ssm", "operation": "*", "kind": "Throttle"})).await;
+    sandbox.inject(json!({"service": "ssm", "operation": "*", "kind": "Throttle"})).await;
     let refused = ssm.get_parameter().name("a").send().await.unwrap_err();
     assert_eq!(answered!(refused), told(400, "ThrottlingException", "Rate exceeded"));
 }
 
 #[tokio::test]
 async fn a_lost_answer_that_is_an_error_has_its_words_too() {
-    let bench = TestSandbox::start().await;
-    let ssm = aws_sdk_ssm::Client::new(&config(&bench.running, "us-east-1").await);
-    bench
+    let sandbox = TestSandbox::start().await;
+    let ssm = aws_sdk_ssm::Client::new(&config(&sandbox.running, "us-east-1").await);
+    sandbox
         .inject(json!({
             "service": "ssm", "operation": "PutParameter", "kind": "LoseResponse", "status": 503,
             "code": "ServiceUnavailable", "message": WORDS
@@ -87,8 +87,8 @@ async fn a_lost_answer_that_is_an_error_has_its_words_too() {
 
 #[tokio::test]
 async fn bad_rules_are_refused_in_words() {
-    let bench = TestSandbox::start().await;
-    let url = format!("{}/_sandbox/faults", bench.running.endpoint_url());
+    let sandbox = TestSandbox::start().await;
+    let url = format!("{}/_sandbox/faults", sandbox.running.endpoint_url());
     for (rule, words) in [
         (
             json!({"service": "ecs", "operation": "*", "kind": "Error", "massage": "m"}),
@@ -109,10 +109,10 @@ async fn bad_rules_are_refused_in_words() {
             "ec2 is no service of this sandbox",
         ),
     ] {
-        let answer = admin(&bench.running).post(&url).json(&rule).send().await.unwrap();
+        let answer = admin(&sandbox.running).post(&url).json(&rule).send().await.unwrap();
         assert_eq!(answer.status(), 400, "{rule}");
         let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         assert!(body["error"].as_str().unwrap().contains(words), "{body}");
     }
-    assert_eq!(bench.observe("faults").await, json!({"faults": []}));
+    assert_eq!(sandbox.observe("faults").await, json!({"faults": []}));
 }

@@ -9,7 +9,7 @@ use crate::test_sandbox::TestSandbox;
 
 /// ferrokinesis on a socket of its own, and our sandbox.
 struct Pair {
-    bench: TestSandbox,
+    sandbox: TestSandbox,
     other: String,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -21,13 +21,13 @@ impl Pair {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { bench: TestSandbox::start().await, other, server }
+        Self { sandbox: TestSandbox::start().await, other, server }
     }
 
     /// Both answers to the same request: status and body.
     async fn both(&self, operation: &str, body: &str) -> [(u16, Value); 2] {
-        let ours = self.bench.running.endpoint_url();
-        let key = self.bench.running.access_key_id();
+        let ours = self.sandbox.running.endpoint_url();
+        let key = self.sandbox.running.access_key_id();
         [send(&ours, key, operation, body).await, send(&self.other, key, operation, body).await]
     }
 }
@@ -66,12 +66,12 @@ async fn shards_and_keys_meet_as_they_do_there() {
         let create = json!({"StreamName": name, "ShardCount": shards}).to_string();
         let [ours, theirs] = pair.both("CreateStream", &create).await;
         assert_eq!((ours.0, theirs.0), (200, 200));
-        pair.bench.pass(20);
+        pair.sandbox.pass(20);
         let described = json!({"StreamName": name}).to_string();
         // Its creation ends on a timer of its own.
         let [ours, theirs] = loop {
             let [ours, theirs] = pair.both("ListShards", &described).await;
-            pair.bench.pass(1);
+            pair.sandbox.pass(1);
             if theirs.1["Shards"].as_array().is_some_and(|shards| !shards.is_empty()) {
                 break [ours, theirs];
             }
@@ -97,7 +97,7 @@ async fn nonsense_is_refused_in_the_same_words() {
     let pair = Pair::start().await;
     let create = json!({"StreamName": "posts", "ShardCount": 1}).to_string();
     pair.both("CreateStream", &create).await;
-    pair.bench.pass(20);
+    pair.sandbox.pass(20);
     let long = "a".repeat(257);
     for (operation, body) in [
         ("CreateStream", json!({"StreamName": "posts", "ShardCount": 1})),

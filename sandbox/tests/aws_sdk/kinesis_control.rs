@@ -24,8 +24,8 @@ async fn commit(
     Ok(answer.minimum_throughput_billing_commitment().unwrap().clone())
 }
 
-async fn warm(bench: &TestSandbox, name: &str) -> Option<(i32, i32)> {
-    let answer = bench.kinesis.describe_stream_summary().stream_name(name).send().await.unwrap();
+async fn warm(sandbox: &TestSandbox, name: &str) -> Option<(i32, i32)> {
+    let answer = sandbox.kinesis.describe_stream_summary().stream_name(name).send().await.unwrap();
     let summary = answer.stream_description_summary().unwrap();
     let both = |warm: &WarmThroughputObject| (warm.target_mibps().unwrap(), warm.current_mibps().unwrap());
     summary.warm_throughput().map(both)
@@ -35,9 +35,9 @@ use MinimumThroughputBillingCommitmentInputStatus::{Disabled, Enabled};
 
 #[tokio::test]
 async fn a_stream_lives_from_creating_to_gone() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     let create = || {
-        bench
+        sandbox
             .kinesis
             .create_stream()
             .stream_name("posts")
@@ -45,79 +45,79 @@ async fn a_stream_lives_from_creating_to_gone() {
             .tags("kinesisdemo.io/owner", "ns/name")
     };
     create().send().await.unwrap();
-    assert_eq!(bench.status("posts").await, StreamStatus::Creating);
+    assert_eq!(sandbox.status("posts").await, StreamStatus::Creating);
     assert_eq!(code(create().send().await), "ResourceInUseException");
-    let put = || bench.kinesis.put_records().stream_name("posts").set_records(Some(records(1)));
+    let put = || sandbox.kinesis.put_records().stream_name("posts").set_records(Some(records(1)));
     assert_eq!(code(put().send().await), "ResourceNotFoundException");
     assert_eq!(
-        code(bench.kinesis.delete_stream().stream_name("posts").send().await),
+        code(sandbox.kinesis.delete_stream().stream_name("posts").send().await),
         "ResourceInUseException"
     );
 
-    bench.pass(20);
-    let answer = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    sandbox.pass(20);
+    let answer = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
     let summary = answer.stream_description_summary().unwrap();
     let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/posts";
     assert_eq!(*summary.stream_status(), StreamStatus::Active);
     assert_eq!((summary.stream_arn(), summary.open_shard_count()), (arn, 4));
     assert!(summary.warm_throughput().is_none(), "an uncommitted account shows no warm throughput");
     assert_eq!(put().send().await.unwrap().failed_record_count(), Some(0));
-    let tags = bench.kinesis.list_tags_for_resource().resource_arn(arn).send().await.unwrap();
+    let tags = sandbox.kinesis.list_tags_for_resource().resource_arn(arn).send().await.unwrap();
     assert_eq!((tags.tags()[0].key(), tags.tags()[0].value()), ("kinesisdemo.io/owner", Some("ns/name")));
 
-    bench.kinesis.delete_stream().stream_arn(arn).send().await.unwrap();
-    assert_eq!(bench.status("posts").await, StreamStatus::Deleting);
+    sandbox.kinesis.delete_stream().stream_arn(arn).send().await.unwrap();
+    assert_eq!(sandbox.status("posts").await, StreamStatus::Deleting);
     assert!(put().send().await.is_ok(), "a stream that is being deleted still takes records");
     assert_eq!(code(create().send().await), "ResourceInUseException");
-    bench.pass(30);
+    sandbox.pass(30);
     assert_eq!(
-        code(bench.kinesis.describe_stream_summary().stream_name("posts").send().await),
+        code(sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await),
         "ResourceNotFoundException"
     );
-    assert_eq!(bench.observe("state").await["kinesis"]["streams"], json!([]));
-    let arrivals = bench.observe("arrivals?stream=posts").await;
+    assert_eq!(sandbox.observe("state").await["kinesis"]["streams"], json!([]));
+    let arrivals = sandbox.observe("arrivals?stream=posts").await;
     assert_eq!(arrivals["streams"][0]["totals"]["records"], 2, "arrivals outlive the stream");
 }
 
 #[tokio::test]
 async fn warm_throughput_moves_from_current_to_target_while_updating() {
-    let bench = TestSandbox::start().await;
-    commit(&bench.kinesis, Enabled).await.unwrap();
-    bench.on_demand_stream("posts").await;
-    assert_eq!(warm(&bench, "posts").await, Some((0, 4)));
+    let sandbox = TestSandbox::start().await;
+    commit(&sandbox.kinesis, Enabled).await.unwrap();
+    sandbox.on_demand_stream("posts").await;
+    assert_eq!(warm(&sandbox, "posts").await, Some((0, 4)));
     let update =
-        |mib| bench.kinesis.update_stream_warm_throughput().stream_name("posts").warm_throughput_mibps(mib);
+        |mib| sandbox.kinesis.update_stream_warm_throughput().stream_name("posts").warm_throughput_mibps(mib);
     let answer = update(100).send().await.unwrap();
     let object = answer.warm_throughput().unwrap();
     assert_eq!((object.target_mibps(), object.current_mibps()), (Some(100), Some(4)));
-    assert_eq!(bench.status("posts").await, StreamStatus::Updating);
+    assert_eq!(sandbox.status("posts").await, StreamStatus::Updating);
     assert_eq!(code(update(50).send().await), "ResourceInUseException");
-    let put = bench.kinesis.put_records().stream_name("posts").set_records(Some(records(10)));
+    let put = sandbox.kinesis.put_records().stream_name("posts").set_records(Some(records(10)));
     assert_eq!(
         put.send().await.unwrap().failed_record_count(),
         Some(0),
         "data flows while the stream updates"
     );
-    bench.pass(120);
-    assert_eq!(warm(&bench, "posts").await, Some((100, 16)));
-    bench.pass(90);
-    assert_eq!(bench.status("posts").await, StreamStatus::Active);
-    assert_eq!(warm(&bench, "posts").await, Some((100, 100)));
+    sandbox.pass(120);
+    assert_eq!(warm(&sandbox, "posts").await, Some((100, 16)));
+    sandbox.pass(90);
+    assert_eq!(sandbox.status("posts").await, StreamStatus::Active);
+    assert_eq!(warm(&sandbox, "posts").await, Some((100, 100)));
 
-    assert_eq!(commit(&bench.kinesis, Disabled).await.unwrap_err(), "ValidationException");
+    assert_eq!(commit(&sandbox.kinesis, Disabled).await.unwrap_err(), "ValidationException");
     update(0).send().await.unwrap();
-    assert_eq!(warm(&bench, "posts").await, Some((0, 100)));
-    bench.pass(300);
-    assert_eq!(bench.status("posts").await, StreamStatus::Active);
-    assert_eq!(warm(&bench, "posts").await, Some((0, 4)));
-    commit(&bench.kinesis, Disabled).await.unwrap();
+    assert_eq!(warm(&sandbox, "posts").await, Some((0, 100)));
+    sandbox.pass(300);
+    assert_eq!(sandbox.status("posts").await, StreamStatus::Active);
+    assert_eq!(warm(&sandbox, "posts").await, Some((0, 4)));
+    commit(&sandbox.kinesis, Disabled).await.unwrap();
 }
 
 #[tokio::test]
 async fn warm_throughput_needs_the_commitment_and_an_on_demand_stream_within_the_quota() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     let create = |warm| {
-        bench
+        sandbox
             .kinesis
             .create_stream()
             .stream_name("posts")
@@ -125,72 +125,72 @@ async fn warm_throughput_needs_the_commitment_and_an_on_demand_stream_within_the
             .warm_throughput_mibps(warm)
     };
     assert_eq!(code(create(100).send().await), "ValidationException");
-    bench.on_demand_stream("cold").await;
-    bench.provisioned_stream("fixed", 1).await;
+    sandbox.on_demand_stream("cold").await;
+    sandbox.provisioned_stream("fixed", 1).await;
     let update = |name: &str, warm| {
-        bench.kinesis.update_stream_warm_throughput().stream_name(name).warm_throughput_mibps(warm)
+        sandbox.kinesis.update_stream_warm_throughput().stream_name(name).warm_throughput_mibps(warm)
     };
     assert_eq!(code(update("cold", 10).send().await), "ValidationException");
-    commit(&bench.kinesis, Enabled).await.unwrap();
+    commit(&sandbox.kinesis, Enabled).await.unwrap();
     assert_eq!(code(update("fixed", 10).send().await), "ValidationException");
-    bench.pass(5);
+    sandbox.pass(5);
     assert_eq!(code(update("cold", 10_241).send().await), "LimitExceededException");
     assert_eq!(code(update("cold", 10_240).send().await), "no error");
     create(100).send().await.unwrap();
-    bench.pass(20 + 5 * 30);
-    assert_eq!(warm(&bench, "posts").await, Some((100, 100)));
+    sandbox.pass(20 + 5 * 30);
+    assert_eq!(warm(&sandbox, "posts").await, Some((100, 100)));
 }
 
 #[tokio::test]
 async fn the_commitment_lasts_24_hours_and_ends_by_itself() {
-    let bench = TestSandbox::start().await;
-    let never = bench.kinesis.describe_account_settings().send().await.unwrap();
+    let sandbox = TestSandbox::start().await;
+    let never = sandbox.kinesis.describe_account_settings().send().await.unwrap();
     let never = never.minimum_throughput_billing_commitment().unwrap();
     assert_eq!(*never.status(), MinimumThroughputBillingCommitmentOutputStatus::Disabled);
     assert_eq!((never.started_at(), never.earliest_allowed_end_at()), (None, None));
-    let enabled = commit(&bench.kinesis, Enabled).await.unwrap();
+    let enabled = commit(&sandbox.kinesis, Enabled).await.unwrap();
     assert_eq!(*enabled.status(), MinimumThroughputBillingCommitmentOutputStatus::Enabled);
     let day = enabled.earliest_allowed_end_at().unwrap().secs() - enabled.started_at().unwrap().secs();
     assert_eq!(day, 24 * 3600);
-    bench.pass(3600);
-    let ending = commit(&bench.kinesis, Disabled).await.unwrap();
+    sandbox.pass(3600);
+    let ending = commit(&sandbox.kinesis, Disabled).await.unwrap();
     assert_eq!(
         *ending.status(),
         MinimumThroughputBillingCommitmentOutputStatus::EnabledUntilEarliestAllowedEnd
     );
-    bench.pass(23 * 3600);
-    let ended = bench.kinesis.describe_account_settings().send().await.unwrap();
+    sandbox.pass(23 * 3600);
+    let ended = sandbox.kinesis.describe_account_settings().send().await.unwrap();
     let ended = ended.minimum_throughput_billing_commitment().unwrap();
     assert_eq!(*ended.status(), MinimumThroughputBillingCommitmentOutputStatus::Disabled);
     assert_eq!(ended.ended_at(), enabled.earliest_allowed_end_at());
-    let elsewhere = Client::new(&config(&bench.running, "eu-west-1").await);
+    let elsewhere = Client::new(&config(&sandbox.running, "eu-west-1").await);
     let other = elsewhere.describe_account_settings().send().await.unwrap();
     assert!(other.minimum_throughput_billing_commitment().unwrap().started_at().is_none());
 }
 
 #[tokio::test]
 async fn tags_and_retention_change_only_while_active_and_within_bounds() {
-    let bench = TestSandbox::start().await;
-    bench.on_demand_stream("posts").await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.on_demand_stream("posts").await;
     let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/posts";
-    bench.kinesis.tag_resource().resource_arn(arn).tags("a", "1").tags("b", "2").send().await.unwrap();
-    bench.kinesis.untag_resource().resource_arn(arn).tag_keys("a").send().await.unwrap();
-    let listed = bench.kinesis.list_tags_for_stream().stream_name("posts").send().await.unwrap();
+    sandbox.kinesis.tag_resource().resource_arn(arn).tags("a", "1").tags("b", "2").send().await.unwrap();
+    sandbox.kinesis.untag_resource().resource_arn(arn).tag_keys("a").send().await.unwrap();
+    let listed = sandbox.kinesis.list_tags_for_stream().stream_name("posts").send().await.unwrap();
     assert_eq!(listed.tags().iter().map(|tag| tag.key()).collect::<Vec<_>>(), ["b"]);
     assert!(!listed.has_more_tags());
 
     let increase = |hours| {
-        bench.kinesis.increase_stream_retention_period().stream_name("posts").retention_period_hours(hours)
+        sandbox.kinesis.increase_stream_retention_period().stream_name("posts").retention_period_hours(hours)
     };
     assert_eq!(code(increase(24).send().await), "InvalidArgumentException");
     assert_eq!(code(increase(8761).send().await), "InvalidArgumentException");
     increase(8760).send().await.unwrap();
-    assert_eq!(bench.status("posts").await, StreamStatus::Updating);
-    let tag = bench.kinesis.tag_resource().resource_arn(arn).tags("c", "3");
+    assert_eq!(sandbox.status("posts").await, StreamStatus::Updating);
+    let tag = sandbox.kinesis.tag_resource().resource_arn(arn).tags("c", "3");
     assert_eq!(code(tag.send().await), "ResourceInUseException");
-    bench.pass(10);
+    sandbox.pass(10);
     let decrease = |hours| {
-        bench.kinesis.decrease_stream_retention_period().stream_name("posts").retention_period_hours(hours)
+        sandbox.kinesis.decrease_stream_retention_period().stream_name("posts").retention_period_hours(hours)
     };
     assert_eq!(code(decrease(23).send().await), "InvalidArgumentException");
     decrease(24).send().await.unwrap();
@@ -198,25 +198,25 @@ async fn tags_and_retention_change_only_while_active_and_within_bounds() {
 
 #[tokio::test]
 async fn calls_beyond_an_operations_rate_are_refused_and_counted() {
-    let bench = TestSandbox::start().await;
-    bench.on_demand_stream("posts").await;
-    bench.pass(1);
-    let describe = || bench.kinesis.describe_stream_summary().stream_name("posts").send();
+    let sandbox = TestSandbox::start().await;
+    sandbox.on_demand_stream("posts").await;
+    sandbox.pass(1);
+    let describe = || sandbox.kinesis.describe_stream_summary().stream_name("posts").send();
     for _ in 0..20 {
         describe().await.unwrap();
     }
     assert_eq!(code(describe().await), "LimitExceededException");
-    bench.pass(1);
+    sandbox.pass(1);
     describe().await.unwrap();
-    let calls = bench.observe("calls").await;
+    let calls = sandbox.observe("calls").await;
     let counted = &calls["services"]["kinesis"]["DescribeStreamSummary"];
     assert_eq!(*counted, json!({"calls": 23, "refused": {"LimitExceededException": 1}}));
 }
 
 #[tokio::test]
 async fn requests_that_make_no_sense_get_awss_codes() {
-    let bench = TestSandbox::start().await;
-    let kinesis = &bench.kinesis;
+    let sandbox = TestSandbox::start().await;
+    let kinesis = &sandbox.kinesis;
     let name_and_count = kinesis
         .create_stream()
         .stream_name("posts")
@@ -241,29 +241,29 @@ async fn requests_that_make_no_sense_get_awss_codes() {
 
 #[tokio::test]
 async fn listings_go_page_by_page() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     for name in ["a", "b", "c"] {
-        bench.provisioned_stream(name, 3).await;
+        sandbox.provisioned_stream(name, 3).await;
     }
-    let first = bench.kinesis.list_streams().limit(2).send().await.unwrap();
+    let first = sandbox.kinesis.list_streams().limit(2).send().await.unwrap();
     assert_eq!(
         (first.stream_names(), first.has_more_streams()),
         (&["a".to_owned(), "b".to_owned()][..], true)
     );
-    let second = bench.kinesis.list_streams().next_token(first.next_token().unwrap()).send().await.unwrap();
+    let second = sandbox.kinesis.list_streams().next_token(first.next_token().unwrap()).send().await.unwrap();
     assert_eq!((second.stream_names(), second.has_more_streams()), (&["c".to_owned()][..], false));
 
-    let first = bench.kinesis.list_shards().stream_name("a").max_results(2).send().await.unwrap();
+    let first = sandbox.kinesis.list_shards().stream_name("a").max_results(2).send().await.unwrap();
     assert_eq!(first.shards().len(), 2);
-    let rest = bench.kinesis.list_shards().next_token(first.next_token().unwrap());
+    let rest = sandbox.kinesis.list_shards().next_token(first.next_token().unwrap());
     let second = rest.clone().send().await.unwrap();
     assert_eq!(second.shards()[0].shard_id(), "shardId-000000000002");
     assert!(second.next_token().is_none());
-    bench.pass(301);
+    sandbox.pass(301);
     assert_eq!(code(rest.send().await), "ExpiredNextTokenException");
-    let described = bench.kinesis.describe_stream().stream_name("a").limit(2).send().await.unwrap();
+    let described = sandbox.kinesis.describe_stream().stream_name("a").limit(2).send().await.unwrap();
     let description = described.stream_description().unwrap();
     assert_eq!((description.shards().len(), description.has_more_shards()), (2, true));
-    let limits = bench.kinesis.describe_limits().send().await.unwrap();
+    let limits = sandbox.kinesis.describe_limits().send().await.unwrap();
     assert_eq!((limits.open_shard_count(), limits.on_demand_stream_count()), (9, 0));
 }

@@ -12,24 +12,24 @@ fn code<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> String {
     result.err().and_then(|error| error.code().map(str::to_owned)).unwrap_or_else(|| "no error".to_owned())
 }
 
-async fn iterator(bench: &TestSandbox, stream: &str, shard: &str, kind: ShardIteratorType) -> String {
+async fn iterator(sandbox: &TestSandbox, stream: &str, shard: &str, kind: ShardIteratorType) -> String {
     let request =
-        bench.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard).shard_iterator_type(kind);
+        sandbox.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard).shard_iterator_type(kind);
     request.send().await.unwrap().shard_iterator().unwrap().to_owned()
 }
 
-async fn read(bench: &TestSandbox, iterator: &str) -> GetRecordsOutput {
-    bench.kinesis.get_records().shard_iterator(iterator).send().await.unwrap()
+async fn read(sandbox: &TestSandbox, iterator: &str) -> GetRecordsOutput {
+    sandbox.kinesis.get_records().shard_iterator(iterator).send().await.unwrap()
 }
 
 const SHARD: &str = "shardId-000000000000";
 
 #[tokio::test]
 async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
     let put =
-        |count| bench.kinesis.put_records().stream_name("posts").set_records(Some(records(count))).send();
+        |count| sandbox.kinesis.put_records().stream_name("posts").set_records(Some(records(count))).send();
     for _ in 0..2 {
         assert_eq!(put(500).await.unwrap().failed_record_count(), Some(0));
     }
@@ -43,16 +43,16 @@ async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_o
     );
     assert!(refused.sequence_number().is_none() && refused.shard_id().is_none());
 
-    bench.clock.advance(Duration::from_millis(5));
+    sandbox.clock.advance(Duration::from_millis(5));
     let partial = put(500).await.unwrap();
     assert_eq!(partial.failed_record_count(), Some(495));
     let stored: Vec<bool> =
         partial.records().iter().map(|record| record.sequence_number().is_some()).collect();
     assert_eq!(stored.iter().position(|stored| !stored), Some(5), "answers keep the order of the request");
-    let single = bench.kinesis.put_record().stream_name("posts").partition_key("k").data(Blob::new("x"));
+    let single = sandbox.kinesis.put_record().stream_name("posts").partition_key("k").data(Blob::new("x"));
     assert_eq!(code(single.send().await), "ProvisionedThroughputExceededException");
 
-    let books = bench.observe("arrivals").await;
+    let books = sandbox.observe("arrivals").await;
     assert_eq!(books["streams"][0]["totals"]["records"], 1005);
     assert_eq!(books["streams"][0]["totals"]["throttled"], 3 + 495 + 1);
     let buckets = books["streams"][0]["buckets"].as_array().unwrap();
@@ -62,10 +62,10 @@ async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_o
 
 #[tokio::test]
 async fn bytes_are_limited_too_and_keys_count() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
     let put = |bytes: usize| {
-        let request = bench.kinesis.put_record().stream_name("posts").partition_key("0123456789abcdef");
+        let request = sandbox.kinesis.put_record().stream_name("posts").partition_key("0123456789abcdef");
         request.data(Blob::new(vec![7; bytes])).send()
     };
     assert_eq!(
@@ -75,18 +75,24 @@ async fn bytes_are_limited_too_and_keys_count() {
     );
     put((1 << 20) - 16).await.unwrap();
     assert_eq!(code(put(0).await), "ProvisionedThroughputExceededException");
-    bench.pass(1);
+    sandbox.pass(1);
     put(0).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_was_put_is_read_back_in_order() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
-    let latest = iterator(&bench, "posts", SHARD, ShardIteratorType::Latest).await;
-    let put =
-        bench.kinesis.put_records().stream_name("posts").set_records(Some(records(3))).send().await.unwrap();
-    let all = read(&bench, &latest).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
+    let latest = iterator(&sandbox, "posts", SHARD, ShardIteratorType::Latest).await;
+    let put = sandbox
+        .kinesis
+        .put_records()
+        .stream_name("posts")
+        .set_records(Some(records(3)))
+        .send()
+        .await
+        .unwrap();
+    let all = read(&sandbox, &latest).await;
     let data: Vec<&[u8]> = all.records().iter().map(|record| record.data().as_ref()).collect();
     assert_eq!(data, [b"record 0", b"record 1", b"record 2"]);
     assert_eq!(all.records()[1].partition_key(), Some("key-1"));
@@ -94,69 +100,70 @@ async fn what_was_put_is_read_back_in_order() {
         all.records().iter().map(|record| Some(record.sequence_number())).collect();
     assert_eq!(numbers, put.records().iter().map(|entry| entry.sequence_number()).collect::<Vec<_>>());
     assert_eq!(all.millis_behind_latest(), Some(0));
-    let empty = read(&bench, all.next_shard_iterator().unwrap()).await;
+    let empty = read(&sandbox, all.next_shard_iterator().unwrap()).await;
     assert!(empty.records().is_empty() && empty.next_shard_iterator().is_some());
 
-    let request = bench.kinesis.get_shard_iterator().stream_name("posts").shard_id(SHARD);
+    let request = sandbox.kinesis.get_shard_iterator().stream_name("posts").shard_id(SHARD);
     let after = request
         .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
         .starting_sequence_number(numbers[1].unwrap())
         .send()
         .await
         .unwrap();
-    let rest = read(&bench, after.shard_iterator().unwrap()).await;
+    let rest = read(&sandbox, after.shard_iterator().unwrap()).await;
     assert_eq!(rest.records().len(), 1);
     assert_eq!(rest.records()[0].data().as_ref(), b"record 2");
-    bench.pass(301);
-    let expired = bench.kinesis.get_records().shard_iterator(&latest).send().await;
+    sandbox.pass(301);
+    let expired = sandbox.kinesis.get_records().shard_iterator(&latest).send().await;
     assert_eq!(code(expired), "ExpiredIteratorException");
 }
 
 #[tokio::test]
 async fn five_reads_a_second_and_shard_and_not_six() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
-    let horizon = iterator(&bench, "posts", SHARD, ShardIteratorType::TrimHorizon).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
+    let horizon = iterator(&sandbox, "posts", SHARD, ShardIteratorType::TrimHorizon).await;
     for _ in 0..5 {
-        read(&bench, &horizon).await;
+        read(&sandbox, &horizon).await;
     }
-    let sixth = bench.kinesis.get_records().shard_iterator(&horizon).send().await;
+    let sixth = sandbox.kinesis.get_records().shard_iterator(&horizon).send().await;
     assert_eq!(code(sixth), "ProvisionedThroughputExceededException");
 }
 
 #[tokio::test]
 async fn a_cold_stream_throttles_then_splits_and_its_old_shards_lead_to_their_children() {
-    let bench = TestSandbox::start().await;
-    bench.on_demand_stream("posts").await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.on_demand_stream("posts").await;
     let mut refused = 0;
     // One second beyond what four shards take, then enough for twice the peak to call for more than four.
     for calls in [9].into_iter().chain([5; 21]) {
         for _ in 0..calls {
-            let put = bench.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
+            let put = sandbox.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
             refused += put.send().await.unwrap().failed_record_count().unwrap();
         }
-        bench.pass(1);
+        sandbox.pass(1);
     }
     assert!(refused > 0, "4,500 records a second are more than a cold stream takes");
-    bench.pass(125);
-    bench.status("posts").await;
-    bench.pass(61);
-    let open = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    sandbox.pass(125);
+    sandbox.status("posts").await;
+    sandbox.pass(61);
+    let open = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
     let open = open.stream_description_summary().unwrap().open_shard_count();
     assert!((5..=8).contains(&open), "{open}");
-    let all = bench.kinesis.list_shards().stream_name("posts").send().await.unwrap();
+    let all = sandbox.kinesis.list_shards().stream_name("posts").send().await.unwrap();
     assert_eq!(all.shards().len(), 4 + 2 * usize::try_from(open - 4).unwrap());
     let latest = ShardFilter::builder().r#type(ShardFilterType::AtLatest).build().unwrap();
-    let latest = bench.kinesis.list_shards().stream_name("posts").shard_filter(latest).send().await.unwrap();
+    let latest =
+        sandbox.kinesis.list_shards().stream_name("posts").shard_filter(latest).send().await.unwrap();
     assert_eq!(latest.shards().len(), usize::try_from(open).unwrap());
 
     let closed = |shard: &&Shard| shard.sequence_number_range().unwrap().ending_sequence_number().is_some();
     let parent = all.shards().iter().find(closed).unwrap().shard_id();
-    let mut position = iterator(&bench, "posts", parent, ShardIteratorType::TrimHorizon).await;
+    let mut position = iterator(&sandbox, "posts", parent, ShardIteratorType::TrimHorizon).await;
     let mut count = 0;
     let children = loop {
-        bench.pass(1);
-        let page = read(&bench, &position).await;
+        sandbox.pass(1);
+        let page = read(&sandbox, &position).await;
         count += page.records().len();
         match page.next_shard_iterator() {
             Some(next) => position = next.to_owned(),

@@ -15,28 +15,28 @@ fn told<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, String) {
     error.map_or_else(Default::default, |error| (text(error.code()), text(error.message())))
 }
 
-async fn automatic(bench: &TestSandbox, name: &str) {
-    let create = bench.kinesis.create_stream().stream_name(name);
+async fn automatic(sandbox: &TestSandbox, name: &str) {
+    let create = sandbox.kinesis.create_stream().stream_name(name);
     create
         .stream_mode_details(mode(StreamMode::OnDemand))
         .record_distribution_strategy(RecordDistributionStrategy::Auto)
         .send()
         .await
         .unwrap();
-    bench.pass(20);
+    sandbox.pass(20);
 }
 
-async fn all_records(bench: &TestSandbox, stream: &str) -> Vec<Record> {
+async fn all_records(sandbox: &TestSandbox, stream: &str) -> Vec<Record> {
     let mut records = Vec::new();
     for number in 0..4 {
-        let request = bench.kinesis.get_shard_iterator().stream_name(stream);
+        let request = sandbox.kinesis.get_shard_iterator().stream_name(stream);
         let iterator = request
             .shard_id(format!("shardId-{number:012}"))
             .shard_iterator_type(ShardIteratorType::TrimHorizon)
             .send()
             .await
             .unwrap();
-        let answer = bench.kinesis.get_records().shard_iterator(iterator.shard_iterator().unwrap());
+        let answer = sandbox.kinesis.get_records().shard_iterator(iterator.shard_iterator().unwrap());
         records.extend(answer.send().await.unwrap().records().to_vec());
     }
     records
@@ -44,10 +44,10 @@ async fn all_records(bench: &TestSandbox, stream: &str) -> Vec<Record> {
 
 #[tokio::test]
 async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_back() {
-    let bench = TestSandbox::start().await;
-    automatic(&bench, "auto").await;
+    let sandbox = TestSandbox::start().await;
+    automatic(&sandbox, "auto").await;
     let put = |key: Option<&str>| {
-        let request = bench.kinesis.put_record().stream_name("auto").data(Blob::new("x"));
+        let request = sandbox.kinesis.put_record().stream_name("auto").data(Blob::new("x"));
         request.set_partition_key(key.map(str::to_owned))
     };
     put(None).send().await.unwrap();
@@ -57,9 +57,9 @@ async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_b
         entry.set_partition_key(key.map(str::to_owned)).build().unwrap()
     };
     let batch =
-        bench.kinesis.put_records().stream_name("auto").records(entry(None)).records(entry(Some("l")));
+        sandbox.kinesis.put_records().stream_name("auto").records(entry(None)).records(entry(Some("l")));
     assert_eq!(batch.send().await.unwrap().failed_record_count(), Some(0));
-    let mut keys: Vec<Option<String>> = all_records(&bench, "auto")
+    let mut keys: Vec<Option<String>> = all_records(&sandbox, "auto")
         .await
         .iter()
         .map(|record| record.partition_key().map(str::to_owned))
@@ -74,9 +74,9 @@ async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_b
 
 #[tokio::test]
 async fn other_streams_need_keys_and_take_numbers_to_outdo() {
-    let bench = TestSandbox::start().await;
-    bench.on_demand_stream("posts").await;
-    let put = || bench.kinesis.put_record().stream_name("posts").data(Blob::new("x"));
+    let sandbox = TestSandbox::start().await;
+    sandbox.on_demand_stream("posts").await;
+    let put = || sandbox.kinesis.put_record().stream_name("posts").data(Blob::new("x"));
     let missing = |path: &str| {
         let text = format!(
             "1 validation error detected: Value null at '{path}' failed to satisfy constraint: Member must not be null"
@@ -89,9 +89,9 @@ async fn other_streams_need_keys_and_take_numbers_to_outdo() {
         entry.set_partition_key(key.map(str::to_owned)).build().unwrap()
     };
     let batch =
-        bench.kinesis.put_records().stream_name("posts").records(entry(Some("k"))).records(entry(None));
+        sandbox.kinesis.put_records().stream_name("posts").records(entry(Some("k"))).records(entry(None));
     assert_eq!(told(batch.send().await), missing("records.2.member.partitionKey"));
-    assert!(all_records(&bench, "posts").await.is_empty(), "nothing of a refused request is stored");
+    assert!(all_records(&sandbox, "posts").await.is_empty(), "nothing of a refused request is stored");
     let first = put().partition_key("k").send().await.unwrap();
     let ordered = put().partition_key("k").sequence_number_for_ordering(first.sequence_number());
     let second = ordered.send().await.unwrap();
@@ -102,23 +102,23 @@ async fn other_streams_need_keys_and_take_numbers_to_outdo() {
 
 #[tokio::test]
 async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
-    let bench = TestSandbox::start().await;
-    bench.on_demand_stream("posts").await;
-    bench.provisioned_stream("fixed", 1).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.on_demand_stream("posts").await;
+    sandbox.provisioned_stream("fixed", 1).await;
     let update = |name: &str, strategy: RecordDistributionStrategy| {
-        let request = bench.kinesis.update_stream_record_distribution_strategy();
+        let request = sandbox.kinesis.update_stream_record_distribution_strategy();
         request.stream_arn(format!("{ARN}/{name}")).record_distribution_strategy(strategy).send()
     };
     let strategy = async || {
-        let answer = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+        let answer = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
         answer.stream_description_summary().unwrap().record_distribution_strategy().cloned()
     };
     assert_eq!(strategy().await, Some(RecordDistributionStrategy::UserPartitionKey));
     update("posts", RecordDistributionStrategy::Auto).await.unwrap();
     assert_eq!(strategy().await, Some(RecordDistributionStrategy::Auto));
-    bench.kinesis.put_record().stream_name("posts").data(Blob::new("x")).send().await.unwrap();
+    sandbox.kinesis.put_record().stream_name("posts").data(Blob::new("x")).send().await.unwrap();
     update("posts", RecordDistributionStrategy::UserPartitionKey).await.unwrap();
-    let keyless = bench.kinesis.put_record().stream_name("posts").data(Blob::new("x")).send().await;
+    let keyless = sandbox.kinesis.put_record().stream_name("posts").data(Blob::new("x")).send().await;
     assert_eq!(told(keyless).0, "ValidationException");
     let refusal = |name: &str| {
         let text = format!(
@@ -127,7 +127,7 @@ async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
         ("InvalidArgumentException".to_owned(), text)
     };
     assert_eq!(told(update("fixed", RecordDistributionStrategy::Auto).await), refusal("fixed"));
-    let create = bench.kinesis.create_stream().stream_name("other").shard_count(1);
+    let create = sandbox.kinesis.create_stream().stream_name("other").shard_count(1);
     let create = create.record_distribution_strategy(RecordDistributionStrategy::Auto).send().await;
     assert_eq!(told(create), refusal("other"));
     assert_eq!(told(update("none", RecordDistributionStrategy::Auto).await).0, "ResourceNotFoundException");
@@ -135,13 +135,18 @@ async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
 
 #[tokio::test]
 async fn an_iterator_belongs_to_its_stream() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
-    bench.provisioned_stream("other", 1).await;
-    let iterator = bench.kinesis.get_shard_iterator().stream_name("posts").shard_id("shardId-000000000000");
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
+    sandbox.provisioned_stream("other", 1).await;
+    let iterator = sandbox.kinesis.get_shard_iterator().stream_name("posts").shard_id("shardId-000000000000");
     let iterator = iterator.shard_iterator_type(ShardIteratorType::Latest).send().await.unwrap();
     let read = |arn: String| {
-        bench.kinesis.get_records().shard_iterator(iterator.shard_iterator().unwrap()).stream_arn(arn).send()
+        sandbox
+            .kinesis
+            .get_records()
+            .shard_iterator(iterator.shard_iterator().unwrap())
+            .stream_arn(arn)
+            .send()
     };
     read(format!("{ARN}/posts")).await.unwrap();
     let (code, message) = told(read(format!("{ARN}/other")).await);
@@ -153,9 +158,9 @@ async fn an_iterator_belongs_to_its_stream() {
 
 #[tokio::test]
 async fn a_dry_run_is_told_what_would_happen_and_nothing_does() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
-    let put = |name: &str| bench.kinesis.put_record().stream_name(name).data(Blob::new("x")).dry_run(true);
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
+    let put = |name: &str| sandbox.kinesis.put_record().stream_name(name).data(Blob::new("x")).dry_run(true);
     assert_eq!(told(put("posts").partition_key("k").send().await).0, "DryRunOperationException");
     assert_eq!(told(put("posts").send().await).0, "ValidationException");
     assert_eq!(told(put("other").partition_key("k").send().await).0, "ResourceNotFoundException");
@@ -163,13 +168,13 @@ async fn a_dry_run_is_told_what_would_happen_and_nothing_does() {
     assert_eq!(told(large.send().await).0, "InvalidArgumentException");
     let iterator = |dry: bool| {
         let request =
-            bench.kinesis.get_shard_iterator().stream_name("posts").shard_id("shardId-000000000000");
+            sandbox.kinesis.get_shard_iterator().stream_name("posts").shard_id("shardId-000000000000");
         request.shard_iterator_type(ShardIteratorType::TrimHorizon).dry_run(dry).send()
     };
     assert_eq!(told(iterator(true).await).0, "DryRunOperationException");
     let position = iterator(false).await.unwrap();
     let read = |dry| {
-        bench.kinesis.get_records().shard_iterator(position.shard_iterator().unwrap()).dry_run(dry).send()
+        sandbox.kinesis.get_records().shard_iterator(position.shard_iterator().unwrap()).dry_run(dry).send()
     };
     assert_eq!(told(read(true).await).0, "DryRunOperationException");
     assert!(read(false).await.unwrap().records().is_empty());
@@ -177,11 +182,11 @@ async fn a_dry_run_is_told_what_would_happen_and_nothing_does() {
 
 #[tokio::test]
 async fn what_aws_has_and_the_sandbox_has_not_says_so() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     let refused = [
-        told(bench.kinesis.register_stream_consumer().stream_arn("arn").consumer_name("c").send().await),
+        told(sandbox.kinesis.register_stream_consumer().stream_arn("arn").consumer_name("c").send().await),
         told(
-            bench
+            sandbox
                 .kinesis
                 .split_shard()
                 .stream_name("a")

@@ -18,23 +18,23 @@ async fn committed() -> TestSandbox {
     TestSandbox { clock, running, kinesis }
 }
 
-async fn warm(bench: &TestSandbox, mib: i32) {
-    let request = bench.kinesis.update_stream_warm_throughput().stream_name("posts");
+async fn warm(sandbox: &TestSandbox, mib: i32) {
+    let request = sandbox.kinesis.update_stream_warm_throughput().stream_name("posts");
     request.warm_throughput_mibps(mib).send().await.unwrap();
     // In the sandbox's own steps: it looks when somebody asks.
     for _ in 0..60 {
-        bench.pass(10);
-        bench.status("posts").await;
+        sandbox.pass(10);
+        sandbox.status("posts").await;
     }
 }
 
-async fn listed(bench: &TestSandbox, kind: ShardFilterType, at: Option<DateTime>) -> Vec<Shard> {
+async fn listed(sandbox: &TestSandbox, kind: ShardFilterType, at: Option<DateTime>) -> Vec<Shard> {
     let filter = ShardFilter::builder().r#type(kind).set_timestamp(at).build().unwrap();
-    let request = bench.kinesis.list_shards().stream_name("posts").shard_filter(filter).max_results(7);
+    let request = sandbox.kinesis.list_shards().stream_name("posts").shard_filter(filter).max_results(7);
     let mut answer = request.send().await.unwrap();
     let mut shards = answer.shards().to_vec();
     while let Some(token) = answer.next_token() {
-        answer = bench.kinesis.list_shards().next_token(token).max_results(7).send().await.unwrap();
+        answer = sandbox.kinesis.list_shards().next_token(token).max_results(7).send().await.unwrap();
         shards.extend(answer.shards().to_vec());
     }
     shards
@@ -53,59 +53,60 @@ fn cover_everything_once(shards: &[Shard]) -> bool {
         && ranges.windows(2).all(|pair| pair[0].1.checked_add(1) == Some(pair[1].0))
 }
 
-fn now(bench: &TestSandbox) -> DateTime {
-    DateTime::from_millis(bench.clock.moment().wall.as_millisecond())
+fn now(sandbox: &TestSandbox) -> DateTime {
+    DateTime::from_millis(sandbox.clock.moment().wall.as_millisecond())
 }
 
 #[tokio::test]
 async fn at_every_instant_the_shards_cover_the_hash_space_once_and_expired_ones_are_not_listed() {
-    let bench = committed().await;
-    bench.on_demand_stream("posts").await;
-    let first = listed(&bench, ShardFilterType::AtTrimHorizon, None).await;
+    let sandbox = committed().await;
+    sandbox.on_demand_stream("posts").await;
+    let first = listed(&sandbox, ShardFilterType::AtTrimHorizon, None).await;
     assert_eq!(first.len(), 4);
-    let mut instants = vec![now(&bench)];
+    let mut instants = vec![now(&sandbox)];
     for (mib, hours) in [(10, 1), (20, 10), (7, 20), (25, 3), (0, 30), (9, 1)] {
-        warm(&bench, mib).await;
-        instants.push(now(&bench));
+        warm(&sandbox, mib).await;
+        instants.push(now(&sandbox));
         for kind in [ShardFilterType::AtTrimHorizon, ShardFilterType::AtLatest] {
-            let shards = listed(&bench, kind.clone(), None).await;
+            let shards = listed(&sandbox, kind.clone(), None).await;
             assert!(cover_everything_once(&shards), "{kind} after {mib}: {shards:?}");
         }
         for instant in &instants {
-            let shards = listed(&bench, ShardFilterType::AtTimestamp, Some(*instant)).await;
+            let shards = listed(&sandbox, ShardFilterType::AtTimestamp, Some(*instant)).await;
             assert!(cover_everything_once(&shards), "at {instant} after {mib}");
         }
-        bench.pass(hours * 3600);
+        sandbox.pass(hours * 3600);
     }
     // The first shards' retention is over.
-    let horizon = listed(&bench, ShardFilterType::AtTrimHorizon, None).await;
+    let horizon = listed(&sandbox, ShardFilterType::AtTrimHorizon, None).await;
     assert!(cover_everything_once(&horizon) && horizon.iter().all(|shard| shard.parent_shard_id().is_some()));
-    bench.pass(DAY);
+    sandbox.pass(DAY);
     let ids = |shards: &[Shard]| shards.iter().map(|shard| shard.shard_id().to_owned()).collect::<Vec<_>>();
-    let latest = ids(&listed(&bench, ShardFilterType::AtLatest, None).await);
+    let latest = ids(&listed(&sandbox, ShardFilterType::AtLatest, None).await);
     assert_eq!(latest.len(), 9);
     for kind in [ShardFilterType::AtTrimHorizon, ShardFilterType::FromTrimHorizon] {
-        assert_eq!(ids(&listed(&bench, kind, None).await), latest, "nothing but the open shards is left");
+        assert_eq!(ids(&listed(&sandbox, kind, None).await), latest, "nothing but the open shards is left");
     }
     let long_ago = Some(DateTime::from_secs(1));
     for kind in [ShardFilterType::AtTimestamp, ShardFilterType::FromTimestamp] {
-        assert_eq!(ids(&listed(&bench, kind, long_ago).await), latest, "corrected to the trim horizon");
+        assert_eq!(ids(&listed(&sandbox, kind, long_ago).await), latest, "corrected to the trim horizon");
     }
 }
 
 #[tokio::test]
 async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 4).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 4).await;
     let refusal = async |kind: ShardFilterType, id: Option<&str>, at: Option<DateTime>| {
         let filter =
             ShardFilter::builder().r#type(kind).set_shard_id(id.map(str::to_owned)).set_timestamp(at);
-        let request = bench.kinesis.list_shards().stream_name("posts").shard_filter(filter.build().unwrap());
+        let request =
+            sandbox.kinesis.list_shards().stream_name("posts").shard_filter(filter.build().unwrap());
         let error = request.send().await.err()?;
         assert_eq!(error.code(), Some("InvalidArgumentException"));
         Some(error.message().unwrap().to_owned())
     };
-    let (id, at) = (Some("shardId-000000000001"), Some(now(&bench)));
+    let (id, at) = (Some("shardId-000000000001"), Some(now(&sandbox)));
     for kind in [
         ShardFilterType::AtLatest,
         ShardFilterType::AtTrimHorizon,
@@ -126,7 +127,7 @@ async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
         }
     }
     let after = ShardFilter::builder().r#type(ShardFilterType::AfterShardId).shard_id(id.unwrap());
-    let after = bench.kinesis.list_shards().stream_name("posts").shard_filter(after.build().unwrap());
+    let after = sandbox.kinesis.list_shards().stream_name("posts").shard_filter(after.build().unwrap());
     let after = after.send().await.unwrap();
     let ids: Vec<&str> = after.shards().iter().map(Shard::shard_id).collect();
     assert_eq!(ids, ["shardId-000000000002", "shardId-000000000003"]);
@@ -134,35 +135,35 @@ async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
 
 #[tokio::test]
 async fn a_creation_timestamp_names_one_of_the_streams_of_a_name() {
-    let bench = TestSandbox::start().await;
-    bench.provisioned_stream("posts", 1).await;
-    let answer = bench.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    let sandbox = TestSandbox::start().await;
+    sandbox.provisioned_stream("posts", 1).await;
+    let answer = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
     let created = *answer.stream_description_summary().unwrap().stream_creation_timestamp();
-    let list = |at| bench.kinesis.list_shards().stream_name("posts").stream_creation_timestamp(at).send();
+    let list = |at| sandbox.kinesis.list_shards().stream_name("posts").stream_creation_timestamp(at).send();
     assert_eq!(list(created).await.unwrap().shards().len(), 1);
     list(DateTime::from_secs(created.secs())).await.unwrap();
     let other = list(DateTime::from_secs(created.secs() - 1)).await.unwrap_err();
     assert_eq!(other.code(), Some("ResourceNotFoundException"));
-    let with_token = bench.kinesis.list_shards().next_token("a").exclusive_start_shard_id("shardId-0");
+    let with_token = sandbox.kinesis.list_shards().next_token("a").exclusive_start_shard_id("shardId-0");
     let refused = with_token.send().await.unwrap_err();
     assert_eq!(refused.message(), Some("NextToken and ExclusiveStartShardId cannot be provided together."));
 }
 
 #[tokio::test]
 async fn a_doubling_of_warm_throughput_splits_each_shard_and_merges_none() {
-    let bench = committed().await;
-    let create = bench.kinesis.create_stream().stream_name("posts");
+    let sandbox = committed().await;
+    let create = sandbox.kinesis.create_stream().stream_name("posts");
     create.stream_mode_details(mode(StreamMode::OnDemand)).warm_throughput_mibps(10).send().await.unwrap();
-    bench.pass(200);
-    let count = async || bench.kinesis.list_shards().stream_name("posts").send().await.unwrap();
+    sandbox.pass(200);
+    let count = async || sandbox.kinesis.list_shards().stream_name("posts").send().await.unwrap();
     assert_eq!(count().await.shards().len(), 10);
-    warm(&bench, 20).await;
+    warm(&sandbox, 20).await;
     let grown = count().await;
     assert_eq!(grown.shards().len(), 30, "ten parents, twenty children");
     assert!(grown.shards().iter().all(|shard| shard.adjacent_parent_shard_id().is_none()));
-    let put = bench.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
+    let put = sandbox.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
     assert_eq!(put.send().await.unwrap().failed_record_count(), Some(0));
-    warm(&bench, 10).await;
+    warm(&sandbox, 10).await;
     let shrunk = count().await;
     let merged = shrunk.shards().iter().filter(|shard| shard.adjacent_parent_shard_id().is_some());
     assert_eq!((shrunk.shards().len(), merged.count()), (40, 10), "neighbours merge in pairs");

@@ -4,9 +4,9 @@
 mod access;
 mod cloudwatch;
 mod cluster;
-mod door;
 mod ecs;
 mod faults;
+mod http;
 mod kinesis_cbor;
 mod kinesis_conformance;
 mod kinesis_control;

@@ -12,17 +12,17 @@ const NOT_OFFERED: &str = "is not offered by this sandbox; docs/sandbox.md lists
 
 /// A signed request as any client of that service would send it. Status, media type and body.
 async fn send(
-    bench: &TestSandbox,
+    sandbox: &TestSandbox,
     service: &str,
     headers: &[(&str, &str)],
     body: String,
 ) -> (u16, String, String) {
-    let key = bench.running.access_key_id();
+    let key = sandbox.running.access_key_id();
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
     );
     let mut request = reqwest::Client::new()
-        .post(bench.running.endpoint_url())
+        .post(sandbox.running.endpoint_url())
         .header("authorization", authorization)
         .header("x-amz-date", "20261122T000000Z")
         .body(body);
@@ -35,9 +35,9 @@ async fn send(
 }
 
 /// Code and message of a refusal in AWS JSON.
-async fn refused(bench: &TestSandbox, service: &str, target: &str, body: Value) -> (String, String) {
+async fn refused(sandbox: &TestSandbox, service: &str, target: &str, body: Value) -> (String, String) {
     let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
-    let (status, media_type, body) = send(bench, service, &headers, body.to_string()).await;
+    let (status, media_type, body) = send(sandbox, service, &headers, body.to_string()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/x-amz-json-1.1"), "{body}");
     let body: Value = serde_json::from_str(&body).unwrap();
     (body["__type"].as_str().unwrap().to_owned(), body["message"].as_str().unwrap().to_owned())
@@ -45,7 +45,7 @@ async fn refused(bench: &TestSandbox, service: &str, target: &str, body: Value) 
 
 #[tokio::test]
 async fn members_that_would_be_ignored_are_refused_by_name() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     const ECS: &str = "AmazonEC2ContainerServiceV20141113";
     for (service, target, body, code, member) in [
         (
@@ -100,9 +100,9 @@ async fn members_that_would_be_ignored_are_refused_by_name() {
     ] {
         let operation = target.split_once('.').unwrap().1;
         let words = format!("{operation}: the member {member} {NOT_OFFERED}");
-        assert_eq!(refused(&bench, service, &target, body).await, (code.to_owned(), words));
+        assert_eq!(refused(&sandbox, service, &target, body).await, (code.to_owned(), words));
     }
-    let state = bench.observe("state").await;
+    let state = sandbox.observe("state").await;
     assert_eq!(
         (&state["logs"]["logGroups"]["us-east-1"], &state["ssm"]["parameters"]),
         (&Value::Null, &json!({}))
@@ -111,8 +111,8 @@ async fn members_that_would_be_ignored_are_refused_by_name() {
 
 #[tokio::test]
 async fn metrics_of_entities_are_kept_and_their_checks_refused() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_cloudwatch::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let datum = MetricDatum::builder().metric_name("m").value(1.0).build();
     let entity = aws_sdk_cloudwatch::types::Entity::builder().key_attributes("Type", "Service").build();
     let data = EntityMetricData::builder().entity(entity).metric_data(datum).build();
@@ -121,15 +121,15 @@ async fn metrics_of_entities_are_kept_and_their_checks_refused() {
     let words = format!("PutMetricData: the member StrictEntityValidation {NOT_OFFERED}");
     assert_eq!((strict.code(), strict.message()), (Some("InvalidParameterValue"), Some(words.as_str())));
     put().strict_entity_validation(false).send().await.unwrap();
-    bench.pass(120);
+    sandbox.pass(120);
     let listed = client.list_metrics().namespace("n").send().await.unwrap();
     assert_eq!(listed.metrics()[0].metric_name(), Some("m"));
 }
 
 #[tokio::test]
 async fn operations_that_are_not_offered_say_so_in_each_protocol() {
-    let bench = TestSandbox::start().await;
-    let shared = config(&bench.running, "us-east-1").await;
+    let sandbox = TestSandbox::start().await;
+    let shared = config(&sandbox.running, "us-east-1").await;
     for (service, title, target) in [
         ("ecs", "ECS", "AmazonEC2ContainerServiceV20141113.RunTask"),
         ("ssm", "Systems Manager", "AmazonSSM.SendCommand"),
@@ -138,7 +138,7 @@ async fn operations_that_are_not_offered_say_so_in_each_protocol() {
     ] {
         let operation = target.split_once('.').unwrap().1;
         let words = format!("The operation {operation} of {title} {NOT_OFFERED}");
-        let told = refused(&bench, service, target, json!({"any": "member"})).await;
+        let told = refused(&sandbox, service, target, json!({"any": "member"})).await;
         assert_eq!(told, ("UnknownOperationException".to_owned(), words));
     }
     // RPC v2 CBOR and query.
@@ -147,7 +147,7 @@ async fn operations_that_are_not_offered_say_so_in_each_protocol() {
     assert_eq!((alarms.code(), alarms.message()), (Some("InvalidAction"), Some(words.as_str())));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let body = "Action=AssumeRole&Version=2011-06-15&RoleArn=a".to_owned();
-    let (status, _, body) = send(&bench, "sts", &form, body).await;
+    let (status, _, body) = send(&sandbox, "sts", &form, body).await;
     assert_eq!(status, 400);
     assert!(
         body.contains(&format!(
@@ -159,23 +159,23 @@ async fn operations_that_are_not_offered_say_so_in_each_protocol() {
 
 #[tokio::test]
 async fn services_that_are_not_offered_say_so_in_a_form_that_their_clients_read() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     let words = |service: &str| format!("The service {service} {NOT_OFFERED}");
-    let told = refused(&bench, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
+    let told = refused(&sandbox, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
     assert_eq!(told, ("UnknownOperationException".to_owned(), words("DynamoDB_20120810")));
     let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
     let (status, media_type, body) =
-        send(&bench, "iam", &form, "Action=ListRoles&Version=2010-05-08".to_owned()).await;
+        send(&sandbox, "iam", &form, "Action=ListRoles&Version=2010-05-08".to_owned()).await;
     assert_eq!((status, media_type.as_str()), (400, "text/xml"));
     assert!(body.contains(&words("iam")), "{body}");
-    let (status, media_type, body) = send(&bench, "lambda", &[], String::new()).await;
+    let (status, media_type, body) = send(&sandbox, "lambda", &[], String::new()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/json"));
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"message": words("lambda")}));
-    let (status, media_type, body) = send(&bench, "s3", &[], String::new()).await;
+    let (status, media_type, body) = send(&sandbox, "s3", &[], String::new()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/xml"));
     assert!(body.contains(&format!("<Message>{}</Message>", words("s3"))), "{body}");
     // A service that is offered, spoken to in no way that it knows, gets AWS's answer.
-    assert_unaddressed("GET", send_get(&bench).await).await;
+    assert_unaddressed("GET", send_get(&sandbox).await).await;
 }
 
 async fn assert_unaddressed(what: &str, answer: reqwest::Response) {
@@ -188,8 +188,8 @@ async fn assert_unaddressed(what: &str, answer: reqwest::Response) {
 #[tokio::test]
 async fn a_service_takes_no_protocol_that_it_does_not_speak() {
     const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
-    let bench = TestSandbox::start().await;
-    let (running, key) = (&bench.running, bench.running.access_key_id());
+    let sandbox = TestSandbox::start().await;
+    let (running, key) = (&sandbox.running, sandbox.running.access_key_id());
     let post = |service: &str, path: &str, content_type: &str, body: &'static [u8]| {
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
@@ -220,7 +220,7 @@ async fn a_service_takes_no_protocol_that_it_does_not_speak() {
         assert_unaddressed(service, by_path.send().await.unwrap()).await;
         assert_unaddressed(service, post(service, "/", FORM, form).send().await.unwrap()).await;
     }
-    assert_eq!(bench.observe("calls").await["services"], json!({}), "nothing was performed");
+    assert_eq!(sandbox.observe("calls").await["services"], json!({}), "nothing was performed");
     // Those that do speak them.
     let metrics = path("GraniteServiceVersion20100801", "ListMetrics");
     for (service, path, content_type, body) in [
@@ -233,11 +233,11 @@ async fn a_service_takes_no_protocol_that_it_does_not_speak() {
     }
 }
 
-async fn send_get(bench: &TestSandbox) -> reqwest::Response {
-    let key = bench.running.access_key_id();
+async fn send_get(sandbox: &TestSandbox) -> reqwest::Response {
+    let key = sandbox.running.access_key_id();
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"
     );
-    let request = reqwest::Client::new().get(bench.running.endpoint_url()).timeout(Duration::from_secs(5));
+    let request = reqwest::Client::new().get(sandbox.running.endpoint_url()).timeout(Duration::from_secs(5));
     request.header("authorization", authorization).header("x-amz-date", "x").send().await.unwrap()
 }

@@ -12,18 +12,18 @@ use crate::test_sandbox::{TestSandbox, config};
 
 #[tokio::test]
 async fn identity_is_the_claimed_account() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_sts::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_sts::Client::new(&config(&sandbox.running, "us-east-1").await);
     let identity = client.get_caller_identity().send().await.unwrap();
     assert_eq!(identity.account(), Some("000000000000"));
     assert_eq!(identity.arn(), Some("arn:aws:iam::000000000000:user/sandbox"));
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 #[tokio::test]
 async fn parameters_make_the_round_with_their_errors() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_ssm::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_ssm::Client::new(&config(&sandbox.running, "us-east-1").await);
     let put = || client.put_parameter().name("/demo/control").value("{}").r#type(ParameterType::String);
     assert_eq!(put().send().await.unwrap().version(), 1);
     let again = put().send().await.unwrap_err().into_service_error();
@@ -31,9 +31,9 @@ async fn parameters_make_the_round_with_their_errors() {
     assert_eq!(put().overwrite(true).send().await.unwrap().version(), 2);
     let got = client.get_parameter().name("/demo/control").send().await.unwrap();
     let modified = got.parameter().unwrap().last_modified_date().unwrap().to_millis().unwrap();
-    assert!((modified - bench.clock.moment().wall.as_millisecond()).abs() < 1000);
+    assert!((modified - sandbox.clock.moment().wall.as_millisecond()).abs() < 1000);
     // Three puts a second is what AWS admits.
-    bench.pass(1);
+    sandbox.pass(1);
     let large =
         client.put_parameter().name("/demo/large").value("x".repeat(4097)).r#type(ParameterType::String);
     assert_eq!(large.send().await.unwrap_err().into_service_error().code(), Some("ValidationException"));
@@ -57,25 +57,25 @@ async fn parameters_make_the_round_with_their_errors() {
     client.delete_parameter().name("/demo/control").send().await.unwrap();
     let gone = client.get_parameter().name("/demo/control").send().await.unwrap_err().into_service_error();
     assert!(gone.is_parameter_not_found());
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 #[tokio::test]
 async fn log_events_are_put_searched_and_followed() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_cloudwatchlogs::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_cloudwatchlogs::Client::new(&config(&sandbox.running, "us-east-1").await);
     let early = client.create_log_stream().log_group_name("/demo").log_stream_name("s").send().await;
     assert!(early.unwrap_err().into_service_error().is_resource_not_found_exception());
     client.create_log_group().log_group_name("/demo").tags("run", "7").send().await.unwrap();
     client.create_log_stream().log_group_name("/demo").log_stream_name("s").send().await.unwrap();
-    let now = bench.clock.moment().wall.as_millisecond();
+    let now = sandbox.clock.moment().wall.as_millisecond();
     let event = |message: &str| InputLogEvent::builder().timestamp(now).message(message).build().unwrap();
     let put = client.put_log_events().log_group_name("/demo").log_stream_name("s");
     put.log_events(event("ledger 1")).log_events(event("noise")).send().await.unwrap();
     let search =
         || client.filter_log_events().log_group_name("/demo").filter_pattern("ledger").start_time(now);
     assert!(search().send().await.unwrap().events().is_empty(), "lines arrive late");
-    bench.pass(3);
+    sandbox.pass(3);
     let found = search().send().await.unwrap();
     assert_eq!(found.events()[0].message(), Some("ledger 1"));
     assert_eq!(found.events()[0].log_stream_name(), Some("s"));
@@ -84,13 +84,13 @@ async fn log_events_are_put_searched_and_followed() {
     assert_eq!(first.events().len(), 2);
     let end = follow.next_token(first.next_forward_token().unwrap()).send().await.unwrap();
     assert_eq!(end.next_forward_token(), first.next_forward_token());
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 #[tokio::test]
 async fn scaling_needs_a_service_and_says_so() {
-    let bench = TestSandbox::start().await;
-    let client = aws_sdk_applicationautoscaling::Client::new(&config(&bench.running, "us-east-1").await);
+    let sandbox = TestSandbox::start().await;
+    let client = aws_sdk_applicationautoscaling::Client::new(&config(&sandbox.running, "us-east-1").await);
     let register = client
         .register_scalable_target()
         .service_namespace(ServiceNamespace::Ecs)
@@ -107,7 +107,7 @@ async fn scaling_needs_a_service_and_says_so() {
         .scalable_dimension(ScalableDimension::EcsServiceDesiredCount);
     let refused = deregister.send().await.unwrap_err().into_service_error();
     assert!(refused.is_object_not_found_exception(), "{refused:?}");
-    bench.running.stop().await;
+    sandbox.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

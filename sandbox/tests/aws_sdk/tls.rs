@@ -88,43 +88,43 @@ impl TestSandbox {
 
 #[tokio::test]
 async fn an_sdk_that_trusts_the_authority_is_served_and_one_that_does_not_leaves() {
-    let bench = TestSandbox::start().await;
-    let trusted = TrustStore::empty().with_pem_certificate(bench.authority());
+    let sandbox = TestSandbox::start().await;
+    let trusted = TrustStore::empty().with_pem_certificate(sandbox.authority());
     for host in ["127.0.0.1", "localhost"] {
-        let kinesis = bench.kinesis(host, trusted.clone()).await;
+        let kinesis = sandbox.kinesis(host, trusted.clone()).await;
         kinesis.create_stream().stream_name(format!("at-{host}")).shard_count(1).send().await.unwrap();
     }
     let other = TestSandbox::start().await;
     let stranger = TrustStore::empty().with_pem_certificate(other.authority());
-    let refused = bench.kinesis("localhost", stranger).await.list_streams().send().await.unwrap_err();
+    let refused = sandbox.kinesis("localhost", stranger).await.list_streams().send().await.unwrap_err();
     assert!(matches!(refused, SdkError::DispatchFailure(_)), "{refused:?}");
-    let plain = crate::test_sandbox::config(&bench.running, "us-east-1").await;
+    let plain = crate::test_sandbox::config(&sandbox.running, "us-east-1").await;
     let listed = aws_sdk_kinesis::Client::new(&plain).list_streams().send().await.unwrap();
     assert_eq!(listed.stream_names(), ["at-127.0.0.1", "at-localhost"], "one sandbox behind both ports");
 }
 
 #[tokio::test]
 async fn the_certificate_is_for_the_names_that_are_served_and_no_others() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     for name in ["localhost", "127.0.0.1", "::1", "sandbox.demo.svc"] {
-        assert_eq!(bench.shake_hands(name).await.unwrap().as_deref(), Some(&b"h2"[..]), "{name}");
+        assert_eq!(sandbox.shake_hands(name).await.unwrap().as_deref(), Some(&b"h2"[..]), "{name}");
     }
     for name in ["example.com", "other.demo.svc", "10.0.0.1"] {
-        assert!(bench.shake_hands(name).await.is_err(), "{name}");
+        assert!(sandbox.shake_hands(name).await.is_err(), "{name}");
     }
 }
 
 #[tokio::test]
 async fn clients_that_say_nothing_hold_up_nobody() {
-    let bench = TestSandbox::start().await;
+    let sandbox = TestSandbox::start().await;
     let mut silent = Vec::new();
     for _ in 0..20 {
-        silent.push(TcpStream::connect(bench.address()).await.unwrap());
+        silent.push(TcpStream::connect(sandbox.address()).await.unwrap());
     }
-    let mut plain = TcpStream::connect(bench.address()).await.unwrap();
+    let mut plain = TcpStream::connect(sandbox.address()).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let trusted = TrustStore::empty().with_pem_certificate(bench.authority());
-    let kinesis = bench.kinesis("localhost", trusted).await;
+    let trusted = TrustStore::empty().with_pem_certificate(sandbox.authority());
+    let kinesis = sandbox.kinesis("localhost", trusted).await;
     let listed = tokio::time::timeout(Duration::from_secs(5), kinesis.list_streams().send()).await;
     assert!(listed.unwrap().unwrap().stream_names().is_empty());
 }
@@ -132,8 +132,8 @@ async fn clients_that_say_nothing_hold_up_nobody() {
 #[tokio::test]
 async fn http_2_is_spoken_in_the_clear_too() {
     // JavaScript's SDK, and Java's asynchronous one, begin so with Kinesis even where the endpoint is http.
-    let bench = TestSandbox::start().await;
-    let mut connection = TcpStream::connect(bench.running.address).await.unwrap();
+    let sandbox = TestSandbox::start().await;
+    let mut connection = TcpStream::connect(sandbox.running.address).await.unwrap();
     let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     connection.write_all(&empty_settings).await.unwrap();

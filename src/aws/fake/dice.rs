@@ -1,9 +1,9 @@
 //! Chance that repeats: equal seeds give equal draws. In: a seed. Out: numbers. Pure.
 
 /// A sequence of draws (SplitMix64, Steele et al., 2014).
-pub(super) struct Dice(u64);
+pub(super) struct SeededDraws(u64);
 
-impl Dice {
+impl SeededDraws {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }

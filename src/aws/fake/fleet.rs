@@ -86,7 +86,7 @@ impl Task {
     pub(super) fn changes_at(&self) -> Option<MicroTime> {
         match self.life {
             TaskLifecycle::Starting { until } | TaskLifecycle::Stopping { until, .. } => Some(until),
-            TaskLifecycle::Running => self.generator.as_ref().map(Generator::hard_ceiling),
+            TaskLifecycle::Running => self.generator.as_ref().map(Generator::deadline),
             TaskLifecycle::Stopped { .. } => None,
         }
     }

@@ -42,7 +42,7 @@ fn a_document(fake: &FakeAws) -> ControlDocument {
         slots: fake.running_tasks().into_iter().map(Some).collect(),
         segments: vec![Segment {
             phase: "calm".into(),
-            leg: ScheduleSegment::whole(T0 + s(110), T0 + s(170), [101, 101]),
+            span: ScheduleSegment::whole(T0 + s(110), T0 + s(170), [101, 101]),
             content: Content::Baseline,
             cap_per_task: 1_000,
         }],
@@ -145,7 +145,7 @@ async fn a_document_beyond_the_plans_rate_is_not_obeyed() {
     publish(&aws, &first).await;
     clock.advance_to(T0 + s(120));
     let mut forged = ControlDocument { epoch: 1_000_000_000, version: 2, ..first };
-    forged.segments[0].leg.rate = [200_001, 200_001];
+    forged.segments[0].span.rate = [200_001, 200_001];
     publish(&aws, &forged).await;
     clock.advance_to(T0 + s(170));
     assert_eq!(fake.arrivals(T0, T0 + s(130)), 2_020, "as before, while the last good reading allows");
@@ -156,9 +156,9 @@ async fn a_document_beyond_the_plans_rate_is_not_obeyed() {
 async fn a_task_with_a_slot_writes_a_line_in_each_interval_and_none_after_its_last() {
     let (fake, clock, aws) = a_fleet(1).await;
     let mut calm = a_document(&fake);
-    calm.segments[0].leg.rate = [0, 0];
+    calm.segments[0].span.rate = [0, 0];
     calm.segments.push(Segment {
-        leg: ScheduleSegment::whole(T0 + s(170), T0 + s(171), [101, 101]),
+        span: ScheduleSegment::whole(T0 + s(170), T0 + s(171), [101, 101]),
         ..calm.segments[0].clone()
     });
     publish(&aws, &calm).await;
@@ -206,11 +206,11 @@ async fn a_task_that_cannot_read_stops_when_its_read_lease_ends() {
 }
 
 #[tokio::test]
-async fn the_hard_ceiling_ends_sending_and_the_process() {
+async fn the_deadline_ends_sending_and_the_process() {
     let (fake, clock, aws) = a_fleet(1).await;
     let far = T0 + s(2_000);
     let mut document = ControlDocument { valid_until: far, ends_by: far, ..a_document(&fake) };
-    document.segments[0].leg.until = far;
+    document.segments[0].span.until = far;
     publish(&aws, &document).await;
     clock.advance_to(T0 + s(1_002));
     assert_eq!(fake.sent().last().unwrap().until, T0 + s(1_000));

@@ -34,7 +34,7 @@ pub struct Sent {
     /// Epoch and version of the document in force.
     pub version: (u64, u64),
     pub phase: String,
-    pub leg: ScheduleSegment,
+    pub span: ScheduleSegment,
     pub share: Share,
     pub cap_per_task: u32,
     pub from: MicroTime,
@@ -51,7 +51,7 @@ impl Sent {
             run,
             version,
             phase: segment.phase,
-            leg: segment.leg,
+            span: segment.span,
             share,
             cap_per_task: segment.cap_per_task,
             from,
@@ -63,13 +63,13 @@ impl Sent {
     /// How many of the records were sent in [`from`, `until`).
     pub fn within(&self, from: MicroTime, until: MicroTime) -> u64 {
         let (from, until) = (from.max(self.from), until.min(self.until));
-        if from >= until { 0 } else { self.share.due(&self.leg, from, until, self.cap_per_task) }
+        if from >= until { 0 } else { self.share.due(&self.span, from, until, self.cap_per_task) }
     }
 
     fn continues(&self, earlier: &Self) -> bool {
         earlier.until == self.from
             && earlier.version == self.version
-            && earlier.leg == self.leg
+            && earlier.span == self.span
             && earlier.share == self.share
             && earlier.cap_per_task == self.cap_per_task
             && earlier.phase == self.phase
@@ -103,7 +103,7 @@ impl Environment {
         for needed in ["AWS_REGION", "KINESISDEMO_RUN_NAME"] {
             get(needed).filter(|value| !value.is_empty())?;
         }
-        let scale_to_zero: jiff::Timestamp = get("KINESISDEMO_HARD_CEILING")?.parse().ok()?;
+        let scale_to_zero: jiff::Timestamp = get("KINESISDEMO_DEADLINE")?.parse().ok()?;
         let ledger_every = get("KINESISDEMO_LEDGER_EVERY_SECONDS").map_or(Ok(5), str::parse).ok()?;
         Some(Self {
             limits: TaskLimits {
@@ -169,7 +169,7 @@ impl Generator {
         &self.sent
     }
 
-    pub(super) fn hard_ceiling(&self) -> MicroTime {
+    pub(super) fn deadline(&self) -> MicroTime {
         self.environment.limits.deadline
     }
 

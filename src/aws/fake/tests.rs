@@ -37,7 +37,7 @@ pub(super) fn a_definition() -> NewTaskDefinition {
         ("KINESISDEMO_STREAM", "posts".to_owned()),
         ("KINESISDEMO_RUN", "1".to_owned()),
         ("KINESISDEMO_RUN_NAME", "kd-run".to_owned()),
-        ("KINESISDEMO_HARD_CEILING", (T0 + s(1_000)).to_string()),
+        ("KINESISDEMO_DEADLINE", (T0 + s(1_000)).to_string()),
         ("KINESISDEMO_MAX_RECORDS_PER_SECOND", "200000".to_owned()),
         ("KINESISDEMO_LEDGER_EVERY_SECONDS", "5".to_owned()),
     ];

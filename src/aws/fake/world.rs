@@ -8,7 +8,7 @@ use kinesis_demo_api::control::TaskId;
 
 use super::calls::{Access, Call, FaultInjector, FaultKind, injected};
 use super::dashboards::Account;
-use super::dice::Dice;
+use super::dice::SeededDraws;
 use super::ecs::{Family, Service};
 use super::fleet::Task;
 use super::generator::{Sent, TaskEnvironment};
@@ -25,7 +25,7 @@ pub(super) type ServiceKey = (String, String);
 
 pub(super) struct AccountState {
     pub(super) settings: Settings,
-    pub(super) dice: Dice,
+    pub(super) dice: SeededDraws,
     pub(super) switchboard: FaultInjector,
     pub(super) most_at_once: BTreeMap<&'static str, usize>,
     pub(super) account: Account,
@@ -52,7 +52,7 @@ pub(super) struct RegionState<'a> {
     pub(super) region: &'a mut Region,
     pub(super) account: &'a mut Account,
     pub(super) settings: &'a Settings,
-    pub(super) dice: &'a mut Dice,
+    pub(super) dice: &'a mut SeededDraws,
     pub(super) now: MicroTime,
     name: &'a str,
 }
@@ -68,7 +68,7 @@ impl AccountState {
     pub(super) fn new(settings: Settings, now: MicroTime) -> Self {
         Self {
             settings,
-            dice: Dice::new(1),
+            dice: SeededDraws::new(1),
             switchboard: FaultInjector::default(),
             most_at_once: BTreeMap::new(),
             account: Account::default(),

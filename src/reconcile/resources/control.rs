@@ -40,7 +40,7 @@ pub fn document(
     while document.to_text().is_err() && document.segments.len() > 1 {
         document.segments.pop();
         if let Some(last) = document.segments.last() {
-            document.valid_until = document.valid_until.min(last.leg.until);
+            document.valid_until = document.valid_until.min(last.span.until);
         }
     }
     document
@@ -57,7 +57,7 @@ fn segments(
     timeline
         .segments_from(claimed_at, cap_per_task)
         .take_while(|segment| {
-            beyond += u32::from(segment.leg.from > valid_until);
+            beyond += u32::from(segment.span.from > valid_until);
             beyond <= 1
         })
         .collect()

@@ -290,7 +290,7 @@ mod tests {
                 ends_at: window.ends_at,
                 begun: false,
                 fleet_was_short: false,
-                books: Default::default(),
+                totals: Default::default(),
                 latency_ms: None,
             })
             .collect()

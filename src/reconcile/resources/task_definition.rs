@@ -42,7 +42,7 @@ pub fn new_task_definition(
         ("KINESISDEMO_STREAM", names.stream.clone()),
         ("KINESISDEMO_RUN", run.to_string()),
         ("KINESISDEMO_RUN_NAME", names.service.clone()),
-        ("KINESISDEMO_HARD_CEILING", scale_to_zero.to_string()),
+        ("KINESISDEMO_DEADLINE", scale_to_zero.to_string()),
         ("KINESISDEMO_MAX_RECORDS_PER_SECOND", plan.highest_rate().to_string()),
         ("KINESISDEMO_RECORD_SIZE", record_size),
         ("KINESISDEMO_SEED", seed(&names.service).to_string()),

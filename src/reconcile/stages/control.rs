@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
-use kinesis_demo_api::interruptions::{TooManyInterruptions, with_stop};
-use kinesis_demo_api::status::{Assignment, ControlStatus, Stage, Stop};
+use kinesis_demo_api::interruptions::{TooManyInterruptions, with_interruption};
+use kinesis_demo_api::status::{Assignment, ControlStatus, Interruption, Stage};
 
 use super::parameter::ParameterState;
 use super::task_scaling::holders;
@@ -164,7 +164,7 @@ pub(super) fn first_claim(ctx: &RunContext<'_>, tasks: &[TaskId]) -> ControlStat
         effective_at: starts_at,
         valid_until: ctx.now + timings.valid_for,
         traffic_starts_at: starts_at,
-        stops: Vec::new(),
+        interruptions: Vec::new(),
         assignments: assignments.collect(),
         folded: Vec::new(),
     }
@@ -289,14 +289,15 @@ fn redated(
         ControlState::Run => held.valid_until,
         ControlState::Stop => control.effective_at,
     });
-    let last_stop = claim.stops.last().map_or(claim.traffic_starts_at, |stop| stop.until);
+    let last_stop = claim.interruptions.last().map_or(claim.traffic_starts_at, |stop| stop.until);
     // What this leader wrote itself holds, though the parameter shows something older again.
     let known = ctx.known.map(|known| &known.document).filter(|known| known.state == ControlState::Run);
     let known_until = known.map_or(MicroTime::from_micros(i64::MIN), |known| known.valid_until);
     let silent_from = silent_from.max(last_stop).max(known_until);
     let moved = effective_at.since(silent_from);
     if !moved.is_zero() {
-        claim.stops = with_stop(&claim.stops, Stop { from: silent_from, until: effective_at })?;
+        claim.interruptions =
+            with_interruption(&claim.interruptions, Interruption { from: silent_from, until: effective_at })?;
     }
     Ok((claim, moved))
 }

@@ -141,7 +141,7 @@ fn settle(
         return builder;
     }
     if let Some(traffic) = &builder.status.traffic {
-        let totals = traffic.books.clone();
+        let totals = traffic.totals.clone();
         outcome::note_delivery(&totals, log_is_lost && !everybody_spoke, &mut builder);
     }
     enter_cleanup(ctx, builder)

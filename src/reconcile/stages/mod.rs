@@ -282,7 +282,7 @@ impl RunContext<'_> {
 
     /// The schedule under `control`.
     fn timeline(&self, control: &ControlStatus) -> Timeline {
-        Timeline::new(&self.plan.phases, control.traffic_starts_at, &control.stops)
+        Timeline::new(&self.plan.phases, control.traffic_starts_at, &control.interruptions)
     }
 
     /// The document that `control` means.

@@ -325,7 +325,7 @@ fn history(status: &KinesisDemoStatus) -> Vec<PastRun> {
             reason: run.reason?,
             started_at: run.started_at,
             finished_at: run.finished_at?,
-            books: status.traffic.as_ref().map(|traffic| traffic.books.clone()),
+            totals: status.traffic.as_ref().map(|traffic| traffic.totals.clone()),
         })
     });
     past.into_iter().chain(status.history.iter().cloned()).take(HISTORY).collect()

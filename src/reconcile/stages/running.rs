@@ -65,7 +65,7 @@ pub(super) fn decide_running(
     if let ControlUpdate::GiveUp(too_many) = update {
         return builder.end(Outcome::Failed, Reason::TooManyInterruptions, too_many.to_string(), ctx.now);
     }
-    let fleet = Fleet { control, timeline: &timeline, parameter: &parameter, needed };
+    let fleet = TaskScaling { control, timeline: &timeline, parameter: &parameter, needed };
     put_back_ceiling(ctx, state, &mut builder);
     control_and_fleet(ctx, state, &fleet, update, &mut builder);
     if builder.status.control.as_ref().is_some_and(|claim| claim.assignments.len() > MAX_ASSIGNMENTS) {
@@ -114,7 +114,7 @@ fn overwritten_message(ctx: &RunContext<'_>, outranked: Outranked) -> String {
 }
 
 /// What the fleet is made to agree with.
-struct Fleet<'a> {
+struct TaskScaling<'a> {
     control: &'a ControlStatus,
     timeline: &'a Timeline,
     parameter: &'a ParameterState,
@@ -143,11 +143,11 @@ fn folded(
 fn control_and_fleet(
     ctx: &RunContext<'_>,
     state: &ObservedState,
-    fleet: &Fleet<'_>,
+    fleet: &TaskScaling<'_>,
     update: ControlUpdate,
     builder: &mut DecisionBuilder,
 ) {
-    let Fleet { control, timeline, parameter, needed } = *fleet;
+    let TaskScaling { control, timeline, parameter, needed } = *fleet;
     if let Some((index, window)) = timeline.phase_at(ctx.now) {
         builder.progress(format!("phase {} ({} of {})", window.name, index + 1, timeline.phases.len()));
     }
@@ -170,7 +170,10 @@ fn control_and_fleet(
         }
         ControlUpdate::Claim(claim, moved) => {
             // Told once: while nothing can be written, each further claim prolongs the same stop.
-            let begins = claim.stops.last().filter(|_| claim.stops.len() > control.stops.len());
+            let begins = claim
+                .interruptions
+                .last()
+                .filter(|_| claim.interruptions.len() > control.interruptions.len());
             if let Some(stop) = begins.filter(|_| !moved.is_zero()) {
                 builder.run_events.push(RunEvent::control_lapsed(stop.from));
             }
@@ -180,7 +183,7 @@ fn control_and_fleet(
         ControlUpdate::Stand => {
             let publication = publication(ctx, control, state);
             // The version that ends a stop: now its whole length is known.
-            let ended = control.stops.last().filter(|stop| {
+            let ended = control.interruptions.last().filter(|stop| {
                 stop.until == control.effective_at
                     && publication.is_some()
                     && !matches!(parameter, ParameterState::Published(_))

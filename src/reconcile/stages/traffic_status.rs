@@ -230,7 +230,7 @@ pub(super) fn note_phase(ctx: &RunContext<'_>, timeline: &Timeline, builder: &mu
                 ends_at: window.ends_at,
                 begun: had_begun || begins,
                 fleet_was_short: measured.is_some_and(|report| report.fleet_was_short),
-                books: measured.map(|report| report.books.clone()).unwrap_or_default(),
+                totals: measured.map(|report| report.totals.clone()).unwrap_or_default(),
                 latency_ms: measured.and_then(|report| report.latency_ms),
             }
         })
@@ -266,21 +266,21 @@ pub(super) fn note_traffic(
     };
     let timeline = ctx.timeline(control);
     let accounting_inputs = ctx.accounting_inputs(control, &timeline, ledgers, unheard_for, until);
-    let mut phases = accounting_inputs.books();
+    let mut phases = accounting_inputs.totals();
     if !settled {
         // Until the last word is in, what is missing is mostly on its way.
-        phases.iter_mut().for_each(|phase| (phase.books.unoffered, phase.books.unreported) = (0, 0));
+        phases.iter_mut().for_each(|phase| (phase.totals.unoffered, phase.totals.unreported) = (0, 0));
     }
     for (report, measured) in builder.status.phases.iter_mut().zip(&phases) {
-        if report.books.throttled == 0 && measured.books.throttled > 0 {
+        if report.totals.throttled == 0 && measured.totals.throttled > 0 {
             builder.run_events.push(RunEvent::throttling_began(ctx.run.number, &report.name));
         }
-        report.books = measured.books.clone();
+        report.totals = measured.totals.clone();
         report.latency_ms = latency_status(&measured.latency);
     }
-    let books = total(phases.iter().map(|phase| &phase.books));
+    let totals = total(phases.iter().map(|phase| &phase.totals));
     let rate = accounting_inputs.rate(ctx.now, timings.ledger_every, timings.log_delay).filter(|_| !settled);
-    let mut traffic = TrafficStatus { books, sampled_at: ctx.now, settled, ..TrafficStatus::default() };
+    let mut traffic = TrafficStatus { totals, sampled_at: ctx.now, settled, ..TrafficStatus::default() };
     traffic.set_rate(rate);
     builder.status.traffic = Some(traffic);
 }

@@ -230,9 +230,9 @@ async fn services_and_tasks_that_have_not_stopped_are_named() {
         DescribeTasksOutput::builder().tasks(task("a", "DEPROVISIONING")).tasks(task("b", "STOPPED")).build()
     });
     let rules = [&services, &described, &running, &stopping, &tasks];
-    let fleet = Ecs(mock_client!(aws_sdk_ecs, RuleMode::Sequential, &rules));
+    let services = Ecs(mock_client!(aws_sdk_ecs, RuleMode::Sequential, &rules));
     assert_eq!(
-        fleet.fetch_live("kinesis-demo").await.unwrap(),
+        services.fetch_live("kinesis-demo").await.unwrap(),
         ["service kd-viral (ACTIVE)", "task a of service:kd-old (DEPROVISIONING)"]
     );
 }
@@ -246,6 +246,6 @@ async fn in_a_cluster_that_is_gone_nothing_lives() {
     let running = mock!(Client::list_tasks).then_http_response(gone);
     let stopping = mock!(Client::list_tasks).then_http_response(gone);
     let rules = [&services, &running, &stopping];
-    let fleet = Ecs(mock_client!(aws_sdk_ecs, RuleMode::Sequential, &rules));
-    assert_eq!(fleet.fetch_live("kinesis-demo").await.unwrap(), Vec::<String>::new());
+    let services = Ecs(mock_client!(aws_sdk_ecs, RuleMode::Sequential, &rules));
+    assert_eq!(services.fetch_live("kinesis-demo").await.unwrap(), Vec::<String>::new());
 }

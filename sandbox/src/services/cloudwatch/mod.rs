@@ -30,11 +30,11 @@ const REFUSAL: &str = "InvalidParameterValueException";
 #[derive(Debug)]
 pub struct CloudWatch {
     clock: ModelClock,
-    held: Mutex<Held>,
+    held: Mutex<CloudWatchState>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct CloudWatchState {
     regions: BTreeMap<String, Metrics>,
     dashboards: Dashboards,
 }
@@ -71,7 +71,7 @@ impl Service for CloudWatch {
             wall: self.clock.wall_at(call.now).as_millisecond(),
         };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let Held { regions, dashboards } = &mut *held;
+        let CloudWatchState { regions, dashboards } = &mut *held;
         let metrics = regions.entry(call.caller.region.clone()).or_default();
         metrics.settle(call.now);
         match call.operation {

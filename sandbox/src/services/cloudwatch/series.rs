@@ -138,7 +138,7 @@ impl Bucket {
 }
 
 #[derive(Debug)]
-struct Held {
+struct RegionMetrics {
     listed_at: Timestamp,
     /// By unit, then by second.
     units: BTreeMap<String, BTreeMap<i64, Bucket>>,
@@ -148,7 +148,7 @@ struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     arriving: VecDeque<(Timestamp, Datum)>,
-    held: BTreeMap<Key, Held>,
+    held: BTreeMap<Key, RegionMetrics>,
 }
 
 impl Metrics {
@@ -165,7 +165,7 @@ impl Metrics {
             if full && !self.held.contains_key(&datum.key) {
                 continue;
             }
-            let held = self.held.entry(datum.key).or_insert_with(|| Held {
+            let held = self.held.entry(datum.key).or_insert_with(|| RegionMetrics {
                 listed_at: visible_at.saturating_add(LIST_DELAY - DATA_DELAY).unwrap_or(visible_at),
                 units: BTreeMap::new(),
             });

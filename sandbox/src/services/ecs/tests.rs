@@ -33,10 +33,10 @@ impl Harness {
     }
 
     async fn with_service(desired: u32) -> Self {
-        let bench = Self::new(100);
-        bench.register("generator").await;
-        bench.create("s", desired).await.unwrap();
-        bench
+        let harness = Self::new(100);
+        harness.register("generator").await;
+        harness.create("s", desired).await.unwrap();
+        harness
     }
 
     async fn call(&self, operation: &str, mut input: Value) -> Result<Value, AwsError> {
@@ -118,69 +118,69 @@ fn id(arn: &str) -> &str {
 
 #[tokio::test]
 async fn a_service_grows_to_its_count_through_all_states_and_settles() {
-    let mut bench = Harness::with_service(3).await;
-    assert_eq!(bench.listed("RUNNING").await.len(), 0, "nothing is listed before it is visible");
-    bench.pass(2, false);
-    let arns = bench.listed("RUNNING").await;
+    let mut harness = Harness::with_service(3).await;
+    assert_eq!(harness.listed("RUNNING").await.len(), 0, "nothing is listed before it is visible");
+    harness.pass(2, false);
+    let arns = harness.listed("RUNNING").await;
     assert_eq!(arns.len(), 3);
-    assert_eq!(bench.task(&arns[0]).await["lastStatus"], "PROVISIONING");
+    assert_eq!(harness.task(&arns[0]).await["lastStatus"], "PROVISIONING");
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..40 {
-        bench.pass(1, false);
-        seen.insert(bench.task(&arns[0]).await["lastStatus"].as_str().unwrap().to_owned());
+        harness.pass(1, false);
+        seen.insert(harness.task(&arns[0]).await["lastStatus"].as_str().unwrap().to_owned());
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["PENDING", "PROVISIONING", "RUNNING"]);
-    let service = bench.service().await;
+    let service = harness.service().await;
     assert_eq!((&service["runningCount"], &service["pendingCount"]), (&json!(3), &json!(0)));
     assert_eq!(service["deployments"][0]["rolloutState"], "COMPLETED");
     assert_eq!(service["events"][0]["message"], "(service s) has reached a steady state.");
-    let task = bench.task(&arns[0]).await;
+    let task = harness.task(&arns[0]).await;
     assert!(task["startedAt"].as_f64().unwrap() - task["createdAt"].as_f64().unwrap() >= 20.0);
     assert_eq!(task["group"], "service:s");
 }
 
 #[tokio::test]
 async fn counts_trail_what_is_by_less_than_a_second() {
-    let mut bench = Harness::with_service(1).await;
-    let now = bench.clock.now();
-    lifecycle::step(&mut bench.ecs.lock(), now);
-    assert_eq!(bench.service().await["pendingCount"], 0);
-    bench.pass(1, false);
-    assert_eq!(bench.service().await["pendingCount"], 1);
+    let mut harness = Harness::with_service(1).await;
+    let now = harness.clock.now();
+    lifecycle::step(&mut harness.ecs.lock(), now);
+    assert_eq!(harness.service().await["pendingCount"], 0);
+    harness.pass(1, false);
+    assert_eq!(harness.service().await["pendingCount"], 1);
 }
 
 #[tokio::test]
 async fn a_task_that_exits_tells_why_and_is_replaced() {
-    let mut bench = Harness::with_service(2).await;
-    bench.pass(45, false);
-    let before = bench.listed("RUNNING").await;
-    bench.exit(id(&before[0]), 1);
-    bench.pass(2, false);
-    let task = bench.task(&before[0]).await;
+    let mut harness = Harness::with_service(2).await;
+    harness.pass(45, false);
+    let before = harness.listed("RUNNING").await;
+    harness.exit(id(&before[0]), 1);
+    harness.pass(2, false);
+    let task = harness.task(&before[0]).await;
     assert_eq!(task["stopCode"], "EssentialContainerExited");
     assert_eq!(task["stoppedReason"], "Essential container in task exited");
     assert_eq!((&task["lastStatus"], &task["desiredStatus"]), (&json!("DEPROVISIONING"), &json!("STOPPED")));
     assert_eq!(task["containers"][0]["exitCode"], 1);
-    assert_eq!(bench.listed("STOPPED").await, [before[0].clone()]);
-    bench.pass(45, false);
-    assert_eq!(bench.running.len(), 2);
-    assert_eq!(bench.task(&before[0]).await["lastStatus"], "STOPPED");
-    assert!(bench.task(&before[0]).await["stoppedAt"].is_number());
+    assert_eq!(harness.listed("STOPPED").await, [before[0].clone()]);
+    harness.pass(45, false);
+    assert_eq!(harness.running.len(), 2);
+    assert_eq!(harness.task(&before[0]).await["lastStatus"], "STOPPED");
+    assert!(harness.task(&before[0]).await["stoppedAt"].is_number());
 }
 
 #[tokio::test]
 async fn scale_in_spares_protected_tasks_until_their_protection_ends() {
-    let mut bench = Harness::with_service(4).await;
-    bench.pass(45, false);
-    let arns = bench.listed("RUNNING").await;
+    let mut harness = Harness::with_service(4).await;
+    harness.pass(45, false);
+    let arns = harness.listed("RUNNING").await;
     let protect = json!({"tasks": [arns[0], arns[2]], "protectionEnabled": true, "expiresInMinutes": 1});
-    let answer = bench.call("UpdateTaskProtection", protect).await.unwrap();
+    let answer = harness.call("UpdateTaskProtection", protect).await.unwrap();
     assert_eq!(answer["protectedTasks"].as_array().unwrap().len(), 2);
     assert!(answer["protectedTasks"][0]["expirationDate"].is_number());
-    bench.call("UpdateService", json!({"service": "s", "desiredCount": 1})).await.unwrap();
-    bench.pass(20, false);
-    assert_eq!(bench.listed("RUNNING").await, [arns[0].clone(), arns[2].clone()]);
-    let stopped = bench.task(&arns[1]).await;
+    harness.call("UpdateService", json!({"service": "s", "desiredCount": 1})).await.unwrap();
+    harness.pass(20, false);
+    assert_eq!(harness.listed("RUNNING").await, [arns[0].clone(), arns[2].clone()]);
+    let stopped = harness.task(&arns[1]).await;
     assert_eq!(stopped["stopCode"], "ServiceSchedulerInitiated");
     assert!(
         stopped["stoppedReason"]
@@ -188,23 +188,23 @@ async fn scale_in_spares_protected_tasks_until_their_protection_ends() {
             .unwrap()
             .starts_with("Scaling activity initiated by (deployment ecs-svc/")
     );
-    bench.pass(45, false);
-    assert_eq!(bench.listed("RUNNING").await.len(), 1);
+    harness.pass(45, false);
+    assert_eq!(harness.listed("RUNNING").await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
-    let mut bench = Harness::with_service(1).await;
-    bench.pass(45, false);
-    let arn = bench.listed("RUNNING").await.remove(0);
-    bench.call("StopTask", json!({"task": arn, "reason": "enough"})).await.unwrap();
+    let mut harness = Harness::with_service(1).await;
+    harness.pass(45, false);
+    let arn = harness.listed("RUNNING").await.remove(0);
+    harness.call("StopTask", json!({"task": arn, "reason": "enough"})).await.unwrap();
     let task = id(&arn).to_owned();
-    let asked = bench.pass(29, true);
+    let asked = harness.pass(29, true);
     assert_eq!(asked.iter().filter(|effect| **effect == Effect::Terminate { task: task.clone() }).count(), 1);
     assert!(!asked.contains(&Effect::Kill { task: task.clone() }));
-    assert_eq!(bench.task(&arn).await["lastStatus"], "STOPPING");
-    assert!(bench.pass(3, true).contains(&Effect::Kill { task }));
-    let stopped = bench.task(&arn).await;
+    assert_eq!(harness.task(&arn).await["lastStatus"], "STOPPING");
+    assert!(harness.pass(3, true).contains(&Effect::Kill { task }));
+    let stopped = harness.task(&arn).await;
     assert_eq!(
         (&stopped["stopCode"], &stopped["stoppedReason"]),
         (&json!("UserInitiated"), &json!("enough"))
@@ -213,22 +213,22 @@ async fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
 
 #[tokio::test]
 async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_breaker() {
-    let bench = Harness::new(100);
-    bench.register("generator").await;
+    let harness = Harness::new(100);
+    harness.register("generator").await;
     let mut creation = Harness::creation("s", 1);
     creation["deploymentConfiguration"] =
         json!({"deploymentCircuitBreaker": {"enable": true, "rollback": false}});
-    bench.call("CreateService", creation).await.unwrap();
+    harness.call("CreateService", creation).await.unwrap();
     let mut failures = Vec::new();
     for _ in 0..600 {
-        bench.clock.advance(std::time::Duration::from_millis(500));
-        let now = bench.clock.now();
-        let effects = lifecycle::step(&mut bench.ecs.lock(), now);
+        harness.clock.advance(std::time::Duration::from_millis(500));
+        let now = harness.clock.now();
+        let effects = lifecycle::step(&mut harness.ecs.lock(), now);
         for effect in effects {
             let Effect::Start { task, .. } = effect else { panic!("{effect:?}") };
             failures.push(now);
             lifecycle::failed_to_start(
-                &mut bench.ecs.lock(),
+                &mut harness.ecs.lock(),
                 REGION,
                 &task,
                 crate::task_runner::StartFailure {
@@ -242,11 +242,11 @@ async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_brea
     assert_eq!(failures.len(), 3, "the breaker allows three failed starts of one task");
     let gaps: Vec<i64> = failures.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
     assert!((30..=51).contains(&gaps[0]) && (40..=61).contains(&gaps[1]), "{gaps:?}");
-    let service = bench.service().await;
+    let service = harness.service().await;
     assert_eq!(service["deployments"][0]["rolloutState"], "FAILED");
     assert_eq!(service["deployments"][0]["failedTasks"], 3);
-    let stopped = bench.listed("STOPPED").await;
-    let task = bench.task(&stopped[0]).await;
+    let stopped = harness.listed("STOPPED").await;
+    let task = harness.task(&stopped[0]).await;
     assert_eq!(
         (&task["stopCode"], &task["containers"][0]["reason"]),
         (&json!("TaskFailedToStart"), &json!("CannotPullContainerError: no"))
@@ -256,68 +256,68 @@ async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_brea
 
 #[tokio::test]
 async fn a_new_task_definition_rolls_and_a_new_count_does_not() {
-    let mut bench = Harness::with_service(2).await;
-    bench.pass(45, false);
-    let first = bench.listed("RUNNING").await;
-    let deployment = bench.service().await["deployments"][0]["id"].clone();
-    bench.call("UpdateService", json!({"service": "s", "desiredCount": 3})).await.unwrap();
-    assert_eq!(bench.service().await["deployments"][0]["id"], deployment);
-    bench.pass(45, false);
-    bench.register("generator").await;
+    let mut harness = Harness::with_service(2).await;
+    harness.pass(45, false);
+    let first = harness.listed("RUNNING").await;
+    let deployment = harness.service().await["deployments"][0]["id"].clone();
+    harness.call("UpdateService", json!({"service": "s", "desiredCount": 3})).await.unwrap();
+    assert_eq!(harness.service().await["deployments"][0]["id"], deployment);
+    harness.pass(45, false);
+    harness.register("generator").await;
     let updated =
-        bench.call("UpdateService", json!({"service": "s", "taskDefinition": "f:2"})).await.unwrap();
+        harness.call("UpdateService", json!({"service": "s", "taskDefinition": "f:2"})).await.unwrap();
     assert_eq!(updated["service"]["deployments"].as_array().unwrap().len(), 2);
     let most = (0..90)
         .map(|_| {
-            bench.pass(1, false);
-            bench.running.len()
+            harness.pass(1, false);
+            harness.running.len()
         })
         .collect::<Vec<_>>();
     assert!(most.iter().all(|running| (3..=6).contains(running)), "never below the desired count: {most:?}");
-    let service = bench.service().await;
+    let service = harness.service().await;
     assert_eq!(service["deployments"].as_array().unwrap().len(), 1);
     assert_eq!(service["runningCount"], 3);
     assert!(service["taskDefinition"].as_str().unwrap().ends_with("f:2"));
-    let after = bench.listed("RUNNING").await;
+    let after = harness.listed("RUNNING").await;
     assert!(first.iter().all(|arn| !after.contains(arn)));
 }
 
 #[tokio::test]
 async fn deletion_drains_then_leaves_a_name_that_can_be_used_again() {
-    let mut bench = Harness::with_service(2).await;
-    bench.pass(45, false);
-    let early = bench.call("DeleteService", json!({"service": "s"})).await.unwrap_err();
+    let mut harness = Harness::with_service(2).await;
+    harness.pass(45, false);
+    let early = harness.call("DeleteService", json!({"service": "s"})).await.unwrap_err();
     assert_eq!(early.message, "The service cannot be stopped while it is scaled above 0.");
-    let protect = json!({"tasks": bench.listed("RUNNING").await, "protectionEnabled": true});
-    bench.call("UpdateTaskProtection", protect).await.unwrap();
-    let deleted = bench.call("DeleteService", json!({"service": "s", "force": true})).await.unwrap();
+    let protect = json!({"tasks": harness.listed("RUNNING").await, "protectionEnabled": true});
+    harness.call("UpdateTaskProtection", protect).await.unwrap();
+    let deleted = harness.call("DeleteService", json!({"service": "s", "force": true})).await.unwrap();
     assert_eq!(
         (&deleted["service"]["status"], &deleted["service"]["desiredCount"]),
         (&json!("DRAINING"), &json!(0))
     );
-    let reuse = bench.create("s", 1).await.unwrap_err();
+    let reuse = harness.create("s", 1).await.unwrap_err();
     assert_eq!(reuse.message, "Unable to Start a service that is still Draining.");
-    let update = bench.call("UpdateService", json!({"service": "s", "desiredCount": 1})).await.unwrap_err();
+    let update = harness.call("UpdateService", json!({"service": "s", "desiredCount": 1})).await.unwrap_err();
     assert_eq!(update.code, "ServiceNotActiveException");
-    bench.pass(15, false);
-    assert!(bench.running.is_empty());
-    assert_eq!(bench.service().await["status"], "INACTIVE");
-    assert_eq!(bench.call("ListServices", json!({})).await.unwrap(), json!({"serviceArns": []}));
-    bench.create("s", 0).await.unwrap();
-    assert_eq!(bench.service().await["status"], "ACTIVE");
+    harness.pass(15, false);
+    assert!(harness.running.is_empty());
+    assert_eq!(harness.service().await["status"], "INACTIVE");
+    assert_eq!(harness.call("ListServices", json!({})).await.unwrap(), json!({"serviceArns": []}));
+    harness.create("s", 0).await.unwrap();
+    assert_eq!(harness.service().await["status"], "ACTIVE");
 }
 
 #[tokio::test]
 async fn creation_is_repeatable_under_one_token_and_refused_otherwise() {
-    let bench = Harness::new(100);
-    bench.register("generator").await;
+    let harness = Harness::new(100);
+    harness.register("generator").await;
     let mut creation = Harness::creation("s", 1);
     creation["clientToken"] = json!("0b5a3c1e-7a51-4d2e-9d6e-3b1c2a4f5e6d");
-    let first = bench.call("CreateService", creation.clone()).await.unwrap();
-    let again = bench.call("CreateService", creation.clone()).await.unwrap();
+    let first = harness.call("CreateService", creation.clone()).await.unwrap();
+    let again = harness.call("CreateService", creation.clone()).await.unwrap();
     assert_eq!(first["service"]["serviceArn"], again["service"]["serviceArn"]);
     creation["desiredCount"] = json!(2);
-    let error = bench.call("CreateService", creation).await.unwrap_err();
+    let error = harness.call("CreateService", creation).await.unwrap_err();
     assert_eq!(
         (error.code.as_str(), error.message.as_str()),
         ("InvalidParameterException", "Creation of service was not idempotent.")
@@ -326,8 +326,8 @@ async fn creation_is_repeatable_under_one_token_and_refused_otherwise() {
 
 #[tokio::test]
 async fn services_are_checked_as_aws_does() {
-    let bench = Harness::new(100);
-    bench.register("generator").await;
+    let harness = Harness::new(100);
+    harness.register("generator").await;
     let spoiled = |change: &dyn Fn(&mut Value)| {
         let mut creation = Harness::creation("s", 1);
         change(&mut creation);
@@ -357,7 +357,7 @@ async fn services_are_checked_as_aws_does() {
         ),
     ];
     for (creation, code, text) in cases {
-        let error = bench.call("CreateService", creation).await.unwrap_err();
+        let error = harness.call("CreateService", creation).await.unwrap_err();
         assert_eq!(error.code, code);
         assert!(error.message.contains(text), "{}", error.message);
     }
@@ -365,12 +365,12 @@ async fn services_are_checked_as_aws_does() {
 
 #[tokio::test]
 async fn the_vcpu_quota_holds_back_what_does_not_fit() {
-    let mut bench = Harness::new(1);
-    bench.register("generator").await;
-    bench.create("s", 6).await.unwrap();
-    bench.pass(45, false);
-    assert_eq!(bench.running.len(), 4, "four quarters of a vCPU");
-    let events = bench.service().await["events"].clone();
+    let mut harness = Harness::new(1);
+    harness.register("generator").await;
+    harness.create("s", 6).await.unwrap();
+    harness.pass(45, false);
+    assert_eq!(harness.running.len(), 4, "four quarters of a vCPU");
+    let events = harness.service().await["events"].clone();
     let told = events
         .as_array()
         .unwrap()
@@ -381,17 +381,17 @@ async fn the_vcpu_quota_holds_back_what_does_not_fit() {
 
 #[tokio::test]
 async fn tags_reach_tasks_as_the_service_says() {
-    let mut bench = Harness::new(100);
-    bench.register("generator").await;
+    let mut harness = Harness::new(100);
+    harness.register("generator").await;
     let mut creation = Harness::creation("s", 1);
     creation["propagateTags"] = json!("SERVICE");
     creation["enableECSManagedTags"] = json!(true);
     creation["tags"] = json!([{"key": "kinesisdemo.io/owner", "value": "x"}]);
-    bench.call("CreateService", creation).await.unwrap();
-    bench.pass(2, false);
-    let arns = bench.listed("RUNNING").await;
+    harness.call("CreateService", creation).await.unwrap();
+    harness.pass(2, false);
+    let arns = harness.listed("RUNNING").await;
     let task =
-        bench.call("DescribeTasks", json!({"tasks": arns, "include": ["TAGS"]})).await.unwrap()["tasks"][0]
+        harness.call("DescribeTasks", json!({"tasks": arns, "include": ["TAGS"]})).await.unwrap()["tasks"][0]
             .clone();
     assert_eq!(
         task["tags"],
@@ -400,71 +400,71 @@ async fn tags_reach_tasks_as_the_service_says() {
     );
     let arn = json!({"resourceArn": "arn:aws:ecs:us-east-1:000000000000:service/demo/s"});
     assert_eq!(
-        bench.call("ListTagsForResource", arn).await.unwrap()["tags"][0]["key"],
+        harness.call("ListTagsForResource", arn).await.unwrap()["tags"][0]["key"],
         "kinesisdemo.io/owner"
     );
 }
 
 #[tokio::test]
 async fn clusters_go_only_when_they_are_empty() {
-    let mut bench = Harness::with_service(1).await;
-    bench.pass(45, false);
-    let refused = bench.call("DeleteCluster", json!({})).await.unwrap_err();
+    let mut harness = Harness::with_service(1).await;
+    harness.pass(45, false);
+    let refused = harness.call("DeleteCluster", json!({})).await.unwrap_err();
     assert_eq!(refused.code, "ClusterContainsServicesException");
-    bench.call("DeleteService", json!({"service": "s", "force": true})).await.unwrap();
-    let refused = bench.call("DeleteCluster", json!({})).await.unwrap_err();
+    harness.call("DeleteService", json!({"service": "s", "force": true})).await.unwrap();
+    let refused = harness.call("DeleteCluster", json!({})).await.unwrap_err();
     assert_eq!(refused.code, "ClusterContainsTasksException");
-    bench.pass(30, false);
-    assert_eq!(bench.call("DeleteCluster", json!({})).await.unwrap()["cluster"]["status"], "INACTIVE");
-    let described = bench.call("DescribeClusters", json!({"clusters": ["demo", "none"]})).await.unwrap();
+    harness.pass(30, false);
+    assert_eq!(harness.call("DeleteCluster", json!({})).await.unwrap()["cluster"]["status"], "INACTIVE");
+    let described = harness.call("DescribeClusters", json!({"clusters": ["demo", "none"]})).await.unwrap();
     assert_eq!(described["clusters"][0]["status"], "INACTIVE");
     assert_eq!(described["failures"][0]["reason"], "MISSING");
 }
 
 #[tokio::test]
 async fn task_definitions_count_up_and_go_in_two_steps() {
-    let bench = Harness::new(100);
-    bench.register("a").await;
-    bench.register("b").await;
-    let newest = bench
+    let harness = Harness::new(100);
+    harness.register("a").await;
+    harness.register("b").await;
+    let newest = harness
         .call("DescribeTaskDefinition", json!({"taskDefinition": "f", "include": ["TAGS"]}))
         .await
         .unwrap();
     assert_eq!(newest["taskDefinition"]["revision"], 2);
     assert_eq!(newest["tags"], json!([{"key": "from", "value": "definition"}]));
-    let active = bench.call("DeleteTaskDefinitions", json!({"taskDefinitions": ["f:2"]})).await.unwrap();
+    let active = harness.call("DeleteTaskDefinitions", json!({"taskDefinitions": ["f:2"]})).await.unwrap();
     assert!(active["failures"][0]["reason"].as_str().unwrap().contains("still in ACTIVE status"));
-    let gone = bench.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap();
+    let gone = harness.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap();
     assert_eq!(gone["taskDefinition"]["status"], "INACTIVE");
-    let inactive = bench.call("CreateService", {
+    let inactive = harness.call("CreateService", {
         let mut creation = Harness::creation("s", 0);
         creation["taskDefinition"] = json!("f:2");
         creation
     });
     assert_eq!(inactive.await.unwrap_err().message, "TaskDefinition is inactive");
-    let deleted = bench.call("DeleteTaskDefinitions", json!({"taskDefinitions": ["f:2"]})).await.unwrap();
+    let deleted = harness.call("DeleteTaskDefinitions", json!({"taskDefinitions": ["f:2"]})).await.unwrap();
     assert_eq!(deleted["taskDefinitions"][0]["status"], "DELETE_IN_PROGRESS");
-    let now = bench.clock.now();
-    lifecycle::step(&mut bench.ecs.lock(), now);
-    let missing = bench.call("DescribeTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap_err();
+    let now = harness.clock.now();
+    lifecycle::step(&mut harness.ecs.lock(), now);
+    let missing = harness.call("DescribeTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap_err();
     assert_eq!(missing.message, "Unable to describe task definition.");
-    bench.register("c").await;
-    let newest = bench.call("DescribeTaskDefinition", json!({"taskDefinition": "f"})).await.unwrap();
+    harness.register("c").await;
+    let newest = harness.call("DescribeTaskDefinition", json!({"taskDefinition": "f"})).await.unwrap();
     assert_eq!(newest["taskDefinition"]["revision"], 3, "revisions are never given twice");
 }
 
 #[tokio::test]
 async fn stopped_tasks_are_forgotten_after_an_hour() {
-    let mut bench = Harness::with_service(1).await;
-    bench.pass(45, false);
-    let arn = bench.listed("RUNNING").await.remove(0);
-    bench.call("StopTask", json!({"task": arn})).await.unwrap();
-    bench.pass(15, false);
-    bench.clock.advance(std::time::Duration::from_secs(3590));
-    assert_eq!(bench.task(&arn).await["lastStatus"], "STOPPED");
-    bench.clock.advance(std::time::Duration::from_secs(60));
-    bench.pass(1, false);
-    let answer = bench.call("DescribeTasks", json!({"tasks": [arn]})).await.unwrap();
+    let mut harness = Harness::with_service(1).await;
+    harness.pass(45, false);
+    let arn = harness.listed("RUNNING").await.remove(0);
+    harness.call("StopTask", json!({"task": arn})).await.unwrap();
+    harness.pass(15, false);
+    harness.clock.advance(std::time::Duration::from_secs(3590));
+    assert_eq!(harness.task(&arn).await["lastStatus"], "STOPPED");
+    harness.clock.advance(std::time::Duration::from_secs(60));
+    harness.pass(1, false);
+    let answer = harness.call("DescribeTasks", json!({"tasks": [arn]})).await.unwrap();
     assert_eq!(answer["failures"][0]["reason"], "MISSING");
 }
 

@@ -22,10 +22,10 @@ impl Harness {
     }
 
     fn on_demand(warm_mib: u32) -> Self {
-        let mut bench = Self::new(design(Mode::OnDemand, 0, warm_mib));
-        bench.pass(SignedDuration::from_secs(20 + 10 * 30), 0);
-        assert!(bench.stream.is_active());
-        bench
+        let mut harness = Self::new(design(Mode::OnDemand, 0, warm_mib));
+        harness.pass(SignedDuration::from_secs(20 + 10 * 30), 0);
+        assert!(harness.stream.is_active());
+        harness
     }
 
     fn now(&self) -> Moment {
@@ -72,143 +72,145 @@ fn seconds(seconds: i64) -> SignedDuration {
 
 #[test]
 fn a_stream_is_created_after_its_delay_with_four_shards() {
-    let mut bench = Harness::new(design(Mode::OnDemand, 0, 0));
-    bench.pass(seconds(18), 0);
-    assert_eq!((bench.stream.status(), bench.open()), ("CREATING", 0));
-    bench.pass(seconds(2), 0);
-    assert_eq!((bench.stream.status(), bench.open()), ("ACTIVE", 4));
+    let mut harness = Harness::new(design(Mode::OnDemand, 0, 0));
+    harness.pass(seconds(18), 0);
+    assert_eq!((harness.stream.status(), harness.open()), ("CREATING", 0));
+    harness.pass(seconds(2), 0);
+    assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 4));
 }
 
 #[test]
 fn a_warm_stream_takes_longer_to_create_and_is_warm_when_active() {
-    let mut bench = Harness::new(design(Mode::OnDemand, 0, 100));
+    let mut harness = Harness::new(design(Mode::OnDemand, 0, 100));
     // 4 → 8 → 16 → 32 → 64 → 100: five doublings.
-    bench.pass(seconds(20 + 5 * 30 - 2), 0);
-    assert_eq!(bench.stream.status(), "CREATING");
-    bench.pass(seconds(2), 0);
-    assert_eq!((bench.stream.status(), bench.open()), ("ACTIVE", 100));
+    harness.pass(seconds(20 + 5 * 30 - 2), 0);
+    assert_eq!(harness.stream.status(), "CREATING");
+    harness.pass(seconds(2), 0);
+    assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 100));
 }
 
 #[test]
 fn a_cold_stream_grows_within_fifteen_seconds_at_speed_twenty_and_doubles_no_faster_than_in_15_minutes() {
-    let mut bench = Harness::on_demand(0);
-    bench.pass(seconds(160), 10_000);
-    assert_eq!(bench.open(), 4);
-    bench.pass(seconds(60), 10_000);
-    assert_eq!(bench.open(), 8, "after 220 s of model time, 11 s of real time");
-    bench.pass(seconds(13 * 60), 10_000);
-    assert_eq!(bench.open(), 8, "no second doubling within 15 minutes of the first");
-    bench.pass(seconds(6 * 60), 10_000);
-    assert_eq!(bench.open(), 16);
-    bench.pass(seconds(20 * 60), 10_000);
-    assert_eq!(bench.open(), 20, "twice the peak of 10,000 records/s");
-    bench.pass(seconds(20 * 60), 10_000);
-    assert_eq!(bench.open(), 20, "and no more");
+    let mut harness = Harness::on_demand(0);
+    harness.pass(seconds(160), 10_000);
+    assert_eq!(harness.open(), 4);
+    harness.pass(seconds(60), 10_000);
+    assert_eq!(harness.open(), 8, "after 220 s of model time, 11 s of real time");
+    harness.pass(seconds(13 * 60), 10_000);
+    assert_eq!(harness.open(), 8, "no second doubling within 15 minutes of the first");
+    harness.pass(seconds(6 * 60), 10_000);
+    assert_eq!(harness.open(), 16);
+    harness.pass(seconds(20 * 60), 10_000);
+    assert_eq!(harness.open(), 20, "twice the peak of 10,000 records/s");
+    harness.pass(seconds(20 * 60), 10_000);
+    assert_eq!(harness.open(), 20, "and no more");
 }
 
 #[test]
 fn while_it_splits_a_stream_is_updating_and_takes_records() {
-    let mut bench = Harness::on_demand(0);
-    bench.pass(seconds(170), 4000);
-    assert_eq!(bench.stream.status(), "UPDATING");
-    let now = bench.now();
-    let outcome = bench.stream.put(Incoming { key: "k", hash: 1, data: b"x" }, now.wall);
+    let mut harness = Harness::on_demand(0);
+    harness.pass(seconds(170), 4000);
+    assert_eq!(harness.stream.status(), "UPDATING");
+    let now = harness.now();
+    let outcome = harness.stream.put(Incoming { key: "k", hash: 1, data: b"x" }, now.wall);
     assert!(outcome.is_some());
 }
 
 #[test]
 fn traffic_within_half_the_capacity_changes_nothing() {
-    let mut bench = Harness::on_demand(0);
-    bench.pass(seconds(3600), 2000);
-    assert_eq!(bench.open(), 4);
-    assert!(bench.stream.is_active());
+    let mut harness = Harness::on_demand(0);
+    harness.pass(seconds(3600), 2000);
+    assert_eq!(harness.open(), 4);
+    assert!(harness.stream.is_active());
 }
 
 #[test]
 fn a_hot_key_splits_its_shard_though_the_stream_has_room() {
-    let mut bench = Harness::on_demand(0);
+    let mut harness = Harness::on_demand(0);
     for _ in 0..120 {
-        bench.wall += SignedDuration::from_millis(100);
-        let now = bench.now();
-        bench.stream.advance(now);
+        harness.wall += SignedDuration::from_millis(100);
+        let now = harness.now();
+        harness.stream.advance(now);
         for _ in 0..150 {
-            bench.stream.put(Incoming { key: "hot", hash: 5, data: b"x" }, now.wall);
+            harness.stream.put(Incoming { key: "hot", hash: 5, data: b"x" }, now.wall);
         }
     }
-    assert_eq!(bench.open(), 5);
-    assert_eq!(bench.stream.shards.children(0).count(), 2, "the hot shard was the one to split");
+    assert_eq!(harness.open(), 5);
+    assert_eq!(harness.stream.shards.children(0).count(), 2, "the hot shard was the one to split");
 }
 
 #[test]
 fn warm_throughput_moves_by_doublings_and_ends_at_its_target() {
-    let mut bench = Harness::on_demand(0);
-    bench.stream.warm(100, bench.now());
-    bench.pass(seconds(88), 0);
-    assert_eq!((bench.stream.status(), bench.stream.current_mib()), ("UPDATING", 4));
-    bench.pass(seconds(4), 0);
-    assert_eq!(bench.stream.current_mib(), 8);
-    bench.pass(seconds(90), 0);
-    assert_eq!((bench.stream.status(), bench.stream.current_mib()), ("UPDATING", 64));
-    bench.pass(seconds(60), 0);
-    assert_eq!((bench.stream.status(), bench.stream.current_mib()), ("ACTIVE", 100));
+    let mut harness = Harness::on_demand(0);
+    harness.stream.warm(100, harness.now());
+    harness.pass(seconds(88), 0);
+    assert_eq!((harness.stream.status(), harness.stream.current_mib()), ("UPDATING", 4));
+    harness.pass(seconds(4), 0);
+    assert_eq!(harness.stream.current_mib(), 8);
+    harness.pass(seconds(90), 0);
+    assert_eq!((harness.stream.status(), harness.stream.current_mib()), ("UPDATING", 64));
+    harness.pass(seconds(60), 0);
+    assert_eq!((harness.stream.status(), harness.stream.current_mib()), ("ACTIVE", 100));
 }
 
 #[test]
 fn warm_throughput_stays_while_the_traffic_is_low() {
-    let mut bench = Harness::on_demand(100);
-    bench.pass(seconds(2 * 3600), 100);
-    assert_eq!(bench.open(), 100);
+    let mut harness = Harness::on_demand(100);
+    harness.pass(seconds(2 * 3600), 100);
+    assert_eq!(harness.open(), 100);
 }
 
 #[test]
 fn released_warm_throughput_falls_to_what_the_last_hour_needs() {
-    let mut bench = Harness::on_demand(100);
-    bench.pass(seconds(60), 10_000);
-    bench.stream.warm(0, bench.now());
-    bench.pass(seconds(60 + 3 * 30 + 4), 0);
-    assert_eq!((bench.stream.status(), bench.open()), ("ACTIVE", 20));
-    bench.pass(seconds(3700), 0);
-    bench.stream.warm(0, bench.now());
-    bench.pass(seconds(60 + 3 * 30 + 4), 0);
-    assert_eq!((bench.stream.status(), bench.open()), ("ACTIVE", 4));
+    let mut harness = Harness::on_demand(100);
+    harness.pass(seconds(60), 10_000);
+    harness.stream.warm(0, harness.now());
+    harness.pass(seconds(60 + 3 * 30 + 4), 0);
+    assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 20));
+    harness.pass(seconds(3700), 0);
+    harness.stream.warm(0, harness.now());
+    harness.pass(seconds(60 + 3 * 30 + 4), 0);
+    assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 4));
 }
 
 #[test]
 fn warm_throughput_stops_at_the_regions_ceiling() {
-    let mut bench = Harness::on_demand(0);
-    bench.stream.warm(500, bench.now());
-    bench.pass(seconds(400), 0);
-    assert_eq!(bench.open(), 200);
+    let mut harness = Harness::on_demand(0);
+    harness.stream.warm(500, harness.now());
+    harness.pass(seconds(400), 0);
+    assert_eq!(harness.open(), 200);
 }
 
 #[test]
 fn a_provisioned_stream_keeps_its_shards_whatever_the_traffic() {
-    let mut bench = Harness::new(design(Mode::Provisioned, 2, 0));
-    bench.pass(seconds(3600), 4000);
-    assert_eq!(bench.open(), 2);
+    let mut harness = Harness::new(design(Mode::Provisioned, 2, 0));
+    harness.pass(seconds(3600), 4000);
+    assert_eq!(harness.open(), 2);
 }
 
 #[test]
 fn deletion_takes_its_time_and_still_takes_records() {
-    let mut bench = Harness::on_demand(0);
-    bench.stream.delete(bench.now());
-    bench.pass(seconds(28), 0);
-    assert_eq!(bench.stream.status(), "DELETING");
-    let now = bench.now();
-    let outcome = bench.stream.put(Incoming { key: "k", hash: 1, data: b"x" }, now.wall);
+    let mut harness = Harness::on_demand(0);
+    harness.stream.delete(harness.now());
+    harness.pass(seconds(28), 0);
+    assert_eq!(harness.stream.status(), "DELETING");
+    let now = harness.now();
+    let outcome = harness.stream.put(Incoming { key: "k", hash: 1, data: b"x" }, now.wall);
     assert!(outcome.unwrap().is_ok());
-    assert!(!bench.gone);
-    bench.pass(seconds(2), 0);
-    assert!(bench.gone);
+    assert!(!harness.gone);
+    harness.pass(seconds(2), 0);
+    assert!(harness.gone);
 }
 
 #[test]
 fn automatic_distribution_fills_all_shards_from_one_key() {
-    let mut bench = Harness::on_demand(0);
-    bench.stream.design.distribution = Distribution::Auto;
-    let now = bench.now();
+    let mut harness = Harness::on_demand(0);
+    harness.stream.design.distribution = Distribution::Auto;
+    let now = harness.now();
     let stored = (0..4000)
-        .filter(|_| bench.stream.put(Incoming { key: "one", hash: 1, data: b"x" }, now.wall).unwrap().is_ok())
+        .filter(|_| {
+            harness.stream.put(Incoming { key: "one", hash: 1, data: b"x" }, now.wall).unwrap().is_ok()
+        })
         .count();
     assert_eq!(stored, 4000);
 }

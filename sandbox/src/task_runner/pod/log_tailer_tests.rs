@@ -100,10 +100,10 @@ impl Harness {
             stream: LogStream { region: "us-east-1".into(), group: "/g".into(), name: "run/main/t".into() },
             logs: Arc::clone(&logs),
         };
-        let bench = Self { node, logs, clock, ended, running: tokio::spawn(follower.run(receiver)) };
-        bench.call("CreateLogGroup", json!({"logGroupName": "/g"})).await;
-        bench.logs.create_container_stream("us-east-1", "/g", "run/main/t").unwrap();
-        bench
+        let harness = Self { node, logs, clock, ended, running: tokio::spawn(follower.run(receiver)) };
+        harness.call("CreateLogGroup", json!({"logGroupName": "/g"})).await;
+        harness.logs.create_container_stream("us-east-1", "/g", "run/main/t").unwrap();
+        harness
     }
 
     async fn call(&self, operation: &str, input: serde_json::Value) -> serde_json::Value {
@@ -158,9 +158,9 @@ async fn every_line_is_taken_once_with_its_own_time_wherever_the_stream_breaks()
     let length: usize = LOG.iter().map(|(millis, text)| format!("{} {text}\n", at(*millis)).len()).sum();
     for at in 0..=length {
         for answer in [Answer::Breaks(at), Answer::Ends(at)] {
-            let bench = Harness::start(&LOG, &[answer, Answer::Fails(500), answer]).await;
-            bench.pass(10).await;
-            let (held, _) = bench.end().await;
+            let harness = Harness::start(&LOG, &[answer, Answer::Fails(500), answer]).await;
+            harness.pass(10).await;
+            let (held, _) = harness.end().await;
             assert_eq!(held, owned(&LOG), "{answer:?}");
         }
     }
@@ -168,9 +168,9 @@ async fn every_line_is_taken_once_with_its_own_time_wherever_the_stream_breaks()
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_hangs_is_cut_off_when_the_container_has_ended() {
-    let bench = Harness::start(&LOG, &[Answer::Hangs(40)]).await;
-    bench.pass(1).await;
-    let (held, requests) = bench.end().await;
+    let harness = Harness::start(&LOG, &[Answer::Hangs(40)]).await;
+    harness.pass(1).await;
+    let (held, requests) = harness.end().await;
     assert_eq!(held, owned(&LOG));
     assert!(requests[0].contains("follow=true") && requests[0].contains("timestamps=true"), "{requests:?}");
     assert!(requests.len() == 2 && !requests[1].contains("follow"), "{requests:?}");
@@ -178,17 +178,17 @@ async fn a_stream_that_hangs_is_cut_off_when_the_container_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_dies_without_a_word_is_opened_anew() {
-    let bench = Harness::start(&LOG, &[Answer::Hangs(40), Answer::Hangs(usize::MAX)]).await;
-    bench.pass(SILENCE.as_secs() + 5).await;
-    assert_eq!(bench.held().await, owned(&LOG));
-    assert_eq!(bench.end().await.0, owned(&LOG));
+    let harness = Harness::start(&LOG, &[Answer::Hangs(40), Answer::Hangs(usize::MAX)]).await;
+    harness.pass(SILENCE.as_secs() + 5).await;
+    assert_eq!(harness.held().await, owned(&LOG));
+    assert_eq!(harness.end().await.0, owned(&LOG));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_pass_outlasts_an_api_server_that_is_away_and_gives_up_where_there_is_no_log() {
-    let bench = Harness::start(&LOG, &[Answer::Hangs(0), Answer::Fails(503), Answer::Breaks(50)]).await;
-    bench.pass(1).await;
-    assert_eq!(bench.end().await.0, owned(&LOG));
+    let harness = Harness::start(&LOG, &[Answer::Hangs(0), Answer::Fails(503), Answer::Breaks(50)]).await;
+    harness.pass(1).await;
+    assert_eq!(harness.end().await.0, owned(&LOG));
     let gone = Harness::start(
         &LOG,
         &[Answer::Breaks(0), Answer::Fails(404), Answer::Fails(404), Answer::Fails(404)],
@@ -200,9 +200,9 @@ async fn the_last_pass_outlasts_an_api_server_that_is_away_and_gives_up_where_th
 #[tokio::test(start_paused = true)]
 async fn long_lines_are_split_and_what_no_container_wrote_is_left_out() {
     let long = "x".repeat(300 * 1024);
-    let bench = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Answer::Breaks(280 * 1024)]).await;
-    bench.pass(5).await;
-    let (held, _) = bench.end().await;
+    let harness = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Answer::Breaks(280 * 1024)]).await;
+    harness.pass(5).await;
+    let (held, _) = harness.end().await;
     let stamp = at(0).to_string().len() + 1;
     let first = LINE_BYTES as usize - stamp;
     assert_eq!(

@@ -180,7 +180,7 @@ impl TaskRunner for PodRunner {
             .map(|(name, entry)| {
                 let phase = match &*entry.sightings.borrow() {
                     PodObservation::Unseen | PodObservation::Gone(None) => None,
-                    PodObservation::Seen(pod) | PodObservation::Gone(Some(pod)) => {
+                    PodObservation::ProcessState(pod) | PodObservation::Gone(Some(pod)) => {
                         pod.status.as_ref().and_then(|status| status.phase.clone())
                     }
                 };

@@ -180,7 +180,7 @@ impl PodTask {
     fn look(&self, sighting: PodObservation, progress: &mut Progress) {
         let (pod, is_gone) = match sighting {
             PodObservation::Unseen => return,
-            PodObservation::Seen(pod) => (Some(pod), false),
+            PodObservation::ProcessState(pod) => (Some(pod), false),
             PodObservation::Gone(pod) => (pod, true),
         };
         if let Some(pod) = pod {

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 pub(super) enum PodObservation {
     #[default]
     Unseen,
-    Seen(Arc<Pod>),
+    ProcessState(Arc<Pod>),
     /// It is deleted; as it was at the end, where that is known.
     Gone(Option<Arc<Pod>>),
 }
@@ -90,14 +90,16 @@ impl PodRegistry {
             }
             watcher::Event::InitApply(pod) => {
                 missing.remove(&pod.name_any());
-                self.see(&pod.name_any(), PodObservation::Seen(Arc::new(pod)));
+                self.see(&pod.name_any(), PodObservation::ProcessState(Arc::new(pod)));
             }
             watcher::Event::InitDone => {
                 for name in std::mem::take(missing) {
                     self.see(&name, PodObservation::Gone(None));
                 }
             }
-            watcher::Event::Apply(pod) => self.see(&pod.name_any(), PodObservation::Seen(Arc::new(pod))),
+            watcher::Event::Apply(pod) => {
+                self.see(&pod.name_any(), PodObservation::ProcessState(Arc::new(pod)))
+            }
             watcher::Event::Delete(pod) => {
                 self.see(&pod.name_any(), PodObservation::Gone(Some(Arc::new(pod))))
             }
@@ -149,7 +151,7 @@ mod tests {
     fn told(receiver: &watch::Receiver<PodObservation>) -> String {
         match &*receiver.borrow() {
             PodObservation::Unseen => "unseen".into(),
-            PodObservation::Seen(pod) => pod.status.clone().unwrap().phase.unwrap(),
+            PodObservation::ProcessState(pod) => pod.status.clone().unwrap().phase.unwrap(),
             PodObservation::Gone(pod) => format!("gone {}", pod.is_some()),
         }
     }

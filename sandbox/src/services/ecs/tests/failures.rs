@@ -5,28 +5,28 @@ use crate::task_runner::StartFailure;
 
 /// A task of two containers that fails to start, and its service.
 async fn failed(failure: StartFailure) -> (Value, Value) {
-    let bench = Harness::new(100);
+    let harness = Harness::new(100);
     let containers = json!([{"name": "main", "image": "a"}, {"name": "side", "image": "b"}]);
     let definition = json!({
         "family": "f", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
         "containerDefinitions": containers,
     });
-    bench.call("RegisterTaskDefinition", definition).await.unwrap();
+    harness.call("RegisterTaskDefinition", definition).await.unwrap();
     let mut creation = Harness::creation("s", 1);
     creation["deploymentConfiguration"] =
         json!({"deploymentCircuitBreaker": {"enable": true, "rollback": false}});
-    bench.call("CreateService", creation).await.unwrap();
+    harness.call("CreateService", creation).await.unwrap();
     for _ in 0..600 {
-        bench.clock.advance(std::time::Duration::from_millis(500));
-        let now = bench.clock.now();
-        let effects = lifecycle::step(&mut bench.ecs.lock(), now);
+        harness.clock.advance(std::time::Duration::from_millis(500));
+        let now = harness.clock.now();
+        let effects = lifecycle::step(&mut harness.ecs.lock(), now);
         for effect in effects {
             let Effect::Start { task, .. } = effect else { panic!("{effect:?}") };
-            lifecycle::failed_to_start(&mut bench.ecs.lock(), REGION, &task, failure.clone(), now);
+            lifecycle::failed_to_start(&mut harness.ecs.lock(), REGION, &task, failure.clone(), now);
         }
     }
-    let stopped = bench.listed("STOPPED").await;
-    (bench.task(&stopped[0]).await, bench.service().await)
+    let stopped = harness.listed("STOPPED").await;
+    (harness.task(&stopped[0]).await, harness.service().await)
 }
 
 fn reasons(task: &Value) -> Vec<Option<&str>> {

@@ -10,38 +10,42 @@ impl Harness {
 
 #[tokio::test]
 async fn families_are_listed_by_whether_a_revision_is_active() {
-    let bench = Harness::new(100);
-    bench.register("a").await;
+    let harness = Harness::new(100);
+    harness.register("a").await;
     let count = async |status: Option<&str>| {
         let input = json!({ "status": status });
-        bench.arns("ListTaskDefinitionFamilies", "families", input).await
+        harness.arns("ListTaskDefinitionFamilies", "families", input).await
     };
     assert_eq!((count(None).await, count(Some("ACTIVE")).await, count(Some("INACTIVE")).await), (1, 1, 0));
-    bench.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:1"})).await.unwrap();
+    harness.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:1"})).await.unwrap();
     assert_eq!(
         (count(Some("ALL")).await, count(Some("ACTIVE")).await, count(Some("INACTIVE")).await),
         (1, 0, 1)
     );
-    let refused = bench.call("ListTaskDefinitionFamilies", json!({"status": "GONE"})).await.unwrap_err();
+    let refused = harness.call("ListTaskDefinitionFamilies", json!({"status": "GONE"})).await.unwrap_err();
     assert_eq!(refused.code, "InvalidParameterException");
 }
 
 #[tokio::test]
 async fn services_are_listed_by_what_they_are() {
-    let bench = Harness::with_service(0).await;
+    let harness = Harness::with_service(0).await;
     for (member, ours, other) in [
         ("launchType", "FARGATE", "EC2"),
         ("schedulingStrategy", "REPLICA", "DAEMON"),
         ("resourceManagementType", "CUSTOMER", "ECS"),
     ] {
-        assert_eq!(bench.arns("ListServices", "serviceArns", json!({ member: ours })).await, 1);
-        assert_eq!(bench.arns("ListServices", "serviceArns", json!({ member: other })).await, 0, "{member}");
+        assert_eq!(harness.arns("ListServices", "serviceArns", json!({ member: ours })).await, 1);
+        assert_eq!(
+            harness.arns("ListServices", "serviceArns", json!({ member: other })).await,
+            0,
+            "{member}"
+        );
     }
 }
 
 #[tokio::test]
 async fn settings_that_are_not_offered_are_named() {
-    let bench = Harness::with_service(0).await;
+    let harness = Harness::with_service(0).await;
     let nested = |outer: &str, inner: &str, value: &str| json!({ outer: { inner: value } });
     for (mut update, named) in [
         (json!({"platformVersion": "1.3.0"}), "platformVersion 1.3.0"),
@@ -49,7 +53,7 @@ async fn settings_that_are_not_offered_are_named() {
         (nested("deploymentConfiguration", "strategy", "BLUE_GREEN"), "strategy BLUE_GREEN"),
     ] {
         update["service"] = json!("s");
-        let refused = bench.call("UpdateService", update).await.unwrap_err();
+        let refused = harness.call("UpdateService", update).await.unwrap_err();
         let message = format!("{named} is not offered by this sandbox; docs/sandbox.md lists what is");
         assert_eq!(refused, AwsError::client("UnsupportedFeatureException", message));
     }
@@ -57,9 +61,9 @@ async fn settings_that_are_not_offered_are_named() {
 
 #[tokio::test]
 async fn another_platform_version_redeploys_and_shows() {
-    let bench = Harness::with_service(0).await;
+    let harness = Harness::with_service(0).await;
     let update =
-        |version: &str| bench.call("UpdateService", json!({"service": "s", "platformVersion": version}));
+        |version: &str| harness.call("UpdateService", json!({"service": "s", "platformVersion": version}));
     assert_eq!(update("LATEST").await.unwrap()["service"]["deployments"].as_array().unwrap().len(), 1);
     let updated = update("1.4.0").await.unwrap();
     assert_eq!(updated["service"]["platformVersion"], "1.4.0");
@@ -69,33 +73,33 @@ async fn another_platform_version_redeploys_and_shows() {
 /// How often tasks of a service of two fail to start before its deployment is given up, if one of them
 /// comes to run after the second failure.
 async fn failures_until_broken(breaker: Value) -> u32 {
-    let bench = Harness::new(100);
-    bench.register("generator").await;
+    let harness = Harness::new(100);
+    harness.register("generator").await;
     let mut creation = Harness::creation("s", 2);
     creation["deploymentConfiguration"] = json!({ "deploymentCircuitBreaker": breaker });
-    bench.call("CreateService", creation).await.unwrap();
+    harness.call("CreateService", creation).await.unwrap();
     let (mut failures, mut has_run) = (0, false);
     // Half a second after they were handed over, tasks fail.
     let mut failing: Vec<String> = Vec::new();
     for _ in 0..2_000 {
-        bench.clock.advance(std::time::Duration::from_millis(500));
-        let now = bench.clock.now();
-        let effects = lifecycle::step(&mut bench.ecs.lock(), now);
+        harness.clock.advance(std::time::Duration::from_millis(500));
+        let now = harness.clock.now();
+        let effects = lifecycle::step(&mut harness.ecs.lock(), now);
         for task in failing.drain(..) {
             let failure = crate::task_runner::StartFailure::of_task("ResourceInitializationError: no");
-            lifecycle::failed_to_start(&mut bench.ecs.lock(), REGION, &task, failure, now);
+            lifecycle::failed_to_start(&mut harness.ecs.lock(), REGION, &task, failure, now);
             failures += 1;
         }
         for effect in effects {
             let Effect::Start { task, .. } = effect else { continue };
             if failures == 2 && !has_run {
-                lifecycle::started(&mut bench.ecs.lock(), REGION, &task, now);
+                lifecycle::started(&mut harness.ecs.lock(), REGION, &task, now);
                 has_run = true;
             } else {
                 failing.push(task);
             }
         }
-        if bench.service().await["deployments"][0]["rolloutState"] == "FAILED" {
+        if harness.service().await["deployments"][0]["rolloutState"] == "FAILED" {
             assert!(has_run);
             return failures;
         }

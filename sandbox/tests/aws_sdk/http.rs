@@ -9,19 +9,19 @@ use kinesis_demo_sandbox::access::Access;
 use kinesis_demo_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
-fn signed(bench: &TestSandbox) -> String {
+fn signed(sandbox: &TestSandbox) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc",
-        bench.running.access_key_id()
+        sandbox.running.access_key_id()
     )
 }
 
 async fn post(
-    bench: &TestSandbox,
+    sandbox: &TestSandbox,
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, reqwest::header::HeaderMap, String) {
-    let mut request = reqwest::Client::new().post(bench.running.endpoint_url()).body(body.to_owned());
+    let mut request = reqwest::Client::new().post(sandbox.running.endpoint_url()).body(body.to_owned());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -31,39 +31,39 @@ async fn post(
 
 #[tokio::test]
 async fn a_credential_is_required_and_any_signature_will_do() {
-    let bench = TestSandbox::start().await;
-    let authorization = signed(&bench);
+    let sandbox = TestSandbox::start().await;
+    let authorization = signed(&sandbox);
     let target = ("x-amz-target", "Kinesis_20131202.ListStreams");
     let json_type = ("content-type", "application/x-amz-json-1.1");
-    let (status, _, body) = post(&bench, &[target, json_type], "{}").await;
+    let (status, _, body) = post(&sandbox, &[target, json_type], "{}").await;
     let refusal: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, refusal["__type"].as_str()), (400, Some("MissingAuthenticationTokenException")));
     let signed =
         [target, json_type, ("authorization", authorization.as_str()), ("x-amz-date", "20261122T000000Z")];
-    let (status, headers, body) = post(&bench, &signed, "{}").await;
+    let (status, headers, body) = post(&sandbox, &signed, "{}").await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
     assert!(headers.contains_key("x-amzn-requestid") && headers.contains_key("date"));
     let elsewhere = ("x-amz-target", "AmazonSSM.GetParameter");
-    let (status, _, body) = post(&bench, &[elsewhere, json_type, signed[2], signed[3]], "{}").await;
+    let (status, _, body) = post(&sandbox, &[elsewhere, json_type, signed[2], signed[3]], "{}").await;
     assert_eq!(status, 400);
     assert!(body.contains("InvalidSignatureException"), "{body}");
 }
 
 #[tokio::test]
 async fn what_addresses_no_operation_is_refused() {
-    let bench = TestSandbox::start().await;
-    let (status, headers, _) = post(&bench, &[], "").await;
+    let sandbox = TestSandbox::start().await;
+    let (status, headers, _) = post(&sandbox, &[], "").await;
     assert_eq!((status, &headers["x-amzn-errortype"]), (403, &"AccessDeniedException".parse().unwrap()));
-    let authorization = signed(&bench);
+    let authorization = signed(&sandbox);
     let nonsense = [
         ("x-amz-target", "Kinesis_20131202.Nonsense"),
         ("authorization", authorization.as_str()),
         ("x-amz-date", "20261122T000000Z"),
     ];
-    let (status, _, body) = post(&bench, &nonsense, "{}").await;
+    let (status, _, body) = post(&sandbox, &nonsense, "{}").await;
     assert_eq!((status, body.as_str()), (400, r#"{"__type":"UnknownOperationException"}"#));
-    let (status, _, body) = post(&bench, &[("x-amz-target", "DynamoDB_20120810.ListTables")], "{}").await;
+    let (status, _, body) = post(&sandbox, &[("x-amz-target", "DynamoDB_20120810.ListTables")], "{}").await;
     let refusal: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, refusal["__type"].as_str()), (400, Some("UnknownOperationException")));
     assert_eq!(
@@ -74,20 +74,20 @@ async fn what_addresses_no_operation_is_refused() {
 
 #[tokio::test]
 async fn faults_strike_so_many_times_and_then_no_more() {
-    let bench = TestSandbox::start().await;
-    let list = || bench.kinesis.list_streams().send();
-    bench
+    let sandbox = TestSandbox::start().await;
+    let list = || sandbox.kinesis.list_streams().send();
+    sandbox
         .inject(json!({"service": "kinesis", "operation": "ListStreams", "kind": "Throttle", "times": 2}))
         .await;
-    assert_eq!(bench.observe("faults").await["faults"][0]["times"], 2);
+    assert_eq!(sandbox.observe("faults").await["faults"][0]["times"], 2);
     for _ in 0..2 {
         assert_eq!(list().await.unwrap_err().code(), Some("LimitExceededException"));
     }
     list().await.unwrap();
-    bench.inject(json!({"service": "kinesis", "operation": "PutRecords", "kind": "Throttle"})).await;
-    let put = bench.kinesis.put_records().stream_name("any").set_records(Some(records(1)));
+    sandbox.inject(json!({"service": "kinesis", "operation": "PutRecords", "kind": "Throttle"})).await;
+    let put = sandbox.kinesis.put_records().stream_name("any").set_records(Some(records(1)));
     assert_eq!(put.send().await.unwrap_err().code(), Some("ProvisionedThroughputExceededException"));
-    bench
+    sandbox
         .inject(json!({
             "service": "kinesis", "operation": "*", "kind": "Error", "code": "InternalFailure", "status": 500
         }))
@@ -95,7 +95,9 @@ async fn faults_strike_so_many_times_and_then_no_more() {
     let error = list().await.unwrap_err();
     assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
     list().await.unwrap();
-    bench.inject(json!({"service": "kinesis", "operation": "*", "kind": "Latency", "latencyMs": 300})).await;
+    sandbox
+        .inject(json!({"service": "kinesis", "operation": "*", "kind": "Latency", "latencyMs": 300}))
+        .await;
     let before = Instant::now();
     list().await.unwrap();
     assert!(before.elapsed() >= Duration::from_millis(300));
@@ -103,15 +105,15 @@ async fn faults_strike_so_many_times_and_then_no_more() {
 
 #[tokio::test]
 async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
-    let bench = TestSandbox::start().await;
-    bench.inject(json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse"})).await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.inject(json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse"})).await;
     let create = |name| {
-        bench.kinesis.create_stream().stream_name(name).stream_mode_details(mode(StreamMode::OnDemand))
+        sandbox.kinesis.create_stream().stream_name(name).stream_mode_details(mode(StreamMode::OnDemand))
     };
     let lost = create("posts").send().await.unwrap_err();
     assert!(matches!(lost, SdkError::ResponseError(_) | SdkError::DispatchFailure(_)), "{lost:?}");
     assert_eq!(create("posts").send().await.unwrap_err().code(), Some("ResourceInUseException"));
-    bench
+    sandbox
         .inject(
             json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse", "status": 500}),
         )
@@ -123,9 +125,9 @@ async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
 
 #[tokio::test]
 async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
-    let bench = TestSandbox::start().await;
-    let url = format!("{}/_sandbox/faults", bench.running.endpoint_url());
-    let client = admin(&bench.running);
+    let sandbox = TestSandbox::start().await;
+    let url = format!("{}/_sandbox/faults", sandbox.running.endpoint_url());
+    let client = admin(&sandbox.running);
     for fault in
         [r#"{"service":"kinesis"}"#, r#"{"service":"a","operation":"b","kind":"Latency"}"#, "nonsense"]
     {
@@ -142,18 +144,18 @@ async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
             "{fault}"
         );
     }
-    bench.inject(json!({"service": "kinesis", "operation": "*", "kind": "Throttle", "times": 9})).await;
+    sandbox.inject(json!({"service": "kinesis", "operation": "*", "kind": "Throttle", "times": 9})).await;
     assert_eq!(client.delete(&url).send().await.unwrap().status(), 204);
-    bench.kinesis.list_streams().send().await.unwrap();
+    sandbox.kinesis.list_streams().send().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_empty_account_shows_empty_lists() {
-    let bench = TestSandbox::start().await;
-    let state = bench.observe("state").await;
+    let sandbox = TestSandbox::start().await;
+    let state = sandbox.observe("state").await;
     assert_eq!(state["kinesis"]["streams"], json!([]));
-    assert_eq!(bench.observe("arrivals").await, json!({"streams": []}));
-    assert_eq!(bench.observe("calls").await["services"], json!({}));
+    assert_eq!(sandbox.observe("arrivals").await, json!({"streams": []}));
+    assert_eq!(sandbox.observe("calls").await["services"], json!({}));
 }
 
 #[tokio::test]
@@ -173,11 +175,11 @@ async fn addresses_that_others_can_reach_need_a_flag() {
 
 #[tokio::test]
 async fn after_the_stop_nobody_answers() {
-    let bench = TestSandbox::start().await;
-    bench.kinesis.list_streams().send().await.unwrap();
-    let address = bench.running.address;
-    let other = aws_sdk_kinesis::Client::new(&config(&bench.running, "us-east-1").await);
-    bench.running.stop().await;
+    let sandbox = TestSandbox::start().await;
+    sandbox.kinesis.list_streams().send().await.unwrap();
+    let address = sandbox.running.address;
+    let other = aws_sdk_kinesis::Client::new(&config(&sandbox.running, "us-east-1").await);
+    sandbox.running.stop().await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
     assert!(other.list_streams().send().await.is_err());
 }
