@@ -76,7 +76,7 @@ impl ControllerContext {
     /// `None` if the operator is to stop before.
     async fn admit(&self, object: &DeserializeGuard<KinesisDemo>) -> Option<SemaphorePermit<'_>> {
         let goes_on = match &object.0 {
-            Ok(demo) => demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::goes_on),
+            Ok(demo) => demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_active),
             // Its run may go on though its spec does not parse any more.
             Err(_) => true,
         };

@@ -1,22 +1,25 @@
-//! Which proxy stands before a Kubernetes API server. In: the server's address, what the kubeconfig names, the environment. Out: the
-//! proxy's address, or none. Pure.
+//! Which proxy leads to a Kubernetes API server. In: the server's address, the kubeconfig's
+//! `proxy-url`, the environment. Out: the proxy's address, or none. Pure.
 //!
-//! As kubectl has it, by Go's golang.org/x/net/http/httpproxy: `proxy-url` in the kubeconfig counts whatever else is said; else
-//! `HTTPS_PROXY` (`HTTP_PROXY` for a server without TLS), in capitals first, unless the server is on loopback or `NO_PROXY` names it.
-//! In one thing we differ: a variable that is no proxy's address is an error here, and Go goes on without a proxy.
+//! Follows kubectl, which uses Go's golang.org/x/net/http/httpproxy. `proxy-url` in the kubeconfig
+//! has precedence over the environment. Otherwise `HTTPS_PROXY` applies (`HTTP_PROXY` for a server
+//! without TLS; upper case before lower case), unless the server is on loopback or matches
+//! `NO_PROXY`. One difference: a variable that is not a proxy address is an error here; Go
+//! continues without a proxy.
 
 use std::net::IpAddr;
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// Says who names what is no proxy's address. The address itself may hold a password and is not told.
+/// The error for a setting that is not a proxy address. The address may contain a password, so the
+/// message names only the setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{said_by} is not the address of a proxy ({why}); http, https and socks5 are known, as in http://proxy.example:3128"
+    "{setting} is not the address of a proxy ({why}); use http, https or socks5, as in http://proxy.example:3128"
 )]
 pub struct ProxyError {
-    said_by: &'static str,
+    setting: &'static str,
     why: &'static str,
 }
 
@@ -26,14 +29,16 @@ impl ProxyError {
     /// What the user can do about it.
     #[must_use]
     pub fn next_step(&self) -> String {
-        match self.said_by {
+        match self.setting {
             IN_KUBECONFIG => "correct proxy-url in the kubeconfig's cluster, or remove it".into(),
-            variable => format!("correct {variable}, or unset it; NO_PROXY lists servers to ask directly"),
+            variable => format!(
+                "correct {variable}, or unset it; NO_PROXY lists servers to connect to without a proxy"
+            ),
         }
     }
 }
 
-/// The proxy's address, with its scheme and with user and password if it needs them.
+/// The proxy's address, with its scheme and, if set, user and password.
 pub fn proxy(
     server: &Uri,
     named: Option<&str>,
@@ -42,7 +47,7 @@ pub fn proxy(
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return address(IN_KUBECONFIG, named).map(Some);
     }
-    // Wherever the proxy is: one on this machine is not asked for it either.
+    // A proxy on loopback is not used for a server on loopback either.
     if is_loopback(server) {
         return Ok(None);
     }
@@ -56,30 +61,30 @@ pub fn proxy(
         ["HTTPS_PROXY", "https_proxy"]
     };
     let Some((name, value)) = first(names) else { return Ok(None) };
-    if first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| names_server(&list, server)) {
+    if first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| matches_server(&list, server)) {
         return Ok(None);
     }
     address(name, &value).map(Some)
 }
 
-/// A proxy as users write it: the scheme may be missing.
-fn address(said_by: &'static str, text: &str) -> Result<Uri, ProxyError> {
+/// Parses a proxy address. Users may omit the scheme.
+fn address(setting: &'static str, text: &str) -> Result<Uri, ProxyError> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    // Names are resolved by the proxy either way.
+    // The proxy resolves names with either scheme.
     let whole = whole.replacen("socks5h://", "socks5://", 1);
-    let wrong = |why| ProxyError { said_by, why };
-    let uri: Uri = whole.parse().map_err(|_| wrong("it is no URL"))?;
+    let wrong = |why| ProxyError { setting, why };
+    let uri: Uri = whole.parse().map_err(|_| wrong("it is not a URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https" | "socks5"), Some(host)) if !host.is_empty() => Ok(uri),
-        (Some("http" | "https" | "socks5"), _) => Err(wrong("it names no host")),
-        _ => Err(wrong("its scheme is another")),
+        (Some("http" | "https" | "socks5"), _) => Err(wrong("it has no host")),
+        _ => Err(wrong("its scheme is not supported")),
     }
 }
 
-/// Whether NO_PROXY's list names the server: by name, domain, address or network, each also with a port. `*` names all. Entries
-/// that are empty or that nobody understands name none.
-fn names_server(list: &str, server: &Uri) -> bool {
+/// Whether NO_PROXY's list matches the server: by name, domain, address or network, each optionally
+/// with a port. `*` matches every server. Empty and invalid entries match none.
+fn matches_server(list: &str, server: &Uri) -> bool {
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
     let host = server.host().unwrap_or_default();
     let entries: Vec<&str> = list
@@ -89,7 +94,7 @@ fn names_server(list: &str, server: &Uri) -> bool {
             only.is_none_or(|only| only == port).then_some(host)
         })
         .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
-        // `.example` names what is below that domain, and not the domain itself.
+        // `.example` matches subdomains of that domain, not the domain itself.
         .filter(|entry| entry.strip_prefix('.').is_none_or(|domain| !domain.eq_ignore_ascii_case(host)))
         .filter(|entry| !entry.is_empty())
         .collect();
@@ -97,7 +102,7 @@ fn names_server(list: &str, server: &Uri) -> bool {
     Matcher::builder().http(all).https(all).no(entries.join(",")).build().intercept(server).is_none()
 }
 
-/// `host:port` as both; what has no port, an IPv6 address too, as it is.
+/// Splits `host:port`. An entry without a port, for example an IPv6 address, is returned whole.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((host, port)) = entry.rsplit_once(':')
         && (!host.contains(':') || host.ends_with(']'))
@@ -128,14 +133,14 @@ mod tests {
         named: Option<&str>,
         environment: &[(&str, &str)],
     ) -> Result<Option<String>, ProxyError> {
-        let look = |name: &str| {
+        let lookup = |name: &str| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        proxy(&server.parse().unwrap(), named, look).map(|proxy| proxy.map(|uri| uri.to_string()))
+        proxy(&server.parse().unwrap(), named, lookup).map(|proxy| proxy.map(|uri| uri.to_string()))
     }
 
     #[test]
-    fn the_kubeconfigs_proxy_counts_whatever_the_environment_says() {
+    fn the_kubeconfigs_proxy_overrides_the_environment() {
         let environment = [("HTTPS_PROXY", "http://other.example:1"), ("NO_PROXY", "*")];
         for server in ["https://api.example:6443", "https://127.0.0.1:6443"] {
             let found = chosen(server, Some("socks5://proxy.example:1080"), &environment);
@@ -145,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environments_proxy_is_chosen_by_the_servers_scheme_and_capitals_go_first() {
+    fn the_variable_depends_on_the_scheme_and_upper_case_wins() {
         let environment =
             [("https_proxy", "low:1"), ("HTTPS_PROXY", "me:pass@high.example:2"), ("http_proxy", "plain:3")];
         assert_eq!(
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_names_servers_and_never_the_proxy() {
+    fn no_proxy_is_matched_against_the_server_not_the_proxy() {
         let proxied = |server: &str, list: &str| {
             let environment = [("HTTPS_PROXY", "http://proxy.example:3128"), ("NO_PROXY", list)];
             chosen(server, None, &environment).unwrap().is_some()
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_asked_directly_wherever_the_environments_proxy_is() {
+    fn a_loopback_server_is_reached_without_the_environments_proxy() {
         let loopback = [
             "https://127.0.0.1:6443",
             "https://127.1.2.3",
@@ -212,7 +217,7 @@ mod tests {
             "https://[::1]:6443",
             "https://[::ffff:127.0.0.1]:6443",
         ];
-        // A value that is no address is not looked at.
+        // An invalid proxy address is ignored for loopback.
         for proxy in
             ["http://proxy.example:3128", "http://127.0.0.1:3128", "socks5://localhost:1080", "ftp://a b"]
         {
@@ -233,24 +238,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_with_its_origin_and_without_its_password() {
+    fn an_invalid_proxy_error_names_the_setting_not_the_password() {
         for (value, why) in [
-            ("ftp://proxy:1", "its scheme is another"),
-            ("http://", "it is no URL"),
-            ("http://a b", "it is no URL"),
+            ("ftp://proxy:1", "its scheme is not supported"),
+            ("http://", "it is not a URL"),
+            ("http://a b", "it is not a URL"),
         ] {
             let error = chosen("https://api.example", None, &[("HTTPS_PROXY", value)]).unwrap_err();
             assert!(error.next_step().starts_with("correct HTTPS_PROXY, or unset it"), "{error:?}");
-            let told = error.to_string();
+            let message = error.to_string();
             assert!(
-                told.starts_with("HTTPS_PROXY is not the address of a proxy") && told.contains(why),
-                "{told}"
+                message.starts_with("HTTPS_PROXY is not the address of a proxy") && message.contains(why),
+                "{message}"
             );
         }
         let error = chosen("https://api.example", Some("ftp://me:secret@proxy"), &[]).unwrap_err();
-        let told = format!("{error} {error:?} {}", error.next_step());
-        assert!(told.starts_with("proxy-url in the kubeconfig") && !told.contains("secret"), "{told}");
-        assert!(told.contains("correct proxy-url in the kubeconfig's cluster"), "{told}");
+        let message = format!("{error} {error:?} {}", error.next_step());
+        assert!(
+            message.starts_with("proxy-url in the kubeconfig") && !message.contains("secret"),
+            "{message}"
+        );
+        assert!(message.contains("correct proxy-url in the kubeconfig's cluster"), "{message}");
         let exempt = [("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "api.example")];
         assert_eq!(chosen("https://api.example", None, &exempt), Ok(None));
     }

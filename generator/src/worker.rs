@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::control::gate::{Gate, Reading, SendState, TaskLimits};
 use kinesis_demo_api::control::{ControlState, TaskId};
-use kinesis_demo_api::ledger::{HeldVersion, LedgerLine};
+use kinesis_demo_api::ledger::{ControlVersion, LedgerLine};
 use kinesis_demo_api::schedule::Share;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -99,7 +99,7 @@ impl Worker {
         let (epoch, version, state) = (read.document.epoch, read.document.version, read.document.state);
         let effective_at = read.document.effective_at;
         let reading = gate.take(read.document, read.began_at, self.clock.now());
-        course.held = gate.newest().map(HeldVersion::from);
+        course.held = gate.newest().map(ControlVersion::from);
         if reading == Reading::NewVersion {
             let stops = state == ControlState::Stop;
             // The operator waits for a last line from every task that it gave a slot or told to stop; it cannot know which
@@ -164,7 +164,7 @@ impl Worker {
         sleep.max(Duration::from_millis(1))
     }
 
-    async fn finish(&mut self, end: End, held: Option<HeldVersion>) {
+    async fn finish(&mut self, end: End, held: Option<ControlVersion>) {
         match end {
             End::Stopped => info!("told to stop: draining"),
             End::Ceiling => {
@@ -179,7 +179,7 @@ impl Worker {
         self.write_line(true, held);
     }
 
-    fn write_line(&mut self, is_final: bool, held: Option<HeldVersion>) {
+    fn write_line(&mut self, is_final: bool, held: Option<ControlVersion>) {
         let at = self.clock.now().wall;
         let mut line = {
             let mut books = self.recorder.books();
@@ -222,7 +222,7 @@ struct WorkerState {
     owes_last_word: bool,
     line_due_at: Duration,
     /// The newest document held.
-    held: Option<HeldVersion>,
+    held: Option<ControlVersion>,
     /// What was read last, if it was not obeyed: it is logged once.
     not_obeyed: Option<Reading>,
 }

@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(told(file, &other), Ok(Some("http://proxy.example:3128/".into())));
         assert_eq!(told(file, &[proxy, ("NO_PROXY", ",,a.example,")]), Ok(None));
         let wrong = told(file, &[("HTTPS_PROXY", "http://a b")]).unwrap_err();
-        assert!(wrong.contains("HTTPS_PROXY is not the address of a proxy (it is no URL)"), "{wrong}");
+        assert!(wrong.contains("HTTPS_PROXY is not the address of a proxy (it is not a URL)"), "{wrong}");
         // The tests run in no Pod, or in one whose account has no token.
         let none = told("{}", &[]).unwrap_err();
         assert!(none.contains("failed to determine current context"), "{none}");

@@ -13,7 +13,7 @@ use kinesis_demo_api::control::gate::{
     DueRecords, GapRule, Gate, LONGEST_READ_LEASE, Reading, SendState, TaskLimits,
 };
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
-use kinesis_demo_api::ledger::{Counters, HeldVersion};
+use kinesis_demo_api::ledger::{ControlVersion, Counters};
 use kinesis_demo_api::schedule::{ScheduleSegment, Share};
 use kinesis_demo_api::time::Now;
 
@@ -296,7 +296,7 @@ impl Generator {
             sequence: self.sequence,
             at,
             is_final,
-            control: self.gate.newest().map(HeldVersion::from),
+            control: self.gate.newest().map(ControlVersion::from),
             books: self.books.clone(),
         });
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::ledger::{Counters, HeldVersion, Latencies, LedgerLine, MARKER, PhaseLedger};
+use kinesis_demo_api::ledger::{ControlVersion, Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
 
 use super::world::RegionState;
 use super::{Handle, Refusal, refusal};
@@ -38,7 +38,7 @@ pub(super) struct Line {
     pub(super) sequence: u64,
     pub(super) at: MicroTime,
     pub(super) is_final: bool,
-    pub(super) control: Option<HeldVersion>,
+    pub(super) control: Option<ControlVersion>,
     pub(super) books: BTreeMap<String, Counters>,
 }
 

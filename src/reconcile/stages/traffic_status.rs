@@ -255,7 +255,7 @@ pub(super) fn note_traffic(
         let type_ = ConditionType::TrafficDelivered;
         builder.found(type_, ConditionStatus::Unknown, reason(error), error.to_string());
     }
-    let (ledgers, unheard_for) = match &state.ledgers {
+    let (ledgers, unreported_for) = match &state.ledgers {
         Observed::Present(ledgers) => {
             let type_ = ConditionType::TrafficDelivered;
             builder.found(type_, ConditionStatus::Unknown, Reason::Running, "");
@@ -265,7 +265,7 @@ pub(super) fn note_traffic(
         _ => return,
     };
     let timeline = ctx.timeline(control);
-    let accounting_inputs = ctx.accounting_inputs(control, &timeline, ledgers, unheard_for, until);
+    let accounting_inputs = ctx.accounting_inputs(control, &timeline, ledgers, unreported_for, until);
     let mut phases = accounting_inputs.totals();
     if !settled {
         // Until the last word is in, what is missing is mostly on its way.
