@@ -1,4 +1,5 @@
-//! The main process of a generator task: publishes posts to Kinesis at exactly the rate a control document asks for.
+//! The generator: the main process of an ECS task. It publishes posts to Kinesis at exactly the
+//! rate that the control document requests.
 //!
 //! ```text
 //!                reader (SSM) ──► documents            clock
