@@ -79,11 +79,11 @@ async fn only_rejected_records_are_retried_with_the_same_bytes() {
         let SendOutcome::PerRecord(outcomes) = &pair[0].send_outcome else {
             panic!("{:?}", pair[0].send_outcome)
         };
-        let refused: Vec<_> = std::iter::zip(&pair[0].records, outcomes)
+        let rejected: Vec<_> = std::iter::zip(&pair[0].records, outcomes)
             .filter(|(_, outcome)| **outcome != RecordOutcome::Accepted)
             .map(|(record, _)| record.clone())
             .collect();
-        assert_eq!(refused, pair[1].records);
+        assert_eq!(rejected, pair[1].records);
     }
     let throttled = requests.iter().flat_map(|request| match &request.send_outcome {
         SendOutcome::PerRecord(outcomes) => outcomes.clone(),

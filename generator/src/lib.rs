@@ -2,13 +2,13 @@
 //! rate that the control document requests.
 //!
 //! ```text
-//!                reader (SSM) ──► documents            clock
-//!                                     │                  │
-//!                                     ▼                  ▼
-//! SIGTERM ──► worker ──────────────► gate ── due now ──► pacer ── batches ──► dispatcher ──► sender (Kinesis)
-//!               │                    in api (pure)      payload               retries, bounds
-//!               └── ledger lines ◄──────────── recorder ◄────────────────────────┘
-//!                    (stdout)                      └──► metrics (CloudWatch)
+//!             reader (SSM) ──► documents        clock
+//!                                  │              │
+//!                                  ▼              ▼
+//! SIGTERM ──► worker ───────────► gate ── due ──► pacer ── batches ──► dispatcher ──► Kinesis
+//!               │                 (api, pure)    payload              retries, limits
+//!               └── ledger lines ◄──────── recorder ◄─────────────────────┘
+//!                    (stdout)                  └──► metrics (CloudWatch)
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

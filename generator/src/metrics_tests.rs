@@ -69,7 +69,7 @@ fn metrics_without_measurements_are_not_published() {
 }
 
 #[test]
-fn many_latencies_are_split_into_data_points_of_the_same_instant() {
+fn many_latencies_are_split_into_several_data_points() {
     let mut latency = Latencies::default();
     (1..=400).for_each(|step| latency.record(Duration::from_micros(step * step), step));
     let values: Vec<_> = latency.values().collect();

@@ -85,7 +85,7 @@ async fn due_records_are_sent_at_once_in_the_fewest_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_are_too_late_are_dropped_instead_of_sent_in_a_burst() {
+async fn records_that_are_too_late_are_dropped() {
     let mut task = test_task(StreamBehavior::default(), Limits::default());
     advance(ms(3_000)).await;
     task.offer(3_000, 0, 3_000);

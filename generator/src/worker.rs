@@ -41,7 +41,7 @@ pub trait LedgerWriter: Send {
 
 /// The main loop and its dependencies.
 pub struct Worker {
-    /// The task's name.
+    /// The task's id.
     pub task: TaskId,
     /// The limits set at start. The worker ends at their deadline.
     pub limits: TaskLimits,

@@ -241,7 +241,7 @@ async fn a_document_beyond_the_plan_is_ignored_and_renews_no_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sigterm_stops_offering_and_the_final_line_settles_all_records() {
+async fn after_sigterm_the_final_line_settles_all_records() {
     let task =
         test_task(StreamBehavior { latency: ms(400), reject_records: 200, ..StreamBehavior::default() });
     task.put_document(&schedule_document());

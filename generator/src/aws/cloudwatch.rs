@@ -136,13 +136,13 @@ mod tests {
     #[tokio::test]
     async fn data_is_split_into_requests_and_errors_are_returned() {
         let put = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
-        let refused = mock!(Client::put_metric_data)
+        let failing = mock!(Client::put_metric_data)
             .then_error(|| PutMetricDataError::InternalServiceFault(InternalServiceFault::builder().build()));
-        let again = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
-        let client = mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, [&put, &again, &refused]);
+        let second = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
+        let client = mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, [&put, &second, &failing]);
         let metrics = metrics(client);
         metrics.put(vec![datum(Metric::SuccessRate, Value::Rate(1.0)); MAX_DATA + 1]).await.unwrap();
-        assert_eq!((put.num_calls(), again.num_calls()), (1, 1));
+        assert_eq!((put.num_calls(), second.num_calls()), (1, 1));
         assert!(metrics.put(vec![datum(Metric::SuccessRate, Value::Rate(1.0))]).await.is_err());
     }
 }
