@@ -353,7 +353,7 @@ class Kubernetes:
 
     def has(self, name, stage, account=ACCOUNT):
         effective = {
-            "accountId": account, "region": REGION, "cluster": "kinesis-demo", "streamName": "s", "baseName": "kd-s", "planHash": "1", "spec": {},
+            "accountId": account, "region": REGION, "cluster": "kinesis-demo", "streamName": "s", "baseName": "kd-s", "spec": {},
         }
         run = {"number": 1, "stageEnteredAt": "2026-11-23T10:00:00.000000Z", "effective": effective}
         self.objects.append(

@@ -199,14 +199,6 @@ impl ControlDocument {
         Some(Share { position: u32::try_from(position).ok()?, of: u32::try_from(filled().count()).ok()? })
     }
 
-    /// When sending must stop under this document, whatever the schedule says.
-    pub fn sends_until(&self) -> MicroTime {
-        match self.state {
-            ControlState::Run => self.valid_until.min(self.ends_by),
-            ControlState::Stop => MicroTime::from_micros(i64::MIN),
-        }
-    }
-
     /// How often to read the document.
     pub fn read_every(&self) -> Duration {
         Duration::from_secs(u64::from(self.read_every_seconds.max(1))).min(LONGEST_READ_EVERY)

@@ -97,9 +97,6 @@ pub struct Effective {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub object_uid: Option<String>,
-    /// A hash of the plan. Equal plans have equal hashes.
-    #[schemars(length(max = 64))]
-    pub plan_hash: String,
     /// The accepted spec with the operator's defaults filled in, and with the changes accepted
     /// since.
     pub spec: KinesisDemoSpec,

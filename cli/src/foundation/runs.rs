@@ -133,7 +133,7 @@ mod tests {
     fn run_in(account: &str, region: &str) -> Value {
         json!({"number": 1, "stageEnteredAt": "2026-11-23T10:00:00.000000Z", "effective": {
             "accountId": account, "region": region, "cluster": "kinesis-demo", "streamName": "s",
-            "baseName": "kd-s", "planHash": "1", "spec": {}}})
+            "baseName": "kd-s", "spec": {}}})
     }
 
     #[test]

@@ -193,7 +193,6 @@ fn pinned(
         stream_name: plan.stream_name.clone().unwrap_or_else(|| base_name.clone()),
         base_name,
         object_uid: Some(object.uid.to_owned()),
-        plan_hash: plan.hash(),
         spec: filled(object.spec, &object.settings.defaults),
     };
     if let Some(run) = &mut builder.status.run {
