@@ -38,7 +38,7 @@ fn resource_id(cluster: &str, service: &str) -> String {
 
 #[async_trait]
 impl Scaling for Handle {
-    async fn fetch_ceiling(
+    async fn fetch_scheduled_scale_to_zero(
         &self,
         cluster: &str,
         service: &str,

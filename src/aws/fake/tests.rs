@@ -251,18 +251,18 @@ async fn the_ceiling_takes_the_service_to_zero_by_itself() {
         .put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60) + Duration::from_millis(900))
         .await
         .unwrap();
-    let seen = aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap().unwrap();
+    let seen = aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.target, seen.action_at), (true, Some(T0 + s(60))));
     clock.advance(s(59));
     assert_eq!(fake.running_tasks().len(), 3);
     clock.advance(s(1));
     assert_eq!(fake.running_tasks().len(), 0);
     assert_eq!(aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap().desired, 0);
-    let seen = aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap().unwrap();
+    let seen = aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.target, seen.action_at), (true, None));
     aws.scaling.delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
     aws.scaling.delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
-    assert_eq!(aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap(), None);
+    assert_eq!(aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap(), None);
 }
 
 #[tokio::test]
