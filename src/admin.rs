@@ -51,10 +51,11 @@ fn router(admin: Admin) -> Router {
 async fn readyz(State(admin): State<Admin>) -> Response {
     match admin.ready.load(Ordering::Relaxed) {
         true => "ok\n".into_response(),
-        false => {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready: the operator has not read its Lease yet, or it is stopping\n")
-                .into_response()
-        }
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: the operator has not read its Lease yet, or it is stopping\n",
+        )
+            .into_response(),
     }
 }
 

@@ -232,7 +232,7 @@ async fn reconcile_object(
                         namespace = meta.namespace,
                         name = meta.name,
                         error,
-                        "read the status of an object that does not parse; this is retried"
+                        "could not read the status of an object that does not parse; retrying"
                     );
                     return Ok(Action::requeue(SALVAGE_RETRY));
                 }
@@ -308,7 +308,12 @@ fn retry(
         ReconcileError::Cluster(
             crate::kubernetes::ClusterError::Conflict { .. } | crate::kubernetes::ClusterError::Gone { .. },
         ) => {
-            tracing::debug!(namespace, name, error = chain(error), "the object changed during a reconcile; it is reconciled again");
+            tracing::debug!(
+                namespace,
+                name,
+                error = chain(error),
+                "the object changed during a reconcile; it is reconciled again"
+            );
         }
         _ => tracing::warn!(
             namespace,

@@ -89,8 +89,7 @@ fn need(object: &DeserializeGuard<KinesisDemo>, id: &str) -> Need {
         Ok(demo) => demo,
         Err(_) if object.meta().finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER) => {
             return Need::Time(
-                "it does not parse, so its state is unknown; correct it or remove its finalizer"
-                    .into(),
+                "it does not parse, so its state is unknown; correct it or remove its finalizer".into(),
             );
         }
         Err(_) => return Need::Nothing,
@@ -104,7 +103,11 @@ fn need(object: &DeserializeGuard<KinesisDemo>, id: &str) -> Need {
     let is_requested = demo.annotations().get(REQUEST_ANNOTATION).is_some_and(|text| text.contains(id));
     match stage {
         Stage::Succeeded | Stage::Failed | Stage::Aborted if !has_finalizer => Need::Nothing,
-        _ if stage.is_terminal() || is_ending || is_requested || demo.metadata.deletion_timestamp.is_some() => {
+        _ if stage.is_terminal()
+            || is_ending
+            || is_requested
+            || demo.metadata.deletion_timestamp.is_some() =>
+        {
             Need::Time(format!("{stage}{left}"))
         }
         _ => Need::Abort,

@@ -21,7 +21,9 @@ impl Identity for StsIdentity {
         let Self(api) = self;
         let (operation, target) = ("GetCallerIdentity", "account");
         let response = api.call(operation, target, api.client.get_caller_identity().send()).await?;
-        response.account.ok_or_else(|| AwsError::unanswered(operation, target, "the response contains no account"))
+        response
+            .account
+            .ok_or_else(|| AwsError::unanswered(operation, target, "the response contains no account"))
     }
 }
 

@@ -259,13 +259,21 @@ mod tests {
             mock!(Client::describe_scheduled_actions)
                 .then_output(|| DescribeScheduledActionsOutput::builder().build())
         };
-        let both = scaling(&[&target(), &action]).fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
+        let both = scaling(&[&target(), &action])
+            .fetch_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         let action_at = Some(MicroTime::from_micros(1_800_000_000_000_000));
         assert_eq!(both, Some(ScheduledActionDescription { target: true, action_at }));
-        let fired = scaling(&[&target(), &no_action()]).fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
+        let fired = scaling(&[&target(), &no_action()])
+            .fetch_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         assert_eq!(fired, Some(ScheduledActionDescription { target: true, action_at: None }));
-        let none =
-            scaling(&[&no_target(), &no_action()]).fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
+        let none = scaling(&[&no_target(), &no_action()])
+            .fetch_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         assert_eq!(none, None);
     }
 
@@ -273,13 +281,16 @@ mod tests {
     async fn deletion_ignores_not_found_and_stops_at_other_errors() {
         let not_found = || {
             mock!(Client::delete_scheduled_action)
-                .then_http_response(|| refused(400, "ObjectNotFoundException", "not_found"))
+                .then_http_response(|| refused(400, "ObjectNotFoundException", "not found"))
         };
         let target = mock!(Client::deregister_scalable_target).then_compute_output(|request| {
             assert_eq!(request.resource_id(), Some(ID));
             DeregisterScalableTargetOutput::builder().build()
         });
-        scaling(&[&not_found(), &target]).delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
+        scaling(&[&not_found(), &target])
+            .delete_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         assert_eq!(target.num_calls(), 1);
 
         let done = mock!(Client::delete_scheduled_action)

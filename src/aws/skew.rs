@@ -147,7 +147,11 @@ mod tests {
     fn a_clock_change_is_noticed_with_the_next_response() {
         let meter = meter_with(40, ms(0));
         let stepped = T0 + Duration::from_secs(612);
-        meter.record(stepped, stepped + ms(10), MicroTime::from((T0 + Duration::from_secs(12)).whole_second()));
+        meter.record(
+            stepped,
+            stepped + ms(10),
+            MicroTime::from((T0 + Duration::from_secs(12)).whole_second()),
+        );
         let skew = meter.skew().unwrap();
         assert!(skew.at_least > 598_000_000 && skew.at_most < 602_000_000, "{skew:?}");
         assert_eq!(skew.differs(), Some("about 600 s ahead of".to_owned()));

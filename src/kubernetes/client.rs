@@ -26,7 +26,9 @@ fn config(
     match found {
         Ok(config) => Ok(config),
         Err(ConnectionError::Kubeconfig(unusable)) => Config::incluster()
-            .with_context(|| format!("found no usable kubeconfig ({unusable}) and no service account of a Pod"))
+            .with_context(|| {
+                format!("found no usable kubeconfig ({unusable}) and no service account of a Pod")
+            })
             .context(CONTEXT),
         Err(error @ ConnectionError::Proxy(_)) => Err(error).context(CONTEXT),
     }

@@ -102,11 +102,13 @@ impl Cluster for KubeCluster {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.lease_namespace);
         let response = tokio::time::timeout(TIMEOUT, leases.get_opt(lease::NAME)).await;
         let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let found = response.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
+        let found =
+            response.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
         let spec = found.and_then(|lease| lease.spec);
         Ok(spec.is_some_and(|spec| {
             spec.holder_identity.as_deref() == Some(&self.instance)
-                && spec.lease_transitions.and_then(|transitions| u64::try_from(transitions).ok()) == Some(epoch)
+                && spec.lease_transitions.and_then(|transitions| u64::try_from(transitions).ok())
+                    == Some(epoch)
         }))
     }
 
@@ -126,11 +128,11 @@ impl Cluster for KubeCluster {
         match self.write_fence.guard(publishing).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
-                tracing::warn!(reason = run_event.reason, error = %error, "publish an event")
+                tracing::warn!(reason = run_event.reason, error = %error, "could not publish an Event")
             }
-            Ok(Err(_)) => tracing::warn!(reason = run_event.reason, "publish an event: no response in time"),
+            Ok(Err(_)) => tracing::warn!(reason = run_event.reason, "could not publish an Event in time"),
             Err(expired) => {
-                tracing::warn!(reason = run_event.reason, error = %expired, "publish an event")
+                tracing::warn!(reason = run_event.reason, error = %expired, "could not publish an Event")
             }
         }
     }
