@@ -111,7 +111,7 @@ pub async fn a_service_that_may_not_be_removed(on: Arc<FaultyCluster>) {
         assert!(cleaned.message.contains(words), "{}", cleaned.message);
     }
     let service = run.base_name().await;
-    assert!(on.by_hand.scale_to_zero(&service).await.is_some(), "nothing interruptions its tasks any more");
+    assert!(on.by_hand.scale_to_zero(&service).await.is_some(), "nothing stops its tasks any more");
     let demo = on.stack.cluster.fetch("held-service").await.unwrap();
     assert_eq!(demo.metadata.finalizers.unwrap_or_default().len(), 1);
     assert!(fault.met() < 40, "{} calls in about two minutes", fault.met());

@@ -110,7 +110,7 @@ async fn a_scale_to_zero_that_is_deleted_in_mid_run_is_put_back() {
     harness.play_until_phase("spike").await;
     aws(&harness).scaling.delete_scheduled_scale_to_zero("default", NAME).await.unwrap();
     harness.play_until_phase("decline").await;
-    let there = aws(&harness).scaling.fetch_ceiling("default", NAME).await.unwrap().unwrap();
+    let there = aws(&harness).scaling.fetch_scheduled_scale_to_zero("default", NAME).await.unwrap().unwrap();
     let deadline_at = harness.status().run.unwrap().deadline_at.unwrap();
     assert_eq!(there.action_at.map(|at| deadline_at.since(at) < s(1)), Some(true));
     assert_eq!(told(&harness, "ScaleToZeroPutBack"), 1);

@@ -18,7 +18,7 @@ pub async fn stop(arguments: Stop) -> Result<Ending, CliError> {
     let id = cluster.put_request(&name, Verb::Abort, run).await?;
     answer(&cluster, &name, &id).await?;
     eprintln!(
-        "{name}: the operator has taken the request; traffic interruptions first, then everything is removed"
+        "{name}: the operator has taken the request; traffic stops first, then everything is removed"
     );
     if no_wait {
         return Ok(Ending::Done);
