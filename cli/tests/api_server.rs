@@ -65,7 +65,7 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
 
     // Another run in the same folder is refused while this one lives.
     let refused = ApiServer::start(state.path(), options).await.err().expect("the folder is in use");
-    assert!(refused.to_string().contains("another demo uses"), "{refused}");
+    assert!(refused.to_string().contains("another demo is using"), "{refused}");
 
     let operator = client_from(&server.operator_kubeconfig().await.unwrap()).await.unwrap();
     let ours = "kinesisdemo.io";
@@ -242,6 +242,6 @@ async fn a_program_that_cannot_start_is_named_with_the_end_of_its_log() {
     let options = ApiServerOptions::new(assets.path().to_path_buf());
     let error = ApiServer::start(state.path(), options).await.err().expect("etcd cannot start");
     let text = error.to_string();
-    assert!(text.contains("etcd ended") && text.contains("exit status: 7"), "{text}");
+    assert!(text.contains("etcd exited unexpectedly") && text.contains("exit status: 7"), "{text}");
     assert!(text.contains("no space left on device"), "{text}");
 }

@@ -143,7 +143,7 @@ fn two_demos_do_not_share_a_folder() {
     assert_eq!(second.status.code(), Some(1));
     let told = String::from_utf8(second.stderr).unwrap();
     let holder = format!("(process {}: KinesisDemo default/quick, since 2", demo.id());
-    assert!(told.contains("another demo uses") && told.contains(&holder), "{told}");
+    assert!(told.contains("another demo is using") && told.contains(&holder), "{told}");
     let down = folder.start("demo-down").wait_with_output().unwrap();
     assert_eq!(down.status.code(), Some(1), "a demo in the middle of its run is not ended from elsewhere");
     signal(&demo, Signal::SIGTERM);
@@ -168,7 +168,7 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     let told = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{told}");
     for part in [
-        "a demo that was kept runs in",
+        "a demo started with --keep is running in",
         "KinesisDemo default/viral, since 2",
         ": etcd)",
         "demo-down --state '",

@@ -93,7 +93,7 @@ fn a_demo_that_fails_in_somebodys_folder_changes_its_own_entry_only() {
     let before = tree(dir.path());
     let failed = run("demo", dir.path());
     assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
-    assert!(told(&failed).contains("etcd ended while it was needed"), "{}", told(&failed));
+    assert!(told(&failed).contains("etcd exited unexpectedly"), "{}", told(&failed));
     assert_eq!(besides_ours(dir.path()), before);
     assert!(folder_in(dir.path()).join("logs/etcd.log").exists(), "its logs are in its own folder");
     let down = run("demo-down", dir.path());
@@ -128,11 +128,11 @@ fn a_folder_that_only_has_the_name_of_ours_is_refused_by_both_commands() {
     let before = tree(dir.path());
     let refused = run("demo", dir.path());
     assert_eq!(refused.status.code(), Some(1));
-    assert!(told(&refused).contains("was not made by a demo: it holds"), "{}", told(&refused));
+    assert!(told(&refused).contains("was not created by a demo: it contains"), "{}", told(&refused));
     assert_eq!(tree(dir.path()), before);
     let down = run("demo-down", dir.path());
     assert_eq!(down.status.code(), Some(0));
-    assert!(told(&down).contains("was not made by a demo: it holds"), "{}", told(&down));
+    assert!(told(&down).contains("was not created by a demo: it contains"), "{}", told(&down));
     assert_eq!(tree(dir.path()), before);
 }
 

@@ -176,7 +176,7 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
     let why_not = match owner(&dir)? {
         Owner::Ours => None,
         Owner::Nobody | Owner::Empty => Some(String::new()),
-        Owner::Foreign(why) => Some(format!(" ({} was not made by a demo: {why})", state.display())),
+        Owner::Foreign(why) => Some(format!(" ({} was not created by a demo: {why})", state.display())),
     };
     if let Some(why_not) = why_not {
         println!("no demo has run in {}{why_not}; nothing was changed", dir.display());
