@@ -136,7 +136,7 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     let unknown = harness.run("list").await;
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.contains("could not list the KinesisDemos of namespace demos"), "{}", unknown.err);
-    assert!(unknown.err.contains("next: this cluster does not know KinesisDemo"), "{}", unknown.err);
+    assert!(unknown.err.contains("next: KinesisDemo is not installed in this cluster"), "{}", unknown.err);
     definition::put_definition(&harness.client()).await.unwrap();
     let none = harness.run("list").await;
     assert_eq!((none.code, none.out.contains("no KinesisDemo in namespace demos")), (0, true));
@@ -217,7 +217,7 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
 
     let cleaned = harness.run("cleanup smoke").await;
     assert_eq!(cleaned.code, 0, "{}", cleaned.err);
-    assert!(cleaned.out.contains("demos/smoke is gone"), "{}", cleaned.out);
+    assert!(cleaned.out.contains("demos/smoke is deleted"), "{}", cleaned.out);
     let rest = harness.run("cleanup --all").await;
     assert_eq!(rest.code, 0, "{}", rest.err);
     assert!(harness.demos().get_opt("flags").await.unwrap().is_none());
@@ -292,7 +292,7 @@ async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
     create_as(&harness, "kubectl-client-side-apply", &document).await;
     let before = harness.demos().get("smoke").await.unwrap();
     let told = "demos/smoke keeps fields that were not given: spec.cleanup.stream (owned by kubectl-client-side-apply)\n\
-                next: to change these fields, give them here with --force-conflicts";
+                next: to change these fields, set them here with --force-conflicts";
     let same = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!(same.code, 0, "{}", same.err);
     assert!(same.err.contains(told), "{}", same.err);

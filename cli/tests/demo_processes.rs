@@ -131,7 +131,7 @@ fn what_a_killed_demo_left_is_ended_by_the_next_command() {
     assert_eq!(run_on(&entries), Vec::<&str>::new());
 
     let output = folder.start("demo-down").wait_with_output().unwrap();
-    assert!(String::from_utf8(output.stdout).unwrap().contains("nothing of"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("no process of"));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     let ProcessState::Alive { start_time } = fetch_process(pid) else { panic!("it was just started") };
     ProcessRecord::at(&state).put(&[ProcessEntry { role: "etcd".into(), pid, start_time }]).unwrap();
     let mut lock = StateLock::take(&state).unwrap();
-    lock.tell("KinesisDemo default/viral").unwrap();
+    lock.set_plays("KinesisDemo default/viral").unwrap();
     lock.keep().unwrap();
     drop(lock);
     std::fs::write(state.join("report.json"), "the last report").unwrap();

@@ -225,7 +225,7 @@ async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
     // What is wrong with a proxy is said as such.
     let ran = list(&plain, &[("HTTPS_PROXY", "http://127.0.0.1:1")]).await;
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("next: is the cluster up and reachable, and the proxy"), "{}", ran.err);
+    assert!(ran.err.contains("next: check that the cluster is up and reachable, and also its proxy"), "{}", ran.err);
     for wrong in ["ftp://proxy.example", "http://a b", "http://"] {
         let ran = list(&plain, &[("HTTPS_PROXY", wrong)]).await;
         assert_eq!(ran.code, 1);

@@ -300,7 +300,7 @@ fn remove_variables(command: &mut Command, prefix: &str) {
 }
 
 fn port_was_taken(supervisor: &Supervisor, role: &str) -> bool {
-    supervisor.death_of(role).is_some_and(|death| death.tail.contains("address already in use"))
+    supervisor.exit_of(role).is_some_and(|exit| exit.tail.contains("address already in use"))
 }
 
 /// Waits until a process listens at the address of `url`.
@@ -337,7 +337,7 @@ async fn wait_for(
         }
     };
     tokio::select! {
-        death = supervisor.first_death() => Err(death.into()),
+        exit = supervisor.first_exit() => Err(exit.into()),
         outcome = tokio::time::timeout(READY_TIMEOUT, polling) => outcome.map_err(|_| LocalClusterError::NotReady {
             role: role.to_owned(),
             seconds: READY_TIMEOUT.as_secs(),

@@ -55,7 +55,7 @@ pub enum LocalClusterError {
         source: std::io::Error,
     },
     #[error("{role} exited unexpectedly ({status}); the end of its log {}:\n{tail}", log.display())]
-    Died { role: String, status: String, log: PathBuf, tail: String },
+    Exited { role: String, status: String, log: PathBuf, tail: String },
     #[error("{role} was not ready after {seconds} s; the end of its log {}:\n{tail}", log.display())]
     NotReady { role: String, seconds: u64, log: PathBuf, tail: String },
     #[error("kube-apiserver and etcd could not be found or built: {reason}; run `make doctor` to see what is missing")]

@@ -92,11 +92,11 @@ impl StateLock {
 
     /// Fails if a demo started with `--keep` is running in the folder. Removes the record of one
     /// that has ended.
-    pub fn refuse_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LocalClusterError> {
+    pub fn check_not_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LocalClusterError> {
         let path = kept_file(&self.folder);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         if running.is_empty() {
-            return self.forget_kept();
+            return self.clear_kept();
         }
         let mut roles: Vec<_> = running.iter().map(|entry| entry.role.as_str()).collect();
         roles.dedup();
@@ -111,7 +111,7 @@ impl StateLock {
     }
 
     /// Removes the record of a kept demo, if there is one.
-    pub fn forget_kept(&self) -> Result<(), LocalClusterError> {
+    pub fn clear_kept(&self) -> Result<(), LocalClusterError> {
         let path = kept_file(&self.folder);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -173,15 +173,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = Path::new("/my demos");
         let mut lock = StateLock::take(folder.path()).unwrap();
-        assert!(lock.refuse_kept(dir, &[entry("etcd")]).is_ok(), "processes left by a killed demo do not count as a kept demo");
+        assert!(lock.check_not_kept(dir, &[entry("etcd")]).is_ok(), "processes left by a killed demo do not count as a kept demo");
         lock.set_plays("KinesisDemo default/quick").unwrap();
         lock.keep().unwrap();
-        let message = lock.refuse_kept(dir, &[entry("etcd"), entry("operator")]).unwrap_err().to_string();
+        let message = lock.check_not_kept(dir, &[entry("etcd"), entry("operator")]).unwrap_err().to_string();
         for part in ["KinesisDemo default/quick, since 2", "etcd, operator", "demo-down --state '/my demos'"]
         {
             assert!(message.contains(part), "{message}");
         }
-        lock.refuse_kept(dir, &[]).unwrap();
+        lock.check_not_kept(dir, &[]).unwrap();
         assert!(!kept_file(folder.path()).exists());
     }
 }

@@ -45,9 +45,9 @@ pub struct UnexpectedExit {
 }
 
 impl From<UnexpectedExit> for LocalClusterError {
-    fn from(death: UnexpectedExit) -> Self {
-        let UnexpectedExit { role, status, log, tail } = death;
-        Self::Died { role, status, log, tail }
+    fn from(unexpected_exit: UnexpectedExit) -> Self {
+        let UnexpectedExit { role, status, log, tail } = unexpected_exit;
+        Self::Exited { role, status, log, tail }
     }
 }
 
@@ -79,7 +79,7 @@ impl Supervisor {
     pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, LocalClusterError> {
         let state = claim(dir)?;
         let lock = StateLock::take(&state)?;
-        lock.refuse_kept(dir, &super::leftovers::running(&state)?)?;
+        lock.check_not_kept(dir, &super::leftovers::running(&state)?)?;
         let cleared = super::leftovers::clear_leftovers(&state)?;
         make_private_folder(&state.join("logs"))?;
         Ok(Self(Arc::new(Shared {
@@ -93,12 +93,12 @@ impl Supervisor {
     }
 
     /// Records which object is running, for the error that other processes get.
-    pub fn tell_usage(&self, plays: &str) -> Result<(), LocalClusterError> {
+    pub fn record_usage(&self, plays: &str) -> Result<(), LocalClusterError> {
         self.lock().set_plays(plays)
     }
 
     /// Records that the children keep running after this process.
-    pub fn note_kept(&self) -> Result<(), LocalClusterError> {
+    pub fn record_kept(&self) -> Result<(), LocalClusterError> {
         self.lock().keep()
     }
 
@@ -165,12 +165,12 @@ impl Supervisor {
 
     /// How this child exited; None while it runs.
     #[must_use]
-    pub fn death_of(&self, role: &str) -> Option<UnexpectedExit> {
-        self.children().iter().rev().find(|child| child.entry.role == role).and_then(death)
+    pub fn exit_of(&self, role: &str) -> Option<UnexpectedExit> {
+        self.children().iter().rev().find(|child| child.entry.role == role).and_then(unexpected_exit)
     }
 
     /// Waits until any child exits. Never completes while all run.
-    pub async fn first_death(&self) -> UnexpectedExit {
+    pub async fn first_exit(&self) -> UnexpectedExit {
         let mut ends: FuturesUnordered<_> = self
             .children()
             .iter()
@@ -180,8 +180,8 @@ impl Supervisor {
             })
             .collect();
         while ends.next().await.is_some() {
-            if let Some(death) = self.children().iter().find_map(death) {
-                return death;
+            if let Some(unexpected_exit) = self.children().iter().find_map(unexpected_exit) {
+                return unexpected_exit;
             }
         }
         std::future::pending().await
@@ -229,7 +229,7 @@ impl Supervisor {
     }
 }
 
-fn death(child: &Supervised) -> Option<UnexpectedExit> {
+fn unexpected_exit(child: &Supervised) -> Option<UnexpectedExit> {
     let status = child.ended.borrow().clone()?;
     Some(UnexpectedExit {
         role: child.entry.role.clone(),
