@@ -143,7 +143,10 @@ pub fn manifest(text: &str) -> Result<Manifest, String> {
     let expected = (format!("{GROUP}/v1alpha1"), "KinesisDemo");
     let (version, kind) = (field("/apiVersion").unwrap_or_default(), field("/kind").unwrap_or_default());
     if (version.as_str(), kind.as_str()) != (expected.0.as_str(), expected.1) {
-        return Err(format!("it contains a {kind:?} of {version:?}; expected a {} of {}", expected.1, expected.0));
+        return Err(format!(
+            "it contains a {kind:?} of {version:?}; expected a {} of {}",
+            expected.1, expected.0
+        ));
     }
     let Some(name) = field("/metadata/name").filter(|name| !name.is_empty()) else {
         return Err("metadata.name is missing".into());
@@ -237,8 +240,14 @@ mod tests {
                 json!({"phases": [{"name": "a", "duration": "5s", "recordsPerSecond": 1, "rate": 1}]}),
                 "unknown field spec.phases[0].rate",
             ),
-            (json!({"phases": phase(json!("many"))}), "it is not a valid KinesisDemo: invalid type: string \"many\""),
-            (json!({"cleanup": {"stream": "Perhaps"}}), "it is not a valid KinesisDemo: unknown variant `Perhaps`"),
+            (
+                json!({"phases": phase(json!("many"))}),
+                "it is not a valid KinesisDemo: invalid type: string \"many\"",
+            ),
+            (
+                json!({"cleanup": {"stream": "Perhaps"}}),
+                "it is not a valid KinesisDemo: unknown variant `Perhaps`",
+            ),
             (
                 json!({"limits": {"maxDuration": "4s"}, "phases": phase(json!(1))}),
                 "limits.maxDuration allows 4 s",

@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::commands::start::watch_run;
 use crate::ending::Ending;
 use crate::error::CliError;
-use crate::follow::{End, wait_for_response, follow};
+use crate::follow::{End, follow, wait_for_response};
 use crate::screen::Screen;
 
 /// Aborts the current run. The request's precondition is the run's number, so a later run is not

@@ -41,7 +41,10 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
             } else {
                 format!("namespace {}", cluster.namespace())
             };
-            writeln!(out, "no KinesisDemo in {place}; create one with `kubectl kinesisdemo start --name NAME`")?;
+            writeln!(
+                out,
+                "no KinesisDemo in {place}; create one with `kubectl kinesisdemo start --name NAME`"
+            )?;
         }
         Output::Text => {
             for line in rows(&demos, arguments.all_namespaces, width()) {

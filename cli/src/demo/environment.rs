@@ -34,7 +34,8 @@ pub fn aws_variables(sandbox: &SandboxAddress, region: &str) -> Vec<(&'static st
 /// The text of `<state>/env`. It contains the key, so only its user may read the file.
 #[must_use]
 pub fn environment(kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
-    let mut lines = vec!["# Source this file (`. …/env`) to use kubectl and the AWS CLI with the local demo.".to_owned()];
+    let mut lines =
+        vec!["# Source this file (`. …/env`) to use kubectl and the AWS CLI with the local demo.".to_owned()];
     let mut variables = vec![("KUBECONFIG", kubeconfig.display().to_string())];
     variables.extend(aws_variables(sandbox, region));
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));

@@ -126,7 +126,10 @@ mod tests {
     fn a_parameter_value_may_contain_an_equals_sign() {
         let line = "x foundation deploy --region us-east-1 --parameter A=b --parameter C=d=e --parameter F=";
         let Verb::Deploy(Deploy { location, parameters }) = parsed(line).unwrap() else { panic!() };
-        assert_eq!((location.stack_name.as_str(), location.region.as_deref()), ("kinesis-demo", Some("us-east-1")));
+        assert_eq!(
+            (location.stack_name.as_str(), location.region.as_deref()),
+            ("kinesis-demo", Some("us-east-1"))
+        );
         let pairs: Vec<(&str, &str)> =
             parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("A", "b"), ("C", "d=e"), ("F", "")]);

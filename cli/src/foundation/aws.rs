@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 use super::error::AwsCause;
 use super::stack::{Stack, StackEvent};
-use super::{FoundationError, FoundationResult, Services, Stacks, Update, DesiredStack, template};
+use super::{DesiredStack, FoundationError, FoundationResult, Services, Stacks, Update, template};
 use crate::error::with_causes;
 
 /// Part of the user agent of every call.
@@ -222,7 +222,9 @@ impl Stacks for CloudFormation {
         match request.send().await {
             Ok(_) => Ok(Update::Started),
             // This error has no code of its own.
-            Err(error) if is_validation_error(&error, "No updates are to be performed") => Ok(Update::NothingToChange),
+            Err(error) if is_validation_error(&error, "No updates are to be performed") => {
+                Ok(Update::NothingToChange)
+            }
             Err(error) => Err(failed("update the stack", &error)),
         }
     }
@@ -328,7 +330,8 @@ impl Ecs {
         let mut live = Vec::new();
         for some in listed.chunks(TASKS_AT_ONCE) {
             let request = self.0.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
-            let response = request.send().await.map_err(|error| failed("read the cluster's tasks", &error))?;
+            let response =
+                request.send().await.map_err(|error| failed("read the cluster's tasks", &error))?;
             for task in response.tasks() {
                 let status = task.last_status().unwrap_or_default();
                 if status != "STOPPED" {

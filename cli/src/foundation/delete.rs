@@ -17,7 +17,10 @@ pub(super) async fn delete(
     runs: Option<&dyn Runs>,
 ) -> FoundationResult<()> {
     let Some(mut stack) = site.stacks.fetch(&site.stack_name).await? else {
-        (site.progress)(&format!("there is no stack {} in {}: nothing to delete", site.stack_name, site.region));
+        (site.progress)(&format!(
+            "there is no stack {} in {}: nothing to delete",
+            site.stack_name, site.region
+        ));
         return Ok(());
     };
     site.claim(&stack)?;
@@ -122,7 +125,10 @@ fn deletion_failed(site: &Site<'_>, stack: &Stack, followed: &Followed) -> Found
     };
     FoundationError::refused(
         format!("the stack {} is {status}: {what}", stack.name),
-        format!("remove what blocks these resources, then run `{}` again; all other resources are deleted", site.command("delete")),
+        format!(
+            "remove what blocks these resources, then run `{}` again; all other resources are deleted",
+            site.command("delete")
+        ),
     )
 }
 
@@ -140,7 +146,9 @@ mod tests {
     #[async_trait]
     impl Runs for Objects {
         async fn fetch(&self) -> FoundationResult<FetchedRuns> {
-            let Some(stage) = self.0 else { return Ok(FetchedRuns::Unavailable("there is no kubeconfig".into())) };
+            let Some(stage) = self.0 else {
+                return Ok(FetchedRuns::Unavailable("there is no kubeconfig".into()));
+            };
             let object = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
                 "metadata": {"name": "viral", "namespace": "demos"}, "spec": {}, "status": {"stage": stage}});
             Ok(FetchedRuns::Objects(vec![serde_json::from_value(object).unwrap()]))
@@ -152,9 +160,9 @@ mod tests {
     }
 
     fn deletion() -> Vec<Step> {
-        let begun = stack_event("DELETE_IN_PROGRESS", Some("User Initiated"));
+        let started = stack_event("DELETE_IN_PROGRESS", Some("User Initiated"));
         vec![
-            Step::to("DELETE_IN_PROGRESS", vec![begun]),
+            Step::to("DELETE_IN_PROGRESS", vec![started]),
             Step::to("DELETE_COMPLETE", vec![stack_event("DELETE_COMPLETE", None)]),
         ]
     }
@@ -244,10 +252,10 @@ mod tests {
         let cloud = Cloud::with_stack("DELETE_FAILED");
         cloud.add_event(event("Cluster", "AWS::ECS::Cluster", "DELETE_FAILED", Some("an older reason")));
         cloud.add_event(stack_event("DELETE_FAILED", None));
-        let begun = stack_event("DELETE_IN_PROGRESS", Some("User Initiated"));
+        let started = stack_event("DELETE_IN_PROGRESS", Some("User Initiated"));
         let cause = event("PublicSubnetA", "AWS::EC2::Subnet", "DELETE_FAILED", Some("has dependencies"));
         cloud.then(vec![
-            Step::to("DELETE_IN_PROGRESS", vec![begun]),
+            Step::to("DELETE_IN_PROGRESS", vec![started]),
             Step::to("DELETE_FAILED", vec![cause, stack_event("DELETE_FAILED", Some("failed to delete"))]),
         ]);
         let error = deleting(&cloud, None).await.unwrap_err();

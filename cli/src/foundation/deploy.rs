@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::follow::{Followed, follow, follow_last_operation};
 use super::stack::{
-    FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, StackStatus, first_failure, is_deployed,
-    described, lacks_service_linked_role, operation_state,
+    FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, StackStatus, described, first_failure, is_deployed,
+    lacks_service_linked_role, operation_state,
 };
-use super::{FoundationError, FoundationResult, Site, Update, DesiredStack, template};
+use super::{DesiredStack, FoundationError, FoundationResult, Site, Update, template};
 
 /// Returns the chart's values once the stack is up to date.
 pub(super) async fn deploy(site: &Site<'_>, named: &BTreeMap<String, String>) -> FoundationResult<String> {
@@ -71,7 +71,10 @@ async fn follow_running_operation(site: &Site<'_>, stack: &Stack) -> FoundationR
     let followed = follow_last_operation(site, &stack.id).await?;
     if followed.stack.is_none() && first_failure(&followed.events, &stack.id).is_none() {
         let why = format!("the stack {} was being deleted and no longer exists", stack.name);
-        return Err(FoundationError::refused(why, format!("run `{}` to create a new one", site.command("deploy"))));
+        return Err(FoundationError::refused(
+            why,
+            format!("run `{}` to create a new one", site.command("deploy")),
+        ));
     }
     deployed(site, &stack.id, followed).await.map(drop)
 }
@@ -130,7 +133,9 @@ fn failed(
                 "this account has never used ECS, which is now creating its service-linked role: {first}run `{again}` again in a minute"
             )
         }
-        None => format!("correct the reported cause and run `{again}` again; nothing is left of this attempt"),
+        None => {
+            format!("correct the reported cause and run `{again}` again; nothing is left of this attempt")
+        }
         Some(stack) => match operation_state(&stack.status) {
             StackStatus::Ready => {
                 format!("correct the reported cause and run `{again}` again; the stack is as it was before")

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::stack::{FOUNDATION_TAG, Stack, StackEvent, VALUES_OUTPUT};
-use super::{FoundationResult, Services, Site, Stacks, Update, DesiredStack};
+use super::{DesiredStack, FoundationResult, Services, Site, Stacks, Update};
 
 pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:111122223333:stack/kinesis-demo/1";
 

@@ -63,7 +63,8 @@ pub(super) async fn follow(
                 // Until the event of this status arrives, it may be the status from before the
                 // operation. A failed creation is also followed by the stack's deletion
                 // (OnFailure), which may start a moment later.
-                let is_current = |event: &StackEvent| event.is_of_stack(stack_id) && event.status == stack.status;
+                let is_current =
+                    |event: &StackEvent| event.is_of_stack(stack_id) && event.status == stack.status;
                 let is_last = !matches!(stack.status.as_str(), "CREATE_FAILED" | "ROLLBACK_COMPLETE");
                 let since = *settled_since.get_or_insert_with(Instant::now);
                 if (is_last && events.iter().any(is_current)) || since.elapsed() >= LAG {

@@ -157,7 +157,8 @@ fn print(text: &str) -> std::io::Result<()> {
 }
 
 fn flags(location: &StackLocation) -> String {
-    let stack = (location.stack_name != DEFAULT_STACK).then(|| format!(" --stack-name {}", location.stack_name));
+    let stack =
+        (location.stack_name != DEFAULT_STACK).then(|| format!(" --stack-name {}", location.stack_name));
     let region = location.region.as_ref().map(|region| format!(" --region {region}"));
     [stack, region].into_iter().flatten().collect()
 }

@@ -146,7 +146,7 @@ mod tests {
             object("running", true, json!({}), staged("Running")),
             object("cleaning", true, json!({}), staged("CleaningUp")),
             // Its stage is terminal, but the operator's finalizer shows that something is left.
-            object("held", true, json!({}), staged("Aborted")),
+            object("unfinished", true, json!({}), staged("Aborted")),
             object("over", false, json!({}), staged("Succeeded")),
             object("new", false, json!({}), json!(null)),
         ];
@@ -155,7 +155,7 @@ mod tests {
             [
                 "demos/running (Running)",
                 "demos/cleaning (CleaningUp)",
-                "demos/held (Aborted)",
+                "demos/unfinished (Aborted)",
                 "demos/new (Pending)"
             ]
         );
@@ -183,7 +183,10 @@ mod tests {
     async fn a_kubeconfig_given_explicitly_must_exist() {
         let runs = ClusterRuns { kubeconfig: Some("/nonexistent/kubeconfig".into()), context: None };
         let error = runs.fetch().await.err().expect("the file does not exist");
-        assert!(matches!(&error, FoundationError::Kubernetes(inner) if is_kubeconfig_missing(inner)), "{error:?}");
+        assert!(
+            matches!(&error, FoundationError::Kubernetes(inner) if is_kubeconfig_missing(inner)),
+            "{error:?}"
+        );
         assert!(error.next_step().unwrap().ends_with("or use --skip-kubernetes to check only AWS"));
     }
 }

@@ -77,9 +77,9 @@ pub fn operation_state(status: &str) -> StackStatus {
         | "IMPORT_COMPLETE"
         | "IMPORT_ROLLBACK_COMPLETE" => StackStatus::Ready,
         "DELETE_COMPLETE" => StackStatus::Deleted,
-        "REVIEW_IN_PROGRESS" => StackStatus::Stuck(
-            "it was created by a change set that was never executed, and has no resources",
-        ),
+        "REVIEW_IN_PROGRESS" => {
+            StackStatus::Stuck("it was created by a change set that was never executed, and has no resources")
+        }
         status if status.ends_with("_IN_PROGRESS") => StackStatus::InProgress,
         "CREATE_FAILED" => StackStatus::Stuck("its creation failed, and some resources may remain"),
         "ROLLBACK_COMPLETE" => {

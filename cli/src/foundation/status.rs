@@ -16,7 +16,10 @@ pub(super) async fn status(site: &Site<'_>, output: StackOutput) -> FoundationRe
                 "there is no stack {} in account {} and Region {}",
                 site.stack_name, site.account, site.region
             ),
-            format!("create it with `{}`, or choose another with --region and --stack-name", site.command("deploy")),
+            format!(
+                "create it with `{}`, or choose another with --region and --stack-name",
+                site.command("deploy")
+            ),
         )
     })?;
     if output == StackOutput::Values {
@@ -123,6 +126,8 @@ mod tests {
             error.to_string(),
             "there is no stack kinesis-demo in account 111122223333 and Region us-east-1"
         );
-        assert!(error.next_step().unwrap().starts_with("create it with `kubectl kinesisdemo foundation deploy`"));
+        assert!(
+            error.next_step().unwrap().starts_with("create it with `kubectl kinesisdemo foundation deploy`")
+        );
     }
 }

@@ -58,7 +58,9 @@ pub enum LocalClusterError {
     Exited { role: String, status: String, log: PathBuf, tail: String },
     #[error("{role} was not ready after {seconds} s; the end of its log {}:\n{tail}", log.display())]
     NotReady { role: String, seconds: u64, log: PathBuf, tail: String },
-    #[error("kube-apiserver and etcd could not be found or built: {reason}; run `make doctor` to see what is missing")]
+    #[error(
+        "kube-apiserver and etcd could not be found or built: {reason}; run `make doctor` to see what is missing"
+    )]
     NoAssets { reason: String },
     #[error("could not create the API server's certificates")]
     Certificates(#[from] rcgen::Error),

@@ -55,8 +55,8 @@ fn spawning_thread() -> Sender<Job> {
 fn end_with_parent(command: &mut Command) {
     use nix::sys::{prctl, signal::Signal};
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are two bare system calls, and the
-    // error path allocates nothing (`from_raw_os_error`).
+    // SAFETY: only async-signal-safe calls are allowed between fork and exec. These are two plain
+    // system calls, and the error path does not allocate (`from_raw_os_error`).
     unsafe {
         command.pre_exec(move || {
             prctl::set_pdeathsig(Signal::SIGTERM)

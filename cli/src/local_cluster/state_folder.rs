@@ -50,7 +50,8 @@ pub fn folder_in(dir: &Path) -> PathBuf {
 /// Returns who owns the demo's folder in `dir`. Changes nothing.
 pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
     let folder = folder_in(dir);
-    let failed = |source| LocalClusterError::File { attempt: "read the metadata of", path: folder.clone(), source };
+    let failed =
+        |source| LocalClusterError::File { attempt: "read the metadata of", path: folder.clone(), source };
     let metadata = match std::fs::symlink_metadata(&folder) {
         Ok(metadata) => metadata,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

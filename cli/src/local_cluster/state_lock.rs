@@ -161,7 +161,10 @@ mod tests {
         for _ in 0..2 {
             let message = StateLock::take(folder.path()).unwrap_err().to_string();
             let pid = std::process::id();
-            assert!(message.contains(&format!("process {pid}: KinesisDemo default/quick, since 2")), "{message}");
+            assert!(
+                message.contains(&format!("process {pid}: KinesisDemo default/quick, since 2")),
+                "{message}"
+            );
             assert!(message.contains(&format!("kill -INT {pid}")), "{message}");
         }
         drop(lock);
@@ -173,7 +176,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = Path::new("/my demos");
         let mut lock = StateLock::take(folder.path()).unwrap();
-        assert!(lock.check_not_kept(dir, &[entry("etcd")]).is_ok(), "processes left by a killed demo do not count as a kept demo");
+        assert!(
+            lock.check_not_kept(dir, &[entry("etcd")]).is_ok(),
+            "processes left by a killed demo do not count as a kept demo"
+        );
         lock.set_plays("KinesisDemo default/quick").unwrap();
         lock.keep().unwrap();
         let message = lock.check_not_kept(dir, &[entry("etcd"), entry("operator")]).unwrap_err().to_string();

@@ -55,8 +55,9 @@ async fn fetch_reads_a_stack_and_returns_none_if_absent() {
                 .build();
             DescribeStacksOutput::builder().stacks(stack).build()
         });
-    let absent = mock!(Client::describe_stacks)
-        .then_http_response(|| error_response(400, "ValidationError", "Stack with id kinesis-demo does not exist"));
+    let absent = mock!(Client::describe_stacks).then_http_response(|| {
+        error_response(400, "ValidationError", "Stack with id kinesis-demo does not exist")
+    });
     let stacks = cloudformation(&[&present, &absent]);
     let stack = stacks.fetch("kinesis-demo").await.unwrap().unwrap();
     assert_eq!(
@@ -150,11 +151,13 @@ async fn only_an_update_without_changes_is_not_an_error() {
     let nothing = mock!(Client::update_stack)
         .match_requests(|request| request.parameters()[0].use_previous_value() == Some(true))
         .then_http_response(|| error_response(400, "ValidationError", "No updates are to be performed."));
-    let wrong = mock!(Client::update_stack)
-        .then_http_response(|| error_response(400, "ValidationError", "OperatorTrust Irsa needs OidcProviderArn."));
+    let wrong = mock!(Client::update_stack).then_http_response(|| {
+        error_response(400, "ValidationError", "OperatorTrust Irsa needs OidcProviderArn.")
+    });
     let denied = mock!(Client::delete_stack)
         .then_http_response(|| error_response(403, "AccessDenied", "User: x is not authorized"));
-    let expired = mock!(Client::delete_stack).then_http_response(|| error_response(403, "ExpiredToken", "expired"));
+    let expired =
+        mock!(Client::delete_stack).then_http_response(|| error_response(403, "ExpiredToken", "expired"));
     let stacks = cloudformation(&[&nothing, &wrong, &denied, &expired]);
     let desired = DesiredStack { parameters: vec![("Network".into(), None)], ..DesiredStack::default() };
     assert_eq!(stacks.update(ID, &desired).await.unwrap(), Update::NothingToChange);
@@ -210,7 +213,7 @@ async fn fetch_live_names_services_and_tasks_not_stopped() {
                 |name: &str, status: &str| Service::builder().service_name(name).status(status).build();
             DescribeServicesOutput::builder()
                 .services(service("kd-viral", "ACTIVE"))
-                .services(service("kd-gone", "INACTIVE"))
+                .services(service("kd-inactive", "INACTIVE"))
                 .build()
         });
     let running = mock!(Client::list_tasks)
