@@ -112,8 +112,8 @@ def test_deploy_prints_the_values_and_delete_leaves_nothing(stack, command):
     assert described["Capabilities"] == ["CAPABILITY_IAM"]
 
     _, told = command.done("delete")
-    assert "there is no kubeconfig: only AWS was asked" in told
-    assert told.splitlines()[-1] == f"nothing of the stack {STACK} is left in {REGION}"
+    assert "there is no kubeconfig: only AWS was checked" in told
+    assert told.splitlines()[-1] == f"the stack {STACK} is completely deleted in {REGION}"
     assert stack.inventory() == before
     assert names(stack) == []
 
@@ -122,7 +122,7 @@ def test_deploy_again_changes_nothing_and_says_so(stack, command):
     first, _ = command.done("deploy", "--parameter", "ClusterName=load")
     again, told = command.done("deploy")
     assert again == first
-    assert f"{STACK} is as it should be: nothing to change" in told
+    assert f"{STACK} is up to date: nothing to change" in told
     assert outputs(stack)["ClusterName"] == "load"
 
 
@@ -156,7 +156,7 @@ def test_status_shows_the_stack_in_three_ways(stack, command):
 def test_no_stack_is_said_and_its_deletion_is_done(stack, command):
     told = command.refused("status")
     assert f"there is no stack {STACK} in account {ACCOUNT} and Region {REGION}" in told
-    assert "next: `kubectl kinesisdemo foundation deploy` makes it" in told
+    assert "next: create it with `kubectl kinesisdemo foundation deploy`" in told
     _, told = command.done("delete", "--stack-name", "other")
     assert f"there is no stack other in {REGION}: nothing to delete" in told
 
@@ -189,8 +189,8 @@ def test_deletion_is_refused_while_a_service_lives(stack, command):
     ecs.register_task_definition(family="kd-viral", containerDefinitions=[container])
     ecs.create_service(cluster="kinesis-demo", serviceName="kd-viral", taskDefinition="kd-viral", desiredCount=0)
     told = command.refused("delete")
-    assert "runs live in the ECS cluster kinesis-demo: service kd-viral (ACTIVE)" in told
-    assert "next: `kubectl kinesisdemo stop NAME` ends a run" in told
+    assert "the ECS cluster kinesis-demo has active services or tasks: service kd-viral (ACTIVE)" in told
+    assert "next: end a run with `kubectl kinesisdemo stop NAME`" in told
     assert stack.settled()["StackStatus"] == "CREATE_COMPLETE"
     ecs.delete_service(cluster="kinesis-demo", service="kd-viral", force=True)
     command.done("delete")
@@ -256,7 +256,7 @@ def test_a_creation_that_fails_is_told_and_leaves_nothing(stack, command, resour
     before = stack.inventory()
     with Saboteur(stack.emulator, resource) as endpoint:
         told = command.refused("deploy", AWS_ENDPOINT_URL=endpoint)
-    assert f"error: the stack {STACK} failed and has deleted itself; first of all {words}" in told
+    assert f"error: creating the stack {STACK} failed, and CloudFormation deleted it; the first failure: {words}" in told
     assert "nothing is left of this attempt" in told
     # Followed to the end of the deletion.
     assert told.splitlines()[-3].endswith("DELETE_COMPLETE")
@@ -269,7 +269,7 @@ def test_an_update_that_fails_leaves_the_stack_as_it_was(stack, command):
     before = stack.inventory()
     with Saboteur(stack.emulator, BROKEN["in the middle"][0]) as endpoint:
         told = command.refused("deploy", AWS_ENDPOINT_URL=endpoint)
-    assert f"the stack {STACK} failed and is UPDATE_ROLLBACK_COMPLETE now; first of all Broken" in told
+    assert f"the operation on the stack {STACK} failed, and it is now UPDATE_ROLLBACK_COMPLETE; the first failure: Broken" in told
     assert "the stack is as it was before" in told
     assert stack.inventory() == before
     command.done("deploy")
@@ -283,12 +283,12 @@ def test_a_deletion_that_fails_names_what_is_left_and_ends_at_the_second_try(sta
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.42.240.0/20")["Subnet"]["SubnetId"]
     told = command.refused("delete")
     assert f"error: the stack {STACK} is DELETE_FAILED: Vpc (AWS::EC2::VPC) DELETE_FAILED: " in told
-    assert "next: remove what holds them, and `kubectl kinesisdemo foundation delete` again" in told
+    assert "next: remove what blocks these resources, then run `kubectl kinesisdemo foundation delete` again" in told
     told = command.refused("deploy")
-    assert "is DELETE_FAILED and cannot be updated: its deletion failed, and some of it is left" in told
+    assert "is DELETE_FAILED and cannot be updated: its deletion failed, and some resources remain" in told
     ec2.delete_subnet(SubnetId=subnet)
     _, told = command.done("delete")
-    assert "nothing of the stack" in told
+    assert "is completely deleted in" in told
     assert stack.inventory() == before
 
 
@@ -297,7 +297,7 @@ def test_a_stack_of_somebody_else_is_neither_updated_nor_deleted(stack, command)
     stack.cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(body))
     stack.settled()
     for verb in ("deploy", "delete"):
-        assert "not a KinesisDemo foundation and is left alone" in command.refused(verb)
+        assert "not a KinesisDemo foundation and was not changed" in command.refused(verb)
     assert list(stack.resources()) == ["Logs"]
 
 
@@ -398,8 +398,8 @@ def test_a_cluster_that_does_not_answer_is_an_error_that_can_be_skipped(stack, c
     command.done("deploy")
     kubernetes.http.server_close()
     told = command.refused("delete", KUBECONFIG=str(kubernetes.kubeconfig))
-    assert "error: could not learn from Kubernetes whether runs live: could not list the KinesisDemos of all namespaces" in told
-    assert "or --skip-kubernetes asks AWS only" in told
+    assert "error: could not check Kubernetes for active runs: could not list the KinesisDemos of all namespaces" in told
+    assert "or use --skip-kubernetes to check only AWS" in told
     assert stack.settled()["StackStatus"] == "CREATE_COMPLETE"
     told = command.refused("delete", KUBECONFIG=str(command.home / "absent"))
     assert "could not read the kubeconfig" in told
@@ -413,12 +413,12 @@ def test_a_cluster_without_the_definition_has_no_runs(stack, command, kubernetes
     text = kubernetes.kubeconfig.read_text()
     kubernetes.kubeconfig.write_text(text.replace(server, f"{server}/elsewhere"))
     _, told = command.done("delete", "--kubeconfig", str(kubernetes.kubeconfig))
-    assert "the Kubernetes cluster does not know KinesisDemo: only AWS was asked" in told
+    assert "KinesisDemo is not installed in the Kubernetes cluster: only AWS was checked" in told
 
 
 def test_what_aws_refuses_is_said_with_the_next_step(command):
     told = command.refused("status", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_PROFILE="")
-    assert "error: could not learn from AWS whose credentials these are" in told
-    assert "next: log in, or name a profile with AWS_PROFILE" in told
+    assert "error: could not get the caller identity from AWS" in told
+    assert "next: log in, or choose a profile with AWS_PROFILE" in told
     told = command.refused("status", AWS_REGION="")
-    assert "error: no Region is named" in told
+    assert "error: no Region is configured" in told
