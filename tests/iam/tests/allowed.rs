@@ -69,7 +69,7 @@ fn every_recorded_call_is_allowed() {
         None => {
             writeln!(
                 std::io::stderr(),
-                "skipped fresh recordings: set {RECORDED} to a file or folder of them"
+                "skipped: no fresh recordings; set {RECORDED} to a file or folder of them"
             )
             .unwrap();
         }
