@@ -15,7 +15,7 @@ import unittest
 import yaml
 
 from api_server import ApiServer
-from chart import ROOT, run
+from chart import ROOT
 
 DEFINITION = ROOT / "crds/kinesisdemos.kinesisdemo.io.yaml"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

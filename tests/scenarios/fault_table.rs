@@ -35,7 +35,7 @@ const PROVES_ACCOUNT: &str = "GetCallerIdentity";
 enum Fault {
     DeniedOnce,
     DeniedTwice,
-    DeniedForGood,
+    DeniedPermanently,
     Throttled30s,
     Failing60s,
     Slow20s,
@@ -45,7 +45,7 @@ enum Fault {
 const FAULTS: [Fault; 7] = [
     Fault::DeniedOnce,
     Fault::DeniedTwice,
-    Fault::DeniedForGood,
+    Fault::DeniedPermanently,
     Fault::Throttled30s,
     Fault::Failing60s,
     Fault::Slow20s,
@@ -58,7 +58,7 @@ impl Fault {
         match self {
             Self::DeniedOnce => aws.fail(operation, AwsErrorClass::Denied, 1),
             Self::DeniedTwice => aws.fail(operation, AwsErrorClass::Denied, 2),
-            Self::DeniedForGood => aws.fail(operation, AwsErrorClass::Denied, u32::MAX),
+            Self::DeniedPermanently => aws.fail(operation, AwsErrorClass::Denied, u32::MAX),
             Self::Throttled30s => aws.fail_for(operation, AwsErrorClass::Throttled, s(30)),
             Self::Failing60s => aws.fail_for(operation, AwsErrorClass::Transient, s(60)),
             Self::Slow20s => aws.delay_for(operation, s(20), s(60)),
@@ -70,11 +70,11 @@ impl Fault {
         match self {
             Self::DeniedOnce => "denied once",
             Self::DeniedTwice => "denied twice",
-            Self::DeniedForGood => "denied for good",
+            Self::DeniedPermanently => "denied permanently",
             Self::Throttled30s => "throttled 30 s",
             Self::Failing60s => "5xx 60 s",
-            Self::Slow20s => "20 s to answer, 60 s long",
-            Self::ResponsesLost => "answer lost 3 times",
+            Self::Slow20s => "20 s to respond, for 60 s",
+            Self::ResponsesLost => "response lost 3 times",
         }
     }
 }
@@ -176,7 +176,7 @@ async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
     // At most one call per poll, and fewer while the call is denied.
     let polls = ended_at.since(from).as_secs() / 4 + 30;
     assert!(calls as u64 <= 2 * polls, "{case}: {calls} calls in {} s", ended_at.since(from).as_secs());
-    if matches!(fault, Fault::DeniedForGood) {
+    if matches!(fault, Fault::DeniedPermanently) {
         let bound = ended_at.since(from).as_secs() / 4 + 30;
         assert!(calls as u64 <= bound, "{case}: {calls} calls in {} s", ended_at.since(from).as_secs());
     }
@@ -263,7 +263,7 @@ fn every_operation_may_fail_in_any_stage_and_in_any_way() {
             // A change of slots reads and writes the parameter, so tasks may be ready too late for
             // a phase.
             let waits = stage == Stage::Running && ["GetParameter", "PutParameter"].contains(&operation);
-            if !matches!(fault, Fault::DeniedForGood) && ending.outcome != "Completed" && !waits {
+            if !matches!(fault, Fault::DeniedPermanently) && ending.outcome != "Completed" && !waits {
                 wrong.push(format!("{case}: it did not recover"));
             }
             Some(ending)
@@ -299,7 +299,7 @@ finalizer, and the operator keeps trying. When the denial ends, the operator rem
 tasks that cannot read the parameter for longer than the read lease stop sending, whatever the cause. In every cell the run was
 finished within `maxDuration` and the stated grace.
 
-| stage | operation | denied once | denied twice | denied for good | throttled 30 s | 5xx 60 s | 20 s to answer, 60 s long | answer lost 3 times |
+| stage | operation | denied once | denied twice | denied permanently | throttled 30 s | 5xx 60 s | 20 s to respond, for 60 s | response lost 3 times |
 |---|---|---|---|---|---|---|---|---|
 ";
 

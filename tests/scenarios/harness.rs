@@ -249,7 +249,8 @@ fn context(
     )
 }
 
-/// offered = accepted + failed + dropped + unknown, scheduled = offered + unoffered + unreported.
+/// offered = accepted + failed + dropped + unknown,
+/// scheduled + excess = offered + unoffered + unreported.
 pub fn assert_balanced(totals: &TotalsStatus) {
     assert_eq!(
         totals.offered,

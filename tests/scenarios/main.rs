@@ -4,6 +4,7 @@
 
 mod crashes;
 mod dashboard;
+mod disruptions;
 mod endings;
 mod fault_table;
 mod faults;
@@ -18,4 +19,3 @@ mod preflight;
 mod properties;
 mod queue;
 mod removals;
-mod truth;
