@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-
 use crate::allow_list::{AllowList, is_listed};
 use crate::control::Content;
 use crate::demo::{
@@ -218,7 +217,6 @@ impl Plan {
     pub fn highest_rate(&self) -> u32 {
         self.phases.iter().map(|phase| phase.rate).max().unwrap_or(0)
     }
-
 }
 
 /// Returns the spec with the operator's defaults filled in, as it is stored in status. From then on

@@ -110,7 +110,8 @@ async fn a_scale_to_zero_deleted_during_a_run_is_restored() {
     harness.run_until_phase("spike").await;
     aws(&harness).scaling.delete_scheduled_scale_to_zero("default", NAME).await.unwrap();
     harness.run_until_phase("decline").await;
-    let restored = aws(&harness).scaling.fetch_scheduled_scale_to_zero("default", NAME).await.unwrap().unwrap();
+    let restored =
+        aws(&harness).scaling.fetch_scheduled_scale_to_zero("default", NAME).await.unwrap().unwrap();
     let deadline_at = harness.status().run.unwrap().deadline_at.unwrap();
     assert_eq!(restored.action_at.map(|at| deadline_at.since(at) < s(1)), Some(true));
     assert_eq!(event_count(&harness, "ScaleToZeroPutBack"), 1);
