@@ -375,7 +375,7 @@ mod tests {
 
     #[derive(Clone, Copy)]
     enum Response {
-        Refuse(u16),
+        Error(u16),
         Held,
         Free,
     }
