@@ -1,4 +1,5 @@
-//! The operator's own endpoints: `/livez` (the process answers), `/readyz` (it leads, or stands by to), `/metrics`.
+//! The operator's own endpoints: `/livez` (the process responds), `/readyz` (it leads or stands by
+//! to lead) and `/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,22 +15,23 @@ use tokio::net::TcpListener;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::Exposition;
 
-/// What the endpoints tell.
+/// State that the endpoints report.
 #[derive(Clone)]
 pub struct Admin {
     pub metrics: Arc<Metrics>,
-    /// Alive is not ready: this is true while the operator leads, or has seen the Lease and would take it.
+    /// Readiness, not liveness: true while the operator leads, or has read the Lease and stands by
+    /// to acquire it.
     pub ready: Arc<AtomicBool>,
 }
 
-/// Listens on `address`; the address it got is logged, so port 0 can be asked for.
+/// Listens on `address`. The bound address is logged, so port 0 can be used.
 pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
     Ok(listener)
 }
 
-/// Serves until `stop` ends.
+/// Serves until `stop` completes.
 pub async fn serve(
     listener: TcpListener,
     admin: Admin,
@@ -49,10 +51,11 @@ fn router(admin: Admin) -> Router {
 async fn readyz(State(admin): State<Admin>) -> Response {
     match admin.ready.load(Ordering::Relaxed) {
         true => "ok\n".into_response(),
-        false => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the lease was not read yet, or the operator is stopping\n")
-                .into_response()
-        }
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: the operator has not read its Lease yet, or it is stopping\n",
+        )
+            .into_response(),
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn metrics_come_in_the_format_that_is_asked_for() {
+    async fn metrics_are_served_in_the_requested_format() {
         let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let admin = Admin { metrics: Arc::default(), ready: Arc::default() };
@@ -86,10 +89,10 @@ mod tests {
             if let Some(accept) = accept {
                 request = request.header(header::ACCEPT, accept);
             }
-            let answer = request.send().await.unwrap();
-            let got = answer.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+            let response = request.send().await.unwrap();
+            let got = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
             assert!(got.starts_with(content_type), "{accept:?}: {got}");
-            let text = answer.text().await.unwrap();
+            let text = response.text().await.unwrap();
             assert!(text.contains("kinesisdemo_leader 0") && text.ends_with(last), "{accept:?}: {text}");
             assert_eq!(text.contains("# EOF"), last.contains("EOF"), "{accept:?}");
         }

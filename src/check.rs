@@ -1,5 +1,5 @@
-//! Is an installed operator at work? In: the address of its replicas' endpoints. Out: nothing, or the first thing that does not hold.
-//! Reads over HTTP; writes nothing. `helm test` runs it.
+//! Checks that an installed operator works; `helm test` runs it. In: the URL of its replicas'
+//! endpoints. Out: nothing, or the first check that failed. Reads over HTTP and writes nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use crate::cli::CheckArgs;
 
-/// The endpoints answer within milliseconds or not at all.
+/// The endpoints respond within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const TRY_EVERY: Duration = Duration::from_secs(2);
 
-/// The line of `/metrics` that tells who leads.
+/// The line of `/metrics` that shows whether a replica leads.
 const LEADER: &str = "kinesisdemo_leader ";
 
-/// Checks until all holds, or the time is over.
+/// Repeats the checks until all succeed or the timeout expires.
 pub async fn check(args: CheckArgs) -> anyhow::Result<()> {
     let url = Url::parse(&args.url).with_context(|| format!("read --url {}", args.url))?;
     let give_up_at = Instant::now() + args.timeout.value();
@@ -28,15 +28,15 @@ pub async fn check(args: CheckArgs) -> anyhow::Result<()> {
                 return Ok(());
             }
             Err(error) if Instant::now() >= give_up_at => return Err(error),
-            Err(error) => println!("not yet: {error:#}"),
+            Err(error) => println!("waiting: {error:#}"),
         }
         tokio::time::sleep(TRY_EVERY).await;
     }
 }
 
 async fn check_once(url: &Url) -> anyhow::Result<usize> {
-    let host = url.host_str().with_context(|| format!("{url} names no host"))?;
-    let port = url.port_or_known_default().with_context(|| format!("{url} names no port"))?;
+    let host = url.host_str().with_context(|| format!("{url} has no host"))?;
+    let port = url.port_or_known_default().with_context(|| format!("{url} has no port"))?;
     let found = tokio::net::lookup_host((host, port))
         .await
         .with_context(|| format!("find the replicas behind {host}"))?;
@@ -45,27 +45,27 @@ async fn check_once(url: &Url) -> anyhow::Result<usize> {
     for replica in &replicas {
         fetch(url, host, *replica, "/readyz").await?;
         leaders += leadership(&fetch(url, host, *replica, "/metrics").await?)
-            .with_context(|| format!("read /metrics of {replica}: it tells nothing of leadership"))?;
+            .with_context(|| format!("read /metrics of {replica}: it has no metric kinesisdemo_leader"))?;
     }
     match leaders {
         _ if replicas.is_empty() => bail!("find the replicas behind {host}: there are none"),
         1 => Ok(replicas.len()),
         0 => bail!("none of {} replicas leads", replicas.len()),
-        _ => bail!("{leaders} of {} replicas say that they lead", replicas.len()),
+        _ => bail!("{leaders} of {} replicas report that they lead", replicas.len()),
     }
 }
 
-/// How often this page says that its process leads: once or not at all. None if it says nothing.
+/// Reads the leader metric: 1 if the process leads, 0 if not. `None` if the page lacks the metric.
 fn leadership(metrics: &str) -> Option<u32> {
     metrics.lines().find_map(|line| line.strip_prefix(LEADER)).and_then(|value| value.trim().parse().ok())
 }
 
-/// One page of one replica.
+/// Fetches one page from one replica.
 async fn fetch(url: &Url, host: &str, replica: SocketAddr, path: &str) -> anyhow::Result<String> {
     let what = || format!("read {path} of {replica}");
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).resolve(host, replica).build()?;
-    let answer = client.get(url.join(path)?).send().await.with_context(what)?;
-    let (status, text) = (answer.status(), answer.text().await.with_context(what)?);
+    let response = client.get(url.join(path)?).send().await.with_context(what)?;
+    let (status, text) = (response.status(), response.text().await.with_context(what)?);
     ensure!(status.is_success(), "{}: {status}, {}", what(), text.trim());
     Ok(text)
 }
@@ -76,7 +76,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_operators_own_page_tells_of_leadership() {
+    fn leadership_is_read_from_the_operators_metrics() {
         let metrics = Metrics::default();
         assert_eq!(leadership(&metrics.text().unwrap()), Some(0));
         metrics.leads(true);
@@ -85,8 +85,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_without_anybody_is_named() {
-        // A port that nobody listens on: taken and given back.
+    async fn an_unreachable_replica_is_named_in_the_error() {
+        // Binds a port and releases it, so that nothing listens on it.
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let url = Url::parse(&format!("http://{free}")).unwrap();
         let error = check_once(&url).await.unwrap_err();

@@ -1,4 +1,5 @@
-//! The wall clock, as a dependency. In: nothing. Out: now. Only `run/observe`, `lease` and the AWS adapters read it.
+//! The wall clock, as a dependency. In: nothing. Out: the current time. Only `reconcile/observe`,
+//! `lease` and the AWS adapters read it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
 
-/// Tells the time of day.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
     /// The current instant.
     fn now(&self) -> MicroTime;
@@ -22,12 +23,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is set. For tests.
+/// A clock for tests. It changes only when it is set.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<MicroTime>>);
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// A clock that starts at `start`.
     pub fn new(start: MicroTime) -> Self {
         Self(Arc::new(Mutex::new(start)))
     }

@@ -1,5 +1,5 @@
-//! The loop around passes. In: the watch. Out: passes with bounded concurrency, retries by class with per-object backoff,
-//! failures logged and counted in one place.
+//! The controller loop. In: the watch. Out: reconciles with bounded concurrency, retries by error
+//! class with a backoff per object, and one place where failures are logged and counted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,36 +23,40 @@ use crate::reconcile::queue::Next;
 use crate::reconcile::stages::Wake;
 use crate::reconcile::{Context, reconcile};
 
-/// The bounds of a wake-up: never a busy loop, never asleep for longer than anybody would wait for a fix to show.
+/// Bounds of the delay before the next reconcile. The lower one prevents a busy loop. The upper one
+/// limits how long a fix takes to show.
 const SOONEST: Duration = Duration::from_millis(500);
 const LATEST: Duration = Duration::from_secs(300);
 
-/// The longest pause after an API server's refusal.
+/// The longest pause after an error from the API server.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// How soon an object that does not parse is read again if that failed, and how long that may take.
-const SALVAGE_AGAIN: Duration = Duration::from_secs(5);
+/// The pause before an object that does not parse is read again after a failed read, and the
+/// timeout of that read.
+const SALVAGE_RETRY: Duration = Duration::from_secs(5);
 const SALVAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often it is looked whose turn it is to begin, and what is kept of objects that are gone.
-const NEXT_TURN: Duration = Duration::from_secs(1);
+/// How often the queue is checked for the next run to begin, and how often the state of deleted
+/// objects is dropped.
+const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// What the loop holds besides the passes' own context.
+/// The state of the controller loop, in addition to the reconciles' own context.
 pub struct ControllerContext {
     pub context: Context,
     pub metrics: Arc<Metrics>,
     client: Client,
     failures: Mutex<HashMap<String, u32>>,
-    /// Reconciles of runs that go on never wait for those of the many objects that do not.
-    runs_in_hand: Semaphore,
-    others_in_hand: Semaphore,
+    /// Active runs and other objects have separate permits, so that active runs never wait for the
+    /// many others.
+    run_permits: Semaphore,
+    other_permits: Semaphore,
     stop: CancellationToken,
 }
 
 impl ControllerContext {
-    /// A loop that has seen no failure yet. So many runs that go on are reconciled at the same time, and
-    /// half as many other objects.
+    /// A context without failures. At most `concurrency` active runs are reconciled at the same
+    /// time, and half as many other objects.
     pub fn new(
         context: Context,
         metrics: Arc<Metrics>,
@@ -65,22 +69,22 @@ impl ControllerContext {
             metrics,
             client,
             failures: Mutex::default(),
-            runs_in_hand: Semaphore::new(concurrency.into()),
-            others_in_hand: Semaphore::new(concurrency.div_ceil(2).into()),
+            run_permits: Semaphore::new(concurrency.into()),
+            other_permits: Semaphore::new(concurrency.div_ceil(2).into()),
             stop,
         }
     }
 
-    /// Waits until this object may be reconciled.
+    /// Waits for a permit to reconcile this object.
     ///
-    /// `None` if the operator is to stop before.
+    /// Returns `None` if the operator stops first.
     async fn admit(&self, object: &DeserializeGuard<KinesisDemo>) -> Option<SemaphorePermit<'_>> {
-        let goes_on = match &object.0 {
-            Ok(demo) => demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::goes_on),
-            // Its run may go on though its spec does not parse any more.
+        let is_active = match &object.0 {
+            Ok(demo) => demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_active),
+            // The spec does not parse, but its run may be active.
             Err(_) => true,
         };
-        let semaphore = if goes_on { &self.runs_in_hand } else { &self.others_in_hand };
+        let semaphore = if is_active { &self.run_permits } else { &self.other_permits };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
@@ -88,7 +92,7 @@ impl ControllerContext {
         }
     }
 
-    /// Forgets what is kept of objects that are gone, for as long as the loop runs.
+    /// Periodically drops the state of deleted objects. Never returns.
     async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;
@@ -117,7 +121,8 @@ impl ControllerContext {
     }
 }
 
-/// The objects of these namespaces, or of all. A stored object that no longer parses must not hide the others.
+/// One API per namespace, or one for all. A stored object that no longer parses must not hide the
+/// others.
 fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<DeserializeGuard<KinesisDemo>>> {
     if namespaces.is_empty() {
         return vec![Api::all(client.clone())];
@@ -125,7 +130,7 @@ fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<DeserializeGuard<Kine
     namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
 }
 
-/// The objects of these namespaces, or of all, as they are now.
+/// Lists the objects of these namespaces, or of all namespaces.
 pub async fn fetch_objects(
     client: &Client,
     namespaces: &[String],
@@ -134,15 +139,15 @@ pub async fn fetch_objects(
     for api in apis(client, namespaces) {
         match api.list(&ListParams::default()).await {
             Ok(list) => objects.extend(list.items),
-            // Without the definition there are no objects.
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => {}
+            // The CustomResourceDefinition is not installed, so there are no objects.
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(error) => return Err(error),
         }
     }
     Ok(objects)
 }
 
-/// The highest epoch that any of these objects was written under.
+/// The highest epoch that any of these objects was written with.
 pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64, kube::Error> {
     let objects = fetch_objects(client, namespaces).await?;
     let parsed = objects.iter().filter_map(|object| object.0.as_ref().ok());
@@ -150,8 +155,9 @@ pub async fn highest_epoch(client: &Client, namespaces: &[String]) -> Result<u64
     Ok(epochs.max().unwrap_or(0))
 }
 
-/// Runs until `stop` is cancelled and the passes in hand are finished. Without `namespaces`, all are watched; with them each has a
-/// watch of its own, so that a Role in each is enough.
+/// Runs until `stop` is cancelled and the reconciles in progress have finished. Without
+/// `namespaces`, one watch covers all. Otherwise each namespace has its own watch, so that a Role
+/// in each suffices.
 pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerContext>) {
     let controllers = apis(client, namespaces).into_iter().map(|api| {
         let namespace = api.namespace().map(str::to_owned);
@@ -159,20 +165,20 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerCon
         work.metrics.runs.watch(store.clone());
         let watched = watcher(api, watcher::Config::default())
             .default_backoff()
-            // Nobody reads it, and it is most of what an object weighs.
+            // Nothing reads managedFields, and they make up most of an object's size.
             .modify(|object| object.meta_mut().managed_fields = None)
             .reflect(writer)
             .applied_objects();
         Controller::for_stream(watched, store)
             .reconcile_on(next_in_turn(Arc::clone(&work), namespace))
-            // `ControllerContext::admit` bounds it, by kind.
+            // Concurrency is limited by `ControllerContext::admit`, per kind of object.
             .with_config(Config::default().concurrency(0))
             .graceful_shutdown_on(work.stop.clone().cancelled_owned())
-            .run(pass, retry, Arc::clone(&work))
+            .run(reconcile_object, retry, Arc::clone(&work))
             .for_each(async |result| {
                 if let Err(error) = result {
-                    // Failures of passes are logged in `retry`; what is left are the watch's own.
-                    tracing::debug!(error = chain(&error), "the controller reported an error");
+                    // `retry` logs failed reconciles. Only the watch's own errors remain here.
+                    tracing::debug!(error = chain(&error), "the watch failed; it is retried");
                 }
             })
     });
@@ -182,15 +188,15 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerCon
     }
 }
 
-/// The objects that wait and whose turn it is, of one namespace or of all.
+/// A stream of the queued objects whose turn it is, of one namespace or of all.
 fn next_in_turn(
     work: Arc<ControllerContext>,
     namespace: Option<String>,
 ) -> impl Stream<Item = ObjectRef<DeserializeGuard<KinesisDemo>>> + Send + 'static {
     futures::stream::unfold(work, async |work| {
-        tokio::time::sleep(NEXT_TURN).await;
+        tokio::time::sleep(QUEUE_INTERVAL).await;
         let mut next = work.context.next_in_turn();
-        // What could not be written is tried again after its own pause.
+        // An object whose last reconcile failed is retried after its own backoff.
         next.retain(|next| !work.has_failed(&next.uid));
         Some((next, work))
     })
@@ -201,11 +207,11 @@ fn next_in_turn(
     .map(|Next { namespace, name, .. }| ObjectRef::new(&name).within(&namespace))
 }
 
-async fn pass(
+async fn reconcile_object(
     object: Arc<DeserializeGuard<KinesisDemo>>,
     work: Arc<ControllerContext>,
 ) -> Result<Action, ReconcileError> {
-    let Some(_place) = work.admit(&object).await else { return Ok(Action::await_change()) };
+    let Some(_permit) = work.admit(&object).await else { return Ok(Action::await_change()) };
     let salvaged;
     let (demo, unreadable) = match &object.0 {
         Ok(demo) => (demo, None),
@@ -216,7 +222,7 @@ async fn pass(
                 namespace = meta.namespace,
                 name = meta.name,
                 error = reason,
-                "a stored object does not parse"
+                "a stored object could not be parsed"
             );
             salvaged = match Box::pin(salvage(&work.client, meta)).await {
                 Ok(Some(found)) => found,
@@ -226,9 +232,9 @@ async fn pass(
                         namespace = meta.namespace,
                         name = meta.name,
                         error,
-                        "it could not be read again"
+                        "could not read the status of an object that does not parse; retrying"
                     );
-                    return Ok(Action::requeue(SALVAGE_AGAIN));
+                    return Ok(Action::requeue(SALVAGE_RETRY));
                 }
             };
             (&salvaged, Some(reason))
@@ -244,16 +250,16 @@ async fn pass(
     Ok(action(wake, work.context.clock.now()))
 }
 
-/// What can be used of an object whose spec does not parse: its status, with the settings that its
-/// run has pinned. What the run made is then brought to its end, and removed. `None` if the status
-/// does not parse either: nothing is known then of what there is to do.
+/// Recovers an object whose spec does not parse: its status, and the settings that are pinned for
+/// its run. With these the run can be ended and cleaned up. Returns `None` if the status does not
+/// parse either, since the work to do is then unknown.
 async fn salvage(client: &Client, meta: &ObjectMeta) -> Result<Option<KinesisDemo>, String> {
     let (Some(name), Some(namespace)) = (meta.name.as_deref(), meta.namespace.as_deref()) else {
         return Ok(None);
     };
     let resource = ApiResource::erase::<KinesisDemo>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    // Listed, as the watch does: to read a single one would be a permission of its own.
+    // Uses `list`, as the watch does: `get` would need another permission.
     let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
     let found = tokio::time::timeout(SALVAGE_TIMEOUT, api.list(&by_name)).await;
     let found = found.map_err(|elapsed| elapsed.to_string())?.map_err(|error| chain(&error))?;
@@ -267,7 +273,7 @@ async fn salvage(client: &Client, meta: &ObjectMeta) -> Result<Option<KinesisDem
                     namespace,
                     name,
                     error = %error,
-                    "its status does not parse either: it is left alone; what it made stops by itself and stays. Remove it by its tag kinesisdemo.io/owner, then the object's finalizer"
+                    "the object's status could not be parsed either, so the operator does nothing with it. Its traffic stops by itself, but its AWS resources remain. Delete the resources with the tag kinesisdemo.io/owner, then remove the object's finalizer"
                 );
                 return Ok(None);
             }
@@ -278,7 +284,7 @@ async fn salvage(client: &Client, meta: &ObjectMeta) -> Result<Option<KinesisDem
     Ok(Some(KinesisDemo { metadata: stored.metadata, spec, status }))
 }
 
-/// The one place where a wake-up becomes a requeue.
+/// Converts a wake-up into a requeue.
 fn action(wake: Wake, now: MicroTime) -> Action {
     match wake {
         Wake::OnChange => Action::await_change(),
@@ -303,7 +309,12 @@ fn retry(
         ReconcileError::Cluster(
             crate::kubernetes::ClusterError::Conflict { .. } | crate::kubernetes::ClusterError::Gone { .. },
         ) => {
-            tracing::debug!(namespace, name, error = chain(error), "a pass starts over");
+            tracing::debug!(
+                namespace,
+                name,
+                error = chain(error),
+                "the object changed during a reconcile; it is reconciled again"
+            );
         }
         _ => tracing::warn!(
             namespace,
@@ -311,7 +322,7 @@ fn retry(
             failures,
             retry_seconds = after.as_secs(),
             error = chain(error),
-            "a pass could not finish"
+            "a reconcile failed; it is retried"
         ),
     }
     Action::requeue(after)

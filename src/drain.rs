@@ -1,6 +1,7 @@
-//! Leaves nothing in flight before the operator is uninstalled. In: the objects of the namespaces that it watches. Out: an abort request
-//! for each run that is not over, progress until each has cleaned up and was let go, and an error that names what remains. Reads and
-//! annotates objects; the operator, which still runs, does the work.
+//! Ends all runs before the operator is uninstalled. In: the objects of the watched namespaces.
+//! Out: an abort request for each active run, progress until each has cleaned up and lost its
+//! finalizer, and an error that names the remaining ones. Reads and annotates objects only; the
+//! operator, which still runs, does the work.
 
 use std::time::Duration;
 
@@ -18,31 +19,31 @@ use tokio::time::Instant;
 use crate::cli::DrainArgs;
 use crate::controller::fetch_objects;
 
-/// Who asks, in managedFields.
+/// The field manager, as it appears in managedFields.
 const MANAGER: &str = "kinesis-demo-drain";
 
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// The API server answers within milliseconds or not at all.
+/// The API server responds within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an object still needs before its operator may go.
+/// What must still happen to an object before the operator may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Need {
-    /// Nothing: it is over, and nothing in AWS is its.
+    /// Nothing: its run is over, and it has no AWS resources.
     Nothing,
-    /// The request to end its run.
+    /// An abort request.
     Abort,
-    /// Time. The text says where it is.
+    /// Time. The text is its current state.
     Time(String),
 }
 
-/// Aborts every run and waits until all have cleaned up.
+/// Aborts every run and waits until all of them have cleaned up.
 pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
     let client = crate::kubernetes::client::connect().await?;
     let give_up_at = Instant::now() + args.timeout.value();
     let id = format!("drain-{}", Timestamp::now().as_millisecond());
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     loop {
         let mut waiting = Vec::new();
         let objects = tokio::time::timeout(TIMEOUT, fetch_objects(&client, &args.namespaces)).await;
@@ -53,25 +54,25 @@ pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
                 Need::Nothing => {}
                 Need::Abort => {
                     put_abort(&client, &object, &id).await?;
-                    waiting.push(format!("{place}: asked to end"));
+                    waiting.push(format!("{place}: abort requested"));
                 }
                 Need::Time(state) => waiting.push(format!("{place}: {state}")),
             }
         }
         if waiting.is_empty() {
-            println!("no run is in flight, and nothing in AWS is left of any");
+            println!("no run is in flight, and no run has resources in AWS");
             return Ok(());
         }
-        if waiting != told {
+        if waiting != printed {
             waiting.iter().for_each(|line| println!("{line}"));
-            told = waiting;
+            printed = waiting;
         }
         if Instant::now() >= give_up_at {
             bail!(
-                "drain the operator: after {} these runs have not cleaned up: {}. The operator's log says why. If what they made may stay in AWS, annotate \
-                 each with {ABANDON_ANNOTATION}=true and delete it while the operator runs",
+                "drain the operator: after {} these runs have not cleaned up: {}. The operator's log says why. To delete an object and leave its resources in AWS, annotate \
+                 it with {ABANDON_ANNOTATION}=true and delete it while the operator runs",
                 args.timeout,
-                told.join("; ")
+                printed.join("; ")
             );
         }
         tokio::time::sleep(POLL_EVERY).await;
@@ -86,24 +87,27 @@ fn place(object: &DeserializeGuard<KinesisDemo>) -> String {
 fn need(object: &DeserializeGuard<KinesisDemo>, id: &str) -> Need {
     let demo = match &object.0 {
         Ok(demo) => demo,
-        Err(_) if object.meta().finalizers.iter().flatten().any(|held| held == FINALIZER) => {
+        Err(_) if object.meta().finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER) => {
             return Need::Time(
-                "it does not parse, so the operator leaves it alone; correct it or remove its finalizer"
-                    .into(),
+                "it does not parse, so its state is unknown; correct it or remove its finalizer".into(),
             );
         }
         Err(_) => return Need::Nothing,
     };
     let status = demo.status.clone().unwrap_or_default();
     let stage = status.stage.unwrap_or_default();
-    let is_held = demo.finalizers().iter().any(|held| held == FINALIZER);
+    let has_finalizer = demo.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let present = status.present_resources();
     let left = if present.is_empty() { String::new() } else { format!(", in AWS: {}", present.join(", ")) };
-    let decided = status.run.as_ref().is_some_and(|run| run.outcome.is_some());
-    let asked = demo.annotations().get(REQUEST_ANNOTATION).is_some_and(|text| text.contains(id));
+    let is_ending = status.run.as_ref().is_some_and(|run| run.outcome.is_some());
+    let is_requested = demo.annotations().get(REQUEST_ANNOTATION).is_some_and(|text| text.contains(id));
     match stage {
-        Stage::Succeeded | Stage::Failed | Stage::Aborted if !is_held => Need::Nothing,
-        _ if stage.is_terminal() || decided || asked || demo.metadata.deletion_timestamp.is_some() => {
+        Stage::Succeeded | Stage::Failed | Stage::Aborted if !has_finalizer => Need::Nothing,
+        _ if stage.is_terminal()
+            || is_ending
+            || is_requested
+            || demo.metadata.deletion_timestamp.is_some() =>
+        {
             Need::Time(format!("{stage}{left}"))
         }
         _ => Need::Abort,
@@ -122,12 +126,12 @@ async fn put_abort(client: &Client, object: &DeserializeGuard<KinesisDemo>, id: 
     let patched = api.patch_metadata(&name, &parameters, &patch);
     match tokio::time::timeout(TIMEOUT, patched)
         .await
-        .with_context(|| format!("ask {namespace}/{name} to end"))?
+        .with_context(|| format!("request the abort of {namespace}/{name}"))?
     {
         Ok(_) => Ok(()),
-        // Deleted meanwhile.
-        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("ask {namespace}/{name} to end")),
+        // Deleted in the meantime.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("request the abort of {namespace}/{name}")),
     }
 }
 
@@ -137,10 +141,10 @@ mod tests {
 
     const ID: &str = "drain-1";
 
-    fn demo(stage: &str, outcome: Option<&str>, held: bool) -> KinesisDemo {
+    fn demo(stage: &str, outcome: Option<&str>, has_finalizer: bool) -> KinesisDemo {
         serde_json::from_value(json!({
             "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "spec": {},
-            "metadata": {"name": "a", "namespace": "demos", "finalizers": if held { vec![FINALIZER] } else { vec![] }},
+            "metadata": {"name": "a", "namespace": "demos", "finalizers": if has_finalizer { vec![FINALIZER] } else { vec![] }},
             "status": {
                 "stage": stage,
                 "run": {"number": 1, "stageEnteredAt": "2026-11-22T10:00:00Z", "outcome": outcome},
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_flight_is_aborted_once_and_then_waited_for() {
+    fn a_run_in_flight_is_aborted_once_then_awaited() {
         let mut running = demo("Running", None, true);
         assert_eq!(of(running.clone()), Need::Abort);
         running
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pending_must_not_begin_either() {
+    fn a_pending_object_is_aborted_too() {
         assert_eq!(of(demo("Pending", None, false)), Need::Abort);
         let mut unseen = demo("Pending", None, false);
         unseen.status = None;
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_ending_or_whose_object_is_deleted_only_needs_time() {
+    fn an_ending_run_or_a_deleted_object_only_needs_time() {
         assert!(matches!(of(demo("CleaningUp", Some("Aborted"), true)), Need::Time(_)));
         let mut deleted = demo("Running", None, true);
         deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-22T10:00:00Z")).unwrap();
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_object_is_done_with_when_it_was_let_go() {
+    fn a_finished_object_needs_nothing_without_its_finalizer() {
         assert!(matches!(of(demo("Succeeded", Some("Succeeded"), true)), Need::Time(_)));
         assert_eq!(of(demo("Succeeded", Some("Succeeded"), false)), Need::Nothing);
     }

@@ -1,15 +1,16 @@
 //! The KinesisDemo operator.
 //!
 //! ```text
-//!             reads only              no I/O                 writes only           writes only
-//!  object ──► observe ──► Observed ──► decide ──► Decision ──► act ──► refusal? ──► report
-//!               ▲  (includes now)        ▲                                            │
-//!               │                        └── Plan ◄── plan(spec)                      ▼
-//!          Aws, Clock                                               status, events, finalizer, next wake
+//!             reads only                  no I/O                 writes only        writes only
+//!  object ──► observe ──► ObservedState ──► decide ──► Decision ──► act ──► outcome ──► report
+//!               ▲  (includes the time)        ▲                                           │
+//!               │                             └── Plan ◄── plan(spec)                     ▼
+//!          Aws, Clock                                           status, events, finalizer, requeue
 //! ```
 //!
-//! `reconcile` is one reconcile of one object; `controller` calls it; `start` constructs everything. `aws`, `kubernetes` and `registry` hold
-//! the outside at arm's length, each behind narrow traits with a fake that is a small world.
+//! `reconcile` is one reconcile of one object; `controller` calls it; `start` constructs
+//! everything. `aws`, `kubernetes` and `registry` isolate the external systems. Each consists of
+//! narrow traits, an implementation and a fake that simulates the system.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod admin;

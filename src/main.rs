@@ -1,4 +1,5 @@
-//! The operator's program: parse, install the TLS provider, dispatch, exit code.
+//! The operator's program: parses the arguments, installs the TLS provider, runs the command and
+//! sets the exit code.
 
 use std::process::ExitCode;
 
@@ -9,9 +10,10 @@ use kinesis_demo_operator::{check, crd, drain, start, telemetry};
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    // kube and the AWS SDK must agree on one provider; the first to be installed is the default of both.
+    // kube and the AWS SDK must use the same provider. The first one installed is the default of
+    // both.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let done = match cli.command {
+    let result = match cli.command {
         Command::Run(args) => {
             telemetry::start(args.log_format, &args.log);
             start::run(*args).await
@@ -20,7 +22,7 @@ async fn main() -> ExitCode {
         Command::Check(args) => check::check(args).await,
         Command::Crd => crd::yaml().map(|text| print!("{text}")),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

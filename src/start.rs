@@ -1,4 +1,4 @@
-//! The one place where everything is constructed and joined.
+//! Constructs and connects all parts of the operator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,8 +18,8 @@ use crate::metrics::Metrics;
 use crate::reconcile::Context;
 use crate::registry::oci::OciRegistry;
 
-/// Runs the operator until SIGTERM or SIGINT, or until leadership is lost (then with an error: the process ends, so that
-/// nothing of it can still be writing).
+/// Runs the operator until SIGTERM, SIGINT or loss of leadership. A lost leadership is an error and
+/// ends the process, so that nothing can write afterwards.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let settings = args.settings().map_err(anyhow::Error::msg)?;
     let identity = args.identity.clone().unwrap_or_else(host_name);
@@ -34,9 +34,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let admin = tokio::spawn(admin::serve(listener, endpoints, stop.clone().cancelled_owned()));
 
     let client = crate::kubernetes::client::connect().await?;
-    let highest = async || controller::highest_epoch(&client, &args.namespaces).await;
+    let highest_epoch = async || controller::highest_epoch(&client, &args.namespaces).await;
     let mut leadership = tokio::select! {
-        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready, highest) => leadership.context("gain leadership")?,
+        leadership = lease::acquire(client.clone(), &args.lease_namespace, &identity, &ready, highest_epoch) => leadership.context("gain leadership")?,
         () = stop.cancelled() => return Ok(()),
     };
     metrics.leads(true);
@@ -60,10 +60,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         stop.clone(),
     ));
 
-    let passes = controller::run(&client, &args.namespaces, work);
-    tokio::pin!(passes);
+    let reconciles = controller::run(&client, &args.namespaces, work);
+    tokio::pin!(reconciles);
     let lost = tokio::select! {
-        () = &mut passes => None,
+        () = &mut reconciles => None,
         lost = leadership.hold() => Some(lost),
     };
     ready.store(false, Ordering::Relaxed);
@@ -82,14 +82,14 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("handle SIGINT")?;
-    let told = stop.clone();
+    let on_signal = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: passes in hand are finished first");
-        told.cancel();
+        tracing::info!("stopping after the reconciles in progress have finished");
+        on_signal.cancel();
     });
     Ok(stop)
 }

@@ -1,15 +1,15 @@
-//! Logging: structured, one line an event. In: the log format and filter. Out: a subscriber.
+//! Logging: structured, one line per event. In: the log format and filter. Out: a subscriber.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 

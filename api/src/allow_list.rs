@@ -1,9 +1,10 @@
-//! What objects may name besides the operator's own: images, subnets, security groups. In: the operator's lists. Out: whether a name
-//! is on them. Pure.
+//! What objects may name besides the operator's own images, subnets and security groups. In: the
+//! operator's lists. Out: whether a name is on them. Pure.
 //!
-//! Who may write objects in a namespace would otherwise run any program, anywhere in the account, under the role of the tasks.
+//! Without these lists, anyone who may create objects in a namespace could run any program,
+//! anywhere in the account, with the tasks' role.
 
-/// The names that objects may use. An entry that ends in `*` stands for all names that begin so.
+/// The names that objects may use. An entry that ends in `*` matches every name with that prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     /// Generator images.
@@ -15,7 +16,7 @@ pub struct AllowList {
 }
 
 impl AllowList {
-    /// Every name.
+    /// Allows every name.
     #[must_use]
     pub fn everything() -> Self {
         let all = || vec!["*".to_owned()];
@@ -23,10 +24,10 @@ impl AllowList {
     }
 }
 
-/// Whether one of `entries` stands for `name`.
+/// Whether one of `entries` matches `name`.
 pub(crate) fn is_listed(entries: &[String], name: &str) -> bool {
     entries.iter().any(|entry| match entry.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
+        Some(prefix) => name.starts_with(prefix),
         None => name == entry,
     })
 }
@@ -36,7 +37,7 @@ mod tests {
     use super::is_listed;
 
     #[test]
-    fn an_entry_is_a_name_or_its_beginning() {
+    fn an_entry_matches_a_name_or_a_prefix() {
         let entries = ["registry.example.com/team/*".to_owned(), "registry.example.com/other:1".to_owned()];
         for listed in ["registry.example.com/team/generator:2", "registry.example.com/other:1"] {
             assert!(is_listed(&entries, listed), "{listed}");

@@ -1,5 +1,5 @@
-//! Conditions: their types, their closed set of reasons, and how a set of them changes. In: what holds now. Out: the list
-//! as status stores it. Pure.
+//! Conditions: their types, their closed set of reasons, and how a list of them is updated. In:
+//! findings about the current state. Out: the list as stored in status. Pure.
 
 use std::fmt;
 
@@ -10,30 +10,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
 
-/// What a condition speaks about. `Ready`, `Reconciling` and `Stalled` follow kstatus.
+/// The type of a condition. `Ready`, `Reconciling` and `Stalled` follow kstatus.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ConditionType {
-    /// The run does what was asked: traffic flows, or it is over and was not a failure.
+    /// The run is as requested: traffic flows, or the run is over and did not fail.
     Ready,
     /// The operator is working towards the next stage.
     Reconciling,
     /// Nothing will happen until somebody changes something.
     Stalled,
-    /// The run is over, whatever its outcome.
+    /// The run is over, with any outcome.
     Finished,
     /// The run's outcome.
     Succeeded,
-    /// The spec is understood and in force.
+    /// The spec is valid and in use.
     SpecAccepted,
     /// The stream exists and is ACTIVE.
     StreamReady,
-    /// The stream has the warm throughput that was asked for.
+    /// The stream has the requested warm throughput.
     WarmThroughputReady,
-    /// The tasks that the phase needs run and have their slots.
+    /// The tasks that the phase needs are running and have slots.
     GeneratorsReady,
-    /// Nothing that the run made is left, but what was to be retained.
+    /// None of the run's resources is left, except those to be retained.
     CleanedUp,
-    /// The schedule was offered and accepted: the message has the share, and what became of the rest.
+    /// The scheduled records were offered and accepted. The message has the percentage and the
+    /// outcome of the others.
     TrafficDelivered,
     /// The operator's clock and AWS's differ by more than a task may tolerate. True is abnormal.
     ClockSkew,
@@ -47,10 +48,10 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// Why a condition has its value: the closed set that alerts and scripts may rely on.
+/// Why a condition has its status. A closed set that alerts and scripts may rely on.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reason {
-    // The stages, for the summarising conditions.
+    // The stages, for the conditions that summarise the run.
     Pending,
     Provisioning,
     Warming,
@@ -80,7 +81,7 @@ pub enum Reason {
     NothingLeft,
     ResourcesPresent,
     ResourcesAbandoned,
-    // What stands in the way.
+    // What blocks the run.
     Queued,
     AccountNotAllowed,
     ImageMissing,
@@ -109,11 +110,11 @@ pub enum Reason {
     ControlOverwritten,
     ScheduleNotOffered,
     TooManyInterruptions,
-    // What became of the traffic.
+    // The result of the traffic.
     Delivered,
     PartlyDelivered,
     LogUnreadable,
-    // What is left.
+    // Remaining resources.
     RemovalFailed,
     StatusOfAnotherObject,
     // The clock.
@@ -123,13 +124,13 @@ pub enum Reason {
 
 impl fmt::Display for ConditionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The variants' names are the words on the wire.
+        // The variants' names are the wire format.
         fmt::Debug::fmt(self, f)
     }
 }
 
 impl Reason {
-    /// Whether it says that AWS refused a call, or did not answer one.
+    /// Whether it means that AWS rejected a call or did not respond.
     pub fn is_refusal(self) -> bool {
         matches!(
             self,
@@ -144,21 +145,21 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The variants' names are the words on the wire.
+        // The variants' names are the wire format.
         fmt::Debug::fmt(self, f)
     }
 }
 
-/// One condition, in the shape of Kubernetes' own.
+/// A condition, with the fields of Kubernetes' own type.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What the condition speaks about.
+    /// The condition's type.
     #[serde(rename = "type")]
     pub type_: ConditionType,
     /// True, False or Unknown.
     pub status: ConditionStatus,
-    /// Why, in one word.
+    /// The reason for the status.
     pub reason: Reason,
     /// Why, for people: what was attempted, on what, and what to do next.
     #[schemars(length(max = 2048))]
@@ -166,27 +167,28 @@ pub struct Condition {
     /// When the status last changed.
     #[schemars(length(max = 64))]
     pub last_transition_time: Time,
-    /// The generation of the spec that this was judged by.
+    /// The generation of the spec that the status is based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
 }
 
-/// What holds now, before it is known when it began to.
+/// A condition without its transition time: its current status, before it is compared with the
+/// stored one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// What it speaks about.
+    /// The condition's type.
     pub type_: ConditionType,
     /// True, False or Unknown.
     pub status: ConditionStatus,
-    /// Why, in one word.
+    /// The reason for the status.
     pub reason: Reason,
     /// Why, for people.
     pub message: String,
 }
 
 impl Finding {
-    /// A finding.
+    /// Creates a finding.
     pub fn new(
         type_: ConditionType,
         status: ConditionStatus,
@@ -197,15 +199,15 @@ impl Finding {
     }
 }
 
-/// The conditions as they are after `findings`, in the order of their types. Types that no finding speaks about stay as they
-/// are; a transition's time changes only with the status.
+/// Applies `findings` to `current`, sorted by type. Types without a finding are unchanged. The
+/// transition time changes only with the status.
 pub fn updated(
-    held: &[Condition],
+    current: &[Condition],
     findings: &[Finding],
     generation: Option<i64>,
     now: MicroTime,
 ) -> Vec<Condition> {
-    let mut conditions = held.to_vec();
+    let mut conditions = current.to_vec();
     for finding in findings {
         let Finding { type_, status, reason, message } = finding.clone();
         let message = shortened(message);
@@ -233,7 +235,7 @@ pub fn updated(
     conditions
 }
 
-/// The schema's bound on a message.
+/// The schema's limit for a message.
 const LONGEST_MESSAGE: usize = 2048;
 
 fn shortened(message: String) -> String {
@@ -243,17 +245,17 @@ fn shortened(message: String) -> String {
     }
 }
 
-/// The condition of that type, if it is set.
+/// The condition of type `type_`, if it is set.
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Whether the condition of that type is set and True.
+/// Whether the condition of type `type_` is set and True.
 pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
-/// The time of the last transition of a condition.
+/// The time of the last transition of the condition of type `type_`.
 pub fn since(conditions: &[Condition], type_: ConditionType) -> Option<Timestamp> {
     find(conditions, type_).map(|condition| condition.last_transition_time.0)
 }
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_transition_time_moves_with_the_status_only() {
+    fn the_transition_time_changes_only_with_the_status() {
         let first = updated(&[], &ready(ConditionStatus::False, "a"), Some(1), T0);
         let second = updated(&first, &ready(ConditionStatus::False, "b"), Some(2), LATER);
         let third = updated(&second, &ready(ConditionStatus::True, "c"), Some(2), LATER);
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn other_conditions_stay_and_the_same_finding_changes_nothing() {
+    fn other_conditions_stay_and_a_repeated_finding_is_a_no_op() {
         let stalled =
             [Finding::new(ConditionType::Stalled, ConditionStatus::True, Reason::OwnershipConflict, "x")];
         let both =
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_cut_at_the_schemas_bound() {
+    fn a_message_is_truncated_to_the_schemas_limit() {
         let long = updated(&[], &ready(ConditionStatus::False, &"ü".repeat(5000)), None, T0);
         assert_eq!(long[0].message.chars().count(), LONGEST_MESSAGE);
     }

@@ -1,4 +1,5 @@
-//! Durations as manifests write them: `2m`, `1m30s`, `250ms`. In: text. Out: a duration compared by value. Pure.
+//! Durations as manifests write them: `2m`, `1m30s`, `250ms`. In: text. Out: a duration that
+//! compares by its value. Pure.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +10,11 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The pattern that the schema enforces; CEL's `duration()` reads every match.
+/// The pattern in the CRD's schema. CEL's `duration()` accepts every match.
 pub const PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
-/// A duration with the text it was written as, so that what a user wrote is what they read back. Two are equal if they last as
-/// long: who only rewrites `60s` as `1m` has changed nothing.
+/// A duration that keeps its original text, so that users read back what they wrote. Equality is by
+/// value: changing `60s` to `1m` is no change.
 #[derive(Clone)]
 pub struct DurationText {
     text: String,
@@ -34,7 +35,7 @@ impl Hash for DurationText {
     }
 }
 
-/// A text that is not a duration.
+/// The error for a text that is not a duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a duration such as 30s, 2m or 1m30s")]
 pub struct NotADuration(String);
@@ -60,26 +61,26 @@ impl FromStr for DurationText {
     type Err = NotADuration;
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
-        let refused = || NotADuration(text.to_owned());
+        let error = || NotADuration(text.to_owned());
         let mut value = Duration::ZERO;
         let mut rest = text;
         while !rest.is_empty() {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let (number, after) = rest.split_at(digits);
-            let number: u64 = number.parse().map_err(|_| refused())?;
+            let number: u64 = number.parse().map_err(|_| error())?;
             let unit = after.bytes().take_while(u8::is_ascii_alphabetic).count();
             let (unit, after) = after.split_at(unit);
             value += match unit {
-                "h" => Duration::from_secs(number.checked_mul(3600).ok_or_else(refused)?),
-                "m" => Duration::from_secs(number.checked_mul(60).ok_or_else(refused)?),
+                "h" => Duration::from_secs(number.checked_mul(3600).ok_or_else(error)?),
+                "m" => Duration::from_secs(number.checked_mul(60).ok_or_else(error)?),
                 "s" => Duration::from_secs(number),
                 "ms" => Duration::from_millis(number),
-                _ => return Err(refused()),
+                _ => return Err(error()),
             };
             rest = after;
         }
         if text.is_empty() {
-            return Err(refused());
+            return Err(error());
         }
         Ok(Self { text: text.to_owned(), value })
     }
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_add_up_their_parts_and_keep_their_text() {
+    fn a_duration_is_the_sum_of_its_parts_and_keeps_its_text() {
         for (text, millis) in
             [("2m", 120_000), ("1m30s", 90_000), ("250ms", 250), ("1h1m1s1ms", 3_661_001), ("0s", 0)]
         {
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_equal_if_they_last_as_long_however_they_are_written() {
+    fn equality_is_by_value_not_by_text() {
         let read = |text: &str| text.parse::<DurationText>().unwrap();
         let texts = ["1m", "60s", "60000ms", "0h1m", "30s30s"];
         let different: std::collections::HashSet<_> = texts.into_iter().map(read).collect();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_texts_are_rejected() {
         for text in ["", "2", "m", "2d", "-2m", "1.5h", "2 m", "99999999999999999999h", "s2"] {
             assert_eq!(text.parse::<DurationText>(), Err(NotADuration(text.to_owned())));
         }

@@ -1,8 +1,8 @@
-//! How to reach the API server that a kubeconfig's context names. In: a kubeconfig. Out: kube's configuration. Reads the files that the
-//! kubeconfig names.
+//! How to reach the API server of a kubeconfig's context. In: a kubeconfig. Out: kube's
+//! configuration. Reads the files that the kubeconfig names.
 //!
-//! kube's own loader looks at HTTPS_PROXY and NO_PROXY meanwhile, and fails where kubectl goes on: at `NO_PROXY=localhost,`. Here the
-//! environment is looked at by [`crate::proxy`] only.
+//! kube's own loader also reads HTTPS_PROXY and NO_PROXY, and fails on `NO_PROXY=localhost,`, which
+//! kubectl accepts. Here only [`crate::proxy`] reads the environment.
 
 use kube::Config;
 use kube::config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError};
@@ -17,7 +17,8 @@ pub enum ConnectionError {
     Proxy(#[from] ProxyError),
 }
 
-/// The context's API server (the current context's, if none is given), through the proxy that kubectl would take.
+/// The context's API server (the current context's if `context` is `None`), through the proxy that
+/// kubectl would use.
 pub fn config(
     kubeconfig: &Kubeconfig,
     context: Option<&str>,
@@ -29,10 +30,10 @@ pub fn config(
     Ok(config)
 }
 
-/// The same without a proxy, whatever the kubeconfig and the environment say.
+/// The same without a proxy. Ignores the kubeconfig's `proxy-url` and the environment.
 pub fn direct_config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Config, KubeconfigError> {
     let (context, cluster) = find(kubeconfig, context)?;
-    // With the certificates as bytes, wherever the kubeconfig has them.
+    // Loads the certificates as bytes, whether they are inline or in files.
     let loaded = ExecAuthCluster::try_from(cluster)?;
     let server = cluster.server.as_deref().ok_or(KubeconfigError::MissingClusterUrl)?;
     let mut config = Config::new(server.parse().map_err(KubeconfigError::ParseClusterUrl)?);
@@ -71,7 +72,7 @@ fn find<'a>(
     Ok((context, cluster))
 }
 
-/// Who the context says one is. As with kubectl, nobody is no error.
+/// The context's user. As with kubectl, a missing user is not an error.
 fn user(kubeconfig: &Kubeconfig, context: &Context) -> AuthInfo {
     let users = kubeconfig.auth_infos.iter();
     let found = context.user.as_ref().and_then(|name| users.into_iter().find(|named| named.name == *name));
@@ -113,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_kube_itself_would_load() {
+    fn the_configuration_equals_what_kube_loads() {
         for context in ["direct", "nobody", "behind"] {
             let ours = config(&parsed(), Some(context), nothing).unwrap();
             let current = Kubeconfig { current_context: Some(context.into()), ..parsed() };
             let mut kubes = Config::try_from(current).unwrap();
-            // Whoever runs the tests may have a proxy.
+            // The environment of the test may have a proxy.
             kubes.proxy_url.clone_from(&ours.proxy_url);
             assert_eq!(format!("{ours:?}"), format!("{kubes:?}"), "{context}");
         }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_that_of_the_contexts_own_cluster_or_the_environments() {
+    fn the_proxy_is_the_clusters_or_the_environments() {
         let environment = |name: &str| match name {
             "HTTPS_PROXY" => Some("http://other.example:1".to_owned()),
             "NO_PROXY" => Some("localhost,127.0.0.1,".to_owned()),
@@ -148,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kubeconfig_lacks_is_told_in_kubes_words() {
-        let told = |context: &str| config(&parsed(), Some(context), nothing).unwrap_err().to_string();
-        assert_eq!(told("x"), "failed to load current context: x");
-        assert_eq!(told("lost"), "failed to load the cluster of context: c");
-        assert_eq!(told("nowhere"), "cluster url is missing on selected cluster");
-        assert!(told("bad").contains("/nonexistent/ca"), "{}", told("bad"));
+    fn missing_entries_are_reported_with_kubes_messages() {
+        let message = |context: &str| config(&parsed(), Some(context), nothing).unwrap_err().to_string();
+        assert_eq!(message("x"), "failed to load current context: x");
+        assert_eq!(message("lost"), "failed to load the cluster of context: c");
+        assert_eq!(message("nowhere"), "cluster url is missing on selected cluster");
+        assert!(message("bad").contains("/nonexistent/ca"), "{}", message("bad"));
         let none = Kubeconfig { current_context: None, ..parsed() };
         assert!(matches!(
             config(&none, None, nothing),

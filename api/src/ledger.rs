@@ -1,7 +1,8 @@
-//! What a task says it sent. In: cumulative counters and latencies per phase. Out: one JSON line for the task's log, and
-//! back again. Pure.
+//! The ledger: what a task reports that it sent. In: cumulative counters and latencies per phase.
+//! Out: one JSON line for the task's log, and its parser. Pure.
 //!
-//! Lines are cumulative, so the last one wins: reading a line twice or losing one does no harm.
+//! Lines are cumulative and the newest one counts, so reading a line twice or losing one does no
+//! harm.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,28 +16,29 @@ use serde::{Deserialize, Serialize};
 use crate::MicroTime;
 use crate::control::{ControlDocument, TaskId};
 
-/// The value of a line's `kinesisdemo` member, by which ledger lines are found among other log lines.
+/// The value of a line's `kinesisdemo` field, by which ledger lines are found among other log
+/// lines.
 pub const MARKER: &str = "ledger/1";
 
-/// Longer waits than this count as this: no request lives longer than its timeouts.
+/// Longer latencies are counted as this. No request outlives its timeouts.
 const LONGEST_LATENCY_MICROS: u64 = 300_000_000;
 
-/// What became of the records of one phase.
+/// The outcomes of the records of one phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Records whose turn came while the task had the slot.
+    /// Records that were due while the task had the slot.
     pub offered: u64,
     /// Records that Kinesis confirmed.
     pub accepted: u64,
-    /// Records given up after refusals.
+    /// Records that the task gave up after Kinesis rejected them.
     pub failed: u64,
-    /// Records never sent, because the task had fallen behind.
+    /// Records that were never sent because the task had fallen behind.
     pub dropped: u64,
-    /// Records sent in a request whose answer was lost.
+    /// Records sent in a request whose response was lost.
     pub unknown: u64,
-    /// Refusals for want of throughput, one per record and attempt. Not an outcome: most are sent again.
+    /// Throttled records, counted once per record and attempt. Not an outcome: most are sent again.
     pub throttled: u64,
-    /// Attempts beyond a record's first, one per record and attempt.
+    /// Retries, counted once per record and attempt.
     pub retried: u64,
 }
 
@@ -46,9 +48,9 @@ impl Counters {
         self.accepted + self.failed + self.dropped + self.unknown
     }
 
-    /// Adds another task's or another interval's counts.
+    /// Adds the counts of another task or interval.
     pub fn add(&mut self, other: &Self) {
-        // Destructured without `..`: a counter that is forgotten here would vanish from the books.
+        // Destructured without `..`, so that a new counter cannot be forgotten in the sum.
         let Self { offered, accepted, failed, dropped, unknown, throttled, retried } = other;
         self.offered += offered;
         self.accepted += accepted;
@@ -60,13 +62,14 @@ impl Counters {
     }
 }
 
-/// How long records took from the instant they were due until Kinesis confirmed them.
+/// The times from when records were due until Kinesis confirmed them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        // Two significant digits from 1 µs to five minutes: within the bounds hdrhistogram documents, so it cannot fail.
+        // Two significant digits from 1 µs to five minutes. This is within hdrhistogram's
+        // documented limits, so it cannot fail.
         #[allow(clippy::expect_used)]
         let histogram =
             Histogram::new_with_max(LONGEST_LATENCY_MICROS, 2).expect("constant bounds are valid");
@@ -75,7 +78,7 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Counts `records` records that took `latency`.
+    /// Adds `records` records with this latency.
     pub fn record(&mut self, latency: Duration, records: u64) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).clamp(1, LONGEST_LATENCY_MICROS);
         self.0.saturating_record_n(micros, records);
@@ -92,22 +95,23 @@ impl Latencies {
         (!self.0.is_empty()).then(|| Duration::from_micros(self.0.value_at_percentile(percent)))
     }
 
-    /// The longest latency seen.
+    /// The longest latency.
     pub fn max(&self) -> Option<Duration> {
         (!self.0.is_empty()).then(|| Duration::from_micros(self.0.max()))
     }
 
-    /// The different latencies and how many records took each, the shortest first; to two digits, rounded up as percentiles are.
+    /// The distinct latencies with their record counts, shortest first. Values have two significant
+    /// digits, rounded up like percentiles.
     pub fn values(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.0
             .iter_recorded()
             .map(|value| (Duration::from_micros(value.value_iterated_to()), value.count_at_value()))
     }
 
-    /// What was counted since `earlier`, which these latencies contain.
+    /// The latencies added since `earlier`, a previous copy of these latencies.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut rest = self.clone();
-        // Both histograms have the same bounds, and no count of the earlier one is larger.
+        // Both histograms have the same bounds, and no earlier count is larger.
         let _ = rest.0.subtract(&earlier.0);
         rest
     }
@@ -138,13 +142,13 @@ impl<'de> Deserialize<'de> for Latencies {
     }
 }
 
-/// One phase's part of a ledger line.
+/// One phase in a ledger line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PhaseLedger {
-    /// What became of its records.
+    /// The outcomes of its records.
     #[serde(flatten)]
     pub counters: Counters,
-    /// How long they took.
+    /// Their latencies.
     pub latency: Latencies,
 }
 
@@ -156,22 +160,22 @@ impl PhaseLedger {
     }
 }
 
-/// Which version of the control document a task holds.
+/// The version of the control document that a task has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HeldVersion {
-    /// The leadership under which the document was written.
+pub struct ControlVersion {
+    /// The leader epoch in which the document was written.
     pub epoch: u64,
     /// Its version.
     pub version: u64,
 }
 
-impl From<&ControlDocument> for HeldVersion {
+impl From<&ControlDocument> for ControlVersion {
     fn from(document: &ControlDocument) -> Self {
         Self { epoch: document.epoch, version: document.version }
     }
 }
 
-/// One line of a task's ledger: everything it has done so far.
+/// One line of a task's ledger: totals since the task started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerLine {
@@ -179,25 +183,25 @@ pub struct LedgerLine {
     pub kinesisdemo: String,
     /// The run's number.
     pub run: u32,
-    /// Who writes.
+    /// The task that writes the line.
     pub task: TaskId,
-    /// Counts the task's lines: of two, the one with the greater number wins.
+    /// The line's number. Of two lines, the one with the greater number wins.
     pub sequence: u64,
     /// When it was written, by the task's clock.
     pub at: MicroTime,
-    /// True on the last word of a task that drained: every record it offered is settled.
+    /// True on the final line of a task that drained: every record that it offered has an outcome.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// The newest control document that the task holds: what it was read from may hold another by now. Absent before the
-    /// first one.
+    /// The newest control document that the task has read. The parameter may contain a newer one by
+    /// now. Absent before the first read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub control: Option<HeldVersion>,
+    pub control: Option<ControlVersion>,
     /// By phase name.
     pub phases: BTreeMap<String, PhaseLedger>,
 }
 
 impl LedgerLine {
-    /// Reads a line of a task's log; `None` if it is not a ledger line.
+    /// Parses a line of a task's log. `None` if it is not a ledger line.
     pub fn parse(line: &str) -> Option<Self> {
         let line: Self = serde_json::from_str(line).ok()?;
         (line.kinesisdemo == MARKER).then_some(line)
@@ -208,29 +212,29 @@ impl LedgerLine {
         self.phases.values().map(|phase| phase.counters.accepted).sum()
     }
 
-    /// The line's text, without a line end.
+    /// The line's text, without a newline.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 }
 
-/// The last word of each task so far.
+/// The latest ledger line of each task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ledgers(BTreeMap<TaskId, TaskLedger>);
 
-/// How many of a task's lines are remembered as marks: with a line each interval, enough for those that the log brings late
-/// and for the window of a rate before them.
+/// How many marks are kept per task. With one line per interval, this covers lines that the log
+/// delivers late and the rate window before them.
 const MARKS: usize = 32;
 
-/// What a task said last, and how far it was at its latest lines.
+/// A task's latest line, and its progress at the most recent lines.
 #[derive(Clone, Debug, PartialEq)]
 struct TaskLedger {
     last: LedgerLine,
-    /// In the order in which they were written; the last line's too.
+    /// In the order in which they were written, including the latest line.
     marks: VecDeque<Mark>,
 }
 
-/// How far a task was at one of its lines.
+/// A task's progress at one of its lines.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mark {
     sequence: u64,
@@ -250,9 +254,9 @@ impl TaskLedger {
     }
 
     fn take(&mut self, line: LedgerLine) {
-        let place = self.marks.partition_point(|mark| mark.sequence < line.sequence);
-        if self.marks.get(place).is_none_or(|mark| mark.sequence != line.sequence) {
-            self.marks.insert(place, Mark::of(&line));
+        let index = self.marks.partition_point(|mark| mark.sequence < line.sequence);
+        if self.marks.get(index).is_none_or(|mark| mark.sequence != line.sequence) {
+            self.marks.insert(index, Mark::of(&line));
         }
         while self.marks.len() > MARKS {
             self.marks.pop_front();
@@ -264,30 +268,30 @@ impl TaskLedger {
 }
 
 impl Ledgers {
-    /// Takes a line in, unless later ones of the same task are held.
+    /// Adds a line. An older line only adds its mark.
     pub fn take(&mut self, line: LedgerLine) {
         match self.0.get_mut(&line.task) {
-            Some(held) => held.take(line),
+            Some(ledger) => ledger.take(line),
             None => drop(self.0.insert(line.task.clone(), TaskLedger::new(line))),
         }
     }
 
-    /// What `task` said last.
+    /// The latest line of `task`.
     pub fn of(&self, task: &TaskId) -> Option<&LedgerLine> {
-        self.0.get(task).map(|held| &held.last)
+        self.0.get(task).map(|ledger| &ledger.last)
     }
 
-    /// Every task's last line.
+    /// The latest line of every task.
     pub fn iter(&self) -> impl Iterator<Item = &LedgerLine> {
-        self.0.values().map(|held| &held.last)
+        self.0.values().map(|ledger| &ledger.last)
     }
 
-    /// How far each task was at its latest lines, in the order in which they were written.
+    /// The progress of each task at its most recent lines, in the order in which they were written.
     pub(crate) fn marks(&self) -> impl Iterator<Item = (&TaskId, &VecDeque<Mark>)> {
-        self.0.iter().map(|(task, held)| (task, &held.marks))
+        self.0.iter().map(|(task, ledger)| (task, &ledger.marks))
     }
 
-    /// All tasks' ledgers of `phase` together.
+    /// The sum of all tasks' ledgers of `phase`.
     pub fn phase(&self, phase: &str) -> PhaseLedger {
         let mut sum = PhaseLedger::default();
         for ledger in self.iter().filter_map(|line| line.phases.get(phase)) {
@@ -320,13 +324,13 @@ mod tests {
             sequence,
             at: MicroTime::from_micros(1_700_000_000_000_000),
             is_final: false,
-            control: Some(HeldVersion { epoch: 2, version: 5 }),
+            control: Some(ControlVersion { epoch: 2, version: 5 }),
             phases: BTreeMap::from([("peak".into(), PhaseLedger { counters, latency })]),
         }
     }
 
     #[test]
-    fn a_line_keeps_counters_and_latencies() {
+    fn a_line_round_trips_counters_and_latencies() {
         let text = a_line("a1b2c3d4", 1, 1_000).to_text().unwrap();
         assert!(!text.contains('\n'));
         let read = LedgerLine::parse(&text).unwrap();
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_are_told_one_by_one_and_from_an_earlier_count_on() {
+    fn latencies_are_listed_and_can_be_subtracted() {
         let millis = Duration::from_millis;
         let mut latencies = Latencies::default();
         latencies.record(millis(5), 2);
@@ -362,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_of_each_task_wins_in_any_order() {
+    fn the_latest_line_of_each_task_wins_in_any_order() {
         let mut ledgers = Ledgers::default();
         for line in
             [a_line("aaaa", 2, 20), a_line("bbbb", 1, 5), a_line("aaaa", 1, 10), a_line("aaaa", 2, 20)]
@@ -376,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_lines_are_remembered_in_order_however_they_come() {
+    fn the_most_recent_lines_are_kept_in_order_of_sequence() {
         let mut ledgers = Ledgers::default();
         for sequence in [40, 38, 39, 40].into_iter().chain(1..38) {
             ledgers.take(a_line("aaaa", sequence, sequence * 10));
@@ -388,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_line_stays_far_below_a_log_event() {
+    fn a_full_line_is_far_smaller_than_a_log_event_may_be() {
         let mut line = a_line("a1b2c3d4", 1, 1);
         let mut latency = Latencies::default();
         for step in 0..20_000_u64 {
@@ -397,6 +401,6 @@ mod tests {
         let full = PhaseLedger { counters: line.phases["peak"].counters.clone(), latency };
         line.phases = (0..20).map(|n| (format!("phase-{n}"), full.clone())).collect();
         let length = line.to_text().unwrap().len();
-        assert!(length < 100_000, "{length} bytes; CloudWatch Logs takes 256 KB per event");
+        assert!(length < 100_000, "{length} bytes; CloudWatch Logs accepts 256 KB per event");
     }
 }

@@ -1,17 +1,19 @@
-//! Types that the operator, the generator, the sandbox's tests and the command line share. Pure: no client, no clock, no I/O
-//! (but for `kubeconfig`, which reads the files that a kubeconfig names).
+//! Types that the operator, the generator, the command line and the sandbox's tests share. Pure: no
+//! client, no clock, no I/O, except that `kubeconfig` reads the files that a kubeconfig names.
 //!
 //! ```text
-//! demo        the custom resource: spec, status, stages        conditions  their types, reasons and set rules
-//! plan        spec → checked Plan                              schedule    legs, integrals, shares; integers only
-//! timeline    plan placed on the clock                         control     the document tasks obey, and how
-//! ledger      what a task says it sent                         books       scheduled against offered
-//! stops       stretches in which the schedule stood still
-//! time        instants as the API stores them                  duration    "1m30s" in manifests
-//! allowance   what specs may name besides the operator's own   request     what the request annotation asks for
-//! schema      the definition's schema in words that every reader knows
-//! proxy       which proxy stands before a Kubernetes API server
-//! kubeconfig  how to reach the server that a kubeconfig names
+//! demo           the custom resource's spec            status      its status and stages
+//! conditions     their types, reasons, update rules    request     the request annotation
+//! plan           spec → checked Plan                   schedule    rates → record counts, shares
+//! timeline       the plan placed on the clock          ledger      what each task reports it sent
+//! control        the control document that tasks obey, and the gate that applies it
+//! accounting     scheduled records against offered records
+//! interruptions  intervals in which the schedule was paused
+//! time           instants as the API stores them       duration    "1m30s" in manifests
+//! allow_list     images and networks that a spec may name besides the operator's own
+//! schema         the CRD's schema as API server and client generators need it
+//! proxy          which proxy leads to a Kubernetes API server
+//! kubeconfig     how to reach the server that a kubeconfig names
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -1,9 +1,7 @@
-//! The spec as a checked plan. In: the spec, and what the operator allows and defaults to. Out: a plan without options left
-//! to guess about, or the user's mistake in one sentence. Pure.
+//! The spec as a checked plan. In: the spec, and the operator's defaults and limits. Out: a plan
+//! without optional values, or the user's mistake in one sentence. Pure.
 
 use std::time::Duration;
-
-use sha2::{Digest, Sha256};
 
 use crate::allow_list::{AllowList, is_listed};
 use crate::control::Content;
@@ -12,7 +10,7 @@ use crate::demo::{
     RecordSizeMode, WarmThroughputMode,
 };
 
-/// What the operator fills in, and what it allows.
+/// The operator's defaults and limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// The region of objects that name none.
@@ -25,13 +23,13 @@ pub struct Defaults {
     pub subnets: Vec<String>,
     /// The security groups of objects that name none.
     pub security_groups: Vec<String>,
-    /// What objects may name instead.
+    /// What objects may name instead of the defaults.
     pub allow_list: AllowList,
-    /// The highest rate of any phase.
+    /// The maximum rate of a phase.
     pub max_records_per_second: u32,
-    /// The most tasks of any phase.
+    /// The maximum number of tasks of a phase.
     pub max_tasks: u32,
-    /// The most warm throughput.
+    /// The maximum warm throughput.
     pub max_warm_mib_per_second: u32,
 }
 
@@ -44,24 +42,24 @@ pub struct PlannedPhase {
     pub duration: Duration,
     /// Its rate, after the ramp.
     pub rate: u32,
-    /// How long the ramp takes; zero for a step. Never more than the duration.
+    /// How long the ramp takes; zero for a step. At most the duration.
     pub ramp: Duration,
     /// The kind of posts.
     pub content: Content,
-    /// How many tasks its highest rate needs; at least one.
+    /// The number of tasks that its highest rate needs; at least one.
     pub tasks: u32,
 }
 
 /// The size of the records' data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordSize {
-    /// As long as the posts happen to be.
+    /// Each record is as long as its post.
     Natural,
-    /// So many bytes each.
+    /// Every record has this number of bytes.
     Fixed(u32),
 }
 
-/// Where and on what tasks run.
+/// The tasks' hardware and network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fargate {
     /// CPU units.
@@ -72,16 +70,16 @@ pub struct Fargate {
     pub architecture: Architecture,
     /// The subnets; at least one.
     pub subnets: Vec<String>,
-    /// The security groups; perhaps none (then the VPC's default).
+    /// The security groups; if empty, the VPC's default applies.
     pub security_groups: Vec<String>,
 }
 
-/// What a run does, checked.
+/// A checked spec: what a run does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The AWS region.
     pub region: String,
-    /// The stream's name, if the user chose it.
+    /// The stream's name, if the spec has one.
     pub stream_name: Option<String>,
     /// Warm throughput in MiB/s, if any.
     pub warm_mib_per_second: Option<u32>,
@@ -91,57 +89,55 @@ pub struct Plan {
     pub phases: Vec<PlannedPhase>,
     /// The generator image.
     pub image: String,
-    /// The most a single task sends.
+    /// The maximum records per second of a single task.
     pub cap_per_task: u32,
-    /// The most tasks at once.
+    /// The maximum number of tasks at the same time.
     pub most_tasks: u32,
     /// What the records look like.
     pub record_size: RecordSize,
-    /// Where and on what tasks run.
+    /// The tasks' hardware and network.
     pub fargate: Fargate,
-    /// From the first outside effect until traffic ends, whatever else happens.
+    /// The maximum time from the creation of the first AWS resource until traffic ends.
     pub max_duration: Duration,
-    /// Whether the stream stays.
+    /// Whether the stream is kept after the run.
     pub retain_stream: bool,
-    /// Whether the run is shown on a CloudWatch dashboard.
+    /// Whether the run has a CloudWatch dashboard.
     pub dashboard: bool,
 }
 
-/// The user's mistake.
+/// A mistake in the spec.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    #[error(
-        "region {region}: this operator works in {allowed}; name one of these, or have the operator allow it with --region"
-    )]
+    #[error("region {region}: this operator allows {allowed}; use one of these, or allow it with --region")]
     RegionNotAllowed { region: String, allowed: String },
     #[error(
-        "{field}: this operator does not allow {asked}; leave the field out for the operator's own, or have it allowed with {flag}"
+        "{field}: this operator does not allow {requested}; leave the field out to use the operator's default, or allow it with {flag}"
     )]
-    NotAllowed { field: &'static str, asked: String, flag: &'static str },
-    #[error("generator.image: neither the manifest nor the operator (--generator-image) names one")]
+    NotAllowed { field: &'static str, requested: String, flag: &'static str },
+    #[error("generator.image: not set in the manifest, and the operator has no default (--generator-image)")]
     NoImage,
-    #[error("generator.fargate.subnets: neither the manifest nor the operator (--subnet) names one")]
+    #[error("generator.fargate.subnets: not set in the manifest, and the operator has no default (--subnet)")]
     NoSubnets,
     #[error(
-        "phases: null or an empty list is no traffic; leave the field out for the default event of four phases, or list at least one phase"
+        "phases: null or an empty list means no traffic; leave the field out for the default event of four phases, or list at least one phase"
     )]
     NoPhases,
     #[error("phases[{phase}]: {problem}")]
     Phase { phase: String, problem: String },
-    #[error("{field}: {asked} is above this operator's limit of {limit} ({flag})")]
-    AboveLimit { field: String, asked: u32, limit: u32, flag: &'static str },
-    #[error("phases: they last {total} s, limits.maxDuration allows {limit} s")]
+    #[error("{field}: {requested} is above this operator's limit of {limit} ({flag})")]
+    AboveLimit { field: String, requested: u32, limit: u32, flag: &'static str },
+    #[error("phases: the total duration is {total} s, limits.maxDuration allows {limit} s")]
     TooLong { total: u64, limit: u64 },
     #[error("{0}: a value is missing or out of range")]
     Malformed(&'static str),
 }
 
-/// A short fleet's tasks send at most this multiple of the rate they are planned for.
+/// If tasks are missing, the others send at most this multiple of their planned rate.
 const CAP_FACTOR: u32 = 2;
 
 impl Plan {
-    /// Checks `spec` against what the operator allows. What the schema refuses is checked again where the plan leans on it:
-    /// a stored object may be older than the schema.
+    /// Checks `spec` against the operator's limits. Schema rules that the plan relies on are
+    /// checked again: a stored object may be older than the schema.
     pub fn new(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Self, PlanError> {
         let rate_per_task = positive(spec.generator.rate_per_task, "generator.ratePerTask")?;
         let max_tasks = positive(spec.generator.max_tasks, "generator.maxTasks")?;
@@ -181,15 +177,15 @@ impl Plan {
         let warm_mib_per_second =
             match (spec.stream.warm_throughput.mode, spec.stream.warm_throughput.mib_per_second) {
                 (WarmThroughputMode::None, _) => None,
-                (WarmThroughputMode::Fixed, asked) => {
-                    let asked = positive(asked.unwrap_or(0), "stream.warmThroughput.mibPerSecond")?;
+                (WarmThroughputMode::Fixed, requested) => {
+                    let requested = positive(requested.unwrap_or(0), "stream.warmThroughput.mibPerSecond")?;
                     at_most(
                         "stream.warmThroughput.mibPerSecond",
-                        asked,
+                        requested,
                         defaults.max_warm_mib_per_second,
                         "--max-warm-mib-per-second",
                     )?;
-                    Some(asked)
+                    Some(requested)
                 }
             };
         let record_size = match (spec.generator.records.size.mode, spec.generator.records.size.bytes) {
@@ -217,26 +213,14 @@ impl Plan {
         })
     }
 
-    /// The highest rate of any phase: no task obeys a document that asks for more.
+    /// The highest rate of any phase. Tasks reject a control document with a higher rate.
     pub fn highest_rate(&self) -> u32 {
         self.phases.iter().map(|phase| phase.rate).max().unwrap_or(0)
     }
-
-    /// How long the traffic lasts if nothing stops it.
-    pub fn traffic_duration(&self) -> Duration {
-        self.phases.iter().map(|phase| phase.duration).sum()
-    }
-
-    /// Identifies the plan: equal plans have equal hashes.
-    pub fn hash(&self) -> String {
-        // Destructured by Debug, which names every field: a new one changes the hash, as it should.
-        let digest = Sha256::digest(format!("{self:?}"));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-    }
 }
 
-/// The spec with the operator's defaults written into it, as it is pinned in status: from then on the run does not depend on
-/// how the operator is configured.
+/// Returns the spec with the operator's defaults filled in, as it is stored in status. From then on
+/// the run does not depend on the operator's configuration.
 pub fn filled(spec: &KinesisDemoSpec, defaults: &Defaults) -> KinesisDemoSpec {
     let mut filled = spec.clone();
     filled.region.get_or_insert_with(|| defaults.region.clone());
@@ -259,37 +243,37 @@ fn region(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanErr
 }
 
 fn image(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanError> {
-    let asked = spec.generator.image.as_slice();
+    let requested = spec.generator.image.as_slice();
     allowed(
         "generator.image",
-        asked,
+        requested,
         defaults.image.as_slice(),
         &defaults.allow_list.images,
         "--allow-image",
     )?;
-    asked.first().or(defaults.image.as_ref()).cloned().ok_or(PlanError::NoImage)
+    requested.first().or(defaults.image.as_ref()).cloned().ok_or(PlanError::NoImage)
 }
 
 fn fargate(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Fargate, PlanError> {
-    let asked = &filled(spec, defaults).generator.fargate;
-    if asked.subnets.is_empty() {
+    let requested = &filled(spec, defaults).generator.fargate;
+    if requested.subnets.is_empty() {
         return Err(PlanError::NoSubnets);
     }
     let AllowList { subnets, security_groups, .. } = &defaults.allow_list;
-    allowed("generator.fargate.subnets", &asked.subnets, &defaults.subnets, subnets, "--allow-subnet")?;
+    allowed("generator.fargate.subnets", &requested.subnets, &defaults.subnets, subnets, "--allow-subnet")?;
     allowed(
         "generator.fargate.securityGroups",
-        &asked.security_groups,
+        &requested.security_groups,
         &defaults.security_groups,
         security_groups,
         "--allow-security-group",
     )?;
     Ok(Fargate {
-        cpu: positive(asked.cpu, "generator.fargate.cpu")?,
-        memory_mib: positive(asked.memory_mib, "generator.fargate.memoryMiB")?,
-        architecture: asked.architecture,
-        subnets: asked.subnets.clone(),
-        security_groups: asked.security_groups.clone(),
+        cpu: positive(requested.cpu, "generator.fargate.cpu")?,
+        memory_mib: positive(requested.memory_mib, "generator.fargate.memoryMiB")?,
+        architecture: requested.architecture,
+        subnets: requested.subnets.clone(),
+        security_groups: requested.security_groups.clone(),
     })
 }
 
@@ -332,23 +316,23 @@ fn positive(value: i32, field: &'static str) -> Result<u32, PlanError> {
     u32::try_from(value).ok().filter(|value| *value > 0).ok_or(PlanError::Malformed(field))
 }
 
-/// Whatever is asked for is the operator's own or on its list.
+/// Checks that every requested name is one of the operator's own or on its allow-list.
 fn allowed(
     field: &'static str,
-    asked: &[String],
+    requested: &[String],
     own: &[String],
     listed: &[String],
     flag: &'static str,
 ) -> Result<(), PlanError> {
-    match asked.iter().find(|name| !own.contains(name) && !is_listed(listed, name)) {
-        Some(name) => Err(PlanError::NotAllowed { field, asked: name.clone(), flag }),
+    match requested.iter().find(|name| !own.contains(name) && !is_listed(listed, name)) {
+        Some(name) => Err(PlanError::NotAllowed { field, requested: name.clone(), flag }),
         None => Ok(()),
     }
 }
 
-fn at_most(field: &str, asked: u32, limit: u32, flag: &'static str) -> Result<(), PlanError> {
-    if asked > limit {
-        return Err(PlanError::AboveLimit { field: field.to_owned(), asked, limit, flag });
+fn at_most(field: &str, requested: u32, limit: u32, flag: &'static str) -> Result<(), PlanError> {
+    if requested > limit {
+        return Err(PlanError::AboveLimit { field: field.to_owned(), requested, limit, flag });
     }
     Ok(())
 }
@@ -373,14 +357,14 @@ mod tests {
         }
     }
 
-    fn refused(change: impl FnOnce(&mut KinesisDemoSpec)) -> String {
+    fn plan_error(change: impl FnOnce(&mut KinesisDemoSpec)) -> String {
         let mut spec = KinesisDemoSpec::default();
         change(&mut spec);
         Plan::new(&spec, &defaults()).unwrap_err().to_string()
     }
 
     #[test]
-    fn an_empty_spec_is_the_original_demo_cold() {
+    fn an_empty_spec_is_the_original_demo_on_a_cold_stream() {
         let plan = Plan::new(&KinesisDemoSpec::default(), &defaults()).unwrap();
         let phases: Vec<_> =
             plan.phases.iter().map(|p| (p.name.as_str(), p.rate, p.duration.as_secs(), p.tasks)).collect();
@@ -402,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_operators_own_or_on_its_list_may_be_named() {
+    fn the_operators_defaults_and_allow_listed_names_are_accepted() {
         for image in ["generator:1", "team/generator:9"] {
             let mut spec = KinesisDemoSpec::default();
             spec.generator.image = Some(image.into());
@@ -421,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_down_needs_the_tasks_of_the_rate_that_it_leaves() {
+    fn a_ramp_down_needs_the_tasks_of_the_previous_rate() {
         let mut spec = KinesisDemoSpec::default();
         spec.phases[3].ramp.shape = RampShape::Linear;
         spec.phases[3].ramp.over = Some(DurationText::seconds(20));
@@ -429,60 +413,60 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_the_field_and_what_to_do() {
-        assert!(refused(|s| s.region = Some("mars-north-1".into())).contains("--region"));
+    fn errors_name_the_field_and_the_next_step() {
+        assert!(plan_error(|s| s.region = Some("mars-north-1".into())).contains("--region"));
         assert!(
-            refused(|s| s.stream.warm_throughput =
+            plan_error(|s| s.stream.warm_throughput =
                 WarmThroughputSpec { mode: WarmThroughputMode::Fixed, mib_per_second: Some(201) })
             .contains("stream.warmThroughput.mibPerSecond: 201 is above this operator's limit of 200")
         );
-        assert!(refused(|s| s.phases[2].records_per_second = 250_001).contains("51 tasks"));
+        assert!(plan_error(|s| s.phases[2].records_per_second = 250_001).contains("51 tasks"));
         assert!(
-            refused(|s| {
+            plan_error(|s| {
                 s.phases[2].records_per_second = 250_000;
             })
             .contains("--max-records-per-second")
         );
         assert!(
-            refused(|s| s.limits.max_duration = DurationText::seconds(479))
+            plan_error(|s| s.limits.max_duration = DurationText::seconds(479))
                 .contains("limits.maxDuration allows 479 s")
         );
-        assert!(refused(|s| s.phases[1].name = "baseline".into()).contains("phases[baseline]"));
-        assert!(refused(|s| s.phases.clear()).contains("phases: null or an empty list"));
+        assert!(plan_error(|s| s.phases[1].name = "baseline".into()).contains("phases[baseline]"));
+        assert!(plan_error(|s| s.phases.clear()).contains("phases: null or an empty list"));
         let null = serde_json::json!({ "phases": null });
-        let said = refused(|spec| *spec = serde_json::from_value(null).unwrap());
-        assert!(said.contains("phases: null") && said.contains("leave the field out"), "{said}");
+        let message = plan_error(|spec| *spec = serde_json::from_value(null).unwrap());
+        assert!(message.contains("phases: null") && message.contains("leave the field out"), "{message}");
 
         assert_eq!(
-            refused(|s| s.generator.image = Some("other/generator:1".into())),
-            "generator.image: this operator does not allow other/generator:1; leave the field out for the operator's own, or have it allowed with --allow-image"
+            plan_error(|s| s.generator.image = Some("other/generator:1".into())),
+            "generator.image: this operator does not allow other/generator:1; leave the field out to use the operator's default, or allow it with --allow-image"
         );
         assert!(
-            refused(
+            plan_error(
                 |s| s.generator.fargate.subnets = vec!["subnet-0a1b2c3d".into(), "subnet-00000001".into()]
             )
             .contains("generator.fargate.subnets: this operator does not allow subnet-00000001")
         );
         assert!(
-            refused(|s| s.generator.fargate.security_groups = vec!["sg-00000001".into()])
+            plan_error(|s| s.generator.fargate.security_groups = vec!["sg-00000001".into()])
                 .contains("--allow-security-group")
         );
-        let mut nowhere = defaults();
-        nowhere.subnets.clear();
-        assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoSubnets));
-        nowhere.image = None;
-        assert_eq!(Plan::new(&KinesisDemoSpec::default(), &nowhere), Err(PlanError::NoImage));
+        let mut without_defaults = defaults();
+        without_defaults.subnets.clear();
+        assert_eq!(Plan::new(&KinesisDemoSpec::default(), &without_defaults), Err(PlanError::NoSubnets));
+        without_defaults.image = None;
+        assert_eq!(Plan::new(&KinesisDemoSpec::default(), &without_defaults), Err(PlanError::NoImage));
     }
 
     #[test]
-    fn an_explicit_null_switches_nothing_on() {
+    fn an_explicit_null_enables_nothing() {
         let plan = |spec| Plan::new(&serde_json::from_value(spec).unwrap(), &defaults()).unwrap();
         assert!(plan(serde_json::json!({})).dashboard);
         assert!(!plan(serde_json::json!({ "dashboard": null })).dashboard);
     }
 
     #[test]
-    fn a_filled_spec_plans_the_same_without_the_operators_defaults() {
+    fn a_filled_spec_does_not_depend_on_the_operators_defaults() {
         let spec = KinesisDemoSpec::default();
         let plan = Plan::new(&spec, &defaults()).unwrap();
         let mut other = defaults();
@@ -491,7 +475,6 @@ mod tests {
         other.subnets = vec!["subnet-ffffffff".into()];
         let pinned = Plan::new(&filled(&spec, &defaults()), &other).unwrap();
         assert_eq!(pinned, plan);
-        assert_eq!(pinned.hash(), plan.hash());
-        assert_ne!(Plan::new(&spec, &other).unwrap().hash(), plan.hash());
+        assert_ne!(Plan::new(&spec, &other).unwrap(), plan);
     }
 }

@@ -1,23 +1,25 @@
-//! Which proxy stands before a Kubernetes API server. In: the server's address, what the kubeconfig names, the environment. Out: the
-//! proxy's address, or none. Pure.
+//! Which proxy leads to a Kubernetes API server. In: the server's address, the kubeconfig's
+//! `proxy-url`, the environment. Out: the proxy's address, or none. Pure.
 //!
-//! As kubectl has it, by Go's golang.org/x/net/http/httpproxy: `proxy-url` in the kubeconfig counts whatever else is said; else
-//! `HTTPS_PROXY` (`HTTP_PROXY` for a server without TLS), in capitals first, unless the server is on loopback or `NO_PROXY` names it.
-//! In two things we differ. A variable that is no proxy's address is an error here, and Go goes on
-//! without a proxy. Names in NO_PROXY that are not ASCII are compared as they are, and Go turns
-//! them into Punycode.
+//! Follows kubectl, which uses Go's golang.org/x/net/http/httpproxy. `proxy-url` in the kubeconfig
+//! has precedence over the environment. Otherwise `HTTPS_PROXY` applies (`HTTP_PROXY` for a server
+//! without TLS; upper case before lower case), unless the server is on loopback or matches
+//! `NO_PROXY`. There are two differences. A variable that is not a proxy address is an error here;
+//! Go continues without a proxy. Names in `NO_PROXY` that are not ASCII are compared as they are;
+//! Go converts them to Punycode.
 
 use std::net::IpAddr;
 
 use http::Uri;
 
-/// Says who names what is no proxy's address. The address itself may hold a password and is not told.
+/// The error for a setting that is not a proxy address. The address may contain a password, so the
+/// message names only the setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{said_by} is not the address of a proxy ({why}); http, https and socks5 are known, as in http://proxy.example:3128"
+    "{setting} is not the address of a proxy ({why}); use http, https or socks5, as in http://proxy.example:3128"
 )]
 pub struct ProxyError {
-    said_by: &'static str,
+    setting: &'static str,
     why: &'static str,
 }
 
@@ -27,14 +29,16 @@ impl ProxyError {
     /// What the user can do about it.
     #[must_use]
     pub fn next_step(&self) -> String {
-        match self.said_by {
+        match self.setting {
             IN_KUBECONFIG => "correct proxy-url in the kubeconfig's cluster, or remove it".into(),
-            variable => format!("correct {variable}, or unset it; NO_PROXY lists servers to ask directly"),
+            variable => format!(
+                "correct {variable}, or unset it; NO_PROXY lists servers to connect to without a proxy"
+            ),
         }
     }
 }
 
-/// The proxy's address, with its scheme and with user and password if it needs them.
+/// The proxy's address, with its scheme and, if set, user and password.
 pub fn proxy(
     server: &Uri,
     named: Option<&str>,
@@ -43,7 +47,7 @@ pub fn proxy(
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return address(IN_KUBECONFIG, named).map(Some);
     }
-    // Wherever the proxy is: one on this machine is not asked for it either.
+    // A proxy on loopback is not used for a server on loopback either.
     if is_loopback(server) {
         return Ok(None);
     }
@@ -57,47 +61,47 @@ pub fn proxy(
         ["HTTPS_PROXY", "https_proxy"]
     };
     let Some((name, value)) = first(names) else { return Ok(None) };
-    if first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| names_server(&list, server)) {
+    if first(["NO_PROXY", "no_proxy"]).is_some_and(|(_, list)| matches_server(&list, server)) {
         return Ok(None);
     }
     address(name, &value).map(Some)
 }
 
-/// A proxy as users write it: the scheme may be missing.
-fn address(said_by: &'static str, text: &str) -> Result<Uri, ProxyError> {
+/// Parses a proxy address. Users may omit the scheme.
+fn address(setting: &'static str, text: &str) -> Result<Uri, ProxyError> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    // Names are resolved by the proxy either way.
+    // The proxy resolves names with either scheme.
     let whole = whole.replacen("socks5h://", "socks5://", 1);
-    let wrong = |why| ProxyError { said_by, why };
-    let uri: Uri = whole.parse().map_err(|_| wrong("it is no URL"))?;
+    let wrong = |why| ProxyError { setting, why };
+    let uri: Uri = whole.parse().map_err(|_| wrong("it is not a URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https" | "socks5"), Some(host)) if !host.is_empty() => Ok(uri),
-        (Some("http" | "https" | "socks5"), _) => Err(wrong("it names no host")),
-        _ => Err(wrong("its scheme is another")),
+        (Some("http" | "https" | "socks5"), _) => Err(wrong("it has no host")),
+        _ => Err(wrong("its scheme is not supported")),
     }
 }
 
-/// Whether NO_PROXY's list names the server. `*` names every server. An entry may be a network, an
-/// address or a host; an address and a host may have a port. `example` names the host and all that
-/// is below it; `.example` and `*.example` name only what is below it. Entries that are empty, or
-/// that cannot be read, name none.
-fn names_server(list: &str, server: &Uri) -> bool {
+/// Whether NO_PROXY's list matches the server. `*` matches every server. An entry is a network, an
+/// address or a host; an address or a host may have a port. `example` matches the host and its
+/// subdomains; `.example` and `*.example` match only subdomains. Empty and invalid entries match
+/// none.
+fn matches_server(list: &str, server: &Uri) -> bool {
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
     let host = bare(server.host().unwrap_or_default()).to_lowercase();
-    let asked = Asked { address: address_of(&host), host, port: port.to_string() };
-    list.split(',').map(|entry| entry.trim().to_lowercase()).any(|entry| asked.is_named_by(&entry))
+    let server = Server { address: address_of(&host), host, port: port.to_string() };
+    list.split(',').map(|entry| entry.trim().to_lowercase()).any(|entry| server.matches(&entry))
 }
 
-/// The server as NO_PROXY's entries are compared with it.
-struct Asked {
+/// The server, in the form that NO_PROXY's entries are compared with.
+struct Server {
     host: String,
     address: Option<IpAddr>,
     port: String,
 }
 
-impl Asked {
-    fn is_named_by(&self, entry: &str) -> bool {
+impl Server {
+    fn matches(&self, entry: &str) -> bool {
         if entry == "*" {
             return true;
         }
@@ -111,11 +115,11 @@ impl Asked {
         match (address_of(host), self.address) {
             (Some(named), address) => Some(named) == address,
             (None, Some(_)) => false,
-            (None, None) => self.host_is_named_by(host),
+            (None, None) => self.host_matches(host),
         }
     }
 
-    fn host_is_named_by(&self, name: &str) -> bool {
+    fn host_matches(&self, name: &str) -> bool {
         let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
         if name.starts_with('.') {
             return self.host.ends_with(name);
@@ -124,12 +128,12 @@ impl Asked {
     }
 }
 
-/// An address; an IPv4 address is the same in IPv6's form (`::ffff:10.1.2.3`).
+/// Parses an address. An IPv4 address equals its IPv4-mapped IPv6 form (`::ffff:10.1.2.3`).
 fn address_of(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// A network, as `address/prefix length`.
+/// A network in CIDR notation.
 struct Network {
     address: IpAddr,
     prefix: u32,
@@ -140,11 +144,11 @@ impl Network {
         let (address, prefix) = text.split_once('/')?;
         let address: IpAddr = address.parse().ok()?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        // `+8` would be a number to Rust.
+        // Rust would also parse `+8`.
         let is_number = prefix.bytes().all(|byte| byte.is_ascii_digit());
         let prefix: u32 = prefix.parse().ok().filter(|length| is_number && *length <= longest)?;
         match address.to_canonical() {
-            // In IPv6's form the first 96 bits say that it is IPv4.
+            // In the IPv4-mapped form the first 96 bits are the IPv6 prefix.
             canonical if canonical != address && prefix >= 96 => {
                 Some(Self { address: canonical, prefix: prefix - 96 })
             }
@@ -152,7 +156,7 @@ impl Network {
         }
     }
 
-    /// Whether a canonical address is in it: of the same family, and alike in the first bits.
+    /// Whether the network contains a canonical address: same family, same prefix.
     fn contains(&self, address: IpAddr) -> bool {
         let differs = match (self.address, address) {
             (IpAddr::V4(ours), IpAddr::V4(other)) => u128::from(ours.to_bits() ^ other.to_bits()) << 96,
@@ -163,8 +167,8 @@ impl Network {
     }
 }
 
-/// `host:port` or `[host]:port` as both, whatever the port's text is. `None` for what has no port:
-/// an IPv6 address, too. One in brackets and without a port is no address to Go.
+/// Splits `host:port` or `[host]:port`; the port may be any text. Returns `None` for an entry
+/// without a port, for example an IPv6 address. Go does not accept brackets without a port.
 fn split_port(entry: &str) -> Option<(&str, &str)> {
     let (host, port) = entry.rsplit_once(':')?;
     let inside = match host.strip_prefix('[') {
@@ -195,14 +199,14 @@ mod tests {
         named: Option<&str>,
         environment: &[(&str, &str)],
     ) -> Result<Option<String>, ProxyError> {
-        let look = |name: &str| {
+        let lookup = |name: &str| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        proxy(&server.parse().unwrap(), named, look).map(|proxy| proxy.map(|uri| uri.to_string()))
+        proxy(&server.parse().unwrap(), named, lookup).map(|proxy| proxy.map(|uri| uri.to_string()))
     }
 
     #[test]
-    fn the_kubeconfigs_proxy_counts_whatever_the_environment_says() {
+    fn the_kubeconfigs_proxy_overrides_the_environment() {
         let environment = [("HTTPS_PROXY", "http://other.example:1"), ("NO_PROXY", "*")];
         for server in ["https://api.example:6443", "https://127.0.0.1:6443"] {
             let found = chosen(server, Some("socks5://proxy.example:1080"), &environment);
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environments_proxy_is_chosen_by_the_servers_scheme_and_capitals_go_first() {
+    fn the_variable_depends_on_the_scheme_and_upper_case_wins() {
         let environment =
             [("https_proxy", "low:1"), ("HTTPS_PROXY", "me:pass@high.example:2"), ("http_proxy", "plain:3")];
         assert_eq!(
@@ -230,10 +234,10 @@ mod tests {
         );
     }
 
-    /// What Go 1.26's net/http/httpproxy, which kubectl has, answers to each: whether the proxy is asked.
+    /// Whether Go 1.26's httpproxy, which kubectl uses, takes the proxy.
     #[test]
-    fn no_proxy_names_what_it_names_to_kubectl() {
-        let gos_answers = [
+    fn no_proxy_matches_as_kubectl_matches() {
+        let cases = [
             ("https://api.example:6443", "", true),
             ("https://api.example:6443", "api.example", false),
             ("https://api.example:6443", "localhost, .example ,", false),
@@ -314,7 +318,7 @@ mod tests {
             ("https://[::ffff:10.1.2.3]:6443", "::ffff:10.1.2.3", false),
             ("https://[::ffff:10.1.2.3]:6443", "::/0", true),
         ];
-        for (server, list, is_proxied) in gos_answers {
+        for (server, list, is_proxied) in cases {
             let environment = [
                 ("HTTPS_PROXY", "http://proxy.example:3128"),
                 ("HTTP_PROXY", "http://proxy.example:3128"),
@@ -326,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_asked_directly_wherever_the_environments_proxy_is() {
+    fn a_loopback_server_is_reached_without_the_environments_proxy() {
         let loopback = [
             "https://127.0.0.1:6443",
             "https://127.1.2.3",
@@ -334,7 +338,7 @@ mod tests {
             "https://[::1]:6443",
             "https://[::ffff:127.0.0.1]:6443",
         ];
-        // A value that is no address is not looked at.
+        // An invalid proxy address is ignored for loopback.
         for proxy in
             ["http://proxy.example:3128", "http://127.0.0.1:3128", "socks5://localhost:1080", "ftp://a b"]
         {
@@ -355,24 +359,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_with_its_origin_and_without_its_password() {
+    fn an_invalid_proxy_error_names_the_setting_not_the_password() {
         for (value, why) in [
-            ("ftp://proxy:1", "its scheme is another"),
-            ("http://", "it is no URL"),
-            ("http://a b", "it is no URL"),
+            ("ftp://proxy:1", "its scheme is not supported"),
+            ("http://", "it is not a URL"),
+            ("http://a b", "it is not a URL"),
         ] {
             let error = chosen("https://api.example", None, &[("HTTPS_PROXY", value)]).unwrap_err();
             assert!(error.next_step().starts_with("correct HTTPS_PROXY, or unset it"), "{error:?}");
-            let told = error.to_string();
+            let message = error.to_string();
             assert!(
-                told.starts_with("HTTPS_PROXY is not the address of a proxy") && told.contains(why),
-                "{told}"
+                message.starts_with("HTTPS_PROXY is not the address of a proxy") && message.contains(why),
+                "{message}"
             );
         }
         let error = chosen("https://api.example", Some("ftp://me:secret@proxy"), &[]).unwrap_err();
-        let told = format!("{error} {error:?} {}", error.next_step());
-        assert!(told.starts_with("proxy-url in the kubeconfig") && !told.contains("secret"), "{told}");
-        assert!(told.contains("correct proxy-url in the kubeconfig's cluster"), "{told}");
+        let message = format!("{error} {error:?} {}", error.next_step());
+        assert!(
+            message.starts_with("proxy-url in the kubeconfig") && !message.contains("secret"),
+            "{message}"
+        );
+        assert!(message.contains("correct proxy-url in the kubeconfig's cluster"), "{message}");
         let exempt = [("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "api.example")];
         assert_eq!(chosen("https://api.example", None, &exempt), Ok(None));
     }

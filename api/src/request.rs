@@ -1,20 +1,21 @@
-//! What a user asks of a run in flight: the request annotation. In: its text. Out: a verb with its preconditions. Pure.
+//! A user's request to a run: the request annotation. In: its text. Out: a verb with its
+//! preconditions. Pure.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::MicroTime;
 
-/// The longest annotation that is read; a longer one is refused unread.
+/// The maximum size of the annotation. A longer one is rejected without parsing.
 const MAX_BYTES: usize = 1024;
 
-/// What is asked for.
+/// What is requested.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verb {
-    /// Stop the traffic, remove what the run made, end as Aborted.
+    /// Stop the traffic, delete the run's resources, and end as Aborted.
     Abort,
-    /// Begin the next run of a finished object.
+    /// Start the next run of an object whose run is over.
     Rerun,
 }
 
@@ -22,20 +23,20 @@ pub enum Verb {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// What is asked for.
+    /// What is requested.
     pub verb: Verb,
-    /// The run it is meant for. A request for another run is refused.
+    /// The run that the request is for. A request for another run is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u32>,
-    /// Names the request: each id is done once.
+    /// Identifies the request. Each id is processed once.
     pub id: String,
 }
 
 impl Request {
-    /// Reads the annotation's text. The error is a sentence for the user.
+    /// Parses the annotation. The error is a sentence for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_BYTES {
-            return Err(format!("the request has {} bytes, at most {MAX_BYTES} are read", text.len()));
+            return Err(format!("the request has {} bytes; the limit is {MAX_BYTES}", text.len()));
         }
         let request: Self = serde_json::from_str(text).map_err(|error| {
             format!(
@@ -49,20 +50,20 @@ impl Request {
     }
 }
 
-/// Whether a request was done.
+/// Whether a request was accepted.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestOutcome {
     Accepted,
     Refused,
 }
 
-/// The last request and what came of it.
+/// The last request and its outcome.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LastRequest {
     /// The request's id.
     #[schemars(length(max = 64))]
     pub id: String,
-    /// What was asked for; absent if the text could not be read.
+    /// What was requested. Absent if the annotation could not be parsed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verb: Option<Verb>,
     /// Accepted or Refused.
@@ -70,7 +71,7 @@ pub struct LastRequest {
     /// Why it was refused, or what it did.
     #[schemars(length(max = 2048))]
     pub message: String,
-    /// When it was answered.
+    /// When it was processed.
     pub at: MicroTime,
 }
 
@@ -79,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_names_verb_run_and_id() {
+    fn a_request_has_a_verb_a_run_and_an_id() {
         let request = Request::parse(r#"{"verb":"abort","run":3,"id":"x1"}"#).unwrap();
         assert_eq!(request, Request { verb: Verb::Abort, run: Some(3), id: "x1".into() });
         assert_eq!(Request::parse(r#"{"verb":"rerun","id":"x2"}"#).unwrap().run, None);
     }
 
     #[test]
-    fn an_unreadable_request_is_told_why() {
+    fn an_invalid_request_is_rejected_with_the_reason() {
         assert!(Request::parse("abort").unwrap_err().contains("looks like"));
         assert!(Request::parse(r#"{"verb":"explode","id":"x"}"#).unwrap_err().contains("explode"));
         assert!(Request::parse(r#"{"verb":"abort","id":""}"#).unwrap_err().contains("1 to 64"));

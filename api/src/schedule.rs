@@ -1,11 +1,14 @@
-//! How many records are due, and whose they are. In: rates and instants. Out: counts. Pure, integers only.
+//! How many records are due, and to which task. In: rates and instants. Out: counts. Pure, integers
+//! only.
 //!
-//! The schedule is a sequence of legs, each a straight line from one rate to another. The records of a leg are numbered
-//! from zero; record k is due when the integral of the rate passes k + 1 and belongs to the filled slot at position
-//! k mod n. So the shares of any number of tasks always add up to the whole, exactly, without a remainder to assign.
+//! The schedule is a sequence of segments. In each, the rate is a straight line from one value to
+//! another. The records of a segment are numbered from zero. Record k is due when the integral of
+//! the rate passes k + 1, and belongs to the filled slot at position k mod n. So the shares of any
+//! number of tasks add up to the whole exactly, without a remainder to assign.
 //!
-//! A stop cuts a leg into pieces. The records are numbered through the whole leg, whatever cuts it: so the pieces add up to
-//! the whole, exactly, and a piece that was sent before anybody knew of the cut is the same piece.
+//! An interruption cuts a segment into pieces. The records are numbered through the whole segment,
+//! wherever it is cut. So the pieces add up to the whole exactly, and a piece that was sent before
+//! the cut was known keeps the same records.
 
 use std::time::Duration;
 
@@ -15,27 +18,28 @@ use crate::MicroTime;
 
 const MICROS_PER_SECOND: i128 = 1_000_000;
 
-/// A stretch of the schedule over which the rate is constant or follows a straight line, or a piece of one.
+/// An interval of the schedule with a constant or linearly changing rate, or a piece of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleSegment {
-    /// The first instant of the leg, or of the piece.
+    /// The first instant of the segment, or of the piece.
     pub from: MicroTime,
     /// The first instant after it.
     pub until: MicroTime,
-    /// Records per second at the beginning and at the end of the whole leg.
+    /// Records per second at the beginning and at the end of the whole segment.
     pub rate: [u32; 2],
-    /// Where in the whole leg this piece lies. Absent: it is the whole.
+    /// The position of this piece in the whole segment. Absent if this is the whole segment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
 }
 
-/// Where in a whole leg a piece lies. On the wire: two numbers of microseconds, to keep the document small.
+/// The position of a piece in its whole segment. On the wire: two numbers of microseconds, to keep
+/// the control document small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[u64; 2]", into = "[u64; 2]")]
 pub struct Part {
-    /// How much of the whole leg comes before the piece.
+    /// The length of the whole segment before the piece.
     pub after: Duration,
-    /// How long the whole leg is.
+    /// The length of the whole segment.
     pub of: Duration,
 }
 
@@ -52,40 +56,43 @@ impl From<Part> for [u64; 2] {
 }
 
 impl ScheduleSegment {
-    /// A whole leg.
+    /// Creates a whole segment.
     pub const fn whole(from: MicroTime, until: MicroTime, rate: [u32; 2]) -> Self {
         Self { from, until, rate, part: None }
     }
 
-    /// How long the whole leg is, of which this may be a piece.
+    /// The length of the whole segment, of which this may be a piece.
     pub fn whole_length(&self) -> Duration {
         self.part.map_or(self.until.since(self.from), |part| part.of)
     }
 
-    /// How far into the whole leg `at` (clamped to the piece) is, and how long the whole is, in microseconds.
-    fn place_of(&self, at: MicroTime) -> (i128, i128) {
+    /// The offset of `at` (clamped to the piece) in the whole segment, and the length of the whole
+    /// segment, in microseconds.
+    fn offset_of(&self, at: MicroTime) -> (i128, i128) {
         let into = span(self.from, at.min(self.until));
         let Some(part) = self.part else { return (into, span(self.from, self.until)) };
         let [after, length] = <[u64; 2]>::from(part).map(i128::from);
         ((after + into).min(length), length)
     }
 
-    /// The records due from the piece's start up to `at` (clamped to the piece), when at most `ceiling` records per second
-    /// can be sent: what the rate asks for above the ceiling is never due to anybody.
+    /// The records due from the piece's start up to `at` (clamped to the piece), if at most `limit`
+    /// records per second can be sent. Records above the limit are never due.
     pub fn due(&self, at: MicroTime, limit: u64) -> u64 {
         self.numbered(at, limit).saturating_sub(self.numbered(self.from, limit))
     }
 
-    /// The records due from the start of the whole leg up to `at` (clamped to the piece): the number of the next one.
+    /// The records due from the start of the whole segment up to `at` (clamped to the piece). This
+    /// is also the number of the next record.
     fn numbered(&self, at: MicroTime, limit: u64) -> u64 {
-        let (elapsed, length) = self.place_of(at);
+        let (elapsed, length) = self.offset_of(at);
         if length == 0 {
             return 0;
         }
         let [start, end] = self.rate.map(i128::from);
         let limit = i128::from(limit);
 
-        // Twice the area under the line up to x, in record-microseconds per second, times the leg's length.
+        // Twice the area under the line up to x, in record-microseconds per second, times the
+        // segment's length.
         let line = |x: i128| 2 * length * start * x + (end - start) * x * x;
         let flat = |x: i128| 2 * length * limit * x;
         let area = match (start > limit, end > limit) {
@@ -105,14 +112,14 @@ impl ScheduleSegment {
         u64::try_from(area / (2 * length * MICROS_PER_SECOND)).unwrap_or(0)
     }
 
-    /// Every record the piece asks for up to `at`, whoever sends it.
+    /// The records that the piece schedules up to `at`, without a limit.
     pub fn scheduled(&self, at: MicroTime) -> u64 {
         self.due(at, u64::MAX >> 1)
     }
 
     /// The rate at `at` (clamped to the piece), in records per second, rounded down.
     pub fn rate_at(&self, at: MicroTime) -> u32 {
-        let (elapsed, length) = self.place_of(at);
+        let (elapsed, length) = self.offset_of(at);
         let [start, end] = self.rate.map(i128::from);
         if length == 0 {
             return self.highest_rate();
@@ -120,7 +127,7 @@ impl ScheduleSegment {
         u32::try_from(start + (end - start) * elapsed / length).unwrap_or(0)
     }
 
-    /// The highest rate within the whole leg.
+    /// The highest rate in the whole segment.
     pub fn highest_rate(&self) -> u32 {
         self.rate[0].max(self.rate[1])
     }
@@ -130,7 +137,7 @@ fn span(from: MicroTime, until: MicroTime) -> i128 {
     i128::from(until.as_micros()).saturating_sub(i128::from(from.as_micros())).max(0)
 }
 
-/// A task's place among those that send: `position` of `of` filled slots.
+/// A task's position among the tasks that send: `position` of `of` filled slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// The task's position among the filled slots, from zero.
@@ -140,14 +147,14 @@ pub struct Share {
 }
 
 impl Share {
-    /// How many of the first `count` records are this share's own.
+    /// How many of the first `count` records belong to this share.
     pub fn owned(self, count: u64) -> u64 {
         let of = u64::from(self.of.max(1));
         count.saturating_add(of - 1).saturating_sub(u64::from(self.position)) / of
     }
 
-    /// How many records of `leg` fall due to this share in [`from`, `until`), each task sending at most `cap_per_task`
-    /// records per second.
+    /// How many records of `segment` become due to this share in [`from`, `until`), if each task
+    /// sends at most `cap_per_task` records per second.
     pub fn due(self, segment: &ScheduleSegment, from: MicroTime, until: MicroTime, cap_per_task: u32) -> u64 {
         let limit = u64::from(cap_per_task) * u64::from(self.of.max(1));
         self.owned(segment.numbered(until, limit)) - self.owned(segment.numbered(from.min(until), limit))
@@ -171,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_due_in_proportion_to_time() {
+    fn a_constant_rate_is_due_in_proportion_to_time() {
         let step = segment([50_000, 50_000], 120);
         assert_eq!(step.scheduled(T0), 0);
         assert_eq!(step.scheduled(after(0.001)), 50);
@@ -193,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ceiling_cuts_a_ramp_where_it_crosses() {
+    fn a_limit_caps_a_ramp_where_it_crosses() {
         let up = segment([0, 1_000], 10);
         assert_eq!(up.due(after(10.0), 500), 1_250 + 2_500);
         let down = segment([1_000, 0], 10);
@@ -203,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_leg_asks_for_nothing() {
+    fn an_empty_segment_schedules_nothing() {
         assert_eq!(segment([100, 100], 0).scheduled(after(1.0)), 0);
     }
 
     #[test]
-    fn a_piece_follows_the_line_of_its_whole() {
+    fn a_piece_follows_the_line_of_its_segment() {
         let whole = segment([0, 1_000], 10);
-        // The last 4 s of it, an hour later.
+        // The last 4 s of the segment, an hour later.
         let part = Some(Part { after: Duration::from_secs(6), of: Duration::from_secs(10) });
         let (from, until) = (after(3_600.0), after(3_604.0));
         let piece = ScheduleSegment { from, until, part, ..whole };
@@ -225,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_claims_to_reach_beyond_its_whole_ends_with_it() {
+    fn a_piece_is_cut_off_at_the_end_of_its_segment() {
         let part = Some(Part { after: Duration::from_secs(8), of: Duration::from_secs(10) });
         let piece = ScheduleSegment { part, ..segment([100, 100], 60) };
         assert_eq!(piece.scheduled(after(60.0)), 200);
@@ -235,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_add_up_to_their_whole_for_every_share(
+        fn pieces_add_up_to_their_segment_for_every_share(
             rates in [0_u32..200_000, 0_u32..200_000],
             length in 1_u64..600_000_000,
             cuts in prop::collection::vec((0_u64..600_000_000, 1_u64..90_000_000), 0..5),
@@ -286,7 +293,7 @@ mod tests {
         }
 
         #[test]
-        fn due_never_decreases_and_never_passes_the_ceiling(
+        fn due_never_decreases_and_never_exceeds_the_limit(
             rates in [0_u32..200_000, 0_u32..200_000], length in 1_u64..600_000_000, limit in 1_u64..200_000,
             first in 0_u64..700_000_000, second in 0_u64..700_000_000,
         ) {

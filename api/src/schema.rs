@@ -1,18 +1,20 @@
-//! The definition's schema in words that every reader of CustomResourceDefinitions knows. In: what schemars makes of the types.
-//! Out: the same, for the API server, kubectl and the generators of clients. Pure.
+//! Rewrites the CRD's schema so that every client can read it. In: the schema that schemars
+//! generates from the types. Out: an equivalent schema for the API server, kubectl and client
+//! generators. Pure.
 //!
-//! Kubernetes' API conventions know signed integers only, and its API server warns of any other format at every apply
-//! ("unrecognized format"). `null` among the values of an enum stops generators of Java and TypeScript classes, and without it the
-//! API server refuses null even where a field is nullable. So an optional word is left out or is one of its words.
+//! Kubernetes' API conventions know signed integers only, and the API server warns about any other
+//! format at every apply ("unrecognized format"). Generators of Java and TypeScript classes fail on
+//! `null` among an enum's values. Without it, the API server rejects null even where a field is
+//! nullable. So an optional enum is either absent or has one of its values.
 
 use schemars::Schema;
 use schemars::transform::transform_subschemas;
 use serde_json::{Value, json};
 
-/// The greatest integer up to which every JSON reader holds all integers exactly (RFC 8259, section 6): 2^53 - 1.
+/// The greatest integer that every JSON reader represents exactly (RFC 8259, section 6): 2^53 - 1.
 const GREATEST: i64 = 9_007_199_254_740_991;
 
-/// Rewrites a schema and everything in it.
+/// Rewrites a schema and its subschemas.
 pub fn rewrite(schema: &mut Schema) {
     transform_subschemas(&mut rewrite, schema);
     if let Some((format, minimum, maximum)) = signed(schema) {
@@ -26,16 +28,17 @@ pub fn rewrite(schema: &mut Schema) {
     drop_null(schema);
 }
 
-/// Takes null out of what an optional enum may be. schemars adds it to the values, or as an alternative to them.
+/// Removes null from an optional enum. schemars adds it to the enum's values, or as an alternative
+/// in `anyOf`.
 fn drop_null(schema: &mut Schema) {
     let null = json!({ "type": "null" });
-    if let Some([word, other]) = schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice)
+    if let Some([enumeration, other]) = schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice)
         && *other == null
-        && ["enum", "oneOf"].iter().any(|kind| word.get(kind).is_some())
-        && let Some(word) = word.as_object().cloned()
+        && ["enum", "oneOf"].iter().any(|kind| enumeration.get(kind).is_some())
+        && let Some(enumeration) = enumeration.as_object().cloned()
     {
         schema.remove("anyOf");
-        schema.ensure_object().extend(word);
+        schema.ensure_object().extend(enumeration);
     }
     let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) else { return };
     if values.iter().all(Value::is_null) {
@@ -51,7 +54,7 @@ fn drop_null(schema: &mut Schema) {
     }
 }
 
-/// The signed format that holds the values of an integer's format, and the bounds of those values.
+/// The signed format that can represent an integer format, with the limits of the values.
 fn signed(schema: &Schema) -> Option<(&'static str, i64, i64)> {
     Some(match schema.get("format")?.as_str()? {
         "uint8" => ("int32", 0, u8::MAX.into()),
@@ -80,7 +83,7 @@ mod tests {
 
     #[derive(JsonSchema)]
     #[allow(dead_code)]
-    enum Told {
+    enum Documented {
         /// The first.
         One,
         /// The second.
@@ -99,7 +102,7 @@ mod tests {
         list: Vec<u64>,
         signed: i16,
         word: Option<Word>,
-        told: Option<Told>,
+        documented: Option<Documented>,
         text: Option<String>,
         ratio: f64,
     }
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_integer_is_signed_and_has_the_bounds_of_its_type_or_its_own() {
+    fn integers_are_signed_with_the_limits_of_their_type_or_field() {
         let fields = rewritten();
         for (pointer, format, minimum, maximum) in [
             ("/small", "int32", 0, 255),
@@ -135,11 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_word_is_a_word_and_nothing_else_changes() {
+    fn an_optional_enum_is_not_nullable_and_other_fields_are() {
         let fields = rewritten();
         assert_eq!(fields["word"]["enum"], json!(["One", "Two"]));
         assert_eq!((&fields["word"]["type"], fields["word"].get("nullable")), (&json!("string"), None));
-        assert!(fields["told"].get("anyOf").is_none() && fields["told"]["oneOf"].is_array(), "{fields}");
+        assert!(
+            fields["documented"].get("anyOf").is_none() && fields["documented"]["oneOf"].is_array(),
+            "{fields}"
+        );
         // Other optional fields may still be null.
         assert_eq!(fields["text"]["nullable"], json!(true));
     }

@@ -1,7 +1,8 @@
-//! Instants as the Kubernetes API stores them. In: any timestamp. Out: the same, cut to whole microseconds. Pure.
+//! Instants as the Kubernetes API stores them. In: any timestamp. Out: the same, truncated to whole
+//! microseconds. Pure.
 //!
-//! Status must equal what the API server hands back, or every reconcile would patch it again; so the fraction below a
-//! microsecond is cut when the value is made, not when it is written.
+//! Status must equal what the API server returns, or every reconcile would patch it again. So the
+//! fraction below a microsecond is dropped when the value is created, not when it is written.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,8 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An instant in whole microseconds, `2026-11-22T10:00:00.000000Z` on the wire (Kubernetes' MicroTime).
+/// An instant in whole microseconds, `2026-11-22T10:00:00.000000Z` on the wire (Kubernetes'
+/// MicroTime).
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MicroTime(i64);
 
@@ -27,7 +29,8 @@ impl MicroTime {
         self.0
     }
 
-    /// The same instant as a timestamp. Values beyond the calendar (years -9999 to 9999) are cut to its ends.
+    /// The same instant as a timestamp. Values outside the calendar (years -9999 to 9999) are
+    /// clamped to its limits.
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
             Timestamp::MIN
@@ -36,7 +39,7 @@ impl MicroTime {
         })
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time from `earlier` to this instant; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -46,19 +49,21 @@ impl MicroTime {
         Self(self.0.saturating_add(999_999)).whole_second()
     }
 
-    /// The same instant cut to whole seconds, for conditions (Kubernetes' Time has no fraction).
+    /// The same instant truncated to whole seconds, for conditions (Kubernetes' Time has no
+    /// fraction).
     pub fn whole_second(self) -> Timestamp {
         Self(self.0 - self.0.rem_euclid(1_000_000)).timestamp()
     }
 }
 
-/// One instant on both of a process's clocks. The schedule and its deadlines are instants of the wall clock; how long ago
-/// something happened is measured by the other one, which no correction of the wall clock can stretch or shrink.
+/// One instant on both clocks of a process. The schedule and its deadlines are instants of the wall
+/// clock. Elapsed time is measured by the monotonic clock, which no correction of the wall clock
+/// affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// The wall clock.
     pub wall: MicroTime,
-    /// How long the process has been running.
+    /// The time since the process started, by the monotonic clock.
     pub running: Duration,
 }
 
@@ -131,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_survives_the_wire_to_the_microsecond() {
+    fn an_instant_is_serialized_to_the_microsecond() {
         let exact: Timestamp = "2026-11-22T10:00:00.123456789Z".parse().unwrap();
         let stored = MicroTime::from(exact);
         assert_eq!(serde_json::to_string(&stored).unwrap(), "\"2026-11-22T10:00:00.123456Z\"");
@@ -147,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_never_run_backwards() {
+    fn durations_are_never_negative() {
         let early = MicroTime::from_micros(5);
         let late = early + Duration::from_secs(2);
         assert_eq!(late.since(early), Duration::from_secs(2));

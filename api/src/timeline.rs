@@ -1,8 +1,9 @@
-//! The plan placed on the clock. In: the phases, the instant at which traffic starts, the stretches in which it stopped.
-//! Out: legs and phase windows in absolute time. Pure.
+//! The plan placed on the clock. In: the phases, the instant at which traffic starts, the
+//! interruptions. Out: schedule segments and phase windows in absolute time. Pure.
 //!
-//! A stop moves everything after it by its length. A leg that it cuts stays one leg in pieces, so the schedule asks for
-//! exactly what the plan does, to the record, whatever stops it.
+//! An interruption moves everything after it by its length. A segment that it cuts stays one
+//! segment in pieces. So the schedule always has exactly as many records as the plan, however often
+//! it is interrupted.
 
 use std::time::Duration;
 
@@ -12,16 +13,16 @@ use crate::plan::PlannedPhase;
 use crate::schedule::{Part, ScheduleSegment};
 use crate::status::Interruption;
 
-/// A leg and the phase that it belongs to.
+/// A segment and its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlacedSegment {
     /// The phase's index, from zero.
     pub phase: usize,
-    /// When the leg lasts and what it asks for.
+    /// The segment's interval and rate.
     pub segment: ScheduleSegment,
 }
 
-/// When a phase lasts.
+/// The interval of a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseWindow {
     /// The phase's name.
@@ -30,7 +31,7 @@ pub struct PhaseWindow {
     pub rate: u32,
     /// The kind of posts.
     pub content: Content,
-    /// How many tasks it needs.
+    /// The number of tasks that it needs.
     pub tasks: u32,
     /// Its first instant.
     pub starts_at: MicroTime,
@@ -41,14 +42,14 @@ pub struct PhaseWindow {
 /// The whole schedule in absolute time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// The legs, in order, without overlap; gaps are stops.
+    /// The segments, in order, without overlap. Gaps are interruptions.
     pub segments: Vec<PlacedSegment>,
     /// The phases, in order.
     pub phases: Vec<PhaseWindow>,
 }
 
 impl Timeline {
-    /// Places `phases` from `starts_at` on, around `stops` (in order, without overlap).
+    /// Places `phases` from `starts_at` on, around `interruptions` (in order, without overlap).
     pub fn new(phases: &[PlannedPhase], starts_at: MicroTime, interruptions: &[Interruption]) -> Self {
         let mut cursor = Cursor { at: starts_at, interruptions };
         let mut segments = Vec::new();
@@ -100,7 +101,7 @@ impl Timeline {
             .min()
     }
 
-    /// How many tasks the phases that touch [`from`, `until`] need.
+    /// The number of tasks needed by the phases that overlap [`from`, `until`].
     pub fn tasks_needed(&self, from: MicroTime, until: MicroTime) -> u32 {
         self.phases
             .iter()
@@ -110,13 +111,14 @@ impl Timeline {
             .unwrap_or(0)
     }
 
-    /// The records per second that the schedule asks for at `at`; zero before, after, and while it is stopped.
+    /// The scheduled records per second at `at`; zero before and after the traffic and during
+    /// interruptions.
     pub fn rate_at(&self, at: MicroTime) -> u32 {
         let now = self.segments.iter().find(|placed| placed.segment.from <= at && at < placed.segment.until);
         now.map_or(0, |placed| placed.segment.rate_at(at))
     }
 
-    /// The records that `phase` asks for up to `at`.
+    /// The records of `phase` that are scheduled up to `at`.
     pub fn scheduled(&self, phase: usize, at: MicroTime) -> u64 {
         self.segments
             .iter()
@@ -125,14 +127,14 @@ impl Timeline {
             .sum()
     }
 
-    /// The records that the plan asks for up to `at`, in all phases.
+    /// The records that are scheduled up to `at`, in all phases.
     pub fn scheduled_in_all(&self, at: MicroTime) -> u64 {
         self.segments.iter().map(|placed| placed.segment.scheduled(at)).sum()
     }
 
-    /// The first instant from `from` on by which the plan has asked for `records`, in all phases:
-    /// `until` at the latest.
-    pub fn asked_for(&self, records: u64, from: MicroTime, until: MicroTime) -> MicroTime {
+    /// The first instant between `from` and `until` by which `records` were due in all phases, or
+    /// `until` if they are due later.
+    pub fn due_at(&self, records: u64, from: MicroTime, until: MicroTime) -> MicroTime {
         let (mut low, mut high) = (from.as_micros(), until.as_micros());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -144,7 +146,7 @@ impl Timeline {
         MicroTime::from_micros(low)
     }
 
-    /// The legs that are not over at `at`, as segments of a control document.
+    /// The segments that are not over at `at`, as segments of a control document.
     pub fn segments_from(&self, at: MicroTime, cap_per_task: u32) -> impl Iterator<Item = Segment> + '_ {
         self.segments.iter().filter(move |placed| placed.segment.until > at).filter_map(move |placed| {
             let window = self.phases.get(placed.phase)?;
@@ -164,16 +166,21 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Places one leg of `length`, in as many pieces as the stops cut it into.
+    /// Places one segment of `length`, in as many pieces as the interruptions cut it into.
     fn place(&mut self, rate: [u32; 2], length: Duration, mut push: impl FnMut(ScheduleSegment)) {
         let mut done = Duration::ZERO;
         while done < length {
-            while let Some(stop) = self.interruptions.first().filter(|stop| stop.from <= self.at) {
-                self.at = self.at.max(stop.until);
+            while let Some(interruption) =
+                self.interruptions.first().filter(|interruption| interruption.from <= self.at)
+            {
+                self.at = self.at.max(interruption.until);
                 self.interruptions = self.interruptions.get(1..).unwrap_or_default();
             }
             let rest = length - done;
-            let piece = self.interruptions.first().map_or(rest, |stop| stop.from.since(self.at).min(rest));
+            let piece = self
+                .interruptions
+                .first()
+                .map_or(rest, |interruption| interruption.from.since(self.at).min(rest));
             let until = self.at + piece;
             let part = (piece < length).then_some(Part { after: done, of: length });
             push(ScheduleSegment { from: self.at, until, rate, part });
@@ -234,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_moves_what_follows_and_leaves_a_gap() {
-        let stop = Interruption { from: T0 + s(60), until: T0 + s(90) };
-        let timeline = Timeline::new(&event(), T0, &[stop]);
+    fn an_interruption_leaves_a_gap_and_delays_what_follows() {
+        let interruption = Interruption { from: T0 + s(60), until: T0 + s(90) };
+        let timeline = Timeline::new(&event(), T0, &[interruption]);
         assert_eq!(timeline.phases[0].ends_at, T0 + s(150));
         assert_eq!(timeline.ends_at(), Some(T0 + s(390)));
         assert_eq!(timeline.scheduled(0, T0 + s(60)), 6_000);
@@ -245,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_follows_the_legs_and_is_zero_where_there_is_none() {
-        let stop = Interruption { from: T0 + s(60), until: T0 + s(90) };
-        let timeline = Timeline::new(&event(), T0, &[stop]);
+    fn the_rate_follows_the_segments_and_is_zero_elsewhere() {
+        let interruption = Interruption { from: T0 + s(60), until: T0 + s(90) };
+        let timeline = Timeline::new(&event(), T0, &[interruption]);
         let rates =
             [(0, 100), (59, 100), (60, 0), (90, 100), (150, 100), (160, 5_050), (170, 10_000), (390, 0)];
         for (second, rate) in rates {
@@ -257,9 +264,9 @@ mod tests {
     }
 
     #[test]
-    fn the_instant_by_which_so_much_was_asked_for_lies_between_its_bounds() {
-        let stop = Interruption { from: T0 + s(60), until: T0 + s(90) };
-        let timeline = Timeline::new(&event(), T0, &[stop]);
+    fn the_instant_at_which_records_are_due_is_within_bounds() {
+        let interruption = Interruption { from: T0 + s(60), until: T0 + s(90) };
+        let timeline = Timeline::new(&event(), T0, &[interruption]);
         let millis = |millis: u64| T0 + Duration::from_millis(millis);
         let [from, until] = [T0 + s(30), T0 + s(300)];
         let table = [
@@ -272,24 +279,24 @@ mod tests {
             (u64::MAX, until),
         ];
         for (records, at) in table {
-            assert_eq!(timeline.asked_for(records, from, until), at, "{records} records");
+            assert_eq!(timeline.due_at(records, from, until), at, "{records} records");
         }
-        assert_eq!(timeline.asked_for(6_000, until, from), until, "bounds that are none");
-        let ramped = timeline.asked_for(20_000, from, until);
+        assert_eq!(timeline.due_at(6_000, until, from), until, "reversed bounds");
+        let ramped = timeline.due_at(20_000, from, until);
         assert!(timeline.scheduled_in_all(ramped) >= 20_000);
         assert!(timeline.scheduled_in_all(ramped - Duration::from_micros(1)) < 20_000);
     }
 
     #[test]
-    fn a_stop_at_a_boundary_delays_the_next_phase() {
-        let stop = Interruption { from: T0 + s(120), until: T0 + s(130) };
-        let timeline = Timeline::new(&event(), T0, &[stop]);
+    fn an_interruption_at_a_boundary_delays_the_next_phase() {
+        let interruption = Interruption { from: T0 + s(120), until: T0 + s(130) };
+        let timeline = Timeline::new(&event(), T0, &[interruption]);
         assert_eq!(timeline.phases[0].ends_at, T0 + s(120));
         assert_eq!(timeline.phases[1].starts_at, T0 + s(130));
     }
 
     #[test]
-    fn tasks_are_those_of_the_largest_phase_in_sight() {
+    fn tasks_needed_is_that_of_the_largest_phase_in_the_interval() {
         let timeline = Timeline::new(&event(), T0, &[]);
         assert_eq!(timeline.tasks_needed(T0, T0 + s(30)), 1);
         assert_eq!(timeline.tasks_needed(T0 + s(100), T0 + s(130)), 2);
@@ -299,15 +306,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stops_never_change_what_is_asked_for(
+        fn interruptions_never_change_the_number_of_records(
             interruptions in prop::collection::vec((1_u64..300_000_000, 1_u64..60_000_000), 0..6),
         ) {
             let mut at = T0;
             let interruptions: Vec<_> = interruptions.into_iter().map(|(after, length)| {
                 let from = at + Duration::from_micros(after);
-                let stop = Interruption { from, until: from + Duration::from_micros(length) };
-                at = stop.until;
-                stop
+                let interruption = Interruption { from, until: from + Duration::from_micros(length) };
+                at = interruption.until;
+                interruption
             }).collect();
             let far = T0 + s(100_000);
             let (plain, moved) = (Timeline::new(&event(), T0, &[]), Timeline::new(&event(), T0, &interruptions));
@@ -318,9 +325,9 @@ mod tests {
             for pair in moved.segments.windows(2) {
                 prop_assert!(pair[0].segment.until <= pair[1].segment.from);
             }
-            for stop in &interruptions {
+            for interruption in &interruptions {
                 for placed in &moved.segments {
-                    prop_assert!(placed.segment.until <= stop.from || placed.segment.from >= stop.until);
+                    prop_assert!(placed.segment.until <= interruption.from || placed.segment.from >= interruption.until);
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! The KinesisDemos of a cluster. In: a connection. Out: objects, and the writes that a person can ask for. Talks to the API server;
-//! every single call has a timeout.
+//! The KinesisDemos of a cluster. In: a connection. Out: objects, and the writes that a user can
+//! request. Talks to the API server; every call has a timeout.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use crate::args::Connection;
 use crate::error::CliError;
 use crate::manifest::complete_items;
 
-/// Who owns the fields that we apply.
+/// The field manager of the fields that we apply.
 pub const FIELD_MANAGER: &str = "kubectl-kinesisdemo";
-/// kube has no read timeout of its own; a person at a prompt should not wait longer for an answer.
+/// kube has no read timeout of its own. A user at a prompt should not wait longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A cluster, and the namespace that a name belongs to.
+/// A cluster, and the namespace of the objects that are given by name.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
@@ -33,7 +33,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that the arguments, the environment and the kubeconfig name, as kubectl would choose it.
+    /// Connects to the cluster that the arguments, the environment and the kubeconfig select, as
+    /// kubectl does.
     pub async fn connect(connection: &Connection) -> Result<Self, CliError> {
         let Connection { kubeconfig: path, context, namespace } = connection;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Kubeconfig {
@@ -66,7 +67,7 @@ impl Cluster {
         &self.namespace
     }
 
-    /// The same cluster, another namespace.
+    /// The same cluster with another namespace.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Self {
         Self { client: self.client.clone(), namespace: namespace.to_owned() }
@@ -90,7 +91,8 @@ impl Cluster {
         call(attempt, self.demos().get_opt(name)).await
     }
 
-    /// All of the namespace, or of all namespaces. Those that no longer parse are not lost: they come as their error.
+    /// All objects of the namespace, or of all namespaces. Objects that cannot be parsed are
+    /// returned as their errors.
     pub async fn fetch_all(
         &self,
         all_namespaces: bool,
@@ -105,13 +107,13 @@ impl Cluster {
         call(attempt, api.list(&ListParams::default())).await.map(|list| list.items)
     }
 
-    /// Server-side apply of what the manifest says: defaults stay the schema's, but for those of items in lists (see
-    /// [`complete_items`]).
+    /// Server-side apply of the manifest's own fields. Defaults are left to the schema, except
+    /// those of list items (see [`complete_items`]).
     pub async fn apply(&self, name: &str, manifest: &Value) -> Result<KinesisDemo, CliError> {
         self.write(name, manifest, false).await
     }
 
-    /// The same, and fields that another tool owns are taken over.
+    /// Like [`Self::apply`], and also takes over fields that another tool owns.
     pub async fn apply_and_take_over(&self, name: &str, manifest: &Value) -> Result<KinesisDemo, CliError> {
         self.write(name, manifest, true).await
     }
@@ -121,30 +123,31 @@ impl Cluster {
         let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
         params.force = force;
         let document = complete_items(manifest);
-        if self.holds(name, &document).await? {
+        if self.is_up_to_date(name, &document).await? {
             return self.fetch(name).await;
         }
         call(attempt, self.demos().patch(name, &params, &Patch::Apply(&document))).await
     }
 
-    /// Whether the object is there already as the manifest would make it. Then it is not written: a second owner of its fields would
-    /// be in the way of whoever applied it, when they apply it again.
-    async fn holds(&self, name: &str, document: &Value) -> Result<bool, CliError> {
+    /// Whether the stored object already equals the result of applying the manifest. Then it is not
+    /// written: a second owner of its fields would cause a conflict for the tool that applied it
+    /// first, on its next apply.
+    async fn is_up_to_date(&self, name: &str, document: &Value) -> Result<bool, CliError> {
         let attempt = || format!("apply {}", self.named(name));
-        // Not by its type: a stored object that no longer parses is to be mended by this apply.
+        // Read it untyped: this apply may repair a stored object that cannot be parsed.
         let resource = ApiResource::erase::<KinesisDemo>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
-        let Some(held) = call(attempt, api.get_opt(name)).await? else { return Ok(false) };
+        let Some(stored) = call(attempt, api.get_opt(name)).await? else { return Ok(false) };
         let params = PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run().force();
-        let made = call(attempt, api.patch(name, &params, &Patch::Apply(document))).await?;
-        let same = |of: fn(&DynamicObject) -> Value| of(&held) == of(&made);
+        let applied = call(attempt, api.patch(name, &params, &Patch::Apply(document))).await?;
+        let same = |of: fn(&DynamicObject) -> Value| of(&stored) == of(&applied);
         Ok(same(|object| object.data["spec"].clone())
             && same(|object| json!(object.metadata.labels))
             && same(|object| json!(object.metadata.annotations)))
     }
 
-    /// Whether the API server would take the manifest; nothing is stored. Its refusal is in the
-    /// error, in its own words.
+    /// Checks with a dry run whether the API server would accept the manifest; nothing is stored.
+    /// The error contains the API server's message.
     pub async fn try_apply(&self, name: &str, manifest: &Value) -> Result<(), CliError> {
         let attempt = || format!("apply {}", self.named(name));
         let params = PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run();
@@ -152,18 +155,19 @@ impl Cluster {
         call(attempt, self.demos().patch(name, &params, &Patch::Apply(&document))).await.map(drop)
     }
 
-    /// Puts a request for that run into the annotation. Returns the request's id, by which `status.lastRequest` answers.
+    /// Writes a request for that run to the annotation. Returns the request's id, which
+    /// `status.lastRequest` repeats.
     pub async fn put_request(&self, name: &str, verb: Verb, run: Option<u32>) -> Result<String, CliError> {
         let id = uuid::Uuid::new_v4().to_string();
         let request = json!(Request { verb, run, id: id.clone() });
         let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: request.to_string()}}});
-        let attempt = || format!("ask {} for {}", self.named(name), request["verb"]);
+        let attempt = || format!("put the request {} on {}", request["verb"], self.named(name));
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         call(attempt, self.demos().patch(name, &params, &Patch::Merge(patch))).await?;
         Ok(id)
     }
 
-    /// Asks for the object's deletion. An object that is gone already is fine.
+    /// Deletes the object. An object that does not exist is not an error.
     pub async fn delete(&self, name: &str) -> Result<(), CliError> {
         let attempt = || format!("delete {}", self.named(name));
         let params = DeleteParams::default();
@@ -176,14 +180,15 @@ impl Cluster {
         call(attempt, deleting).await
     }
 
-    /// The object now and after every change; None when it is gone. A broken connection is mended and is not an end.
+    /// The object now and after every change; None when it is deleted. A broken connection is
+    /// retried and does not end the stream.
     pub fn watch(
         &self,
         name: &str,
     ) -> impl Stream<Item = Result<Option<KinesisDemo>, CliError>> + Send + use<> {
         let attempt = format!("watch {}", self.named(name));
-        watcher::watch_object(self.demos(), name).default_backoff().map(move |seen| {
-            seen.map_err(|source| CliError::Watch { attempt: attempt.clone(), source: Box::new(source) })
+        watcher::watch_object(self.demos(), name).default_backoff().map(move |object| {
+            object.map_err(|source| CliError::Watch { attempt: attempt.clone(), source: Box::new(source) })
         })
     }
 
@@ -194,7 +199,7 @@ impl Cluster {
             .fields(&format!("regarding.kind=KinesisDemo,regarding.name={}", demo.name_any()));
         let attempt = || format!("list the Events of {}", self.named(&demo.name_any()));
         let mut events = call(attempt, api.list(&params)).await?.items;
-        // A namesake before this one had another uid.
+        // An earlier object with the same name had another uid.
         events.retain(|event| {
             event.regarding.as_ref().is_none_or(|regarding| regarding.uid == demo.metadata.uid)
         });
@@ -203,14 +208,14 @@ impl Cluster {
     }
 }
 
-/// When an event last happened.
+/// When an event last occurred.
 #[must_use]
 pub fn last_seen(event: &Event) -> Option<jiff::Timestamp> {
     let series = event.series.as_ref().map(|series| series.last_observed_time.0);
     series.or_else(|| event.event_time.as_ref().map(|time| time.0))
 }
 
-/// One call, bounded in time, with what was attempted in its error.
+/// One call with a timeout. Its error says what was attempted.
 async fn call<T>(
     attempt: impl Fn() -> String,
     calling: impl Future<Output = Result<T, kube::Error>>,
@@ -218,7 +223,7 @@ async fn call<T>(
     match tokio::time::timeout(CALL_TIMEOUT, calling).await {
         Ok(outcome) => outcome.map_err(|error| CliError::kubernetes(attempt(), error)),
         Err(_) => Err(CliError::Refused(format!(
-            "could not {}: the API server did not answer within {} s",
+            "could not {}: the API server did not respond within {} s",
             attempt(),
             CALL_TIMEOUT.as_secs()
         ))),

@@ -1,10 +1,10 @@
-//! How a command ended, as the exit code says it. Pure.
+//! How a command ended, and its exit code. Pure.
 
 use std::process::ExitCode;
 
 use kinesis_demo_api::{KinesisDemo, Stage};
 
-/// Told in the help text (`args::Args`); scripts rely on the numbers.
+/// The help text lists the codes (`args::Args`); scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Done,
@@ -16,7 +16,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The ending that a watched run means.
+    /// The ending that corresponds to a watched run's outcome.
     #[must_use]
     pub fn of_run(demo: &KinesisDemo) -> Self {
         match demo.status.as_ref().and_then(|status| status.stage) {

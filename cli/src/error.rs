@@ -1,4 +1,4 @@
-//! What can go wrong between the command line and the cluster or AWS, told as: what was attempted, why it failed, what to do next.
+//! Errors of the command line: what was attempted, why it failed, what to do next.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub enum CliError {
     #[error(transparent)]
     Foundation(#[from] FoundationError),
     #[error(transparent)]
-    Laptop(#[from] LocalClusterError),
+    LocalCluster(#[from] LocalClusterError),
     #[error("could not write to the terminal or a pipe")]
     Output(#[from] std::io::Error),
 }
@@ -52,14 +52,14 @@ impl CliError {
         Self::Kubernetes { attempt: attempt.into(), error: Box::new(error) }
     }
 
-    /// What the user can do about it, where we know.
+    /// What the user can do about it, if known.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Kubernetes { error, .. } => next_step(error).map(Into::into),
             Self::Proxy(error) => Some(error.next_step()),
             Self::Kubeconfig { .. } => Some(
-                "name another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
+                "choose another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
                     .into(),
             ),
             Self::Manifest { .. } => Some(CORRECT.into()),
@@ -72,7 +72,7 @@ impl CliError {
 
 const CORRECT: &str = "correct the manifest; docs/reference/crd.md has every field with its bounds";
 
-/// What the API server says, without the structure around it; of other errors, all causes.
+/// The API server's message, without the structure around it; for other errors, all causes.
 fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => match owners(status).as_slice() {
@@ -83,11 +83,12 @@ fn reason(error: &kube::Error) -> String {
     }
 }
 
-/// Of a server-side apply that was refused: who owns which field, as `.spec.phases is owned by kubectl-client-side-apply`.
+/// For a rejected server-side apply: who owns which field, such as `.spec.phases is owned by
+/// kubectl-client-side-apply`.
 fn owners(status: &kube::core::Status) -> Vec<String> {
     let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
     let conflicts = causes.iter().filter(|cause| cause.reason == "FieldManagerConflict");
-    // The server's words are: conflict with "NAME" using VERSION.
+    // The server's message is: conflict with "NAME" using VERSION.
     let owned = conflicts.map(|cause| {
         let owner = cause.message.split('"').nth(1).unwrap_or(&cause.message);
         format!("{} is owned by {owner}", cause.field)
@@ -102,29 +103,29 @@ fn next_step(error: &kube::Error) -> Option<&'static str> {
             Some("your credentials have expired or are for another cluster")
         }
         kube::Error::Api(status) if status.is_forbidden() => {
-            Some("ask for this right on kinesisdemos.kinesisdemo.io in that namespace")
+            Some("request this permission on kinesisdemos.kinesisdemo.io in that namespace")
         }
         kube::Error::Api(status) if !owners(status).is_empty() => Some(
-            "change these fields by the tool that owns them (kubectl-client-side-apply is a plain `kubectl apply`), or take them \
-             over: the same command with --force-conflicts",
+            "change these fields with the tool that owns them (kubectl-client-side-apply is a plain `kubectl apply`), or take them \
+             over with --force-conflicts",
         ),
         kube::Error::Api(status) if status.is_conflict() => {
-            Some("the object has changed meanwhile; try again")
+            Some("the object has changed in the meantime; try again")
         }
         kube::Error::Api(status)
             if status.code == 404
                 && status.details.as_ref().is_none_or(|details| details.name.is_empty()) =>
         {
             Some(
-                "this cluster does not know KinesisDemo: apply the files in crds/ and start the operator, or choose another --context",
+                "KinesisDemo is not installed in this cluster: apply the files in crds/ and start the operator, or choose another --context",
             )
         }
         kube::Error::Api(status) if status.code == 404 => {
-            Some("`kubectl kinesisdemo list -A` shows what there is")
+            Some("`kubectl kinesisdemo list -A` lists the existing ones")
         }
         kube::Error::Service(_) | kube::Error::HyperError(_) => Some(
-            "is the cluster up and reachable, and the proxy that HTTPS_PROXY or the kubeconfig's proxy-url names, if one does? \
-                 NO_PROXY lists servers to ask directly; --context and --kubeconfig choose another cluster",
+            "check that the cluster is up and reachable, and also its proxy if HTTPS_PROXY or the kubeconfig's proxy-url sets one. \
+                 NO_PROXY lists servers to reach directly; --context and --kubeconfig choose another cluster",
         ),
         _ => None,
     }
@@ -133,10 +134,10 @@ fn next_step(error: &kube::Error) -> Option<&'static str> {
 /// An error with all its causes, on one line.
 #[must_use]
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = told(error);
+    let mut text = message(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let next = told(error);
+        let next = message(error);
         // Some libraries repeat the cause in their own text.
         if !text.contains(&next) {
             text.push_str(": ");
@@ -147,8 +148,9 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// One link of the chain. Of kube's API errors the server's message, without the structure around it.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
+/// The text of one error in the chain. For kube's API errors the server's message, without the
+/// structure around it.
+fn message(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<kube::Error>() {
         Some(kube::Error::Api(status)) => status.message.clone(),
         _ => error.to_string(),
@@ -160,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conflict_says_who_owns_what() {
+    fn a_conflict_names_the_owner_of_each_field() {
         let status: kube::core::Status = serde_json::from_value(serde_json::json!({
             "status": "Failure", "reason": "Conflict", "code": 409, "message": "Apply failed with 2 conflicts: …",
             "details": {"causes": [
@@ -182,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_message_is_told_without_the_structure_around_it() {
+    fn an_api_error_shows_only_the_servers_message() {
         let status = kube::core::Status::failure("namespaces \"x\" is forbidden", "Forbidden").with_code(403);
-        let error = LocalClusterError::kubernetes("make the namespace x", kube::Error::Api(status.boxed()));
-        assert_eq!(with_causes(&error), "could not make the namespace x: namespaces \"x\" is forbidden");
+        let error = LocalClusterError::kubernetes("create the namespace x", kube::Error::Api(status.boxed()));
+        assert_eq!(with_causes(&error), "could not create the namespace x: namespaces \"x\" is forbidden");
     }
 }

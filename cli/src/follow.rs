@@ -1,5 +1,5 @@
-//! Follows one run until it is over. In: a cluster and a name. Out: the object as it was at the end. Watches the API server and shows
-//! what it sees; decides nothing about the run.
+//! Watches one run until it is over. In: a cluster and a name. Out: the final object. Watches the
+//! API server and shows each change; makes no decisions about the run.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,23 +15,24 @@ use crate::error::{CliError, with_causes};
 use crate::render::line::obstacle;
 use crate::screen::Screen;
 
-/// How often the clocks on a terminal move.
+/// How often the clocks on a terminal are updated.
 const TICK: Duration = Duration::from_millis(500);
-/// How long the operator may take to answer a request. It watches; a leader change costs half a minute.
+/// How long to wait for the operator's response to a request. The operator watches the object; a
+/// leader change takes half a minute.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What ended the watching.
+/// Why the watch ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
     /// The run is over.
     Over(Box<KinesisDemo>),
-    /// Nothing will happen until somebody changes something.
+    /// The run cannot continue until someone changes something.
     Stalled(Box<KinesisDemo>),
-    /// The object is gone.
-    Gone,
+    /// The object was deleted.
+    Deleted,
 }
 
-/// Whether the run that is wanted (or any later one) is over.
+/// Whether run number `run` (or a later run) is over.
 #[must_use]
 pub fn is_over(demo: &KinesisDemo, run: u32) -> bool {
     let Some(status) = &demo.status else { return false };
@@ -39,7 +40,7 @@ pub fn is_over(demo: &KinesisDemo, run: u32) -> bool {
     number >= run && status.stage.is_some_and(Stage::is_terminal)
 }
 
-/// Whether the operator waits for a person, about this very spec.
+/// Whether the operator waits for a person's change to the current spec.
 #[must_use]
 pub fn is_stalled(demo: &KinesisDemo) -> bool {
     demo.status.as_ref().is_some_and(|status| {
@@ -49,25 +50,25 @@ pub fn is_stalled(demo: &KinesisDemo) -> bool {
     })
 }
 
-/// Shows every change until run number `run` is over, or the object is gone. A stall ends it too if `give_up_on_stall`.
-/// `seen` gets every object that is shown.
+/// Shows every change until run number `run` is over or the object is deleted, or, with
+/// `give_up_on_stall`, until it is stalled. `observe` gets every object that is shown.
 pub async fn follow(
     cluster: &Cluster,
     name: &str,
     run: u32,
     give_up_on_stall: bool,
     screen: &mut Screen,
-    mut seen: impl FnMut(&KinesisDemo, Timestamp),
+    mut observe: impl FnMut(&KinesisDemo, Timestamp),
 ) -> Result<End, CliError> {
     let mut changes = pin!(cluster.watch(name));
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             change = next(&mut changes) => {
-                let Some(demo) = change? else { return Ok(End::Gone) };
+                let Some(demo) = change? else { return Ok(End::Deleted) };
                 let now = Timestamp::now();
                 screen.show(&demo, now)?;
-                seen(&demo, now);
+                observe(&demo, now);
                 if is_over(&demo, run) {
                     screen.leave();
                     return Ok(End::Over(Box::new(demo)));
@@ -82,32 +83,33 @@ pub async fn follow(
     }
 }
 
-/// Waits until the object is as wanted. None: it is gone.
+/// Waits until the predicate holds for the object. None if it was deleted.
 pub async fn until(
     cluster: &Cluster,
     name: &str,
-    mut wanted: impl FnMut(&KinesisDemo) -> bool,
+    mut predicate: impl FnMut(&KinesisDemo) -> bool,
 ) -> Result<Option<KinesisDemo>, CliError> {
     let mut changes = pin!(cluster.watch(name));
     while let Some(demo) = next(&mut changes).await? {
-        if wanted(&demo) {
+        if predicate(&demo) {
             return Ok(Some(demo));
         }
     }
     Ok(None)
 }
 
-/// Waits until the operator has answered the request of that id. The error is its refusal.
-pub async fn answer(cluster: &Cluster, name: &str, id: &str) -> Result<KinesisDemo, CliError> {
-    let answered = until(cluster, name, |demo| last_request(demo).is_some_and(|last| last.id == id));
-    let Ok(answered) = tokio::time::timeout(REQUEST_TIMEOUT, answered).await else {
+/// Waits until the operator has responded to the request with that id. A refusal is returned as an
+/// error.
+pub async fn wait_for_response(cluster: &Cluster, name: &str, id: &str) -> Result<KinesisDemo, CliError> {
+    let response = until(cluster, name, |demo| last_request(demo).is_some_and(|last| last.id == id));
+    let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, response).await else {
         return Err(CliError::Refused(format!(
-            "the operator did not answer within {} s: is it running? The request stays on {name} and will be answered when it is",
+            "the operator did not respond within {} s: check that it is running. The request stays on {name} until it does",
             REQUEST_TIMEOUT.as_secs()
         )));
     };
-    let Some(demo) = answered? else {
-        return Err(CliError::Refused(format!("{name} was deleted before the operator answered")));
+    let Some(demo) = response? else {
+        return Err(CliError::Refused(format!("{name} was deleted before the operator responded")));
     };
     match last_request(&demo) {
         Some(last) if last.outcome == RequestOutcome::Refused => {
@@ -121,26 +123,26 @@ fn last_request(demo: &KinesisDemo) -> Option<&LastRequest> {
     demo.status.as_ref()?.last_request.as_ref()
 }
 
-/// Waits until the object is gone, telling at each change what is still there.
+/// Waits until the object is deleted, and reports at each change what still exists.
 pub async fn wait_until_gone(
     cluster: &Cluster,
     name: &str,
     timeout: Duration,
     progress: &dyn Fn(&str),
 ) -> Result<(), CliError> {
-    let mut told = String::new();
-    let gone = until(cluster, name, |demo| {
+    let mut reported = String::new();
+    let deleted = until(cluster, name, |demo| {
         let left = remaining(demo);
-        if left != told {
+        if left != reported {
             progress(&format!("{name}: {left}"));
-            told = left;
+            reported = left;
         }
         false
     });
-    match tokio::time::timeout(timeout, gone).await {
-        Ok(gone) => gone.map(drop),
+    match tokio::time::timeout(timeout, deleted).await {
+        Ok(result) => result.map(drop),
         Err(_) => Err(CliError::Refused(format!(
-            "{name} is not gone after {} s; its removal goes on. `kubectl kinesisdemo status {name}` shows what is left",
+            "{name} is not deleted after {} s; its removal continues. `kubectl kinesisdemo status {name}` shows what is left",
             timeout.as_secs()
         ))),
     }
@@ -149,7 +151,7 @@ pub async fn wait_until_gone(
 /// What a deletion still has to remove.
 fn remaining(demo: &KinesisDemo) -> String {
     use kinesis_demo_api::status::ResourceState;
-    let Some(status) = &demo.status else { return "waits for the operator".into() };
+    let Some(status) = &demo.status else { return "waiting for the operator".into() };
     let present: Vec<_> = status
         .resources
         .iter()
@@ -167,16 +169,17 @@ fn remaining(demo: &KinesisDemo) -> String {
     text
 }
 
-/// The next change. A watch that was refused for good is an error; one that broke is mended by the stream itself.
+/// The next change. A permanent refusal of the watch is an error; the stream itself retries a
+/// broken watch.
 async fn next(
     changes: &mut (impl Stream<Item = Result<Option<KinesisDemo>, CliError>> + Unpin),
 ) -> Result<Option<KinesisDemo>, CliError> {
     loop {
         match changes.next().await {
-            Some(Ok(seen)) => return Ok(seen),
+            Some(Ok(object)) => return Ok(object),
             Some(Err(error)) if is_final(&error) => return Err(error),
             Some(Err(error)) => {
-                tracing::debug!(error = %with_causes(&error), "the watch broke and is mended")
+                tracing::debug!(error = %with_causes(&error), "the watch failed and is retried")
             }
             None => return Ok(None),
         }
@@ -202,10 +205,10 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_run_is_over_at_a_terminal_stage_of_that_run_or_a_later_one() {
+    fn a_terminal_stage_of_this_or_a_later_run_is_over() {
         let over = demo(json!({"stage": "Succeeded"}));
         assert!(is_over(&over, 1));
-        assert!(!is_over(&over, 2), "the next run has not begun");
+        assert!(!is_over(&over, 2), "the next run has not started");
         assert!(!is_over(&peak(), 1));
         let mut fresh = peak();
         fresh.status = None;
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_counts_only_for_the_spec_that_is_there_now() {
+    fn a_stall_counts_only_for_the_current_generation() {
         let stalled = [condition("Stalled", "True", "Invalid", "x")];
         assert!(is_stalled(&demo(json!({"stage": "Pending", "conditions": stalled}))));
         let stale = json!({"stage": "Pending", "conditions": stalled, "observedGeneration": 0});
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_remains_is_told_by_kind() {
+    fn remaining_resources_are_listed_by_type() {
         let resources = json!([
             {"type": "Service", "arn": "a", "state": "Deleted"},
             {"type": "Stream", "arn": "b", "state": "Present"},

@@ -1,22 +1,23 @@
-//! What an apply left in an object although it was not in the document: fields of other owners. In: the document, the object as it is
-//! now. Out: the fields and their owners. Pure.
+//! Fields of other owners that an apply left in an object although the applied document does not
+//! set them. In: the document, the current object. Out: the fields and their owners. Pure.
 
 use kinesis_demo_api::KinesisDemo;
 use serde_json::{Value, json};
 
 use crate::manifest::without_nulls;
 
-/// A field that another tool set, with a value that the document alone would not give it.
+/// A field that another tool set to a value that the document alone would not produce.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KeptField {
     pub path: String,
     pub owners: Vec<String>,
 }
 
-/// The fields of the spec that the object has and the document does not, and that `us` does not own alone.
+/// The spec's fields that the object has and the document does not, and that `us` does not own
+/// alone.
 #[must_use]
 pub fn kept_fields(document: &Value, demo: &KinesisDemo, us: &str) -> Vec<KeptField> {
-    // A document that does not parse was not applied.
+    // A document that does not parse cannot have been applied.
     let Ok(alone) = serde_json::from_value::<KinesisDemo>(without_nulls(document)) else {
         return Vec::new();
     };
@@ -31,46 +32,48 @@ pub fn kept_fields(document: &Value, demo: &KinesisDemo, us: &str) -> Vec<KeptFi
     found
 }
 
-/// A field, with its node in the set of fields of everybody who owns it or something below it.
+/// A field, with its node in each manager's field set (the managers that own it or something below
+/// it).
 struct Field<'a> {
     path: String,
     owners: Vec<(&'a str, &'a Value)>,
 }
 
 impl Field<'_> {
-    /// `alone` is what the document alone would make of the field, `said` what it says of it.
+    /// `current` is the object's value, `alone` the value that the document alone would produce,
+    /// and `given` the value in the document.
     fn list_kept(
         &self,
-        held: &Value,
+        current: &Value,
         alone: Option<&Value>,
-        said: Option<&Value>,
+        given: Option<&Value>,
         found: &mut Vec<KeptField>,
     ) {
-        match (held, said) {
-            // A null asks for the default, or for nothing where the schema allows that.
+        match (current, given) {
+            // A null requests the default, or no value where the schema allows that.
             (_, Some(Value::Null)) => {}
             (Value::Object(members), _) => {
                 for (name, member) in members {
                     let alone = alone.and_then(|alone| alone.get(name));
-                    let said = said.and_then(|said| said.get(name));
+                    let given = given.and_then(|given| given.get(name));
                     let field = self.below(&format!(".{name}"), &format!("f:{name}"));
-                    field.list_kept(member, alone, said, found);
+                    field.list_kept(member, alone, given, found);
                 }
             }
-            // Of a list that is a set everybody owns their own items; any other list has one owner.
+            // In a set list each manager owns its own items; any other list has one owner.
             (Value::Array(items), Some(Value::Array(wanted))) => {
                 for item in items.iter().filter(|item| !wanted.contains(item)) {
                     let shown = item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned);
                     self.below(&format!("[{shown}]"), &format!("v:{item}")).add_owned(found);
                 }
             }
-            (held, None) if Some(held) != alone => self.add_owned(found),
+            (current, None) if Some(current) != alone => self.add_owned(found),
             _ => {}
         }
     }
 
     fn below(&self, step: &str, key: &str) -> Field<'_> {
-        // An item of a list counts only where it is owned for itself.
+        // A list item counts only if it is owned itself.
         let is_owned_whole =
             |node: &Value| key.starts_with("f:") && node.as_object().is_some_and(serde_json::Map::is_empty);
         let owners = self.owners.iter().filter_map(|(manager, node)| {
@@ -106,9 +109,9 @@ mod tests {
         json!({"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": spec}})
     }
 
-    fn kept(said: Value, demo: &KinesisDemo) -> Vec<(String, String)> {
+    fn kept(given: Value, demo: &KinesisDemo) -> Vec<(String, String)> {
         let document = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
-            "metadata": {"name": "a"}, "spec": said});
+            "metadata": {"name": "a"}, "spec": given});
         let fields = kept_fields(&document, demo, "us").into_iter();
         fields.map(|field| (field.path, field.owners.join(", "))).collect()
     }
@@ -118,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_another_owner_is_named_unless_the_document_has_it_or_would_make_it_so() {
-        // As the API server has it: whoever creates an object owns its defaults too.
+    fn another_owners_field_is_named_unless_the_document_sets_it() {
+        // As in the API server: the creator of an object also owns its defaults.
         let fields = json!({".": {}, "f:limits": {".": {}, "f:maxDuration": {}}, "f:cleanup": {".": {}, "f:stream": {}},
             "f:generator": {"f:maxTasks": {}}, "f:region": {}});
         let spec = json!({"limits": {"maxDuration": "2h"}, "cleanup": {"stream": "Delete"},
@@ -133,7 +136,7 @@ mod tests {
         let both: Vec<String> = kept(json!({}), &demo).into_iter().map(|(path, _)| path).collect();
         assert_eq!(both, ["spec.region", "spec.limits.maxDuration"]);
 
-        // What nobody else owns goes with our own apply.
+        // A field with no other owner is removed by our own apply.
         assert_eq!(kept(json!({}), &object(spec.clone(), json!([owner("us", fields.clone())]))), Vec::new());
         let shared =
             json!([owner("us", fields.clone()), owner("x", json!({"f:region": {}})), owner("y", fields)]);
@@ -144,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_owned_whole_and_a_set_by_its_items() {
+    fn a_list_is_owned_as_a_whole_and_a_set_by_its_items() {
         let phases = json!([{"name": "a", "duration": "5s", "recordsPerSecond": 1}]);
         let nets = json!({"fargate": {"subnets": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"]}});
         let fields = json!({"f:phases": {}, "f:generator": {"f:fargate": {"f:subnets":
             {".": {}, "v:\"subnet-1a1b2c3d\"": {}}}}});
         let demo = object(json!({"phases": phases, "generator": nets}), json!([owner("argocd", fields)]));
-        let said = json!({"phases": phases, "generator": {"fargate": {"subnets": ["subnet-0a1b2c3d"]}}});
-        assert_eq!(kept(said, &demo), one("spec.generator.fargate.subnets[subnet-1a1b2c3d]", "argocd"));
+        let given = json!({"phases": phases, "generator": {"fargate": {"subnets": ["subnet-0a1b2c3d"]}}});
+        assert_eq!(kept(given, &demo), one("spec.generator.fargate.subnets[subnet-1a1b2c3d]", "argocd"));
         assert_eq!(kept(json!({"generator": nets}), &demo), one("spec.phases", "argocd"));
     }
 }

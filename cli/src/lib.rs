@@ -1,12 +1,12 @@
-//! The command line of KinesisDemo objects, and the laptop on which the demo runs.
+//! The command line for KinesisDemo objects, and the local cluster for the demo.
 //!
 //! ```text
 //! args ─► commands (list, status, watch, start, stop, rerun, logs, cleanup) ─► cluster ─► API server
 //!     ├─► foundation ─► CloudFormation, ECS
-//!     └─► demo ─► laptop (API server, its record of processes) + operator + sandbox ─► report
+//!     └─► demo ─► local_cluster (API server, its process record) + operator + sandbox ─► report
 //! ```
 //!
-//! [`laptop`] starts Kubernetes; the tests of the other crates use it too.
+//! [`local_cluster`] starts Kubernetes; the tests of the other crates use it too.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -30,13 +30,14 @@ use args::Command;
 use ending::Ending;
 use error::CliError;
 
-/// Chooses the TLS implementation for the whole process. Both ring and aws-lc may be compiled in by way of dependencies, and
-/// rustls then refuses to choose; call it first. A second call changes nothing.
+/// Chooses the TLS implementation for the whole process. Dependencies may compile in both ring and
+/// aws-lc, and rustls then has no default, so this must be called first. A second call changes
+/// nothing.
 pub fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub async fn run(command: Command) -> Result<Ending, CliError> {
     match command {
         Command::List(arguments) => commands::show::list(arguments).await,
@@ -51,7 +52,7 @@ pub async fn run(command: Command) -> Result<Ending, CliError> {
         Command::Foundation(arguments) => foundation::run(arguments).await,
         #[cfg(not(feature = "foundation"))]
         Command::Foundation { .. } => Err(CliError::Refused(
-            "this program was built for the laptop's demo, without `foundation`; `make build` builds the one that has it"
+            "this program was built without `foundation`, for the local demo only; `make build` builds one that includes it"
                 .into(),
         )),
         Command::Demo(arguments) => demo::run(arguments).await,

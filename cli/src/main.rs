@@ -1,4 +1,5 @@
-//! `kubectl kinesisdemo`: parses, installs the TLS provider, runs one command, says what went wrong, exits with its code.
+//! `kubectl kinesisdemo`: parses the arguments, installs the TLS provider, runs one command, prints
+//! errors, and exits with the command's code.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -13,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> ExitCode {
     let arguments = Args::parse();
     kubectl_kinesisdemo::install_crypto();
-    // kube logs every answer that is not a success, and waiting for a server to be ready sees many; our own errors say what matters.
+    // kube logs every unsuccessful response, and waiting for a server to become ready causes many.
+    // Our own errors contain what matters.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
     let is_coloured =
@@ -25,7 +27,7 @@ async fn main() -> ExitCode {
         .init();
     match kubectl_kinesisdemo::run(arguments.command).await {
         Ok(ending) => ending.into(),
-        // `kubectl kinesisdemo list | head` is no error.
+        // A closed pipe, as in `kubectl kinesisdemo list | head`, is not an error.
         Err(kubectl_kinesisdemo::error::CliError::Output(error))
             if error.kind() == std::io::ErrorKind::BrokenPipe =>
         {

@@ -1,4 +1,5 @@
-//! A KinesisDemo as a user wrote it. In: a file's text, or flags. Out: the document to apply, with nothing added. Reads the file named.
+//! A KinesisDemo as the user wrote it. In: a file's text, or flags. Out: the document to apply,
+//! with nothing added. Reads the given file.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::error::CliError;
 
-/// One KinesisDemo, as it was written.
+/// One KinesisDemo manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     pub name: String,
@@ -20,15 +21,15 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The namespace that it names, or kubectl's own default.
+    /// The manifest's namespace, or kubectl's default.
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
 
-    /// What can be told without an API server: unknown fields, values of another type, and what the
-    /// operator would refuse. The error is a sentence for the user. The schema's other rules are
-    /// the API server's to judge.
+    /// Checks what needs no API server: unknown fields, values of the wrong type, and plans that
+    /// the operator would refuse. The error is a sentence for the user. The API server checks the
+    /// schema's other rules.
     pub fn check(&self, defaults: &Defaults) -> Result<(), String> {
         let mut unknown = Vec::new();
         list_unknown_fields(&self.document, &schema(), "", &mut unknown);
@@ -36,7 +37,7 @@ impl Manifest {
             return Err(format!("unknown field {}", unknown.join(", ")));
         }
         let demo: KinesisDemo = serde_json::from_value(without_nulls(&self.document))
-            .map_err(|error| format!("it is no KinesisDemo: {error}"))?;
+            .map_err(|error| format!("it is not a valid KinesisDemo: {error}"))?;
         Plan::new(&demo.spec, defaults).map(drop).map_err(|error| error.to_string())
     }
 }
@@ -46,8 +47,9 @@ fn schema() -> Value {
     json!(version.and_then(|schema| schema.open_api_v3_schema))
 }
 
-/// The document with the defaults of the items of its lists, as the API server stores them. Whoever applies a list owns it as a
-/// whole, so that a list without its defaults differs from the same list with them: a conflict with whoever applied it before.
+/// Adds the defaults of list items to the document, as the API server stores them. The applier of a
+/// list owns it as a whole. A list without its defaults would therefore differ from the same list
+/// with them, and conflict with the tool that applied it before.
 #[must_use]
 pub fn complete_items(document: &Value) -> Value {
     let mut complete = document.clone();
@@ -61,7 +63,7 @@ fn fill(value: &mut Value, schema: &Value, in_list: bool) {
             for (name, field) in schema["properties"].as_object().into_iter().flatten() {
                 let default = field.get("default").filter(|_| in_list);
                 match (members.get_mut(name), default) {
-                    // The API server takes such a null for a field that was left out.
+                    // The API server treats such a null as a field that was left out.
                     (Some(member), Some(default)) if member.is_null() => *member = default.clone(),
                     (Some(member), _) => fill(member, field, in_list),
                     (None, Some(default)) => {
@@ -76,8 +78,8 @@ fn fill(value: &mut Value, schema: &Value, in_list: bool) {
     }
 }
 
-/// The dotted paths in `value` that a structural schema has no place for. A free-form object takes
-/// anything.
+/// The dotted paths in `value` that a structural schema does not define. A free-form object accepts
+/// any field.
 fn list_unknown_fields(value: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -86,7 +88,7 @@ fn list_unknown_fields(value: &Value, schema: &Value, path: &str, found: &mut Ve
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 match known.get(key) {
                     Some(schema) => list_unknown_fields(member, schema, &path, found),
-                    // Of every object; the API server knows its fields.
+                    // Fields of every Kubernetes object; the API server knows what they contain.
                     None if matches!(path.as_str(), "apiVersion" | "kind" | "metadata") => {}
                     None => found.push(path),
                 }
@@ -102,7 +104,7 @@ fn list_unknown_fields(value: &Value, schema: &Value, path: &str, found: &mut Ve
     }
 }
 
-/// The API server gives a field that is null its default, as if it were left out.
+/// The API server replaces a null field with its default, as if it were left out.
 pub(crate) fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => members
@@ -127,21 +129,24 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, CliError> {
     manifest(&text).map_err(|reason| CliError::Manifest { path: path.to_path_buf(), reason })
 }
 
-/// The one KinesisDemo of a text. The error is a sentence for the user.
+/// The single KinesisDemo in a text. The error is a sentence for the user.
 pub fn manifest(text: &str) -> Result<Manifest, String> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| format!("this is not YAML: {error}"))?;
     let mut documents = documents.into_iter().filter(|document| !document.is_null());
     let (Some(document), None) = (documents.next(), documents.next()) else {
         return Err(
-            "one KinesisDemo and nothing else is wanted; `kubectl apply` takes files with more".into()
+            "the manifest must contain exactly one KinesisDemo; use `kubectl apply` for files with more objects".into()
         );
     };
     let field = |path: &str| document.pointer(path).and_then(Value::as_str).map(str::to_owned);
-    let wanted = (format!("{GROUP}/v1alpha1"), "KinesisDemo");
+    let expected = (format!("{GROUP}/v1alpha1"), "KinesisDemo");
     let (version, kind) = (field("/apiVersion").unwrap_or_default(), field("/kind").unwrap_or_default());
-    if (version.as_str(), kind.as_str()) != (wanted.0.as_str(), wanted.1) {
-        return Err(format!("it holds a {kind:?} of {version:?}; a {} of {} is wanted", wanted.1, wanted.0));
+    if (version.as_str(), kind.as_str()) != (expected.0.as_str(), expected.1) {
+        return Err(format!(
+            "it contains a {kind:?} of {version:?}; expected a {} of {}",
+            expected.1, expected.0
+        ));
     }
     let Some(name) = field("/metadata/name").filter(|name| !name.is_empty()) else {
         return Err("metadata.name is missing".into());
@@ -176,14 +181,14 @@ mod tests {
         "apiVersion: kinesisdemo.io/v1alpha1\nkind: KinesisDemo\nmetadata: {name: a}\nspec: {}\n";
 
     #[test]
-    fn what_is_applied_is_what_was_written_and_no_default() {
+    fn a_manifest_is_applied_without_defaults() {
         let read = manifest(MINIMAL).unwrap();
         assert_eq!((read.name.as_str(), read.namespace), ("a", None));
         assert_eq!(read.document["spec"], json!({}));
     }
 
     #[test]
-    fn items_of_lists_get_their_defaults_and_nothing_else_does() {
+    fn only_list_items_get_their_defaults() {
         let phases = json!([
             {"name": "a", "duration": "5s", "recordsPerSecond": 1},
             {"name": "b", "duration": "5s", "recordsPerSecond": 1, "content": null, "ramp": {"over": "2s"}},
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_one_kinesis_demo_is_refused_with_the_reason() {
+    fn only_a_single_kinesis_demo_is_accepted() {
         assert!(manifest("a: [").unwrap_err().contains("not YAML"));
         assert!(manifest("").unwrap_err().contains("one KinesisDemo"));
         assert!(manifest(&format!("{MINIMAL}---\n{MINIMAL}")).unwrap_err().contains("one KinesisDemo"));
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_api_server_is_refused_without_one_and_names_the_field() {
+    fn local_checks_refuse_and_name_the_field() {
         let check = |spec: Value| {
             let manifest = Manifest {
                 name: "a".into(),
@@ -235,8 +240,14 @@ mod tests {
                 json!({"phases": [{"name": "a", "duration": "5s", "recordsPerSecond": 1, "rate": 1}]}),
                 "unknown field spec.phases[0].rate",
             ),
-            (json!({"phases": phase(json!("many"))}), "it is no KinesisDemo: invalid type: string \"many\""),
-            (json!({"cleanup": {"stream": "Perhaps"}}), "it is no KinesisDemo: unknown variant `Perhaps`"),
+            (
+                json!({"phases": phase(json!("many"))}),
+                "it is not a valid KinesisDemo: invalid type: string \"many\"",
+            ),
+            (
+                json!({"cleanup": {"stream": "Perhaps"}}),
+                "it is not a valid KinesisDemo: unknown variant `Perhaps`",
+            ),
             (
                 json!({"limits": {"maxDuration": "4s"}, "phases": phase(json!(1))}),
                 "limits.maxDuration allows 4 s",
@@ -244,8 +255,8 @@ mod tests {
             (json!({"phases": phase(json!(1_000_000))}), "generator.maxTasks is"),
             (json!({"region": "eu-west-1"}), "region eu-west-1"),
         ] {
-            let told = check(spec.clone()).unwrap_err();
-            assert!(told.contains(words), "{spec}: {told}");
+            let message = check(spec.clone()).unwrap_err();
+            assert!(message.contains(words), "{spec}: {message}");
         }
         for spec in [json!({}), json!({"region": null, "stream": null}), json!({"phases": phase(json!(100))})]
         {
@@ -254,18 +265,18 @@ mod tests {
     }
 
     #[test]
-    fn flags_become_the_fields_they_name() {
-        let made = from_flags("viral", Some("eu-west-1"), Some(100));
+    fn flags_set_their_fields() {
+        let manifest = from_flags("viral", Some("eu-west-1"), Some(100));
         assert_eq!(
-            made.document["spec"],
+            manifest.document["spec"],
             json!({"region": "eu-west-1", "stream": {"warmThroughput": {"mode": "Fixed", "mibPerSecond": 100}}})
         );
         assert_eq!(from_flags("viral", None, None).document["spec"], json!({}));
-        let typed: KinesisDemo = serde_json::from_value(made.document).unwrap();
+        let typed: KinesisDemo = serde_json::from_value(manifest.document).unwrap();
         assert_eq!(typed.spec.stream.warm_throughput.mib_per_second, Some(100));
     }
 
-    /// The examples are what they say they are, to the type that the operator reads.
+    /// Every example is valid for the operator's own type.
     #[test]
     fn every_example_parses() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");

@@ -1,4 +1,5 @@
-//! A real API server is started, used and ended. Needs kube-apiserver and etcd on this machine; prints a line and passes without.
+//! Starts, uses and stops a real API server. Needs kube-apiserver and etcd on this machine; without
+//! them the tests print a line and pass.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -45,15 +46,15 @@ async fn may(
         ..SelfSubjectAccessReview::default()
     };
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = api.create(&PostParams::default(), &review).await.unwrap();
-    answer.status.unwrap().allowed
+    let response = api.create(&PostParams::default(), &review).await.unwrap();
+    response.status.unwrap().allowed
 }
 
 #[tokio::test]
-async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing() {
+async fn an_api_server_enforces_rbac_and_stops_completely() {
     let Some(options) = harness::api_server_options().await else { return };
     let state = tempfile::tempdir().unwrap();
-    let began = Instant::now();
+    let started_at = Instant::now();
     let server = ApiServer::start(state.path(), options.clone()).await.unwrap();
     println!("ready in {:?}", server.started_in());
 
@@ -63,9 +64,9 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
     namespaces.create(&PostParams::default(), &demos).await.unwrap();
     assert!(namespaces.get("demos").await.is_ok());
 
-    // Another run in the same folder is refused while this one lives.
+    // A second run in the same folder is refused while this one runs.
     let refused = ApiServer::start(state.path(), options).await.err().expect("the folder is in use");
-    assert!(refused.to_string().contains("another demo uses"), "{refused}");
+    assert!(refused.to_string().contains("another demo is using"), "{refused}");
 
     let operator = client_from(&server.operator_kubeconfig().await.unwrap()).await.unwrap();
     let ours = "kinesisdemo.io";
@@ -106,17 +107,17 @@ async fn an_api_server_serves_the_admin_confines_the_operator_and_leaves_nothing
     server.stop().await;
     assert_eq!(leftovers::running(&folder).unwrap(), vec![]);
     for entry in processes {
-        let seen = kubectl_kinesisdemo::local_cluster::process_record::fetch_process(entry.pid);
+        let state = kubectl_kinesisdemo::local_cluster::process_record::fetch_process(entry.pid);
         assert!(
-            !kubectl_kinesisdemo::local_cluster::process_record::is_still_ours(&entry, &seen),
+            !kubectl_kinesisdemo::local_cluster::process_record::is_still_ours(&entry, &state),
             "{} still runs",
             entry.role
         );
     }
-    println!("whole life in {:?}", began.elapsed());
+    println!("started and stopped in {:?}", started_at.elapsed());
 }
 
-/// The TCP ports at which a process listens, as /proc tells them; none on other systems.
+/// The TCP ports on which a process listens, from /proc; none on other systems.
 fn listening_ports(pid: i32) -> BTreeSet<u16> {
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeSet::new() };
     let sockets: BTreeSet<String> = descriptors
@@ -137,8 +138,8 @@ fn listening_ports(pid: i32) -> BTreeSet<u16> {
     ports
 }
 
-/// Whether `server` serves `path` to who has these credentials. Every answer counts but one that
-/// asks who is there: "not found", too, is told to those who were let in.
+/// Whether `server` serves `path` with these credentials. Every response counts except
+/// authentication and authorisation errors: "not found" is also sent only to authenticated clients.
 async fn serves(server: &str, path: &str, authority: &str, credentials: &Credentials) -> bool {
     let endpoint = Endpoint { server: server.to_owned(), authority: authority.to_owned() };
     let file = Kubeconfig::from_yaml(&kubeconfig(&endpoint, "someone", "default", credentials)).unwrap();
@@ -148,14 +149,14 @@ async fn serves(server: &str, path: &str, authority: &str, credentials: &Credent
     let request = http::Request::get(path).body(Vec::new()).unwrap();
     match tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await {
         Ok(Ok(_)) => true,
-        // 400 is what Go says to plain HTTP at a TLS port.
+        // Go's server responds with 400 to plain HTTP on a TLS port.
         Ok(Err(kube::Error::Api(status))) => ![400, 401, 403].contains(&status.code),
         Ok(Err(_)) | Err(_) => false,
     }
 }
 
-/// Any user of the machine reaches loopback: no port may say anything to one who has no
-/// certificate, or one for another port.
+/// Any user of the machine can reach loopback: no port may serve a client without a certificate, or
+/// with a certificate for another port.
 async fn assert_ports_are_closed(server: &ApiServer) {
     let folder = server.supervisor().state().join("kubernetes");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
@@ -163,16 +164,16 @@ async fn assert_ports_are_closed(server: &ApiServer) {
         let (certificate, key) = (read(&format!("{name}.crt")), read(&format!("{name}.key")));
         Credentials::Certificate(Identity { certificate, key })
     };
-    let stranger = Credentials::Token("guessed".into());
-    let mut etcd_answered = 0;
-    // The API server's certificate is of the authority that its users have: etcd must not take
-    // those, nor the API server etcd's.
+    let unauthenticated = Credentials::Token("guessed".into());
+    let mut etcd_responses = 0;
+    // The API server's certificate comes from the authority of its users. etcd must not accept
+    // certificates of that authority, and the API server none of etcd's.
     for (role, authority, other) in [
         ("etcd", read("etcd-authority.crt"), of("server")),
         ("kube-apiserver", read("authority.crt"), of("etcd-client")),
     ] {
         let ports = listening_ports(server.supervisor().pid(role).unwrap());
-        assert!(cfg!(not(target_os = "linux")) || !ports.is_empty(), "{role} listens nowhere");
+        assert!(cfg!(not(target_os = "linux")) || !ports.is_empty(), "{role} does not listen on any port");
         for port in ports {
             for path in [
                 "/",
@@ -185,7 +186,9 @@ async fn assert_ports_are_closed(server: &ApiServer) {
                 "/debug/pprof/",
             ] {
                 for scheme in ["http", "https"] {
-                    for (who, credentials) in [("a stranger", &stranger), ("another port's user", &other)] {
+                    for (who, credentials) in
+                        [("an unauthenticated client", &unauthenticated), ("another port's user", &other)]
+                    {
                         let at = format!("{scheme}://127.0.0.1:{port}");
                         assert!(
                             !serves(&at, path, &authority, credentials).await,
@@ -196,17 +199,17 @@ async fn assert_ports_are_closed(server: &ApiServer) {
             }
             let at = format!("https://127.0.0.1:{port}");
             if role == "etcd" && serves(&at, "/health", &authority, &of("etcd-client")).await {
-                etcd_answered += 1;
+                etcd_responses += 1;
             }
         }
     }
     assert!(
-        cfg!(not(target_os = "linux")) || etcd_answered > 0,
-        "ports that answer nobody would prove nothing"
+        cfg!(not(target_os = "linux")) || etcd_responses > 0,
+        "etcd must serve its own client, otherwise this test proves nothing"
     );
 }
 
-/// Keys are nobody else's to read, and the folders that hold them nobody else's to enter.
+/// Only the owner can read the keys and enter the folders that contain them.
 fn assert_files_are_private(state: &Path) {
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     for folder in [state.to_path_buf(), state.join("kubernetes"), state.join("logs")] {
@@ -220,20 +223,20 @@ fn assert_files_are_private(state: &Path) {
             keys += usize::from(path.extension().is_some_and(|extension| extension == "key"));
         }
     }
-    assert_eq!(keys, 4, "of the API server, of its tokens, of etcd and of etcd's client");
+    assert_eq!(keys, 4, "the keys of the API server, its tokens, etcd and etcd's client");
     for name in ["admin.kubeconfig", "operator.kubeconfig"] {
         assert_eq!(mode(&state.join(name)), 0o600, "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_start_is_named_with_the_end_of_its_log() {
+async fn a_program_that_cannot_start_is_named_with_its_log_tail() {
     kubectl_kinesisdemo::install_crypto();
     let state = tempfile::tempdir().unwrap();
     let assets = tempfile::tempdir().unwrap();
     for name in ["etcd", "kube-apiserver"] {
-        // Written by another process: a thread of ours that forks at the wrong moment would hold it open for writing, and what
-        // is open for writing cannot be executed.
+        // Written by another process: a thread of this process that forks at the wrong moment would
+        // inherit the file open for writing, and such a file cannot be executed.
         let write = "printf '%s\\n' '#!/bin/sh' 'echo no space left on device >&2' 'exit 7' > \"$0\" && chmod 755 \"$0\"";
         let written =
             std::process::Command::new("sh").args(["-c", write]).arg(assets.path().join(name)).status();
@@ -242,6 +245,6 @@ async fn a_program_that_cannot_start_is_named_with_the_end_of_its_log() {
     let options = ApiServerOptions::new(assets.path().to_path_buf());
     let error = ApiServer::start(state.path(), options).await.err().expect("etcd cannot start");
     let text = error.to_string();
-    assert!(text.contains("etcd ended") && text.contains("exit status: 7"), "{text}");
+    assert!(text.contains("etcd exited unexpectedly") && text.contains("exit status: 7"), "{text}");
     assert!(text.contains("no space left on device"), "{text}");
 }

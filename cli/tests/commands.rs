@@ -1,5 +1,5 @@
-//! The program itself against a real API server, with this test in the operator's place. Needs kube-apiserver and etcd on this machine;
-//! prints a line and passes without.
+//! Runs the program against a real API server; the test plays the operator. Needs kube-apiserver
+//! and etcd on this machine; without them the tests print a line and pass.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -18,7 +18,7 @@ use kube::{Client, ResourceExt};
 use kubectl_kinesisdemo::local_cluster::{ApiServer, definition};
 use serde_json::{Value, json};
 
-/// A cluster with the definition and a namespace `demos`, and the program pointed at it.
+/// A cluster with a namespace `demos`, and the program configured to use it.
 struct Harness {
     server: ApiServer,
     _state: tempfile::TempDir,
@@ -42,32 +42,32 @@ impl Harness {
     }
 
     /// Runs the program with `line`, in the namespace `demos`.
-    async fn run(&self, line: &str) -> Ran {
+    async fn run(&self, line: &str) -> CommandResult {
         self.run_with(line, "").await
     }
 
-    async fn run_with(&self, line: &str, input: &str) -> Ran {
+    async fn run_with(&self, line: &str, input: &str) -> CommandResult {
         let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
         self.run_words(&words, input).await
     }
 
-    /// A path may have spaces in it.
-    async fn start(&self, file: &Path, flags: &[&str]) -> Ran {
+    /// Runs `start -f FILE`; the path may contain spaces.
+    async fn start(&self, file: &Path, flags: &[&str]) -> CommandResult {
         let mut words: Vec<OsString> = vec!["start".into(), "-f".into(), file.into()];
         words.extend(flags.iter().map(Into::into));
         self.run_words(&words, "").await
     }
 
-    async fn run_with_environment(&self, line: &str, environment: &[(&str, &str)]) -> Ran {
+    async fn run_with_environment(&self, line: &str, environment: &[(&str, &str)]) -> CommandResult {
         let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
         self.run_all(&words, "", environment).await
     }
 
-    async fn run_words(&self, words: &[OsString], input: &str) -> Ran {
+    async fn run_words(&self, words: &[OsString], input: &str) -> CommandResult {
         self.run_all(words, input, &[]).await
     }
 
-    async fn run_all(&self, words: &[OsString], input: &str, environment: &[(&str, &str)]) -> Ran {
+    async fn run_all(&self, words: &[OsString], input: &str, environment: &[(&str, &str)]) -> CommandResult {
         let kubeconfig = self.server.admin_kubeconfig();
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
             .args(words)
@@ -84,21 +84,21 @@ impl Harness {
         pipe.write_all(input.as_bytes()).unwrap();
         drop(pipe);
         let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
-        Ran {
+        CommandResult {
             code: status.code().unwrap(),
             out: String::from_utf8(stdout).unwrap(),
             err: String::from_utf8(stderr).unwrap(),
         }
     }
 
-    /// What the operator would write.
+    /// Writes the status as the operator would.
     async fn put_status(&self, name: &str, status: Value) {
         let patch = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo", "status": status});
         self.demos().patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Answers the next request on `name` as the operator would, and ends the run with that stage.
-    async fn answer_request(&self, name: &str, outcome: &str, run: u32, stage: &str) -> Value {
+    /// Responds to the next request on `name` as the operator would, then sets the run's stage.
+    async fn respond_to_request(&self, name: &str, outcome: &str, run: u32, stage: &str) -> Value {
         loop {
             let demo = self.demos().get(name).await.unwrap();
             if let Some(text) = demo.annotations().get(REQUEST_ANNOTATION) {
@@ -114,7 +114,7 @@ impl Harness {
     }
 }
 
-struct Ran {
+struct CommandResult {
     code: i32,
     out: String,
     err: String,
@@ -130,13 +130,13 @@ fn example(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
+async fn a_demo_is_created_watched_aborted_rerun_and_deleted() {
     let Some(harness) = Harness::set_up().await else { return };
 
     let unknown = harness.run("list").await;
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.contains("could not list the KinesisDemos of namespace demos"), "{}", unknown.err);
-    assert!(unknown.err.contains("next: this cluster does not know KinesisDemo"), "{}", unknown.err);
+    assert!(unknown.err.contains("next: KinesisDemo is not installed in this cluster"), "{}", unknown.err);
     definition::put_definition(&harness.client()).await.unwrap();
     let none = harness.run("list").await;
     assert_eq!((none.code, none.out.contains("no KinesisDemo in namespace demos")), (0, true));
@@ -144,10 +144,10 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     assert_eq!(missing.code, 1);
     assert!(missing.err.contains("could not read KinesisDemo demos/nothing"), "{}", missing.err);
 
-    // Made from a file, from stdin and from flags; twice the same changes nothing.
+    // Created from a file, from stdin and from flags. Applying the same file again changes nothing.
     let file = example("smoke.yaml");
-    let made = harness.start(&file, &["--no-watch"]).await;
-    assert_eq!(made.code, 0, "{}", made.err);
+    let created = harness.start(&file, &["--no-watch"]).await;
+    assert_eq!(created.code, 0, "{}", created.err);
     let before = harness.demos().get("smoke").await.unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(harness.run_with("start -f - --no-watch", &text).await.code, 0);
@@ -155,11 +155,11 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     assert_eq!(before.metadata.resource_version, after.metadata.resource_version);
     let flags = harness.run("start --name flags --region eu-west-1 --warm-throughput 100 --no-watch").await;
     assert_eq!(flags.code, 0, "{}", flags.err);
-    let made = harness.demos().get("flags").await.unwrap();
-    assert_eq!(made.spec.region.as_deref(), Some("eu-west-1"));
-    assert_eq!(made.spec.stream.warm_throughput.mib_per_second, Some(100));
+    let created = harness.demos().get("flags").await.unwrap();
+    assert_eq!(created.spec.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(created.spec.stream.warm_throughput.mib_per_second, Some(100));
 
-    // What the API server refuses is told in its words, with field and bound.
+    // A rejection shows the API server's message, with field and limit.
     let bad = text.replace("duration: 5s", "duration: 25h").replace("name: smoke", "name: bad");
     let refused = harness.run_with("start -f - --no-watch", &bad).await;
     assert_eq!(refused.code, 1);
@@ -167,7 +167,7 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     let typo = text.replace("maxDuration", "maxDurations");
     assert!(harness.run_with("start -f - --no-watch", &typo).await.err.contains("maxDurations"));
 
-    // Its own log has no colours where no terminal is.
+    // The program's log has no colours without a terminal.
     let logged = harness.run_with_environment("list", &[("RUST_LOG", "trace")]).await;
     assert!(logged.err.contains("TRACE") && !logged.err.contains('\u{1b}'), "{}", logged.err);
 
@@ -190,34 +190,38 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     assert_eq!(yaml, harness.demos().get("smoke").await.unwrap(), "{shown}");
     assert!(harness.run("status smoke").await.out.starts_with("demos/smoke · run 1 · Running"));
 
-    // An abort waits for the operator's word and for the end.
-    let (stopped, request) =
-        tokio::join!(harness.run("stop smoke"), harness.answer_request("smoke", "Accepted", 1, "Aborted"));
+    // An abort waits for the operator's response and for the end of the run.
+    let (stopped, request) = tokio::join!(
+        harness.run("stop smoke"),
+        harness.respond_to_request("smoke", "Accepted", 1, "Aborted")
+    );
     assert_eq!(stopped.code, 0, "{}", stopped.err);
     assert_eq!((request["verb"].as_str(), request["run"].as_u64()), (Some("abort"), Some(1)));
     assert!(stopped.out.contains("Aborted"), "{}", stopped.out);
     assert_eq!(harness.run("watch smoke").await.code, 4);
 
-    // A finished run is not started again by applying it again, only by a rerun.
+    // Applying the file again does not start a finished run again; only a rerun does.
     let again = harness.start(&file, &[]).await;
     assert_eq!(again.code, 1);
     assert!(again.err.contains("rerun smoke"), "{}", again.err);
     clear_request(&harness, "smoke").await;
-    let (rerun, request) =
-        tokio::join!(harness.run("rerun smoke"), harness.answer_request("smoke", "Accepted", 2, "Failed"));
+    let (rerun, request) = tokio::join!(
+        harness.run("rerun smoke"),
+        harness.respond_to_request("smoke", "Accepted", 2, "Failed")
+    );
     assert_eq!(request["verb"].as_str(), Some("rerun"));
     assert_eq!(rerun.code, 3, "{}", rerun.err);
     clear_request(&harness, "smoke").await;
     let (refused, _) =
-        tokio::join!(harness.run("stop smoke"), harness.answer_request("smoke", "Refused", 2, "Failed"));
+        tokio::join!(harness.run("stop smoke"), harness.respond_to_request("smoke", "Refused", 2, "Failed"));
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("the operator refused: because"), "{}", refused.err);
 
-    events_are_told(&harness).await;
+    assert_events_are_printed(&harness).await;
 
     let cleaned = harness.run("cleanup smoke").await;
     assert_eq!(cleaned.code, 0, "{}", cleaned.err);
-    assert!(cleaned.out.contains("demos/smoke is gone"), "{}", cleaned.out);
+    assert!(cleaned.out.contains("demos/smoke is deleted"), "{}", cleaned.out);
     let again = harness.run("cleanup smoke").await;
     assert_eq!((again.code, again.out.as_str()), (0, "demos/smoke does not exist; nothing was deleted\n"));
     let rest = harness.run("cleanup --all").await;
@@ -226,11 +230,11 @@ async fn a_person_makes_watches_aborts_reruns_and_removes_a_demo() {
     harness.server.stop().await;
 }
 
-/// What `kubectl apply` of the file does to a new object: it creates it under that name.
+/// Creates a new object under that field manager, as `kubectl apply` of the file does.
 async fn create_as(harness: &Harness, manager: &str, document: &Value) {
     let _ = harness.demos().delete(document["metadata"]["name"].as_str().unwrap(), &Default::default()).await;
     let demo: KinesisDemo = serde_json::from_value(document.clone()).unwrap();
-    // As it was written, without the defaults that the type would add.
+    // As written, without the defaults that the type would add.
     let api: Api<kube::core::DynamicObject> =
         Api::namespaced_with(harness.client(), "demos", &kube::core::ApiResource::erase::<KinesisDemo>(&()));
     let object = serde_json::from_value(document.clone()).unwrap();
@@ -240,7 +244,7 @@ async fn create_as(harness: &Harness, manager: &str, document: &Value) {
 }
 
 #[tokio::test]
-async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
+async fn only_a_different_file_conflicts_and_names_the_owner() {
     let Some(harness) = Harness::set_up().await else { return };
     definition::put_definition(&harness.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
@@ -253,7 +257,7 @@ async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
         let same = harness.run_with("start -f - --no-watch", &text).await;
         assert_eq!(same.code, 0, "{}", same.err);
         let after = harness.demos().get("smoke").await.unwrap();
-        // It is not written at all: nobody's next apply meets a second owner.
+        // The object is not written at all, so the other tool's next apply finds no second owner.
         assert_eq!(
             (&after.spec, after.metadata.resource_version),
             (&before.spec, before.metadata.resource_version.clone())
@@ -261,8 +265,9 @@ async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
 
         let refused = harness.run_with("start -f - --no-watch", &faster).await;
         assert_eq!(refused.code, 1);
-        let told = format!("could not apply KinesisDemo demos/smoke: .spec.phases is owned by {manager}\n");
-        assert!(refused.err.contains(&told), "{}", refused.err);
+        let message =
+            format!("could not apply KinesisDemo demos/smoke: .spec.phases is owned by {manager}\n");
+        assert!(refused.err.contains(&message), "{}", refused.err);
         assert!(refused.err.contains("--force-conflicts"), "{}", refused.err);
         assert_eq!(harness.demos().get("smoke").await.unwrap().spec, before.spec);
 
@@ -270,22 +275,22 @@ async fn the_same_file_is_no_conflict_and_another_says_who_owns_the_field() {
         assert_eq!(taken.code, 0, "{}", taken.err);
         assert_eq!(harness.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
     }
-    // What it applied itself it may change.
+    // The program may change fields that it applied itself.
     let back = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!(back.code, 0, "{}", back.err);
     harness.server.stop().await;
 }
 
-/// What nobody named here and somebody else owns stays, and is told.
+/// Fields that are not given here and that another tool owns are kept and reported.
 #[tokio::test]
-async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
+async fn fields_of_another_tool_missing_in_the_file_are_named() {
     let Some(harness) = Harness::set_up().await else { return };
     definition::put_definition(&harness.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let mut document: Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(document["spec"].get("cleanup"), None);
 
-    // The defaults, which whoever made the object owns too, are no news.
+    // Defaults, which the creator of the object also owns, are not reported.
     create_as(&harness, "kubectl-client-side-apply", &document).await;
     let same = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!((same.code, same.err.as_str()), (0, "demos/smoke is applied\n"));
@@ -293,22 +298,22 @@ async fn fields_that_another_tool_owns_and_the_file_lacks_are_named() {
     document["spec"]["cleanup"] = json!({"stream": "Retain"});
     create_as(&harness, "kubectl-client-side-apply", &document).await;
     let before = harness.demos().get("smoke").await.unwrap();
-    let told = "demos/smoke keeps fields that were not given: spec.cleanup.stream (owned by kubectl-client-side-apply)\n\
-                next: to change these fields, give them here with --force-conflicts";
+    let message = "demos/smoke keeps fields that were not given: spec.cleanup.stream (owned by kubectl-client-side-apply)\n\
+                next: to change these fields, set them here with --force-conflicts";
     let same = harness.run_with("start -f - --no-watch", &text).await;
     assert_eq!(same.code, 0, "{}", same.err);
-    assert!(same.err.contains(told), "{}", same.err);
+    assert!(same.err.contains(message), "{}", same.err);
     let after = harness.demos().get("smoke").await.unwrap();
     assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
 
-    // Also where something else was written, and taken over.
+    // They are also reported when other fields were changed and taken over.
     let faster = text.replace("recordsPerSecond: 1000", "recordsPerSecond: 1001");
     let taken = harness.run_with("start -f - --no-watch --force-conflicts", &faster).await;
     assert_eq!(taken.code, 0, "{}", taken.err);
-    assert!(taken.err.contains(told), "{}", taken.err);
+    assert!(taken.err.contains(message), "{}", taken.err);
     assert_eq!(harness.demos().get("smoke").await.unwrap().spec.phases[1].records_per_second, 1001);
 
-    // As the message says.
+    // Do what the message says.
     document["spec"]["cleanup"] = json!({"stream": "Delete"});
     document["spec"]["phases"][1]["recordsPerSecond"] = json!(1001);
     let given = harness.run_with("start -f - --no-watch --force-conflicts", &document.to_string()).await;
@@ -321,8 +326,9 @@ async fn clear_request(harness: &Harness, name: &str) {
     harness.demos().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
 
-/// Only the Events of this very object, not of a namesake before it.
-async fn events_are_told(harness: &Harness) {
+/// Checks that only the Events of this object are printed, not those of an earlier object with the
+/// same name.
+async fn assert_events_are_printed(harness: &Harness) {
     let demo = harness.demos().get("smoke").await.unwrap();
     let events: Api<Event> = Api::namespaced(harness.client(), "demos");
     for (name, uid, note) in [("one", demo.uid().unwrap(), "mine"), ("two", "another".to_owned(), "not mine")]
@@ -337,8 +343,8 @@ async fn events_are_told(harness: &Harness) {
         .unwrap();
         events.create(&PostParams::default(), &event).await.unwrap();
     }
-    let told = harness.run("logs smoke").await;
-    assert_eq!(told.code, 0, "{}", told.err);
-    assert_eq!(told.out.lines().count(), 1, "{}", told.out);
-    assert!(told.out.contains("Warming") && told.out.trim_end().ends_with("mine"), "{}", told.out);
+    let logs = harness.run("logs smoke").await;
+    assert_eq!(logs.code, 0, "{}", logs.err);
+    assert_eq!(logs.out.lines().count(), 1, "{}", logs.out);
+    assert!(logs.out.contains("Warming") && logs.out.trim_end().ends_with("mine"), "{}", logs.out);
 }

@@ -1,6 +1,6 @@
-//! A manifest that only the API server can judge: its refusal ends the demo before anything else is
-//! started, in its own words, and the last report stays. Needs kube-apiserver and etcd on this
-//! machine; prints a line and passes without.
+//! A manifest that only the API server can reject: its error ends the demo before anything else is
+//! started, its message is shown, and the last report is kept. Needs kube-apiserver and etcd on
+//! this machine; without them the test prints a line and passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use kubectl_kinesisdemo::local_cluster::{assets, leftovers, state_folder::claim};
 
 #[tokio::test]
-async fn what_the_api_server_refuses_ends_the_demo_and_leaves_the_last_report() {
+async fn a_rejected_manifest_ends_the_demo_and_keeps_the_report() {
     let Some(assets) = assets::cached_assets().await else {
         println!(
             "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
@@ -26,7 +26,7 @@ async fn what_the_api_server_refuses_ends_the_demo_and_leaves_the_last_report() 
         std::fs::write(folder.path().join(name), "never started").unwrap();
     }
     let manifest = folder.path().join("my demo.yaml");
-    // A rule in CEL, which neither the types nor the plan know.
+    // Violates a CEL rule, which neither the types nor the plan check.
     let text = include_str!("../../examples/smoke.yaml")
         .replace("spec:\n", "spec:\n  generator: {fargate: {cpu: 256, memoryMiB: 8192}}\n");
     std::fs::write(&manifest, text).unwrap();
@@ -42,13 +42,13 @@ async fn what_the_api_server_refuses_ends_the_demo_and_leaves_the_last_report() 
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("could not apply KinesisDemo default/smoke"), "{told}");
-    assert!(told.contains("generator.fargate.memoryMiB: not a size that Fargate offers"), "{told}");
-    assert!(told.contains("next: correct the manifest"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("could not apply KinesisDemo default/smoke"), "{message}");
+    assert!(message.contains("generator.fargate.memoryMiB: not a size that Fargate offers"), "{message}");
+    assert!(message.contains("next: correct the manifest"), "{message}");
     assert_eq!(std::fs::read_to_string(state.join("report.json")).unwrap(), "the last report");
     assert!(!state.join("logs/sandbox.log").exists() && !state.join("logs/operator.log").exists());
     assert_eq!(leftovers::running(&state).unwrap(), vec![]);
-    assert!(!state.join("kubernetes").exists(), "keys of a dead server are of no use");
+    assert!(!state.join("kubernetes").exists(), "keys of a stopped server are removed");
 }

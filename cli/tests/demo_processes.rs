@@ -1,6 +1,7 @@
-//! The demo's care for processes, with programs that do nothing in the place of etcd and the rest:
-//! what it starts it ends, on Ctrl-C, and after a SIGKILL by the next command; what runs already it
-//! lets run. All in folders with names that shells and parsers stumble over.
+//! Process handling of the demo, with scripts that do nothing in place of etcd and the other
+//! programs. The demo ends what it starts, also on Ctrl-C; the next command ends what a SIGKILL
+//! left; a demo that is running or kept is not disturbed. All folders have names that are hard for
+//! shells and parsers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,12 +17,12 @@ use kubectl_kinesisdemo::local_cluster::state_lock::StateLock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A folder with the program, its fake neighbours, and fake assets.
+/// A folder with the program, its fake companion programs, and fake assets.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// `deaf` is a program that SIGTERM does not end: the hard case.
-    fn new(deaf: Option<&str>) -> Self {
+    /// `ignores_sigterm` names a program that SIGTERM does not end: the hard case.
+    fn new(ignores_sigterm: Option<&str>) -> Self {
         let mut folder = tempfile::Builder::new();
         let folder = folder.prefix("a b'c=d%20\"\u{e9}$HOME").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = Self(folder.unwrap());
@@ -33,7 +34,7 @@ impl Folder {
             "kube-apiserver",
             "etcd",
         ] {
-            let trap = if deaf == Some(name) { "trap '' TERM; " } else { "" };
+            let trap = if ignores_sigterm == Some(name) { "trap '' TERM; " } else { "" };
             put_script(&folder.0.path().join(name), &format!("#!/bin/sh\n{trap}exec sleep 600\n"));
         }
         folder
@@ -43,12 +44,12 @@ impl Folder {
         self.0.path().join("kubectl-kinesisdemo")
     }
 
-    /// What `--state` is given.
+    /// The value of `--state`.
     fn dir(&self) -> PathBuf {
         self.0.path().join("my state")
     }
 
-    /// The one folder in it that is the demo's.
+    /// The demo's own folder in it.
     fn state(&self) -> PathBuf {
         folder_in(&self.dir())
     }
@@ -72,20 +73,20 @@ impl Folder {
     }
 }
 
-/// Written by another process: a thread of ours that forks at the wrong moment would hold it open for writing, and what is open for
-/// writing cannot be executed.
+/// Written by another process: a thread of this process that forks at the wrong moment would
+/// inherit the file open for writing, and such a file cannot be executed.
 fn put_script(path: &Path, text: &str) {
     let write = "printf '%s' \"$1\" > \"$0\" && chmod 755 \"$0\"";
     let written = Command::new("sh").args(["-c", write]).arg(path).arg(text).status().unwrap();
     assert!(written.success());
 }
 
-fn run_on(entries: &[ProcessEntry]) -> Vec<&str> {
+fn still_running(entries: &[ProcessEntry]) -> Vec<&str> {
     let alive = |entry: &&ProcessEntry| is_still_ours(entry, &fetch_process(entry.pid));
     entries.iter().filter(alive).map(|entry| entry.role.as_str()).collect()
 }
 
-/// Waits until etcd is recorded; it never serves, so that the demo stays where it is.
+/// Waits until etcd is recorded. The fake etcd never serves, so the demo stays in this state.
 fn started(state: &Path) -> Vec<ProcessEntry> {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
@@ -103,35 +104,35 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn an_interrupt_while_it_starts_ends_everything_and_tells_so() {
+fn an_interrupt_during_startup_ends_everything() {
     let folder = Folder::new(None);
     let demo = folder.start("demo");
     let entries = started(&folder.state());
-    assert_eq!(run_on(&entries), ["etcd"]);
+    assert_eq!(still_running(&entries), ["etcd"]);
     signal(&demo, Signal::SIGINT);
     let output = demo.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(run_on(&entries), Vec::<&str>::new());
-    assert!(!folder.state().join("kubernetes").exists(), "keys of a dead server are of no use");
+    assert_eq!(still_running(&entries), Vec::<&str>::new());
+    assert!(!folder.state().join("kubernetes").exists(), "keys of a stopped server are removed");
 }
 
 #[test]
-fn what_a_killed_demo_left_is_ended_by_the_next_command() {
+fn the_next_command_ends_what_a_killed_demo_left() {
     let folder = Folder::new(Some("etcd"));
     let mut demo = folder.start("demo");
     let entries = started(&folder.state());
     signal(&demo, Signal::SIGKILL);
     demo.wait().unwrap();
-    assert!(run_on(&entries).contains(&"etcd"), "it is deaf to the signal that the system sends it");
+    assert!(still_running(&entries).contains(&"etcd"), "etcd ignores the SIGTERM that the system sends it");
 
     let output = folder.start("demo-down").wait_with_output().unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(told.contains("ended etcd"), "{told}");
-    assert_eq!(run_on(&entries), Vec::<&str>::new());
+    let message = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert!(message.contains("ended etcd"), "{message}");
+    assert_eq!(still_running(&entries), Vec::<&str>::new());
 
     let output = folder.start("demo-down").wait_with_output().unwrap();
-    assert!(String::from_utf8(output.stdout).unwrap().contains("nothing of"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("no process of"));
 }
 
 #[test]
@@ -141,17 +142,17 @@ fn two_demos_do_not_share_a_folder() {
     started(&folder.state());
     let second = folder.start("demo").wait_with_output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    let told = String::from_utf8(second.stderr).unwrap();
+    let message = String::from_utf8(second.stderr).unwrap();
     let holder = format!("(process {}: KinesisDemo default/quick, since 2", demo.id());
-    assert!(told.contains("another demo uses") && told.contains(&holder), "{told}");
+    assert!(message.contains("another demo is using") && message.contains(&holder), "{message}");
     let down = folder.start("demo-down").wait_with_output().unwrap();
-    assert_eq!(down.status.code(), Some(1), "a demo in the middle of its run is not ended from elsewhere");
+    assert_eq!(down.status.code(), Some(1), "demo-down does not end a demo in the middle of its run");
     signal(&demo, Signal::SIGTERM);
     assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(130));
 }
 
 #[test]
-fn a_kept_demo_runs_until_it_is_ended_by_name() {
+fn a_kept_demo_runs_until_demo_down() {
     let folder = Folder::new(None);
     let state = claim(&folder.dir()).unwrap();
     let mut etcd = Command::new("sleep").arg("600").spawn().unwrap();
@@ -159,7 +160,7 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     let ProcessState::Alive { start_time } = fetch_process(pid) else { panic!("it was just started") };
     ProcessRecord::at(&state).put(&[ProcessEntry { role: "etcd".into(), pid, start_time }]).unwrap();
     let mut lock = StateLock::take(&state).unwrap();
-    lock.tell("KinesisDemo default/viral").unwrap();
+    lock.set_plays("KinesisDemo default/viral").unwrap();
     lock.keep().unwrap();
     drop(lock);
     std::fs::write(state.join("report.json"), "the last report").unwrap();
@@ -167,29 +168,29 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
     std::fs::create_dir_all(state.join("kubectl-cache/discovery")).unwrap();
 
     let refused = folder.start("demo").wait_with_output().unwrap();
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{message}");
     for part in [
-        "a demo that was kept runs in",
+        "a demo started with --keep is running in",
         "KinesisDemo default/viral, since 2",
         ": etcd)",
         "demo-down --state '",
     ] {
-        assert!(told.contains(part), "{told}");
+        assert!(message.contains(part), "{message}");
     }
-    assert!(etcd.try_wait().unwrap().is_none(), "nobody asked for its end");
+    assert!(etcd.try_wait().unwrap().is_none(), "a refused demo must not end the kept one");
 
     let down = folder.start("demo-down").wait_with_output().unwrap();
     let env = state.join("env");
     assert_eq!(
         String::from_utf8(down.stdout).unwrap(),
-        format!("ended etcd\nA shell that read {} still asks this demo: close it.\n", env.display())
+        format!("ended etcd\nA shell that read {} still points at this demo: close it.\n", env.display())
     );
     assert!(!env.exists() && !state.join("kubectl-cache").exists());
     assert!(!etcd.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(state.join("report.json")).unwrap(), "the last report");
 
-    // Nothing is kept any more: the next one begins.
+    // No demo is kept any more, so the next one starts.
     let demo = folder.start("demo");
     started(&folder.state());
     signal(&demo, Signal::SIGINT);
@@ -197,14 +198,14 @@ fn a_kept_demo_runs_until_it_is_ended_by_name() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_right_starts_nothing() {
+fn an_invalid_manifest_starts_nothing() {
     let folder = Folder::new(None);
     let file = folder.0.path().join("my demo.yaml");
     let text = include_str!("../../examples/smoke.yaml");
     std::fs::write(&file, text.replace("recordsPerSecond", "recordsPerMinute")).unwrap();
     let refused = folder.start_with("demo", &[&file]).wait_with_output().unwrap();
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{told}");
-    assert!(told.contains("unknown field spec.phases[0].recordsPerMinute"), "{told}");
-    assert!(!folder.dir().exists(), "nothing was begun");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(message.contains("unknown field spec.phases[0].recordsPerMinute"), "{message}");
+    assert!(!folder.dir().exists(), "nothing was started");
 }

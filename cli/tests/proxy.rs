@@ -1,5 +1,6 @@
-//! The program behind a proxy, against a real API server. The proxies are small ones on loopback that note whom they are asked for. Needs
-//! kube-apiserver and etcd on this machine; prints a line and passes without.
+//! Runs the program behind a proxy, against a real API server. The proxies are small ones on
+//! loopback that record the requested hosts. Needs kube-apiserver and etcd on this machine; without
+//! them the tests print a line and pass.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A host that only the proxies know.
+/// A host name that only the proxies resolve.
 const HOST: &str = "api.example";
 
 #[derive(Clone, Copy, PartialEq)]
@@ -23,22 +24,22 @@ enum Kind {
     Socks5,
 }
 
-/// Leads everybody to one server, whatever they ask for.
+/// A proxy that connects every client to one server, whatever host it requests.
 struct Proxy {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    requested: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
     async fn start(kind: Kind, server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = Self { address: listener.local_addr().unwrap(), asked: Arc::default() };
-        let asked = Arc::clone(&proxy.asked);
+        let proxy = Self { address: listener.local_addr().unwrap(), requested: Arc::default() };
+        let requested = Arc::clone(&proxy.requested);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let asked = Arc::clone(&asked);
-                // A client that goes away is none of our business.
-                tokio::spawn(async move { lead(kind, client, server, &asked).await.ok() });
+                let requested = Arc::clone(&requested);
+                // Errors of a disconnected client do not matter.
+                tokio::spawn(async move { relay(kind, client, server, &requested).await.ok() });
             }
         });
         proxy
@@ -48,17 +49,17 @@ impl Proxy {
         format!("{scheme}://{}", self.address)
     }
 
-    /// What it was asked for since the last time.
+    /// The hosts requested since the last call.
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        std::mem::take(&mut self.requested.lock().unwrap())
     }
 }
 
-async fn lead(
+async fn relay(
     kind: Kind,
     mut client: TcpStream,
     server: SocketAddr,
-    asked: &Mutex<Vec<String>>,
+    requested: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     match kind {
         Kind::Connect => {
@@ -67,13 +68,13 @@ async fn lead(
                 head.push(client.read_u8().await?);
             }
             let head = String::from_utf8_lossy(&head).into_owned();
-            let told = head.lines().filter(|line| {
+            let recorded = head.lines().filter(|line| {
                 line.starts_with("CONNECT") || line.to_lowercase().starts_with("proxy-authorization")
             });
-            asked.lock().unwrap().push(told.collect::<Vec<_>>().join(" | "));
+            requested.lock().unwrap().push(recorded.collect::<Vec<_>>().join(" | "));
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
         }
-        // RFC 1928: without authentication, a connection to a name.
+        // RFC 1928: no authentication, a connection to a host name.
         Kind::Socks5 => {
             let mut greeting = [0; 2];
             client.read_exact(&mut greeting).await?;
@@ -86,7 +87,7 @@ async fn lead(
             let mut host = vec![0; length];
             client.read_exact(&mut host).await?;
             let port = client.read_u16().await?;
-            asked.lock().unwrap().push(format!("{}:{port}", String::from_utf8_lossy(&host)));
+            requested.lock().unwrap().push(format!("{}:{port}", String::from_utf8_lossy(&host)));
             client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
         }
     }
@@ -110,7 +111,8 @@ impl Harness {
         Some(Self { server, port, state })
     }
 
-    /// The administrator's kubeconfig, for the server under that host name, with a proxy if one is named.
+    /// The administrator's kubeconfig with this host name for the server, and with a proxy if
+    /// given.
     fn kubeconfig(&self, host: &str, proxy: Option<&str>) -> PathBuf {
         let text = std::fs::read_to_string(self.server.admin_kubeconfig()).unwrap();
         let mut document: Value = serde_json::from_str(&text).unwrap();
@@ -126,17 +128,17 @@ impl Harness {
     }
 }
 
-struct Ran {
+struct CommandResult {
     code: i32,
     err: String,
 }
 
-/// Lists, with nothing in the environment but what is given.
-async fn list(kubeconfig: &Path, environment: &[(&str, &str)]) -> Ran {
+/// Runs `list` with only the given environment.
+async fn list(kubeconfig: &Path, environment: &[(&str, &str)]) -> CommandResult {
     run(&["list", "--kubeconfig", kubeconfig.to_str().unwrap()], environment).await
 }
 
-async fn run(words: &[&str], environment: &[(&str, &str)]) -> Ran {
+async fn run(words: &[&str], environment: &[(&str, &str)]) -> CommandResult {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-kinesisdemo"))
         .args(words)
         .env_clear()
@@ -145,102 +147,106 @@ async fn run(words: &[&str], environment: &[(&str, &str)]) -> Ran {
         .output()
         .await
         .unwrap();
-    Ran { code: output.status.code().unwrap(), err: String::from_utf8(output.stderr).unwrap() }
+    CommandResult { code: output.status.code().unwrap(), err: String::from_utf8(output.stderr).unwrap() }
 }
 
 #[tokio::test]
-async fn the_program_goes_through_the_proxy_that_kubectl_would_take() {
+async fn the_program_uses_the_same_proxy_as_kubectl() {
     let Some(harness) = Harness::set_up().await else { return };
     let address = SocketAddr::from(([127, 0, 0, 1], harness.port));
     let connect = Proxy::start(Kind::Connect, address).await;
     let socks = Proxy::start(Kind::Socks5, address).await;
     let (http, port) = (connect.url("http"), harness.port);
-    let asked = [format!("CONNECT {HOST}:{port} HTTP/1.1")];
+    let requested = [format!("CONNECT {HOST}:{port} HTTP/1.1")];
 
-    // Named in the kubeconfig: whatever the environment says.
+    // Set in the kubeconfig: the environment does not matter.
     let named = harness.kubeconfig(HOST, Some(&http));
     for environment in [&[][..], &[("NO_PROXY", "*")], &[("HTTPS_PROXY", "http://127.0.0.1:1")]] {
-        let ran = list(&named, environment).await;
-        assert_eq!((ran.code, connect.take()), (0, asked.to_vec()), "{environment:?}: {}", ran.err);
+        let result = list(&named, environment).await;
+        assert_eq!((result.code, connect.take()), (0, requested.to_vec()), "{environment:?}: {}", result.err);
     }
-    let ran = list(&harness.kubeconfig(HOST, Some(&socks.url("socks5"))), &[]).await;
-    assert_eq!((ran.code, socks.take()), (0, vec![format!("{HOST}:{port}")]), "{}", ran.err);
+    let result = list(&harness.kubeconfig(HOST, Some(&socks.url("socks5"))), &[]).await;
+    assert_eq!((result.code, socks.take()), (0, vec![format!("{HOST}:{port}")]), "{}", result.err);
     let here = harness.kubeconfig("127.0.0.1", Some(&http));
-    let ran = list(&here, &[]).await;
-    assert_eq!((ran.code, connect.take().len()), (0, 1), "{}", ran.err);
+    let result = list(&here, &[]).await;
+    assert_eq!((result.code, connect.take().len()), (0, 1), "{}", result.err);
 
-    // Named in the environment.
+    // Set in the environment.
     let plain = harness.kubeconfig(HOST, None);
     let bare = connect.address.to_string();
     for environment in [("HTTPS_PROXY", http.as_str()), ("https_proxy", &http), ("HTTPS_PROXY", &bare)] {
-        let ran = list(&plain, &[environment]).await;
-        assert_eq!((ran.code, connect.take()), (0, asked.to_vec()), "{environment:?}: {}", ran.err);
+        let result = list(&plain, &[environment]).await;
+        assert_eq!((result.code, connect.take()), (0, requested.to_vec()), "{environment:?}: {}", result.err);
     }
-    let ran = list(&plain, &[("HTTPS_PROXY", &socks.url("socks5h"))]).await;
-    assert_eq!((ran.code, socks.take().len()), (0, 1), "{}", ran.err);
+    let result = list(&plain, &[("HTTPS_PROXY", &socks.url("socks5h"))]).await;
+    assert_eq!((result.code, socks.take().len()), (0, 1), "{}", result.err);
     let secret = http.replace("http://", "http://me:pa%40ss@");
-    let ran = list(&plain, &[("HTTPS_PROXY", &secret)]).await;
+    let result = list(&plain, &[("HTTPS_PROXY", &secret)]).await;
     // The base64 of me:pa@ss.
-    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(result.code, 0, "{}", result.err);
     assert!(connect.take()[0].to_lowercase().ends_with(&"basic bWU6cGFAc3M=".to_lowercase()));
-    let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", "127.0.0.1,proxy.example")]).await;
+    let result = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", "127.0.0.1,proxy.example")]).await;
     assert_eq!(
-        (ran.code, connect.take()),
-        (0, asked.to_vec()),
-        "the proxy's own name counts not: {}",
-        ran.err
+        (result.code, connect.take()),
+        (0, requested.to_vec()),
+        "the proxy's own name in NO_PROXY does not matter: {}",
+        result.err
     );
     harness.server.stop().await;
 }
 
 #[tokio::test]
-async fn what_no_proxy_names_is_asked_directly_and_so_is_this_machine() {
+async fn no_proxy_hosts_and_loopback_are_reached_directly() {
     let Some(harness) = Harness::set_up().await else { return };
     let connect = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], harness.port))).await;
     let http = connect.url("http");
 
     let plain = harness.kubeconfig(HOST, None);
     for list_of_names in ["api.example", ".example", "other,*.example", "*"] {
-        let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
-        // Nobody else knows that name.
-        assert_eq!((ran.code, connect.take().len()), (1, 0), "{list_of_names}: {}", ran.err);
+        let result = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
+        // Without the proxy that name does not resolve.
+        assert_eq!((result.code, connect.take().len()), (1, 0), "{list_of_names}: {}", result.err);
     }
     for loopback in ["127.0.0.1", "localhost"] {
         let here = harness.kubeconfig(loopback, None);
         for proxy in ["http://proxy.invalid:3128", &http, "ftp://a b"] {
-            let ran = list(&here, &[("HTTPS_PROXY", proxy)]).await;
-            assert_eq!((ran.code, connect.take().len()), (0, 0), "{loopback} by {proxy}: {}", ran.err);
+            let result = list(&here, &[("HTTPS_PROXY", proxy)]).await;
+            assert_eq!((result.code, connect.take().len()), (0, 0), "{loopback} by {proxy}: {}", result.err);
         }
     }
 
-    // What kubectl takes for a list, with nothing in some places.
+    // Lists with empty or invalid entries, which kubectl accepts.
     let plain = harness.kubeconfig(HOST, None);
     for list_of_names in ["localhost,127.0.0.1,", ",,", " , other.example ,,", "a b", "10.0.0.0/99,[::1"] {
-        let ran = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
-        assert_eq!((ran.code, connect.take().len()), (0, 1), "{list_of_names}: {}", ran.err);
+        let result = list(&plain, &[("HTTPS_PROXY", &http), ("NO_PROXY", list_of_names)]).await;
+        assert_eq!((result.code, connect.take().len()), (0, 1), "{list_of_names}: {}", result.err);
     }
-    let ran = list(&plain, &[("HTTPS_PROXY", &http), ("no_proxy", ",api.example,")]).await;
-    assert_eq!((ran.code, connect.take().len()), (1, 0), "{}", ran.err);
+    let result = list(&plain, &[("HTTPS_PROXY", &http), ("no_proxy", ",api.example,")]).await;
+    assert_eq!((result.code, connect.take().len()), (1, 0), "{}", result.err);
 
-    // What is wrong with a proxy is said as such.
-    let ran = list(&plain, &[("HTTPS_PROXY", "http://127.0.0.1:1")]).await;
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("next: is the cluster up and reachable, and the proxy"), "{}", ran.err);
+    // A proxy error is reported as such.
+    let result = list(&plain, &[("HTTPS_PROXY", "http://127.0.0.1:1")]).await;
+    assert_eq!(result.code, 1);
+    assert!(
+        result.err.contains("next: check that the cluster is up and reachable, and also its proxy"),
+        "{}",
+        result.err
+    );
     for wrong in ["ftp://proxy.example", "http://a b", "http://"] {
-        let ran = list(&plain, &[("HTTPS_PROXY", wrong)]).await;
-        assert_eq!(ran.code, 1);
-        assert!(ran.err.contains("error: HTTPS_PROXY is not the address of a proxy"), "{}", ran.err);
-        assert!(ran.err.contains("next: correct HTTPS_PROXY, or unset it"), "{}", ran.err);
+        let result = list(&plain, &[("HTTPS_PROXY", wrong)]).await;
+        assert_eq!(result.code, 1);
+        assert!(result.err.contains("error: HTTPS_PROXY is not the address of a proxy"), "{}", result.err);
+        assert!(result.err.contains("next: correct HTTPS_PROXY, or unset it"), "{}", result.err);
     }
-    let ran = list(&harness.kubeconfig(HOST, Some("ftp://proxy.example")), &[]).await;
-    assert!(ran.err.contains("error: proxy-url in the kubeconfig is not the address"), "{}", ran.err);
-    assert!(ran.err.contains("next: correct proxy-url in the kubeconfig"), "{}", ran.err);
+    let result = list(&harness.kubeconfig(HOST, Some("ftp://proxy.example")), &[]).await;
+    assert!(result.err.contains("error: proxy-url in the kubeconfig is not the address"), "{}", result.err);
+    assert!(result.err.contains("next: correct proxy-url in the kubeconfig"), "{}", result.err);
     harness.server.stop().await;
 }
 
 #[tokio::test]
-async fn aws_is_asked_through_the_proxy_too() {
-    // Nobody answers behind it: it is enough to see whom it is asked for.
+async fn aws_calls_also_use_the_proxy() {
+    // No server is behind the proxy: recording the requested host is enough.
     let proxy = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], 1))).await;
     let (http, bare) = (proxy.url("http"), proxy.address.to_string());
     let account = [
@@ -254,12 +260,12 @@ async fn aws_is_asked_through_the_proxy_too() {
         async |more: &[(&str, &str)]| run(&["foundation", "status"], &[&account, more].concat()).await.code;
     for named in [("HTTPS_PROXY", http.as_str()), ("https_proxy", &bare)] {
         assert_eq!(status(&[named]).await, 1);
-        let asked = proxy.take();
+        let requested = proxy.take();
         assert!(
-            asked.iter().all(|line| line.starts_with("CONNECT sts.us-east-1.amazonaws.com:443 ")),
-            "{asked:?}"
+            requested.iter().all(|line| line.starts_with("CONNECT sts.us-east-1.amazonaws.com:443 ")),
+            "{requested:?}"
         );
-        assert!(!asked.is_empty(), "{named:?}");
+        assert!(!requested.is_empty(), "{named:?}");
     }
     assert_eq!(status(&[("HTTPS_PROXY", &http), ("NO_PROXY", ".amazonaws.com")]).await, 1);
     assert_eq!(proxy.take(), [] as [&str; 0]);

@@ -1,5 +1,4 @@
-//! `--state` on folders that are somebody's: whatever is done there, what was there before is there
-//! after, to the byte and the mode.
+//! `--state` on folders of other owners: their content and modes must stay the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,27 +9,27 @@ use std::process::{Command, Output, Stdio};
 
 use kubectl_kinesisdemo::local_cluster::state_folder::{MARK, claim, folder_in};
 
-/// Every path below `folder`, and itself, with its mode and what it holds. Links are not followed.
+/// Every path below `folder`, and the folder itself, with mode and content. Links are not followed.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, String)> {
     let mut found = BTreeMap::new();
-    let mut waiting = vec![folder.to_path_buf()];
-    while let Some(path) = waiting.pop() {
+    let mut pending = vec![folder.to_path_buf()];
+    while let Some(path) = pending.pop() {
         let metadata = path.symlink_metadata().unwrap();
-        let holds = if metadata.is_symlink() {
+        let content = if metadata.is_symlink() {
             path.read_link().unwrap().display().to_string()
         } else if metadata.is_dir() {
-            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            pending.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
             "a folder".to_owned()
         } else {
             std::fs::read_to_string(&path).unwrap()
         };
-        found.insert(path, (metadata.permissions().mode(), holds));
+        found.insert(path, (metadata.permissions().mode(), content));
     }
     found
 }
 
-/// A folder with what a demo would make, and delete, in its own.
-fn furnish(folder: &Path) {
+/// Fills a folder with files that a demo would create, and delete, in its own folder.
+fn fill(folder: &Path) {
     for name in ["kubernetes", "sandbox/src", "kubectl-cache", "logs"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
@@ -39,14 +38,14 @@ fn furnish(folder: &Path) {
     {
         std::fs::write(folder.join(name), "mine").unwrap();
     }
-    // Whoever believed these would end processes and a cluster of somebody else's.
+    // A demo that trusted these would end processes and a cluster of another owner.
     std::fs::write(folder.join("kind-cluster"), "my-cluster").unwrap();
     std::fs::write(folder.join("processes.json"), "[]").unwrap();
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the program with programs beside it that end at once, so that a demo fails as soon as it
-/// begins.
+/// Runs the program with companion programs that exit at once, so that a demo fails as soon as it
+/// starts.
 fn run(verb: &str, state: &Path) -> Output {
     let programs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let program = programs.path().join("kubectl-kinesisdemo");
@@ -54,8 +53,8 @@ fn run(verb: &str, state: &Path) -> Output {
     for name in
         ["kinesis-demo-operator", "kinesis-demo-sandbox", "kinesis-demo-generator", "kube-apiserver", "etcd"]
     {
-        // Written by another process: a fork of ours at the wrong moment would hold it open for
-        // writing.
+        // Written by another process: a fork of this process at the wrong moment would inherit the
+        // file open for writing.
         let write = "printf '#!/bin/sh\\nexit 7\\n' > \"$0\" && chmod 755 \"$0\"";
         assert!(
             Command::new("sh")
@@ -76,111 +75,112 @@ fn run(verb: &str, state: &Path) -> Output {
         .unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Without what is below the demo's own folder.
-fn besides_ours(dir: &Path) -> BTreeMap<PathBuf, (u32, String)> {
+/// The tree without the demo's own folder.
+fn tree_without_ours(dir: &Path) -> BTreeMap<PathBuf, (u32, String)> {
     let ours = folder_in(dir);
     tree(dir).into_iter().filter(|(path, _)| !path.starts_with(&ours)).collect()
 }
 
 #[test]
-fn a_demo_that_fails_in_somebodys_folder_changes_its_own_entry_only() {
+fn a_failed_demo_changes_only_its_own_folder() {
     let dir = tempfile::tempdir().unwrap();
-    furnish(dir.path());
+    fill(dir.path());
     let before = tree(dir.path());
     let failed = run("demo", dir.path());
-    assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
-    assert!(told(&failed).contains("etcd ended while it was needed"), "{}", told(&failed));
-    assert_eq!(besides_ours(dir.path()), before);
+    assert_eq!(failed.status.code(), Some(1), "{}", printed(&failed));
+    assert!(printed(&failed).contains("etcd exited unexpectedly"), "{}", printed(&failed));
+    assert_eq!(tree_without_ours(dir.path()), before);
     assert!(folder_in(dir.path()).join("logs/etcd.log").exists(), "its logs are in its own folder");
     let down = run("demo-down", dir.path());
-    assert_eq!(down.status.code(), Some(0), "{}", told(&down));
-    assert_eq!(besides_ours(dir.path()), before);
+    assert_eq!(down.status.code(), Some(0), "{}", printed(&down));
+    assert_eq!(tree_without_ours(dir.path()), before);
 }
 
 #[test]
-fn where_no_demo_has_run_the_end_of_one_changes_nothing_and_says_so() {
+fn demo_down_changes_nothing_where_no_demo_has_run() {
     let dir = tempfile::tempdir().unwrap();
-    furnish(dir.path());
+    fill(dir.path());
     let file = dir.path().join("env");
     let absent = dir.path().join("absent");
     let before = tree(dir.path());
     for state in [dir.path(), &file, &absent] {
         let down = run("demo-down", state);
-        assert_eq!(down.status.code(), Some(0), "{}", told(&down));
-        assert!(told(&down).contains("no demo has run in"), "{}", told(&down));
-        assert!(told(&down).contains("nothing was changed"), "{}", told(&down));
+        assert_eq!(down.status.code(), Some(0), "{}", printed(&down));
+        assert!(printed(&down).contains("no demo has run in"), "{}", printed(&down));
+        assert!(printed(&down).contains("nothing was changed"), "{}", printed(&down));
         assert_eq!(tree(dir.path()), before, "{}", state.display());
     }
     let down = run("demo-down", Path::new("/"));
-    assert!(told(&down).contains("no demo has run in /"), "{}", told(&down));
+    assert!(printed(&down).contains("no demo has run in /"), "{}", printed(&down));
 }
 
 #[test]
-fn a_folder_that_only_has_the_name_of_ours_is_refused_by_both_commands() {
+fn both_commands_refuse_an_unmarked_demo_folder() {
     let dir = tempfile::tempdir().unwrap();
     let namesake = folder_in(dir.path());
     std::fs::create_dir(&namesake).unwrap();
-    furnish(&namesake);
+    fill(&namesake);
     let before = tree(dir.path());
     let refused = run("demo", dir.path());
     assert_eq!(refused.status.code(), Some(1));
-    assert!(told(&refused).contains("was not made by a demo: it holds"), "{}", told(&refused));
+    assert!(printed(&refused).contains("was not created by a demo: it contains"), "{}", printed(&refused));
     assert_eq!(tree(dir.path()), before);
     let down = run("demo-down", dir.path());
     assert_eq!(down.status.code(), Some(0));
-    assert!(told(&down).contains("was not made by a demo: it holds"), "{}", told(&down));
+    assert!(printed(&down).contains("was not created by a demo: it contains"), "{}", printed(&down));
     assert_eq!(tree(dir.path()), before);
 }
 
 #[test]
-fn links_are_followed_to_the_named_folder_and_never_to_ours() {
+fn only_the_state_folder_itself_may_be_a_link() {
     let real = tempfile::tempdir().unwrap();
-    furnish(real.path());
+    fill(real.path());
     let links = tempfile::tempdir().unwrap();
 
-    // In the place of our folder: even where it leads to a folder that a demo made.
+    // A link in place of our folder is refused, even if its target was created by a demo.
     let other = tempfile::tempdir().unwrap();
     let marked = claim(other.path()).unwrap();
-    furnish(&marked);
+    fill(&marked);
     symlink(&marked, folder_in(links.path())).unwrap();
     let before = (tree(&marked), tree(links.path()));
     for (verb, code) in [("demo", 1), ("demo-down", 0)] {
         let ended = run(verb, links.path());
-        assert_eq!(ended.status.code(), Some(code), "{}", told(&ended));
-        assert!(told(&ended).contains("it is a symbolic link"), "{}", told(&ended));
+        assert_eq!(ended.status.code(), Some(code), "{}", printed(&ended));
+        assert!(printed(&ended).contains("it is a symbolic link"), "{}", printed(&ended));
         assert_eq!((tree(&marked), tree(links.path())), before);
     }
 
-    // As the folder that is named: its target is used as if it had been named itself.
+    // A link given as `--state` is used like its target.
     let link = links.path().join("link");
     symlink(real.path(), &link).unwrap();
     let before = tree(real.path());
     assert_eq!(run("demo", &link).status.code(), Some(1));
-    assert_eq!(besides_ours(real.path()), before);
+    assert_eq!(tree_without_ours(real.path()), before);
     assert!(folder_in(real.path()).join(MARK).is_file());
 }
 
 #[test]
-fn what_cannot_hold_a_demo_is_refused_with_nothing_made() {
+fn an_unusable_state_path_is_refused_without_changes() {
     let dir = tempfile::tempdir().unwrap();
-    furnish(dir.path());
+    fill(dir.path());
     let before = tree(dir.path());
     for state in [dir.path().join("env"), dir.path().join("env/below"), dir.path().join("a:b"), "/".into()] {
         let refused = run("demo", &state);
-        assert_eq!(refused.status.code(), Some(1), "{}", told(&refused));
-        assert!(told(&refused).contains("choose another folder with --state"), "{}", told(&refused));
+        assert_eq!(refused.status.code(), Some(1), "{}", printed(&refused));
+        assert!(printed(&refused).contains("choose another folder with --state"), "{}", printed(&refused));
         assert_eq!(tree(dir.path()), before);
     }
     assert!(!Path::new("/demo").join(MARK).exists());
 }
 
-/// Its own folder of an earlier demo: what is of no use goes, logs and report stay.
+/// In the folder of an earlier demo, `demo-down` removes useless files and keeps logs and the
+/// report.
 #[test]
-fn in_a_folder_of_ours_only_what_a_demo_makes_is_removed() {
+fn in_our_folder_only_the_demos_files_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let ours = claim(dir.path()).unwrap();
     std::fs::create_dir_all(ours.join("kubernetes/etcd")).unwrap();

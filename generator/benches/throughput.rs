@@ -1,5 +1,6 @@
-//! How much a task can make and hand over, without a network: `cargo bench -p kinesis-demo-generator`. It prints; it judges
-//! nothing, since machines differ.
+//! Measures how fast a task creates and dispatches records, without a network.
+//! Run it with `cargo bench -p kinesis-demo-generator`. It only prints: a limit would depend on the
+//! machine.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use kinesis_demo_generator::dispatcher::{Dispatcher, Limits};
 use kinesis_demo_generator::pacer::Pacer;
 use kinesis_demo_generator::payload::Posts;
 use kinesis_demo_generator::recorder::Recorder;
-use kinesis_demo_generator::sender::{Answer, Outcome, Sender};
+use kinesis_demo_generator::sender::{RecordOutcome, SendOutcome, Sender};
 
 const RECORDS: u64 = 1_000_000;
 
@@ -28,9 +29,9 @@ struct Sink(AtomicU64);
 
 #[async_trait]
 impl Sender for Sink {
-    async fn put(&self, batch: &Batch) -> Answer {
+    async fn put(&self, batch: &Batch) -> SendOutcome {
         self.0.fetch_add(batch.records().len() as u64, Ordering::Relaxed);
-        Answer::PerRecord(vec![Outcome::Accepted; batch.records().len()])
+        SendOutcome::PerRecord(vec![RecordOutcome::Accepted; batch.records().len()])
     }
 }
 
@@ -38,18 +39,18 @@ fn posts(size: RecordSize) -> Posts {
     Posts::new(1, "kd-viral-event-5f3c2a1b-r1", &TaskId::from_arn("a1b2c3d4"), size)
 }
 
-fn tell(what: &str, records: u64, took: Duration, bytes: Option<usize>) {
+fn print_rate(what: &str, records: u64, took: Duration, bytes: Option<usize>) {
     let per_record = took.as_nanos() as f64 / records as f64;
     let size = bytes.map_or(String::new(), |bytes| format!(", {} bytes each", bytes as u64 / records));
     println!("{what:<44} {per_record:>7.0} ns/record{size}");
 }
 
-fn make_posts(what: &str, content: Content, size: RecordSize) {
+fn measure_posts(what: &str, content: Content, size: RecordSize) {
     let mut posts = posts(size);
     let mut buffer = Vec::new();
     let mut bytes = 0;
     let due_at = MicroTime::from_micros(1_795_341_600_000_000);
-    let began = Instant::now();
+    let started = Instant::now();
     for nth in 0..RECORDS {
         if nth % 500 == 0 {
             bytes += buffer.len();
@@ -57,11 +58,12 @@ fn make_posts(what: &str, content: Content, size: RecordSize) {
         }
         posts.append(content, due_at + Duration::from_micros(nth * 20), &mut buffer);
     }
-    tell(what, RECORDS, began.elapsed(), Some(bytes + buffer.len()));
+    print_rate(what, RECORDS, started.elapsed(), Some(bytes + buffer.len()));
 }
 
-/// The way of a record from falling due to being settled, at 50,000 records per second of schedule and as fast as it goes.
-fn pace() {
+/// A record's path from due to settled, at a schedule of 50,000 records per second, as fast as
+/// possible.
+fn measure_delivery() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_now());
@@ -73,7 +75,7 @@ fn pace() {
             Limits::default(),
         );
         let mut pacer = Pacer::new(posts(RecordSize::Natural), Arc::clone(&dispatcher), recorder);
-        let began = Instant::now();
+        let started = Instant::now();
         for _ in 0..RECORDS / 500 {
             let now = clock.now();
             let (from, until) = (now.wall - Duration::from_millis(10), now.wall);
@@ -97,14 +99,14 @@ fn pace() {
         }
         dispatcher.drained().await;
         assert_eq!(sink.0.load(Ordering::Relaxed), RECORDS);
-        tell("due to settled, into a sink", RECORDS, began.elapsed(), None);
+        print_rate("due to settled, into a sink", RECORDS, started.elapsed(), None);
     });
 }
 
 fn main() {
-    make_posts("a baseline post", Content::Baseline, RecordSize::Natural);
-    make_posts("a viral post", Content::Viral, RecordSize::Natural);
-    make_posts("a post of 1,024 bytes", Content::Viral, RecordSize::Fixed(1_024));
-    make_posts("a post of 128 bytes", Content::Viral, RecordSize::Fixed(128));
-    pace();
+    measure_posts("a baseline post", Content::Baseline, RecordSize::Natural);
+    measure_posts("a viral post", Content::Viral, RecordSize::Natural);
+    measure_posts("a post of 1,024 bytes", Content::Viral, RecordSize::Fixed(1_024));
+    measure_posts("a post of 128 bytes", Content::Viral, RecordSize::Fixed(128));
+    measure_delivery();
 }

@@ -1,4 +1,5 @@
-//! What the task definition asks for. In: flags or environment variables. Out: checked settings. Pure.
+//! The generator's command line. In: flags or environment variables, as the task definition sets
+//! them. Out: checked settings. Pure.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,23 +11,25 @@ use kinesis_demo_api::control::gate::{LONGEST_READ_LEASE, TaskLimits};
 
 use crate::payload::PARTITION_KEY_BYTES;
 
-/// Smaller records could not carry their own name.
-const SMALLEST_FIXED_BYTES: usize = 64;
+/// A smaller record could not hold its id.
+const MIN_FIXED_BYTES: usize = 64;
 
-/// Data and partition key together (Kinesis API reference, PutRecords: 1 MiB unless the stream allows more).
-const LARGEST_FIXED_BYTES: usize = (1 << 20) - PARTITION_KEY_BYTES;
+/// Data and partition key together (Kinesis API reference, PutRecords: 1 MiB unless the stream
+/// allows more).
+const MAX_FIXED_BYTES: usize = (1 << 20) - PARTITION_KEY_BYTES;
 
-/// Publishes social-media posts to a Kinesis stream, at the rate that a control document asks for.
+/// Publishes social-media posts to a Kinesis stream at the rate that a control document requests.
 ///
-/// It is meant to be the main process of an ECS task: it learns its own name from the task metadata endpoint, sends only
-/// while the control document lists it, writes its ledger to the standard output, and drains on SIGTERM.
+/// Runs as the main process of an ECS task. It reads its task id from the task metadata endpoint,
+/// sends only while the control document assigns it a slot, writes its ledger to standard output,
+/// and drains on SIGTERM.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kinesis-demo-generator", version, about)]
 pub struct Args {
     /// AWS region of the stream, the parameter and the metrics.
     #[arg(long, env = "AWS_REGION")]
     pub region: String,
-    /// Address of the ECS task metadata endpoint, version 4; ECS sets it.
+    /// URL of the ECS task metadata endpoint, version 4; set by ECS.
     #[arg(long, env = "ECS_CONTAINER_METADATA_URI_V4")]
     pub metadata_uri: String,
     /// Name of the Systems Manager parameter that holds the control document.
@@ -35,37 +38,38 @@ pub struct Args {
     /// Name or ARN of the stream.
     #[arg(long, env = "KINESISDEMO_STREAM")]
     pub stream: String,
-    /// Number of the run; a control document of another run is not obeyed.
+    /// Number of the run; control documents of other runs are ignored.
     #[arg(long, env = "KINESISDEMO_RUN")]
     pub run: u32,
-    /// Name of the run, used in record names and as a metric dimension.
-    #[arg(long, env = "KINESISDEMO_RUN_NAME", value_parser = a_run_name)]
+    /// Name of the run, used in record ids and as a metric dimension.
+    #[arg(long, env = "KINESISDEMO_RUN_NAME", value_parser = parse_run_name)]
     pub run_name: String,
-    /// Instant (RFC 3339) from which on nothing is ever sent; the process ends then.
-    #[arg(long, env = "KINESISDEMO_DEADLINE", value_parser = an_instant)]
+    /// Deadline (RFC 3339): nothing is sent after it, and the process exits.
+    #[arg(long, env = "KINESISDEMO_DEADLINE", value_parser = parse_instant)]
     pub deadline: MicroTime,
-    /// The plan's highest rate in records per second, for all tasks together; a control document that asks for more is not obeyed.
+    /// The plan's highest rate in records per second, for all tasks together; control documents
+    /// that request more are ignored.
     #[arg(long, env = "KINESISDEMO_MAX_RECORDS_PER_SECOND")]
     pub max_records_per_second: u32,
     /// Size of a record's data: `Natural` or `Fixed:<bytes>`.
     #[arg(long, env = "KINESISDEMO_RECORD_SIZE", default_value = "Natural")]
     pub record_size: RecordSize,
-    /// Seed of the posts and keys; every task adds its own name to it.
+    /// Seed of the posts and keys; combined with the task id.
     #[arg(long, env = "KINESISDEMO_SEED", default_value_t = 0)]
     pub seed: u64,
-    /// How often the ledger is written while the task has a slot or something changes.
+    /// Seconds between ledger lines while the task has a slot or new counts.
     #[arg(long, env = "KINESISDEMO_LEDGER_EVERY_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub ledger_every_seconds: u32,
     /// CloudWatch namespace of the metrics.
     #[arg(long, env = "KINESISDEMO_METRICS_NAMESPACE", default_value = "KinesisDemo")]
     pub metrics_namespace: String,
-    /// How often metrics are published while something changes.
+    /// Seconds between publications of metrics; nothing is published while nothing happens.
     #[arg(long, env = "KINESISDEMO_METRICS_EVERY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub metrics_every_seconds: u32,
 }
 
 impl Args {
-    /// What no control document may exceed.
+    /// The limits that every control document is checked against.
     pub fn limits(&self) -> TaskLimits {
         TaskLimits {
             run: self.run,
@@ -75,23 +79,23 @@ impl Args {
         }
     }
 
-    /// How often the ledger is written.
+    /// Interval between ledger lines.
     pub fn ledger_every(&self) -> Duration {
         Duration::from_secs(u64::from(self.ledger_every_seconds))
     }
 
-    /// How often metrics are published.
+    /// Interval between publications of metrics.
     pub fn metrics_every(&self) -> Duration {
         Duration::from_secs(u64::from(self.metrics_every_seconds))
     }
 }
 
-/// How many bytes of data a record has.
+/// The size of a record's data in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordSize {
-    /// As many as the post needs.
+    /// The size of the post itself.
     Natural,
-    /// Exactly this many.
+    /// Exactly this size.
     Fixed(usize),
 }
 
@@ -105,27 +109,27 @@ impl FromStr for RecordSize {
         let bytes = text
             .strip_prefix("Fixed:")
             .and_then(|number| number.parse().ok())
-            .ok_or_else(|| format!("`{text}` is neither `Natural` nor `Fixed:<bytes>`"))?;
-        if !(SMALLEST_FIXED_BYTES..=LARGEST_FIXED_BYTES).contains(&bytes) {
+            .ok_or_else(|| format!("`{text}` is not a record size: use `Natural` or `Fixed:<bytes>`"))?;
+        if !(MIN_FIXED_BYTES..=MAX_FIXED_BYTES).contains(&bytes) {
             return Err(format!(
-                "a fixed record size lies between {SMALLEST_FIXED_BYTES} and {LARGEST_FIXED_BYTES} bytes, {bytes} does not"
+                "a fixed record size must be between {MIN_FIXED_BYTES} and {MAX_FIXED_BYTES} bytes, not {bytes}"
             ));
         }
         Ok(Self::Fixed(bytes))
     }
 }
 
-fn an_instant(text: &str) -> Result<MicroTime, String> {
+fn parse_instant(text: &str) -> Result<MicroTime, String> {
     text.parse::<Timestamp>().map(MicroTime::from).map_err(|error| error.to_string())
 }
 
-/// The name goes into JSON texts as it is, so it may hold nothing that JSON would escape.
-fn a_run_name(text: &str) -> Result<String, String> {
+/// The name is copied into JSON strings, so it must not contain characters that JSON would escape.
+fn parse_run_name(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if (1..=128).contains(&text.len()) && text.chars().all(is_plain) {
         return Ok(text.to_owned());
     }
-    Err("a run's name has 1 to 128 letters, digits, `-`, `.` or `_`".to_owned())
+    Err("a run name must have 1 to 128 characters: letters, digits, `-`, `.` or `_`".to_owned())
 }
 
 #[cfg(test)]
@@ -155,12 +159,12 @@ mod tests {
     ];
 
     #[test]
-    fn the_definition_is_consistent() {
+    fn the_command_line_definition_is_valid() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn what_is_not_given_has_its_documented_default() {
+    fn optional_flags_have_their_documented_defaults() {
         let args = Args::try_parse_from(REQUIRED).unwrap();
         assert_eq!(args.record_size, RecordSize::Natural);
         assert_eq!(args.ledger_every(), Duration::from_secs(5));
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_has_a_default() {
+    fn limits_are_required() {
         for flag in ["--run", "--deadline", "--max-records-per-second"] {
             let at = REQUIRED.iter().position(|arg| *arg == flag).unwrap();
             let rest: Vec<_> = REQUIRED
@@ -187,25 +191,25 @@ mod tests {
     }
 
     #[test]
-    fn record_sizes_are_accepted_up_to_their_bounds_only() {
+    fn record_sizes_outside_their_bounds_are_rejected() {
         assert_eq!("Natural".parse(), Ok(RecordSize::Natural));
         assert_eq!("Fixed:64".parse(), Ok(RecordSize::Fixed(64)));
         assert_eq!("Fixed:1048568".parse(), Ok(RecordSize::Fixed(1_048_568)));
-        for refused in ["Fixed:63", "Fixed:1048569", "Fixed:-1", "Fixed:", "natural", "300", ""] {
-            assert!(refused.parse::<RecordSize>().is_err(), "{refused}");
+        for invalid in ["Fixed:63", "Fixed:1048569", "Fixed:-1", "Fixed:", "natural", "300", ""] {
+            assert!(invalid.parse::<RecordSize>().is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn a_run_name_that_json_would_escape_is_refused() {
+    fn a_run_name_that_json_would_escape_is_rejected() {
         let with_name = |name: &'static str| {
             let mut args = REQUIRED;
             args[12] = name;
             Args::try_parse_from(args)
         };
         assert!(with_name("kd-viral-event-5f3c2a1b-r1").is_ok());
-        for refused in ["", "a\"b", "a\\b", "a b", "ä"] {
-            assert!(with_name(refused).is_err(), "{refused:?}");
+        for invalid in ["", "a\"b", "a\\b", "a b", "ä"] {
+            assert!(with_name(invalid).is_err(), "{invalid:?}");
         }
     }
 }

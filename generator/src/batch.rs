@@ -1,7 +1,7 @@
-//! Records on their way to one request. In: posts. Out: batches, none larger than a request may be. Pure.
+//! Groups records into requests. In: posts. Out: batches within the limits of one request. Pure.
 //!
-//! A batch keeps the bytes of all its records in one buffer: a record costs no allocation of its own, and what is sent
-//! again is what was sent before.
+//! A batch keeps the bytes of all its records in one buffer: a record needs no allocation of its
+//! own, and a retry sends the same bytes again.
 
 use std::ops::Range;
 
@@ -10,10 +10,11 @@ use kinesis_demo_api::MicroTime;
 use crate::payload::PartitionKey;
 use crate::recorder::PhaseId;
 
-/// The most records of one request (Kinesis API reference, PutRecords).
-pub const MOST_RECORDS: usize = 500;
+/// The maximum number of records per request (Kinesis API reference, PutRecords).
+pub const MAX_RECORDS: usize = 500;
 
-/// A batch that holds this much goes. PutRecords takes ten times as much; smaller requests are answered sooner.
+/// A batch of this size is sent. PutRecords accepts ten times as much, but smaller requests get
+/// their response sooner.
 const FULL_BYTES: usize = 1 << 20;
 
 /// One record of a batch.
@@ -21,9 +22,9 @@ const FULL_BYTES: usize = 1 << 20;
 pub struct Record {
     /// The phase it counts for.
     pub phase: PhaseId,
-    /// When its turn came.
+    /// When it fell due.
     pub due_at: MicroTime,
-    /// Where it is stored.
+    /// Its partition key.
     pub key: PartitionKey,
     data: Range<usize>,
 }
@@ -36,7 +37,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds a record, whose bytes `write` appends to the buffer it is given.
+    /// Adds a record; `write` appends its bytes to the buffer.
     pub fn push(
         &mut self,
         phase: PhaseId,
@@ -57,17 +58,18 @@ impl Batch {
         &self.buffer[record.data.clone()]
     }
 
-    /// What the batch occupies, sent or not.
+    /// Size of the buffer, including records already removed.
     pub fn bytes(&self) -> usize {
         self.buffer.len()
     }
 
-    /// True if nothing is left to send.
+    /// True if no records are left to send.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Keeps the records for which `keep` says so; it is asked in order, with each record's position.
+    /// Keeps the records for which `keep` returns true. It is called in order, with each record's
+    /// position.
     pub fn retain(&mut self, mut keep: impl FnMut(usize, &Record) -> bool) {
         let mut position = 0;
         self.records.retain(|record| {
@@ -77,18 +79,18 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.records.len() >= MOST_RECORDS || self.buffer.len() >= FULL_BYTES
+        self.records.len() >= MAX_RECORDS || self.buffer.len() >= FULL_BYTES
     }
 }
 
-/// The batch that is being filled.
+/// Fills batches.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     open: Batch,
 }
 
 impl BatchBuilder {
-    /// Adds a record; returns the batch if that filled it.
+    /// Adds a record; returns the batch if it is now full.
     pub fn push(
         &mut self,
         phase: PhaseId,
@@ -96,21 +98,21 @@ impl BatchBuilder {
         write: impl FnOnce(&mut Vec<u8>) -> (PartitionKey, Range<usize>),
     ) -> Option<Batch> {
         self.open.push(phase, due_at, write);
-        self.open.is_full().then(|| self.replace())
+        self.open.is_full().then(|| self.start_next())
     }
 
-    /// The batch, if it holds anything.
+    /// Returns the current batch unless it is empty.
     pub fn take(&mut self) -> Option<Batch> {
-        (!self.open.is_empty()).then(|| self.replace())
+        (!self.open.is_empty()).then(|| self.start_next())
     }
 
-    /// How many records wait.
-    pub fn loaded(&self) -> usize {
+    /// Number of records in the current batch.
+    pub fn record_count(&self) -> usize {
         self.open.records.len()
     }
 
-    fn replace(&mut self) -> Batch {
-        // The next batch will be about as large as this one.
+    fn start_next(&mut self) -> Batch {
+        // The next batch will probably have about the same size.
         let next = Batch {
             buffer: Vec::with_capacity(self.open.buffer.len()),
             records: Vec::with_capacity(self.open.records.len()),
@@ -122,12 +124,12 @@ impl BatchBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::Books;
+    use crate::recorder::Totals;
 
     const DUE_AT: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
     fn push(batch_builder: &mut BatchBuilder, bytes: &[u8]) -> Option<Batch> {
-        let phase = Books::default().phase("peak");
+        let phase = Totals::default().phase("peak");
         batch_builder.push(phase, DUE_AT, |buffer| {
             let start = buffer.len();
             buffer.extend_from_slice(bytes);
@@ -136,25 +138,25 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_goes_when_it_holds_five_hundred_records() {
+    fn a_batch_is_full_at_500_records() {
         let mut batch_builder = BatchBuilder::default();
-        for _ in 1..MOST_RECORDS {
+        for _ in 1..MAX_RECORDS {
             assert!(push(&mut batch_builder, b"post").is_none());
         }
         let batch = push(&mut batch_builder, b"last").unwrap();
-        assert_eq!((batch.records().len(), batch.bytes(), batch_builder.loaded()), (500, 2_000, 0));
+        assert_eq!((batch.records().len(), batch.bytes(), batch_builder.record_count()), (500, 2_000, 0));
         assert_eq!(batch.data(&batch.records()[499]), b"last");
     }
 
     #[test]
-    fn a_batch_goes_when_it_holds_a_mebibyte() {
+    fn a_batch_is_full_at_one_mebibyte() {
         let mut batch_builder = BatchBuilder::default();
         assert!(push(&mut batch_builder, &vec![b'x'; FULL_BYTES - 1]).is_none());
         assert_eq!(push(&mut batch_builder, b"y").unwrap().records().len(), 2);
     }
 
     #[test]
-    fn what_was_loaded_can_be_taken_once() {
+    fn taking_the_current_batch_empties_the_builder() {
         let mut batch_builder = BatchBuilder::default();
         assert!(batch_builder.take().is_none());
         push(&mut batch_builder, b"one");
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_batch_keeps_its_bytes() {
+    fn retained_records_keep_their_bytes() {
         let mut batch_builder = BatchBuilder::default();
         for post in [b"a", b"b", b"c", b"d"] {
             push(&mut batch_builder, post);

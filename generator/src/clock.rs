@@ -1,16 +1,17 @@
-//! What time it is. Out: the wall clock and a clock that never jumps, read together. Touches the outside: the system clocks.
+//! The clock. Out: the wall clock and a monotonic clock, read together. Touches the outside: the
+//! system clocks.
 //!
-//! The schedule and its deadlines are absolute instants of the wall clock; how long ago something happened in this process
-//! is measured by the other one, which no correction of the wall clock can stretch or shrink.
+//! The schedule and its deadlines are absolute instants of the wall clock. Elapsed time within this
+//! process is measured by the monotonic clock, which corrections of the wall clock do not affect.
 
 use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
 pub use kinesis_demo_api::time::Now;
 use tokio::time::Instant;
 
-/// Tells the time.
+/// Reads the time.
 pub trait Clock: Send + Sync {
-    /// The present instant.
+    /// The current instant.
     fn now(&self) -> Now;
 }
 
@@ -21,7 +22,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock whose process starts to run now.
+    /// Starts the monotonic clock now.
     pub fn starting_now() -> Self {
         Self { started: Instant::now() }
     }

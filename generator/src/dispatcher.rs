@@ -1,10 +1,10 @@
-//! Sees batches through until every record is settled. In: batches. Out: requests, several at a time, and what became of
-//! each record, in the recorder. Touches the outside through [`Sender`] only.
+//! Delivers batches until every record is settled. In: batches. Out: requests, several at a time,
+//! and the outcome of each record in the recorder. Touches the outside only through [`Sender`].
 //!
-//! Only refused records are sent again, with the same bytes, after a growing and jittered pause. Every record has an
-//! absolute instant at which it is given up, which bounds how much waits here; how much may wait at all is bounded besides.
-//! Sending again draws on a budget that grows with what is offered: a stream that refuses most records is not made to
-//! refuse each of them many times.
+//! Only rejected records are retried, with the same bytes, after an exponential pause with jitter.
+//! Every record has an absolute instant after which it is given up, and the total waiting here is
+//! limited, so memory stays bounded. Retries draw on a budget that grows with the offered records:
+//! if a stream rejects most records, each of them is not rejected many times over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,26 +16,26 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::batch::{Batch, Record};
 use crate::clock::Clock;
 use crate::recorder::{PhaseId, Recorder};
-use crate::sender::{Answer, Outcome, Refusal, Sender};
+use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
-/// The bounds of one task's sending.
+/// Limits on what one task sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Requests under way at once.
+    /// Concurrent requests.
     pub requests: usize,
-    /// Records that wait, are under way or will be sent again.
+    /// Records that are queued, in flight or waiting for a retry.
     pub records: usize,
-    /// The bytes of their batches.
+    /// Total bytes of their batches.
     pub bytes: usize,
-    /// How long after it was due a record may still be sent.
+    /// How long after its due time a record may still be sent.
     pub give_up_after: Duration,
-    /// How often a record is sent at most.
+    /// The maximum number of attempts per record.
     pub attempts: u32,
-    /// How many records may be sent again before the budget depends on what is offered.
+    /// Retries available before the budget depends on the offered records.
     pub retry_reserve: usize,
-    /// One record may be sent again for so many that are offered.
+    /// Offered records that earn one retry.
     pub offered_per_retry: usize,
-    /// The pause after the first refusal; it doubles from one to the next.
+    /// The pause after the first rejection; it doubles with each attempt.
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
@@ -44,17 +44,19 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // At 15 ms a request, sixteen of them carry half a million records a second.
+            // At 15 ms per request, 16 concurrent requests carry half a million records per second.
             requests: 16,
-            // Ten seconds of the highest rate at which a task of the smallest size was seen to send.
+            // Ten seconds at the highest rate measured for a task of the smallest size.
             records: 100_000,
-            // A quarter of the smallest task's memory: the same bytes are held once more while they are sent.
+            // A quarter of the smallest task's memory, since sending keeps a second copy of the
+            // bytes.
             bytes: 128 << 20,
             give_up_after: Duration::from_secs(3),
             attempts: 6,
-            // A second of the usual rate of a task: short throttling costs nothing.
+            // One second at a task's usual rate: short throttling costs nothing.
             retry_reserve: 5_000,
-            // Half as much again as is offered: what lasting throttling may cost in requests and processor time.
+            // One retry per two offered records: the most that lasting throttling may cost in
+            // requests and processor time.
             offered_per_retry: 2,
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(1),
@@ -62,33 +64,33 @@ impl Default for Limits {
     }
 }
 
-/// What may still be done. Later ones include earlier ones.
+/// How far shutdown has progressed. Each level includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ShutdownLevel {
-    /// Everything.
-    Deliver,
-    /// Nothing is sent any more; answers are waited for.
-    SendNoMore,
-    /// Nor is any answer.
+    /// Batches are delivered normally.
+    Running,
+    /// Nothing more is sent; responses to requests in flight are awaited.
+    StopSending,
+    /// Responses are no longer awaited either.
     Abandon,
 }
 
-/// Sends batches; see the module's description.
+/// Delivers batches; see the module documentation.
 pub struct Dispatcher {
     sender: Arc<dyn Sender>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    turns: Semaphore,
+    request_permits: Semaphore,
     records: AtomicUsize,
     bytes: AtomicUsize,
     retry_budget: AtomicUsize,
-    orders: watch::Sender<ShutdownLevel>,
+    shutdown: watch::Sender<ShutdownLevel>,
     idle: Notify,
 }
 
 impl Dispatcher {
-    /// A dispatcher with nothing to do.
+    /// Creates an idle dispatcher.
     pub fn new(
         sender: Arc<dyn Sender>,
         recorder: Arc<Recorder>,
@@ -100,16 +102,16 @@ impl Dispatcher {
             recorder,
             clock,
             limits,
-            turns: Semaphore::new(limits.requests),
+            request_permits: Semaphore::new(limits.requests),
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             retry_budget: AtomicUsize::new(limits.retry_reserve),
-            orders: watch::Sender::new(ShutdownLevel::Deliver),
+            shutdown: watch::Sender::new(ShutdownLevel::Running),
             idle: Notify::new(),
         })
     }
 
-    /// How many more records may be handed over.
+    /// How many more records can be accepted.
     pub fn room(&self) -> usize {
         if self.bytes.load(Ordering::Relaxed) >= self.limits.bytes {
             return 0;
@@ -117,7 +119,7 @@ impl Dispatcher {
         self.limits.records.saturating_sub(self.records.load(Ordering::Relaxed))
     }
 
-    /// Takes a batch over. Its records were counted as offered before.
+    /// Accepts a batch for delivery. Its records must already be counted as offered.
     pub fn dispatch(self: &Arc<Self>, batch: Batch) {
         let earned = batch.records().len() / self.limits.offered_per_retry.max(1);
         self.change_retry_budget(|budget| (budget + earned).min(self.limits.retry_reserve));
@@ -126,15 +128,15 @@ impl Dispatcher {
         tokio::spawn(Arc::clone(self).deliver(batch));
     }
 
-    /// True if every record that was handed over is settled.
+    /// True if every accepted record is settled.
     pub fn is_idle(&self) -> bool {
         self.bytes.load(Ordering::Acquire) == 0
     }
 
-    /// Returns when every record that was handed over is settled.
+    /// Returns when every accepted record is settled.
     pub async fn drained(&self) {
         loop {
-            // Registered before the check, so that a batch that ends in between is not missed.
+            // Registered before the check, so that a batch that ends in between is noticed.
             let idle = self.idle.notified();
             if self.is_idle() {
                 return;
@@ -143,44 +145,45 @@ impl Dispatcher {
         }
     }
 
-    /// From now on nothing is sent; what waits is settled at once, what is under way when its answer comes.
-    pub fn send_no_more(&self) {
-        self.orders.send_if_modified(|orders| advance(orders, ShutdownLevel::SendNoMore));
+    /// Stops sending. Waiting records are settled at once, those in flight when their response
+    /// arrives.
+    pub fn stop_sending(&self) {
+        self.shutdown.send_if_modified(|shutdown| raise(shutdown, ShutdownLevel::StopSending));
     }
 
-    /// Gives up on answers as well.
+    /// Stops sending and stops waiting for responses.
     pub fn abandon(&self) {
-        self.orders.send_if_modified(|orders| advance(orders, ShutdownLevel::Abandon));
+        self.shutdown.send_if_modified(|shutdown| raise(shutdown, ShutdownLevel::Abandon));
     }
 
     async fn deliver(self: Arc<Self>, mut batch: Batch) {
-        let mut orders = self.orders.subscribe();
+        let mut shutdown = self.shutdown.subscribe();
         let mut attempts = 0;
         while !batch.is_empty() {
-            let turn = tokio::select! {
+            let permit = tokio::select! {
                 biased;
-                _ = orders.wait_for(|orders| *orders >= ShutdownLevel::SendNoMore) => None,
-                turn = self.turns.acquire() => turn.ok(),
+                _ = shutdown.wait_for(|shutdown| *shutdown >= ShutdownLevel::StopSending) => None,
+                permit = self.request_permits.acquire() => permit.ok(),
             };
-            let give_up_before = match turn {
+            let give_up_before = match permit {
                 Some(_) => self.clock.now().wall - self.limits.give_up_after,
                 None => MicroTime::from_micros(i64::MAX),
             };
             self.give_up(&mut batch, attempts, give_up_before);
             let Some(first) = batch.records().first() else { break };
-            self.note_request(first.phase, &batch, attempts);
-            let answer = tokio::select! {
+            self.count_request(first.phase, &batch, attempts);
+            let send_outcome = tokio::select! {
                 biased;
-                _ = orders.wait_for(|orders| *orders >= ShutdownLevel::Abandon) => Answer::Lost,
-                answer = self.sender.put(&batch) => answer,
+                _ = shutdown.wait_for(|shutdown| *shutdown >= ShutdownLevel::Abandon) => SendOutcome::Unknown,
+                send_outcome = self.sender.put(&batch) => send_outcome,
             };
-            drop(turn);
+            drop(permit);
             attempts += 1;
-            self.settle(&mut batch, answer);
-            self.keep_affordable(&mut batch, attempts);
+            self.settle(&mut batch, send_outcome);
+            self.charge_retries(&mut batch, attempts);
             if !batch.is_empty() {
                 tokio::select! {
-                    _ = orders.wait_for(|orders| *orders >= ShutdownLevel::SendNoMore) => {}
+                    _ = shutdown.wait_for(|shutdown| *shutdown >= ShutdownLevel::StopSending) => {}
                     () = tokio::time::sleep(self.pause_after(attempts)) => {}
                 }
             }
@@ -191,32 +194,34 @@ impl Dispatcher {
         }
     }
 
-    /// Settles the records that were due before an instant: they failed if they were refused before, else they were dropped.
+    /// Settles the records that were due before `due_before`: as failed if they were rejected at
+    /// least once, otherwise as dropped.
     fn give_up(&self, batch: &mut Batch, attempts: u32, due_before: MicroTime) {
-        self.settle_some(batch, |books, _, record| {
+        self.settle_records(batch, |totals, _, record| {
             if record.due_at >= due_before {
                 return false;
             }
             if attempts > 0 {
-                books.failed(record.phase, 1)
+                totals.failed(record.phase, 1)
             } else {
-                books.dropped(record.phase, 1)
+                totals.dropped(record.phase, 1)
             }
             true
         });
     }
 
-    /// Gives up the records that may not be sent again, because each was sent often enough or the budget is spent.
-    fn keep_affordable(&self, batch: &mut Batch, attempts: u32) {
-        let refused = batch.records().len();
-        let wanted = if attempts < self.limits.attempts { refused } else { 0 };
-        let before = self.change_retry_budget(|budget| budget - budget.min(wanted));
-        let affordable = before.min(wanted);
-        if affordable < refused {
-            self.settle_some(batch, |books, position, record| {
+    /// Fails the rejected records that have no attempt left or that the retry budget does not
+    /// cover.
+    fn charge_retries(&self, batch: &mut Batch, attempts: u32) {
+        let rejected = batch.records().len();
+        let retryable = if attempts < self.limits.attempts { rejected } else { 0 };
+        let before = self.change_retry_budget(|budget| budget - budget.min(retryable));
+        let affordable = before.min(retryable);
+        if affordable < rejected {
+            self.settle_records(batch, |totals, position, record| {
                 let is_given_up = position >= affordable;
                 if is_given_up {
-                    books.failed(record.phase, 1);
+                    totals.failed(record.phase, 1);
                 }
                 is_given_up
             });
@@ -231,20 +236,22 @@ impl Dispatcher {
         changed.unwrap_or(0)
     }
 
-    fn settle(&self, batch: &mut Batch, answer: Answer) {
+    fn settle(&self, batch: &mut Batch, send_outcome: SendOutcome) {
         let confirmed_at = self.clock.now().wall;
-        self.settle_some(batch, |books, position, record| {
-            let outcome = match &answer {
-                Answer::PerRecord(outcomes) => outcomes.get(position).copied(),
-                Answer::Refused(refusal) => Some(Outcome::Refused(*refusal)),
-                Answer::Lost => None,
+        self.settle_records(batch, |totals, position, record| {
+            let outcome = match &send_outcome {
+                SendOutcome::PerRecord(outcomes) => outcomes.get(position).copied(),
+                SendOutcome::Rejected(rejection) => Some(RecordOutcome::Rejected(*rejection)),
+                SendOutcome::Unknown => None,
             };
             match outcome {
-                Some(Outcome::Accepted) => books.accepted(record.phase, confirmed_at.since(record.due_at)),
-                None => books.unknown(record.phase, 1),
-                Some(Outcome::Refused(refusal)) => {
-                    if refusal == Refusal::Throughput {
-                        books.throttled(record.phase, 1);
+                Some(RecordOutcome::Accepted) => {
+                    totals.accepted(record.phase, confirmed_at.since(record.due_at))
+                }
+                None => totals.unknown(record.phase, 1),
+                Some(RecordOutcome::Rejected(rejection)) => {
+                    if rejection == Rejection::Throughput {
+                        totals.throttled(record.phase, 1);
                     }
                     return false;
                 }
@@ -253,40 +260,41 @@ impl Dispatcher {
         });
     }
 
-    /// Takes the records that `is_settled` has settled out of the batch.
-    fn settle_some(
+    /// Removes the records for which `settle` returns true; it must have counted them.
+    fn settle_records(
         &self,
         batch: &mut Batch,
-        mut is_settled: impl FnMut(&mut crate::recorder::Books, usize, &Record) -> bool,
+        mut settle: impl FnMut(&mut crate::recorder::Totals, usize, &Record) -> bool,
     ) {
         let before = batch.records().len();
-        let mut books = self.recorder.books();
-        batch.retain(|position, record| !is_settled(&mut books, position, record));
-        drop(books);
+        let mut totals = self.recorder.totals();
+        batch.retain(|position, record| !settle(&mut totals, position, record));
+        drop(totals);
         self.records.fetch_sub(before - batch.records().len(), Ordering::Relaxed);
     }
 
-    fn note_request(&self, first: PhaseId, batch: &Batch, attempts: u32) {
-        let mut books = self.recorder.books();
-        books.requested(first);
+    fn count_request(&self, first: PhaseId, batch: &Batch, attempts: u32) {
+        let mut totals = self.recorder.totals();
+        totals.requested(first);
         if attempts > 0 {
             for record in batch.records() {
-                books.retried(record.phase, 1);
+                totals.retried(record.phase, 1);
             }
         }
     }
 
-    /// Half of the pause is fixed, half is random: tasks that were refused together do not come back together.
+    /// Half of the pause is random, so that tasks that were throttled together do not retry
+    /// together.
     fn pause_after(&self, attempts: u32) -> Duration {
         let doubled = self.limits.first_pause.saturating_mul(1 << (attempts.saturating_sub(1)).min(16));
         doubled.min(self.limits.longest_pause).mul_f64(rand::random_range(0.5..=1.0))
     }
 }
 
-fn advance(orders: &mut ShutdownLevel, to: ShutdownLevel) -> bool {
-    let advances = *orders < to;
-    *orders = (*orders).max(to);
-    advances
+fn raise(shutdown: &mut ShutdownLevel, to: ShutdownLevel) -> bool {
+    let is_raised = *shutdown < to;
+    *shutdown = (*shutdown).max(to);
+    is_raised
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What can go wrong around the sending. Each message says what was attempted; [`chain`] adds the causes. Pure.
+//! Errors outside the sending of records. Each message states what was attempted; [`chain`] adds
+//! the causes. Pure.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -13,25 +14,26 @@ pub enum ReadError {
     /// The request for it failed.
     #[error("get the control parameter")]
     Get(#[source] Cause),
-    /// The Region's reads of parameters are used up: asking more often makes it worse for everybody.
-    #[error("get the control parameter: too many reads in this Region")]
+    /// The Region's GetParameter quota is exhausted: polling faster would make it worse for every
+    /// reader.
+    #[error("get the control parameter: the Region's read quota is exhausted")]
     Throttled(#[source] Cause),
-    /// No answer in time.
-    #[error("get the control parameter: no answer in time")]
+    /// No response before the timeout.
+    #[error("get the control parameter: timed out")]
     TimedOut,
-    /// Something was read that is no document this task may obey.
-    #[error("understand the control parameter")]
+    /// The parameter's text is not a valid control document.
+    #[error("parse the control parameter")]
     Unreadable(#[source] ControlError),
 }
 
-/// Why the task does not know its own name.
+/// Why the task id is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// The request for it failed.
-    #[error("get the task's metadata")]
+    #[error("get the task metadata")]
     Get(#[source] reqwest::Error),
-    /// The answer has no task ARN.
-    #[error("find a task ARN in the task's metadata")]
+    /// The response has no task ARN.
+    #[error("find a task ARN in the task metadata")]
     NoArn,
 }
 

@@ -1,5 +1,5 @@
-//! A small world for tests: clocks that follow paused Tokio time, a stream that stores, refuses and loses, a control
-//! document to be read, and journals that remember.
+//! Fakes for tests: clocks that follow Tokio's (possibly paused) time, a stream that stores,
+//! rejects and loses records, a control parameter, and a ledger writer that keeps its lines.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,17 +19,18 @@ use crate::batch::Batch;
 use crate::clock::{Clock, Now};
 use crate::error::ReadError;
 use crate::reader::ControlSource;
-use crate::sender::{Answer, Outcome, Refusal, Sender};
+use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 use crate::worker::LedgerWriter;
 
-/// When every test begins.
+/// The instant at which every test starts.
 pub const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
 
 pub fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// A segment of viral posts at one rate; `from` and `until` are milliseconds after the start.
+/// A segment of viral posts at a constant rate, from `from` to `until` milliseconds after the
+/// start.
 pub fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
@@ -39,7 +40,8 @@ pub fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     }
 }
 
-/// Version 1 of run 1, from the start on: valid for a minute, read every second, a reading counts 15 s.
+/// Version 1 of run 1, effective at the start and valid for a minute. Tasks read it every second
+/// and their read lease is 15 s.
 pub fn document(slots: Vec<Option<TaskId>>, segments: Vec<Segment>) -> ControlDocument {
     ControlDocument {
         schema: SCHEMA,
@@ -57,143 +59,153 @@ pub fn document(slots: Vec<Option<TaskId>>, segments: Vec<Segment>) -> ControlDo
     }
 }
 
-/// Clocks that move with Tokio's, paused or not, and count how often they are asked.
+/// Clocks that follow Tokio's time, paused or not, and count their calls.
 pub struct TokioClock {
     started: Instant,
-    pub asked: AtomicUsize,
+    pub calls: AtomicUsize,
 }
 
 impl TokioClock {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { started: Instant::now(), asked: AtomicUsize::new(0) })
+        Arc::new(Self { started: Instant::now(), calls: AtomicUsize::new(0) })
     }
 }
 
 impl Clock for TokioClock {
     fn now(&self) -> Now {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let running = self.started.elapsed();
         Now { wall: T0 + running, running }
     }
 }
 
-/// How a stream treats requests. Shares are per mille of the requests, or of the records for `refuse_records`.
+/// How a stream responds. Probabilities are per mille of the requests, or of the records for
+/// `reject_records`.
 #[derive(Clone, Debug, Default)]
-pub struct Nature {
+pub struct StreamBehavior {
     pub latency: Duration,
-    pub refuse_records: u32,
-    pub refuse_requests: u32,
+    pub reject_records: u32,
+    pub reject_requests: u32,
     pub lose_before_storing: u32,
     pub lose_after_storing: u32,
-    /// No request is ever answered.
+    /// No request gets a response.
     pub hangs: bool,
-    /// Records stored per second of the clock, at most.
+    /// Most records stored per second of the clock.
     pub capacity: Option<usize>,
 }
 
-/// A stream that remembers what it stored.
+/// A stream that keeps its requests and counts the records it stored.
 pub struct FakeStream {
     clock: Arc<dyn Clock>,
-    pub nature: Mutex<Nature>,
+    pub behavior: Mutex<StreamBehavior>,
     rng: Mutex<ChaCha8Rng>,
-    world: Mutex<ServiceState>,
+    state: Mutex<ServiceState>,
 }
 
 #[derive(Default)]
 struct ServiceState {
-    requests: Vec<Arrived>,
+    requests: Vec<RecordedRequest>,
     stored: BTreeMap<Vec<u8>, usize>,
     stored_per_second: BTreeMap<u64, usize>,
-    under_way: usize,
-    most_under_way: usize,
+    in_flight: usize,
+    max_in_flight: usize,
 }
 
-/// A request as the stream saw it.
+/// A request that arrived at the stream.
 #[derive(Clone, Debug)]
-pub struct Arrived {
-    /// How long after the beginning.
+pub struct RecordedRequest {
+    /// Time since the start of the test.
     pub at: Duration,
     pub records: Vec<Vec<u8>>,
-    pub answer: Answer,
+    pub send_outcome: SendOutcome,
 }
 
 impl FakeStream {
-    pub fn new(clock: Arc<dyn Clock>, nature: Nature, seed: u64) -> Arc<Self> {
+    pub fn new(clock: Arc<dyn Clock>, behavior: StreamBehavior, seed: u64) -> Arc<Self> {
         let rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
-        Arc::new(Self { clock, nature: Mutex::new(nature), rng, world: Mutex::default() })
+        Arc::new(Self { clock, behavior: Mutex::new(behavior), rng, state: Mutex::default() })
     }
 
-    pub fn requests(&self) -> Vec<Arrived> {
-        self.world.lock().unwrap().requests.clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.state.lock().unwrap().requests.clone()
     }
 
-    /// How many records are stored, and how often the most frequent of them is.
+    /// The number of stored records, counting duplicates, and the largest number of copies of one
+    /// record.
     pub fn stored(&self) -> (usize, usize) {
-        let world = self.world.lock().unwrap();
-        (world.stored.values().sum(), world.stored.values().copied().max().unwrap_or(0))
+        let state = self.state.lock().unwrap();
+        (state.stored.values().sum(), state.stored.values().copied().max().unwrap_or(0))
     }
 
-    pub fn most_under_way(&self) -> usize {
-        self.world.lock().unwrap().most_under_way
+    pub fn max_in_flight(&self) -> usize {
+        self.state.lock().unwrap().max_in_flight
     }
 
-    fn happens(&self, per_mille: u32) -> bool {
+    fn chance(&self, per_mille: u32) -> bool {
         self.rng.lock().unwrap().random_range(0..1_000) < per_mille
     }
 
-    fn treat(&self, nature: &Nature, records: &[Vec<u8>]) -> Answer {
-        if self.happens(nature.refuse_requests) {
-            return Answer::Refused(if self.happens(500) { Refusal::Throughput } else { Refusal::Other });
+    fn respond(&self, behavior: &StreamBehavior, records: &[Vec<u8>]) -> SendOutcome {
+        if self.chance(behavior.reject_requests) {
+            return SendOutcome::Rejected(if self.chance(500) {
+                Rejection::Throughput
+            } else {
+                Rejection::Other
+            });
         }
-        if self.happens(nature.lose_before_storing) {
-            return Answer::Lost;
+        if self.chance(behavior.lose_before_storing) {
+            return SendOutcome::Unknown;
         }
         let second = self.clock.now().running.as_secs();
         let outcomes = records.iter().map(|record| {
-            if self.happens(nature.refuse_records) {
-                return Outcome::Refused(if self.happens(800) {
-                    Refusal::Throughput
+            if self.chance(behavior.reject_records) {
+                return RecordOutcome::Rejected(if self.chance(800) {
+                    Rejection::Throughput
                 } else {
-                    Refusal::Other
+                    Rejection::Other
                 });
             }
-            let mut world = self.world.lock().unwrap();
-            let stored = world.stored_per_second.entry(second).or_default();
-            if nature.capacity.is_some_and(|capacity| *stored >= capacity) {
-                return Outcome::Refused(Refusal::Throughput);
+            let mut state = self.state.lock().unwrap();
+            let stored = state.stored_per_second.entry(second).or_default();
+            if behavior.capacity.is_some_and(|capacity| *stored >= capacity) {
+                return RecordOutcome::Rejected(Rejection::Throughput);
             }
             *stored += 1;
-            *world.stored.entry(record.clone()).or_default() += 1;
-            Outcome::Accepted
+            *state.stored.entry(record.clone()).or_default() += 1;
+            RecordOutcome::Accepted
         });
-        let answer = Answer::PerRecord(outcomes.collect());
-        if self.happens(nature.lose_after_storing) { Answer::Lost } else { answer }
+        let send_outcome = SendOutcome::PerRecord(outcomes.collect());
+        if self.chance(behavior.lose_after_storing) { SendOutcome::Unknown } else { send_outcome }
     }
 }
 
 #[async_trait]
 impl Sender for FakeStream {
-    async fn put(&self, batch: &Batch) -> Answer {
+    async fn put(&self, batch: &Batch) -> SendOutcome {
         let at = self.clock.now().running;
         let records: Vec<_> = batch.records().iter().map(|record| batch.data(record).to_vec()).collect();
-        let nature = self.nature.lock().unwrap().clone();
+        let behavior = self.behavior.lock().unwrap().clone();
         {
-            let mut world = self.world.lock().unwrap();
-            world.under_way += 1;
-            world.most_under_way = world.most_under_way.max(world.under_way);
+            let mut state = self.state.lock().unwrap();
+            state.in_flight += 1;
+            state.max_in_flight = state.max_in_flight.max(state.in_flight);
         }
-        let answer = self.treat(&nature, &records);
-        self.world.lock().unwrap().requests.push(Arrived { at, records, answer: answer.clone() });
-        if nature.hangs {
+        let send_outcome = self.respond(&behavior, &records);
+        self.state.lock().unwrap().requests.push(RecordedRequest {
+            at,
+            records,
+            send_outcome: send_outcome.clone(),
+        });
+        if behavior.hangs {
             std::future::pending::<()>().await;
         }
-        tokio::time::sleep(nature.latency).await;
-        self.world.lock().unwrap().under_way -= 1;
-        answer
+        tokio::time::sleep(behavior.latency).await;
+        self.state.lock().unwrap().in_flight -= 1;
+        send_outcome
     }
 }
 
-/// A parameter: what it says, or that it cannot be read.
+/// A control parameter with a settable text and a switch that makes reads fail.
 #[derive(Default)]
 pub struct FakeParameter {
     text: Mutex<Option<String>>,
@@ -226,7 +238,7 @@ impl ControlSource for FakeParameter {
     }
 }
 
-/// A journal that remembers its lines.
+/// A ledger writer that keeps its lines in memory.
 #[derive(Clone, Default)]
 pub struct MemoryLedgerWriter(Arc<Mutex<Vec<LedgerLine>>>);
 

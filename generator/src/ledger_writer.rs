@@ -1,5 +1,6 @@
-//! The ledger's way out. In: ledger lines. Out: one line of text each, on the standard output, which ECS hands to the log.
-//! Touches the outside: the standard output, from a thread of its own, so that a reader that stalls does not stall the pace.
+//! Writes the ledger. In: ledger lines. Out: one line of text each on standard output, which ECS
+//! forwards to CloudWatch Logs. Touches the outside: standard output, from its own thread, so that
+//! a stalled reader does not stall the pacer.
 
 use std::io::Write as _;
 use std::sync::mpsc;
@@ -12,44 +13,46 @@ use tracing::warn;
 use crate::error::chain;
 use crate::worker::LedgerWriter;
 
-/// Lines that wait while the standard output is not read. One that finds no room is left out: the next one says it all.
-const WAITING_LINES: usize = 4;
+/// Capacity of the queue of lines. A line that finds it full is dropped, because the next line
+/// repeats its cumulative counts.
+const QUEUE_CAPACITY: usize = 4;
 
-/// How long the end waits for the last word to be taken.
-const LONGEST_FLUSH: Duration = Duration::from_secs(3);
+/// How long shutdown waits until the final line is written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Writes ledger lines to the standard output.
-pub struct StdoutJournal {
+/// Writes ledger lines to standard output.
+pub struct StdoutLedgerWriter {
     lines: mpsc::SyncSender<LedgerLine>,
 }
 
-/// Ends the writing; see [`JournalEnd::flush`].
-pub struct JournalEnd {
-    writer: JoinHandle<()>,
+/// Waits for the writing thread; see [`LedgerThread::flush`].
+pub struct LedgerThread {
+    thread: JoinHandle<()>,
 }
 
-impl StdoutJournal {
+impl StdoutLedgerWriter {
     /// Starts the writing thread.
-    pub fn start() -> std::io::Result<(Self, JournalEnd)> {
-        let (lines, waiting) = mpsc::sync_channel::<LedgerLine>(WAITING_LINES);
-        let writer = std::thread::Builder::new().name("ledger_writer".into()).spawn(move || {
-            for line in waiting {
+    pub fn start() -> std::io::Result<(Self, LedgerThread)> {
+        let (lines, queue) = mpsc::sync_channel::<LedgerLine>(QUEUE_CAPACITY);
+        let thread = std::thread::Builder::new().name("ledger_writer".into()).spawn(move || {
+            for line in queue {
                 match line.to_text() {
-                    // One write per line, so that lines of the log and the ledger do not mix. An output that is gone has
-                    // nobody left to be told.
+                    // One write per line, so that lines of the log and the ledger do not
+                    // interleave. A write error is ignored: there is no other output to report it
+                    // on.
                     Ok(text) => drop(std::io::stdout().lock().write_all(format!("{text}\n").as_bytes())),
-                    Err(error) => warn!(error = chain(&error), "put a ledger line into words"),
+                    Err(error) => warn!(error = chain(&error), "could not serialise a ledger line"),
                 }
             }
         })?;
-        Ok((Self { lines }, JournalEnd { writer }))
+        Ok((Self { lines }, LedgerThread { thread }))
     }
 }
 
-impl LedgerWriter for StdoutJournal {
+impl LedgerWriter for StdoutLedgerWriter {
     fn write_line(&mut self, line: &LedgerLine) {
         if line.is_final {
-            // The last word waits for room: nothing comes after it that would say the same.
+            // The final line waits for space in the queue: no later line would repeat its counts.
             let _ = self.lines.send(line.clone());
         } else {
             let _ = self.lines.try_send(line.clone());
@@ -57,10 +60,11 @@ impl LedgerWriter for StdoutJournal {
     }
 }
 
-impl JournalEnd {
-    /// Waits, briefly, until every line is out. The journal must be gone by then.
+impl LedgerThread {
+    /// Waits until every line is written, at most `FLUSH_TIMEOUT`. Drop the writer first, or the
+    /// thread does not end.
     pub async fn flush(self) {
-        let written = tokio::task::spawn_blocking(move || self.writer.join());
-        let _ = tokio::time::timeout(LONGEST_FLUSH, written).await;
+        let written = tokio::task::spawn_blocking(move || self.thread.join());
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, written).await;
     }
 }

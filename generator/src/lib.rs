@@ -1,13 +1,14 @@
-//! The main process of a generator task: publishes posts to Kinesis at exactly the rate a control document asks for.
+//! The generator: the main process of an ECS task. It publishes posts to Kinesis at exactly the
+//! rate that the control document requests.
 //!
 //! ```text
-//!                reader (SSM) ──► documents            clock
-//!                                     │                  │
-//!                                     ▼                  ▼
-//! SIGTERM ──► worker ──────────────► gate ── due now ──► pacer ── batches ──► dispatcher ──► sender (Kinesis)
-//!               │                    in api (pure)      payload               retries, bounds
-//!               └── ledger lines ◄──────────── recorder ◄────────────────────────┘
-//!                    (stdout)                      └──► metrics (CloudWatch)
+//!             reader (SSM) ──► documents        clock
+//!                                  │              │
+//!                                  ▼              ▼
+//! SIGTERM ──► worker ───────────► gate ── due ──► pacer ── batches ──► dispatcher ──► Kinesis
+//!               │                 (api, pure)    payload              retries, limits
+//!               └── ledger lines ◄──────── recorder ◄─────────────────────┘
+//!                    (stdout)                  └──► metrics (CloudWatch)
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

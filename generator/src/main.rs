@@ -1,4 +1,4 @@
-//! Parses, prepares the process, runs.
+//! Parses the arguments, sets up logging and the runtime, and runs the generator.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,8 @@ use kinesis_demo_generator::error::chain;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
-/// Enough for the pace and the requests at once; more would only take turns on a small task's share of a processor.
+/// One thread for the pacer and one for requests; more would only compete for a small task's share
+/// of a processor.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
@@ -22,16 +23,16 @@ fn main() -> ExitCode {
         .with_writer(std::io::stdout)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    let ended = match runtime {
+    let result = match runtime {
         Ok(runtime) => {
-            let ended = runtime.block_on(kinesis_demo_generator::run(args));
-            // A look-up that cannot be cancelled does not hold up the end.
+            let result = runtime.block_on(kinesis_demo_generator::run(args));
+            // Does not wait for blocking tasks, such as a DNS lookup that cannot be cancelled.
             runtime.shutdown_background();
-            ended
+            result
         }
         Err(error) => Err(error.into()),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!(error = chain(failure.as_ref()), "generator failed");

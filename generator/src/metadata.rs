@@ -1,5 +1,5 @@
-//! Who this task is. In: the address of the ECS task metadata endpoint. Out: the task's id. Touches the outside: HTTP to
-//! that endpoint.
+//! Identifies this task. In: the URL of the ECS task metadata endpoint. Out: the task id. Touches
+//! the outside: HTTP requests to that endpoint.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tracing::{info, warn};
 
 use crate::error::{MetadataError, chain};
 
-const LONGEST_CALL: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 struct Task {
@@ -19,7 +19,8 @@ struct Task {
     arn: String,
 }
 
-/// Asks until there is an answer: a task that does not know its name sends nothing, but need not be replaced.
+/// Retries until the endpoint responds. Without its id a task sends nothing, but it does not have
+/// to be replaced.
 pub async fn fetch_task_id(metadata_uri: &str) -> TaskId {
     let mut pause = FIRST_PAUSE;
     let mut is_first_failure = true;
@@ -29,19 +30,21 @@ pub async fn fetch_task_id(metadata_uri: &str) -> TaskId {
                 info!(task = task.as_str(), "task metadata read");
                 return task;
             }
-            Err(error) if is_first_failure => warn!(error = chain(&error), "task metadata cannot be read"),
+            Err(error) if is_first_failure => {
+                warn!(error = chain(&error), "could not read the task metadata; retrying")
+            }
             Err(_) => {}
         }
         is_first_failure = false;
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
 async fn fetch_once(metadata_uri: &str) -> Result<TaskId, MetadataError> {
-    // The endpoint is link-local: no proxy can reach it.
+    // The endpoint is link-local, so no proxy can reach it.
     let client =
-        reqwest::Client::builder().no_proxy().timeout(LONGEST_CALL).build().map_err(MetadataError::Get)?;
+        reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().map_err(MetadataError::Get)?;
     let response = client.get(format!("{metadata_uri}/task")).send().await.map_err(MetadataError::Get)?;
     let task: Task =
         response.error_for_status().map_err(MetadataError::Get)?.json().await.map_err(MetadataError::Get)?;
@@ -64,12 +67,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_asks_until_the_endpoint_names_the_task() {
-        let asked = Arc::new(AtomicU32::new(0));
-        let answers = {
-            let asked = Arc::clone(&asked);
+    async fn task_metadata_is_requested_until_it_has_a_task_arn() {
+        let requests = Arc::new(AtomicU32::new(0));
+        let responses = {
+            let requests = Arc::clone(&requests);
             move || async move {
-                match asked.fetch_add(1, Ordering::Relaxed) {
+                match requests.fetch_add(1, Ordering::Relaxed) {
                     0 => Err(StatusCode::INTERNAL_SERVER_ERROR),
                     1 => Ok(Json(json!({ "TaskARN": "" }))),
                     _ => Ok::<_, StatusCode>(Json::<Value>(json!({
@@ -78,13 +81,13 @@ mod tests {
                 }
             }
         };
-        let router = axum::Router::new().route("/v4/container/task", get(answers));
+        let router = axum::Router::new().route("/v4/container/task", get(responses));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         let task = fetch_task_id(&format!("http://{address}/v4/container")).await;
         assert_eq!(task, TaskId::from_arn("a1b2c3d4"));
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(requests.load(Ordering::Relaxed), 3);
         server.abort();
     }
 }

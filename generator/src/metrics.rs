@@ -1,7 +1,8 @@
-//! Numbers for dashboards and alarms; the books are the ledger's. In: windows of the recorder. Out: six metrics per phase,
-//! to CloudWatch. Touches the outside through [`MetricSink`] only.
+//! Metrics for dashboards and alarms; exact totals are in the ledger. In: windows of the recorder.
+//! Out: six metrics per phase, to CloudWatch. Touches the outside only through [`MetricSink`].
 //!
-//! All tasks put to the same metrics, in windows that begin at the same instants: the sum over a window is the fleet's rate.
+//! All tasks publish to the same metrics, in windows that start at the same instants, so the sum
+//! over a window is the rate of all tasks together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{PublishError, chain};
 use crate::recorder::{Recorder, Window};
 
-/// Where metrics go.
+/// Publishes metrics.
 #[async_trait]
 pub trait MetricSink: Send + Sync {
     /// Publishes data points.
@@ -25,11 +26,11 @@ pub trait MetricSink: Send + Sync {
 /// One data point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Datum {
-    /// Which of the six.
+    /// Which of the six metrics.
     pub metric: Metric,
-    /// The phase that it is about.
+    /// The phase it belongs to.
     pub phase: String,
-    /// The beginning of its window.
+    /// The start of its window.
     pub at: MicroTime,
     /// What was measured.
     pub value: Value,
@@ -40,13 +41,14 @@ pub struct Datum {
 pub enum Value {
     /// A rate over the window.
     Rate(f64),
-    /// Values, and how many records had each: CloudWatch finds percentiles in these, and in no set of statistics.
+    /// Values and the number of records with each value. CloudWatch computes percentiles from
+    /// these, but not from a statistic set.
     Counted(Vec<(f64, f64)>),
-    /// Many values at once, so that the average over tasks weighs each record the same.
+    /// A statistic set, so that an average over tasks weights every record equally.
     Statistics {
-        /// How many.
+        /// Number of values.
         count: f64,
-        /// All together.
+        /// Their sum.
         sum: f64,
         /// The lowest.
         min: f64,
@@ -62,14 +64,14 @@ pub enum Metric {
     MessagesPerSecond,
     /// Requests per second.
     BatchesPerSecond,
-    /// Refusals for want of throughput, in records per second.
+    /// Records rejected per second because throughput was exceeded.
     ThrottleExceptionsPerSecond,
-    /// Records sent again per second.
+    /// Records retried per second.
     RetriesPerSecond,
-    /// Milliseconds from the instant a record was due until it was confirmed; percentiles too, whatever its name says (it is the
-    /// original demo's).
+    /// Milliseconds from a record's due time to its confirmation. It has percentiles too; the name
+    /// is the original demo's.
     AverageLatency,
-    /// Percent of the settled records that were confirmed.
+    /// Percentage of the settled records that were confirmed.
     SuccessRate,
 }
 
@@ -87,11 +89,12 @@ impl Metric {
     }
 }
 
-/// The most different values of one data point (CloudWatch API reference, MetricDatum, `Values`).
-const MOST_VALUES: usize = 150;
+/// The maximum number of distinct values per data point (CloudWatch API reference, MetricDatum,
+/// `Values`).
+const MAX_VALUES: usize = 150;
 
-/// The data points of a phase's window that began at `at` and is `length` long.
-pub fn data_of(phase: &str, window: &Window, at: MicroTime, length: Duration) -> Vec<Datum> {
+/// The data points of a phase's window that started at `at` and is `length` long.
+pub fn metric_data(phase: &str, window: &Window, at: MicroTime, length: Duration) -> Vec<Datum> {
     let rate = |count: u64| Value::Rate(count as f64 / length.as_secs_f64());
     let counters = &window.counters;
     let mut values = vec![
@@ -102,13 +105,13 @@ pub fn data_of(phase: &str, window: &Window, at: MicroTime, length: Duration) ->
     ];
     let latencies: Vec<_> =
         window.latency.values().map(|(latency, count)| (latency.as_secs_f64() * 1e3, count as f64)).collect();
-    // Data points of the same metric and instant add up.
+    // CloudWatch merges data points of the same metric and instant.
     values.extend(
-        latencies.chunks(MOST_VALUES).map(|some| (Metric::AverageLatency, Value::Counted(some.to_vec()))),
+        latencies.chunks(MAX_VALUES).map(|chunk| (Metric::AverageLatency, Value::Counted(chunk.to_vec()))),
     );
     let settled = counters.settled();
     if settled > 0 {
-        let percent = |is_so: bool| if is_so { 100.0 } else { 0.0 };
+        let percent = |holds: bool| if holds { 100.0 } else { 0.0 };
         let value = Value::Statistics {
             count: settled as f64,
             sum: counters.accepted as f64 * 100.0,
@@ -120,38 +123,43 @@ pub fn data_of(phase: &str, window: &Window, at: MicroTime, length: Duration) ->
     values.into_iter().map(|(metric, value)| Datum { metric, phase: phase.to_owned(), at, value }).collect()
 }
 
-/// Publishes the recorder's windows until `stop` says so, and then the last one.
+/// Publishes the recorder's windows until `stop` turns true, then the last one.
 pub struct Publisher {
-    /// Where they go.
+    /// Publishes the metrics.
     pub sink: Arc<dyn MetricSink>,
-    /// Where they come from.
+    /// The source of the windows.
     pub recorder: Arc<Recorder>,
-    /// Tells where windows begin.
+    /// Determines where windows start.
     pub clock: Arc<dyn Clock>,
-    /// How long a window is.
+    /// The length of a window.
     pub length: Duration,
 }
 
 impl Publisher {
-    /// Runs until `stop` turns true or its sender is gone.
+    /// Runs until `stop` turns true or its sender is dropped.
     pub async fn publish_until(self, mut stop: watch::Receiver<bool>) {
         let mut is_failing = false;
         loop {
-            let window = window_at(self.clock.now().wall, self.length);
+            let window = window_start(self.clock.now().wall, self.length);
             let ends_in = (window + self.length).since(self.clock.now().wall);
             let is_last = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => true,
                 () = tokio::time::sleep(ends_in) => false,
             };
-            let windows = self.recorder.books().take_windows();
-            let data: Vec<_> =
-                windows.iter().flat_map(|(phase, seen)| data_of(phase, seen, window, self.length)).collect();
+            let windows = self.recorder.totals().take_windows();
+            let data: Vec<_> = windows
+                .iter()
+                .flat_map(|(phase, seen)| metric_data(phase, seen, window, self.length))
+                .collect();
             if !data.is_empty() {
                 let outcome = self.sink.put(data).await;
-                // Only the change is logged; what could not be published is gone either way.
+                // Logs only changes. Data that could not be published is lost in either case.
                 match &outcome {
-                    Ok(()) if is_failing => info!("metrics are published again"),
-                    Err(error) if !is_failing => warn!(error = chain(error), "metrics cannot be published"),
+                    Ok(()) if is_failing => info!("publishing metrics again"),
+                    Err(error) if !is_failing => warn!(
+                        error = chain(error),
+                        "could not publish metrics; ledger counts are not affected"
+                    ),
                     _ => {}
                 }
                 is_failing = outcome.is_err();
@@ -163,8 +171,8 @@ impl Publisher {
     }
 }
 
-/// The beginning of the window that holds `at`, the same for every task.
-fn window_at(at: MicroTime, length: Duration) -> MicroTime {
+/// The start of the window that contains `at`, the same for every task.
+fn window_start(at: MicroTime, length: Duration) -> MicroTime {
     let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX).max(1);
     MicroTime::from_micros(at.as_micros() - at.as_micros().rem_euclid(length))
 }

@@ -26,7 +26,7 @@ impl MetricSink for Sink {
 }
 
 #[test]
-fn a_window_becomes_the_six_metrics() {
+fn a_window_becomes_six_metrics() {
     let mut latency = Latencies::default();
     latency.record(Duration::from_micros(100), 10);
     latency.record(Duration::from_micros(200), 5);
@@ -42,7 +42,7 @@ fn a_window_becomes_the_six_metrics() {
         requests: 4,
         latency,
     };
-    let data = data_of("peak", &window, T0, TEN_SECONDS);
+    let data = metric_data("peak", &window, T0, TEN_SECONDS);
     let seen: Vec<_> = data.iter().map(|datum| (datum.metric.name(), datum.value.clone())).collect();
     let expected = [
         ("MessagesPerSecond", Value::Rate(1.5)),
@@ -57,11 +57,11 @@ fn a_window_becomes_the_six_metrics() {
 }
 
 #[test]
-fn what_was_not_measured_is_not_published() {
+fn metrics_without_measurements_are_not_published() {
     let offered_only =
         Window { counters: Counters { offered: 3, ..Counters::default() }, ..Window::default() };
     let names: Vec<_> =
-        data_of("peak", &offered_only, T0, TEN_SECONDS).iter().map(|d| d.metric.name()).collect();
+        metric_data("peak", &offered_only, T0, TEN_SECONDS).iter().map(|d| d.metric.name()).collect();
     assert_eq!(
         names,
         ["MessagesPerSecond", "BatchesPerSecond", "ThrottleExceptionsPerSecond", "RetriesPerSecond"]
@@ -69,35 +69,38 @@ fn what_was_not_measured_is_not_published() {
 }
 
 #[test]
-fn more_latencies_than_a_data_point_holds_go_in_several_of_the_same_instant() {
+fn many_latencies_are_split_into_several_data_points() {
     let mut latency = Latencies::default();
     (1..=400).for_each(|step| latency.record(Duration::from_micros(step * step), step));
     let values: Vec<_> = latency.values().collect();
-    assert!(values.len() > MOST_VALUES, "{}", values.len());
+    assert!(values.len() > MAX_VALUES, "{}", values.len());
     let window = Window { latency, ..Window::default() };
-    let data = data_of("peak", &window, T0, TEN_SECONDS);
+    let data = metric_data("peak", &window, T0, TEN_SECONDS);
     let parts: Vec<_> = data
         .iter()
         .filter(|datum| datum.metric == Metric::AverageLatency && datum.at == T0)
         .map(|datum| match &datum.value {
             Value::Counted(values) => values.clone(),
-            other => panic!("{other:?} gives no percentiles"),
+            other => panic!("percentiles need counted values, not {other:?}"),
         })
         .collect();
-    assert!(parts.iter().all(|part| part.len() <= MOST_VALUES));
+    assert!(parts.iter().all(|part| part.len() <= MAX_VALUES));
     let all: f64 = parts.iter().flatten().map(|(_, count)| count).sum();
     assert_eq!((parts.iter().flatten().count(), all), (values.len(), (1..=400).sum::<u64>() as f64));
 }
 
 #[test]
-fn windows_begin_at_the_same_instants_for_every_task() {
+fn windows_start_at_the_same_instants_for_every_task() {
     for (micros, expected) in [(0, 0), (9_999_999, 0), (10_000_000, 10_000_000), (-1, -10_000_000)] {
-        assert_eq!(window_at(MicroTime::from_micros(micros), TEN_SECONDS), MicroTime::from_micros(expected));
+        assert_eq!(
+            window_start(MicroTime::from_micros(micros), TEN_SECONDS),
+            MicroTime::from_micros(expected)
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_window_is_published_once_and_the_last_one_on_stopping() {
+async fn each_window_is_published_once_and_the_last_one_on_shutdown() {
     let (sink, recorder) = (Arc::new(Sink::default()), Arc::new(Recorder::default()));
     let publisher = Publisher {
         sink: Arc::clone(&sink) as _,
@@ -105,13 +108,13 @@ async fn each_window_is_published_once_and_the_last_one_on_stopping() {
         clock: TokioClock::new(),
         length: TEN_SECONDS,
     };
-    let (stop, stopped) = watch::channel(false);
-    let publishing = tokio::spawn(publisher.publish_until(stopped));
+    let (stop, stop_receiver) = watch::channel(false);
+    let publishing = tokio::spawn(publisher.publish_until(stop_receiver));
     let accept = |records: u64| {
-        let mut books = recorder.books();
-        let phase = books.phase("peak");
-        books.offered(phase, records);
-        (0..records).for_each(|_| books.accepted(phase, Duration::from_millis(5)));
+        let mut totals = recorder.totals();
+        let phase = totals.phase("peak");
+        totals.offered(phase, records);
+        (0..records).for_each(|_| totals.accepted(phase, Duration::from_millis(5)));
     };
     accept(20);
     sleep(Duration::from_secs(11)).await;

@@ -1,8 +1,8 @@
-//! Turns what fell due into records that go. In: what the gate says is due. Out: batches to the dispatcher, counts to the recorder.
-//! Makes posts; does not wait, nor keep anything back.
+//! Turns due counts into records. In: the counts that the gate releases. Out: batches to the
+//! dispatcher, counts to the recorder. Creates the posts; never waits and never queues records.
 //!
-//! What is late beyond a bound, or finds no room, is counted as dropped and never sent: a task that fell behind does not
-//! catch up with a burst.
+//! Records that are too late, or for which the dispatcher has no room, are counted as dropped and
+//! never sent: a task that fell behind does not catch up with a burst.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::dispatcher::Dispatcher;
 use crate::payload::Posts;
 use crate::recorder::Recorder;
 
-/// What fell due longer ago than this, because the process did not run, is not sent any more.
-const LATEST: Duration = Duration::from_secs(1);
+/// Records due longer ago than this, because the process did not run, are dropped.
+const MAX_LATENESS: Duration = Duration::from_secs(1);
 
-/// Makes and hands over one task's records.
+/// Creates one task's records and hands them to the dispatcher.
 pub struct Pacer {
     posts: Posts,
     batch_builder: BatchBuilder,
@@ -28,12 +28,12 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A pacer that has offered nothing yet.
+    /// Creates a pacer.
     pub fn new(posts: Posts, dispatcher: Arc<Dispatcher>, recorder: Arc<Recorder>) -> Self {
         Self { posts, batch_builder: BatchBuilder::default(), dispatcher, recorder }
     }
 
-    /// Offers what fell due, all of it.
+    /// Offers all due records.
     pub fn offer(&mut self, all_due: &[DueRecords], now: Now) {
         for due in all_due {
             self.offer_one(due, now);
@@ -45,12 +45,12 @@ impl Pacer {
 
     fn offer_one(&mut self, due: &DueRecords, now: Now) {
         let phase = {
-            let mut books = self.recorder.books();
-            let phase = books.phase(&due.segment.phase);
-            books.offered(phase, due.count);
+            let mut totals = self.recorder.totals();
+            let phase = totals.phase(&due.segment.phase);
+            totals.offered(phase, due.count);
             phase
         };
-        let earliest = now.wall - LATEST;
+        let earliest = now.wall - MAX_LATENESS;
         let mut dropped = 0;
         for nth in 0..due.count {
             let due_at = due_at(due, nth);
@@ -58,7 +58,7 @@ impl Pacer {
                 dropped += 1;
                 continue;
             }
-            if self.dispatcher.room() <= self.batch_builder.loaded() {
+            if self.dispatcher.room() <= self.batch_builder.record_count() {
                 dropped += due.count - nth;
                 break;
             }
@@ -68,16 +68,17 @@ impl Pacer {
             }
         }
         if dropped > 0 {
-            self.recorder.books().dropped(phase, dropped);
+            self.recorder.totals().dropped(phase, dropped);
         }
     }
 }
 
-/// When the `nth` record of a stretch fell due: they are spread evenly over its stretch, the last one at its end.
+/// Due time of the `nth` record: the records are spread evenly over the interval, the last one at
+/// its end.
 fn due_at(due: &DueRecords, nth: u64) -> MicroTime {
     let length = due.until.since(due.from).as_micros();
-    let into = length * u128::from(nth + 1) / u128::from(due.count.max(1));
-    due.from + Duration::from_micros(u64::try_from(into).unwrap_or(u64::MAX))
+    let offset = length * u128::from(nth + 1) / u128::from(due.count.max(1));
+    due.from + Duration::from_micros(u64::try_from(offset).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

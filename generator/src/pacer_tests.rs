@@ -7,7 +7,7 @@ use super::*;
 use crate::args::RecordSize;
 use crate::clock::Clock;
 use crate::dispatcher::Limits;
-use crate::fake::{FakeStream, Nature, T0, TokioClock, segment};
+use crate::fake::{FakeStream, StreamBehavior, T0, TokioClock, segment};
 
 struct TestTask {
     clock: Arc<TokioClock>,
@@ -17,9 +17,9 @@ struct TestTask {
     pacer: Pacer,
 }
 
-fn a_world(nature: Nature, limits: Limits) -> TestTask {
+fn test_task(behavior: StreamBehavior, limits: Limits) -> TestTask {
     let clock = TokioClock::new();
-    let stream = FakeStream::new(Arc::clone(&clock) as _, nature, 1);
+    let stream = FakeStream::new(Arc::clone(&clock) as _, behavior, 1);
     let recorder = Arc::new(Recorder::default());
     let dispatcher =
         Dispatcher::new(Arc::clone(&stream) as _, Arc::clone(&recorder), Arc::clone(&clock) as _, limits);
@@ -29,9 +29,9 @@ fn a_world(nature: Nature, limits: Limits) -> TestTask {
 }
 
 impl TestTask {
-    /// Offers what fell due between two instants, in milliseconds after the start.
+    /// Offers `count` records due between two instants, in milliseconds after the start.
     fn offer(&mut self, count: u64, from: u64, until: u64) {
-        let release = DueRecords {
+        let due_records = DueRecords {
             version: (1, 1),
             segment: segment("peak", from, until, 0),
             share: Share { position: 0, of: 1 },
@@ -39,12 +39,12 @@ impl TestTask {
             from: T0 + ms(from),
             until: T0 + ms(until),
         };
-        self.pacer.offer(&[release], self.clock.now());
+        self.pacer.offer(&[due_records], self.clock.now());
     }
 
     fn counters(&self) -> Counters {
         let task = TaskId::from_arn("a1b2c3d4");
-        self.recorder.books().next_line(1, &task, T0).phases.remove("peak").unwrap().counters
+        self.recorder.totals().next_line(1, &task, T0).phases.remove("peak").unwrap().counters
     }
 }
 
@@ -53,8 +53,8 @@ fn ms(milliseconds: u64) -> Duration {
 }
 
 #[test]
-fn records_of_a_stretch_are_spread_over_it() {
-    let release = |count| DueRecords {
+fn due_times_are_spread_evenly_over_the_interval() {
+    let due_records = |count| DueRecords {
         version: (1, 1),
         segment: segment("peak", 0, 0, 0),
         share: Share { position: 0, of: 1 },
@@ -62,55 +62,56 @@ fn records_of_a_stretch_are_spread_over_it() {
         from: T0 + ms(20),
         until: T0 + ms(30),
     };
-    let due =
-        |count| (0..count).map(|nth| due_at(&release(count), nth).since(T0).as_micros()).collect::<Vec<_>>();
+    let due = |count| {
+        (0..count).map(|nth| due_at(&due_records(count), nth).since(T0).as_micros()).collect::<Vec<_>>()
+    };
     assert_eq!(due(1), [30_000]);
     assert_eq!(due(4), [22_500, 25_000, 27_500, 30_000]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_fell_due_goes_at_once_in_as_few_requests_as_may_be() {
-    let mut world = a_world(Nature::default(), Limits::default());
+async fn due_records_are_sent_at_once_in_the_fewest_requests() {
+    let mut task = test_task(StreamBehavior::default(), Limits::default());
     advance(ms(20)).await;
-    world.offer(30, 0, 20);
+    task.offer(30, 0, 20);
     tokio::task::yield_now().await;
     advance(ms(20)).await;
-    world.offer(1_201, 20, 40);
+    task.offer(1_201, 20, 40);
     tokio::task::yield_now().await;
-    let sizes: Vec<_> = world.stream.requests().iter().map(|r| (r.at.as_millis(), r.records.len())).collect();
+    let sizes: Vec<_> = task.stream.requests().iter().map(|r| (r.at.as_millis(), r.records.len())).collect();
     assert_eq!(sizes, [(20, 30), (40, 500), (40, 500), (40, 201)]);
-    world.dispatcher.drained().await;
-    assert_eq!(world.counters(), Counters { offered: 1_231, accepted: 1_231, ..Counters::default() });
+    task.dispatcher.drained().await;
+    assert_eq!(task.counters(), Counters { offered: 1_231, accepted: 1_231, ..Counters::default() });
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fell_due_too_long_ago_is_dropped_instead_of_sent_in_a_burst() {
-    let mut world = a_world(Nature::default(), Limits::default());
+async fn records_that_are_too_late_are_dropped() {
+    let mut task = test_task(StreamBehavior::default(), Limits::default());
     advance(ms(3_000)).await;
-    world.offer(3_000, 0, 3_000);
-    world.dispatcher.drained().await;
-    // Due at 1 ms, 2 ms, …: those before second two are more than a second late.
+    task.offer(3_000, 0, 3_000);
+    task.dispatcher.drained().await;
+    // Due at 1 ms, 2 ms, …: those due before second two are more than a second late.
     assert_eq!(
-        world.counters(),
+        task.counters(),
         Counters { offered: 3_000, accepted: 1_001, dropped: 1_999, ..Counters::default() }
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_finds_no_room_is_dropped_and_does_not_come_back_later() {
+async fn records_beyond_the_dispatchers_room_are_dropped_for_good() {
     let limits = Limits { records: 1_200, requests: 1, ..Limits::default() };
-    let mut world = a_world(Nature { latency: ms(100), ..Nature::default() }, limits);
+    let mut task = test_task(StreamBehavior { latency: ms(100), ..StreamBehavior::default() }, limits);
     advance(ms(10)).await;
-    world.offer(2_000, 0, 10);
-    let counters = world.counters();
+    task.offer(2_000, 0, 10);
+    let counters = task.counters();
     assert_eq!((counters.offered, counters.dropped), (2_000, 800));
-    world.dispatcher.drained().await;
+    task.dispatcher.drained().await;
     advance(ms(10)).await;
-    world.offer(5, 10, 20);
-    world.dispatcher.drained().await;
+    task.offer(5, 10, 20);
+    task.dispatcher.drained().await;
     assert_eq!(
-        world.counters(),
+        task.counters(),
         Counters { offered: 2_005, accepted: 1_205, dropped: 800, ..Counters::default() }
     );
-    assert_eq!(world.stream.stored(), (1_205, 1));
+    assert_eq!(task.stream.stored(), (1_205, 1));
 }

@@ -1,5 +1,5 @@
-//! The posts themselves. In: a seed, the task's name, what kind of post is wanted and when it is due. Out: JSON bytes and
-//! partition keys; the same seed, name and order of calls give the same bytes. Pure.
+//! Creates the posts. In: a seed, the task id, the kind of post and its due time. Out: JSON bytes
+//! and partition keys. The same seed, task and order of calls give the same bytes. Pure.
 
 mod fragments;
 
@@ -14,7 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::args::RecordSize;
 use fragments::Fragments;
 
-/// Partition keys count toward a stream's throughput (Kinesis FAQ), so they are short; 40 random bits spread records evenly.
+/// Partition keys count toward a stream's throughput (Kinesis FAQ), so they are short; 40 random
+/// bits are enough to spread records evenly.
 pub const PARTITION_KEY_BYTES: usize = 8;
 
 /// A record's partition key: ASCII.
@@ -22,21 +23,21 @@ pub type PartitionKey = [u8; PARTITION_KEY_BYTES];
 
 const KEY_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// Makes one task's posts.
+/// Creates one task's posts.
 #[derive(Debug)]
 pub struct Posts {
     rng: ChaCha8Rng,
     size: RecordSize,
-    /// `<run name>/<task>/`, before a record's number.
+    /// `<run name>/<task>/`: the record id without the record's number.
     name: String,
-    /// Records made so far; the next one's number.
+    /// Number of records created so far, and the number of the next one.
     sequence: u64,
     fragments: [Fragments; 4],
-    stamp: Stamp,
+    timestamps: TimestampFormatter,
 }
 
 impl Posts {
-    /// The posts of one task. The fragments are built here, before anything is due.
+    /// The posts of one task. Builds the fragments, before any record is due.
     pub fn new(seed: u64, run_name: &str, task: &TaskId, size: RecordSize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ fingerprint(task));
         let fragments = [Content::Baseline, Content::BreakingNews, Content::Viral, Content::Decline]
@@ -47,11 +48,11 @@ impl Posts {
             name: format!("{run_name}/{task}/"),
             sequence: 0,
             fragments,
-            stamp: Stamp::default(),
+            timestamps: TimestampFormatter::default(),
         }
     }
 
-    /// Appends the next post to `buffer`; returns its key and where it lies.
+    /// Appends the next post to `buffer`; returns its key and its range in the buffer.
     pub fn append(
         &mut self,
         content: Content,
@@ -61,11 +62,11 @@ impl Posts {
         let start = buffer.len();
         let (choice, key) = (self.rng.next_u64(), self.rng.next_u64());
         let picks = Picks(choice);
-        let fragments = &self.fragments[kind(content)];
+        let fragments = &self.fragments[fragment_index(content)];
         let mut digits = itoa::Buffer::new();
         let number = digits.format(self.sequence);
         self.sequence += 1;
-        let timestamp = self.stamp.text(due_at);
+        let timestamp = self.timestamps.text(due_at);
         let text = picks.from(0, &fragments.texts);
 
         for part in
@@ -73,7 +74,7 @@ impl Posts {
         {
             buffer.extend_from_slice(part);
         }
-        let with_text_only = buffer.len();
+        let head_end = buffer.len();
         for part in [
             picks.from(1, &fragments.types),
             picks.from(2, &fragments.users),
@@ -92,7 +93,7 @@ impl Posts {
             if buffer.len() - start <= size {
                 pad(buffer, start, size);
             } else {
-                buffer.truncate(with_text_only);
+                buffer.truncate(head_end);
                 shorten(buffer, start, size, text);
             }
         }
@@ -100,14 +101,14 @@ impl Posts {
     }
 }
 
-/// FNV-1a: tells task names apart, and stays the same on every machine and version.
+/// FNV-1a hash of the task id: the same on every machine and in every version.
 fn fingerprint(task: &TaskId) -> u64 {
     task.as_str()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-fn kind(content: Content) -> usize {
+fn fragment_index(content: Content) -> usize {
     match content {
         Content::Baseline => 0,
         Content::BreakingNews => 1,
@@ -120,7 +121,7 @@ fn partition_key(random: u64) -> PartitionKey {
     std::array::from_fn(|index| KEY_ALPHABET[(random >> (5 * index)) as usize & 31])
 }
 
-/// Independent choices out of one random number, 14 bits each.
+/// Independent choices from one random number, 14 bits each.
 struct Picks(u64);
 
 impl Picks {
@@ -136,7 +137,8 @@ fn append_tenths(tenths: u64, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&[b'.', b'0' + (tenths % 10) as u8]);
 }
 
-/// Lengthens a complete post to `size` bytes: with a member of its own where one fits, with blanks before the brace else.
+/// Pads a complete post to `size` bytes: with a `filler` property if one fits, otherwise with
+/// spaces before the closing brace.
 fn pad(buffer: &mut Vec<u8>, start: usize, size: usize) {
     const OPENING: &[u8] = br#","filler":""#;
     buffer.pop();
@@ -151,8 +153,9 @@ fn pad(buffer: &mut Vec<u8>, start: usize, size: usize) {
     buffer.push(b'}');
 }
 
-/// Shortens a post that `size` bytes cannot hold. `buffer` holds it up to and with its timestamp. As much as fits of its
-/// text is kept; if not even the timestamp does, only the end of its name, which is what tells records apart.
+/// Shortens a post that is longer than `size` bytes. `buffer` contains it up to and including its
+/// timestamp. Keeps as much of the text as fits. If not even the timestamp fits, keeps only the end
+/// of the id, which identifies the record.
 fn shorten(buffer: &mut Vec<u8>, start: usize, size: usize, text: &str) {
     const TEXT: &[u8] = br#","text":""#;
     let used = buffer.len() - start;
@@ -168,26 +171,27 @@ fn shorten(buffer: &mut Vec<u8>, start: usize, size: usize, text: &str) {
         return;
     }
     let opening = start + br#"{"id":""#.len();
-    let name_ends_at =
+    let id_end =
         buffer[opening..].iter().position(|byte| *byte == b'"').map_or(opening, |length| opening + length);
     let room = size - br#"{"id":""}"#.len();
-    let dropped = (name_ends_at - opening).saturating_sub(room);
-    buffer.truncate(name_ends_at);
+    let dropped = (id_end - opening).saturating_sub(room);
+    buffer.truncate(id_end);
     buffer.drain(opening..opening + dropped);
     buffer.push(b'"');
     buffer.resize(start + size - 1, b' ');
     buffer.push(b'}');
 }
 
-/// Instants as text, `2026-11-22T10:00:00.123Z`. The calendar is consulted once a second.
+/// Formats instants, such as `2026-11-22T10:00:00.123Z`. Date and time are formatted once per
+/// second.
 #[derive(Debug, Default)]
-struct Stamp {
+struct TimestampFormatter {
     second: Option<i64>,
     text: Vec<u8>,
 }
 
-impl Stamp {
-    /// Where the three digits of the fraction lie: `2026-11-22T10:00:00.` is twenty characters long.
+impl TimestampFormatter {
+    /// Position of the three fraction digits: `2026-11-22T10:00:00.` has twenty characters.
     const FRACTION: Range<usize> = 20..23;
 
     fn text(&mut self, at: MicroTime) -> &[u8] {

@@ -1,5 +1,5 @@
-//! Keeps reading the control document. In: a place to read it from. Out: every document that could be read, with the
-//! instant at which its reading began. Touches the outside through [`ControlSource`] only.
+//! Polls the control document. In: its source. Out: every document that could be read, with the
+//! instant at which the read started. Touches the outside only through [`ControlSource`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,41 +12,46 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::error::{ReadError, chain};
 
-/// Where the control document is.
+/// The source of the control document.
 #[async_trait]
 pub trait ControlSource: Send + Sync {
-    /// Its text; `None` if there is none yet.
+    /// Reads the text; `None` if there is no document yet.
     async fn fetch(&self) -> Result<Option<String>, ReadError>;
 }
 
-/// A document that was read.
+/// One successful read.
 #[derive(Debug)]
-pub struct Read {
-    /// What it says.
+pub struct ControlRead {
+    /// The document.
     pub document: ControlDocument,
-    /// When the reading began, by the clock that never jumps.
+    /// When the read started, by the monotonic clock.
     pub began_at: Duration,
 }
 
-/// How often a document is looked for before there is one: at first, and at the slowest. Systems Manager gives all of a
-/// Region's readers together 40 reads a second (Service quotas, GetParameter at standard throughput).
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const SLOWEST_PAUSE: Duration = Duration::from_secs(4);
+/// The first and the longest pause between reads before a document exists. All readers in a Region
+/// share 40 reads per second (Systems Manager service quotas, GetParameter at standard throughput).
+const FIRST_MISSING_PAUSE: Duration = Duration::from_secs(1);
+const MAX_MISSING_PAUSE: Duration = Duration::from_secs(4);
 
-/// How rarely a task asks that is refused again and again, unless it reads less often anyhow.
-const SLOWEST_THROTTLED: Duration = Duration::from_secs(10);
+/// The longest pause of a task that is throttled repeatedly, or 1.5 read intervals if those are
+/// longer.
+const MAX_THROTTLED_PAUSE: Duration = Duration::from_secs(10);
 
-/// A reading that has not ended by then has failed. Shorter where the read lease is short, so that one lost answer does not
-/// cost the lease.
-const LONGEST_READ: Duration = Duration::from_secs(2);
-const SHORTEST_READ: Duration = Duration::from_millis(500);
+/// Timeout of one read. It is shorter if the read lease is short, so that one lost response does
+/// not cost the lease.
+const MAX_READ_TIMEOUT: Duration = Duration::from_secs(2);
+const MIN_READ_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Reads for as long as `reads` has a receiver.
-pub async fn keep_reading(source: Arc<dyn ControlSource>, clock: Arc<dyn Clock>, reads: mpsc::Sender<Read>) {
+/// Polls until the receiver of `reads` is dropped.
+pub async fn poll_control(
+    source: Arc<dyn ControlSource>,
+    clock: Arc<dyn Clock>,
+    reads: mpsc::Sender<ControlRead>,
+) {
     let mut cadence = Cadence::default();
     loop {
         let began_at = clock.now().running;
-        let outcome = match tokio::time::timeout(cadence.longest_read(), source.fetch()).await {
+        let outcome = match tokio::time::timeout(cadence.read_timeout(), source.fetch()).await {
             Ok(Ok(Some(text))) => ControlDocument::parse(&text).map_err(ReadError::Unreadable).map(Some),
             Ok(Ok(None)) => Ok(None),
             Ok(Err(error)) => Err(error),
@@ -54,7 +59,7 @@ pub async fn keep_reading(source: Arc<dyn ControlSource>, clock: Arc<dyn Clock>,
         };
         cadence.note(&outcome);
         if let Ok(Some(document)) = outcome
-            && reads.send(Read { document, began_at }).await.is_err()
+            && reads.send(ControlRead { document, began_at }).await.is_err()
         {
             return;
         }
@@ -65,13 +70,13 @@ pub async fn keep_reading(source: Arc<dyn ControlSource>, clock: Arc<dyn Clock>,
     }
 }
 
-/// How it went last, which is what is logged when it changes and what decides the next pause.
+/// Outcome of the last read. Changes are logged, and it determines the next pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Starting,
     Missing,
     Failing,
-    /// Refused because the Region's reads are used up.
+    /// Throttled: the Region's read quota is exhausted.
     Throttled,
     Reading,
 }
@@ -79,15 +84,20 @@ enum State {
 #[derive(Debug)]
 struct Cadence {
     state: State,
-    /// How many readings in a row went like the last one, where that matters.
-    looks: u32,
+    /// Consecutive reads with this outcome; counted only for `Missing` and `Throttled`.
+    consecutive: u32,
     read_every: Duration,
     read_lease: Duration,
 }
 
 impl Default for Cadence {
     fn default() -> Self {
-        Self { state: State::Starting, looks: 0, read_every: FIRST_PAUSE, read_lease: 4 * LONGEST_READ }
+        Self {
+            state: State::Starting,
+            consecutive: 0,
+            read_every: FIRST_MISSING_PAUSE,
+            read_lease: 4 * MAX_READ_TIMEOUT,
+        }
     }
 }
 
@@ -102,8 +112,8 @@ impl Cadence {
             Err(ReadError::Throttled(_)) => State::Throttled,
             Err(_) => State::Failing,
         };
-        let repeats = state == self.state && matches!(state, State::Missing | State::Throttled);
-        self.looks = if repeats { self.looks.saturating_add(1) } else { 1 };
+        let is_repeat = state == self.state && matches!(state, State::Missing | State::Throttled);
+        self.consecutive = if is_repeat { self.consecutive.saturating_add(1) } else { 1 };
         if state == self.state {
             return;
         }
@@ -112,17 +122,17 @@ impl Cadence {
             Ok(Some(document)) => {
                 info!(epoch = document.epoch, version = document.version, "control document read")
             }
-            Ok(None) => info!("no control document yet"),
-            Err(error) => warn!(error = chain(error), "control document cannot be read"),
+            Ok(None) => info!("the control document does not exist yet; retrying"),
+            Err(error) => warn!(error = chain(error), "could not read the control document; retrying"),
         }
     }
 
-    fn longest_read(&self) -> Duration {
-        (self.read_lease / 4).clamp(SHORTEST_READ, LONGEST_READ)
+    fn read_timeout(&self) -> Duration {
+        (self.read_lease / 4).clamp(MIN_READ_TIMEOUT, MAX_READ_TIMEOUT)
     }
 
-    /// A tenth longer or shorter than asked for, at random: tasks that started together spread out, and read
-    /// as often as was counted on.
+    /// The pause until the next read, randomly up to 10 % shorter or longer: tasks that started
+    /// together spread out, while the average read rate stays as planned.
     fn pause(&self) -> Duration {
         self.pause_with(rand::random_range(0.9..=1.1))
     }
@@ -130,15 +140,16 @@ impl Cadence {
     fn pause_with(&self, jitter: f64) -> Duration {
         let pause = match self.state {
             State::Reading => self.read_every,
-            State::Failing => (self.read_every / 2).max(SHORTEST_READ),
-            // Less often each time, and at first still twice within a lease of three intervals.
+            State::Failing => (self.read_every / 2).max(MIN_READ_TIMEOUT),
+            // Backs off, but slowly at first: there are still two reads within a lease of three
+            // intervals.
             State::Throttled => {
-                let slowest = SLOWEST_THROTTLED.max(self.read_every * 3 / 2);
-                self.read_every.mul_f64(1.5_f64.powi(self.looks.min(8) as i32)).min(slowest)
+                let longest = MAX_THROTTLED_PAUSE.max(self.read_every * 3 / 2);
+                self.read_every.mul_f64(1.5_f64.powi(self.consecutive.min(8) as i32)).min(longest)
             }
-            State::Starting | State::Missing => {
-                FIRST_PAUSE.mul_f64(1.5_f64.powi(self.looks.min(8) as i32 - 1)).min(SLOWEST_PAUSE)
-            }
+            State::Starting | State::Missing => FIRST_MISSING_PAUSE
+                .mul_f64(1.5_f64.powi(self.consecutive.min(8) as i32 - 1))
+                .min(MAX_MISSING_PAUSE),
         };
         pause.mul_f64(jitter)
     }

@@ -32,40 +32,40 @@ fn assert_within(pauses: &[Duration], shortest: u64, longest: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_looks_until_there_is_a_document_and_then_reads_as_often_as_that_says() {
+async fn the_read_interval_is_the_documents_once_it_exists() {
     let (parameter, clock) = (Arc::new(FakeParameter::default()), TokioClock::new());
     let (send, mut reads) = mpsc::channel(1);
-    let began = Instant::now();
-    tokio::spawn(keep_reading(Arc::clone(&parameter) as _, clock, send));
+    let started = Instant::now();
+    tokio::spawn(poll_control(Arc::clone(&parameter) as _, clock, send));
     sleep(Duration::from_secs(30)).await;
-    let looking = pauses(&parameter, began);
-    assert_within(&looking[..1], 900, 1_100);
-    assert_within(&looking[5..], 3_600, 4_400);
+    let missing = pauses(&parameter, started);
+    assert_within(&missing[..1], 900, 1_100);
+    assert_within(&missing[5..], 3_600, 4_400);
     assert!(reads.try_recv().is_err());
 
     parameter.put(a_document(1).to_text().unwrap());
     let read = reads.recv().await.unwrap();
     assert_eq!(read.document, a_document(1));
-    assert_eq!(read.began_at, *parameter.reads().last().unwrap() - began);
-    let found = Instant::now();
+    assert_eq!(read.began_at, *parameter.reads().last().unwrap() - started);
+    let found_at = Instant::now();
     tokio::spawn(async move { while reads.recv().await.is_some() {} });
     sleep(Duration::from_secs(20)).await;
-    assert_within(&pauses(&parameter, found), 2_700, 3_300);
+    assert_within(&pauses(&parameter, found_at), 2_700, 3_300);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_or_understood_is_no_reading_and_is_tried_again_sooner() {
+async fn failed_and_unparsable_reads_are_skipped_and_retried_sooner() {
     let (parameter, clock) = (Arc::new(FakeParameter::default()), TokioClock::new());
     let (send, mut reads) = mpsc::channel(1);
     parameter.put(a_document(1).to_text().unwrap());
-    tokio::spawn(keep_reading(Arc::clone(&parameter) as _, clock, send));
+    tokio::spawn(poll_control(Arc::clone(&parameter) as _, clock, send));
     assert_eq!(reads.recv().await.unwrap().document.version, 1);
     parameter.put("{");
-    // The pause after the last good reading is under way.
-    let garbled = Instant::now() + Duration::from_millis(1);
+    // The pause after the last successful read is still running.
+    let garbled_at = Instant::now() + Duration::from_millis(1);
     sleep(Duration::from_secs(10)).await;
     assert!(reads.try_recv().is_err());
-    assert_within(&pauses(&parameter, garbled), 1_350, 1_650);
+    assert_within(&pauses(&parameter, garbled_at), 1_350, 1_650);
     parameter.set_broken(true);
     sleep(Duration::from_secs(10)).await;
     parameter.set_broken(false);
@@ -74,7 +74,7 @@ async fn what_cannot_be_read_or_understood_is_no_reading_and_is_tried_again_soon
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_that_hangs_fails_in_time_for_another_within_the_lease() {
+async fn a_read_that_hangs_times_out_early_enough_to_retry() {
     struct Hanging(std::sync::atomic::AtomicU32);
     #[async_trait]
     impl ControlSource for Hanging {
@@ -85,7 +85,7 @@ async fn a_reading_that_hangs_fails_in_time_for_another_within_the_lease() {
     }
     let (source, clock) = (Arc::new(Hanging(0.into())), TokioClock::new());
     let (send, reads) = mpsc::channel(1);
-    let reading = tokio::spawn(keep_reading(Arc::clone(&source) as _, clock, send));
+    let reading = tokio::spawn(poll_control(Arc::clone(&source) as _, clock, send));
     sleep(Duration::from_secs(15)).await;
     assert!(source.0.load(std::sync::atomic::Ordering::Relaxed) >= 5);
     drop(reads);
@@ -93,7 +93,7 @@ async fn a_reading_that_hangs_fails_in_time_for_another_within_the_lease() {
 }
 
 #[test]
-fn a_throttled_task_asks_less_often_each_time_and_at_first_twice_within_its_lease() {
+fn a_throttled_task_backs_off_but_retries_within_its_lease() {
     let throttled = || Err(ReadError::Throttled("Rate exceeded".into()));
     let mut document = a_document(1);
     (document.read_every_seconds, document.read_lease_seconds) = (3, 9);
@@ -106,11 +106,11 @@ fn a_throttled_task_asks_less_often_each_time_and_at_first_twice_within_its_leas
         pauses.push(cadence.pause_with(1.0));
     }
     assert!(pauses.windows(2).take(3).all(|pair| pair[0] < pair[1]), "{pauses:?}");
-    assert_eq!(pauses.last(), Some(&SLOWEST_THROTTLED));
+    assert_eq!(pauses.last(), Some(&MAX_THROTTLED_PAUSE));
     assert!((pauses[0] + pauses[1]).mul_f64(1.1) < Duration::from_secs(9), "{pauses:?}");
 }
 
-/// A Region's bucket of reads: 40 a second for everybody (sandbox/src/limits.rs has the same).
+/// A Region's token bucket: 40 reads per second for everyone (as in sandbox/src/limits.rs).
 struct Bucket {
     tokens: f64,
     at: f64,
@@ -126,10 +126,10 @@ impl Bucket {
     }
 }
 
-/// Plays half an hour of `tasks` tasks that read each `every` seconds with a lease of `lease`, beside an operator that
-/// reads 5 times a second and others that read 10 times. Answers how many tasks lapsed, and how many of the others'
-/// reads were refused, in thousandths.
-fn play_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
+/// Simulates half an hour in which `tasks` tasks read every `every` seconds with a read lease of
+/// `lease` seconds, beside an operator with 5 reads per second and other readers with 10. Returns
+/// how many tasks lapsed, and how many of 1,000 reads by the other readers were throttled.
+fn simulate_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
     const HORIZON: f64 = 1_800.0;
     let mut random: rand_chacha::ChaCha8Rng = rand::SeedableRng::seed_from_u64(7);
     let mut document = a_document(1);
@@ -143,22 +143,22 @@ fn play_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
         })
         .collect();
     let mut bucket = Bucket { tokens: 40.0, at: 0.0 };
-    let (mut others, mut refused, mut asked) = ([0.0_f64; 2], 0_usize, 0_usize);
+    let (mut others, mut throttled, mut requests) = ([0.0_f64; 2], 0_usize, 0_usize);
     loop {
-        let next = readers
+        let earliest = readers
             .iter()
             .enumerate()
             .min_by(|a, b| a.1.0.total_cmp(&b.1.0))
-            .map(|(index, held)| (held.0, index));
-        let Some((at, index)) = next else { break };
-        for (foreign, per_second) in others.iter_mut().zip([5.0, 10.0]) {
-            while *foreign <= at {
-                let answered = bucket.take(*foreign);
+            .map(|(index, reader)| (reader.0, index));
+        let Some((at, index)) = earliest else { break };
+        for (next, per_second) in others.iter_mut().zip([5.0, 10.0]) {
+            while *next <= at {
+                let is_admitted = bucket.take(*next);
                 if per_second > 5.0 {
-                    asked += 1;
-                    refused += usize::from(!answered);
+                    requests += 1;
+                    throttled += usize::from(!is_admitted);
                 }
-                *foreign += 1.0 / per_second;
+                *next += 1.0 / per_second;
             }
         }
         if at > HORIZON {
@@ -177,20 +177,21 @@ fn play_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
         let jitter = rand::RngExt::random_range(&mut random, 0.9..=1.1);
         *due = at + cadence.pause_with(jitter).as_secs_f64();
     }
-    (readers.iter().filter(|reader| reader.3).count(), refused * 1_000 / asked.max(1))
+    (readers.iter().filter(|reader| reader.3).count(), throttled * 1_000 / requests.max(1))
 }
 
-/// The operator admits as many tasks as fit, with these intervals and leases (src/reconcile/read_budget.rs).
+/// The operator admits as many tasks as the quota allows, with these intervals and leases
+/// (src/reconcile/read_budget.rs).
 #[test]
-fn no_task_that_was_admitted_lapses_and_others_are_answered() {
+fn admitted_tasks_never_lapse_and_never_throttle_others() {
     for (tasks, every, lease) in [(75, 3, 15), (100, 4, 15), (250, 10, 30)] {
-        let (lapsed, refused) = play_region(tasks, every, lease);
-        assert_eq!((lapsed, refused), (0, 0), "{tasks} tasks each {every} s");
+        let (lapsed, throttled) = simulate_region(tasks, every, lease);
+        assert_eq!((lapsed, throttled), (0, 0), "{tasks} tasks, each reading every {every} s");
     }
-    // What it would be without: 500 tasks that read as often as a few do.
-    let (lapsed, refused) = play_region(500, 3, 15);
+    // Without that admission: 500 tasks that read as often as a few do.
+    let (lapsed, throttled) = simulate_region(500, 3, 15);
     assert!(
-        lapsed > 100 && refused > 100,
-        "{lapsed} tasks lapsed, {refused} of 1000 reads of others were refused"
+        lapsed > 100 && throttled > 100,
+        "{lapsed} tasks lapsed, {throttled} of 1000 reads by others were throttled"
     );
 }

@@ -1,41 +1,42 @@
-//! How a batch is sent: the port, and what can come of it. The Kinesis side is in `kinesis.rs`.
+//! The interface for sending a batch, and its outcomes. `aws/kinesis.rs` implements it.
 
 use async_trait::async_trait;
 
 use crate::batch::Batch;
 
-/// Sends batches. One call is one attempt: nothing is tried again behind the caller's back.
+/// Sends batches. One call is one attempt: an implementation must not retry.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Sends the batch's records, once.
-    async fn put(&self, batch: &Batch) -> Answer;
+    /// Sends the batch's records once.
+    async fn put(&self, batch: &Batch) -> SendOutcome;
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SendOutcome {
     /// One outcome per record, in the batch's order.
-    PerRecord(Vec<Outcome>),
-    /// No record was stored.
-    Refused(Refusal),
-    /// Nobody knows: the request left, and its answer did not arrive or says nothing definite.
-    Lost,
+    PerRecord(Vec<RecordOutcome>),
+    /// The whole request was rejected: no record was stored.
+    Rejected(Rejection),
+    /// It is not known which records were stored: the request was sent, and its response did not
+    /// arrive or is not conclusive.
+    Unknown,
 }
 
-/// What became of one record.
+/// The outcome of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is stored.
+pub enum RecordOutcome {
+    /// The record was stored.
     Accepted,
-    /// It is not.
-    Refused(Refusal),
+    /// The record was not stored.
+    Rejected(Rejection),
 }
 
-/// Why something was not stored.
+/// Why records were not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Rejection {
     /// The stream's throughput was exceeded.
     Throughput,
-    /// Anything else, down to a connection that was never made.
+    /// Any other reason, including a connection that was never established.
     Other,
 }

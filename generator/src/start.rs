@@ -1,4 +1,4 @@
-//! The one place where everything is constructed and joined.
+//! Creates all components and connects them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::args::Args;
 use crate::aws::{CloudWatchMetrics, KinesisSender, ParameterSource, Session};
 use crate::clock::{Clock, SystemClock};
 use crate::dispatcher::{Dispatcher, Limits};
-use crate::ledger_writer::StdoutJournal;
+use crate::ledger_writer::StdoutLedgerWriter;
 use crate::metadata::fetch_task_id;
 use crate::metrics::Publisher;
 use crate::pacer::Pacer;
 use crate::payload::Posts;
-use crate::reader::keep_reading;
+use crate::reader::poll_control;
 use crate::recorder::Recorder;
 use crate::worker::Worker;
 
-/// How long the end waits for the last metrics.
-const LAST_METRICS: Duration = Duration::from_secs(3);
+/// How long shutdown waits for the last metrics.
+const LAST_METRICS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs the task until it is told to stop or its deadline passes.
+/// Runs the task until it receives a shutdown signal or its deadline passes.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate()).context("listen for SIGTERM")?,
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         () = tokio::time::sleep(args.deadline.since(clock.now().wall)) => return Ok(()),
     };
-    info!(%task, run = args.run, name = args.run_name, stream = args.stream, "generator starts");
+    info!(%task, run = args.run, name = args.run_name, stream = args.stream, "generator started");
 
     let limits = Limits::default();
     let session = Session::open(&args.region, limits.requests).await;
@@ -55,9 +55,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let posts = Posts::new(args.seed, &args.run_name, &task, args.record_size);
     let pacer = Pacer::new(posts, Arc::clone(&dispatcher), Arc::clone(&recorder));
 
-    let (reads, read) = mpsc::channel(1);
+    let (send_reads, reads) = mpsc::channel(1);
     let source = Arc::new(ParameterSource::new(session.ssm(), args.control_parameter.clone()));
-    tokio::spawn(keep_reading(source, Arc::clone(&clock), reads));
+    tokio::spawn(poll_control(source, Arc::clone(&clock), send_reads));
 
     let (end_metrics, metrics_ended) = watch::channel(false);
     let publisher = Publisher {
@@ -72,7 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let publishing = tokio::spawn(publisher.publish_until(metrics_ended));
 
-    let (ledger_writer, journal_end) = StdoutJournal::start().context("start the ledger_writer")?;
+    let (ledger_writer, ledger_end) = StdoutLedgerWriter::start().context("start the ledger writer")?;
     let worker = Worker {
         task,
         limits: args.limits(),
@@ -86,10 +86,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    worker.work(read, stop).await;
+    worker.work(reads, stop).await;
     let _ = end_metrics.send(true);
-    journal_end.flush().await;
-    let _ = tokio::time::timeout(LAST_METRICS, publishing).await;
-    info!("generator ends");
+    ledger_end.flush().await;
+    let _ = tokio::time::timeout(LAST_METRICS_TIMEOUT, publishing).await;
+    info!("generator stopped");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The generator's own program, as a process, against the sandbox: what two tasks send adds up, changes at its instant, and
-//! is what the stream holds.
+//! Runs the generator binary against the sandbox: two tasks together send the scheduled records,
+//! change their rate on time, and their ledgers agree with what the stream stores.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -24,18 +24,18 @@ const STREAM: &str = "posts";
 const PARAMETER: &str = "/kinesisdemo/live/control";
 const TASKS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
 
-/// No single wait of these tests takes this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every single wait in these tests.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-struct TestTask {
+struct TestEnvironment {
     sandbox: Running,
     kinesis: aws_sdk_kinesis::Client,
     ssm: aws_sdk_ssm::Client,
-    /// The address of a metadata endpoint that knows every task by its full id.
+    /// URL of a metadata endpoint that knows every task by its full id.
     metadata: String,
 }
 
-impl TestTask {
+impl TestEnvironment {
     async fn start() -> Self {
         let sandbox = Sandbox::start(Options { speed: 600, ..Options::default() }).await.unwrap();
         let config = aws_config::defaults(BehaviorVersion::latest())
@@ -56,11 +56,11 @@ impl TestTask {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        timeout(PATIENCE, is_active).await.expect("the stream becomes active");
+        timeout(TIMEOUT, is_active).await.expect("the stream becomes active");
         Self { sandbox, kinesis, ssm, metadata: serve_metadata().await }
     }
 
-    async fn put(&self, document: &ControlDocument) {
+    async fn put_document(&self, document: &ControlDocument) {
         let request = self.ssm.put_parameter().name(PARAMETER).r#type(ParameterType::String).overwrite(true);
         request.value(document.to_text().unwrap()).send().await.unwrap();
     }
@@ -77,7 +77,7 @@ impl TestTask {
             .env("KINESISDEMO_STREAM", STREAM)
             .env("KINESISDEMO_RUN", "1")
             .env("KINESISDEMO_RUN_NAME", "kd-live-r1")
-            .env("KINESISDEMO_DEADLINE", (now() + PATIENCE * 5).to_string())
+            .env("KINESISDEMO_DEADLINE", (now() + TIMEOUT * 5).to_string())
             .env("KINESISDEMO_MAX_RECORDS_PER_SECOND", "10000")
             .env("KINESISDEMO_LEDGER_EVERY_SECONDS", "1")
             .env("KINESISDEMO_METRICS_EVERY_SECONDS", "1")
@@ -89,7 +89,7 @@ impl TestTask {
         Task { child, output }
     }
 
-    /// Records that arrived, by the beginning of their tenth of a second.
+    /// Records that arrived, by the start of their tenth of a second.
     async fn arrivals(&self) -> BTreeMap<MicroTime, u64> {
         let url = format!("{}/_sandbox/arrivals?stream={STREAM}", self.sandbox.endpoint_url());
         let report: serde_json::Value = reqwest::Client::new()
@@ -110,7 +110,7 @@ impl TestTask {
     }
 }
 
-/// A running generator.
+/// A running generator process.
 struct Task {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
@@ -130,17 +130,17 @@ impl Task {
                     return line;
                 }
             }
-            panic!("the output ended before the last word")
+            panic!("the output ended before the final ledger line")
         };
-        timeout(PATIENCE, read).await.expect("a last word")
+        timeout(TIMEOUT, read).await.expect("a final ledger line")
     }
 
-    /// Sends SIGTERM; returns the last word after it and the exit status.
+    /// Sends SIGTERM; returns the final ledger line and the exit status.
     async fn terminate(mut self, ledgers: &mut Ledgers) -> (LedgerLine, ExitStatus) {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
-        let last = self.until_final(ledgers).await;
-        (last, timeout(PATIENCE, self.child.wait()).await.expect("an exit").unwrap())
+        let final_line = self.until_final(ledgers).await;
+        (final_line, timeout(TIMEOUT, self.child.wait()).await.expect("an exit").unwrap())
     }
 }
 
@@ -166,8 +166,8 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Both tasks: 200/s for two seconds, then 2,000/s for three, from `start` on.
-fn a_document(start: MicroTime) -> ControlDocument {
+/// Both tasks together: 200/s for two seconds, then 2,000/s for three, starting at `start`.
+fn schedule_document(start: MicroTime) -> ControlDocument {
     let segment = |phase: &str, from: u64, until: u64, rate: u32, content| Segment {
         phase: phase.into(),
         span: ScheduleSegment::whole(start + ms(from), start + ms(until), [rate, rate]),
@@ -194,12 +194,12 @@ fn a_document(start: MicroTime) -> ControlDocument {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_tasks_send_the_schedule_exactly_and_change_rate_at_its_instant() {
-    let world = TestTask::start().await;
-    // Idle tasks look for their document; the start lies far enough ahead for both to have found it.
-    let mut tasks = TASKS.map(|task| world.start_task(task));
+async fn two_tasks_send_the_exact_schedule_and_change_rate_on_time() {
+    let environment = TestEnvironment::start().await;
+    // The schedule starts late enough for both idle tasks to have read the document.
+    let mut tasks = TASKS.map(|task| environment.start_task(task));
     let start = now() + ms(6_000);
-    world.put(&a_document(start)).await;
+    environment.put_document(&schedule_document(start)).await;
 
     let mut ledgers = Ledgers::default();
     for task in &mut tasks {
@@ -212,10 +212,11 @@ async fn two_tasks_send_the_schedule_exactly_and_change_rate_at_its_instant() {
         assert_eq!(ledgers.of(&TaskId::from_arn(id)).unwrap().phases["spike"].counters.offered, 3_000);
     }
 
-    let arrivals = world.arrivals().await;
+    let arrivals = environment.arrivals().await;
     assert_eq!(arrivals.values().sum::<u64>(), 6_400);
     let boundary = start + ms(2_000);
-    // 20 records per tenth of a second before the boundary, 200 after it; 300 ms to change.
+    // 20 records per tenth of a second before the boundary, 200 after it. The change may take 300
+    // ms.
     let busiest_before = arrivals.range(..boundary - ms(100)).map(|(_, records)| *records).max().unwrap();
     let within =
         |from, until| arrivals.range(boundary + ms(from)..boundary + ms(until)).map(|(_, n)| *n).sum::<u64>();
@@ -231,19 +232,19 @@ async fn two_tasks_send_the_schedule_exactly_and_change_rate_at_its_instant() {
     assert!(within(300, 1_300) >= 1_600, "{} in the second after the change", within(300, 1_300));
 
     for task in tasks {
-        let (last, status) = task.terminate(&mut ledgers).await;
-        assert!(status.success() && last.sequence > 1, "{status}");
+        let (final_line, status) = task.terminate(&mut ledgers).await;
+        assert!(status.success() && final_line.sequence > 1, "{status}");
     }
-    world.sandbox.stop().await;
+    environment.sandbox.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored() {
-    let world = TestTask::start().await;
-    let mut task = world.start_task(TASKS[0]);
+async fn the_ledger_agrees_with_the_stream_under_faults() {
+    let environment = TestEnvironment::start().await;
+    let mut task = environment.start_task(TASKS[0]);
     let start = now() + ms(4_000);
-    let mut document = a_document(start);
-    // A new on-demand stream takes 4,000 records a second.
+    let mut document = schedule_document(start);
+    // A new on-demand stream accepts 4,000 records per second.
     document.segments = vec![Segment {
         phase: "flood".into(),
         span: ScheduleSegment::whole(start, start + ms(3_000), [6_000, 6_000]),
@@ -251,13 +252,13 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
         cap_per_task: 10_000,
     }];
     document.slots = vec![Some(TaskId::from_arn(TASKS[0]))];
-    world.put(&document).await;
-    let faults = format!("{}/_sandbox/faults", world.sandbox.endpoint_url());
+    environment.put_document(&document).await;
+    let faults = format!("{}/_sandbox/faults", environment.sandbox.endpoint_url());
     for (kind, times) in [("LoseResponse", 3), ("Throttle", 2), ("Error", 1)] {
         let fault = serde_json::json!({"service": "kinesis", "operation": "PutRecords", "kind": kind, "times": times});
         let response = reqwest::Client::new()
             .post(&faults)
-            .bearer_auth(world.sandbox.access_key_id())
+            .bearer_auth(environment.sandbox.access_key_id())
             .json(&fault)
             .send()
             .await
@@ -265,30 +266,30 @@ async fn under_throttling_and_lost_answers_the_books_agree_with_what_is_stored()
         assert!(response.status().is_success(), "{kind}: {}", response.status());
     }
     let mut ledgers = Ledgers::default();
-    let last = task.until_final(&mut ledgers).await;
-    let counters = &last.phases["flood"].counters;
+    let final_line = task.until_final(&mut ledgers).await;
+    let counters = &final_line.phases["flood"].counters;
     println!("{counters:?}");
     assert_eq!((counters.offered, counters.settled()), (18_000, 18_000));
     assert!(counters.throttled > 0 && counters.unknown > 0, "{counters:?}");
-    let stored: u64 = world.arrivals().await.values().sum();
+    let stored: u64 = environment.arrivals().await.values().sum();
     assert!(
         (counters.accepted..=counters.accepted + counters.unknown).contains(&stored),
         "{stored} {counters:?}"
     );
 
-    // Told to stop in the middle of a second flood, it settles what it offered and exits.
-    let again = now() + ms(2_500);
+    // On SIGTERM in the middle of a second flood, it settles what it offered and exits.
+    let restart = now() + ms(2_500);
     document.version = 2;
-    document.effective_at = again;
-    document.segments[0].span = ScheduleSegment::whole(again, again + ms(20_000), [1_000, 1_000]);
-    world.put(&document).await;
-    let wait = (again + ms(1_500)).since(now());
+    document.effective_at = restart;
+    document.segments[0].span = ScheduleSegment::whole(restart, restart + ms(20_000), [1_000, 1_000]);
+    environment.put_document(&document).await;
+    let wait = (restart + ms(1_500)).since(now());
     tokio::time::sleep(wait).await;
-    let (last, status) = task.terminate(&mut ledgers).await;
+    let (final_line, status) = task.terminate(&mut ledgers).await;
     assert!(status.success(), "{status}");
-    let counters = &last.phases["flood"].counters;
+    let counters = &final_line.phases["flood"].counters;
     assert!(counters.offered > 18_000 && counters.offered == counters.settled(), "{counters:?}");
-    let seen = world.kinesis.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
+    let seen = environment.kinesis.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
     assert!(seen.stream_description_summary().unwrap().open_shard_count() >= 4);
-    world.sandbox.stop().await;
+    environment.sandbox.stop().await;
 }

@@ -1,8 +1,10 @@
-//! Other languages' clients with their defaults against an embedded sandbox: `tests/clients`, where their programs are.
+//! Runs clients in other languages, with their default settings, against an embedded sandbox. Their
+//! programs are in `tests/clients`.
 //!
-//! They are installed from their registries, so they run only where they are asked for: `KINESISDEMO_CLIENTS=all`, or a list of
-//! `javascript`, `go`, `java`, `producer` (the KPL) and `consumer` (the KCL, whose leases are in moto). They need npm, go, a JDK
-//! with Maven, and for the last a Python with `moto[server,dynamodb]` (`KINESISDEMO_PYTHON`, or `target/python`).
+//! They are installed from package registries, so they run only on request: set
+//! `KINESISDEMO_CLIENTS` to `all` or to a list of `javascript`, `go`, `java`, `producer` (the KPL)
+//! and `consumer` (the KCL, with its leases in moto). They need npm, Go, a JDK with Maven, and for
+//! `consumer` a Python with `moto[server,dynamodb]` (`KINESISDEMO_PYTHON`, or `target/python`).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::Write as _;
@@ -17,27 +19,28 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
-/// Fast, but not so fast that streams scale while a client looks.
+/// Fast, but slow enough that streams do not scale while a client runs.
 const SPEED: u32 = 20;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Whether a client is asked for; says so if it is not.
-fn asked(client: &str) -> bool {
-    let asked = std::env::var("KINESISDEMO_CLIENTS").unwrap_or_default();
-    let is_asked = asked.split(',').any(|one| one == client || one == "all");
-    if !is_asked {
-        // Written past the harness, which would swallow it.
-        let mut told = std::io::stderr();
-        writeln!(told, "skipped: the client {client}; set KINESISDEMO_CLIENTS={client} or all").unwrap();
+/// True if the client is selected; otherwise prints that it is skipped.
+fn is_selected(client: &str) -> bool {
+    let selection = std::env::var("KINESISDEMO_CLIENTS").unwrap_or_default();
+    let is_match = selection.split(',').any(|one| one == client || one == "all");
+    if !is_match {
+        // Written to stderr directly, because the test harness captures `eprintln!`.
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped: client {client}; to run it, set KINESISDEMO_CLIENTS={client} or all")
+            .unwrap();
     }
-    is_asked
+    is_match
 }
 
-/// A copy of a client's sources in `target`, where it may be installed and built.
-fn workshop(client: &str) -> PathBuf {
+/// Copies a client's sources to `target`, where it can be installed and built.
+fn copy_sources(client: &str) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -54,18 +57,18 @@ fn workshop(client: &str) -> PathBuf {
     folder
 }
 
-/// Runs a command to its end, which must be a good one, and returns what it said.
+/// Runs a command, which must succeed, and returns its standard output.
 async fn run(command: &mut Command) -> String {
     let output = command.kill_on_drop(true).output().await.unwrap_or_else(|error| {
-        panic!("{command:?} could not be run: {error}");
+        panic!("could not run {command:?}: {error}");
     });
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}\n{complained}");
-    told
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stdout}\n{stderr}");
+    stdout
 }
 
-/// A sandbox and the environment that its clients get: what docs/sandbox.md exports.
+/// A sandbox and the environment for its clients, as docs/sandbox.md exports it.
 struct TestSandbox {
     running: Running,
     folder: TempDir,
@@ -87,7 +90,7 @@ impl TestSandbox {
         format!("https://localhost:{}", self.running.tls.as_ref().unwrap().0.port())
     }
 
-    /// A client against an endpoint. Nothing of the user's own AWS settings reaches it.
+    /// A client command for an endpoint, without the user's own AWS settings.
     fn client(&self, program: impl AsRef<std::ffi::OsStr>, endpoint: &str) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
@@ -108,49 +111,49 @@ impl TestSandbox {
     }
 }
 
-/// Whether a client came to its end: each says so with its last word.
-fn is_well(told: &str) -> bool {
-    told.lines().any(|line| line == "well")
+/// True if the client ran to its end: it then prints the line `well`.
+fn has_succeeded(stdout: &str) -> bool {
+    stdout.lines().any(|line| line == "well")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn javascript_speaks_http_2_in_the_clear_and_over_tls() {
-    if !asked("javascript") {
+async fn javascript_works_over_plain_http_2_and_tls() {
+    if !is_selected("javascript") {
         return;
     }
-    let folder = workshop("javascript");
+    let folder = copy_sources("javascript");
     run(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder))
         .await;
     let sandbox = TestSandbox::start().await;
     let plain = sandbox.running.endpoint_url();
-    assert!(is_well(&run(sandbox.client("node", &plain).arg("client.mjs").current_dir(&folder)).await));
+    assert!(has_succeeded(&run(sandbox.client("node", &plain).arg("client.mjs").current_dir(&folder)).await));
     let sandbox = TestSandbox::start().await;
     let mut over_tls = sandbox.client("node", &sandbox.tls_endpoint());
     over_tls.env("NODE_EXTRA_CA_CERTS", sandbox.ca_file()).arg("client.mjs").current_dir(&folder);
-    assert!(is_well(&run(&mut over_tls).await));
+    assert!(has_succeeded(&run(&mut over_tls).await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn go_is_served_in_the_clear_and_over_tls() {
-    if !asked("go") {
+async fn go_works_over_plain_http_and_tls() {
+    if !is_selected("go") {
         return;
     }
-    let folder = workshop("go");
+    let folder = copy_sources("go");
     run(Command::new("go").args(["build", "-o", "client", "."]).current_dir(&folder)).await;
     let program = folder.join("client");
     let sandbox = TestSandbox::start().await;
-    assert!(is_well(&run(&mut sandbox.client(&program, &sandbox.running.endpoint_url())).await));
+    assert!(has_succeeded(&run(&mut sandbox.client(&program, &sandbox.running.endpoint_url())).await));
     let sandbox = TestSandbox::start().await;
     let mut over_tls = sandbox.client(&program, &sandbox.tls_endpoint());
-    assert!(is_well(&run(over_tls.env("AWS_CA_BUNDLE", sandbox.ca_file())).await));
+    assert!(has_succeeded(&run(over_tls.env("AWS_CA_BUNDLE", sandbox.ca_file())).await));
 }
 
 static JAVA: OnceCell<PathBuf> = OnceCell::const_new();
 
-/// The Java programs, compiled, with what they need beside them.
+/// The folder of the compiled Java programs and their dependencies.
 async fn java() -> &'static Path {
     JAVA.get_or_init(async || {
-        let folder = workshop("java");
+        let folder = copy_sources("java");
         let dependencies = ["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"];
         run(Command::new("mvn").args(dependencies).current_dir(&folder)).await;
         let sources =
@@ -163,15 +166,15 @@ async fn java() -> &'static Path {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn java_speaks_cbor_in_the_clear_and_over_tls() {
-    if !asked("java") {
+async fn java_works_with_cbor_over_plain_http_and_tls() {
+    if !is_selected("java") {
         return;
     }
     let folder = java().await;
     let run_sdk = ["-cp", "classes:lib/*", "clients.Sdk"];
     let sandbox = TestSandbox::start().await;
     let plain = sandbox.running.endpoint_url();
-    assert!(is_well(&run(sandbox.client("java", &plain).args(run_sdk).current_dir(folder)).await));
+    assert!(has_succeeded(&run(sandbox.client("java", &plain).args(run_sdk).current_dir(folder)).await));
     let sandbox = TestSandbox::start().await;
     let store = sandbox.folder.path().join("ca.jks");
     let trust = ["-importcert", "-noprompt", "-storepass", "changeit", "-file"];
@@ -182,12 +185,12 @@ async fn java_speaks_cbor_in_the_clear_and_over_tls() {
         .arg("-Djavax.net.ssl.trustStorePassword=changeit")
         .args(run_sdk)
         .current_dir(folder);
-    assert!(is_well(&run(&mut over_tls).await));
+    assert!(has_succeeded(&run(&mut over_tls).await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_kpl_stores_twenty_thousand_of_twenty_thousand_records() {
-    if !asked("producer") {
+async fn the_kpl_stores_all_20_000_records() {
+    if !is_selected("producer") {
         return;
     }
     let folder = java().await;
@@ -197,14 +200,14 @@ async fn the_kpl_stores_twenty_thousand_of_twenty_thousand_records() {
         .args(["-cp", "classes:lib/*", "clients.Producer", &sandbox.tls_endpoint()])
         .arg(sandbox.ca_file())
         .current_dir(folder);
-    assert!(is_well(&run(&mut producer).await));
+    assert!(has_succeeded(&run(&mut producer).await));
 }
 
-/// A DynamoDB for leases.
+/// Starts moto, whose DynamoDB stores the KCL's leases.
 async fn moto() -> (Child, String) {
     let named = std::env::var_os("KINESISDEMO_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or_else(|| repository().join("target/python/bin/python"));
-    // Free a moment ago.
+    // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let serve = ["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", &port.to_string()];
     let mut command = Command::new(python);
@@ -215,15 +218,18 @@ async fn moto() -> (Child, String) {
             return (server, format!("http://127.0.0.1:{port}"));
         }
         let ended = server.try_wait().unwrap();
-        assert!(ended.is_none(), "moto does not run here: pip install 'moto[server,dynamodb]' ({ended:?})");
+        assert!(
+            ended.is_none(),
+            "moto exited with {ended:?}; install it with: pip install 'moto[server,dynamodb]'"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("moto did not answer within 30 seconds");
+    panic!("moto did not accept connections within 30 seconds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kcl_reads_every_record_by_polling() {
-    if !asked("consumer") {
+    if !is_selected("consumer") {
         return;
     }
     let folder = java().await;
@@ -231,5 +237,5 @@ async fn the_kcl_reads_every_record_by_polling() {
     let sandbox = TestSandbox::start().await;
     let mut consumer = sandbox.client("java", &sandbox.running.endpoint_url());
     consumer.args(["-cp", "classes:lib/*", "clients.Consumer", &leases]).current_dir(folder);
-    assert!(is_well(&run(&mut consumer).await));
+    assert!(has_succeeded(&run(&mut consumer).await));
 }

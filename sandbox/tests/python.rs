@@ -1,7 +1,8 @@
-//! boto3 and the AWS CLI against an embedded sandbox: runs `tests/python/conformance.py`, where the checks are.
+//! Runs boto3 and the AWS CLI against an embedded sandbox. The checks are in
+//! `tests/python/conformance.py`.
 //!
-//! Needs a Python with both, named by `KINESISDEMO_PYTHON` or made by `hack/python-venv` in `target/python`; without one it is
-//! skipped with a line that says so.
+//! Needs a Python with both, set by `KINESISDEMO_PYTHON` or created in `target/python` by
+//! `hack/python-venv`. Without one, the tests print that they are skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::Write as _;
@@ -11,14 +12,14 @@ use std::process::Stdio;
 use kinesis_demo_sandbox::{Options, Sandbox};
 use tokio::process::Command;
 
-/// So fast that what takes AWS half a minute takes a tenth of a second.
+/// Fast: half a minute of model time takes a tenth of a second.
 const SPEED: u32 = 300;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The interpreter to use, if it has what the test needs.
+/// The interpreter to use, if it has boto3 and awscli.
 async fn python() -> Option<PathBuf> {
     let named = std::env::var_os("KINESISDEMO_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or_else(|| repository().join("target/python/bin/python"));
@@ -31,17 +32,18 @@ async fn python() -> Option<PathBuf> {
     probe.is_ok_and(|status| status.success()).then_some(python)
 }
 
-/// Says past the harness, which would swallow it, that there is no such interpreter.
+/// Prints that there is no such interpreter, to stderr directly, because the test harness captures
+/// `eprintln!`.
 fn skip() {
-    let mut told = std::io::stderr();
+    let mut stderr = std::io::stderr();
     writeln!(
-        told,
+        stderr,
         "skipped: no Python with boto3 and awscli; run hack/python-venv or set KINESISDEMO_PYTHON"
     )
     .unwrap();
 }
 
-/// The block of commands of `docs/sandbox.md` that has `part` in it.
+/// The block of commands in `docs/sandbox.md` that contains `part`.
 fn documented_commands(part: &str) -> String {
     let page = std::fs::read_to_string(repository().join("docs/sandbox.md")).unwrap();
     let mut blocks = page.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n'));
@@ -49,12 +51,13 @@ fn documented_commands(part: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_commands_work_as_they_stand() {
+async fn the_commands_in_the_documentation_work() {
     let Some(python) = python().await else { return skip() };
     let folder = std::env::temp_dir().join(format!("sandbox-page-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let sandbox = Path::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox")).parent().unwrap().to_owned();
-    // The page leaves its sandbox running. The second block needs a curl that knows --json.
+    // The commands leave a sandbox running, so the trap stops it. The second block needs a curl
+    // that supports --json.
     let (start, inject) = (documented_commands("import boto3"), documented_commands("/_sandbox/faults"));
     assert!(start.contains("kinesis-demo-sandbox serve"), "{start}");
     let script =
@@ -62,7 +65,7 @@ async fn the_pages_commands_work_as_they_stand() {
     let search = [sandbox.as_path(), python.parent().unwrap()].into_iter().map(Path::to_owned);
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(search.chain(std::env::split_paths(&inherited))).unwrap();
-    // Nothing of the user's own settings.
+    // Without the user's own settings.
     let output = Command::new("sh")
         .args(["-euc", &script])
         .env_clear()
@@ -75,15 +78,15 @@ async fn the_pages_commands_work_as_they_stand() {
         .output()
         .await
         .unwrap();
-    let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}\n{told}");
-    assert!(out.contains("\"StreamNames\": []") && out.contains("\n[]\n"), "{out}\n{told}");
-    assert!(!out.contains("\"error\""), "{out}\n{told}");
+    let (out, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{stderr}");
+    assert!(out.contains("\"StreamNames\": []") && out.contains("\n[]\n"), "{out}\n{stderr}");
+    assert!(!out.contains("\"error\""), "{out}\n{stderr}");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn boto3_and_the_aws_cli_accept_every_answer() {
+async fn boto3_and_the_aws_cli_accept_every_response() {
     let Some(python) = python().await else { return skip() };
     let options = Options {
         speed: SPEED,
@@ -102,7 +105,7 @@ async fn boto3_and_the_aws_cli_accept_every_answer() {
         .await
         .unwrap();
     running.stop().await;
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("\nOK\n"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("\nOK\n"), "{stderr}");
 }

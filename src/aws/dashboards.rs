@@ -1,7 +1,7 @@
-//! CloudWatch dashboards. In: names and bodies. Out: whether a dashboard is there.
+//! CloudWatch dashboards. In: names and bodies. Out: whether a dashboard exists.
 //!
-//! No tags: `Tags` in PutDashboard needs `cloudwatch:TagResource`, which the operator has no other use for. The name says whose a
-//! dashboard is: it holds the object's uid.
+//! Dashboards have no tags: `Tags` in PutDashboard needs `cloudwatch:TagResource`, which the
+//! operator needs for nothing else. The name identifies the owner: it contains the object's uid.
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::Client;
@@ -10,7 +10,7 @@ use tracing::warn;
 use super::session::Api;
 use super::{AwsErrorClass, AwsResult, Dashboards};
 
-/// Dashboards of the account.
+/// The account's dashboards.
 pub struct CloudWatchDashboards(Api<Client>);
 
 impl CloudWatchDashboards {
@@ -26,19 +26,20 @@ impl Dashboards for CloudWatchDashboards {
         let request = api.client.get_dashboard().dashboard_name(name).send();
         match api.call("GetDashboard", name, request).await {
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(false),
-            answer => answer.map(|_| true),
+            response => response.map(|_| true),
         }
     }
 
     async fn put_dashboard(&self, name: &str, body: &str) -> AwsResult<()> {
         let Self(api) = self;
         let request = api.client.put_dashboard().dashboard_name(name).dashboard_body(body).send();
-        let answer = api.call("PutDashboard", name, request).await?;
-        // Warnings: the dashboard is there, but some widget may not be drawn (PutDashboard, DashboardValidationMessages).
-        for message in answer.dashboard_validation_messages() {
+        let response = api.call("PutDashboard", name, request).await?;
+        // Warnings: the dashboard exists, but a widget may not be drawn (PutDashboard,
+        // DashboardValidationMessages).
+        for message in response.dashboard_validation_messages() {
             let (path, text) =
                 (message.data_path().unwrap_or_default(), message.message().unwrap_or_default());
-            warn!(dashboard = name, path, "CloudWatch says of the dashboard: {text}");
+            warn!(dashboard = name, path, "CloudWatch stored the dashboard with a warning: {text}");
         }
         Ok(())
     }
@@ -74,11 +75,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dashboard_is_there_or_not_and_a_refusal_is_neither() {
-        let there = mock!(Client::get_dashboard)
+    async fn a_denied_dashboard_lookup_is_an_error_not_absence() {
+        let existing = mock!(Client::get_dashboard)
             .match_requests(|request| request.dashboard_name() == Some(NAME))
             .then_output(|| GetDashboardOutput::builder().dashboard_name(NAME).build());
-        assert!(dashboards(&[&there]).fetch_dashboard_exists(NAME).await.unwrap());
+        assert!(dashboards(&[&existing]).fetch_dashboard_exists(NAME).await.unwrap());
         let missing = mock!(Client::get_dashboard)
             .then_http_response(|| refused_in_cbor(404, "DashboardNotFoundError", Some("ResourceNotFound")));
         assert!(!dashboards(&[&missing]).fetch_dashboard_exists(NAME).await.unwrap());
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_put_whole_and_without_tags() {
+    async fn a_dashboard_is_put_without_tags_and_errors_have_classes() {
         let put = || {
             mock!(Client::put_dashboard).then_compute_output(|request| {
                 assert_eq!((request.dashboard_name(), request.dashboard_body()), (Some(NAME), Some("{}")));
@@ -115,15 +116,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deletion_names_one_dashboard_and_tells_that_it_is_gone() {
-        let gone = mock!(Client::delete_dashboards)
+    async fn deleting_a_missing_dashboard_reports_not_found() {
+        let not_found = mock!(Client::delete_dashboards)
             .then_http_response(|| refused_in_cbor(404, "DashboardNotFoundError", Some("ResourceNotFound")));
-        let error = dashboards(&[&gone]).delete_dashboard(NAME).await.unwrap_err();
+        let error = dashboards(&[&not_found]).delete_dashboard(NAME).await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::NotFound);
-        let done = mock!(Client::delete_dashboards).then_compute_output(|request| {
+        let deleted = mock!(Client::delete_dashboards).then_compute_output(|request| {
             assert_eq!(request.dashboard_names(), [NAME]);
             DeleteDashboardsOutput::builder().build()
         });
-        dashboards(&[&done]).delete_dashboard(NAME).await.unwrap();
+        dashboards(&[&deleted]).delete_dashboard(NAME).await.unwrap();
     }
 }

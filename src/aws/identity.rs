@@ -1,4 +1,4 @@
-//! Who we are, by STS. In: credentials. Out: the account that they belong to.
+//! The caller's identity, from STS. In: credentials. Out: the account that they belong to.
 
 use async_trait::async_trait;
 use aws_sdk_sts::Client;
@@ -20,8 +20,10 @@ impl Identity for StsIdentity {
     async fn fetch_account_id(&self) -> AwsResult<String> {
         let Self(api) = self;
         let (operation, target) = ("GetCallerIdentity", "account");
-        let answer = api.call(operation, target, api.client.get_caller_identity().send()).await?;
-        answer.account.ok_or_else(|| AwsError::unanswered(operation, target, "the answer names no account"))
+        let response = api.call(operation, target, api.client.get_caller_identity().send()).await?;
+        response
+            .account
+            .ok_or_else(|| AwsError::unanswered(operation, target, "the response contains no account"))
     }
 }
 
@@ -35,7 +37,7 @@ mod tests {
     use crate::aws::session::tests::unobserved;
 
     #[tokio::test]
-    async fn the_account_is_the_callers() {
+    async fn the_account_id_comes_from_the_response() {
         let rule = mock!(Client::get_caller_identity).then_output(|| {
             GetCallerIdentityOutput::builder().account("000000000000").user_id("someone").build()
         });
@@ -44,7 +46,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_an_account_is_no_answer() {
+    async fn a_response_without_an_account_is_transient() {
         let rule =
             mock!(Client::get_caller_identity).then_output(|| GetCallerIdentityOutput::builder().build());
         let identity = StsIdentity::new(unobserved(mock_client!(aws_sdk_sts, [&rule])));

@@ -1,4 +1,4 @@
-//! CloudWatch Logs. In: log groups' names. Out: the groups, and the ledger lines in them.
+//! CloudWatch Logs. In: names of log groups. Out: the groups, and the ledger lines in them.
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatchlogs::Client;
@@ -33,7 +33,7 @@ impl Logs for CloudWatchLogs {
             let page = api.call("DescribeLogGroups", name, request).await?;
             let groups = page.log_groups.unwrap_or_default();
             if let Some(group) = groups.into_iter().find(|group| group.log_group_name() == Some(name)) {
-                // `arn` ends with `:*`, `logGroupArn` does not; tagging takes the latter.
+                // `arn` ends with `:*`, `logGroupArn` does not. Tagging needs the latter form.
                 let arn = group.log_group_arn.or(group.arn).unwrap_or_default();
                 let arn = arn.trim_end_matches(":*").to_owned();
                 return Ok(Some(LogGroupDescription {
@@ -51,8 +51,8 @@ impl Logs for CloudWatchLogs {
     async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags> {
         let Self(api) = self;
         let request = api.client.list_tags_for_resource().resource_arn(arn).send();
-        let answer = api.call("ListTagsForResource", arn, request).await?;
-        Ok(answer.tags.unwrap_or_default().into_iter().collect())
+        let response = api.call("ListTagsForResource", arn, request).await?;
+        Ok(response.tags.unwrap_or_default().into_iter().collect())
     }
 
     async fn create_log_group(&self, name: &str, tags: &Tags) -> AwsResult<()> {
@@ -111,10 +111,10 @@ impl Logs for CloudWatchLogs {
             .limit(i32::try_from(count).unwrap_or(i32::MAX))
             .send();
         match api.call("GetLogEvents", group, request).await {
-            // A task whose container never ran has no stream.
+            // A task whose container never ran has no log stream.
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
-            answer => {
-                let events = answer?.events.unwrap_or_default();
+            response => {
+                let events = response?.events.unwrap_or_default();
                 Ok(Some(events.into_iter().filter_map(|event| event.message).collect()))
             }
         }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_is_found_by_its_exact_name_on_any_page() {
+    async fn a_log_group_is_found_by_exact_name_on_any_page() {
         let first = mock!(Client::describe_log_groups).then_compute_output(|request| {
             assert_eq!((request.log_group_name_prefix(), request.next_token()), (Some("/kd/log"), None));
             DescribeLogGroupsOutput::builder().log_groups(group("/kd/log-2")).next_token("more").build()
@@ -184,19 +184,19 @@ mod tests {
         });
         let found = logs(&[&first, &second]).fetch_log_group("/kd/log").await.unwrap();
         assert_eq!(found, Some(LogGroupDescription { arn: ARN.into(), has_retention: false }));
-        let kept = mock!(Client::describe_log_groups).then_output(|| {
+        let retained = mock!(Client::describe_log_groups).then_output(|| {
             let group = LogGroup::builder().log_group_name("/kd/log").retention_in_days(1).build();
             DescribeLogGroupsOutput::builder().log_groups(group).build()
         });
-        assert!(logs(&[&kept]).fetch_log_group("/kd/log").await.unwrap().unwrap().has_retention);
+        assert!(logs(&[&retained]).fetch_log_group("/kd/log").await.unwrap().unwrap().has_retention);
         let others = mock!(Client::describe_log_groups)
             .then_output(|| DescribeLogGroupsOutput::builder().log_groups(group("/kd/log-2")).build());
         assert_eq!(logs(&[&others]).fetch_log_group("/kd/log").await.unwrap(), None);
     }
 
     #[tokio::test]
-    async fn groups_are_made_with_tags_and_kept_for_days() {
-        let made = mock!(Client::create_log_group).then_compute_output(|request| {
+    async fn log_groups_are_created_with_tags_and_retention() {
+        let created = mock!(Client::create_log_group).then_compute_output(|request| {
             assert_eq!(
                 (request.log_group_name(), &request.tags().unwrap()["owner"]),
                 (Some("/kd/log"), &"me".into())
@@ -204,12 +204,12 @@ mod tests {
             CreateLogGroupOutput::builder().build()
         });
         let tags = Tags::from([("owner".into(), "me".into())]);
-        logs(&[&made]).create_log_group("/kd/log", &tags).await.unwrap();
-        let kept = mock!(Client::put_retention_policy).then_compute_output(|request| {
+        logs(&[&created]).create_log_group("/kd/log", &tags).await.unwrap();
+        let retained = mock!(Client::put_retention_policy).then_compute_output(|request| {
             assert_eq!((request.log_group_name(), request.retention_in_days()), (Some("/kd/log"), Some(7)));
             PutRetentionPolicyOutput::builder().build()
         });
-        logs(&[&kept]).put_log_retention("/kd/log", 7).await.unwrap();
+        logs(&[&retained]).put_log_retention("/kd/log", 7).await.unwrap();
         let listed = mock!(Client::list_tags_for_resource).then_compute_output(|request| {
             assert_eq!(request.resource_arn(), Some(ARN));
             let tags = HashMap::from([("owner".to_owned(), "me".to_owned())]);
@@ -219,14 +219,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_have_their_class() {
-        let twice = mock!(Client::create_log_group)
+    async fn errors_have_their_class() {
+        let existing = mock!(Client::create_log_group)
             .then_http_response(|| refused(400, "ResourceAlreadyExistsException", ""));
-        let error = logs(&[&twice]).create_log_group("/kd/log", &Tags::new()).await.unwrap_err();
+        let error = logs(&[&existing]).create_log_group("/kd/log", &Tags::new()).await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::AlreadyExists);
-        let gone = mock!(Client::delete_log_group)
+        let not_found = mock!(Client::delete_log_group)
             .then_http_response(|| refused(400, "ResourceNotFoundException", ""));
-        let error = logs(&[&gone]).delete_log_group("/kd/log").await.unwrap_err();
+        let error = logs(&[&not_found]).delete_log_group("/kd/log").await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::NotFound);
         let busy = mock!(Client::delete_log_group)
             .then_http_response(|| refused(400, "OperationAbortedException", ""));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ledger_lines_are_read_page_by_page_even_past_an_empty_one() {
+    async fn ledger_lines_are_read_page_by_page_past_empty_pages() {
         let first = mock!(Client::filter_log_events).then_compute_output(|request| {
             assert_eq!(
                 (request.log_group_name(), request.start_time()),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_lines_of_a_task_are_read_from_the_end_of_its_stream() {
+    async fn the_last_lines_are_read_from_the_end_of_a_log_stream() {
         let found = mock!(Client::get_log_events).then_compute_output(|request| {
             assert_eq!(
                 (request.log_group_name(), request.log_stream_name()),

@@ -1,4 +1,4 @@
-//! The operator's own CloudWatch metrics. In: what was measured of a run. Out: one PutMetricData.
+//! The operator's own CloudWatch metrics. In: the values of a run. Out: one PutMetricData.
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::Client;
@@ -9,7 +9,7 @@ use kinesis_demo_api::MicroTime;
 use super::session::Api;
 use super::{AwsResult, METRICS_NAMESPACE, Metrics, RUN_DIMENSION, RunMetric};
 
-/// Metrics of a region.
+/// CloudWatch metrics in one region.
 pub struct CloudWatchMetrics(Api<Client>);
 
 impl CloudWatchMetrics {
@@ -28,7 +28,7 @@ impl Metrics for CloudWatchMetrics {
     ) -> AwsResult<()> {
         let Self(api) = self;
         let run = Dimension::builder().name(RUN_DIMENSION).value(run_name).build();
-        // Without a storage resolution: minutes, which is as fine as a dashboard draws.
+        // The default storage resolution is one minute, which is as fine as the dashboard shows.
         let data = data.iter().map(|(metric, value)| {
             MetricDatum::builder()
                 .metric_name(metric.name())
@@ -48,7 +48,8 @@ impl Metrics for CloudWatchMetrics {
     }
 }
 
-/// CloudWatch has no unit for MiB; its megabytes are 10^6 bytes, so warm throughput goes without.
+/// CloudWatch has no unit for MiB: its megabyte is 10^6 bytes. Warm throughput therefore has no
+/// unit.
 fn unit(metric: RunMetric) -> StandardUnit {
     match metric {
         RunMetric::WarmThroughputTarget | RunMetric::WarmThroughputCurrent => StandardUnit::None,
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_was_measured_goes_in_one_request_with_the_run_as_its_only_dimension() {
+    async fn one_request_carries_all_values_with_the_run_as_dimension() {
         let put = mock!(Client::put_metric_data).then_compute_output(|request| {
             assert_eq!(request.namespace(), Some("KinesisDemo"));
             let seen: Vec<_> = request
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_names_the_run() {
+    async fn an_error_names_the_run() {
         let denied = mock!(Client::put_metric_data)
             .then_http_response(|| refused_in_cbor(403, "AccessDeniedException", Some("AccessDenied")));
         let at = MicroTime::from_micros(0);

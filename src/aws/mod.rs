@@ -1,7 +1,9 @@
-//! AWS at arm's length: one narrow trait per topic, our types in and out. The SDK appears below this module and nowhere else.
+//! The AWS APIs: one narrow trait per topic, with our own types. The SDK is used below this module
+//! and nowhere else.
 //!
-//! Reads answer what was seen, `None` where there is nothing. Writes are safe to repeat: creating what exists already and
-//! deleting what is gone are answers of their own (`AlreadyExists`, `NotFound`), never surprises.
+//! Reads return the current state, or `None` if the resource does not exist. Writes can be
+//! repeated: creating an existing resource fails with `AlreadyExists`, and deleting a missing one
+//! with `NotFound`.
 
 pub mod dashboards;
 pub mod error;
@@ -31,10 +33,10 @@ use kinesis_demo_api::ledger::LedgerLine;
 
 pub use error::{AwsError, AwsErrorClass};
 
-/// The tag that says whose a resource is: the owner's value is made by `run::build::owner`.
+/// The tag that names a resource's owner. Its value comes from `reconcile::resources`.
 pub const OWNER_TAG: &str = "kinesisdemo.io/owner";
 
-/// The CloudWatch namespace of the generator's metrics and ours.
+/// The CloudWatch namespace of the generator's metrics and the operator's.
 pub const METRICS_NAMESPACE: &str = "KinesisDemo";
 
 /// The dimension of every metric that names the run.
@@ -46,7 +48,7 @@ pub type Tags = BTreeMap<String, String>;
 /// Result of a call.
 pub type AwsResult<T> = Result<T, AwsError>;
 
-/// The AWS of one account in one region.
+/// The AWS clients of one account in one region.
 #[derive(Clone)]
 pub struct Aws {
     pub identity: Arc<dyn Identity>,
@@ -62,7 +64,7 @@ pub struct Aws {
     pub clock: Arc<dyn AwsClock>,
 }
 
-/// How far our clock is ahead of AWS's, in microseconds: between these two.
+/// The range of our clock's lead over AWS's clock, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockSkew {
     pub at_least: i64,
@@ -70,15 +72,16 @@ pub struct ClockSkew {
 }
 
 impl ClockSkew {
-    /// What clocks may differ by without any effect on a run.
+    /// A difference up to this has no effect on a run.
     const TOLERATED: i64 = 500_000;
 
-    /// Whether our clock is certainly right enough.
+    /// Whether the whole range is within the tolerance.
     pub fn agrees(self) -> bool {
         self.at_least >= -Self::TOLERATED && self.at_most <= Self::TOLERATED
     }
 
-    /// In which direction our clock is off, and about how far, if it certainly is.
+    /// Whether our clock is ahead or behind, and by about how much. `None` unless the whole range
+    /// lies outside the tolerance.
     pub fn differs(self) -> Option<String> {
         let middle = self.at_least.saturating_add((self.at_most - self.at_least) / 2);
         let amount = match middle.unsigned_abs() {
@@ -97,26 +100,26 @@ impl ClockSkew {
     }
 }
 
-/// AWS's clock, as its answers tell it.
+/// AWS's clock, measured from its responses.
 pub trait AwsClock: Send + Sync {
-    /// What recent answers say of the difference; `None` before there was one.
+    /// The difference that recent responses show; `None` before the first one.
     fn skew(&self) -> Option<ClockSkew>;
 }
 
-/// Gives the AWS of a region.
+/// Provides the AWS clients of a region.
 pub trait Regions: Send + Sync {
     /// The clients of `region`.
     fn in_region(&self, region: &str) -> Aws;
 }
 
-/// Who we are (STS).
+/// The identity of the caller (STS).
 #[async_trait]
 pub trait Identity: Send + Sync {
     /// The account that our credentials belong to.
     async fn fetch_account_id(&self) -> AwsResult<String>;
 }
 
-/// A stream's state, in AWS's words.
+/// A stream's status in Kinesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamState {
     Creating,
@@ -132,29 +135,29 @@ pub struct Warm {
     pub current: u32,
 }
 
-/// A stream as seen.
+/// A stream, as described by Kinesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamDescription {
     pub arn: String,
     pub state: StreamState,
     pub open_shards: u32,
     pub warm: Option<Warm>,
-    /// When it was made: another stream of the same name was made at another time.
+    /// The creation time. It tells apart streams of the same name.
     pub created_at: Option<MicroTime>,
-    /// Its queues, where Kinesis tells: a stream with queues cannot be deleted.
+    /// The number of its queues, as reported by Kinesis. A stream with queues cannot be deleted.
     pub queues: u32,
 }
 
-/// A log group as seen.
+/// A log group, as described by CloudWatch Logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogGroupDescription {
     /// Without the trailing `:*`.
     pub arn: String,
-    /// Whether its lines go after a time. Without that they are kept, and paid for, for ever.
+    /// Whether its events expire. Without retention they are kept, and billed, forever.
     pub has_retention: bool,
 }
 
-/// A stream to make: on demand.
+/// An on-demand stream to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewStream {
     pub name: String,
@@ -166,13 +169,13 @@ pub struct NewStream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advantage {
     Enabled,
-    /// Switched off, but in force until the 24 hours are over. Warm throughput still works.
+    /// Disabled, but in force until the 24 hours are over. Warm throughput still works.
     EnabledUntilEarliestAllowedEnd,
     Disabled,
 }
 
 impl Advantage {
-    /// Whether warm throughput may be asked for.
+    /// Whether warm throughput can be requested.
     pub fn is_on(self) -> bool {
         !matches!(self, Self::Disabled)
     }
@@ -189,7 +192,7 @@ pub trait Streams: Send + Sync {
     async fn create_stream(&self, stream: &NewStream) -> AwsResult<()>;
     /// UpdateStreamWarmThroughput; zero releases it.
     async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()>;
-    /// DeleteStream. The stream's consumers go with it.
+    /// DeleteStream. Also deletes the stream's consumers.
     async fn delete_stream(&self, arn: &str) -> AwsResult<()>;
     /// DescribeAccountSettings.
     async fn fetch_advantage(&self) -> AwsResult<Advantage>;
@@ -208,12 +211,12 @@ pub struct NewTaskDefinition {
     pub environment: BTreeMap<String, String>,
     pub log_group: String,
     pub region: String,
-    /// From SIGTERM to SIGKILL; at most 120 s on Fargate.
+    /// The time from SIGTERM to SIGKILL; at most 120 s on Fargate.
     pub stop_timeout: Duration,
     pub tags: Tags,
 }
 
-/// A task definition as seen: the latest active revision of a family.
+/// A task definition, as described by ECS: the latest active revision of a family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDefinitionDescription {
     pub arn: String,
@@ -235,14 +238,14 @@ pub trait TaskDefinitions: Send + Sync {
     async fn delete_task_definition(&self, arn: &str) -> AwsResult<()>;
 }
 
-/// A service to make: Fargate, no tasks yet.
+/// A service to create: Fargate, without tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewService {
     pub cluster: String,
     pub name: String,
-    /// The family; ECS takes its latest active revision.
+    /// The family. ECS uses its latest active revision.
     pub task_definition: String,
-    /// At most 36 characters; the same token twice makes one service.
+    /// At most 36 characters. Requests with the same token create one service.
     pub client_token: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
@@ -250,7 +253,7 @@ pub struct NewService {
     pub tags: Tags,
 }
 
-/// A service's state, in AWS's words.
+/// A service's status in ECS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceState {
     Active,
@@ -258,7 +261,7 @@ pub enum ServiceState {
     Inactive,
 }
 
-/// A service as seen.
+/// A service, as described by ECS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceDescription {
     pub arn: String,
@@ -267,7 +270,7 @@ pub struct ServiceDescription {
     pub running: u32,
     pub pending: u32,
     pub tags: Tags,
-    /// What ECS said last about this service, for people.
+    /// The message of the service's latest event.
     pub last_event: Option<String>,
 }
 
@@ -282,24 +285,24 @@ pub trait Services: Send + Sync {
     async fn create_service(&self, service: &NewService) -> AwsResult<()>;
     /// UpdateService: the desired count, nothing else.
     async fn resize_service(&self, cluster: &str, name: &str, desired: u32) -> AwsResult<()>;
-    /// DeleteService with force.
+    /// UpdateService of the desired count only.
     async fn delete_service(&self, cluster: &str, name: &str) -> AwsResult<()>;
 }
 
-/// Where a task is in its life.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
     /// PROVISIONING, PENDING or ACTIVATING.
     Starting,
-    /// RUNNING, and meant to run.
+    /// RUNNING, and meant to keep running.
     Running,
-    /// On its way out: told to stop, or DEACTIVATING, STOPPING, DEPROVISIONING.
+    /// Stopping: its desired status is STOPPED, or it is DEACTIVATING, STOPPING or DEPROVISIONING.
     Stopping,
     /// STOPPED.
     Stopped,
 }
 
-/// A task as seen.
+/// A task, as described by ECS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDescription {
     pub id: TaskId,
@@ -307,11 +310,11 @@ pub struct TaskDescription {
     pub state: TaskState,
     pub created_at: Option<MicroTime>,
     pub started_at: Option<MicroTime>,
-    /// Why it stopped, or is about to.
+    /// Why it stopped or is about to stop.
     pub stop: Option<TaskStop>,
 }
 
-/// Why a task stopped, in ECS's words.
+/// Why a task stopped, as reported by ECS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStop {
     pub at: Option<MicroTime>,
@@ -319,18 +322,18 @@ pub struct TaskStop {
     pub code: String,
     /// `stoppedReason`, as in `CannotPullContainerError: …`.
     pub reason: String,
-    /// The container's own reason, as in `OutOfMemoryError: …`.
+    /// The container's reason, as in `OutOfMemoryError: …`.
     pub container_reason: Option<String>,
     pub exit_code: Option<i32>,
 }
 
 impl TaskStop {
-    /// Whether the service was to stop it: it got smaller, or is removed.
+    /// Whether the service scheduler stopped it, because the service was scaled in or deleted.
     pub fn is_asked_for(&self) -> bool {
         self.code == "ServiceSchedulerInitiated"
     }
 
-    /// For people, in one line.
+    /// A one-line summary for people.
     pub fn describe(&self) -> String {
         let Self { code, reason, container_reason, exit_code, .. } = self;
         let exit_code = exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
@@ -342,33 +345,37 @@ impl TaskStop {
 /// ECS tasks.
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// The tasks of a service: those that are meant to run, and those that stopped lately (ECS forgets them after an hour).
+    /// The tasks of a service: those meant to run, and those that stopped recently (ECS forgets
+    /// them after an hour).
     async fn fetch_tasks(&self, cluster: &str, service: &str) -> AwsResult<Vec<TaskDescription>>;
-    /// UpdateTaskProtection: scale-in spares these tasks for `minutes` (ECS takes ten ARNs per call).
+    /// UpdateTaskProtection: excludes these tasks from scale-in for `minutes` (ECS takes ten ARNs
+    /// per call).
     async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()>;
-    /// UpdateTaskProtection: scale-in may take these tasks again.
+    /// UpdateTaskProtection: makes these tasks eligible for scale-in again.
     async fn release_tasks(&self, cluster: &str, arns: &[String]) -> AwsResult<()>;
 }
 
-/// The one-time scaling action that takes a service to zero.
+/// The one-time scheduled action that scales a service to zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledActionDescription {
     /// Whether the service is registered as a scalable target.
     pub target: bool,
-    /// When the action fires, in whole seconds, if it is scheduled.
+    /// When the action runs, in whole seconds, if it is scheduled.
     pub action_at: Option<MicroTime>,
 }
 
-/// Application Auto Scaling: AWS itself stops paying tasks when everything of ours is dead.
+/// Application Auto Scaling. AWS itself stops tasks, and their cost, when the operator and the
+/// generator no longer do.
 #[async_trait]
 pub trait Scaling: Send + Sync {
-    /// DescribeScalableTargets and DescribeScheduledActions; `None` if there is neither.
-    async fn fetch_ceiling(
+    /// DescribeScalableTargets and DescribeScheduledActions; `None` if neither exists.
+    async fn fetch_scheduled_scale_to_zero(
         &self,
         cluster: &str,
         service: &str,
     ) -> AwsResult<Option<ScheduledActionDescription>>;
-    /// RegisterScalableTarget (0 to `max_tasks`) and PutScheduledAction at `at` (min = max = 0). Repeating it replaces both.
+    /// RegisterScalableTarget (0 to `max_tasks`) and PutScheduledAction at `at` (min = max = 0).
+    /// Repeating it replaces both.
     async fn put_scheduled_scale_to_zero(
         &self,
         cluster: &str,
@@ -380,12 +387,12 @@ pub trait Scaling: Send + Sync {
     async fn delete_scheduled_scale_to_zero(&self, cluster: &str, service: &str) -> AwsResult<()>;
 }
 
-/// What an overwrite found.
+/// The result of an overwrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverwriteResult {
-    /// The parameter was there.
+    /// The parameter existed.
     Replaced,
-    /// It was not: somebody had removed it.
+    /// It did not: someone had deleted it.
     Created,
 }
 
@@ -398,7 +405,7 @@ pub trait Parameters: Send + Sync {
     async fn fetch_parameter_tags(&self, name: &str) -> AwsResult<Tags>;
     /// PutParameter of a new standard-tier String parameter.
     async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()>;
-    /// PutParameter over an existing one. Where there is none, AWS makes one without tags.
+    /// PutParameter over an existing parameter. If there is none, AWS creates one without tags.
     async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<OverwriteResult>;
     /// AddTagsToResource.
     async fn tag_parameter(&self, name: &str, tags: &Tags) -> AwsResult<()>;
@@ -409,7 +416,7 @@ pub trait Parameters: Send + Sync {
 /// CloudWatch Logs.
 #[async_trait]
 pub trait Logs: Send + Sync {
-    /// DescribeLogGroups: the group of exactly this name.
+    /// DescribeLogGroups: the log group with exactly this name.
     async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupDescription>>;
     /// ListTagsForResource.
     async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags>;
@@ -419,44 +426,44 @@ pub trait Logs: Send + Sync {
     async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()>;
     /// DeleteLogGroup.
     async fn delete_log_group(&self, name: &str) -> AwsResult<()>;
-    /// FilterLogEvents, one request: ledger lines logged since `since`, in any order; other lines are left out. The first
-    /// page, or the one that the page before names.
+    /// One FilterLogEvents request: ledger lines logged since `since`, in any order, without other
+    /// lines. `page` is the token from the previous page, or `None` for the first one.
     async fn fetch_ledger_page(
         &self,
         group: &str,
         since: MicroTime,
         page: Option<&str>,
     ) -> AwsResult<LedgerPage>;
-    /// GetLogEvents: the newest lines of a task's log, oldest first, at most `count`; `None` if it
-    /// has no log. `task` is the task's whole id.
+    /// GetLogEvents: the latest lines of a task's log, at most `count`, oldest first. `None` if the
+    /// task has no log. `task` is the full task id.
     async fn fetch_last_lines(&self, group: &str, task: &str, count: u32) -> AwsResult<Option<Vec<String>>>;
 }
 
-/// Some of a log's ledger lines; perhaps none, though more pages follow.
+/// A page of a log's ledger lines. It may be empty although more pages follow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LedgerPage {
     pub lines: Vec<LedgerLine>,
-    /// What the next page is asked for by; `None`: this was the last one.
+    /// The token of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 /// CloudWatch dashboards. They belong to the account, not to a region.
 #[async_trait]
 pub trait Dashboards: Send + Sync {
-    /// GetDashboard: whether there is one of this name.
+    /// GetDashboard: whether a dashboard with this name exists.
     async fn fetch_dashboard_exists(&self, name: &str) -> AwsResult<bool>;
-    /// PutDashboard: makes it, or replaces its whole body.
+    /// PutDashboard: creates it, or replaces its whole body.
     async fn put_dashboard(&self, name: &str, body: &str) -> AwsResult<()>;
     /// DeleteDashboards.
     async fn delete_dashboard(&self, name: &str) -> AwsResult<()>;
 }
 
-/// What the operator measures of a run: what CloudWatch has no metric of its own for.
+/// What the operator measures of a run because CloudWatch has no metric for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RunMetric {
-    /// MiB/s that were asked for.
+    /// Requested MiB/s.
     WarmThroughputTarget,
-    /// MiB/s that the stream has.
+    /// The stream's current MiB/s.
     WarmThroughputCurrent,
     OpenShards,
     TargetRecordsPerSecond,
@@ -465,7 +472,7 @@ pub enum RunMetric {
 }
 
 impl RunMetric {
-    /// Its name in CloudWatch.
+    /// The metric's name in CloudWatch.
     pub fn name(self) -> &'static str {
         match self {
             Self::WarmThroughputTarget => "WarmThroughputTarget",
@@ -481,7 +488,7 @@ impl RunMetric {
 /// CloudWatch metrics.
 #[async_trait]
 pub trait Metrics: Send + Sync {
-    /// PutMetricData: what was measured of a run at `at`, in one request.
+    /// PutMetricData: the values of a run at `at`, in one request.
     async fn put_run_metrics(
         &self,
         run_name: &str,

@@ -1,4 +1,4 @@
-//! Systems Manager parameters. In: names and texts. Out: texts and tags.
+//! Systems Manager parameters. In: names and values. Out: values and tags.
 
 use async_trait::async_trait;
 use aws_sdk_ssm::Client;
@@ -24,7 +24,7 @@ impl Parameters for SsmParameters {
         match api.call("GetParameter", name, request).await {
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
             Err(error) => Err(error),
-            Ok(answer) => Ok(answer.parameter.and_then(|parameter| parameter.value)),
+            Ok(response) => Ok(response.parameter.and_then(|parameter| parameter.value)),
         }
     }
 
@@ -36,8 +36,8 @@ impl Parameters for SsmParameters {
             .resource_type(ResourceTypeForTagging::Parameter)
             .resource_id(name)
             .send();
-        let answer = api.call("ListTagsForResource", name, request).await?;
-        Ok(answer.tag_list.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
+        let response = api.call("ListTagsForResource", name, request).await?;
+        Ok(response.tag_list.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
     async fn create_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<()> {
@@ -58,7 +58,8 @@ impl Parameters for SsmParameters {
 
     async fn overwrite_parameter(&self, name: &str, text: &str) -> AwsResult<OverwriteResult> {
         let Self(api) = self;
-        // Tags and overwrite exclude each other (Systems Manager API reference, PutParameter, `Tags`); the tags stay.
+        // PutParameter rejects tags together with overwrite (Systems Manager API reference,
+        // PutParameter, `Tags`). The existing tags remain.
         let request = api
             .client
             .put_parameter()
@@ -68,7 +69,8 @@ impl Parameters for SsmParameters {
             .tier(ParameterTier::Standard)
             .overwrite(true)
             .send();
-        // Versions count from 1, anew after a removal (Systems Manager API reference, PutParameter, `Version`).
+        // Versions start at 1, again after a deletion (Systems Manager API reference, PutParameter,
+        // `Version`).
         match api.call("PutParameter", name, request).await?.version() {
             1 => Ok(OverwriteResult::Created),
             _ => Ok(OverwriteResult::Replaced),
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parameter_is_its_text_or_none() {
+    async fn a_missing_parameter_is_none_and_denial_an_error() {
         let found = mock!(Client::get_parameter).then_compute_output(|request| {
             assert_eq!(request.name(), Some("/kd/control"));
             GetParameterOutput::builder().parameter(Parameter::builder().value("{}").build()).build()
@@ -140,8 +142,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_parameter_has_tags_and_never_replaces_another() {
-        let made = mock!(Client::put_parameter).then_compute_output(|request| {
+    async fn a_new_parameter_has_tags_and_replaces_nothing() {
+        let created = mock!(Client::put_parameter).then_compute_output(|request| {
             assert_eq!((request.value(), request.overwrite()), (Some("{}"), Some(false)));
             assert_eq!(
                 (request.r#type(), request.tier()),
@@ -151,15 +153,15 @@ mod tests {
             assert_eq!(tags, [("owner", "me")]);
             PutParameterOutput::builder().version(1).build()
         });
-        ssm(&[&made]).create_parameter("/kd/control", "{}", &tags()).await.unwrap();
-        let twice =
+        ssm(&[&created]).create_parameter("/kd/control", "{}", &tags()).await.unwrap();
+        let existing =
             mock!(Client::put_parameter).then_http_response(|| refused(400, "ParameterAlreadyExists", ""));
-        let error = ssm(&[&twice]).create_parameter("/kd/control", "{}", &tags()).await.unwrap_err();
+        let error = ssm(&[&existing]).create_parameter("/kd/control", "{}", &tags()).await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::AlreadyExists);
     }
 
     #[tokio::test]
-    async fn an_overwrite_carries_no_tags() {
+    async fn an_overwrite_sends_no_tags() {
         let written = mock!(Client::put_parameter).then_compute_output(|request| {
             assert_eq!((request.overwrite(), request.tags().len()), (Some(true), 0));
             PutParameterOutput::builder().version(2).build()
@@ -172,10 +174,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_overwrite_of_what_was_removed_says_so_and_tags_can_follow() {
-        let made = mock!(Client::put_parameter)
+    async fn overwriting_a_deleted_parameter_reports_created() {
+        let created = mock!(Client::put_parameter)
             .then_compute_output(|_| PutParameterOutput::builder().version(1).build());
-        let found = ssm(&[&made]).overwrite_parameter("/kd/control", "{}").await.unwrap();
+        let found = ssm(&[&created]).overwrite_parameter("/kd/control", "{}").await.unwrap();
         assert_eq!(found, OverwriteResult::Created);
         let tagged = mock!(Client::add_tags_to_resource).then_compute_output(|request| {
             assert_eq!(request.resource_type(), Some(&ResourceTypeForTagging::Parameter));
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_and_deletion_go_by_name() {
+    async fn tags_and_deletion_use_the_name() {
         let listed = mock!(Client::list_tags_for_resource).then_compute_output(|request| {
             assert_eq!(request.resource_type(), Some(&ResourceTypeForTagging::Parameter));
             assert_eq!(request.resource_id(), Some("/kd/control"));
@@ -196,10 +198,10 @@ mod tests {
             ListTagsForResourceOutput::builder().tag_list(tag).build()
         });
         assert_eq!(ssm(&[&listed]).fetch_parameter_tags("/kd/control").await.unwrap(), tags());
-        let gone = mock!(Client::delete_parameter)
+        let not_found = mock!(Client::delete_parameter)
             .match_requests(|request| request.name() == Some("/kd/control"))
             .then_http_response(|| refused(400, "ParameterNotFound", ""));
-        let error = ssm(&[&gone]).delete_parameter("/kd/control").await.unwrap_err();
+        let error = ssm(&[&not_found]).delete_parameter("/kd/control").await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::NotFound);
     }
 }

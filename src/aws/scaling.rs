@@ -1,5 +1,5 @@
-//! The scheduled scale-to-zero, by Application Auto Scaling. In: a service and an instant. Out: a scalable target with one scheduled
-//! action that takes it to zero.
+//! The scheduled scale-to-zero, by Application Auto Scaling. In: a service and an instant. Out: a
+//! scalable target with one scheduled action that scales the service to zero.
 
 use async_trait::async_trait;
 use aws_sdk_applicationautoscaling::Client;
@@ -11,8 +11,8 @@ use kinesis_demo_api::MicroTime;
 use super::session::Api;
 use super::{AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription};
 
-/// There is one action per service, so one name does.
-const ACTION: &str = "kinesis-demo-scale_to_zero";
+/// Each service has one action, so a constant name suffices.
+const ACTION: &str = "kinesis-demo-scale-to-zero";
 
 const TIMEZONE: &str = "Etc/UTC";
 
@@ -33,9 +33,9 @@ impl ApplicationAutoScaling {
             .resource_ids(id)
             .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
             .send();
-        // One resource and one dimension: at most one target, so never a second page.
-        let answer = api.call("DescribeScalableTargets", id, request).await?;
-        Ok(answer.scalable_targets.unwrap_or_default().iter().any(|target| target.resource_id() == id))
+        // One resource and one dimension have at most one target, so there is no second page.
+        let response = api.call("DescribeScalableTargets", id, request).await?;
+        Ok(response.scalable_targets.unwrap_or_default().iter().any(|target| target.resource_id() == id))
     }
 
     async fn fetch_action(&self, id: &str) -> AwsResult<Option<MicroTime>> {
@@ -48,15 +48,15 @@ impl ApplicationAutoScaling {
             .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
             .scheduled_action_names(ACTION)
             .send();
-        let answer = api.call("DescribeScheduledActions", id, request).await?;
-        let actions = answer.scheduled_actions.unwrap_or_default();
+        let response = api.call("DescribeScheduledActions", id, request).await?;
+        let actions = response.scheduled_actions.unwrap_or_default();
         Ok(actions.iter().find_map(|action| instant_of(action.schedule())))
     }
 }
 
 #[async_trait]
 impl Scaling for ApplicationAutoScaling {
-    async fn fetch_ceiling(
+    async fn fetch_scheduled_scale_to_zero(
         &self,
         cluster: &str,
         service: &str,
@@ -111,7 +111,7 @@ impl Scaling for ApplicationAutoScaling {
             .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
             .scheduled_action_name(ACTION)
             .send();
-        unless_gone(api.call("DeleteScheduledAction", &id, action).await)?;
+        ignore_not_found(api.call("DeleteScheduledAction", &id, action).await)?;
         let target = api
             .client
             .deregister_scalable_target()
@@ -119,13 +119,14 @@ impl Scaling for ApplicationAutoScaling {
             .resource_id(&id)
             .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
             .send();
-        unless_gone(api.call("DeregisterScalableTarget", &id, target).await)
+        ignore_not_found(api.call("DeregisterScalableTarget", &id, target).await)
     }
 }
 
-/// What is gone already needs no deleting: the action is, once it fired.
-fn unless_gone<T>(answer: AwsResult<T>) -> AwsResult<()> {
-    match answer {
+/// Ignores `NotFound`: the resource is already deleted. The scheduled action deletes itself once it
+/// has run.
+fn ignore_not_found<T>(response: AwsResult<T>) -> AwsResult<()> {
+    match response {
         Err(error) if error.class != AwsErrorClass::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -135,7 +136,7 @@ fn resource_id(cluster: &str, service: &str) -> String {
     format!("service/{cluster}/{service}")
 }
 
-/// An `at` expression has whole seconds and no zone of its own.
+/// An `at` expression has whole seconds. Its time zone is a separate parameter.
 fn schedule_at(at: MicroTime) -> String {
     at.whole_second().to_zoned(TimeZone::UTC).strftime("at(%Y-%m-%dT%H:%M:%S)").to_string()
 }
@@ -202,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_whole_seconds_of_universal_time_and_reads_back() {
+    fn a_schedule_has_whole_utc_seconds_and_parses_back() {
         assert_eq!(schedule_at(AT), "at(2027-01-15T08:00:00)");
         assert_eq!(instant_of(&schedule_at(AT)), Some(MicroTime::from_micros(1_800_000_000_000_000)));
         assert_eq!(instant_of("rate(5 minutes)"), None);
     }
 
     #[tokio::test]
-    async fn the_ceiling_is_a_target_and_an_action_to_zero() {
+    async fn scale_to_zero_is_a_target_and_a_scheduled_action() {
         let target = mock!(Client::register_scalable_target).then_compute_output(|request| {
             assert_eq!(
                 (request.resource_id(), request.service_namespace()),
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_seen_is_the_target_and_the_action() {
+    async fn the_target_and_the_action_are_described() {
         let target = || {
             mock!(Client::describe_scalable_targets).then_compute_output(|request| {
                 assert_eq!(request.resource_ids(), [ID]);
@@ -258,27 +259,38 @@ mod tests {
             mock!(Client::describe_scheduled_actions)
                 .then_output(|| DescribeScheduledActionsOutput::builder().build())
         };
-        let both = scaling(&[&target(), &action]).fetch_ceiling("default", "kd-service").await.unwrap();
+        let both = scaling(&[&target(), &action])
+            .fetch_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         let action_at = Some(MicroTime::from_micros(1_800_000_000_000_000));
         assert_eq!(both, Some(ScheduledActionDescription { target: true, action_at }));
-        let fired = scaling(&[&target(), &no_action()]).fetch_ceiling("default", "kd-service").await.unwrap();
+        let fired = scaling(&[&target(), &no_action()])
+            .fetch_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         assert_eq!(fired, Some(ScheduledActionDescription { target: true, action_at: None }));
-        let none =
-            scaling(&[&no_target(), &no_action()]).fetch_ceiling("default", "kd-service").await.unwrap();
+        let none = scaling(&[&no_target(), &no_action()])
+            .fetch_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         assert_eq!(none, None);
     }
 
     #[tokio::test]
-    async fn deleting_goes_on_past_what_is_gone_and_stops_at_what_is_refused() {
-        let gone = || {
+    async fn deletion_ignores_not_found_and_stops_at_other_errors() {
+        let not_found = || {
             mock!(Client::delete_scheduled_action)
-                .then_http_response(|| refused(400, "ObjectNotFoundException", "gone"))
+                .then_http_response(|| refused(400, "ObjectNotFoundException", "not found"))
         };
         let target = mock!(Client::deregister_scalable_target).then_compute_output(|request| {
             assert_eq!(request.resource_id(), Some(ID));
             DeregisterScalableTargetOutput::builder().build()
         });
-        scaling(&[&gone(), &target]).delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
+        scaling(&[&not_found(), &target])
+            .delete_scheduled_scale_to_zero("default", "kd-service")
+            .await
+            .unwrap();
         assert_eq!(target.num_calls(), 1);
 
         let done = mock!(Client::delete_scheduled_action)
@@ -293,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ceiling_over_a_service_that_is_not_seen_yet_comes_later() {
+    async fn scale_to_zero_is_retried_until_the_service_is_visible() {
         let rule = mock!(Client::register_scalable_target).then_http_response(|| {
             refused(400, "ValidationException", "ECS service doesn't exist: service/default/kd-service")
         });

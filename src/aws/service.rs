@@ -1,4 +1,4 @@
-//! ECS clusters and services. In: names and settings. Out: what ECS says of them.
+//! ECS clusters and services. In: names and settings. Out: their descriptions.
 
 use async_trait::async_trait;
 use aws_sdk_ecs::Client;
@@ -10,7 +10,7 @@ use aws_sdk_ecs::types::{
 use super::session::Api;
 use super::{AwsError, AwsResult, NewService, ServiceDescription, ServiceState, Services, Tags};
 
-/// ECS's services.
+/// ECS services.
 pub struct EcsServices(Api<Client>);
 
 impl EcsServices {
@@ -24,10 +24,10 @@ impl Services for EcsServices {
     async fn fetch_cluster_is_active(&self, cluster: &str) -> AwsResult<bool> {
         let Self(api) = self;
         let operation = "DescribeClusters";
-        let answer =
+        let response =
             api.call(operation, cluster, api.client.describe_clusters().clusters(cluster).send()).await?;
-        check_failures(operation, cluster, answer.failures)?;
-        let clusters = answer.clusters.unwrap_or_default();
+        check_failures(operation, cluster, response.failures)?;
+        let clusters = response.clusters.unwrap_or_default();
         Ok(clusters.first().is_some_and(|found| found.status() == Some("ACTIVE")))
     }
 
@@ -36,9 +36,9 @@ impl Services for EcsServices {
         let operation = "DescribeServices";
         let request =
             api.client.describe_services().cluster(cluster).services(name).include(ServiceField::Tags).send();
-        let answer = api.call(operation, name, request).await?;
-        check_failures(operation, name, answer.failures)?;
-        let Some(service) = answer.services.unwrap_or_default().into_iter().next() else { return Ok(None) };
+        let response = api.call(operation, name, request).await?;
+        check_failures(operation, name, response.failures)?;
+        let Some(service) = response.services.unwrap_or_default().into_iter().next() else { return Ok(None) };
         let state = match service.status() {
             Some("ACTIVE") => ServiceState::Active,
             Some("DRAINING") => ServiceState::Draining,
@@ -64,7 +64,7 @@ impl Services for EcsServices {
     async fn create_service(&self, service: &NewService) -> AwsResult<()> {
         let Self(api) = self;
         let operation = "CreateService";
-        // Destructured without `..`: a setting that is forgotten here would never reach ECS.
+        // Destructured without `..`, so that a new setting cannot be forgotten here.
         let NewService {
             cluster,
             name,
@@ -98,7 +98,7 @@ impl Services for EcsServices {
             .desired_count(0)
             .launch_type(LaunchType::Fargate)
             .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
-            // Rebalancing would replace tasks in the middle of a run.
+            // Rebalancing would replace tasks during a run.
             .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
             .enable_ecs_managed_tags(true)
             .propagate_tags(PropagateTags::Service)
@@ -122,7 +122,8 @@ impl Services for EcsServices {
     }
 }
 
-/// Describe calls succeed as a whole and list what they could not describe. `MISSING` means that it is not there.
+/// Describe calls succeed as a whole and list what they could not describe. `MISSING` means that
+/// the resource does not exist.
 fn check_failures(operation: &'static str, target: &str, failures: Option<Vec<Failure>>) -> AwsResult<()> {
     let other = failures.unwrap_or_default().into_iter().find(|failure| failure.reason() != Some("MISSING"));
     match other {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_is_made_at_zero_on_fargate_with_its_token() {
+    async fn a_service_is_created_on_fargate_at_zero_with_its_token() {
         let rule = mock!(Client::create_service).then_compute_output(|request| {
             assert_eq!((request.cluster(), request.service_name()), (Some("demo"), Some("kd-service")));
             assert_eq!(
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_of_a_new_service_have_their_class() {
+    async fn errors_of_create_service_have_their_class() {
         for (code, message, class) in [
             (
                 "InvalidParameterException",
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_is_seen_in_each_of_its_states() {
+    async fn a_service_is_described_in_each_state() {
         for (status, state) in [
             ("ACTIVE", ServiceState::Active),
             ("DRAINING", ServiceState::Draining),
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_service_is_none_and_another_failure_an_error() {
+    async fn a_missing_service_is_none_and_other_failures_are_errors() {
         let failing = |reason: &'static str| {
             mock!(Client::describe_services).then_output(move || {
                 let failure = Failure::builder().arn("arn").reason(reason).build();
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cluster_counts_while_it_is_active() {
+    async fn only_an_active_cluster_counts() {
         for (status, active) in [("ACTIVE", true), ("INACTIVE", false)] {
             let rule = mock!(Client::describe_clusters).then_output(move || {
                 DescribeClustersOutput::builder().clusters(Cluster::builder().status(status).build()).build()
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn resizing_changes_the_count_alone_and_deleting_forces() {
+    async fn resizing_changes_only_the_count_and_deletion_is_forced() {
         let resized = mock!(Client::update_service).then_compute_output(|request| {
             assert_eq!((request.service(), request.desired_count()), (Some("kd-service"), Some(7)));
             assert_eq!((request.task_definition(), request.force_new_deployment()), (None, None));
@@ -311,9 +312,9 @@ mod tests {
             DeleteServiceOutput::builder().build()
         });
         services(&[&deleted]).delete_service("demo", "kd-service").await.unwrap();
-        let gone = mock!(Client::delete_service)
+        let not_active = mock!(Client::delete_service)
             .then_http_response(|| refused(400, "ServiceNotActiveException", "Service was not ACTIVE."));
-        let error = services(&[&gone]).delete_service("demo", "kd-service").await.unwrap_err();
+        let error = services(&[&not_active]).delete_service("demo", "kd-service").await.unwrap_err();
         assert_eq!(error.class, AwsErrorClass::NotFound);
     }
 }

@@ -1,5 +1,5 @@
-//! Connections to AWS. In: a region, the environment's credentials. Out: the adapters of a region, with one timeout, retry
-//! and counting policy for all of them.
+//! Connections to AWS. In: a region and the environment's credentials. Out: the adapters of a
+//! region, which share one policy for timeouts, retries and metrics.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,36 +33,38 @@ use super::tasks::EcsTasks;
 use super::{Aws, AwsError, AwsErrorClass, AwsResult, Regions};
 use crate::kubernetes::write_fence::WriteFence;
 
-/// In the user agent of every call.
+/// Part of the user agent of every call.
 const APP_NAME: &str = "kinesis-demo-operator";
 
-/// Attempts of one call, the first included. Whatever is still wrong then is the reconciler's to try again.
+/// Attempts per call, including the first. The reconciler retries what fails after that.
 const ATTEMPTS: u32 = 3;
 
-/// A TCP and TLS handshake within a region takes milliseconds.
+/// The TCP and TLS handshakes within a region take milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The slowest of our calls (CreateService, FilterLogEvents) answer within a few seconds.
+/// Our slowest calls (CreateService, FilterLogEvents) take a few seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A whole call with its attempts and the pauses between them: a pass must not hang.
+/// The limit of a whole call, with its attempts and the pauses between them, so that a reconcile
+/// cannot hang.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// CloudWatch's dashboards and metrics: nothing of a run depends on them, so a pass waits for them no longer than this, all attempts
-/// together. It is far below what a late pass may cost: the tasks' lease has 25 s to spare on a laptop and 45 s on AWS.
-const SHOWING_TIMEOUT: Duration = Duration::from_secs(2);
+/// The limit of calls for CloudWatch dashboards and metrics, all attempts together. A run does not
+/// depend on them, so a reconcile must not wait long. A reconcile may be late by far more: the
+/// tasks' lease has 25 s to spare in the local demo and 45 s on AWS.
+const DISPLAY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
     /// AWS did it.
     Ok,
-    /// It did not, or did not say so.
+    /// The call failed, or its result is unknown.
     Failed(AwsErrorClass),
 }
 
 impl CallOutcome {
-    /// One fixed word, for metrics.
+    /// A fixed word for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -77,13 +79,13 @@ impl CallOutcome {
     }
 }
 
-/// Told about every call, its attempts together.
+/// Is notified of every call; the attempts of a call count as one.
 pub trait CallObserver: Send + Sync {
     /// `service` and `operation` come from a small closed set.
     fn called(&self, service: &str, operation: &str, outcome: CallOutcome, latency: Duration);
 }
 
-/// A service's client, whose calls are observed and whose errors are ours.
+/// The client of one service. Observes its calls and converts their errors.
 #[derive(Clone)]
 pub(super) struct Api<C> {
     pub(super) client: C,
@@ -91,7 +93,7 @@ pub(super) struct Api<C> {
     guard: CallGuard,
 }
 
-/// What every call passes: who is told of it, and whether we may still make it.
+/// Wraps every call: notifies the observer, and sends nothing after leadership is lost.
 #[derive(Clone)]
 pub(super) struct CallGuard {
     observer: Arc<dyn CallObserver>,
@@ -115,8 +117,8 @@ impl<C> Api<C> {
     {
         let started = Instant::now();
         let result = match self.guard.write_fence.guard(request).await {
-            Ok(answer) => answer.map_err(|error| AwsError::from_sdk(operation, target, &error)),
-            Err(over) => Err(AwsError::not_sent(operation, target, &over)),
+            Ok(response) => response.map_err(|error| AwsError::from_sdk(operation, target, &error)),
+            Err(lost) => Err(AwsError::not_sent(operation, target, &lost)),
         };
         let outcome =
             result.as_ref().map_or_else(|error| CallOutcome::Failed(error.class), |_| CallOutcome::Ok);
@@ -125,23 +127,24 @@ impl<C> Api<C> {
     }
 }
 
-/// Where credentials come from on EC2 and EKS, and this machine: no proxy reaches them.
+/// Addresses that are never reached by proxy: this machine, and the sources of credentials on EC2
+/// and EKS.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32";
 
-/// The proxy that the environment names for AWS. The SDK's own client asks none, whatever is named. Credentials
-/// and the sandbox are asked by plain HTTP, which no proxy is asked for.
-fn https_proxy(look: impl Fn(&str) -> Option<String>) -> Result<Option<ProxyConfig>, String> {
-    let first = |names: [&str; 2]| names.into_iter().find_map(&look);
-    let Some(named) = first(["HTTPS_PROXY", "https_proxy"]) else { return Ok(None) };
-    let url = if named.contains("://") { named } else { format!("http://{named}") };
+/// The proxy for AWS from the environment. The SDK's default client ignores these variables. Only
+/// HTTPS is proxied: credentials and the sandbox are reached by plain HTTP.
+fn https_proxy(variable: impl Fn(&str) -> Option<String>) -> Result<Option<ProxyConfig>, String> {
+    let first = |names: [&str; 2]| names.into_iter().find_map(&variable);
+    let Some(proxy_url) = first(["HTTPS_PROXY", "https_proxy"]) else { return Ok(None) };
+    let url = if proxy_url.contains("://") { proxy_url } else { format!("http://{proxy_url}") };
     let proxy = ProxyConfig::https(url).map_err(|_| {
-        "HTTPS_PROXY is not the address of a proxy, as http://proxy.example:3128 is".to_owned()
+        "HTTPS_PROXY is not the address of a proxy; an example is http://proxy.example:3128".to_owned()
     })?;
     let exempt = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
     Ok(Some(proxy.no_proxy(format!("{NEVER_PROXIED},{exempt}"))))
 }
 
-/// The SDK's client as it would be, with a proxy.
+/// The SDK's default client with a proxy.
 fn proxied(proxy: ProxyConfig) -> SharedHttpClient {
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
@@ -152,17 +155,17 @@ fn proxied(proxy: ProxyConfig) -> SharedHttpClient {
     http_client_fn(move |_, _| connector.clone())
 }
 
-/// The AWS of the environment's credentials, region by region.
+/// The AWS clients for the environment's credentials, one set per region.
 pub struct SdkRegions {
     config: SdkConfig,
     guard: CallGuard,
     skew: SkewMeter,
-    made: Mutex<HashMap<String, Aws>>,
+    clients: Mutex<HashMap<String, Aws>>,
 }
 
 impl SdkRegions {
-    /// Finds out how to reach AWS: credentials by the SDK's default chain, endpoints by its environment variables. Nothing is
-    /// called yet, so credentials that are missing show at the first call.
+    /// Configures the access to AWS: credentials from the SDK's default chain, endpoints from its
+    /// environment variables. Makes no call, so missing credentials show at the first call.
     pub async fn connect(
         default_region: &str,
         observer: Arc<dyn CallObserver>,
@@ -180,26 +183,27 @@ impl SdkRegions {
         if let Ok(name) = AppName::new(APP_NAME) {
             loader = loader.app_name(name);
         }
-        let look = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        match https_proxy(look) {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match https_proxy(variable) {
             Ok(Some(proxy)) => loader = loader.http_client(proxied(proxy)),
             Ok(None) => {}
-            Err(reason) => tracing::error!(reason, "AWS is asked directly"),
+            Err(reason) => tracing::error!(reason, "calls to AWS do not use a proxy"),
         }
         Self::new(loader.load().await, CallGuard { observer, write_fence })
     }
 
     fn new(config: SdkConfig, guard: CallGuard) -> Self {
-        Self { config, guard, skew: SkewMeter::default(), made: Mutex::default() }
+        Self { config, guard, skew: SkewMeter::default(), clients: Mutex::default() }
     }
 
-    fn make(&self, region: &str) -> Aws {
-        // One configuration for all services of a region: they share the connector, the credentials and their cache.
+    fn create_clients(&self, region: &str) -> Aws {
+        // One configuration for all services of a region, so that they share the connector and the
+        // cached credentials.
         let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
-        let showing = TimeoutConfig::builder()
-            .connect_timeout(SHOWING_TIMEOUT / 2)
-            .operation_attempt_timeout(SHOWING_TIMEOUT)
-            .operation_timeout(SHOWING_TIMEOUT)
+        let display = TimeoutConfig::builder()
+            .connect_timeout(DISPLAY_TIMEOUT / 2)
+            .operation_attempt_timeout(DISPLAY_TIMEOUT)
+            .operation_timeout(DISPLAY_TIMEOUT)
             .build();
         macro_rules! api {
             ($service:literal, $sdk:ident $(, $setting:ident($value:expr))?) => {{
@@ -207,7 +211,7 @@ impl SdkRegions {
                 Api::new($service, $sdk::Client::from_conf(config.build()), self.guard.clone())
             }};
         }
-        let cloudwatch = api!("cloudwatch", aws_sdk_cloudwatch, timeout_config(showing));
+        let cloudwatch = api!("cloudwatch", aws_sdk_cloudwatch, timeout_config(display));
         let ecs = api!("ecs", aws_sdk_ecs);
         Aws {
             identity: Arc::new(StsIdentity::new(api!("sts", aws_sdk_sts))),
@@ -230,8 +234,8 @@ impl SdkRegions {
 
 impl Regions for SdkRegions {
     fn in_region(&self, region: &str) -> Aws {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.entry(region.to_owned()).or_insert_with(|| self.make(region)).clone()
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.entry(region.to_owned()).or_insert_with(|| self.create_clients(region)).clone()
     }
 }
 
@@ -239,7 +243,7 @@ impl Regions for SdkRegions {
 pub(super) mod tests {
     use super::*;
 
-    /// Keeps what it was told.
+    /// Records the calls that it is notified of.
     #[derive(Default)]
     pub(crate) struct RecordingObserver(Mutex<Vec<(String, String, &'static str)>>);
 
@@ -255,14 +259,14 @@ pub(super) mod tests {
         }
     }
 
-    /// An answer of a JSON service that refuses.
+    /// An error response of a JSON service.
     pub(crate) fn refused(status: u16, code: &str, message: &str) -> HttpResponse {
         let body = format!(r#"{{"__type":"{code}","message":"{message}"}}"#);
         HttpResponse::new(status.try_into().unwrap(), body.into())
     }
 
-    /// An answer of CloudWatch that refuses: smithy's rpc-v2-cbor, with the error's code of the old query protocol in a header where
-    /// the service still sends it.
+    /// An error response of CloudWatch: smithy's rpc-v2-cbor. A header has the error code of the
+    /// former query protocol where the service still sends it.
     pub(crate) fn refused_in_cbor(status: u16, shape: &str, query_code: Option<&str>) -> HttpResponse {
         let mut body = vec![0xa1, 0x66];
         body.extend(b"__type");
@@ -270,25 +274,25 @@ pub(super) mod tests {
         let shape = format!("com.amazonaws.cloudwatch#{shape}");
         body.push(u8::try_from(shape.len()).unwrap());
         body.extend(shape.as_bytes());
-        let mut answer = HttpResponse::new(status.try_into().unwrap(), body.into());
-        answer.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
+        let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
+        response.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
         if let Some(code) = query_code {
-            answer.headers_mut().insert("x-amzn-query-error", format!("{code};Sender"));
+            response.headers_mut().insert("x-amzn-query-error", format!("{code};Sender"));
         }
-        answer
+        response
     }
 
-    fn guard(notebook: &Arc<RecordingObserver>) -> CallGuard {
-        CallGuard { observer: Arc::clone(notebook) as _, write_fence: WriteFence::unshared() }
+    fn guard(observer: &Arc<RecordingObserver>) -> CallGuard {
+        CallGuard { observer: Arc::clone(observer) as _, write_fence: WriteFence::unshared() }
     }
 
-    /// A client of which nobody observes the calls.
+    /// A client whose calls are not observed.
     pub(crate) fn unobserved<C>(client: C) -> Api<C> {
         Api::new("test", client, guard(&Arc::default()))
     }
 
     #[tokio::test]
-    async fn calls_go_through_the_proxy_that_the_environment_names() {
+    async fn calls_use_the_proxy_from_the_environment() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         assert!(https_proxy(|_| None).unwrap().is_none());
@@ -297,7 +301,7 @@ pub(super) mod tests {
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = tokio::spawn(async move {
+        let request = tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut bytes = vec![0; 4096];
             let length = connection.read(&mut bytes).await.unwrap();
@@ -314,25 +318,25 @@ pub(super) mod tests {
             .http_client(proxied(proxy))
             .build();
         assert!(aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.is_err());
-        let asked = asked.await.unwrap();
-        assert!(asked.starts_with("CONNECT sts.eu-west-1.amazonaws.com:443 "), "{asked}");
+        let request = request.await.unwrap();
+        assert!(request.starts_with("CONNECT sts.eu-west-1.amazonaws.com:443 "), "{request}");
     }
 
     #[tokio::test]
-    async fn without_tenure_nothing_is_sent() {
+    async fn nothing_is_sent_after_the_write_fence_closes() {
         use aws_sdk_sts::Client;
         use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
-        let known = mock!(Client::get_caller_identity).then_output(|| {
+        let rule = mock!(Client::get_caller_identity).then_output(|| {
             aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput::builder().build()
         });
-        let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
+        let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&rule]);
         let mut guard = guard(&Arc::default());
         guard.write_fence = WriteFence::until(tokio::time::Instant::now());
         let api = Api::new("sts", client, guard);
         let refused = api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send()).await;
         assert_eq!(refused.unwrap_err().class, AwsErrorClass::Transient);
-        assert_eq!(known.num_calls(), 0);
+        assert_eq!(rule.num_calls(), 0);
     }
 
     #[tokio::test]
@@ -340,7 +344,7 @@ pub(super) mod tests {
         use aws_sdk_sts::Client;
         use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
-        let known = mock!(Client::get_caller_identity)
+        let rule = mock!(Client::get_caller_identity)
             .sequence()
             .output(|| {
                 aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput::builder()
@@ -349,18 +353,18 @@ pub(super) mod tests {
             })
             .http_status(403, None)
             .build();
-        let notebook = Arc::new(RecordingObserver::default());
-        let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&known]);
-        let api = Api::new("sts", client, guard(&notebook));
-        let ask = || api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send());
-        assert_eq!(ask().await.unwrap().account(), Some("1"));
-        assert_eq!(ask().await.unwrap_err().class, AwsErrorClass::Denied);
+        let observer = Arc::new(RecordingObserver::default());
+        let client = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&rule]);
+        let api = Api::new("sts", client, guard(&observer));
+        let call = || api.call("GetCallerIdentity", "account", api.client.get_caller_identity().send());
+        assert_eq!(call().await.unwrap().account(), Some("1"));
+        assert_eq!(call().await.unwrap_err().class, AwsErrorClass::Denied);
         let line = |outcome| ("sts".to_owned(), "GetCallerIdentity".to_owned(), outcome);
-        assert_eq!(notebook.lines(), [line("ok"), line("denied")]);
+        assert_eq!(observer.lines(), [line("ok"), line("denied")]);
     }
 
     #[tokio::test]
-    async fn a_region_is_made_once() {
+    async fn the_clients_of_a_region_are_created_once() {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
         let regions = SdkRegions::new(config, guard(&Arc::default()));
         let (one, two) = (regions.in_region("eu-west-1"), regions.in_region("eu-west-1"));
@@ -369,11 +373,11 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pass_waits_two_seconds_for_what_it_only_shows() {
+    async fn dashboards_and_metrics_time_out_after_two_seconds() {
         use aws_credential_types::Credentials;
         use aws_credential_types::provider::SharedCredentialsProvider;
 
-        // It takes connections and never answers.
+        // Accepts connections and never responds.
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let credentials = Credentials::new("id", "secret", None, None, "test");
         let config = SdkConfig::builder()
@@ -391,6 +395,6 @@ pub(super) mod tests {
             (put.unwrap_err().class, measured.unwrap_err().class),
             (AwsErrorClass::Transient, AwsErrorClass::Transient)
         );
-        assert_eq!(started.elapsed().as_secs(), SHOWING_TIMEOUT.as_secs());
+        assert_eq!(started.elapsed().as_secs(), DISPLAY_TIMEOUT.as_secs());
     }
 }

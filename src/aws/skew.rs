@@ -1,6 +1,7 @@
-//! How far our clock is from AWS's. In: the `Date` of every answer, and when we asked and were
-//! answered. Out: bounds of the difference. A `Date` has whole seconds, so one answer bounds the
-//! difference to about a second; answers at different instants within a second narrow it down.
+//! The difference between our clock and AWS's. In: the `Date` of every response, and when the
+//! request was sent and the response received. Out: bounds of the difference. A `Date` has whole
+//! seconds, so one response bounds the difference to about a second. Responses at different
+//! instants within a second narrow it down.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,10 +19,10 @@ use kinesis_demo_api::MicroTime;
 
 use super::{AwsClock, ClockSkew};
 
-/// Bounds older than this say nothing of now.
-const LASTS: Duration = Duration::from_secs(60);
+/// Older bounds are discarded, because clocks drift.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The bounds that recent answers agree on.
+/// The bounds that all recent responses agree on.
 #[derive(Clone, Debug, Default)]
 pub struct SkewMeter(Arc<Mutex<Option<Bounds>>>);
 
@@ -35,25 +36,26 @@ struct Bounds {
 
 impl AwsClock for SkewMeter {
     fn skew(&self) -> Option<ClockSkew> {
-        let held = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.map(|bounds| ClockSkew { at_least: bounds.lowest, at_most: bounds.highest })
+        let bounds = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bounds.map(|bounds| ClockSkew { at_least: bounds.lowest, at_most: bounds.highest })
     }
 }
 
 impl SkewMeter {
-    /// Takes in an answer dated `dated` (whole seconds) that was asked for and received at these
-    /// instants of our clock. An answer that contradicts the bounds begins anew: a clock was set.
-    fn note(&self, asked_at: MicroTime, received_at: MicroTime, dated: MicroTime) {
+    /// Narrows the bounds by a response dated `dated` (whole seconds), whose request was sent and
+    /// which was received at these instants of our clock. A response that contradicts the bounds
+    /// replaces them, because one of the clocks was set.
+    fn record(&self, sent_at: MicroTime, received_at: MicroTime, dated: MicroTime) {
         const SECOND: i64 = 1_000_000;
         let new = Bounds {
-            lowest: asked_at.as_micros() - dated.as_micros() - SECOND,
+            lowest: sent_at.as_micros() - dated.as_micros() - SECOND,
             highest: received_at.as_micros() - dated.as_micros(),
             since: received_at,
         };
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(match *held {
+        let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *bounds = Some(match *bounds {
             Some(old)
-                if received_at.since(old.since) < LASTS
+                if received_at.since(old.since) < MAX_AGE
                     && received_at >= old.since
                     && old.lowest.max(new.lowest) <= old.highest.min(new.highest) =>
             {
@@ -68,7 +70,7 @@ impl SkewMeter {
     }
 }
 
-/// When an attempt was sent.
+/// When the attempt was sent.
 #[derive(Debug)]
 struct SentAt(MicroTime);
 
@@ -101,7 +103,7 @@ impl Intercept for SkewMeter {
         let dated = dated.and_then(|text| DateTime::from_str(text, Format::HttpDate).ok());
         if let (Some(dated), Some(SentAt(sent_at))) = (dated, config.load::<SentAt>()) {
             let dated = MicroTime::from_micros(dated.secs().saturating_mul(1_000_000));
-            self.note(*sent_at, Timestamp::now().into(), dated);
+            self.record(*sent_at, Timestamp::now().into(), dated);
         }
         Ok(())
     }
@@ -117,19 +119,20 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// Answers every 310 ms from an AWS that is `behind` our clock, as its whole seconds tell it.
-    fn meter_with(answers: u64, behind: Duration) -> SkewMeter {
+    /// A meter after one response every 310 ms from an AWS whose clock is `behind` ours. The
+    /// responses carry its whole seconds.
+    fn meter_with(responses: u64, behind: Duration) -> SkewMeter {
         let meter = SkewMeter::default();
-        for n in 0..answers {
-            let asked_at = T0 + ms(310 * n);
-            let theirs = MicroTime::from((asked_at + ms(5) - behind).whole_second());
-            meter.note(asked_at, asked_at + ms(10), theirs);
+        for n in 0..responses {
+            let sent_at = T0 + ms(310 * n);
+            let theirs = MicroTime::from((sent_at + ms(5) - behind).whole_second());
+            meter.record(sent_at, sent_at + ms(10), theirs);
         }
         meter
     }
 
     #[test]
-    fn one_answer_bounds_the_difference_to_a_second_and_more_narrow_it() {
+    fn one_response_bounds_the_skew_to_a_second_and_more_narrow_it() {
         let one = meter_with(1, ms(0)).skew().unwrap();
         assert!(one.at_least <= 0 && one.at_most >= 0 && one.differs().is_none(), "{one:?}");
         for (behind, micros) in [(ms(0), 0), (ms(3_000), 3_000_000), (ms(700), 700_000)] {
@@ -141,10 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_is_noticed_with_the_next_answer() {
+    fn a_clock_change_is_noticed_with_the_next_response() {
         let meter = meter_with(40, ms(0));
         let stepped = T0 + Duration::from_secs(612);
-        meter.note(stepped, stepped + ms(10), MicroTime::from((T0 + Duration::from_secs(12)).whole_second()));
+        meter.record(
+            stepped,
+            stepped + ms(10),
+            MicroTime::from((T0 + Duration::from_secs(12)).whole_second()),
+        );
         let skew = meter.skew().unwrap();
         assert!(skew.at_least > 598_000_000 && skew.at_most < 602_000_000, "{skew:?}");
         assert_eq!(skew.differs(), Some("about 600 s ahead of".to_owned()));

@@ -1,4 +1,4 @@
-//! Kinesis streams. In: names and ARNs. Out: what Kinesis says of them.
+//! Kinesis streams. In: names and ARNs. Out: their descriptions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,13 +41,13 @@ impl Streams for KinesisStreams {
         let queues = QueueCount::default();
         let request = api.client.describe_stream_summary().stream_name(name);
         let request = request.customize().interceptor(queues.clone()).send();
-        let answer = match api.call(operation, name, request).await {
+        let response = match api.call(operation, name, request).await {
             Err(error) if error.class == AwsErrorClass::NotFound => return Ok(None),
-            answer => answer?,
+            response => response?,
         };
         let unreadable =
-            |what: &str| AwsError::unanswered(operation, name, format!("the answer has no known {what}"));
-        let summary = answer.stream_description_summary.ok_or_else(|| unreadable("summary"))?;
+            |what: &str| AwsError::unanswered(operation, name, format!("the response has no known {what}"));
+        let summary = response.stream_description_summary.ok_or_else(|| unreadable("summary"))?;
         let state = match summary.stream_status {
             StreamStatus::Creating => StreamState::Creating,
             StreamStatus::Active => StreamState::Active,
@@ -73,8 +73,8 @@ impl Streams for KinesisStreams {
     async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags> {
         let Self(api) = self;
         let request = api.client.list_tags_for_resource().resource_arn(arn).send();
-        let answer = api.call("ListTagsForResource", arn, request).await?;
-        let tags = answer.tags.unwrap_or_default();
+        let response = api.call("ListTagsForResource", arn, request).await?;
+        let tags = response.tags.unwrap_or_default();
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect())
     }
 
@@ -117,9 +117,9 @@ impl Streams for KinesisStreams {
     async fn fetch_advantage(&self) -> AwsResult<Advantage> {
         let Self(api) = self;
         let (operation, target) = ("DescribeAccountSettings", "account");
-        let answer = api.call(operation, target, api.client.describe_account_settings().send()).await?;
-        // Accounts that never committed may have no entry at all.
-        let Some(commitment) = answer.minimum_throughput_billing_commitment else {
+        let response = api.call(operation, target, api.client.describe_account_settings().send()).await?;
+        // Accounts that never committed may have no entry.
+        let Some(commitment) = response.minimum_throughput_billing_commitment else {
             return Ok(Advantage::Disabled);
         };
         match commitment.status {
@@ -133,7 +133,8 @@ impl Streams for KinesisStreams {
     }
 }
 
-/// `StreamDescriptionSummary.QueueCount`, which the SDK does not know yet (botocore 1.44.8 has it).
+/// `StreamDescriptionSummary.QueueCount`, which the SDK does not support yet (botocore 1.44.8 has
+/// it).
 #[derive(Clone, Debug, Default)]
 struct QueueCount(Arc<AtomicU32>);
 
@@ -143,8 +144,8 @@ impl QueueCount {
     }
 
     fn in_body(body: &[u8]) -> Option<u32> {
-        let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-        u32::try_from(answer.get("StreamDescriptionSummary")?.get("QueueCount")?.as_u64()?).ok()
+        let response: serde_json::Value = serde_json::from_slice(body).ok()?;
+        u32::try_from(response.get("StreamDescriptionSummary")?.get("QueueCount")?.as_u64()?).ok()
     }
 }
 
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_is_seen_as_its_summary_says() {
+    async fn a_stream_is_described_by_its_summary() {
         let rule = mock!(Client::describe_stream_summary).then_compute_output(|request| {
             assert_eq!(request.stream_name(), Some("posts"));
             summary(StreamStatus::Updating, Some((100, 52)))
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_that_is_not_found_is_none_and_other_refusals_are_errors() {
+    async fn a_missing_stream_is_none_and_other_failures_are_errors() {
         let rule = mock!(Client::describe_stream_summary).then_http_response(|| {
             refused(400, "ResourceNotFoundException", "Stream posts under account 1 not found.")
         });
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn streams_are_made_on_demand_with_warmth_and_tags() {
+    async fn streams_are_created_on_demand_with_warm_throughput_and_tags() {
         let rule = mock!(Client::create_stream).then_compute_output(|request| {
             let mode = request.stream_mode_details().unwrap().stream_mode();
             assert_eq!((request.stream_name(), mode), (Some("posts"), &StreamMode::OnDemand));
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changes_name_the_stream_by_its_arn() {
+    async fn changes_use_the_streams_arn() {
         let warm = mock!(Client::update_stream_warm_throughput).then_compute_output(|request| {
             assert_eq!((request.stream_arn(), request.warm_throughput_mibps()), (Some(ARN), Some(0)));
             UpdateStreamWarmThroughputOutput::builder().build()
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn advantage_is_in_force_until_its_end() {
+    async fn advantage_is_on_until_its_earliest_end() {
         let states = [
             (Commitment::Enabled, Advantage::Enabled),
             (Commitment::EnabledUntilEarliestAllowedEnd, Advantage::EnabledUntilEarliestAllowedEnd),

@@ -1,6 +1,7 @@
-//! Refusals that are hardly AWS's. In: every answer. Out: the connection it came by is not used again. An endpoint without TLS can be
-//! another's for a moment (a Service whose address no rule leads to its Pods yet, a proxy that takes everything): who got that connection
-//! would else answer for as long as we keep asking.
+//! Drops a connection after an error response that does not seem to come from AWS. In: every
+//! response. Out: the connection is not reused. Without TLS, an endpoint can briefly be someone
+//! else's: a Service whose address no rule routes to its Pods yet, or a proxy that accepts
+//! everything. A reused connection would keep sending our requests there.
 
 use aws_sdk_sts::operation::RequestId;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -10,7 +11,8 @@ use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationI
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// Leaves connections to strangers. The SDK itself leaves those that fail, by timeout or with a status of 500 and above.
+/// Poisons the connection after an error response without an AWS request id. The SDK itself does so
+/// after a timeout and after a status of 500 or above.
 #[derive(Debug)]
 pub(super) struct SuspectConnectionInterceptor;
 
@@ -25,9 +27,9 @@ impl Intercept for SuspectConnectionInterceptor {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answer = context.response();
-        // AWS gives every answer an id.
-        if answer.status().is_success() || answer.request_id().is_some() {
+        let response = context.response();
+        // Every response of AWS has a request id.
+        if response.status().is_success() || response.request_id().is_some() {
             return Ok(());
         }
         if let Some(connection) =
@@ -54,18 +56,19 @@ mod tests {
 
     use super::*;
 
-    const ANSWER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>";
+    const BODY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>";
 
-    /// By how many connections three questions go, if each is answered by this status, and with an id if it is AWS that answers.
+    /// Counts the connections that three requests use if each response has this status, and a
+    /// request id if `is_aws`.
     async fn connections(status: StatusCode, is_aws: bool) -> usize {
         let peers = Arc::new(Mutex::new(HashSet::new()));
         let seen = Arc::clone(&peers);
-        let answer = async move |ConnectInfo(peer): ConnectInfo<SocketAddr>| {
+        let response = async move |ConnectInfo(peer): ConnectInfo<SocketAddr>| {
             seen.lock().unwrap().insert(peer);
             let id = is_aws.then_some(("x-amzn-requestid", "7a1c"));
-            (status, AppendHeaders(id), ANSWER)
+            (status, AppendHeaders(id), BODY)
         };
-        let service = Router::new().fallback(answer).into_make_service_with_connect_info::<SocketAddr>();
+        let service = Router::new().fallback(response).into_make_service_with_connect_info::<SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(axum::serve(listener, service).into_future());
@@ -85,12 +88,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_refuses_and_is_not_aws_is_asked_once() {
+    async fn a_connection_is_dropped_after_an_error_that_is_not_from_aws() {
         assert_eq!(connections(StatusCode::NOT_FOUND, false).await, 3);
     }
 
     #[tokio::test]
-    async fn what_aws_refuses_is_no_reason_to_leave() {
+    async fn a_connection_is_kept_after_an_error_from_aws() {
         assert_eq!(connections(StatusCode::NOT_FOUND, true).await, 1);
         assert_eq!(connections(StatusCode::OK, false).await, 1);
     }

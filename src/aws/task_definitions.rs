@@ -14,23 +14,23 @@ use super::{
     AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitionDescription, TaskDefinitions,
 };
 
-/// The container, and the prefix of its log streams.
+/// The name of the container and the prefix of its log streams.
 pub(super) const CONTAINER: &str = "generator";
 
-/// The log stream of a task of this id (Amazon ECS developer guide, "Send logs to CloudWatch":
+/// The log stream of the task with this id (Amazon ECS developer guide, "Send logs to CloudWatch":
 /// `prefix-name/container-name/ecs-task-id`).
 pub(super) fn log_stream(task: &str) -> String {
     format!("{CONTAINER}/{CONTAINER}/{task}")
 }
 
-/// How much of a task's log waits to be written before lines are lost: a ledger line is cumulative, so the next one tells
-/// what a lost one told.
+/// How much of a task's log is buffered before lines are lost. Ledger lines are cumulative, so the
+/// next line replaces a lost one.
 const LOG_BUFFER: &str = "10m";
 
-/// Nobody in particular, as in distroless images: the generator needs no privileges.
+/// The user `nonroot` of distroless images: the generator needs no privileges.
 const USER: &str = "65532";
 
-/// ECS tasks' definitions.
+/// ECS task definitions.
 pub struct EcsTaskDefinitions(Api<Client>);
 
 impl EcsTaskDefinitions {
@@ -49,15 +49,15 @@ impl TaskDefinitions for EcsTaskDefinitions {
             .task_definition(family)
             .include(TaskDefinitionField::Tags)
             .send();
-        let answer = match api.call("DescribeTaskDefinition", family, request).await {
+        let response = match api.call("DescribeTaskDefinition", family, request).await {
             Err(error) if error.class == AwsErrorClass::NotFound => return Ok(None),
-            answer => answer?,
+            response => response?,
         };
-        // A family without an active revision may be answered with its latest inactive one.
-        let active = answer.task_definition.filter(|definition| {
+        // For a family without an active revision, ECS may return the latest inactive one.
+        let active = response.task_definition.filter(|definition| {
             definition.status().is_none_or(|status| *status == TaskDefinitionStatus::Active)
         });
-        let tags = our_tags(answer.tags);
+        let tags = our_tags(response.tags);
         Ok(active
             .and_then(|definition| definition.task_definition_arn)
             .map(|arn| TaskDefinitionDescription { arn, tags }))
@@ -66,7 +66,7 @@ impl TaskDefinitions for EcsTaskDefinitions {
     async fn register_task_definition(&self, definition: &NewTaskDefinition) -> AwsResult<()> {
         let Self(api) = self;
         let operation = "RegisterTaskDefinition";
-        // Destructured without `..`: a setting that is forgotten here would never reach ECS.
+        // Destructured without `..`, so that a new setting cannot be forgotten here.
         let NewTaskDefinition {
             family,
             image,
@@ -86,8 +86,9 @@ impl TaskDefinitions for EcsTaskDefinitions {
             .options("awslogs-group", log_group)
             .options("awslogs-region", region)
             .options("awslogs-stream-prefix", CONTAINER)
-            // A log that cannot be written must not hold up what the task sends. Said here, since an account's setting
-            // changes the default (ECS developer guide, defaultLogDriverMode).
+            // A log that cannot be written must not block the task. The mode is set explicitly
+            // because an account setting changes the default (ECS developer guide,
+            // defaultLogDriverMode).
             .options("mode", "non-blocking")
             .options("max-buffer-size", LOG_BUFFER)
             .build()
@@ -149,8 +150,8 @@ impl TaskDefinitions for EcsTaskDefinitions {
                 .set_next_token(token.take())
                 .send();
             let page = api.call("ListTaskDefinitions", family, request).await?;
-            // `familyPrefix` matches whole families (ECS API reference, ListTaskDefinitions); checked all the same, since
-            // what is listed here gets deleted.
+            // `familyPrefix` matches whole families (ECS API reference, ListTaskDefinitions). The
+            // family is checked again because the listed revisions get deleted.
             let listed = page.task_definition_arns.unwrap_or_default().into_iter();
             arns.extend(listed.filter(|arn| family_of(arn) == Some(family)));
             match page.next_token {
@@ -164,9 +165,9 @@ impl TaskDefinitions for EcsTaskDefinitions {
         let Self(api) = self;
         let operation = "DeleteTaskDefinitions";
         let request = api.client.delete_task_definitions().task_definitions(arn).send();
-        let answer = api.call(operation, arn, request).await?;
-        // The call succeeds as a whole; what went wrong with a definition is in the answer.
-        match answer.failures.unwrap_or_default().into_iter().next() {
+        let response = api.call(operation, arn, request).await?;
+        // The call succeeds as a whole. The response lists the failures per definition.
+        match response.failures.unwrap_or_default().into_iter().next() {
             None => Ok(()),
             Some(failure) => {
                 let reason = failure.reason.unwrap_or_default();
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_definition_is_one_unprivileged_fargate_container_with_its_log() {
+    async fn a_definition_has_one_unprivileged_container_with_a_log() {
         let rule = mock!(Client::register_task_definition).then_compute_output(|request| {
             assert_eq!(
                 (request.family(), request.cpu(), request.memory()),
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_an_active_revision_is_seen() {
+    async fn only_an_active_revision_is_returned() {
         let active = mock!(Client::describe_task_definition).then_compute_output(|request| {
             assert_eq!(request.task_definition(), Some("kd-family"));
             assert_eq!(request.include(), [TaskDefinitionField::Tags]);
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn inactive_revisions_are_those_of_this_family_on_all_pages() {
+    async fn inactive_revisions_are_listed_on_all_pages_for_one_family() {
         let arn = |name: &str| format!("arn:aws:ecs:eu-west-1:000000000000:task-definition/{name}");
         let first = mock!(Client::list_task_definitions).then_compute_output(move |request| {
             assert_eq!((request.family_prefix(), request.next_token()), (Some("kd-family"), None));
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_inside_a_successful_answer_is_an_error() {
+    async fn a_failure_in_a_successful_response_is_an_error() {
         let done = mock!(Client::delete_task_definitions).then_compute_output(|request| {
             assert_eq!(request.task_definitions(), [ARN]);
             DeleteTaskDefinitionsOutput::builder().build()
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn deregistering_names_the_revision() {
+    async fn deregistration_names_the_revision() {
         let done = mock!(Client::deregister_task_definition).then_compute_output(|request| {
             assert_eq!(request.task_definition(), Some(ARN));
             DeregisterTaskDefinitionOutput::builder().build()

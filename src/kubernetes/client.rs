@@ -1,18 +1,19 @@
-//! The client for the Kubernetes API server. In: the kubeconfig and the environment, or the Pod's own account. Out: a client.
+//! The client for the Kubernetes API server. In: the kubeconfig and the environment, or the Pod's
+//! service account. Out: a client.
 
 use anyhow::Context;
 use kinesis_demo_api::kubeconfig::{self, ConnectionError};
 use kube::config::{Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
-const WHAT: &str = "connect to Kubernetes (KUBECONFIG, or in the cluster)";
+const CONTEXT: &str = "connect to Kubernetes (KUBECONFIG, or in the cluster)";
 
-/// Connects to the server that the kubeconfig names, through the proxy that kubectl would take. Without a kubeconfig this is a Pod, and
-/// the API server of its cluster is asked directly.
+/// Connects to the kubeconfig's server through the proxy that kubectl would use. Without a usable
+/// kubeconfig it connects as a Pod, directly to the API server of its cluster.
 pub async fn connect() -> anyhow::Result<Client> {
     let mut config = config(Kubeconfig::read(), |name| std::env::var(name).ok())?;
     config.apply_debug_overrides();
-    Client::try_from(config).context(WHAT)
+    Client::try_from(config).context(CONTEXT)
 }
 
 fn config(
@@ -25,9 +26,11 @@ fn config(
     match found {
         Ok(config) => Ok(config),
         Err(ConnectionError::Kubeconfig(unusable)) => Config::incluster()
-            .with_context(|| format!("there is no usable kubeconfig ({unusable}), and this is no Pod"))
-            .context(WHAT),
-        Err(wrong @ ConnectionError::Proxy(_)) => Err(wrong).context(WHAT),
+            .with_context(|| {
+                format!("found no usable kubeconfig ({unusable}) and no service account of a Pod")
+            })
+            .context(CONTEXT),
+        Err(error @ ConnectionError::Proxy(_)) => Err(error).context(CONTEXT),
     }
 }
 
@@ -35,28 +38,28 @@ fn config(
 mod tests {
     use super::*;
 
-    fn told(text: &str, environment: &[(&str, &str)]) -> Result<Option<String>, String> {
-        let look = |name: &str| {
+    fn proxy_of(text: &str, environment: &[(&str, &str)]) -> Result<Option<String>, String> {
+        let variable = |name: &str| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        config(Kubeconfig::from_yaml(text), look)
+        config(Kubeconfig::from_yaml(text), variable)
             .map(|config| config.proxy_url.map(|proxy| proxy.to_string()))
             .map_err(|error| format!("{error:#}"))
     }
 
     #[test]
-    fn a_kubeconfigs_server_is_asked_through_the_proxy_and_what_is_wrong_is_told() {
+    fn a_kubeconfigs_proxy_is_used_and_errors_name_the_setting() {
         let file = "{current-context: a, contexts: [{name: a, context: {cluster: a}}], \
                     clusters: [{name: a, cluster: {server: 'https://a.example'}}]}";
         let proxy = ("HTTPS_PROXY", "http://proxy.example:3128");
-        assert_eq!(told(file, &[]), Ok(None));
+        assert_eq!(proxy_of(file, &[]), Ok(None));
         let other = [proxy, ("NO_PROXY", "localhost,127.0.0.1,")];
-        assert_eq!(told(file, &other), Ok(Some("http://proxy.example:3128/".into())));
-        assert_eq!(told(file, &[proxy, ("NO_PROXY", ",,a.example,")]), Ok(None));
-        let wrong = told(file, &[("HTTPS_PROXY", "http://a b")]).unwrap_err();
-        assert!(wrong.contains("HTTPS_PROXY is not the address of a proxy (it is no URL)"), "{wrong}");
-        // The tests run in no Pod, or in one whose account has no token.
-        let none = told("{}", &[]).unwrap_err();
+        assert_eq!(proxy_of(file, &other), Ok(Some("http://proxy.example:3128/".into())));
+        assert_eq!(proxy_of(file, &[proxy, ("NO_PROXY", ",,a.example,")]), Ok(None));
+        let error = proxy_of(file, &[("HTTPS_PROXY", "http://a b")]).unwrap_err();
+        assert!(error.contains("HTTPS_PROXY is not the address of a proxy (it is not a URL)"), "{error}");
+        // The tests run outside of a Pod, or in one whose service account has no token.
+        let none = proxy_of("{}", &[]).unwrap_err();
         assert!(none.contains("failed to determine current context"), "{none}");
     }
 }

@@ -1,5 +1,5 @@
-//! A Kubernetes for scenarios: one object with a resource version, finalizers that hold it, and the events about it. Every
-//! write can be lost or be the last thing the operator does.
+//! A fake Kubernetes for scenarios: one object with a resource version, its finalizers, and its
+//! Events. Writes can be denied.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use super::{Cluster, ClusterError};
 use crate::reconcile::queue::{QueuedRun, RunLister};
 use crate::reconcile::run_event::RunEvent;
 
-/// The cluster, cheap to clone.
+/// The cluster. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct FakeCluster(Arc<Mutex<State>>);
 
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl FakeCluster {
-    /// A cluster that holds `object`.
+    /// A cluster that contains `object`.
     pub fn holding(object: KinesisDemo) -> Self {
         let cluster = Self::default();
         cluster.change(|state| {
@@ -38,42 +38,42 @@ impl FakeCluster {
         cluster
     }
 
-    /// The object as stored, if it is still there.
+    /// The stored object, if it still exists.
     pub fn object(&self) -> Option<KinesisDemo> {
         self.read(|state| state.object.clone())
     }
 
-    /// What other objects there are: seen, and never written.
+    /// Sets other objects, which are listed and never written.
     pub fn set_beside(&self, objects: Vec<KinesisDemo>) {
         self.change(|state| state.beside = objects);
     }
 
-    /// Every event so far.
+    /// All events so far.
     pub fn run_events(&self) -> Vec<RunEvent> {
         self.read(|state| state.run_events.clone())
     }
 
-    /// How many writes were done.
+    /// The number of writes.
     pub fn writes(&self) -> u64 {
         self.read(|state| state.writes)
     }
 
-    /// Whether writes are refused with a conflict from now on.
+    /// Whether writes fail with a conflict from now on.
     pub fn deny_writes(&self, deny: bool) {
         self.change(|state| state.deny_writes = deny);
     }
 
-    /// Whether the Lease says from now on that another operator leads.
+    /// Whether the Lease names another operator as the holder from now on.
     pub fn set_another_leads(&self, another: bool) {
         self.change(|state| state.another_leads = another);
     }
 
-    /// Whether not all objects were listed yet.
+    /// Whether the list of all objects is incomplete from now on.
     pub fn set_unlisted(&self, unlisted: bool) {
         self.change(|state| state.unlisted = unlisted);
     }
 
-    /// Somebody edits the object.
+    /// Edits the object as a user.
     pub fn edit(&self, edit: impl FnOnce(&mut KinesisDemo)) {
         self.change(|state| {
             if let Some(object) = &mut state.object {
@@ -87,7 +87,7 @@ impl FakeCluster {
         });
     }
 
-    /// Somebody deletes the object: it stays while a finalizer holds it.
+    /// Deletes the object as a user. It remains while it has a finalizer.
     pub fn delete(&self, at: jiff::Timestamp) {
         self.edit(|object| {
             object.metadata.deletion_timestamp =
@@ -107,16 +107,16 @@ impl FakeCluster {
     fn write(
         &self,
         what: &'static str,
-        seen: &KinesisDemo,
+        read_object: &KinesisDemo,
         write: impl FnOnce(&mut KinesisDemo),
     ) -> Result<(), ClusterError> {
         self.change(|state| {
-            let name = seen.metadata.name.clone().unwrap_or_default();
+            let name = read_object.metadata.name.clone().unwrap_or_default();
             let deny = state.deny_writes;
             let Some(object) = &mut state.object else {
                 return Err(ClusterError::Gone { what, object: name });
             };
-            if deny || object.metadata.resource_version != seen.metadata.resource_version {
+            if deny || object.metadata.resource_version != read_object.metadata.resource_version {
                 return Err(ClusterError::Conflict { what, object: name });
             }
             write(object);
@@ -143,13 +143,13 @@ fn bump(object: &mut KinesisDemo) {
     object.metadata.resource_version = Some((version + 1).to_string());
 }
 
-/// A deleted object that nothing holds is gone.
+/// Removes a deleted object without finalizers.
 fn collect(state: &mut State) {
-    let gone = state.object.as_ref().is_some_and(|object| {
+    let is_removable = state.object.as_ref().is_some_and(|object| {
         object.metadata.deletion_timestamp.is_some()
             && object.metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
     });
-    if gone {
+    if is_removable {
         state.object = None;
     }
 }
@@ -161,17 +161,18 @@ impl Cluster for FakeCluster {
         object: &KinesisDemo,
         status: &KinesisDemoStatus,
     ) -> Result<(), ClusterError> {
-        // Through JSON, as on the wire: what does not survive it would never compare equal.
+        // Converts through JSON, as on the wire: a value that does not survive it would never
+        // compare equal.
         let stored: KinesisDemoStatus =
             serde_json::to_value(status).and_then(serde_json::from_value).map_err(|error| {
                 ClusterError::Other { what: "status", object: String::new(), source: error.into() }
             })?;
-        self.write("status", object, |held| held.status = Some(stored))
+        self.write("status", object, |stored_object| stored_object.status = Some(stored))
     }
 
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError> {
-        self.write("finalizers", object, |held| {
-            let finalizers = held.metadata.finalizers.get_or_insert_default();
+        self.write("finalizers", object, |stored_object| {
+            let finalizers = stored_object.metadata.finalizers.get_or_insert_default();
             finalizers.retain(|name| name != FINALIZER);
             if present {
                 finalizers.push(FINALIZER.into());

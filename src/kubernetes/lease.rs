@@ -1,8 +1,9 @@
-//! Leadership by a Kubernetes Lease. In: the Lease as read, and when we saw it change. Out: whether to take it, and the
-//! epoch (its transition count) under which this operator writes.
+//! Leadership by a Kubernetes Lease. In: the Lease as read, and when we saw it change. Out: whether
+//! to take it, and the epoch (its transition count) of this operator's writes.
 //!
-//! A Lease is not a lock: an operator that lost it may not know yet. Hence the epoch in every control document, hence the
-//! [`WriteFence`] that ends before the Lease could have been taken by another, and hence the process ends with it.
+//! A Lease is not a lock: an operator that lost it may not know yet. Therefore every control
+//! document has the epoch, the [`WriteFence`] expires before another operator could take the Lease,
+//! and the process ends when its Lease does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,22 +18,23 @@ use tokio::time::Instant;
 use crate::kubernetes::write_fence::WriteFence;
 use crate::reconcile::error::chain;
 
-/// The Lease's name.
+/// The name of the Lease.
 pub const NAME: &str = "kinesis-demo-operator";
 
 /// How long a Lease lasts without renewal.
 const DURATION: Duration = Duration::from_secs(15);
-/// How often it is renewed.
+/// How often the Lease is renewed.
 pub const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// When a leader that could not renew stops working: before anybody else may take the Lease. With the duration and the renewals as
-/// Kubernetes' own components have them (kube-scheduler's `--leader-elect-*` flags: 15 s, 10 s, 2 s).
+/// When a leader that cannot renew stops working: before another operator may take the Lease. This
+/// value, the duration and the renewal interval are those of Kubernetes' own components
+/// (kube-scheduler's `--leader-elect-*` flags: 15 s, 10 s, 2 s).
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
-/// How often somebody else's Lease is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The API server answers within milliseconds or not at all.
+/// How often a Lease of another holder is read.
+const READ_EVERY: Duration = Duration::from_secs(1);
+/// The API server responds within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why leadership was not gained or kept.
+/// Why leadership was not gained or was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     #[error("read or write lease {NAME} in namespace {namespace}")]
@@ -47,17 +49,18 @@ pub enum LeaseError {
     Taken(String),
 }
 
-/// What a look at the Lease means.
+/// What to do about the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// It is ours, or free, or its holder was silent for its whole duration: take it, under this epoch.
+    /// Take it with this epoch: it is ours or free, or its holder did not renew it for its whole
+    /// duration.
     Take { epoch: u64 },
-    /// Somebody else holds it.
+    /// Another operator holds it.
     Wait { holder: String },
 }
 
-/// Judges a Lease that has not changed for `unchanged_for`, as seen on our own monotonic clock: the instants in it are the
-/// holder's, and clocks differ.
+/// Evaluates a Lease that has not changed for `unchanged_for` on our own monotonic clock. The
+/// timestamps in the Lease come from the holder's clock, which may differ from ours.
 pub fn lease_state(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Duration) -> LeaseState {
     let transitions = spec.and_then(|spec| spec.lease_transitions).unwrap_or(0);
     let epoch = u64::try_from(transitions).unwrap_or(0) + 1;
@@ -72,21 +75,22 @@ pub fn lease_state(spec: Option<&LeaseSpec>, identity: &str, unchanged_for: Dura
     }
 }
 
-/// A held Lease.
+/// A Lease that this operator holds.
 pub struct Leadership {
     api: Api<Lease>,
     namespace: String,
     identity: String,
     lease: Lease,
-    /// How long it may write.
+    /// Limits this operator's writes to the time in which it leads.
     pub write_fence: WriteFence,
-    /// The epoch under which this operator writes.
+    /// The epoch of this operator's writes.
     pub epoch: u64,
 }
 
-/// Waits until the Lease is ours. `stands_by` is set as soon as it was read: from then on this process can take over.
-/// `highest_epoch` tells the highest epoch that any object was written under: a Lease that was deleted counts anew, and a run must
-/// never see an earlier epoch than the one it is under.
+/// Waits until the Lease is ours. `stands_by` is set once the Lease was read: from then on this
+/// process can take over. `highest_epoch` returns the highest epoch that any object was written
+/// with. A recreated Lease counts from the beginning, but a run must never see an epoch lower than
+/// its own.
 pub async fn acquire(
     client: Client,
     namespace: &str,
@@ -97,11 +101,11 @@ pub async fn acquire(
     let api: Api<Lease> = Api::namespaced(client, namespace);
     let failed = |source| LeaseError::Kube { namespace: namespace.to_owned(), source };
     let mut seen: Option<(Option<String>, Instant)> = None;
-    let mut patience = Patience::default();
+    let mut denials = DenialTimer::default();
     loop {
         let found = match bounded(api.get_opt(NAME)).await {
             Ok(found) => found,
-            Err(error) if patience.ends_with(&error, seen.is_some()) => return Err(failed(error)),
+            Err(error) if denials.must_give_up(&error, seen.is_some()) => return Err(failed(error)),
             Err(error) => {
                 stands_by.store(false, Ordering::Relaxed);
                 wait_for_api_server(&error).await;
@@ -119,7 +123,7 @@ pub async fn acquire(
             LeaseState::Take { epoch } => {
                 let highest = match bounded(highest_epoch()).await {
                     Ok(highest) => highest,
-                    Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
+                    Err(error) if denials.must_give_up(&error, true) => return Err(failed(error)),
                     Err(error) => {
                         stands_by.store(false, Ordering::Relaxed);
                         wait_for_api_server(&error).await;
@@ -127,7 +131,8 @@ pub async fn acquire(
                     }
                 };
                 let epoch = epoch.max(highest + 1);
-                // From before the write, since the Lease counts from the moment at which the API server has it.
+                // Taken before the write, because the Lease counts from the moment at which the API
+                // server receives it.
                 let write_fence = WriteFence::until(Instant::now() + GIVE_UP_AFTER);
                 let taken = write(&api, found, namespace, identity, epoch).await;
                 match taken {
@@ -142,10 +147,10 @@ pub async fn acquire(
                             epoch,
                         });
                     }
-                    // Somebody was faster: look again.
-                    Err(kube::Error::Api(answer)) if answer.code == 409 => {}
-                    Err(error) if patience.ends_with(&error, true) => return Err(failed(error)),
-                    // It may have been written: the next look tells.
+                    // Another operator was faster: read the Lease again.
+                    Err(kube::Error::Api(status)) if status.code == 409 => {}
+                    Err(error) if denials.must_give_up(&error, true) => return Err(failed(error)),
+                    // The write may have succeeded; the next read shows it.
                     Err(error) => {
                         stands_by.store(false, Ordering::Relaxed);
                         wait_for_api_server(&error).await;
@@ -153,42 +158,43 @@ pub async fn acquire(
                 }
             }
             LeaseState::Wait { holder } => {
-                patience = Patience::default();
+                denials = DenialTimer::default();
                 tracing::debug!(holder, "waiting for the lease");
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(READ_EVERY).await;
             }
         }
     }
 }
 
-/// How long an API server may refuse what it allowed before: while it starts it knows no roles yet, and a
-/// Lease may be deleted between a look and a write.
-const REFUSED_FOR: Duration = Duration::from_secs(20);
+/// How long to tolerate errors about permissions and missing objects after an earlier success. A
+/// starting API server knows no roles yet, and a Lease may be deleted between a read and a write.
+const DENIED_FOR: Duration = Duration::from_secs(20);
 
-/// How long the API server has refused, and not merely been away.
+/// Since when the API server has denied requests, in contrast to being unavailable.
 #[derive(Default)]
-struct Patience {
-    refused_since: Option<Instant>,
+struct DenialTimer {
+    denied_since: Option<Instant>,
 }
 
-impl Patience {
-    /// Whether waiting is of no use: a permission or the namespace is missing, from the beginning or for long.
-    fn ends_with(&mut self, error: &kube::Error, was_allowed: bool) -> bool {
-        if !matches!(error, kube::Error::Api(answer) if matches!(answer.code, 401 | 403 | 404)) {
-            self.refused_since = None;
+impl DenialTimer {
+    /// Whether to give up: a permission or the namespace is missing, from the beginning or for a
+    /// long time.
+    fn must_give_up(&mut self, error: &kube::Error, was_allowed: bool) -> bool {
+        if !matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404)) {
+            self.denied_since = None;
             return false;
         }
-        let since = *self.refused_since.get_or_insert_with(Instant::now);
-        !was_allowed || since.elapsed() >= REFUSED_FOR
+        let since = *self.denied_since.get_or_insert_with(Instant::now);
+        !was_allowed || since.elapsed() >= DENIED_FOR
     }
 }
 
-/// An API server that is away comes back. A standby that ended each time would hold up the takeover by
-/// the pauses between its restarts.
+/// Waits for an API server that is unavailable. A standby that exited instead would delay a
+/// takeover by the pauses between its restarts.
 async fn wait_for_api_server(error: &kube::Error) {
-    let pause = LOOK_EVERY.as_secs();
+    let pause = READ_EVERY.as_secs();
     tracing::warn!(error = chain(error), "the lease could not be read or taken; trying again in {pause} s");
-    tokio::time::sleep(LOOK_EVERY).await;
+    tokio::time::sleep(READ_EVERY).await;
 }
 
 impl Leadership {
@@ -197,21 +203,21 @@ impl Leadership {
         let mut renewed_at = Instant::now();
         loop {
             tokio::time::sleep(RENEW_EVERY.min(GIVE_UP_AFTER.saturating_sub(renewed_at.elapsed()))).await;
-            let asked_at = Instant::now();
+            let sent_at = Instant::now();
             match write(&self.api, Some(self.lease.clone()), &self.namespace, &self.identity, self.epoch)
                 .await
             {
                 Ok(lease) => {
                     self.lease = lease;
-                    renewed_at = asked_at;
+                    renewed_at = sent_at;
                     self.write_fence.renew(renewed_at + GIVE_UP_AFTER);
                 }
-                Err(kube::Error::Api(answer)) if answer.code == 409 => {
+                Err(kube::Error::Api(status)) if status.code == 409 => {
                     match bounded(self.api.get_opt(NAME)).await {
                         Ok(Some(lease)) => {
                             let spec = lease.spec.clone().unwrap_or_default();
                             let holder = spec.holder_identity.unwrap_or_default();
-                            // The same name under another epoch is another process on the same host.
+                            // The same name with another epoch is another process on the same host.
                             if holder != self.identity
                                 || spec.lease_transitions != i32::try_from(self.epoch).ok()
                             {
@@ -231,7 +237,7 @@ impl Leadership {
         }
     }
 
-    /// Gives the Lease back, so that a successor need not wait.
+    /// Releases the Lease, so that a successor does not have to wait.
     pub async fn release(self) {
         let mut lease = self.lease;
         if let Some(spec) = &mut lease.spec {
@@ -240,7 +246,7 @@ impl Leadership {
         match bounded(self.api.replace(NAME, &PostParams::default(), &lease)).await {
             Ok(_) => tracing::info!("leadership released"),
             Err(error) => {
-                tracing::warn!(error = %error, "the lease could not be released; a successor waits for it to expire")
+                tracing::warn!(error = %error, "the lease could not be released; a successor has to wait until it expires")
             }
         }
     }
@@ -254,23 +260,23 @@ async fn write(
     epoch: u64,
 ) -> Result<Lease, kube::Error> {
     let now = MicroTime(Timestamp::now());
-    let held = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
-    let acquired = held.holder_identity.as_deref() == Some(identity)
-        && held.lease_transitions == i32::try_from(epoch).ok();
-    // Labels and annotations are whoever's that made the Lease: an installer's marks, for one.
-    let held_metadata = found.as_ref().map(|lease| lease.metadata.clone()).unwrap_or_default();
+    let spec = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+    let acquired = spec.holder_identity.as_deref() == Some(identity)
+        && spec.lease_transitions == i32::try_from(epoch).ok();
+    // Preserves labels and annotations set by others, such as Helm.
+    let metadata = found.as_ref().map(|lease| lease.metadata.clone()).unwrap_or_default();
     let lease = Lease {
         metadata: ObjectMeta {
             name: Some(NAME.into()),
             namespace: Some(namespace.into()),
             managed_fields: None,
-            ..held_metadata
+            ..metadata
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(identity.into()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
             lease_transitions: i32::try_from(epoch).ok(),
-            acquire_time: if acquired { held.acquire_time } else { Some(now.clone()) },
+            acquire_time: if acquired { spec.acquire_time } else { Some(now.clone()) },
             renew_time: Some(now),
             ..LeaseSpec::default()
         }),
@@ -285,7 +291,7 @@ async fn write(
 
 async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     match tokio::time::timeout(TIMEOUT, request).await {
-        Ok(answer) => answer,
+        Ok(result) => result,
         Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
     }
 }
@@ -317,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_lease_is_taken_only_after_it_was_silent_for_its_duration() {
+    fn another_holders_lease_is_taken_after_its_full_duration() {
         let spec = held_by("b", 4);
         assert_eq!(
             lease_state(Some(&spec), "a", Duration::from_secs(14)),
@@ -327,18 +333,18 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_operator_takes_its_own_lease_under_a_new_epoch() {
+    fn a_restarted_operator_takes_its_own_lease_with_a_new_epoch() {
         assert_eq!(lease_state(Some(&held_by("a", 4)), "a", Duration::ZERO), LeaseState::Take { epoch: 5 });
     }
 
-    /// An API server that answers one request after the other from a script, and says how often it was
-    /// asked. Every write is taken.
-    async fn api_server(script: &'static [Answer]) -> (Client, Arc<AtomicUsize>) {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&asked);
-        let answer = move |method: Method, body: String| {
+    /// An API server that takes its responses from a script, and counts the requests. It accepts
+    /// every write.
+    async fn api_server(script: &'static [Response]) -> (Client, Arc<AtomicUsize>) {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
+        let respond = move |method: Method, body: String| {
             let at = counter.fetch_add(1, Ordering::Relaxed);
-            let answer = script.get(at).or(script.last()).copied().unwrap_or(Answer::Refuse(500));
+            let response = script.get(at).or(script.last()).copied().unwrap_or(Response::Error(500));
             async move {
                 let lease = |holder: &str| {
                     let spec = held_by(holder, 4);
@@ -349,57 +355,58 @@ mod tests {
                     };
                     serde_json::to_string(&Lease { metadata, spec: Some(spec) }).unwrap()
                 };
-                match answer {
-                    Answer::Refuse(code) => {
+                match response {
+                    Response::Error(code) => {
                         let status = StatusCode::from_u16(code).unwrap();
                         (status, json!({"code": code, "message": "away", "reason": "Away"}).to_string())
                     }
                     _ if method != Method::GET => (StatusCode::OK, body),
-                    Answer::Held => (StatusCode::OK, lease("another")),
-                    Answer::Free => (StatusCode::OK, lease("")),
+                    Response::Held => (StatusCode::OK, lease("another")),
+                    Response::Free => (StatusCode::OK, lease("")),
                 }
             }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(respond)).await });
         let config = kube::Config::new(format!("http://{address}").parse().unwrap());
-        (Client::try_from(config).unwrap(), asked)
+        (Client::try_from(config).unwrap(), requests)
     }
 
     #[derive(Clone, Copy)]
-    enum Answer {
-        Refuse(u16),
+    enum Response {
+        Error(u16),
         Held,
         Free,
     }
 
     #[tokio::test]
-    async fn a_standby_lives_through_an_api_server_that_is_away() {
-        const SCRIPT: &[Answer] = &[
-            Answer::Refuse(503),
-            Answer::Held,
-            Answer::Refuse(500),
-            // While it starts an API server knows no roles yet.
-            Answer::Refuse(403),
-            Answer::Free,
+    async fn a_standby_survives_an_unavailable_api_server() {
+        const SCRIPT: &[Response] = &[
+            Response::Error(503),
+            Response::Held,
+            Response::Error(500),
+            // A starting API server knows no roles yet.
+            Response::Error(403),
+            Response::Free,
         ];
-        let (client, asked) = api_server(SCRIPT).await;
+        let (client, requests) = api_server(SCRIPT).await;
         let ready = AtomicBool::new(false);
         let leadership = acquire(client, "demos", "us", &ready, async || Ok(9)).await.unwrap();
         assert_eq!((leadership.epoch, ready.load(Ordering::Relaxed)), (10, true));
-        assert_eq!(asked.load(Ordering::Relaxed), 6, "five looks and the write");
+        assert_eq!(requests.load(Ordering::Relaxed), 6, "five reads and the write");
     }
 
     #[tokio::test]
-    async fn an_operator_that_may_not_read_the_lease_says_so_at_once() {
+    async fn an_operator_without_permission_for_the_lease_fails_at_once() {
         for code in [401, 403] {
-            let script: &[Answer] = if code == 401 { &[Answer::Refuse(401)] } else { &[Answer::Refuse(403)] };
-            let (client, asked) = api_server(script).await;
+            let script: &[Response] =
+                if code == 401 { &[Response::Error(401)] } else { &[Response::Error(403)] };
+            let (client, requests) = api_server(script).await;
             let ready = AtomicBool::new(false);
             let error = acquire(client, "demos", "us", &ready, async || Ok(0)).await.err().unwrap();
             assert!(error.to_string().contains("namespace demos"), "{error}");
-            assert_eq!((asked.load(Ordering::Relaxed), ready.load(Ordering::Relaxed)), (1, false));
+            assert_eq!((requests.load(Ordering::Relaxed), ready.load(Ordering::Relaxed)), (1, false));
         }
     }
 }

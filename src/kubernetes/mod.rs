@@ -1,4 +1,5 @@
-//! Kubernetes at arm's length: the three things a reconcile writes there. Reads come through the watch.
+//! The Kubernetes API: a reconcile's writes, and its check of the Lease. Objects are read through
+//! the watch.
 
 pub mod client;
 pub mod fake;
@@ -11,16 +12,16 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
 use crate::reconcile::run_event::RunEvent;
 
-/// Why a write to Kubernetes did not happen.
+/// Why a write to Kubernetes failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// The object has changed since it was read: read it again, never merge by hand.
-    #[error("write {what} of {object}: it has changed meanwhile")]
+    /// The object has changed since it was read. Read it again; never merge by hand.
+    #[error("write {what} of {object}: it has changed since it was read")]
     Conflict { what: &'static str, object: String },
-    /// The object is gone.
-    #[error("write {what} of {object}: it is gone")]
+    /// The object was deleted.
+    #[error("write {what} of {object}: it was deleted")]
     Gone { what: &'static str, object: String },
-    /// Anything else.
+    /// Any other error.
     #[error("write {what} of {object}")]
     Other {
         what: &'static str,
@@ -30,19 +31,19 @@ pub enum ClusterError {
     },
 }
 
-/// The writes of a reconcile.
+/// The calls of a reconcile.
 #[async_trait]
 pub trait Cluster: Send + Sync {
-    /// Replaces the status of `object`, if the object is still as it was read.
+    /// Replaces the status of `object` if the object has not changed since it was read.
     async fn replace_status(
         &self,
         object: &KinesisDemo,
         status: &KinesisDemoStatus,
     ) -> Result<(), ClusterError>;
-    /// Adds or removes our finalizer, if the object is still as it was read.
+    /// Adds or removes our finalizer if the object has not changed since it was read.
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError>;
-    /// Reads the Lease: whether this operator still leads, under `epoch`.
+    /// Reads the Lease: whether this operator still leads with `epoch`.
     async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError>;
-    /// Publishes an Event about `object`. Failing to is logged, not returned.
+    /// Publishes an Event about `object`. A failure is logged and not returned.
     async fn publish(&self, object: &KinesisDemo, run_event: &RunEvent);
 }

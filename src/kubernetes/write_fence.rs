@@ -1,5 +1,6 @@
-//! How long this process may still write. In: the Lease's renewals. Out: a fence that every request to AWS and every write to
-//! Kubernetes passes, so that a leader which was frozen, or cut off from the API server, is silent before another can lead.
+//! Limits how long this process may write. In: renewals of the Lease. Out: a fence around every
+//! request to AWS and every write to Kubernetes. A leader that was frozen, or lost the API server,
+//! thereby stops writing before another can lead.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,55 +10,55 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The right to write, until an instant of our own monotonic clock; renewals move it.
+/// Permits writes until an instant of our own monotonic clock. Renewals move that instant.
 #[derive(Clone, Debug)]
 pub struct WriteFence(Arc<Mutex<Instant>>);
 
-/// This process may no longer write: another may lead.
+/// The fence has expired: this process may no longer write, because another operator may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this operator no longer leads")]
 pub struct WriteFenceExpired;
 
 impl WriteFence {
-    /// A right that ends at `until` unless it is renewed.
+    /// A fence that expires at `until` unless it is renewed.
     #[must_use]
     pub fn until(until: Instant) -> Self {
         Self(Arc::new(Mutex::new(until)))
     }
 
-    /// A right for whoever has nobody to share it with: tools and tests.
+    /// A fence for programs without a Lease: tools and tests.
     #[must_use]
     pub fn unshared() -> Self {
         const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
         Self::until(Instant::now() + YEARS)
     }
 
-    /// Moves the end to `until`.
+    /// Moves the expiry to `until`.
     pub fn renew(&self, until: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    fn end(&self) -> Instant {
+    fn expires_at(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` while the right lasts, and drops it when it ends. The clock is read before every step of `work`, not only by a
-    /// timer: a process that was frozen wakes with its timers late.
+    /// Runs `work` until the fence expires, then drops it. The clock is read before every step of
+    /// `work`, because the timers of a process that was frozen fire late.
     pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, WriteFenceExpired> {
         let mut work = pin!(work);
-        let mut ended = pin!(async {
-            while Instant::now() < self.end() {
-                tokio::time::sleep_until(self.end()).await;
+        let mut expiry = pin!(async {
+            while Instant::now() < self.expires_at() {
+                tokio::time::sleep_until(self.expires_at()).await;
             }
         });
         poll_fn(|context| {
-            if Instant::now() >= self.end() {
+            if Instant::now() >= self.expires_at() {
                 return Poll::Ready(Err(WriteFenceExpired));
             }
             if let Poll::Ready(done) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
             }
-            ended.as_mut().poll(context).map(|()| Err(WriteFenceExpired))
+            expiry.as_mut().poll(context).map(|()| Err(WriteFenceExpired))
         })
         .await
     }
@@ -71,7 +72,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn work_is_not_even_begun_after_the_end() {
+    async fn work_is_not_started_after_expiry() {
         let write_fence = WriteFence::until(Instant::now());
         let begun = AtomicBool::new(false);
         let work = async { begun.store(true, Ordering::Relaxed) };
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_in_hand_is_dropped_at_the_end_and_not_before() {
+    async fn running_work_is_dropped_at_expiry_and_not_before() {
         let start = Instant::now();
         let write_fence = WriteFence::until(start + SECOND * 3);
         let outcome = write_fence.guard(tokio::time::sleep(SECOND * 10)).await;
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_lets_work_in_hand_finish() {
+    async fn a_renewal_lets_running_work_finish() {
         let write_fence = WriteFence::until(Instant::now() + SECOND * 3);
         let renewing = async {
             tokio::time::sleep(SECOND * 2).await;
@@ -99,13 +100,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_that_comes_after_the_end_is_not_taken_even_if_it_is_due_first() {
+    async fn a_step_after_expiry_is_not_run_even_if_it_is_due_first() {
         let write_fence = WriteFence::until(Instant::now() + SECOND);
         let steps = AtomicUsize::new(0);
         let work = async {
             for _ in 0..2 {
                 steps.fetch_add(1, Ordering::Relaxed);
-                // The process is frozen over the end here: time passes while nobody polls.
+                // The process is frozen here while the fence expires: time passes without a poll.
                 tokio::task::yield_now().await;
             }
         };

@@ -1,4 +1,5 @@
-//! Kubernetes through kube. In: what a reconcile writes. Out: requests to the API server, each with a timeout.
+//! Writes to Kubernetes through kube. In: what a reconcile writes. Out: requests to the API server,
+//! each with a timeout.
 
 use std::time::Duration;
 
@@ -17,18 +18,18 @@ use crate::kubernetes::lease;
 use crate::kubernetes::write_fence::WriteFence;
 use crate::reconcile::run_event::{RunEvent, Severity};
 
-/// Who writes, in managedFields and in Events.
+/// The field manager in managedFields, and the reporting controller of Events.
 pub const MANAGER: &str = "kinesis-demo-operator";
 
-/// The API server answers within milliseconds or not at all.
+/// The API server responds within milliseconds or not at all.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest note that an Event may carry, and the longest reason and action, in bytes (Kubernetes
-/// API, events.k8s.io/v1, and its validation).
-const LONGEST_NOTE: usize = 1023;
-const LONGEST_WORD: usize = 128;
+/// The maximum length of an Event's note, and of its reason and action, in bytes (Kubernetes API,
+/// events.k8s.io/v1, and its validation).
+const MAX_NOTE_BYTES: usize = 1023;
+const MAX_WORD_BYTES: usize = 128;
 
-/// The beginning of `text` in at most so many bytes, at a character's end.
+/// Cuts `text` to at most `longest` bytes, at the end of a character.
 fn cut_bytes(text: &str, longest: usize) -> String {
     let mut end = longest.min(text.len());
     while !text.is_char_boundary(end) {
@@ -37,7 +38,7 @@ fn cut_bytes(text: &str, longest: usize) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
-/// The cluster that a client speaks to.
+/// The cluster of a client.
 pub struct KubeCluster {
     client: Client,
     recorder: Recorder,
@@ -47,8 +48,8 @@ pub struct KubeCluster {
 }
 
 impl KubeCluster {
-    /// Writes through `client` while `tenure` lasts. `instance` holds the Lease in `lease_namespace`,
-    /// and Events name it as their reporter.
+    /// Writes through `client` until `write_fence` expires. `instance` is the holder of the Lease
+    /// in `lease_namespace`, and the reporting instance of Events.
     pub fn new(client: Client, instance: String, lease_namespace: String, write_fence: WriteFence) -> Self {
         let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
@@ -63,8 +64,8 @@ impl Cluster for KubeCluster {
         object: &KinesisDemo,
         status: &KinesisDemoStatus,
     ) -> Result<(), ClusterError> {
-        // A replacement, not a patch: we are the only writer, fields that end must vanish, and the resource version makes
-        // the write a claim that only one of two operators can win.
+        // A replacement, not a patch: this operator is the only writer, and removed fields must
+        // vanish. With the resource version, only one of two operators can write.
         let mut replacement = object.clone();
         replacement.metadata.managed_fields = None;
         replacement.status = Some(status.clone());
@@ -74,7 +75,8 @@ impl Cluster for KubeCluster {
         let send = async {
             let body = serde_json::to_vec(&replacement).map_err(kube::Error::SerdeError)?;
             let request = Request::new(url).replace_subresource("status", &name, &parameters, body);
-            // The answer is not read: its spec may not parse (see `controller::salvage`).
+            // The response is not parsed, because its spec may not parse (see
+            // `controller::salvage`).
             self.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await
         };
         self.write("status", object, send).await
@@ -82,7 +84,7 @@ impl Cluster for KubeCluster {
 
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError> {
         let mut finalizers = object.finalizers().to_vec();
-        finalizers.retain(|held| held != FINALIZER);
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
         if present {
             finalizers.push(FINALIZER.into());
         }
@@ -98,13 +100,15 @@ impl Cluster for KubeCluster {
     async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError> {
         let (what, object) = ("lease", lease::NAME.to_owned());
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.lease_namespace);
-        let answer = tokio::time::timeout(TIMEOUT, leases.get_opt(lease::NAME)).await;
+        let response = tokio::time::timeout(TIMEOUT, leases.get_opt(lease::NAME)).await;
         let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let found = answer.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
+        let found =
+            response.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
         let spec = found.and_then(|lease| lease.spec);
         Ok(spec.is_some_and(|spec| {
             spec.holder_identity.as_deref() == Some(&self.instance)
-                && spec.lease_transitions.and_then(|held| u64::try_from(held).ok()) == Some(epoch)
+                && spec.lease_transitions.and_then(|transitions| u64::try_from(transitions).ok())
+                    == Some(epoch)
         }))
     }
 
@@ -114,9 +118,9 @@ impl Cluster for KubeCluster {
                 Severity::Normal => EventType::Normal,
                 Severity::Warning => EventType::Warning,
             },
-            reason: cut_bytes(&run_event.reason, LONGEST_WORD),
-            action: cut_bytes(&run_event.action, LONGEST_WORD),
-            note: Some(cut_bytes(&run_event.note, LONGEST_NOTE)),
+            reason: cut_bytes(&run_event.reason, MAX_WORD_BYTES),
+            action: cut_bytes(&run_event.action, MAX_WORD_BYTES),
+            note: Some(cut_bytes(&run_event.note, MAX_NOTE_BYTES)),
             secondary: None,
         };
         let reference = object.object_ref(&());
@@ -124,11 +128,11 @@ impl Cluster for KubeCluster {
         match self.write_fence.guard(publishing).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
-                tracing::warn!(reason = run_event.reason, error = %error, "an event was not published")
+                tracing::warn!(reason = run_event.reason, error = %error, "could not publish an Event")
             }
-            Ok(Err(_)) => tracing::warn!(reason = run_event.reason, "an event was not published in time"),
-            Err(over) => {
-                tracing::warn!(reason = run_event.reason, error = %over, "an event was not published")
+            Ok(Err(_)) => tracing::warn!(reason = run_event.reason, "could not publish an Event in time"),
+            Err(expired) => {
+                tracing::warn!(reason = run_event.reason, error = %expired, "could not publish an Event")
             }
         }
     }
@@ -143,13 +147,13 @@ impl KubeCluster {
     ) -> Result<(), ClusterError> {
         let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let answer = self.write_fence.guard(tokio::time::timeout(TIMEOUT, request)).await;
-        match answer.map_err(|over| other(over.into()))?.map_err(|elapsed| other(elapsed.into()))? {
+        let response = self.write_fence.guard(tokio::time::timeout(TIMEOUT, request)).await;
+        match response.map_err(|expired| other(expired.into()))?.map_err(|elapsed| other(elapsed.into()))? {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(answer)) if answer.code == 409 => {
+            Err(kube::Error::Api(status)) if status.code == 409 => {
                 Err(ClusterError::Conflict { what, object })
             }
-            Err(kube::Error::Api(answer)) if answer.code == 404 => Err(ClusterError::Gone { what, object }),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(ClusterError::Gone { what, object }),
             Err(error) => Err(other(error.into())),
         }
     }
@@ -160,9 +164,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_cut_in_bytes_at_a_characters_end() {
-        assert_eq!(cut_bytes("short", LONGEST_NOTE), "short");
-        let cut = cut_bytes(&"ü".repeat(600), LONGEST_NOTE);
+    fn a_note_is_cut_to_bytes_at_a_character_boundary() {
+        assert_eq!(cut_bytes("short", MAX_NOTE_BYTES), "short");
+        let cut = cut_bytes(&"ü".repeat(600), MAX_NOTE_BYTES);
         assert_eq!((cut.len(), cut.chars().count()), (1022, 511));
         assert_eq!(cut_bytes("日本", 4), "日");
     }

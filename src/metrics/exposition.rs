@@ -1,17 +1,18 @@
-//! The formats of `/metrics`. In: a scraper's `Accept` header, the OpenMetrics text. Out: which format it
-//! takes, and the text in Prometheus' older one.
+//! The formats of `/metrics`. In: a scraper's `Accept` header and the OpenMetrics text. Out: the
+//! format to use, and the text in Prometheus' older format.
 
-/// A format in which metrics are told.
+/// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// Prometheus' text format 0.0.4: what every scraper reads.
+    /// Prometheus' text format 0.0.4, which every scraper reads.
     Text,
 }
 
 impl Exposition {
-    /// The format that `accept` asks for: OpenMetrics only where it is named, and liked no less.
+    /// Selects the format for `accept`: OpenMetrics only if it is named with at least the quality
+    /// of `text/plain`.
     pub fn accepted(accept: &str) -> Self {
         let quality_of = |wanted: &str| {
             let ranges = accept.split(',').filter_map(|range| {
@@ -37,7 +38,7 @@ impl Exposition {
         }
     }
 
-    /// OpenMetrics text in this format.
+    /// Converts OpenMetrics text to this format.
     pub fn of(self, open_metrics: String) -> String {
         match self {
             Self::OpenMetrics => open_metrics,
@@ -46,8 +47,9 @@ impl Exposition {
     }
 }
 
-/// A counter's family is named without `_total` in OpenMetrics, and with it in the older format, which
-/// has neither units nor an end mark (Prometheus documentation, "Exposition formats").
+/// Converts OpenMetrics to the older format. OpenMetrics names a counter's family without `_total`,
+/// the older format with it. The older format has neither units nor an end mark (Prometheus
+/// documentation, "Exposition formats").
 fn to_text(open_metrics: &str) -> String {
     let counters: Vec<&str> = open_metrics
         .lines()
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_metrics_are_for_who_names_them_and_likes_them_no_less() {
+    fn open_metrics_is_used_if_accepted_with_equal_quality() {
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";
         for accept in
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_format_names_counters_as_they_are_sampled() {
+    fn the_older_format_names_counter_families_with_total() {
         let open_metrics = "# HELP calls Calls.\n# TYPE calls counter\ncalls_total{a=\"# EOF\"} 1\n# HELP took_seconds Time.\n# TYPE took_seconds histogram\n# UNIT took_seconds seconds\ntook_seconds_sum 0.5\n# EOF\n";
         assert_eq!(
             Exposition::Text.of(open_metrics.into()),

@@ -1,5 +1,6 @@
-//! What the operator counts about itself, and tells of its objects. In: outcomes; the watch. Out: the text of `/metrics`. Every label
-//! set of the operator's own is small and closed; only what [`runs`] tells names objects.
+//! The operator's metrics about itself and about its objects. In: outcomes and the watch. Out: the
+//! text of `/metrics`. Every label set of the operator's own metrics is small and closed. Only the
+//! metrics in [`runs`] name objects.
 
 pub mod exposition;
 pub mod runs;
@@ -39,7 +40,7 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Histogram,
     leader: Gauge,
-    /// The objects that are told of.
+    /// The metrics of objects.
     pub runs: Arc<Runs>,
 }
 
@@ -56,10 +57,10 @@ impl Default for Metrics {
             runs: Arc::default(),
         };
         let Self { mut registry, reconciles, reconcile_seconds, calls, call_seconds, leader, runs } = metrics;
-        registry.register("reconciles", "Passes over objects, by outcome", reconciles.clone());
+        registry.register("reconciles", "Reconciles of objects, by outcome", reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",
-            "How long a pass took",
+            "How long a reconcile took",
             Unit::Seconds,
             reconcile_seconds.clone(),
         );
@@ -77,13 +78,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a pass.
+    /// Counts a reconcile.
     pub fn reconciled(&self, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { outcome }).inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// Notes whether this operator leads.
+    /// Records whether this operator leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_names_every_instrument_with_its_labels() {
+    fn the_text_contains_instruments_with_their_labels() {
         let metrics = Metrics::default();
         metrics.reconciled("ok", Duration::from_millis(20));
         metrics.leads(true);
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_that_alerts_and_dashboards_are_tested_with_has_our_families() {
+    fn the_page_in_the_chart_tests_has_our_families() {
         const PAGE: &str = include_str!("../../tests/chart/monitoring/metrics.txt");
         let families = |page: &str| -> Vec<String> {
             let mut names: Vec<_> =
@@ -129,7 +130,7 @@ mod tests {
             names.sort();
             names
         };
-        // A family of counters is told from its first count on.
+        // A counter family appears only after its first count.
         let metrics = Metrics::default();
         metrics.reconciled("ok", Duration::ZERO);
         metrics.called("kinesis", "DescribeStreamSummary", CallOutcome::Ok, Duration::ZERO);

@@ -1,5 +1,6 @@
-//! What `/metrics` tells of each object. In: the objects as the watch holds them, at the moment of the scrape: nothing has to be
-//! removed when an object goes. Out: gauges with the object's namespace and name. No I/O.
+//! The metrics of each object. In: the watch's objects at the moment of the scrape, so that the
+//! metrics of a deleted object vanish by themselves. Out: gauges with the object's namespace and
+//! name. No I/O.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -21,20 +22,21 @@ use crate::reconcile::queue::{QueuedRun, RunLister};
 /// The objects of one watch.
 pub type Objects = Store<DeserializeGuard<KinesisDemo>>;
 
-/// At most so many objects have metrics of their own, so that a script that makes thousands cannot swell the monitoring; all are counted.
+/// The number of objects that have their own metrics. The limit keeps a script that creates
+/// thousands of objects from flooding the monitoring. The count by stage covers all objects.
 const MOST_OBJECTS: usize = 500;
 
-/// The watches whose objects are told; none before the operator leads.
+/// The watches of the reported objects; none before the operator leads.
 #[derive(Default)]
 pub struct Runs(Mutex<Vec<Objects>>);
 
 impl Runs {
-    /// Tells of the objects of one more watch.
+    /// Adds the objects of another watch.
     pub fn watch(&self, objects: Objects) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(objects);
     }
 
-    /// The uids of all objects that exist.
+    /// The uids of all existing objects.
     pub fn uids(&self) -> HashSet<String> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         watches.iter().flat_map(Store::state).filter_map(|object| object.meta().uid.clone()).collect()
@@ -44,14 +46,15 @@ impl Runs {
 impl RunLister for Runs {
     fn entries(&self) -> Option<Vec<QueuedRun>> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // With each namespace a watch of its own is listed: the first must not take the others for empty.
+        // Each namespace has its own watch. All must be listed, because an unlisted watch looks
+        // empty.
         let listed =
             |watch: &Objects| watch.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok());
         if watches.is_empty() || !watches.iter().all(listed) {
             return None;
         }
-        let held = watches.iter().flat_map(Store::state);
-        Some(held.filter_map(|object| object.0.as_ref().ok().and_then(QueuedRun::of)).collect())
+        let objects = watches.iter().flat_map(Store::state);
+        Some(objects.filter_map(|object| object.0.as_ref().ok().and_then(QueuedRun::of)).collect())
     }
 }
 
@@ -64,8 +67,8 @@ impl fmt::Debug for Runs {
 impl Collector for Runs {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let held: Vec<_> = watches.iter().flat_map(Store::state).collect();
-        let objects: Vec<&KinesisDemo> = held.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+        let stored: Vec<_> = watches.iter().flat_map(Store::state).collect();
+        let objects: Vec<&KinesisDemo> = stored.iter().filter_map(|object| object.0.as_ref().ok()).collect();
         for Family { name, help, samples } in families(&objects) {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for Sample { labels, value } in samples {
@@ -89,18 +92,18 @@ struct Family {
     samples: Vec<Sample>,
 }
 
-/// One value of an object, with the labels that tell it from the object's others.
+/// One value of an object, with the labels that distinguish it from the object's other values.
 type Value = (&'static str, Vec<(&'static str, String)>, i64);
 
-/// Every family that an object can have a value in, without the prefix.
+/// Every family in which an object can have a value, without the prefix.
 const RUN_FAMILIES: [(&str, &str); 10] = [
-    ("run_info", "Where the run is: its stage and its traffic phase"),
-    ("run_target_records_per_second", "What the schedule asked for in the same window"),
+    ("run_info", "The run's stage and traffic phase"),
+    ("run_target_records_per_second", "Scheduled records per second in the same window"),
     ("run_accepted_records_per_second", "Records accepted per second, in one window of all tasks"),
-    ("run_records", "The run's totals, by kind; a rerun starts anew"),
-    ("run_tasks", "Generator tasks: asked for, running, and with a slot"),
+    ("run_records", "The run's totals, by kind; a rerun starts at zero"),
+    ("run_tasks", "Generator tasks: desired, running and admitted to a slot"),
     ("run_shards", "Open shards of the stream"),
-    ("run_warm_mib_per_second", "Warm throughput of the stream: asked for, and there"),
+    ("run_warm_mib_per_second", "Warm throughput of the stream: target and current"),
     ("run_stage_entered_timestamp_seconds", "When the run entered its stage"),
     ("run_deadline_timestamp_seconds", "When limits.maxDuration ends the run"),
     ("run_condition", "The object's conditions: 1 True, 0 False, -1 Unknown"),
@@ -247,11 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn before_a_rate_is_known_the_target_is_the_phases() {
+    fn the_target_is_the_phases_until_a_rate_is_known() {
         let mut early = running("viral");
         early.status.as_mut().unwrap().traffic.as_mut().unwrap().set_rate(None);
-        let told = families(&[&early]);
-        let value = |name: &str| told.iter().find(|family| family.name == name).unwrap().samples[0].value;
+        let exposed = families(&[&early]);
+        let value = |name: &str| exposed.iter().find(|family| family.name == name).unwrap().samples[0].value;
         assert_eq!(value("run_target_records_per_second"), 50_000);
         assert_eq!(value("run_accepted_records_per_second"), 0);
     }
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_told_while_the_watch_holds_it_and_not_longer() {
+    fn an_object_has_metrics_while_the_watch_stores_it() {
         let (reader, mut writer) = store();
         let runs = Runs::default();
         runs.watch(reader);
@@ -288,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn every_family_has_its_values() {
+    fn every_family_has_values() {
         let (reader, mut writer) = store();
         let runs = Runs::default();
         runs.watch(reader);
@@ -315,11 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_single_objects_are_bounded_and_the_count_is_not() {
+    fn metrics_per_object_are_bounded_and_the_count_is_not() {
         let many: Vec<_> = (0..MOST_OBJECTS + 1).map(|number| running(&format!("n{number:04}"))).collect();
-        let told = families(&many.iter().collect::<Vec<_>>());
+        let exposed = families(&many.iter().collect::<Vec<_>>());
         let samples =
-            |name: &str| told.iter().find(|family| family.name == name).map(|family| &family.samples);
+            |name: &str| exposed.iter().find(|family| family.name == name).map(|family| &family.samples);
         assert_eq!(samples("run_info").map(Vec::len), Some(MOST_OBJECTS));
         assert_eq!(samples("objects").unwrap()[0].value, 501);
     }

@@ -286,7 +286,7 @@ impl Look<'_> {
 
     async fn scale_to_zero(&self, wanted: bool) -> Observed<ScheduledActionDescription> {
         let Names { cluster, service, .. } = self.names;
-        let look = self.aws.scaling.fetch_ceiling(cluster, service);
+        let look = self.aws.scaling.fetch_scheduled_scale_to_zero(cluster, service);
         let found = self.look(wanted, "DescribeScalableTargets", service, look).await;
         if wanted {
             self.context.memory.note_ceiling_seen(self.uid, self.now);

@@ -44,7 +44,7 @@ impl QueuedRun {
             {
                 true
             }
-            stage if !stage.goes_on() => return None,
+            stage if !stage.is_active() => return None,
             _ if says(ConditionType::Stalled, Reason::StatusOfAnotherObject) => return None,
             _ => false,
         };

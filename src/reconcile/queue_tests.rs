@@ -167,7 +167,7 @@ fn a_run_weighs_what_its_tasks_read() {
     let mut earlier = object("earlier", "00", json!({"stage": "Running"}));
     let effective = json!({
         "accountId": "000000000000", "region": "eu-west-1", "cluster": "c", "streamName": "s", "baseName": "b",
-        "planHash": "h", "spec": {"phases": [
+        "spec": {"phases": [
             {"name": "low", "duration": "1m", "recordsPerSecond": 100},
             {"name": "high", "duration": "1m", "recordsPerSecond": 362_000},
         ]},

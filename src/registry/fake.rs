@@ -1,4 +1,4 @@
-//! A registry for scenarios: it says the same about every image.
+//! A fake registry for scenarios: it returns the same for every image.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,12 +6,12 @@ use async_trait::async_trait;
 
 use super::{ImageLookup, Registry};
 
-/// The registry, cheap to clone. It does not answer until it is told what to say.
+/// The registry. Cheap to clone. Returns `Unknown` until a result is set.
 #[derive(Clone, Default)]
 pub struct FakeRegistry(Arc<Mutex<Option<ImageLookup>>>);
 
 impl FakeRegistry {
-    /// What it says from now on.
+    /// Sets the result for all images.
     pub fn says(&self, seen: ImageLookup) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }

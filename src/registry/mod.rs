@@ -1,25 +1,26 @@
-//! What a container registry says about the generator's image, before a run depends on it. In: an image reference. Out: the processor
-//! architectures that it is there for. Reads only, without credentials; one bounded attempt.
+//! Looks up the generator's image in its container registry before a run depends on it. In: an
+//! image reference. Out: the processor architectures for which the image exists. Reads only,
+//! without credentials, in one bounded attempt.
 
 pub mod fake;
 pub mod oci;
 
 use async_trait::async_trait;
 
-/// An answer about an image.
+/// The result of an image lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageLookup {
-    /// The registry did not answer, or not to us: nothing is known.
+    /// The registry did not respond or denied access, so nothing is known.
     Unknown,
-    /// The registry has no image of that reference.
+    /// The registry has no image with that reference.
     Missing,
-    /// It is there for these architectures of Linux, as OCI names them (amd64, arm64).
+    /// The image exists for these Linux architectures, in OCI's names (amd64, arm64).
     For(Vec<String>),
 }
 
 /// Container registries.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// What is known about `image`.
+    /// Looks up `image`.
     async fn fetch_image(&self, image: &str) -> ImageLookup;
 }

@@ -1,5 +1,6 @@
-//! Registries that speak the OCI distribution protocol, asked anonymously. In: an image reference. Out: its manifest list's architectures,
-//! or its configuration's. Talks to the registry that the reference names, and to none that it does not name.
+//! Registries with the OCI distribution protocol, read anonymously. In: an image reference. Out:
+//! the architectures of its manifest list, or of its configuration. Connects only to a registry
+//! that the reference names.
 
 use std::time::Duration;
 
@@ -13,19 +14,19 @@ use oci_client::{Client, Reference};
 
 use super::{ImageLookup, Registry};
 
-/// For all requests about an image together.
+/// The limit of all requests for one image together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Registries in reach.
+/// A client for all registries.
 pub struct OciRegistry(Client);
 
 impl OciRegistry {
-    /// Registries by HTTPS.
+    /// Connects by HTTPS.
     pub fn new() -> Self {
-        Self::by(ClientProtocol::Https)
+        Self::with_protocol(ClientProtocol::Https)
     }
 
-    fn by(protocol: ClientProtocol) -> Self {
+    fn with_protocol(protocol: ClientProtocol) -> Self {
         let config = ClientConfig {
             protocol,
             connect_timeout: Some(TIMEOUT),
@@ -43,7 +44,7 @@ impl OciRegistry {
                 let platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
                 platforms.map(|platform| (platform.os, platform.architecture)).collect()
             }
-            // An image for one platform: which one is in its configuration.
+            // An image for one platform. Its configuration names the platform.
             OciManifest::Image(manifest) => {
                 let mut text = Vec::new();
                 client.pull_blob(reference, &manifest.config, &mut text).await?;
@@ -72,14 +73,14 @@ impl Registry for OciRegistry {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) if is_missing(&error) => ImageLookup::Missing,
             Ok(Err(error)) => {
-                tracing::info!(image, error = %error, "the registry does not tell about the image: a run will show whether it can be pulled");
+                tracing::info!(image, error = %error, "the image could not be looked up in its registry; a run will show whether it can be pulled");
                 ImageLookup::Unknown
             }
             Err(_) => {
                 tracing::info!(
                     image,
                     seconds = TIMEOUT.as_secs(),
-                    "the registry does not answer: a run will show whether the image can be pulled"
+                    "the registry did not respond in time; a run will show whether the image can be pulled"
                 );
                 ImageLookup::Unknown
             }
@@ -87,8 +88,8 @@ impl Registry for OciRegistry {
     }
 }
 
-/// Whether a reference begins with a registry's host, by the rule of all container tools. Without one, which registry is meant is for
-/// whoever pulls the image to say.
+/// Whether a reference begins with a registry's host, by the rule that all container tools use.
+/// Without a host, the registry depends on the puller's configuration.
 fn names_registry(image: &str) -> bool {
     image.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
 }
@@ -127,7 +128,7 @@ mod tests {
         format!("sha256:{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
-    fn answer(media_type: &'static str, body: &Value) -> axum::response::Response {
+    fn response(media_type: &'static str, body: &Value) -> axum::response::Response {
         let text = body.to_string();
         let headers = [
             (header::CONTENT_TYPE.as_str(), media_type.to_owned()),
@@ -136,7 +137,7 @@ mod tests {
         (headers, text).into_response()
     }
 
-    fn refusal(status: StatusCode, code: &str) -> axum::response::Response {
+    fn error_response(status: StatusCode, code: &str) -> axum::response::Response {
         let body = json!({"errors": [{"code": code, "message": "no", "detail": null}]});
         (status, body.to_string()).into_response()
     }
@@ -159,28 +160,28 @@ mod tests {
             "size": configuration.to_string().len()}});
         let app = Router::new()
             .route("/v2/", get(|| async { "{}" }))
-            .route("/v2/team/list/manifests/{tag}", get(|| async { answer(INDEX, &index()) }))
-            .route("/v2/team/single/manifests/{tag}", get(|| async move { answer(MANIFEST, &single) }))
+            .route("/v2/team/list/manifests/{tag}", get(|| async { response(INDEX, &index()) }))
+            .route("/v2/team/single/manifests/{tag}", get(|| async move { response(MANIFEST, &single) }))
             .route(
                 "/v2/team/single/blobs/{digest}",
-                get(|| async move { answer("application/octet-stream", &configuration) }),
+                get(|| async move { response("application/octet-stream", &configuration) }),
             )
             .route(
                 "/v2/team/none/manifests/{tag}",
-                get(|| async { refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN") }),
+                get(|| async { error_response(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN") }),
             )
             .route(
                 "/v2/team/private/manifests/{tag}",
-                get(|| async { refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED") }),
+                get(|| async { error_response(StatusCode::UNAUTHORIZED, "UNAUTHORIZED") }),
             );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
-        (OciRegistry::by(ClientProtocol::Http), address)
+        (OciRegistry::with_protocol(ClientProtocol::Http), address)
     }
 
     #[tokio::test]
-    async fn a_list_and_a_single_image_tell_their_architectures() {
+    async fn architectures_come_from_a_list_or_a_single_image() {
         let (registry, address) = registry().await;
         let list = registry.fetch_image(&format!("{address}/team/list:1")).await;
         assert_eq!(list, ImageLookup::For(vec!["amd64".into(), "arm64".into()]));
@@ -189,16 +190,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_is_missing_and_what_is_not_told_is_unknown() {
+    async fn an_absent_image_is_missing_and_an_unreadable_one_unknown() {
         let (registry, address) = registry().await;
         assert_eq!(registry.fetch_image(&format!("{address}/team/none:1")).await, ImageLookup::Missing);
         assert_eq!(registry.fetch_image(&format!("{address}/team/private:1")).await, ImageLookup::Unknown);
-        // Nobody listens on port 1.
+        // Nothing listens on port 1.
         assert_eq!(registry.fetch_image("127.0.0.1:1/team/list:1").await, ImageLookup::Unknown);
     }
 
     #[test]
-    fn only_references_that_name_a_registry_are_asked_about() {
+    fn only_references_with_a_registry_host_are_looked_up() {
         for named in ["registry.example.com/a:1", "localhost/a", "127.0.0.1:5000/a", "host:5000/a/b@sha256:0"]
         {
             assert!(names_registry(named), "{named}");

@@ -1,7 +1,9 @@
-"""A Kubernetes API server for the tests of the chart's life: etcd and kube-apiserver on loopback, no node, no controllers.
+"""A Kubernetes API server for the lifecycle tests of the chart: etcd and kube-apiserver on loopback,
+without nodes or controllers.
 
-In: the programs' folder ($KUBEBUILDER_ASSETS, or what hack/envtest/envtest has). Out: kubectl and helm that speak to it. Starts processes, and ends
-those that it started; everything is in one temporary folder.
+In: the folder of the programs ($KUBEBUILDER_ASSETS, or the cache of hack/envtest/envtest). Out: kubectl
+and helm that talk to it. Starts processes and stops those that it started. All files are in one
+temporary folder.
 """
 
 import json
@@ -21,16 +23,16 @@ from chart import ROOT, run
 
 
 def assets():
-    """The folder with etcd, kube-apiserver and kubectl, without fetching or building anything."""
+    """The folder with etcd, kube-apiserver and kubectl. Does not fetch or build anything."""
     ended = run(ROOT / "hack/envtest/envtest", "--cached")
     folder = pathlib.Path(ended.stdout.strip())
     if ended.returncode != 0 or not (folder / "kubectl").exists():
-        raise unittest.SkipTest("no kube-apiserver, etcd and kubectl here: hack/envtest/envtest, or $KUBEBUILDER_ASSETS")
+        raise unittest.SkipTest("no kube-apiserver, etcd and kubectl: run hack/envtest/envtest, or set $KUBEBUILDER_ASSETS")
     return folder
 
 
 def free_ports(count):
-    """Ports that nobody listens on now."""
+    """Ports that are currently free."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -41,15 +43,15 @@ def free_ports(count):
 
 
 class ApiServer:
-    """Runs from its making until `stop`."""
+    """Runs from construction until `stop`."""
 
     def __init__(self):
         if not shutil.which("openssl"):
-            raise unittest.SkipTest("openssl is not here")
+            raise unittest.SkipTest("openssl is not installed")
         self.programs = assets()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kinesisdemo-chart-"))
         self.processes, self.logs = [], []
-        # A test run that is told to end ends its servers too.
+        # On SIGTERM the test run exits and stops its servers.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self.start()
@@ -76,7 +78,7 @@ class ApiServer:
             "users": [{"name": "tests", "user": {"token": token}}],
             "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
         }), encoding="utf-8")
-        # Nothing of the user's is read or written: neither a kubeconfig nor Helm's own settings.
+        # The user's kubeconfig and Helm settings are neither read nor written.
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
         self.environment.update(KUBECONFIG=str(self.kubeconfig), HOME=str(self.folder), HELM_NAMESPACE="default",
                                 HELM_CACHE_HOME=f"{self.folder}/helm", HELM_CONFIG_HOME=f"{self.folder}/helm", HELM_DATA_HOME=f"{self.folder}/helm")
@@ -100,17 +102,17 @@ class ApiServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def command(self, *words, stdin=None):
-        """A program with this cluster in its environment: how it ended."""
+        """Runs a program with this cluster in its environment and returns the completed process."""
         return run(*words, stdin=stdin, env=self.environment)
 
     def kubectl(self, *words, stdin=None):
-        """kubectl's output; an AssertionError with its words if it fails."""
+        """The output of kubectl. Raises an AssertionError with its stderr if it fails."""
         ended = self.command(self.programs / "kubectl", *words, stdin=stdin)
         if ended.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(map(str, words))}: {ended.stderr}")
         return ended.stdout
 
     def get(self, *words):
-        """What `kubectl get` finds, or None."""
+        """The object that `kubectl get` finds, or None."""
         found = self.kubectl("get", *words, "--ignore-not-found", "--output", "json")
         return json.loads(found) if found.strip() else None

@@ -1,6 +1,6 @@
-"""The chart as the tests see it. In: files of values. Out: what helm makes of them; the other tools, by name.
+"""The chart for the tests. In: values files. Out: the manifests that helm renders; the other tools, by name.
 
-Runs programs; writes nothing outside of temporary folders that its callers give.
+Runs programs. Writes only into temporary folders of its callers.
 """
 
 import functools
@@ -17,14 +17,18 @@ CHART = ROOT / "charts/kinesis-demo-operator"
 METADATA = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 VALUES = sorted((ROOT / "tests/chart/values").glob("*.yaml"))
 TOOLS = pathlib.Path(os.environ.get("KINESISDEMO_TOOLS", ROOT / "target/tools"))
-# What helm believes itself to be with, where there is no cluster; the tests of the schemas go through all versions.
+# The Kubernetes version that helm assumes without a cluster. The schema tests use all supported
+# versions.
 KUBERNETES = "1.36.0"
 NAMESPACE = "demos"
 RELEASE = "kd"
 
 
 def tool(name):
-    """A tool's path: from the environment ($HELM for helm), from hack/chart/tools, or from PATH. Without one, the test is skipped."""
+    """The path of a tool: from the environment ($HELM for helm), from hack/chart/tools, or from PATH.
+
+    Skips the test if the tool is missing.
+    """
     variable = name.upper().replace("-", "_")
     named = os.environ.get(variable)
     if named:
@@ -32,12 +36,12 @@ def tool(name):
     built = TOOLS / name
     found = str(built) if built.exists() else shutil.which(name)
     if not found:
-        raise unittest.SkipTest(f"{name} is not here: hack/chart/tools {name}, or ${variable}")
+        raise unittest.SkipTest(f"no {name}: run hack/chart/tools {name}, or set ${variable}")
     return found
 
 
 def helms():
-    """Every helm there is: the current one, and the newest Helm 3."""
+    """All available helms: the current one, and the newest Helm 3."""
     found = []
     for name in ("helm", "helm3"):
         try:
@@ -45,24 +49,24 @@ def helms():
         except unittest.SkipTest:
             pass
     if not found:
-        raise unittest.SkipTest("helm is not here: hack/chart/tools helm, or $HELM")
+        raise unittest.SkipTest("no helm: run hack/chart/tools helm, or set $HELM")
     return found
 
 
 def run(*command, stdin=None, **options):
-    """A program's end, with its output as text."""
+    """Runs a program and returns the completed process, with its output as text."""
     return subprocess.run([str(word) for word in command], input=stdin, capture_output=True, text=True, check=False, **options)
 
 
 def template(values, *arguments, helm=None):
-    """`helm template` of a file of values: how it ended."""
+    """Runs `helm template` with a values file and returns the completed process."""
     return run(helm or helms()[0], "template", RELEASE, CHART, "--namespace", NAMESPACE, "--kube-version", KUBERNETES,
                "--values", values, *arguments)
 
 
 @functools.lru_cache(maxsize=None)
 def text(name, helm=None):
-    """What helm renders of tests/chart/values/NAME.yaml."""
+    """The output of helm with tests/chart/values/NAME.yaml."""
     ended = template(ROOT / f"tests/chart/values/{name}.yaml", helm=helm)
     if ended.returncode != 0:
         raise AssertionError(f"helm template with values/{name}.yaml: {ended.stderr}")
@@ -75,7 +79,7 @@ def manifests(name, helm=None):
 
 
 def find(name, kind, suffix=None):
-    """The one object of a kind, whose name ends in `suffix` if that is given."""
+    """The only object of a kind, optionally with a name that ends in `suffix`."""
     found = [document for document in manifests(name) if document["kind"] == kind
              and (suffix is None or document["metadata"]["name"].endswith(suffix))]
     if len(found) != 1:
@@ -84,5 +88,5 @@ def find(name, kind, suffix=None):
 
 
 def kinds(name):
-    """The kinds that are rendered, without repetition."""
+    """The set of rendered kinds."""
     return {document["kind"] for document in manifests(name)}

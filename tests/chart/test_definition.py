@@ -1,7 +1,7 @@
-"""The definition as others read it: a real API server through kubectl, and, where asked for, generators of Java and TypeScript classes.
+"""The CRD in a real API server through kubectl, and optionally in generators of Java and TypeScript classes.
 
-The generators are fetched from Maven Central and from npm, so they run only with KINESISDEMO_GENERATORS=1; `java` and `mvn`, `node` and `npm` must be
-here then.
+The generators are fetched from Maven Central and npm, so they run only with KINESISDEMO_GENERATORS=1.
+They need `java`, `mvn`, `node` and `npm`.
 """
 
 import json
@@ -15,7 +15,7 @@ import unittest
 import yaml
 
 from api_server import ApiServer
-from chart import ROOT, run
+from chart import ROOT
 
 DEFINITION = ROOT / "crds/kinesisdemos.kinesisdemo.io.yaml"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -23,7 +23,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 class Applied(unittest.TestCase):
     maxDiff = None
-    """What the API server says, which kubectl prints as warnings."""
+    """The warnings of the API server, which kubectl prints."""
 
     @classmethod
     def setUpClass(cls):
@@ -34,14 +34,14 @@ class Applied(unittest.TestCase):
 
     @classmethod
     def apply(cls, file, *words):
-        """Applies a file, and returns what kubectl said besides its success."""
+        """Applies a file and returns the warnings that kubectl printed."""
         ended = cls.server.command(cls.server.programs / "kubectl", "apply", *words, "-f", file)
         if ended.returncode != 0:
             raise AssertionError(ended.stderr)
         return ended.stderr
 
     def changed(self, change):
-        """The definition with a change, in a file."""
+        """Writes the definition with a change to a file and returns its name."""
         definition = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))
         change(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"])
         file = tempfile.NamedTemporaryFile("w", suffix=".yaml")
@@ -50,7 +50,7 @@ class Applied(unittest.TestCase):
         file.flush()
         return file.name
 
-    def test_the_api_server_warns_of_nothing(self):
+    def test_the_api_server_prints_no_warnings(self):
         for words in ([], ["--server-side", "--force-conflicts"]):
             with self.subTest(words=words):
                 self.assertEqual(self.apply(DEFINITION, *words), "")
@@ -62,7 +62,7 @@ class Applied(unittest.TestCase):
                     self.assertEqual(self.apply(example, *words), "")
                     self.assertEqual(self.apply(example, *words), "")
 
-    def test_it_would_warn_of_an_unsigned_format(self):
+    def test_the_api_server_would_warn_of_an_unsigned_format(self):
         def unsigned(status):
             status["traffic"]["properties"]["accepted"]["format"] = "uint64"
         self.addCleanup(self.apply, DEFINITION, "--server-side", "--force-conflicts")
@@ -72,7 +72,7 @@ class Applied(unittest.TestCase):
         words = ["patch", "kd", "quick", "--subresource=status", "--type=merge", "--patch", json.dumps({"status": status})]
         return self.server.command(self.server.programs / "kubectl", *words)
 
-    def test_kubectl_lists_what_people_look_for(self):
+    def test_kubectl_get_shows_the_main_columns(self):
         self.server.kubectl("delete", "kd", "--all")
         for name in ("running", "stalled"):
             source = yaml.safe_load((ROOT / f"tests/gitops/objects/{name}.yaml").read_text(encoding="utf-8"))
@@ -88,19 +88,19 @@ class Applied(unittest.TestCase):
                                             "WARM": "20", "ENDS": "2026-11-23T03:17:39Z", "STALLED": "False"})
         self.assertEqual((cells["stalled"]["STAGE"], cells["stalled"]["STALLED"]), ("Pending", "True"))
 
-    def test_counts_keep_their_range_and_words_are_of_their_list(self):
+    def test_status_numbers_and_enums_are_validated(self):
         self.server.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "examples/quick.yaml")
         whole = {"number": 1, "stageEnteredAt": "2026-11-22T10:00:00.000000Z"}
-        for number, taken in ((4_294_967_295, True), (4_294_967_296, False), (0, False)):
+        for number, accepted in ((4_294_967_295, True), (4_294_967_296, False), (0, False)):
             ended = self.write_status({"run": {**whole, "number": number}})
-            self.assertEqual(ended.returncode == 0, taken, f"{number}: {ended.stderr}")
-        for stage, taken in (("Running", True), ("Dancing", False)):
-            self.assertEqual(self.write_status({"stage": stage}).returncode == 0, taken, stage)
+            self.assertEqual(ended.returncode == 0, accepted, f"{number}: {ended.stderr}")
+        for stage, accepted in (("Running", True), ("Dancing", False)):
+            self.assertEqual(self.write_status({"stage": stage}).returncode == 0, accepted, stage)
 
 
 @unittest.skipUnless(os.environ.get("KINESISDEMO_GENERATORS") == "1", "KINESISDEMO_GENERATORS=1 fetches and runs generators of Java and TypeScript classes")
 class Generated(unittest.TestCase):
-    """Generators of clients take the definition, and what they write compiles."""
+    """Client generators accept the definition, and their output compiles."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -110,7 +110,7 @@ class Generated(unittest.TestCase):
     def need(self, *programs):
         for program in programs:
             if not shutil.which(program):
-                self.skipTest(f"{program} is not here")
+                self.skipTest(f"{program} is not installed")
 
     def run_in_folder(self, *words):
         ended = subprocess.run([str(word) for word in words], cwd=self.folder, capture_output=True, text=True, check=False)

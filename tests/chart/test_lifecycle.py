@@ -1,6 +1,8 @@
-"""The chart's life on a real API server, with every helm there is: install, upgrade, uninstall, and again under another name.
+"""The life cycle of the chart on a real API server, with all available helms: install, upgrade, uninstall,
+and reinstall under another name.
 
-There is no node, so no Pod ever runs: what Pods do is told to the API server by the test, where Helm waits for it.
+There is no node, so no Pod ever runs. Where Helm waits for Pods, the test writes their result to the API
+server.
 """
 
 import json
@@ -27,7 +29,7 @@ spec: {}
 
 
 class Lifecycle(unittest.TestCase):
-    """Each test has namespaces of its own, and begins without the definition."""
+    """Each test has namespaces of its own and starts without the definition."""
 
     @classmethod
     def setUpClass(cls):
@@ -68,7 +70,7 @@ class Lifecycle(unittest.TestCase):
         return {column["name"] for column in self.definition()["spec"]["versions"][0]["additionalPrinterColumns"]}
 
     def chart_with_another_column(self, name):
-        """The chart, with a definition that has one column more."""
+        """A copy of the chart whose definition has one more column."""
         chart = self.folder / name
         shutil.copytree(CHART, chart)
         file = chart / f"files/{DEFINITION}.yaml"
@@ -78,13 +80,13 @@ class Lifecycle(unittest.TestCase):
         return chart
 
     def left(self, release):
-        """What is there of a release, Helm's own record apart."""
+        """The objects of a release, without Helm's own record."""
         kinds = ("deployments,services,serviceaccounts,roles,rolebindings,leases,poddisruptionbudgets,networkpolicies,configmaps,jobs,pods,"
                  "clusterroles,clusterrolebindings")
         found = self.server.kubectl("get", kinds, "--all-namespaces", "--selector", f"app.kubernetes.io/instance={release}", "--output", "name")
         return found.split()
 
-    def test_every_file_of_values_installs_in_a_restricted_namespace(self):
+    def test_every_values_file_installs_in_a_restricted_namespace(self):
         for helm in self.helms:
             self.helm_path = helm
             for values in ("default", "sandbox", "aws", "network-policy", "placement", "least"):
@@ -96,7 +98,7 @@ class Lifecycle(unittest.TestCase):
                     self.helm("uninstall", release, "--namespace", namespace, "--no-hooks")
                     self.assertEqual(self.left(release), [])
 
-    def test_an_upgrade_changes_the_definition_and_the_lease_and_objects_live_on(self):
+    def test_an_upgrade_updates_the_definition_and_keeps_objects(self):
         for helm in self.helms:
             with self.subTest(helm=helm):
                 self.helm_path = helm
@@ -106,10 +108,11 @@ class Lifecycle(unittest.TestCase):
                 self.server.kubectl("wait", "--for=condition=Established", f"crd/{DEFINITION}")
                 self.server.kubectl("apply", "--namespace", namespace, "-f", "-", stdin=OBJECT)
                 before = self.server.get("kd", "viral-event", "--namespace", namespace)
-                # The operator's own part of the lease.
-                held = {"spec": {"holderIdentity": "replica", "leaseDurationSeconds": 15, "leaseTransitions": 7}}
-                self.server.kubectl("patch", "lease", "kinesis-demo-operator", "--namespace", namespace, "--type=merge", "--patch", json.dumps(held))
-                # An operator may drop what it did not write; the lease must not vanish with Helm's mark.
+                # The fields of the Lease that the operator writes.
+                lease_fields = {"spec": {"holderIdentity": "replica", "leaseDurationSeconds": 15, "leaseTransitions": 7}}
+                self.server.kubectl("patch", "lease", "kinesis-demo-operator", "--namespace", namespace, "--type=merge", "--patch", json.dumps(lease_fields))
+                # An operator may drop metadata that it did not write. The upgrade must not delete
+                # the Lease when Helm's labels are missing.
                 lease = self.server.get("lease", "kinesis-demo-operator", "--namespace", namespace)
                 for words in ("labels", "annotations", "managedFields"):
                     lease["metadata"].pop(words, None)
@@ -117,7 +120,7 @@ class Lifecycle(unittest.TestCase):
                 self.helm("upgrade", "first", self.chart_with_another_column(f"More{self.number}"), "--namespace", namespace, "--reuse-values", "--set", "podLabels.a=b")
                 self.assertIn(f"More{self.number}", self.columns())
                 lease = self.server.get("lease", "kinesis-demo-operator", "--namespace", namespace)
-                self.assertEqual(lease["spec"], held["spec"])
+                self.assertEqual(lease["spec"], lease_fields["spec"])
                 self.assertEqual(lease["metadata"]["annotations"][OWNER], "first")
                 self.assertEqual(self.server.get("kd", "viral-event", "--namespace", namespace)["metadata"]["uid"], before["metadata"]["uid"])
                 self.helm("uninstall", "first", "--namespace", namespace, "--no-hooks")
@@ -125,7 +128,7 @@ class Lifecycle(unittest.TestCase):
                 self.assertEqual(self.server.get("kd", "viral-event", "--namespace", namespace)["metadata"]["uid"], before["metadata"]["uid"])
 
     def deployments(self, namespace):
-        """Names and uids."""
+        """The uids of the Deployments, by name."""
         found = self.server.get("deployments", "--namespace", namespace)["items"]
         return {one["metadata"]["name"]: one["metadata"]["uid"] for one in found}
 
@@ -133,7 +136,8 @@ class Lifecycle(unittest.TestCase):
         for helm in self.helms:
             with self.subTest(helm=helm):
                 self.helm_path = helm
-                # An earlier chart's names, as `fullnameOverride` makes them. The upgrade knows nothing of that value.
+                # The names of an earlier chart, created with `fullnameOverride`. The upgrade does
+                # not set that value.
                 namespace = self.namespace()
                 doubled = "kinesis-demo-kinesis-demo-operator"
                 self.helm("install", "kinesis-demo", CHART, "--namespace", namespace, "--set", "sandbox.enabled=true", "--set", f"fullnameOverride={doubled}")
@@ -145,13 +149,13 @@ class Lifecycle(unittest.TestCase):
                     self.assertEqual(self.deployments(namespace), before)
                     self.assertEqual(set(self.left("kinesis-demo")), objects)
                 self.assertEqual(self.server.get("deployment", doubled, "--namespace", namespace)["spec"]["replicas"], 4)
-                # Whoever wants other names says so.
+                # Names change only if the user sets a value.
                 self.helm("upgrade", "kinesis-demo", CHART, "--namespace", namespace, "--set", "fullnameOverride=mine")
                 self.assertEqual(set(self.deployments(namespace)), {"mine"})
                 self.helm("uninstall", "kinesis-demo", "--namespace", namespace, "--no-hooks")
                 self.assertEqual(self.left("kinesis-demo"), [])
 
-    def test_what_is_installed_now_and_what_is_anothers_makes_no_name(self):
+    def test_a_foreign_deployment_does_not_affect_the_names(self):
         namespace = self.namespace()
         other = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kinesis-demo-kinesis-demo-operator"}, "spec": {
             "replicas": 0, "selector": {"matchLabels": {"app": "other"}},
@@ -162,7 +166,7 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual(set(self.deployments(namespace)), {"kinesis-demo-operator", "kinesis-demo-kinesis-demo-operator"})
         self.helm("uninstall", "kinesis-demo", "--namespace", namespace, "--no-hooks")
 
-    def test_a_new_release_of_another_name_installs_plainly_and_takes_the_definition_over_when_told(self):
+    def test_another_release_adopts_the_definition_only_by_flag(self):
         for helm in self.helms:
             with self.subTest(helm=helm):
                 self.helm_path = helm
@@ -185,20 +189,20 @@ class Lifecycle(unittest.TestCase):
                 self.assertNotIn("belongs to", notes)
                 self.assertEqual(self.owner(), "new")
                 self.assertIn(f"Other{self.number}", self.columns())
-                # From here on it is like any other, without being told so.
+                # From here on upgrades work without the flag.
                 notes = self.helm("upgrade", "new", self.chart_with_another_column(f"Third{self.number}"), "--namespace", new)
                 self.assertNotIn("belongs to", notes)
                 self.assertIn(f"Third{self.number}", self.columns())
                 self.helm("uninstall", "new", "--namespace", new, "--no-hooks")
                 self.assertIsNotNone(self.definition())
 
-    def test_to_adopt_without_the_flag_is_refused_by_helm(self):
+    def test_helm_refuses_to_adopt_without_take_ownership(self):
         self.server.kubectl("apply", "--server-side", "-f", ROOT / f"crds/{DEFINITION}.yaml")
         namespace = self.namespace()
-        said = self.helm("install", "mine", CHART, "--namespace", namespace, "--set", "crds.adopt=true", fails=True)
-        self.assertIn("invalid ownership metadata", said)
+        output = self.helm("install", "mine", CHART, "--namespace", namespace, "--set", "crds.adopt=true", fails=True)
+        self.assertIn("invalid ownership metadata", output)
 
-    def test_a_definition_that_kubectl_made_is_left_as_it_is(self):
+    def test_a_definition_applied_by_kubectl_is_left_unchanged(self):
         self.server.kubectl("apply", "--server-side", "-f", ROOT / f"crds/{DEFINITION}.yaml")
         namespace = self.namespace()
         notes = self.helm("install", "mine", CHART, "--namespace", namespace)
@@ -206,9 +210,9 @@ class Lifecycle(unittest.TestCase):
         self.assertIsNone(self.owner())
         self.helm("uninstall", "mine", "--namespace", namespace, "--no-hooks")
 
-    def test_a_release_that_helm_3_made_is_upgraded_and_removed_by_helm_4(self):
+    def test_helm_4_upgrades_and_removes_a_release_of_helm_3(self):
         if len(self.helms) < 2:
-            self.skipTest("one helm only: hack/chart/tools helm helm3")
+            self.skipTest("only one helm: run hack/chart/tools helm helm3")
         namespace = self.namespace()
         self.helm_path = self.helms[1]
         self.helm("install", "moved", CHART, "--namespace", namespace)
@@ -219,7 +223,7 @@ class Lifecycle(unittest.TestCase):
         self.helm("uninstall", "moved", "--namespace", namespace, "--no-hooks")
         self.assertEqual(self.left("moved"), [])
 
-    def test_a_lease_that_somebody_else_made_is_left_alone(self):
+    def test_a_lease_created_by_someone_else_is_left_alone(self):
         namespace = self.namespace()
         self.server.kubectl("create", "--namespace", namespace, "-f", "-", stdin=json.dumps(
             {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "kinesis-demo-operator"}}))
@@ -227,26 +231,26 @@ class Lifecycle(unittest.TestCase):
         self.helm("uninstall", "second", "--namespace", namespace, "--no-hooks")
         self.assertIsNotNone(self.server.get("lease", "kinesis-demo-operator", "--namespace", namespace))
 
-    def end_of_the_drain(self, namespace, name, complete):
-        """Tells the API server how the Job ended, as the Job controller would, as soon as Helm has made it."""
+    def finish_drain_job(self, namespace, name, complete):
+        """Writes the result of the Job, as the Job controller would, as soon as Helm has created it."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         kinds = ("SuccessCriteriaMet", "Complete") if complete else ("FailureTarget", "Failed")
         status = {"startTime": now, "conditions": [
-            {"type": kind, "status": "True", "reason": "Told", "message": "told by the test", "lastTransitionTime": now, "lastProbeTime": now} for kind in kinds]}
+            {"type": kind, "status": "True", "reason": "Test", "message": "set by the test", "lastTransitionTime": now, "lastProbeTime": now} for kind in kinds]}
         if complete:
             status.update(completionTime=now, succeeded=1)
-        def tell():
+        def write_status():
             until = time.monotonic() + 60
             while time.monotonic() < until:
                 if self.server.get("job", name, "--namespace", namespace):
                     self.server.kubectl("patch", "job", name, "--namespace", namespace, "--subresource=status", "--type=merge", "--patch", json.dumps({"status": status}))
                     return
                 time.sleep(0.1)
-        teller = threading.Thread(target=tell)
-        teller.start()
-        self.addCleanup(teller.join)
+        writer = threading.Thread(target=write_status)
+        writer.start()
+        self.addCleanup(writer.join)
 
-    def test_an_uninstall_drains_first_and_ends_only_if_that_succeeds(self):
+    def test_an_uninstall_drains_first_and_fails_if_the_drain_fails(self):
         for helm in self.helms:
             with self.subTest(helm=helm):
                 self.helm_path = helm
@@ -254,15 +258,15 @@ class Lifecycle(unittest.TestCase):
                 release = f"drained-{self.number}"
                 name = f"{release}-kinesis-demo-operator-drain"
                 self.helm("install", release, CHART, "--namespace", namespace)
-                self.end_of_the_drain(namespace, name, complete=False)
+                self.finish_drain_job(namespace, name, complete=False)
                 self.helm("uninstall", release, "--namespace", namespace, "--timeout", "60s", fails=True)
-                # The operator is still there, and may do what it must; and so is the Job, with its log.
+                # The operator still exists with its permissions, and so does the Job with its log.
                 self.assertEqual(self.server.get("deployment", f"{release}-kinesis-demo-operator", "--namespace", namespace)["spec"]["replicas"], 2)
                 self.assertIsNotNone(self.server.get("clusterrole", f"{release}-kinesis-demo-operator-{namespace}"))
                 self.assertIsNotNone(self.server.get("job", name, "--namespace", namespace))
-                # The next try begins with a Job of its own.
+                # The next attempt creates a new Job.
                 self.server.kubectl("delete", "job", name, "--namespace", namespace, "--cascade=background")
-                self.end_of_the_drain(namespace, name, complete=True)
+                self.finish_drain_job(namespace, name, complete=True)
                 self.helm("uninstall", release, "--namespace", namespace, "--timeout", "60s")
                 self.assertEqual(self.left(release), [])
 

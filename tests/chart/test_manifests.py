@@ -1,4 +1,4 @@
-"""What other people's tools say of the rendered manifests. In: helm's output. Runs kubeconform and kube-linter."""
+"""Checks the rendered manifests with kubeconform, kube-score and kube-linter. In: helm's output."""
 
 import json
 import pathlib
@@ -10,42 +10,42 @@ import yaml
 
 from chart import METADATA, NAMESPACE, ROOT, VALUES, find, manifests, run, text, tool
 
-# Of kinds that are not Kubernetes' own, those that the schemas of hack/chart/tools do not hold.
+# Custom kinds that the schemas of hack/chart/tools do not contain.
 OTHERS = "ServiceMonitor,PrometheusRule"
 
 
 def schemas():
-    """The folder with a folder of schemas for each version of Kubernetes."""
+    """The folder with one folder of schemas per version of Kubernetes."""
     return pathlib.Path(tool("schemas"))
 
 
 def versions():
-    """The versions of Kubernetes that there are schemas of, oldest first."""
+    """The versions of Kubernetes that have schemas, oldest first."""
     found = [re.fullmatch(r"v(\d+)\.(\d+)\.\d+-standalone-strict", folder.name) for folder in schemas().iterdir()]
     return sorted((int(match[1]), int(match[2]), match[0]) for match in found if match)
 
 
 class Schemas(unittest.TestCase):
-    """Kubernetes' own schemas, of every supported version."""
+    """The Kubernetes schemas of every supported version."""
 
     def check(self, version, manifest):
         location = f"{schemas()}/{version}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
         return run(tool("kubeconform"), "-strict", "-verbose", "-skip", OTHERS, "-schema-location", location, "-", stdin=manifest)
 
-    def test_every_supported_version_accepts_all_of_it(self):
+    def test_every_supported_version_accepts_all_manifests(self):
         for _, _, version in versions():
             for path in VALUES:
                 with self.subTest(version=version, values=path.name):
                     ended = self.check(version, text(path.stem))
                     self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
-    def test_the_versions_begin_with_the_oldest_that_the_chart_takes(self):
+    def test_the_schemas_start_at_the_oldest_supported_version(self):
         minors = [minor for _, minor, _ in versions()]
         oldest = int(re.search(r"1\.(\d+)", METADATA["kubeVersion"])[1])
         self.assertEqual(minors, list(range(oldest, oldest + len(minors))))
         self.assertGreaterEqual(len(minors), 4)
 
-    def test_they_refuse_a_field_that_is_not_there(self):
+    def test_the_schemas_reject_an_unknown_field(self):
         for _, _, version in versions():
             wrong = text("default").replace("terminationGracePeriodSeconds", "terminationGraceSeconds")
             self.assertIn("terminationGraceSeconds", self.check(version, wrong).stdout)
@@ -54,12 +54,12 @@ class Schemas(unittest.TestCase):
         """Checks objects of a custom kind against its definition."""
         with tempfile.TemporaryDirectory() as folder:
             schema = closed(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-            # Of every object, whether its definition says so or not.
+            # Fields of every object, which the definition need not declare.
             schema["properties"].update({"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}})
             (pathlib.Path(folder) / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
             return run(tool("kubeconform"), "-strict", "-verbose", "-schema-location", f"{folder}/schema.json", "-", stdin=yaml.safe_dump_all(documents))
 
-    def test_the_prometheus_operator_accepts_its_own(self):
+    def test_prometheus_operator_schemas_accept_our_objects(self):
         for kind in OTHERS.split(","):
             file = schemas() / f"prometheus-operator/monitoring.coreos.com_{kind.lower()}s.yaml"
             documents = [document for name in ("monitoring", "everything") for document in manifests(name) if document["kind"] == kind]
@@ -67,7 +67,7 @@ class Schemas(unittest.TestCase):
             ended = self.custom(yaml.safe_load(file.read_text(encoding="utf-8")), documents)
             self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
-    def test_the_example_objects_fit_the_definition(self):
+    def test_the_example_objects_match_the_definition(self):
         definition = find("default", "CustomResourceDefinition")
         examples = yaml.safe_load(METADATA["annotations"]["artifacthub.io/crdsExamples"])
         ended = self.custom(definition, examples)
@@ -77,7 +77,7 @@ class Schemas(unittest.TestCase):
 
 
 def closed(schema):
-    """The schema, refusing fields that it does not list, as an API server with strict validation does."""
+    """The schema, rejecting unknown fields, as an API server with strict validation does."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -88,19 +88,19 @@ def closed(schema):
     return result
 
 
-# What kube-score asks for and the chart does not do.
+# Checks of kube-score that the chart deliberately does not satisfy.
 DECLINED = (
     "container-image-pull-policy",  # Tags are versions, and a digest can be given; `image.pullPolicy` is the user's.
-    "container-ephemeral-storage-request-and-limit",  # Nothing is written but the log, which the kubelet bounds.
-    "deployment-has-host-podantiaffinity",  # Topology spread does that, and lets a cluster of one node be.
-    "pod-probes-identical",  # The sandbox has one page for both, with other patience.
+    "container-ephemeral-storage-request-and-limit",  # Only the log is written, which the kubelet bounds.
+    "deployment-has-host-podantiaffinity",  # Topology spread does that, and works with a single node.
+    "pod-probes-identical",  # The sandbox uses one page for both, with different timings.
 )
-# Of these two the first is optional; the second does not know Pods that the sandbox makes.
+# The first one is optional. The second one does not know Pods that the sandbox creates.
 WITHOUT_POLICIES = ("pod-networkpolicy", "networkpolicy-targets-pod")
 
 
 def given(path):
-    """What must be there already for a file of values: the service account that it names, if the chart makes none."""
+    """Prerequisites of a values file: the service account that it names if the chart creates none."""
     account = yaml.safe_load(path.read_text(encoding="utf-8")).get("serviceAccount", {})
     if account.get("create", True):
         return ""
@@ -109,7 +109,7 @@ def given(path):
 
 
 class Practice(unittest.TestCase):
-    """Two linters' checks, but for those that are declined, with reasons, here and in kube-linter.yaml."""
+    """The checks of two linters, except those declined with reasons here and in kube-linter.yaml."""
 
     def test_kube_score_finds_nothing_critical(self):
         score = tool("kube-score")
@@ -117,7 +117,7 @@ class Practice(unittest.TestCase):
             closed_networks = "networkPolicy" in path.read_text(encoding="utf-8")
             declined = DECLINED + (WITHOUT_POLICIES[1:] if closed_networks else WITHOUT_POLICIES)
             if path.stem == "openshift":
-                # It gives each namespace users of its own, above 10000, and refuses those that the chart would name.
+                # OpenShift assigns each namespace its own range of user ids and rejects fixed ones.
                 declined += ("container-security-context-user-group-id",)
             with self.subTest(values=path.name):
                 ended = run(score, "score", "--kubernetes-version", "v1.36", "--output-format", "ci", "--ignore-container-cpu-limit",

@@ -1,4 +1,8 @@
-"""Alerts and dashboard. In: the rendered PrometheusRule, the dashboard, a list of the operator's metrics. Runs promtool and Prometheus."""
+"""Tests of the alerts and the dashboard.
+
+In: the rendered PrometheusRule, the dashboard, a list of the operator's metrics. Runs promtool and
+Prometheus.
+"""
 
 import json
 import os
@@ -18,10 +22,10 @@ import yaml
 from chart import CHART, ROOT, find, run, tool
 
 HERE = ROOT / "tests/chart/monitoring"
-# What one replica shows; a test of a cluster may give what it sees there.
+# The metrics page of one replica. A cluster test may pass the page that it fetched.
 PAGE = pathlib.Path(os.environ.get("KINESISDEMO_METRICS_PAGE", HERE / "metrics.txt"))
 DASHBOARD = json.loads((CHART / "files/grafana-dashboard.json").read_text(encoding="utf-8"))
-# What Grafana puts in the place of its variables.
+# The values for Grafana's variables.
 VARIABLES = {"$namespace": "team", "$name": "event", "$__rate_interval": "1m"}
 
 
@@ -34,7 +38,7 @@ def alerts():
 
 
 def queries():
-    """The dashboard's queries with their panels' titles, its variables replaced."""
+    """The queries of the dashboard with their panel titles and replaced variables."""
     found = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
     found += [(annotation["name"], annotation["expr"]) for annotation in DASHBOARD["annotations"]["list"]]
     for title, query in found:
@@ -52,23 +56,23 @@ def metrics():
 
 
 class Names(unittest.TestCase):
-    """What is asked for is what the operator has."""
+    """The queries use metrics and labels that the operator exposes."""
 
-    # Of the scrape, not of the operator.
+    # Labels added by the scrape, not by the operator.
     TARGET = {"job", "instance", "pod", "namespace"}
 
-    def test_every_query_asks_for_metrics_and_labels_that_are_there(self):
+    def test_every_query_uses_existing_metrics_and_labels(self):
         known = metrics()
         for title, query in list(queries()) + [(alert["alert"], alert["expr"]) for alert in alerts()]:
             with self.subTest(query=title):
-                asked = re.findall(r"(kinesisdemo_\w+)(?:\{([^}]*)\})?", query)
-                self.assertTrue(asked)
-                for name, selector in asked:
+                queried = re.findall(r"(kinesisdemo_\w+)(?:\{([^}]*)\})?", query)
+                self.assertTrue(queried)
+                for name, selector in queried:
                     self.assertIn(name, known)
                     for label in re.findall(r"(\w+) *[=!]", selector):
                         self.assertIn(label, known[name] | self.TARGET, name)
 
-    def test_every_alert_says_what_and_what_to_do_and_has_a_severity(self):
+    def test_every_alert_has_summary_description_and_severity(self):
         for alert in alerts():
             with self.subTest(alert=alert["alert"]):
                 self.assertEqual(set(alert["annotations"]), {"summary", "description"})
@@ -87,12 +91,12 @@ class Names(unittest.TestCase):
                 if panel["type"] != "row":
                     self.assertEqual(panel["datasource"], {"type": "prometheus", "uid": "${datasource}"})
 
-    def test_the_config_map_holds_the_dashboard(self):
+    def test_the_config_map_contains_the_dashboard(self):
         found = find("monitoring", "ConfigMap")
         self.assertEqual(json.loads(found["data"]["kinesis-demo.json"]), DASHBOARD)
         self.assertEqual((found["metadata"]["labels"]["grafana_dashboard"], found["metadata"]["annotations"]["grafana_folder"]), ("1", "Demos"))
 
-    def test_the_monitor_finds_the_service_and_keeps_the_objects_namespace(self):
+    def test_the_service_monitor_matches_service_and_honors_labels(self):
         monitor, service = find("monitoring", "ServiceMonitor"), find("monitoring", "Service")
         self.assertLessEqual(monitor["spec"]["selector"]["matchLabels"].items(), service["metadata"]["labels"].items())
         endpoint = monitor["spec"]["endpoints"][0]
@@ -101,7 +105,7 @@ class Names(unittest.TestCase):
 
 
 class Rules(unittest.TestCase):
-    """promtool's opinion."""
+    """Checks with promtool."""
 
     def setUp(self):
         self.promtool = tool("promtool")
@@ -119,7 +123,7 @@ class Rules(unittest.TestCase):
         self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
         self.assertIn(f"{len(alerts())} rules found", ended.stdout)
 
-    def test_the_alerts_fire_when_they_should_and_only_then(self):
+    def test_the_alerts_fire_exactly_when_expected(self):
         (self.folder / "rules.yaml").write_text(yaml.safe_dump(groups()), encoding="utf-8")
         cases = yaml.safe_load((HERE / "alerts.yaml").read_text(encoding="utf-8"))
         tested = {case["alertname"] for test in cases["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")}
@@ -129,7 +133,8 @@ class Rules(unittest.TestCase):
         self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
     def test_the_operators_metrics_are_well_formed(self):
-        # promtool reads the older text format, in which a counter's family has its samples' name, and which has no units.
+        # promtool reads the older text format, in which a counter's family is named like its
+        # samples and units do not exist.
         page = re.sub(r"^# (HELP|TYPE) (\S+)(?= .*\n# TYPE \2 counter| counter$)", r"# \1 \2_total", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
         page = re.sub(r"^# (EOF|UNIT).*\n", "", page, flags=re.MULTILINE)
         ended = run(self.promtool, "check", "metrics", stdin=page)
@@ -143,12 +148,15 @@ class Rules(unittest.TestCase):
 
 
 class Answers(unittest.TestCase):
-    """A real Prometheus, with five minutes of a run in its store."""
+    """Queries against a real Prometheus with five minutes of a run in its store."""
 
     SAMPLES, EVERY = 21, 15
 
     def store(self, folder):
-        """A store in which the recorded page was scraped every 15 seconds, counters rising. Out: the instant of the last scrape."""
+        """Creates a store with the recorded page scraped every 15 seconds and rising counters.
+
+        Returns the instant of the last scrape.
+        """
         now = int(time.time()) // 60 * 60 - 600
         page = PAGE.read_text(encoding="utf-8").splitlines()
         with (folder / "samples.om").open("w", encoding="utf-8") as out:
@@ -175,7 +183,7 @@ class Answers(unittest.TestCase):
         return now
 
     def start(self, folder):
-        """Prometheus on a free port, scraping nothing. Out: its address."""
+        """Starts Prometheus on a free port without scrape targets and returns its address."""
         (folder / "prometheus.yaml").write_text("{}", encoding="utf-8")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -195,12 +203,12 @@ class Answers(unittest.TestCase):
                 time.sleep(0.1)
         raise AssertionError("prometheus did not start: " + (folder / "log").read_text(encoding="utf-8")[-2000:])
 
-    def ask(self, address, query, at):
+    def query(self, address, query, at):
         parameters = urllib.parse.urlencode({"query": query, "time": at})
-        with urllib.request.urlopen(f"http://{address}/api/v1/query?{parameters}", timeout=30) as answer:
-            return json.load(answer)["data"]["result"]
+        with urllib.request.urlopen(f"http://{address}/api/v1/query?{parameters}", timeout=30) as response:
+            return json.load(response)["data"]["result"]
 
-    def test_every_query_of_the_dashboard_has_an_answer(self):
+    def test_every_query_of_the_dashboard_has_a_result(self):
         tool("prometheus"), tool("promtool")
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
@@ -208,13 +216,13 @@ class Answers(unittest.TestCase):
             address = self.start(folder)
             for title, query in queries():
                 with self.subTest(panel=title):
-                    answer = self.ask(address, query, now)
-                    self.assertTrue(answer, query)
-                    self.assertFalse([series for series in answer if series["value"][1] == "NaN"], query)
+                    result = self.query(address, query, now)
+                    self.assertTrue(result, query)
+                    self.assertFalse([series for series in result if series["value"][1] == "NaN"], query)
             by_title = dict(queries())
-            self.assertEqual([series["metric"] for series in self.ask(address, by_title["Stage"], now)], [{"stage": "Running"}])
-            self.assertEqual([series["metric"] for series in self.ask(address, by_title["Phases"], now)], [{"phase": "peak"}])
-            self.assertEqual(self.ask(address, by_title["Replicas that lead"], now)[0]["value"][1], "1")
+            self.assertEqual([series["metric"] for series in self.query(address, by_title["Stage"], now)], [{"stage": "Running"}])
+            self.assertEqual([series["metric"] for series in self.query(address, by_title["Phases"], now)], [{"phase": "peak"}])
+            self.assertEqual(self.query(address, by_title["Replicas that lead"], now)[0]["value"][1], "1")
             self.doCleanups()
 
 

@@ -1,4 +1,4 @@
-"""What the rendered manifests must say, by values. In: helm's output. Touches nothing."""
+"""What the rendered manifests must contain, by values file. In: helm's output. Has no side effects."""
 
 import functools
 import re
@@ -23,7 +23,7 @@ def environment(name):
 
 
 def pods(name):
-    """Every Pod's spec, with the name of what makes it."""
+    """The spec of every Pod, with the name of the object that creates it."""
     for document in manifests(name):
         spec = document.get("spec", {})
         if document["kind"] == "Pod":
@@ -33,7 +33,7 @@ def pods(name):
 
 
 def rules(*documents):
-    """Rules as sets of single permissions: group, resource, name, verb."""
+    """The rules as a set of single permissions: group, resource, name, verb."""
     return {(group, resource, name, verb)
             for document in documents for rule in document["rules"]
             for group in rule["apiGroups"] for resource in rule["resources"]
@@ -41,7 +41,7 @@ def rules(*documents):
 
 
 def with_each_values(test):
-    """Runs a test with each file of values, and says which one it was."""
+    """Runs a test as a subtest per values file."""
     @functools.wraps(test)
     def with_each(self):
         for path in VALUES:
@@ -51,9 +51,9 @@ def with_each_values(test):
 
 
 class Everywhere(unittest.TestCase):
-    """What holds whatever the values are."""
+    """Properties that hold for all values files."""
 
-    def test_helm_lints_it_strictly(self):
+    def test_helm_lint_strict_passes(self):
         for helm in helms():
             for path in VALUES:
                 with self.subTest(helm=helm, values=path.name):
@@ -64,7 +64,7 @@ class Everywhere(unittest.TestCase):
     def test_helm_3_and_4_render_the_same(self, name):
         both = helms()
         if len(both) < 2:
-            self.skipTest("one helm only: hack/chart/tools helm helm3")
+            self.skipTest("only one helm: run hack/chart/tools helm helm3")
         first, second = (manifests(name, helm) for helm in both)
         key = lambda document: (document["kind"], document["metadata"].get("namespace", ""), document["metadata"]["name"])
         self.assertEqual(sorted(first, key=key), sorted(second, key=key))
@@ -81,30 +81,30 @@ class Everywhere(unittest.TestCase):
                 self.assertEqual(labels["helm.sh/chart"], f"kinesis-demo-operator-{METADATA['version']}")
 
     @with_each_values
-    def test_no_two_objects_have_one_name(self, name):
+    def test_object_names_are_unique(self, name):
         names = [(document["kind"], document["metadata"].get("namespace"), document["metadata"]["name"]) for document in manifests(name)]
         self.assertEqual(len(names), len(set(names)), names)
 
     @with_each_values
-    def test_selectors_find_pods_and_only_those_of_their_component(self, name):
+    def test_selectors_match_only_pods_of_their_component(self, name):
         labelled = [(document["metadata"]["name"], (document["metadata"] if document["kind"] == "Pod" else document["spec"]["template"]["metadata"])["labels"])
                     for document in manifests(name) if document["kind"] in ("Pod", "Deployment", "Job")]
         for document in manifests(name):
             selector = {"Service": lambda spec: spec["selector"], "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
                         "Deployment": lambda spec: spec["selector"]["matchLabels"],
                         "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"]}.get(document["kind"])
-            # The tasks' Pods are made by the sandbox.
+            # The tasks' Pods are created by the sandbox.
             if selector and not document["metadata"]["name"].endswith("-tasks"):
                 wanted = selector(document["spec"]).items()
                 self.assertEqual(len([pod for pod, labels in labelled if wanted <= labels.items()]), 1, document["metadata"]["name"])
 
     @with_each_values
-    def test_every_service_account_that_a_pod_names_is_made_unless_it_is_given(self, name):
-        made = {document["metadata"]["name"] for document in manifests(name) if document["kind"] == "ServiceAccount"} | {"given"}
-        self.assertLessEqual({spec["serviceAccountName"] for _, spec in pods(name)}, made)
+    def test_every_service_account_of_a_pod_is_created_or_given(self, name):
+        created = {document["metadata"]["name"] for document in manifests(name) if document["kind"] == "ServiceAccount"} | {"given"}
+        self.assertLessEqual({spec["serviceAccountName"] for _, spec in pods(name)}, created)
 
     @with_each_values
-    def test_binding_and_role_belong_together(self, name):
+    def test_bindings_refer_to_existing_roles_and_accounts(self, name):
         roles = {(document["kind"], document["metadata"].get("namespace"), document["metadata"]["name"]) for document in manifests(name)}
         accounts = {(document["metadata"]["name"], document["metadata"]["namespace"]) for document in manifests(name) if document["kind"] == "ServiceAccount"}
         for document in manifests(name):
@@ -114,7 +114,7 @@ class Everywhere(unittest.TestCase):
                 self.assertIn((document["subjects"][0]["name"], document["subjects"][0]["namespace"]), accounts)
 
     @with_each_values
-    def test_no_wildcard_in_any_rule_and_no_secret_but_the_sandboxs_own_key(self, name):
+    def test_rules_have_no_wildcard_and_only_the_sandboxs_secret(self, name):
         own = {document["metadata"]["name"] for document in manifests(name) if document["kind"] == "Secret"}
         for document in manifests(name):
             if document["kind"] not in ("Role", "ClusterRole"):
@@ -126,7 +126,7 @@ class Everywhere(unittest.TestCase):
                     self.assertIn(named, own)
 
     @with_each_values
-    def test_pods_keep_to_the_restricted_profile(self, name):
+    def test_pods_satisfy_the_restricted_profile(self, name):
         podsecurity = tool("podsecurity")
         stream = yaml.safe_dump_all(manifests(name))
         for version in ("v1.33", "v1.36", "latest"):
@@ -134,7 +134,7 @@ class Everywhere(unittest.TestCase):
             self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
     @with_each_values
-    def test_containers_cannot_write_and_have_bounds(self, name):
+    def test_containers_have_a_read_only_root_and_resource_limits(self, name):
         for pod, spec in pods(name):
             for container in spec["containers"]:
                 self.assertTrue(container["securityContext"]["readOnlyRootFilesystem"], pod)
@@ -145,20 +145,20 @@ class Everywhere(unittest.TestCase):
 class Definition(unittest.TestCase):
     """The CustomResourceDefinition."""
 
-    def test_the_charts_copy_is_the_generated_file(self):
+    def test_the_charts_copy_equals_the_generated_file(self):
         self.assertEqual((CHART / f"files/{DEFINITION}.yaml").read_bytes(), (ROOT / f"crds/{DEFINITION}.yaml").read_bytes(),
                          f"cp crds/{DEFINITION}.yaml charts/kinesis-demo-operator/files/")
 
-    def test_rendering_changes_nothing_of_it(self):
+    def test_rendering_does_not_change_the_definition(self):
         generated = yaml.safe_load((ROOT / f"crds/{DEFINITION}.yaml").read_text(encoding="utf-8"))
         rendered = find("default", "CustomResourceDefinition")
         self.assertEqual(rendered["spec"], generated["spec"])
         self.assertEqual(rendered["metadata"]["name"], generated["metadata"]["name"])
 
-    def test_it_outlives_the_release(self):
+    def test_the_definition_is_kept_after_uninstall(self):
         self.assertEqual(find("default", "CustomResourceDefinition")["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
 
-    def test_it_is_left_out_if_told_so(self):
+    def test_the_definition_can_be_left_out(self):
         self.assertNotIn("CustomResourceDefinition", kinds("namespaced"))
 
     def test_the_example_objects_of_the_metadata_have_its_version(self):
@@ -168,25 +168,25 @@ class Definition(unittest.TestCase):
 
 
 class Rights(unittest.TestCase):
-    """What the operator, the drain, the sandbox and people may do."""
+    """The permissions of the operator, the drain, the sandbox and users."""
 
-    def laptop(self, kind, suffix):
+    def local_role(self, kind, suffix):
         documents = yaml.safe_load_all((ROOT / "deploy/operator-role.yaml").read_text(encoding="utf-8"))
         return next(document for document in documents if document["kind"] == kind and document["metadata"]["name"].endswith(suffix))
 
-    def test_cluster_wide_they_are_those_of_the_laptop(self):
+    def test_cluster_wide_rules_equal_those_of_the_local_cluster(self):
         chart = rules(find("default", "ClusterRole", "operator-demos"))
-        self.assertEqual(chart, rules(self.laptop("ClusterRole", "operator")))
+        self.assertEqual(chart, rules(self.local_role("ClusterRole", "operator")))
 
-    def test_the_leases_are_at_most_those_of_the_laptop_and_of_one_name(self):
+    def test_lease_rules_are_limited_to_one_lease(self):
         group, lease, name = "coordination.k8s.io", "leases", "kinesis-demo-operator"
         chart = rules(find("default", "Role", "-leader"))
         self.assertEqual(chart, {(group, lease, "*", "create"), (group, lease, name, "get"), (group, lease, name, "update")})
-        laptop = {verb for _, _, _, verb in rules(self.laptop("Role", "-leader"))}
-        self.assertLessEqual({verb for _, _, _, verb in chart}, laptop)
+        local_role = {verb for _, _, _, verb in rules(self.local_role("Role", "-leader"))}
+        self.assertLessEqual({verb for _, _, _, verb in chart}, local_role)
         self.assertEqual(find("default", "Lease")["metadata"]["name"], name)
 
-    def test_with_namespaces_the_same_in_each_and_nothing_for_the_cluster(self):
+    def test_namespaced_rules_are_in_each_namespace_only(self):
         wide = rules(find("default", "ClusterRole", "operator-demos"))
         self.assertFalse({"ClusterRole", "ClusterRoleBinding"} & kinds("namespaced"))
         for suffix, wanted in (("operator-demos", wide), ("-drain", rules(find("default", "ClusterRole", "-drain")))):
@@ -199,26 +199,26 @@ class Rights(unittest.TestCase):
             self.assertIn(deployment, find("namespaced", "Job")["spec"]["template"]["spec"]["containers"][0]["args"])
         self.assertFalse([argument for argument in arguments("default") if argument.startswith("--namespace")])
 
-    def test_the_drain_may_do_less_than_the_operator(self):
+    def test_the_drain_has_fewer_rules_than_the_operator(self):
         drain = rules(find("default", "ClusterRole", "-drain"))
         self.assertLess(drain, rules(find("default", "ClusterRole", "operator-demos")))
         self.assertEqual({resource for _, resource, _, _ in drain}, {"kinesisdemos"})
 
-    def test_the_sandbox_may_run_pods_beside_it_and_nothing_else(self):
+    def test_the_sandbox_role_equals_the_documented_one(self):
         role = find("sandbox", "Role", "-sandbox")
         self.assertEqual(role["metadata"]["namespace"], NAMESPACE)
-        told = re.search(r"```yaml\n(rules:\n.*?)```", (ROOT / "docs/sandbox.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+        documented = re.search(r"```yaml\n(rules:\n.*?)```", (ROOT / "docs/sandbox.md").read_text(encoding="utf-8"), re.DOTALL)[1]
         secret = find("sandbox", "Secret", "-sandbox")["metadata"]["name"]
-        self.assertEqual(rules(role), rules(yaml.safe_load(told.replace("SECRET", secret))))
+        self.assertEqual(rules(role), rules(yaml.safe_load(documented.replace("SECRET", secret))))
 
-    def test_people_get_theirs_by_the_clusters_own_roles(self):
+    def test_user_roles_aggregate_to_the_default_cluster_roles(self):
         for role in ("view", "edit", "admin"):
             found = find("default", "ClusterRole", f"-{role}")
             self.assertEqual(found["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{role}"], "true")
         self.assertEqual({verb for *_, verb in rules(find("default", "ClusterRole", "-view"))}, {"get", "list", "watch"})
         self.assertFalse({verb for *_, verb in rules(find("default", "ClusterRole", "-edit"))} & {"get", "list", "watch"})
 
-    def test_tokens_are_mounted_only_where_the_api_is_spoken_to(self):
+    def test_tokens_are_mounted_only_in_pods_that_call_the_api(self):
         tokens = {name: spec["automountServiceAccountToken"] for name, spec in pods("sandbox")}
         self.assertEqual(tokens, {f"{RELEASE}-kinesis-demo-operator{suffix}": suffix != "-test" for suffix in ("", "-sandbox", "-drain", "-test")})
         for name in ("sandbox", "default"):
@@ -230,12 +230,12 @@ class Rights(unittest.TestCase):
 class Operator(unittest.TestCase):
     """The operator's Deployment."""
 
-    def test_by_default_no_account_but_the_sandboxs(self):
+    def test_by_default_only_the_sandbox_account_is_allowed(self):
         self.assertEqual([argument for argument in arguments("default") if argument.startswith("--account")], [f"--account={SANDBOX_ACCOUNT}"])
         self.assertNotIn("AWS_ENDPOINT_URL", environment("default"))
         self.assertNotIn("--local-timings", arguments("default"))
 
-    def test_all_values_of_aws_reach_it(self):
+    def test_all_aws_values_become_arguments(self):
         self.assertEqual(arguments("aws"), [
             "run", "--admin-address=0.0.0.0:8080", "--account=123456789012", "--region=us-east-1", "--region=eu-west-1", "--ecs-cluster=demos",
             "--subnet=subnet-0123456789abcdef0", "--subnet=subnet-0123456789abcdef1", "--security-group=sg-0123456789abcdef0", "--no-public-ip",
@@ -247,7 +247,7 @@ class Operator(unittest.TestCase):
             "--log-format=json", "--log=info,kube_client=warn,aws_config=warn"])
         self.assertEqual(environment("aws")["AWS_REGION"], "us-east-1")
 
-    def test_every_argument_is_one_that_the_operator_has(self):
+    def test_every_argument_is_a_flag_of_the_operator(self):
         source = (ROOT / "src/cli.rs").read_text(encoding="utf-8")
         for name in ("default", "aws", "namespaced", "sandbox"):
             for argument in arguments(name)[1:]:
@@ -255,7 +255,7 @@ class Operator(unittest.TestCase):
                 field = flag.replace("-", "_")
                 self.assertTrue(f'long = "{flag}"' in source or re.search(rf"pub {field}s?:", source), argument)
 
-    def test_two_replicas_that_are_spread_and_one_at_a_time_evicted(self):
+    def test_two_replicas_are_spread_and_evicted_one_at_a_time(self):
         spec = find("default", "Deployment")["spec"]
         self.assertEqual((spec["replicas"], spec["strategy"]["rollingUpdate"]["maxUnavailable"]), (2, 0))
         constraints = spec["template"]["spec"]["topologySpreadConstraints"]
@@ -271,7 +271,7 @@ class Operator(unittest.TestCase):
         self.assertEqual(container["ports"], [{"name": "metrics", "containerPort": 8080, "protocol": "TCP"}])
         self.assertEqual(find("default", "Service")["spec"]["ports"][0]["targetPort"], "metrics")
 
-    def test_where_and_how_it_runs_is_the_users(self):
+    def test_placement_values_are_applied(self):
         deployment = find("placement", "Deployment")["spec"]
         spec = deployment["template"]["spec"]
         container = spec["containers"][0]
@@ -297,18 +297,18 @@ class Operator(unittest.TestCase):
         self.assertEqual(found["sandbox"], f"{registry}/kinesis-demo-sandbox:{METADATA['appVersion']}")
         self.assertIn("--generator-image=other.example/kinesis-demo-generator:v2", arguments("everything", "demo"))
 
-    def test_the_role_for_service_accounts_is_an_annotation(self):
+    def test_the_iam_role_is_a_service_account_annotation(self):
         account = find("aws", "ServiceAccount", "operator")
         self.assertEqual(account["metadata"]["annotations"], {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/kinesis-demo-operator"})
 
-    def test_what_can_be_left_out_is(self):
+    def test_optional_objects_can_be_left_out(self):
         self.assertEqual(kinds("least"), {"Deployment", "Service", "Lease", "Pod"})
 
 
 class Sandbox(unittest.TestCase):
     """The local AWS."""
 
-    def test_the_operator_speaks_to_it_and_to_nothing_else(self):
+    def test_the_operator_uses_the_sandbox_endpoint(self):
         service = find("sandbox", "Service", "-sandbox")
         url = f"http://{service['metadata']['name']}.{NAMESPACE}.svc:{service['spec']['ports'][0]['port']}"
         given = environment("sandbox")
@@ -326,21 +326,21 @@ class Sandbox(unittest.TestCase):
         for stands_for in ("--subnet=", "--security-group=", "--task-role-arn=", "--execution-role-arn="):
             self.assertTrue([argument for argument in arguments("sandbox") if argument.startswith(stands_for)], stands_for)
 
-    def test_its_key_is_in_one_secret_and_in_no_manifest(self):
+    def test_the_sandbox_key_is_in_a_secret_and_in_no_manifest(self):
         secret = find("sandbox", "Secret", "-sandbox")
         self.assertEqual(secret["metadata"]["namespace"], NAMESPACE)
-        self.assertFalse({"data", "stringData"} & secret.keys(), "the sandbox writes the key")
+        self.assertFalse({"data", "stringData"} & secret.keys(), "the sandbox, not the chart, must write the key")
         name = secret["metadata"]["name"]
         self.assertIn(f"--task-secret={name}", arguments("sandbox", "-sandbox"))
         variables = find("sandbox", "Deployment", "operator")["spec"]["template"]["spec"]["containers"][0]["env"]
-        held = {variable["name"]: variable.get("valueFrom", {}).get("secretKeyRef") for variable in variables}
+        sources = {variable["name"]: variable.get("valueFrom", {}).get("secretKeyRef") for variable in variables}
         for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            self.assertEqual(held[variable], {"name": name, "key": variable})
+            self.assertEqual(sources[variable], {"name": name, "key": variable})
         self.assertFalse([document for document in manifests("aws") if document["kind"] == "Secret"])
 
-    def test_it_is_served_under_the_names_of_its_service_and_those_that_were_named(self):
+    def test_allowed_hosts_are_the_service_names_and_the_given_ones(self):
         service = find("everything", "Service", "-sandbox")["metadata"]["name"]
-        # The fourth name, in which the tasks' URL names it, the sandbox knows from there.
+        # The sandbox takes the fourth name from the URL for the tasks.
         own = [service, f"{service}.{NAMESPACE}", f"{service}.{NAMESPACE}.svc.cluster.local"]
         given = [argument.removeprefix("--allow-host=") for argument in arguments("everything", "-sandbox") if argument.startswith("--allow-host=")]
         self.assertEqual(given, own + ["sandbox.example"])
@@ -353,43 +353,43 @@ class Sandbox(unittest.TestCase):
         self.assertIn(f"--probe-listen=0.0.0.0:{ports['probes']}", container["args"])
         self.assertEqual([port["name"] for port in find("sandbox", "Service", "-sandbox")["spec"]["ports"]], ["aws"])
 
-    def test_there_is_one_and_never_two(self):
+    def test_the_sandbox_has_one_replica_and_is_recreated(self):
         spec = find("sandbox", "Deployment", "-sandbox")["spec"]
         self.assertEqual((spec["replicas"], spec["strategy"]["type"]), (1, "Recreate"))
 
-    def test_every_argument_is_one_that_the_sandbox_has(self):
+    def test_every_argument_is_a_flag_of_the_sandbox(self):
         source = (ROOT / "sandbox/src/args.rs").read_text(encoding="utf-8")
         for argument in arguments("sandbox", "-sandbox")[1:]:
             flag = argument.split("=")[0].removeprefix("--")
             self.assertTrue(f'long = "{flag}"' in source or f"pub {flag.replace('-', '_')}:" in source, argument)
 
-    def test_tasks_are_told_from_others_by_the_label_that_the_policies_select(self):
+    def test_the_network_policy_selects_the_label_of_the_task_pods(self):
         source = (ROOT / "sandbox/src/services/ecs/pods/manifest.rs").read_text(encoding="utf-8")
         selected = find("everything", "NetworkPolicy", "-tasks")["spec"]["podSelector"]["matchLabels"]
         self.assertEqual(list(selected.values()), [RELEASE])
         self.assertIn(f'SANDBOX_LABEL: &str = "{list(selected)[0]}"', source)
         self.assertIn(f"--task-instance={RELEASE}", arguments("everything", "-sandbox"))
 
-    def test_it_is_not_there_unless_asked_for(self):
+    def test_the_sandbox_is_off_by_default(self):
         self.assertFalse([document for document in manifests("default") if "sandbox" in document["metadata"]["name"]])
 
 
 class Uninstall(unittest.TestCase):
     """The drain."""
 
-    def test_it_runs_before_the_deletion_and_only_its_job_is_a_hook(self):
+    def test_the_drain_is_a_pre_delete_hook(self):
         hooks = {(document["kind"], document["metadata"]["annotations"]["helm.sh/hook"]) for document in manifests("default")
                  if "helm.sh/hook" in document["metadata"].get("annotations", {})}
         self.assertEqual(hooks, {("Job", "pre-delete"), ("Pod", "test")})
         policy = find("default", "Job")["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
         self.assertEqual(policy, "before-hook-creation,hook-succeeded")
 
-    def test_it_is_given_its_time_and_a_little_more(self):
+    def test_the_job_deadline_is_longer_than_the_drain_timeout(self):
         job = find("default", "Job")["spec"]
         self.assertEqual(job["template"]["spec"]["containers"][0]["args"], ["drain", "--timeout=4m"])
         self.assertEqual(job["activeDeadlineSeconds"], 270)
 
-    def test_an_answer_is_not_asked_for_twice(self):
+    def test_a_failed_drain_is_not_retried(self):
         rules_of_failure = find("default", "Job")["spec"]["podFailurePolicy"]["rules"]
         self.assertEqual([rule["action"] for rule in rules_of_failure], ["Ignore", "FailJob"])
 

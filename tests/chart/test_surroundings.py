@@ -1,6 +1,7 @@
-"""The chart where its users are: on OpenShift, behind a company's authority, in a parent chart, under any release's name.
+"""The chart in its users' environments: on OpenShift, with a company's certificate authority, in a parent
+chart, under any release name.
 
-In: helm's output. Writes parent charts into temporary folders; touches no cluster.
+In: helm's output. Writes parent charts into temporary folders. Uses no cluster.
 """
 
 import base64
@@ -18,15 +19,15 @@ import yaml
 from chart import CHART, KUBERNETES, METADATA, ROOT, helms, manifests, run, template, tool
 
 VALUES = ROOT / "tests/chart/values"
-# restricted-v2, as OpenShift 4.11 and later have it for every authenticated user
+# The restricted-v2 SCC, as OpenShift 4.11 and later have it for every authenticated user
 # (https://docs.openshift.com/container-platform/4.16/authentication/managing-security-context-constraints.html).
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
-# A range such as a project's annotation openshift.io/sa.scc.uid-range has.
+# A range as in a project's annotation openshift.io/sa.scc.uid-range.
 RANGE = range(1_000_640_000, 1_000_650_000)
 
 
 def pods(documents):
-    """The specs of all Pods, by the name of what makes them."""
+    """The spec of every Pod, with the name of the object that creates it."""
     for document in documents:
         spec = document.get("spec", {})
         if document["kind"] == "Pod":
@@ -36,7 +37,7 @@ def pods(documents):
 
 
 def refusals(spec):
-    """What restricted-v2 would not admit of a Pod, as paths."""
+    """The fields of a Pod that restricted-v2 would reject, as paths."""
     wrong = []
     security = spec.get("securityContext", {})
     wrong += [name for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
@@ -64,7 +65,7 @@ def refusals(spec):
 
 
 def rendered(*arguments, values="sandbox"):
-    """What helm renders of a file of values and more arguments."""
+    """The manifests that helm renders with a values file and more arguments."""
     ended = template(VALUES / f"{values}.yaml", *arguments)
     if ended.returncode != 0:
         raise AssertionError(ended.stderr)
@@ -72,7 +73,7 @@ def rendered(*arguments, values="sandbox"):
 
 
 class OpenShift(unittest.TestCase):
-    """No user, no group: OpenShift gives them."""
+    """The chart sets no user and no group, because OpenShift assigns them."""
 
     def test_restricted_v2_admits_every_pod(self):
         found = dict(pods(manifests("openshift")))
@@ -82,7 +83,7 @@ class OpenShift(unittest.TestCase):
             self.assertIs(spec["securityContext"]["runAsNonRoot"], True)
             self.assertNotIn("65532", yaml.safe_dump(spec))
 
-    def test_the_rules_of_the_test_refuse_what_they_should(self):
+    def test_the_checks_of_this_test_detect_violations(self):
         for _, spec in pods(manifests("sandbox")):
             self.assertEqual(refusals(spec), ["securityContext.fsGroup", "runAsUser"])
         good = dict(pods(manifests("openshift")))
@@ -98,7 +99,7 @@ class OpenShift(unittest.TestCase):
             change(spec)
             self.assertEqual(refusals(spec), [word])
 
-    def test_it_is_found_by_its_api_and_told_by_a_value(self):
+    def test_openshift_is_detected_by_api_and_overridden_by_a_value(self):
         has_user = lambda documents: {"runAsUser" in spec["securityContext"] for _, spec in pods(documents)}
         openshift = ("--api-versions", "security.openshift.io/v1")
         self.assertEqual(has_user(rendered()), {True})
@@ -106,29 +107,30 @@ class OpenShift(unittest.TestCase):
         self.assertEqual(has_user(rendered(*openshift, "--set", "openshift=disabled")), {True})
         self.assertEqual(has_user(rendered("--set", "openshift=enabled")), {False})
 
-    def test_the_sandbox_leaves_the_tasks_user_to_openshift(self):
-        # Task definitions name the images' user, and the sandbox makes the tasks' Pods of them, out of the chart's sight.
+    def test_the_sandbox_lets_openshift_assign_the_task_user(self):
+        # Task definitions set the user of the image, and the sandbox creates the Pods of tasks, not
+        # the chart.
         flag = "--task-user-from-cluster"
-        def is_told(documents):
+        def has_flag(documents):
             return [flag in spec["containers"][0]["args"] for name, spec in pods(documents) if name.endswith("-sandbox")]
         openshift = ("--api-versions", "security.openshift.io/v1")
-        self.assertEqual(is_told(manifests("openshift")), [True])
-        self.assertEqual(is_told(rendered()), [False])
-        self.assertEqual(is_told(rendered(*openshift)), [True])
-        self.assertEqual(is_told(rendered(*openshift, "--set", "openshift=disabled")), [False])
-        self.assertEqual(is_told(rendered("--set", "openshift=enabled")), [True])
+        self.assertEqual(has_flag(manifests("openshift")), [True])
+        self.assertEqual(has_flag(rendered()), [False])
+        self.assertEqual(has_flag(rendered(*openshift)), [True])
+        self.assertEqual(has_flag(rendered(*openshift, "--set", "openshift=disabled")), [False])
+        self.assertEqual(has_flag(rendered("--set", "openshift=enabled")), [True])
         self.assertIn(flag.removeprefix("--").replace("-", "_"), (ROOT / "sandbox/src/args.rs").read_text(encoding="utf-8"))
 
-    def test_the_restricted_profile_admits_them_too(self):
+    def test_the_restricted_profile_admits_these_pods_too(self):
         for values in ("openshift", "custom-ca"):
             ended = run(tool("podsecurity"), "v1.36", stdin=template(VALUES / f"{values}.yaml").stdout)
             self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
 
 class CustomAuthority(unittest.TestCase):
-    """Certificates of a company's own, and where TLS looks for them, in every Pod."""
+    """A company's own certificates and the TLS settings for them, in every Pod."""
 
-    def test_every_container_of_every_pod_has_them(self):
+    def test_every_container_has_the_certificates(self):
         found = dict(pods(manifests("custom-ca")))
         self.assertEqual({name.rsplit("-", 1)[1] for name in found}, {"operator", "drain", "sandbox", "test"})
         for name, spec in found.items():
@@ -136,25 +138,26 @@ class CustomAuthority(unittest.TestCase):
             for container in spec["containers"]:
                 self.assertIn({"name": "authorities", "mountPath": "/etc/company", "readOnly": True}, container["volumeMounts"], name)
                 self.assertIn({"name": "SSL_CERT_FILE", "value": "/etc/company/ca-bundle.crt"}, container["env"], name)
-                # A proxy is the operator's alone: the others would ask the cluster's own Services through it.
+                # Only the operator gets the proxy: the others would call the cluster's Services
+                # through it.
                 self.assertEqual("HTTPS_PROXY" in [variable["name"] for variable in container["env"]], container["name"] == "operator", name)
                 names = [variable["name"] for variable in container["env"]]
                 self.assertEqual(len(names), len(set(names)), names)
 
-    def test_without_them_there_is_nothing_of_it(self):
+    def test_without_certificates_no_volume_is_added(self):
         for name, spec in pods(manifests("sandbox")):
             self.assertNotIn("volumes", spec, name)
             self.assertFalse([container for container in spec["containers"] if "volumeMounts" in container], name)
 
-    def test_the_variable_is_the_one_that_our_tls_reads(self):
+    def test_our_tls_library_reads_the_variable(self):
         lock = (ROOT / "Cargo.lock").read_text(encoding="utf-8")
-        # It takes SSL_CERT_FILE and SSL_CERT_DIR, and then nothing else.
+        # With SSL_CERT_FILE or SSL_CERT_DIR set, the library reads nothing else.
         self.assertIn('name = "rustls-native-certs"', lock)
-        self.assertNotIn('name = "webpki-roots"', lock, "what has its authorities built in would not see a company's")
+        self.assertNotIn('name = "webpki-roots"', lock, "built-in certificate authorities would ignore a company's own")
 
 
 class Dependency(unittest.TestCase):
-    """In a parent chart, beside another chart that is made like ours."""
+    """The chart as a dependency of a parent chart with the usual template names."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -162,7 +165,7 @@ class Dependency(unittest.TestCase):
         self.parent = pathlib.Path(folder.name) / "parent"
         (self.parent / "templates").mkdir(parents=True)
         shutil.copytree(CHART, self.parent / "charts" / METADATA["name"])
-        # Names as `helm create` gives them: ours must not be taken by them, nor take theirs.
+        # Template names as `helm create` generates them. Ours must not collide with them.
         (self.parent / "templates/_helpers.tpl").write_text(
             "".join(f'{{{{- define "{prefix}{name}" -}}}}the-parents{{{{- end -}}}}\n' for prefix in ("", "parent.") for name in
                     ("name", "fullname", "labels", "selectorLabels", "serviceAccountName", "image", "validate")), encoding="utf-8")
@@ -184,7 +187,7 @@ class Dependency(unittest.TestCase):
         self.assertEqual(ended.returncode, 0, ended.stderr)
         return [document for document in yaml.safe_load_all(ended.stdout) if document]
 
-    def test_its_condition_switches_it_on_and_off(self):
+    def test_the_condition_enables_and_disables_the_chart(self):
         for helm in helms():
             with self.subTest(helm=helm):
                 self.values({"enabled": False})
@@ -193,7 +196,7 @@ class Dependency(unittest.TestCase):
                 names = {document["metadata"]["name"] for document in self.rendered(helm) if document["kind"] == "Deployment"}
                 self.assertEqual(names, {"shop-kinesis-demo-operator", "shop-kinesis-demo-operator-sandbox"})
 
-    def test_it_is_the_same_as_by_itself(self):
+    def test_a_dependency_renders_the_same_as_the_chart_alone(self):
         for helm in helms():
             with self.subTest(helm=helm):
                 ended = run(helm, "template", "shop", CHART, "--namespace", "shop", "--kube-version", KUBERNETES)
@@ -202,7 +205,7 @@ class Dependency(unittest.TestCase):
                 within = sorted((document for document in self.rendered(helm) if document["metadata"]["name"] != "the-parents"), key=key)
                 self.assertEqual(within, alone)
 
-    def test_under_an_alias_it_takes_that_name(self):
+    def test_an_alias_becomes_part_of_the_names(self):
         self.describe({"alias": "viral", "condition": "viral.enabled"})
         self.values({"enabled": True}, key="viral")
         for helm in helms():
@@ -210,7 +213,7 @@ class Dependency(unittest.TestCase):
                 names = [document["metadata"]["name"] for document in self.rendered(helm) if document["kind"] == "Deployment"]
                 self.assertEqual(names, ["shop-viral"])
 
-    def test_every_template_has_the_charts_name_in_front(self):
+    def test_every_template_name_starts_with_the_charts_name(self):
         for file in sorted((CHART / "templates").rglob("*")):
             if file.is_file():
                 for name in re.findall(r'define "([^"]*)"', file.read_text(encoding="utf-8")):
@@ -218,14 +221,14 @@ class Dependency(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    """No word twice."""
+    """Names repeat no words."""
 
     def named(self, release, namespace, *arguments):
         ended = run(helms()[0], "template", release, CHART, "--namespace", namespace, "--kube-version", KUBERNETES, "--set", "sandbox.enabled=true", *arguments)
         self.assertEqual(ended.returncode, 0, ended.stderr)
         return [document for document in yaml.safe_load_all(ended.stdout) if document]
 
-    def test_the_releases_words_are_not_repeated(self):
+    def test_names_do_not_repeat_words_of_the_release(self):
         for release, namespace, expected in [
             ("kinesis-demo-operator", "demos", "kinesis-demo-operator"),
             ("kinesis-demo-operator", "kinesis-demo-operator", "kinesis-demo-operator"),
@@ -244,14 +247,14 @@ class Names(unittest.TestCase):
                     self.assertLessEqual(len(re.findall("kinesis-demo-operator", name)), 1, name)
                     self.assertLessEqual(len(name), 253)
 
-    def test_two_releases_of_one_name_in_two_namespaces_share_no_object(self):
+    def test_releases_of_one_name_in_two_namespaces_share_no_object(self):
         def of_the_cluster(namespace):
             return {(document["kind"], document["metadata"]["name"]) for document in self.named("kinesis-demo-operator", namespace)
                     if document["kind"] in ("ClusterRole", "ClusterRoleBinding")}
         one, other, own = (of_the_cluster(namespace) for namespace in ("one", "other", "kinesis-demo-operator"))
         self.assertTrue(one and not one & other and not one & own)
 
-    def test_without_a_cluster_an_upgrade_is_rendered_as_an_install(self):
+    def test_without_a_cluster_an_upgrade_renders_like_an_install(self):
         for helm in helms():
             with self.subTest(helm=helm):
                 command = (helm, "template", "kinesis-demo", CHART, "--namespace", "demos", "--kube-version", KUBERNETES)
@@ -260,13 +263,13 @@ class Names(unittest.TestCase):
                 self.assertEqual(upgrade.stdout, install.stdout)
                 self.assertIn("name: kinesis-demo-operator\n", install.stdout)
 
-    def test_another_name_of_the_chart_is_joined_in_the_same_way(self):
+    def test_name_override_follows_the_same_rules(self):
         names = [document["metadata"]["name"] for document in self.named("viral", "demos", "--set", "nameOverride=viral-event")]
         self.assertIn("viral-event", names)
 
 
 class Described(unittest.TestCase):
-    """What catalogues show of the chart, and what its pages tell people to type."""
+    """The metadata for chart catalogues, and the helm commands in the documentation."""
 
     def test_it_has_an_icon_a_home_and_sources(self):
         head, data = METADATA["icon"].split(",", 1)
@@ -277,10 +280,10 @@ class Described(unittest.TestCase):
         for helm in helms():
             self.assertNotIn("icon", run(helm, "lint", CHART, "--kube-version", KUBERNETES).stdout)
 
-    def test_an_upgrade_is_told_in_the_same_way_everywhere(self):
+    def test_every_documented_upgrade_resets_then_reuses_values(self):
         listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "README.md", "docs", "charts", "foundation", "hack", "cli/src"],
                                 cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-        told = 0
+        found = 0
         for name in listed:
             path = ROOT / name
             if not path.is_file() or path.suffix not in (".md", ".txt", ".gotmpl", ".rs", ".sh", ""):
@@ -288,9 +291,9 @@ class Described(unittest.TestCase):
             text = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8"))
             self.assertNotRegex(text, r"(?<!reset-then)-(-)?reuse-values", name)
             for command in re.findall(r"^.*helm upgrade [^-\n].*--set.*$", text, re.MULTILINE):
-                told += 1
+                found += 1
                 self.assertIn("--reset-then-reuse-values", command, name)
-        self.assertGreaterEqual(told, 6)
+        self.assertGreaterEqual(found, 6)
 
 
 if __name__ == "__main__":

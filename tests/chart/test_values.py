@@ -1,4 +1,6 @@
-"""That values.yaml, its schema, its documentation and the templates agree, and that wrong values are refused readably."""
+"""values.yaml, its schema, its documentation and the templates agree, and wrong values are rejected with a
+clear message.
+"""
 
 import json
 import os
@@ -15,7 +17,7 @@ REFUSED = ROOT / "tests/chart/refused.yaml"
 
 
 def leaves(values, path=()):
-    """The paths of all values that are no objects, or are empty ones."""
+    """The paths of all values that are not objects or are empty objects."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, path + (key,))
@@ -24,7 +26,7 @@ def leaves(values, path=()):
 
 
 def schema_of(path, schema):
-    """The part of the schema that speaks of a value, or None where the schema lets anything through."""
+    """The part of the schema for a value, or None if the schema accepts anything there."""
     node = schema
     for key in path:
         while "$ref" in node:
@@ -35,7 +37,7 @@ def schema_of(path, schema):
     return node
 
 
-# Values that do something only if others are set.
+# Values that take effect only if others are set.
 BESIDE = {
     ("nameOverride",): {"fullnameOverride": ""},
     ("image", "tag"): {"image": {"digest": ""}},
@@ -63,7 +65,7 @@ def branches(values, path=()):
 
 
 def at(path, values):
-    """A value by its path; what is below an object that is replaced as a whole is found too."""
+    """The value at a path, or None."""
     for key in path:
         if not isinstance(values, dict) or key not in values:
             return None
@@ -72,14 +74,14 @@ def at(path, values):
 
 
 def nested(path, value):
-    """The values that set one."""
+    """A nested object that sets one value."""
     for key in reversed(path):
         value = {key: value}
     return value
 
 
 def merged(*all_values):
-    """Values on top of values, as Helm lays them."""
+    """The values merged in order, as Helm does."""
     result = {}
     for values in all_values:
         for key, value in values.items():
@@ -105,7 +107,7 @@ def rendered(values):
 
 
 class Agreement(unittest.TestCase):
-    """One set of values, told four times."""
+    """values.yaml, schema, README and templates describe the same values."""
 
     maxDiff = None
 
@@ -117,7 +119,7 @@ class Agreement(unittest.TestCase):
         cls.readme = (CHART / "README.md").read_text(encoding="utf-8")
 
     def documented(self):
-        """The rows of the README's table: a value's path and what is said of it."""
+        """The rows of the README's table: the path and description of each value."""
         rows = re.findall(r"^\| ([^ |]+) \| \w+ \| .*? \| (.*) \|$", self.readme, re.MULTILINE)
         return {path: meaning for path, meaning in rows if path != "Key"}
 
@@ -125,11 +127,11 @@ class Agreement(unittest.TestCase):
         rows = self.documented()
         for path in leaves(self.values):
             with self.subTest(value=".".join(path)):
-                # An object may be told as a whole.
-                told = [rows[".".join(path[:length])] for length in range(1, len(path) + 1) if ".".join(path[:length]) in rows]
-                self.assertTrue(told and all(meaning.strip() for meaning in told))
+                # An object may be documented as a whole.
+                documented = [rows[".".join(path[:length])] for length in range(1, len(path) + 1) if ".".join(path[:length]) in rows]
+                self.assertTrue(documented and all(meaning.strip() for meaning in documented))
 
-    def test_the_readme_tells_of_no_value_that_is_not_there(self):
+    def test_the_readme_has_no_unknown_value(self):
         for row in self.documented():
             with self.subTest(value=row):
                 node = self.values
@@ -137,15 +139,15 @@ class Agreement(unittest.TestCase):
                     self.assertIn(key, node)
                     node = node[key]
 
-    def test_every_value_has_its_place_in_a_closed_schema(self):
+    def test_every_value_is_in_the_schema(self):
         for path in leaves(self.values):
             with self.subTest(value=".".join(path)):
                 self.assertIsNotNone(schema_of(path, self.schema))
 
-    def test_the_schema_has_no_value_that_is_not_there(self):
+    def test_the_schema_has_no_unknown_value_and_is_closed(self):
         def walk(node, values, path):
             for key, part in node.get("properties", {}).items():
-                # Helm's own: what all charts share, and the condition of a parent chart.
+                # Values of Helm itself: globals, and the condition of a parent chart.
                 if path + (key,) in (("global",), ("enabled",)):
                     continue
                 self.assertIn(key, values, ".".join(path + (key,)))
@@ -170,7 +172,7 @@ class Agreement(unittest.TestCase):
         base = yaml.safe_load((ROOT / "tests/chart/values/everything.yaml").read_text(encoding="utf-8"))
         changed = yaml.safe_load((ROOT / "tests/chart/changed.yaml").read_text(encoding="utf-8"))
         lacking = {path for path in leaves(self.values) if at(path, changed) is None}
-        self.assertFalse(lacking, "tests/chart/changed.yaml lacks them")
+        self.assertFalse(lacking, "missing in tests/chart/changed.yaml")
         for path in leaves(self.values):
             with self.subTest(value=".".join(path)):
                 beside = BESIDE.get(path, {})
@@ -178,19 +180,19 @@ class Agreement(unittest.TestCase):
                 if path not in WITH_A_CLUSTER:
                     self.assertNotEqual(rendered(merged(base, beside)), after)
 
-    def test_the_readme_is_what_helm_docs_writes(self):
+    def test_the_readme_equals_the_output_of_helm_docs(self):
         helm_docs = tool("helm-docs")
         ended = run(helm_docs, "--chart-search-root", CHART, "--dry-run", "--log-level", "error")
         self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertEqual(ended.stdout.strip(), self.readme.strip(), "helm-docs --chart-search-root charts/kinesis-demo-operator")
 
-    def test_the_versions_are_the_workspaces(self):
+    def test_the_versions_equal_the_workspace_version(self):
         workspace = re.search(r'\[workspace\.package\]\nversion = "(.*)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"))[1]
         self.assertEqual((METADATA["version"], METADATA["appVersion"]), (workspace, workspace))
         for image in yaml.safe_load(METADATA["annotations"]["artifacthub.io/images"]):
             self.assertEqual(image["image"].rsplit(":", 1)[1], workspace)
 
-    def test_the_oldest_kubernetes_is_the_one_that_the_operator_is_compiled_for(self):
+    def test_the_oldest_kubernetes_matches_the_compiled_api_version(self):
         feature = re.search(r'k8s-openapi = .*"v1_(\d+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"))[1]
         self.assertEqual(METADATA["kubeVersion"], f">=1.{feature}.0-0")
 
@@ -232,9 +234,9 @@ class Ceilings(unittest.TestCase):
 
 
 class Refusals(unittest.TestCase):
-    """The table of wrong values, with every helm there is."""
+    """The table of wrong values, with all available helms."""
 
-    def test_each_wrong_value_is_refused_with_a_message_that_names_it(self):
+    def test_each_wrong_value_is_rejected_with_a_message_naming_it(self):
         table = yaml.safe_load(REFUSED.read_text(encoding="utf-8"))
         self.assertGreaterEqual(len(table), 20)
         for helm in helms():
@@ -244,7 +246,7 @@ class Refusals(unittest.TestCase):
                     file.flush()
                     base = ROOT / "tests/chart/values" / (row.get("base", "default") + ".yaml")
                     ended = template(base, "--values", file.name, helm=helm)
-                    self.assertNotEqual(ended.returncode, 0, "it was not refused")
+                    self.assertNotEqual(ended.returncode, 0, "the value was not rejected")
                     for words in row["says"]:
                         self.assertIn(words, ended.stderr)
 

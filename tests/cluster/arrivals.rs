@@ -1,5 +1,5 @@
-//! How far arrivals are from the plan. In: records per 100 ms, as the sandbox counted them; a steady rate. Out: the window of two seconds that
-//! is farthest from it. Pure.
+//! How far arrivals deviate from the plan. In: records per 100 ms, as counted by the sandbox, and a
+//! constant rate. Out: the window of two seconds with the largest deviation. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 use kubectl_kinesisdemo::demo::boundaries::Bucket;
@@ -7,16 +7,17 @@ use kubectl_kinesisdemo::demo::boundaries::Bucket;
 const WINDOW: SignedDuration = SignedDuration::from_secs(2);
 const BUCKET: SignedDuration = SignedDuration::from_millis(100);
 
-/// What arrived in two seconds, and how far that is from the plan.
+/// The records that arrived in two seconds, and the deviation from the plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     pub at: Timestamp,
     pub records: u64,
-    /// Of the plan; 0 if all is as planned.
+    /// In percent of the plan. 0 means exactly as planned.
     pub percent_off: f64,
 }
 
-/// Every window that lies between the two instants, one beginning with each bucket. A bucket that is not listed is empty.
+/// All windows between the two instants, one starting at each bucket. A bucket that is not listed
+/// is empty.
 pub fn windows(buckets: &[Bucket], from: Timestamp, until: Timestamp, per_second: u32) -> Vec<Window> {
     let width = BUCKET.as_millis() as i64;
     let first = from.as_millisecond().div_euclid(width) + 1;
@@ -32,12 +33,12 @@ pub fn windows(buckets: &[Bucket], from: Timestamp, until: Timestamp, per_second
     (first..=last).map(window).collect()
 }
 
-/// The farthest from the plan.
+/// The window with the largest deviation from the plan.
 pub fn worst(windows: &[Window]) -> Window {
     *windows
         .iter()
         .max_by(|one, other| one.percent_off.total_cmp(&other.percent_off))
-        .expect("traffic for more than two seconds")
+        .expect("the traffic lasted less than two seconds")
 }
 
 #[test]

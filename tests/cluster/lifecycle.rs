@@ -1,5 +1,6 @@
-//! A life of the chart: install, a viral event, an upgrade with another definition in the middle of a run, uninstall in the middle of another,
-//! reinstall under another name, and the end of a namespace.
+//! The life cycle of the chart: install, a viral event, an upgrade with another definition during a
+//! run, an uninstall during another run, a reinstall under another name, the deletion of a
+//! namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::installed::{Installed, install};
 use crate::sampler::{Sample, arrivals, last_arrival, sample_during};
-use crate::test_cluster::{RUNS, TestCluster, place};
+use crate::test_cluster::{RUNS, TestCluster, test_cluster};
 
-/// The chart gives its Pods at most a minute to end.
+/// The chart gives its Pods at most a minute to terminate.
 const PODS_END: Duration = Duration::from_secs(75);
 
 const QUICK: &str = include_str!("../../examples/quick.yaml");
@@ -42,7 +43,7 @@ pub fn assert_balanced(totals: &TotalsStatus) {
     assert_eq!(totals.scheduled, totals.offered + totals.unoffered + totals.unreported, "{totals:?}");
 }
 
-/// One phase that lasts, at a rate.
+/// One long phase at a constant rate.
 pub fn steady(name: &str, per_second: u32, per_task: u32, lasts: &str) -> Value {
     json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
@@ -63,16 +64,16 @@ fn left(before: &Value, now: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn from_install_to_nothing() {
-    let Some(place) = place().await else { return };
-    let first = install(&place, "first").await;
-    place.step("installed into a namespace under the restricted Pod Security Standard");
-    let said = first.test().await;
-    place.step(format!("helm test: {}", said.lines().last().unwrap_or_default()));
-    let before = first.page("state").await.expect("the sandbox answers");
+async fn the_chart_from_install_to_uninstall() {
+    let Some(cluster) = test_cluster().await else { return };
+    let first = install(&cluster, "first").await;
+    cluster.step("installed into a namespace under the restricted Pod Security Standard");
+    let output = first.test().await;
+    cluster.step(format!("helm test: {}", output.lines().last().unwrap_or_default()));
+    let before = first.page("state").await.expect("the sandbox does not respond");
     let kinds: BTreeSet<String> =
         first.remains().await.iter().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect();
-    // So that an empty answer after an uninstall means something.
+    // Makes sure that an empty list after the uninstall is meaningful.
     for kind in [
         "Deployment",
         "Pod",
@@ -84,34 +85,34 @@ async fn from_install_to_nothing() {
         "RoleBinding",
         "Lease",
     ] {
-        assert!(kinds.contains(kind), "no {kind} of the release is seen: {kinds:?}");
+        assert!(kinds.contains(kind), "found no {kind} of the release: {kinds:?}");
     }
 
-    let quick = a_viral_event(&place, &first).await;
+    let quick = a_viral_event(&cluster, &first).await;
     assert_eq!(left(&before, &first.page("state").await.unwrap()), [""; 0]);
-    upgrade_in_the_middle(&place, &first).await;
-    uninstall_in_the_middle(&place, &first, &before).await;
+    upgrade_in_the_middle(&cluster, &first).await;
+    uninstall_in_the_middle(&cluster, &first, &before).await;
 
-    let second = install(&place, "second").await;
-    place.step("installed again, as another release");
-    let before = second.page("state").await.expect("the sandbox answers");
-    reruns(&place, &second, &quick).await;
-    end_of_the_namespace(&place, &second, &before).await;
+    let second = install(&cluster, "second").await;
+    cluster.step("installed again, as another release");
+    let before = second.page("state").await.expect("the sandbox does not respond");
+    reruns(&cluster, &second, &quick).await;
+    end_of_the_namespace(&cluster, &second, &before).await;
     second.uninstall().await;
-    second.gone(PODS_END).await;
-    place.close().await;
+    second.wait_until_removed(PODS_END).await;
+    cluster.close().await;
 }
 
-async fn a_viral_event(place: &TestCluster, release: &Installed<'_>) -> KinesisDemo {
+async fn a_viral_event(cluster: &TestCluster, release: &Installed<'_>) -> KinesisDemo {
     let manifest: Value = serde_saphyr::from_str(QUICK).unwrap();
-    place.runs.apply("quick", &manifest).await.unwrap();
-    let mut wait = place.kubectl();
+    cluster.runs.apply("quick", &manifest).await.unwrap();
+    let mut wait = cluster.kubectl();
     wait.args(["wait", "kinesisdemo/quick", "--namespace", RUNS, "--for=condition=Finished", "--timeout=5m"]);
-    let (samples, waited) = sample_during(place, release, "quick", wait.output()).await;
+    let (samples, waited) = sample_during(cluster, release, "quick", wait.output()).await;
     let waited = waited.unwrap();
     assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
 
-    let quick = place.runs.fetch("quick").await.unwrap();
+    let quick = cluster.runs.fetch("quick").await.unwrap();
     let status = quick.status.clone().unwrap();
     let succeeded = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Succeeded);
     assert_eq!(succeeded.map(|found| found.status), Some(ConditionStatus::True), "{:#?}", status.run);
@@ -119,7 +120,7 @@ async fn a_viral_event(place: &TestCluster, release: &Installed<'_>) -> KinesisD
     assert_balanced(&totals);
     let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
     assert_eq!(stored, totals.accepted + totals.unknown);
-    place.step(format!("quick.yaml succeeded: {stored} records stored; {totals:?}"));
+    cluster.step(format!("quick.yaml succeeded: {stored} records stored; {totals:?}"));
 
     let mut most = BTreeMap::<&str, usize>::new();
     for sample in samples.iter() {
@@ -127,41 +128,43 @@ async fn a_viral_event(place: &TestCluster, release: &Installed<'_>) -> KinesisD
         *seen = sample.pods.len().max(*seen);
     }
     let ever: BTreeSet<&String> = samples.iter().flat_map(|sample| &sample.pods).collect();
-    place.step(format!("task Pods: at most {most:?} in each phase, {} altogether", ever.len()));
-    // Those of the peak are made before it begins.
+    cluster.step(format!("task Pods: at most {most:?} in each phase, {} altogether", ever.len()));
+    // The tasks of the peak are created before it begins.
     assert_eq!((most["peak"], ever.len()), (5, 5));
     let first_seen =
-        samples.iter().find(|sample| sample.phase() == Some("baseline")).expect("the baseline is seen");
+        samples.iter().find(|sample| sample.phase() == Some("baseline")).expect("no sample in the baseline");
     assert_eq!(first_seen.pods.len(), 1);
     assert_eq!(release.task_pods().await.len(), 0);
     quick
 }
 
-/// Traffic first: nothing arrives any more and no task runs when the stream goes. And then nothing is left.
+/// Asserts that traffic stops first: when the stream is deleted, nothing arrives any more and no
+/// task runs. Returns the time between the last record and the deletion.
 fn assert_traffic_first(samples: &[Sample], last_arrival: Timestamp) -> SignedDuration {
     let sending = samples.iter().rposition(|sample| sample.state.is_some() && sample.has_stream());
-    let gone = &samples[sending.expect("the stream was seen") + 1..];
-    let gone = gone.iter().find(|sample| sample.state.is_some()).expect("the stream was seen to go");
-    assert_eq!(gone.running_tasks(), 0, "tasks run while the stream goes");
+    let deleted = &samples[sending.expect("no sample has the stream") + 1..];
+    let deleted =
+        deleted.iter().find(|sample| sample.state.is_some()).expect("no sample after the stream was deleted");
+    assert_eq!(deleted.running_tasks(), 0, "tasks run after the stream was deleted");
     assert!(
-        last_arrival < gone.at,
-        "records arrived at {last_arrival}, and the stream was gone at {}",
-        gone.at
+        last_arrival < deleted.at,
+        "records arrived at {last_arrival}, but the stream was deleted at {}",
+        deleted.at
     );
-    gone.at.duration_since(last_arrival)
+    deleted.at.duration_since(last_arrival)
 }
 
-async fn uninstall_in_the_middle(place: &TestCluster, release: &Installed<'_>, before: &Value) {
-    place.runs.apply("steady", &steady("steady", 2_000, 1_000, "10m")).await.unwrap();
-    let running = place.wait("steady", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
+async fn uninstall_in_the_middle(cluster: &TestCluster, release: &Installed<'_>, before: &Value) {
+    cluster.runs.apply("steady", &steady("steady", 2_000, 1_000, "10m")).await.unwrap();
+    let running = cluster.wait("steady", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let arn = running.status.unwrap().stream.unwrap().arn;
-    let asked_at = Timestamp::now();
+    let requested_at = Timestamp::now();
     let mut last = None;
-    let (samples, ()) = sample_during(place, release, "steady", async {
+    let (samples, ()) = sample_during(cluster, release, "steady", async {
         let uninstall = release.uninstall();
         tokio::pin!(uninstall);
         loop {
-            // The sandbox goes with the release: its last answer counts.
+            // The sandbox is removed with the release, so its last response counts.
             tokio::select! {
                 () = &mut uninstall => return,
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
@@ -172,52 +175,54 @@ async fn uninstall_in_the_middle(place: &TestCluster, release: &Installed<'_>, b
         }
     })
     .await;
-    let seconds = Timestamp::now().duration_since(asked_at).as_secs_f64();
-    let span = assert_traffic_first(&samples, last_arrival(&last.expect("arrivals were read")));
+    let seconds = Timestamp::now().duration_since(requested_at).as_secs_f64();
+    let span = assert_traffic_first(&samples, last_arrival(&last.expect("no arrivals were read")));
     let state = samples.iter().rev().find_map(|sample| sample.state.as_ref()).unwrap();
     assert_eq!(left(before, state), [""; 0]);
-    let demo = place.runs.fetch("steady").await.unwrap();
+    let demo = cluster.runs.fetch("steady").await.unwrap();
     assert_eq!(stage(&demo), Some(Stage::Aborted));
     assert_eq!(demo.metadata.finalizers.unwrap_or_default(), [""; 0]);
-    release.gone(PODS_END).await;
-    place.step(format!(
-        "uninstalled in the middle of a run in {seconds:.1} s: the last record {:.1} s before the stream went; nothing is left",
+    release.wait_until_removed(PODS_END).await;
+    cluster.step(format!(
+        "uninstalled during a run in {seconds:.1} s: the last record arrived {:.1} s before the stream was deleted; nothing is left",
         span.as_secs_f64()
     ));
 }
 
-async fn reruns(place: &TestCluster, release: &Installed<'_>, quick: &KinesisDemo) {
-    let found = place.runs.fetch("quick").await.unwrap();
+async fn reruns(cluster: &TestCluster, release: &Installed<'_>, quick: &KinesisDemo) {
+    let found = cluster.runs.fetch("quick").await.unwrap();
     assert_eq!((&found.metadata.uid, stage(&found)), (&quick.metadata.uid, Some(Stage::Succeeded)));
-    place.runs.put_request("quick", Verb::Rerun, None).await.unwrap();
+    cluster.runs.put_request("quick", Verb::Rerun, None).await.unwrap();
     let second = |demo: &KinesisDemo| {
         let run = demo.status.as_ref().and_then(|status| status.run.as_ref());
         run.is_some_and(|run| run.number == 2) && stage(demo).is_some_and(Stage::is_terminal)
     };
-    let over = place.wait("quick", Duration::from_secs(180), second).await;
+    let over = cluster.wait("quick", Duration::from_secs(180), second).await;
     assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
     let status = over.status.unwrap();
     let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
     let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
     assert_eq!(stored, totals.accepted + totals.unknown);
-    place.step(format!("an object of the first release ran again: {stored} records stored"));
+    cluster.step(format!("an object of the first release was rerun: {stored} records stored"));
 }
 
-/// The definition and the operator's Pods change under a run, which does not notice.
-async fn upgrade_in_the_middle(place: &TestCluster, release: &Installed<'_>) {
-    if place.definition_was_there {
-        place.step("skipped: the upgrade with another definition; this cluster's was there before the tests");
+/// The definition and the operator's Pods change during a run, which is not affected.
+async fn upgrade_in_the_middle(cluster: &TestCluster, release: &Installed<'_>) {
+    if cluster.definition_preexists {
+        cluster.step(
+            "skipped the upgrade with another definition: this cluster had the definition before the tests",
+        );
         return;
     }
-    place.runs.apply("through", &steady("through", 2_000, 1_000, "45s")).await.unwrap();
-    place.wait("through", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
+    cluster.runs.apply("through", &steady("through", 2_000, 1_000, "45s")).await.unwrap();
+    cluster.wait("through", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let before: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();
     release.upgrade_with_another_column("Upgraded").await;
-    assert!(place.definition_columns().await.contains(&"Upgraded".to_owned()));
-    let during = place.runs.fetch("through").await.unwrap();
-    assert_eq!(stage(&during), Some(Stage::Running), "the run was over before the upgrade was");
-    let over = place
+    assert!(cluster.definition_columns().await.contains(&"Upgraded".to_owned()));
+    let during = cluster.runs.fetch("through").await.unwrap();
+    assert_eq!(stage(&during), Some(Stage::Running), "the run ended before the upgrade");
+    let over = cluster
         .wait("through", Duration::from_secs(120), |demo| stage(demo).is_some_and(Stage::is_terminal))
         .await;
     assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
@@ -229,23 +234,23 @@ async fn upgrade_in_the_middle(place: &TestCluster, release: &Installed<'_>) {
     assert_eq!(stored, totals.accepted);
     let after: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();
     assert!(before.is_disjoint(&after), "{before:?} {after:?}");
-    place.step("upgraded in the middle of a run, with another definition: all 90000 records stored");
+    cluster.step("upgraded to another definition during a run: all 90000 records stored");
 }
 
-async fn end_of_the_namespace(place: &TestCluster, release: &Installed<'_>, before: &Value) {
-    place.runs.apply("doomed", &steady("doomed", 2_000, 1_000, "10m")).await.unwrap();
-    let running = place.wait("doomed", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
+async fn end_of_the_namespace(cluster: &TestCluster, release: &Installed<'_>, before: &Value) {
+    cluster.runs.apply("doomed", &steady("doomed", 2_000, 1_000, "10m")).await.unwrap();
+    let running = cluster.wait("doomed", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let arn = running.status.unwrap().stream.unwrap().arn;
-    let asked_at = Timestamp::now();
-    let deleting = place.delete_namespace(RUNS, Duration::from_secs(120));
-    let (samples, ()) = sample_during(place, release, "doomed", deleting).await;
-    let seconds = Timestamp::now().duration_since(asked_at).as_secs_f64();
+    let requested_at = Timestamp::now();
+    let deleting = cluster.delete_namespace(RUNS, Duration::from_secs(120));
+    let (samples, ()) = sample_during(cluster, release, "doomed", deleting).await;
+    let seconds = Timestamp::now().duration_since(requested_at).as_secs_f64();
     let (_, arrivals) = arrivals(release, &arn).await;
     let span = assert_traffic_first(&samples, last_arrival(&arrivals));
     assert_eq!(left(before, &release.page("state").await.unwrap()), [""; 0]);
     assert_eq!(release.task_pods().await.len(), 0);
-    place.step(format!(
-        "the namespace deleted in the middle of a run was gone in {seconds:.1} s: the last record {:.1} s before the stream went",
+    cluster.step(format!(
+        "deleted the namespace during a run in {seconds:.1} s: the last record arrived {:.1} s before the stream was deleted",
         span.as_secs_f64()
     ));
 }

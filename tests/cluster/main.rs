@@ -1,18 +1,19 @@
-//! The chart and the images in a cluster, looked at from outside: `make cluster-test CONTEXT=…`. Without a context each test says that
-//! it is skipped. They take one cluster for themselves, one after the other, and print what they measure.
+//! Tests of the chart and the images in a real cluster: `make cluster-test CONTEXT=…`. Without a
+//! context each test prints that it is skipped. They need a cluster of their own, run one after
+//! another, and print what they measure.
 //!
-//! ```text
-//! KINESISDEMO_CLUSTER_CONTEXT   the kubeconfig context (of KUBECONFIG)
-//! REGISTRY                      where the images are; empty: on the nodes already
-//! HELM, KUBECTL                 the programs; default: those on PATH
-//! CLUSTER_EXEC                  runs a command on the node: `docker exec NODE` for kind; empty: this machine is the node
-//! CLUSTER_FAILOVERS             how often each kind of failover happens (5)
-//! CLUSTER_PEAK                  records per second meanwhile (20000)
+//! ```text KINESISDEMO_CLUSTER_CONTEXT   the kubeconfig context (of KUBECONFIG) REGISTRY
+//! the registry of the images; empty: already on the nodes HELM, KUBECTL                 the
+//! programs; default: those on PATH CLUSTER_EXEC                  runs a command on the node:
+//! `docker exec NODE` for kind; empty: this machine CLUSTER_FAILOVERS             how often each
+//! kind of failover happens (5) CLUSTER_PEAK                  records per second meanwhile (20000)
 //! ```
 //!
-//! Changes of leadership are judged by the arrivals, to 2 % of any two seconds: 40 ms. So the tasks' Pods must get a processor when they ask
-//! for one. Where the control plane runs on the same few cores, keep it (and this test) to one of its own, by cpusets: else the windows
-//! tell how the kernel shares the cores among API server, kubelet and Pods while Pods come and go.
+//! The failover test compares arrivals with the plan: at most 2 % off in any two seconds, which is
+//! 40 ms. So the tasks' Pods must get CPU whenever they need it. If the control plane runs on the
+//! same few cores, pin it (and this test) to a core of its own with cpusets. Otherwise the windows
+//! show how the kernel shares the cores among API server, kubelet and Pods while Pods start and
+//! stop.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod arrivals;

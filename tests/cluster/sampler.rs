@@ -1,5 +1,6 @@
-//! What is seen from outside while something happens. In: a release, and the name of a run. Out: a sample every few tenths of a second: the
-//! sandbox's state, the tasks' Pods, the object, the Lease. Reads only, and lightly, by watches: what is looked at may share its node with
+//! Samples the observable state during a test. In: a release, and the name of a run. Out: a sample
+//! every few tenths of a second: the sandbox's state, the tasks' Pods, the object, the Lease. Only
+//! reads, and uses watches to keep the load low, since the observed Pods may share their node with
 //! the API server.
 
 use std::fmt::Debug;
@@ -27,7 +28,7 @@ use crate::test_cluster::{RUNS, SYSTEM, TestCluster};
 
 const EVERY: Duration = Duration::from_millis(300);
 
-/// One look. What could not be read is absent.
+/// One sample. Values that could not be read are absent.
 pub struct Sample {
     pub at: Timestamp,
     pub state: Option<Value>,
@@ -38,12 +39,12 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The phase in which the object is.
+    /// The current phase of the object.
     pub fn phase(&self) -> Option<&str> {
         Some(self.demo.as_ref()?.status.as_ref()?.phase.as_ref()?.name.as_str())
     }
 
-    /// The epoch under which the status was last claimed.
+    /// The epoch of the last claim in the status.
     pub fn claimed_epoch(&self) -> Option<u64> {
         Some(self.demo.as_ref()?.status.as_ref()?.control.as_ref()?.epoch)
     }
@@ -55,13 +56,13 @@ impl Sample {
         Some((parameter["Version"].as_u64()?, serde_json::from_str(text).unwrap()))
     }
 
-    /// Whether there is a stream that is not on its way out.
+    /// Whether a stream exists that is not being deleted.
     pub fn has_stream(&self) -> bool {
         let streams = self.state.as_ref().and_then(|state| state["kinesis"]["streams"].as_array());
         streams.into_iter().flatten().any(|stream| stream["StreamStatus"] != "DELETING")
     }
 
-    /// The tasks that ECS says are running.
+    /// The number of tasks that ECS reports as running.
     pub fn running_tasks(&self) -> usize {
         let tasks =
             self.state.as_ref().and_then(|state| state["ecs"]["regions"]["us-east-1"]["tasks"].as_array());
@@ -69,22 +70,22 @@ impl Sample {
     }
 }
 
-/// Does `work`, and looks meanwhile.
+/// Runs `work` and takes samples meanwhile.
 pub async fn sample_during<T>(
-    place: &TestCluster,
+    cluster: &TestCluster,
     installed: &Installed<'_>,
     run: &str,
     work: impl Future<Output = T>,
 ) -> (Vec<Sample>, T) {
-    let client = || place.client.clone();
+    let client = || cluster.client.clone();
     let (pods, follow_pods) =
         watched(Api::<Pod>::namespaced(client(), SYSTEM), Config::default().labels(TASKS));
     let (demos, follow_demos) = watched(Api::namespaced(client(), RUNS), named(run));
     let (leases, follow_leases) = watched(Api::namespaced(client(), SYSTEM), named(LEASE));
-    let look = async || {
+    let take_sample = async || {
         let ready =
             tokio::join!(pods.wait_until_ready(), demos.wait_until_ready(), leases.wait_until_ready());
-        assert!(matches!(ready, (Ok(()), Ok(()), Ok(()))), "the watches go on");
+        assert!(matches!(ready, (Ok(()), Ok(()), Ok(()))), "a watch ended");
         let state = installed.page("state").await;
         let sample = Sample {
             at: Timestamp::now(),
@@ -102,13 +103,13 @@ pub async fn sample_during<T>(
     loop {
         tokio::select! {
             done = &mut work => return (samples, done),
-            _ = &mut following => unreachable!("watches have no end"),
-            sample = look() => samples.push(sample),
+            _ = &mut following => unreachable!("watches never end"),
+            sample = take_sample() => samples.push(sample),
         }
     }
 }
 
-/// What the API server has, as long as the future is polled.
+/// A store of the API server's objects, updated while the future is polled.
 fn watched<K>(api: Api<K>, config: Config) -> (Store<K>, impl Future<Output = ()>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -121,11 +122,12 @@ fn named(name: &str) -> Config {
     Config::default().fields(&format!("metadata.name={name}"))
 }
 
-/// What one stream has taken: how many records, and when.
+/// The records that one stream has received: how many, and when.
 pub async fn arrivals(installed: &Installed<'_>, stream_arn: &str) -> (u64, Arrivals) {
-    let page = installed.page(&format!("arrivals?stream={stream_arn}")).await.expect("the sandbox answers");
+    let page =
+        installed.page(&format!("arrivals?stream={stream_arn}")).await.expect("the sandbox does not respond");
     let stream = &page["streams"][0];
-    let records = stream["totals"]["records"].as_u64().expect("the stream took records");
+    let records = stream["totals"]["records"].as_u64().expect("the stream received no records");
     (records, serde_json::from_value(stream.clone()).unwrap())
 }
 
@@ -137,5 +139,5 @@ pub fn last_arrival(arrivals: &Arrivals) -> Timestamp {
         .filter(|bucket| bucket.records > 0)
         .map(|bucket| bucket.at)
         .max()
-        .expect("records arrived")
+        .expect("no records arrived")
 }

@@ -1,4 +1,6 @@
-//! Pods and tasks. They come and go with the phases; the operator dies and the tasks' Pods do not notice; a task dies and ECS, that is the sandbox, starts another, which the operator admits.
+//! The Pods of tasks. They start and stop with the phases. When the operator is killed, the Pods of
+//! the tasks stay. When a task is killed, ECS (here the sandbox) starts another, which the operator
+//! admits.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
 use crate::node::{process, signal};
 use crate::sampler::{arrivals, sample_during};
-use crate::test_cluster::place;
+use crate::test_cluster::test_cluster;
 
 const RATE: u32 = 2_000;
 const TASKS: usize = 2;
@@ -23,18 +25,18 @@ async fn uids(release: &Installed<'_>) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_come_and_go_with_the_phases() {
-    let Some(place) = place().await else { return };
-    let release = install(&place, "tasks").await;
+async fn pods_start_and_stop_with_the_phases() {
+    let Some(cluster) = test_cluster().await else { return };
+    let release = install(&cluster, "tasks").await;
     let mut manifest = steady("steps", RATE, 1_000, "10s");
     let low = |name: &str, lasts: &str| json!({ "name": name, "duration": lasts, "recordsPerSecond": 500 });
     let peak = manifest["spec"]["phases"][0].take();
-    // Long enough for a task to be asked for during the baseline, and to be let go during the decline.
+    // Long enough to start a task during the baseline and to stop it during the decline.
     manifest["spec"]["phases"] = json!([low("baseline", "25s"), peak, low("decline", "30s")]);
-    place.runs.apply("steps", &manifest).await.unwrap();
+    cluster.runs.apply("steps", &manifest).await.unwrap();
     let over =
-        place.wait("steps", Duration::from_secs(120), |demo| stage(demo).is_some_and(Stage::is_terminal));
-    let (samples, over) = sample_during(&place, &release, "steps", over).await;
+        cluster.wait("steps", Duration::from_secs(120), |demo| stage(demo).is_some_and(Stage::is_terminal));
+    let (samples, over) = sample_during(&cluster, &release, "steps", over).await;
     assert_eq!(stage(&over), Some(Stage::Succeeded), "{:#?}", over.status);
     assert_balanced(&over.status.unwrap().traffic.unwrap().totals);
 
@@ -45,39 +47,40 @@ async fn pods_come_and_go_with_the_phases() {
             seen.push(now);
         }
     }
-    place.step(format!("Pods: {seen:?}"));
+    cluster.step(format!("Pods: {seen:?}"));
     let with = |phase: &str, pods: usize| seen.contains(&(phase.to_owned(), pods));
     assert!(with("baseline", 1) && with("peak", TASKS) && with("decline", 1));
     assert_eq!(release.task_pods().await.len(), 0);
-    place.close().await;
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_outlive_the_operator_and_a_dead_task_is_replaced() {
-    let Some(place) = place().await else { return };
-    let release = install(&place, "tasks").await;
-    place.runs.apply("steady", &steady("steady", RATE, 1_000, "10m")).await.unwrap();
-    let running = place.wait("steady", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
+async fn pods_survive_the_operator_and_a_killed_task_is_replaced() {
+    let Some(cluster) = test_cluster().await else { return };
+    let release = install(&cluster, "tasks").await;
+    cluster.runs.apply("steady", &steady("steady", RATE, 1_000, "10m")).await.unwrap();
+    let running = cluster.wait("steady", Duration::from_secs(90), |demo| accepted(demo) > 10_000).await;
     let arn = running.status.unwrap().stream.unwrap().arn;
 
     let before = uids(&release).await;
     assert_eq!(before.len(), TASKS);
     let (_, epoch) = release.settled(Duration::from_secs(30)).await;
-    // All replicas at once: nobody is there to renew anything.
+    // All replicas at once, so that no replica renews the control document.
     for pod in release.replicas().await {
-        signal(process(&pod, "kinesis-demo-operator").await.expect("the replica runs"), "KILL").await;
+        signal(process(&pod, "kinesis-demo-operator").await.expect("the replica has no process"), "KILL")
+            .await;
     }
     let killed_at = Timestamp::now();
     let epoch = release.led_since(epoch, Duration::from_secs(60)).await.1;
     release.settled(Duration::from_secs(120)).await;
     assert_eq!(uids(&release).await, before);
-    place.step(format!(
-        "both replicas killed; leadership is back under epoch {epoch} after {:.1} s, and the tasks' Pods are the same",
+    cluster.step(format!(
+        "both replicas killed; a leader is back with epoch {epoch} after {:.1} s, and the tasks' Pods are the same",
         Timestamp::now().duration_since(killed_at).as_secs_f64()
     ));
 
     let victim = release.task_pods().await.swap_remove(0);
-    signal(process(&victim, "kinesis-demo-generator").await.expect("the task runs"), "KILL").await;
+    signal(process(&victim, "kinesis-demo-generator").await.expect("the task has no process"), "KILL").await;
     let killed_at = Timestamp::now();
     let limit = Duration::from_secs(60);
     let replaced = tokio::time::timeout(limit, async {
@@ -89,22 +92,24 @@ async fn pods_outlive_the_operator_and_a_dead_task_is_replaced() {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     });
-    replaced.await.expect("the dead task is replaced");
+    replaced.await.expect("the killed task was not replaced");
     let replaced_after = Timestamp::now().duration_since(killed_at).as_secs_f64();
     let id = victim.name_any().trim_start_matches("ecs-task-").to_owned();
     let admitted = |demo: &kinesis_demo_api::KinesisDemo| {
         let control = demo.status.as_ref().and_then(|status| status.control.as_ref());
-        let slots =
-            control.into_iter().flat_map(|control| &control.assignments).filter(|held| held.until.is_none());
-        let held: Vec<_> = slots.map(|held| held.task.to_string()).collect();
-        held.len() == TASKS && !held.iter().any(|task| id.starts_with(task))
+        let slots = control
+            .into_iter()
+            .flat_map(|control| &control.assignments)
+            .filter(|assignment| assignment.until.is_none());
+        let assigned: Vec<_> = slots.map(|assignment| assignment.task.to_string()).collect();
+        assigned.len() == TASKS && !assigned.iter().any(|task| id.starts_with(task))
     };
-    place.wait("steady", Duration::from_secs(60), admitted).await;
-    place.step(format!(
-        "a task killed: its replacement has a Pod after {replaced_after:.1} s and a slot after {:.1} s",
+    cluster.wait("steady", Duration::from_secs(60), admitted).await;
+    cluster.step(format!(
+        "killed a task: its replacement has a Pod after {replaced_after:.1} s and a slot after {:.1} s",
         Timestamp::now().duration_since(killed_at).as_secs_f64()
     ));
-    // Both send again: the full rate for some seconds.
+    // Both tasks send again: wait until the full rate has arrived for two seconds.
     let full = tokio::time::timeout(Duration::from_secs(30), async {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -115,19 +120,19 @@ async fn pods_outlive_the_operator_and_a_dead_task_is_replaced() {
             }
         }
     });
-    full.await.expect("the full rate arrives again");
+    full.await.expect("the full rate did not arrive again");
 
-    place.runs.put_request("steady", Verb::Abort, None).await.unwrap();
+    cluster.runs.put_request("steady", Verb::Abort, None).await.unwrap();
     let over =
-        place.wait("steady", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
+        cluster.wait("steady", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
     let totals = over.status.unwrap().traffic.unwrap().totals;
     assert_balanced(&totals);
     let (stored, _) = arrivals(&release, &arn).await;
-    // What the dead task sent after its last word is stored, and nobody's word.
+    // What the killed task sent after its last ledger line is stored but not reported.
     assert!(
         stored >= totals.accepted && stored <= totals.accepted + totals.unknown + totals.unreported,
         "{stored}: {totals:?}"
     );
-    place.step(format!("aborted: {stored} records stored; {totals:?}"));
-    place.close().await;
+    cluster.step(format!("aborted: {stored} records stored; {totals:?}"));
+    cluster.close().await;
 }

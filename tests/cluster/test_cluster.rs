@@ -1,5 +1,6 @@
-//! The cluster that the tests were given, and the namespaces they use in it. In: the environment. Out: a client, the programs helm and
-//! kubectl bound to the context, and a clean place. Refuses a cluster in which others have runs: uninstalling would end them.
+//! The cluster given to the tests, and the namespaces they use in it. In: the environment. Out: a
+//! client, the programs helm and kubectl bound to the context, and clean namespaces. Fails in a
+//! cluster where others have runs, because an uninstall would end them.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -20,27 +21,27 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// Where the chart is installed: under the restricted Pod Security Standard.
+/// The namespace of the chart, under the restricted Pod Security Standard.
 pub const SYSTEM: &str = "kinesis-demo-test";
-/// Where the KinesisDemos are.
+/// The namespace of the KinesisDemos.
 pub const RUNS: &str = "kinesis-demo-test-runs";
-/// On the namespaces that the tests made: no other is ever removed.
+/// The label of the namespaces that the tests created. No other namespace is ever deleted.
 const MARK: &str = "kinesisdemo.io/cluster-test";
 const DEFINITION: &str = "kinesisdemos.kinesisdemo.io";
 
-/// One test at a time: they share the cluster.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Runs one test at a time, because they share the cluster.
+static SERIAL_LOCK: Mutex<()> = Mutex::const_new(());
 
 pub struct TestCluster {
     pub client: Client,
     pub runs: Cluster,
-    /// The name under which the API server is addressed, and which its proxy passes on as `Host`.
+    /// The host name of the API server, which its proxy forwards as `Host`.
     pub api_server: String,
     context: String,
     began: Instant,
-    /// Then it is not the tests' to change.
-    pub definition_was_there: bool,
-    _turn: MutexGuard<'static, ()>,
+    /// Whether the definition existed before the tests. If so, they must not change it.
+    pub definition_preexists: bool,
+    _serial: MutexGuard<'static, ()>,
 }
 
 /// A number from the environment.
@@ -53,35 +54,37 @@ pub fn number(name: &str, default: u32) -> u32 {
     }
 }
 
-/// The cluster, cleared of what an earlier test left; None, and a line, if none was named.
-pub async fn place() -> Option<TestCluster> {
+/// The cluster, without leftovers of earlier tests. If no cluster is named, prints so and returns
+/// `None`.
+pub async fn test_cluster() -> Option<TestCluster> {
     kubectl_kinesisdemo::install_crypto();
     let Ok(context) = std::env::var("KINESISDEMO_CLUSTER_CONTEXT") else {
-        println!("skipped: no cluster named; make cluster-test CONTEXT=…");
+        println!("skipped: no cluster named; run make cluster-test CONTEXT=…");
         return None;
     };
-    let turn = TURN.lock().await;
+    let serial = SERIAL_LOCK.lock().await;
     let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
     let config = Config::from_kubeconfig(&options).await.unwrap();
     let api_server = config.cluster_url.host().unwrap().to_owned();
     let client = Client::try_from(config).unwrap();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let definition_was_there = definitions.get_opt(DEFINITION).await.unwrap().is_some();
+    let definition_preexists = definitions.get_opt(DEFINITION).await.unwrap().is_some();
     let runs = Cluster::new(client.clone(), RUNS);
     let began = Instant::now();
-    let place = TestCluster { client, runs, api_server, context, began, definition_was_there, _turn: turn };
-    place.clear().await;
-    if definition_was_there {
-        let others = place.runs.fetch_all(true).await.unwrap();
+    let cluster =
+        TestCluster { client, runs, api_server, context, began, definition_preexists, _serial: serial };
+    cluster.clear().await;
+    if definition_preexists {
+        let others = cluster.runs.fetch_all(true).await.unwrap();
         let others: Vec<_> = others
             .iter()
             .map(|object| format!("{:?}/{:?}", object.meta().namespace, object.meta().name))
             .collect();
         assert!(others.is_empty(), "the cluster has KinesisDemos that the tests would end: {others:?}");
     }
-    place.make_namespace(SYSTEM, &[("pod-security.kubernetes.io/enforce", "restricted")]).await;
-    place.make_namespace(RUNS, &[]).await;
-    Some(place)
+    cluster.create_namespace(SYSTEM, &[("pod-security.kubernetes.io/enforce", "restricted")]).await;
+    cluster.create_namespace(RUNS, &[]).await;
+    Some(cluster)
 }
 
 impl TestCluster {
@@ -96,7 +99,7 @@ impl TestCluster {
             .collect()
     }
 
-    /// Prints what is going on, with the seconds since the test began.
+    /// Prints a progress line with the seconds since the test began.
     pub fn step(&self, text: impl std::fmt::Display) {
         println!("{:7.1} s  {text}", self.began.elapsed().as_secs_f64());
     }
@@ -115,13 +118,13 @@ impl TestCluster {
         command
     }
 
-    /// The Pods of the system namespace that bear these labels.
+    /// The Pods in the system namespace with these labels.
     pub async fn pods(&self, labels: &str) -> Vec<Pod> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
         api.list(&ListParams::default().labels(labels)).await.unwrap().items
     }
 
-    pub async fn make_namespace(&self, name: &str, labels: &[(&str, &str)]) {
+    pub async fn create_namespace(&self, name: &str, labels: &[(&str, &str)]) {
         let mut labels: std::collections::BTreeMap<_, _> = labels.iter().copied().collect();
         labels.insert(MARK, "");
         let namespace =
@@ -130,12 +133,12 @@ impl TestCluster {
         api.create(&PostParams::default(), &namespace).await.unwrap();
     }
 
-    /// Deletes a namespace and waits until it is gone.
+    /// Deletes a namespace and waits until it no longer exists.
     pub async fn delete_namespace(&self, name: &str, limit: Duration) {
         delete(Api::<Namespace>::all(self.client.clone()), name, limit).await;
     }
 
-    /// Waits until the object is as wanted.
+    /// Waits until `wanted` returns true for the object.
     pub async fn wait(
         &self,
         name: &str,
@@ -143,12 +146,15 @@ impl TestCluster {
         wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
         match tokio::time::timeout(limit, until(&self.runs, name, wanted)).await {
-            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} is gone")),
-            Err(_) => panic!("{name} is not as awaited after {limit:?}: {:#?}", self.runs.fetch(name).await),
+            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} was deleted")),
+            Err(_) => panic!(
+                "{name} did not reach the wanted state within {limit:?}: {:#?}",
+                self.runs.fetch(name).await
+            ),
         }
     }
 
-    /// Removes all that the tests made.
+    /// Removes everything that the tests created.
     pub async fn close(self) {
         self.clear().await;
     }
@@ -156,7 +162,7 @@ impl TestCluster {
     async fn clear(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let ours = namespaces.list(&ListParams::default().labels(MARK)).await.unwrap().items;
-        // What a failed test left has perhaps no operator to let it go.
+        // Leftovers of a failed test may have no operator that removes their finalizers.
         if ours.iter().any(|namespace| namespace.name_any() == RUNS) {
             let demos: Api<DeserializeGuard<KinesisDemo>> = Api::namespaced(self.client.clone(), RUNS);
             for demo in demos.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
@@ -176,23 +182,25 @@ impl TestCluster {
             }
             self.delete_namespace(SYSTEM, Duration::from_secs(120)).await;
         }
-        if !ours.is_empty() && !self.definition_was_there {
-            // One on its way out would go after the next test had installed its operator.
+        if !ours.is_empty() && !self.definition_preexists {
+            // Wait for the deletion: otherwise it could complete after the next test has installed
+            // its operator.
             let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
             delete(api, DEFINITION, Duration::from_secs(60)).await;
         }
     }
 }
 
-/// Deletes an object and waits until it is gone; one that is not there is.
+/// Deletes an object and waits until it no longer exists. An object that does not exist is no
+/// error.
 async fn delete<K>(api: Api<K>, name: &str, limit: Duration)
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let params = DeleteParams::default();
     match tokio::time::timeout(limit, delete_and_finalize(api.clone(), name, &params)).await {
-        Ok(Err(Error::Delete(kube::Error::Api(refusal)))) if refusal.is_not_found() => {}
+        Ok(Err(Error::Delete(kube::Error::Api(error)))) if error.is_not_found() => {}
         Ok(result) => result.unwrap_or_else(|error| panic!("{name} cannot be deleted: {error}")),
-        Err(_) => panic!("{name} is not gone after {limit:?}: {:#?}", api.get_opt(name).await),
+        Err(_) => panic!("{name} still exists after {limit:?}: {:#?}", api.get_opt(name).await),
     }
 }

@@ -1,4 +1,7 @@
-"""The documentation as its tests see it. In: the Markdown files. Out: their links, anchors, code and commands. Reads only."""
+"""Parses the documentation for its tests. In: the Markdown files. Out: their links, anchors, code and commands.
+
+Only reads.
+"""
 
 import pathlib
 import re
@@ -9,7 +12,7 @@ PAGES = sorted(
     [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "foundation/README.md", "charts/kinesis-demo-operator/README.md")]
     + list((ROOT / "docs").rglob("*.md"))
 )
-# Made from sources by hack/docs/generate, which has a test of its own.
+# Generated from sources by hack/docs/generate, which has a test of its own.
 GENERATED = {"crd.md", "conditions.md", "metrics.md", "operator.md", "cli.md"}
 
 
@@ -22,7 +25,7 @@ def text(page):
 
 
 def blocks(page):
-    """Every code block as (language, text), without the indentation of the list it is in."""
+    """Every code block as (language, text), without the indentation of a surrounding list."""
     for indent, language, body in re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", text(page), re.MULTILINE | re.DOTALL):
         yield language, "\n".join(line.removeprefix(indent) for line in body.splitlines())
 
@@ -33,17 +36,17 @@ def prose(page):
 
 
 def spans(page):
-    """Everything in backticks within the prose, with the line breaks of the page taken out."""
+    """Everything in backticks within the prose, with line breaks removed."""
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(page))]
 
 
 def links(page):
-    """The targets of all links. Code may look like one."""
+    """The targets of all links, except in code, which may look like a link."""
     return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "``", prose(page)))
 
 
 def anchors(page):
-    """The anchors of a page's headings, as hosting sites make them."""
+    """The anchors of a page's headings, as hosting sites generate them."""
     found = set()
     for heading in re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE):
         bare = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
@@ -55,7 +58,7 @@ def anchors(page):
 
 
 def commands(page):
-    """Every shell command of a page, as words. Here-documents and variable assignments before a command are left out."""
+    """Every shell command of a page as a list of words, without here-documents and leading variable assignments."""
     for language, body in blocks(page):
         if language in ("", "sh", "bash"):
             yield from commands_of(body)
@@ -69,7 +72,7 @@ def commands_of(body):
             try:
                 words = shlex.split(part.rstrip(") "))
             except ValueError:
-                # A quote that began before a `$(`.
+                # An unbalanced quote that started before a `$(`.
                 words = part.split()
             while words and re.fullmatch(r"[A-Za-z_]+=.*", words[0]):
                 words = words[1:]

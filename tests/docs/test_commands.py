@@ -1,4 +1,4 @@
-"""That every command, file, flag, value and field that the documentation names exists."""
+"""Every command, file, flag, value and field in the documentation exists."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ FOLDERS = "api|charts|cli|crds|deploy|docs|examples|foundation|generator|hack|sa
 
 
 def has_value(path):
-    """Whether the chart has a value of that dotted path; below a value that is a free object, anything goes."""
+    """Whether the chart has a value at this dotted path. Below a free-form object any path is valid."""
     node = VALUES
     for key in path.split("."):
         if not isinstance(node, dict):
@@ -31,7 +31,7 @@ def has_value(path):
 
 
 def has_field(path):
-    """Whether an object has a field of that dotted path, with or without `spec` before it."""
+    """Whether an object has a field at this dotted path, with or without a leading `spec`."""
     return any(field(path.replace("[]", ""), node) for node in (SCHEMA, SCHEMA["properties"]["spec"]))
 
 
@@ -45,7 +45,7 @@ def field(path, node):
 
 
 def unknown(value, node, path=""):
-    """The fields of a manifest that the schema does not have, and values that an enum does not have."""
+    """The fields of a manifest that are not in the schema, and the values that are not in an enum."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key not in node.get("properties", {}):
@@ -60,7 +60,7 @@ def unknown(value, node, path=""):
 
 
 def documents(page):
-    """The YAML of a page: its blocks, and the here-documents of its commands."""
+    """The YAML of a page: its code blocks, and the here-documents of its commands."""
     for language, body in pages.blocks(page):
         if language == "yaml":
             yield body
@@ -70,7 +70,7 @@ def documents(page):
 
 class Commands(unittest.TestCase):
     def check(self, of_page):
-        """Fails with everything that `of_page` finds wrong."""
+        """Fails with all problems that `of_page` finds."""
         wrong = [f"{pages.name(page)}: {found}" for page in PAGES for found in of_page(page)]
         self.assertEqual(wrong, [])
 
@@ -80,9 +80,9 @@ class Commands(unittest.TestCase):
         sources = MAKEFILE + "".join(path.read_text(encoding="utf-8") for path in scripts)
 
         def of_page(page):
-            told = [words for words in pages.commands(page) if words[0] == "make"]
-            told += [span.split() for span in pages.spans(page) if re.match(r"make [a-z]", span)]
-            for words in told:
+            documented = [words for words in pages.commands(page) if words[0] == "make"]
+            documented += [span.split() for span in pages.spans(page) if re.match(r"make [a-z]", span)]
+            for words in documented:
                 for word in words[1:]:
                     variable = re.fullmatch(r"([A-Z_]+)=?.*", word)
                     if variable and not re.search(rf"\b{variable[1]}\b", sources):
@@ -97,7 +97,8 @@ class Commands(unittest.TestCase):
             words = {word for command in pages.commands(page) for word in command} | set(pages.spans(page))
             for word in words:
                 path = re.fullmatch(rf"(?:file://)?((?:{FOLDERS})/[\w./-]*[\w/])", word)
-                # A Prometheus job or a Go package may look like a path; these do not begin with our folders.
+                # A Prometheus job or a Go package may look like a path, but does not start with one
+                # of our folders.
                 if path and not (ROOT / path[1]).exists() and not (page.parent / path[1]).exists():
                     yield path[1]
 
@@ -108,7 +109,7 @@ class Commands(unittest.TestCase):
             for words in pages.commands(page):
                 if words[0] == "helm":
                     for flag, value in zip(words, words[1:]):
-                        # A comma divides pairs, but not within braces.
+                        # A comma separates pairs, except within braces.
                         for pair in re.split(r",(?![^{]*})", value) if flag == "--set" else []:
                             if not has_value(pair.split("=")[0]):
                                 yield pair
@@ -131,7 +132,7 @@ class Commands(unittest.TestCase):
 
         self.check(lambda page: () if page.name in pages.GENERATED else of_page(page))
 
-    def test_manifests_and_values_files_fit(self):
+    def test_manifests_and_values_files_match_the_schemas(self):
         def of_page(page):
             for text in documents(page):
                 for document in yaml.safe_load_all(text):
@@ -174,7 +175,7 @@ class Commands(unittest.TestCase):
         self.check(of_page)
 
 
-# Flags of Helm, kubectl and Docker that the text names.
+# Flags of Helm, kubectl and Docker that the text mentions.
 OTHERS = {"--take-ownership", "--timeout", "--no-hooks", "--dry-run", "--for"}
 
 
@@ -187,9 +188,9 @@ def leaves(document, path=()):
 
 
 class Helm(unittest.TestCase):
-    """Needs helm, which renders the chart with the values of each command."""
+    """Renders the chart with the values of each documented command. Needs helm."""
 
-    def test_the_chart_takes_the_values_of_every_command(self):
+    def test_the_chart_accepts_the_values_of_every_command(self):
         sys.path.insert(0, str(ROOT / "tests/chart"))
         import chart  # pylint: disable=import-outside-toplevel
         helm, seen = chart.helms()[0], 0
@@ -199,7 +200,7 @@ class Helm(unittest.TestCase):
                     continue
                 seen += 1
                 sets = [word for flag, value in zip(words, words[1:]) if flag == "--set" for word in (flag, value)]
-                # The foundation's values are those of an account.
+                # The values file of the foundation contains the values of an account.
                 if "--values" in words:
                     sets += ["--values", ROOT / "tests/chart/values/aws.yaml"]
                 with self.subTest(f"{pages.name(page)}: {' '.join(words)}"):
@@ -209,16 +210,16 @@ class Helm(unittest.TestCase):
 
 
 class Aws(unittest.TestCase):
-    """Needs botocore, whose models say which operations and parameters there are."""
+    """Checks AWS commands against botocore's models of operations and parameters. Needs botocore."""
 
     def test_operations_and_parameters_exist(self):
         try:
             import botocore.session  # pylint: disable=import-outside-toplevel
             from botocore import xform_name  # pylint: disable=import-outside-toplevel
         except ImportError:
-            self.skipTest("the AWS commands of the documentation: no botocore (hack/python-venv)")
+            self.skipTest("the AWS commands of the documentation: no botocore; run hack/python-venv")
         session = botocore.session.get_session()
-        # Of the command line itself, and its own commands.
+        # Global options of the AWS CLI, and its own commands.
         common = {"--query", "--output", "--region", "--no-cli-pager", "--endpoint-url"}
         own = {("cloudformation", "deploy"), ("ecr", "get-login-password")}
         wrong, seen = [], 0

@@ -1,4 +1,4 @@
-"""That a real API server takes the examples. Starts one, on loopback, and ends it."""
+"""A real API server accepts the examples. Starts one on loopback and stops it."""
 
 import sys
 import unittest
@@ -10,7 +10,7 @@ from api_server import ApiServer  # noqa: E402  pylint: disable=wrong-import-pos
 
 
 class Examples(unittest.TestCase):
-    def test_every_example_is_taken(self):
+    def test_every_example_is_accepted(self):
         server = ApiServer()
         self.addCleanup(server.stop)
         server.kubectl("apply", "--server-side", "-f", ROOT / "crds")

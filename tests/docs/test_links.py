@@ -1,4 +1,4 @@
-"""That every link inside the project leads somewhere."""
+"""Every link within the project has a valid target."""
 
 import re
 import unittest

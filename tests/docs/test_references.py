@@ -1,4 +1,4 @@
-"""That the generated pages are what their sources say now."""
+"""The generated pages are up to date with their sources."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from test_commands import SCHEMA, unknown
 
 
 class References(unittest.TestCase):
-    def test_nothing_has_drifted(self):
+    def test_generated_pages_are_up_to_date(self):
         ended = subprocess.run([sys.executable, ROOT / "hack/docs/generate", "--check"], capture_output=True, text=True, check=False)
         self.assertEqual(ended.returncode, 0, f"hack/docs/generate writes other pages:\n{ended.stdout[:4000]}{ended.stderr}")
         lacking = [line.removeprefix("skipped: ") for line in ended.stdout.splitlines() if line.startswith("skipped: ")]
@@ -21,9 +21,9 @@ class References(unittest.TestCase):
 
 
 class Objects(unittest.TestCase):
-    """Of tests/gitops, which were recorded once."""
+    """The recorded objects of tests/gitops."""
 
-    def test_what_was_recorded_still_fits_the_schema_and_the_reasons(self):
+    def test_recorded_objects_match_the_schema_and_the_reasons(self):
         source = (ROOT / "api/src/conditions.rs").read_text(encoding="utf-8")
         words = set(re.findall(r"^    (\w+),$", source, re.MULTILINE))
         wrong = []

@@ -1,4 +1,5 @@
-//! At every phase boundary the arrivals change from the old rate to the new one within 300 ms of the plan.
+//! At every phase boundary the arrival rate changes from the old rate to the new one within 300 ms
+//! of the plan.
 
 use std::time::Duration;
 
@@ -6,14 +7,14 @@ use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::boundaries::boundaries;
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, place_alone};
+use crate::local_cluster::{LocalStack, exclusive_permit};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrivals_change_at_the_planned_instants() {
-    let Some(_place) = place_alone().await else { return };
+    let Some(_permit) = exclusive_permit().await else { return };
     let stack = LocalStack::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
@@ -34,7 +35,8 @@ async fn arrivals_change_at_the_planned_instants() {
     let status = over.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded));
     let arn = status.stream.unwrap().arn;
-    let (_, arrivals) = stack.sandbox.fetch_arrivals(&arn).await.unwrap().expect("the stream took records");
+    let (_, arrivals) =
+        stack.sandbox.fetch_arrivals(&arn).await.unwrap().expect("the stream received no records");
 
     let changed: Vec<_> =
         planned.iter().flatten().map(|boundary| arrivals.changed_within_millis(*boundary)).collect();
@@ -45,11 +47,12 @@ async fn arrivals_change_at_the_planned_instants() {
             "{within:?} in {arrivals:?}"
         );
     }
-    // And the rate is kept from there on.
+    // From there on the rate stays constant.
     for phase in &status.phases {
         let settled = (phase.starts_at + TOLERANCE).timestamp()..phase.ends_at.timestamp();
-        // Buckets that lie wholly within the settled part of the phase. A single bucket holds a few batches more or less
-        // than its share, so half a second is looked at together.
+        // The buckets that lie entirely within the settled part of the phase. A single bucket holds
+        // a few batches more or less than its share, so half a second of buckets is checked
+        // together.
         let inside: Vec<u64> = arrivals
             .buckets
             .iter()

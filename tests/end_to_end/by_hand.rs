@@ -1,5 +1,6 @@
-//! What somebody with the AWS console changes. In: the sandbox's address. Out: changes that no
-//! proxy of a test sees. Talks to the sandbox by the SDK, under the SDK's own name: not the operator's.
+//! Manual changes, as someone with the AWS console makes them. In: the sandbox's address. Out:
+//! changes that bypass the proxy of a test. Uses the AWS SDK with its default user agent, so these
+//! calls do not count as the operator's.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use kinesis_demo_api::control::ControlDocument;
 use kubectl_kinesisdemo::demo::environment::SandboxAddress;
 use kubectl_kinesisdemo::demo::parts::{CLUSTER, REGION};
 
-/// How often the sandbox is asked whether something has changed.
+/// The polling interval of the sandbox.
 const POLL: Duration = Duration::from_millis(50);
 
 pub struct ByHand {
@@ -23,7 +24,7 @@ pub struct ByHand {
     scaling: aws_sdk_applicationautoscaling::Client,
 }
 
-/// Of an SDK that talks to this address and nobody else.
+/// The config of an SDK client that only uses this address.
 pub async fn sdk_config(address: &SandboxAddress) -> aws_config::SdkConfig {
     let SandboxAddress { endpoint, access_key_id } = address;
     aws_config::defaults(BehaviorVersion::latest())
@@ -46,7 +47,7 @@ impl ByHand {
         }
     }
 
-    /// The ids of the tasks that a service runs.
+    /// The ids of the tasks of a service.
     pub async fn task_ids(&self, service: &str) -> Vec<String> {
         let tasks = self.ecs.list_tasks().cluster(CLUSTER).service_name(service).send().await;
         let arns = tasks.map(|tasks| tasks.task_arns().to_vec()).unwrap_or_default();
@@ -54,8 +55,8 @@ impl ByHand {
     }
 
     pub async fn document(&self, parameter: &str) -> Option<ControlDocument> {
-        let answer = self.ssm.get_parameter().name(parameter).send().await.ok()?;
-        ControlDocument::parse(answer.parameter()?.value()?).ok()
+        let response = self.ssm.get_parameter().name(parameter).send().await.ok()?;
+        ControlDocument::parse(response.parameter()?.value()?).ok()
     }
 
     pub async fn write_document(&self, parameter: &str, document: &ControlDocument) {
@@ -67,7 +68,7 @@ impl ByHand {
         self.ssm.delete_parameter().name(parameter).send().await.unwrap();
     }
 
-    /// The document, just after the operator has renewed it.
+    /// Waits until the operator renews the document, and returns it.
     pub async fn renewed_document(&self, parameter: &str) -> ControlDocument {
         let before = self.document(parameter).await.unwrap();
         loop {
@@ -80,7 +81,7 @@ impl ByHand {
         }
     }
 
-    /// Waits until the parameter is there and carries the tag that says whose it is.
+    /// Waits until the parameter exists and has the owner tag.
     pub async fn wait_until_tagged(&self, parameter: &str, limit: Duration) {
         let tagged = async {
             loop {
@@ -97,7 +98,7 @@ impl ByHand {
         let tagged = tokio::time::timeout(limit, tagged).await;
         assert!(
             tagged.is_ok(),
-            "{parameter} carries no tag after {limit:?}: {:?}",
+            "{parameter} has no owner tag after {limit:?}: {:?}",
             self.document(parameter).await
         );
     }
@@ -112,7 +113,7 @@ impl ByHand {
         request.send().await.unwrap();
     }
 
-    /// When the scheduled scale-to-zero of a service is due, as AWS writes it.
+    /// The schedule of a service's scale-to-zero, in the format of AWS.
     pub async fn scale_to_zero(&self, service: &str) -> Option<String> {
         let actions = self.scaling.describe_scheduled_actions().service_namespace(ServiceNamespace::Ecs);
         let actions = actions.resource_id(format!("service/{CLUSTER}/{service}")).send().await.unwrap();

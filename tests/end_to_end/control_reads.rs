@@ -1,4 +1,5 @@
-//! The reads of control parameters that a Region's tasks share: 40 a second for everybody, as AWS has it.
+//! The reads of control parameters that all tasks of a Region share. AWS allows 40 a second for the
+//! whole account.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::by_hand::sdk_config;
-use crate::local_cluster::{LocalStack, assert_balanced, place_alone};
+use crate::local_cluster::{LocalStack, assert_balanced, exclusive_permit};
 
 const TASKS: u32 = 60;
 
-/// Other software of the account reads its own parameter ten times a second, each time once. Answers how
-/// many of these reads were refused.
+/// Other software in the account reads its own parameter ten times a second, without retries.
+/// Returns how many reads were made and how many of them failed.
 async fn read_for(address: &SandboxAddress, length: Duration) -> (u32, u32) {
     let config = aws_sdk_ssm::config::Builder::from(&sdk_config(address).await)
         .retry_config(RetryConfig::disabled())
@@ -25,19 +26,19 @@ async fn read_for(address: &SandboxAddress, length: Duration) -> (u32, u32) {
     put.send().await.unwrap();
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (end, mut asked, mut refused) = (tokio::time::Instant::now() + length, 0, 0);
+    let (end, mut reads, mut failed) = (tokio::time::Instant::now() + length, 0, 0);
     while tokio::time::Instant::now() < end {
         ticks.tick().await;
-        asked += 1;
-        refused += u32::from(ssm.get_parameter().name("/others/setting").send().await.is_err());
+        reads += 1;
+        failed += u32::from(ssm.get_parameter().name("/others/setting").send().await.is_err());
     }
     ssm.delete_parameter().name("/others/setting").send().await.unwrap();
-    (asked, refused)
+    (reads, failed)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_tasks_leave_reads_to_others_and_none_of_them_lapses() {
-    let Some(_place) = place_alone().await else { return };
+async fn sixty_tasks_leave_reads_to_others_and_control_never_lapses() {
+    let Some(_permit) = exclusive_permit().await else { return };
     let stack = LocalStack::start().await;
     let manifest = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
@@ -57,9 +58,9 @@ async fn sixty_tasks_leave_reads_to_others_and_none_of_them_lapses() {
     let load = status.run.unwrap().load.unwrap();
     assert_eq!(load.tasks, TASKS);
     assert!(load.read_every_seconds >= 3, "{load:?}");
-    let (asked, refused) = read_for(stack.sandbox.address(), Duration::from_secs(30)).await;
-    assert!(asked > 200, "{asked} reads in 30 s");
-    assert_eq!(refused, 0, "of {asked}");
+    let (reads, failed) = read_for(stack.sandbox.address(), Duration::from_secs(30)).await;
+    assert!(reads > 200, "{reads} reads in 30 s");
+    assert_eq!(failed, 0, "of {reads} reads");
 
     let status = stack.wait_until_over("many").await.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}", status.run);

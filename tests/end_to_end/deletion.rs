@@ -1,4 +1,4 @@
-//! The object is deleted in the middle of a live run: everything goes, traffic first.
+//! Deletes the object during a live run. Traffic stops first, then everything is removed.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kubectl_kinesisdemo::follow::wait_until_gone;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, place_beside_others};
+use crate::local_cluster::{LocalStack, shared_permit};
 
 fn manifest(name: &str) -> Value {
     json!({
@@ -20,7 +20,7 @@ fn manifest(name: &str) -> Value {
     })
 }
 
-/// Whether a run has come so far.
+/// Whether a run has reached this moment.
 type Moment = fn(&KinesisDemo) -> bool;
 
 fn stage(demo: &KinesisDemo) -> Option<Stage> {
@@ -28,8 +28,8 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deletion_in_mid_run_leaves_nothing() {
-    let Some(_place) = place_beside_others().await else { return };
+async fn deletion_during_a_run_leaves_nothing() {
+    let Some(_permit) = shared_permit().await else { return };
     let stack = LocalStack::start().await;
     let moments: [(&str, Moment); 3] = [
         ("provisioning", |demo| stage(demo) >= Some(Stage::Provisioning)),
@@ -54,8 +54,8 @@ async fn deletion_in_mid_run_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_that_aws_would_refuse_leaves_others_alone() {
-    let Some(_place) = place_beside_others().await else { return };
+async fn a_blocked_object_does_not_affect_others() {
+    let Some(_permit) = shared_permit().await else { return };
     let stack = LocalStack::start().await;
     let mut refused = manifest("refused");
     refused["spec"]["stream"]["warmThroughput"]["mibPerSecond"] = json!(10_000);

@@ -1,16 +1,16 @@
-//! `kubectl-kinesisdemo demo` as a user runs it, from a folder whose name shells and parsers
-//! stumble over.
+//! Runs `kubectl-kinesisdemo demo` as a user does, from a folder whose name contains characters
+//! that shells and parsers often mishandle.
 
 use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::local_cluster::{place_beside_others, programs};
+use crate::local_cluster::{programs, shared_permit};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
-    let Some(_place) = place_beside_others().await else { return };
+    let Some(_permit) = shared_permit().await else { return };
     let mut folder = tempfile::Builder::new();
     let folder = folder.prefix("a b'c=d%20\"\u{e9}$HOME").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     for name in
@@ -30,9 +30,9 @@ async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
         .output()
         .await
         .unwrap();
-    let told =
+    let printed =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert_eq!(output.status.code(), Some(0), "{printed}");
 
     let report: Value =
         serde_json::from_slice(&std::fs::read(state.join("demo/report.json")).unwrap()).unwrap();

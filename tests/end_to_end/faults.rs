@@ -1,5 +1,5 @@
-//! A laptop whose operator meets faults, and a run on it. Many runs share one laptop: a fault is
-//! set for the texts that only one run's requests hold.
+//! A local cluster whose operator is exposed to faults, and a run on it. Many runs share one
+//! cluster: a fault applies only to requests that contain a text of one run.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
-use crate::local_cluster::{LocalStack, assert_balanced, place, place_beside_others};
+use crate::local_cluster::{LocalStack, assert_balanced, run_permit, shared_permit};
 use crate::proxy::Proxy;
 use crate::{hand_changes, objects, refusals, tasks_that_fail};
 
 /// A run may wait in the queue until others have ended.
 const BEGINS_WITHIN: Duration = Duration::from_secs(240);
-/// From the first records to the end of a run, but for what its fault adds.
+/// From the first records to the end of a run, without the time that its fault adds.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(180);
 
 pub struct FaultyCluster {
@@ -38,23 +38,25 @@ pub struct FaultyCluster {
 impl FaultyCluster {
     /// `None` if the tests cannot run here.
     pub async fn start() -> Option<Arc<Self>> {
-        // An API server that starts disturbs as much as a run.
-        let _place = place_beside_others().await?;
+        // Starting an API server uses as much CPU as a run.
+        let _permit = shared_permit().await?;
         let (stack, proxy) = LocalStack::start_behind_proxy().await;
         let by_hand = ByHand::at(stack.sandbox.address()).await;
         Some(Arc::new(Self { stack, proxy, by_hand }))
     }
 
-    /// Ends everything. No status that the operator wrote was refused, but for conflicts, by which
-    /// two writers are told apart, and for objects that were gone.
+    /// Stops everything. Asserts that the API server refused no status write of the operator,
+    /// except with 409 (how concurrent writers are detected) and 404 (the object was deleted).
     pub async fn stop(self: Arc<Self>) {
-        let Some(Self { stack, proxy, .. }) = Arc::into_inner(self) else { panic!("a case goes on") };
+        let Some(Self { stack, proxy, .. }) = Arc::into_inner(self) else {
+            panic!("a case is still running")
+        };
         let log = std::fs::read_to_string(stack.supervisor.log_path(AUDIT_LOG)).unwrap();
         let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let writes: Vec<Value> = entries
             .filter(|entry| entry["objectRef"]["subresource"] == "status" && entry["verb"] == "update")
             .collect();
-        assert!(writes.len() > 10, "{} writes of a status", writes.len());
+        assert!(writes.len() > 10, "only {} status writes", writes.len());
         let is_refused = |entry: &&Value| {
             entry["responseStatus"]["code"]
                 .as_u64()
@@ -66,8 +68,8 @@ impl FaultyCluster {
     }
 }
 
-/// Cases that run beside each other. Every one is played to its end, whatever happens to the others.
-/// `ONLY=hangs` plays those whose name has that word.
+/// Cases that run in parallel. Each one runs to its end, whatever happens to the others.
+/// `ONLY=hangs` runs only the cases whose name contains that word.
 #[derive(Default)]
 pub struct Cases {
     running: JoinSet<()>,
@@ -80,17 +82,17 @@ impl Cases {
             return;
         }
         let handle = self.running.spawn(async move {
-            let _place = place().await;
+            let _permit = run_permit().await;
             case.await;
         });
         self.names.insert(handle.id(), name);
     }
 
-    pub async fn play(mut self) {
+    pub async fn run_all(mut self) {
         let (began, mut failed) = (std::time::Instant::now(), Vec::new());
         while let Some(ended) = self.running.join_next_with_id().await {
             let (id, result) = match ended {
-                Ok((id, ())) => (id, "as it should be"),
+                Ok((id, ())) => (id, "ok"),
                 Err(error) => (error.id(), "FAILED"),
             };
             let name = self.names[&id];
@@ -99,7 +101,7 @@ impl Cases {
                 failed.push(name);
             }
         }
-        assert_eq!(failed, [] as [&str; 0], "these cases failed; each says above why");
+        assert_eq!(failed, [] as [&str; 0], "these cases failed, see the panics above");
     }
 }
 
@@ -109,20 +111,20 @@ pub struct Run {
     name: &'static str,
 }
 
-/// A run that is over.
+/// A finished run.
 pub struct Ended {
     pub status: KinesisDemoStatus,
-    /// What the sandbox's stream took.
+    /// The number of records that the stream in the sandbox stored.
     pub stored: u64,
 }
 
 impl Run {
-    /// Applies an object with phases of so many seconds at so many records per second.
+    /// Applies an object with phases, each given as seconds and records per second.
     pub async fn apply(on: &Arc<FaultyCluster>, name: &'static str, phases: &[(u32, u32)]) -> Self {
         Self::apply_with(on, name, phases, json!({})).await
     }
 
-    /// The same, with more of a stream.
+    /// The same, with a `spec.stream`.
     pub async fn apply_with(
         on: &Arc<FaultyCluster>,
         name: &'static str,
@@ -146,12 +148,12 @@ impl Run {
         Self { on: Arc::clone(on), name }
     }
 
-    /// What all names of this run begin with, and no other's hold.
+    /// The prefix of all resource names of this run. No other run's names contain it.
     pub fn mark(&self) -> String {
         format!("kd-{}-", self.name)
     }
 
-    /// The name under which the run's stream and service go.
+    /// The name of the run's stream and service.
     pub async fn base_name(&self) -> String {
         let demo = self.on.stack.cluster.fetch(self.name).await.unwrap();
         demo.status.unwrap().run.unwrap().effective.unwrap().base_name
@@ -190,13 +192,13 @@ impl Run {
         self.on.stack.sandbox.fetch_arrivals(arn).await.unwrap().map_or(0, |(records, _)| records)
     }
 
-    /// The texts by which the operator's requests about this run are told from those about others.
+    /// The texts that identify the operator's requests about this run.
     pub fn texts(&self, status: &KinesisDemoStatus) -> Vec<String> {
         let tasks = status.control.iter().flat_map(|control| &control.assignments);
-        tasks.map(|held| held.task.to_string()).chain([self.mark()]).collect()
+        tasks.map(|assignment| assignment.task.to_string()).chain([self.mark()]).collect()
     }
 
-    /// Sends a signal to every process that runs a task of this run. Says to how many.
+    /// Sends a signal to every process that runs a task of this run. Returns how many got it.
     pub async fn signal_tasks(&self, signal: Signal) -> usize {
         let ids = self.on.by_hand.task_ids(&self.base_name().await).await;
         let sandbox = &self.on.stack.sandbox;
@@ -207,7 +209,7 @@ impl Run {
         let page: Value = request.send().await.unwrap().json().await.unwrap();
         let processes = page["tasks"].as_array().unwrap();
         let ours = processes.iter().filter(|process| ids.iter().any(|id| process["taskId"] == id.as_str()));
-        // A process that has just ended is no failure.
+        // A process that has just exited is skipped.
         ours.filter(|process| {
             let pid = i32::try_from(process["pid"].as_i64().unwrap()).unwrap();
             kill(Pid::from_raw(pid), signal).is_ok()
@@ -215,16 +217,16 @@ impl Run {
         .count()
     }
 
-    /// Waits until an Event of this reason is told about this object: Events follow the status. It
-    /// is told once.
+    /// Waits until an Event with this reason exists for this object, because Events are written
+    /// after the status. Asserts that there is exactly one.
     pub async fn wait_for_event(&self, reason: &str) {
-        let told = async {
+        let emitted = async {
             while self.events(reason).await == 0 {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        let told = tokio::time::timeout(Duration::from_secs(10), told).await;
-        assert!(told.is_ok(), "no Event {reason} about {}", self.name);
+        let emitted = tokio::time::timeout(Duration::from_secs(10), emitted).await;
+        assert!(emitted.is_ok(), "no Event {reason} about {}", self.name);
         assert_eq!(self.events(reason).await, 1, "{reason}");
     }
 
@@ -238,21 +240,21 @@ impl Run {
         events.items.iter().filter(is_ours).count()
     }
 
-    /// The sandbox holds nothing of this run any more.
+    /// Asserts that the sandbox has no resource of this run.
     pub async fn assert_nothing_left_in_sandbox(&self) {
         let mut left = self.on.stack.leftovers().await;
         left.retain(|line| line.contains(&self.mark()));
         assert_eq!(left, [] as [&str; 0]);
     }
 
-    /// The sandbox holds nothing of this run any more, and the object says so.
+    /// Asserts that the sandbox has no resource of this run, and that the status agrees.
     pub async fn assert_nothing_left(&self) {
         self.assert_nothing_left_in_sandbox().await;
-        // The finalizer goes in a write of its own.
+        // The finalizer is removed by a separate write.
         let is_free = |demo: &KinesisDemo| demo.metadata.finalizers.clone().unwrap_or_default().is_empty();
         let status = self.on.stack.wait(self.name, Duration::from_secs(20), is_free).await.status.unwrap();
         assert!(
-            status.resources.iter().all(|held| held.state == ResourceState::Deleted),
+            status.resources.iter().all(|resource| resource.state == ResourceState::Deleted),
             "{:#?}",
             status.resources
         );
@@ -273,7 +275,7 @@ impl Ended {
         &self.status.traffic.as_ref().unwrap().totals
     }
 
-    /// The run succeeded, and all of its records arrived once.
+    /// Asserts that the run succeeded and every record arrived exactly once.
     pub fn assert_all_arrived(&self, scheduled: u64) {
         let Self { status, stored } = self;
         let totals = self.totals();
@@ -287,7 +289,8 @@ impl Ended {
         assert_eq!(condition(status, ConditionType::TrafficDelivered).status, ConditionStatus::True);
     }
 
-    /// The run failed for this reason, and its totals agree with themselves and with what arrived.
+    /// Asserts that the run failed for this reason, and that its totals balance and agree with what
+    /// arrived.
     pub fn assert_failed(&self, reason: kinesis_demo_api::conditions::Reason) {
         let Self { status, stored } = self;
         let run = status.run.as_ref().unwrap();
@@ -303,35 +306,35 @@ impl Ended {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_look_at_aws_holds_up_the_traffic() {
+async fn failing_aws_reads_do_not_delay_the_traffic() {
     let Some(on) = FaultyCluster::start().await else { return };
     let mut cases = Cases::default();
     cases.add("two denied reads of the parameter", refusals::two_denied_reads_of_the_parameter(on.clone()));
     cases.add("expired credentials", refusals::expired_credentials(on.clone()));
-    cases.add("slow looks", refusals::slow_looks(on.clone()));
-    cases.add("throttled looks", refusals::throttled_looks(on.clone()));
-    cases.add("failing looks", refusals::failing_looks(on.clone()));
-    cases.add("lost answers", refusals::lost_answers(on.clone()));
-    cases.play().await;
+    cases.add("slow reads", refusals::slow_reads(on.clone()));
+    cases.add("throttled reads", refusals::throttled_reads(on.clone()));
+    cases.add("failing reads", refusals::failing_reads(on.clone()));
+    cases.add("lost responses", refusals::lost_responses(on.clone()));
+    cases.run_all().await;
     on.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left() {
+async fn runs_end_correctly_despite_denials_and_deleted_resources() {
     let Some(on) = FaultyCluster::start().await else { return };
     let mut cases = Cases::default();
-    // The longest first, so that it does not run alone in the end.
+    // The longest case first, so that it does not run alone at the end.
     cases.add("four minutes without PutParameter", refusals::an_outage_of_four_minutes(on.clone()));
-    cases.add("DeleteService denied", refusals::a_service_that_may_not_be_removed(on.clone()));
-    for (name, case, look) in [
-        ("stream removed unseen", "unseen-stream", &["DescribeStreamSummary"] as &[&str]),
-        ("log group removed unseen", "unseen-logs", &["DescribeLogGroups"]),
-        ("task definition removed unseen", "unseen-definition", &["DescribeTaskDefinition"]),
+    cases.add("DeleteService denied", refusals::a_service_whose_deletion_is_denied(on.clone()));
+    for (name, case, read) in [
+        ("stream removed without a read", "unseen-stream", &["DescribeStreamSummary"] as &[&str]),
+        ("log group removed without a read", "unseen-logs", &["DescribeLogGroups"]),
+        ("task definition removed without a read", "unseen-definition", &["DescribeTaskDefinition"]),
     ] {
-        cases.add(name, refusals::removed_unseen(on.clone(), case, look));
+        cases.add(name, refusals::removed_without_read(on.clone(), case, read));
     }
     cases.add("a task hangs", tasks_that_fail::a_task_hangs(on.clone()));
-    cases.add("tasks are killed", tasks_that_fail::tasks_are_killed_again_and_again(on.clone()));
+    cases.add("tasks are killed", tasks_that_fail::tasks_are_killed_repeatedly(on.clone()));
     cases.add("log group deleted", hand_changes::a_log_group_is_deleted(on.clone()));
     cases.add("stream deleted", hand_changes::a_stream_is_deleted(on.clone()));
     cases.add("service deleted", hand_changes::a_service_is_deleted(on.clone()));
@@ -346,18 +349,18 @@ async fn whatever_is_refused_or_taken_away_the_end_is_true_and_nothing_is_left()
     cases.add("scale-to-zero deleted", hand_changes::a_scale_to_zero_is_deleted(on.clone()));
     cases.add("control document forged", hand_changes::a_document_is_forged(on.clone()));
     cases.add("warm throughput released", hand_changes::warm_throughput_is_released(on.clone()));
-    cases.play().await;
+    cases.run_all().await;
     on.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_becomes_of_the_objects_their_runs_end_and_nothing_is_left() {
+async fn runs_end_correctly_despite_changed_and_replaced_objects() {
     let Some(on) = FaultyCluster::start().await else { return };
     let mut cases = Cases::default();
-    cases.add("spec does not parse any more", objects::a_spec_stops_parsing_in_mid_run(on.clone()));
+    cases.add("spec no longer parses", objects::a_spec_stops_parsing_during_a_run(on.clone()));
     cases.add("object replaced", objects::an_object_is_replaced(on.clone()));
     cases.add("object restored", objects::an_object_is_restored_beside_its_original(on.clone()));
     cases.add("one stream, two objects", objects::two_objects_name_one_stream(on.clone()));
-    cases.play().await;
+    cases.run_all().await;
     on.stop().await;
 }

@@ -1,15 +1,16 @@
-//! The first run of an account, in which AWS makes its service-linked roles and sees late what was made
-//! a moment ago: each call is refused in AWS's own words before it is taken, and the run succeeds.
+//! The first run of an account. AWS creates its service-linked roles and sees recently created
+//! resources only after a delay. Each call first fails with AWS's own error text, and the run
+//! succeeds.
 
 use std::time::Duration;
 
 use kinesis_demo_api::{KinesisDemo, Stage};
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, assert_balanced, place_beside_others};
+use crate::local_cluster::{LocalStack, assert_balanced, shared_permit};
 
-/// Service, operation, code and message of refusals that are over soon.
-const PASSING: [(&str, &str, &str, &str); 6] = [
+/// Service, operation, code and message of errors that soon disappear.
+const TRANSIENT: [(&str, &str, &str, &str); 6] = [
     (
         "ecs",
         "CreateService",
@@ -45,9 +46,9 @@ const PASSING: [(&str, &str, &str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_run_of_an_account_succeeds() {
-    let Some(_place) = place_beside_others().await else { return };
+    let Some(_permit) = shared_permit().await else { return };
     let stack = LocalStack::start().await;
-    for (service, operation, code, message) in PASSING {
+    for (service, operation, code, message) in TRANSIENT {
         let fault = json!({
             "service": service, "operation": operation, "kind": "Error", "times": 2, "status": 400,
             "code": code, "message": message,
@@ -69,7 +70,11 @@ async fn the_first_run_of_an_account_succeeds() {
     let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.accepted), (1_000, 1_000));
-    assert_eq!(stack.sandbox.fetch_faults().await.unwrap(), json!({"faults": []}), "each was met twice");
+    assert_eq!(
+        stack.sandbox.fetch_faults().await.unwrap(),
+        json!({"faults": []}),
+        "a fault was not hit twice"
+    );
     assert_eq!(stack.leftovers().await, [] as [&str; 0]);
     stack.stop().await;
 }

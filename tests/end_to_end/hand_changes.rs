@@ -1,5 +1,5 @@
-//! Somebody deletes or changes in mid-run what the run has made. What can be put back is; what
-//! cannot ends the run, and the end says so.
+//! Someone deletes or changes resources of a run while it is active. What can be restored is
+//! restored. Otherwise the run ends, and its status says why.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,13 +29,13 @@ pub async fn a_stream_is_deleted(on: Arc<FaultyCluster>) {
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     ended.assert_failed(Reason::StreamGone);
     assert_eq!(condition(&ended.status, ConditionType::StreamReady).status, ConditionStatus::False);
-    // A stream that is DELETING still takes records: how many are missing is a matter of who is faster.
+    // A stream in DELETING still accepts records, so how many are missing depends on timing.
     let totals = ended.totals();
     let missing = totals.scheduled - totals.accepted;
     let delivered =
         if missing * 100 > totals.scheduled { ConditionStatus::False } else { ConditionStatus::True };
     assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, delivered, "{totals:?}");
-    assert_eq!(on.proxy.count("CreateStream", &run.mark()), 1, "it is not made anew");
+    assert_eq!(on.proxy.count("CreateStream", &run.mark()), 1, "it was created again");
     run.assert_nothing_left().await;
 }
 
@@ -47,11 +47,11 @@ pub async fn a_service_is_deleted(on: Arc<FaultyCluster>) {
     run.wait_for_stage(SOON, Stage::Draining).await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     ended.assert_failed(Reason::ServiceGone);
-    assert_eq!(on.proxy.count("CreateService", &run.mark()), 1, "it is not made anew");
+    assert_eq!(on.proxy.count("CreateService", &run.mark()), 1, "it was created again");
     run.assert_nothing_left().await;
 }
 
-/// Deletes the parameter so long after a renewal. It is put back with its tags.
+/// Deletes the parameter this long after a renewal. The operator restores it with its tags.
 pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, after_renewal: Duration) {
     let run = Run::apply(&on, name, &PHASES).await;
     run.wait_for_traffic().await;
@@ -62,7 +62,7 @@ pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, 
     on.by_hand.wait_until_tagged(&parameter, SOON).await;
     run.wait_for_event("ControlPutBack").await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
-    // The tasks go on with what they read last, for longer than it takes to put it back.
+    // The tasks continue with the last document they read, for longer than the restore takes.
     ended.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
 }
@@ -73,12 +73,14 @@ pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyCluster>) {
     let service = run.base_name().await;
     let before = on.by_hand.scale_to_zero(&service).await.unwrap();
     on.by_hand.delete_scale_to_zero(&service).await;
-    let put_back = async {
+    let restored = async {
         while on.by_hand.scale_to_zero(&service).await.as_ref() != Some(&before) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(SOON, put_back).await.expect("it is put back, for the same instant");
+    tokio::time::timeout(SOON, restored)
+        .await
+        .expect("the scale-to-zero was not restored for the same instant");
     run.wait_for_event("ScaleToZeroPutBack").await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
@@ -101,14 +103,14 @@ pub async fn a_log_group_is_deleted(on: Arc<FaultyCluster>) {
     run.assert_nothing_left().await;
 }
 
-/// A document of an epoch that no leader ever has, which asks for ten times the rate.
+/// A document with an epoch that no leader ever reaches, which requests ten times the rate.
 pub async fn a_document_is_forged(on: Arc<FaultyCluster>) {
     const FORGED_EPOCH: u64 = 1_000_000_000;
     const RATE: u64 = 100;
     let run = Run::apply(&on, "forged", &[(30, 100)]).await;
     run.wait_for_traffic().await;
     let parameter = run.parameter().await;
-    // The next renewal is seconds away: what is forged now is read.
+    // The next renewal is seconds away, so the tasks read the forged document before that.
     let mut forged = ControlDocument { epoch: FORGED_EPOCH, ..on.by_hand.renewed_document(&parameter).await };
     for segment in &mut forged.segments {
         segment.span.rate = segment.span.rate.map(|rate| rate * 10);
@@ -117,7 +119,7 @@ pub async fn a_document_is_forged(on: Arc<FaultyCluster>) {
     on.by_hand.write_document(&parameter, &forged).await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     ended.assert_failed(Reason::ControlOverwritten);
-    assert!(ended.status.control.as_ref().unwrap().epoch < FORGED_EPOCH, "its epoch was outbid");
+    assert!(ended.status.control.as_ref().unwrap().epoch < FORGED_EPOCH, "the forged epoch was outbid");
     assert!(ended.status.run.as_ref().unwrap().message.as_ref().unwrap().contains("1000000000"));
     let arn = &ended.status.stream.as_ref().unwrap().arn;
     let (_, arrivals) = on.stack.sandbox.fetch_arrivals(arn).await.unwrap().unwrap();

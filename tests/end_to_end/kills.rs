@@ -1,4 +1,4 @@
-//! The operator is killed at random instants of a live run, and started again each time.
+//! Kills the operator at random moments of a live run and restarts it each time.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, assert_balanced, place_beside_others};
+use crate::local_cluster::{LocalStack, assert_balanced, shared_permit};
 
 const KILLS: usize = 10;
 
-/// From the apply until the end of the traffic, roughly.
+/// The approximate time from the apply until the end of the traffic.
 const LIVE: Duration = Duration::from_secs(50);
 
 fn manifest() -> Value {
@@ -35,23 +35,24 @@ fn manifest() -> Value {
     })
 }
 
-/// The next operator counts its epochs from the objects then: a Lease that begins anew must not make it yield to the past.
+/// Without the Lease, the next operator derives its epoch from the objects. A new Lease must not
+/// make it start with an epoch that was already used.
 async fn delete_lease(stack: &LocalStack) {
     let leases: Api<Lease> = Api::namespaced(stack.client(), "kinesis-demo-system");
     leases.delete(kinesis_demo_operator::kubernetes::lease::NAME, &DeleteParams::default()).await.unwrap();
 }
 
-/// What the plan asks for, added up by hand.
+/// The records of the plan.
 const SCHEDULED: u64 = 8 * 100 + 10 * 1_500 + 12 * 4_000 + 10 * 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
-    let Some(_place) = place_beside_others().await else { return };
+async fn ten_kills_at_random_instants_do_not_change_the_result() {
+    let Some(_permit) = shared_permit().await else { return };
     let seed: u64 = match std::env::var("KINESISDEMO_SEED") {
-        Ok(text) => text.parse().expect("KINESISDEMO_SEED is a number"),
+        Ok(text) => text.parse().expect("KINESISDEMO_SEED must be a number"),
         Err(_) => rand::random(),
     };
-    println!("seed {seed} (KINESISDEMO_SEED repeats it)");
+    println!("seed {seed} (set KINESISDEMO_SEED to this value to repeat the run)");
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let mut instants: Vec<Duration> = (0..KILLS).map(|_| LIVE.mul_f64(dice.random_range(0.0..1.0))).collect();
     instants.sort();
@@ -88,7 +89,7 @@ async fn ten_kills_at_random_instants_change_nothing_in_the_end() {
     stack.stop().await;
 }
 
-/// Remembers the most things of each kind, tasks aside, that exist at once.
+/// Records the largest number of resources of each kind, except tasks, that exist at once.
 async fn note_kinds(stack: &LocalStack, most: &mut std::collections::BTreeMap<String, usize>) {
     let mut now = std::collections::BTreeMap::<String, usize>::new();
     for line in stack.leftovers().await {
@@ -101,7 +102,7 @@ async fn note_kinds(stack: &LocalStack, most: &mut std::collections::BTreeMap<St
         }
     }
     for (kind, count) in now {
-        let held = most.entry(kind).or_default();
-        *held = count.max(*held);
+        let largest = most.entry(kind).or_default();
+        *largest = count.max(*largest);
     }
 }

@@ -1,4 +1,4 @@
-//! The laptop of a test: everything that `make demo` starts, in a folder of its own.
+//! The local cluster of a test: everything that `make demo` starts, in a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,23 +22,24 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::proxy::Proxy;
 
-/// How much faster the sandbox's delays pass.
+/// The speed-up of the sandbox's delays.
 const SPEED: u32 = 20;
 
-/// The folder of the programs.
+/// The folder of the built programs.
 pub fn programs() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_kinesis-demo-operator")).parent().unwrap().to_path_buf()
 }
 
-/// So many runs go on at a time, of all tests: two cores hold the processes of so many and the pace of each.
+/// The number of runs at a time, over all tests. Two cores can run the processes of that many runs
+/// at full rate.
 const RUNS_AT_ONCE: u32 = 5;
 
-static PLACES: Semaphore = Semaphore::const_new(RUNS_AT_ONCE as usize);
+static RUN_PERMITS: Semaphore = Semaphore::const_new(RUNS_AT_ONCE as usize);
 
-/// A run's place on this machine.
+/// Permits one run on this machine.
 pub type RunPermit = SemaphorePermit<'static>;
 
-/// Whether the tests can run here; if not, a line says why.
+/// Whether the tests can run here. If not, prints why.
 async fn can_run_here() -> bool {
     kubectl_kinesisdemo::install_crypto();
     if assets::cached_assets().await.is_none() {
@@ -52,19 +53,20 @@ async fn can_run_here() -> bool {
     true
 }
 
-/// Waits until one run more may go on.
-pub async fn place() -> RunPermit {
-    PLACES.acquire().await.unwrap()
+/// Waits until one more run may start.
+pub async fn run_permit() -> RunPermit {
+    RUN_PERMITS.acquire().await.unwrap()
 }
 
-/// As `place`, for a test that is one run; `None` if it cannot run here.
-pub async fn place_beside_others() -> Option<RunPermit> {
-    if can_run_here().await { Some(place().await) } else { None }
+/// As `run_permit`, for a test with one run. Returns `None` if the tests cannot run here.
+pub async fn shared_permit() -> Option<RunPermit> {
+    if can_run_here().await { Some(run_permit().await) } else { None }
 }
 
-/// Waits for the whole machine: what such a test measures must not depend on what runs beside it.
-pub async fn place_alone() -> Option<RunPermit> {
-    if can_run_here().await { Some(PLACES.acquire_many(RUNS_AT_ONCE).await.unwrap()) } else { None }
+/// Waits until no other run is active, for a test whose measurements must not depend on others.
+/// Returns `None` if the tests cannot run here.
+pub async fn exclusive_permit() -> Option<RunPermit> {
+    if can_run_here().await { Some(RUN_PERMITS.acquire_many(RUNS_AT_ONCE).await.unwrap()) } else { None }
 }
 
 pub struct LocalStack {
@@ -73,7 +75,7 @@ pub struct LocalStack {
     pub sandbox: Sandbox,
     kubernetes: Kubernetes,
     kubeconfig: PathBuf,
-    /// Where the operator finds AWS: the sandbox, or what stands before it.
+    /// The address of AWS for the operator: the sandbox, or the proxy in front of it.
     aws: SandboxAddress,
     before: Value,
     _state: tempfile::TempDir,
@@ -86,7 +88,7 @@ impl LocalStack {
         stack
     }
 
-    /// The operator, and nobody else, reaches the sandbox through a proxy.
+    /// Only the operator reaches the sandbox through a proxy.
     pub async fn start_behind_proxy() -> (Self, Proxy) {
         let mut stack = Self::without_operator().await;
         let proxy = Proxy::start(&stack.aws.endpoint).await;
@@ -110,7 +112,7 @@ impl LocalStack {
         Self { supervisor, cluster, sandbox, kubernetes, kubeconfig, aws: address, before, _state: state }
     }
 
-    /// The administrator's view of the API server.
+    /// A client with administrator rights.
     pub fn client(&self) -> kube::Client {
         self.kubernetes.client()
     }
@@ -120,15 +122,15 @@ impl LocalStack {
         start_operator(&self.supervisor, &programs, &self.kubeconfig, &self.aws).await.unwrap();
     }
 
-    /// SIGKILL, and a new one at once.
+    /// Kills the operator with SIGKILL and starts a new one at once.
     pub async fn kill_operator(&self) {
-        let pid = self.supervisor.pid(OPERATOR).expect("the operator runs");
+        let pid = self.supervisor.pid(OPERATOR).expect("the operator is not running");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
         self.supervisor.stop(OPERATOR).await;
         self.start_operator().await;
     }
 
-    /// Waits until the object is as wanted.
+    /// Waits until `wanted` returns true for the object.
     pub async fn wait(
         &self,
         name: &str,
@@ -136,15 +138,18 @@ impl LocalStack {
         wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
         match tokio::time::timeout(limit, until(&self.cluster, name, wanted)).await {
-            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} is gone")),
+            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} was deleted")),
             Err(_) => {
                 let last = self.cluster.fetch(name).await;
-                panic!("{name} is not as awaited after {limit:?}: {last:#?}\n{}", self.operator_log())
+                panic!(
+                    "{name} did not reach the wanted state within {limit:?}: {last:#?}\n{}",
+                    self.operator_log()
+                )
             }
         }
     }
 
-    /// Waits until the run has ended, in whatever way.
+    /// Waits until the run has ended, with any outcome.
     pub async fn wait_until_over(&self, name: &str) -> KinesisDemo {
         let over = |demo: &KinesisDemo| {
             demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
@@ -156,20 +161,20 @@ impl LocalStack {
         kubectl_kinesisdemo::local_cluster::supervisor::log_tail(&self.supervisor.log_path(OPERATOR))
     }
 
-    /// What the sandbox holds now and did not at the start.
+    /// The resources in the sandbox that did not exist at the start.
     pub async fn leftovers(&self) -> Vec<String> {
         let after = self.sandbox.fetch_state().await.unwrap();
         left_behind(&self.before, &after, Allowed { retained: &[], cluster: CLUSTER })
     }
 
-    /// Ends everything. Whatever the run was: what it asked of AWS must be allowed by the policies we ship.
+    /// Stops everything. Asserts that our published IAM policies allow every call that was made.
     pub async fn stop(self) {
         self.supervisor.stop(OPERATOR).await;
         self.supervisor.stop(SANDBOX).await;
         self.assert_calls_are_allowed();
         self.kubernetes.stop().await.unwrap();
         self.supervisor.stop_all().await;
-        assert_eq!(self.supervisor.running().unwrap(), vec![], "processes are left");
+        assert_eq!(self.supervisor.running().unwrap(), vec![], "processes are still running");
     }
 }
 
@@ -178,9 +183,9 @@ impl LocalStack {
         let recorded = std::fs::read_to_string(recorded_calls(&self.supervisor)).unwrap();
         let calls = kinesis_demo_iam::call::parse(&recorded).unwrap();
         let by = |principal| calls.iter().filter(|call| call.principal == principal).count();
-        assert!(by(Principal::Operator) > 0, "nothing of the operator in {} calls", calls.len());
-        let judge = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
-        assert_eq!(judge.complaints(&calls), [] as [&str; 0]);
+        assert!(by(Principal::Operator) > 0, "none of the {} recorded calls is the operator's", calls.len());
+        let evaluator = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
+        assert_eq!(evaluator.violations(&calls), [] as [&str; 0]);
     }
 }
 

@@ -1,5 +1,6 @@
-//! Real programs: an API server with RBAC, the operator under its own role, the sandbox, generator processes. Needs the
-//! programs in the target folder (`make test` builds them) and an API server; says so and passes without.
+//! End-to-end tests with real programs: an API server with RBAC, the operator under its own role,
+//! the sandbox, generator processes. They need the programs in the target folder (`make test`
+//! builds them) and an API server. Without these, each test prints why it is skipped and passes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod boundaries;

@@ -1,5 +1,5 @@
-//! Somebody changes, copies or replaces the objects themselves. What their runs have made is neither taken for another's
-//! nor forgotten.
+//! Someone changes, copies or replaces the objects themselves. The resources of their runs are
+//! neither mistaken for those of another object nor forgotten.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ const SCHEDULED: u64 = 15 * 100 + 15 * 150;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// How often the API server is asked whether something has changed.
+/// The polling interval of the API server.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Where the schema speaks of the kinds of posts.
+/// The JSON pointer to the schema of `content`, the kind of posts.
 const CONTENT: &str =
     "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/phases/items/properties/content";
 
@@ -42,10 +42,11 @@ where
         }
     };
     let gone = tokio::time::timeout(limit, gone).await;
-    assert!(gone.is_ok(), "{name} is still there after {limit:?}: {:?}", api.get_opt(name).await);
+    assert!(gone.is_ok(), "{name} still exists after {limit:?}: {:?}", api.get_opt(name).await);
 }
 
-/// Applies what today's schema refuses and a wider one of yesterday allowed: it is stored while the wider one is served.
+/// Applies a manifest that the current schema rejects. A wider schema, as of an older version, is
+/// served while it is stored, and then the current one is restored.
 pub async fn apply_under_a_wider_schema(client: &Client, name: &str, manifest: &Value) {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition = KinesisDemo::crd_name();
@@ -54,7 +55,7 @@ pub async fn apply_under_a_wider_schema(client: &Client, name: &str, manifest: &
     wider.pointer_mut(CONTENT).and_then(Value::as_object_mut).unwrap().remove("enum").unwrap();
     let wider: CustomResourceDefinition = serde_json::from_value(wider).unwrap();
     definitions.replace(definition, &PostParams::default(), &wider).await.unwrap();
-    // The API server takes a moment to serve it.
+    // The API server takes a moment to serve the wider schema.
     let (api, params) = (as_stored(client), PatchParams::apply("yesterday").force());
     let mut stored = api.patch(name, &params, &Patch::Apply(manifest)).await;
     for _ in 0..100 {
@@ -70,13 +71,13 @@ pub async fn apply_under_a_wider_schema(client: &Client, name: &str, manifest: &
     stored.unwrap();
 }
 
-/// The objects as they are stored, whether or not they parse.
+/// The stored objects as untyped data, whether or not they parse.
 fn as_stored(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), "demos", &KinesisDemo::api_resource())
 }
 
-/// The run goes on by what was pinned when it began, and is removed.
-pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyCluster>) {
+/// The run continues with the spec that was pinned when it began, and its resources are removed.
+pub async fn a_spec_stops_parsing_during_a_run(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "unread", &PHASES).await;
     run.wait_for_traffic().await;
     let manifest = json!({
@@ -89,20 +90,23 @@ pub async fn a_spec_stops_parsing_in_mid_run(on: Arc<FaultyCluster>) {
     let api = as_stored(&on.stack.client());
     let over = async {
         loop {
-            // It does not parse, so it is read as it is stored.
-            let held = api.get("unread").await.unwrap().data;
-            if matches!(held["status"]["stage"].as_str(), Some("Succeeded" | "Failed" | "Aborted")) {
-                return held;
+            // The object does not parse, so it is read as untyped data.
+            let stored = api.get("unread").await.unwrap().data;
+            if matches!(stored["status"]["stage"].as_str(), Some("Succeeded" | "Failed" | "Aborted")) {
+                return stored;
             }
             tokio::time::sleep(POLL).await;
         }
     };
     let over = tokio::time::timeout(ENDS_WITHIN, over).await;
-    let over = over.unwrap_or_else(|_| panic!("the run goes on\n{}", on.stack.operator_log()));
+    let over = over.unwrap_or_else(|_| panic!("the run did not end\n{}", on.stack.operator_log()));
     assert_eq!(over["status"]["stage"], "Succeeded", "{over:#}");
     assert_eq!(over["status"]["traffic"]["accepted"], SCHEDULED, "{over:#}");
     run.assert_nothing_left_in_sandbox().await;
-    assert!(!on.stack.operator_log().contains(r#""kind":"KinesisDemo""#), "the log repeats the object");
+    assert!(
+        !on.stack.operator_log().contains(r#""kind":"KinesisDemo""#),
+        "the log contains the whole object"
+    );
     api.delete("unread", &Default::default()).await.unwrap();
     wait_until_gone(&api, "unread", SOON).await;
 }
@@ -114,14 +118,15 @@ pub async fn an_object_is_replaced(on: Arc<FaultyCluster>) {
     let patch = json!({ "metadata": { "finalizers": null } });
     let api = objects(&on, "demos");
     api.patch("replaced", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    let is_held = |demo: &KinesisDemo| demo.finalizers().iter().any(|held| held == FINALIZER);
-    on.stack.wait("replaced", SOON, is_held).await;
+    let has_finalizer = |demo: &KinesisDemo| demo.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    on.stack.wait("replaced", SOON, has_finalizer).await;
     on.stack.cluster.delete("replaced").await.unwrap();
     wait_until_gone(&api, "replaced", ENDS_WITHIN).await;
     run.assert_nothing_left_in_sandbox().await;
 }
 
-/// A backup is restored beside the object that it was made of: the copy says so, and touches nothing.
+/// A backup is restored while the original object still exists. The copy reports this and touches
+/// nothing.
 pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyCluster>) {
     let run = Run::apply(&on, "backup", &PHASES).await;
     run.wait_for_traffic().await;
@@ -132,24 +137,28 @@ pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyCluster>) {
     copies.create(&PostParams::default(), &copy).await.unwrap();
     let patch = json!({ "status": original.status });
     copies.patch_status("backup", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    let told = async {
+    let reported = async {
         loop {
-            let held = copies.get("backup").await.unwrap().status.unwrap_or_default();
-            let stalled = held.conditions.iter().find(|held| held.type_ == ConditionType::Stalled);
-            if stalled.is_some_and(|held| held.reason == Reason::StatusOfAnotherObject) {
+            let status = copies.get("backup").await.unwrap().status.unwrap_or_default();
+            let stalled =
+                status.conditions.iter().find(|condition| condition.type_ == ConditionType::Stalled);
+            if stalled.is_some_and(|condition| condition.reason == Reason::StatusOfAnotherObject) {
                 return;
             }
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(SOON, told).await.expect("the copy says whose status it has");
+    tokio::time::timeout(SOON, reported)
+        .await
+        .expect("the copy did not report that its status belongs to another object");
     copies.delete("backup", &Default::default()).await.unwrap();
     wait_until_gone(&copies, "backup", SOON).await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
 }
 
-/// The second waits until the first has let the name go, and touches nothing of it.
+/// The second object waits until the first one no longer uses the name, and touches no resource of
+/// it.
 pub async fn two_objects_name_one_stream(on: Arc<FaultyCluster>) {
     let stream = json!({ "name": "kd-contested-stream" });
     let first = Run::apply_with(&on, "contested-a", &PHASES, stream.clone()).await;
@@ -164,7 +173,11 @@ pub async fn two_objects_name_one_stream(on: Arc<FaultyCluster>) {
     first.assert_nothing_left().await;
     let ended = second.wait_until_over(ENDS_WITHIN).await;
     assert_eq!(ended.status.stage, Some(Stage::Succeeded), "{:#?}", ended.status.run);
-    assert_eq!(ended.status.stream.as_ref().map(|held| &held.arn), Some(&arn), "the name is free again");
+    assert_eq!(
+        ended.status.stream.as_ref().map(|stream| &stream.arn),
+        Some(&arn),
+        "the second run did not get the stream name"
+    );
     assert_eq!(condition(&ended.status, ConditionType::TrafficDelivered).status, ConditionStatus::True);
     second.assert_nothing_left().await;
 }

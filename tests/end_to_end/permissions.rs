@@ -1,5 +1,5 @@
-//! The operator's role is exactly what it uses: the API server's audit log of a life with everything in it shows each verb of the role,
-//! no other, and no refusal.
+//! The operator's role grants exactly what it uses. The API server's audit log of a run with all
+//! features shows every verb of the role, no other verb, and no refusal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, place_beside_others};
+use crate::local_cluster::{LocalStack, shared_permit};
 
 /// A verb on a resource, as in `patch events.events.k8s.io`.
 type Right = String;
@@ -47,8 +47,8 @@ fn right(verb: &str, group: &str, resource: &str) -> Right {
     format!("{verb} {resource}.{group}")
 }
 
-/// What the audit log says was asked for, and what of it was refused.
-fn asked(log: &str) -> (BTreeSet<Right>, Vec<String>) {
+/// The rights that the audit log shows as used, and the refused requests.
+fn used(log: &str) -> (BTreeSet<Right>, Vec<String>) {
     let mut rights = BTreeSet::new();
     let mut refused = Vec::new();
     for line in log.lines() {
@@ -66,7 +66,7 @@ fn asked(log: &str) -> (BTreeSet<Right>, Vec<String>) {
     (rights, refused)
 }
 
-/// What the role grants.
+/// The rights that the role grants.
 fn granted() -> BTreeSet<Right> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(OPERATOR_ROLE).unwrap();
     let mut rules: Vec<PolicyRule> = Vec::new();
@@ -96,10 +96,12 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_is_exactly_what_the_operator_uses() {
-    let Some(_place) = place_beside_others().await else { return };
+    let Some(_permit) = shared_permit().await else { return };
     let stack = LocalStack::start().await;
-    // Two refusals of the same kind, with a success between: the second Event counts the first one up. Each is of two passes, with the
-    // SDK's three attempts: the first pass is followed at once by another, since it stores what it was told.
+    // Two throttling periods with a success in between: the second Event increments the count of
+    // the first. Each period covers two reconciles with the SDK's three attempts each. A second
+    // reconcile follows the first one immediately, because the first one writes the error to the
+    // status.
     let refuse = || async {
         let fault = json!({"service": "kinesis", "operation": "DescribeStreamSummary", "kind": "Throttle", "times": 6});
         stack.sandbox.add_fault(&fault).await.unwrap();
@@ -124,7 +126,7 @@ async fn the_role_is_exactly_what_the_operator_uses() {
         stack.wait("busy", Duration::from_secs(30), refused).await;
         stack.wait("busy", Duration::from_secs(30), |demo| !refused(demo)).await;
     }
-    // Another operator finds the Lease, and a run in the middle.
+    // Another operator takes over the Lease during a run.
     stack.kill_operator().await;
     let before = accepted(&stack.cluster.fetch("busy").await.unwrap());
     stack.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > before).await;
@@ -133,10 +135,11 @@ async fn the_role_is_exactly_what_the_operator_uses() {
     wait_until_gone(&stack.cluster, "busy", Duration::from_secs(90), &|_| {}).await.unwrap();
 
     let log = stack.supervisor.log_path(AUDIT_LOG);
-    // What is written at the very end (the watch, the Lease's release) is written when the operator stops.
+    // The last requests (the end of the watch, the release of the Lease) are only logged when the
+    // operator stops.
     stack.supervisor.stop(kubectl_kinesisdemo::demo::parts::OPERATOR).await;
-    let (asked, refused) = asked(&std::fs::read_to_string(log).unwrap());
+    let (used, refused) = used(&std::fs::read_to_string(log).unwrap());
     assert_eq!(refused, [] as [String; 0]);
-    assert_eq!(asked, granted(), "asked for (left), granted (right)");
+    assert_eq!(used, granted(), "used (left), granted (right)");
     stack.stop().await;
 }

@@ -1,6 +1,7 @@
-//! Stands between the operator and the sandbox, for nobody else. In: the operator's calls, and the
-//! faults that a test sets. Out: the sandbox's own answers, or AWS-shaped refusals, late answers
-//! and broken connections for the calls that a fault names. Serves HTTP/1.1 on loopback.
+//! A proxy between the operator and the sandbox, used only by the operator. In: the operator's
+//! calls, and the faults that a test sets. Out: the sandbox's responses, or AWS-shaped errors,
+//! delayed responses and broken connections for the calls that match a fault. Serves HTTP/1.1 on
+//! loopback.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,18 +14,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 
-/// No call of the operator's is larger: a dashboard's body has some tens of kilobytes.
+/// No request of the operator is larger: the body of a dashboard has some tens of kilobytes.
 const LARGEST_REQUEST: usize = 8 * 1024 * 1024;
 
-/// What happens to a call that a fault names.
+/// What happens to a call that matches a fault.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// The error of this code and status, instead of any effect.
+    /// The call has no effect and returns an error with this code and status.
     Refuse(&'static str, u16),
-    /// The call reaches the sandbox only after this long.
+    /// The call reaches the sandbox only after this delay.
     Delay(Duration),
-    /// The sandbox does it, but the connection breaks before the answer is through.
-    LoseAnswer,
+    /// The sandbox executes the call, but the connection breaks before the response is complete.
+    LoseResponse,
 }
 
 pub const DENIED: Kind = Kind::Refuse("AccessDeniedException", 400);
@@ -35,53 +36,53 @@ pub const FAILING: Kind = Kind::Refuse("InternalFailure", 500);
 /// How long a fault lasts.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// For so many calls.
+    /// For this many calls.
     Calls(u32),
-    /// For so long.
+    /// For this duration.
     For(Duration),
-    /// Until it is lifted.
+    /// Until it is cleared.
     Lasting,
 }
 
-/// A fault that was set. It counts the calls that it met.
+/// A fault that was set. It counts the calls that it affected.
 #[derive(Debug)]
 pub struct Fault {
-    /// All operations, if there are none.
+    /// The affected operations. Empty means all.
     operations: &'static [&'static str],
-    /// Texts of which a request has one, in its body or path.
+    /// A request matches if its body or path contains one of these texts.
     about: Vec<String>,
     kind: Kind,
     left: AtomicU32,
     until: Mutex<Option<Instant>>,
-    met: AtomicU32,
+    hits: AtomicU32,
 }
 
 impl Fault {
-    /// How many calls it met so far.
-    pub fn met(&self) -> u32 {
-        self.met.load(Ordering::SeqCst)
+    /// How many calls it affected so far.
+    pub fn hits(&self) -> u32 {
+        self.hits.load(Ordering::SeqCst)
     }
 
-    /// Ends it.
-    pub fn lift(&self) {
+    /// Ends the fault.
+    pub fn clear(&self) {
         *lock(&self.until) = Some(Instant::now());
     }
 
-    fn takes(&self, call: &Call) -> bool {
+    fn affects(&self, call: &Call) -> bool {
         let is_named = self.operations.is_empty() || self.operations.contains(&call.operation.as_str());
         let is_over = lock(&self.until).is_some_and(|until| Instant::now() >= until);
         let is_about = self.about.iter().any(|text| call.mentions(text));
-        let one_less = |left: u32| left.checked_sub(1);
-        let takes = is_named
+        let decrement = |left: u32| left.checked_sub(1);
+        let affects = is_named
             && is_about
             && !is_over
-            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
-        self.met.fetch_add(u32::from(takes), Ordering::SeqCst);
-        takes
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrement).is_ok();
+        self.hits.fetch_add(u32::from(affects), Ordering::SeqCst);
+        affects
     }
 }
 
-/// One request of the operator's.
+/// One request of the operator.
 #[derive(Clone, Debug)]
 struct Call {
     operation: String,
@@ -113,21 +114,21 @@ impl Call {
         Self { operation, protocol, path: uri.to_string(), body }
     }
 
-    /// CBOR, too, holds its texts as they are.
+    /// CBOR also contains texts verbatim.
     fn mentions(&self, text: &str) -> bool {
         self.path.contains(text) || self.body.windows(text.len()).any(|part| part == text.as_bytes())
     }
 
     fn refusal(&self, code: &str, status: u16) -> Response<Body> {
-        let words = format!("{code} by the test's proxy");
+        let message = format!("{code} by the test's proxy");
         let (content_type, body) = match self.protocol {
             Protocol::Json => (
                 "application/x-amz-json-1.1",
-                serde_json::json!({ "__type": code, "message": words }).to_string().into_bytes(),
+                serde_json::json!({ "__type": code, "message": message }).to_string().into_bytes(),
             ),
             Protocol::Cbor => {
                 let mut body = vec![0xa2];
-                for text in ["__type", code, "message", &words] {
+                for text in ["__type", code, "message", &message] {
                     // Major type 3 with one byte of length.
                     body.extend([0x78, u8::try_from(text.len()).unwrap()]);
                     body.extend(text.as_bytes());
@@ -137,7 +138,7 @@ impl Call {
             Protocol::Query => (
                 "text/xml",
                 format!(
-                    "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{words}</Message></Error>\
+                    "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
                      <RequestId>proxy</RequestId></ErrorResponse>"
                 )
                 .into_bytes(),
@@ -154,9 +155,9 @@ impl Call {
     }
 }
 
-/// The proxy, while it is served.
+/// A running proxy. It stops when dropped.
 pub struct Proxy {
-    /// Where the operator finds it.
+    /// The endpoint for the operator.
     pub endpoint: String,
     shared: Arc<Shared>,
     server: tokio::task::JoinHandle<()>,
@@ -170,7 +171,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Serves at a free port of loopback, and asks the sandbox at `sandbox`.
+    /// Listens on a free loopback port and forwards to the sandbox at `sandbox`.
     pub async fn start(sandbox: &str) -> Self {
         let shared = Arc::new(Shared {
             sandbox: sandbox.to_owned(),
@@ -180,13 +181,13 @@ impl Proxy {
         });
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let routes = Router::new().fallback(pass).with_state(Arc::clone(&shared));
+        let routes = Router::new().fallback(handle).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { endpoint, shared, server }
     }
 
-    /// Sets a fault for `operations` (all of them, if there are none) in requests that hold one of
-    /// the texts `about`.
+    /// Sets a fault for `operations` (empty means all) in requests that contain one of the texts
+    /// `about`.
     pub fn fault(
         &self,
         operations: &'static [&'static str],
@@ -203,13 +204,13 @@ impl Proxy {
                 Limit::For(span) => Some(Instant::now() + span),
                 Limit::Calls(_) | Limit::Lasting => None,
             }),
-            met: AtomicU32::new(0),
+            hits: AtomicU32::new(0),
         });
         lock(&self.shared.faults).push(Arc::clone(&fault));
         fault
     }
 
-    /// How often the operator called `operation` in requests that hold `about`.
+    /// How often the operator called `operation` in requests that contain `about`.
     pub fn count(&self, operation: &str, about: &str) -> usize {
         let calls = lock(&self.shared.calls);
         calls.iter().filter(|call| call.operation == operation && call.mentions(about)).count()
@@ -222,40 +223,47 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response<Body> {
+async fn handle(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
     let call = Call::new(&parts.uri, &parts.headers, body);
     lock(&shared.calls).push(call.clone());
-    let fault = lock(&shared.faults).iter().find(|fault| fault.takes(&call)).cloned();
+    let fault = lock(&shared.faults).iter().find(|fault| fault.affects(&call)).cloned();
     match fault.map(|fault| fault.kind) {
-        None => shared.ask(parts.method, &parts.uri, parts.headers, call.body).await,
+        None => shared.forward(parts.method, &parts.uri, parts.headers, call.body).await,
         Some(Kind::Refuse(code, status)) => call.refusal(code, status),
         Some(Kind::Delay(delay)) => {
             tokio::time::sleep(delay).await;
-            shared.ask(parts.method, &parts.uri, parts.headers, call.body).await
+            shared.forward(parts.method, &parts.uri, parts.headers, call.body).await
         }
-        Some(Kind::LoseAnswer) => {
-            shared.ask(parts.method, &parts.uri, parts.headers, call.body).await;
+        Some(Kind::LoseResponse) => {
+            shared.forward(parts.method, &parts.uri, parts.headers, call.body).await;
             broken()
         }
     }
 }
 
 impl Shared {
-    /// The sandbox's answer. `Host` stays what the operator wrote, as its signature covers it.
-    async fn ask(&self, method: Method, uri: &Uri, mut headers: HeaderMap, body: Bytes) -> Response<Body> {
+    /// The sandbox's response. `Host` stays as the operator wrote it, because its signature covers
+    /// it.
+    async fn forward(
+        &self,
+        method: Method,
+        uri: &Uri,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Response<Body> {
         headers.remove(header::CONNECTION);
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let request =
             self.http.request(method, format!("{}{path}", self.sandbox)).headers(headers).body(body);
-        let answer = match request.send().await {
-            Ok(answer) => answer,
+        let upstream = match request.send().await {
+            Ok(upstream) => upstream,
             Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
         };
-        let (status, mut headers) = (answer.status(), answer.headers().clone());
-        // Whatever cuts the sandbox's answer short must cut ours short.
-        let Ok(body) = answer.bytes().await else { return broken() };
+        let (status, mut headers) = (upstream.status(), upstream.headers().clone());
+        // If the sandbox's response breaks off, ours must too.
+        let Ok(body) = upstream.bytes().await else { return broken() };
         headers.remove(header::TRANSFER_ENCODING);
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
@@ -285,11 +293,12 @@ mod tests {
     use super::*;
     use crate::by_hand::sdk_config;
 
-    /// A service of each format: an SDK reads the code, and the faults are told apart by their texts.
+    /// One service per format: the SDK parses the error code, and faults are matched by their
+    /// texts.
     #[tokio::test]
-    async fn refusals_are_read_as_awss_in_each_of_its_formats() {
+    async fn the_sdk_parses_injected_errors_in_each_aws_protocol() {
         kubectl_kinesisdemo::install_crypto();
-        // Nobody listens there: what is not refused fails.
+        // Nothing listens on this port, so a call without a fault fails.
         let proxy = Proxy::start("http://127.0.0.1:9").await;
         let address = SandboxAddress { endpoint: proxy.endpoint.clone(), access_key_id: "KEY".into() };
         let config = sdk_config(&address).await;
@@ -303,10 +312,10 @@ mod tests {
         let cbor = cbor.unwrap_err().code().map(str::to_owned);
         let code = Some("AccessDeniedException".to_owned());
         assert_eq!((json, query, cbor), (code.clone(), code.clone(), code));
-        assert_eq!((denied.met(), proxy.count("GetDashboard", "mine")), (3, 1));
+        assert_eq!((denied.hits(), proxy.count("GetDashboard", "mine")), (3, 1));
 
         let other = aws_sdk_ssm::Client::new(&config).get_parameter().name("/other").send().await;
         assert_ne!(other.unwrap_err().code(), Some("AccessDeniedException"));
-        assert_eq!(denied.met(), 3);
+        assert_eq!(denied.hits(), 3);
     }
 }

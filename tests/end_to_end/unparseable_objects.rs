@@ -1,23 +1,24 @@
-//! A stored object that no longer parses (from a schema that was wider once) does not stop the operator.
+//! A stored object that no longer parses (from a time with a wider schema) does not stop the
+//! operator.
 
 use kinesis_demo_api::Stage;
 use kubectl_kinesisdemo::demo::parts::OPERATOR;
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, place_beside_others};
+use crate::local_cluster::{LocalStack, shared_permit};
 use crate::objects::apply_under_a_wider_schema;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_that_does_not_parse_leaves_the_others_alone() {
-    let Some(_place) = place_beside_others().await else { return };
+async fn an_unparseable_object_does_not_affect_others() {
+    let Some(_permit) = shared_permit().await else { return };
     let stack = LocalStack::start().await;
-    let stranger = json!({
+    let unparseable = json!({
         "apiVersion": "kinesisdemo.io/v1alpha1",
         "kind": "KinesisDemo",
-        "metadata": { "name": "stranger" },
+        "metadata": { "name": "unparseable" },
         "spec": { "phases": [{ "name": "a", "duration": "5s", "recordsPerSecond": 1, "content": "Rumour" }] },
     });
-    apply_under_a_wider_schema(&stack.client(), "stranger", &stranger).await;
+    apply_under_a_wider_schema(&stack.client(), "unparseable", &unparseable).await;
 
     stack.kill_operator().await;
     let manifest = json!({

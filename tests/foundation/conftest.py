@@ -1,4 +1,4 @@
-"""What the tests of foundation/ share: the template, and an emulator of AWS on a loopback port."""
+"""Shared fixtures of the tests of foundation/: the template, and an AWS emulator on a loopback port."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def emulator(tmp_path_factory):
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "LOG_LEVEL": "WARNING",
-        # It looks for a Docker daemon; there is none for it.
+        # ministack looks for a Docker daemon, so point it to a socket that does not exist.
         "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
     }
     with open(folder / "log", "wb") as log:

@@ -1,7 +1,7 @@
-"""`kubectl kinesisdemo foundation` as it was built, against an emulator: what it makes, what it says, what it refuses, what it leaves.
+"""The built `kubectl kinesisdemo foundation` against an emulator: what it creates, prints, refuses and leaves.
 
-The program is looked for in $KINESISDEMO_PROGRAMS, or in debug of $CARGO_TARGET_DIR or target; `make test` builds it. An API server of Kubernetes is
-played where one is needed: it has one list of objects.
+The program is expected in $KINESISDEMO_PROGRAMS, or in the debug folder of $CARGO_TARGET_DIR or target.
+`make test` builds it. Where a Kubernetes API server is needed, a fake one serves one list of objects.
 """
 
 import json
@@ -20,7 +20,7 @@ import yaml
 from conftest import REGION, REPOSITORY, TEMPLATE
 from test_stack import ACCOUNT, STACK, Stack
 
-# What the program is built from; of the module, without what only its tests have.
+# The sources of the program. In its module, without the files used only by tests.
 SOURCES = [TEMPLATE, *(REPOSITORY / "cli" / "src" / "foundation").rglob("*.rs")]
 SOURCES = [source for source in SOURCES if source.name not in ("fake.rs", "tests.rs")]
 
@@ -37,7 +37,7 @@ def program():
 
 
 class Command:
-    """The program, at home in an empty folder: no kubeconfig, no AWS profile."""
+    """The program, run with an empty home folder: no kubeconfig, no AWS profile."""
 
     def __init__(self, emulator, home):
         self.path, self.home = program(), home
@@ -62,13 +62,13 @@ class Command:
         )
 
     def done(self, *words, **environment):
-        """What it says on stdout and stderr, having done what it was asked for."""
+        """Runs the program, which must succeed, and returns its stdout and stderr."""
         ended = self.run(*words, **environment)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout, ended.stderr
 
     def refused(self, *words, code=1, **environment):
-        """What it says on stderr, having refused."""
+        """Runs the program, which must fail, and returns its stderr."""
         ended = self.run(*words, **environment)
         assert (ended.returncode, ended.stdout) == (code, ""), (ended.stdout, ended.stderr)
         return ended.stderr
@@ -97,50 +97,50 @@ def names(stack):
 
 def test_deploy_prints_the_values_and_delete_leaves_nothing(stack, command):
     before = stack.inventory()
-    values, told = command.done("deploy")
+    values, output = command.done("deploy")
     assert values == outputs(stack)["HelmValues"]
     assert yaml.safe_load(values)["aws"]["accounts"] == [ACCOUNT]
-    lines = told.splitlines()
+    lines = output.splitlines()
     assert lines[0].startswith(f"account {ACCOUNT}, Region {REGION}, stack {STACK}, at http://127.0.0.1:")
-    made = {line.split()[1] for line in lines if "CREATE_COMPLETE" in line and line[:1].isdigit()}
-    assert made == set(stack.resources()) | {STACK}
-    assert "next: push the images" in told and "helm install kinesis-demo" in told
+    created = {line.split()[1] for line in lines if "CREATE_COMPLETE" in line and line[:1].isdigit()}
+    assert created == set(stack.resources()) | {STACK}
+    assert "next: push the images" in output and "helm install kinesis-demo" in output
 
     described = stack.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
     tags = {tag["Key"]: tag["Value"] for tag in described["Tags"]}
     assert tags == {"app.kubernetes.io/part-of": "kinesis-demo", "kinesisdemo.io/foundation": STACK}
     assert described["Capabilities"] == ["CAPABILITY_IAM"]
 
-    _, told = command.done("delete")
-    assert "there is no kubeconfig: only AWS was asked" in told
-    assert told.splitlines()[-1] == f"nothing of the stack {STACK} is left in {REGION}"
+    _, output = command.done("delete")
+    assert "there is no kubeconfig: only AWS was checked" in output
+    assert output.splitlines()[-1] == f"the stack {STACK} is completely deleted in {REGION}"
     assert stack.inventory() == before
     assert names(stack) == []
 
 
-def test_deploy_again_changes_nothing_and_says_so(stack, command):
+def test_deploying_again_reports_that_nothing_changes(stack, command):
     first, _ = command.done("deploy", "--parameter", "ClusterName=load")
-    again, told = command.done("deploy")
+    again, output = command.done("deploy")
     assert again == first
-    assert f"{STACK} is as it should be: nothing to change" in told
+    assert f"{STACK} is up to date: nothing to change" in output
     assert outputs(stack)["ClusterName"] == "load"
 
 
-def test_an_update_tells_the_price_and_keeps_what_is_not_named(stack, command):
+def test_an_update_prints_the_price_and_keeps_other_parameters(stack, command):
     command.done("deploy", "--parameter", "ClusterName=load", "--parameter", "StreamNames=kd-*")
-    values, told = command.done("deploy", "--parameter", "ContainerInsights=enabled")
-    assert "ContainerInsights=enabled (default disabled): CloudWatch Container Insights" in told
-    assert "$0.30 per metric-month" in told
-    assert "InsightsLogGroup" in told and "UPDATE_COMPLETE" in told
+    values, output = command.done("deploy", "--parameter", "ContainerInsights=enabled")
+    assert "ContainerInsights=enabled (default disabled): CloudWatch Container Insights" in output
+    assert "$0.30 per metric-month" in output
+    assert "InsightsLogGroup" in output and "UPDATE_COMPLETE" in output
     assert yaml.safe_load(values)["aws"]["ecsCluster"] == "load"
     described = stack.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
     given = {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}
     assert (given["StreamNames"], given["ContainerInsights"]) == ("kd-*", "enabled")
-    # The events of the creation are not told again.
-    assert not [line for line in told.splitlines() if " Vpc " in line and "CREATE_" in line]
+    # The events of the creation are not printed again.
+    assert not [line for line in output.splitlines() if " Vpc " in line and "CREATE_" in line]
 
 
-def test_status_shows_the_stack_in_three_ways(stack, command):
+def test_status_shows_the_stack_in_three_formats(stack, command):
     values, _ = command.done("deploy")
     text, _ = command.done("status", "--region", REGION)
     assert text.startswith(f"{STACK} is CREATE_COMPLETE since 20")
@@ -153,12 +153,12 @@ def test_status_shows_the_stack_in_three_ways(stack, command):
     assert command.done("status", "-o", "values")[0] == values
 
 
-def test_no_stack_is_said_and_its_deletion_is_done(stack, command):
-    told = command.refused("status")
-    assert f"there is no stack {STACK} in account {ACCOUNT} and Region {REGION}" in told
-    assert "next: `kubectl kinesisdemo foundation deploy` makes it" in told
-    _, told = command.done("delete", "--stack-name", "other")
-    assert f"there is no stack other in {REGION}: nothing to delete" in told
+def test_a_missing_stack_is_reported_and_its_deletion_succeeds(stack, command):
+    output = command.refused("status")
+    assert f"there is no stack {STACK} in account {ACCOUNT} and Region {REGION}" in output
+    assert "next: create it with `kubectl kinesisdemo foundation deploy`" in output
+    _, output = command.done("delete", "--stack-name", "other")
+    assert f"there is no stack other in {REGION}: nothing to delete" in output
 
 
 @pytest.mark.parametrize(
@@ -166,60 +166,60 @@ def test_no_stack_is_said_and_its_deletion_is_done(stack, command):
     [
         ("Networks=Public", "the template has no parameter Networks"),
         ("Network=Private", "Network cannot be Private"),
-        # AWS's own words, before it makes anything.
+        # An error of AWS, before it creates anything.
         ("VpcPrefix=11.0", "VpcPrefix"),
         ("OperatorTrust=Irsa", "OperatorTrust Irsa needs OidcProviderArn"),
     ],
 )
-def test_wrong_parameters_are_refused_before_anything_is_made(stack, command, parameter, words):
+def test_invalid_parameters_are_refused_before_any_creation(stack, command, parameter, words):
     before = stack.inventory()
-    told = command.refused("deploy", "--parameter", parameter)
-    assert words in told
+    output = command.refused("deploy", "--parameter", parameter)
+    assert words in output
     if "=P" in parameter:
-        assert "Public, PrivateNat, PrivateEndpoints" in told
+        assert "Public, PrivateNat, PrivateEndpoints" in output
     assert stack.inventory() == before
     assert names(stack) == []
 
 
-def test_deletion_is_refused_while_a_service_lives(stack, command):
+def test_deletion_is_refused_while_a_service_exists(stack, command):
     before = stack.inventory()
     command.done("deploy")
     ecs = stack.emulator.client("ecs")
     container = {"name": "generator", "image": "generator", "essential": True}
     ecs.register_task_definition(family="kd-viral", containerDefinitions=[container])
     ecs.create_service(cluster="kinesis-demo", serviceName="kd-viral", taskDefinition="kd-viral", desiredCount=0)
-    told = command.refused("delete")
-    assert "runs live in the ECS cluster kinesis-demo: service kd-viral (ACTIVE)" in told
-    assert "next: `kubectl kinesisdemo stop NAME` ends a run" in told
+    output = command.refused("delete")
+    assert "the ECS cluster kinesis-demo has active services or tasks: service kd-viral (ACTIVE)" in output
+    assert "next: end a run with `kubectl kinesisdemo stop NAME`" in output
     assert stack.settled()["StackStatus"] == "CREATE_COMPLETE"
     ecs.delete_service(cluster="kinesis-demo", service="kd-viral", force=True)
     command.done("delete")
     assert stack.inventory() == before
 
 
-class Saboteur:
-    """A way to the emulator on which a resource is put into every template."""
+class TemplateBreakingProxy:
+    """A proxy to the emulator that adds a broken resource to every template."""
 
     def __init__(self, emulator, resource):
         added = urllib.parse.quote(f"\nResources:\n  Broken: {json.dumps(resource)}\n", safe="").encode()
-        place = urllib.parse.quote("\nResources:\n", safe="").encode()
+        marker = urllib.parse.quote("\nResources:\n", safe="").encode()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"])).replace(place, added)
+                body = self.rfile.read(int(self.headers["Content-Length"])).replace(marker, added)
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in ("content-length", "host")}
                 request = urllib.request.Request(emulator.endpoint + self.path, body, headers)
                 try:
-                    answer = urllib.request.urlopen(request, timeout=30)
+                    response = urllib.request.urlopen(request, timeout=30)
                 except urllib.error.HTTPError as error:
-                    answer = error
-                with answer:
-                    said = answer.read()
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.headers["Content-Type"])
-                self.send_header("Content-Length", str(len(said)))
+                    response = error
+                with response:
+                    content = response.read()
+                self.send_response(response.status)
+                self.send_header("Content-Type", response.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(said)
+                self.wfile.write(content)
 
             def log_message(self, *_):
                 pass
@@ -237,7 +237,7 @@ class Saboteur:
         self.thread.join()
 
 
-# IAM refuses a trust policy that tells who may not.
+# IAM rejects a trust policy with NotPrincipal.
 TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotPrincipal": {"Service": "ecs.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 BROKEN = {
     "in the middle": (
@@ -252,52 +252,52 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("resource, words", BROKEN.values(), ids=BROKEN.keys())
-def test_a_creation_that_fails_is_told_and_leaves_nothing(stack, command, resource, words):
+def test_a_failed_creation_is_reported_and_leaves_nothing(stack, command, resource, words):
     before = stack.inventory()
-    with Saboteur(stack.emulator, resource) as endpoint:
-        told = command.refused("deploy", AWS_ENDPOINT_URL=endpoint)
-    assert f"error: the stack {STACK} failed and has deleted itself; first of all {words}" in told
-    assert "nothing is left of this attempt" in told
-    # Followed to the end of the deletion.
-    assert told.splitlines()[-3].endswith("DELETE_COMPLETE")
+    with TemplateBreakingProxy(stack.emulator, resource) as endpoint:
+        output = command.refused("deploy", AWS_ENDPOINT_URL=endpoint)
+    assert f"error: creating the stack {STACK} failed, and CloudFormation deleted it; the first failure: {words}" in output
+    assert "nothing is left of this attempt" in output
+    # The program follows the events to the end of the deletion.
+    assert output.splitlines()[-3].endswith("DELETE_COMPLETE")
     assert stack.inventory() == before
     assert names(stack) == []
 
 
-def test_an_update_that_fails_leaves_the_stack_as_it_was(stack, command):
+def test_a_failed_update_leaves_the_stack_unchanged(stack, command):
     command.done("deploy")
     before = stack.inventory()
-    with Saboteur(stack.emulator, BROKEN["in the middle"][0]) as endpoint:
-        told = command.refused("deploy", AWS_ENDPOINT_URL=endpoint)
-    assert f"the stack {STACK} failed and is UPDATE_ROLLBACK_COMPLETE now; first of all Broken" in told
-    assert "the stack is as it was before" in told
+    with TemplateBreakingProxy(stack.emulator, BROKEN["in the middle"][0]) as endpoint:
+        output = command.refused("deploy", AWS_ENDPOINT_URL=endpoint)
+    assert f"the operation on the stack {STACK} failed, and it is now UPDATE_ROLLBACK_COMPLETE; the first failure: Broken" in output
+    assert "the stack is as it was before" in output
     assert stack.inventory() == before
     command.done("deploy")
 
 
-def test_a_deletion_that_fails_names_what_is_left_and_ends_at_the_second_try(stack, command):
+def test_a_failed_deletion_lists_leftovers_and_can_be_retried(stack, command):
     before = stack.inventory()
     command.done("deploy")
     ec2 = stack.emulator.client("ec2")
     vpc = stack.resources()["Vpc"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.42.240.0/20")["Subnet"]["SubnetId"]
-    told = command.refused("delete")
-    assert f"error: the stack {STACK} is DELETE_FAILED: Vpc (AWS::EC2::VPC) DELETE_FAILED: " in told
-    assert "next: remove what holds them, and `kubectl kinesisdemo foundation delete` again" in told
-    told = command.refused("deploy")
-    assert "is DELETE_FAILED and cannot be updated: its deletion failed, and some of it is left" in told
+    output = command.refused("delete")
+    assert f"error: the stack {STACK} is DELETE_FAILED: Vpc (AWS::EC2::VPC) DELETE_FAILED: " in output
+    assert "next: remove what blocks these resources, then run `kubectl kinesisdemo foundation delete` again" in output
+    output = command.refused("deploy")
+    assert "is DELETE_FAILED and cannot be updated: its deletion failed, and some resources remain" in output
     ec2.delete_subnet(SubnetId=subnet)
-    _, told = command.done("delete")
-    assert "nothing of the stack" in told
+    _, output = command.done("delete")
+    assert "is completely deleted in" in output
     assert stack.inventory() == before
 
 
-def test_a_stack_of_somebody_else_is_neither_updated_nor_deleted(stack, command):
+def test_a_foreign_stack_is_neither_updated_nor_deleted(stack, command):
     body = {"Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "shop"}}}}
     stack.cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(body))
     stack.settled()
     for verb in ("deploy", "delete"):
-        assert "not a KinesisDemo foundation and is left alone" in command.refused(verb)
+        assert "not a KinesisDemo foundation and was not changed" in command.refused(verb)
     assert list(stack.resources()) == ["Logs"]
 
 
@@ -313,7 +313,7 @@ def test_a_stack_deployed_by_the_aws_command_line_is_taken_over(stack, command):
 
 
 class Kubernetes:
-    """An API server that has a list of KinesisDemos, and nothing else."""
+    """A fake API server that serves a list of KinesisDemos and nothing else."""
 
     def __init__(self, folder):
         self.objects = []
@@ -353,7 +353,7 @@ class Kubernetes:
 
     def has(self, name, stage, account=ACCOUNT):
         effective = {
-            "accountId": account, "region": REGION, "cluster": "kinesis-demo", "streamName": "s", "baseName": "kd-s", "planHash": "1", "spec": {},
+            "accountId": account, "region": REGION, "cluster": "kinesis-demo", "streamName": "s", "baseName": "kd-s", "spec": {},
         }
         run = {"number": 1, "stageEnteredAt": "2026-11-23T10:00:00.000000Z", "effective": effective}
         self.objects.append(
@@ -384,25 +384,25 @@ def test_deletion_is_refused_while_kubernetes_has_a_run(stack, command, kubernet
     kubernetes.has("viral", "Running")
     kubernetes.has("over", "Succeeded")
     kubernetes.has("sandbox", "Running", account="111111111111")
-    told = command.refused("delete", "--kubeconfig", str(kubernetes.kubeconfig), "--context", "demo")
-    assert f"KinesisDemos of account {ACCOUNT} and Region {REGION} are not over: demos/viral (Running)\n" in told
-    assert "kubectl kinesisdemo cleanup NAME --namespace NAMESPACE" in told
-    assert "over" not in told.split("are not over: ")[1].splitlines()[0]
+    output = command.refused("delete", "--kubeconfig", str(kubernetes.kubeconfig), "--context", "demo")
+    assert f"KinesisDemos of account {ACCOUNT} and Region {REGION} are not over: demos/viral (Running)\n" in output
+    assert "kubectl kinesisdemo cleanup NAME --namespace NAMESPACE" in output
+    assert "over" not in output.split("are not over: ")[1].splitlines()[0]
     assert stack.settled()["StackStatus"] == "CREATE_COMPLETE"
     del kubernetes.objects[0]
     command.done("delete", KUBECONFIG=str(kubernetes.kubeconfig))
     assert stack.settled() is None
 
 
-def test_a_cluster_that_does_not_answer_is_an_error_that_can_be_skipped(stack, command, kubernetes):
+def test_an_unreachable_cluster_is_an_error_that_can_be_skipped(stack, command, kubernetes):
     command.done("deploy")
     kubernetes.http.server_close()
-    told = command.refused("delete", KUBECONFIG=str(kubernetes.kubeconfig))
-    assert "error: could not learn from Kubernetes whether runs live: could not list the KinesisDemos of all namespaces" in told
-    assert "or --skip-kubernetes asks AWS only" in told
+    output = command.refused("delete", KUBECONFIG=str(kubernetes.kubeconfig))
+    assert "error: could not check Kubernetes for active runs: could not list the KinesisDemos of all namespaces" in output
+    assert "or use --skip-kubernetes to check only AWS" in output
     assert stack.settled()["StackStatus"] == "CREATE_COMPLETE"
-    told = command.refused("delete", KUBECONFIG=str(command.home / "absent"))
-    assert "could not read the kubeconfig" in told
+    output = command.refused("delete", KUBECONFIG=str(command.home / "absent"))
+    assert "could not read the kubeconfig" in output
     command.done("delete", "--skip-kubernetes", KUBECONFIG=str(kubernetes.kubeconfig))
     assert stack.settled() is None
 
@@ -412,13 +412,13 @@ def test_a_cluster_without_the_definition_has_no_runs(stack, command, kubernetes
     server = f"http://127.0.0.1:{kubernetes.http.server_port}"
     text = kubernetes.kubeconfig.read_text()
     kubernetes.kubeconfig.write_text(text.replace(server, f"{server}/elsewhere"))
-    _, told = command.done("delete", "--kubeconfig", str(kubernetes.kubeconfig))
-    assert "the Kubernetes cluster does not know KinesisDemo: only AWS was asked" in told
+    _, output = command.done("delete", "--kubeconfig", str(kubernetes.kubeconfig))
+    assert "KinesisDemo is not installed in the Kubernetes cluster: only AWS was checked" in output
 
 
-def test_what_aws_refuses_is_said_with_the_next_step(command):
-    told = command.refused("status", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_PROFILE="")
-    assert "error: could not learn from AWS whose credentials these are" in told
-    assert "next: log in, or name a profile with AWS_PROFILE" in told
-    told = command.refused("status", AWS_REGION="")
-    assert "error: no Region is named" in told
+def test_aws_errors_are_reported_with_the_next_step(command):
+    output = command.refused("status", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_PROFILE="")
+    assert "error: could not get the caller identity from AWS" in output
+    assert "next: log in, or choose a profile with AWS_PROFILE" in output
+    output = command.refused("status", AWS_REGION="")
+    assert "error: no Region is configured" in output

@@ -1,5 +1,6 @@
-"""The dashboard that the operator makes fits CloudWatch's documented schema, and two emulators that no one here wrote take it, show it
-renewed, and let it go. The body is the one that the operator's own test compares with (src/reconcile/resources/dashboard.rs)."""
+"""The operator's dashboard matches CloudWatch's documented schema, and two third-party emulators create, update
+and delete it. The body is the expected value of the operator's own test (src/reconcile/resources/dashboard.rs).
+"""
 
 import copy
 import json
@@ -14,7 +15,7 @@ from moto import mock_aws
 
 from conftest import REGION, REPOSITORY
 
-BODY = json.loads((REPOSITORY / "src" / "run" / "build" / "testdata" / "dashboard.json").read_text())
+BODY = json.loads((REPOSITORY / "src" / "reconcile" / "resources" / "testdata" / "dashboard.json").read_text())
 SCHEMA = json.loads((Path(__file__).parent / "dashboard.schema.json").read_text())
 NAME = "KinesisDemo-kd-viral-event-5f3c2a1b-r3"
 
@@ -30,21 +31,21 @@ def before_the_first_phase():
     return body
 
 
-def complaints(body):
+def schema_errors(body):
     return [error.json_path for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(body)]
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_the_body_fits_the_documented_schema():
-    assert complaints(BODY) == []
-    assert complaints(before_the_first_phase()) == []
+def test_the_body_matches_the_documented_schema():
+    assert schema_errors(BODY) == []
+    assert schema_errors(before_the_first_phase()) == []
 
 
 @pytest.mark.parametrize(
-    ("spoil", "place"),
+    ("break_body", "path"),
     [
         (lambda body: body.pop("widgets"), "$"),
         (lambda body: body.update(periodOverride="never"), "$.periodOverride"),
@@ -62,10 +63,10 @@ def test_the_body_fits_the_documented_schema():
         (lambda body: graphs(body)[0]["annotations"]["vertical"][0][1].update(value=5), "$.widgets[1].properties.annotations.vertical[0]"),
     ],
 )
-def test_a_spoilt_body_does_not_fit(spoil, place):
+def test_a_broken_body_does_not_match(break_body, path):
     body = copy.deepcopy(BODY)
-    spoil(body)
-    assert complaints(body) == [place]
+    break_body(body)
+    assert schema_errors(body) == [path]
 
 
 def refused(call, **arguments):
@@ -74,10 +75,10 @@ def refused(call, **arguments):
     return error.value.response["Error"]["Code"]
 
 
-def make_the_round(cloudwatch):
+def create_update_and_delete(cloudwatch):
     for body in (before_the_first_phase(), BODY):
-        answer = cloudwatch.put_dashboard(DashboardName=NAME, DashboardBody=json.dumps(body))
-        assert answer.get("DashboardValidationMessages", []) == []
+        response = cloudwatch.put_dashboard(DashboardName=NAME, DashboardBody=json.dumps(body))
+        assert response.get("DashboardValidationMessages", []) == []
         assert json.loads(cloudwatch.get_dashboard(DashboardName=NAME)["DashboardBody"]) == body
     assert [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]] == [NAME]
     cloudwatch.delete_dashboards(DashboardNames=[NAME])
@@ -85,8 +86,8 @@ def make_the_round(cloudwatch):
     assert cloudwatch.list_dashboards()["DashboardEntries"] == []
 
 
-def draw(cloudwatch):
-    """What the graphs ask for is there once it was published: names and dimensions of the body are those of the data."""
+def read_all_graph_metrics(cloudwatch):
+    """Publishes the metrics of the graphs and reads them back with the names and dimensions in the body."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
     wanted = {
         (metric[1], tuple(metric[2:-1]))
@@ -123,12 +124,12 @@ def draw(cloudwatch):
     assert all(result["Values"] == [42.0] for result in results), results
 
 
-def test_ministack_takes_renews_and_removes_it(emulator):
-    make_the_round(emulator.client("cloudwatch"))
+def test_ministack_creates_updates_and_deletes_the_dashboard(emulator):
+    create_update_and_delete(emulator.client("cloudwatch"))
 
 
-def test_ministack_has_what_the_graphs_ask_for(emulator):
-    draw(emulator.client("cloudwatch"))
+def test_ministack_returns_the_metrics_of_the_graphs(emulator):
+    read_all_graph_metrics(emulator.client("cloudwatch"))
 
 
 @pytest.fixture
@@ -137,9 +138,9 @@ def moto_cloudwatch():
         yield boto3.client("cloudwatch", region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
 
 
-def test_moto_takes_renews_and_removes_it(moto_cloudwatch):
-    make_the_round(moto_cloudwatch)
+def test_moto_creates_updates_and_deletes_the_dashboard(moto_cloudwatch):
+    create_update_and_delete(moto_cloudwatch)
 
 
-def test_moto_has_what_the_graphs_ask_for(moto_cloudwatch):
-    draw(moto_cloudwatch)
+def test_moto_returns_the_metrics_of_the_graphs(moto_cloudwatch):
+    read_all_graph_metrics(moto_cloudwatch)

@@ -1,4 +1,4 @@
-"""Linters find nothing in the template that it does not explain."""
+"""Linters report nothing in the template, except suppressed findings with a reason."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY, TEMPLATE
 
 
-def test_cfn_lint_has_nothing_to_say():
+def test_cfn_lint_reports_nothing():
     regions = ["us-east-1", "eu-west-1", "us-gov-west-1"]
     linted = subprocess.run(
         [Path(sys.executable).with_name("cfn-lint"), "--include-checks", "I", "--regions", *regions, "--", TEMPLATE],
@@ -21,11 +21,11 @@ def test_cfn_lint_has_nothing_to_say():
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
 
 
-def test_checkov_has_nothing_to_say_but_what_is_explained():
+def test_checkov_reports_only_explained_findings():
     python = Path(os.environ.get("KINESISDEMO_CHECKOV_PYTHON", REPOSITORY / "target/foundation/checkov/bin/python"))
     if not python.exists():
         pytest.skip("no checkov; run hack/foundation/venv or set KINESISDEMO_CHECKOV_PYTHON")
-    # `--skip-download`: its rules are inside; nothing is asked of the network.
+    # `--skip-download`: the rules are built in, so checkov needs no network.
     checked = subprocess.run(
         [python, "-m", "checkov.main", "-f", TEMPLATE, "--framework", "cloudformation", "--compact", "--skip-download", "-o", "json"],
         capture_output=True,
@@ -39,7 +39,7 @@ def test_checkov_has_nothing_to_say_but_what_is_explained():
         assert len(skipped["check_result"]["suppress_comment"]) > 20, skipped["check_id"]
 
 
-def test_every_suppression_stands_beside_its_reason():
+def test_every_suppression_has_a_reason_next_to_it():
     lines = TEMPLATE.read_text().splitlines()
     for index, line in enumerate(lines):
         if "id: CKV" in line:

@@ -1,7 +1,9 @@
-"""An emulator makes the foundation with each of its options, answers with the outputs, and is left with nothing after its deletion.
+"""An emulator creates the foundation with each of its options, returns the outputs, and has nothing left after
+the deletion.
 
-ministack plays whole stacks. It has no EIP, no NAT gateway and no Pod Identity association, so those are left out for it, and it forgets
-permissions boundaries; moto, which cannot delete route tables, is asked about these.
+ministack emulates whole stacks. It has no EIP, NAT gateway or Pod Identity association, so these resources are
+removed from the template for it, and it ignores permissions boundaries. moto, which cannot delete route tables,
+is used for these.
 """
 
 import json
@@ -23,7 +25,7 @@ ISSUER = "oidc.eks.us-east-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 IRSA = {"OperatorTrust": "Irsa", "OidcProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"}
 POD_IDENTITY = {"OperatorTrust": "PodIdentity", "EksClusterName": "demos"}
 
-# Resources that the emulator does not know, and what needs them.
+# Resources that the emulator does not support, and those that need them.
 UNKNOWN_TO_MINISTACK = ["NatAddress", "NatGateway", "PrivateDefaultRoute", "OperatorPodIdentity"]
 
 
@@ -66,7 +68,7 @@ class Stack:
             if not stack["StackStatus"].endswith("IN_PROGRESS"):
                 return stack
             time.sleep(0.1)
-        raise AssertionError("the stack does not settle")
+        raise AssertionError("the stack is still in progress")
 
     def resources(self):
         listed = self.cloudformation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
@@ -77,7 +79,7 @@ class Stack:
         return self.settled()
 
     def inventory(self):
-        """Everything of the kinds that the template makes, whoever made it."""
+        """All resources of the kinds in the template, whoever created them."""
         ec2, ecs, ecr = (self.emulator.client(name) for name in ("ec2", "ecs", "ecr"))
         iam, logs = self.emulator.client("iam"), self.emulator.client("logs")
         found = {
@@ -118,7 +120,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("values", OPTIONS.values(), ids=OPTIONS.keys())
-def test_what_is_made_is_gone_after_deletion(stack, values):
+def test_deletion_removes_everything_that_was_created(stack, values):
     before = stack.inventory()
     outputs = stack.create(values)
     during = stack.inventory()
@@ -129,7 +131,7 @@ def test_what_is_made_is_gone_after_deletion(stack, values):
     assert stack.inventory() == before
 
 
-def test_repositories_go_with_the_images_in_them(stack):
+def test_repositories_are_deleted_with_their_images(stack):
     before = stack.inventory()
     stack.create({})
     manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []})
@@ -140,10 +142,10 @@ def test_repositories_go_with_the_images_in_them(stack):
     assert stack.inventory() == before
 
 
-def test_the_default_network_has_no_part_that_costs_while_nothing_runs(stack):
+def test_the_default_network_costs_nothing_while_idle(stack):
     stack.create({})
-    made = {one["Type"] for name, one in template()["Resources"].items() if name in stack.resources()}
-    assert made == {
+    created = {one["Type"] for name, one in template()["Resources"].items() if name in stack.resources()}
+    assert created == {
         "AWS::EC2::InternetGateway",
         "AWS::EC2::Route",
         "AWS::EC2::RouteTable",
@@ -159,7 +161,7 @@ def test_the_default_network_has_no_part_that_costs_while_nothing_runs(stack):
     }
 
 
-def test_two_zones_each_with_a_way_out(stack):
+def test_two_zones_each_have_a_default_route(stack):
     outputs = stack.create({})
     ec2 = stack.emulator.client("ec2")
     subnets = ec2.describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))["Subnets"]
@@ -172,7 +174,7 @@ def test_two_zones_each_with_a_way_out(stack):
         assert [route.get("GatewayId", "")[:4] for route in routes if route["DestinationCidrBlock"] == "0.0.0.0/0"] == ["igw-"]
 
 
-def test_tasks_may_only_go_out_and_only_by_https(stack):
+def test_tasks_have_only_outbound_https(stack):
     outputs = stack.create({})
     ec2 = stack.emulator.client("ec2")
     group = ec2.describe_security_groups(GroupIds=[outputs["SecurityGroupId"]])["SecurityGroups"][0]
@@ -180,7 +182,7 @@ def test_tasks_may_only_go_out_and_only_by_https(stack):
     assert (group["IpPermissions"], ports) == ([], [("tcp", 443, 443)])
 
 
-def test_endpoints_for_all_that_a_task_calls_and_no_way_to_the_internet(stack):
+def test_private_endpoints_cover_all_services_without_internet(stack):
     outputs = stack.create({"Network": "PrivateEndpoints"})
     ec2 = stack.emulator.client("ec2")
     endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
@@ -191,14 +193,15 @@ def test_endpoints_for_all_that_a_task_calls_and_no_way_to_the_internet(stack):
         assert endpoint["VpcEndpointType"] == ("Gateway" if name == "s3" else "Interface"), name
         if name != "s3":
             assert sorted(endpoint["SubnetIds"]) == sorted(outputs["SubnetIds"].split(",")), name
-    # The emulator does not tell: without private names, tasks would go on calling the public addresses.
+    # Checked in the template, because the emulator does not return it: without private DNS, tasks
+    # would call the public addresses.
     interfaces = [one["Properties"] for one in template()["Resources"].values() if one["Type"] == "AWS::EC2::VPCEndpoint"]
     assert [one["PrivateDnsEnabled"] for one in interfaces if one["VpcEndpointType"] == "Interface"] == [True] * 6
     assert not {"InternetGateway", "PublicRoutes", "PublicSubnetA", "NatGateway"} & set(stack.resources())
     assert outputs["AssignPublicIp"] == "false"
 
 
-def test_the_cluster_has_both_kinds_of_fargate(stack):
+def test_the_cluster_has_fargate_and_fargate_spot(stack):
     outputs = stack.create({"ContainerInsights": "enabled", "LogRetentionDays": "30"})
     ecs = stack.emulator.client("ecs")
     cluster = ecs.describe_clusters(clusters=[outputs["ClusterName"]], include=["SETTINGS", "TAGS"])["clusters"][0]
@@ -215,7 +218,7 @@ def trust(stack, arn):
     return role, json.loads(document) if isinstance(document, str) else document
 
 
-def test_ecs_alone_takes_the_roles_of_the_tasks(stack):
+def test_only_ecs_can_assume_the_task_roles(stack):
     outputs = stack.create({})
     for output in ("TaskRoleArn", "ExecutionRoleArn"):
         (statement,) = trust(stack, outputs[output])[1]["Statement"]
@@ -226,7 +229,7 @@ def test_ecs_alone_takes_the_roles_of_the_tasks(stack):
         }
 
 
-def test_one_service_account_takes_the_operators_role_by_its_token(stack):
+def test_irsa_trusts_one_service_account(stack):
     outputs = stack.create({**IRSA, "OperatorNamespace": "load", "OperatorServiceAccount": "someone"})
     (statement,) = trust(stack, outputs["OperatorRoleArn"])[1]["Statement"]
     assert statement == {
@@ -239,7 +242,7 @@ def test_one_service_account_takes_the_operators_role_by_its_token(stack):
     }
 
 
-def test_one_service_account_of_one_cluster_takes_the_operators_role_by_pod_identity(stack):
+def test_pod_identity_trusts_one_service_account_of_one_cluster(stack):
     outputs = stack.create(POD_IDENTITY)
     (statement,) = trust(stack, outputs["OperatorRoleArn"])[1]["Statement"]
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
@@ -252,7 +255,7 @@ def test_one_service_account_of_one_cluster_takes_the_operators_role_by_pod_iden
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_the_commitment_is_granted_only_when_asked_for(stack, allowed):
+def test_the_advantage_policy_is_attached_only_on_request(stack, allowed):
     outputs = stack.create({**IRSA, "AllowAdvantage": str(allowed).lower()})
     attached = stack.emulator.client("iam").list_attached_role_policies(RoleName=outputs["OperatorRoleArn"].rsplit("/")[-1])
     arns = {one["PolicyArn"] for one in attached["AttachedPolicies"]}
@@ -261,7 +264,7 @@ def test_the_commitment_is_granted_only_when_asked_for(stack, allowed):
 
 @pytest.mark.parametrize("trusted", [{}, IRSA], ids=["none", "irsa"])
 @pytest.mark.parametrize("network", ["Public", "PrivateEndpoints"])
-def test_outputs_are_values_of_the_chart(stack, network, trusted):
+def test_the_outputs_are_valid_chart_values(stack, network, trusted):
     outputs = stack.create({"Network": network, **trusted})
     values = yaml.safe_load(outputs["HelmValues"])
     role = outputs.get("OperatorRoleArn")
@@ -314,7 +317,7 @@ def test_wrong_parameters_are_refused(stack, values):
     assert refused.value.response["Error"]["Code"] == "ValidationError"
 
 
-def test_every_parameter_says_what_it_is_for():
+def test_every_parameter_is_described_and_constrained():
     document = template()
     grouped = document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in grouped for name in group["Parameters"]) == sorted(document["Parameters"])
@@ -324,7 +327,7 @@ def test_every_parameter_says_what_it_is_for():
         assert "AllowedPattern" not in parameter or "ConstraintDescription" in parameter, name
 
 
-def test_everything_that_takes_tags_says_whose_it_is():
+def test_every_taggable_resource_has_the_owner_tags():
     without = {
         "AWS::EC2::Route",
         "AWS::EC2::SubnetRouteTableAssociation",
@@ -339,14 +342,14 @@ def test_everything_that_takes_tags_says_whose_it_is():
         assert tags["kinesisdemo.io/foundation"] == {"Ref": "AWS::StackName"}, name
 
 
-def test_nothing_is_kept_when_the_stack_goes():
+def test_no_resource_is_retained_after_deletion():
     for name, resource in template()["Resources"].items():
         assert resource.get("DeletionPolicy", "Delete") == "Delete", name
         if resource["Type"] == "AWS::ECR::Repository":
             assert resource["Properties"]["EmptyOnDelete"] is True, name
 
 
-def made_by_moto(values):
+def created_by_moto(values):
     credentials = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
     cloudformation, ec2, iam = (boto3.client(name, **credentials) for name in ("cloudformation", "ec2", "iam"))
     cloudformation.create_stack(
@@ -359,35 +362,35 @@ def made_by_moto(values):
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     listed = cloudformation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
-    made = {one["LogicalResourceId"]: one.get("PhysicalResourceId") for one in listed}
-    return outputs, made, ec2, iam
+    created = {one["LogicalResourceId"]: one.get("PhysicalResourceId") for one in listed}
+    return outputs, created, ec2, iam
 
 
 @mock_aws
 def test_nat_serves_the_private_subnets():
-    outputs, made, ec2, _ = made_by_moto({"Network": "PrivateNat"})
+    outputs, created, ec2, _ = created_by_moto({"Network": "PrivateNat"})
     assert outputs["AssignPublicIp"] == "false"
-    assert outputs["SubnetIds"] == f"{made['PrivateSubnetA']},{made['PrivateSubnetB']}"
+    assert outputs["SubnetIds"] == f"{created['PrivateSubnetA']},{created['PrivateSubnetB']}"
     (gateway,) = ec2.describe_nat_gateways()["NatGateways"]
     (address,) = ec2.describe_addresses()["Addresses"]
     assert gateway["NatGatewayAddresses"][0]["AllocationId"] == address["AllocationId"]
-    assert gateway["SubnetId"] == made["PublicSubnetA"]
-    ways_out = {}
+    assert gateway["SubnetId"] == created["PublicSubnetA"]
+    default_routes = {}
     for name in ("PrivateRoutes", "PublicRoutes"):
-        routes = ec2.describe_route_tables(RouteTableIds=[made[name]])["RouteTables"][0]["Routes"]
-        (way,) = [route for route in routes if route.get("DestinationCidrBlock") == "0.0.0.0/0"]
-        ways_out[name] = way.get("NatGatewayId") or way.get("GatewayId")
-    assert ways_out == {"PrivateRoutes": gateway["NatGatewayId"], "PublicRoutes": made["InternetGateway"]}
+        routes = ec2.describe_route_tables(RouteTableIds=[created[name]])["RouteTables"][0]["Routes"]
+        (route,) = [route for route in routes if route.get("DestinationCidrBlock") == "0.0.0.0/0"]
+        default_routes[name] = route.get("NatGatewayId") or route.get("GatewayId")
+    assert default_routes == {"PrivateRoutes": gateway["NatGatewayId"], "PublicRoutes": created["InternetGateway"]}
 
 
 @mock_aws
 @pytest.mark.parametrize("trusted", [IRSA, POD_IDENTITY], ids=["irsa", "pod-identity"])
 @pytest.mark.filterwarnings("ignore:Tried to parse AWS..EKS..PodIdentityAssociation")
-def test_a_boundary_holds_every_role(trusted):
+def test_the_permissions_boundary_applies_to_every_role(trusted):
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
-    _, made, _, iam = made_by_moto({**trusted, "PermissionsBoundaryArn": boundary})
+    _, created, _, iam = created_by_moto({**trusted, "PermissionsBoundaryArn": boundary})
     roles = iam.list_roles()["Roles"]
-    assert len(roles) == 3, made
+    assert len(roles) == 3, created
     for role in roles:
-        held = iam.get_role(RoleName=role["RoleName"])["Role"]["PermissionsBoundary"]
-        assert held["PermissionsBoundaryArn"] == boundary, role["RoleName"]
+        attached = iam.get_role(RoleName=role["RoleName"])["Role"]["PermissionsBoundary"]
+        assert attached["PermissionsBoundaryArn"] == boundary, role["RoleName"]

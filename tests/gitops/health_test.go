@@ -1,6 +1,7 @@
-// Package gitops judges objects of a real operator as GitOps tools do: Argo CD by the Lua of docs/gitops/argocd-cm.yaml, Flux by the CEL of
-// docs/gitops/flux-kustomization.yaml, kstatus by its own rules. In: objects/, which were recorded from runs on a laptop, and expected.yaml.
-// Nothing outside is touched.
+// Package gitops evaluates objects of a real operator as GitOps tools do: Argo CD with the Lua script of
+// docs/gitops/argocd-cm.yaml, Flux with the CEL expressions of docs/gitops/flux-kustomization.yaml, kstatus
+// with its own rules. In: objects/, recorded from runs on a local cluster, and expected.yaml. Has no side
+// effects.
 package gitops
 
 import (
@@ -29,7 +30,7 @@ const (
 	noAnswer = "no answer"
 )
 
-// What each tool must say of an object; `says` is a part of Argo CD's message.
+// The expected result of each tool for an object. `says` is a part of Argo CD's message.
 type expectation struct {
 	Argo    string `json:"argo"`
 	Says    string `json:"says"`
@@ -58,7 +59,7 @@ func object(t *testing.T, name string) *unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As from the API server: integers are int64.
+	// Integers are int64, as from the API server.
 	seen := &unstructured.Unstructured{}
 	if err := seen.UnmarshalJSON(asJSON); err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -66,7 +67,7 @@ func object(t *testing.T, name string) *unstructured.Unstructured {
 	return seen
 }
 
-func TestEveryToolSaysWhatIsDocumented(t *testing.T) {
+func TestEveryToolReturnsTheExpectedHealth(t *testing.T) {
 	var expected map[string]expectation
 	read(t, "expected.yaml", &expected)
 	files, err := filepath.Glob("objects/*.yaml")
@@ -89,7 +90,7 @@ func TestEveryToolSaysWhatIsDocumented(t *testing.T) {
 			if got := fluxStatus(flux, seen); got != want.Flux {
 				t.Errorf("Flux: %s, want %s", got, want.Flux)
 			}
-			// The original, and the copy that Flux keeps.
+			// The original kstatus, and Flux's fork of it.
 			original, err := upstream.Compute(seen)
 			if err != nil {
 				t.Fatal(err)
@@ -116,12 +117,13 @@ func argoScript(t *testing.T) string {
 	read(t, argoFile, &config)
 	script, ok := config.Data[argoKey]
 	if !ok || len(config.Data) != 1 {
-		t.Fatalf("%s has no %s, or more than that", argoFile, argoKey)
+		t.Fatalf("%s must have the key %s and no other", argoFile, argoKey)
 	}
 	return script
 }
 
-// As Argo CD runs it: gopher-lua with the package, base and table libraries only, one second, the object in the global obj.
+// Runs the script as Argo CD does: gopher-lua with only the base and table libraries, a limit of one second,
+// the object in the global obj.
 func argoHealth(t *testing.T, script string, seen *unstructured.Unstructured) (string, string) {
 	t.Helper()
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
@@ -140,7 +142,7 @@ func argoHealth(t *testing.T, script string, seen *unstructured.Unstructured) (s
 	}
 	answer, ok := state.Get(-1).(*lua.LTable)
 	if !ok {
-		t.Fatalf("the script returned no table but %s", state.Get(-1))
+		t.Fatalf("the script returned %s instead of a table", state.Get(-1))
 	}
 	return lua.LVAsString(answer.RawGetString("status")), lua.LVAsString(answer.RawGetString("message"))
 }
@@ -190,7 +192,7 @@ func fluxExpressions(t *testing.T) *cel.StatusEvaluator {
 	}
 	read(t, fluxFile, &config)
 	if len(config.Spec.HealthCheckExprs) != 1 || config.Spec.HealthCheckExprs[0].Kind != "KinesisDemo" || !config.Spec.Wait {
-		t.Fatalf("%s: not one health check of KinesisDemo, or nobody waits for it", fluxFile)
+		t.Fatalf("%s: must have exactly one health check, for KinesisDemo, and wait: true", fluxFile)
 	}
 	evaluator, err := cel.NewStatusEvaluator(&config.Spec.HealthCheckExprs[0].HealthCheckExpressions)
 	if err != nil {
@@ -199,7 +201,7 @@ func fluxExpressions(t *testing.T) *cel.StatusEvaluator {
 	return evaluator
 }
 
-// An error is what the controller waits over: an object without any status has nothing that an expression could look at.
+// The controller waits while there is an error: an object without a status has no fields for an expression.
 func fluxStatus(evaluator *cel.StatusEvaluator, seen *unstructured.Unstructured) string {
 	result, err := evaluator.Evaluate(context.Background(), seen)
 	if err != nil {
@@ -208,9 +210,9 @@ func fluxStatus(evaluator *cel.StatusEvaluator, seen *unstructured.Unstructured)
 	return result.Status.String()
 }
 
-// Why docs/gitops.md asks for ServerSideDiff: a comparison that does not know the schema's defaults finds a difference in the list of phases,
-// which it can only take as a whole.
-func TestAComparisonWithoutTheServerFindsDefaultsInLists(t *testing.T) {
+// Why docs/gitops.md recommends ServerSideDiff: a diff that does not know the schema's defaults finds a
+// difference in the list of phases, which it can only compare as a whole.
+func TestAClientSideDiffFindsDefaultsInLists(t *testing.T) {
 	live := object(t, "aborted")
 	applied := []byte(live.GetAnnotations()["kubectl.kubernetes.io/last-applied-configuration"])
 	current, err := live.MarshalJSON()

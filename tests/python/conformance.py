@@ -2,8 +2,9 @@
 
     SANDBOX_ACCESS_KEY_ID=KEY python tests/python/conformance.py ENDPOINT
 
-The sandbox must run at a speed of a few hundred, with the cluster `demo` and something long-running mapped to the image
-`example.com/task:1`. Every answer is checked against botocore's own model (shapes.py); errors must carry AWS's codes.
+The sandbox must run at a speed of a few hundred, with the cluster `demo` and a long-running program mapped to
+the image `example.com/task:1`. Every response is checked against botocore's own model (shapes.py), and errors
+must have AWS's codes.
 """
 
 import json
@@ -22,12 +23,12 @@ from shapes import Findings
 REGION = "us-east-1"
 FINDINGS = Findings()
 ENDPOINT = None
-# Not an argument: other users can read those.
+# Not a command-line argument, because other users can read those.
 KEY = os.environ.get("SANDBOX_ACCESS_KEY_ID", "")
 
 
 def environment():
-    """Nothing of the user's own AWS settings reaches the sandbox, and no request leaves for the real AWS."""
+    """An environment without the user's AWS settings, so that no request reaches the real AWS."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return own | {
         "AWS_ENDPOINT_URL": ENDPOINT,
@@ -43,7 +44,7 @@ def environment():
 
 
 def client(service, key=None):
-    made = boto3.client(
+    created = boto3.client(
         service,
         region_name=REGION,
         endpoint_url=ENDPOINT,
@@ -51,19 +52,19 @@ def client(service, key=None):
         aws_secret_access_key="any",
         config=botocore.config.Config(retries={"mode": "standard", "max_attempts": 5}),
     )
-    FINDINGS.watch(made)
-    return made
+    FINDINGS.watch(created)
+    return created
 
 
-def until(what, look, seconds=30):
-    """Looks until there is something to see: the sandbox takes its time, as AWS does."""
+def until(what, read, seconds=30):
+    """Polls until `read` returns a result: the sandbox is eventually consistent, as AWS is."""
     end = time.monotonic() + seconds
     while True:
-        seen = look()
+        seen = read()
         if seen:
             return seen
         if time.monotonic() > end:
-            raise AssertionError(f"{what} never came")
+            raise AssertionError(f"timed out waiting for {what}")
         time.sleep(0.1)
 
 
@@ -79,16 +80,16 @@ class Identity(Case):
     def test_identity(self):
         self.assertEqual(client("sts").get_caller_identity()["Account"], "000000000000")
 
-    def test_an_unknown_key_is_refused_as_aws_refuses_it(self):
-        strange = "AKIAIOSFODNN7EXAMPLE"
-        self.refused("InvalidClientTokenId", client("sts", strange).get_caller_identity)
-        self.refused("InvalidClientTokenId", client("cloudwatch", strange).list_metrics)
+    def test_an_unknown_key_gets_the_errors_of_aws(self):
+        unknown = "AKIAIOSFODNN7EXAMPLE"
+        self.refused("InvalidClientTokenId", client("sts", unknown).get_caller_identity)
+        self.refused("InvalidClientTokenId", client("cloudwatch", unknown).list_metrics)
         for service, operation in (
             ("kinesis", "list_streams"), ("ecs", "list_clusters"), ("ssm", "describe_parameters"),
             ("logs", "describe_log_groups"),
         ):
-            self.refused("UnrecognizedClientException", getattr(client(service, strange), operation))
-        scaling = client("application-autoscaling", strange)
+            self.refused("UnrecognizedClientException", getattr(client(service, unknown), operation))
+        scaling = client("application-autoscaling", unknown)
         self.refused("UnrecognizedClientException", scaling.describe_scalable_targets, ServiceNamespace="ecs")
 
 
@@ -129,7 +130,7 @@ class Streams(Case):
         self.assertIn(b"record 7", [record["Data"] for record in read])
 
         kinesis.delete_stream(StreamName=name)
-        until("the end", lambda: name not in kinesis.list_streams()["StreamNames"])
+        until("the deletion", lambda: name not in kinesis.list_streams()["StreamNames"])
 
     def test_warm_throughput_needs_advantage_and_is_reached(self):
         kinesis = client("kinesis")
@@ -151,7 +152,7 @@ class Streams(Case):
         kinesis.update_stream_warm_throughput(StreamARN=arn, WarmThroughputMiBps=0)
         self.active(kinesis, name)
         kinesis.delete_stream(StreamName=name)
-        until("the end", lambda: name not in kinesis.list_streams()["StreamNames"])
+        until("the deletion", lambda: name not in kinesis.list_streams()["StreamNames"])
         ended = kinesis.update_account_settings(MinimumThroughputBillingCommitment={"Status": "DISABLED"})
         status = ended["MinimumThroughputBillingCommitment"]["Status"]
         self.assertEqual(status, "ENABLED_UNTIL_EARLIEST_ALLOWED_END")
@@ -217,7 +218,7 @@ class Ecs(Case):
         until("one deployment", lambda: self.service(ecs)["deployments"][0]["rolloutState"] == "COMPLETED")
         self.assertEqual(ecs.list_services(cluster="conformance")["serviceArns"], [created["serviceArn"]])
 
-        # Lists follow what happens some seconds later, as ECS's do.
+        # Lists lag some seconds behind, as in ECS.
         arns = until("both in the list", lambda: self.listed(ecs, 2))
         tasks = ecs.describe_tasks(cluster="conformance", tasks=arns, include=["TAGS"])["tasks"]
         self.assertEqual({task["lastStatus"] for task in tasks}, {"RUNNING"})
@@ -277,25 +278,25 @@ class Ecs(Case):
             try:
                 return scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=5, Tags={"run": "7"})
             except scaling.exceptions.ValidationException as refused:
-                # It sees ECS late.
+                # Application Auto Scaling sees ECS changes with a delay.
                 self.assertIn("ECS service doesn't exist", str(refused))
                 return None
 
         until("the service in Application Auto Scaling", registered)
-        held = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"][0]
-        self.assertEqual(held["MaxCapacity"], 5)
-        self.assertEqual(scaling.list_tags_for_resource(ResourceARN=held["ScalableTargetARN"])["Tags"], {"run": "7"})
-        # Whole seconds, rounded down, and in the future when it arrives.
+        registered_target = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"][0]
+        self.assertEqual(registered_target["MaxCapacity"], 5)
+        self.assertEqual(scaling.list_tags_for_resource(ResourceARN=registered_target["ScalableTargetARN"])["Tags"], {"run": "7"})
+        # Whole seconds, rounded down, and still in the future when the request arrives.
         at = time.strftime("at(%Y-%m-%dT%H:%M:%S)", time.gmtime(time.time() + 3))
         scaling.put_scheduled_action(
-            **target, ScheduledActionName="ceiling", Schedule=at, ScalableTargetAction={"MinCapacity": 0, "MaxCapacity": 0}
+            **target, ScheduledActionName="scale-to-zero", Schedule=at, ScalableTargetAction={"MinCapacity": 0, "MaxCapacity": 0}
         )
         self.assertEqual(scaling.describe_scheduled_actions(ServiceNamespace="ecs")["ScheduledActions"][0]["Schedule"], at)
         ecs = client("ecs")
-        until("the ceiling", lambda: self.service(ecs)["desiredCount"] == 0)
+        until("the scale-to-zero", lambda: self.service(ecs)["desiredCount"] == 0)
         self.assertTrue(scaling.describe_scaling_activities(ServiceNamespace="ecs")["ScalingActivities"])
-        scaling.delete_scheduled_action(**target, ScheduledActionName="ceiling")
-        self.refused("ObjectNotFoundException", scaling.delete_scheduled_action, **target, ScheduledActionName="ceiling")
+        scaling.delete_scheduled_action(**target, ScheduledActionName="scale-to-zero")
+        self.refused("ObjectNotFoundException", scaling.delete_scheduled_action, **target, ScheduledActionName="scale-to-zero")
         scaling.deregister_scalable_target(**target)
         self.refused("ObjectNotFoundException", scaling.deregister_scalable_target, **target)
 
@@ -339,8 +340,8 @@ class CloudWatch(Case):
         query = {"Id": "sent", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
 
         def read():
-            answer = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=start, EndTime=start + 60)
-            return answer["MetricDataResults"][0]["Values"]
+            response = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=start, EndTime=start + 60)
+            return response["MetricDataResults"][0]["Values"]
 
         self.assertEqual(until("the metric", read), [6.5])
         statistics = cloudwatch.get_metric_statistics(
@@ -401,7 +402,7 @@ class Logs(Case):
 
 
 class CommandLine(Case):
-    """The AWS CLI, a call for each of the main things."""
+    """The AWS CLI, with calls to each of the main services."""
 
     def aws(self, *arguments):
         done = self.run_aws(*arguments)
@@ -491,16 +492,16 @@ class CommandLine(Case):
 
 
 class ZzzModel(Case):
-    """Runs last, by its name: what all answers before looked like."""
+    """Checks all responses of the other tests. Its name makes it run last."""
 
-    def test_the_check_finds_what_is_wrong(self):
+    def test_the_check_detects_wrong_responses(self):
         findings, shape = Findings(), client("ecs").meta.service_model.operation_model("ListTasks").output_shape
         findings._check_json("x", b'{"taskArns": [1], "tasks": []}', shape)
         self.assertEqual(findings.wrong, ["x.taskArns[0]: 1 is no string", "x: tasks is not in the model"])
 
-    def test_every_answer_fits_the_model(self):
+    def test_every_response_matches_the_model(self):
         self.assertEqual(FINDINGS.wrong, [])
-        # A check that saw nothing would find nothing.
+        # Makes sure that the check saw responses.
         self.assertGreater(len(FINDINGS.operations), 70, sorted(FINDINGS.operations))
 
 

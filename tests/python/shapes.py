@@ -1,7 +1,8 @@
-"""Checks raw answers against botocore's service models.
+"""Checks raw responses against botocore's service models.
 
-botocore's parsers skip members they do not know and take most types for granted. Here every answer is walked beside its
-output shape before it is parsed: no unknown member, no missing required one, the right type, enum values the model knows.
+botocore's parsers skip unknown members and do not check most types. Here every response is compared with its
+output shape before it is parsed: no unknown member, no missing required member, correct types, known enum
+values.
 """
 
 import base64
@@ -10,14 +11,14 @@ import xml.etree.ElementTree as ElementTree
 
 
 class Findings:
-    """What was wrong with the answers seen so far, and which operations were seen."""
+    """The problems in the responses so far, and the operations that were seen."""
 
     def __init__(self):
         self.wrong = []
         self.operations = set()
 
     def watch(self, client):
-        """Checks every answer that `client` gets from now on."""
+        """Checks every response that `client` gets from now on."""
         client.meta.events.register("before-parse", self._before_parse)
 
     def _before_parse(self, operation_model, response_dict, **_):
@@ -97,7 +98,7 @@ class Findings:
         operation = name.split(".")[1]
         parts = [_local(child) for child in root]
         if _local(root) != f"{operation}Response" or "ResponseMetadata" not in parts:
-            self.wrong.append(f"{name}: the answer is a {_local(root)} of {parts}")
+            self.wrong.append(f"{name}: the response is a {_local(root)} of {parts}")
         for child in root:
             if _local(child) == f"{operation}Result":
                 for member in child:

@@ -1,4 +1,4 @@
-//! Runs that end before their schedule does: aborted, deleted, out of time.
+//! Runs that end before their schedule: aborted, deleted, past the deadline.
 
 use std::time::Duration;
 
@@ -22,58 +22,60 @@ const STAGES: [Stage; 6] = [
 ];
 
 #[tokio::test]
-async fn deletion_at_any_stage_removes_everything_traffic_first() {
+async fn deletion_at_any_stage_stops_traffic_and_removes_everything() {
     for stage in STAGES {
         let mut harness = Harness::new(warm_spec());
-        harness.play_until_stage(stage).await;
+        harness.run_until_stage(stage).await;
         let deleted_at = harness.clock.now();
         harness.delete();
-        harness.play_out().await;
+        harness.run_to_end().await;
         assert!(harness.cluster.object().is_none(), "{stage}: the object is still there");
         harness.assert_nothing_left();
         assert_eq!(
             harness.aws.arrivals(deleted_at + s(30), deleted_at + s(3600)),
             0,
-            "{stage}: traffic went on"
+            "{stage}: traffic continued"
         );
     }
 }
 
 #[tokio::test]
-async fn deletion_in_the_peak_stops_traffic_before_anything_is_removed() {
+async fn deletion_in_the_peak_stops_traffic_before_removing_anything() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     let deleted_at = harness.clock.now();
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     let removals = harness
         .aws
         .calls()
         .into_iter()
         .filter(|call| call.operation.starts_with("Delete"))
         .map(|call| call.at);
-    let first_removal = removals.min().expect("things were removed");
+    let first_removal = removals.min().expect("no Delete call was made");
     assert!(first_removal > deleted_at);
     assert_eq!(harness.aws.arrivals(first_removal, first_removal + s(3600)), 0);
     harness.assert_nothing_left();
 }
 
-/// What is called off was not missed: the schedule of an aborted run ends when its last task stopped.
+/// The records that an aborted run had not yet sent do not count as missed: its schedule ends when
+/// its last task stopped.
 #[tokio::test]
 async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
-    // In the pause before the first phase; then in mid-phase, at any moment between two looks.
+    // In the pause before the first phase, then within the phase, at different moments between two
+    // polls.
     for millis in (0..20).map(|step| step * 1_700) {
         let mut harness = Harness::new(warm_spec());
-        harness.play_until_stage(Stage::Running).await;
+        harness.run_until_stage(Stage::Running).await;
         let due = harness.clock.now() + Duration::from_millis(millis);
         while harness.clock.now() < due {
-            harness.pass().await;
+            harness.step().await;
         }
         harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-        let asked_at = harness.clock.now();
-        harness.play_until_stage(Stage::CleaningUp).await;
-        let took = harness.clock.now().since(asked_at);
-        harness.play_out().await;
+        let requested_at = harness.clock.now();
+        harness.run_until_stage(Stage::CleaningUp).await;
+        let took = harness.clock.now().since(requested_at);
+        harness.run_to_end().await;
         let (totals, sent) = (harness.totals(), harness.aws.stored("kd-viral-event-5f3c2a1b-r1"));
         assert_balanced(&totals);
         assert_eq!(
@@ -81,33 +83,35 @@ async fn the_schedule_of_an_aborted_run_ends_when_its_tasks_stop() {
             (sent, 0, sent),
             "after {millis} ms"
         );
-        // Looks are 5 s apart; it waits for last words, not for leases to end (25 s more).
+        // Polls are 5 s apart. The drain waits for the final ledger lines, not for the leases to
+        // expire (25 s more).
         assert!(took < s(30), "after {millis} ms the drain took {took:?}");
         harness.assert_nothing_left();
     }
 }
 
-/// The tasks cannot be told, so the service stops them.
+/// The Stop document cannot be written, so the operator stops the tasks by scaling the service to
+/// zero.
 #[tokio::test]
-async fn a_stop_that_cannot_be_written_ends_the_traffic_all_the_same() {
+async fn a_stop_ends_traffic_even_if_the_parameter_cannot_be_written() {
     for (class, lasts) in [
         (AwsErrorClass::Denied, s(86_400)),
         (AwsErrorClass::Transient, s(60)),
         (AwsErrorClass::Throttled, s(30)),
     ] {
-        for deletes in [false, true] {
+        for by_deletion in [false, true] {
             let mut harness = Harness::new(warm_spec());
-            harness.play_until_phase("spike").await;
+            harness.run_until_phase("spike").await;
             harness.aws.fail_for("PutParameter", class, lasts);
-            let asked_at = harness.clock.now();
-            match deletes {
+            let requested_at = harness.clock.now();
+            match by_deletion {
                 true => harness.delete(),
                 false => harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
             }
-            harness.play_out().await;
-            let late = harness.aws.arrivals(asked_at + s(20), asked_at + s(3_600));
-            assert_eq!(late, 0, "{class:?}, deletes: {deletes}");
-            if !deletes {
+            harness.run_to_end().await;
+            let late = harness.aws.arrivals(requested_at + s(20), requested_at + s(3_600));
+            assert_eq!(late, 0, "{class:?}, by deletion: {by_deletion}");
+            if !by_deletion {
                 let totals = harness.totals();
                 assert_balanced(&totals);
                 assert_eq!((totals.unoffered, totals.excess), (0, 0), "{totals:?}");
@@ -122,11 +126,11 @@ async fn a_stop_that_cannot_be_written_ends_the_traffic_all_the_same() {
 async fn abort_at_any_stage_ends_as_aborted_and_leaves_nothing() {
     for stage in [Stage::Provisioning, Stage::Warming, Stage::Starting, Stage::Running] {
         let mut harness = Harness::new(warm_spec());
-        harness.play_until_stage(stage).await;
+        harness.run_until_stage(stage).await;
         harness.clock.advance(s(40));
-        harness.pass().await;
+        harness.step().await;
         harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-        harness.play_out().await;
+        harness.run_to_end().await;
         assert_eq!(harness.status().stage, Some(Stage::Aborted), "from {stage}");
         assert_eq!(harness.status().run.unwrap().reason, Some(Reason::AbortRequested));
         assert_eq!(harness.status().last_request.unwrap().outcome, RequestOutcome::Accepted);
@@ -138,15 +142,15 @@ async fn abort_at_any_stage_ends_as_aborted_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_that_waits_to_begin_is_aborted_without_a_look_at_aws() {
+async fn aborting_a_pending_run_calls_no_aws_api() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_advantage(kinesis_demo_operator::aws::Advantage::Disabled);
-    harness.pass().await;
-    harness.pass().await;
+    harness.step().await;
+    harness.step().await;
     assert_eq!(harness.status().stage, Some(Stage::Pending));
     let calls = harness.aws.calls().len();
     harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().stage, Some(Stage::Aborted));
     assert!(harness.status().run.unwrap().finished_at.is_some());
     assert_eq!(harness.condition(ConditionType::CleanedUp).status, ConditionStatus::True);
@@ -156,17 +160,17 @@ async fn a_run_that_waits_to_begin_is_aborted_without_a_look_at_aws() {
 }
 
 #[tokio::test]
-async fn with_credentials_of_another_account_nothing_is_taken_for_gone() {
+async fn credentials_of_another_account_do_not_make_resources_deleted() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::CleaningUp).await;
+    harness.run_until_stage(Stage::CleaningUp).await;
     harness.aws.set_account_id("123456789012");
     let writes = |harness: &Harness| harness.aws.calls().into_iter().filter(|call| call.is_write).count();
     let states = |harness: &Harness| -> Vec<_> {
-        harness.status().resources.into_iter().map(|held| (held.type_, held.state)).collect()
+        harness.status().resources.into_iter().map(|resource| (resource.type_, resource.state)).collect()
     };
     let before = (writes(&harness), states(&harness));
     for _ in 0..10 {
-        harness.pass().await;
+        harness.step().await;
     }
     assert_eq!((writes(&harness), states(&harness)), before);
     assert_eq!(harness.status().stage, Some(Stage::CleaningUp));
@@ -174,42 +178,42 @@ async fn with_credentials_of_another_account_nothing_is_taken_for_gone() {
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::AccountNotAllowed));
     assert!(stalled.message.contains("000000000000"), "{}", stalled.message);
     harness.aws.set_account_id("000000000000");
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().stage, Some(Stage::Succeeded));
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_finished_object_is_let_go_and_held_again_for_the_next_run() {
+async fn the_finalizer_is_dropped_at_the_end_and_added_for_a_rerun() {
     let mut harness = Harness::new(warm_spec());
-    let held =
+    let finalizers =
         |harness: &Harness| harness.cluster.object().unwrap().metadata.finalizers.unwrap_or_default().len();
-    harness.play_until_stage(Stage::Running).await;
-    assert_eq!(held(&harness), 1);
-    harness.play_out().await;
-    assert_eq!((harness.status().stage, held(&harness)), (Some(Stage::Succeeded), 0));
+    harness.run_until_stage(Stage::Running).await;
+    assert_eq!(finalizers(&harness), 1);
+    harness.run_to_end().await;
+    assert_eq!((harness.status().stage, finalizers(&harness)), (Some(Stage::Succeeded), 0));
     harness.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
-    harness.play_until_stage(Stage::Provisioning).await;
-    assert_eq!(held(&harness), 1);
-    harness.play_out().await;
-    assert_eq!((harness.status().stage, held(&harness)), (Some(Stage::Succeeded), 0));
+    harness.run_until_stage(Stage::Provisioning).await;
+    assert_eq!(finalizers(&harness), 1);
+    harness.run_to_end().await;
+    assert_eq!((harness.status().stage, finalizers(&harness)), (Some(Stage::Succeeded), 0));
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_request_for_another_run_or_after_the_end_is_refused_visibly() {
+async fn requests_for_another_run_or_after_the_end_are_refused() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Running).await;
+    harness.run_until_stage(Stage::Running).await;
     harness.request(r#"{"verb":"abort","run":7,"id":"wrong"}"#);
-    harness.pass().await;
+    harness.step().await;
     assert!(harness.status().last_request.unwrap().message.contains("for run 7, this is run 1"));
     harness.request("please stop");
-    harness.pass().await;
-    harness.pass().await;
+    harness.step().await;
+    harness.step().await;
     assert!(harness.status().last_request.unwrap().message.contains("looks like"));
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
     harness.request(r#"{"verb":"abort","run":1,"id":"late"}"#);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().last_request.unwrap().outcome, RequestOutcome::Refused);
     assert_eq!(harness.status().stage, Some(Stage::Succeeded));
 }
@@ -219,7 +223,7 @@ async fn the_deadline_ends_a_run_that_takes_too_long() {
     let mut spec = warm_spec();
     spec.limits.max_duration = DurationText::seconds(8 * 60 + 5);
     let mut harness = Harness::new(spec);
-    harness.play_out().await;
+    harness.run_to_end().await;
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::DeadlineExceeded)));
     assert_eq!(harness.aws.arrivals(run.deadline_at.unwrap(), run.deadline_at.unwrap() + s(3600)), 0);
@@ -228,9 +232,9 @@ async fn the_deadline_ends_a_run_that_takes_too_long() {
 }
 
 #[tokio::test]
-async fn a_lost_operator_leaves_no_traffic_after_the_lease_and_no_tasks_after_the_ceiling() {
+async fn without_an_operator_traffic_ends_with_the_lease() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     let lost_at = harness.clock.now();
     let deadline_at = harness.status().run.unwrap().deadline_at.unwrap();
     assert!(harness.aws.arrivals(lost_at - s(5), lost_at) > 0);
@@ -238,53 +242,53 @@ async fn a_lost_operator_leaves_no_traffic_after_the_lease_and_no_tasks_after_th
     assert_eq!(
         harness.aws.arrivals(lost_at + s(61), deadline_at + s(120)),
         0,
-        "nothing is sent once control has lapsed"
+        "records were sent after control had lapsed"
     );
     assert_eq!(
         harness.aws.running_tasks(),
         [] as [kinesis_demo_api::control::TaskId; 0],
-        "AWS itself stopped the tasks"
+        "the scheduled scale-to-zero did not stop the tasks"
     );
 }
 
 #[tokio::test]
-async fn an_abandoned_object_goes_at_once_and_names_what_it_leaves() {
+async fn an_abandoned_object_is_deleted_and_its_resources_listed() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Running).await;
+    harness.run_until_stage(Stage::Running).await;
     harness.cluster.edit(|object| {
         object.metadata.annotations.get_or_insert_default().insert(ABANDON_ANNOTATION.into(), "true".into());
     });
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert!(harness.cluster.object().is_none());
     let run_events = harness.cluster.run_events();
-    let told = run_events.iter().find(|run_event| run_event.reason == "ResourcesAbandoned").unwrap();
-    assert!(told.note.contains("stream arn:"), "{}", told.note);
+    let abandoned = run_events.iter().find(|run_event| run_event.reason == "ResourcesAbandoned").unwrap();
+    assert!(abandoned.note.contains("stream arn:"), "{}", abandoned.note);
 }
 
 #[tokio::test]
-async fn an_edit_during_a_run_waits_for_the_next_and_says_so() {
+async fn an_edit_during_a_run_is_deferred_to_the_next_run() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Running).await;
+    harness.run_until_stage(Stage::Running).await;
     harness.cluster.edit(|object| object.spec.phases[2].records_per_second = 20_000);
-    harness.pass().await;
-    harness.pass().await;
+    harness.step().await;
+    harness.step().await;
     assert_eq!(harness.condition(ConditionType::SpecAccepted).reason, Reason::ChangeDeferred);
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
     assert_eq!(harness.totals().scheduled, 120 * 60_200);
-    harness.play_out().await;
+    harness.run_to_end().await;
     harness.request(r#"{"verb":"rerun","id":"next"}"#);
-    harness.pass().await;
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.step().await;
+    harness.run_until_stage(Stage::Succeeded).await;
     assert_eq!(harness.totals().scheduled, 120 * 30_200);
 }
 
 #[tokio::test]
-async fn cleanup_may_change_during_a_run() {
+async fn a_change_of_the_cleanup_policy_applies_during_a_run() {
     let mut harness = Harness::new(KinesisDemoSpec::default());
-    harness.play_until_stage(Stage::Running).await;
+    harness.run_until_stage(Stage::Running).await;
     harness.cluster.edit(|object| object.spec.cleanup.stream = kinesis_demo_api::demo::CleanupPolicy::Retain);
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
     assert_eq!(harness.condition(ConditionType::SpecAccepted).reason, Reason::Accepted);
     assert_eq!(harness.aws.snapshot().streams.len(), 1);
     assert!(harness.status().resources.iter().any(|resource| resource.state == ResourceState::Retained));

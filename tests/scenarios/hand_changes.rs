@@ -1,6 +1,6 @@
-//! Whatever somebody deletes, changes or forges by hand, at any instant: the outcome and
-//! `TrafficDelivered` agree with what arrived, the totals balance to the record, and nothing of a
-//! neighbour's is touched.
+//! Someone deletes, changes or forges anything by hand at any moment. The outcome and
+//! `TrafficDelivered` still agree with what arrived, the totals balance exactly, and no resource of
+//! another owner is touched.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::control::ControlDocument;
@@ -28,7 +28,7 @@ enum Change {
     ReleaseWarmThroughput,
     ResizeService(u32),
     UntagStream,
-    /// The document of another epoch, as many times the rate.
+    /// A document with this epoch and this multiple of the rate.
     ForgeDocument(u64, u32),
     WriteNonsense,
     HangTask(usize),
@@ -64,9 +64,9 @@ fn spec() -> KinesisDemoSpec {
     spec
 }
 
-async fn make(harness: &Harness, change: Change) {
+async fn apply(harness: &Harness, change: Change) {
     let aws: Aws = harness.aws.in_region("us-east-1");
-    // What is not there cannot be changed: then nothing happens.
+    // If the resource does not exist, the change has no effect.
     match change {
         Change::DeleteStream => {
             if let Ok(Some(stream)) = aws.streams.fetch_stream(NAME).await {
@@ -91,12 +91,12 @@ async fn make(harness: &Harness, change: Change) {
         Change::UntagStream => harness.aws.untag_stream(NAME),
         Change::ForgeDocument(epoch, times) => {
             let Ok(Some(text)) = aws.parameters.fetch_parameter(PARAMETER).await else { return };
-            let Ok(mut held) = ControlDocument::parse(&text) else { return };
-            held.epoch = epoch;
-            for segment in &mut held.segments {
+            let Ok(mut document) = ControlDocument::parse(&text) else { return };
+            document.epoch = epoch;
+            for segment in &mut document.segments {
                 segment.span.rate = segment.span.rate.map(|rate| rate * times);
             }
-            let _ = aws.parameters.overwrite_parameter(PARAMETER, &held.to_text().unwrap()).await;
+            let _ = aws.parameters.overwrite_parameter(PARAMETER, &document.to_text().unwrap()).await;
         }
         Change::WriteNonsense => drop(aws.parameters.overwrite_parameter(PARAMETER, "{}").await),
         Change::HangTask(index) => {
@@ -109,7 +109,7 @@ async fn make(harness: &Harness, change: Change) {
     }
 }
 
-async fn play(changes: &[(u64, Change)]) -> Harness {
+async fn run_with(changes: &[(u64, Change)]) -> Harness {
     let mut harness = Harness::new(spec());
     let neighbour = NewStream {
         name: "neighbour".into(),
@@ -119,11 +119,11 @@ async fn play(changes: &[(u64, Change)]) -> Harness {
     harness.aws.in_region("us-east-1").streams.create_stream(&neighbour).await.unwrap();
     for (after, change) in changes {
         let due = harness.clock.now() + s(*after);
-        while harness.clock.now() < due && harness.pass().await {}
-        make(&harness, *change).await;
+        while harness.clock.now() < due && harness.step().await {}
+        apply(&harness, *change).await;
     }
     let end = harness.clock.now() + s(7_200);
-    while harness.clock.now() < end && harness.pass().await {
+    while harness.clock.now() < end && harness.step().await {
         if harness.status().stage.is_some_and(Stage::is_terminal) {
             break;
         }
@@ -131,12 +131,12 @@ async fn play(changes: &[(u64, Change)]) -> Harness {
     harness
 }
 
-fn judge(harness: &Harness, changes: &[(u64, Change)]) -> Result<(), TestCaseError> {
+fn check(harness: &Harness, changes: &[(u64, Change)]) -> Result<(), TestCaseError> {
     let status = harness.status();
     prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);
     prop_assert!(harness.aws.snapshot().streams.contains(&"us-east-1/neighbour".to_owned()));
-    let is = |wanted: fn(&Change) -> bool| changes.iter().any(|(_, change)| wanted(change));
-    let forged = is(|change| matches!(change, Change::ForgeDocument(..)));
+    let any = |matches: fn(&Change) -> bool| changes.iter().any(|(_, change)| matches(change));
+    let forged = any(|change| matches!(change, Change::ForgeDocument(..)));
     let delivered = harness.condition(ConditionType::TrafficDelivered);
     let arrived: u64 = harness.aws.records_by_second().values().sum();
     if let Some(traffic) = &status.traffic {
@@ -146,11 +146,11 @@ fn judge(harness: &Harness, changes: &[(u64, Change)]) -> Result<(), TestCaseErr
             prop_assert!(totals.offered <= totals.scheduled, "{totals:?}");
         }
         match delivered.status {
-            // The log is complete: what it tells is what the stream got.
+            // The log is complete, so its totals are what the stream received.
             ConditionStatus::True | ConditionStatus::False if traffic.settled => {
                 prop_assert!(totals.accepted <= arrived, "{totals:?}, {arrived} arrived");
-                let unseen = totals.unreported + totals.failed;
-                prop_assert!(arrived - totals.accepted <= unseen, "{totals:?}, {arrived} arrived");
+                let uncertain = totals.unreported + totals.failed;
+                prop_assert!(arrived - totals.accepted <= uncertain, "{totals:?}, {arrived} arrived");
             }
             _ => prop_assert!(
                 delivered.reason == Reason::LogUnreadable
@@ -164,11 +164,12 @@ fn judge(harness: &Harness, changes: &[(u64, Change)]) -> Result<(), TestCaseErr
             prop_assert!(arrived * 100 >= totals.scheduled * 99, "{totals:?}, {arrived} arrived");
         }
     }
-    // What is left is named, and is only what somebody untagged.
-    let left = status.resources.iter().filter(|held| held.state == ResourceState::Present).count();
+    // Resources that are left are reported, and only someone's change to their tags can be the
+    // cause.
+    let left = status.resources.iter().filter(|resource| resource.state == ResourceState::Present).count();
     prop_assert!(
         left == 0
-            || is(|change| matches!(
+            || any(|change| matches!(
                 change,
                 Change::UntagStream | Change::WriteNonsense | Change::ForgeDocument(..)
             )),
@@ -187,12 +188,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_changes_by_hand_end_in_the_truth_and_leave_nothing_unnamed(
+    fn any_manual_changes_are_reported_truthfully(
         changes in prop::collection::vec((0_u64..150, change()), 1..4),
     ) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-        let harness = runtime.block_on(play(&changes));
-        judge(&harness, &changes)?;
+        let harness = runtime.block_on(run_with(&changes));
+        check(&harness, &changes)?;
     }
 }

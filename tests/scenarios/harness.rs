@@ -1,4 +1,4 @@
-//! The stage on which scenarios play: one object, one operator, one AWS, one clock.
+//! The harness of the scenarios: one object, one operator, one fake AWS, one manual clock.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,7 +23,7 @@ use kinesis_demo_operator::settings::{Settings, Timings};
 pub const T0: MicroTime = MicroTime::from_micros(1_795_000_000_000_000);
 const UID: &str = "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab";
 
-/// From a write to the watch event that it causes.
+/// Delay between a write and the watch event that it causes.
 const WATCH_LAG: Duration = Duration::from_millis(50);
 
 pub fn s(seconds: u64) -> Duration {
@@ -53,7 +53,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// The original demo, warm.
+/// The original demo with fixed warm throughput.
 pub fn warm_spec() -> KinesisDemoSpec {
     let mut spec = KinesisDemoSpec::default();
     spec.stream.warm_throughput =
@@ -69,11 +69,11 @@ pub struct Harness {
     pub settings: Settings,
     context: Context,
     epoch: u64,
-    /// Every stage that was seen, in order.
+    /// Every stage that the status had, in order.
     pub stages: Vec<Stage>,
     pub errors: Vec<String>,
     idle: bool,
-    /// Why the stored spec does not parse from now on.
+    /// If set, the stored spec does not parse, for this reason.
     pub unreadable: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl Harness {
         }
     }
 
-    /// The operator dies and another takes over.
+    /// The operator crashes and another one takes over, with the next epoch.
     pub fn restart(&mut self) {
         self.epoch += 1;
         self.context =
@@ -117,8 +117,9 @@ impl Harness {
         self.idle = false;
     }
 
-    /// One pass; then the clock moves to the next thing that happens. False when there is nothing more to do.
-    pub async fn pass(&mut self) -> bool {
+    /// Reconciles once, then moves the clock to the next event. Returns false when nothing is left
+    /// to do.
+    pub async fn step(&mut self) -> bool {
         let Some(before) = self.cluster.object() else { return false };
         let result = reconcile(&before, self.unreadable.as_deref(), &self.context).await;
         let after = self.cluster.object();
@@ -144,8 +145,8 @@ impl Harness {
         after.is_some()
     }
 
-    /// Plays until `done`, at most until `limit` after now.
-    pub async fn play_until(&mut self, limit: Duration, mut done: impl FnMut(&KinesisDemoStatus) -> bool) {
+    /// Steps until `done` returns true. Panics after `limit`.
+    pub async fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&KinesisDemoStatus) -> bool) {
         let end = self.clock.now() + limit;
         loop {
             if self.cluster.object().and_then(|object| object.status).is_some_and(|status| done(&status)) {
@@ -157,23 +158,22 @@ impl Harness {
                 self.status(),
                 self.errors
             );
-            assert!(self.pass().await, "nothing more to do, and not done: {:#?}", self.status());
+            assert!(self.step().await, "nothing left to do, but not done: {:#?}", self.status());
         }
     }
 
-    pub async fn play_until_stage(&mut self, stage: Stage) {
-        self.play_until(s(7200), |status| status.stage == Some(stage)).await;
+    pub async fn run_until_stage(&mut self, stage: Stage) {
+        self.run_until(s(7200), |status| status.stage == Some(stage)).await;
     }
 
-    pub async fn play_until_phase(&mut self, name: &str) {
-        self.play_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == name))
-            .await;
+    pub async fn run_until_phase(&mut self, name: &str) {
+        self.run_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == name)).await;
     }
 
-    /// Plays until nothing more is to be done (the object is gone, or waits for a change).
-    pub async fn play_out(&mut self) {
+    /// Steps until nothing is left to do: the object is deleted or waits for a change.
+    pub async fn run_to_end(&mut self) {
         let end = self.clock.now() + s(7200);
-        while self.pass().await {
+        while self.step().await {
             assert!(self.clock.now() < end, "never ends: {:#?} {:?}", self.status(), self.errors);
         }
     }
@@ -196,7 +196,7 @@ impl Harness {
         });
     }
 
-    /// The names of the objects that wait and whose turn it is.
+    /// The names of the queued objects that may start now.
     pub fn next_in_turn(&self) -> Vec<String> {
         self.context.next_in_turn().into_iter().map(|next| next.name).collect()
     }
@@ -213,11 +213,16 @@ impl Harness {
         self.status().run.and_then(|run| run.outcome)
     }
 
-    /// What must hold after any run whatsoever.
+    /// Invariants after any run: no resource left, no mixed control versions, no duplicate
+    /// resources.
     pub fn assert_nothing_left(&self) {
         let left = self.aws.snapshot();
         assert!(left.is_empty(), "left behind: {left:#?}");
-        assert_eq!(self.aws.mixed_versions(), [], "two versions of the control document in force at once");
+        assert_eq!(
+            self.aws.mixed_versions(),
+            [],
+            "two versions of the control document were in force at once"
+        );
         for (kind, most) in self.aws.most_at_once() {
             let allowed = if kind == "tasks" { 1000 } else { 1 };
             assert!(most <= allowed, "{most} {kind} at once");
@@ -244,7 +249,8 @@ fn context(
     )
 }
 
-/// offered = accepted + failed + dropped + unknown, scheduled = offered + unoffered + unreported.
+/// offered = accepted + failed + dropped + unknown,
+/// scheduled + excess = offered + unoffered + unreported.
 pub fn assert_balanced(totals: &TotalsStatus) {
     assert_eq!(
         totals.offered,

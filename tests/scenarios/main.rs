@@ -1,12 +1,13 @@
-//! Whole runs against a small AWS and a small Kubernetes inside the process, on a clock that is set by hand: hours pass in
-//! milliseconds, and every accident can be arranged.
+//! Scenario tests: whole runs against an in-process fake AWS and a fake Kubernetes API, on a manual
+//! clock. Hours pass in milliseconds, and every fault can be injected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod accidents;
 mod crashes;
 mod dashboard;
+mod disruptions;
 mod endings;
 mod fault_table;
+mod faults;
 mod forgeries;
 mod hand_changes;
 mod harness;
@@ -18,4 +19,3 @@ mod preflight;
 mod properties;
 mod queue;
 mod removals;
-mod truth;

@@ -1,5 +1,5 @@
-//! What AWS answers where everything is new, or was made a moment ago, in its own words: the first run of an account
-//! succeeds all the same.
+//! The errors that AWS returns, word for word, when an account or a resource is new. The first run
+//! of an account succeeds nevertheless.
 
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::demo::CleanupPolicy;
@@ -12,8 +12,8 @@ use crate::harness::{Harness, s, warm_spec};
 const NO_ROLE: &str =
     "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
 
-/// Operation, code and words of refusals that are over soon.
-const PASSING: [(&str, &str, &str); 9] = [
+/// Operation, code and message of errors that soon disappear.
+const TRANSIENT: [(&str, &str, &str); 9] = [
     ("CreateService", "InvalidParameterException", NO_ROLE),
     ("CreateService", "ClientException", NO_ROLE),
     ("CreateService", "InvalidParameterException", "Unable to Start a service that is still Draining."),
@@ -34,17 +34,17 @@ const PASSING: [(&str, &str, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn what_is_refused_because_all_is_new_is_tried_again() {
-    for (operation, code, words) in PASSING {
+async fn errors_of_a_new_account_are_retried() {
+    for (operation, code, text) in TRANSIENT {
         for times in [1, 3] {
             let mut harness = Harness::new(warm_spec());
-            harness.aws.refuse_with(operation, code, words, times);
-            harness.play_out().await;
+            harness.aws.refuse_with(operation, code, text, times);
+            harness.run_to_end().await;
             let run = harness.status().run.unwrap();
             assert_eq!(
                 run.outcome,
                 Some(Outcome::Succeeded),
-                "{operation} {words} {times}: {:?}",
+                "{operation} {text} {times}: {:?}",
                 run.message
             );
             harness.assert_nothing_left();
@@ -53,12 +53,12 @@ async fn what_is_refused_because_all_is_new_is_tried_again() {
 }
 
 #[tokio::test]
-async fn the_first_run_of_an_account_meets_all_of_it() {
+async fn a_first_run_that_meets_all_these_errors_succeeds() {
     let mut harness = Harness::new(warm_spec());
-    for (operation, code, words) in PASSING {
-        harness.aws.refuse_with(operation, code, words, 2);
+    for (operation, code, text) in TRANSIENT {
+        harness.aws.refuse_with(operation, code, text, 2);
     }
-    harness.play_out().await;
+    harness.run_to_end().await;
     let run = harness.status().run.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
     harness.assert_nothing_left();
@@ -134,19 +134,19 @@ async fn two_revisions_of_a_task_definition_at_once_do_not_end_a_run() {
 }
 
 #[tokio::test]
-async fn a_log_group_without_retention_gets_one_before_the_run_goes_on() {
+async fn the_retention_of_the_log_group_is_set_before_the_traffic() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.fail("PutRetentionPolicy", AwsErrorClass::Denied, 1);
-    harness.play_until_phase("baseline").await;
+    harness.run_until_phase("baseline").await;
     let aws = harness.aws.in_region("us-east-1");
     let name = format!("/kinesisdemo/{}", harness.status().run.unwrap().effective.unwrap().base_name);
     assert!(aws.logs.fetch_log_group(&name).await.unwrap().unwrap().has_retention);
-    harness.play_out().await;
+    harness.run_to_end().await;
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn the_end_names_what_was_missing_and_what_refused_it() {
+async fn the_final_message_names_the_missing_resource_and_the_call() {
     for (operation, missing) in [
         ("RegisterScalableTarget", "scheduled scale-to-zero kd-viral-event-5f3c2a1b-r1 is not there"),
         ("PutRetentionPolicy", "log group /kinesisdemo/kd-viral-event-5f3c2a1b-r1 has no retention yet"),
@@ -154,7 +154,7 @@ async fn the_end_names_what_was_missing_and_what_refused_it() {
     ] {
         let mut harness = Harness::new(warm_spec());
         harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
-        harness.play_out().await;
+        harness.run_to_end().await;
         let run = harness.status().run.unwrap();
         assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ProvisioningTimeout)));
         let message = run.message.unwrap();
@@ -164,18 +164,19 @@ async fn the_end_names_what_was_missing_and_what_refused_it() {
     }
 }
 
-/// The stream keeps its target though AWS took the call: what AWS calls released is AWS's affair.
+/// AWS accepts the call, but the stream keeps its target. The operator does not check how AWS
+/// carries the release out.
 #[tokio::test]
-async fn a_retained_stream_is_asked_once_to_give_its_warm_throughput_back() {
+async fn the_warm_throughput_of_a_retained_stream_is_released_once() {
     let mut spec = warm_spec();
     spec.cleanup.stream = CleanupPolicy::Retain;
     let mut harness = Harness::new(spec);
     harness.aws.keep_warm_targets();
-    harness.play_out().await;
+    harness.run_to_end().await;
     let resources = harness.status().resources;
-    let stream = resources.iter().find(|held| held.type_ == ResourceType::Stream).unwrap();
+    let stream = resources.iter().find(|resource| resource.type_ == ResourceType::Stream).unwrap();
     assert_eq!((stream.state, stream.warm_released), (ResourceState::Retained, true));
     harness.clock.advance(s(3_600));
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.aws.call_counts().get("UpdateStreamWarmThroughput"), Some(&1));
 }

@@ -1,4 +1,4 @@
-//! What is refused before anything is made.
+//! Runs that preflight blocks before any resource is created.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::AdvantagePolicy;
@@ -8,13 +8,13 @@ use kinesis_demo_operator::registry::ImageLookup;
 
 use crate::harness::{Harness, s, settings, warm_spec};
 
-async fn assert_blocked(harness: &mut Harness, reason: Reason, said: &str) {
+async fn assert_blocked(harness: &mut Harness, reason: Reason, fragment: &str) {
     for _ in 0..10 {
-        harness.pass().await;
+        harness.step().await;
     }
     let stalled = harness.condition(ConditionType::Stalled);
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, reason), "{}", stalled.message);
-    assert!(stalled.message.contains(said), "{}", stalled.message);
+    assert!(stalled.message.contains(fragment), "{}", stalled.message);
     assert_eq!(harness.status().stage, Some(Stage::Pending));
     assert_eq!(harness.condition(ConditionType::Finished).status, ConditionStatus::False);
     let writes: Vec<_> = harness.aws.calls().into_iter().filter(|call| call.is_write).collect();
@@ -29,7 +29,7 @@ async fn assert_blocked(harness: &mut Harness, reason: Reason, said: &str) {
 }
 
 #[tokio::test]
-async fn an_account_that_is_not_on_the_list_is_refused_with_the_flag_named() {
+async fn an_unlisted_account_is_refused_and_the_flag_named() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_account_id("123456789012");
     assert_blocked(&mut harness, Reason::AccountNotAllowed, "--account 123456789012").await;
@@ -41,7 +41,7 @@ async fn warm_throughput_without_advantage_is_refused_with_its_price() {
     harness.aws.set_advantage(Advantage::Disabled);
     assert_blocked(&mut harness, Reason::AdvantageRequired, "$101.25").await;
     harness.aws.set_advantage(Advantage::EnabledUntilEarliestAllowedEnd);
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_cold_run_may_require_advantage_too() {
 }
 
 #[tokio::test]
-async fn a_missing_cluster_is_named_with_the_command_that_makes_it() {
+async fn a_missing_cluster_is_reported_with_the_command_to_create_it() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.remove_cluster("default");
     assert_blocked(&mut harness, Reason::ClusterMissing, "aws ecs create-cluster --cluster-name default")
@@ -62,7 +62,7 @@ async fn a_missing_cluster_is_named_with_the_command_that_makes_it() {
 }
 
 #[tokio::test]
-async fn an_operator_without_roles_says_so() {
+async fn an_operator_without_roles_names_the_missing_flag() {
     let mut settings = settings();
     settings.task_role_arn = None;
     let mut harness = Harness::with(warm_spec(), settings);
@@ -70,7 +70,7 @@ async fn an_operator_without_roles_says_so() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_not_there_or_not_for_the_processor_is_refused() {
+async fn a_missing_image_or_architecture_is_refused() {
     let mut harness = Harness::new(warm_spec());
     harness.registry.says(ImageLookup::Missing);
     assert_blocked(&mut harness, Reason::ImageMissing, "no generator image generator:1; push it").await;
@@ -83,27 +83,27 @@ async fn an_image_that_is_not_there_or_not_for_the_processor_is_refused() {
     )
     .await;
     harness.registry.says(ImageLookup::For(vec!["amd64".into(), "arm64".into()]));
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
 }
 
 #[tokio::test]
-async fn a_blocked_object_costs_few_reads_and_goes_on_by_itself() {
+async fn a_blocked_object_polls_at_a_low_rate() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_advantage(Advantage::Disabled);
     assert_blocked(&mut harness, Reason::AdvantageRequired, "").await;
     let start = kinesis_demo_operator::clock::Clock::now(&harness.clock);
     while kinesis_demo_operator::clock::Clock::now(&harness.clock) < start + s(600) {
-        harness.pass().await;
+        harness.step().await;
     }
     assert!(harness.aws.reads_since(start) <= 60, "{} reads in ten minutes", harness.aws.reads_since(start));
 }
 
 #[tokio::test]
-async fn a_plan_above_a_ceiling_asks_aws_nothing() {
+async fn a_plan_above_a_limit_calls_no_aws_api() {
     let mut spec = warm_spec();
     spec.stream.warm_throughput.mib_per_second = Some(5_000);
     let mut harness = Harness::new(spec);
-    harness.play_out().await;
+    harness.run_to_end().await;
     let accepted = harness.condition(ConditionType::SpecAccepted);
     assert_eq!((accepted.status, accepted.reason), (ConditionStatus::False, Reason::Invalid));
     assert!(accepted.message.contains("--max-warm-mib-per-second"), "{}", accepted.message);
@@ -115,9 +115,9 @@ async fn a_plan_above_a_ceiling_asks_aws_nothing() {
 async fn an_object_that_never_started_can_be_deleted_at_once() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_account_id("123456789012");
-    harness.pass().await;
-    harness.pass().await;
+    harness.step().await;
+    harness.step().await;
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert!(harness.cluster.object().is_none());
 }

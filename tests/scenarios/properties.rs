@@ -1,4 +1,4 @@
-//! Whatever happens to a run, some things always hold: stages go forward, the books balance, nothing is left.
+//! Invariants of a run under random faults: stages go forward, the books balance, nothing is left.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
 #[derive(Clone, Debug)]
 enum Fault {
-    /// The operator is away for so many seconds, and another takes over.
+    /// The operator is down for this many seconds, then another one takes over.
     Outage(u64),
     /// The n-th running task dies.
     Kill(usize, LastWord),
-    /// The next calls are refused.
-    Refusals(AwsErrorClass, u32),
-    /// Answers get lost.
-    LostAnswers(u32),
-    /// So many tasks can run at once.
+    /// The next calls fail with this class, this many times.
+    Errors(AwsErrorClass, u32),
+    /// This many responses are lost.
+    LostResponses(u32),
+    /// At most this many tasks can run at once.
     Capacity(u32),
 }
 
-fn accident() -> impl Strategy<Value = Fault> {
+fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         (1_u64..400).prop_map(Fault::Outage),
         (0_usize..10, prop_oneof![Just(LastWord::Spoken), Just(LastWord::Unspoken)])
@@ -37,18 +37,18 @@ fn accident() -> impl Strategy<Value = Fault> {
             ],
             1_u32..30
         )
-            .prop_map(|(class, times)| Fault::Refusals(class, times)),
-        (1_u32..10).prop_map(Fault::LostAnswers),
+            .prop_map(|(class, times)| Fault::Errors(class, times)),
+        (1_u32..10).prop_map(Fault::LostResponses),
         (1_u32..12).prop_map(Fault::Capacity),
     ]
 }
 
-async fn play(accidents: Vec<(u64, Fault)>) -> Harness {
+async fn run_with(faults: Vec<(u64, Fault)>) -> Harness {
     let mut harness = Harness::new(warm_spec());
-    for (after, accident) in accidents {
+    for (after, fault) in faults {
         let due = harness.clock.now() + s(after);
-        while harness.clock.now() < due && harness.pass().await {}
-        match accident {
+        while harness.clock.now() < due && harness.step().await {}
+        match fault {
             Fault::Outage(seconds) => {
                 harness.clock.advance(s(seconds));
                 harness.restart();
@@ -58,12 +58,12 @@ async fn play(accidents: Vec<(u64, Fault)>) -> Harness {
                     harness.aws.kill_task(task, word);
                 }
             }
-            Fault::Refusals(class, times) => harness.aws.fail("*", class, times),
-            Fault::LostAnswers(times) => harness.aws.lose_response("*", times),
+            Fault::Errors(class, times) => harness.aws.fail("*", class, times),
+            Fault::LostResponses(times) => harness.aws.lose_response("*", times),
             Fault::Capacity(tasks) => harness.aws.set_capacity(tasks),
         }
     }
-    harness.play_out().await;
+    harness.run_to_end().await;
     harness
 }
 
@@ -71,18 +71,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_accidents_leave_balanced_books_and_nothing_behind(
-        accidents in prop::collection::vec((0_u64..200, accident()), 0..6),
+    fn any_faults_leave_balanced_totals_and_no_resources(
+        faults in prop::collection::vec((0_u64..200, fault()), 0..6),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let harness = runtime.block_on(play(accidents));
+        let harness = runtime.block_on(run_with(faults));
         let status = harness.status();
         prop_assert!(status.stage.is_some_and(Stage::is_terminal), "{:?}", status.stage);
         harness.assert_nothing_left();
         let order: Vec<Stage> = harness.stages.clone();
         let mut sorted = order.clone();
         sorted.sort();
-        prop_assert_eq!(&order, &sorted, "stages go forward");
+        prop_assert_eq!(&order, &sorted, "stages must go forward");
         if let Some(traffic) = &status.traffic {
             assert_balanced(&traffic.totals);
             let run = status.run.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! Runs that wait for their turn: how often they are written, and what the runs before them do for them.
+//! Queued runs: how often their status is written, and how active runs make room for them.
 
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, s, settings, warm_spec};
 
-/// Another object that waits, for a run of a hundred tasks.
-fn waiting(name: &str) -> KinesisDemo {
+/// Another object that is queued, for a run of a hundred tasks.
+fn queued(name: &str) -> KinesisDemo {
     let status = json!({
         "stage": "Pending",
         "conditions": [{"type": "Reconciling", "status": "True", "reason": "Queued", "message": "",
@@ -21,7 +21,7 @@ fn waiting(name: &str) -> KinesisDemo {
     another(name, status)
 }
 
-/// Another object of the cluster, with this status.
+/// Another object in the cluster, with this status.
 fn another(name: &str, status: Value) -> KinesisDemo {
     let mut object = KinesisDemo::new(name, warm_spec());
     object.metadata.uid = Some(name.into());
@@ -31,13 +31,13 @@ fn another(name: &str, status: Value) -> KinesisDemo {
 }
 
 #[tokio::test]
-async fn beyond_the_runs_that_may_go_on_at_once_an_object_waits_its_turn_and_asks_aws_nothing() {
+async fn a_run_beyond_the_limit_is_queued_and_calls_no_aws_api() {
     let mut settings = settings();
     settings.max_runs = 1;
     let mut harness = Harness::with(warm_spec(), settings);
     harness.cluster.set_beside(vec![another("other", json!({"stage": "Draining"}))]);
     for _ in 0..100 {
-        harness.pass().await;
+        harness.step().await;
     }
     let reconciling = harness.condition(ConditionType::Reconciling);
     assert_eq!((reconciling.status, reconciling.reason), (ConditionStatus::True, Reason::Queued));
@@ -45,48 +45,52 @@ async fn beyond_the_runs_that_may_go_on_at_once_an_object_waits_its_turn_and_ask
     assert_eq!(harness.condition(ConditionType::Stalled).status, ConditionStatus::False);
     assert_eq!(harness.status().stage, Some(Stage::Pending));
     assert_eq!(harness.aws.calls(), []);
-    assert_eq!(harness.cluster.run_events(), [], "where a thousand wait, each Event would be a write");
+    assert_eq!(
+        harness.cluster.run_events(),
+        [],
+        "a queued run emits no Event: with a thousand of them, each would be a write"
+    );
     assert_eq!(harness.cluster.writes(), 1);
 
     harness.cluster.set_beside(vec![another("other", json!({"stage": "Succeeded"}))]);
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
 }
 
-/// Whoever waits for its turn needs reads that this run's tasks use: they read less often from then on, and no
-/// record is lost by it.
+/// A queued run needs parameter reads that the tasks of this run use. From then on these tasks read
+/// less often, and no record is lost.
 #[tokio::test]
-async fn a_run_reads_less_often_when_another_waits_for_its_reads() {
+async fn a_run_reads_less_often_when_another_needs_its_reads() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("baseline").await;
+    harness.run_until_phase("baseline").await;
     let load = |harness: &Harness| harness.status().run.unwrap().load.unwrap();
     let own = load(&harness);
     assert_eq!((own.region.as_str(), own.read_every_seconds), ("us-east-1", 3));
-    harness.cluster.set_beside(vec![waiting("other")]);
-    // 25 reads a second for both.
+    harness.cluster.set_beside(vec![queued("other")]);
+    // Both runs share 25 reads a second.
     let wanted = (own.tasks + 100).div_ceil(25);
     harness
-        .play_until(s(60), |status| {
+        .run_until(s(60), |status| {
             status.run.as_ref().unwrap().load.as_ref().unwrap().read_every_seconds == wanted
         })
         .await;
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     let name = format!("/kinesisdemo/{}/control", harness.status().run.unwrap().effective.unwrap().base_name);
     let text = harness.aws.in_region("us-east-1").parameters.fetch_parameter(&name).await.unwrap().unwrap();
     let document = ControlDocument::parse(&text).unwrap();
     assert_eq!(document.read_every_seconds, wanted);
     assert!(document.read_lease_seconds >= 3 * wanted, "{}", document.read_lease_seconds);
     harness.cluster.set_beside(vec![]);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{:?}", harness.status().run);
-    assert_eq!(load(&harness).read_every_seconds, wanted, "in a run it only grows");
+    assert_eq!(load(&harness).read_every_seconds, wanted, "the read interval must not shrink during a run");
     let totals = harness.totals();
     assert_eq!(totals.offered, totals.scheduled);
     harness.assert_nothing_left();
 }
 
-/// Thousands may wait: each write counts.
+/// Thousands of objects may be queued, so status writes must be few.
 #[tokio::test]
-async fn an_object_that_waits_is_written_once_and_once_more_when_its_turn_comes() {
+async fn a_queued_object_is_written_once_and_again_when_it_starts() {
     let mut settings = settings();
     settings.max_runs = 1;
     let mut harness = Harness::with(warm_spec(), settings);
@@ -95,60 +99,60 @@ async fn an_object_that_waits_is_written_once_and_once_more_when_its_turn_comes(
     while !others.is_empty() {
         harness.cluster.set_beside(others.clone());
         for _ in 0..10 {
-            harness.pass().await;
+            harness.step().await;
         }
-        assert_eq!(harness.cluster.writes(), 1, "{} runs before it", others.len());
+        assert_eq!(harness.cluster.writes(), 1, "{} runs ahead of it", others.len());
         others.pop();
     }
     harness.cluster.set_beside(others);
-    harness.play_until_stage(Stage::Provisioning).await;
-    // The finalizer is a write of its own.
+    harness.run_until_stage(Stage::Provisioning).await;
+    // The finalizer is a separate write.
     assert_eq!(harness.cluster.writes(), 3);
 }
 
-/// Before all objects are listed nobody knows how many runs go on.
+/// Until all objects are listed, the number of active runs is unknown.
 #[tokio::test]
-async fn nothing_begins_before_all_objects_are_known() {
+async fn no_run_starts_before_all_objects_are_listed() {
     let mut harness = Harness::new(warm_spec());
     harness.cluster.set_unlisted(true);
     for _ in 0..20 {
-        harness.pass().await;
+        harness.step().await;
     }
     assert_eq!((harness.status().stage, harness.cluster.writes()), (Some(Stage::Pending), 1));
     assert_eq!(harness.aws.calls(), []);
     harness.cluster.set_unlisted(false);
-    harness.play_until_stage(Stage::Succeeded).await;
+    harness.run_until_stage(Stage::Succeeded).await;
 }
 
-/// A place that was taken for a spec that cannot be planned any more is free for others.
+/// An admitted run whose spec becomes invalid frees its slot for others.
 #[tokio::test]
-async fn an_object_that_becomes_invalid_leaves_its_place() {
+async fn an_object_that_becomes_invalid_frees_its_place() {
     let mut settings = settings();
     settings.max_runs = 1;
     let mut harness = Harness::with(warm_spec(), settings);
-    harness.pass().await;
-    harness.cluster.set_beside(vec![waiting("other")]);
-    assert_eq!(harness.next_in_turn(), [] as [&str; 0], "the only place is taken");
+    harness.step().await;
+    harness.cluster.set_beside(vec![queued("other")]);
+    assert_eq!(harness.next_in_turn(), [] as [&str; 0], "a second run was admitted");
     harness.cluster.edit(|object| object.spec.stream.warm_throughput.mib_per_second = Some(5_000));
-    harness.pass().await;
-    harness.pass().await;
+    harness.step().await;
+    harness.step().await;
     assert_eq!(harness.condition(ConditionType::Stalled).reason, Reason::Invalid);
     assert_eq!(harness.next_in_turn(), ["other"]);
 }
 
-/// While a run is warmed up nothing counts yet: whoever waits for its reads does not wait for that.
+/// A run that is still warming up sends nothing, so it can change its read interval at once.
 #[tokio::test]
-async fn a_run_that_has_not_begun_to_send_makes_room_at_once() {
+async fn a_run_that_is_not_sending_yet_makes_room_at_once() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Provisioning).await;
-    harness.cluster.set_beside(vec![waiting("other")]);
+    harness.run_until_stage(Stage::Provisioning).await;
+    harness.cluster.set_beside(vec![queued("other")]);
     for _ in 0..3 {
-        harness.pass().await;
+        harness.step().await;
     }
     let status = harness.status();
     assert!(status.stage < Some(Stage::Running), "{:?}", status.stage);
     assert!(status.run.unwrap().load.unwrap().read_every_seconds > 3);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{:?}", harness.status().run);
     harness.assert_nothing_left();
 }

@@ -1,5 +1,5 @@
-//! What is removed, what is not, and what is said of it: held streams, lost tags, lost finalizers,
-//! restored objects, leftovers that outlive their run.
+//! What is removed, what is not, and what is reported: streams with queues, lost tags, lost
+//! finalizers, restored objects, leftovers of earlier runs.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::{CleanupPolicy, KinesisDemoSpec};
@@ -16,21 +16,21 @@ fn finalizers(harness: &Harness) -> usize {
     harness.cluster.object().and_then(|object| object.metadata.finalizers).unwrap_or_default().len()
 }
 
-async fn play_for(harness: &mut Harness, seconds: u64) {
+async fn run_for(harness: &mut Harness, seconds: u64) {
     let until = harness.clock.now() + s(seconds);
-    while harness.clock.now() < until && harness.pass().await {}
+    while harness.clock.now() < until && harness.step().await {}
 }
 
-async fn play_until_over(harness: &mut Harness) {
-    harness.play_until(s(7_200), |status| status.stage.is_some_and(Stage::is_terminal)).await;
+async fn run_until_terminal(harness: &mut Harness) {
+    harness.run_until(s(7_200), |status| status.stage.is_some_and(Stage::is_terminal)).await;
 }
 
 #[tokio::test]
-async fn a_stream_with_queues_stays_with_their_count_until_they_are_gone() {
+async fn a_stream_with_queues_is_kept_and_their_count_reported() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::CleaningUp).await;
+    harness.run_until_stage(Stage::CleaningUp).await;
     harness.aws.set_queues(STREAM, 2);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     let status = harness.status();
     assert_eq!((status.stage, harness.outcome()), (Some(Stage::Succeeded), Some(Outcome::Succeeded)));
     let cleaned = harness.condition(ConditionType::CleanedUp);
@@ -42,18 +42,18 @@ async fn a_stream_with_queues_stays_with_their_count_until_they_are_gone() {
     assert_eq!((harness.aws.snapshot().streams.len(), finalizers(&harness)), (1, 1));
     assert!(harness.aws.snapshot().services.is_empty() && harness.aws.snapshot().parameters.is_empty());
     harness.aws.set_queues(STREAM, 0);
-    play_for(&mut harness, 900).await;
+    run_for(&mut harness, 900).await;
     harness.assert_nothing_left();
     assert_eq!(harness.condition(ConditionType::CleanedUp).reason, Reason::NothingLeft);
     assert_eq!(finalizers(&harness), 0);
 }
 
 #[tokio::test]
-async fn a_stream_that_lost_its_tag_is_neither_removed_nor_forgotten() {
+async fn a_stream_without_its_tag_is_kept_and_reported() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("decline").await;
+    harness.run_until_phase("decline").await;
     harness.aws.untag_stream(STREAM);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     let cleaned = harness.condition(ConditionType::CleanedUp);
     assert_eq!((cleaned.status, cleaned.reason), (ConditionStatus::False, Reason::RemovalFailed));
     assert!(
@@ -63,22 +63,22 @@ async fn a_stream_that_lost_its_tag_is_neither_removed_nor_forgotten() {
     );
     assert_eq!(harness.aws.call_counts().get("DeleteStream"), None);
     harness.delete();
-    play_for(&mut harness, 300).await;
-    assert!(harness.cluster.object().is_some(), "the object went and left a stream");
+    run_for(&mut harness, 300).await;
+    assert!(harness.cluster.object().is_some(), "the object was deleted although a stream is left");
     assert_eq!(harness.aws.snapshot().streams.len(), 1);
 }
 
 #[tokio::test]
-async fn a_finalizer_that_is_lost_in_mid_run_is_put_back() {
+async fn a_finalizer_lost_during_a_run_is_restored() {
     for stage in [Stage::Provisioning, Stage::Running, Stage::CleaningUp] {
         let mut harness = Harness::new(warm_spec());
-        harness.play_until_stage(stage).await;
+        harness.run_until_stage(stage).await;
         harness.cluster.edit(|object| object.metadata.finalizers = None);
-        harness.pass().await;
-        harness.pass().await;
+        harness.step().await;
+        harness.step().await;
         assert_eq!(finalizers(&harness), 1, "{stage}");
         harness.delete();
-        harness.play_out().await;
+        harness.run_to_end().await;
         harness.assert_nothing_left();
     }
 }
@@ -86,111 +86,112 @@ async fn a_finalizer_that_is_lost_in_mid_run_is_put_back() {
 #[tokio::test]
 async fn the_status_of_another_object_is_not_acted_upon() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Running).await;
-    // Restored from a backup under a new uid, while what the old object made is still there.
-    let there = harness.aws.snapshot();
+    harness.run_until_stage(Stage::Running).await;
+    // The object is restored from a backup under a new uid while the resources of the old object
+    // exist.
+    let before = harness.aws.snapshot();
     let writes = harness.aws.writes_since(kinesis_demo_api::MicroTime::from_micros(0));
     harness.cluster.edit(|object| object.metadata.uid = Some("00000000-aaaa-bbbb-cccc-222222222222".into()));
-    play_for(&mut harness, 600).await;
+    run_for(&mut harness, 600).await;
     let stalled = harness.condition(ConditionType::Stalled);
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::StatusOfAnotherObject));
     assert!(stalled.message.contains("5f3c2a1b-9d2e-4c7a-8f10-1234567890ab"), "{}", stalled.message);
     assert_eq!(harness.aws.writes_since(kinesis_demo_api::MicroTime::from_micros(0)), writes);
-    assert_eq!(harness.aws.snapshot().streams, there.streams);
-    // A request begins a run of its own, which touches nothing of the other's.
+    assert_eq!(harness.aws.snapshot().streams, before.streams);
+    // A rerun request starts a separate run, which touches no resource of the old object.
     harness.request(r#"{"verb":"rerun","id":"anew"}"#);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
-    assert_eq!(harness.aws.snapshot().streams, there.streams);
+    assert_eq!(harness.aws.snapshot().streams, before.streams);
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert!(harness.cluster.object().is_none());
 }
 
 #[tokio::test]
-async fn a_restored_object_that_is_deleted_goes_and_touches_nothing() {
+async fn deleting_a_restored_object_touches_no_resource() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Running).await;
+    harness.run_until_stage(Stage::Running).await;
     harness.cluster.edit(|object| object.metadata.uid = Some("00000000-aaaa-bbbb-cccc-222222222222".into()));
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert!(harness.cluster.object().is_none());
     assert_eq!(harness.aws.snapshot().streams.len(), 1);
     assert!(harness.aws.call_counts().keys().all(|operation| !operation.starts_with("Delete")));
 }
 
 #[tokio::test]
-async fn the_next_run_takes_over_what_one_before_it_could_not_remove() {
+async fn the_next_run_takes_over_the_leftovers_of_earlier_runs() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.fail("DeleteLogGroup", AwsErrorClass::Denied, u32::MAX);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     harness.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
-    harness.play_until(s(600), |status| status.run.as_ref().is_some_and(|run| run.number == 2)).await;
+    harness.run_until(s(600), |status| status.run.as_ref().is_some_and(|run| run.number == 2)).await;
     let leftovers = harness.status().leftovers;
     assert_eq!((leftovers.len(), leftovers[0].run, leftovers[0].resources.len()), (1, 1, 1));
     assert_eq!(leftovers[0].resources[0].type_, ResourceType::LogGroup);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     assert_eq!((harness.outcome(), harness.aws.snapshot().log_groups.len()), (Some(Outcome::Succeeded), 2));
     let cleaned = harness.condition(ConditionType::CleanedUp);
     assert_eq!(cleaned.status, ConditionStatus::False);
     assert!(cleaned.message.contains("-r1") && cleaned.message.contains("-r2"), "{}", cleaned.message);
     harness.delete();
-    play_for(&mut harness, 600).await;
-    assert!(harness.cluster.object().is_some(), "the object went and left two log groups");
+    run_for(&mut harness, 600).await;
+    assert!(harness.cluster.object().is_some(), "the object was deleted although two log groups are left");
     harness.aws.clear_faults();
-    play_for(&mut harness, 1_200).await;
+    run_for(&mut harness, 1_200).await;
     assert!(harness.cluster.object().is_none());
     assert!(harness.aws.snapshot().is_empty(), "{:#?}", harness.aws.snapshot());
 }
 
 #[tokio::test]
-async fn nothing_is_removed_unseen_in_an_account_that_is_not_known() {
+async fn nothing_is_removed_in_an_unverified_account() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::CleaningUp).await;
+    harness.run_until_stage(Stage::CleaningUp).await;
     for operation in ["GetCallerIdentity", "DescribeStreamSummary", "DescribeServices", "GetParameter"] {
         harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
     }
     let from = harness.clock.now();
-    play_for(&mut harness, 300).await;
+    run_for(&mut harness, 300).await;
     assert_eq!(harness.aws.writes_since(from), 0);
-    // Another's credentials: what was looked for and not found would be taken for gone.
+    // With credentials of another account, "not found" would be mistaken for "deleted".
     harness.aws.clear_faults();
     harness.aws.set_account_id("123456789012");
     harness.aws.fail("DescribeStreamSummary", AwsErrorClass::Denied, u32::MAX);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     assert_eq!(harness.aws.writes_since(from), 0);
     let cleaned = harness.condition(ConditionType::CleanedUp);
     assert!(cleaned.message.contains("123456789012"), "{}", cleaned.message);
     harness.aws.set_account_id("000000000000");
     harness.aws.clear_faults();
-    play_for(&mut harness, 600).await;
+    run_for(&mut harness, 600).await;
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_stream_that_the_user_named_is_never_removed_unseen() {
+async fn a_stream_named_by_the_user_is_only_removed_after_a_read() {
     let mut spec = warm_spec();
     spec.stream.name = Some("posts".into());
     let mut harness = Harness::new(spec);
-    harness.play_until_stage(Stage::CleaningUp).await;
+    harness.run_until_stage(Stage::CleaningUp).await;
     harness.aws.fail("DescribeStreamSummary", AwsErrorClass::Denied, u32::MAX);
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     assert_eq!(harness.aws.call_counts().get("DeleteStream"), None);
     let left: Vec<_> = harness
         .status()
         .resources
         .into_iter()
-        .filter(|held| held.state == ResourceState::Present)
-        .map(|held| held.type_)
+        .filter(|resource| resource.state == ResourceState::Present)
+        .map(|resource| resource.type_)
         .collect();
     assert_eq!(left, [ResourceType::Stream]);
     harness.aws.clear_faults();
-    play_for(&mut harness, 600).await;
+    run_for(&mut harness, 600).await;
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_neighbours_stream_of_that_name_outlives_every_look_that_is_refused() {
+async fn a_foreign_stream_of_the_same_name_survives_denied_reads() {
     let mut spec = warm_spec();
     spec.stream.name = Some("orders".into());
     let mut harness = Harness::new(spec);
@@ -202,20 +203,20 @@ async fn a_neighbours_stream_of_that_name_outlives_every_look_that_is_refused() 
     harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
     harness.clock.advance(s(60));
     harness.aws.fail("ListTagsForResource", AwsErrorClass::Denied, u32::MAX);
-    play_for(&mut harness, 900).await;
+    run_for(&mut harness, 900).await;
     harness.delete();
-    play_for(&mut harness, 3_600).await;
+    run_for(&mut harness, 3_600).await;
     assert!(harness.aws.snapshot().streams.contains(&"us-east-1/orders".to_owned()));
     assert_eq!(harness.aws.call_counts().get("DeleteStream"), None);
 }
 
 #[tokio::test]
-async fn a_retained_stream_stays_and_gives_its_warm_throughput_back() {
+async fn a_retained_stream_stays_though_its_release_is_throttled() {
     let mut spec: KinesisDemoSpec = warm_spec();
     spec.cleanup.stream = CleanupPolicy::Retain;
     let mut harness = Harness::new(spec);
     harness.aws.fail_for("UpdateStreamWarmThroughput", AwsErrorClass::Throttled, s(1_200));
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     assert_eq!(
         (harness.aws.snapshot().streams.len(), harness.aws.call_counts().get("DeleteStream")),
         (1, None)
@@ -223,9 +224,9 @@ async fn a_retained_stream_stays_and_gives_its_warm_throughput_back() {
 }
 
 #[tokio::test]
-async fn stop_and_size_zero_wait_for_no_look() {
+async fn an_abort_does_not_wait_for_reads() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     for operation in [
         "GetParameter",
         "DescribeServices",
@@ -237,36 +238,36 @@ async fn stop_and_size_zero_wait_for_no_look() {
         harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
     }
     harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-    let asked_at = harness.clock.now();
-    play_for(&mut harness, 45).await;
+    let requested_at = harness.clock.now();
+    run_for(&mut harness, 45).await;
     let (at, text) = harness.aws.parameter_writes(PARAMETER).pop().unwrap();
-    assert!(text.contains(r#""state":"Stop""#) && at.since(asked_at) < s(2), "{at} {text}");
-    assert_eq!(harness.aws.arrivals(at + s(4), at + s(600)), 0, "tasks read it within 3 s");
-    play_for(&mut harness, 15).await;
+    assert!(text.contains(r#""state":"Stop""#) && at.since(requested_at) < s(2), "{at} {text}");
+    assert_eq!(harness.aws.arrivals(at + s(4), at + s(600)), 0, "tasks must read Stop within 3 s");
+    run_for(&mut harness, 15).await;
     assert_eq!(harness.aws.running_tasks().len(), 0, "{:?}", harness.aws.call_counts());
-    play_until_over(&mut harness).await;
+    run_until_terminal(&mut harness).await;
     assert_eq!(harness.status().stage, Some(Stage::Aborted));
 }
 
 #[tokio::test]
-async fn a_run_whose_spec_does_not_parse_any_more_ends_as_it_was_begun_and_no_other_begins() {
+async fn an_unparseable_spec_lets_the_run_finish_but_starts_no_other() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("spike").await;
+    harness.run_until_phase("spike").await;
     harness.unreadable = Some("missing field `name`".into());
     harness.cluster.edit(|object| object.metadata.generation = Some(2));
-    play_until_over(&mut harness).await;
-    harness.play_out().await;
+    run_until_terminal(&mut harness).await;
+    harness.run_to_end().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
     harness.assert_nothing_left();
-    let told = harness.condition(ConditionType::SpecAccepted);
-    assert_eq!((told.status, told.reason), (ConditionStatus::False, Reason::Invalid));
-    assert!(told.message.contains("missing field `name`"), "{}", told.message);
+    let accepted = harness.condition(ConditionType::SpecAccepted);
+    assert_eq!((accepted.status, accepted.reason), (ConditionStatus::False, Reason::Invalid));
+    assert!(accepted.message.contains("missing field `name`"), "{}", accepted.message);
     harness.request(r#"{"verb":"rerun","id":"again"}"#);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().stage, Some(Stage::Pending));
     assert_eq!(harness.condition(ConditionType::Stalled).reason, Reason::Invalid);
     harness.assert_nothing_left();
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert!(harness.cluster.object().is_none());
 }

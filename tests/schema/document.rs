@@ -1,4 +1,4 @@
-//! The definition as a document.
+//! Tests of the CustomResourceDefinition as a document.
 
 use std::path::Path;
 
@@ -27,28 +27,28 @@ fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 #[test]
-fn the_committed_definition_is_what_the_types_say() {
+fn the_committed_definition_matches_the_types() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/kinesisdemos.kinesisdemo.io.yaml");
     let generated = crd::yaml().unwrap();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "crds/ has drifted from the types in api/: run `make generate`");
+    assert!(committed == generated, "crds/ differs from the types in api/: run `make generate`");
 }
 
 #[test]
 fn every_field_of_spec_and_status_is_described() {
-    let mut bare = Vec::new();
+    let mut undescribed = Vec::new();
     for root in ["spec", "status"] {
         walk(root, &schema()[root], &mut |path, property| {
             let is_item = path.ends_with("[]");
             if !is_item && property["description"].as_str().is_none_or(str::is_empty) {
-                bare.push(path.to_owned());
+                undescribed.push(path.to_owned());
             }
         });
     }
-    assert_eq!(bare, [] as [&str; 0], "`kubectl explain` has nothing to say about these");
+    assert_eq!(undescribed, [] as [&str; 0], "`kubectl explain` has no description of these");
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn every_number_of_the_spec_is_bounded() {
     assert_eq!(unbounded, [] as [&str; 0]);
 }
 
-/// What Kubernetes' API conventions allow: anything else makes the API server warn at every apply, and stops those who generate
-/// classes from the definition.
+/// The Kubernetes API conventions allow only signed integers. With other numbers the API server
+/// warns at every apply, and code generators for clients fail.
 #[test]
-fn every_number_is_a_signed_integer_between_bounds_that_its_format_holds() {
+fn every_number_is_a_bounded_signed_integer_within_its_format() {
     let mut wrong = Vec::new();
     let mut seen = 0;
     for root in ["spec", "status"] {
@@ -102,7 +102,7 @@ fn every_number_is_a_signed_integer_between_bounds_that_its_format_holds() {
             let (minimum, maximum) = (property["minimum"].as_f64(), property["maximum"].as_f64());
             let range = match property["format"].as_str() {
                 Some("int32") => f64::from(i32::MIN)..=f64::from(i32::MAX),
-                // What every JSON reader holds exactly, JavaScript's too.
+                // The integers that every JSON parser represents exactly, JavaScript's included.
                 Some("int64") => -9_007_199_254_740_991.0..=9_007_199_254_740_991.0,
                 _ => return wrong.push(path.to_owned()),
             };
@@ -113,11 +113,11 @@ fn every_number_is_a_signed_integer_between_bounds_that_its_format_holds() {
         });
     }
     assert_eq!(wrong, [] as [&str; 0]);
-    assert!(seen > 60, "{seen} integers were looked at");
+    assert!(seen > 60, "only {seen} integers were checked");
 }
 
 #[test]
-fn every_format_is_one_that_the_api_server_knows_and_no_enum_holds_null() {
+fn the_api_server_knows_every_format_and_no_enum_has_null() {
     let mut wrong = Vec::new();
     for root in ["spec", "status"] {
         walk(root, &schema()[root], &mut |path, property| {
@@ -138,7 +138,7 @@ fn every_format_is_one_that_the_api_server_knows_and_no_enum_holds_null() {
 }
 
 #[test]
-fn no_empty_lists_that_gitops_would_see_as_a_difference() {
+fn no_empty_lists_that_gitops_tools_would_show_as_a_diff() {
     let crd = serde_json::to_value(KinesisDemo::crd()).unwrap();
     for field in ["categories", "shortNames"] {
         assert!(crd["spec"]["names"][field].as_array().is_some_and(|list| !list.is_empty()), "{field}");

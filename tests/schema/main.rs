@@ -1,5 +1,5 @@
-//! The CustomResourceDefinition: that the file is what the types say, that every field is described and bounded, and that a
-//! real API server accepts and refuses what it should.
+//! Tests of the CustomResourceDefinition: the file matches the types, every field is described and
+//! bounded, and a real API server accepts and rejects what it should.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod document;

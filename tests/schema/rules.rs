@@ -1,4 +1,5 @@
-//! The definition in a real API server: what it accepts at a bound, and what it refuses beyond it, with which words.
+//! The definition in a real API server: what it accepts at a bound, what it rejects beyond it, and
+//! with which message.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,8 @@ use kube::{Api, CustomResourceExt, ResourceExt};
 use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions, assets, definition};
 use serde_json::{Value, json};
 
-/// A spec at the edge of a rule, and one beyond it. `message` is a part of what the API server says about the latter.
+/// A spec at the bound of a rule, and one beyond it. `message` is a part of the API server's error
+/// for the latter.
 struct Edge {
     at: Value,
     beyond: Value,
@@ -37,7 +39,7 @@ fn merge(into: &mut Value, change: Value) {
     }
 }
 
-/// Every rule of the schema, CEL or not, that a manifest can break.
+/// Every rule of the schema, CEL or not, that a manifest can violate.
 fn edges() -> Vec<Edge> {
     let warm = |warm: Value| json!({ "stream": { "warmThroughput": warm } });
     let size = |size: Value| json!({ "generator": { "records": { "size": size } } });
@@ -119,7 +121,7 @@ fn edges() -> Vec<Edge> {
             beyond: json!({ "limits": { "maxDuration": "48h1ms" } }),
             message: "limits.maxDuration: at least 10s and at most 48h",
         },
-        // What the types themselves bound.
+        // Bounds that come from the types.
         Edge {
             at: warm(json!({ "mode": "Fixed", "mibPerSecond": 10240 })),
             beyond: warm(json!({ "mode": "Fixed", "mibPerSecond": 10241 })),
@@ -243,7 +245,7 @@ fn rule_messages() -> BTreeSet<String> {
     messages
 }
 
-/// Rules about changes and names, which `edges` cannot express; `transitions_and_names` has them.
+/// Rules about changes and names, which `edges` cannot express. `transitions_and_names` tests them.
 const ELSEWHERE: [&str; 3] = [
     "region: fixed from creation",
     "stream.name: fixed from creation",
@@ -251,12 +253,12 @@ const ELSEWHERE: [&str; 3] = [
 ];
 
 #[test]
-fn every_cel_rule_is_tried_at_its_bound() {
+fn every_cel_rule_is_tested_at_its_bound() {
     let edges = edges();
     for message in rule_messages() {
-        let tried = ELSEWHERE.contains(&message.as_str())
+        let tested = ELSEWHERE.contains(&message.as_str())
             || edges.iter().any(|edge| message.starts_with(edge.message));
-        assert!(tried, "no test breaks the rule {message:?}");
+        assert!(tested, "no test violates the rule {message:?}");
     }
 }
 
@@ -274,7 +276,7 @@ fn dry_run() -> PostParams {
     PostParams { dry_run: true, ..PostParams::default() }
 }
 
-/// What the API server says about `object`.
+/// The API server's error for `object`, if it rejects it.
 async fn refusal(api: &Api<DynamicObject>, object: &DynamicObject) -> Option<String> {
     match api.create(&dry_run(), object).await {
         Ok(_) => None,
@@ -308,20 +310,20 @@ async fn tables(api: &Api<DynamicObject>) {
         assert_eq!(
             refusal(api, &object("edge", edge.at.clone())).await,
             None,
-            "row {row}: {} is at the bound",
+            "row {row}: {} was rejected at the bound",
             edge.at
         );
-        let said = refusal(api, &object("edge", edge.beyond.clone())).await;
-        let said = said
-            .unwrap_or_else(|| panic!("row {row}: {} was accepted, against {:?}", edge.beyond, edge.message));
-        assert!(said.contains(edge.message), "row {row}: {said:?} does not say {:?}", edge.message);
+        let error = refusal(api, &object("edge", edge.beyond.clone())).await;
+        let error = error
+            .unwrap_or_else(|| panic!("row {row}: {} was accepted despite {:?}", edge.beyond, edge.message));
+        assert!(error.contains(edge.message), "row {row}: {error:?} does not contain {:?}", edge.message);
     }
 }
 
 async fn transitions_and_names(api: &Api<DynamicObject>) {
     assert_eq!(refusal(api, &object(&"n".repeat(63), json!({}))).await, None);
-    let said = refusal(api, &object(&"n".repeat(64), json!({}))).await.unwrap();
-    assert!(said.contains("metadata.name: at most 63 characters"), "{said}");
+    let error = refusal(api, &object(&"n".repeat(64), json!({}))).await.unwrap();
+    assert!(error.contains("metadata.name: at most 63 characters"), "{error}");
 
     let spec = json!({ "region": "eu-west-1", "stream": { "name": "posts" } });
     api.create(&PostParams::default(), &object("fixed", spec)).await.unwrap();
@@ -335,7 +337,7 @@ async fn transitions_and_names(api: &Api<DynamicObject>) {
     ] {
         let patch = Patch::Merge(json!({ "spec": change }));
         let error =
-            api.patch(name, &PatchParams::default(), &patch).await.expect_err("the change is refused");
+            api.patch(name, &PatchParams::default(), &patch).await.expect_err("the change must be rejected");
         assert!(error.to_string().contains(message), "{name} {change}: {error}");
     }
     let patch = Patch::Merge(json!({ "spec": { "cleanup": { "stream": "Retain" }, "region": "eu-west-1" } }));
@@ -344,7 +346,7 @@ async fn transitions_and_names(api: &Api<DynamicObject>) {
 
 async fn defaults(api: &Api<DynamicObject>, kind: &ApiResource) {
     let applied = object("defaults", json!({}));
-    let parameters = PatchParams::apply("somebody");
+    let parameters = PatchParams::apply("someone");
     let first = api.patch("defaults", &parameters, &Patch::Apply(&applied)).await.unwrap();
     let spec = &first.data["spec"];
     let rates: Vec<_> = spec["phases"]
@@ -359,7 +361,8 @@ async fn defaults(api: &Api<DynamicObject>, kind: &ApiResource) {
     assert_eq!(spec["limits"]["maxDuration"], "30m");
     assert_eq!(spec["phases"][0]["ramp"]["shape"], "Step");
 
-    // What the server stored is what the types default to, and applying the file again changes nothing.
+    // What the server stored equals the defaults of the types, and applying the file again changes
+    // nothing.
     let typed: KinesisDemo = serde_json::from_value(serde_json::to_value(&first).unwrap()).unwrap();
     assert_eq!(typed.spec, kinesis_demo_api::KinesisDemoSpec::default());
     let second = api.patch("defaults", &parameters, &Patch::Apply(&applied)).await.unwrap();
@@ -367,7 +370,8 @@ async fn defaults(api: &Api<DynamicObject>, kind: &ApiResource) {
     assert_eq!(kind.plural, "kinesisdemos");
 }
 
-/// What an explicit null becomes: nothing that costs more than leaving the field out would, or it is refused.
+/// An explicit null either has the same effect as leaving the field out, or a cheaper one, or is
+/// rejected.
 async fn nulls(api: &Api<DynamicObject>) {
     let stored = async |spec: Value| -> Result<KinesisDemo, String> {
         match api.create(&dry_run(), &object("nulls", spec)).await {
@@ -377,18 +381,19 @@ async fn nulls(api: &Api<DynamicObject>) {
     };
     let plan = |demo: &KinesisDemo| Plan::new(&demo.spec, &operator_defaults());
 
-    // The API server keeps this null, and the plan refuses it: it is not the default event.
+    // The API server keeps this null, and the plan rejects it instead of using the default phases.
     let no_phases = stored(json!({ "phases": null })).await.unwrap();
-    let said = plan(&no_phases).unwrap_err().to_string();
+    let error = plan(&no_phases).unwrap_err().to_string();
     assert!(
-        said.starts_with("phases: null or an empty list") && said.contains("leave the field out"),
-        "{said}"
+        error.starts_with("phases: null or an empty list") && error.contains("leave the field out"),
+        "{error}"
     );
-    let kept = api.create(&PostParams::default(), &object("kept", json!({ "phases": null }))).await.unwrap();
-    assert_eq!(kept.data["spec"]["phases"], Value::Null);
-    // Mending it is an ordinary edit.
-    let mended = Patch::Merge(json!({ "spec": { "phases": [phase(json!({}))] } }));
-    api.patch("kept", &PatchParams::default(), &mended).await.unwrap();
+    let with_null =
+        api.create(&PostParams::default(), &object("kept", json!({ "phases": null }))).await.unwrap();
+    assert_eq!(with_null.data["spec"]["phases"], Value::Null);
+    // An ordinary edit fixes it.
+    let fixed_phases = Patch::Merge(json!({ "spec": { "phases": [phase(json!({}))] } }));
+    api.patch("kept", &PatchParams::default(), &fixed_phases).await.unwrap();
 
     assert!(!plan(&stored(json!({ "dashboard": null })).await.unwrap()).unwrap().dashboard);
 
@@ -406,7 +411,7 @@ async fn nulls(api: &Api<DynamicObject>) {
         json!({ "cleanup": null }),
         json!({ "region": null }),
     ] {
-        // As if the field were not there.
+        // Same as leaving the field out.
         assert_eq!(stored(spec.clone()).await.unwrap().spec, default, "{spec}");
     }
     for spec in [
@@ -417,7 +422,7 @@ async fn nulls(api: &Api<DynamicObject>) {
         phases(json!({ "duration": null })),
         phases(json!({ "name": null })),
     ] {
-        assert!(stored(spec.clone()).await.is_err(), "{spec} is accepted");
+        assert!(stored(spec.clone()).await.is_err(), "{spec} was accepted");
     }
 }
 

@@ -1,5 +1,6 @@
-//! What the gates of a fleet offer and what the books say was theirs are one function of the plan: for any stops, any
-//! slots and any ticks, both add up to the plan's integral, to the record.
+//! The records that the gates of all tasks offer and the records that the accounting assigns to
+//! them are the same function of the plan. For arbitrary interruptions, slots and ticks, both add
+//! up to the plan's integral exactly.
 
 use proptest::prelude::*;
 
@@ -26,7 +27,8 @@ fn now(at: u64) -> Now {
     Now { wall: T0 + micros(at), running: micros(at) }
 }
 
-/// A version of the control document: who sends, how long it lasts, and for how long nobody does before the next one.
+/// A version of the control document: the tasks that send, how long it lasts, and the pause before
+/// the next one.
 #[derive(Clone, Debug)]
 struct Version {
     holders: Vec<usize>,
@@ -36,7 +38,7 @@ struct Version {
 
 fn versions(fewest: usize) -> impl Strategy<Value = Vec<Version>> {
     let holders = prop::collection::btree_set(0..TASKS, fewest..=TASKS)
-        .prop_flat_map(|held| Just(held.into_iter().collect::<Vec<_>>()).prop_shuffle());
+        .prop_flat_map(|tasks| Just(tasks.into_iter().collect::<Vec<_>>()).prop_shuffle());
     let pause = prop_oneof![Just(0_u64), 1_u64..40_000_000];
     let version = (holders, 1_u64..30_000_000, pause);
     prop::collection::vec(version.prop_map(|(holders, lasts, pause)| Version { holders, lasts, pause }), 1..7)
@@ -57,11 +59,12 @@ fn phases() -> impl Strategy<Value = Vec<PlannedPhase>> {
     })
 }
 
-/// How long a reading counts, in seconds, where a test is not about that.
+/// The read lease in seconds for tests that do not test the read lease.
 const LONG: u32 = 100_000;
 
-/// What was played: by task and phase what its gate handed out, and the record that the operator has of it.
-struct Played {
+/// The result of a simulation: the records that each task's gate released per phase, and the
+/// operator's record of the assignments.
+struct Simulation {
     offered: BTreeMap<(usize, String), u64>,
     assignments: Vec<Assignment>,
     timeline: Timeline,
@@ -69,15 +72,16 @@ struct Played {
     read_lease: u32,
 }
 
-/// Every version is read when it is written, counts from then on, and knows only the stops before it. The last one lasts
-/// until the schedule is over. A reading counts for `read_lease` seconds: whose lease ends sends nothing more of the version.
-fn play(
+/// Simulates `versions`. Every version is read when it is written, takes effect at once, and knows
+/// only the interruptions before it. The last one lasts until the schedule is over. A read is valid
+/// for `read_lease` seconds; a task whose read lease ends sends nothing more of the version.
+fn simulate(
     phases: &[PlannedPhase],
     versions: &[Version],
     ticks: &[(usize, u64)],
     cap: u32,
     read_lease: u32,
-) -> Played {
+) -> Simulation {
     let far = 1_000_000_000;
     let limits = TaskLimits {
         run: 1,
@@ -128,7 +132,7 @@ fn play(
                 until: Some(T0 + micros(until)),
             });
         }
-        // The last instant at which any task may have sent.
+        // The interruption begins at the last instant at which any task may have sent.
         interruptions = with_interruption(
             &interruptions,
             Interruption { from: T0 + micros(until), until: T0 + micros(resumes) },
@@ -136,8 +140,8 @@ fn play(
         .unwrap();
         from = resumes;
     }
-    // After the last version nothing is scheduled any more: its stop moves nothing.
-    Played {
+    // After the last version nothing is scheduled any more, so its interruption moves nothing.
+    Simulation {
         offered,
         assignments,
         timeline: Timeline::new(phases, T0, &interruptions),
@@ -146,22 +150,27 @@ fn play(
     }
 }
 
-fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> Result<(), TestCaseError> {
+fn check(
+    simulation: &Simulation,
+    phases: &[PlannedPhase],
+    cap: u32,
+    is_exact: bool,
+) -> Result<(), TestCaseError> {
     let ledgers = Ledgers::default();
     let accounting_inputs = AccountingInputs {
-        timeline: &played.timeline,
-        assignments: &played.assignments,
+        timeline: &simulation.timeline,
+        assignments: &simulation.assignments,
         folded: &[],
         ledgers: &ledgers,
         cap_per_task: cap,
-        unheard_for: Duration::ZERO,
-        until: T0 + micros(played.until),
-        called_off_from: None,
+        unreported_for: Duration::ZERO,
+        until: T0 + micros(simulation.until),
+        cancelled_from: None,
     };
-    for number in 0..TASKS * usize::from(played.read_lease == LONG) {
-        let assigned = accounting_inputs.assigned(&task(number), T0, T0 + micros(played.until));
+    for number in 0..TASKS * usize::from(simulation.read_lease == LONG) {
+        let assigned = accounting_inputs.assigned(&task(number), T0, T0 + micros(simulation.until));
         for (index, phase) in phases.iter().enumerate() {
-            let offered = played.offered.get(&(number, phase.name.clone())).copied().unwrap_or(0);
+            let offered = simulation.offered.get(&(number, phase.name.clone())).copied().unwrap_or(0);
             prop_assert_eq!(
                 offered,
                 assigned.get(&index).copied().unwrap_or(0),
@@ -173,47 +182,49 @@ fn check(played: &Played, phases: &[PlannedPhase], cap: u32, is_exact: bool) -> 
     }
     let plan = Timeline::new(phases, T0, &[]);
     for (index, phase) in phases.iter().enumerate() {
-        let by_tasks = (0..TASKS).filter_map(|number| played.offered.get(&(number, phase.name.clone())));
-        let (offered, asked) = (by_tasks.sum::<u64>(), plan.scheduled(index, T0 + micros(played.until)));
-        prop_assert_eq!(asked, played.timeline.scheduled(index, T0 + micros(played.until)));
-        prop_assert!(offered <= asked, "{} offered, {} scheduled", offered, asked);
-        prop_assert!(!is_exact || offered == asked, "{} offered, {} scheduled", offered, asked);
+        let by_tasks = (0..TASKS).filter_map(|number| simulation.offered.get(&(number, phase.name.clone())));
+        let (offered, scheduled) =
+            (by_tasks.sum::<u64>(), plan.scheduled(index, T0 + micros(simulation.until)));
+        prop_assert_eq!(scheduled, simulation.timeline.scheduled(index, T0 + micros(simulation.until)));
+        prop_assert!(offered <= scheduled, "{} offered, {} scheduled", offered, scheduled);
+        prop_assert!(!is_exact || offered == scheduled, "{} offered, {} scheduled", offered, scheduled);
     }
     Ok(())
 }
 
 proptest! {
     #[test]
-    fn all_of_the_plan_is_offered_whatever_stops_it_and_however_it_is_shared(
+    fn the_whole_plan_is_offered_with_any_interruptions_and_slots(
         phases in phases(), versions in versions(1),
         ticks in prop::collection::vec((0_usize..TASKS, 0_u64..300_000_000), 0..80),
     ) {
-        check(&play(&phases, &versions, &ticks, 3_000, LONG), &phases, 3_000, true)?;
+        check(&simulate(&phases, &versions, &ticks, 3_000, LONG), &phases, 3_000, true)?;
     }
 
     #[test]
-    fn never_more_is_offered_than_was_scheduled_though_slots_are_empty(
+    fn with_empty_slots_no_more_is_offered_than_scheduled(
         phases in phases(), versions in versions(0),
         ticks in prop::collection::vec((0_usize..TASKS, 0_u64..300_000_000), 0..80),
     ) {
-        check(&play(&phases, &versions, &ticks, 3_000, LONG), &phases, 3_000, false)?;
+        check(&simulate(&phases, &versions, &ticks, 3_000, LONG), &phases, 3_000, false)?;
     }
 }
 
 proptest! {
-    /// Nobody knows when exactly tasks that cannot read fell silent: a stop begins at the last instant at which any may have
-    /// sent, and what they did not send by then is unoffered.
+    /// It is unknown when exactly tasks that cannot read stopped sending. So an interruption begins
+    /// at the last instant at which any of them may have sent. What they did not send by then is
+    /// unoffered.
     #[test]
-    fn never_more_is_offered_than_was_scheduled_though_tasks_fall_silent_before_the_stop(
+    fn with_expired_read_leases_no_more_is_offered_than_scheduled(
         phases in phases(), versions in versions(1), read_lease in 0_u32..20,
         ticks in prop::collection::vec((0_usize..TASKS, 0_u64..300_000_000), 0..80),
     ) {
-        check(&play(&phases, &versions, &ticks, 3_000, read_lease), &phases, 3_000, false)?;
+        check(&simulate(&phases, &versions, &ticks, 3_000, read_lease), &phases, 3_000, false)?;
     }
 }
 
 #[test]
-fn a_lapse_in_a_phase_loses_no_record() {
+fn an_interruption_in_a_phase_loses_no_record() {
     let phase = |rate, ramp| PlannedPhase {
         name: "p".into(),
         duration: Duration::from_secs(15),
@@ -227,6 +238,6 @@ fn a_lapse_in_a_phase_loses_no_record() {
         let versions =
             [version(3_333_333, 5_000_000), version(1, 1), version(4_444_444, 12_345_678), version(1, 0)];
         let phases = [phase(rate, ramp)];
-        check(&play(&phases, &versions, &[], 3_000, LONG), &phases, 3_000, true).unwrap();
+        check(&simulate(&phases, &versions, &[], 3_000, LONG), &phases, 3_000, true).unwrap();
     }
 }

@@ -1,10 +1,12 @@
-//! The books of a run: what the plan scheduled against what the tasks say they did. In: the timeline, who had which slot
-//! when, the last word of every task. Out: per phase, sums that balance. Pure.
+//! The accounting of a run: the records that the plan scheduled against those that the tasks
+//! report. In: the timeline, the slot assignments, the latest ledger of every task. Out: per phase,
+//! totals that balance. Pure.
 //!
-//! scheduled + excess = offered + unoffered + unreported, exactly, per phase; excess is zero unless tasks obeyed what the
-//! operator did not write. `scheduled` is the integral of the plan and knows
-//! nothing of tasks. What is missing from `offered` is either `unreported` (a task that died sent it, perhaps, after its last
-//! word: at most one ledger interval of its share, if the log was read) or `unoffered` (everything else).
+//! Per phase, scheduled + excess = offered + unoffered + unreported, exactly. `scheduled` is the
+//! integral of the plan and does not depend on tasks. `excess` is zero unless tasks obeyed a
+//! document that the operator did not write. Records missing from `offered` are either `unreported`
+//! or `unoffered`. Unreported: a task that died may have sent them after its last ledger line, at
+//! most one ledger interval of its share if the log was read. Unoffered: all others.
 
 mod fold;
 mod rate;
@@ -22,29 +24,30 @@ use crate::timeline::Timeline;
 pub use fold::{Folding, MAX_ASSIGNMENTS};
 pub use rate::Rate;
 
-/// What the books are made from.
+/// The inputs of the accounting.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountingInputs<'a> {
     /// The schedule.
     pub timeline: &'a Timeline,
-    /// Who had which slot, and when.
+    /// Which task had which slot, and when.
     pub assignments: &'a [Assignment],
-    /// What assignments that are not listed any more left open; see [`AccountingInputs::fold`].
+    /// Unreported records of assignments that are no longer listed; see [`AccountingInputs::fold`].
     pub folded: &'a [FoldedPhase],
-    /// The last word of every task.
+    /// The latest ledger line of every task.
     pub ledgers: &'a Ledgers,
-    /// The most a single task sends.
+    /// The maximum records per second of a single task.
     pub cap_per_task: u32,
-    /// How long a task of which nothing more is heard may have gone on after its last word: what lies between two of its lines, if the
-    /// log was read.
-    pub unheard_for: Duration,
-    /// Up to when the schedule counts: now, or the last instant at which any task may have sent, if that came earlier.
+    /// How long a task without a final line may have continued after its latest line: one ledger
+    /// interval, if the log was read.
+    pub unreported_for: Duration,
+    /// The end of the scheduled time that is counted: now, or the last instant at which any task
+    /// may have sent, if that was earlier.
     pub until: MicroTime,
-    /// From when on the schedule is called off, if it is: tasks send on until they have read of it.
-    pub called_off_from: Option<MicroTime>,
+    /// When the schedule is cancelled, if it is. Tasks continue until they have read of it.
+    pub cancelled_from: Option<MicroTime>,
 }
 
-/// The books of one phase.
+/// The totals of one phase.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhaseAccounting {
     /// The counts.
@@ -54,9 +57,9 @@ pub struct PhaseAccounting {
 }
 
 impl AccountingInputs<'_> {
-    /// The books of every phase, in order.
+    /// The totals of every phase, in order.
     pub fn totals(&self) -> Vec<PhaseAccounting> {
-        let unheard = self.unheard();
+        let unreported_by_phase = self.unreported_by_phase();
         self.timeline
             .phases
             .iter()
@@ -65,11 +68,12 @@ impl AccountingInputs<'_> {
                 let PhaseLedger { counters, latency } = self.ledgers.phase(&window.name);
                 let offered = counters.settled();
                 let whole = self.timeline.scheduled(index, self.until);
-                let unreported = unheard.get(&index).copied().unwrap_or(0).min(whole.saturating_sub(offered));
-                // What was called off is not missing.
-                let called_off = self.called_off_from.unwrap_or(self.until).min(self.until);
+                let unreported =
+                    unreported_by_phase.get(&index).copied().unwrap_or(0).min(whole.saturating_sub(offered));
+                // Cancelled records are not missing.
+                let cancelled_from = self.cancelled_from.unwrap_or(self.until).min(self.until);
                 let scheduled =
-                    (offered + unreported).clamp(self.timeline.scheduled(index, called_off), whole);
+                    (offered + unreported).clamp(self.timeline.scheduled(index, cancelled_from), whole);
                 let missing = scheduled.saturating_sub(offered);
                 let totals = TotalsStatus {
                     scheduled,
@@ -88,34 +92,38 @@ impl AccountingInputs<'_> {
             .collect()
     }
 
-    /// Per phase, what the tasks without a last word leave open.
-    fn unheard(&self) -> BTreeMap<usize, u64> {
-        let mut unheard = BTreeMap::new();
+    /// Per phase, the records that tasks without a final line may have sent unreported.
+    fn unreported_by_phase(&self) -> BTreeMap<usize, u64> {
+        let mut unreported_by_phase = BTreeMap::new();
         for (index, window) in self.timeline.phases.iter().enumerate() {
             let folded = self.folded.iter().filter(|folded| folded.phase == window.name);
-            unheard.insert(index, folded.map(|folded| folded.unreported).sum());
+            unreported_by_phase.insert(index, folded.map(|folded| folded.unreported).sum());
         }
         for task in self.tasks() {
-            for (index, count) in self.unheard_of(task) {
-                *unheard.entry(index).or_default() += count;
+            for (index, count) in self.unreported_of(task) {
+                *unreported_by_phase.entry(index).or_default() += count;
             }
         }
-        unheard
+        unreported_by_phase
     }
 
-    /// Every task that has or had a slot, once.
+    /// Every task that has or had a slot, without duplicates.
     fn tasks(&self) -> Vec<&TaskId> {
-        let mut tasks: Vec<&TaskId> = self.assignments.iter().map(|held| &held.task).collect();
+        let mut tasks: Vec<&TaskId> = self.assignments.iter().map(|assignment| &assignment.task).collect();
         tasks.sort();
         tasks.dedup();
         tasks
     }
 
-    /// From when on nothing is known of what `task` did: its last line, if that is no last word, or the beginning of a slot
-    /// since then.
+    /// Since when nothing is known of `task`: since its latest line, or, if that was its final
+    /// line, since it got a slot again.
     fn silent_from(&self, task: &TaskId) -> Option<MicroTime> {
         let line = self.ledgers.of(task);
-        let slots = self.assignments.iter().filter(|held| held.task == *task).map(|held| held.from);
+        let slots = self
+            .assignments
+            .iter()
+            .filter(|assignment| assignment.task == *task)
+            .map(|assignment| assignment.from);
         match line {
             Some(line) if line.is_final => slots.filter(|from| *from > line.at).min(),
             Some(line) => Some(line.at),
@@ -123,28 +131,28 @@ impl AccountingInputs<'_> {
         }
     }
 
-    /// Per phase, the share of `task` for as long as it may have gone on after the line that is its last, plus what it had
-    /// offered by then without knowing its outcome.
-    fn unheard_of(&self, task: &TaskId) -> BTreeMap<usize, u64> {
+    /// Per phase, the share of `task` for the time that it may have continued after its latest
+    /// line, plus the records that it had offered by then with an unknown outcome.
+    fn unreported_of(&self, task: &TaskId) -> BTreeMap<usize, u64> {
         let Some(silent_from) = self.silent_from(task) else { return BTreeMap::new() };
-        let mut unheard = self.assigned(task, silent_from, silent_from + self.unheard_for);
+        let mut unreported_by_phase = self.assigned(task, silent_from, silent_from + self.unreported_for);
         for (index, window) in self.timeline.phases.iter().enumerate() {
             let line = self.ledgers.of(task);
             if let Some(ledger) = line.and_then(|line| line.phases.get(&window.name)) {
-                *unheard.entry(index).or_default() +=
+                *unreported_by_phase.entry(index).or_default() +=
                     ledger.counters.offered.saturating_sub(ledger.counters.settled());
             }
         }
-        unheard
+        unreported_by_phase
     }
 
-    /// The records that fell to `task` in [`from`, `until`), per phase.
+    /// The records assigned to `task` in [`from`, `until`), per phase.
     pub fn assigned(&self, task: &TaskId, from: MicroTime, until: MicroTime) -> BTreeMap<usize, u64> {
         let until = until.min(self.until);
         let mut instants: Vec<MicroTime> = self
             .assignments
             .iter()
-            .flat_map(|held| [Some(held.from), held.until])
+            .flat_map(|assignment| [Some(assignment.from), assignment.until])
             .flatten()
             .chain([from, until])
             .filter(|at| (from..=until).contains(at))
@@ -171,19 +179,19 @@ impl AccountingInputs<'_> {
         let mut holders: Vec<&Assignment> = self
             .assignments
             .iter()
-            .filter(|held| held.from <= at && held.until.is_none_or(|until| until > at))
+            .filter(|assignment| assignment.from <= at && assignment.until.is_none_or(|until| until > at))
             .collect();
-        holders.sort_by_key(|held| held.slot);
-        let position = holders.iter().position(|held| held.task == *task)?;
+        holders.sort_by_key(|assignment| assignment.slot);
+        let position = holders.iter().position(|assignment| assignment.task == *task)?;
         Some(Share { position: u32::try_from(position).ok()?, of: u32::try_from(holders.len()).ok()? })
     }
 }
 
-/// The sum of several phases' books.
+/// The sum of several phases' totals.
 pub fn total<'a>(phases: impl IntoIterator<Item = &'a TotalsStatus>) -> TotalsStatus {
     let mut sum = TotalsStatus::default();
     for phase in phases {
-        // Destructured without `..`: a count that is forgotten here would unbalance the books.
+        // Destructured without `..`, so that a new count cannot be forgotten in the sum.
         let TotalsStatus {
             scheduled,
             offered,
@@ -210,7 +218,7 @@ pub fn total<'a>(phases: impl IntoIterator<Item = &'a TotalsStatus>) -> TotalsSt
     sum
 }
 
-/// The percentiles that status shows, rounded up to whole milliseconds.
+/// The latencies for status, rounded up to whole milliseconds.
 pub fn latency_status(latency: &Latencies) -> Option<LatencyStatus> {
     let millis = |value: Duration| u32::try_from(value.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
     Some(LatencyStatus {
@@ -245,7 +253,7 @@ mod tests {
         Timeline::new(&[phase("calm", 100), phase("storm", 1_000)], T0, &[])
     }
 
-    fn tenure(task: &str, slot: u32, until: Option<u64>) -> Assignment {
+    fn assignment(task: &str, slot: u32, until: Option<u64>) -> Assignment {
         Assignment { slot, task: TaskId::from_arn(task), from: T0, until: until.map(|at| T0 + s(at)) }
     }
 
@@ -276,9 +284,9 @@ mod tests {
             folded: &[],
             ledgers: &ledgers,
             cap_per_task: 10_000,
-            unheard_for: s(2),
+            unreported_for: s(2),
             until: T0 + s(until),
-            called_off_from: None,
+            cancelled_from: None,
         };
         accounting_inputs.totals().into_iter().map(|phase| phase.totals).collect()
     }
@@ -291,9 +299,9 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_which_everybody_spoke_has_nothing_missing() {
+    fn with_final_lines_of_all_tasks_nothing_is_missing() {
         let totals = totals(
-            &[tenure("aaaa", 0, None), tenure("bbbb", 1, None)],
+            &[assignment("aaaa", 0, None), assignment("bbbb", 1, None)],
             vec![line("aaaa", 20, true, 500, 5_000), line("bbbb", 20, true, 500, 5_000)],
             20,
         );
@@ -303,9 +311,9 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_died_leaves_at_most_one_interval_unreported() {
-        // b's last line is from second 14; it died; its slot was taken away at second 18.
-        let assignments = [tenure("aaaa", 0, None), tenure("bbbb", 1, Some(18))];
+    fn a_dead_task_leaves_at_most_one_interval_unreported() {
+        // The last line of b is from second 14. It died, and its slot was removed at second 18.
+        let assignments = [assignment("aaaa", 0, None), assignment("bbbb", 1, Some(18))];
         let a = 5_000 - 1_000 + 2_000; // half of 18 s, all of the last 2 s
         let totals = totals(
             &assignments,
@@ -314,32 +322,33 @@ mod tests {
         );
         assert_balanced(&totals);
         assert_eq!(totals[1].unreported, 1_000, "two seconds of half of 1,000 per second");
-        assert_eq!(totals[1].unoffered, 1_000, "two more seconds in which nobody had the slot");
+        assert_eq!(totals[1].unoffered, 1_000, "two more seconds in which no task had the slot");
     }
 
     #[test]
-    fn a_task_that_died_in_its_second_tenure_is_not_taken_for_one_that_said_its_last_word() {
-        let again = Assignment { from: T0 + s(5), ..tenure("aaaa", 0, Some(9)) };
-        let totals = totals(&[tenure("aaaa", 0, Some(2)), again], vec![line("aaaa", 2, true, 200, 0)], 10);
+    fn a_final_line_does_not_cover_a_later_assignment() {
+        let second = Assignment { from: T0 + s(5), ..assignment("aaaa", 0, Some(9)) };
+        let totals =
+            totals(&[assignment("aaaa", 0, Some(2)), second], vec![line("aaaa", 2, true, 200, 0)], 10);
         assert_balanced(&totals);
         assert_eq!(
             (totals[0].unreported, totals[0].unoffered),
             (200, 600),
-            "two seconds of its second tenure"
+            "two seconds of its second assignment"
         );
     }
 
     #[test]
-    fn a_task_that_never_spoke_counts_from_its_first_slot() {
-        let totals = totals(&[tenure("aaaa", 0, Some(5))], vec![], 10);
+    fn a_task_without_lines_is_unreported_from_its_first_slot() {
+        let totals = totals(&[assignment("aaaa", 0, Some(5))], vec![], 10);
         assert_balanced(&totals);
         assert_eq!((totals[0].unreported, totals[0].unoffered), (200, 800));
     }
 
     #[test]
-    fn shares_follow_the_slots_through_changes() {
+    fn shares_follow_slot_changes() {
         let timeline = timeline();
-        let assignments = [tenure("aaaa", 0, None), tenure("bbbb", 1, Some(5))];
+        let assignments = [assignment("aaaa", 0, None), assignment("bbbb", 1, Some(5))];
         let ledgers = Ledgers::default();
         let accounting_inputs = AccountingInputs {
             timeline: &timeline,
@@ -347,9 +356,9 @@ mod tests {
             folded: &[],
             ledgers: &ledgers,
             cap_per_task: 10_000,
-            unheard_for: s(2),
+            unreported_for: s(2),
             until: T0 + s(20),
-            called_off_from: None,
+            cancelled_from: None,
         };
         let a = accounting_inputs.assigned(&TaskId::from_arn("aaaa"), T0, T0 + s(20));
         let b = accounting_inputs.assigned(&TaskId::from_arn("bbbb"), T0, T0 + s(20));

@@ -25,16 +25,17 @@ fn timeline() -> Timeline {
         content: Content::Viral,
         tasks: 1,
     };
-    let stop = Interruption { from: T0 + ms(60_000), until: T0 + ms(70_000) };
-    Timeline::new(&[phase("calm", 20, 100, 0), phase("storm", 110, 10_000, 10)], T0, &[stop])
+    let interruption = Interruption { from: T0 + ms(60_000), until: T0 + ms(70_000) };
+    Timeline::new(&[phase("calm", 20, 100, 0), phase("storm", 110, 10_000, 10)], T0, &[interruption])
 }
 
-/// Tasks that do what the schedule says, accept so many percent of it, and write a line each interval, each at its own time.
+/// Tasks that follow the schedule, accept `percent` of it, and write a line each interval, each
+/// with its own offset.
 struct Fleet {
     timeline: Timeline,
     assignments: Vec<Assignment>,
     percent: u64,
-    /// From here on the task of slot 0 is dead.
+    /// When the task of slot 0 dies.
     dies_at: Option<u64>,
 }
 
@@ -57,9 +58,9 @@ impl Fleet {
             folded: &[],
             ledgers,
             cap_per_task: 20_000,
-            unheard_for: ms(INTERVAL),
+            unreported_for: ms(INTERVAL),
             until: T0 + ms(now),
-            called_off_from: None,
+            cancelled_from: None,
         }
     }
 
@@ -70,18 +71,19 @@ impl Fleet {
         assigned.values().sum::<u64>() * self.percent / 100
     }
 
-    /// The lines that can be read at `now`, in the order in which a log may bring them.
+    /// The lines that can be read at `now`, in reverse order, to test that the order does not
+    /// matter.
     fn ledgers(&self, now: u64) -> Ledgers {
         let mut lines = Vec::new();
-        for (slot, held) in self.assignments.iter().enumerate() {
-            let first = held.from + ms(137 * slot as u64);
+        for (slot, assignment) in self.assignments.iter().enumerate() {
+            let first = assignment.from + ms(137 * slot as u64);
             for sequence in 1.. {
                 let at = first + ms(INTERVAL) * (sequence as u32 - 1);
                 let is_dead = self.dies_at.is_some_and(|dies_at| slot == 0 && at >= T0 + ms(dies_at));
                 if at + ms(LOG_DELAY - 1_000 + 100 * slot as u64) > T0 + ms(now) || is_dead {
                     break;
                 }
-                lines.push(line(&held.task, sequence, at, self.accepted(slot, at)));
+                lines.push(line(&assignment.task, sequence, at, self.accepted(slot, at)));
             }
         }
         let mut ledgers = Ledgers::default();
@@ -94,7 +96,7 @@ impl Fleet {
         self.accounting_inputs(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY))
     }
 
-    /// What was accepted per second in the window of `rate`, exactly.
+    /// The exact accepted rate in the window of `rate`.
     fn truth(&self, rate: &Rate) -> f64 {
         let count = |at| (0..self.assignments.len()).map(|slot| self.accepted(slot, at)).sum::<u64>();
         (count(rate.until) - count(rate.from)) as f64 / rate.until.since(rate.from).as_secs_f64()
@@ -116,35 +118,35 @@ fn line(task: &TaskId, sequence: u64, at: MicroTime, accepted: u64) -> LedgerLin
 }
 
 #[test]
-fn a_fleet_that_grows_is_never_shown_as_faltering() {
+fn the_rate_does_not_drop_while_the_fleet_grows() {
     for (grows_at, percent, allowed) in
         [(25_000, 100, 1.0), (40_000, 100, 1.0), (40_000, 37, 6.0), (60_000, 100, 1.0)]
     {
         let fleet = Fleet { percent, ..Fleet::growing(grows_at) };
-        let mut looks = 0;
+        let mut checks = 0;
         for now in (2_000..150_000).step_by(730) {
             let Some(rate) = fleet.rate(now) else {
-                assert!(now <= 10_500, "nothing is known at {now}");
+                assert!(now <= 10_500, "no rate at {now}");
                 continue;
             };
-            looks += 1;
+            checks += 1;
             let off = (rate.accepted as f64 - fleet.truth(&rate)).abs();
-            assert!(off <= allowed, "{off} off at {now}: {rate:?}, {}", fleet.truth(&rate));
+            assert!(off <= allowed, "off by {off} at {now}: {rate:?}, {}", fleet.truth(&rate));
             if percent == 100 {
                 assert!(rate.accepted.abs_diff(rate.target) <= 1, "at {now}: {rate:?}");
             }
             assert!(
                 T0 + ms(now) <= rate.until + ms(LOG_DELAY + 2 * INTERVAL),
-                "up to date at {now}: {rate:?}"
+                "not up to date at {now}: {rate:?}"
             );
             assert!(rate.until.since(rate.from) <= ms(2 * INTERVAL));
         }
-        assert!(looks > 190, "{looks}");
+        assert!(checks > 190, "{checks}");
     }
 }
 
 #[test]
-fn a_ramp_is_shown_against_what_it_asked_for_in_the_same_window() {
+fn the_target_of_a_ramp_is_that_of_the_same_window() {
     let fleet = Fleet::growing(40_000);
     let seen: Vec<_> = (28_000..40_000).step_by(1_000).filter_map(|now| fleet.rate(now)).collect();
     assert!(seen.iter().any(|rate| (1_000..8_000).contains(&rate.target)), "{seen:?}");
@@ -152,10 +154,14 @@ fn a_ramp_is_shown_against_what_it_asked_for_in_the_same_window() {
 }
 
 #[test]
-fn a_task_that_falls_silent_is_waited_for_three_intervals_and_then_counts_as_one_that_sends_nothing() {
+fn a_silent_task_is_awaited_three_intervals_then_counts_zero() {
     let fleet = Fleet { dies_at: Some(82_000), ..Fleet::growing(25_000) };
-    let last_heard = T0 + ms(80_000);
-    assert!(fleet.rate(93_000).unwrap().until == last_heard, "waited for: {:?}", fleet.rate(93_000));
+    let last_line_at = T0 + ms(80_000);
+    assert!(
+        fleet.rate(93_000).unwrap().until == last_line_at,
+        "the dead task is awaited: {:?}",
+        fleet.rate(93_000)
+    );
     let late = fleet.rate(112_000).unwrap();
     assert!(late.until > T0 + ms(100_000), "{late:?}");
     assert_eq!((late.accepted, late.target), (9_000, 10_000));
@@ -163,22 +169,22 @@ fn a_task_that_falls_silent_is_waited_for_three_intervals_and_then_counts_as_one
 }
 
 #[test]
-fn ended_tasks_count_up_to_their_last_word_and_nothing_is_known_before_the_first_line() {
+fn ended_tasks_count_to_their_final_line_and_none_without_lines() {
     let mut fleet = Fleet::growing(25_000);
     assert_eq!(fleet.accounting_inputs(&Ledgers::default(), 0).rate(T0, ms(INTERVAL), ms(LOG_DELAY)), None);
-    for held in &mut fleet.assignments {
-        held.until = Some(T0 + ms(90_000));
+    for assignment in &mut fleet.assignments {
+        assignment.until = Some(T0 + ms(90_000));
     }
     let mut ledgers = Ledgers::default();
-    for (slot, held) in fleet.assignments.iter().enumerate() {
+    for (slot, assignment) in fleet.assignments.iter().enumerate() {
         let accepted = |at| fleet.accepted(slot, at);
-        ledgers.take(line(&held.task, 1, T0 + ms(85_000), accepted(T0 + ms(85_000))));
-        let last = line(&held.task, 2, T0 + ms(90_020), accepted(T0 + ms(90_020)));
+        ledgers.take(line(&assignment.task, 1, T0 + ms(85_000), accepted(T0 + ms(85_000))));
+        let last = line(&assignment.task, 2, T0 + ms(90_020), accepted(T0 + ms(90_020)));
         ledgers.take(LedgerLine { is_final: true, ..last });
     }
     let rate =
         |now| fleet.accounting_inputs(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY)).unwrap();
     let ending = rate(95_000);
-    assert_eq!((ending.until, ending.accepted), (T0 + ms(95_000), 5_000), "half of its window");
+    assert_eq!((ending.until, ending.accepted), (T0 + ms(95_000), 5_000), "half of the window has traffic");
     assert_eq!(rate(101_000).accepted, 0);
 }

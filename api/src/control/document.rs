@@ -1,9 +1,10 @@
-//! The document that tells a run's tasks what to send. In: what the operator decided. Out: one JSON text of at most 4 KiB,
-//! and the rules by which a task obeys it. Pure.
+//! The document that controls what a run's tasks send. In: the operator's decisions. Out: one JSON
+//! text of at most 4 KiB, and the rules by which a task obeys it. Pure.
 //!
-//! Who sends: the tasks in `slots`, nobody else. When: a version counts from `effectiveAt` on, on all tasks at once, until
-//! a later version does, `validUntil` or `endsBy` passes, or the task's last good read is older than the read lease. Which
-//! of two documents is newer: the order of (epoch, version, validUntil).
+//! Only the tasks in `slots` send. A version applies from `effectiveAt` on all tasks at once. It
+//! ends when a later version takes effect, when `validUntil` or `endsBy` passes, or when the task's
+//! last successful read is older than the read lease. Of two documents, the one with the greater
+//! (epoch, version, validUntil) is newer.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,13 +15,15 @@ use serde::{Deserialize, Serialize};
 use crate::MicroTime;
 use crate::schedule::{ScheduleSegment, Share};
 
-/// The only schema of the document so far. A document with another number is not obeyed.
+/// The only schema version of the document so far. Tasks do not obey a document with another one.
 pub const SCHEMA: u32 = 1;
 
-/// The size limit of a standard-tier parameter (Systems Manager API reference, PutParameter, `Value`).
+/// The size limit of a standard-tier parameter (Systems Manager API reference, PutParameter,
+/// `Value`).
 pub const MAX_BYTES: usize = 4096;
 
-/// The first characters of an ECS task id: enough to tell the tasks of one run apart, short enough for a hundred slots.
+/// The first characters of an ECS task id: enough to distinguish the tasks of one run, and short
+/// enough for a hundred slots.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TaskId(#[schemars(length(min = 1, max = 8))] String);
 
@@ -54,9 +57,9 @@ impl fmt::Debug for TaskId {
 /// Whether the run's tasks may send at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ControlState {
-    /// Send what the segments ask for.
+    /// Send what the segments schedule.
     Run,
-    /// Send nothing, from the moment this is read; finish what is in flight.
+    /// Send nothing from the moment this is read; finish what is in flight.
     Stop,
 }
 
@@ -74,70 +77,73 @@ pub enum Content {
     Decline,
 }
 
-/// One leg of the schedule as a task sees it.
+/// A segment of the schedule, as a task receives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Segment {
-    /// The phase that the leg belongs to.
+    /// The phase of the segment.
     pub phase: String,
-    /// When it lasts and what it asks for, for all tasks together.
+    /// The interval and the rate of all tasks together.
     #[serde(flatten)]
     pub span: ScheduleSegment,
     /// The kind of posts.
     pub content: Content,
-    /// The most a single task sends, in records per second: a fleet that is short does not overload its tasks.
+    /// The maximum records per second of a single task, so that tasks are not overloaded when
+    /// others are missing.
     pub cap_per_task: u32,
 }
 
-/// No operator asks for more: whoever forges a document cannot make tasks deaf to the next one.
+/// Operators never set a longer interval. The cap ensures that a forged document cannot keep tasks
+/// from reading the next one.
 const LONGEST_READ_EVERY: Duration = Duration::from_secs(10);
 
-/// What a run's tasks obey.
+/// The control document of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ControlDocument {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The leadership under which the version was claimed.
+    /// The leader epoch in which the version was claimed.
     pub epoch: u64,
-    /// Counts the changes of this run.
+    /// The version number; it increases with every change in this run.
     pub version: u64,
     /// The run's number.
     pub run: u32,
-    /// Whether tasks may send at all; `Stop` applies on reading.
+    /// Whether tasks may send at all. `Stop` applies as soon as it is read.
     pub state: ControlState,
-    /// When this version takes over from the one before it.
+    /// When this version takes effect and replaces the previous one.
     pub effective_at: MicroTime,
-    /// Nothing is sent from here on unless a later document says so: the operator's own lease.
+    /// The end of the operator's own lease. Nothing is sent from here on unless a later document
+    /// extends it.
     pub valid_until: MicroTime,
-    /// Nothing is sent from here on, whatever a later document says: the end of the run.
+    /// The end of the run. Nothing is sent from here on, whatever `validUntil` says.
     pub ends_by: MicroTime,
     /// How often a task reads the document.
     pub read_every_seconds: u32,
-    /// A task whose last good read is older than this sends nothing.
+    /// A task whose last successful read is older than this sends nothing.
     pub read_lease_seconds: u32,
-    /// Who sends. A `null` is a slot whose task died and was not replaced yet.
+    /// The tasks that send. A `null` is a slot whose task died and has not been replaced yet.
     pub slots: Vec<Option<TaskId>>,
-    /// The current and the next legs of the schedule, in order, without overlap.
+    /// The current and the next segments of the schedule, in order, without overlap.
     pub segments: Vec<Segment>,
 }
 
-/// Why a text is not a document that a task may obey.
+/// Why a text is not a valid control document.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Not JSON of this shape.
+    /// Not JSON with the expected fields.
     #[error("parse the control document")]
     Malformed(#[source] serde_json::Error),
-    /// Written by an operator that this generator does not understand.
-    #[error("the control document has schema {0}, this generator knows {SCHEMA}")]
+    /// The schema version is not supported by this generator.
+    #[error("the control document has schema {0}; this generator supports schema {SCHEMA}")]
     UnknownSchema(u32),
-    /// Larger than a standard parameter holds.
-    #[error("the control document has {0} bytes, a standard parameter holds {MAX_BYTES}")]
+    /// Larger than a standard-tier parameter allows.
+    #[error("the control document has {0} bytes; a standard-tier parameter holds at most {MAX_BYTES}")]
     TooLarge(usize),
 }
 
 impl ControlDocument {
-    /// Reads a document from its text.
+    /// Parses a document.
     pub fn parse(text: &str) -> Result<Self, ControlError> {
         let document: Self = serde_json::from_str(text).map_err(ControlError::Malformed)?;
         if document.schema != SCHEMA {
@@ -146,7 +152,7 @@ impl ControlDocument {
         Ok(document)
     }
 
-    /// The document's text.
+    /// Serializes the document.
     pub fn to_text(&self) -> Result<String, ControlError> {
         let text = serde_json::to_string(self).map_err(ControlError::Malformed)?;
         if text.len() > MAX_BYTES {
@@ -155,26 +161,27 @@ impl ControlDocument {
         Ok(text)
     }
 
-    /// Orders documents: of two, the one with the greater key is newer.
+    /// The sort key of documents. The document with the greater key is newer.
     pub fn order(&self) -> (u64, u64, MicroTime) {
         (self.epoch, self.version, self.valid_until)
     }
 
-    /// The same version, perhaps with a later `validUntil` and further segments.
+    /// Whether both are the same version. A renewal may have a later `validUntil` and further
+    /// segments.
     pub fn is_renewal_of(&self, other: &Self) -> bool {
         (self.epoch, self.version) == (other.epoch, other.version)
     }
 
-    /// Whether all is the same but what a renewal may change: how long both are valid, what of the
-    /// schedule they therefore show, and how often they are to be read.
+    /// Whether both differ at most in what a renewal may change: the validity, the part of the
+    /// schedule that the document therefore contains, and the read interval and lease.
     pub fn is_same_but_for_validity(&self, other: &Self) -> bool {
         let Self { valid_until, read_every_seconds, read_lease_seconds, .. } = *other;
         let segments = other.segments.clone();
         Self { valid_until, read_every_seconds, read_lease_seconds, segments, ..self.clone() } == *other
     }
 
-    /// Whether one may be a renewal of the other: they show the same schedule where they both show it. Two documents of one
-    /// version that do not agree are not both the operator's.
+    /// Whether one may be a renewal of the other: their segments are equal wherever they overlap.
+    /// Two documents of one version that disagree cannot both be the operator's.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let overlap =
             |one: &Segment, two: &Segment| one.span.from < two.span.until && two.span.from < one.span.until;
@@ -192,20 +199,12 @@ impl ControlDocument {
         Some(Share { position: u32::try_from(position).ok()?, of: u32::try_from(filled().count()).ok()? })
     }
 
-    /// When sending must stop under this document, whatever the schedule says.
-    pub fn sends_until(&self) -> MicroTime {
-        match self.state {
-            ControlState::Run => self.valid_until.min(self.ends_by),
-            ControlState::Stop => MicroTime::from_micros(i64::MIN),
-        }
-    }
-
     /// How often to read the document.
     pub fn read_every(&self) -> Duration {
         Duration::from_secs(u64::from(self.read_every_seconds.max(1))).min(LONGEST_READ_EVERY)
     }
 
-    /// How long a good read allows sending.
+    /// How long a successful read allows sending.
     pub fn read_lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.read_lease_seconds))
     }
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_keeps_its_text() {
+    fn a_document_round_trips_through_its_text() {
         let text = a_document().to_text().unwrap();
         assert_eq!(ControlDocument::parse(&text).unwrap(), a_document());
         assert!(text.contains(r#""slots":["a1b2c3d4",null,"0f0f0f0f"]"#), "{text}");
@@ -255,14 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn empty_slots_leave_their_share_to_the_filled_ones() {
+    fn filled_slots_share_the_records_of_empty_ones() {
         let document = a_document();
         assert_eq!(document.share_of(&TaskId::from_arn("0f0f0f0f99")), Some(Share { position: 1, of: 2 }));
         assert_eq!(document.share_of(&TaskId::from_arn("deadbeef")), None);
     }
 
     #[test]
-    fn epoch_outranks_version_and_version_outranks_renewal() {
+    fn documents_are_ordered_by_epoch_then_version_then_renewal() {
         let old = a_document();
         let renewed =
             ControlDocument { valid_until: old.valid_until + Duration::from_secs(15), ..old.clone() };
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_schema_or_broken_text_is_no_document() {
+    fn an_unknown_schema_or_invalid_json_is_an_error() {
         let foreign = a_document().to_text().unwrap().replace("\"schema\":1", "\"schema\":2");
         assert!(matches!(ControlDocument::parse(&foreign), Err(ControlError::UnknownSchema(2))));
         assert!(matches!(ControlDocument::parse("{"), Err(ControlError::Malformed(_))));

@@ -1,4 +1,4 @@
-//! Properties of the gates of all tasks together, for any changes of slots and any readings.
+//! Properties of all tasks' gates together, for arbitrary slot changes and reads.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::tests::{T0, a_document, at, gate_of, ms, segment, task};
 use super::*;
 use crate::schedule::ScheduleSegment;
 
-/// A step of the fleet's life: another assignment of the slots, in force this long after the one before it.
+/// A change of the slots. It takes effect `after_ms` after the previous one.
 #[derive(Debug, Clone)]
 struct Change {
     slots: Vec<Option<usize>>,
@@ -14,8 +14,8 @@ struct Change {
 }
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
-    let slots = prop::collection::btree_set(0_usize..5, 0..5).prop_flat_map(|held| {
-        let padded: Vec<_> = held.into_iter().map(Some).chain([None, None]).collect();
+    let slots = prop::collection::btree_set(0_usize..5, 0..5).prop_flat_map(|tasks| {
+        let padded: Vec<_> = tasks.into_iter().map(Some).chain([None, None]).collect();
         Just(padded).prop_shuffle()
     });
     prop::collection::vec(
@@ -40,7 +40,8 @@ fn version_of(number: u64, change: &Change, effective_at: u64, rates: [u32; 2]) 
 }
 
 proptest! {
-    /// Every task reads every version before it counts, and ticks whenever it likes: together they offer exactly the schedule.
+    /// Every task reads every version before it takes effect, and ticks at arbitrary times.
+    /// Together they offer exactly the schedule.
     #[test]
     fn the_tasks_together_offer_exactly_the_schedule(
         changes in changes(), rates in [0_u32..30_000, 0_u32..30_000],
@@ -53,7 +54,7 @@ proptest! {
             versions.push((effective_at, version_of(number, change, effective_at, rates)));
             effective_at += change.after_ms;
         }
-        // A version is read halfway between its predecessor's beginning and its own.
+        // A version is read halfway between the previous version's effective time and its own.
         enum Event { Tick(usize), Read(usize) }
         let mut events: Vec<_> = ticks.into_iter().map(|(gate, us)| (us, Event::Tick(gate))).collect();
         let mut previous = 0;
@@ -70,8 +71,8 @@ proptest! {
                 Event::Read(index) => {
                     for gate in &mut gates {
                         gate.take(versions[index].1.clone(), Duration::from_micros(us), instant(us));
-                        // Keeps the read lease out of this property.
-                        gate.versions.iter_mut().for_each(|held| held.vouched_at = Duration::from_secs(3_600));
+                        // Disables the read lease for this property.
+                        gate.versions.iter_mut().for_each(|known| known.confirmed_at = Duration::from_secs(3_600));
                     }
                 }
             }
@@ -91,10 +92,11 @@ proptest! {
         prop_assert_eq!(offered, scheduled);
     }
 
-    /// Versions are published at least a read lease before they count; tasks read what is published then, or fail to, at any
-    /// instants. No two tasks ever act on different versions at the same time.
+    /// Versions are published at least one read lease before they take effect. Tasks read the
+    /// published version, or fail to, at arbitrary times. No two tasks ever act on different
+    /// versions at the same time.
     #[test]
-    fn never_are_two_versions_in_force_at_once(
+    fn two_versions_are_never_in_force_at_once(
         changes in changes(), rates in [1_000_u32..30_000, 1_000_u32..30_000],
         published in prop::collection::vec(0_u64..4_000, 6),
         actions in prop::collection::vec((0_usize..5, any::<bool>(), 0_u64..40_000), 1..150),
@@ -121,8 +123,8 @@ proptest! {
                 _ => releases.extend(gates[gate].release(at(when)).into_iter().map(|release| (gate, release))),
             }
         }
-        for (gate, held) in gates.iter_mut().enumerate() {
-            releases.extend(held.release(at(60_000)).into_iter().map(|release| (gate, release)));
+        for (number, gate) in gates.iter_mut().enumerate() {
+            releases.extend(gate.release(at(60_000)).into_iter().map(|release| (number, release)));
         }
         for (one, first) in &releases {
             for (other, second) in releases.iter().filter(|(other, _)| other != one) {

@@ -10,7 +10,7 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// A segment of viral posts at one rate; `from` and `until` are milliseconds after the start.
+/// A segment of viral posts at one rate. `from` and `until` are milliseconds after T0.
 pub(super) fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment {
     Segment {
         phase: phase.to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn segment(phase: &str, from: u64, until: u64, rate: u32) -> Segment 
     }
 }
 
-/// The instant that many milliseconds after the start, on clocks that agree.
+/// The instant `milliseconds` after T0, on synchronized clocks.
 pub(super) fn at(milliseconds: u64) -> Now {
     Now { wall: T0 + ms(milliseconds), running: ms(milliseconds) }
 }
@@ -69,7 +69,7 @@ fn released(gate: &mut Gate, milliseconds: u64) -> u64 {
 }
 
 #[test]
-fn a_task_sends_its_share_of_what_fell_due_since_the_last_tick() {
+fn a_task_sends_its_share_of_the_records_due_since_last_tick() {
     let mut gate = a_gate();
     assert_eq!(gate.take(a_document(), ms(0), at(100)), Reading::NewVersion);
     assert_eq!(gate.send_state(at(100)), SendState::Waits { until: T0 + ms(1_000) });
@@ -100,7 +100,7 @@ fn a_task_without_a_slot_sends_nothing() {
 }
 
 #[test]
-fn what_fell_due_before_the_first_document_is_not_made_up_for() {
+fn records_due_before_the_first_document_are_not_sent() {
     let mut gate = a_gate();
     assert_eq!(gate.send_state(at(2_000)), SendState::Finished);
     gate.take(a_document(), ms(2_990), at(3_000));
@@ -108,7 +108,7 @@ fn what_fell_due_before_the_first_document_is_not_made_up_for() {
 }
 
 #[test]
-fn a_version_counts_from_its_effective_instant_to_the_microsecond() {
+fn a_version_applies_from_its_effective_time_to_the_microsecond() {
     let mut gate = a_gate();
     gate.take(a_document(), ms(0), at(0));
     let alone = ControlDocument {
@@ -117,18 +117,18 @@ fn a_version_counts_from_its_effective_instant_to_the_microsecond() {
         slots: vec![Some(task(0))],
         ..a_document()
     };
-    let gone = ControlDocument {
+    let without_slot = ControlDocument {
         version: 3,
         effective_at: T0 + ms(5_000),
         slots: vec![Some(task(1))],
         ..a_document()
     };
     assert_eq!(gate.take(alone, ms(2_000), at(2_000)), Reading::NewVersion);
-    assert_eq!(gate.take(gone, ms(2_500), at(2_500)), Reading::NewVersion);
+    assert_eq!(gate.take(without_slot, ms(2_500), at(2_500)), Reading::NewVersion);
     let releases = gate.release(at(6_000));
     let seen: Vec<_> = releases.iter().map(|r| (r.version, r.count, r.from, r.until)).collect();
     let second = |s: u64| T0 + ms(s * 1_000);
-    // The first two readings settle what fell due before them, half a second and two seconds into the version.
+    // Each read first collects the records due so far, so version 1 is split at 2 s and at 2.5 s.
     assert_eq!(
         seen,
         [
@@ -143,7 +143,7 @@ fn a_version_counts_from_its_effective_instant_to_the_microsecond() {
 }
 
 #[test]
-fn a_newer_version_that_is_effective_earlier_replaces_the_pending_one() {
+fn a_newer_version_effective_earlier_replaces_the_pending_one() {
     let mut gate = a_gate();
     gate.take(a_document(), ms(0), at(0));
     let pending = ControlDocument { version: 2, effective_at: T0 + ms(8_000), ..a_document() };
@@ -155,7 +155,7 @@ fn a_newer_version_that_is_effective_earlier_replaces_the_pending_one() {
 }
 
 #[test]
-fn a_renewal_replaces_at_once_and_brings_further_segments() {
+fn a_renewal_applies_at_once_and_adds_segments() {
     let mut gate = a_gate();
     let short = ControlDocument { valid_until: T0 + ms(2_000), ..a_document() };
     gate.take(short.clone(), ms(0), at(0));
@@ -169,7 +169,7 @@ fn a_renewal_replaces_at_once_and_brings_further_segments() {
 }
 
 #[test]
-fn a_later_version_does_not_revive_one_that_has_lapsed() {
+fn a_later_version_does_not_revive_an_expired_one() {
     let mut gate = a_gate();
     gate.take(ControlDocument { valid_until: T0 + ms(2_000), ..a_document() }, ms(0), at(0));
     let pending = ControlDocument { version: 2, effective_at: T0 + ms(6_000), ..a_document() };
@@ -179,7 +179,7 @@ fn a_later_version_does_not_revive_one_that_has_lapsed() {
 }
 
 #[test]
-fn a_lapsed_lease_of_the_operator_closes_the_gate_until_it_is_renewed() {
+fn an_expired_operator_lease_closes_the_gate_until_renewal() {
     let mut gate = a_gate();
     gate.take(ControlDocument { valid_until: T0 + ms(3_000), ..a_document() }, ms(0), at(0));
     assert_eq!(released(&mut gate, 4_000), 1_000);
@@ -189,7 +189,7 @@ fn a_lapsed_lease_of_the_operator_closes_the_gate_until_it_is_renewed() {
 }
 
 #[test]
-fn reading_the_same_document_again_keeps_the_gate_open_and_reading_an_older_one_does_not() {
+fn only_reads_of_the_newest_document_renew_the_read_lease() {
     let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     let newer = ControlDocument { version: 2, ..long.clone() };
     let other_run = ControlDocument { run: 4, version: 9, ..long.clone() };
@@ -200,7 +200,7 @@ fn reading_the_same_document_again_keeps_the_gate_open_and_reading_an_older_one_
     ] {
         let mut gate = a_gate();
         gate.take(newer.clone(), ms(0), at(0));
-        // The second reading begins at 8 s and ends at 9 s: it counts from its beginning.
+        // The second read begins at 8 s and ends at 9 s. Its lease counts from the beginning.
         assert_eq!(gate.take(read_again, ms(8_000), at(9_000)), reading);
         assert_eq!(released(&mut gate, 40_000), sent, "{reading:?}");
         assert_eq!(gate.send_state(at(40_000)), SendState::Lapsed);
@@ -208,10 +208,11 @@ fn reading_the_same_document_again_keeps_the_gate_open_and_reading_an_older_one_
 }
 
 #[test]
-fn the_read_lease_is_judged_by_the_clock_that_never_jumps() {
+fn the_read_lease_is_measured_by_the_monotonic_clock() {
     let mut gate = a_gate();
     gate.take(a_document(), ms(0), at(0));
-    // The wall clock runs two seconds behind: it shows second 4 when 6 s have passed; 15 s pass at its second 13.
+    // The wall clock is two seconds behind: it shows second 4 when 6 s have passed. 15 s have
+    // passed at its second 13.
     let behind = |running: u64| Now { wall: T0 + ms(running - 2_000), running: ms(running) };
     assert_eq!(gate.send_state(behind(6_000)), SendState::Sends { phase: "spike".into() });
     assert_eq!(gate.send_state(behind(15_000)), SendState::Finished);
@@ -223,7 +224,7 @@ fn the_read_lease_is_judged_by_the_clock_that_never_jumps() {
 }
 
 #[test]
-fn no_document_makes_a_task_deaf_to_the_next() {
+fn a_forged_document_cannot_stop_a_task_from_reading_the_next() {
     let forged = ControlDocument {
         read_every_seconds: 1_000_000,
         read_lease_seconds: 1_000_000,
@@ -233,7 +234,7 @@ fn no_document_makes_a_task_deaf_to_the_next() {
     assert_eq!(forged.read_every(), Duration::from_secs(10));
     let mut gate = a_gate();
     gate.take(forged, ms(0), at(0));
-    assert_eq!(released(&mut gate, 60_000), 15_000, "its half of what fell due within 30 s of the reading");
+    assert_eq!(released(&mut gate, 60_000), 15_000, "half of the records due within 30 s of the read");
 }
 
 #[test]
@@ -249,11 +250,11 @@ fn a_renewal_may_change_how_often_the_document_is_read() {
         ..a_document()
     };
     assert_eq!(gate.take(slower, ms(1_000), at(1_000)), Reading::Renewal);
-    assert_eq!(released(&mut gate, 60_000), 15_000, "from second 1 until 30 s after the reading");
+    assert_eq!(released(&mut gate, 60_000), 15_000, "from second 1 until 30 s after the read");
 }
 
 #[test]
-fn a_wall_clock_that_is_set_back_releases_nothing_twice() {
+fn a_wall_clock_set_back_releases_nothing_twice() {
     let mut gate = a_gate();
     gate.take(a_document(), ms(0), at(0));
     assert_eq!(released(&mut gate, 6_000), 2_500);
@@ -264,7 +265,7 @@ fn a_wall_clock_that_is_set_back_releases_nothing_twice() {
 }
 
 #[test]
-fn stop_applies_on_reading_whenever_it_becomes_effective() {
+fn stop_applies_as_soon_as_it_is_read() {
     let mut gate = a_gate();
     gate.take(a_document(), ms(0), at(0));
     let stop = ControlDocument {
@@ -297,7 +298,7 @@ fn nothing_is_sent_past_the_end_of_the_run_or_the_deadline() {
 }
 
 #[test]
-fn reading_a_version_after_a_missed_one_does_not_revive_what_was_held() {
+fn a_read_after_a_missed_version_does_not_confirm_earlier_ones() {
     let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     for (next, sent) in [(2, 10_000), (3, 7_500)] {
         let mut gate = a_gate();
@@ -316,7 +317,7 @@ fn reading_a_version_after_a_missed_one_does_not_revive_what_was_held() {
 }
 
 #[test]
-fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
+fn a_document_beyond_the_plans_limits_is_ignored() {
     type Change<'a> = &'a dyn Fn(&mut ControlDocument);
     let ok = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     let with = |change: Change<'_>| {
@@ -348,11 +349,12 @@ fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
                 panic!("obeyed: {message}");
             };
             assert!(beyond.to_string().contains(message), "{beyond}");
-            // No sign of life either: the read lease of 15 s counts from the reading before.
+            // It does not renew the read lease either: its 15 s count from the previous read.
             assert_eq!(released(&mut gate, 40_000), 7_500);
         }
     }
-    // An absurd epoch within the limits is an ordinary document, and so is one that ends after the task's deadline.
+    // A very high epoch within the limits is an ordinary document, and so is one that ends after
+    // the task's deadline.
     let mut gate = a_gate();
     let at_the_limit = |document: &mut ControlDocument| {
         document.segments[0].span.rate = [30_000, 30_000];
@@ -364,7 +366,7 @@ fn a_document_beyond_the_plans_own_limits_is_as_if_not_read() {
 }
 
 #[test]
-fn without_the_gap_rule_a_missed_version_would_go_unnoticed() {
+fn ignoring_the_gap_rule_sends_too_long_after_a_missed_version() {
     let long = ControlDocument { segments: vec![segment("spike", 0, 60_000, 1_000)], ..a_document() };
     let pending = ControlDocument { version: 3, effective_at: T0 + ms(20_000), ..long.clone() };
     for (rule, sent) in [(GapRule::Obey, 7_500), (GapRule::Ignore, 10_000)] {
@@ -376,7 +378,7 @@ fn without_the_gap_rule_a_missed_version_would_go_unnoticed() {
 }
 
 #[test]
-fn what_fell_due_is_told_for_any_part_of_its_stretch() {
+fn due_records_can_be_counted_for_any_part_of_the_interval() {
     let mut gate = a_gate();
     gate.take(a_document(), ms(0), at(0));
     let due = gate.release(at(3_000)).remove(0);
@@ -385,16 +387,17 @@ fn what_fell_due_is_told_for_any_part_of_its_stretch() {
     assert_eq!(due.within(T0 + ms(3_000), FAR), 0);
 }
 
-/// Somebody writes under the number that is held: it changes nothing, and it is no sign of life.
+/// Somebody else writes a document with the known version's number. It changes nothing and does not
+/// renew the read lease.
 #[test]
-fn a_document_of_the_number_held_that_says_something_else_is_not_obeyed() {
+fn a_known_version_with_other_content_is_ignored() {
     let forgeries: [fn(&mut ControlDocument); 6] = [
-        |held| held.segments[0].span.rate = [20_000, 20_000],
-        |held| held.segments[0].phase = "calm".into(),
-        |held| held.segments[0].span.until = held.segments[0].span.until + ms(5_000),
-        |held| held.slots = vec![Some(task(0))],
-        |held| held.ends_by = held.ends_by + ms(1),
-        |held| held.effective_at = held.effective_at + ms(1),
+        |forged| forged.segments[0].span.rate = [20_000, 20_000],
+        |forged| forged.segments[0].phase = "calm".into(),
+        |forged| forged.segments[0].span.until = forged.segments[0].span.until + ms(5_000),
+        |forged| forged.slots = vec![Some(task(0))],
+        |forged| forged.ends_by = forged.ends_by + ms(1),
+        |forged| forged.effective_at = forged.effective_at + ms(1),
     ];
     for (number, forge) in forgeries.into_iter().enumerate() {
         for later in [ms(0), ms(30_000)] {
@@ -405,7 +408,7 @@ fn a_document_of_the_number_held_that_says_something_else_is_not_obeyed() {
             forged.valid_until = forged.valid_until + later;
             assert_eq!(gate.take(forged, ms(10_000), at(10_000)), Reading::Contradiction, "{number}");
             assert_eq!(released(&mut gate, 11_000), 5_000, "{number}");
-            // The read lease of the only good reading ends at second 15.
+            // The read lease of the only successful read ends at second 15.
             let renewed = ControlDocument {
                 valid_until: T0 + ms(90_000),
                 segments: vec![

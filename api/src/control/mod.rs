@@ -1,7 +1,9 @@
-//! How the operator tells a run's tasks what to send, and how a task obeys. Pure.
+//! The control document: how the operator assigns work to a run's tasks, and how tasks apply it.
+//! Pure.
 //!
 //! ```text
-//! document    what is written: who sends, when, how much        gate    which version counts, and what is due to a task
+//! document    the document: which tasks send, when, how much
+//! gate        which version applies, and which records are due to a task
 //! ```
 
 mod document;

@@ -1,4 +1,4 @@
-//! The tasks that publish: how many, what records, on what hardware.
+//! The tasks that publish: their number, their records, their hardware.
 
 use std::fmt;
 
@@ -10,22 +10,23 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GeneratorSpec {
-    /// The generator's container image. Default: the operator's.
+    /// The generator's container image. Default: the operator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// The records per second that one task is planned for: a phase has its highest rate divided by this, rounded up, as tasks.
+    /// The records per second planned for one task. A phase gets as many tasks as its highest rate
+    /// divided by this, rounded up.
     #[serde(default = "default_rate_per_task")]
     #[schemars(range(min = 1, max = 50_000))]
     pub rate_per_task: i32,
-    /// The most tasks a phase may need; a plan that needs more is refused.
+    /// The maximum number of tasks for a phase. A plan that needs more is rejected.
     #[serde(default = "default_max_tasks")]
     #[schemars(range(min = 1, max = 100))]
     pub max_tasks: i32,
     /// What the records look like.
     #[serde(default)]
     pub records: RecordsSpec,
-    /// Where and on what the tasks run.
+    /// The tasks' hardware and network.
     #[serde(default)]
     pub fargate: FargateSpec,
 }
@@ -56,10 +57,11 @@ pub struct RecordsSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.mode == 'Fixed') == has(self.bytes)").message("generator.records.size.bytes: required with mode Fixed, and only then"))]
 pub struct RecordSizeSpec {
-    /// Natural: as long as the posts happen to be. Fixed: every record has as many bytes as bytes says.
+    /// Natural: each record is as long as its post. Fixed: every record has as many bytes as
+    /// `bytes` says.
     #[serde(default)]
     pub mode: RecordSizeMode,
-    /// The size of a record's data in bytes, with mode Fixed.
+    /// The size of a record's data in bytes. Only with mode Fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 256, max = 1_000_000))]
     pub bytes: Option<i32>,
@@ -73,7 +75,7 @@ pub enum RecordSizeMode {
     Fixed,
 }
 
-/// Where and on what the tasks run.
+/// The tasks' hardware and network.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
@@ -82,7 +84,7 @@ pub enum RecordSizeMode {
      self.memoryMiB >= 2 * self.cpu && self.memoryMiB <= 30720)")
     .message("generator.fargate.memoryMiB: not a size that Fargate offers with this cpu (256: 512, 1024, 2048; 512: 1024-4096; 1024: 2048-8192; 2048: 4096-16384; 4096: 8192-30720; in steps of 1024)"))]
 pub struct FargateSpec {
-    /// CPU units of a task; 1024 are one vCPU. One of 256, 512, 1024, 2048, 4096.
+    /// CPU units of a task; 1024 is one vCPU. One of 256, 512, 1024, 2048, 4096.
     #[serde(default = "default_cpu")]
     #[schemars(range(min = 256, max = 4096), extend("enum" = [256, 512, 1024, 2048, 4096]))]
     pub cpu: i32,
@@ -90,15 +92,15 @@ pub struct FargateSpec {
     #[serde(default = "default_memory", rename = "memoryMiB")]
     #[schemars(range(min = 512, max = 30720))]
     pub memory_mib: i32,
-    /// The processor architecture of the tasks; the image must have it.
+    /// The CPU architecture of the tasks. The image must support it.
     #[serde(default)]
     pub architecture: Architecture,
-    /// The subnets of the tasks. Default: the operator's.
+    /// The subnets of the tasks. Default: the operator's setting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 32), pattern("^subnet-[0-9a-f]{8,17}$")))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub subnets: Vec<String>,
-    /// The security groups of the tasks. Default: the operator's.
+    /// The security groups of the tasks. Default: the operator's setting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5), inner(length(max = 32), pattern("^sg-[0-9a-f]{8,17}$")))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
@@ -117,7 +119,7 @@ impl Default for FargateSpec {
     }
 }
 
-/// A processor architecture, in ECS's words.
+/// A CPU architecture, as ECS names it.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Architecture {
     #[default]
@@ -128,8 +130,8 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The same, in the words of container images.
-    pub const fn in_images(self) -> &'static str {
+    /// The architecture as container images name it.
+    pub const fn oci_name(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
             Self::Arm64 => "arm64",

@@ -1,11 +1,13 @@
-//! The custom resource: what a user asks for. The status is in `crate::status`. Pure; the schema and its CEL rules come from here.
+//! The custom resource's spec. The status is in `crate::status`. Pure. The CRD's schema and its CEL
+//! rules are generated from these types.
 //!
 //! ```text
 //! mod         the whole spec                 phases      the traffic
 //! generator   the tasks that publish
 //! ```
 //!
-//! Defaults live in the schema, so `spec: {}` reads back complete; what is derived goes to status, never into spec.
+//! Defaults are part of the schema, so `spec: {}` is stored with every default filled in. Derived
+//! values are stored in status, never in spec.
 
 mod generator;
 mod phases;
@@ -24,17 +26,18 @@ pub use phases::{PhaseSpec, RampShape, RampSpec};
 /// The API group.
 pub const GROUP: &str = "kinesisdemo.io";
 
-/// Held from before the first outside effect until everything is gone.
+/// Set before the operator creates anything in AWS, removed when everything is deleted.
 pub const FINALIZER: &str = "kinesisdemo.io/cleanup";
 
 /// Carries a [`crate::request::Request`] as JSON.
 pub const REQUEST_ANNOTATION: &str = "kinesisdemo.io/request";
 
-/// With the value `true`: a deletion lets the object go without removing what it made (credentials gone for good).
+/// With the value `true`, a deleted object is released although its AWS resources remain. For
+/// objects whose credentials no longer exist.
 pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
 
-/// What a KinesisDemo asks for. Every field has a default: an empty spec is the original demo, cold, with nothing switched
-/// on that costs a commitment.
+/// The spec of a KinesisDemo. Every field has a default. An empty spec runs the original demo on a
+/// cold stream and enables nothing that needs a billing commitment.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "kinesisdemo.io",
@@ -43,7 +46,7 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
     namespaced,
     status = "KinesisDemoStatus",
     derive = "PartialEq",
-    // kube passes an attribute of schemars on in this dress only.
+    // kube forwards a schemars attribute only in this form.
     attr = "cfg_attr(all(), schemars(transform = crate::schema::rewrite))",
     shortname = "kd",
     category = "aws",
@@ -51,16 +54,16 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
     doc = "A viral event on an Amazon Kinesis on-demand stream: the stream, its warm throughput, a fleet of traffic generators and a schedule of phases.",
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name: at most 63 characters"),
     printcolumn(name = "Run", type_ = "integer", json_path = ".status.run.number", description = "The run's number"),
-    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "Where the run is"),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase.name", description = "The traffic phase now"),
-    printcolumn(name = "Rate", type_ = "integer", json_path = ".status.traffic.rate", description = "Records accepted per second in the time that status.traffic names"),
-    printcolumn(name = "Target", type_ = "integer", json_path = ".status.traffic.target", description = "Records per second that the schedule asked for in the same time"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "The stage of the run"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase.name", description = "The current traffic phase"),
+    printcolumn(name = "Rate", type_ = "integer", json_path = ".status.traffic.rate", description = "Records accepted per second between status.traffic.rateFrom and rateUntil"),
+    printcolumn(name = "Target", type_ = "integer", json_path = ".status.traffic.target", description = "Records scheduled per second in the same window"),
     printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.generators.running", description = "Generator tasks running"),
-    printcolumn(name = "Warm", type_ = "integer", json_path = ".status.stream.warm.current", description = "Current warm throughput in MiB/s, where the spec asks for some"),
-    printcolumn(name = "Ends", type_ = "string", json_path = ".status.run.ends", description = "When traffic ends or has ended, to the second"),
-    printcolumn(name = "Stalled", type_ = "string", json_path = ".status.conditions[?(@.type==\"Stalled\")].status", description = "True if nothing goes on until somebody changes something: the condition Stalled says what"),
+    printcolumn(name = "Warm", type_ = "integer", json_path = ".status.stream.warm.current", description = "Current warm throughput in MiB/s, if the spec requests any"),
+    printcolumn(name = "Ends", type_ = "string", json_path = ".status.run.ends", description = "When traffic ends or ended, to the second"),
+    printcolumn(name = "Stalled", type_ = "string", json_path = ".status.conditions[?(@.type==\"Stalled\")].status", description = "True if nothing will happen until somebody changes something: the condition Stalled says what"),
     printcolumn(name = "Shards", type_ = "integer", json_path = ".status.stream.shards", priority = 1, description = "Open shards"),
-    printcolumn(name = "Throttled", type_ = "integer", json_path = ".status.traffic.throttled", priority = 1, description = "Refusals for want of throughput"),
+    printcolumn(name = "Throttled", type_ = "integer", json_path = ".status.traffic.throttled", priority = 1, description = "Throttled records, counted once per attempt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = 1, description = "Time since creation")
 )]
 #[serde(rename_all = "camelCase")]
@@ -71,18 +74,18 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
     validation = Rule::new("!has(self.phases) || self.phases.map(p, duration(p.duration)).sum() <= duration(self.limits.maxDuration)").message("phases: durations add up to at most limits.maxDuration")
 )]
 pub struct KinesisDemoSpec {
-    /// The AWS region. Default: the operator's. Fixed from creation.
+    /// The AWS region. Default: the operator's setting. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), pattern(r"^[a-z]{2}(-[a-z]+)+-[0-9]$"))]
     pub region: Option<String>,
     /// The stream that receives the traffic.
     #[serde(default)]
     pub stream: StreamSpec,
-    /// What the run requires of the account's billing.
+    /// Billing settings that the run requires of the account.
     #[serde(default)]
     pub billing: BillingSpec,
-    /// The traffic, phase after phase. Default: 100, 10,000, 50,000 and 100 records per second, two minutes each. An explicit null is
-    /// not the default: the plan refuses it.
+    /// The traffic phases, in order. Default: 100, 10,000, 50,000 and 100 records per second, two
+    /// minutes each. An explicit null does not select the default: it is rejected.
     #[serde(default = "default_phases", deserialize_with = "null_as_empty")]
     #[schemars(length(min = 1, max = 20), extend("nullable" = true))]
     #[x_kube(
@@ -93,13 +96,13 @@ pub struct KinesisDemoSpec {
     /// The tasks that publish.
     #[serde(default)]
     pub generator: GeneratorSpec,
-    /// What ends the run, whatever else happens.
+    /// Limits that end the run.
     #[serde(default)]
     pub limits: LimitsSpec,
-    /// What becomes of the resources when the run is over.
+    /// What happens to the resources when the run is over.
     #[serde(default)]
     pub cleanup: CleanupSpec,
-    /// Where the run can be watched in AWS. An explicit null is mode None.
+    /// The run's dashboard in AWS. An explicit null means mode None.
     #[serde(default, deserialize_with = "null_as_none")]
     #[schemars(extend("nullable" = true))]
     pub dashboard: DashboardSpec,
@@ -124,24 +127,25 @@ impl Default for KinesisDemoSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamSpec {
-    /// The stream's name. Default: derived from the object's name, uid and run number. Fixed from creation.
+    /// The stream's name. Default: derived from the object's name, uid and run number. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), pattern(r"^[a-zA-Z0-9_.-]+$"))]
     pub name: Option<String>,
-    /// Capacity that the stream has before the traffic comes.
+    /// Warm throughput: capacity that the stream has before the traffic starts.
     #[serde(default)]
     pub warm_throughput: WarmThroughputSpec,
 }
 
-/// Capacity that the stream has before the traffic comes. It needs On-demand Advantage in the account and region.
+/// Warm throughput: capacity that the stream has before the traffic starts. Requires On-demand
+/// Advantage in the account and region.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.mode == 'Fixed') == has(self.mibPerSecond)").message("stream.warmThroughput.mibPerSecond: required with mode Fixed, and only then"))]
 pub struct WarmThroughputSpec {
-    /// None: the stream starts cold. Fixed: as many MiB/s as mibPerSecond says.
+    /// None: the stream starts cold. Fixed: the stream has `mibPerSecond` MiB/s.
     #[serde(default)]
     pub mode: WarmThroughputMode,
-    /// Warm throughput in MiB/s, with mode Fixed.
+    /// Warm throughput in MiB/s. Only with mode Fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10240))]
     pub mib_per_second: Option<i32>,
@@ -155,16 +159,17 @@ pub enum WarmThroughputMode {
     Fixed,
 }
 
-/// What the run requires of the account's billing.
+/// Billing settings that the run requires of the account.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BillingSpec {
-    /// On-demand Advantage. Ignore: needed only by warm throughput. Require: the run starts only if it is on. Nothing here switches it on.
+    /// On-demand Advantage. Ignore: required only if warm throughput is requested. Require: the run
+    /// starts only if it is enabled. The operator never enables it.
     #[serde(default)]
     pub advantage: AdvantagePolicy,
 }
 
-/// What a run does about On-demand Advantage.
+/// Whether a run requires On-demand Advantage.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AdvantagePolicy {
     #[default]
@@ -172,12 +177,13 @@ pub enum AdvantagePolicy {
     Require,
 }
 
-/// What ends the run, whatever else happens.
+/// Limits that end the run.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("duration(self.maxDuration) >= duration('10s') && duration(self.maxDuration) <= duration('48h')").message("limits.maxDuration: at least 10s and at most 48h"))]
 pub struct LimitsSpec {
-    /// The most time from the first outside effect until traffic ends; then tasks stop by themselves and AWS takes the service to zero.
+    /// The maximum time from the creation of the first AWS resource until traffic ends. Then the
+    /// tasks stop by themselves, and a scheduled action in AWS scales the service to zero.
     #[serde(default = "default_max_duration")]
     pub max_duration: DurationText,
 }
@@ -188,16 +194,16 @@ impl Default for LimitsSpec {
     }
 }
 
-/// What becomes of the resources when the run is over.
+/// What happens to the resources when the run is over.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CleanupSpec {
-    /// The stream. Delete: removed with its data. Retain: kept, its warm throughput released.
+    /// The stream. Delete: deleted with its data. Retain: kept, its warm throughput released.
     #[serde(default)]
     pub stream: CleanupPolicy,
 }
 
-/// What becomes of a resource.
+/// What happens to a resource.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CleanupPolicy {
     #[default]
@@ -205,19 +211,20 @@ pub enum CleanupPolicy {
     Retain,
 }
 
-/// Where the run can be watched in AWS.
+/// The run's dashboard in AWS.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DashboardSpec {
-    /// CloudWatch: a dashboard for the run, removed with it, and up to six metrics of the operator's own (shards, warm throughput,
-    /// tasks, target rate). Three dashboards per account are free, further ones cost $3.00 a month each; a metric costs $0.30 a
-    /// month; both by the hour (us-east-1, November 2026). None: neither.
+    /// CloudWatch: a dashboard that is deleted with the run, and up to six metrics that the
+    /// operator publishes (shards, warm throughput, tasks, target rate). Three dashboards per
+    /// account are free, each further one costs $3.00 a month; a metric costs $0.30 a month; both
+    /// are billed by the hour (us-east-1, November 2026). None: neither.
     #[serde(default)]
     #[schemars(extend("nullable" = true))]
     pub mode: DashboardMode,
 }
 
-/// Which dashboard a run has.
+/// Whether a run has a dashboard.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DashboardMode {
     #[default]
@@ -225,13 +232,14 @@ pub enum DashboardMode {
     None,
 }
 
-/// The API server keeps an explicit null where the schema allows it, and would put the default in its place elsewhere: here that
-/// is an event of 50,000 records per second which nobody asked for. A list without phases is what no manifest can hold otherwise.
+/// Reads an explicit null as an empty list. The API server keeps a null where the schema is
+/// nullable; where it is not, it would insert the default, here an unrequested event of 50,000
+/// records per second. No manifest can contain an empty list otherwise, so the plan can reject it.
 fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PhaseSpec>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Who writes null where a dashboard could be wants none, and none is what costs nothing.
+/// Reads an explicit null as mode None: the user wants no dashboard, and None costs nothing.
 fn null_as_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DashboardSpec, D::Error> {
     let none = DashboardSpec { mode: DashboardMode::None };
     Ok(Option::deserialize(deserializer)?.unwrap_or(none))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::Content;
 use crate::duration::DurationText;
 
-/// A stretch of the traffic.
+/// A phase of the traffic.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -15,18 +15,18 @@ use crate::duration::DurationText;
     validation = Rule::new("!has(self.ramp.over) || duration(self.ramp.over) <= duration(self.duration)").message("phases[].ramp.over: at most the phase's duration")
 )]
 pub struct PhaseSpec {
-    /// The phase's name: in status, metrics and reports.
+    /// The phase's name, as shown in status, metrics and reports.
     #[schemars(length(min = 1, max = 40), pattern("^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
-    /// How long the phase lasts, as in 2m or 1m30s.
+    /// How long the phase lasts, for example 2m or 1m30s.
     pub duration: DurationText,
-    /// What the phase asks for, all tasks together.
+    /// The records per second of all tasks together.
     #[schemars(range(min = 0, max = 5_000_000))]
     pub records_per_second: i32,
     /// The kind of posts: Baseline, BreakingNews, Viral or Decline.
     #[serde(default)]
     pub content: Content,
-    /// How the rate changes from the phase before (zero before the first) to this one.
+    /// How the rate changes from the previous phase (zero before the first) to this one.
     #[serde(default)]
     pub ramp: RampSpec,
 }
@@ -39,15 +39,15 @@ pub struct PhaseSpec {
     validation = Rule::new("!has(self.over) || duration(self.over) >= duration('1s')").message("phases[].ramp.over: at least 1s")
 )]
 pub struct RampSpec {
-    /// Step: at once. Linear: in a straight line, over the first part of the phase.
+    /// Step: immediately. Linear: in a straight line, over the first part of the phase.
     #[serde(default)]
     pub shape: RampShape,
-    /// How long a Linear ramp takes, as in 20s.
+    /// How long a Linear ramp takes, for example 20s. Only with shape Linear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<DurationText>,
 }
 
-/// The shape of a change of rate.
+/// How a rate changes.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RampShape {
     #[default]
@@ -55,7 +55,7 @@ pub enum RampShape {
     Linear,
 }
 
-/// The original demo's: a viral event of eight minutes.
+/// The phases of the original demo: a viral event of eight minutes.
 pub(super) fn default_phases() -> Vec<PhaseSpec> {
     let phase = |name: &str, records_per_second, content| PhaseSpec {
         name: name.into(),

@@ -1,4 +1,5 @@
-//! The status of a KinesisDemo: an API, not a log. What the operator knows, where the run is, and what it has measured.
+//! The status of a KinesisDemo: the state of the run and what the operator has measured. It is an
+//! API, not a log.
 
 mod control;
 mod resources;
@@ -20,64 +21,65 @@ pub use run::{Effective, PastRun, RunLoad, RunStatus};
 pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};
 pub use traffic::{LatencyStatus, PhaseReport, PhaseStatus, TotalsStatus, TrafficStatus};
 
-/// What the operator says about a KinesisDemo.
+/// The observed state of a KinesisDemo.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KinesisDemoStatus {
-    /// The generation of the spec that this status speaks about.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// Where the run is. This drives the operator; everything else describes.
+    /// The stage of the run. The operator acts by this field; the others describe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
-    /// What holds and what does not.
+    /// The conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The run: its number, its instants, what it was started with.
+    /// The run: its number, its times and its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
-    /// What the run made in AWS, and whether it is still there.
+    /// The AWS resources of the run, and whether they still exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
     pub resources: Vec<ResourceStatus>,
-    /// The claims from which the tasks' control document is made.
+    /// The claims from which the operator generates the tasks' control document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<ControlStatus>,
-    /// The traffic phase now.
+    /// The current traffic phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PhaseStatus>,
-    /// Every phase of the run: its instants and what was measured in it.
+    /// Every phase of the run: its times and its measurements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub phases: Vec<PhaseReport>,
-    /// The stream as last seen.
+    /// The stream as last observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamStatus>,
-    /// The generator tasks as last seen.
+    /// The generator tasks as last observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generators: Option<GeneratorsStatus>,
-    /// The books of the whole run.
+    /// The record totals of the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
-    /// The run's CloudWatch dashboard, while there is one.
+    /// The run's CloudWatch dashboard, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard: Option<DashboardStatus>,
-    /// The last request and what came of it.
+    /// The last request and its outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_request: Option<LastRequest>,
-    /// The ids of the requests that were answered, newest first: each is answered once.
+    /// The ids of processed requests, newest first. A request with one of these ids is not
+    /// processed again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 64)))]
     pub answered_requests: Vec<String>,
-    /// The runs before this one, newest first.
+    /// The previous runs, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     pub history: Vec<PastRun>,
-    /// What runs before this one could not remove. The operator keeps trying.
+    /// Resources that previous runs could not delete. The operator keeps trying.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     pub leftovers: Vec<Leftover>,
@@ -89,22 +91,22 @@ impl KinesisDemoStatus {
         self.run.as_ref().map_or(0, |run| run.number)
     }
 
-    /// What the rate is to be held against: what the schedule asked for in the same time; before any rate is known, what the
-    /// phase asks for.
+    /// The rate to compare `status.traffic.rate` with: what the schedule requested in the same
+    /// window, or the phase's rate before any rate is known.
     pub fn target(&self) -> Option<u64> {
         let in_window = self.traffic.as_ref().and_then(|traffic| traffic.target);
         in_window.or_else(|| self.phase.as_ref().map(|phase| phase.records_per_second.into()))
     }
 
-    /// What of this run and of those before it is still in AWS, for people: types, ARNs, and why
-    /// each could not be removed.
+    /// Descriptions, for people, of the AWS resources of this and of previous runs that still
+    /// exist: types, ARNs, and why a deletion failed.
     pub fn present_resources(&self) -> Vec<String> {
         let earlier = self.leftovers.iter().flat_map(|leftover| &leftover.resources);
         let present = |resource: &&ResourceStatus| resource.state == ResourceState::Present;
         self.resources.iter().chain(earlier).filter(present).map(ResourceStatus::describe).collect()
     }
 
-    /// Whether anything of this run or of those before it may still be in AWS.
+    /// Whether any AWS resource of this or of a previous run may still exist.
     pub fn has_leftovers(&self) -> bool {
         let is_present = |resource: &ResourceStatus| resource.state == ResourceState::Present;
         self.resources.iter().any(is_present)
@@ -112,7 +114,7 @@ impl KinesisDemoStatus {
     }
 }
 
-/// Where a run is.
+/// The stage of a run.
 #[derive(
     JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -132,7 +134,7 @@ pub enum Stage {
 
 impl Stage {
     /// Whether the run has begun and is not over.
-    pub fn goes_on(self) -> bool {
+    pub fn is_active(self) -> bool {
         self != Self::Pending && !self.is_terminal()
     }
 
@@ -144,12 +146,12 @@ impl Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The variants' names are the words on the wire.
+        // The variants' names are the wire format.
         fmt::Debug::fmt(self, f)
     }
 }
 
-/// How a run ended, or will have ended once everything is removed.
+/// How a run ended, or will have ended once its resources are deleted.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Succeeded,
@@ -158,7 +160,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The terminal stage of that outcome.
+    /// The terminal stage for this outcome.
     pub fn stage(self) -> Stage {
         match self {
             Self::Succeeded => Stage::Succeeded,

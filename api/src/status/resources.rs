@@ -1,11 +1,11 @@
-//! What runs made in AWS, as status has it, and whether it is still there.
+//! The AWS resources of runs, as stored in status.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The kinds of things that a run makes.
+/// The types of resources that a run creates.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ResourceType {
     LogGroup,
@@ -31,21 +31,21 @@ impl fmt::Display for ResourceType {
     }
 }
 
-/// Whether a thing that the run made is still there.
+/// Whether a resource of the run still exists.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResourceState {
-    /// It exists, or its creation was attempted: assume that it does.
+    /// It exists, or its creation was attempted and may have succeeded.
     Present,
-    /// It was seen to be gone.
+    /// AWS reported that it does not exist any more.
     Deleted,
-    /// It was left on purpose.
+    /// It was kept, as the spec requests.
     Retained,
 }
 
-/// One thing that the run made.
+/// A resource of the run.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceStatus {
-    /// What kind of thing it is.
+    /// The resource's type.
     #[serde(rename = "type")]
     pub type_: ResourceType,
     /// Its ARN, or its name until the ARN is known.
@@ -53,20 +53,21 @@ pub struct ResourceStatus {
     pub arn: String,
     /// Present, Deleted or Retained.
     pub state: ResourceState,
-    /// Whether our owner tag was read on it: only then may it be removed without another look.
+    /// Whether the operator has read its owner tag on the resource. Only then may it delete the
+    /// resource without reading the tag again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owned: bool,
-    /// Whether AWS took the call that gives a retained stream's warm throughput back.
+    /// Whether AWS accepted the request to release a retained stream's warm throughput.
     #[serde(default, rename = "warmReleased", skip_serializing_if = "std::ops::Not::not")]
     pub warm_released: bool,
-    /// Why it could not be removed or seen, in AWS's words.
+    /// Why it could not be deleted or read: the error message of AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub problem: Option<String>,
 }
 
 impl ResourceStatus {
-    /// What it is and, if it could not be removed, why.
+    /// The type and ARN and, if the resource could not be deleted, why.
     pub fn describe(&self) -> String {
         let Self { type_, arn, problem, .. } = self;
         match problem {
@@ -76,7 +77,7 @@ impl ResourceStatus {
     }
 }
 
-/// What an earlier run could not remove, with what is needed to find it again.
+/// Resources that an earlier run could not delete, and what is needed to find them.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Leftover {
@@ -95,10 +96,10 @@ pub struct Leftover {
     /// The stream's name.
     #[schemars(length(max = 128))]
     pub stream_name: String,
-    /// The name that the run's other resources share.
+    /// The common name of the run's other resources.
     #[schemars(length(max = 128))]
     pub base_name: String,
-    /// Whether the stream stays, and only gives its warm throughput back.
+    /// Whether the stream is kept and only its warm throughput is released.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retain_stream: bool,
     /// Its resources.

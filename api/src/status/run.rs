@@ -1,4 +1,4 @@
-//! A run, as its status has it: its number, its instants, what it was started with, how it ended.
+//! A run, as stored in status: its number, times, settings and outcome.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
@@ -13,58 +13,62 @@ use crate::demo::KinesisDemoSpec;
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunStatus {
-    /// Counts the object's runs, from 1.
+    /// The run's number; the object's first run is 1.
     #[schemars(range(min = 1))]
     pub number: u32,
-    /// When the current stage was entered.
+    /// When the current stage began.
     pub stage_entered_at: MicroTime,
-    /// When the run's settings were pinned, just before its first outside effect.
+    /// When the run's settings were fixed, just before its first AWS resource was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
-    /// When traffic ends: by the schedule, or when it did if it was stopped before.
+    /// When traffic ends according to the schedule, or when it ended if it was stopped earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<MicroTime>,
-    /// The same for lists: to the second, rounded up. (A column of dates would show how long ago it was, and nothing for what is to come.)
+    /// The same as endsAt for `kubectl get`: in whole seconds, rounded up. (A column of type date
+    /// shows the age of an instant, and nothing for a future one.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub ends: Option<Time>,
-    /// When traffic ends whatever else happens: startedAt and limits.maxDuration.
+    /// When traffic ends in any case: startedAt plus limits.maxDuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<MicroTime>,
-    /// When the last task was seen to have stopped, after the traffic.
+    /// When the last task was observed to have stopped, after the traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_stopped_at: Option<MicroTime>,
-    /// When the run was over, with everything removed.
+    /// When the run was over and its resources were deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<MicroTime>,
-    /// How the run ended, once that is decided.
+    /// How the run ended, as soon as it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Why it ended, in one word.
+    /// The reason for the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Why it ended, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub message: Option<String>,
-    /// What the run takes of what its Region's runs share, from when it waits for its turn on.
+    /// The run's use of capacity that all runs of its account and region share. Set from when the
+    /// run waits for its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<RunLoad>,
-    /// The settings that hold for this run whatever is edited, pinned before the first outside effect.
+    /// The settings of this run. They are fixed before its first AWS resource is created; later
+    /// edits do not change them, except cleanup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
 }
 
-/// What a run takes of the reads of control parameters, which all runs of an account's Region share.
+/// A run's share of the control parameter reads, whose rate is limited per account and region.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunLoad {
     /// The AWS region.
     #[schemars(length(max = 32))]
     pub region: String,
-    /// The most tasks that the run has at once.
+    /// The maximum number of tasks at the same time.
     pub tasks: u32,
-    /// How often each of its tasks reads the control parameter. In a run it only grows.
+    /// How often each task reads the control parameter, in seconds. It never decreases during a
+    /// run.
     #[schemars(range(min = 1))]
     pub read_every_seconds: u32,
 }
@@ -85,18 +89,16 @@ pub struct Effective {
     /// The stream's name.
     #[schemars(length(max = 128))]
     pub stream_name: String,
-    /// The name that the run's other resources share.
+    /// The common name of the run's other resources.
     #[schemars(length(max = 128))]
     pub base_name: String,
-    /// The uid of the object that the run belongs to. A status that was restored under another
-    /// object is not acted upon.
+    /// The uid of the object that the run belongs to. A status restored under another object is not
+    /// acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub object_uid: Option<String>,
-    /// Identifies the plan: equal plans have equal hashes.
-    #[schemars(length(max = 64))]
-    pub plan_hash: String,
-    /// The spec as it was accepted, with the changes accepted since, and with the operator's defaults filled in.
+    /// The accepted spec with the operator's defaults filled in, and with the changes accepted
+    /// since.
     pub spec: KinesisDemoSpec,
 }
 
@@ -108,14 +110,14 @@ pub struct PastRun {
     pub number: u32,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why it ended, in one word.
+    /// The reason for the outcome.
     pub reason: Reason,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
     /// When it was over.
     pub finished_at: MicroTime,
-    /// Its books.
+    /// Its record totals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totals: Option<TotalsStatus>,
 }

@@ -1,4 +1,4 @@
-//! The traffic, as status has it: phases, totals, latencies, the rate.
+//! The traffic, as stored in status: phases, totals, latencies, the rate.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::MicroTime;
 use crate::accounting::Rate;
 
-/// The traffic phase now.
+/// The current traffic phase.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseStatus {
     /// The phase's name.
     #[schemars(length(max = 40))]
     pub name: String,
-    /// Its number, from 1.
+    /// Its number, counted from 1.
     pub index: u32,
     /// How many phases there are.
     pub of: u32,
@@ -21,7 +21,7 @@ pub struct PhaseStatus {
     pub starts_at: MicroTime,
     /// When it ends by the schedule. Traffic that is stopped ends at run.endsAt.
     pub ends_at: MicroTime,
-    /// What it asks for.
+    /// Its records per second.
     pub records_per_second: u32,
 }
 
@@ -32,24 +32,24 @@ pub struct PhaseReport {
     /// The phase's name.
     #[schemars(length(max = 40))]
     pub name: String,
-    /// What it asks for.
+    /// Its records per second.
     pub records_per_second: u32,
-    /// How many tasks it needs.
+    /// The number of tasks that it needs.
     pub tasks: u32,
     /// When it begins.
     pub starts_at: MicroTime,
     /// When it ends by the schedule. Traffic that is stopped ends at run.endsAt.
     pub ends_at: MicroTime,
-    /// Whether it has begun. It stays so when the schedule moves.
+    /// Whether it has begun. Stays true when the schedule moves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub begun: bool,
-    /// Whether fewer tasks ran in it than it needs, at some instant.
+    /// Whether, at any time, fewer tasks ran than the phase needs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fleet_was_short: bool,
-    /// Its books.
+    /// Its record totals.
     #[serde(flatten)]
     pub totals: TotalsStatus,
-    /// From the instant a record was due until Kinesis confirmed it.
+    /// The time from when a record was due until Kinesis confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<LatencyStatus>,
 }
@@ -57,7 +57,7 @@ pub struct PhaseReport {
 /// Latency in milliseconds, rounded up.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyStatus {
-    /// Half of the records took no longer.
+    /// 50 of 100 records took no longer.
     pub p50: u32,
     /// 99 of 100 records took no longer.
     pub p99: u32,
@@ -65,30 +65,34 @@ pub struct LatencyStatus {
     pub max: u32,
 }
 
-/// What became of the records that the plan asked for: offered = accepted + failed + dropped + unknown, and scheduled + excess =
-/// offered + unoffered + unreported (the last two once the traffic is over and every ledger was read).
+/// The outcomes of the scheduled records. offered = accepted + failed + dropped + unknown, and
+/// scheduled + excess = offered + unoffered + unreported. unoffered and unreported are final when
+/// the traffic is over and every ledger was read.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TotalsStatus {
-    /// Records that the plan asks for up to now: its integral. Of a run that was stopped early, up to the stop, and what tasks offered
-    /// until they had read of it.
+    /// Records that the plan schedules up to now: the integral of its rate. In a run that was
+    /// stopped early: up to the stop, plus what tasks offered until they had read of the stop.
     pub scheduled: u64,
-    /// Records whose turn came at a task that had the slot, and whose outcome is known.
+    /// Records that were due at a task with a slot and whose outcome is known.
     pub offered: u64,
     /// Records that Kinesis confirmed.
     pub accepted: u64,
-    /// Refusals for want of throughput, one per record and attempt.
+    /// Throttled records, counted once per record and attempt.
     pub throttled: u64,
-    /// Records given up after refusals.
+    /// Records that tasks gave up after Kinesis rejected them.
     pub failed: u64,
-    /// Records never sent, because a task had fallen behind.
+    /// Records that were never sent because the task had fallen behind.
     pub dropped: u64,
-    /// Records sent in a request whose answer was lost.
+    /// Records sent in a request whose response was lost.
     pub unknown: u64,
-    /// Records that nobody offered: no task had the slot, or the tasks that had one were at their cap.
+    /// Records that no task offered: no task had the slot, or the tasks with slots were at their
+    /// cap.
     pub unoffered: u64,
-    /// Records that a task may have offered after its last known word: it died without another, or its log could not be read.
+    /// Records that a task may have offered after its last ledger line: it stopped without a final
+    /// line, or its log could not be read.
     pub unreported: u64,
-    /// Records that tasks offered beyond the schedule: they obeyed a control document that the operator did not write.
+    /// Records that tasks offered beyond the schedule because they obeyed a control document that
+    /// the operator did not write.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub excess: u64,
 }
@@ -97,7 +101,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// The books of the whole run.
+/// The record totals of the whole run.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficStatus {
@@ -106,13 +110,14 @@ pub struct TrafficStatus {
     pub totals: TotalsStatus,
     /// Records accepted per second from rateFrom until rateUntil, by the tasks' clocks.
     pub rate: u64,
-    /// Records per second that the schedule asked for in the same time.
+    /// Records scheduled per second in the same window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<u64>,
-    /// The first instant of the time for which rate and target hold.
+    /// The first instant of the window of rate and target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_from: Option<MicroTime>,
-    /// The first instant after it: every task with a slot has reported up to here, but for those that have fallen silent.
+    /// The first instant after the window. Every task with a slot has reported up to here, except
+    /// tasks that no longer report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_until: Option<MicroTime>,
     /// When the tasks' ledgers were last read.
@@ -122,7 +127,7 @@ pub struct TrafficStatus {
 }
 
 impl TrafficStatus {
-    /// States `rate` with its window; without one nothing is accepted, and no window is stated.
+    /// Sets `rate` and its window. Without one, the rate is zero and there is no window.
     pub fn set_rate(&mut self, rate: Option<Rate>) {
         self.rate = rate.map_or(0, |rate| rate.accepted);
         self.target = rate.map(|rate| rate.target);

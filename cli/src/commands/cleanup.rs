@@ -20,7 +20,7 @@ pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
             .await?
             .into_iter()
             .filter_map(|DeserializeGuard(demo)| {
-                // One that cannot be read can be deleted all the same.
+                // An object that cannot be parsed can still be deleted.
                 let metadata = demo.map_or_else(|invalid| invalid.metadata, |demo| demo.metadata);
                 Some((cluster.in_namespace(metadata.namespace.as_deref()?), metadata.name?))
             })
@@ -30,7 +30,7 @@ pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
         println!("no KinesisDemo to delete");
         return Ok(Ending::Done);
     }
-    // All deletions first, so that the removals go on side by side.
+    // Start all deletions first, so that the removals run in parallel.
     let mut deleted = Vec::new();
     for (cluster, name) in &targets {
         if cluster.fetch_if_present(name).await.is_ok_and(|demo| demo.is_none()) {
@@ -43,7 +43,7 @@ pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
     for (cluster, name) in deleted {
         wait_until_gone(cluster, name, Duration::from_secs(timeout), &|line| println!("{line}")).await?;
         println!(
-            "{}/{name} is gone, and all that it made (but what it was told to retain)",
+            "{}/{name} is deleted, with everything it created (except retained resources)",
             cluster.namespace()
         );
     }

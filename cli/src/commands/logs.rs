@@ -1,5 +1,6 @@
-//! `logs`: the Kubernetes Events of one object. The tasks' own logs are CloudWatch's, and need AWS credentials that a reader of the
-//! cluster need not have; the operator tells in Events what it did and what AWS refused.
+//! `logs`: the Kubernetes Events of one object. The tasks' own logs are in CloudWatch and need AWS
+//! credentials, which a user of the cluster may not have. The operator reports in Events what it
+//! did and which AWS calls failed.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -16,7 +17,7 @@ use crate::error::CliError;
 use crate::follow::is_over;
 use crate::output::item;
 
-/// How often a follower asks for more.
+/// How often `--follow` polls.
 const EVERY: Duration = Duration::from_secs(2);
 
 pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
@@ -24,16 +25,16 @@ pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
     let cluster = Cluster::connect(&connection).await?;
     let mut demo = cluster.fetch(&name).await?;
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
-    let mut told = HashSet::new();
+    let mut printed = HashSet::new();
     loop {
-        // Asked before the events are read: the last one is there by then.
+        // Check this before reading the events, so that the last event is included.
         let over = is_over(&demo, run);
         let events = cluster.fetch_events(&demo).await?;
         let mut out = std::io::stdout().lock();
         for event in &events {
-            // A repeated event is the same object, counted up; each count is told once.
+            // A repeated event is the same object with a higher count; each count is printed once.
             let count = event.series.as_ref().map_or(1, |series| series.count);
-            if told.insert((event.uid(), count)) {
+            if printed.insert((event.uid(), count)) {
                 match item(event, output)? {
                     Some(data) => out.write_all(data.as_bytes())?,
                     None => writeln!(out, "{}", text(event))?,
@@ -42,8 +43,8 @@ pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
         }
         drop(out);
         if !follow || over {
-            if told.is_empty() && output == Output::Text {
-                eprintln!("no Events of {name}: Kubernetes forgets them after an hour");
+            if printed.is_empty() && output == Output::Text {
+                eprintln!("no Events for {name}: Kubernetes deletes them after an hour");
             }
             return Ok(Ending::Done);
         }
@@ -74,7 +75,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_repeated_event_is_told_with_its_last_time_and_count() {
+    fn a_repeated_event_shows_its_last_time_and_count() {
         let event: Event = serde_json::from_value(json!({
             "metadata": {"name": "e"}, "eventTime": "2026-11-22T10:00:00.000000Z", "type": "Warning",
             "reason": "AwsRefused", "note": "CreateStream: LimitExceededException",

@@ -1,4 +1,4 @@
-//! One file per group of verbs: what a verb asks the cluster for, and what it prints.
+//! One file per group of verbs: the requests to the cluster, and the output.
 
 pub mod cleanup;
 pub mod logs;

@@ -1,4 +1,4 @@
-//! `stop` and `rerun`: requests in the object's annotation, which the operator takes or refuses.
+//! `stop` and `rerun`: requests in the object's annotation, which the operator accepts or refuses.
 
 use kinesis_demo_api::request::Verb;
 
@@ -7,26 +7,27 @@ use crate::cluster::Cluster;
 use crate::commands::start::watch_run;
 use crate::ending::Ending;
 use crate::error::CliError;
-use crate::follow::{End, answer, follow};
+use crate::follow::{End, follow, wait_for_response};
 use crate::screen::Screen;
 
-/// Aborts the run that goes on now. A later one is not meant: its number is the request's precondition.
+/// Aborts the current run. The request's precondition is the run's number, so a later run is not
+/// aborted.
 pub async fn stop(arguments: Stop) -> Result<Ending, CliError> {
     let Stop { name, connection, no_wait } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let run = current_run(&cluster, &name).await?;
     let id = cluster.put_request(&name, Verb::Abort, run).await?;
-    answer(&cluster, &name, &id).await?;
+    wait_for_response(&cluster, &name, &id).await?;
     eprintln!(
-        "{name}: the operator has taken the request; traffic interruptions first, then everything is removed"
+        "{name}: the operator accepted the request; it stops the traffic first, then removes everything"
     );
     if no_wait {
         return Ok(Ending::Done);
     }
     let mut screen = Screen::new(Output::Text);
     match follow(&cluster, &name, run.unwrap_or(1), false, &mut screen, |_, _| {}).await? {
-        // An abort that was asked for is a success of this command, however the run calls itself.
-        End::Over(_) | End::Gone => Ok(Ending::Done),
+        // A requested abort is a success of this command, whatever the run's outcome.
+        End::Over(_) | End::Deleted => Ok(Ending::Done),
         End::Stalled(_) => Ok(Ending::Error),
     }
 }
@@ -36,8 +37,8 @@ pub async fn rerun(arguments: Rerun) -> Result<Ending, CliError> {
     let cluster = Cluster::connect(&connection).await?;
     let run = current_run(&cluster, &name).await?;
     let id = cluster.put_request(&name, Verb::Rerun, run).await?;
-    answer(&cluster, &name, &id).await?;
-    eprintln!("{name}: the operator has taken the request");
+    wait_for_response(&cluster, &name, &id).await?;
+    eprintln!("{name}: the operator accepted the request");
     if no_watch {
         return Ok(Ending::Done);
     }

@@ -1,4 +1,4 @@
-//! `list`, `status`, `watch`: reading only.
+//! `list`, `status`, `watch`: read only.
 
 use std::io::Write;
 
@@ -41,7 +41,10 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
             } else {
                 format!("namespace {}", cluster.namespace())
             };
-            writeln!(out, "no KinesisDemo in {place}; `kubectl kinesisdemo start --name NAME` makes one")?;
+            writeln!(
+                out,
+                "no KinesisDemo in {place}; create one with `kubectl kinesisdemo start --name NAME`"
+            )?;
         }
         Output::Text => {
             for line in rows(&demos, arguments.all_namespaces, width()) {
@@ -53,7 +56,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
         if let Err(invalid) = demo {
             let (namespace, name) = (invalid.metadata.namespace.as_deref(), invalid.metadata.name.as_deref());
             eprintln!(
-                "{}/{} is stored but cannot be read: {invalid}",
+                "{}/{} is stored but cannot be parsed: {invalid}",
                 namespace.unwrap_or_default(),
                 name.unwrap_or_default()
             );
@@ -62,7 +65,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
     Ok(Ending::Done)
 }
 
-/// The columns of `kubectl get kd`, with names that a person may pass on to the other verbs.
+/// The columns of `kubectl get kd`, with names that can be passed to the other verbs.
 fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool, width: usize) -> Vec<String> {
     let mut header = vec![
         ("NAME", Align::Left),
@@ -92,7 +95,7 @@ fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool, width: us
             cells
         })
         .collect();
-    // Names are not unique over namespaces.
+    // Names are not unique across namespaces.
     let keys = if with_namespace { 2 } else { 1 };
     table_within(&header, &rows, keys, width)
 }
@@ -102,7 +105,8 @@ fn cells(demo: &KinesisDemo) -> Vec<String> {
         return vec![String::new(), "Pending".into()];
     };
     let text = |number: Option<u64>| number.map(grouped).unwrap_or_default();
-    // Every on-demand stream under Advantage has some; it is told where some was asked for.
+    // Every on-demand stream with Advantage has warm throughput; it is shown only if it was
+    // requested.
     let warm = status.stream.as_ref().and_then(|stream| stream.warm).filter(|warm| warm.target > 0);
     let stage = match stall(status) {
         Some(reason) => format!("{} (stalled: {reason})", stage(demo, status)),
@@ -140,16 +144,17 @@ pub async fn status(arguments: One) -> Result<Ending, CliError> {
     Ok(Ending::Done)
 }
 
-/// Ends with the run, whatever its outcome; a run that is over already is shown once.
+/// Ends when the run is over, whatever its outcome. A run that is already over is shown once.
 pub async fn watch(arguments: One) -> Result<Ending, CliError> {
     let cluster = Cluster::connect(&arguments.connection).await?;
-    // The watch itself would wait for an object that does not exist, or for a cluster that never answers.
+    // The watch itself would wait for an object that does not exist, or for a cluster that never
+    // responds.
     let demo = cluster.fetch(&arguments.name).await?;
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     let mut screen = Screen::new(arguments.output);
     match follow(&cluster, &demo.name_any(), run, false, &mut screen, |_, _| {}).await? {
         End::Over(demo) | End::Stalled(demo) => Ok(Ending::of_run(&demo)),
-        End::Gone => {
+        End::Deleted => {
             eprintln!("{} was deleted", arguments.name);
             Ok(Ending::Done)
         }
@@ -162,14 +167,14 @@ mod tests {
 
     const WIDE: usize = 200;
 
-    /// A list of one object with that status: its cells by title.
+    /// Lists one object with that status; returns its cells by title.
     fn listed(status: serde_json::Value) -> impl Fn(&str) -> String {
         let demo = crate::render::fixture::demo(status);
         let lines = rows(&[DeserializeGuard(Ok(demo))], false, WIDE);
         move |title| {
             let (header, row) = (&lines[0], &lines[1]);
             let at = header.find(title).unwrap();
-            // A cell is wider than its title, or the title is wider: both begin or end at the same column.
+            // A cell and its title begin or end at the same column, whichever is wider.
             let cell = |range: std::ops::Range<usize>| row.get(range).unwrap_or_default().trim().to_owned();
             let end = at + title.len();
             let next =
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn warm_throughput_is_told_where_some_was_asked_for() {
+    fn warm_throughput_is_shown_only_if_requested() {
         let stream = |warm: serde_json::Value| json!({"stream": {"name": "s", "arn": "arn", "status": "ACTIVE", "shards": 4, "warm": warm}});
         assert_eq!(listed(stream(json!({"target": 0, "current": 4})))("WARM"), "");
         assert_eq!(listed(stream(json!(null)))("WARM"), "");
@@ -187,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_object_says_so_and_a_failed_run_is_no_stall() {
+    fn a_stall_is_shown_except_for_a_failed_run() {
         let stalled = [crate::render::fixture::condition("Stalled", "True", "AccountNotAllowed", "…")];
         assert_eq!(
             listed(json!({"stage": "Pending", "conditions": stalled}))("STAGE"),
@@ -200,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn namesakes_in_two_namespaces_are_told_apart_in_every_part() {
+    fn equal_names_show_their_namespace_in_every_part() {
         let named = |name: &str, namespace: &str| {
             let mut demo = crate::render::fixture::peak();
             demo.metadata.name = Some(name.into());
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_cannot_be_read_is_listed_too() {
+    fn an_object_that_cannot_be_parsed_is_also_listed() {
         let good = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
             "metadata": {"name": "a", "namespace": "x"}, "spec": {},
             "status": {"stage": "Warming", "stream": {"name": "s", "arn": "arn", "status": "UPDATING", "shards": 4,

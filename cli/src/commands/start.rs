@@ -1,4 +1,4 @@
-//! `start`: makes the object by server-side apply and watches its run.
+//! `start`: creates the object with server-side apply and watches its run.
 
 use crate::args::{Output, Start};
 use crate::cluster::{Cluster, FIELD_MANAGER};
@@ -18,12 +18,12 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
     };
     let mut cluster = Cluster::connect(&connection).await?;
     match (&manifest.namespace, &connection.namespace) {
-        (Some(said), Some(asked)) if said != asked => {
+        (Some(given), Some(requested)) if given != requested => {
             return Err(CliError::Refused(format!(
-                "the manifest says namespace {said} and the command line says {asked}; leave one out"
+                "the manifest sets namespace {given} and the command line sets {requested}; remove one"
             )));
         }
-        (Some(said), _) => cluster = cluster.in_namespace(said),
+        (Some(given), _) => cluster = cluster.in_namespace(given),
         (None, _) => {}
     }
     let (name, document) = (manifest.name.as_str(), &manifest.document);
@@ -33,14 +33,14 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
     };
     let kept = kept_fields(document, &demo, FIELD_MANAGER);
     if !kept.is_empty() {
-        eprintln!("{}/{name} keeps fields that were not given: {}", cluster.namespace(), told(&kept));
+        eprintln!("{}/{name} keeps fields that were not given: {}", cluster.namespace(), described(&kept));
         eprintln!("next: {KEPT}");
     }
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     if is_over(&demo, run) {
         return Err(CliError::Refused(format!(
-            "{} exists and its run {run} is over; `kubectl kinesisdemo rerun {}` begins the next, \
-             and an edit never does",
+            "{} already exists and its run {run} is over; start the next run with `kubectl kinesisdemo rerun {}` \
+             (an edit never starts one)",
             manifest.name, manifest.name
         )));
     }
@@ -51,23 +51,23 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
     watch_run(&cluster, &manifest.name, run).await
 }
 
-const KEPT: &str = "to change these fields, give them here with --force-conflicts; to have their defaults, remove them by the \
+const KEPT: &str = "to change these fields, set them here with --force-conflicts; to restore their defaults, remove them with the \
                     tool that owns them (kubectl-client-side-apply is a plain `kubectl apply`)";
 
-fn told(kept: &[KeptField]) -> String {
+fn described(kept: &[KeptField]) -> String {
     let fields = kept.iter().map(|field| format!("{} (owned by {})", field.path, field.owners.join(", ")));
     fields.collect::<Vec<_>>().join("; ")
 }
 
-/// Watches one run to its end and says what it means.
+/// Watches one run to its end and returns the corresponding ending.
 pub async fn watch_run(cluster: &Cluster, name: &str, run: u32) -> Result<Ending, CliError> {
     let mut screen = Screen::new(Output::Text);
     match follow(cluster, name, run, true, &mut screen, |_, _| {}).await? {
         End::Over(demo) => Ok(Ending::of_run(&demo)),
         End::Stalled(demo) => {
             let why = demo.status.as_ref().and_then(obstacle).unwrap_or_default();
-            Err(CliError::Refused(format!("the run cannot go on until something changes: {why}")))
+            Err(CliError::Refused(format!("the run is stalled until something changes: {why}")))
         }
-        End::Gone => Err(CliError::Refused(format!("{name} was deleted while its run was watched"))),
+        End::Deleted => Err(CliError::Refused(format!("{name} was deleted while its run was watched"))),
     }
 }

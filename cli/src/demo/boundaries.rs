@@ -1,5 +1,6 @@
-//! Did the traffic change when the plan said so? In: the phases with their instants and rates, the records that arrived per 100 ms.
-//! Out: for each phase, within how many milliseconds of its beginning the arrivals had gone from the old rate to the new. Pure.
+//! Checks whether the traffic changed when the plan said so. In: the phases with their instants and
+//! rates, and the records that arrived per 100 ms. Out: for each phase, within how many
+//! milliseconds of its start the arrivals changed from the old rate to the new one. Pure.
 
 use std::cmp::Reverse;
 
@@ -9,14 +10,14 @@ use kinesis_demo_api::demo::RampShape;
 use kinesis_demo_api::status::PhaseReport;
 use serde::Deserialize;
 
-/// What arrived from `at` on, for [`Arrivals::bucket_millis`].
+/// The records that arrived from `at` for [`Arrivals::bucket_millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Bucket {
     pub at: Timestamp,
     pub records: u64,
 }
 
-/// The arrivals of one stream, as the sandbox counts them; a bucket without any is left out.
+/// The arrivals of one stream, as counted by the sandbox. Empty buckets are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Arrivals {
@@ -24,7 +25,7 @@ pub struct Arrivals {
     pub buckets: Vec<Bucket>,
 }
 
-/// A change of rate that the plan asks for at an instant.
+/// A planned change of rate at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boundary {
     pub at: Timestamp,
@@ -32,12 +33,13 @@ pub struct Boundary {
     pub rates: (u32, u32),
 }
 
-/// How far from a boundary it is looked for.
+/// How far from a boundary the change is searched.
 const WINDOW_MILLIS: i64 = 1_000;
-/// A change of fewer records per bucket cannot be told from the batches that fill it.
+/// A change of fewer records per bucket cannot be distinguished from the effect of batching.
 const LEAST_RECORDS_PER_BUCKET: u64 = 50;
 
-/// The boundary at which each phase begins; none for the first, for a ramp, and for a phase that never began.
+/// The boundary at the start of each phase. None for the first phase, for a ramp, and for a phase
+/// that never started.
 #[must_use]
 pub fn boundaries(demo: &KinesisDemo) -> Vec<Option<Boundary>> {
     let Some(status) = &demo.status else { return Vec::new() };
@@ -52,10 +54,14 @@ pub fn boundaries(demo: &KinesisDemo) -> Vec<Option<Boundary>> {
 }
 
 impl Arrivals {
-    /// Within how many milliseconds of the boundary, early or late, the arrivals went from the old rate to the new: of all edges
-    /// between buckets within a second around it, the one at which a step between the two rates is least wrong about what arrived
-    /// (by the sum of the differences; a single bucket whose batches came in the next one moves it nowhere). None if the best step
-    /// is beyond that second, or if the change is too small to be seen.
+    /// Within how many milliseconds of the boundary, early or late, the arrivals changed from the
+    /// old rate to the new one.
+    ///
+    /// Considers every edge between two buckets within a second of the boundary. Chooses the edge
+    /// at which a step between the two rates differs least from the arrivals, by the sum of the
+    /// absolute differences. A single bucket whose batches arrived in the next bucket does not move
+    /// the result. None if the best edge is further away than that second, or if the change is too
+    /// small to measure.
     #[must_use]
     pub fn changed_within_millis(&self, boundary: Boundary) -> Option<u32> {
         let width = i64::from(self.bucket_millis);
@@ -65,26 +71,27 @@ impl Arrivals {
             return None;
         }
         let at = boundary.at.as_millisecond();
-        // Buckets are aligned to multiples of their width; the one that holds the boundary belongs to both sides and tells nothing.
-        let holding = at.div_euclid(width) * width;
+        // Buckets are aligned to multiples of their width. The bucket that contains the boundary
+        // belongs to both sides and is skipped.
+        let containing = at.div_euclid(width) * width;
         let steps = WINDOW_MILLIS / width;
         let begins: Vec<i64> =
-            (-steps..=steps).filter(|step| *step != 0).map(|step| holding + step * width).collect();
+            (-steps..=steps).filter(|step| *step != 0).map(|step| containing + step * width).collect();
         let records: Vec<u64> = begins.iter().map(|begins| self.records_at(*begins)).collect();
-        let off = |edge: usize| match begins.len() / 2 {
+        let distance = |edge: usize| match begins.len() / 2 {
             middle if edge < middle => at - begins[edge],
             middle if edge > middle => begins[edge - 1] + width - at,
             _ => 0,
         };
-        let wrong = |edge: usize| {
+        let difference = |edge: usize| {
             let (before, after) = records.split_at(edge);
             let differences =
-                |records: &[u64], rate| records.iter().map(|seen| seen.abs_diff(rate)).sum::<u64>();
+                |records: &[u64], rate| records.iter().map(|count| count.abs_diff(rate)).sum::<u64>();
             differences(before, old) + differences(after, new)
         };
-        // Of two edges that fit equally well, the worse.
-        let edge = (0..=begins.len()).min_by_key(|edge| (wrong(*edge), Reverse(off(*edge))))?;
-        (edge > 0 && edge < begins.len()).then(|| u32::try_from(off(edge)).ok())?
+        // Of two edges that fit equally well, take the one further away.
+        let edge = (0..=begins.len()).min_by_key(|edge| (difference(*edge), Reverse(distance(*edge))))?;
+        (edge > 0 && edge < begins.len()).then(|| u32::try_from(distance(edge)).ok())?
     }
 
     fn records_at(&self, begins: i64) -> u64 {
@@ -101,7 +108,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Buckets from second 0 on.
+    /// Consecutive buckets that begin at second 0.
     fn arrivals(records: &[u64]) -> Arrivals {
         let bucket = |(index, records): (usize, &u64)| Bucket {
             at: Timestamp::from_millisecond(i64::try_from(index).unwrap() * 100).unwrap(),
@@ -121,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn a_change_in_the_bucket_of_the_boundary_is_no_delay() {
+    fn a_change_in_the_boundarys_bucket_has_no_delay() {
         assert_eq!(rise(0).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(0));
         assert_eq!(rise(1).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(0));
     }
 
     #[test]
-    fn a_late_change_counts_to_the_end_of_the_last_bucket_of_the_old_rate() {
+    fn a_late_change_is_measured_to_the_last_old_buckets_end() {
         assert_eq!(rise(3).changed_within_millis(step_at(1_030, 10_000, 50_000)), Some(270));
         let mut slow = rise(2);
         slow.buckets[12].records = 2_900;
@@ -136,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_that_came_in_the_next_bucket_are_no_change() {
+    fn batches_in_the_next_bucket_are_not_a_change() {
         let mut stalled = rise(0);
         stalled.buckets[14].records = 2_000;
         stalled.buckets[15].records = 8_000;
@@ -144,28 +151,28 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_stays_nearer_to_the_old_one_has_not_changed() {
+    fn a_rate_nearer_to_the_old_one_has_not_changed() {
         let mut half = vec![1_000; 10];
         half.resize(30, 2_900);
         assert_eq!(arrivals(&half).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
     }
 
     #[test]
-    fn early_arrivals_count_too() {
+    fn an_early_change_is_measured() {
         assert_eq!(rise(0).changed_within_millis(step_at(1_250, 10_000, 50_000)), Some(250));
     }
 
     #[test]
-    fn a_bucket_without_records_is_one_with_none() {
+    fn a_missing_bucket_counts_as_empty() {
         let mut fall = vec![5_000; 10];
         fall.resize(12, 0);
-        let mut seen = arrivals(&fall);
-        seen.buckets.truncate(10);
-        assert_eq!(seen.changed_within_millis(step_at(1_000, 50_000, 100)), Some(0));
+        let mut observed = arrivals(&fall);
+        observed.buckets.truncate(10);
+        assert_eq!(observed.changed_within_millis(step_at(1_000, 50_000, 100)), Some(0));
     }
 
     #[test]
-    fn what_never_changed_or_hardly_changes_has_no_figure() {
+    fn a_missing_or_small_change_has_no_result() {
         assert_eq!(arrivals(&[1_000; 30]).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
         assert_eq!(rise(0).changed_within_millis(step_at(1_000, 100, 200)), None);
     }

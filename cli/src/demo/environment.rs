@@ -1,22 +1,25 @@
-//! The shell lines by which kubectl and the AWS CLI find the demo. In: addresses and files. Out: text. Pure.
+//! Shell lines that point kubectl and the AWS CLI at the demo. In: addresses and files. Out: text.
+//! Pure.
 
 use std::path::Path;
 
 use crate::local_cluster::shell::quoted;
 
-/// kubectl's cache of the demo's API server: in the demo's folder, not in `~/.kube/cache`.
+/// kubectl's cache for the demo's API server. It is in the demo's folder, not in `~/.kube/cache`.
 pub const KUBECTL_CACHE: &str = "kubectl-cache";
-/// The sandbox checks no signatures, so this one needs to be there and no more.
+/// The sandbox does not check signatures, so any value works.
 const SECRET_ACCESS_KEY: &str = "sandbox";
 
-/// Where a sandbox is, and the access key id that lets its user in. Not `Debug`: it holds the key.
+/// The sandbox's address and the access key id that it accepts. Not `Debug`, because it contains
+/// the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SandboxAddress {
     pub endpoint: String,
     pub access_key_id: String,
 }
 
-/// The variables by which an AWS SDK or CLI finds the sandbox and nothing else: no metadata service, no profile of the user's.
+/// Variables that make an AWS SDK or CLI use the sandbox only: no metadata service and no profile
+/// of the user.
 #[must_use]
 pub fn aws_variables(sandbox: &SandboxAddress, region: &str) -> Vec<(&'static str, String)> {
     let SandboxAddress { endpoint, access_key_id } = sandbox;
@@ -30,19 +33,21 @@ pub fn aws_variables(sandbox: &SandboxAddress, region: &str) -> Vec<(&'static st
     ]
 }
 
-/// The text of `<state>/env`. It holds the key: only its user may read the file.
+/// The text of `<state>/env`. It contains the key, so only its user may read the file.
 #[must_use]
 pub fn environment(state: &Path, kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
-    let mut lines = vec!["# Lets a shell that reads this (`. …/env`) talk to the laptop's demo.".to_owned()];
+    let mut lines =
+        vec!["# Source this file (`. …/env`) to use kubectl and the AWS CLI with the local demo.".to_owned()];
     let mut variables = vec![
         ("KUBECONFIG", kubeconfig.display().to_string()),
         ("KUBECACHEDIR", state.join(KUBECTL_CACHE).display().to_string()),
     ];
     variables.extend(aws_variables(sandbox, region));
     lines.extend(variables.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
-    // A session token of the user's own would be sent along with the sandbox's key.
+    // The user's session token would be sent together with the sandbox's key.
     lines.push("unset AWS_SESSION_TOKEN AWS_PROFILE".to_owned());
-    // A proxy of the user's cannot reach this machine's loopback; not every tool knows that. Some read the one name, some the other.
+    // The user's proxy cannot reach this machine's loopback address, and not every tool exempts it.
+    // Some tools read NO_PROXY, others no_proxy.
     lines.push("NO_PROXY=${NO_PROXY:-${no_proxy:-}}".to_owned());
     lines.push("export NO_PROXY=\"127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}\"".to_owned());
     lines.push("export no_proxy=\"$NO_PROXY\"".to_owned());
@@ -54,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_asked_directly_and_what_else_was_exempt_stays_so() {
+    fn loopback_is_added_to_existing_proxy_exemptions() {
         let sandbox =
             SandboxAddress { endpoint: "http://127.0.0.1:4566".into(), access_key_id: "SANDBOX0".into() };
         let text = environment(Path::new("/s"), Path::new("/k"), &sandbox, "us-east-1");
@@ -73,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_reads_back_what_was_meant_whatever_the_folder_is_called() {
+    fn a_shell_reads_the_values_for_any_folder_name() {
         let sandbox = SandboxAddress {
             endpoint: "http://127.0.0.1:4566".into(),
             access_key_id: "SANDBOX0123456789".into(),

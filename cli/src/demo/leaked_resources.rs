@@ -1,49 +1,52 @@
-//! What a run left in the sandbox: what its state holds at the end and did not at the start. In: both states, and what the manifest
-//! said to retain. Out: one line per thing. Pure; knows no service, so that a new kind of thing cannot hide.
+//! Finds what a run left in the sandbox: resources in its state at the end that were not there at
+//! the start. In: both states, and what the manifest retains. Out: one line per resource. Pure. It
+//! knows no AWS service, so resources of a new kind are found too.
 
 use serde_json::Value;
 
-/// By which members a thing is told from its neighbours, and named to people.
+/// The members that identify a resource, also for people.
 const NAMES: [&str; 8] = ["arn", "StreamARN", "resource", "name", "Name", "logGroupName", "id", "key"];
 
-/// What is no thing to remove: settings of the account, which the sandbox shows for a region from its first use on; and metrics, which
-/// nobody can delete, and which AWS forgets by itself (CloudWatch user guide, Metrics retention).
-const NO_THINGS: [&str; 2] = ["minimumThroughputBillingCommitment", "metrics"];
+/// Members that are not resources: account settings, which the sandbox lists for a region once the
+/// region is used; and metrics, which cannot be deleted and which AWS expires (CloudWatch user
+/// guide, Metrics retention).
+const NOT_RESOURCES: [&str; 2] = ["minimumThroughputBillingCommitment", "metrics"];
 
-/// What may be there at the end.
+/// What may remain at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowed<'a> {
-    /// ARNs and names that the manifest said to retain.
+    /// ARNs and names of resources that the manifest retains.
     pub retained: &'a [String],
-    /// The ECS cluster that the sandbox was started with: it shows it for a region from that region's first use on.
+    /// The ECS cluster that the sandbox was started with. The sandbox lists it for a region once
+    /// the region is used.
     pub cluster: &'a str,
 }
 
-/// The things in `after` that are not in `before`.
+/// The resources in `after` that are not in `before`.
 #[must_use]
 pub fn left_behind(before: &Value, after: &Value, allowed: Allowed<'_>) -> Vec<String> {
     let mut found = Vec::new();
     compare(Some(before), after, &mut Vec::new(), &mut found);
-    let given = format!(".clusters: {}", allowed.cluster);
+    let own_cluster = format!(".clusters: {}", allowed.cluster);
     let is_retained =
         |line: &String| allowed.retained.iter().any(|name| !name.is_empty() && line.contains(name.as_str()));
-    found.retain(|line| !is_retained(line) && !line.ends_with(&given));
+    found.retain(|line| !is_retained(line) && !line.ends_with(&own_cluster));
     found
 }
 
 fn compare(before: Option<&Value>, after: &Value, path: &mut Vec<String>, found: &mut Vec<String>) {
     match after {
         Value::Object(members) => {
-            if before.is_none() && is_thing(after) {
-                if !is_gone(after) {
+            if before.is_none() && is_resource(after) {
+                if !has_ended(after) {
                     found.push(described(path, after));
                 }
                 return;
             }
-            let shelves = members
+            let collections = members
                 .iter()
-                .filter(|(key, member)| is_container(member) && !NO_THINGS.contains(&key.as_str()));
-            for (key, member) in shelves {
+                .filter(|(key, member)| is_container(member) && !NOT_RESOURCES.contains(&key.as_str()));
+            for (key, member) in collections {
                 path.push(key.clone());
                 compare(before.and_then(|before| before.get(key)), member, path, found);
                 path.pop();
@@ -52,10 +55,10 @@ fn compare(before: Option<&Value>, after: &Value, path: &mut Vec<String>, found:
         Value::Array(items) => {
             let known = before.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             for item in items {
-                let twin = known.iter().find(|candidate| is_same(candidate, item));
+                let same = known.iter().find(|candidate| is_same(candidate, item));
                 match item {
-                    Value::Object(_) => compare(twin, item, path, found),
-                    _ if twin.is_none() => found.push(described(path, item)),
+                    Value::Object(_) => compare(same, item, path, found),
+                    _ if same.is_none() => found.push(described(path, item)),
                     _ => {}
                 }
             }
@@ -64,8 +67,8 @@ fn compare(before: Option<&Value>, after: &Value, path: &mut Vec<String>, found:
     }
 }
 
-/// A thing has members of its own; an object of objects is a shelf for things.
-fn is_thing(value: &Value) -> bool {
+/// A resource has scalar members; an object that contains only objects and lists is a collection.
+fn is_resource(value: &Value) -> bool {
     value.as_object().is_some_and(|members| members.values().any(|member| !is_container(member)))
 }
 
@@ -73,18 +76,18 @@ fn is_container(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// Things that AWS itself goes on showing for a while after their end, and that nobody can remove at once: ECS services and task
-/// definitions that are INACTIVE (shown as not active), tasks that are STOPPED (Amazon ECS API reference, DescribeServices,
-/// DeregisterTaskDefinition, ListTasks).
-fn is_gone(thing: &Value) -> bool {
-    let is_inactive = thing.get("active").and_then(Value::as_bool) == Some(false);
+/// Resources that AWS keeps showing for a while after their end, and that cannot be removed at
+/// once: ECS services and task definitions that are INACTIVE (shown as not active), and tasks that
+/// are STOPPED (Amazon ECS API reference, DescribeServices, DeregisterTaskDefinition, ListTasks).
+fn has_ended(resource: &Value) -> bool {
+    let is_inactive = resource.get("active").and_then(Value::as_bool) == Some(false);
     let statuses =
-        ["status", "lastStatus"].iter().filter_map(|member| thing.get(member).and_then(Value::as_str));
+        ["status", "lastStatus"].iter().filter_map(|member| resource.get(member).and_then(Value::as_str));
     is_inactive || statuses.into_iter().any(|status| matches!(status, "INACTIVE" | "STOPPED"))
 }
 
-fn names(thing: &Value) -> Vec<&str> {
-    NAMES.iter().filter_map(|name| thing.get(name).and_then(Value::as_str)).collect()
+fn names(resource: &Value) -> Vec<&str> {
+    NAMES.iter().filter_map(|name| resource.get(name).and_then(Value::as_str)).collect()
 }
 
 fn is_same(one: &Value, other: &Value) -> bool {
@@ -94,11 +97,11 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-fn described(path: &[String], thing: &Value) -> String {
-    let names = names(thing);
-    let text = match (thing.as_str(), names.is_empty()) {
+fn described(path: &[String], resource: &Value) -> String {
+    let names = names(resource);
+    let text = match (resource.as_str(), names.is_empty()) {
         (Some(text), _) => text.to_owned(),
-        (None, true) => thing.to_string(),
+        (None, true) => resource.to_string(),
         (None, false) => names.join(" "),
     };
     format!("{}: {text}", path.join("."))
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_that_was_given_is_no_leftover_but_any_other_is() {
+    fn only_the_sandboxs_own_cluster_is_allowed() {
         let after = json!({"ecs": {"us-east-1": {"clusters": [{"name": "kinesis-demo", "services": []}]},
             "eu-west-1": {"clusters": ["kinesis-demo", "my-kinesis-demo"]}}});
         let allowed = Allowed { cluster: "kinesis-demo", ..Allowed::default() };
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_state_leaves_nothing_whatever_its_counters_say() {
+    fn changed_counters_and_settings_are_not_leaks() {
         let mut after = before();
         after["ecs"]["us-east-1"]["clusters"][0]["runningTasks"] = json!(0);
         after["kinesis"]["recordBytesHeld"] = json!(42);
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_new_thing_is_named_wherever_it_is() {
+    fn every_new_resource_is_named_at_any_depth() {
         let mut after = before();
         after["kinesis"]["streams"] =
             json!([{"StreamName": "posts", "StreamARN": "arn:posts", "Shards": [{"id": "0"}]}]);
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_to_be_retained_and_what_aws_keeps_showing_is_not_left_behind() {
+    fn retained_and_ended_resources_are_not_leaks() {
         let mut after = before();
         after["kinesis"]["streams"] = json!([{"StreamARN": "arn:posts"}]);
         after["ecs"]["us-east-1"]["taskDefinitions"] = json!([{"arn": "arn:td:1", "active": false}]);

@@ -1,9 +1,10 @@
-//! The laptop's demo: a real Kubernetes API server, a local AWS, our operator, one viral event, a report, and then nothing.
+//! The local demo: runs a real Kubernetes API server, a local AWS, our operator and one viral
+//! event, writes a report, and stops everything.
 //!
-//! In: a manifest and a folder for one of our own (see [`crate::local_cluster::state_folder`]). Out: the
-//! run shown live, `report.json`, a summary, an exit code. Everything it starts it ends, on Ctrl-C
-//! too; what a SIGKILL left is ended by the next run. A demo that was kept is ended only when
-//! asked.
+//! In: a manifest and the folder of `--state`, in which the demo creates its own (see
+//! [`crate::local_cluster::state_folder`]). Out: the run shown live, `report.json`, a summary, an
+//! exit code. The demo ends everything it starts, also after Ctrl-C. The next run ends what a
+//! SIGKILL left. A demo started with `--keep` is ended only by `demo-down`.
 
 pub mod boundaries;
 pub mod environment;
@@ -13,7 +14,7 @@ pub mod parts;
 pub mod report;
 pub mod samples;
 pub mod sandbox;
-pub mod stage;
+pub mod session;
 pub mod summary;
 
 use std::io::Write;
@@ -36,107 +37,107 @@ use crate::output::width;
 use interrupts::Interrupts;
 use parts::operator_defaults;
 use report::Report;
-use stage::{DemoStage, Played, tidy};
+use session::{DemoSession, RunOutcome, tidy};
 
-/// What is run without a manifest: the four phases at full rates, within a minute.
+/// The manifest used by default: the four phases at full rates, within a minute.
 const QUICK: &str = include_str!("../../../examples/quick.yaml");
 
-/// Runs the demo from nothing to nothing.
+/// Starts everything, runs the demo, and stops everything.
 pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
     let Demo { manifest: path, state: dir, keep, speed } = arguments;
-    // What is wrong with the manifest is told before anything is started.
+    // Report manifest errors before anything is started.
     let manifest = chosen_manifest(path.as_deref())?;
     let mut interrupts = Interrupts::listen()?;
-    // A terminal that is gone must not keep us from stopping what runs: `eprintln!` would panic.
+    // `eprintln!` panics if the terminal is closed, which would prevent the cleanup.
     let progress: Progress = Arc::new(|line: &str| drop(writeln!(std::io::stderr(), "· {line}")));
     let lifetime = if keep { Lifetime::Keep } else { Lifetime::Run };
     let supervisor = Supervisor::open(&dir, lifetime)?;
-    supervisor.tell_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
+    supervisor.record_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
     let state = supervisor.state().to_path_buf();
     // Absolute, so that the command works from any folder.
     let shown_dir = quoted(&absolute(&dir)?.display().to_string());
     for role in supervisor.cleared() {
-        progress(&format!("ended what an earlier run left: {role}"));
+        progress(&format!("ended a process of an earlier run: {role}"));
     }
     clear_leftover_cluster(&state).await?;
 
-    let began = Timestamp::now();
-    let setting_up = DemoStage::set_up(&supervisor, &manifest, speed, &progress);
-    let stage = tokio::select! {
-        stage = setting_up => stage,
+    let started_at = Timestamp::now();
+    let setting_up = DemoSession::set_up(&supervisor, &manifest, speed, &progress);
+    let session = tokio::select! {
+        session = setting_up => session,
         () = interrupts.next() => {
-            progress("interrupted: stopping what was started");
-            break_off(&supervisor).await?;
+            progress("interrupted: stopping all processes");
+            stop_early(&supervisor).await?;
             return Ok(Ending::Interrupted);
         }
     };
-    let stage = match stage {
-        Ok(stage) => stage,
+    let session = match session {
+        Ok(session) => session,
         Err(error) => {
-            break_off(&supervisor).await?;
+            stop_early(&supervisor).await?;
             return Err(error);
         }
     };
     progress(&format!(
         "ready in {} s; applying KinesisDemo {}",
-        Timestamp::now().duration_since(began).as_secs(),
+        Timestamp::now().duration_since(started_at).as_secs(),
         manifest.name
     ));
 
-    let mut played = stage.play(&manifest, &mut interrupts, &progress).await;
+    let mut outcome = session.run(&manifest, &mut interrupts, &progress).await;
     let interrupted = interrupts.count() > 0;
-    let stays_up = keep && played.trouble.is_none() && !interrupted;
-    if !stays_up {
-        let removed = stage.remove(&manifest.name, &mut interrupts, &progress).await;
-        played.trouble = played.trouble.or(removed.err());
+    let keeps_running = keep && outcome.error.is_none() && !interrupted;
+    if !keeps_running {
+        let removed = session.remove(&manifest.name, &mut interrupts, &progress).await;
+        outcome.error = outcome.error.or(removed.err());
     }
-    let report = match stage.left_in_sandbox(played.last.as_ref()).await {
-        Ok(left) => stage.report(&played, left).await,
+    let report = match session.left_in_sandbox(outcome.last.as_ref()).await {
+        Ok(left) => session.report(&outcome, left).await,
         Err(error) => Err(error),
     };
     let mut survivors = Vec::new();
-    if !stays_up {
-        progress("stopping everything");
-        stage.stop().await?;
+    if !keeps_running {
+        progress("stopping all processes");
+        session.stop().await?;
         survivors = supervisor.running()?;
         tidy(&state)?;
     }
-    let told = report.and_then(|mut report| {
+    let report = report.and_then(|mut report| {
         let processes = survivors.iter().map(|entry| format!("process {} (pid {})", entry.role, entry.pid));
         report.leftovers.extend(processes);
-        // Without a run there is nothing to report, and the last run's report stays.
-        if has_begun(&played) {
-            tell(&state, &report)?;
+        // Without a run there is nothing to report, and the last run's report is kept.
+        if has_started(&outcome) {
+            write_report(&state, &report)?;
         }
         Ok(report)
     });
-    match (played.trouble.take(), told) {
-        (Some(trouble), _) => Err(trouble),
+    match (outcome.error.take(), report) {
+        (Some(error), _) => Err(error),
         (None, Err(error)) => Err(error),
         (None, Ok(report)) => {
-            if stays_up {
-                supervisor.note_kept()?;
+            if keeps_running {
+                supervisor.record_kept()?;
                 let mut out = std::io::stdout().lock();
                 writeln!(
                     out,
-                    "Everything stays up until `kubectl kinesisdemo demo-down --state {shown_dir}` (in a checkout: make demo-down)."
+                    "Everything keeps running until `kubectl kinesisdemo demo-down --state {shown_dir}` (in a checkout: make demo-down)."
                 )?;
                 let env = state.join("env").display().to_string();
                 writeln!(out, "For kubectl and the AWS CLI:  . {}", quoted(&env))?;
             }
-            Ok(ending(&report, &played, interrupted))
+            Ok(ending(&report, &outcome, interrupted))
         }
     }
 }
 
-/// Whether the operator began a run of the object.
-fn has_begun(played: &Played) -> bool {
-    let status = played.last.as_ref().and_then(|demo| demo.status.as_ref());
+/// Whether the operator started a run of the object.
+fn has_started(outcome: &RunOutcome) -> bool {
+    let status = outcome.last.as_ref().and_then(|demo| demo.status.as_ref());
     status.is_some_and(|status| status.run.is_some())
 }
 
-/// Ends what was started before there was anything to report.
-async fn break_off(supervisor: &Supervisor) -> Result<(), CliError> {
+/// Stops everything when the demo ends before its run.
+async fn stop_early(supervisor: &Supervisor) -> Result<(), CliError> {
     supervisor.stop_all().await;
     clear_leftover_cluster(supervisor.state()).await?;
     tidy(supervisor.state())?;
@@ -144,10 +145,10 @@ async fn break_off(supervisor: &Supervisor) -> Result<(), CliError> {
 }
 
 /// Writes the report and prints its summary.
-fn tell(state: &Path, report: &Report) -> Result<(), CliError> {
+fn write_report(state: &Path, report: &Report) -> Result<(), CliError> {
     still_ours(state)?;
     let path = state.join("report.json");
-    // Texts, numbers and lists of them cannot fail to be serialised.
+    // Serialising strings, numbers and lists of them cannot fail.
     let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
     write_private(&path, text.as_bytes())?;
     let mut out = std::io::stdout().lock();
@@ -159,25 +160,25 @@ fn tell(state: &Path, report: &Report) -> Result<(), CliError> {
     Ok(())
 }
 
-fn ending(report: &Report, played: &Played, interrupted: bool) -> Ending {
+fn ending(report: &Report, outcome: &RunOutcome, interrupted: bool) -> Ending {
     if !report.leftovers.is_empty() {
         return Ending::Leftovers;
     }
-    match &played.last {
+    match &outcome.last {
         _ if interrupted => Ending::Interrupted,
         Some(demo) => Ending::of_run(demo),
         None => Ending::Error,
     }
 }
 
-/// Ends what `demo --keep` left up, and what a killed demo left behind.
+/// Ends what `demo --keep` left running, and what a killed demo left behind.
 pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
     let dir = absolute(&arguments.state)?;
     let state = folder_in(&dir);
     let why_not = match owner(&dir)? {
         Owner::Ours => None,
         Owner::Nobody | Owner::Empty => Some(String::new()),
-        Owner::Foreign(why) => Some(format!(" ({} was not made by a demo: {why})", state.display())),
+        Owner::Foreign(why) => Some(format!(" ({} was not created by a demo: {why})", state.display())),
     };
     if let Some(why_not) = why_not {
         println!("no demo has run in {}{why_not}; nothing was changed", dir.display());
@@ -193,14 +194,14 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
         println!("deleted the kind cluster {name}");
     }
     if cleared.is_empty() && cluster.is_none() {
-        println!("nothing of {} runs", state.display());
+        println!("no process of {} is running", state.display());
     }
-    lock.forget_kept()?;
+    lock.clear_kept()?;
     let env = state.join("env");
     let has_env = env.exists();
     tidy(&state)?;
     if has_env {
-        println!("A shell that read {} still asks this demo: close it.", env.display());
+        println!("A shell that sourced {} still points at this demo: close it.", env.display());
     }
     Ok(Ending::Done)
 }

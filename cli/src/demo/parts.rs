@@ -1,5 +1,5 @@
-//! Our own programs as child processes of the demo. In: a supervisor and addresses. Out: the
-//! sandbox's address and key; an operator at work.
+//! Runs our own programs as child processes of the demo. In: a supervisor and addresses. Out: the
+//! sandbox's address and key; a running operator.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,14 +24,13 @@ pub const CLUSTER: &str = "kinesis-demo";
 const IMAGE: &str = "kinesis-demo-generator:local";
 const SUBNET: &str = "subnet-0a1b2c3d";
 const SECURITY_GROUP: &str = "sg-0a1b2c3d";
-/// The sandbox opens one socket; it is ready in moments.
+/// The sandbox opens one socket and is ready in moments.
 const SANDBOX_TIMEOUT: Duration = Duration::from_secs(30);
-/// By this variable the sandbox learns the access key id that it is to serve. An argument could be
-/// read by other users.
+/// This variable gives the sandbox its access key id. Other users could read an argument.
 const ACCESS_KEY_VARIABLE: &str = "SANDBOX_ACCESS_KEY_ID";
 const POLL: Duration = Duration::from_millis(20);
 
-/// Where our programs are.
+/// The paths of our programs.
 #[derive(Clone, Debug)]
 pub struct Programs {
     operator: PathBuf,
@@ -40,16 +39,16 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Those beside this executable: built together, they speak the same words.
-    pub fn beside_this() -> Result<Self, CliError> {
+    /// The programs in this executable's folder. They were built together, so their versions match.
+    pub fn next_to_this() -> Result<Self, CliError> {
         let this = std::env::current_exe()?;
         Self::in_folder(this.parent().unwrap_or(Path::new(".")))
     }
 
-    /// Those of a folder.
+    /// The programs in a folder.
     pub fn in_folder(folder: &Path) -> Result<Self, CliError> {
-        // The sandbox is told in one argument which program an image stands for, and writes it into
-        // a list as JSON.
+        // The sandbox gets the program of an image in one argument, and writes it to a list as
+        // JSON.
         if folder.to_str().is_none() {
             return Err(CliError::Refused(format!(
                 "could not use the programs in {folder:?}: its name is not UTF-8; move them to another folder"
@@ -61,7 +60,7 @@ impl Programs {
                 return Ok(path);
             }
             Err(CliError::Refused(format!(
-                "{name} is not in {}; `make demo` builds all programs of the demo into one folder",
+                "{name} is not in {}; run `make demo` to build all programs of the demo into one folder",
                 folder.display()
             )))
         };
@@ -78,8 +77,8 @@ struct Address {
     address: String,
 }
 
-/// What the demo's operator fills in and allows: nothing here is anybody's, so a manifest may name
-/// what it likes.
+/// The demo operator's defaults and limits. All resources are in the sandbox, so a manifest may use
+/// any of them.
 #[must_use]
 pub fn operator_defaults() -> Defaults {
     Defaults {
@@ -95,14 +94,14 @@ pub fn operator_defaults() -> Defaults {
     }
 }
 
-/// Where the sandbox writes down what was asked of AWS, each distinct call once.
+/// The file to which the sandbox writes the AWS calls it received, each distinct call once.
 #[must_use]
 pub fn recorded_calls(supervisor: &Supervisor) -> PathBuf {
     supervisor.log_path("calls").with_extension("jsonl")
 }
 
-/// Starts the sandbox under a new key and waits for its address. Advantage is on: the account is
-/// not anybody's, and warm throughput needs it.
+/// Starts the sandbox with a new key and waits for its address. Advantage is enabled: the account
+/// is not a real one, and warm throughput needs it.
 pub async fn start_sandbox(
     supervisor: &Supervisor,
     programs: &Programs,
@@ -111,7 +110,7 @@ pub async fn start_sandbox(
     let state = sandbox_state(supervisor.state());
     make_private_folder(&state)?;
     let file = state.join("address.json");
-    // An earlier run's address would be believed.
+    // Otherwise the address of an earlier run would be used.
     if file.exists() {
         std::fs::remove_file(&file)?;
     }
@@ -139,14 +138,14 @@ pub async fn start_sandbox(
         .arg(&state)
         .arg("--record-calls")
         .arg(recorded_calls(supervisor));
-    in_clean_environment(&mut command);
+    clean_environment(&mut command);
     let access_key_id = new_access_key_id();
     command.env(ACCESS_KEY_VARIABLE, &access_key_id);
     supervisor.start(SANDBOX, command).await?;
     let waiting = async {
         loop {
-            if let Some(death) = supervisor.death_of(SANDBOX) {
-                return Err(LocalClusterError::from(death));
+            if let Some(exit) = supervisor.exit_of(SANDBOX) {
+                return Err(LocalClusterError::from(exit));
             }
             let address =
                 std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Address>(&bytes).ok());
@@ -168,7 +167,7 @@ pub async fn start_sandbox(
     }
 }
 
-/// Starts the operator under its own kubeconfig, with nothing of AWS in reach but the sandbox.
+/// Starts the operator with its own kubeconfig. The only AWS endpoint it can reach is the sandbox.
 pub async fn start_operator(
     supervisor: &Supervisor,
     programs: &Programs,
@@ -211,25 +210,25 @@ pub async fn start_operator(
     ] {
         command.args(values.iter().flat_map(|value| [flag, value]));
     }
-    in_clean_environment(&mut command);
+    clean_environment(&mut command);
     command.env("KUBECONFIG", kubeconfig).envs(aws_variables(sandbox, REGION));
     supervisor.start(OPERATOR, command).await?;
     Ok(())
 }
 
-/// An access key id that nobody can guess: 122 random bits.
+/// An unguessable access key id: 122 random bits.
 fn new_access_key_id() -> String {
     format!("SANDBOX{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase())
 }
 
-/// Without what the user's shell holds for other purposes: AWS profiles and keys, settings of an operator, proxies that would stand before
-/// loopback.
-fn in_clean_environment(command: &mut Command) {
+/// Removes the shell's variables for other purposes from the child's environment: AWS profiles and
+/// keys, operator settings, and proxies, which cannot reach loopback.
+fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_ascii_uppercase();
-        let is_foreign =
+        let is_unrelated =
             ["AWS_", "KINESISDEMO_", "POD_", "SANDBOX_"].iter().any(|prefix| text.starts_with(prefix));
-        if is_foreign || text.ends_with("_PROXY") {
+        if is_unrelated || text.ends_with("_PROXY") {
             command.env_remove(name);
         }
     }

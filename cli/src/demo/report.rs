@@ -1,4 +1,5 @@
-//! The report of one demo, as `report.json` holds it. In: the object at its end, the samples, the sandbox's count. Out: the report. Pure.
+//! The report of one demo, written to `report.json`. In: the object at its end, the samples, the
+//! sandbox's counts. Out: the report. Pure.
 
 use jiff::Timestamp;
 use kinesis_demo_api::control::ControlState;
@@ -16,11 +17,11 @@ pub struct Report {
     pub outcome: String,
     pub phases: Vec<PhaseRow>,
     pub unreported: u64,
-    /// Records that the sandbox holds for this run.
+    /// Records that the sandbox stored for this run.
     pub stored: u64,
     pub tasks: Vec<TaskSample>,
     pub stream: Vec<StreamSample>,
-    /// What was left behind; empty.
+    /// What was left behind; empty after a clean run.
     pub leftovers: Vec<String>,
 }
 
@@ -30,9 +31,9 @@ pub struct PhaseRow {
     pub name: String,
     /// Records per second.
     pub target: u32,
-    /// Null for a phase that never began.
+    /// Null for a phase that never started.
     pub started_at: Option<MicroTime>,
-    /// Null for a phase that was cut short.
+    /// Null for a phase that ended early.
     pub ended_at: Option<MicroTime>,
     pub scheduled: u64,
     pub offered: u64,
@@ -41,42 +42,45 @@ pub struct PhaseRow {
     pub failed: u64,
     pub dropped: u64,
     pub unknown: u64,
-    /// Records whose turn came while no task had the slot.
+    /// Records that were due while no task had the slot.
     pub unoffered: u64,
-    /// Records that a task may have offered after its last line.
+    /// Records that a task may have offered after its last ledger line.
     pub unreported: u64,
-    /// Records offered beyond the schedule; zero unless somebody else wrote what the tasks obey.
+    /// Records offered beyond the schedule. Zero unless someone else wrote the control parameter
+    /// that the tasks follow.
     pub excess: u64,
-    /// Within how many milliseconds of the phase's planned beginning the arrivals had gone from the rate before to its own. Null
-    /// for the first phase, for a ramp, and where they did not within a second.
+    /// Within how many milliseconds of the phase's planned start the arrivals changed from the
+    /// previous rate to this phase's rate. Null for the first phase, for a ramp, and if they did
+    /// not change within a second.
     pub changed_within_ms: Option<u32>,
     pub latency_ms: Option<LatencyStatus>,
 }
 
-/// What the demo saw of the run besides the object itself.
+/// What the demo observed of the run besides the object itself.
 #[derive(Default)]
 pub struct DemoObservation {
     pub samples: Samples,
-    /// Records that the stream took.
+    /// Records that the stream accepted.
     pub stored: u64,
-    /// When it took them.
+    /// When the stream accepted them.
     pub arrivals: Arrivals,
     pub leftovers: Vec<String>,
 }
 
-/// The report of a run that ended (or was left) as `demo` says; None if there was none.
+/// The report of the run that `demo` shows at the end of the demo. Without a run, the outcome is
+/// Aborted.
 #[must_use]
-pub fn report(demo: Option<&KinesisDemo>, seen: DemoObservation, now: Timestamp) -> Report {
-    let DemoObservation { samples, stored, arrivals, leftovers } = seen;
+pub fn report(demo: Option<&KinesisDemo>, observation: DemoObservation, now: Timestamp) -> Report {
+    let DemoObservation { samples, stored, arrivals, leftovers } = observation;
     let status = demo.and_then(|demo| demo.status.as_ref());
     let outcome = match status.and_then(|status| status.stage) {
         Some(Stage::Succeeded) => "Succeeded",
         Some(Stage::Failed) => "Failed",
-        // A run that was ended before its own end is one that was broken off.
+        // A run that the demo ended early counts as aborted.
         _ => "Aborted",
     };
     let phases = status.map(|status| status.phases.as_slice()).unwrap_or_default();
-    // A run that was broken off was quiet before its schedule's end.
+    // The traffic of a run that ended early stopped before the schedule's end.
     let tasks_stopped_at =
         status.and_then(|status| status.run.as_ref()?.tasks_stopped_at).filter(|_| outcome != "Succeeded");
     let control = status.and_then(|status| status.control.as_ref());
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_exactly_the_fields_that_are_promised() {
+    fn the_file_has_exactly_the_documented_fields() {
         let now = "2026-11-22T10:00:15Z".parse().unwrap();
         let report =
             report(Some(&demo()), DemoObservation { stored: 980, ..DemoObservation::default() }, now);
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_that_was_cut_short_has_no_end_and_one_that_never_began_no_start() {
+    fn unfinished_phases_have_no_end_and_unstarted_no_start() {
         let now = "2026-11-22T10:00:15Z".parse().unwrap();
         let phases = report(Some(&demo()), DemoObservation::default(), now).phases;
         let times: Vec<_> =
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_broken_off_ends_where_its_traffic_did_however_late_the_report() {
+    fn an_aborted_run_ends_when_its_traffic_did() {
         let mut aborted = demo();
         let run = json!({"number": 1, "stageEnteredAt": "2026-11-22T10:00:40Z", "tasksStoppedAt": "2026-11-22T10:00:15Z"});
         aborted.status.as_mut().unwrap().run = serde_json::from_value(run).unwrap();
@@ -212,12 +216,12 @@ mod tests {
         assert_eq!(
             ended(&aborted),
             [true, true, true],
-            "a run that succeeded was quiet at its schedule's end"
+            "the traffic of a run that succeeded ended with its schedule"
         );
     }
 
     #[test]
-    fn without_a_run_the_demo_was_broken_off() {
+    fn without_a_run_the_outcome_is_aborted() {
         let none = report(
             None,
             DemoObservation { leftovers: vec!["x".into()], ..DemoObservation::default() },

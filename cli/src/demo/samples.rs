@@ -1,4 +1,5 @@
-//! What changed over a run: tasks and stream, sampled whenever status says something new. In: objects as they are seen. Out: series. Pure.
+//! Series of tasks and stream over a run, sampled whenever the status changes. In: objects as they
+//! are observed. Out: series. Pure.
 
 use jiff::Timestamp;
 use kinesis_demo_api::{KinesisDemo, MicroTime};
@@ -6,7 +7,7 @@ use serde::Serialize;
 
 use crate::render::line::is_gone;
 
-/// How many tasks there were to be, and were.
+/// How many tasks were desired, and how many were running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TaskSample {
     pub at: MicroTime,
@@ -14,7 +15,7 @@ pub struct TaskSample {
     pub running: u32,
 }
 
-/// What the stream could take.
+/// The stream's capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamSample {
@@ -32,7 +33,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Takes what is new in this object; a value that stays the same is not told twice.
+    /// Adds the values of this object that differ from the last sample.
     pub fn take(&mut self, demo: &KinesisDemo, now: Timestamp) {
         let Some(status) = &demo.status else { return };
         let at = MicroTime::from(now);
@@ -43,7 +44,7 @@ impl Samples {
                 self.tasks.push(sample);
             }
         }
-        // A stream that is gone takes nothing, which is no change of what it could take.
+        // A deleted stream is not a change of capacity.
         if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
             let (warm_target, warm_current) = stream.warm.map_or((0, 0), |warm| (warm.target, warm.current));
             let sample = StreamSample { at, shards: stream.shards, warm_target, warm_current };
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_taken_when_its_value_changes_and_not_before() {
+    fn a_sample_is_added_only_when_its_value_changes() {
         let mut samples = Samples::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         samples.take(&demo(0, 4), at(1));

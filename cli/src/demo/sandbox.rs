@@ -1,5 +1,5 @@
-//! What the sandbox says of itself. In: its address and key. Out: its state, and what reached a
-//! stream. Reads over HTTP on loopback.
+//! A client of the sandbox's admin API. In: its address and key. Out: its state, and what arrived
+//! in a stream. Uses HTTP on loopback.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::boundaries::Arrivals;
 use super::environment::SandboxAddress;
 use crate::error::{CliError, with_causes};
 
-/// Reads the sandbox's own pages, which are not AWS's.
+/// A client of the sandbox's admin API, which is not part of AWS.
 #[derive(Clone)]
 pub struct Sandbox {
     address: SandboxAddress,
@@ -22,7 +22,7 @@ struct Streams {
     streams: Vec<Stream>,
 }
 
-/// What one stream has taken since it was created.
+/// What one stream accepted since it was created.
 #[derive(Deserialize)]
 struct Stream {
     arn: String,
@@ -42,7 +42,7 @@ impl Sandbox {
             attempt: "prepare an HTTP client".into(),
             reason: with_causes(&error),
         };
-        // A proxy of the user's must not see loopback.
+        // Loopback requests must not go through the user's proxy.
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().map_err(failed)?;
         Ok(Self { address, http })
@@ -53,7 +53,7 @@ impl Sandbox {
         &self.address
     }
 
-    /// Has the sandbox answer calls of AWS's APIs with a fault (`docs/sandbox.md`, Faults).
+    /// Adds a fault to the sandbox's responses to AWS API calls (`docs/sandbox.md`, Faults).
     pub async fn add_fault(&self, fault: &Value) -> Result<(), CliError> {
         const PATH: &str = "/_sandbox/faults";
         let failed = |error: reqwest::Error| CliError::Sandbox {
@@ -65,17 +65,18 @@ impl Sandbox {
         request.send().await.and_then(reqwest::Response::error_for_status).map(drop).map_err(failed)
     }
 
-    /// The faults that have not struck yet.
+    /// The faults that have not been used up yet.
     pub async fn fetch_faults(&self) -> Result<Value, CliError> {
         self.fetch("/_sandbox/faults", &[]).await
     }
 
-    /// Everything it holds.
+    /// The sandbox's whole state.
     pub async fn fetch_state(&self) -> Result<Value, CliError> {
         self.fetch("/_sandbox/state", &[]).await
     }
 
-    /// How many records the stream of that ARN has taken, and when. None if there was no such stream.
+    /// How many records the stream with that ARN accepted, and when. None if there was no such
+    /// stream.
     pub async fn fetch_arrivals(&self, arn: &str) -> Result<Option<(u64, Arrivals)>, CliError> {
         let Streams { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
         let stream = streams.into_iter().find(|stream| stream.arn == arn);
@@ -97,7 +98,7 @@ impl Sandbox {
         })?;
         url.query_pairs_mut().extend_pairs(query);
         let request = self.http.get(url).bearer_auth(access_key_id);
-        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-        answer.json().await.map_err(failed)
+        let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        response.json().await.map_err(failed)
     }
 }

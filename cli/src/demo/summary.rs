@@ -1,4 +1,4 @@
-//! The summary at a demo's end. In: the report. Out: lines. Pure.
+//! The summary at the end of a demo. In: the report. Out: lines. Pure.
 
 use kinesis_demo_api::MicroTime;
 
@@ -6,10 +6,11 @@ use super::report::{PhaseRow, Report};
 use crate::render::number::{grouped, per_second};
 use crate::render::table::{Align, table_within};
 
-/// How many points of a series are told.
+/// How many points of a series are shown.
 const POINTS: usize = 8;
 
-/// Phases with target and achieved rate, refusals and latency; tasks, shards and warm throughput over time; what is left.
+/// Phases with target and achieved rate, throttled and failed records, and latency; tasks, shards
+/// and warm throughput over time; what was left behind.
 #[must_use]
 pub fn summary(report: &Report, width: usize) -> Vec<String> {
     let mut lines = vec![format!("Outcome: {}", report.outcome)];
@@ -25,7 +26,7 @@ pub fn summary(report: &Report, width: usize) -> Vec<String> {
         ));
         if report.unreported > 0 {
             lines.push(format!(
-                "         {} unreported (tasks that died without a last word)",
+                "         {} unreported (tasks that exited without a final ledger line)",
                 grouped(report.unreported)
             ));
         }
@@ -44,7 +45,7 @@ pub fn summary(report: &Report, width: usize) -> Vec<String> {
             report.stream.iter().map(|sample| (sample.at, u64::from(sample.shards))).collect();
         let warm: Vec<_> =
             report.stream.iter().map(|sample| (sample.at, u64::from(sample.warm_current))).collect();
-        // A cold stream has none to tell of.
+        // A cold stream has no warm throughput to show.
         let is_warm = report.stream.iter().any(|sample| sample.warm_target > 0);
         let warm = if is_warm { warm } else { Vec::new() };
         for (name, points) in [("Tasks", tasks), ("Shards", shards), ("Warm MiB/s", warm)]
@@ -88,7 +89,7 @@ fn phase(row: &PhaseRow) -> Vec<String> {
         (Some(started_at), Some(ended_at)) => grouped(per_second(row.accepted, ended_at.since(started_at))),
         (Some(_), None) => "cut short".to_owned(),
         (None, _) => {
-            cells.push("not begun".to_owned());
+            cells.push("not started".to_owned());
             return cells;
         }
     });
@@ -105,7 +106,7 @@ fn phase(row: &PhaseRow) -> Vec<String> {
     cells
 }
 
-/// To a hundredth, rounded down: 100.00 % means all.
+/// A percentage with two decimals, rounded down: 100.00 % means all.
 fn percent(part: u64, whole: u64) -> String {
     match (u128::from(part) * 10_000).checked_div(u128::from(whole)) {
         Some(hundredths) => format!("{}.{:02} %", hundredths / 100, hundredths % 100),
@@ -113,7 +114,8 @@ fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// `0s 4, 12s 8`: the changes of a value, from the first sample on; of many, the first, the last and those between at even steps.
+/// The changes of a value since the first sample, such as `0s 4, 12s 8`. A long series is reduced
+/// to the first, the last, and evenly spaced changes between.
 fn series(points: &[(MicroTime, u64)], zero: MicroTime) -> String {
     let mut changes: Vec<(MicroTime, u64)> = Vec::new();
     for point in points {
@@ -123,13 +125,13 @@ fn series(points: &[(MicroTime, u64)], zero: MicroTime) -> String {
     }
     let step = changes.len().div_ceil(POINTS).max(1);
     let last = changes.len().saturating_sub(1);
-    let told: Vec<_> = changes
+    let shown: Vec<_> = changes
         .iter()
         .enumerate()
         .filter(|(index, _)| index % step == 0 || *index == last)
         .map(|(_, (at, value))| format!("{}s {}", at.since(zero).as_secs(), grouped(*value)))
         .collect();
-    told.join(", ")
+    shown.join(", ")
 }
 
 #[cfg(test)]
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_tells_target_and_achieved_and_rounds_nothing_up_to_all() {
+    fn the_table_shows_rates_and_rounds_percentages_down() {
         let lines = summary(&report(), WIDE);
         let row = |name: &str| {
             lines.iter().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
@@ -194,18 +196,18 @@ mod tests {
         );
         assert_eq!(row("peak")[1..9], ["50,000", "50,000", "499,999", "99.99", "%", "3", "7", "170"]);
         assert_eq!(row("decline")[1..5], ["100", "cut", "short", "5"]);
-        assert_eq!(row("coda")[1..], ["100", "not", "begun"]);
+        assert_eq!(row("coda")[1..], ["100", "not", "started"]);
     }
 
     #[test]
-    fn series_tell_changes_only_and_the_end_says_what_is_left() {
+    fn series_show_changes_and_the_end_shows_leftovers() {
         let mut report = report();
         let lines = summary(&report, WIDE);
         assert!(lines.contains(&"Tasks: 0s 1, 5s 10".to_owned()), "{lines:#?}");
         assert!(lines.contains(&"Shards: 0s 4".to_owned()));
         assert_eq!(lines.last().unwrap(), "Left behind: nothing");
         assert!(lines.contains(&"Warm MiB/s: 0s 100".to_owned()));
-        // Under Advantage a cold stream has some, which nobody asked for.
+        // With Advantage a cold stream has warm throughput that was not requested.
         report.stream[0].warm_target = 0;
         assert!(!summary(&report, WIDE).iter().any(|line| line.starts_with("Warm")));
         report.leftovers = vec!["process etcd (pid 7)".into()];
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_series_is_thinned_but_keeps_its_ends() {
+    fn a_long_series_is_thinned_but_keeps_first_and_last() {
         let points: Vec<_> = (0..100).map(|second| (at(second), u64::try_from(second).unwrap())).collect();
         let text = series(&points, at(0));
         assert!(text.starts_with("0s 0, ") && text.ends_with("99s 99"));

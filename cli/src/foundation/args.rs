@@ -1,4 +1,5 @@
-//! The arguments of `foundation`. Parsing only; the parameters told in the help are the template's own.
+//! The arguments of `foundation`. Parsing only; the parameters listed in the help come from the
+//! template.
 
 use std::path::PathBuf;
 
@@ -14,19 +15,22 @@ pub struct Foundation {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Make or update the stack, follow it to its end, and print the Helm values for the chart on stdout.
+    /// Create or update the stack, wait until the operation ends, and print the chart's Helm values
+    /// on stdout.
     ///
-    /// Interrupted, it only stops watching: the stack goes on in AWS, and the same command goes on watching. Progress is on stderr, so
-    /// that `kubectl kinesisdemo foundation deploy > foundation-values.yaml` works.
+    /// Interrupting this command only stops watching: the stack operation continues in AWS, and the
+    /// same command resumes watching it. Progress is on stderr, so that `kubectl kinesisdemo
+    /// foundation deploy > foundation-values.yaml` works.
     #[command(after_help = template::listing())]
     Deploy(Deploy),
     /// Show the stack: its status, its outputs, its parameters.
     Status(Status),
-    /// Delete the stack and wait until nothing of it is left. Refuses while runs live.
+    /// Delete the stack and wait until nothing of it is left. Fails while runs are active.
     ///
-    /// A run lives if the stack's ECS cluster has a service or a task that has not stopped, or if the Kubernetes cluster has a KinesisDemo of
-    /// this account and Region that is not over, in any namespace. Interrupted, it only stops watching: the deletion goes on in AWS, and
-    /// the same command goes on watching.
+    /// A run is active if the stack's ECS cluster has a service or a task that has not stopped, or
+    /// if the Kubernetes cluster has, in any namespace, a KinesisDemo of this account and Region
+    /// that is not over. Interrupting this command only stops watching: the deletion continues in
+    /// AWS, and the same command resumes watching it.
     Delete(Delete),
 }
 
@@ -46,8 +50,9 @@ pub const DEFAULT_STACK: &str = "kinesis-demo";
 #[derive(Debug, clap::Args)]
 pub struct Deploy {
     #[command(flatten)]
-    pub place: StackLocation,
-    /// A parameter of the template (below), repeatable. Those not named keep the value that the stack has; of a new stack, their default.
+    pub location: StackLocation,
+    /// A template parameter (listed below); repeatable. Parameters that are not given keep the
+    /// stack's current value, or the default for a new stack.
     #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
 }
@@ -55,51 +60,51 @@ pub struct Deploy {
 #[derive(Debug, clap::Args)]
 pub struct Status {
     #[command(flatten)]
-    pub place: StackLocation,
-    /// How to print.
+    pub location: StackLocation,
+    /// The output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: StackOutput,
 }
 
-/// How a stack is printed.
+/// The output format of a stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum StackOutput {
     #[default]
     Text,
-    /// With account, Region, and since when it has its status.
+    /// Includes the account, the Region, and when the current status began.
     Json,
-    /// The Helm values for the chart, and nothing else.
+    /// Only the Helm values for the chart.
     Values,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Delete {
     #[command(flatten)]
-    pub place: StackLocation,
+    pub location: StackLocation,
     /// The kubeconfig file. Default: $KUBECONFIG, or ~/.kube/config.
     #[arg(long, value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context. Default: the current one.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Ask AWS only whether runs live.
+    /// Check only AWS for active runs.
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     pub skip_kubernetes: bool,
 }
 
-/// CreateStack's own rule (API reference, `StackName`), told before anything is asked of AWS.
+/// CreateStack's rule (API reference, `StackName`), checked before any call to AWS.
 fn stack_name(text: &str) -> Result<String, String> {
     let rest_fits = text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
     match text.chars().next() {
         Some(first) if first.is_ascii_alphabetic() && rest_fits && text.len() <= 128 => Ok(text.to_owned()),
-        _ => Err("a letter, then letters, digits and hyphens, 128 characters at the most".into()),
+        _ => Err("it must be a letter, then letters, digits and hyphens, at most 128 characters".into()),
     }
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("it has the form KEY=VALUE".into()),
+        _ => Err("it must have the form KEY=VALUE".into()),
     }
 }
 
@@ -118,10 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_pairs_and_a_value_may_have_an_equals_sign() {
+    fn a_parameter_value_may_contain_an_equals_sign() {
         let line = "x foundation deploy --region us-east-1 --parameter A=b --parameter C=d=e --parameter F=";
-        let Verb::Deploy(Deploy { place, parameters }) = parsed(line).unwrap() else { panic!() };
-        assert_eq!((place.stack_name.as_str(), place.region.as_deref()), ("kinesis-demo", Some("us-east-1")));
+        let Verb::Deploy(Deploy { location, parameters }) = parsed(line).unwrap() else { panic!() };
+        assert_eq!(
+            (location.stack_name.as_str(), location.region.as_deref()),
+            ("kinesis-demo", Some("us-east-1"))
+        );
         let pairs: Vec<(&str, &str)> =
             parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("A", "b"), ("C", "d=e"), ("F", "")]);
@@ -130,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_has_the_name_that_cloudformation_takes() {
+    fn stack_names_follow_cloudformations_rule() {
         assert!(parsed("x foundation status --stack-name load-2 -o values").is_ok());
         for name in ["2load", "load_2", "load.2", &"a".repeat(129)] {
             assert!(parsed(&format!("x foundation status --stack-name {name}")).is_err(), "{name}");
@@ -138,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_named_or_skipped() {
+    fn skip_kubernetes_excludes_the_cluster_flags() {
         assert!(parsed("x foundation delete --skip-kubernetes").is_ok());
         assert!(parsed("x foundation delete --context kind-demo").is_ok());
         assert!(parsed("x foundation delete --context kind-demo --skip-kubernetes").is_err());

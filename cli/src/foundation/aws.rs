@@ -1,5 +1,6 @@
-//! The AWS of the environment's credentials. In: requests in our terms. Out: answers in our terms, and refusals with what to do about them.
-//! Calls CloudFormation, ECS and STS; translates, decides nothing.
+//! Calls CloudFormation, ECS and STS with the environment's credentials. In: requests in our types.
+//! Out: responses in our types, and errors with their next step. Only translates; makes no
+//! decisions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,17 +22,17 @@ use jiff::Timestamp;
 
 use super::error::AwsCause;
 use super::stack::{Stack, StackEvent};
-use super::{FoundationError, FoundationResult, Services, Stacks, Update, Wanted, template};
+use super::{DesiredStack, FoundationError, FoundationResult, Services, Stacks, Update, template};
 use crate::error::with_causes;
 
-/// In the user agent of every call.
+/// Part of the user agent of every call.
 const APP_NAME: &str = "kubectl-kinesisdemo";
-/// Attempts of one call, the first included, with the SDK's standard pauses.
+/// Attempts per call, including the first, with the SDK's standard backoff.
 const ATTEMPTS: u32 = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// CreateStack checks the whole template before it answers, and takes a few seconds.
+/// CreateStack checks the whole template before it responds, which takes a few seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// A whole call with its attempts: a person at a prompt should not wait longer for an answer.
+/// Limit for a call with all its attempts: a user at a prompt should not wait longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// ECS API reference, DescribeServices and DescribeTasks.
 const SERVICES_AT_ONCE: usize = 10;
@@ -39,17 +40,18 @@ const TASKS_AT_ONCE: usize = 100;
 
 const CLUSTER_TYPE: &str = "AWS::ECS::Cluster";
 
-/// Whose AWS it is, and what is there.
+/// The caller's account and its clients.
 pub struct Account {
     pub id: String,
     pub region: String,
-    /// Where calls go to, if not to AWS.
+    /// The endpoint, if it is not AWS's own.
     pub endpoint: Option<String>,
     pub stacks: CloudFormation,
     pub services: Ecs,
 }
 
-/// Finds out who calls, by the SDK's default chain: environment, profiles, single sign-on.
+/// Connects with the SDK's default credential chain (environment, profiles, single sign-on) and
+/// fetches the caller's account.
 pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -72,13 +74,13 @@ pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
     let region =
         config.region().map(ToString::to_string).filter(|name| !name.is_empty()).ok_or_else(|| {
             FoundationError::refused(
-                "no Region is named",
-                "name it with --region, with AWS_REGION, or in the profile",
+                "no Region is configured",
+                "set it with --region, AWS_REGION, or in the profile",
             )
         })?;
     let sts = aws_sdk_sts::Client::new(&config);
     let caller = sts.get_caller_identity().send().await;
-    let caller = caller.map_err(|error| failed("learn from AWS whose credentials these are", &error))?;
+    let caller = caller.map_err(|error| failed("get the caller identity from AWS", &error))?;
     Ok(Account {
         id: caller.account.unwrap_or_default(),
         region,
@@ -88,26 +90,27 @@ pub async fn connect(region: Option<&str>) -> FoundationResult<Account> {
     })
 }
 
-/// The proxy before AWS that the environment names, by the names that the AWS CLI knows. Of the SDK's own accord there is none.
+/// The proxy for AWS calls that the environment sets, by the variable names that the AWS CLI uses.
+/// By default the SDK uses no proxy.
 fn proxy() -> FoundationResult<Option<ProxyConfig>> {
-    let look = |names: [&str; 2]| {
+    let first_set = |names: [&str; 2]| {
         names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     };
-    let Some(url) = look(["HTTPS_PROXY", "https_proxy"]) else { return Ok(None) };
+    let Some(url) = first_set(["HTTPS_PROXY", "https_proxy"]) else { return Ok(None) };
     let url = if url.contains("://") { url } else { format!("http://{url}") };
     let proxy = ProxyConfig::https(url).map_err(|_| {
         FoundationError::refused(
             "HTTPS_PROXY is not the address of a proxy",
-            "write it as in http://proxy.example:3128",
+            "set it to a URL such as http://proxy.example:3128",
         )
     })?;
-    Ok(Some(match look(["NO_PROXY", "no_proxy"]) {
+    Ok(Some(match first_set(["NO_PROXY", "no_proxy"]) {
         Some(list) => proxy.no_proxy(list),
         None => proxy,
     }))
 }
 
-/// The SDK's client as it would be, with a proxy. Calls have timeouts of their own.
+/// The SDK's default HTTP client with a proxy. The SDK's calls have their own timeouts.
 fn http_client(proxy: ProxyConfig) -> SharedHttpClient {
     let connector = Connector::builder()
         .proxy_config(proxy)
@@ -119,7 +122,7 @@ fn http_client(proxy: ProxyConfig) -> SharedHttpClient {
 
 pub struct CloudFormation(aws_sdk_cloudformation::Client);
 
-/// By it CloudFormation knows a repeated request, whose first answer was lost.
+/// Lets CloudFormation recognise a repeated request whose first response was lost.
 fn request_token() -> String {
     format!("kinesisdemo-{}", uuid::Uuid::new_v4())
 }
@@ -128,9 +131,9 @@ fn request_token() -> String {
 impl Stacks for CloudFormation {
     async fn fetch(&self, name_or_id: &str) -> FoundationResult<Option<Stack>> {
         match self.0.describe_stacks().stack_name(name_or_id).send().await {
-            Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next().map(stack)),
-            // It has no code of its own.
-            Err(error) if says(&error, "does not exist") => Ok(None),
+            Ok(response) => Ok(response.stacks.unwrap_or_default().into_iter().next().map(stack)),
+            // This error has no code of its own.
+            Err(error) if is_validation_error(&error, "does not exist") => Ok(None),
             Err(error) => Err(failed(&format!("read the stack {name_or_id}"), &error)),
         }
     }
@@ -138,14 +141,14 @@ impl Stacks for CloudFormation {
     async fn fetch_events(&self, stack_id: &str, after: Option<&str>) -> FoundationResult<Vec<StackEvent>> {
         let mut pages = self.0.describe_stack_events().stack_name(stack_id).into_paginator().send();
         let mut events = Vec::new();
-        // Newest first.
+        // AWS returns the newest event first.
         'pages: while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("read the stack's events", &error))?;
-            for seen in page.stack_events.unwrap_or_default() {
-                if after.is_some() && seen.event_id() == after {
+            for stack_event in page.stack_events.unwrap_or_default() {
+                if after.is_some() && stack_event.event_id() == after {
                     break 'pages;
                 }
-                events.push(event(seen));
+                events.push(event(stack_event));
             }
         }
         events.reverse();
@@ -155,9 +158,9 @@ impl Stacks for CloudFormation {
     async fn fetch_invalid(&self, stack_id: &str) -> FoundationResult<Vec<String>> {
         let only_failed = EventFilter::builder().failed_events(true).build();
         let request = self.0.describe_events().stack_name(stack_id).filters(only_failed);
-        let answer =
-            request.send().await.map_err(|error| failed("read what the validation found", &error))?;
-        let found: Vec<_> = answer
+        let response =
+            request.send().await.map_err(|error| failed("read the stack's validation errors", &error))?;
+        let found: Vec<_> = response
             .operation_events()
             .iter()
             .filter(|event| event.event_type() == Some(&EventType::ValidationError))
@@ -166,19 +169,19 @@ impl Stacks for CloudFormation {
             found.iter().max_by_key(|event| event.timestamp().map(|at| (at.secs(), at.subsec_nanos())));
         let operation = newest.and_then(|event| event.operation_id());
         let of_operation = found.iter().filter(|event| event.operation_id() == operation);
-        let told = of_operation.map(|event| {
+        let errors = of_operation.map(|event| {
             let of = |part: Option<&str>| part.unwrap_or_default().to_owned();
             let (name, type_) = (of(event.logical_resource_id()), of(event.resource_type()));
             format!("{name} ({type_}): {}", of(event.validation_status_reason()))
         });
-        Ok(told.collect())
+        Ok(errors.collect())
     }
 
     async fn fetch_cluster(&self, stack_id: &str) -> FoundationResult<Option<String>> {
         let mut items = self.0.list_stack_resources().stack_name(stack_id).into_paginator().items().send();
         while let Some(item) = items.next().await {
-            let item = item.map_err(|error| failed("list what the stack has made", &error))?;
-            // A creation that failed may have met somebody else's cluster of that name.
+            let item = item.map_err(|error| failed("list the stack's resources", &error))?;
+            // A failed creation may refer to another owner's cluster of the same name.
             let is_there = !matches!(
                 item.resource_status(),
                 Some(ResourceStatus::DeleteComplete | ResourceStatus::CreateFailed)
@@ -190,36 +193,38 @@ impl Stacks for CloudFormation {
         Ok(None)
     }
 
-    async fn create(&self, name: &str, wanted: &Wanted) -> FoundationResult<String> {
+    async fn create(&self, name: &str, desired: &DesiredStack) -> FoundationResult<String> {
         let request = self
             .0
             .create_stack()
             .stack_name(name)
             .template_body(template::BODY)
-            .set_parameters(Some(parameters(wanted)))
-            .set_tags(Some(tags(wanted)))
+            .set_parameters(Some(parameters(desired)))
+            .set_tags(Some(tags(desired)))
             .capabilities(Capability::CapabilityIam)
             .on_failure(OnFailure::Delete)
             .client_request_token(request_token());
-        let answer =
+        let response =
             request.send().await.map_err(|error| failed(&format!("create the stack {name}"), &error))?;
-        Ok(answer.stack_id.unwrap_or_else(|| name.to_owned()))
+        Ok(response.stack_id.unwrap_or_else(|| name.to_owned()))
     }
 
-    async fn update(&self, stack_id: &str, wanted: &Wanted) -> FoundationResult<Update> {
+    async fn update(&self, stack_id: &str, desired: &DesiredStack) -> FoundationResult<Update> {
         let request = self
             .0
             .update_stack()
             .stack_name(stack_id)
             .template_body(template::BODY)
-            .set_parameters(Some(parameters(wanted)))
-            .set_tags(Some(tags(wanted)))
+            .set_parameters(Some(parameters(desired)))
+            .set_tags(Some(tags(desired)))
             .capabilities(Capability::CapabilityIam)
             .client_request_token(request_token());
         match request.send().await {
-            Ok(_) => Ok(Update::Begun),
-            // It has no code of its own.
-            Err(error) if says(&error, "No updates are to be performed") => Ok(Update::NothingToChange),
+            Ok(_) => Ok(Update::Started),
+            // This error has no code of its own.
+            Err(error) if is_validation_error(&error, "No updates are to be performed") => {
+                Ok(Update::NothingToChange)
+            }
             Err(error) => Err(failed("update the stack", &error)),
         }
     }
@@ -230,16 +235,16 @@ impl Stacks for CloudFormation {
     }
 }
 
-fn parameters(wanted: &Wanted) -> Vec<Parameter> {
+fn parameters(desired: &DesiredStack) -> Vec<Parameter> {
     let parameter = |(name, value): &(String, Option<String>)| match value {
         Some(value) => Parameter::builder().parameter_key(name).parameter_value(value).build(),
         None => Parameter::builder().parameter_key(name).use_previous_value(true).build(),
     };
-    wanted.parameters.iter().map(parameter).collect()
+    desired.parameters.iter().map(parameter).collect()
 }
 
-fn tags(wanted: &Wanted) -> Vec<Tag> {
-    wanted.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+fn tags(desired: &DesiredStack) -> Vec<Tag> {
+    desired.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 fn stack(stack: types::Stack) -> Stack {
@@ -284,7 +289,8 @@ pub struct Ecs(aws_sdk_ecs::Client);
 impl Services for Ecs {
     async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>> {
         let mut live = self.fetch_services(cluster).await?;
-        // ListServices leaves out services that are DRAINING: their tasks tell. A task that is being stopped is listed as STOPPED.
+        // ListServices omits services that are DRAINING, but their tasks are still listed. A task
+        // that is being stopped is listed as STOPPED.
         for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
             live.extend(self.fetch_tasks(cluster, desired).await?);
         }
@@ -296,15 +302,15 @@ impl Ecs {
     async fn fetch_services(&self, cluster: &str) -> FoundationResult<Vec<String>> {
         let pages = self.0.list_services().cluster(cluster).into_paginator().items().send();
         let listed = match pages.collect::<Result<Vec<String>, _>>().await {
-            Err(error) if is_of_no_cluster(&error) => return Ok(Vec::new()),
+            Err(error) if is_cluster_not_found(&error) => return Ok(Vec::new()),
             listed => listed.map_err(|error| failed("list the cluster's services", &error))?,
         };
         let mut live = Vec::new();
         for some in listed.chunks(SERVICES_AT_ONCE) {
             let request = self.0.describe_services().cluster(cluster).set_services(Some(some.to_vec()));
-            let answer =
+            let response =
                 request.send().await.map_err(|error| failed("read the cluster's services", &error))?;
-            for service in answer.services() {
+            for service in response.services() {
                 let status = service.status().unwrap_or_default();
                 if status != "INACTIVE" {
                     let name = service.service_name().unwrap_or_default();
@@ -318,14 +324,15 @@ impl Ecs {
     async fn fetch_tasks(&self, cluster: &str, desired: DesiredStatus) -> FoundationResult<Vec<String>> {
         let request = self.0.list_tasks().cluster(cluster).desired_status(desired);
         let listed = match request.into_paginator().items().send().collect::<Result<Vec<String>, _>>().await {
-            Err(error) if is_of_no_cluster(&error) => return Ok(Vec::new()),
+            Err(error) if is_cluster_not_found(&error) => return Ok(Vec::new()),
             listed => listed.map_err(|error| failed("list the cluster's tasks", &error))?,
         };
         let mut live = Vec::new();
         for some in listed.chunks(TASKS_AT_ONCE) {
             let request = self.0.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
-            let answer = request.send().await.map_err(|error| failed("read the cluster's tasks", &error))?;
-            for task in answer.tasks() {
+            let response =
+                request.send().await.map_err(|error| failed("read the cluster's tasks", &error))?;
+            for task in response.tasks() {
                 let status = task.last_status().unwrap_or_default();
                 if status != "STOPPED" {
                     let id = task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
@@ -338,13 +345,13 @@ impl Ecs {
     }
 }
 
-/// The cluster is gone, though the stack is not.
-fn is_of_no_cluster<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+/// The cluster does not exist, although the stack does.
+fn is_cluster_not_found<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code() == Some("ClusterNotFoundException")
 }
 
-fn says<E: ProvideErrorMetadata>(error: &SdkError<E>, words: &str) -> bool {
-    error.code() == Some("ValidationError") && error.message().is_some_and(|message| message.contains(words))
+fn is_validation_error<E: ProvideErrorMetadata>(error: &SdkError<E>, text: &str) -> bool {
+    error.code() == Some("ValidationError") && error.message().is_some_and(|message| message.contains(text))
 }
 
 fn failed<E>(attempt: &str, error: &SdkError<E>) -> FoundationError
@@ -352,19 +359,20 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let (cause, reason) = match error {
-        SdkError::ServiceError(answer) => {
+        SdkError::ServiceError(response) => {
             let (code, message) =
-                (answer.err().code().unwrap_or("no code"), answer.err().message().unwrap_or(""));
+                (response.err().code().unwrap_or("no code"), response.err().message().unwrap_or(""));
             (cause_of(code), if message.is_empty() { code.to_owned() } else { format!("{message} ({code})") })
         }
         _ if lacks_credentials(error) => (AwsCause::Credentials, with_causes(error)),
         SdkError::ConstructionFailure(_) => (AwsCause::Other, with_causes(error)),
-        _ => (AwsCause::Unanswered, with_causes(error)),
+        _ => (AwsCause::NoResponse, with_causes(error)),
     };
     FoundationError::Aws { attempt: attempt.to_owned(), cause, reason }
 }
 
-/// The codes that all services share (AWS API reference, "Common error types"), in their old and new spellings.
+/// The error codes that all services share (AWS API reference, "Common error types"), in old and
+/// new spellings.
 fn cause_of(code: &str) -> AwsCause {
     match code {
         "ExpiredToken"
@@ -384,7 +392,7 @@ fn cause_of(code: &str) -> AwsCause {
     }
 }
 
-/// Whether the request was never sent because there was nothing to sign it with.
+/// Whether the request was not sent because there were no credentials to sign it with.
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |cause| cause.source()).any(|cause| cause.is::<CredentialsError>())
 }

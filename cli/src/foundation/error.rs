@@ -1,34 +1,34 @@
-//! What can go wrong with the foundation: what was attempted, why it failed, what to do next. Pure.
+//! Errors of the foundation commands: what was attempted, why it failed, what to do next. Pure.
 
 use crate::error::CliError;
 
-/// What takes over the AWS CLI's credentials, whatever kind they are of.
-const CREDENTIALS: &str = "log in, or name a profile with AWS_PROFILE; `eval \"$(aws configure export-credentials --format env)\"` takes over \
-                           the credentials that the AWS CLI has";
+/// How to use the AWS CLI's credentials, of whatever kind they are.
+const CREDENTIALS: &str = "log in, or choose a profile with AWS_PROFILE; to use the AWS CLI's credentials, run \
+                           `eval \"$(aws configure export-credentials --format env)\"`";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FoundationError {
-    /// AWS refused a call, or did not answer it.
+    /// AWS returned an error, or did not respond.
     #[error("could not {attempt}: {reason}")]
     Aws { attempt: String, cause: AwsCause, reason: String },
-    /// What was asked for was not done, or ended badly.
+    /// The requested operation was refused or failed.
     #[error("{why}")]
     Refused { why: String, next: String },
-    /// Whether runs live in Kubernetes could not be learned.
-    #[error("could not learn from Kubernetes whether runs live")]
+    /// Kubernetes could not be checked for active runs.
+    #[error("could not check Kubernetes for active runs")]
     Kubernetes(#[source] Box<CliError>),
 }
 
-/// Why a call failed, as far as it decides what to do next.
+/// Why a call failed, as far as the next step depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwsCause {
     /// There are no credentials, or they have expired or are not valid.
     Credentials,
-    /// They do not allow it.
+    /// The credentials do not allow the call.
     Denied,
-    /// There was no answer.
-    Unanswered,
-    /// Anything else: AWS's words say it.
+    /// AWS did not respond.
+    NoResponse,
+    /// Anything else: AWS's message explains it.
     Other,
 }
 
@@ -37,21 +37,21 @@ impl FoundationError {
         Self::Refused { why: why.into(), next: next.into() }
     }
 
-    /// What the user can do about it, where we know.
+    /// What the user can do about it, if known.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Refused { next, .. } => Some(next.clone()),
             Self::Kubernetes(error) => {
-                let skip = "--skip-kubernetes asks AWS only";
+                let skip = "use --skip-kubernetes to check only AWS";
                 Some(error.next_step().map_or_else(|| skip.into(), |next| format!("{next}; or {skip}")))
             }
             Self::Aws { cause: AwsCause::Credentials, .. } => Some(CREDENTIALS.into()),
             Self::Aws { cause: AwsCause::Denied, .. } => {
-                Some("ask for this right, or choose other credentials with AWS_PROFILE".into())
+                Some("request this permission, or choose other credentials with AWS_PROFILE".into())
             }
-            Self::Aws { cause: AwsCause::Unanswered, .. } => Some(
-                "is AWS reachable from here? What has begun goes on there; the same command goes on watching"
+            Self::Aws { cause: AwsCause::NoResponse, .. } => Some(
+                "check that AWS is reachable from here. A started operation continues in AWS; run the same command to resume watching it"
                     .into(),
             ),
             Self::Aws { cause: AwsCause::Other, .. } => None,

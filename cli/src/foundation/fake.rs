@@ -1,5 +1,6 @@
-//! A small AWS with one stack, for the verbs' tests. It keeps what it was told and what was asked of it; what happens to the stack is a script,
-//! of which one step passes whenever the stack is looked at by its ID.
+//! A fake AWS with one stack, for the tests of the commands. It records progress lines and
+//! requests. A script defines what happens to the stack: each fetch of the stack by its ID executes
+//! one step.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -7,11 +8,11 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::stack::{FOUNDATION_TAG, Stack, StackEvent, VALUES_OUTPUT};
-use super::{FoundationResult, Services, Site, Stacks, Update, Wanted};
+use super::{DesiredStack, FoundationResult, Services, Site, Stacks, Update};
 
 pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:111122223333:stack/kinesis-demo/1";
 
-/// What happens between two looks.
+/// What happens between two fetches of the stack.
 pub struct Step {
     status: Option<&'static str>,
     events: Vec<StackEvent>,
@@ -41,8 +42,8 @@ struct FakeStacks {
     has_cluster: bool,
     live: Vec<String>,
     calls: Vec<&'static str>,
-    changes: Vec<(String, Wanted)>,
-    told: Vec<String>,
+    changes: Vec<(String, DesiredStack)>,
+    progress: Vec<String>,
 }
 
 #[derive(Default)]
@@ -59,12 +60,12 @@ impl Cloud {
         change(self.0.lock().unwrap().stack.as_mut().unwrap());
     }
 
-    /// An event of the past. Returns its ID.
-    pub fn happened(&self, event: StackEvent) -> String {
+    /// Adds a past event. Returns its ID.
+    pub fn add_event(&self, event: StackEvent) -> String {
         self.0.lock().unwrap().record(event)
     }
 
-    pub fn will(&self, steps: Vec<Step>) {
+    pub fn then(&self, steps: Vec<Step>) {
         self.0.lock().unwrap().script.extend(steps);
     }
 
@@ -72,20 +73,20 @@ impl Cloud {
         self.0.lock().unwrap().nothing_to_change = true;
     }
 
-    /// What CloudFormation's validation finds wrong.
+    /// Adds an error that CloudFormation's validation finds.
     pub fn is_invalid(&self, found: &str) {
         self.0.lock().unwrap().invalid.push(found.into());
     }
 
-    /// The stack's cluster, and what lives in it.
+    /// Gives the stack a cluster with these active services and tasks.
     pub fn has_cluster(&self, live: &[&str]) {
-        let mut world = self.0.lock().unwrap();
-        world.has_cluster = true;
-        world.live = live.iter().map(|&one| one.to_owned()).collect();
+        let mut state = self.0.lock().unwrap();
+        state.has_cluster = true;
+        state.live = live.iter().map(|&one| one.to_owned()).collect();
     }
 
-    /// Every write, with what was wanted.
-    pub fn changes(&self) -> Vec<(String, Wanted)> {
+    /// Every write, with the desired stack.
+    pub fn changes(&self) -> Vec<(String, DesiredStack)> {
         self.0.lock().unwrap().changes.clone()
     }
 
@@ -93,22 +94,22 @@ impl Cloud {
         self.0.lock().unwrap().calls.iter().filter(|call| **call == name).count()
     }
 
-    pub fn told(&self) -> Vec<String> {
-        self.0.lock().unwrap().told.clone()
+    pub fn progress(&self) -> Vec<String> {
+        self.0.lock().unwrap().progress.clone()
     }
 
-    /// Does something about the stack kinesis-demo.
-    pub async fn visit<T>(&self, what: impl AsyncFnOnce(&Site<'_>) -> T) -> T {
-        let tell = |line: &str| self.0.lock().unwrap().told.push(line.to_owned());
+    /// Calls `action` with a site for the stack kinesis-demo.
+    pub async fn with_site<T>(&self, action: impl AsyncFnOnce(&Site<'_>) -> T) -> T {
+        let progress = |line: &str| self.0.lock().unwrap().progress.push(line.to_owned());
         let site = Site {
             stacks: self,
             account: "111122223333".into(),
             region: "us-east-1".into(),
             stack_name: "kinesis-demo".into(),
             flags: String::new(),
-            tell: &tell,
+            progress: &progress,
         };
-        what(&site).await
+        action(&site).await
     }
 }
 
@@ -119,7 +120,7 @@ impl FakeStacks {
         id
     }
 
-    fn pass(&mut self) {
+    fn advance(&mut self) {
         let Some(Step { status, events }) = self.script.pop_front() else { return };
         for event in events {
             self.record(event);
@@ -133,22 +134,22 @@ impl FakeStacks {
 #[async_trait]
 impl Stacks for Cloud {
     async fn fetch(&self, name_or_id: &str) -> FoundationResult<Option<Stack>> {
-        let mut world = self.0.lock().unwrap();
-        world.calls.push("fetch");
+        let mut state = self.0.lock().unwrap();
+        state.calls.push("fetch");
         if name_or_id == STACK_ID {
-            world.pass();
-            return Ok(world.stack.clone());
+            state.advance();
+            return Ok(state.stack.clone());
         }
-        // By its name, a stack that is gone is not found.
-        let found = world.stack.clone().filter(|stack| stack.name == name_or_id);
+        // A deleted stack cannot be found by its name.
+        let found = state.stack.clone().filter(|stack| stack.name == name_or_id);
         Ok(found.filter(|stack| stack.status != "DELETE_COMPLETE"))
     }
 
     async fn fetch_events(&self, stack_id: &str, after: Option<&str>) -> FoundationResult<Vec<StackEvent>> {
         assert_eq!(stack_id, STACK_ID);
-        let world = self.0.lock().unwrap();
-        let known = after.and_then(|id| world.events.iter().position(|event| event.id == id));
-        Ok(world.events[known.map_or(0, |at| at + 1)..].to_vec())
+        let state = self.0.lock().unwrap();
+        let known = after.and_then(|id| state.events.iter().position(|event| event.id == id));
+        Ok(state.events[known.map_or(0, |at| at + 1)..].to_vec())
     }
 
     async fn fetch_invalid(&self, stack_id: &str) -> FoundationResult<Vec<String>> {
@@ -160,21 +161,21 @@ impl Stacks for Cloud {
         Ok(self.0.lock().unwrap().has_cluster.then(|| "kinesis-demo".into()))
     }
 
-    async fn create(&self, name: &str, wanted: &Wanted) -> FoundationResult<String> {
-        let mut world = self.0.lock().unwrap();
-        world.changes.push((format!("create {name}"), wanted.clone()));
-        world.stack = Some(stack("CREATE_IN_PROGRESS"));
+    async fn create(&self, name: &str, desired: &DesiredStack) -> FoundationResult<String> {
+        let mut state = self.0.lock().unwrap();
+        state.changes.push((format!("create {name}"), desired.clone()));
+        state.stack = Some(stack("CREATE_IN_PROGRESS"));
         Ok(STACK_ID.into())
     }
 
-    async fn update(&self, stack_id: &str, wanted: &Wanted) -> FoundationResult<Update> {
-        let mut world = self.0.lock().unwrap();
-        world.changes.push((format!("update {stack_id}"), wanted.clone()));
-        Ok(if world.nothing_to_change { Update::NothingToChange } else { Update::Begun })
+    async fn update(&self, stack_id: &str, desired: &DesiredStack) -> FoundationResult<Update> {
+        let mut state = self.0.lock().unwrap();
+        state.changes.push((format!("update {stack_id}"), desired.clone()));
+        Ok(if state.nothing_to_change { Update::NothingToChange } else { Update::Started })
     }
 
     async fn delete(&self, stack_id: &str) -> FoundationResult<()> {
-        self.0.lock().unwrap().changes.push((format!("delete {stack_id}"), Wanted::default()));
+        self.0.lock().unwrap().changes.push((format!("delete {stack_id}"), DesiredStack::default()));
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
-//! `foundation deploy|status|delete`: the CloudFormation stack that KinesisDemo needs in an AWS account. In: arguments, credentials. Out: a stack,
-//! the chart's Helm values on stdout, progress on stderr. Talks to CloudFormation, ECS and STS, and before a deletion to Kubernetes.
+//! `foundation deploy|status|delete`: the CloudFormation stack that KinesisDemo needs in an AWS
+//! account. In: arguments, credentials. Out: a stack, the chart's Helm values on stdout, progress
+//! on stderr. Calls CloudFormation, ECS and STS, and before a deletion also Kubernetes.
 //!
 //! ```text
 //! args ─► deploy | status | delete ─► Stacks, Services (aws) ─► AWS
@@ -35,96 +36,98 @@ use crate::error::CliError;
 
 type FoundationResult<T> = Result<T, FoundationError>;
 
-/// What is asked of CloudFormation.
+/// The CloudFormation calls.
 #[async_trait]
 trait Stacks: Send + Sync {
-    /// The stack of that name or ID. A stack that is gone is found by its ID only.
+    /// The stack with that name or ID. A deleted stack can be found only by its ID.
     async fn fetch(&self, name_or_id: &str) -> FoundationResult<Option<Stack>>;
-    /// The stack's events after the one of that ID, oldest first; all of them without one.
+    /// The stack's events after the one with that ID, oldest first; all events if `after` is None.
     async fn fetch_events(&self, stack_id: &str, after: Option<&str>) -> FoundationResult<Vec<StackEvent>>;
-    /// What the last operation's validation found wrong, before anything was made: of each its resource and the reason.
+    /// The errors that the last operation's validation found before it created anything: each with
+    /// its resource and reason.
     async fn fetch_invalid(&self, stack_id: &str) -> FoundationResult<Vec<String>>;
-    /// The ECS cluster that the stack made and that is still there.
+    /// The ECS cluster that the stack created, if it still exists.
     async fn fetch_cluster(&self, stack_id: &str) -> FoundationResult<Option<String>>;
-    /// Begins the creation of a stack that deletes itself if it fails. Returns its ID.
-    async fn create(&self, name: &str, wanted: &Wanted) -> FoundationResult<String>;
-    async fn update(&self, stack_id: &str, wanted: &Wanted) -> FoundationResult<Update>;
-    /// Begins the deletion.
+    /// Starts the creation of a stack that deletes itself if it fails. Returns its ID.
+    async fn create(&self, name: &str, desired: &DesiredStack) -> FoundationResult<String>;
+    async fn update(&self, stack_id: &str, desired: &DesiredStack) -> FoundationResult<Update>;
+    /// Starts the deletion.
     async fn delete(&self, stack_id: &str) -> FoundationResult<()>;
 }
 
-/// What is asked of ECS.
+/// The ECS calls.
 #[async_trait]
 trait Services: Send + Sync {
-    /// The cluster's services and tasks that have not stopped, for people.
+    /// Descriptions of the cluster's services and tasks that have not stopped.
     async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>>;
 }
 
-/// What a stack is to be.
+/// The desired parameters and tags of a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Wanted {
-    /// None: the value that the stack has.
+struct DesiredStack {
+    /// None keeps the stack's current value.
     parameters: Vec<(String, Option<String>)>,
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Update {
-    Begun,
+    Started,
     NothingToChange,
 }
 
-/// The stack that a command is about, and where it is.
+/// The stack that a command works on, and where it is.
 struct Site<'a> {
     stacks: &'a dyn Stacks,
     account: String,
     region: String,
     stack_name: String,
-    /// The flags that name it in another command, where they are not the defaults.
+    /// The flags that select this stack in another command, where they differ from the defaults.
     flags: String,
-    /// Takes a line of progress.
-    tell: &'a (dyn Fn(&str) + Sync),
+    /// Receives the progress lines.
+    progress: &'a (dyn Fn(&str) + Sync),
 }
 
 impl Site<'_> {
-    /// Another of our commands about the same stack.
+    /// Another of our commands for the same stack.
     fn command(&self, verb: &str) -> String {
         format!("kubectl kinesisdemo foundation {verb}{}", self.flags)
     }
 
-    /// Refuses what is not ours: an update would replace it, and a deletion remove it.
+    /// Fails for a stack that is not ours: an update would replace its resources, and a deletion
+    /// remove them.
     fn claim(&self, stack: &Stack) -> FoundationResult<()> {
         if stack.is_foundation() {
             return Ok(());
         }
-        let why = format!("the stack {} is not a KinesisDemo foundation and is left alone", stack.name);
+        let why = format!("the stack {} is not a KinesisDemo foundation and was not changed", stack.name);
         Err(FoundationError::refused(why, "choose another --stack-name"))
     }
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub async fn run(arguments: Foundation) -> Result<Ending, CliError> {
-    let place = match &arguments.verb {
-        Verb::Deploy(deploy) => &deploy.place,
-        Verb::Status(status) => &status.place,
-        Verb::Delete(delete) => &delete.place,
+    let location = match &arguments.verb {
+        Verb::Deploy(deploy) => &deploy.location,
+        Verb::Status(status) => &status.location,
+        Verb::Delete(delete) => &delete.location,
     };
-    // Before anything is asked of AWS.
+    // Check the parameters before any call to AWS.
     let named = match &arguments.verb {
         Verb::Deploy(deploy) => template::checked(deploy.parameters.clone())?,
         _ => BTreeMap::new(),
     };
-    let account = aws::connect(place.region.as_deref()).await?;
+    let account = aws::connect(location.region.as_deref()).await?;
     let site = Site {
         stacks: &account.stacks,
         account: account.id.clone(),
         region: account.region.clone(),
-        stack_name: place.stack_name.clone(),
-        flags: flags(place),
-        tell: &|line| eprintln!("{line}"),
+        stack_name: location.stack_name.clone(),
+        flags: flags(location),
+        progress: &|line| eprintln!("{line}"),
     };
     let endpoint = account.endpoint.as_ref().map(|url| format!(", at {url}")).unwrap_or_default();
-    (site.tell)(&format!(
+    (site.progress)(&format!(
         "account {}, Region {}, stack {}{endpoint}",
         site.account, site.region, site.stack_name
     ));
@@ -153,9 +156,10 @@ fn print(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-fn flags(place: &StackLocation) -> String {
-    let stack = (place.stack_name != DEFAULT_STACK).then(|| format!(" --stack-name {}", place.stack_name));
-    let region = place.region.as_ref().map(|region| format!(" --region {region}"));
+fn flags(location: &StackLocation) -> String {
+    let stack =
+        (location.stack_name != DEFAULT_STACK).then(|| format!(" --stack-name {}", location.stack_name));
+    let region = location.region.as_ref().map(|region| format!(" --region {region}"));
     [stack, region].into_iter().flatten().collect()
 }
 
@@ -164,12 +168,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_command_names_the_same_stack() {
-        let place = |stack: &str, region: Option<&str>| StackLocation {
+    fn suggested_commands_select_the_same_stack() {
+        let location = |stack: &str, region: Option<&str>| StackLocation {
             stack_name: stack.into(),
             region: region.map(Into::into),
         };
-        assert_eq!(flags(&place("kinesis-demo", None)), "");
-        assert_eq!(flags(&place("load", Some("eu-west-1"))), " --stack-name load --region eu-west-1");
+        assert_eq!(flags(&location("kinesis-demo", None)), "");
+        assert_eq!(flags(&location("load", Some("eu-west-1"))), " --stack-name load --region eu-west-1");
     }
 }

@@ -1,5 +1,5 @@
-//! The runs that a Kubernetes cluster has. In: a kubeconfig; the account and Region of a stack. Out: the KinesisDemos that still need them.
-//! Reads all namespaces; the judging is pure.
+//! The runs in a Kubernetes cluster. In: a kubeconfig; the account and Region of a stack. Out: the
+//! KinesisDemos that still need them. Reads all namespaces; the decision is pure.
 
 use std::path::PathBuf;
 
@@ -15,20 +15,20 @@ use crate::args::Connection;
 use crate::cluster::Cluster;
 use crate::error::CliError;
 
-/// What came of asking.
-pub enum Asked {
+/// The result of reading the KinesisDemos.
+pub enum FetchedRuns {
     Objects(Vec<DeserializeGuard<KinesisDemo>>),
-    /// There was nobody to ask, and why.
-    Nobody(String),
+    /// Kubernetes could not be queried, and why.
+    Unavailable(String),
 }
 
 #[async_trait]
 pub trait Runs: Send + Sync {
     /// The KinesisDemos of all namespaces.
-    async fn fetch(&self) -> FoundationResult<Asked>;
+    async fn fetch(&self) -> FoundationResult<FetchedRuns>;
 }
 
-/// The cluster that a kubeconfig names.
+/// The cluster that a kubeconfig selects.
 pub struct ClusterRuns {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
@@ -36,7 +36,7 @@ pub struct ClusterRuns {
 
 #[async_trait]
 impl Runs for ClusterRuns {
-    async fn fetch(&self) -> FoundationResult<Asked> {
+    async fn fetch(&self) -> FoundationResult<FetchedRuns> {
         let failed = |error: CliError| FoundationError::Kubernetes(Box::new(error));
         let named = self.kubeconfig.is_some()
             || self.context.is_some()
@@ -47,22 +47,22 @@ impl Runs for ClusterRuns {
             namespace: None,
         };
         let cluster = match Cluster::connect(&connection).await {
-            Err(error) if !named && is_missing(&error) => {
-                return Ok(Asked::Nobody("there is no kubeconfig".into()));
+            Err(error) if !named && is_kubeconfig_missing(&error) => {
+                return Ok(FetchedRuns::Unavailable("there is no kubeconfig".into()));
             }
             connected => connected.map_err(failed)?,
         };
         match cluster.fetch_all(true).await {
-            Err(CliError::Kubernetes { error, .. }) if is_unknown(&error) => {
-                Ok(Asked::Nobody("the Kubernetes cluster does not know KinesisDemo".into()))
+            Err(CliError::Kubernetes { error, .. }) if is_not_installed(&error) => {
+                Ok(FetchedRuns::Unavailable("KinesisDemo is not installed in the Kubernetes cluster".into()))
             }
-            fetched => fetched.map(Asked::Objects).map_err(failed),
+            fetched => fetched.map(FetchedRuns::Objects).map_err(failed),
         }
     }
 }
 
-/// Whether there is no kubeconfig at the usual place.
-fn is_missing(error: &CliError) -> bool {
+/// Whether there is no kubeconfig at the default path.
+fn is_kubeconfig_missing(error: &CliError) -> bool {
     let CliError::Kubeconfig { source, .. } = error else { return false };
     match source.downcast_ref::<KubeconfigError>() {
         Some(KubeconfigError::ReadConfig(error, _)) => error.kind() == std::io::ErrorKind::NotFound,
@@ -71,28 +71,30 @@ fn is_missing(error: &CliError) -> bool {
     }
 }
 
-/// Whether the cluster has no such resource.
-fn is_unknown(error: &kube::Error) -> bool {
+/// Whether the cluster does not have this resource.
+fn is_not_installed(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
-/// The objects that still need the account and the Region, for people. One that has not begun needs what its operator will choose: that is
-/// not known, and counts as this one unless its spec names another Region.
+/// Descriptions of the objects that still need the account and the Region. For a run that has not
+/// started, the operator's choice of both is unknown: it counts as using this account and Region
+/// unless its spec names another Region.
 #[must_use]
 pub fn live_runs(objects: &[DeserializeGuard<KinesisDemo>], account: &str, region: &str) -> Vec<String> {
     let live = |DeserializeGuard(object): &DeserializeGuard<KinesisDemo>| match object {
         Ok(demo) => is_live(demo, account, region).then(|| {
             let stage = demo.status.as_ref().and_then(|status| status.stage).unwrap_or_default();
-            format!("{} ({stage})", place(demo.meta()))
+            format!("{} ({stage})", qualified_name(demo.meta()))
         }),
-        // The operator has begun something for it, and cannot know what is left.
+        // The finalizer shows that the operator has created resources for it; what remains is
+        // unknown.
         Err(invalid) => invalid
             .metadata
             .finalizers
             .iter()
             .flatten()
-            .any(|held| held == FINALIZER)
-            .then(|| format!("{} (unreadable)", place(&invalid.metadata))),
+            .any(|finalizer| finalizer == FINALIZER)
+            .then(|| format!("{} (unreadable)", qualified_name(&invalid.metadata))),
     };
     objects.iter().filter_map(live).collect()
 }
@@ -100,7 +102,7 @@ pub fn live_runs(objects: &[DeserializeGuard<KinesisDemo>], account: &str, regio
 fn is_live(demo: &KinesisDemo, account: &str, region: &str) -> bool {
     let status = demo.status.as_ref();
     let ended = status.and_then(|status| status.stage).is_some_and(|stage| stage.is_terminal());
-    if ended && !demo.finalizers().iter().any(|held| held == FINALIZER) {
+    if ended && !demo.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return false;
     }
     match status.and_then(|status| status.run.as_ref()?.effective.as_ref()) {
@@ -109,7 +111,7 @@ fn is_live(demo: &KinesisDemo, account: &str, region: &str) -> bool {
     }
 }
 
-fn place(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> String {
+fn qualified_name(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> String {
     let of = |part: &Option<String>| part.clone().unwrap_or_default();
     format!("{}/{}", of(&metadata.namespace), of(&metadata.name))
 }
@@ -121,10 +123,10 @@ mod tests {
     use super::*;
 
     fn object(name: &str, finalizer: bool, spec: Value, status: Value) -> DeserializeGuard<KinesisDemo> {
-        let held: &[&str] = if finalizer { &[FINALIZER] } else { &[] };
+        let finalizers: &[&str] = if finalizer { &[FINALIZER] } else { &[] };
         let object = json!({
             "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
-            "metadata": {"name": name, "namespace": "demos", "finalizers": held},
+            "metadata": {"name": name, "namespace": "demos", "finalizers": finalizers},
             "spec": spec, "status": status,
         });
         serde_json::from_value(object).unwrap()
@@ -133,18 +135,18 @@ mod tests {
     fn run_in(account: &str, region: &str) -> Value {
         json!({"number": 1, "stageEnteredAt": "2026-11-23T10:00:00.000000Z", "effective": {
             "accountId": account, "region": region, "cluster": "kinesis-demo", "streamName": "s",
-            "baseName": "kd-s", "planHash": "1", "spec": {}}})
+            "baseName": "kd-s", "spec": {}}})
     }
 
     #[test]
-    fn a_run_lives_until_it_is_over_and_cleaned_up() {
+    fn a_run_is_live_until_it_is_over_and_cleaned_up() {
         let run = run_in("111122223333", "us-east-1");
         let staged = |stage: &str| json!({"stage": stage, "run": run});
         let objects = [
             object("running", true, json!({}), staged("Running")),
             object("cleaning", true, json!({}), staged("CleaningUp")),
-            // Over by its stage, and yet the operator holds it: something is left.
-            object("held", true, json!({}), staged("Aborted")),
+            // Its stage is terminal, but the operator's finalizer shows that something is left.
+            object("unfinished", true, json!({}), staged("Aborted")),
             object("over", false, json!({}), staged("Succeeded")),
             object("new", false, json!({}), json!(null)),
         ];
@@ -153,14 +155,14 @@ mod tests {
             [
                 "demos/running (Running)",
                 "demos/cleaning (CleaningUp)",
-                "demos/held (Aborted)",
+                "demos/unfinished (Aborted)",
                 "demos/new (Pending)"
             ]
         );
     }
 
     #[test]
-    fn runs_of_other_accounts_and_regions_do_not_matter_and_unknown_ones_do() {
+    fn runs_elsewhere_are_ignored_and_unknown_ones_count() {
         let running =
             |account: &str, region: &str| json!({"stage": "Running", "run": run_in(account, region)});
         let objects = [
@@ -178,10 +180,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kubeconfig_that_is_named_must_be_there() {
+    async fn a_kubeconfig_given_explicitly_must_exist() {
         let runs = ClusterRuns { kubeconfig: Some("/nonexistent/kubeconfig".into()), context: None };
-        let error = runs.fetch().await.err().expect("it is not there");
-        assert!(matches!(&error, FoundationError::Kubernetes(inner) if is_missing(inner)), "{error:?}");
-        assert!(error.next_step().unwrap().ends_with("or --skip-kubernetes asks AWS only"));
+        let error = runs.fetch().await.err().expect("the file does not exist");
+        assert!(
+            matches!(&error, FoundationError::Kubernetes(inner) if is_kubeconfig_missing(inner)),
+            "{error:?}"
+        );
+        assert!(error.next_step().unwrap().ends_with("or use --skip-kubernetes to check only AWS"));
     }
 }

@@ -1,18 +1,19 @@
-//! A CloudFormation stack and its events, and what they mean to us. In: what AWS says. Out: whether a stack can be updated, what went wrong
-//! first, lines for people. Pure.
+//! A CloudFormation stack, its events, and what they mean for us. In: data from AWS. Out: whether a
+//! stack can be updated, the first failure, lines for people. Pure.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// On the stack and on everything in it (foundation/template.yaml).
+/// A tag of the stack and of every resource in it (foundation/template.yaml).
 pub const PART_OF_TAG: (&str, &str) = ("app.kubernetes.io/part-of", "kinesis-demo");
-/// Its value is the stack's name.
+/// The tag's value is the stack's name.
 pub const FOUNDATION_TAG: &str = "kinesisdemo.io/foundation";
-/// What the template's description begins with: tells a stack that was deployed without our tags.
+/// The beginning of the template's description. It identifies a stack that was deployed without our
+/// tags.
 pub const DESCRIPTION: &str = "What KinesisDemo runs in an AWS account";
-/// The output that has the chart's values.
+/// The output with the chart's values.
 pub const VALUES_OUTPUT: &str = "HelmValues";
 
 const STACK_TYPE: &str = "AWS::CloudFormation::Stack";
@@ -30,7 +31,7 @@ pub struct Stack {
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// When the last operation on it began.
+    /// When its last operation started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Timestamp>,
     pub parameters: BTreeMap<String, String>,
@@ -44,29 +45,30 @@ pub struct StackEvent {
     pub id: String,
     pub at: Timestamp,
     pub logical_id: String,
-    /// Of the stack's own events, the stack's ID.
+    /// In the stack's own events, this is the stack's ID.
     pub physical_id: Option<String>,
     pub type_: String,
     pub status: String,
     pub reason: Option<String>,
 }
 
-/// What can be done with a stack of some status.
+/// What can be done with a stack in its current status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StackStatus {
     /// It can be updated.
     Ready,
-    /// An operation goes on.
-    Moving,
-    /// Nothing of it is left.
-    Gone,
-    /// It cannot be updated, and why.
+    /// An operation is in progress.
+    InProgress,
+    /// The stack no longer exists.
+    Deleted,
+    /// It cannot be updated; the text says why.
     Stuck(&'static str),
 }
 
-/// CloudFormation user guide, "Understand CloudFormation stack creation events" and "Stack status codes".
+/// Maps a status code (CloudFormation user guide, "Understand CloudFormation stack creation events"
+/// and "Stack status codes").
 #[must_use]
-pub fn standing(status: &str) -> StackStatus {
+pub fn operation_state(status: &str) -> StackStatus {
     match status {
         "CREATE_COMPLETE"
         | "UPDATE_COMPLETE"
@@ -74,39 +76,39 @@ pub fn standing(status: &str) -> StackStatus {
         | "UPDATE_ROLLBACK_COMPLETE"
         | "IMPORT_COMPLETE"
         | "IMPORT_ROLLBACK_COMPLETE" => StackStatus::Ready,
-        "DELETE_COMPLETE" => StackStatus::Gone,
-        "REVIEW_IN_PROGRESS" => StackStatus::Stuck(
-            "it was begun by a change set that was never carried out, and has no resources",
-        ),
-        moving if moving.ends_with("_IN_PROGRESS") => StackStatus::Moving,
-        "CREATE_FAILED" => StackStatus::Stuck("its creation failed, and some of it may be left"),
+        "DELETE_COMPLETE" => StackStatus::Deleted,
+        "REVIEW_IN_PROGRESS" => {
+            StackStatus::Stuck("it was created by a change set that was never executed, and has no resources")
+        }
+        status if status.ends_with("_IN_PROGRESS") => StackStatus::InProgress,
+        "CREATE_FAILED" => StackStatus::Stuck("its creation failed, and some resources may remain"),
         "ROLLBACK_COMPLETE" => {
-            StackStatus::Stuck("its creation failed and was taken back: nothing is left of it but its name")
+            StackStatus::Stuck("its creation failed and was rolled back: only its name remains")
         }
         "ROLLBACK_FAILED" => {
-            StackStatus::Stuck("its creation failed, and could not be taken back: some of it is left")
+            StackStatus::Stuck("its creation failed and could not be rolled back: some resources remain")
         }
-        "DELETE_FAILED" => StackStatus::Stuck("its deletion failed, and some of it is left"),
-        "UPDATE_ROLLBACK_FAILED" => StackStatus::Stuck("an update failed, and could not be taken back"),
-        _ => StackStatus::Stuck("CloudFormation updates no stack in this state"),
+        "DELETE_FAILED" => StackStatus::Stuck("its deletion failed, and some resources remain"),
+        "UPDATE_ROLLBACK_FAILED" => StackStatus::Stuck("an update failed and could not be rolled back"),
+        _ => StackStatus::Stuck("CloudFormation cannot update a stack in this state"),
     }
 }
 
-/// Whether an operation that ended with this status did what it was for.
+/// Whether an operation that ended with this status succeeded.
 #[must_use]
 pub fn is_deployed(status: &str) -> bool {
     matches!(status, "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE")
 }
 
 impl Stack {
-    /// Whether it is one of ours: only those are changed or deleted.
+    /// Whether the stack is one of ours: only those are changed or deleted.
     #[must_use]
     pub fn is_foundation(&self) -> bool {
         self.tags.contains_key(FOUNDATION_TAG)
             || self.description.as_ref().is_some_and(|text| text.starts_with(DESCRIPTION))
     }
 
-    /// The chart's values, once there are any.
+    /// The chart's values, if the stack has that output.
     #[must_use]
     pub fn values(&self) -> Option<&str> {
         self.outputs.get(VALUES_OUTPUT).map(String::as_str)
@@ -114,7 +116,7 @@ impl Stack {
 }
 
 impl StackEvent {
-    /// Whether it is about the stack as a whole.
+    /// Whether the event is about the stack as a whole.
     #[must_use]
     pub fn is_of_stack(&self, stack_id: &str) -> bool {
         self.type_ == STACK_TYPE && self.physical_id.as_deref() == Some(stack_id)
@@ -130,13 +132,15 @@ impl StackEvent {
     }
 
     fn is_failure(&self) -> bool {
-        // What was going on beside the failure is broken off; that is no cause.
-        let broken_off = self.reason.as_deref().is_some_and(|reason| reason.contains(" cancelled"));
-        self.status.ends_with("_FAILED") && !broken_off
+        // CloudFormation cancels operations that run in parallel with a failure; a cancelled one is
+        // not the cause.
+        let cancelled = self.reason.as_deref().is_some_and(|reason| reason.contains(" cancelled"));
+        self.status.ends_with("_FAILED") && !cancelled
     }
 }
 
-/// The event before the operation that was begun last. Oldest first in; None if that is the first operation.
+/// The last event before the most recently started operation. `events` is oldest first; None if
+/// that operation is the first.
 #[must_use]
 pub fn before_last_operation<'a>(events: &'a [StackEvent], stack_id: &str) -> Option<&'a StackEvent> {
     let began = events.iter().rposition(|event| {
@@ -147,7 +151,7 @@ pub fn before_last_operation<'a>(events: &'a [StackEvent], stack_id: &str) -> Op
     events.get(began?.checked_sub(1)?)
 }
 
-/// What went wrong first in an operation: of a resource, or else of the stack as a whole.
+/// The first failure of an operation: of a resource, or else of the stack as a whole.
 #[must_use]
 pub fn first_failure<'a>(events: &'a [StackEvent], stack_id: &str) -> Option<&'a StackEvent> {
     let failed = |event: &&StackEvent| event.is_failure();
@@ -162,7 +166,7 @@ pub fn first_failure<'a>(events: &'a [StackEvent], stack_id: &str) -> Option<&'a
     })
 }
 
-/// The resources that an operation failed to delete: of each its last event.
+/// The resources that an operation failed to delete, each with its last event.
 #[must_use]
 pub fn undeleted<'a>(events: &'a [StackEvent], stack_id: &str) -> Vec<&'a StackEvent> {
     let mut last: BTreeMap<&str, &StackEvent> = BTreeMap::new();
@@ -172,21 +176,22 @@ pub fn undeleted<'a>(events: &'a [StackEvent], stack_id: &str) -> Vec<&'a StackE
     last.into_values().filter(|event| event.status == "DELETE_FAILED").collect()
 }
 
-/// What a failure was, for people.
+/// Describes a failure for people.
 #[must_use]
-pub fn told(event: &StackEvent) -> String {
+pub fn described(event: &StackEvent) -> String {
     let StackEvent { logical_id, type_, status, reason, .. } = event;
     format!("{logical_id} ({type_}) {status}: {}", reason.as_deref().unwrap_or("no reason given"))
 }
 
-/// In an account that has never used ECS, ECS makes its service-linked role with the first cluster, and that cluster may come too early.
+/// When an account uses ECS for the first time, ECS creates its service-linked role together with
+/// the first cluster, and the cluster's creation may come too early.
 #[must_use]
 pub fn lacks_service_linked_role(event: &StackEvent) -> bool {
     let reason = event.reason.as_deref().unwrap_or_default().to_lowercase().replace('-', " ");
     event.type_ == CLUSTER_TYPE && reason.contains("service linked role")
 }
 
-/// When the stack came to have the status that it has.
+/// When the stack entered its current status.
 #[must_use]
 pub fn since(stack: &Stack, events: &[StackEvent]) -> Option<Timestamp> {
     let entered = events.iter().rev().find(|event| event.is_of_stack(&stack.id));
@@ -201,9 +206,9 @@ mod tests {
     const ID: &str = crate::foundation::fake::STACK_ID;
 
     #[test]
-    fn a_status_says_what_can_be_done() {
+    fn a_status_determines_what_can_be_done() {
         for status in ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"] {
-            assert_eq!(standing(status), StackStatus::Ready, "{status}");
+            assert_eq!(operation_state(status), StackStatus::Ready, "{status}");
         }
         for status in [
             "CREATE_IN_PROGRESS",
@@ -214,7 +219,7 @@ mod tests {
             "UPDATE_ROLLBACK_IN_PROGRESS",
             "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
         ] {
-            assert_eq!(standing(status), StackStatus::Moving, "{status}");
+            assert_eq!(operation_state(status), StackStatus::InProgress, "{status}");
         }
         for status in [
             "CREATE_FAILED",
@@ -222,14 +227,14 @@ mod tests {
             "ROLLBACK_FAILED",
             "DELETE_FAILED",
             "UPDATE_ROLLBACK_FAILED",
-            // It is never carried out by itself: following it would never end.
+            // No operation ends this status by itself: watching it would never end.
             "REVIEW_IN_PROGRESS",
             "SOMETHING_NEW",
         ] {
-            assert!(matches!(standing(status), StackStatus::Stuck(_)), "{status}");
+            assert!(matches!(operation_state(status), StackStatus::Stuck(_)), "{status}");
         }
-        assert_eq!(standing("DELETE_COMPLETE"), StackStatus::Gone);
-        // The stack is as it was before: usable, and yet not what was asked for.
+        assert_eq!(operation_state("DELETE_COMPLETE"), StackStatus::Deleted);
+        // The stack is as it was before: usable, but not what was requested.
         assert!(!is_deployed("UPDATE_ROLLBACK_COMPLETE"));
     }
 
@@ -240,12 +245,12 @@ mod tests {
             failed.line(),
             "10:00:00Z  Cluster                     AWS::ECS::Cluster                        CREATE_FAILED  Limit exceeded"
         );
-        let made = event("Vpc", "AWS::EC2::VPC", "CREATE_COMPLETE", None);
-        assert!(made.line().ends_with("  CREATE_COMPLETE"));
+        let created = event("Vpc", "AWS::EC2::VPC", "CREATE_COMPLETE", None);
+        assert!(created.line().ends_with("  CREATE_COMPLETE"));
     }
 
     #[test]
-    fn the_first_failure_is_the_cause_and_what_was_broken_off_is_not() {
+    fn the_first_failure_is_the_cause_and_cancellations_are_not() {
         let events = [
             stack_event("CREATE_IN_PROGRESS", Some("User Initiated")),
             event("Vpc", "AWS::EC2::VPC", "CREATE_FAILED", Some("Resource creation cancelled")),
@@ -257,10 +262,10 @@ mod tests {
             ),
         ];
         assert_eq!(
-            told(first_failure(&events, ID).unwrap()),
+            described(first_failure(&events, ID).unwrap()),
             "Cluster (AWS::ECS::Cluster) CREATE_FAILED: Limit exceeded"
         );
-        // Refused as a whole, before any resource.
+        // Rejected as a whole, before any resource.
         let whole = [events[0].clone(), stack_event("ROLLBACK_IN_PROGRESS", Some("Validation failed"))];
         assert_eq!(
             first_failure(&whole, ID).and_then(|event| event.reason.as_deref()),
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_begins_where_somebody_asked_for_it() {
+    fn an_operation_starts_at_its_user_initiated_event() {
         let events = [
             stack_event("CREATE_IN_PROGRESS", Some("User Initiated")),
             stack_event("CREATE_COMPLETE", None),
@@ -284,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_at_the_second_try_is_not_left() {
+    fn a_resource_deleted_on_retry_does_not_remain() {
         let events = [
             event("Vpc", "AWS::EC2::VPC", "DELETE_FAILED", Some("has dependencies")),
             event("Cluster", "AWS::ECS::Cluster", "DELETE_FAILED", Some("has services")),
@@ -296,21 +301,21 @@ mod tests {
     }
 
     #[test]
-    fn the_missing_role_of_ecs_is_known_by_its_words() {
-        let words = "Resource handler returned message: \"Invalid request provided: CreateCluster Invalid Request: Unable to assume the service linked \
+    fn the_missing_ecs_role_is_recognised_by_its_message() {
+        let message = "Resource handler returned message: \"Invalid request provided: CreateCluster Invalid Request: Unable to assume the service linked \
                      role. Please verify that the ECS service linked role exists.\"";
         assert!(lacks_service_linked_role(&event(
             "Cluster",
             "AWS::ECS::Cluster",
             "CREATE_FAILED",
-            Some(words)
+            Some(message)
         )));
-        assert!(!lacks_service_linked_role(&event("Vpc", "AWS::EC2::VPC", "CREATE_FAILED", Some(words))));
+        assert!(!lacks_service_linked_role(&event("Vpc", "AWS::EC2::VPC", "CREATE_FAILED", Some(message))));
         assert!(!lacks_service_linked_role(&event("Cluster", "AWS::ECS::Cluster", "CREATE_FAILED", None)));
     }
 
     #[test]
-    fn a_status_holds_since_the_event_that_brought_it() {
+    fn a_status_began_with_the_event_that_reported_it() {
         let stack = Stack {
             id: ID.into(),
             status: "CREATE_COMPLETE".into(),
@@ -323,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_ours_by_its_tag_or_by_its_template() {
+    fn a_stack_is_ours_by_its_tag_or_its_description() {
         let foreign = Stack { description: Some("A shop".into()), ..Stack::default() };
         assert!(!foreign.is_foundation());
         let tagged = Stack { tags: [(FOUNDATION_TAG.into(), "x".into())].into(), ..foreign.clone() };

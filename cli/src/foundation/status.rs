@@ -1,4 +1,4 @@
-//! `foundation status`. In: a stack. Out: what is printed of it. Reads only.
+//! `foundation status`. In: a stack. Out: the text to print. Reads only.
 
 use std::fmt::Write;
 
@@ -16,12 +16,15 @@ pub(super) async fn status(site: &Site<'_>, output: StackOutput) -> FoundationRe
                 "there is no stack {} in account {} and Region {}",
                 site.stack_name, site.account, site.region
             ),
-            format!("`{}` makes it; --region and --stack-name name another", site.command("deploy")),
+            format!(
+                "create it with `{}`, or choose another with --region and --stack-name",
+                site.command("deploy")
+            ),
         )
     })?;
     if output == StackOutput::Values {
         let why = || format!("the stack {} is {} and has no Helm values", stack.name, stack.status);
-        let next = || format!("`{}` makes it whole", site.command("deploy"));
+        let next = || format!("run `{}` to complete it", site.command("deploy"));
         return stack.values().map(str::to_owned).ok_or_else(|| FoundationError::refused(why(), next()));
     }
     let events = site.stacks.fetch_events(&stack.id, None).await?;
@@ -45,7 +48,7 @@ fn text(site: &Site<'_>, stack: &Stack, since: Option<jiff::Timestamp>) -> Strin
     let _ = writeln!(text, "{} is {}{since}{reason}", stack.name, stack.status);
     let _ = writeln!(text, "{}", stack.id);
     if !stack.is_foundation() {
-        let _ = writeln!(text, "It is not a KinesisDemo foundation.");
+        let _ = writeln!(text, "This stack is not a KinesisDemo foundation.");
     }
     let values = format!("({} --output values)", site.command("status"));
     for (title, pairs) in [("Outputs", &stack.outputs), ("Parameters", &stack.parameters)] {
@@ -65,12 +68,12 @@ mod tests {
     use crate::foundation::fake::{Cloud, STACK_ID, stack_event};
 
     async fn shown(cloud: &Cloud, output: StackOutput) -> FoundationResult<String> {
-        cloud.visit(async |site| status(site, output).await).await
+        cloud.with_site(async |site| status(site, output).await).await
     }
 
     fn deployed() -> Cloud {
         let cloud = Cloud::with_stack("CREATE_COMPLETE");
-        cloud.happened(stack_event("CREATE_COMPLETE", None));
+        cloud.add_event(stack_event("CREATE_COMPLETE", None));
         cloud.edit(|stack| {
             stack.outputs.insert("Registry".into(), "111122223333.dkr.ecr.us-east-1.amazonaws.com".into());
             stack.parameters.insert("Network".into(), "Public".into());
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn json_has_all_that_is_known() {
+    async fn json_includes_account_region_and_since() {
         let text = shown(&deployed(), StackOutput::Json).await.unwrap();
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn values_are_the_values_and_nothing_else() {
+    async fn values_output_contains_only_the_values() {
         assert_eq!(shown(&deployed(), StackOutput::Values).await.unwrap(), "image: {}\n");
         let cloud = Cloud::with_stack("CREATE_IN_PROGRESS");
         cloud.edit(|stack| stack.outputs.clear());
@@ -117,12 +120,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_stack_is_an_error_with_the_next_step() {
+    async fn a_missing_stack_is_an_error_with_the_next_step() {
         let error = shown(&Cloud::default(), StackOutput::Text).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is no stack kinesis-demo in account 111122223333 and Region us-east-1"
         );
-        assert!(error.next_step().unwrap().starts_with("`kubectl kinesisdemo foundation deploy` makes it"));
+        assert!(
+            error.next_step().unwrap().starts_with("create it with `kubectl kinesisdemo foundation deploy`")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The template that this program carries, and its parameters. In: what the user asks for. Out: what is sent, or why not. Pure.
+//! The embedded template and its parameters. In: the user's parameters. Out: what is sent to
+//! CloudFormation, or an error. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,12 +9,12 @@ use serde_json::Value;
 
 use super::error::FoundationError;
 
-/// What CreateStack and UpdateStack are given.
+/// The template body for CreateStack and UpdateStack.
 pub const BODY: &str = include_str!("../../../foundation/template.yaml");
-/// CloudFormation API reference, CreateStack, `TemplateBody`: larger ones must be in S3.
+/// CloudFormation API reference, CreateStack, `TemplateBody`: a larger template must be in S3.
 #[cfg(test)]
 const BODY_LIMIT: usize = 51_200;
-/// How wide the parameters' descriptions are told.
+/// The line width of the parameters' descriptions.
 const WIDTH: usize = 110;
 
 /// A parameter of the template.
@@ -21,7 +22,8 @@ const WIDTH: usize = 110;
 pub struct Parameter {
     pub name: String,
     pub default: String,
-    /// Empty where the template has a pattern instead, which AWS checks before it makes anything.
+    /// Empty where the template has a pattern instead. AWS checks the pattern before it creates
+    /// anything.
     pub allowed: Vec<String>,
     pub description: String,
 }
@@ -38,7 +40,7 @@ struct Definition {
 /// The template's parameters, by name.
 #[must_use]
 pub fn parameters() -> Vec<Parameter> {
-    // That the template is well formed is this crate's own test.
+    // A test of this crate checks that the template is well formed.
     let definitions: BTreeMap<String, Definition> = serde_saphyr::from_str(section()).unwrap_or_default();
     let parameter = |(name, definition): (String, Definition)| Parameter {
         name,
@@ -49,7 +51,8 @@ pub fn parameters() -> Vec<Parameter> {
     definitions.into_iter().map(parameter).collect()
 }
 
-/// The lines below `Parameters:`. Only they are parsed: the rest has CloudFormation's own tags, and is not needed.
+/// The lines below `Parameters:`. Only these are parsed: the rest uses CloudFormation's own YAML
+/// tags and is not needed.
 fn section() -> &'static str {
     let below = BODY.split_once("\nParameters:\n").map_or("", |(_, below)| below);
     let end = below
@@ -58,12 +61,12 @@ fn section() -> &'static str {
     end.map_or(below, |(at, _)| &below[..=at])
 }
 
-/// CloudFormation's parameters are text, however the template writes them.
+/// CloudFormation's parameters are strings, however the template writes them.
 fn scalar(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The parameters for people, as the help and refusals tell them.
+/// The list of parameters for the help and for errors.
 #[must_use]
 pub fn listing() -> String {
     let mut text = String::from("Parameters (foundation/README.md has the prices):");
@@ -87,7 +90,8 @@ pub fn listing() -> String {
     text
 }
 
-/// The parameters that the user named, checked against names and listed values. AWS checks patterns and rules, before it makes anything.
+/// The user's parameters, checked against the template's names and allowed values. AWS checks
+/// patterns and rules before it creates anything.
 pub fn checked(named: Vec<(String, String)>) -> Result<BTreeMap<String, String>, FoundationError> {
     let known = parameters();
     let mut checked = BTreeMap::new();
@@ -98,18 +102,19 @@ pub fn checked(named: Vec<(String, String)>) -> Result<BTreeMap<String, String>,
         if !parameter.allowed.is_empty() && !parameter.allowed.contains(&value) {
             return Err(FoundationError::refused(
                 format!("{name} cannot be {value}"),
-                format!("{name} is one of {}. {}", parameter.allowed.join(", "), parameter.description),
+                format!("{name} must be one of {}. {}", parameter.allowed.join(", "), parameter.description),
             ));
         }
         if checked.insert(name.clone(), value).is_some() {
-            return Err(FoundationError::refused(format!("{name} is named twice"), "leave one out"));
+            return Err(FoundationError::refused(format!("{name} is given twice"), "remove one"));
         }
     }
     Ok(checked)
 }
 
-/// What UpdateStack is sent: what was named; the stack's own value (None) of what was not; and nothing of what is new in the template, whose
-/// default holds.
+/// The parameters for UpdateStack: the given values; None (keep the stack's value) for the stack's
+/// other parameters; and nothing for parameters that are new in the template, which get their
+/// default.
 #[must_use]
 pub fn for_update(
     named: &BTreeMap<String, String>,
@@ -122,15 +127,16 @@ pub fn for_update(
     parameters().into_iter().filter_map(sent).collect()
 }
 
-/// What the user chose other than by default, with what the template says of it: some of it costs money while nothing runs.
+/// The parameters that differ from their defaults, with the template's description: some of them
+/// cost money while nothing runs.
 #[must_use]
 pub fn choices(named: &BTreeMap<String, String>) -> Vec<String> {
-    let told = |Parameter { name, default, description, .. }: Parameter| {
+    let described = |Parameter { name, default, description, .. }: Parameter| {
         let value = named.get(&name).filter(|value| **value != default)?;
         let default = if default.is_empty() { "none" } else { &default };
         Some(format!("{name}={value} (default {default}): {description}"))
     };
-    parameters().into_iter().filter_map(told).collect()
+    parameters().into_iter().filter_map(described).collect()
 }
 
 #[cfg(test)]
@@ -148,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_has_what_we_know_it_by() {
+    fn the_template_has_our_description_output_and_tags() {
         assert!(BODY.contains(&format!("Description: >-\n  {DESCRIPTION}")));
         assert!(BODY.contains(&format!("\n  {VALUES_OUTPUT}:\n")));
         assert!(BODY.contains(&format!("{{Key: {}, Value: {}}}", PART_OF_TAG.0, PART_OF_TAG.1)));
@@ -156,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_is_known_with_its_default_and_values() {
+    fn every_parameter_is_parsed_with_default_and_values() {
         let known = parameters();
         let lines = section().lines();
         let defined = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   ")).count();
@@ -180,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_template_does_not_know_is_refused_with_what_it_knows() {
+    fn invalid_parameters_are_refused_with_the_valid_ones() {
         let refused = |pairs: &[(&str, &str)]| checked(named(pairs)).unwrap_err();
         let unknown = refused(&[("Networks", "Public")]);
         assert_eq!(unknown.to_string(), "the template has no parameter Networks");
@@ -193,11 +199,11 @@ mod tests {
             outside
                 .next_step()
                 .unwrap()
-                .starts_with("Network is one of Public, PrivateNat, PrivateEndpoints")
+                .starts_with("Network must be one of Public, PrivateNat, PrivateEndpoints")
         );
         assert_eq!(
             refused(&[("VpcPrefix", "10.1"), ("VpcPrefix", "10.2")]).to_string(),
-            "VpcPrefix is named twice"
+            "VpcPrefix is given twice"
         );
         let good =
             checked(named(&[("Network", "PrivateNat"), ("LogRetentionDays", "30"), ("VpcPrefix", "10.7")]));
@@ -205,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_keeps_what_is_not_named() {
+    fn an_update_keeps_parameters_that_are_not_given() {
         let named = checked(named(&[("Network", "PrivateNat")])).unwrap();
         let present = [("Network", "Public"), ("ClusterName", "load"), ("Removed", "x")];
         let present = present.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_money_while_idle_is_told_with_its_price() {
+    fn costs_while_idle_are_reported_with_their_price() {
         let priced = choices(&checked(named(&[("Network", "PrivateNat"), ("VpcPrefix", "10.42")])).unwrap());
         assert_eq!(priced.len(), 1);
         assert!(priced[0].starts_with("Network=PrivateNat (default Public): "), "{priced:?}");

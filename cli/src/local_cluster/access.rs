@@ -1,5 +1,6 @@
-//! The operator's identity in a Kubernetes API server. In: an administrator's client. Out: a ServiceAccount bound to the role of
-//! `deploy/operator-role.yaml`, and a token for it. Writes to the API server.
+//! The operator's identity in a Kubernetes API server. In: an administrator's client. Out: a
+//! ServiceAccount with the role of `deploy/operator-role.yaml`, and a token for it. Writes to the
+//! API server.
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -7,22 +8,23 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchP
 
 use super::LocalClusterError;
 
-/// Namespace, ServiceAccount, roles and bindings of the operator: the same text that installs them in a cluster.
+/// Namespace, ServiceAccount, roles and bindings of the operator: the same manifest that installs
+/// them in a cluster.
 pub const OPERATOR_ROLE: &str = include_str!("../../../deploy/operator-role.yaml");
 
 const NAMESPACE: &str = "kinesis-demo-system";
 const ACCOUNT: &str = "kinesis-demo-operator";
-/// A laptop's demo may be left up over a working day and a night.
+/// A local demo may be kept running for a day and a night.
 const TOKEN_SECONDS: i64 = 48 * 3600;
 
-/// Who the operator is and how it proves it.
+/// The operator's user name, namespace and token.
 pub struct OperatorAccess {
     pub token: String,
     pub namespace: String,
     pub user: String,
 }
 
-/// Applies the role and asks the API server for a token of the ServiceAccount, as a pod would get one.
+/// Applies the role and requests a token for the ServiceAccount, like the token that a pod gets.
 pub async fn grant_operator_access(client: &kube::Client) -> Result<OperatorAccess, LocalClusterError> {
     apply_documents(client, OPERATOR_ROLE).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
@@ -31,17 +33,18 @@ pub async fn grant_operator_access(client: &kube::Client) -> Result<OperatorAcce
         ..TokenRequest::default()
     };
     let attempt = "get a token for the operator's ServiceAccount";
-    let answer = accounts
+    let response = accounts
         .create_token_request(ACCOUNT, &PostParams::default(), &request)
         .await
         .map_err(|error| LocalClusterError::kubernetes(attempt, error))?;
-    let token = answer.status.map(|status| status.token).ok_or_else(|| {
-        LocalClusterError::kubernetes(attempt, std::io::Error::other("the answer held none"))
+    let token = response.status.map(|status| status.token).ok_or_else(|| {
+        LocalClusterError::kubernetes(attempt, std::io::Error::other("the response contained no token"))
     })?;
     Ok(OperatorAccess { token, namespace: NAMESPACE.into(), user: ACCOUNT.into() })
 }
 
-/// Applies every document of a YAML text, in order, server-side. Only for kinds whose plural is regular.
+/// Applies every document of a YAML text in order, with server-side apply. Works only for kinds
+/// with a regular plural.
 pub async fn apply_documents(client: &kube::Client, yaml: &str) -> Result<(), LocalClusterError> {
     let documents: Vec<DynamicObject> = serde_saphyr::from_multiple(yaml)
         .map_err(|error| LocalClusterError::kubernetes("read the operator's role", error))?;

@@ -1,7 +1,8 @@
-//! etcd and kube-apiserver as two child processes on free loopback ports.
+//! Runs etcd and kube-apiserver as two child processes on free loopback ports.
 //!
-//! In: a state folder and the programs. Out: a real API server with RBAC and an administrator's kubeconfig. No controller manager,
-//! scheduler or node: nothing here runs pods. etcd does not sync to disk (`--unsafe-no-fsync`): its data is worth one demo.
+//! In: a state folder and the programs. Out: a real API server with RBAC and an administrator's
+//! kubeconfig. There is no controller manager, scheduler or node: nothing here runs pods. etcd does
+//! not sync to disk (`--unsafe-no-fsync`), because its data is needed for one demo only.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, write_ku
 use super::supervisor::log_tail;
 use super::{Lifetime, LocalClusterError, Progress, Supervisor, make_private_folder, silent, write_private};
 
-/// How to start.
+/// How to start the API server.
 #[derive(Clone)]
 pub struct ApiServerOptions {
     /// The folder with kube-apiserver and etcd.
@@ -32,7 +33,8 @@ impl ApiServerOptions {
     }
 }
 
-/// A running API server. Dropped without [`ApiServer::stop`], it ends its processes as well as a drop can.
+/// A running API server. If it is dropped without [`ApiServer::stop`], the drop ends its processes
+/// as far as it can.
 pub struct ApiServer {
     supervisor: Supervisor,
     client: kube::Client,
@@ -43,13 +45,14 @@ pub struct ApiServer {
 
 const ETCD: &str = "etcd";
 const API_SERVER: &str = "kube-apiserver";
-/// etcd is ready in well under a second, the API server in four to eight on two cores; a loaded machine gets ten times that.
+/// etcd is ready in well under a second, the API server in four to eight seconds on two cores. The
+/// limit allows ten times that for a loaded machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
-/// A free port may be taken by somebody else before our child binds it.
+/// Another process may take a free port before our child binds it.
 const PORT_ATTEMPTS: usize = 3;
-/// The name of the log of what the operator asked the API server for.
+/// The log of the operator's requests to the API server.
 pub const AUDIT_LOG: &str = "audit";
-/// Every request of the operator's ServiceAccount, and nobody else's.
+/// Logs every request of the operator's ServiceAccount and no other request.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -59,24 +62,25 @@ rules:
     users: ['system:serviceaccount:kinesis-demo-system:kinesis-demo-operator']
   - level: None
 ";
-/// Between two looks at readiness.
+/// Interval between two readiness checks.
 const POLL: Duration = Duration::from_millis(50);
 
 impl ApiServer {
-    /// Starts both programs with their own record in `state` and waits until the API server is ready.
+    /// Starts both programs under a new supervisor in `state` and waits until the API server is
+    /// ready.
     pub async fn start(state: &Path, options: ApiServerOptions) -> Result<Self, LocalClusterError> {
         let supervisor = Supervisor::open(state, options.lifetime)?;
         Self::start_under(&supervisor, &options.assets, &options.progress).await
     }
 
-    /// The same under somebody else's supervisor, which then also ends it.
+    /// Like [`Self::start`], but under the caller's supervisor, which then also ends the programs.
     pub async fn start_under(
         supervisor: &Supervisor,
         assets: &Path,
         progress: &Progress,
     ) -> Result<Self, LocalClusterError> {
         let began = Instant::now();
-        let files = Files::lay_out(supervisor.state())?;
+        let files = Files::write_new(supervisor.state())?;
         progress("starting etcd");
         let etcd = start_etcd(supervisor, assets, &files).await?;
         progress("starting kube-apiserver");
@@ -111,7 +115,7 @@ impl ApiServer {
         &self.endpoint
     }
 
-    /// From the first process to ready.
+    /// Time from the first process start until the API server was ready.
     #[must_use]
     pub fn started_in(&self) -> Duration {
         self.started_in
@@ -122,7 +126,8 @@ impl ApiServer {
         &self.supervisor
     }
 
-    /// Applies the operator's role and writes `operator.kubeconfig` for its ServiceAccount: the rights it has in a cluster, no more.
+    /// Applies the operator's role and writes `operator.kubeconfig` for its ServiceAccount. It has
+    /// exactly the rights that the operator has in a cluster.
     pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LocalClusterError> {
         let OperatorAccess { token, namespace, user } = grant_operator_access(&self.client).await?;
         let path = self.supervisor.state().join("operator.kubeconfig");
@@ -138,16 +143,16 @@ impl ApiServer {
     }
 }
 
-/// What the two programs read and write, all under `<state>/kubernetes`.
+/// The files of the two programs, all under `<state>/kubernetes`.
 struct Files {
     folder: PathBuf,
     certificates: Certificates,
 }
 
 impl Files {
-    fn lay_out(state: &Path) -> Result<Self, LocalClusterError> {
+    fn write_new(state: &Path) -> Result<Self, LocalClusterError> {
         let folder = state.join("kubernetes");
-        // An earlier run's objects and keys are nothing to us.
+        // Objects and keys of an earlier run are not reused.
         match std::fs::remove_dir_all(&folder) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(LocalClusterError::File { attempt: "remove", path: folder, source });
@@ -157,7 +162,7 @@ impl Files {
         make_private_folder(&folder)?;
         let certificates = new_certificates(Timestamp::now())?;
         let files = Self { folder, certificates };
-        // The administrator's is in its kubeconfig.
+        // The administrator's certificate is in its kubeconfig.
         let Certificates { authority, server, admin: _, etcd, tokens } = &files.certificates;
         for (name, text) in [
             ("authority.crt", authority),
@@ -186,7 +191,7 @@ impl Files {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> Result<u16, LocalClusterError> {
     let failed =
         |source| LocalClusterError::File { attempt: "find a free port on", path: "127.0.0.1".into(), source };
@@ -204,15 +209,15 @@ async fn start_etcd(
         attempts += 1;
         let url = format!("https://127.0.0.1:{}", free_port()?);
         let mut command = Command::new(assets.join("etcd"));
-        without_settings_of(&mut command, "ETCD_");
+        remove_variables(&mut command, "ETCD_");
         command
             .arg(files.flag("--data-dir", "etcd"))
             .arg(format!("--listen-client-urls={url}"))
             .arg(format!("--advertise-client-urls={url}"))
-            // One member talks to nobody; any port will do.
+            // A single member has no peers, so any port works.
             .arg("--listen-peer-urls=https://127.0.0.1:0")
-            // Any user of this machine reaches both ports: only the API server's certificate opens
-            // the first, and nobody's the other.
+            // Any user of this machine can reach both ports. The client port accepts only the API
+            // server's certificate; no certificate is issued for the peer port.
             .args(["--client-cert-auth", "--peer-client-cert-auth"])
             .arg(files.flag("--trusted-ca-file", "etcd-authority.crt"))
             .arg(files.flag("--cert-file", "etcd-server.crt"))
@@ -224,7 +229,7 @@ async fn start_etcd(
         supervisor.start(ETCD, command).await?;
         match wait_for_port(supervisor, ETCD, &url).await {
             Err(error) if attempts < PORT_ATTEMPTS && port_was_taken(supervisor, ETCD) => {
-                tracing::info!(%error, "the port was taken meanwhile");
+                tracing::info!(%error, "another process took the port; retrying with a new one");
                 supervisor.stop(ETCD).await;
             }
             outcome => return outcome.map(|()| url),
@@ -262,17 +267,18 @@ async fn start_api_server(
             .args([
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--service-cluster-ip-range=10.0.0.0/24",
-                // Shorter start: nobody here needs flow control, and there is one API server, so no endpoint to reconcile.
+                // For a shorter start: flow control is not needed here, and with one API server
+                // there are no endpoints to reconcile.
                 "--enable-priority-and-fairness=false",
                 "--endpoint-reconciler-type=none",
-                // Watches are cut at once when we stop it.
+                // Close watches immediately on stop.
                 "--shutdown-delay-duration=0s",
             ]);
         supervisor.start(API_SERVER, command).await?;
         let server = format!("https://127.0.0.1:{port}");
         match wait_for_port(supervisor, API_SERVER, &server).await {
             Err(error) if attempts < PORT_ATTEMPTS && port_was_taken(supervisor, API_SERVER) => {
-                tracing::info!(%error, "the port was taken meanwhile");
+                tracing::info!(%error, "another process took the port; retrying with a new one");
                 supervisor.stop(API_SERVER).await;
             }
             outcome => {
@@ -283,9 +289,9 @@ async fn start_api_server(
     }
 }
 
-/// Without what the user's shell says to a program of that kind: etcd reads every flag from the
-/// environment, too, and would open further ports or read other files.
-fn without_settings_of(command: &mut Command, prefix: &str) {
+/// Removes the variables with this prefix from the child's environment: etcd also reads every flag
+/// from the environment, and could open further ports or read other files.
+fn remove_variables(command: &mut Command, prefix: &str) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with(prefix) {
             command.env_remove(name);
@@ -294,10 +300,10 @@ fn without_settings_of(command: &mut Command, prefix: &str) {
 }
 
 fn port_was_taken(supervisor: &Supervisor, role: &str) -> bool {
-    supervisor.death_of(role).is_some_and(|death| death.tail.contains("address already in use"))
+    supervisor.exit_of(role).is_some_and(|exit| exit.tail.contains("address already in use"))
 }
 
-/// Waits until something listens at the address of `url`.
+/// Waits until a process listens at the address of `url`.
 async fn wait_for_port(supervisor: &Supervisor, role: &str, url: &str) -> Result<(), LocalClusterError> {
     let address = url.split_once("://").map_or(url, |(_, address)| address);
     let listens = async || tokio::net::TcpStream::connect(address).await.is_ok();
@@ -313,26 +319,26 @@ async fn wait_until_ready(
     let ready = async || match http::Request::get("/readyz").body(Vec::new()) {
         Ok(request) => tokio::time::timeout(Duration::from_secs(5), client.request_text(request))
             .await
-            .is_ok_and(|answer| answer.is_ok()),
+            .is_ok_and(|response| response.is_ok()),
         Err(_) => false,
     };
     wait_for(supervisor, API_SERVER, ready).await
 }
 
-/// Asks again and again, until yes, the death of any child, or the timeout.
+/// Polls until the check succeeds, any child exits, or the timeout elapses.
 async fn wait_for(
     supervisor: &Supervisor,
     role: &str,
-    is_so: impl AsyncFn() -> bool,
+    check: impl AsyncFn() -> bool,
 ) -> Result<(), LocalClusterError> {
-    let asking = async {
-        while !is_so().await {
+    let polling = async {
+        while !check().await {
             tokio::time::sleep(POLL).await;
         }
     };
     tokio::select! {
-        death = supervisor.first_death() => Err(death.into()),
-        outcome = tokio::time::timeout(READY_TIMEOUT, asking) => outcome.map_err(|_| LocalClusterError::NotReady {
+        exit = supervisor.first_exit() => Err(exit.into()),
+        outcome = tokio::time::timeout(READY_TIMEOUT, polling) => outcome.map_err(|_| LocalClusterError::NotReady {
             role: role.to_owned(),
             seconds: READY_TIMEOUT.as_secs(),
             log: supervisor.log_path(role),

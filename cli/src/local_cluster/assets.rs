@@ -1,5 +1,6 @@
-//! Where the API server's programs are. In: environment, PATH, cache, network, a Go compiler, in that order (`hack/envtest/envtest`,
-//! which holds the rules). Out: a folder with kube-apiserver and etcd.
+//! Finds the API server's programs. In: environment, PATH, cache, network, a Go compiler, tried in
+//! that order by `hack/envtest/envtest`, which defines the rules. Out: a folder with kube-apiserver
+//! and etcd.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,36 +10,37 @@ use tokio::process::Command;
 
 use super::{LocalClusterError, Progress};
 
-/// How far to go to have the programs.
+/// How much work is allowed to obtain the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// What is on this machine already.
+    /// Use only what is already on this machine.
     Cached,
-    /// Also the published archive.
+    /// Also download the published archive.
     NoBuild,
-    /// Also a build of several minutes.
+    /// Also build from source, which takes several minutes.
     Build,
 }
 
-/// The script of the checkout that this program was built in or lies in. `KINESISDEMO_ENVTEST` names another.
+/// The script in the checkout that contains this program's executable, or in the one it was built
+/// in. `KINESISDEMO_ENVTEST` overrides it.
 fn script() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("KINESISDEMO_ENVTEST") {
         return Some(named.into());
     }
     let relative = Path::new("hack/envtest/envtest");
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
-    let beside = std::env::current_exe().ok();
-    let roots = beside.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_path_buf);
+    let executable = std::env::current_exe().ok();
+    let roots = executable.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_path_buf);
     roots.chain(built_in).map(|root| root.join(relative)).find(|path| path.is_file())
 }
 
-/// Ends the script with all it started (curl, a Go build) when nobody waits for it any more.
+/// Ends the script and all processes it started (curl, a Go build) when the caller stops waiting.
 struct GroupGuard(Option<u32>);
 
 impl Drop for GroupGuard {
     fn drop(&mut self) {
         if let Some(group) = self.0.and_then(|pid| i32::try_from(pid).ok()) {
-            // It may have ended this very moment.
+            // The group may have just ended.
             let _ = nix::sys::signal::killpg(
                 nix::unistd::Pid::from_raw(group),
                 nix::sys::signal::Signal::SIGTERM,
@@ -47,10 +49,11 @@ impl Drop for GroupGuard {
     }
 }
 
-/// The folder, or None if this effort finds none (the script has then said why on `progress`).
+/// Returns the folder, or None if this effort finds none. In that case the script has written the
+/// reason to `progress`.
 pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<PathBuf>, LocalClusterError> {
     let Some(script) = script() else {
-        // An installed plugin without a checkout still honours the variable that every envtest user knows.
+        // An installed plugin without a checkout still honours the variable that envtest defines.
         return Ok(std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from));
     };
     let failed = |source| LocalClusterError::Spawn {
@@ -72,32 +75,33 @@ pub async fn fetch_assets(effort: Effort, progress: &Progress) -> Result<Option<
         .spawn()
         .map_err(failed)?;
     let mut whole_group = GroupGuard(child.id());
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         let mut lines = BufReader::new(stderr).lines();
         while let Some(line) = lines.next_line().await.map_err(failed)? {
             progress(&line);
-            said.push(line);
+            messages.push(line);
         }
     }
     let output = child.wait_with_output().await.map_err(failed)?;
     whole_group.0 = None;
     match output.status.code() {
-        Some(0) => Ok(Some(told_path(output.stdout))),
+        Some(0) => Ok(Some(printed_path(output.stdout))),
         Some(3) => Ok(None),
-        _ => Err(LocalClusterError::NoAssets { reason: said.join("; ") }),
+        _ => Err(LocalClusterError::NoAssets { reason: messages.join("; ") }),
     }
 }
 
-/// The path that a program printed: all of it but the line's end, since a path may itself end in
-/// white space.
-fn told_path(mut line: Vec<u8>) -> PathBuf {
+/// The path that a program printed. Only the final newline is removed, since a path may itself end
+/// in white space.
+fn printed_path(mut line: Vec<u8>) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
     line.pop_if(|last| *last == b'\n');
     std::ffi::OsString::from_vec(line).into()
 }
 
-/// What is on this machine already, for tests: None means that a test which needs an API server prints a line and passes.
+/// The programs that are already on this machine, for tests. If None, a test that needs an API
+/// server prints a line and passes.
 pub async fn cached_assets() -> Option<PathBuf> {
     fetch_assets(Effort::Cached, &super::silent()).await.ok().flatten()
 }
@@ -107,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_taken_as_it_was_printed() {
+    fn a_printed_path_is_read_unchanged() {
         for path in ["/a b", "/ends in a space ", "/two\nlines", "/caf\u{e9}"] {
-            assert_eq!(told_path(format!("{path}\n").into_bytes()), Path::new(path));
+            assert_eq!(printed_path(format!("{path}\n").into_bytes()), Path::new(path));
         }
     }
 
-    /// One Kubernetes version, named in three files.
+    /// The Kubernetes version is written in three files.
     #[test]
     fn script_checksums_and_go_module_agree_on_the_version() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hack/envtest");

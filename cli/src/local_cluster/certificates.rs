@@ -1,8 +1,9 @@
-//! Keys and certificates of one API server's life. In: the present day. Out: PEM texts. Pure but for the random keys.
+//! Keys and certificates for one lifetime of the API server. In: the current time. Out: PEM texts.
+//! Pure except for the random keys.
 //!
-//! The authorities' keys never leave this function: nobody can issue a further identity once the
-//! servers run. etcd has an authority of its own: who is a user of the API server may not pass it
-//! by.
+//! The private keys of the certificate authorities are dropped when this function returns, so no
+//! further identity can be issued once the servers run. etcd has its own authority, so that users
+//! of the API server cannot access etcd directly.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{
@@ -28,7 +29,7 @@ pub struct Certificates {
     pub tokens: (String, String),
 }
 
-/// What etcd knows itself and its one client, the API server, by.
+/// The certificates of etcd and of its only client, the API server.
 #[derive(Clone, Debug)]
 pub struct EtcdCertificates {
     pub authority: String,
@@ -36,11 +37,11 @@ pub struct EtcdCertificates {
     pub client: Identity,
 }
 
-/// Names under which the API server is reached on this machine.
+/// The host names of the API server on this machine.
 const SERVER_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
 
-/// Fresh authorities and what they sign; valid from a day ago (clocks differ) for a year, which
-/// outlives any demo.
+/// Creates new authorities and certificates. They are valid from one day ago (clocks differ) for a
+/// year from now, which is longer than any demo runs.
 pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
     let (certificate, issuer) = new_authority("kinesis-demo-laptop", now)?;
     let mut server = params("kube-apiserver", None, &SERVER_NAMES, now)?;
@@ -62,7 +63,7 @@ pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
 fn new_etcd_certificates(now: Timestamp) -> Result<EtcdCertificates, rcgen::Error> {
     let (authority, issuer) = new_authority("kinesis-demo-etcd", now)?;
     let mut server = params("etcd", None, &["127.0.0.1", "localhost"], now)?;
-    // As a peer it is also a client.
+    // As a peer, etcd is also a client.
     server.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let mut client = params("kube-apiserver", None, &[], now)?;
@@ -70,7 +71,7 @@ fn new_etcd_certificates(now: Timestamp) -> Result<EtcdCertificates, rcgen::Erro
     Ok(EtcdCertificates { authority, server: signed(server, &issuer)?, client: signed(client, &issuer)? })
 }
 
-/// The authority's certificate, and what signs in its name.
+/// Creates an authority: its certificate, and the issuer that signs with its key.
 fn new_authority(name: &str, now: Timestamp) -> Result<(String, Issuer<'static, KeyPair>), rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut authority = params(name, None, &[], now)?;
@@ -106,7 +107,7 @@ fn params(
     Ok(params)
 }
 
-/// Year, month and day, some days from now.
+/// The date that is `days` days after `now`.
 fn date(now: Timestamp, days: i64) -> (i32, u8, u8) {
     let day = now.to_zoned(TimeZone::UTC).date().saturating_add(days.days());
     (i32::from(day.year()), day.month().unsigned_abs(), day.day().unsigned_abs())
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_call_makes_new_keys_and_all_parts_are_pem() {
+    fn every_call_creates_new_keys_and_all_parts_are_pem() {
         let now = "2026-02-28T23:59:59Z".parse().unwrap();
         let first = new_certificates(now).unwrap();
         let second = new_certificates(now).unwrap();

@@ -1,5 +1,6 @@
-//! Makes an API server know KinesisDemo. In: an administrator's client. Out: the definition from the types of `api/`, served; a namespace
-//! for objects. Writes to the API server.
+//! Installs KinesisDemo in an API server. In: an administrator's client. Out: the
+//! CustomResourceDefinition generated from the types of `api/`, served by the API server; a
+//! namespace for objects. Writes to the API server.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde_json::json;
 use super::LocalClusterError;
 use crate::cluster::FIELD_MANAGER;
 
-/// The API server publishes a new resource within a second or two.
+/// The API server serves a new resource within a second or two.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Applies the CustomResourceDefinition and waits until KinesisDemos can be listed.
@@ -28,7 +29,7 @@ pub async fn put_definition(client: &kube::Client) -> Result<(), LocalClusterErr
         .await
         .map_err(|error| LocalClusterError::kubernetes(attempt, error))?;
     let served = async {
-        // An error of this watch is not final: the listing below, or the timeout, decides.
+        // An error of this watch is not final: the list request below, or the timeout, decides.
         let _ = await_condition(api, &name, is_crd_established()).await;
         let demos: Api<KinesisDemo> = Api::all(client.clone());
         while demos.list(&ListParams::default().limit(1)).await.is_err() {
@@ -38,7 +39,7 @@ pub async fn put_definition(client: &kube::Client) -> Result<(), LocalClusterErr
     tokio::time::timeout(TIMEOUT, served).await.map_err(|late| LocalClusterError::kubernetes(attempt, late))
 }
 
-/// Makes a namespace; one that exists is fine.
+/// Creates a namespace if it does not exist.
 pub async fn put_namespace(client: &kube::Client, name: &str) -> Result<(), LocalClusterError> {
     let api: Api<Namespace> = Api::all(client.clone());
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
@@ -46,5 +47,5 @@ pub async fn put_namespace(client: &kube::Client, name: &str) -> Result<(), Loca
     api.patch(name, &params, &Patch::Apply(&namespace))
         .await
         .map(drop)
-        .map_err(|error| LocalClusterError::kubernetes(format!("make the namespace {name}"), error))
+        .map_err(|error| LocalClusterError::kubernetes(format!("create the namespace {name}"), error))
 }

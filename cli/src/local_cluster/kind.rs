@@ -1,5 +1,6 @@
-//! A kind cluster of our own, where Docker is and no API server's programs are. In: Docker and kind on PATH. Out: a cluster under
-//! our own kubeconfig file; the user's is never touched. Runs `docker` and `kind`.
+//! Creates a kind cluster when Docker is available and the API server's programs are not. In:
+//! Docker and kind on PATH. Out: a cluster with its own kubeconfig file; the user's kubeconfig is
+//! not changed. Runs `docker` and `kind`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +11,11 @@ use super::access::{OperatorAccess, grant_operator_access};
 use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, read_endpoint, write_kubeconfig};
 use super::{LocalClusterError, Progress};
 
-/// Docker answers in moments or not at all (a desktop that is starting up).
+/// A working Docker responds within moments. One that is still starting (Docker Desktop) may not
+/// respond at all.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A cluster that we made.
+/// A cluster that this program created.
 pub struct KindCluster {
     name: String,
     state: PathBuf,
@@ -21,7 +23,7 @@ pub struct KindCluster {
     client: kube::Client,
 }
 
-/// Whether kind is installed and Docker answers.
+/// Whether kind is installed and Docker responds.
 pub async fn is_available() -> bool {
     let mut docker = Command::new("docker");
     docker.args(["info", "--format", "{{.ServerVersion}}"]);
@@ -29,15 +31,15 @@ pub async fn is_available() -> bool {
     kind.arg("version");
     for mut command in [kind, docker] {
         command.kill_on_drop(true);
-        let answered = tokio::time::timeout(DOCKER_TIMEOUT, command.output()).await;
-        if !matches!(answered, Ok(Ok(output)) if output.status.success()) {
+        let response = tokio::time::timeout(DOCKER_TIMEOUT, command.output()).await;
+        if !matches!(response, Ok(Ok(output)) if output.status.success()) {
             return false;
         }
     }
     true
 }
 
-/// One cluster per state folder, so that two checkouts do not share (and delete) one.
+/// One cluster name per state folder, so that two checkouts do not share (and delete) one cluster.
 #[must_use]
 pub fn cluster_name(state: &Path) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
@@ -50,7 +52,8 @@ fn admin_kubeconfig(state: &Path) -> PathBuf {
     state.join("admin.kubeconfig")
 }
 
-/// The file that says a cluster of ours may exist; written before it is made, removed after it is gone.
+/// The file that records that our cluster may exist. It is written before the cluster is created
+/// and removed after the cluster is deleted.
 fn marker(state: &Path) -> PathBuf {
     state.join("kind-cluster")
 }
@@ -69,7 +72,8 @@ impl KindCluster {
             path: path.clone(),
             source,
         })?;
-        // kind's file holds the administrator's key: written anew for its owner only, whatever the umask made of it.
+        // kind's file contains the administrator's key. Rewrite it with mode 0600, whatever mode
+        // the umask gave it.
         write_kubeconfig(&path, &text)?;
         Ok(Self {
             name,
@@ -104,7 +108,7 @@ impl KindCluster {
     }
 }
 
-/// Deletes the cluster that an earlier run left, if its marker says so. Returns its name.
+/// Deletes the cluster of an earlier run if its marker file exists. Returns the cluster's name.
 pub async fn clear_leftover_cluster(state: &Path) -> Result<Option<String>, LocalClusterError> {
     let Ok(name) = std::fs::read_to_string(marker(state)) else {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! Kubeconfig files for one user of one API server. In: address, authority, credentials. Out: YAML, or a file of mode 0600.
+//! Kubeconfig files for one user of one API server. In: address, authority, credentials. Out: YAML,
+//! or a file with mode 0600.
 
 use std::path::Path;
 
@@ -10,21 +11,21 @@ use serde_json::json;
 use super::certificates::Identity;
 use super::{LocalClusterError, write_private};
 
-/// How a user proves who they are.
+/// How a user authenticates.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     Certificate(Identity),
     Token(String),
 }
 
-/// Where the API server is, and how to know that it is ours.
+/// The API server's address and its certificate authority.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub server: String,
     pub authority: String,
 }
 
-/// The kubeconfig's text: self-contained, so that the file may be copied.
+/// The kubeconfig's text. It is self-contained, so the file may be copied.
 #[must_use]
 pub fn kubeconfig(endpoint: &Endpoint, user: &str, namespace: &str, credentials: &Credentials) -> String {
     let credentials = match credentials {
@@ -45,19 +46,20 @@ pub fn kubeconfig(endpoint: &Endpoint, user: &str, namespace: &str, credentials:
         "contexts": [{"name": CLUSTER, "context": {"cluster": CLUSTER, "user": user, "namespace": namespace}}],
         "current-context": CLUSTER,
     });
-    // JSON is YAML, and every reader of kubeconfigs takes it; nothing of ours can fail to be serialised.
+    // JSON is valid YAML, and every reader of kubeconfigs accepts it.
     format!("{document:#}\n")
 }
 
 const CLUSTER: &str = "kinesis-demo-laptop";
 
-/// Writes the text for its owner only.
+/// Writes the text to a file with mode 0600.
 pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LocalClusterError> {
     write_private(path, text.as_bytes())
 }
 
-/// A client from a kubeconfig file that we or kind wrote, never from the user's own one. It holds what it needs; nothing of the
-/// environment counts, so that no proxy of the user's stands between us and loopback.
+/// Creates a client from a kubeconfig file that we or kind wrote, never from the user's own file.
+/// The file contains everything needed. Environment variables are ignored, so that a proxy setting
+/// of the user does not affect loopback connections.
 pub async fn client_from(path: &Path) -> Result<kube::Client, LocalClusterError> {
     let attempt = || format!("read the kubeconfig {}", path.display());
     let kubeconfig =
@@ -67,7 +69,8 @@ pub async fn client_from(path: &Path) -> Result<kube::Client, LocalClusterError>
     kube::Client::try_from(config).map_err(|error| LocalClusterError::kubernetes(attempt(), error))
 }
 
-/// The API server's address and authority out of a kubeconfig that somebody else wrote (kind).
+/// Reads the API server's address and authority from a kubeconfig that another program (kind)
+/// wrote.
 pub fn read_endpoint(path: &Path) -> Result<Endpoint, LocalClusterError> {
     let attempt = || format!("read the kubeconfig {}", path.display());
     let kubeconfig =
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn kube_reads_what_we_write_and_finds_server_user_and_namespace() {
+    fn kube_reads_server_user_and_namespace_from_our_kubeconfig() {
         let text =
             kubeconfig(&endpoint(), "operator", "kinesis-demo-system", &Credentials::Token("abc".into()));
         let read = Kubeconfig::from_yaml(&text).unwrap();
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_readable_by_its_owner_only_and_gives_the_endpoint_back() {
+    fn a_file_is_private_and_its_endpoint_is_read_back() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.kubeconfig");

@@ -1,5 +1,6 @@
-//! Whichever Kubernetes this machine can have. In: a supervisor of a state folder. Out: an API server of our own: the programs where they
-//! are or can be fetched, else kind where Docker is, else a build of the programs.
+//! Starts whichever Kubernetes this machine supports. In: a supervisor of a state folder. Out: our
+//! own API server. Uses the programs if they are installed or can be downloaded, else kind if
+//! Docker is available, else a build of the programs.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use super::assets::{Effort, fetch_assets};
 use super::kind::{KindCluster, is_available};
 use super::{ApiServer, LocalClusterError, Progress, Supervisor};
 
-/// An API server that is ours alone.
+/// An API server that only this demo uses.
 pub enum Kubernetes {
     Local(ApiServer),
     Kind(KindCluster),
@@ -25,7 +26,7 @@ impl Kubernetes {
         let assets = fetch_assets(Effort::Build, progress).await?.ok_or_else(|| {
             LocalClusterError::NoAssets {
             reason:
-                "no kube-apiserver and etcd on PATH or in the cache, no archive to be fetched, no kind, no Go"
+                "kube-apiserver and etcd are not on PATH or in the cache, their archive could not be downloaded, and kind and Go are not available"
                     .into(),
         }
         })?;

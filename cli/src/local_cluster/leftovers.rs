@@ -1,5 +1,6 @@
-//! Ends what an earlier run left behind. In: a state folder's record. Out: the roles that were ended. Kills processes, but only those
-//! whose id and start are in the record (see [`super::process_record`]).
+//! Ends the processes that an earlier run left behind. In: a state folder's record. Out: the roles
+//! that were ended. Kills only processes whose id and start are in the record (see
+//! [`super::process_record`]).
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,16 +12,17 @@ use nix::unistd::Pid;
 use super::LocalClusterError;
 use super::process_record::{ProcessEntry, ProcessRecord, fetch_process, fetch_sandbox_tasks, is_still_ours};
 
-/// How long a leftover may take over SIGTERM. The API server drains for a moment; nothing else should take long.
+/// Time from SIGTERM to SIGKILL. The API server drains for a moment; all others should end quickly.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The folder in which the sandbox keeps its own state, its list of tasks among it.
+/// The sandbox's own state folder, which contains its list of tasks.
 #[must_use]
 pub fn sandbox_state(state: &Path) -> PathBuf {
     state.join("sandbox")
 }
 
-/// All recorded processes that still run: ours and the sandbox's tasks, in the order in which they were started.
+/// All recorded processes that are still running: ours and the sandbox's tasks, in the order in
+/// which they were started.
 pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
     let mut entries = ProcessRecord::at(state).fetch()?;
     entries.extend(fetch_sandbox_tasks(&sandbox_state(state))?);
@@ -28,13 +30,15 @@ pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
     Ok(entries)
 }
 
-/// Ends them, the last started first, and empties the record. Returns what had to be ended.
+/// Ends the recorded processes, the last started first, and removes the record. Returns the roles
+/// that were ended.
 pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LocalClusterError> {
     let mut cleared = Vec::new();
     for entry in ProcessRecord::at(state).fetch()?.iter().rev() {
         end_recorded(entry, &mut cleared)?;
     }
-    // Read now: a sandbox that ended in order has just ended its tasks and may have rewritten the list.
+    // Read the list only now: a sandbox that ended in an orderly way has just ended its tasks and
+    // may have rewritten it.
     let sandbox = sandbox_state(state);
     for entry in &fetch_sandbox_tasks(&sandbox)? {
         end_recorded(entry, &mut cleared)?;
@@ -64,7 +68,7 @@ fn end_recorded(entry: &ProcessEntry, cleared: &mut Vec<String>) -> Result<(), L
                 return Err(LocalClusterError::Command {
                     command: format!("kill {} ({}, left by an earlier run)", entry.pid, entry.role),
                     status: errno.to_string(),
-                    stderr: "end it by hand, then try again".into(),
+                    stderr: "end the process manually, then try again".into(),
                 });
             }
         }
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_is_ended_and_the_record_is_empty_after() {
+    fn recorded_processes_are_ended_and_the_record_is_removed() {
         let state = tempfile::tempdir().unwrap();
         let (mut child, entry) = sleeper();
         ProcessRecord::at(state.path()).put(&[entry]).unwrap();
@@ -109,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn a_process_with_another_start_is_let_live() {
+    fn a_process_with_another_start_time_is_not_killed() {
         let state = tempfile::tempdir().unwrap();
         let (mut child, mut entry) = sleeper();
         entry.start_time.push('1');
         ProcessRecord::at(state.path()).put(&[entry]).unwrap();
         assert_eq!(clear_leftovers(state.path()).unwrap(), Vec::<String>::new());
-        assert!(child.try_wait().unwrap().is_none(), "it must still run");
+        assert!(child.try_wait().unwrap().is_none(), "it must still be running");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     #[test]
-    fn tasks_of_a_dead_sandbox_are_ended_too() {
+    fn tasks_of_a_killed_sandbox_are_also_ended() {
         let state = tempfile::tempdir().unwrap();
         let (mut child, entry) = sleeper();
         let folder = sandbox_state(state.path());

@@ -1,10 +1,10 @@
-//! Kubernetes on a laptop: a real API server as child processes of ours, and the record of what we started.
+//! Local Kubernetes: a real API server as child processes, and a record of the processes that we
+//! started.
 //!
-//! In: the folder that `--state` names. Out: an API server under RBAC, kubeconfigs for an
-//! administrator and for the operator's own identity, and afterwards nothing. Everything here
-//! touches the outside (files in the one folder that is ours, processes, loopback ports) except
-//! [`certificates`], [`kubeconfig`], [`shell`] and [`process_record`]'s judgement of what may be
-//! killed.
+//! In: the folder that `--state` names. Out: an API server with RBAC, and kubeconfigs for an
+//! administrator and for the operator's own identity. Stopping removes all of it. Everything here
+//! has side effects (files in our one folder, processes, loopback ports) except [`certificates`],
+//! [`kubeconfig`], [`shell`] and [`process_record`]'s decision which processes may be killed.
 
 pub mod access;
 pub mod api_server;
@@ -28,16 +28,16 @@ pub use supervisor::{Lifetime, Supervisor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Receives one line per step that takes long enough for a person to wonder.
+/// Receives one line for each step that takes noticeable time.
 pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Progress that nobody looks at.
+/// A progress callback that discards its lines.
 #[must_use]
 pub fn silent() -> Progress {
     Arc::new(|_| {})
 }
 
-/// Why the laptop's Kubernetes could not be started, looked after or stopped.
+/// Why the local Kubernetes could not be started, supervised or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalClusterError {
     #[error("could not {attempt} {}", path.display())]
@@ -54,13 +54,15 @@ pub enum LocalClusterError {
         #[source]
         source: std::io::Error,
     },
-    #[error("{role} ended while it was needed ({status}); the end of {}:\n{tail}", log.display())]
-    Died { role: String, status: String, log: PathBuf, tail: String },
-    #[error("{role} was not ready after {seconds} s; the end of {}:\n{tail}", log.display())]
+    #[error("{role} exited unexpectedly ({status}); the end of its log {}:\n{tail}", log.display())]
+    Exited { role: String, status: String, log: PathBuf, tail: String },
+    #[error("{role} was not ready after {seconds} s; the end of its log {}:\n{tail}", log.display())]
     NotReady { role: String, seconds: u64, log: PathBuf, tail: String },
-    #[error("no API server can be had on this machine: {reason}; `make doctor` says what is missing")]
+    #[error(
+        "kube-apiserver and etcd could not be found or built: {reason}; run `make doctor` to see what is missing"
+    )]
     NoAssets { reason: String },
-    #[error("could not make the API server's certificates")]
+    #[error("could not create the API server's certificates")]
     Certificates(#[from] rcgen::Error),
     #[error("could not {attempt}")]
     Kubernetes {
@@ -70,23 +72,23 @@ pub enum LocalClusterError {
     },
     #[error("{command} failed ({status}): {stderr}")]
     Command { command: String, status: String, stderr: String },
-    #[error("another demo uses {} ({holder}); wait for its end, or choose another folder with --state", path.display())]
+    #[error("another demo is using {} ({holder}); wait until it ends, or choose another folder with --state", path.display())]
     InUse { path: PathBuf, holder: String },
     #[error(
-        "a demo that was kept runs in {} ({what}); `kubectl kinesisdemo demo-down --state {dir}` ends it (in a checkout: make demo-down), or choose another folder with --state",
+        "a demo started with --keep is running in {} ({what}); stop it with `kubectl kinesisdemo demo-down --state {dir}` (in a checkout: make demo-down), or choose another folder with --state",
         path.display()
     )]
     Kept { path: PathBuf, what: String, dir: String },
     #[error(
-        "{} was not made by a demo: {why}; nothing was changed. Move it away, or choose another folder with --state",
+        "{} was not created by a demo: {why}; nothing was changed. Move it, or choose another folder with --state",
         path.display()
     )]
     Foreign { path: PathBuf, why: String },
     #[error(
-        "{path:?} is no longer this demo's folder: {why}; nothing in it was written or deleted. Where this demo's own folder is now, its keys are, too: delete it"
+        "{path:?} is no longer this demo's folder: {why}; nothing in it was written or deleted. If the demo's own folder was moved, delete it there: it contains the demo's keys"
     )]
     Replaced { path: PathBuf, why: String },
-    #[error("a demo's files cannot be in {path:?}: {why}; choose another folder with --state")]
+    #[error("cannot keep a demo's files in {path:?}: {why}; choose another folder with --state")]
     StatePath { path: PathBuf, why: String },
 }
 
@@ -99,27 +101,28 @@ impl LocalClusterError {
     }
 }
 
-/// Makes a folder, in the one that is ours, that only its owner can enter; one that is there
-/// already is fine, a link to one is not.
+/// Creates a folder inside the state folder with mode 0700. An existing folder is accepted; a
+/// symbolic link is an error.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), LocalClusterError> {
     use std::os::unix::fs::DirBuilderExt;
     let failed =
-        |source| LocalClusterError::File { attempt: "make the folder", path: path.to_path_buf(), source };
+        |source| LocalClusterError::File { attempt: "create the folder", path: path.to_path_buf(), source };
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
             if is_folder { Ok(()) } else { Err(failed(error)) }
         }
-        made => made.map_err(failed),
+        result => result.map_err(failed),
     }
 }
 
-/// Replaces a file as a whole, readable by its owner only: a reader sees the old text or the new, and nobody else's eyes see keys.
+/// Replaces a file atomically, with mode 0600. A reader sees either the old or the new content, and
+/// other users cannot read the keys.
 pub(crate) fn write_private(path: &Path, text: &[u8]) -> Result<(), LocalClusterError> {
     use std::io::Write;
     let failed = |source| LocalClusterError::File { attempt: "write", path: path.to_path_buf(), source };
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    // A named temporary file is made with mode 0600.
+    // `NamedTempFile` creates the file with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text).map_err(failed)?;
     file.persist(path).map(drop).map_err(|error| failed(error.error))

@@ -1,7 +1,9 @@
-//! The record of processes we started, kept in a file so that the next run can end what a killed one left behind.
+//! The record of the processes we started. It is kept in a file so that the next run can end what a
+//! killed run left behind.
 //!
-//! In: process ids with the instant each process began. Out: which of them still are the processes we started. A process id is
-//! reused by the system; the pair (id, start) is not. The pair is the only licence to kill.
+//! In: process ids with the instant each process started. Out: which of them are still the
+//! processes we started. The system reuses a process id; the pair (id, start) stays unique. Only a
+//! process whose pair matches may be killed.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +18,7 @@ use super::{LocalClusterError, write_private};
 pub struct ProcessEntry {
     pub role: String,
     pub pid: i32,
-    /// When it began, in the system's own words; compared, never computed with.
+    /// When the process started, as the system formats it. It is only compared for equality.
     pub start_time: String,
 }
 
@@ -26,31 +28,32 @@ pub struct ProcessEntry {
 struct TaskEntry {
     pid: i32,
     started_at: Timestamp,
-    /// Settles it where there is a /proc.
+    /// Identifies the process exactly where there is a /proc.
     linux_start_ticks: Option<u64>,
     task_id: String,
 }
 
-/// What the system says of a process id now.
+/// What the system currently reports for a process id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessState {
-    /// No such process, or one that ended and waits for its parent to notice.
+    /// There is no such process, or it has ended and its parent has not waited for it yet.
     Gone,
     Alive {
         start_time: String,
     },
 }
 
-/// Whether the process seen under the entry's id is the one we started. A recycled id is not.
+/// Whether the running process with the entry's id is the one we started. A reused id does not
+/// match.
 #[must_use]
-pub fn is_still_ours(entry: &ProcessEntry, seen: &ProcessState) -> bool {
-    match seen {
+pub fn is_still_ours(entry: &ProcessEntry, state: &ProcessState) -> bool {
+    match state {
         ProcessState::Gone => false,
         ProcessState::Alive { start_time } => *start_time == entry.start_time,
     }
 }
 
-/// Looks a process up.
+/// Reads the current state of a process.
 #[must_use]
 pub fn fetch_process(pid: i32) -> ProcessState {
     let start_time = if cfg!(target_os = "linux") {
@@ -64,8 +67,9 @@ pub fn fetch_process(pid: i32) -> ProcessState {
     }
 }
 
-/// Start of a process, in clock ticks since boot: field 22 of proc(5) `/proc/pid/stat`. None for a process that has ended
-/// (state Z or X). The second field, the program's name, may itself hold spaces and parentheses: count from the last one.
+/// Start of a process in clock ticks since boot: field 22 of proc(5) `/proc/pid/stat`. None for a
+/// process that has ended (state Z or X). The second field, the program's name, may contain spaces
+/// and parentheses, so fields are counted from the last parenthesis.
 fn start_ticks(stat: &str) -> Option<String> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split_ascii_whitespace();
@@ -76,7 +80,8 @@ fn start_ticks(stat: &str) -> Option<String> {
     fields.nth(18).map(str::to_owned)
 }
 
-/// Start of a process where there is no /proc (macOS): `ps -o lstart=` gives it to the second, in local time.
+/// Start of a process where there is no /proc (macOS): `ps -o lstart=` prints it in local time,
+/// with a resolution of one second.
 fn started_by_ps(pid: i32) -> Option<String> {
     let output = std::process::Command::new("ps")
         .args(["-o", "stat=,lstart=", "-p", &pid.to_string()])
@@ -88,7 +93,7 @@ fn started_by_ps(pid: i32) -> Option<String> {
     (!state.starts_with('Z')).then(|| started.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// The file that holds the entries.
+/// The file with the entries.
 #[derive(Clone, Debug)]
 pub struct ProcessRecord {
     path: PathBuf,
@@ -100,19 +105,20 @@ impl ProcessRecord {
         Self { path: state.join("processes.json") }
     }
 
-    /// What an earlier run, or this one, wrote. An unreadable file is an error: to go on would forget processes.
+    /// Reads the entries that this or an earlier run wrote. An unreadable file is an error:
+    /// continuing would lose track of processes.
     pub fn fetch(&self) -> Result<Vec<ProcessEntry>, LocalClusterError> {
         read_json(&self.path)
     }
 
     pub fn put(&self, entries: &[ProcessEntry]) -> Result<(), LocalClusterError> {
-        // Texts and numbers cannot fail to be serialised.
+        // Serialising strings and numbers cannot fail.
         let text = serde_json::to_vec_pretty(entries).unwrap_or_default();
         write_private(&self.path, &text)
     }
 }
 
-/// The tasks that a sandbox with its state in `folder` says it runs, as entries of our own kind.
+/// The running tasks listed in the sandbox's state `folder`, converted to our entries.
 pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
     let tasks: Vec<TaskEntry> = read_json(&folder.join("tasks.json"))?;
     let entry = |task: TaskEntry| ProcessEntry {
@@ -121,22 +127,23 @@ pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LocalClus
         start_time: match (task.linux_start_ticks, fetch_process(task.pid)) {
             (Some(ticks), _) => ticks.to_string(),
             (None, ProcessState::Alive { start_time })
-                if began_then(&start_time, task.started_at, &TimeZone::system()) =>
+                if started_at(&start_time, task.started_at, &TimeZone::system()) =>
             {
                 start_time
             }
-            // Equal to no process's.
+            // Matches no process.
             (None, _) => String::new(),
         },
     };
     Ok(tasks.into_iter().map(entry).collect())
 }
 
-/// Whether the start that ps tells is the instant noted by who started it: the note is made a moment later, ps rounds down.
-fn began_then(lstart: &str, noted: Timestamp, zone: &TimeZone) -> bool {
-    let Ok(began) = civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", lstart) else { return false };
-    let Ok(began) = zone.to_timestamp(began) else { return false };
-    (0..2_500).contains(&noted.duration_since(began).as_millis())
+/// Whether the start that ps prints matches the recorded start. The record is written a moment
+/// after the start, and ps rounds down to a second.
+fn started_at(lstart: &str, recorded: Timestamp, zone: &TimeZone) -> bool {
+    let Ok(started) = civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", lstart) else { return false };
+    let Ok(started) = zone.to_timestamp(started) else { return false };
+    (0..2_500).contains(&recorded.duration_since(started).as_millis())
 }
 
 fn read_json<T: serde::de::DeserializeOwned + Default>(path: &Path) -> Result<T, LocalClusterError> {
@@ -157,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recycled_process_id_is_not_ours() {
+    fn a_reused_process_id_does_not_match() {
         let mine = entry(4242, "1000");
         assert!(is_still_ours(&mine, &ProcessState::Alive { start_time: "1000".into() }));
         assert!(!is_still_ours(&mine, &ProcessState::Alive { start_time: "1001".into() }));
@@ -165,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn start_is_field_22_whatever_the_program_is_called() {
+    fn start_is_field_22_for_any_program_name() {
         let tail = "1 10 10 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 11 12";
         assert_eq!(start_ticks(&format!("10 (etcd) S {tail}")), Some("987654".into()));
         assert_eq!(start_ticks(&format!("10 (a) R (b c) S {tail}")), Some("987654".into()));
@@ -174,17 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn our_own_process_is_seen_and_looked_up_twice_is_the_same() {
+    fn our_own_process_is_found_and_matches_itself() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let ProcessState::Alive { start_time } = fetch_process(pid) else {
-            panic!("this process runs");
+            panic!("this process is running");
         };
         assert!(is_still_ours(&entry(pid, &start_time), &fetch_process(pid)));
         assert!(!is_still_ours(&entry(pid, "0"), &fetch_process(pid)));
     }
 
     #[test]
-    fn the_record_survives_a_write_and_a_read_and_absence_means_none() {
+    fn the_record_round_trips_and_a_missing_file_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         let record = ProcessRecord::at(folder.path());
         assert_eq!(record.fetch().unwrap(), vec![]);
@@ -196,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_known_by_its_ticks_where_the_sandbox_could_tell_them() {
+    fn a_task_is_identified_by_its_start_ticks_if_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let text = r#"[{"pid": 5, "startedAt": "2026-11-22T10:00:00.5Z", "linuxStartTicks": 77, "taskId": "a1",
             "container": "generator", "command": "/x"}]"#;
@@ -207,9 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_it_is_known_by_the_second_in_which_it_began() {
+    fn without_ticks_a_task_is_identified_by_its_start_second() {
         let berlin = TimeZone::posix("CET-1").unwrap();
-        let noted: Timestamp = "2026-11-22T10:00:01.2Z".parse().unwrap();
+        let recorded: Timestamp = "2026-11-22T10:00:01.2Z".parse().unwrap();
         for (lstart, same) in [
             ("Sun Nov 22 11:00:00 2026", true),
             ("Sun Nov 22 11:00:01 2026", true),
@@ -218,12 +225,12 @@ mod tests {
             ("Sun Nov 22 10:00:01 2026", false),
             ("nonsense", false),
         ] {
-            assert_eq!(began_then(lstart, noted, &berlin), same, "{lstart}");
+            assert_eq!(started_at(lstart, recorded, &berlin), same, "{lstart}");
         }
     }
 
     #[test]
-    fn ps_tells_the_same_start_twice() {
+    fn ps_reports_the_same_start_twice() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let Some(first) = started_by_ps(pid) else {
             println!("skipped: there is no ps on this machine");
@@ -231,9 +238,9 @@ mod tests {
         };
         assert_eq!(started_by_ps(pid), Some(first.clone()));
         let longest_test = 3600;
-        let began = civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", &first).unwrap();
-        let began = TimeZone::system().to_timestamp(began).unwrap();
-        assert!((0..longest_test).contains(&Timestamp::now().duration_since(began).as_secs()), "{first}");
+        let started = civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", &first).unwrap();
+        let started = TimeZone::system().to_timestamp(started).unwrap();
+        assert!((0..longest_test).contains(&Timestamp::now().duration_since(started).as_secs()), "{first}");
         assert_eq!(started_by_ps(i32::MAX), None);
     }
 }

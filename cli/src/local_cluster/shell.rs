@@ -1,11 +1,11 @@
-//! Words for a POSIX shell. In: any text. Out: one word that the shell reads back as that text.
-//! Pure.
+//! Quotes text for a POSIX shell. In: any text. Out: one word that the shell reads back as that
+//! text. Pure.
 
-/// The text as one word; quoted only where it must be.
+/// The text as one shell word, quoted only if necessary.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,@%=:".contains(&byte);
-    // At a word's beginning `=` is special to zsh.
+    // zsh treats `=` at the beginning of a word specially.
     if !text.is_empty() && !text.starts_with('=') && text.bytes().all(is_plain) {
         return text.to_owned();
     }

@@ -1,8 +1,9 @@
-//! Starts child processes that do not outlive us, where the system can promise that.
+//! Starts child processes that end with this process, where the system supports it.
 //!
-//! In: a command. Out: a running child. On Linux the kernel sends SIGTERM to the child when its parent *thread* ends
-//! (prctl(2), PR_SET_PDEATHSIG), so every child is started from one thread of ours that never ends before the process does; a
-//! thread of an async runtime may end at any time and would take the child with it.
+//! In: a command. Out: a running child. On Linux the kernel sends SIGTERM to the child when its
+//! parent *thread* ends (prctl(2), PR_SET_PDEATHSIG). Every child is therefore started from one
+//! thread that lives as long as the process. A thread of an async runtime may end at any time, and
+//! its children would be ended with it.
 
 use std::io;
 use std::sync::OnceLock;
@@ -20,9 +21,10 @@ struct Job {
 
 static THREAD: OnceLock<Sender<Job>> = OnceLock::new();
 
-/// Starts the command in a process group of its own, so that Ctrl-C at the terminal reaches us only and we decide the order of
-/// the end. With `bound_to_us` the child is told to end when this process does, however that happens (Linux; elsewhere the
-/// process record is what clears it).
+/// Starts the command in its own process group, so that Ctrl-C in the terminal reaches only this
+/// process, which then ends the children in order. With `bound_to_us` the child gets SIGTERM when
+/// this process ends, for whatever reason (on Linux; elsewhere the next run ends it by the process
+/// record).
 pub async fn start_child(mut command: Command, bound_to_us: bool) -> io::Result<Child> {
     command.process_group(0).kill_on_drop(bound_to_us);
     #[cfg(target_os = "linux")]
@@ -31,9 +33,9 @@ pub async fn start_child(mut command: Command, bound_to_us: bool) -> io::Result<
     }
     let (started, outcome) = oneshot::channel();
     let job = Job { command, runtime: Handle::current(), started };
-    let gone = || io::Error::other("the thread that starts processes is gone");
-    THREAD.get_or_init(spawning_thread).send(job).map_err(|_| gone())?;
-    outcome.await.map_err(|_| gone())?
+    let thread_ended = || io::Error::other("the thread that starts processes has ended");
+    THREAD.get_or_init(spawning_thread).send(job).map_err(|_| thread_ended())?;
+    outcome.await.map_err(|_| thread_ended())?
 }
 
 fn spawning_thread() -> Sender<Job> {
@@ -41,7 +43,7 @@ fn spawning_thread() -> Sender<Job> {
     std::thread::spawn(move || {
         for mut job in jobs {
             let _runtime = job.runtime.enter();
-            // Nobody waits any more: the child is dropped, and with it ended.
+            // If the caller no longer waits, the child is dropped, which kills it (`kill_on_drop`).
             let _ = job.started.send(job.command.spawn());
         }
     });
@@ -53,13 +55,14 @@ fn spawning_thread() -> Sender<Job> {
 fn end_with_parent(command: &mut Command) {
     use nix::sys::{prctl, signal::Signal};
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are two bare system calls, and the
-    // error path allocates nothing (`from_raw_os_error`).
+    // SAFETY: only async-signal-safe calls are allowed between fork and exec. These are two plain
+    // system calls, and the error path does not allocate (`from_raw_os_error`).
     unsafe {
         command.pre_exec(move || {
             prctl::set_pdeathsig(Signal::SIGTERM)
                 .map_err(|errno| io::Error::from_raw_os_error(errno as i32))?;
-            // We may have died before the line above; then nobody would send the signal.
+            // The parent may have ended before the line above; the kernel would then send no
+            // signal.
             if nix::unistd::getppid() == parent {
                 Ok(())
             } else {

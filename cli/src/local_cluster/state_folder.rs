@@ -1,9 +1,9 @@
-//! The folder that a demo owns. In: the folder that `--state` names. Out: `<DIR>/demo`, which holds
-//! our mark, or a refusal.
+//! The folder that a demo owns. In: the folder that `--state` names. Out: `<DIR>/demo` with our
+//! marker file, or an error.
 //!
-//! Everything that a demo writes and deletes is below that one folder. `<DIR>` itself may be
-//! anybody's: nothing else in it is read or changed, not even its mode. A `<DIR>/demo` that holds
-//! things and no mark is somebody else's and is left alone.
+//! Everything that a demo writes and deletes is below `<DIR>/demo`. `<DIR>` itself may belong to
+//! anyone: nothing else in it is read or changed, not even its mode. A `<DIR>/demo` that is not
+//! empty and has no marker file belongs to someone else and is not changed.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -11,28 +11,30 @@ use std::path::{Path, PathBuf};
 
 use super::LocalClusterError;
 
-/// The one entry of `<DIR>` that is ours.
+/// The name of our folder in `<DIR>`.
 pub const NAME: &str = "demo";
-/// The file that tells our folder from everybody else's.
+/// The marker file that identifies a folder as ours.
 pub const MARK: &str = ".kubectl-kinesisdemo";
 const MARK_TEXT: &str = "\
-`kubectl kinesisdemo demo` made this folder and deletes what is in it. Keep nothing of your own here.
+`kubectl kinesisdemo demo` created this folder and deletes its content. Do not keep your own files here.
 ";
-/// Keys, tokens and etcd's data live in it.
+/// The folder contains keys, tokens and etcd's data.
 const PRIVATE: u32 = 0o700;
 
-/// What stands at a path, as far as it concerns us.
+/// Who owns the demo's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
+    /// It does not exist.
     Nobody,
-    /// An empty folder of this user: it may become ours.
+    /// An empty folder of this user, which we may claim.
     Empty,
     Ours,
-    /// Somebody else's, and why we think so.
+    /// It belongs to someone else; the text says why we think so.
     Foreign(String),
 }
 
-/// The folder that `--state` names, whatever the working folder becomes.
+/// The folder that `--state` names as an absolute path, so that a change of the working directory
+/// does not matter.
 pub fn absolute(dir: &Path) -> Result<PathBuf, LocalClusterError> {
     let refused =
         |_| LocalClusterError::StatePath { path: dir.to_path_buf(), why: "it is not a path".into() };
@@ -45,10 +47,11 @@ pub fn folder_in(dir: &Path) -> PathBuf {
     dir.join(NAME)
 }
 
-/// Whose the folder of `dir` is. Changes nothing.
+/// Returns who owns the demo's folder in `dir`. Changes nothing.
 pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
     let folder = folder_in(dir);
-    let failed = |source| LocalClusterError::File { attempt: "look at", path: folder.clone(), source };
+    let failed =
+        |source| LocalClusterError::File { attempt: "read the metadata of", path: folder.clone(), source };
     let metadata = match std::fs::symlink_metadata(&folder) {
         Ok(metadata) => metadata,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -56,14 +59,14 @@ pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
         }
         Err(error) => return Err(failed(error)),
     };
-    // Through a link we would write and delete wherever it leads.
+    // We would write and delete in the link's target.
     if metadata.is_symlink() {
         return Ok(Owner::Foreign("it is a symbolic link".into()));
     }
     if !metadata.is_dir() {
         return Ok(Owner::Foreign("it is not a folder".into()));
     }
-    // Its owner could read our keys, and a mark is easily copied.
+    // Another owner could read our keys, and could have copied the marker file.
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Ok(Owner::Foreign("it belongs to another user".into()));
     }
@@ -75,28 +78,28 @@ pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
         None => Ok(Owner::Empty),
         Some(entry) => {
             let name = entry.file_name();
-            Ok(Owner::Foreign(format!("it holds {} and has no mark of a demo", name.display())))
+            Ok(Owner::Foreign(format!("it contains {} but no marker file of a demo", name.display())))
         }
     }
 }
 
-/// Refuses a folder that is not a demo's any more: somebody put another in its place.
+/// Fails if the folder is no longer the demo's, because someone replaced it.
 pub fn still_ours(folder: &Path) -> Result<(), LocalClusterError> {
     let why = match owner(folder.parent().unwrap_or(folder))? {
         Owner::Ours => return Ok(()),
-        Owner::Nobody => "it is gone".into(),
-        Owner::Empty => "it is empty, and has no mark of a demo".into(),
+        Owner::Nobody => "it does not exist".into(),
+        Owner::Empty => "it is empty and has no marker file of a demo".into(),
         Owner::Foreign(why) => why,
     };
     Err(LocalClusterError::Replaced { path: folder.to_path_buf(), why })
 }
 
-/// The folder of `dir`, made and marked if it is not there yet.
+/// Returns the demo's folder in `dir`. Creates it with its marker file if it does not exist yet.
 pub fn claim(dir: &Path) -> Result<PathBuf, LocalClusterError> {
     let dir = usable(dir)?;
     let folder = folder_in(&dir);
     let failed =
-        |source| LocalClusterError::File { attempt: "make the folder", path: folder.clone(), source };
+        |source| LocalClusterError::File { attempt: "create the folder", path: folder.clone(), source };
     match std::fs::DirBuilder::new().mode(PRIVATE).create(&folder) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match owner(&dir)? {
@@ -109,22 +112,22 @@ pub fn claim(dir: &Path) -> Result<PathBuf, LocalClusterError> {
         },
         Err(error) => return Err(failed(error)),
     }
-    put_mark(&folder)?;
+    write_marker(&folder)?;
     Ok(folder)
 }
 
-/// The folder that `--state` names, as an absolute path that everybody who is told of it reads back
-/// as it is.
+/// The folder that `--state` names, as an absolute path that every program reads unchanged (UTF-8,
+/// no `:`).
 fn usable(dir: &Path) -> Result<PathBuf, LocalClusterError> {
     let refused = |why: &str| LocalClusterError::StatePath { path: dir.to_path_buf(), why: why.to_owned() };
     let failed =
-        |source| LocalClusterError::File { attempt: "make the folder", path: dir.to_path_buf(), source };
+        |source| LocalClusterError::File { attempt: "create the folder", path: dir.to_path_buf(), source };
     let absolute = absolute(dir)?;
     match absolute.to_str() {
         None => return Err(refused("its name is not UTF-8")),
-        // kubectl, and every other reader, takes KUBECONFIG for a list.
+        // kubectl and every other reader treat KUBECONFIG as a list separated by `:`.
         Some(text) if text.contains(':') => {
-            return Err(refused("KUBECONFIG separates paths by ':', so none of them may have one in it"));
+            return Err(refused("KUBECONFIG separates paths with ':', so the path must not contain one"));
         }
         Some(_) => {}
     }
@@ -132,7 +135,7 @@ fn usable(dir: &Path) -> Result<PathBuf, LocalClusterError> {
         Ok(metadata) if !metadata.is_dir() => return Err(refused("it is not a folder")),
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            return Err(refused("a part of it is not a folder"));
+            return Err(refused("one of its parents is not a folder"));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             std::fs::create_dir_all(&absolute).map_err(failed)?;
@@ -145,12 +148,12 @@ fn usable(dir: &Path) -> Result<PathBuf, LocalClusterError> {
     Ok(absolute)
 }
 
-fn put_mark(folder: &Path) -> Result<(), LocalClusterError> {
+fn write_marker(folder: &Path) -> Result<(), LocalClusterError> {
     use std::io::Write;
     let path = folder.join(MARK);
     let failed = |source| LocalClusterError::File { attempt: "write", path: path.clone(), source };
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut mark) => mark.write_all(MARK_TEXT.as_bytes()).map_err(failed),
+        Ok(mut marker) => marker.write_all(MARK_TEXT.as_bytes()).map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
@@ -161,20 +164,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_took_the_place_of_ours_is_not_ours() {
+    fn a_folder_that_replaced_ours_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let folder = claim(dir.path()).unwrap();
         still_ours(&folder).unwrap();
         std::fs::rename(&folder, dir.path().join("moved")).unwrap();
         assert!(matches!(still_ours(&folder), Err(LocalClusterError::Replaced { .. })));
         std::fs::create_dir(&folder).unwrap();
-        assert!(still_ours(&folder).is_err(), "an empty folder");
+        assert!(still_ours(&folder).is_err(), "an empty folder is not ours");
         std::fs::write(folder.join("report.json"), "mine").unwrap();
         let error = still_ours(&folder).unwrap_err().to_string();
-        assert!(error.contains("report.json") && error.contains("its keys"), "{error}");
+        assert!(error.contains("report.json") && error.contains("the demo's keys"), "{error}");
         std::fs::remove_dir_all(&folder).unwrap();
         std::os::unix::fs::symlink(dir.path().join("moved"), &folder).unwrap();
-        assert!(still_ours(&folder).is_err(), "a link, even to our own");
+        assert!(still_ours(&folder).is_err(), "a symbolic link is refused, even to our own folder");
     }
 
     fn mode(path: &Path) -> u32 {
@@ -182,22 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_made_marked_private_and_ours_from_then_on() {
+    fn claim_creates_a_private_folder_with_a_marker_file() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let asked = dir.path().join("a b/it's 50%/x=y/\u{e9}t\u{e9} \"q\"");
-        assert_eq!(owner(&asked).unwrap(), Owner::Nobody);
-        let folder = claim(&asked).unwrap();
-        assert_eq!(folder, asked.join("demo"));
+        let requested = dir.path().join("a b/it's 50%/x=y/\u{e9}t\u{e9} \"q\"");
+        assert_eq!(owner(&requested).unwrap(), Owner::Nobody);
+        let folder = claim(&requested).unwrap();
+        assert_eq!(folder, requested.join("demo"));
         assert_eq!((mode(&folder), mode(&folder.join(MARK))), (0o700, 0o600));
-        assert_eq!(owner(&asked).unwrap(), Owner::Ours);
-        assert_eq!(claim(&asked).unwrap(), folder);
-        assert_eq!(mode(dir.path()), 0o755, "only what is ours is made private");
-        assert_ne!(mode(&asked), 0o700, "only what is ours is made private");
+        assert_eq!(owner(&requested).unwrap(), Owner::Ours);
+        assert_eq!(claim(&requested).unwrap(), folder);
+        assert_eq!(mode(dir.path()), 0o755, "only our own folder becomes private");
+        assert_ne!(mode(&requested), 0o700, "only our own folder becomes private");
     }
 
     #[test]
-    fn an_empty_folder_becomes_ours_and_one_with_things_in_it_does_not() {
+    fn claim_accepts_an_empty_folder_and_refuses_any_other() {
         let dir = tempfile::tempdir().unwrap();
         let folder = folder_in(dir.path());
         std::fs::create_dir(&folder).unwrap();
@@ -209,12 +212,12 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder_in(other.path()).join("sandbox")).unwrap();
         let error = claim(other.path()).unwrap_err().to_string();
-        assert!(error.contains("it holds sandbox and has no mark"), "{error}");
+        assert!(error.contains("it contains sandbox but no marker file"), "{error}");
         assert!(!folder_in(other.path()).join(MARK).exists());
     }
 
     #[test]
-    fn links_files_and_marks_that_are_no_files_are_refused() {
+    fn claim_refuses_links_files_and_marker_links() {
         let dir = tempfile::tempdir().unwrap();
         let ours = tempfile::tempdir().unwrap();
         let target = claim(ours.path()).unwrap();
@@ -228,11 +231,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder_in(dir.path())).unwrap();
         std::os::unix::fs::symlink(target.join(MARK), folder_in(dir.path()).join(MARK)).unwrap();
-        assert!(claim(dir.path()).unwrap_err().to_string().contains("no mark"));
+        assert!(claim(dir.path()).unwrap_err().to_string().contains("no marker file"));
     }
 
     #[test]
-    fn a_path_that_cannot_serve_is_refused_before_anything_is_made() {
+    fn an_unusable_path_is_refused_before_anything_is_created() {
         use std::os::unix::ffi::OsStrExt;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");

@@ -1,5 +1,5 @@
-//! Who uses a state folder now, and whether a demo was kept in it. In: a folder of ours. Out: its
-//! lock, or who holds it. Writes `lock` and `kept.json` in that folder.
+//! Who is using a state folder, and whether a demo was started there with `--keep`. In: a state
+//! folder. Out: its lock, or who has it. Writes `lock` and `kept.json` in that folder.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::process_record::ProcessEntry;
 use super::{LocalClusterError, write_private};
 
-/// Since when a demo runs, and what it plays.
+/// Which process uses the folder, since when, and for which object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub pid: u32,
     pub since: Timestamp,
-    /// `KinesisDemo default/quick`; None before that is known.
+    /// For example `KinesisDemo default/quick`. None until the manifest is known.
     pub plays: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Usage {
         Self { pid: std::process::id(), since: now.round(Unit::Second).unwrap_or(now), plays: None }
     }
 
-    /// Without the process, which has ended when a demo is kept.
+    /// Does not name the process: with `--keep` it has already ended.
     fn described(&self) -> String {
         match &self.plays {
             Some(plays) => format!("{plays}, since {}", self.since),
@@ -36,8 +36,8 @@ impl Usage {
     }
 }
 
-/// The folder is ours alone while this lives. The system gives the lock back when we end, however
-/// we end.
+/// Exclusive use of the folder while this value lives. The system releases the lock when the
+/// process ends, however it ends.
 #[derive(Debug)]
 pub struct StateLock {
     file: File,
@@ -46,29 +46,29 @@ pub struct StateLock {
 }
 
 impl StateLock {
-    /// Takes the lock, or tells who has it.
+    /// Takes the lock, or returns an error that names its holder.
     pub fn take(folder: &Path) -> Result<Self, LocalClusterError> {
         let path = folder.join("lock");
         let failed = |source| LocalClusterError::File { attempt: "lock", path: path.clone(), source };
         let mut options = OpenOptions::new();
-        // Not truncated: until the lock is ours the text is its holder's.
+        // Not truncated: until we have the lock, the text belongs to its holder.
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // Whoever holds it may not have written it yet; then less is told.
+                // The holder may not have written its text yet. The error then says less.
                 let _ = file.read_to_string(&mut text);
                 let holder = match serde_json::from_str::<Usage>(&text) {
                     Ok(usage) => {
                         let pid = usage.pid;
                         format!(
-                            "process {pid}: {}; Ctrl-C there, or `kill -INT {pid}`, ends it",
+                            "process {pid}: {}; stop it with Ctrl-C in its terminal or with `kill -INT {pid}`",
                             usage.described()
                         )
                     }
-                    Err(_) => "it has just begun".to_owned(),
+                    Err(_) => "it has just started".to_owned(),
                 };
                 return Err(LocalClusterError::InUse { path: folder.to_path_buf(), holder });
             }
@@ -79,28 +79,29 @@ impl StateLock {
         Ok(lock)
     }
 
-    /// Tells those who wait at the lock what is played here.
-    pub fn tell(&mut self, plays: &str) -> Result<(), LocalClusterError> {
+    /// Records which object is running, for the error that other processes get.
+    pub fn set_plays(&mut self, plays: &str) -> Result<(), LocalClusterError> {
         self.usage.plays = Some(plays.to_owned());
         self.write()
     }
 
-    /// Notes that what runs here was asked to stay when this process ends.
+    /// Records that the processes stay when this process ends.
     pub fn keep(&self) -> Result<(), LocalClusterError> {
         write_private(&kept_file(&self.folder), json(&self.usage).as_bytes())
     }
 
-    /// Refuses a folder whose kept demo runs; a note of one that has ended is removed.
-    pub fn refuse_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LocalClusterError> {
+    /// Fails if a demo started with `--keep` is running in the folder. Removes the record of one
+    /// that has ended.
+    pub fn check_not_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LocalClusterError> {
         let path = kept_file(&self.folder);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         if running.is_empty() {
-            return self.forget_kept();
+            return self.clear_kept();
         }
         let mut roles: Vec<_> = running.iter().map(|entry| entry.role.as_str()).collect();
         roles.dedup();
-        // The note is ours and never half written; a damaged one still means that something was
-        // kept.
+        // The record is written atomically. Even if it is damaged, its existence means that a demo
+        // was started with `--keep`.
         let what = serde_json::from_str::<Usage>(&text).map(|usage| usage.described()).unwrap_or_default();
         Err(LocalClusterError::Kept {
             path: self.folder.clone(),
@@ -109,8 +110,8 @@ impl StateLock {
         })
     }
 
-    /// Removes the note of a kept demo; none is fine.
-    pub fn forget_kept(&self) -> Result<(), LocalClusterError> {
+    /// Removes the record of a kept demo, if there is one.
+    pub fn clear_kept(&self) -> Result<(), LocalClusterError> {
         let path = kept_file(&self.folder);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -139,7 +140,7 @@ fn kept_file(folder: &Path) -> PathBuf {
     folder.join("kept.json")
 }
 
-/// Numbers and texts cannot fail to be serialised.
+/// Serialising numbers and strings cannot fail.
 fn json(usage: &Usage) -> String {
     serde_json::to_string(usage).unwrap_or_default() + "\n"
 }
@@ -153,34 +154,40 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_told_who_holds_the_lock_and_what_it_plays() {
+    fn the_lock_error_names_its_holder_and_the_running_object() {
         let folder = tempfile::tempdir().unwrap();
         let mut lock = StateLock::take(folder.path()).unwrap();
-        lock.tell("KinesisDemo default/quick").unwrap();
+        lock.set_plays("KinesisDemo default/quick").unwrap();
         for _ in 0..2 {
-            let told = StateLock::take(folder.path()).unwrap_err().to_string();
+            let message = StateLock::take(folder.path()).unwrap_err().to_string();
             let pid = std::process::id();
-            assert!(told.contains(&format!("process {pid}: KinesisDemo default/quick, since 2")), "{told}");
-            assert!(told.contains(&format!("kill -INT {pid}")), "{told}");
+            assert!(
+                message.contains(&format!("process {pid}: KinesisDemo default/quick, since 2")),
+                "{message}"
+            );
+            assert!(message.contains(&format!("kill -INT {pid}")), "{message}");
         }
         drop(lock);
         assert!(StateLock::take(folder.path()).is_ok());
     }
 
     #[test]
-    fn a_kept_demo_is_refused_while_it_runs_and_forgotten_when_it_does_not() {
+    fn a_kept_demo_blocks_the_folder_only_while_it_runs() {
         let folder = tempfile::tempdir().unwrap();
         let dir = Path::new("/my demos");
         let mut lock = StateLock::take(folder.path()).unwrap();
-        assert!(lock.refuse_kept(dir, &[entry("etcd")]).is_ok(), "what a killed demo left is no kept demo");
-        lock.tell("KinesisDemo default/quick").unwrap();
+        assert!(
+            lock.check_not_kept(dir, &[entry("etcd")]).is_ok(),
+            "processes left by a killed demo do not count as a kept demo"
+        );
+        lock.set_plays("KinesisDemo default/quick").unwrap();
         lock.keep().unwrap();
-        let told = lock.refuse_kept(dir, &[entry("etcd"), entry("operator")]).unwrap_err().to_string();
+        let message = lock.check_not_kept(dir, &[entry("etcd"), entry("operator")]).unwrap_err().to_string();
         for part in ["KinesisDemo default/quick, since 2", "etcd, operator", "demo-down --state '/my demos'"]
         {
-            assert!(told.contains(part), "{told}");
+            assert!(message.contains(part), "{message}");
         }
-        lock.refuse_kept(dir, &[]).unwrap();
+        lock.check_not_kept(dir, &[]).unwrap();
         assert!(!kept_file(folder.path()).exists());
     }
 }

@@ -1,7 +1,9 @@
-//! Looks after child processes: recorded when they start, watched while they run, ended in reverse order.
+//! Supervises child processes: records them when they start, watches them, and ends them in reverse
+//! order.
 //!
-//! In: commands. Out: processes, their logs under `<state>/logs`, and word of one that ended by itself. The record is written
-//! right after each start; between those two lines a SIGKILL of ours is covered by the child's bond to us (see [`super::spawner`]).
+//! In: commands. Out: processes, their logs under `<state>/logs`, and a notification when one exits
+//! by itself. The record is written right after each start. If we get SIGKILL between the two
+//! steps, the child is ended by its parent-death signal (see [`super::spawner`]).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,19 +23,19 @@ use super::state_folder::claim;
 use super::state_lock::StateLock;
 use super::{LocalClusterError, make_private_folder};
 
-/// Whether the children end with us or stay when we return.
+/// Whether the children end with this process or keep running after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     Run,
     Keep,
 }
 
-/// How long a child may take over SIGTERM before SIGKILL. The sandbox has tasks of its own to end.
+/// Time from SIGTERM to SIGKILL. The sandbox has tasks of its own to end in that time.
 const GRACE: Duration = Duration::from_secs(10);
-/// How much of a log an error quotes.
+/// How many lines of a log an error quotes.
 const TAIL_LINES: usize = 15;
 
-/// A child that ended though nobody asked it to.
+/// A child that exited without being stopped.
 #[derive(Clone, Debug)]
 pub struct UnexpectedExit {
     pub role: String,
@@ -43,9 +45,9 @@ pub struct UnexpectedExit {
 }
 
 impl From<UnexpectedExit> for LocalClusterError {
-    fn from(death: UnexpectedExit) -> Self {
-        let UnexpectedExit { role, status, log, tail } = death;
-        Self::Died { role, status, log, tail }
+    fn from(unexpected_exit: UnexpectedExit) -> Self {
+        let UnexpectedExit { role, status, log, tail } = unexpected_exit;
+        Self::Exited { role, status, log, tail }
     }
 }
 
@@ -62,22 +64,22 @@ struct Shared {
     record: ProcessRecord,
     children: Mutex<Vec<Supervised>>,
     cleared: Vec<String>,
-    /// Held as long as we live: two runs in one folder would kill each other's processes.
+    /// Held while the supervisor lives: two runs in one folder would kill each other's processes.
     lock: Mutex<StateLock>,
 }
 
-/// The one keeper of a state folder's processes; clones share it.
+/// The only owner of a state folder's processes; clones share it.
 #[derive(Clone)]
 pub struct Supervisor(Arc<Shared>);
 
 impl Supervisor {
-    /// Takes our folder of `dir` for this run, and ends what an earlier run left in its record.
-    /// Refused, with nothing changed, if the folder is not ours, if another run uses it, or if a
-    /// demo that was kept runs there.
+    /// Claims the demo's folder in `dir` for this run, and ends the processes that an earlier run
+    /// left in its record. Fails without changing anything if the folder is not ours, if another
+    /// run uses it, or if a demo started with `--keep` is running there.
     pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, LocalClusterError> {
         let state = claim(dir)?;
         let lock = StateLock::take(&state)?;
-        lock.refuse_kept(dir, &super::leftovers::running(&state)?)?;
+        lock.check_not_kept(dir, &super::leftovers::running(&state)?)?;
         let cleared = super::leftovers::clear_leftovers(&state)?;
         make_private_folder(&state.join("logs"))?;
         Ok(Self(Arc::new(Shared {
@@ -90,23 +92,23 @@ impl Supervisor {
         })))
     }
 
-    /// Tells whoever is refused the folder meanwhile what is played in it.
-    pub fn tell_usage(&self, plays: &str) -> Result<(), LocalClusterError> {
-        self.lock().tell(plays)
+    /// Records which object is running, for the error that other processes get.
+    pub fn record_usage(&self, plays: &str) -> Result<(), LocalClusterError> {
+        self.lock().set_plays(plays)
     }
 
-    /// Notes that the children stay when we return.
-    pub fn note_kept(&self) -> Result<(), LocalClusterError> {
+    /// Records that the children keep running after this process.
+    pub fn record_kept(&self) -> Result<(), LocalClusterError> {
         self.lock().keep()
     }
 
-    /// The folder that is ours: `<dir>/demo`.
+    /// The demo's own folder: `<dir>/demo`.
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.0.state
     }
 
-    /// The roles of those processes of an earlier run that had to be ended.
+    /// The roles of the processes of an earlier run that were ended.
     #[must_use]
     pub fn cleared(&self) -> &[String] {
         &self.0.cleared
@@ -117,7 +119,7 @@ impl Supervisor {
         self.0.state.join("logs").join(format!("{role}.log"))
     }
 
-    /// Starts a child with its output in `logs/<role>.log`, and records it.
+    /// Starts a child, writes its output to `logs/<role>.log`, and records it.
     pub async fn start(&self, role: &str, mut command: Command) -> Result<(), LocalClusterError> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let failed =
@@ -129,17 +131,18 @@ impl Supervisor {
         let pid = child
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
-            .ok_or_else(|| failed(std::io::Error::other("it ended at once")))?;
+            .ok_or_else(|| failed(std::io::Error::other("it exited immediately")))?;
         let start_time = match fetch_process(pid) {
             ProcessState::Alive { start_time } => start_time,
-            // It ended already; nothing to find later, and the watcher below reports it.
+            // It has already exited: the record needs no start time, and the watcher below reports
+            // the exit.
             ProcessState::Gone => String::new(),
         };
-        let (tell, ended) = watch::channel(None);
+        let (sender, ended) = watch::channel(None);
         tokio::spawn(async move {
             let status = child.wait().await.map_or_else(|error| error.to_string(), described);
-            // Nobody listens once the supervisor is gone.
-            let _ = tell.send(Some(status));
+            // The receivers are dropped with the supervisor.
+            let _ = sender.send(Some(status));
         });
         let mut children = self.children();
         children.push(Supervised {
@@ -151,7 +154,7 @@ impl Supervisor {
         self.0.record.put(&entries)
     }
 
-    /// The process id of a child that runs.
+    /// The process id of a running child.
     #[must_use]
     pub fn pid(&self, role: &str) -> Option<i32> {
         self.children()
@@ -160,14 +163,14 @@ impl Supervisor {
             .map(|child| child.entry.pid)
     }
 
-    /// Whether (and how) this child has ended.
+    /// How this child exited; None while it runs.
     #[must_use]
-    pub fn death_of(&self, role: &str) -> Option<UnexpectedExit> {
-        self.children().iter().rev().find(|child| child.entry.role == role).and_then(death)
+    pub fn exit_of(&self, role: &str) -> Option<UnexpectedExit> {
+        self.children().iter().rev().find(|child| child.entry.role == role).and_then(unexpected_exit)
     }
 
-    /// Waits until any child ends. Pending for ever while all run.
-    pub async fn first_death(&self) -> UnexpectedExit {
+    /// Waits until any child exits. Never completes while all run.
+    pub async fn first_exit(&self) -> UnexpectedExit {
         let mut ends: FuturesUnordered<_> = self
             .children()
             .iter()
@@ -177,14 +180,15 @@ impl Supervisor {
             })
             .collect();
         while ends.next().await.is_some() {
-            if let Some(death) = self.children().iter().find_map(death) {
-                return death;
+            if let Some(unexpected_exit) = self.children().iter().find_map(unexpected_exit) {
+                return unexpected_exit;
             }
         }
         std::future::pending().await
     }
 
-    /// Ends one child: SIGTERM, then SIGKILL after its grace. A child that has ended already is fine.
+    /// Ends one child: SIGTERM, then SIGKILL after the grace period. Does nothing if it has already
+    /// exited.
     pub async fn stop(&self, role: &str) {
         let found = self
             .children()
@@ -197,7 +201,7 @@ impl Supervisor {
             children.retain(|child| child.entry.pid != pid);
             let entries: Vec<_> = children.iter().map(|child| child.entry.clone()).collect();
             if let Err(error) = self.0.record.put(&entries) {
-                tracing::warn!(%error, "the process record could not be written");
+                tracing::warn!(%error, "could not write the process record");
             }
         }
     }
@@ -211,7 +215,7 @@ impl Supervisor {
         }
     }
 
-    /// Those of our children, and of the sandbox's tasks, that still run.
+    /// Our children and the sandbox's tasks that are still running.
     pub fn running(&self) -> Result<Vec<ProcessEntry>, LocalClusterError> {
         super::leftovers::running(&self.0.state)
     }
@@ -225,7 +229,7 @@ impl Supervisor {
     }
 }
 
-fn death(child: &Supervised) -> Option<UnexpectedExit> {
+fn unexpected_exit(child: &Supervised) -> Option<UnexpectedExit> {
     let status = child.ended.borrow().clone()?;
     Some(UnexpectedExit {
         role: child.entry.role.clone(),
@@ -254,22 +258,23 @@ pub fn log_tail(log: &Path) -> String {
 }
 
 async fn end_child(pid: i32, mut ended: watch::Receiver<Option<String>>) {
-    for (signal, patience) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, GRACE)] {
+    for (signal, grace) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, GRACE)] {
         if ended.borrow().is_some() {
             return;
         }
-        // Our own child and not yet waited for: the id cannot have been recycled. An error means that it just ended.
+        // The pid belongs to our own child, which has not been waited for, so it cannot have been
+        // reused. An error means that the child just exited.
         let _ = kill(Pid::from_raw(pid), signal);
-        let gone = async { ended.wait_for(Option::is_some).await.map(drop) };
-        if tokio::time::timeout(patience, gone).await.is_ok() {
+        let exited = async { ended.wait_for(Option::is_some).await.map(drop) };
+        if tokio::time::timeout(grace, exited).await.is_ok() {
             return;
         }
     }
 }
 
 impl Drop for Shared {
-    /// The way out of a panic or a forgotten stop: SIGTERM in reverse order and a short wait, so that children (the sandbox) get to
-    /// end what is theirs. Blocks; the orderly way is [`Supervisor::stop_all`].
+    /// Runs after a panic or a missing stop: sends SIGTERM in reverse order and waits briefly, so
+    /// that the sandbox can end its own tasks. Blocks. The orderly way is [`Supervisor::stop_all`].
     fn drop(&mut self) {
         if self.lifetime == Lifetime::Keep {
             return;

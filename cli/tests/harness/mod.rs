@@ -1,8 +1,8 @@
-//! What the tests with a real API server begin with.
+//! Setup shared by the tests with a real API server.
 
 use kubectl_kinesisdemo::local_cluster::{ApiServerOptions, assets};
 
-/// How an API server is started here; `None` if there is none on this machine, and a line says so.
+/// Options for an API server; `None`, with a printed line, if its programs are not on this machine.
 pub async fn api_server_options() -> Option<ApiServerOptions> {
     kubectl_kinesisdemo::install_crypto();
     let assets = assets::cached_assets().await;

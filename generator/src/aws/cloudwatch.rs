@@ -10,13 +10,14 @@ use aws_smithy_types::DateTime;
 use crate::error::PublishError;
 use crate::metrics::{Datum, Metric, MetricSink, Value};
 
-/// The most data points of one request (CloudWatch API reference, PutMetricData).
-const MOST_DATA: usize = 1000;
+/// The maximum number of data points per request (CloudWatch API reference, PutMetricData).
+const MAX_DATA: usize = 1000;
 
-/// Windows are shorter than a minute, which needs high-resolution metrics (PutMetricData, `StorageResolution`).
+/// High resolution, because windows can be shorter than a minute (PutMetricData,
+/// `StorageResolution`).
 const EVERY_SECOND: i32 = 1;
 
-/// One run's metrics.
+/// Publishes the metrics of one run.
 pub struct CloudWatchMetrics {
     client: Client,
     namespace: String,
@@ -24,7 +25,8 @@ pub struct CloudWatchMetrics {
 }
 
 impl CloudWatchMetrics {
-    /// Metrics in that namespace, with the run's name as a dimension. Tasks are no dimension: each value of one is billed.
+    /// Metrics in `namespace` with the run's name as a dimension. The task is not a dimension,
+    /// since CloudWatch bills every distinct combination.
     pub fn new(client: Client, namespace: String, run_name: String) -> Self {
         Self { client, namespace, run_name }
     }
@@ -58,9 +60,9 @@ impl MetricSink for CloudWatchMetrics {
     async fn put(&self, data: Vec<Datum>) -> Result<(), PublishError> {
         let mut data = data.into_iter().map(|datum| self.metric_datum(datum)).peekable();
         while data.peek().is_some() {
-            let some = data.by_ref().take(MOST_DATA).collect();
+            let chunk = data.by_ref().take(MAX_DATA).collect();
             let request =
-                self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(some));
+                self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(chunk));
             request.send().await.map_err(|error| PublishError(error.into()))?;
         }
         Ok(())
@@ -87,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn a_datum(metric: Metric, value: Value) -> Datum {
+    fn datum(metric: Metric, value: Value) -> Datum {
         Datum { metric, phase: "peak".into(), at: MicroTime::from_micros(1_700_000_000_000_000), value }
     }
 
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn data_points_carry_the_run_the_phase_and_their_window() {
+    async fn data_points_have_run_phase_and_window_start() {
         let put = mock!(Client::put_metric_data)
             .match_requests(|request| {
                 let data = request.metric_data();
@@ -123,24 +125,24 @@ mod tests {
             .then_output(|| PutMetricDataOutput::builder().build());
         let client = mock_client!(aws_sdk_cloudwatch, [&put]);
         let data = vec![
-            a_datum(Metric::MessagesPerSecond, Value::Rate(4_990.5)),
-            a_datum(Metric::AverageLatency, Value::Counted(vec![(5.0, 9.0), (20.0, 1.0)])),
-            a_datum(Metric::SuccessRate, Value::Statistics { count: 2.0, sum: 100.0, min: 0.0, max: 100.0 }),
+            datum(Metric::MessagesPerSecond, Value::Rate(4_990.5)),
+            datum(Metric::AverageLatency, Value::Counted(vec![(5.0, 9.0), (20.0, 1.0)])),
+            datum(Metric::SuccessRate, Value::Statistics { count: 2.0, sum: 100.0, min: 0.0, max: 100.0 }),
         ];
         metrics(client).put(data).await.unwrap();
         assert_eq!(put.num_calls(), 1);
     }
 
     #[tokio::test]
-    async fn more_than_a_request_holds_goes_in_several_and_a_refusal_is_told() {
+    async fn data_is_split_into_requests_and_errors_are_returned() {
         let put = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
-        let refused = mock!(Client::put_metric_data)
+        let failing = mock!(Client::put_metric_data)
             .then_error(|| PutMetricDataError::InternalServiceFault(InternalServiceFault::builder().build()));
-        let again = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
-        let client = mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, [&put, &again, &refused]);
+        let second = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
+        let client = mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, [&put, &second, &failing]);
         let metrics = metrics(client);
-        metrics.put(vec![a_datum(Metric::SuccessRate, Value::Rate(1.0)); MOST_DATA + 1]).await.unwrap();
-        assert_eq!((put.num_calls(), again.num_calls()), (1, 1));
-        assert!(metrics.put(vec![a_datum(Metric::SuccessRate, Value::Rate(1.0))]).await.is_err());
+        metrics.put(vec![datum(Metric::SuccessRate, Value::Rate(1.0)); MAX_DATA + 1]).await.unwrap();
+        assert_eq!((put.num_calls(), second.num_calls()), (1, 1));
+        assert!(metrics.put(vec![datum(Metric::SuccessRate, Value::Rate(1.0))]).await.is_err());
     }
 }

@@ -1,7 +1,8 @@
-//! [`Sender`] over PutRecords. In: batches. Out: one outcome per record, or what is known of the whole request. Touches the
-//! outside: Kinesis.
+//! [`Sender`] over PutRecords. In: batches. Out: one outcome per record, or one for the whole
+//! request. Touches the outside: Kinesis.
 //!
-//! The line that matters runs between "not stored" and "perhaps stored": only the former may be sent again.
+//! The important distinction is between "not stored" and "perhaps stored": only records that were
+//! not stored may be retried.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -19,10 +20,10 @@ use tracing::warn;
 
 use crate::batch::{Batch, Record};
 use crate::error::chain;
-use crate::sender::{Answer, Outcome, Refusal, Sender};
+use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
-/// The codes with which Kinesis refuses for want of throughput, per record or for a whole request (Kinesis API reference,
-/// PutRecords, "Errors"; the last two are those of the service's front door, Common error types).
+/// Error codes for exceeded throughput, per record or for a whole request (Kinesis API reference,
+/// PutRecords, "Errors"; the last two are returned by the service's front end, Common error types).
 const THROUGHPUT_CODES: [&str; 4] =
     ["ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException", "Throttling"];
 
@@ -30,8 +31,8 @@ const THROUGHPUT_CODES: [&str; 4] =
 pub struct KinesisSender {
     client: Client,
     stream: Stream,
-    /// The kinds of failure that were logged: each is said once, how often it happens is counted.
-    told: Mutex<BTreeSet<String>>,
+    /// Error codes already logged. Each is logged once; their number is in the counters.
+    logged_codes: Mutex<BTreeSet<String>>,
 }
 
 enum Stream {
@@ -40,32 +41,32 @@ enum Stream {
 }
 
 impl KinesisSender {
-    /// A sender to the stream of that name or ARN.
+    /// Creates a sender to a stream, given by name or ARN.
     pub fn new(client: Client, stream: &str) -> Self {
         let stream =
             if stream.starts_with("arn:") { Stream::Arn(stream.into()) } else { Stream::Name(stream.into()) };
-        Self { client, stream, told: Mutex::default() }
+        Self { client, stream, logged_codes: Mutex::default() }
     }
 
-    fn tell_once(&self, error: &SdkError<PutRecordsError, HttpResponse>, answer: &Answer) {
-        if *answer == Answer::Refused(Refusal::Throughput) {
+    fn log_once(&self, error: &SdkError<PutRecordsError, HttpResponse>, send_outcome: &SendOutcome) {
+        if *send_outcome == SendOutcome::Rejected(Rejection::Throughput) {
             return;
         }
-        let kind = error.code().unwrap_or("no answer").to_owned();
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
-            warn!(error = chain(error), "put records");
+        let code = error.code().unwrap_or("no response").to_owned();
+        if self.logged_codes.lock().unwrap_or_else(PoisonError::into_inner).insert(code) {
+            warn!(error = chain(error), "could not put records");
         }
     }
 }
 
 #[async_trait]
 impl Sender for KinesisSender {
-    async fn put(&self, batch: &Batch) -> Answer {
+    async fn put(&self, batch: &Batch) -> SendOutcome {
         let mut entries = Vec::with_capacity(batch.records().len());
         for record in batch.records() {
             match entry(batch, record) {
                 Some(entry) => entries.push(entry),
-                None => return Answer::Refused(Refusal::Other),
+                None => return SendOutcome::Rejected(Rejection::Other),
             }
         }
         let request = self.client.put_records().set_records(Some(entries));
@@ -74,11 +75,11 @@ impl Sender for KinesisSender {
             Stream::Arn(arn) => request.stream_arn(arn),
         };
         match request.send().await {
-            Ok(output) => per_record(&output, batch.records().len()),
+            Ok(output) => record_outcomes(&output, batch.records().len()),
             Err(error) => {
-                let answer = of_error(&error);
-                self.tell_once(&error, &answer);
-                answer
+                let send_outcome = error_outcome(&error);
+                self.log_once(&error, &send_outcome);
+                send_outcome
             }
         }
     }
@@ -89,36 +90,38 @@ fn entry(batch: &Batch, record: &Record) -> Option<PutRecordsRequestEntry> {
     PutRecordsRequestEntry::builder().data(Blob::new(batch.data(record))).partition_key(key).build().ok()
 }
 
-/// The answer lists the records in the request's order. One that lists another number of them says nothing definite.
-fn per_record(output: &PutRecordsOutput, sent: usize) -> Answer {
+/// The response lists the records in the request's order. A response with a different number of
+/// records is not conclusive.
+fn record_outcomes(output: &PutRecordsOutput, sent: usize) -> SendOutcome {
     if output.records.len() != sent {
-        return Answer::Lost;
+        return SendOutcome::Unknown;
     }
     let outcomes = output.records.iter().map(|record| match record.error_code() {
-        None => Outcome::Accepted,
-        Some(code) => Outcome::Refused(refusal(code)),
+        None => RecordOutcome::Accepted,
+        Some(code) => RecordOutcome::Rejected(rejection(code)),
     });
-    Answer::PerRecord(outcomes.collect())
+    SendOutcome::PerRecord(outcomes.collect())
 }
 
-fn refusal(code: &str) -> Refusal {
-    if THROUGHPUT_CODES.contains(&code) { Refusal::Throughput } else { Refusal::Other }
+fn rejection(code: &str) -> Rejection {
+    if THROUGHPUT_CODES.contains(&code) { Rejection::Throughput } else { Rejection::Other }
 }
 
-fn of_error(error: &SdkError<PutRecordsError, HttpResponse>) -> Answer {
+fn error_outcome(error: &SdkError<PutRecordsError, HttpResponse>) -> SendOutcome {
     match error {
-        SdkError::ConstructionFailure(_) => Answer::Refused(Refusal::Other),
-        SdkError::DispatchFailure(_) if was_never_sent(error) => Answer::Refused(Refusal::Other),
-        // A client error is an answer: the service looked at the request and stored nothing. A server error may come
-        // from between us and a service that has stored everything.
+        SdkError::ConstructionFailure(_) => SendOutcome::Rejected(Rejection::Other),
+        SdkError::DispatchFailure(_) if was_never_sent(error) => SendOutcome::Rejected(Rejection::Other),
+        // With a client error the service processed the request and stored nothing. A server error
+        // may come from a proxy in front of a service that stored everything.
         SdkError::ServiceError(service) if service.raw().status().is_client_error() => {
-            Answer::Refused(service.err().code().map_or(Refusal::Other, refusal))
+            SendOutcome::Rejected(service.err().code().map_or(Rejection::Other, rejection))
         }
-        _ => Answer::Lost,
+        _ => SendOutcome::Unknown,
     }
 }
 
-/// True if the request never left: there was no connection to send it over, or no credentials to sign it with.
+/// True if the request was never sent, because there was no connection or no credentials to sign it
+/// with.
 fn was_never_sent(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::aws::session::Session;
-use crate::recorder::Books;
+use crate::recorder::Totals;
 
-fn a_batch(posts: &[&str]) -> Batch {
-    let phase = Books::default().phase("peak");
+fn batch_of(posts: &[&str]) -> Batch {
+    let phase = Totals::default().phase("peak");
     let mut batch = Batch::default();
     for (nth, post) in posts.iter().enumerate() {
         batch.push(phase, MicroTime::from_micros(0), |buffer| {
@@ -35,14 +35,14 @@ fn output(codes: &[Option<&str>]) -> PutRecordsOutput {
     PutRecordsOutput::builder().set_records(Some(codes.iter().map(entry).collect())).build().unwrap()
 }
 
-async fn answer_to(rule: &Rule) -> Answer {
+async fn outcome_of(rule: &Rule) -> SendOutcome {
     KinesisSender::new(mock_client!(aws_sdk_kinesis, [rule]), "posts")
-        .put(&a_batch(&["one", "two", "three"]))
+        .put(&batch_of(&["one", "two", "three"]))
         .await
 }
 
 #[tokio::test]
-async fn records_go_in_order_with_their_keys_to_the_stream_by_name_or_arn() {
+async fn records_are_sent_in_order_to_a_stream_by_name_or_arn() {
     let has_records = |request: &PutRecordsInput| {
         let seen: Vec<_> = request.records().iter().map(|r| (r.data().as_ref(), r.partition_key())).collect();
         seen == [(&b"one"[..], Some("aaaaaaaa")), (b"two", Some("bbbbbbbb"))]
@@ -53,60 +53,60 @@ async fn records_go_in_order_with_their_keys_to_the_stream_by_name_or_arn() {
         })
         .then_output(|| output(&[None, None]));
     let client = mock_client!(aws_sdk_kinesis, [&by_name]);
-    let accepted = Answer::PerRecord(vec![Outcome::Accepted; 2]);
-    assert_eq!(KinesisSender::new(client, "posts").put(&a_batch(&["one", "two"])).await, accepted);
+    let accepted = SendOutcome::PerRecord(vec![RecordOutcome::Accepted; 2]);
+    assert_eq!(KinesisSender::new(client, "posts").put(&batch_of(&["one", "two"])).await, accepted);
 
     const ARN: &str = "arn:aws:kinesis:eu-west-1:000000000000:stream/posts";
     let by_arn = mock!(Client::put_records)
         .match_requests(move |r| has_records(r) && r.stream_arn() == Some(ARN) && r.stream_name().is_none())
         .then_output(|| output(&[None, None]));
     let client = mock_client!(aws_sdk_kinesis, [&by_arn]);
-    assert_eq!(KinesisSender::new(client, ARN).put(&a_batch(&["one", "two"])).await, accepted);
+    assert_eq!(KinesisSender::new(client, ARN).put(&batch_of(&["one", "two"])).await, accepted);
 }
 
 #[tokio::test]
-async fn a_partial_failure_is_told_record_by_record() {
+async fn a_partial_failure_has_one_outcome_per_record() {
     let partial = mock!(Client::put_records).then_output(|| {
         output(&[Some("ProvisionedThroughputExceededException"), None, Some("InternalFailure")])
     });
-    let expected = Answer::PerRecord(vec![
-        Outcome::Refused(Refusal::Throughput),
-        Outcome::Accepted,
-        Outcome::Refused(Refusal::Other),
+    let expected = SendOutcome::PerRecord(vec![
+        RecordOutcome::Rejected(Rejection::Throughput),
+        RecordOutcome::Accepted,
+        RecordOutcome::Rejected(Rejection::Other),
     ]);
-    assert_eq!(answer_to(&partial).await, expected);
+    assert_eq!(outcome_of(&partial).await, expected);
 }
 
 #[tokio::test]
-async fn an_answer_about_another_number_of_records_says_nothing() {
+async fn a_response_with_a_wrong_record_count_is_unknown() {
     let short = mock!(Client::put_records).then_output(|| output(&[None, None]));
-    assert_eq!(answer_to(&short).await, Answer::Lost);
+    assert_eq!(outcome_of(&short).await, SendOutcome::Unknown);
 }
 
 #[tokio::test]
-async fn refusals_of_a_whole_request_store_nothing_and_server_errors_leave_it_open() {
+async fn client_errors_are_rejections_and_server_errors_are_unknown() {
     let throttled = mock!(Client::put_records).then_error(|| {
         let cause = ProvisionedThroughputExceededException::builder()
             .meta(code("ProvisionedThroughputExceededException"));
         PutRecordsError::ProvisionedThroughputExceededException(cause.build())
     });
-    assert_eq!(answer_to(&throttled).await, Answer::Refused(Refusal::Throughput));
+    assert_eq!(outcome_of(&throttled).await, SendOutcome::Rejected(Rejection::Throughput));
     let missing = mock!(Client::put_records).then_error(|| {
         let cause = ResourceNotFoundException::builder().meta(code("ResourceNotFoundException"));
         PutRecordsError::ResourceNotFoundException(cause.build())
     });
-    assert_eq!(answer_to(&missing).await, Answer::Refused(Refusal::Other));
-    for (status, body, answer) in [
-        (400, r#"{"__type":"ThrottlingException"}"#, Answer::Refused(Refusal::Throughput)),
-        (400, r#"{"__type":"KMSThrottlingException"}"#, Answer::Refused(Refusal::Other)),
-        (500, r#"{"__type":"InternalFailure"}"#, Answer::Lost),
-        (503, "", Answer::Lost),
-        (200, "not json", Answer::Lost),
+    assert_eq!(outcome_of(&missing).await, SendOutcome::Rejected(Rejection::Other));
+    for (status, body, expected) in [
+        (400, r#"{"__type":"ThrottlingException"}"#, SendOutcome::Rejected(Rejection::Throughput)),
+        (400, r#"{"__type":"KMSThrottlingException"}"#, SendOutcome::Rejected(Rejection::Other)),
+        (500, r#"{"__type":"InternalFailure"}"#, SendOutcome::Unknown),
+        (503, "", SendOutcome::Unknown),
+        (200, "not json", SendOutcome::Unknown),
     ] {
         let rule = mock!(Client::put_records).then_http_response(move || {
             HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))
         });
-        assert_eq!(answer_to(&rule).await, answer, "{status} {body}");
+        assert_eq!(outcome_of(&rule).await, expected, "{status} {body}");
     }
 }
 
@@ -114,7 +114,7 @@ fn code(code: &str) -> aws_sdk_kinesis::error::ErrorMetadata {
     aws_sdk_kinesis::error::ErrorMetadata::builder().code(code).build()
 }
 
-/// A sender with the session's own HTTP client, to an address, with or without credentials.
+/// A sender that uses the session's HTTP client, to `address`, with or without credentials.
 async fn sender_to(address: std::net::SocketAddr, credentials: Option<Credentials>) -> KinesisSender {
     let shared = Session::open("eu-west-1", 1).await.kinesis();
     let config = shared.config().to_builder().endpoint_url(format!("http://{address}")).timeout_config(
@@ -122,15 +122,15 @@ async fn sender_to(address: std::net::SocketAddr, credentials: Option<Credential
     );
     let config = match credentials {
         Some(credentials) => config.credentials_provider(credentials).build(),
-        None => config.credentials_provider(Nobody).build(),
+        None => config.credentials_provider(NoCredentials).build(),
     };
     KinesisSender::new(Client::from_conf(config), "posts")
 }
 
 #[derive(Debug)]
-struct Nobody;
+struct NoCredentials;
 
-impl aws_credential_types::provider::ProvideCredentials for Nobody {
+impl aws_credential_types::provider::ProvideCredentials for NoCredentials {
     fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -140,40 +140,44 @@ impl aws_credential_types::provider::ProvideCredentials for Nobody {
     }
 }
 
-fn somebody() -> Option<Credentials> {
+fn test_credentials() -> Option<Credentials> {
     Some(Credentials::new("id", "secret", None, None, "test"))
 }
 
-async fn read_something(stream: &mut TcpStream) {
+async fn read_some(stream: &mut TcpStream) {
     let mut some = [0; 256];
     let _ = stream.read(&mut some).await.unwrap();
 }
 
 #[tokio::test]
-async fn without_a_connection_or_credentials_nothing_was_sent() {
+async fn without_a_connection_or_credentials_nothing_is_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let batch = a_batch(&["one"]);
-    assert_eq!(sender_to(address, None).await.put(&batch).await, Answer::Refused(Refusal::Other));
+    let batch = batch_of(&["one"]);
+    assert_eq!(sender_to(address, None).await.put(&batch).await, SendOutcome::Rejected(Rejection::Other));
     drop(listener);
-    assert_eq!(sender_to(address, somebody()).await.put(&batch).await, Answer::Refused(Refusal::Other));
+    assert_eq!(
+        sender_to(address, test_credentials()).await.put(&batch).await,
+        SendOutcome::Rejected(Rejection::Other)
+    );
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_off_or_stays_silent_after_the_request_loses_the_answer() {
-    for (closes, says) in [(true, ""), (true, "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"), (false, "")]
+async fn a_connection_lost_after_the_request_is_unknown() {
+    for (closes, response) in
+        [(true, ""), (true, "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"), (false, "")]
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let sender = sender_to(listener.local_addr().unwrap(), somebody()).await;
+        let sender = sender_to(listener.local_addr().unwrap(), test_credentials()).await;
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            read_something(&mut stream).await;
-            stream.write_all(says.as_bytes()).await.unwrap();
+            read_some(&mut stream).await;
+            stream.write_all(response.as_bytes()).await.unwrap();
             if !closes {
                 std::future::pending::<()>().await;
             }
         });
-        assert_eq!(sender.put(&a_batch(&["one"])).await, Answer::Lost, "{closes} {says}");
+        assert_eq!(sender.put(&batch_of(&["one"])).await, SendOutcome::Unknown, "{closes} {response}");
         server.abort();
     }
 }

@@ -1,4 +1,5 @@
-//! The only place that knows the AWS SDK. Each file puts one service behind one of our ports and only translates.
+//! The only module that uses the AWS SDK. Each file implements one of our traits on one AWS service
+//! and only translates.
 
 mod cloudwatch;
 mod kinesis;
@@ -15,7 +16,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// The files of a folder and its folders, but for this one.
+    /// Collects the files under a folder, except those in a folder `aws`.
     fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -28,11 +29,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_knows_the_sdk() {
+    fn only_this_module_uses_the_aws_sdk() {
         let mut found = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
         assert!(found.len() > 15, "{found:?}");
-        let knows = |path: &&std::path::PathBuf| fs::read_to_string(path).unwrap().contains("aws_sdk_");
-        assert_eq!(found.iter().filter(knows).collect::<Vec<_>>(), Vec::<&std::path::PathBuf>::new());
+        let uses_sdk = |path: &&std::path::PathBuf| fs::read_to_string(path).unwrap().contains("aws_sdk_");
+        assert_eq!(found.iter().filter(uses_sdk).collect::<Vec<_>>(), Vec::<&std::path::PathBuf>::new());
     }
 }

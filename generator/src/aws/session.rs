@@ -1,5 +1,5 @@
-//! How this process talks to AWS. In: the region and the environment. Out: clients. Touches the outside: credentials are
-//! looked for when the first request needs them.
+//! Creates the AWS clients. In: the region and the environment. Out: clients. Touches the outside:
+//! credentials are fetched when the first request needs them.
 
 use std::time::Duration;
 
@@ -10,26 +10,27 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-/// In the user agent of every call.
+/// Part of the user agent of every call.
 const APP_NAME: &str = "kinesis-demo-generator";
 
-/// A connection that is not made by then counts as refused: nothing was sent over it.
+/// A connection that is not established within this time counts as rejected: nothing was sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An answer that has not arrived by then counts as lost.
+/// The outcome of a request without a response within this time is unknown.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shorter than the time after which servers close idle connections, so that requests seldom meet a closing one.
+/// Shorter than the idle timeout of servers, so that requests rarely use a connection that is being
+/// closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The settings that all clients share. A call is one attempt: who calls decides what is tried again, since only a caller
-/// can count it.
+/// Settings shared by all clients. Every call is one attempt, because only the caller can count
+/// retries.
 pub struct Session {
     config: SdkConfig,
 }
 
 impl Session {
-    /// Reads the environment (endpoint, where to find credentials).
+    /// Reads the environment (endpoint, source of credentials).
     pub async fn open(region: &str, connections: usize) -> Self {
         let http = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -41,17 +42,17 @@ impl Session {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(ATTEMPT_TIMEOUT)
             .build();
-        let mut batch_builder = aws_config::defaults(BehaviorVersion::latest())
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
             .http_client(http)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            // Bodies are small both ways and every attempt has its timeout.
+            // Not needed: request and response bodies are small, and every attempt has a timeout.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new(APP_NAME) {
-            batch_builder = batch_builder.app_name(name);
+            loader = loader.app_name(name);
         }
-        Self { config: batch_builder.load().await }
+        Self { config: loader.load().await }
     }
 
     /// A client for the stream.

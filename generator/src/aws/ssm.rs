@@ -7,14 +7,14 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use crate::error::ReadError;
 use crate::reader::ControlSource;
 
-/// One parameter.
+/// One Systems Manager parameter.
 pub struct ParameterSource {
     client: Client,
     name: String,
 }
 
 impl ParameterSource {
-    /// The parameter of that name.
+    /// Creates a source that reads the parameter `name`.
     pub fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
@@ -34,8 +34,8 @@ impl ControlSource for ParameterSource {
     }
 }
 
-/// Systems Manager says the first of these (its API reference, "Common error types"); the others are what AWS's front ends
-/// say for all services.
+/// Systems Manager returns the first of these codes (its API reference, "Common error types"); the
+/// others are returned by AWS front ends for all services.
 fn is_throttling(code: &str) -> bool {
     matches!(
         code,
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_parameters_value_is_read_by_its_name() {
+    async fn the_parameter_is_read_by_name() {
         let found = mock!(Client::get_parameter)
             .match_requests(|request| request.name() == Some("/kinesisdemo/x"))
             .then_output(|| {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parameter_that_does_not_exist_yet_is_no_failure_but_anything_else_is() {
+    async fn a_missing_parameter_is_none_and_other_errors_are_errors() {
         let missing = mock!(Client::get_parameter)
             .then_error(|| GetParameterError::ParameterNotFound(ParameterNotFound::builder().build()));
         let broken = mock!(Client::get_parameter)

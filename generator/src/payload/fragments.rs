@@ -1,5 +1,5 @@
-//! The words that posts are made of, per kind of post. In: a random generator. Out: JSON fragments, built once before the
-//! start, so that making a record is little more than copying. Pure.
+//! The text fragments of posts, per kind of post. In: a random generator. Out: JSON fragments,
+//! built once before the start, so that creating a record is little more than copying. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,34 +8,36 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand_chacha::ChaCha8Rng;
 
-/// How many different fragments of each sort are made: enough that neighbours differ, few enough to stay in the cache.
+/// Number of fragments of each sort: enough that consecutive posts differ, few enough to stay in
+/// the cache.
 const USERS: usize = 1024;
-const BODIES: usize = 256;
+const TEXTS: usize = 256;
 const TAILS: usize = 256;
 
-/// Ready-made fragments of posts of one kind. Each starts with a comma and is plain ASCII but for the texts.
+/// Prepared fragments of posts of one kind. All but the texts start with a comma. All but the texts
+/// are ASCII.
 #[derive(Debug)]
 pub struct Fragments {
-    /// `,"type":"…"`, in proportion.
+    /// `,"type":"…"`, repeated in proportion to their frequency.
     pub types: Vec<&'static str>,
     /// `,"user":{…}`.
     pub users: Vec<String>,
     /// Texts without quotes, for `,"text":"…"`.
     pub texts: Vec<String>,
-    /// `,"hashtags":[…],"mentions":[…]` and, for seven in ten, `,"location":"…"`.
+    /// `,"hashtags":[…],"mentions":[…]` and, in seven of ten, `,"location":"…"`.
     pub tails: Vec<String>,
-    /// Engagement scores in tenths: the lowest and how many there are.
+    /// Engagement scores in tenths: the lowest, and the number of different scores.
     pub engagement: (u64, u64),
 }
 
-/// What makes the posts of one kind different from others.
+/// Properties of one kind of post.
 struct Tone {
     openings: &'static [&'static str],
     statements: &'static [&'static str],
     hashtags: &'static [&'static str],
     hashtag_count: std::ops::RangeInclusive<usize>,
     mention_count: std::ops::RangeInclusive<usize>,
-    /// Originals, shares and replies in ten.
+    /// Originals, shares and replies per ten posts.
     mix: [usize; 3],
     /// Lowest and highest engagement score in tenths.
     engagement: [u64; 2],
@@ -184,7 +186,7 @@ impl Fragments {
                 )
             })
             .collect();
-        let texts = (0..BODIES)
+        let texts = (0..TEXTS)
             .map(|_| {
                 let (opening, statement) = (tone.openings.choose(rng), tone.statements.choose(rng));
                 format!("{} {}", opening.unwrap_or(&""), statement.unwrap_or(&""))

@@ -1,7 +1,7 @@
-//! AWS's two protocols in CBOR. In: CBOR bytes or the services' shapes. Out: the other. No I/O.
+//! AWS's two protocols in CBOR. In: CBOR bytes, or values of services. Out: the other one. No I/O.
 //!
-//! Instants travel as tag 1; services see and give them as plain numbers of seconds, so on the way out the members that hold
-//! instants are known by name.
+//! Timestamps on the wire have tag 1. Services use plain numbers of seconds. When encoding, members
+//! with timestamps are therefore recognized by name.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,23 +11,23 @@ use serde_json::{Map, Number, Value};
 
 use crate::services::AwsError;
 
-/// RFC 8949, 3.4.2: an instant. Smithy counts it in seconds, the older protocol in milliseconds.
+/// RFC 8949, 3.4.2: the tag of a timestamp. Smithy counts seconds, the older protocol milliseconds.
 const INSTANT: u64 = 1;
 
-/// One of AWS's protocols in CBOR.
+/// One of AWS's CBOR protocols.
 pub struct Dialect {
-    /// The media type of requests and answers.
+    /// The media type of requests and responses.
     pub content_type: &'static str,
-    /// How often instants tick in a second.
+    /// The unit of timestamps.
     ticks: Ticks,
-    /// The members that hold an instant, or a list of them.
+    /// The members with a timestamp, or a list of them.
     instants: &'static [&'static str],
-    /// The members of answers that hold bytes, which services give as base64.
+    /// The response members with bytes, which services provide as base64.
     blobs: &'static [&'static str],
-    /// What stands before the code in an error's type.
+    /// The prefix of the code in an error's type.
     namespace: &'static str,
-    /// The answer's body for operations without output.
-    nothing: &'static [u8],
+    /// The response body of operations without output.
+    empty_output: &'static [u8],
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -36,7 +36,7 @@ enum Ticks {
     Milliseconds,
 }
 
-/// Smithy rpc-v2-cbor, as CloudWatch speaks it.
+/// Smithy rpc-v2-cbor, which CloudWatch uses.
 pub const RPC_V2: Dialect = Dialect {
     content_type: "application/cbor",
     ticks: Ticks::Seconds,
@@ -44,11 +44,12 @@ pub const RPC_V2: Dialect = Dialect {
     blobs: &[],
     namespace: "com.amazonaws.cloudwatch#",
     // An empty map.
-    nothing: &[0xa0],
+    empty_output: &[0xa0],
 };
 
-/// AWS JSON 1.1 written as CBOR, as the SDKs for Java speak Kinesis by default (`AwsCborProtocolFactory`, `SdkCborGenerator`: instants
-/// are tagged and count milliseconds, blobs are byte strings).
+/// AWS JSON 1.1 as CBOR, which the SDKs for Java use for Kinesis by default
+/// (`AwsCborProtocolFactory`, `SdkCborGenerator`: timestamps are tagged and count milliseconds,
+/// blobs are byte strings).
 pub const KINESIS: Dialect = Dialect {
     content_type: "application/x-amz-cbor-1.1",
     ticks: Ticks::Milliseconds,
@@ -62,29 +63,29 @@ pub const KINESIS: Dialect = Dialect {
     ],
     blobs: &["Data"],
     namespace: "",
-    nothing: &[],
+    empty_output: &[],
 };
 
 impl Dialect {
-    /// Whether the member of that name holds an instant, or a list of them.
+    /// Whether the member with that name has a timestamp, or a list of them.
     pub(super) fn holds_instants(&self, member: &str) -> bool {
         self.instants.contains(&member)
     }
 
-    /// The request's members. An empty body is an empty object.
+    /// Decodes a request's members. An empty body is an empty object.
     pub fn decode(&self, body: &[u8]) -> Result<Value, AwsError> {
         if body.is_empty() {
             return Ok(Value::Object(Map::new()));
         }
-        let refused = |why: String| AwsError::client("SerializationException", why);
-        let cbor: Cbor = ciborium::from_reader(body).map_err(|error| refused(error.to_string()))?;
-        match self.shape(cbor, "").map_err(|why| refused(why.to_owned()))? {
+        let invalid = |why: String| AwsError::client("SerializationException", why);
+        let cbor: Cbor = ciborium::from_reader(body).map_err(|error| invalid(error.to_string()))?;
+        match self.shape(cbor, "").map_err(|why| invalid(why.to_owned()))? {
             object @ Value::Object(_) => Ok(object),
-            _ => Err(refused("the body is not a map".to_owned())),
+            _ => Err(invalid("the body is not a map".to_owned())),
         }
     }
 
-    /// A value, and the name of the member that it is.
+    /// Converts the value of the member with this name.
     fn shape(&self, cbor: Cbor, member: &str) -> Result<Value, &'static str> {
         Ok(match cbor {
             Cbor::Null => Value::Null,
@@ -92,7 +93,7 @@ impl Dialect {
             Cbor::Text(text) => Value::String(text),
             Cbor::Bytes(bytes) => Value::String(STANDARD.encode(bytes)),
             Cbor::Tag(INSTANT, inner) => self.seconds(*inner)?,
-            // An instant whose sender leaves the tag out.
+            // A timestamp without its tag.
             Cbor::Float(_) | Cbor::Integer(_) if self.holds_instants(member) => self.seconds(cbor)?,
             Cbor::Float(value) => float(value),
             Cbor::Integer(value) => {
@@ -118,7 +119,7 @@ impl Dialect {
         })
     }
 
-    /// An instant in seconds, as services see it.
+    /// Converts a timestamp to seconds, as services use them.
     fn seconds(&self, cbor: Cbor) -> Result<Value, &'static str> {
         let value = self.shape(cbor, "")?;
         Ok(match (self.ticks, value.as_f64()) {
@@ -127,22 +128,22 @@ impl Dialect {
         })
     }
 
-    /// The answer's body.
+    /// Encodes a response body.
     pub fn encode(&self, value: &Value) -> Vec<u8> {
         match value {
-            Value::Null => self.nothing.to_vec(),
-            value => written(&self.cbor(value, "")),
+            Value::Null => self.empty_output.to_vec(),
+            value => to_bytes(&self.cbor(value, "")),
         }
     }
 
-    /// An error's body: its shape id and its text.
+    /// Encodes an error's body: its shape id and its message.
     pub fn encode_error(&self, error: &AwsError) -> Vec<u8> {
         let mut members =
             vec![(Cbor::from("__type"), Cbor::from(format!("{}{}", self.namespace, error.code)))];
         if !error.message.is_empty() {
             members.push((Cbor::from("message"), Cbor::from(error.message.as_str())));
         }
-        written(&Cbor::Map(members))
+        to_bytes(&Cbor::Map(members))
     }
 
     fn cbor(&self, value: &Value, member: &str) -> Cbor {
@@ -181,7 +182,8 @@ fn plain(number: &Number) -> Cbor {
     }
 }
 
-/// A number; what JSON cannot hold becomes the word that AWS's JSON protocols use for it.
+/// Converts a number. What JSON cannot represent becomes the word that AWS's JSON protocols use for
+/// it.
 fn float(value: f64) -> Value {
     Number::from_f64(value).map_or_else(
         || {
@@ -198,12 +200,12 @@ fn float(value: f64) -> Value {
     )
 }
 
-/// Anything as CBOR.
-pub fn written(value: &impl Serialize) -> Vec<u8> {
+/// Encodes any value as CBOR.
+pub fn to_bytes(value: &impl Serialize) -> Vec<u8> {
     let mut body = Vec::new();
-    // Writing to memory cannot fail, and what is written here holds nothing that has no encoding.
+    // Writing to memory cannot fail, and all values here can be encoded.
     if let Err(error) = ciborium::into_writer(value, &mut body) {
-        tracing::error!(%error, "could not encode an answer as cbor");
+        tracing::error!(%error, "could not encode a response as CBOR");
     }
     body
 }
@@ -214,7 +216,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn instants_are_tagged_on_the_way_out_and_plain_on_the_way_in() {
+    fn timestamps_are_tagged_in_responses_and_plain_in_requests() {
         let value = json!({"Timestamps": [1.5, 2.0], "Values": [1.0], "Id": "m1", "Count": 3, "Flag": true});
         let body = RPC_V2.encode(&value);
         let raw: Cbor = ciborium::from_reader(body.as_slice()).unwrap();
@@ -231,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_hold_arrives_as_a_word_and_blobs_as_base64() {
-        let body = written(&Cbor::Map(vec![
+    fn non_json_numbers_decode_to_words_and_blobs_to_base64() {
+        let body = to_bytes(&Cbor::Map(vec![
             (Cbor::from("Value"), Cbor::Float(f64::NAN)),
             (Cbor::from("Blob"), Cbor::Bytes(vec![1, 2])),
         ]));
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_map_is_refused() {
+    fn a_body_that_is_not_a_map_is_rejected() {
         for body in [&[0x01][..], &[0xff], &[0xa1, 0x01, 0x01], &[0xa1]] {
             assert_eq!(RPC_V2.decode(body).unwrap_err().code, "SerializationException", "{body:?}");
         }
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn no_output_is_an_empty_map_and_errors_carry_their_shape_id() {
+    fn no_output_is_an_empty_map_and_errors_have_a_shape_id() {
         assert_eq!(RPC_V2.encode(&Value::Null), [0xa0]);
         let error = AwsError::client("DashboardNotFoundError", "Dashboard a does not exist");
         assert_eq!(
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn kinesis_counts_instants_in_milliseconds_and_carries_blobs_as_bytes() {
+    fn kinesis_timestamps_are_milliseconds_and_blobs_are_bytes() {
         let value = json!({"Records": [{
             "ApproximateArrivalTimestamp": 1_600_000_000.123, "Data": "AQI=", "PartitionKey": "AQI="
         }]});
@@ -273,16 +275,16 @@ mod tests {
         ]);
         assert_eq!(raw, Cbor::Map(vec![(Cbor::from("Records"), Cbor::Array(vec![record]))]));
         assert_eq!(KINESIS.decode(&KINESIS.encode(&value)).unwrap(), value);
-        // Jackson's maps have no length: 0xbf … 0xff.
+        // Jackson's maps have indefinite length: 0xbf … 0xff.
         let filter =
             [&[0xbf, 0x69][..], b"Timestamp", &[0xc1, 0x1b], &1_600_000_000_123_u64.to_be_bytes(), &[0xff]];
         assert_eq!(KINESIS.decode(&filter.concat()).unwrap(), json!({"Timestamp": 1_600_000_000.123}));
-        let untagged = written(&Cbor::Map(vec![(Cbor::from("Timestamp"), Cbor::from(1500))]));
+        let untagged = to_bytes(&Cbor::Map(vec![(Cbor::from("Timestamp"), Cbor::from(1500))]));
         assert_eq!(KINESIS.decode(&untagged).unwrap(), json!({"Timestamp": 1.5}));
     }
 
     #[test]
-    fn kinesis_answers_nothing_with_no_body_and_errors_without_a_namespace() {
+    fn kinesis_has_empty_bodies_and_errors_without_a_namespace() {
         assert_eq!(KINESIS.encode(&Value::Null), b"");
         let error = AwsError::client("ResourceNotFoundException", "Stream a not found.");
         assert_eq!(

@@ -1,13 +1,14 @@
-//! AWS JSON 1.1: bodies in and out, and its errors (`__type` and `message`). No I/O.
+//! AWS JSON 1.1: request and response bodies, and errors (`__type` and `message`). No I/O.
 
 use serde_json::{Value, json};
 
 use crate::services::AwsError;
 
-/// The media type of requests and answers.
+/// The media type of requests and responses.
 pub const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// The request's members. An empty body is an empty object, as SDKs send it for operations without input.
+/// Decodes a request's members. An empty body is an empty object, since SDKs send it for operations
+/// without input.
 pub fn decode(body: &[u8]) -> Result<Value, AwsError> {
     if body.is_empty() {
         return Ok(json!({}));
@@ -18,7 +19,7 @@ pub fn decode(body: &[u8]) -> Result<Value, AwsError> {
     }
 }
 
-/// The answer's body: nothing at all for operations without output.
+/// Encodes a response body, which is empty for operations without output.
 pub fn encode(value: &Value) -> Vec<u8> {
     match value {
         Value::Null => Vec::new(),
@@ -26,7 +27,8 @@ pub fn encode(value: &Value) -> Vec<u8> {
     }
 }
 
-/// An error's body. `SerializationException` alone spells its text `Message`, and leaves it out when there is none.
+/// Encodes an error's body. Only `SerializationException` spells the member `Message`, and omits it
+/// if the message is empty.
 pub fn encode_error(error: &AwsError) -> Vec<u8> {
     let mut body = serde_json::Map::from_iter([("__type".to_owned(), json!(error.code))]);
     if !error.message.is_empty() {
@@ -41,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_that_is_no_object_is_refused() {
+    fn a_body_that_is_not_an_object_is_rejected() {
         for body in ["[]", "1", "{", "null"] {
             assert_eq!(decode(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
         }
@@ -61,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_without_output_answer_with_an_empty_body() {
+    fn operations_without_output_have_an_empty_body() {
         assert_eq!(encode(&Value::Null), b"");
         assert_eq!(encode(&json!({})), b"{}");
     }

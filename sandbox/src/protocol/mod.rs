@@ -1,12 +1,15 @@
-//! The wire formats, translated to and from the shapes that services see. No I/O.
+//! The wire formats, converted to and from the values that services use. No I/O.
 //!
-//! The door calls, for each format:
+//! `http` calls, for each format:
 //!
 //! ```text
-//! json::decode(body) -> Result<Value, AwsError>          json::encode(&value) -> Vec<u8>     json::encode_error(&error) -> Vec<u8>
+//! json::decode(body) -> Result<Value, AwsError>
+//! json::encode(&value) -> Vec<u8>
+//! json::encode_error(&error) -> Vec<u8>
 //! cbor::RPC_V2 and cbor::KINESIS: the same, as methods
 //! query::decode(body) -> Result<(String, Value), AwsError>   (the operation and its members)
-//! query::encode(service, operation, &value, request_id) -> Vec<u8>   query::encode_error(service, &error, request_id) -> Vec<u8>
+//! query::encode(service, operation, &value, request_id) -> Vec<u8>
+//! query::encode_error(service, &error, request_id) -> Vec<u8>
 //! ```
 
 pub mod cbor;
@@ -18,7 +21,7 @@ use serde_json::Value;
 
 use crate::services::AwsError;
 
-/// How Kinesis's bodies are written.
+/// The encoding of Kinesis's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// AWS JSON 1.1.
@@ -28,7 +31,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// A request's members.
+    /// Decodes a request's members.
     pub fn decode(self, body: &[u8]) -> Result<Value, AwsError> {
         match self {
             Self::Json => json::decode(body),
@@ -36,15 +39,15 @@ impl Encoding {
         }
     }
 
-    /// Writes an answer that holds neither instants nor bytes.
-    pub fn write(self, answer: &impl Serialize) -> Result<Vec<u8>, AwsError> {
+    /// Encodes a response without timestamps and bytes.
+    pub fn write(self, response: &impl Serialize) -> Result<Vec<u8>, AwsError> {
         match self {
-            Self::Json => serde_json::to_vec(answer).map_err(|error| AwsError {
+            Self::Json => serde_json::to_vec(response).map_err(|error| AwsError {
                 status: 500,
                 code: "InternalFailure".to_owned(),
                 message: error.to_string(),
             }),
-            Self::Cbor => Ok(cbor::written(answer)),
+            Self::Cbor => Ok(cbor::to_bytes(response)),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The AWS query protocol, as STS speaks it with everyone and CloudWatch with older clients. In: form-encoded bodies or the
-//! services' shapes. Out: those shapes, or XML. No I/O.
+//! The AWS query protocol, which STS uses with all clients and CloudWatch with older ones. In:
+//! form-encoded bodies, or values of services. Out: values, or XML. No I/O.
 //!
-//! A form carries text only; which members are numbers, instants or flags is known by name (STS and CloudWatch need few).
+//! A form contains only text. Numbers, timestamps and flags are recognized by the member's name
+//! (STS and CloudWatch need few).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,10 +14,10 @@ use super::cbor::RPC_V2;
 use crate::parameters::instant_of_seconds;
 use crate::services::AwsError;
 
-/// The media type of answers.
+/// The media type of responses.
 pub const CONTENT_TYPE: &str = "text/xml";
 
-/// Members of requests that are numbers.
+/// Request members that are numbers.
 const NUMBERS: [&str; 11] = [
     "Value",
     "Values",
@@ -30,10 +31,10 @@ const NUMBERS: [&str; 11] = [
     "MaxDatapoints",
     "DurationSeconds",
 ];
-/// Members of requests that are true or false.
+/// Request members that are booleans.
 const FLAGS: [&str; 3] = ["ReturnData", "StrictEntityValidation", "IncludeLinkedAccounts"];
 
-/// The operation and its members.
+/// Decodes the operation and its members.
 pub fn decode(body: &[u8]) -> Result<(String, Value), AwsError> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not text"))?;
     let mut tree = Node::default();
@@ -74,30 +75,36 @@ impl Node {
         }
     }
 
-    /// The shape of what is held under `member`.
+    /// Converts the value of `member`.
     fn shape(self, member: &str) -> Result<Value, AwsError> {
         if let Some(text) = self.text {
             return typed(member, text);
         }
         let mut children = self.children;
-        if let Some(items) = children.remove("member") {
-            let mut places = items
+        if let Some(list) = children.remove("member") {
+            let mut items = list
                 .children
                 .into_iter()
-                .map(|(place, item)| {
-                    Ok((place.parse::<u32>().map_err(|_| malformed("a list has a gap"))?, item))
+                .map(|(index, item)| {
+                    Ok((
+                        index
+                            .parse::<u32>()
+                            .map_err(|_| malformed("the index of a list item is not a number"))?,
+                        item,
+                    ))
                 })
                 .collect::<Result<Vec<_>, AwsError>>()?;
-            places.sort_by_key(|(place, _)| *place);
-            return places.into_iter().map(|(_, item)| item.shape(member)).collect();
+            items.sort_by_key(|(index, _)| *index);
+            return items.into_iter().map(|(_, item)| item.shape(member)).collect();
         }
-        // The Value of a dimension (beside Name) or a tag (beside Key) is text; that of a datum is a number.
-        let labels = children.contains_key("Name") || children.contains_key("Key");
+        // The Value of a dimension (next to Name) or a tag (next to Key) is text. The Value of a
+        // datum is a number.
+        let is_label = children.contains_key("Name") || children.contains_key("Key");
         let members = children
             .into_iter()
             .map(|(name, node)| {
                 let value = match node.text {
-                    Some(text) if labels => Value::from(text),
+                    Some(text) if is_label => Value::from(text),
                     text => Node { text, children: node.children }.shape(&name)?,
                 };
                 Ok((name, value))
@@ -126,7 +133,7 @@ fn typed(member: &str, text: String) -> Result<Value, AwsError> {
     Ok(Value::from(text))
 }
 
-/// Percent-decoded, `+` as a space.
+/// Decodes percent escapes, and `+` as a space.
 fn unescaped(text: &str) -> Result<String, AwsError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -153,7 +160,7 @@ fn namespace(service: &str) -> &'static str {
     }
 }
 
-/// The answer's body.
+/// Encodes a response body.
 pub fn encode(service: &str, operation: &str, value: &Value, request_id: &str) -> Vec<u8> {
     let mut xml = format!("<{operation}Response xmlns=\"{}\">", namespace(service));
     if !value.is_null() {
@@ -166,7 +173,7 @@ pub fn encode(service: &str, operation: &str, value: &Value, request_id: &str) -
     xml.into_bytes()
 }
 
-/// An error's body.
+/// Encodes an error's body.
 pub fn encode_error(service: &str, error: &AwsError, request_id: &str) -> Vec<u8> {
     let fault = if error.status >= 500 { "Receiver" } else { "Sender" };
     let mut xml = format!(
@@ -179,8 +186,9 @@ pub fn encode_error(service: &str, error: &AwsError, request_id: &str) -> Vec<u8
     xml.into_bytes()
 }
 
-/// The code that the query protocol gives to the error shape of that name. CloudWatch's other protocols name the shape and
-/// carry this code in the header `x-amzn-query-error` (awsQueryCompatible; error codes of the service model).
+/// The query protocol's code for an error shape. CloudWatch's other protocols name the shape, and
+/// send this code in the header `x-amzn-query-error` (awsQueryCompatible; error codes of the
+/// service model).
 pub fn error_code(shape: &str) -> &str {
     match shape {
         "DashboardInvalidInputError" => "InvalidParameterInput",
@@ -235,7 +243,7 @@ fn escape(xml: &mut String, text: &str) {
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
             '"' => xml.push_str("&quot;"),
-            // A literal carriage return would be read as a line feed (XML 1.0, 2.11).
+            // A literal carriage return would be parsed as a line feed (XML 1.0, 2.11).
             '\r' => xml.push_str("&#xD;"),
             c => xml.push(c),
         }
@@ -248,7 +256,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_form_becomes_the_shape_json_would_have() {
+    fn a_form_decodes_to_the_same_value_as_json() {
         let body =
             b"Action=PutMetricData&Version=2010-08-01&Namespace=My%2FApp+1&MetricData.member.1.MetricName=a\
             &MetricData.member.1.Dimensions.member.1.Name=Run&MetricData.member.1.Dimensions.member.1.Value=7\
@@ -267,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_keep_their_order_beyond_nine_items() {
+    fn lists_keep_their_order_above_nine_items() {
         let body: String = (1..=12).map(|n| format!("&DashboardNames.member.{n}=d{n}")).collect();
         let (_, input) = decode(format!("Action=DeleteDashboards{body}").as_bytes()).unwrap();
         assert_eq!(input["DashboardNames"][9], "d10");
@@ -275,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_nest_their_result_and_escape_text() {
+    fn responses_nest_their_result_and_escape_text() {
         let value = json!({"Label": "a<b>&\"c\"", "Timestamps": [1_795_341_600.0], "Values": [1.5]});
         let xml = String::from_utf8(encode("monitoring", "GetMetricData", &value, "id-1")).unwrap();
         assert_eq!(
@@ -290,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_carry_the_query_protocols_code() {
+    fn errors_have_the_query_protocols_code() {
         let error = AwsError { status: 404, ..AwsError::client("DashboardNotFoundError", "no <a>") };
         let xml = String::from_utf8(encode_error("monitoring", &error, "id")).unwrap();
         assert!(
@@ -300,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_forms_are_refused() {
+    fn malformed_forms_are_rejected() {
         assert_eq!(decode(b"Version=1").unwrap_err().code, "MissingAction");
         for body in [&b"Action=a&b=%G1"[..], b"Action=a&b=%4", b"Action=a&b=%ff", b"Action=a&StartTime=soon"]
         {

@@ -1,5 +1,6 @@
-//! The seam between ECS and what runs its tasks: processes of this machine (`processes`) or Pods of a cluster (`pods`). In: tasks
-//! to launch and to end. Out: reports of what became of them. The contract only; nothing is touched here.
+//! The interface between ECS and what runs its tasks: processes of this machine (`process`) or Pods
+//! of a cluster (`pod`). In: tasks to launch and to stop. Out: reports about them. Interface only,
+//! no I/O.
 
 pub mod pod;
 pub(crate) mod process;
@@ -9,38 +10,40 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-/// Runs tasks. What becomes of them is told in [`Report`]s, on the channel that the runner was made with.
+/// Runs tasks. Sends [`Report`]s about them on the channel that the runner was created with.
 #[async_trait]
 pub(crate) trait TaskRunner: Send + Sync + 'static {
-    /// When a task is handed over.
+    /// When a task is passed to the runner.
     fn launch_timing(&self) -> LaunchTiming;
 
-    /// Ends what an earlier sandbox left, and returns when it is gone. Called once, before anything is launched.
+    /// Stops what an earlier sandbox left, and returns once it no longer exists. Called once,
+    /// before the first launch.
     async fn clear_leftovers(&self) -> anyhow::Result<()>;
 
     /// Launches a task.
     async fn launch(&self, launch: Launch);
 
-    /// Sends SIGTERM to the task's containers, or keeps them from starting.
+    /// Sends SIGTERM to the task's containers, or prevents their start.
     fn terminate(&self, task: &str);
 
-    /// Ends what is left of a task after its stop timeout, or at once if nobody waited that long.
+    /// Ends what remains of a task after its stop timeout, or at once if the timeout was not
+    /// awaited.
     fn kill(&self, task: &str);
 
-    /// The tasks of which something is left.
+    /// The tasks of which something remains.
     fn tasks(&self) -> Vec<String>;
 
-    /// What runs, for `GET /_sandbox/tasks`.
+    /// The running tasks, for `GET /_sandbox/tasks`.
     fn view(&self) -> Value;
 }
 
-/// When a task is handed to its runner.
+/// When a task is passed to its runner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LaunchTiming {
-    /// When its modelled start latency is over: the runner takes no time of its own.
+    /// After its modelled start latency: the runner itself takes no time.
     #[default]
     AtStart,
-    /// When its image is pulled: the runner pulls and starts while the modelled latency passes.
+    /// When its image is pulled: the runner pulls and starts it during the modelled latency.
     AtPull,
 }
 
@@ -51,16 +54,16 @@ pub(crate) struct Launch {
     pub task_arn: String,
     pub family: String,
     pub service: Option<String>,
-    /// 1024 are one vCPU.
+    /// 1024 units are one vCPU.
     pub cpu_units: u32,
     pub memory_mib: u32,
-    /// From SIGTERM to SIGKILL; the longest of its containers'.
+    /// The time from SIGTERM to SIGKILL: the maximum of its containers' timeouts.
     pub stop_timeout: Duration,
     /// In the order of the task definition.
     pub containers: Vec<ContainerLaunch>,
 }
 
-/// A container to run, as its definition and Fargate have it.
+/// A container to run, by its definition and Fargate's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ContainerLaunch {
     pub name: String,
@@ -69,14 +72,14 @@ pub(crate) struct ContainerLaunch {
     pub command: Vec<String>,
     pub working_directory: Option<String>,
     pub user: Option<String>,
-    /// Its own hard limit, if it has one.
+    /// The container's own hard limit, if any.
     pub memory_mib: Option<u32>,
     pub environment: Vec<(String, String)>,
-    /// Where its output goes; nowhere without.
+    /// The log stream of its output. Without one, output is discarded.
     pub output: Option<LogStream>,
 }
 
-/// A log stream that exists.
+/// An existing log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogStream {
     pub region: String,
@@ -84,16 +87,17 @@ pub(crate) struct LogStream {
     pub name: String,
 }
 
-/// What became of a task. A runner tells it in this order: once started, withdrawn or failed; after a start, each container's end.
+/// What happened to a task. A runner sends first `Started`, `Withdrawn` or `FailedToStart`, once.
+/// After a start it sends `Exited` for each container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// All its containers have been started.
     Started { task: String },
-    /// It cannot be started. What was there of it is being removed.
+    /// It cannot be started. Its remains are being removed.
     FailedToStart { task: String, failure: StartFailure },
-    /// It was told to end before it ran, and nothing of it is left.
+    /// It was stopped before it ran, and nothing of it remains.
     Withdrawn { task: String },
-    /// The container at this place of the task definition ended, and all its output is in the log.
+    /// The container at this index of the task definition ended, and all its output is in the log.
     Exited { task: String, container: usize, end: End },
 }
 
@@ -102,7 +106,7 @@ pub(crate) enum Report {
 pub(crate) struct StartFailure {
     /// In ECS's words.
     pub reason: String,
-    /// The place of the container that it is about, if it is about one.
+    /// The index of the container that failed, if it was a container.
     pub container: Option<usize>,
 }
 
@@ -116,8 +120,9 @@ impl StartFailure {
 /// How a container ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct End {
-    /// 128 and the signal's number if a signal ended it; unknown if it vanished with its node.
+    /// The exit code, or 128 plus the number of the signal that ended it. Unknown if it vanished
+    /// with its node.
     pub code: Option<i32>,
-    /// What ECS tells beyond the code.
+    /// ECS's reason, in addition to the code.
     pub reason: Option<String>,
 }

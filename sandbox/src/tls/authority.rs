@@ -1,7 +1,8 @@
-//! The certificate authority of one sandbox's life, and the one certificate that it ever signs. In: names and the present
-//! day. Out: certificates and a key. Pure but for the random keys.
+//! The certificate authority of one sandbox, and its only certificate. In: names and the current
+//! day. Out: certificates and a key. Pure except for the random keys.
 //!
-//! The authority's key never leaves [`issue`]: whoever trusts its certificate trusts this sandbox, and nothing that could be signed later.
+//! The authority's key never leaves [`issue`]. A client that trusts its certificate therefore
+//! trusts this sandbox only, and no certificate signed later.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,20 +14,21 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// From a day ago, since clocks differ, for a year, which outlives any sandbox.
+/// From one day ago, since clocks differ, for one year, which is longer than any sandbox lives.
 const VALID_DAYS: std::ops::RangeInclusive<i64> = -1..=365;
 
-/// What a sandbox proves itself by.
+/// The certificates and the key of a sandbox.
 pub struct Identity {
-    /// The authority's certificate, PEM, for clients to trust.
+    /// The authority's certificate in PEM, for clients to trust.
     pub authority: String,
     /// The sandbox's certificate.
     pub certificate: CertificateDer<'static>,
-    /// Its key.
+    /// The key of the sandbox's certificate.
     pub key: PrivateKeyDer<'static>,
 }
 
-/// The names that a certificate is for: loopback's, the address listened at unless it is all of them, and `more`.
+/// The names of a certificate: those of loopback, the listening address unless it is unspecified,
+/// and `more`.
 pub fn names(listening: IpAddr, more: &[String]) -> Vec<String> {
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
     let addresses = loopback.into_iter().chain([listening]).filter(|address| !address.is_unspecified());
@@ -39,7 +41,7 @@ pub fn names(listening: IpAddr, more: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// A new authority, and what it signs for these names.
+/// Creates an authority and a certificate for these names.
 pub fn issue(names: Vec<String>, now: Timestamp) -> Result<Identity, rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = params(Vec::new(), "kinesis-demo-sandbox authority", now)?;
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_loopbacks_the_address_and_what_is_allowed_each_once() {
+    fn names_are_loopback_the_address_and_more_without_repeats() {
         let more = ["Sandbox.demo.svc.".to_owned(), "localhost".to_owned(), "[::1]".to_owned()];
         assert_eq!(
             names([10, 1, 2, 3].into(), &more),
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sandbox_has_an_authority_of_its_own_whose_key_is_kept_nowhere() {
+    fn each_sandbox_has_its_own_authority_without_a_stored_key() {
         let issue = || {
             let identity = issue(vec!["localhost".to_owned()], Timestamp::UNIX_EPOCH).unwrap();
             assert!(identity.authority.starts_with("-----BEGIN CERTIFICATE-----"));

@@ -1,5 +1,5 @@
-//! HTTPS for clients that speak nothing else: the Kinesis Producer Library, agents, and SDKs that are told an https endpoint.
-//! In: connections. Out: the same, once they are encrypted.
+//! HTTPS for clients that speak nothing else: the Kinesis Producer Library, agents, and SDKs with
+//! an https endpoint. In: connections. Out: encrypted connections.
 
 pub mod authority;
 
@@ -21,69 +21,70 @@ use tokio_rustls::server::TlsStream;
 
 use crate::connections::most_files;
 
-/// How long a client may take to agree on a key: two round trips, and one retransmission
-/// ("Computing TCP's Retransmission Timer", RFC 6298: one second at first). The number is ours.
-const HANDSHAKE: Duration = Duration::from_secs(3);
-/// So many connections may be agreeing on keys at once, or a quarter of the process's open files if
-/// that is less; for one more, the oldest is given up. The numbers are ours.
-const MOST_HANDSHAKES: usize = 256;
+/// The time limit of a handshake: two round trips and one retransmission ("Computing TCP's
+/// Retransmission Timer", RFC 6298: initially one second). The number is our choice.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many handshakes may be in progress at once, or a quarter of the process's open files if that
+/// is less. A further one aborts the oldest. The numbers are our choice.
+const MAX_HANDSHAKES: usize = 256;
 
-/// What TLS is asked for with.
+/// The TLS settings.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Where the authority's certificate is written, for clients to trust.
+    /// The file for the authority's certificate, for clients to trust.
     pub ca_file: PathBuf,
 }
 
-/// A listener whose connections are encrypted. Clients that are slow to agree on a key, or never
-/// do, hold up nobody, however many they are.
+/// A listener with encrypted connections. Clients with slow or endless handshakes never delay other
+/// clients, however many there are.
 pub struct TlsListener {
     tcp: TcpListener,
     acceptor: TlsAcceptor,
     handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
-    /// The handshakes, the oldest first. Some may be over.
+    /// The handshakes in progress, oldest first. Some may have ended.
     oldest: VecDeque<AbortHandle>,
-    most_handshakes: usize,
+    max_handshakes: usize,
 }
 
 impl TlsListener {
-    /// Encrypts what `tcp` accepts, as the holder of a certificate.
+    /// Creates a listener that encrypts the connections of `tcp` with a certificate.
     pub fn new(
         tcp: TcpListener,
         certificate: CertificateDer<'static>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, rustls::Error> {
-        // Named, lest another provider that is compiled in leave rustls without a choice.
+        // The provider is named explicitly. If several providers are compiled in, rustls cannot
+        // choose one.
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)?;
-        // The SDKs for Java and JavaScript speak HTTP/2 with Kinesis.
+        // The SDKs for Java and JavaScript use HTTP/2 with Kinesis.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             tcp,
             acceptor: TlsAcceptor::from(Arc::new(config)),
             handshakes: JoinSet::new(),
             oldest: VecDeque::new(),
-            most_handshakes: MOST_HANDSHAKES.min(most_files() / 4),
+            max_handshakes: MAX_HANDSHAKES.min(most_files() / 4),
         })
     }
 
-    /// Begins a handshake. If there are too many, the oldest is given up: it is the likeliest never
-    /// to end.
-    fn shake_hands(&mut self, connection: TcpStream, from: SocketAddr) {
+    /// Starts a handshake. If there are too many, the oldest is aborted, because it is the least
+    /// likely to complete.
+    fn start_handshake(&mut self, connection: TcpStream, from: SocketAddr) {
         self.oldest.retain(|handshake| !handshake.is_finished());
-        if self.oldest.len() >= self.most_handshakes
+        if self.oldest.len() >= self.max_handshakes
             && let Some(oldest) = self.oldest.pop_front()
         {
-            tracing::debug!("a TLS handshake is given up for newer ones");
+            tracing::debug!("aborted the oldest TLS handshake for a new one");
             oldest.abort();
         }
         let handshake = self.acceptor.accept(connection);
         let handshake = self.handshakes.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, handshake).await {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
                 Ok(Ok(connection)) => Some((connection, from)),
                 Ok(Err(error)) => {
                     tracing::debug!(%from, %error, "a TLS handshake failed");
@@ -106,11 +107,11 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             tokio::select! {
-                // First, so that what is done does not pile up.
+                // Checked first, so that completed handshakes do not pile up.
                 biased;
-                Some(done) = self.handshakes.join_next() => {
-                    // An error is a handshake that was given up.
-                    if let Ok(Some(connection)) = done {
+                Some(result) = self.handshakes.join_next() => {
+                    // An error is an aborted handshake.
+                    if let Ok(Some(connection)) = result {
                         return connection;
                     }
                 }
@@ -118,7 +119,7 @@ impl Listener for TlsListener {
                     if let Err(error) = connection.set_nodelay(true) {
                         tracing::debug!(%error, "could not disable Nagle's algorithm");
                     }
-                    self.shake_hands(connection, from);
+                    self.start_handshake(connection, from);
                 }
             }
         }
@@ -141,14 +142,14 @@ mod tests {
 
     use super::*;
 
-    /// Serves connections that say nothing, with so many handshakes at once, and gives a client
-    /// that trusts it.
-    async fn serving(most_handshakes: usize) -> (SocketAddr, TlsConnector) {
+    /// Starts a listener with a limit of handshakes. It accepts connections and never responds.
+    /// Returns its address and a client that trusts it.
+    async fn serving(max_handshakes: usize) -> (SocketAddr, TlsConnector) {
         let identity = authority::issue(vec!["localhost".to_owned()], Timestamp::now()).unwrap();
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = tcp.local_addr().unwrap();
         let listener = TlsListener::new(tcp, identity.certificate, identity.key).unwrap();
-        let mut listener = TlsListener { most_handshakes, ..listener };
+        let mut listener = TlsListener { max_handshakes, ..listener };
         tokio::spawn(async move {
             let mut served = Vec::new();
             loop {
@@ -165,14 +166,14 @@ mod tests {
         (address, TlsConnector::from(Arc::new(config)))
     }
 
-    /// Whether the server closes a connection by then.
+    /// Whether the server closes the connection within this time.
     async fn is_closed(connection: &mut TcpStream, within: Duration) -> bool {
         let read = timeout(within, connection.read(&mut [0; 1])).await;
         matches!(read, Ok(Ok(0) | Err(_)))
     }
 
     #[tokio::test]
-    async fn as_many_silent_clients_as_there_may_be_keep_nobody_out() {
+    async fn silent_clients_do_not_keep_others_out() {
         let (address, client) = serving(4).await;
         let mut silent = Vec::new();
         for _ in 0..8 {
@@ -183,22 +184,24 @@ mod tests {
         for _ in 0..3 {
             let name = ServerName::try_from("localhost").unwrap();
             let connection = TcpStream::connect(address).await.unwrap();
-            served.push(timeout(HANDSHAKE / 2, client.connect(name, connection)).await.unwrap().unwrap());
+            served.push(
+                timeout(HANDSHAKE_TIMEOUT / 2, client.connect(name, connection)).await.unwrap().unwrap(),
+            );
         }
-        assert!(began.elapsed() < HANDSHAKE, "before any silent client's time was up");
-        // The oldest were given up, and the youngest of those that say nothing was not.
+        assert!(began.elapsed() < HANDSHAKE_TIMEOUT, "before the handshake of any silent client timed out");
+        // The oldest handshakes were aborted, and the newest silent one was not.
         let newest = silent.len() - 1;
-        for (place, connection) in silent.iter_mut().enumerate() {
-            let within = if place == newest { Duration::from_millis(50) } else { HANDSHAKE / 2 };
-            if place < 4 || place == newest {
-                assert_eq!(is_closed(connection, within).await, place != newest, "{place}");
+        for (index, connection) in silent.iter_mut().enumerate() {
+            let within = if index == newest { Duration::from_millis(50) } else { HANDSHAKE_TIMEOUT / 2 };
+            if index < 4 || index == newest {
+                assert_eq!(is_closed(connection, within).await, index != newest, "{index}");
             }
         }
-        // Who agreed on a key stays, however many come after.
+        // A completed handshake is never aborted, however many come later.
         for _ in 0..8 {
             silent.push(TcpStream::connect(address).await.unwrap());
         }
-        assert!(is_closed(&mut silent[newest], HANDSHAKE / 2).await);
+        assert!(is_closed(&mut silent[newest], HANDSHAKE_TIMEOUT / 2).await);
         for connection in &mut served {
             let read = timeout(Duration::from_millis(50), connection.read(&mut [0; 1])).await;
             assert!(read.is_err(), "{read:?}");
@@ -206,10 +209,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_handshake_has_three_seconds() {
+    async fn a_handshake_times_out_after_three_seconds() {
         let (address, _) = serving(4).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
-        assert!(!is_closed(&mut silent, HANDSHAKE - Duration::from_secs(1)).await);
+        assert!(!is_closed(&mut silent, HANDSHAKE_TIMEOUT - Duration::from_secs(1)).await);
         assert!(is_closed(&mut silent, Duration::from_secs(3)).await);
     }
 }

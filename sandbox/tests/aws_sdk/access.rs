@@ -1,5 +1,5 @@
-//! Who is let in: nobody without the access key id, no page of another origin, no other user of
-//! this machine. Real HTTP requests.
+//! Tests of access control with real HTTP requests: the sandbox serves only callers with the access
+//! key id, and no web page of another origin.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::test_sandbox::{TestSandbox, admin, config, config_for, mode, records};
 use aws_sdk_kinesis::types::StreamMode;
 
-/// An access key id that is well formed and not the sandbox's.
-const STRANGE: &str = "AKIAIOSFODNN7EXAMPLE";
-/// Every path and method of the admin API, and some that it lacks.
+/// A well-formed access key id that is not the sandbox's.
+const OTHER_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+/// Every path and method of the admin API, and some that do not exist.
 const ADMIN: [(&str, &str); 10] = [
     ("GET", "health"),
     ("GET", "state"),
@@ -28,15 +28,15 @@ const ADMIN: [(&str, &str); 10] = [
     ("OPTIONS", "faults"),
 ];
 
-/// A request of each protocol, unsigned.
-struct Plain {
+/// An unsigned request, one or more for each protocol.
+struct ApiCall {
     name: &'static str,
     service: &'static str,
     path: &'static str,
     target: Option<&'static str>,
     content_type: &'static str,
     body: &'static str,
-    /// The refusals of a missing and of an unknown key: status and code.
+    /// Status and code of the error for a missing and for an unknown key.
     missing: (u16, &'static str),
     unknown: (u16, &'static str),
 }
@@ -46,8 +46,8 @@ const FORM_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 const MISSING: (u16, &str) = (400, "MissingAuthenticationTokenException");
 const UNKNOWN: (u16, &str) = (400, "UnrecognizedClientException");
 
-const fn json_call(service: &'static str, target: &'static str) -> Plain {
-    Plain {
+const fn json_call(service: &'static str, target: &'static str) -> ApiCall {
+    ApiCall {
         name: target,
         service,
         path: "/",
@@ -59,8 +59,8 @@ const fn json_call(service: &'static str, target: &'static str) -> Plain {
     }
 }
 
-const fn query_call(service: &'static str, name: &'static str, body: &'static str) -> Plain {
-    Plain {
+const fn query_call(service: &'static str, name: &'static str, body: &'static str) -> ApiCall {
+    ApiCall {
         name,
         service,
         path: "/",
@@ -72,7 +72,7 @@ const fn query_call(service: &'static str, name: &'static str, body: &'static st
     }
 }
 
-const PLAIN: [Plain; 11] = [
+const API_CALLS: [ApiCall; 11] = [
     json_call("kinesis", "Kinesis_20131202.ListStreams"),
     json_call("kinesis", "Kinesis_20131202.PutRecords"),
     json_call("kinesis", "Kinesis_20131202.Nonsense"),
@@ -81,7 +81,7 @@ const PLAIN: [Plain; 11] = [
     json_call("logs", "Logs_20140328.DescribeLogGroups"),
     json_call("application-autoscaling", "AnyScaleFrontendService.DescribeScalableTargets"),
     json_call("monitoring", "GraniteServiceVersion20100801.ListMetrics"),
-    Plain {
+    ApiCall {
         name: "ListMetrics (CBOR)",
         service: "monitoring",
         path: "/service/GraniteServiceVersion20100801/operation/ListMetrics",
@@ -99,7 +99,7 @@ fn credential(key: &str, service: &str, slash: &str) -> String {
     [key, "20261122", "us-east-1", service, "aws4_request"].join(slash)
 }
 
-impl Plain {
+impl ApiCall {
     fn unsigned(&self, running: &Running, query: &str) -> RequestBuilder {
         let url = format!("{}{}{query}", running.endpoint_url(), self.path);
         let request =
@@ -124,81 +124,82 @@ impl Plain {
     }
 }
 
-async fn answer(request: RequestBuilder) -> (u16, String) {
-    let answer = request.send().await.unwrap();
-    (answer.status().as_u16(), String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned())
+async fn send(request: RequestBuilder) -> (u16, String) {
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned())
 }
 
-async fn assert_refused(what: &str, request: RequestBuilder, (status, code): (u16, &str)) {
-    let (got, body) = answer(request).await;
+async fn assert_rejected(what: &str, request: RequestBuilder, (status, code): (u16, &str)) {
+    let (got, body) = send(request).await;
     assert!(got == status && body.contains(code), "{what}: {got} {body}, expected {status} {code}");
 }
 
-/// What was called since the start, refused or not.
-async fn counted(running: &Running) -> Value {
+/// The calls counted since the start, rejected ones included.
+async fn counted_calls(running: &Running) -> Value {
     let url = format!("{}/_sandbox/calls", running.endpoint_url());
     let body = admin(running).get(url).send().await.unwrap().bytes().await.unwrap();
     serde_json::from_slice::<Value>(&body).unwrap()["services"].clone()
 }
 
 #[tokio::test]
-async fn every_protocol_refuses_who_does_not_name_the_key() {
+async fn every_protocol_rejects_requests_without_the_key() {
     let sandbox = TestSandbox::start().await;
     let running = &sandbox.running;
     let key = running.access_key_id();
-    // One that shares the key's beginning, or its letters in another case, is as strange as any.
-    let near = [&key[..key.len() - 1], &format!("{key}0"), &key.to_lowercase(), "any", ""];
-    for call in PLAIN {
-        assert_refused(call.name, call.unsigned(running, ""), call.missing).await;
-        for strange in near.into_iter().chain([STRANGE]) {
-            assert_refused(call.name, call.signed(running, strange), call.unknown).await;
-            assert_refused(call.name, call.presigned(running, strange), call.unknown).await;
+    // A prefix of the key, the key with another character, in another case, and so on are all
+    // unknown.
+    let similar = [&key[..key.len() - 1], &format!("{key}0"), &key.to_lowercase(), "any", ""];
+    for call in API_CALLS {
+        assert_rejected(call.name, call.unsigned(running, ""), call.missing).await;
+        for other_key in similar.into_iter().chain([OTHER_KEY]) {
+            assert_rejected(call.name, call.signed(running, other_key), call.unknown).await;
+            assert_rejected(call.name, call.presigned(running, other_key), call.unknown).await;
         }
-        // The right key in the wrong place, or beside a wrong one.
-        assert_refused(call.name, call.unsigned(running, "").bearer_auth(key), (400, "IncompleteSignature"))
+        // The correct key in the wrong place, or next to a wrong one.
+        assert_rejected(call.name, call.unsigned(running, "").bearer_auth(key), (400, "IncompleteSignature"))
             .await;
-        let beside = call.signed(running, STRANGE).header("x-sandbox-access-key-id", key);
-        assert_refused(call.name, beside, call.unknown).await;
+        let both = call.signed(running, OTHER_KEY).header("x-sandbox-access-key-id", key);
+        assert_rejected(call.name, both, call.unknown).await;
         let twice = call.presigned(running, key).header("authorization", "AWS4-HMAC-SHA256 Credential=x");
-        assert_refused(call.name, twice, (400, "IncompleteSignature")).await;
+        assert_rejected(call.name, twice, (400, "IncompleteSignature")).await;
     }
-    assert_eq!(counted(running).await, json!({}), "nothing was performed");
-    for call in PLAIN {
+    assert_eq!(counted_calls(running).await, json!({}), "no operation was performed");
+    for call in API_CALLS {
         for request in [call.signed(running, key), call.presigned(running, key)] {
-            let (_, body) = answer(request).await;
+            let (_, body) = send(request).await;
             assert!(!body.contains(call.unknown.1), "{}: {body}", call.name);
         }
     }
-    assert_eq!(counted(running).await["sts"]["GetCallerIdentity"]["calls"], 2);
+    assert_eq!(counted_calls(running).await["sts"]["GetCallerIdentity"]["calls"], 2);
 }
 
 #[tokio::test]
-async fn a_strangers_large_request_hears_the_refusal_and_stores_nothing() {
+async fn a_large_request_without_the_key_is_rejected_and_not_stored() {
     let sandbox = TestSandbox::start().await;
     sandbox.on_demand_stream("posts").await;
     let url = sandbox.running.endpoint_url();
-    let stranger = aws_sdk_kinesis::Client::new(&config_for(&url, STRANGE, "us-east-1").await);
+    let unauthorized = aws_sdk_kinesis::Client::new(&config_for(&url, OTHER_KEY, "us-east-1").await);
     let large = aws_sdk_kinesis::types::PutRecordsRequestEntry::builder()
         .data(aws_sdk_kinesis::primitives::Blob::new(vec![b'x'; 5 << 20]))
         .partition_key("k")
         .build()
         .unwrap();
-    for refused in [vec![large], records(500)] {
-        let put = stranger.put_records().stream_name("posts").set_records(Some(refused));
-        let refused = put.send().await.unwrap_err();
-        assert_eq!(refused.code(), Some("UnrecognizedClientException"), "{refused:?}");
-        assert_eq!(refused.raw_response().unwrap().status().as_u16(), 400);
+    for rejected in [vec![large], records(500)] {
+        let put = unauthorized.put_records().stream_name("posts").set_records(Some(rejected));
+        let rejected = put.send().await.unwrap_err();
+        assert_eq!(rejected.code(), Some("UnrecognizedClientException"), "{rejected:?}");
+        assert_eq!(rejected.raw_response().unwrap().status().as_u16(), 400);
     }
     let create =
-        stranger.create_stream().stream_name("theirs").stream_mode_details(mode(StreamMode::OnDemand));
+        unauthorized.create_stream().stream_name("theirs").stream_mode_details(mode(StreamMode::OnDemand));
     assert_eq!(create.send().await.unwrap_err().code(), Some("UnrecognizedClientException"));
-    let state = sandbox.observe("state").await;
+    let state = sandbox.admin_get("state").await;
     assert_eq!(state["kinesis"]["streams"].as_array().unwrap().len(), 1);
-    assert_eq!(sandbox.observe("arrivals").await["streams"][0]["totals"]["records"], 0);
+    assert_eq!(sandbox.admin_get("arrivals").await["streams"][0]["totals"]["records"], 0);
 }
 
 #[tokio::test]
-async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
+async fn the_admin_api_needs_the_key_and_accepts_only_json() {
     let sandbox = TestSandbox::start().await;
     let running = &sandbox.running;
     let key = running.access_key_id().to_owned();
@@ -209,33 +210,33 @@ async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
     let fault = json!({"service": "kinesis", "operation": "*", "kind": "Throttle", "times": 9});
     for (method, path) in ADMIN {
         let what = format!("{method} {path}");
-        let refused = (401, "access key id");
+        let rejected = (401, "access key id");
         let call = || call(method, path).json(&fault);
-        // A HEAD or OPTIONS answer without a body would not say why, so none of them is tried.
-        assert_refused(&what, call(), refused).await;
-        for strange in [STRANGE, "", "any", &key[1..]] {
-            assert_refused(&what, call().bearer_auth(strange), refused).await;
-            assert_refused(&what, call().header("x-sandbox-access-key-id", strange), refused).await;
+        // HEAD is not tried, because its response has no body to check.
+        assert_rejected(&what, call(), rejected).await;
+        for other_key in [OTHER_KEY, "", "any", &key[1..]] {
+            assert_rejected(&what, call().bearer_auth(other_key), rejected).await;
+            assert_rejected(&what, call().header("x-sandbox-access-key-id", other_key), rejected).await;
         }
-        assert_refused(&what, call().basic_auth(&key, Some(&key)), refused).await;
+        assert_rejected(&what, call().basic_auth(&key, Some(&key)), rejected).await;
     }
     let post = || call("POST", "faults").bearer_auth(&key).body(fault.to_string());
     for foreign in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json", ""]
     {
-        assert_refused(foreign, post().header("content-type", foreign), (415, "application/json")).await;
+        assert_rejected(foreign, post().header("content-type", foreign), (415, "application/json")).await;
     }
-    assert_refused("no type", post(), (415, "application/json")).await;
-    assert_refused(
+    assert_rejected("no type", post(), (415, "application/json")).await;
+    assert_rejected(
         "a body that is ignored",
         call("DELETE", "faults").bearer_auth(&key).body("x"),
         (415, "JSON"),
     )
     .await;
-    assert_eq!(sandbox.observe("faults").await, json!({"faults": []}));
+    assert_eq!(sandbox.admin_get("faults").await, json!({"faults": []}));
     for typed in ["application/json", "Application/JSON; charset=utf-8"] {
-        assert_eq!(answer(post().header("content-type", typed)).await.0, 201, "{typed}");
+        assert_eq!(send(post().header("content-type", typed)).await.0, 201, "{typed}");
     }
-    // Each way of naming the key.
+    // All ways to pass the key.
     let signature = format!(
         "AWS4-HMAC-SHA256 Credential={}, SignedHeaders=host, Signature=abc",
         credential(&key, "sandbox", "/")
@@ -246,12 +247,12 @@ async fn the_admin_api_is_for_holders_of_the_key_and_takes_json_only() {
         call("GET", "state").header("authorization", signature).header("x-amz-date", "20261122T000000Z"),
         call("GET", &format!("state?X-Amz-Credential={}", credential(&key, "sandbox", "%2F"))),
     ] {
-        assert_eq!(answer(request).await.0, 200);
+        assert_eq!(send(request).await.0, 200);
     }
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_gets_nothing_even_with_the_key() {
+async fn pages_of_other_origins_are_rejected_even_with_the_key() {
     let sandbox = TestSandbox::start().await;
     let running = &sandbox.running;
     let key = running.access_key_id().to_owned();
@@ -259,7 +260,7 @@ async fn a_page_of_another_origin_gets_nothing_even_with_the_key() {
     let metadata = format!("{}/_ecs/v4/x/y", running.endpoint_url());
     let requests = || {
         let mut requests: BTreeMap<&str, RequestBuilder> =
-            PLAIN.iter().map(|call| (call.name, call.signed(running, &key))).collect();
+            API_CALLS.iter().map(|call| (call.name, call.signed(running, &key))).collect();
         requests.insert("health", reqwest::Client::new().get(&health).bearer_auth(&key));
         requests.insert("metadata", reqwest::Client::new().get(&metadata));
         requests.insert("preflight", reqwest::Client::new().request(Method::OPTIONS, &health));
@@ -267,12 +268,12 @@ async fn a_page_of_another_origin_gets_nothing_even_with_the_key() {
         requests
     };
     for (header, value, status) in [
-        // As a page that has its own name rebound to loopback.
+        // A page whose host name is rebound to loopback.
         ("host", "rebound.example", 421),
         ("host", "rebound.example:80", 421),
         ("host", "localhost.rebound.example", 421),
         ("host", "169.254.169.254", 421),
-        // As a page that sends without being able to read.
+        // A page that can send requests but not read responses.
         ("origin", "https://page.example", 403),
         ("origin", "null", 403),
         ("origin", "http://localhost:3000", 403),
@@ -280,45 +281,45 @@ async fn a_page_of_another_origin_gets_nothing_even_with_the_key() {
         ("sec-fetch-site", "same-site", 403),
     ] {
         for (name, request) in requests() {
-            let (got, body) = answer(request.header(header, value)).await;
+            let (got, body) = send(request.header(header, value)).await;
             assert_eq!(got, status, "{name} with {header}: {value}: {body}");
         }
     }
-    assert_eq!(counted(running).await, json!({}), "nothing was performed");
+    assert_eq!(counted_calls(running).await, json!({}), "no operation was performed");
     for host in ["localhost", "localhost:1", "127.0.0.1", "[::1]:8080"] {
-        let (status, body) = answer(PLAIN[0].signed(running, &key).header("host", host)).await;
+        let (status, body) = send(API_CALLS[0].signed(running, &key).header("host", host)).await;
         assert_eq!(status, 200, "{host}: {body}");
     }
 }
 
 #[tokio::test]
-async fn further_names_are_served_where_they_were_allowed() {
+async fn additional_host_names_are_served_if_allowed() {
     let options = Options { allowed_hosts: vec!["sandbox.demo.svc".into()], ..Options::default() };
     let running = Sandbox::start(options).await.unwrap();
     let key = running.access_key_id().to_owned();
     for (host, status) in
         [("sandbox.demo.svc:4566", 200), ("SANDBOX.demo.svc.", 200), ("other.demo.svc", 421)]
     {
-        assert_eq!(answer(PLAIN[0].signed(&running, &key).header("host", host)).await.0, status, "{host}");
+        assert_eq!(send(API_CALLS[0].signed(&running, &key).header("host", host)).await.0, status, "{host}");
     }
     running.stop().await;
 }
 
 #[tokio::test]
-async fn any_credentials_open_the_sandbox_to_this_machine_but_not_to_pages() {
+async fn any_credentials_admits_local_clients_but_not_web_pages() {
     let options = Options { access: Access::AnyCredentials, ..Options::default() };
     let running = Sandbox::start(options).await.unwrap();
-    assert_eq!(answer(PLAIN[0].signed(&running, STRANGE)).await.0, 200);
-    assert_refused("unsigned", PLAIN[0].unsigned(&running, ""), MISSING).await;
+    assert_eq!(send(API_CALLS[0].signed(&running, OTHER_KEY)).await.0, 200);
+    assert_rejected("unsigned", API_CALLS[0].unsigned(&running, ""), MISSING).await;
     let state = format!("{}/_sandbox/state", running.endpoint_url());
-    assert_eq!(answer(reqwest::Client::new().get(&state)).await.0, 200);
-    assert_eq!(answer(reqwest::Client::new().get(&state).header("origin", "null")).await.0, 403);
-    assert_eq!(answer(reqwest::Client::new().get(&state).header("host", "rebound.example")).await.0, 421);
+    assert_eq!(send(reqwest::Client::new().get(&state)).await.0, 200);
+    assert_eq!(send(reqwest::Client::new().get(&state).header("origin", "null")).await.0, 403);
+    assert_eq!(send(reqwest::Client::new().get(&state).header("host", "rebound.example")).await.0, 421);
     running.stop().await;
 }
 
 #[tokio::test]
-async fn probes_are_answered_apart_and_told_nothing_else() {
+async fn the_probe_port_serves_only_the_health_check() {
     let probe_listen = {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         free.local_addr().unwrap()
@@ -326,10 +327,10 @@ async fn probes_are_answered_apart_and_told_nothing_else() {
     let running =
         Sandbox::start(Options { probe_listen: Some(probe_listen), ..Options::default() }).await.unwrap();
     let get = |path: &str| reqwest::Client::new().get(format!("http://{probe_listen}{path}"));
-    // Kubelet names the Pod's address.
-    assert_eq!(answer(get("/healthz").header("host", "10.1.2.3:8081")).await, (200, "ok\n".to_owned()));
+    // Kubelet sends the Pod's address as the host.
+    assert_eq!(send(get("/healthz").header("host", "10.1.2.3:8081")).await, (200, "ok\n".to_owned()));
     for path in ["/", "/_sandbox/health", "/_sandbox/state", "/_ecs/v4/x/y"] {
-        assert_eq!(answer(get(path).bearer_auth(running.access_key_id())).await.0, 404, "{path}");
+        assert_eq!(send(get(path).bearer_auth(running.access_key_id())).await.0, 404, "{path}");
     }
     running.stop().await;
     assert!(get("/healthz").send().await.is_err());
@@ -339,15 +340,15 @@ async fn probes_are_answered_apart_and_told_nothing_else() {
 async fn two_sandboxes_have_two_keys() {
     let (first, second) = (TestSandbox::start().await, TestSandbox::start().await);
     let key = second.running.access_key_id();
-    assert_refused("the other's key", PLAIN[0].signed(&first.running, key), UNKNOWN).await;
+    assert_rejected("the other's key", API_CALLS[0].signed(&first.running, key), UNKNOWN).await;
     let ours = Access::AccessKey(Secret::access_key_id(key, "the test's key").unwrap());
     let third = Sandbox::start(Options { access: ours, ..Options::default() }).await.unwrap();
-    assert_eq!(answer(PLAIN[0].signed(&third, key)).await.0, 200);
+    assert_eq!(send(API_CALLS[0].signed(&third, key)).await.0, 200);
     third.stop().await;
 }
 
 #[tokio::test]
-async fn names_from_requests_never_reach_the_file_system() {
+async fn names_in_requests_never_become_file_names() {
     let outer = tempfile::tempdir().unwrap();
     let state = outer.path().join("state");
     std::fs::create_dir(&state).unwrap();
@@ -360,7 +361,7 @@ async fn names_from_requests_never_reach_the_file_system() {
     let running = Sandbox::start(options).await.unwrap();
     let key = running.access_key_id().to_owned();
     let shared = config(&running, "us-east-1").await;
-    // What AWS's rules for names refuse is refused; what they let through stays in memory.
+    // Names that AWS's rules reject are rejected; the others stay in memory.
     for name in ["../../escaped", "/../../escaped", "..%2f..%2fescaped", "escaped\0", "/tmp/escaped"] {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&shared);
         let _ = logs.create_log_group().log_group_name(name).send().await;

@@ -1,4 +1,5 @@
-//! CloudWatch as the Rust SDK speaks it: rpc-v2-cbor, gzip for large bodies; and in JSON and query as others do.
+//! Tests of CloudWatch through the Rust SDK (rpc-v2-cbor, gzip for large bodies), and in JSON and
+//! the query protocol, which other SDKs use.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ fn query(statistic: &str) -> MetricDataQuery {
 }
 
 #[tokio::test]
-async fn metrics_come_back_as_they_were_put_small_and_large() {
+async fn metrics_are_read_as_they_were_published() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let start = sandbox.clock.moment().wall.as_second() - 600;
@@ -42,10 +43,10 @@ async fn metrics_come_back_as_they_were_put_small_and_large() {
         .send()
         .await
         .unwrap();
-    // 300 data exceed the 10 KiB from which the SDK compresses.
+    // 300 data points exceed 10 KiB, from which the SDK compresses.
     let many = (1..=300).map(|second| datum(second).values(1.0).counts(f64::from(3)).build()).collect();
     client.put_metric_data().namespace("KinesisDemo").set_metric_data(Some(many)).send().await.unwrap();
-    sandbox.pass(3);
+    sandbox.advance(3);
     let read = client
         .get_metric_data()
         .metric_data_queries(query("Sum"))
@@ -83,14 +84,14 @@ async fn metrics_come_back_as_they_were_put_small_and_large() {
     assert_eq!(counted, 901.0);
     assert_eq!(statistics.datapoints()[0].unit(), Some(&StandardUnit::Count));
 
-    sandbox.pass(60);
+    sandbox.advance(60);
     let listed = client.list_metrics().namespace("KinesisDemo").send().await.unwrap();
     assert_eq!(listed.metrics()[0].dimensions()[0].value(), Some("7"));
     sandbox.running.stop().await;
 }
 
 #[tokio::test]
-async fn refusals_are_the_sdks_own_errors() {
+async fn errors_are_the_sdks_modelled_errors() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let missing =
@@ -114,7 +115,7 @@ async fn refusals_are_the_sdks_own_errors() {
 }
 
 #[tokio::test]
-async fn dashboards_make_the_round() {
+async fn dashboards_are_written_listed_read_and_deleted() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let body = r#"{"widgets":[{"type":"text","properties":{"markdown":"run 7"}}]}"#;
@@ -132,7 +133,7 @@ async fn dashboards_make_the_round() {
     sandbox.running.stop().await;
 }
 
-/// The other two protocols, by hand: JSON 1.0 and the query protocol with XML.
+/// Sends raw requests in the other two protocols: JSON 1.0 and the query protocol with XML.
 #[tokio::test]
 async fn json_and_query_clients_see_the_same_metrics() {
     let sandbox = TestSandbox::start().await;
@@ -150,10 +151,10 @@ async fn json_and_query_clients_see_the_same_metrics() {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = request.send().await.unwrap();
+        let response = request.send().await.unwrap();
         let error =
-            answer.headers().get("x-amzn-query-error").map(|value| value.to_str().unwrap().to_owned());
-        (answer.status().as_u16(), error, answer.text().await.unwrap())
+            response.headers().get("x-amzn-query-error").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), error, response.text().await.unwrap())
     };
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let put = "Action=PutMetricData&Version=2010-08-01&Namespace=Demo&MetricData.member.1.MetricName=rate\
@@ -161,7 +162,7 @@ async fn json_and_query_clients_see_the_same_metrics() {
     let (status, _, body) = post(&form, put.into()).await;
     assert_eq!(status, 200, "{body}");
     assert!(body.starts_with("<PutMetricDataResponse xmlns="), "{body}");
-    sandbox.pass(60);
+    sandbox.advance(60);
 
     let json_headers = |operation: &'static str| {
         [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", operation)]

@@ -1,5 +1,6 @@
-//! A real API server without nodes, on which the test plays kubelet. The sandbox gets the rights that docs/sandbox.md lists, no
-//! more, in a namespace that enforces the restricted Pod Security Standard.
+//! A real API server without nodes, where the test acts as kubelet. The sandbox gets exactly the
+//! permissions listed in docs/sandbox.md, in a namespace that enforces the restricted Pod Security
+//! Standard.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// What the sandbox may do, and the namespace it may do it in.
+/// The sandbox's namespace and permissions.
 const NAMESPACE: &str = r#"
 apiVersion: v1
 kind: Namespace
@@ -51,16 +52,16 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: sandbox}
 subjects: [{kind: ServiceAccount, name: sandbox, namespace: NAME}]
 "#;
 
-/// The API server.
+/// A running API server.
 pub struct Cluster {
     server: ApiServer,
     state: tempfile::TempDir,
 }
 
 impl Cluster {
-    /// None where this machine has no API server.
+    /// Starts the API server; `None` if its binaries are not on this machine.
     pub async fn start() -> Option<Self> {
-        // The other crates' clients have installed one already, or nobody has.
+        // An error means that another client has already installed a provider.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let assets = cached_assets().await?;
         let state = tempfile::tempdir().unwrap();
@@ -68,7 +69,7 @@ impl Cluster {
         Some(Self { server, state })
     }
 
-    /// A namespace with a kubelet.
+    /// Creates a namespace with a kubelet.
     pub async fn namespace(&self, name: &str) -> Node {
         let admin = self.server.client();
         apply_documents(&admin, &NAMESPACE.replace("NAME", name)).await.unwrap();
@@ -81,14 +82,14 @@ impl Cluster {
         let kubelet = Arc::new(Kubelet {
             pods: Api::namespaced(admin, name),
             outputs: Mutex::default(),
-            news: watch::Sender::default(),
-            away: watch::Sender::default(),
+            changes: watch::Sender::default(),
+            offline: watch::Sender::default(),
             terminated: Mutex::default(),
         });
         let client = proxied(client_from(&path).await.unwrap(), Arc::clone(&kubelet));
-        let living = Arc::clone(&kubelet);
-        let living = tokio::spawn(async move { living.live().await });
-        Node { kubelet, client, living }
+        let sync_loop = Arc::clone(&kubelet);
+        let sync_loop = tokio::spawn(async move { sync_loop.run().await });
+        Node { kubelet, client, sync_loop }
     }
 
     pub async fn stop(self) {
@@ -96,41 +97,41 @@ impl Cluster {
     }
 }
 
-/// A namespace and the kubelet of its Pods.
+/// A namespace and the kubelet for its Pods.
 pub struct Node {
     pub kubelet: Arc<Kubelet>,
-    /// The sandbox's way to the API server.
+    /// The sandbox's client for the API server.
     pub client: Client,
-    living: tokio::task::JoinHandle<()>,
+    sync_loop: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.living.abort();
+        self.sync_loop.abort();
     }
 }
 
 #[derive(Default)]
 struct Output {
     lines: Vec<(Timestamp, String)>,
-    is_over: bool,
+    has_ended: bool,
 }
 
-/// Plays kubelet: containers run at once, say "ready", and on SIGTERM say "last word" and exit with 0. Images named `missing`
-/// cannot be pulled.
+/// Acts as kubelet: containers run at once, print "ready", and on SIGTERM print "final line" and
+/// exit with 0. Images with `missing` in their name cannot be pulled.
 pub struct Kubelet {
-    /// With an administrator's rights.
+    /// Pods, with administrator permissions.
     pub pods: Api<Pod>,
     outputs: Mutex<BTreeMap<String, Output>>,
-    news: watch::Sender<()>,
-    /// Whether the sandbox finds no API server.
-    pub away: watch::Sender<bool>,
-    /// The Pods as they were when their containers got SIGTERM.
+    changes: watch::Sender<()>,
+    /// True while the sandbox cannot reach the API server.
+    pub offline: watch::Sender<bool>,
+    /// The Pods at the time their containers got SIGTERM.
     pub terminated: Mutex<Vec<Pod>>,
 }
 
 impl Kubelet {
-    async fn live(&self) {
+    async fn run(&self) {
         loop {
             for pod in self.pods.list(&ListParams::default()).await.unwrap() {
                 self.sync(&pod).await;
@@ -143,12 +144,12 @@ impl Kubelet {
         self.pods.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect()
     }
 
-    fn write(&self, pod: &str, line: &str, is_over: bool) {
+    fn write(&self, pod: &str, line: &str, has_ended: bool) {
         let mut outputs = self.outputs.lock().unwrap();
         let output = outputs.entry(pod.to_owned()).or_default();
         output.lines.push((Timestamp::now(), line.to_owned()));
-        output.is_over = is_over;
-        self.news.send_replace(());
+        output.has_ended = has_ended;
+        self.changes.send_replace(());
     }
 
     async fn sync(&self, pod: &Pod) {
@@ -162,16 +163,16 @@ impl Kubelet {
         if spec.node_name.is_none() {
             let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": "test"}});
             let binding: Binding = serde_json::from_value(binding).unwrap();
-            // Deleted meanwhile is as good.
+            // An error means that the Pod was deleted meanwhile.
             let _: Result<Value, _> =
                 self.pods.create_subresource("binding", &name, &PostParams::default(), &binding).await;
         } else if is_running && (is_deleted || spec.active_deadline_seconds.is_some()) {
             self.terminated.lock().unwrap().push(pod.clone());
-            self.write(&name, "last word", true);
+            self.write(&name, "final line", true);
             self.report(pod, "Failed", json!({"terminated": {"exitCode": 0, "reason": "Completed"}})).await;
         } else if is_deleted && !is_running {
             self.outputs.lock().unwrap().remove(&name);
-            // Gone already is as good.
+            // An error means that the Pod is already deleted.
             let _ = self.pods.delete(&name, &DeleteParams::default().grace_period(0)).await;
         } else if state.is_none() && image.contains("missing") {
             self.report(
@@ -191,11 +192,11 @@ impl Kubelet {
         let status = json!({"status": {"phase": phase, "containerStatuses": [{
             "name": container.name, "image": container.image, "imageID": "", "ready": true, "restartCount": 0, "state": state,
         }]}});
-        // A Pod that is deleted meanwhile needs no status.
+        // An error means that the Pod was deleted meanwhile and needs no status.
         let _ = self.pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
     }
 
-    /// `GET …/pods/NAME/log`, followed to its end or not.
+    /// `GET …/pods/NAME/log`, with or without following.
     fn log(self: &Arc<Self>, request: &Request<kube::client::Body>) -> Response<Body> {
         let pod = request.uri().path().rsplit('/').nth(1).unwrap().to_owned();
         let query = request.uri().query().unwrap_or_default();
@@ -208,21 +209,21 @@ impl Kubelet {
             *response.status_mut() = StatusCode::NOT_FOUND;
             return response;
         }
-        let state = (Arc::clone(self), self.news.subscribe(), 0);
-        let lines = stream::unfold(state, move |(kubelet, mut news, next)| {
+        let state = (Arc::clone(self), self.changes.subscribe(), 0);
+        let lines = stream::unfold(state, move |(kubelet, mut changes, next)| {
             let pod = pod.clone();
             async move {
                 loop {
-                    let (line, is_over) = match kubelet.outputs.lock().unwrap().get(&pod) {
-                        Some(output) => (output.lines.get(next).cloned(), output.is_over),
+                    let (line, has_ended) = match kubelet.outputs.lock().unwrap().get(&pod) {
+                        Some(output) => (output.lines.get(next).cloned(), output.has_ended),
                         None => (None, true),
                     };
                     if let Some((at, text)) = line {
-                        let sent = since.is_none_or(|since| at >= since);
-                        let bytes = if sent { format!("{at} {text}\n") } else { String::new() };
-                        return Some((Ok::<_, std::io::Error>(bytes), (kubelet, news, next + 1)));
+                        let is_included = since.is_none_or(|since| at >= since);
+                        let bytes = if is_included { format!("{at} {text}\n") } else { String::new() };
+                        return Some((Ok::<_, std::io::Error>(bytes), (kubelet, changes, next + 1)));
                     }
-                    if is_over || !follows || news.changed().await.is_err() {
+                    if has_ended || !follows || changes.changed().await.is_err() {
                         return None;
                     }
                 }
@@ -232,14 +233,15 @@ impl Kubelet {
     }
 }
 
-/// A client whose log requests the kubelet answers, and which finds nobody while the API server is away.
+/// A client whose log requests go to the kubelet. All its requests fail while the API server is
+/// offline.
 fn proxied(client: Client, kubelet: Arc<Kubelet>) -> Client {
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: Request<kube::client::Body>| {
         let (client, kubelet) = (client.clone(), Arc::clone(&kubelet));
         async move {
-            let mut away = kubelet.away.subscribe();
-            if *away.borrow() {
+            let mut offline = kubelet.offline.subscribe();
+            if *offline.borrow() {
                 return Err(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)).into());
             }
             let response = if request.uri().path().ends_with("/log") {
@@ -248,8 +250,8 @@ fn proxied(client: Client, kubelet: Arc<Kubelet>) -> Client {
                 client.send(request).await.map_err(tower::BoxError::from)?.map(Body::new)
             };
             let cut = async move {
-                // The kubelet outlives its connections.
-                let _ = away.wait_for(|away| *away).await;
+                // An error is impossible: the kubelet outlives its connections.
+                let _ = offline.wait_for(|offline| *offline).await;
             };
             Ok::<_, tower::BoxError>(
                 response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(cut)))),

@@ -1,4 +1,5 @@
-//! The front door: credentials, unknown targets, injected faults, the observer, and who may be listened to.
+//! Tests of the HTTP server: credentials, unknown operations, injected faults, the admin API, and
+//! listen addresses.
 
 use std::time::{Duration, Instant};
 
@@ -25,19 +26,19 @@ async fn post(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = request.send().await.unwrap();
-    (answer.status().as_u16(), answer.headers().clone(), answer.text().await.unwrap())
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.headers().clone(), response.text().await.unwrap())
 }
 
 #[tokio::test]
-async fn a_credential_is_required_and_any_signature_will_do() {
+async fn a_credential_is_required_but_signatures_are_not_checked() {
     let sandbox = TestSandbox::start().await;
     let authorization = signed(&sandbox);
     let target = ("x-amz-target", "Kinesis_20131202.ListStreams");
     let json_type = ("content-type", "application/x-amz-json-1.1");
     let (status, _, body) = post(&sandbox, &[target, json_type], "{}").await;
-    let refusal: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, refusal["__type"].as_str()), (400, Some("MissingAuthenticationTokenException")));
+    let error: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, error["__type"].as_str()), (400, Some("MissingAuthenticationTokenException")));
     let signed =
         [target, json_type, ("authorization", authorization.as_str()), ("x-amz-date", "20261122T000000Z")];
     let (status, headers, body) = post(&sandbox, &signed, "{}").await;
@@ -51,7 +52,7 @@ async fn a_credential_is_required_and_any_signature_will_do() {
 }
 
 #[tokio::test]
-async fn what_addresses_no_operation_is_refused() {
+async fn requests_without_a_known_operation_are_rejected() {
     let sandbox = TestSandbox::start().await;
     let (status, headers, _) = post(&sandbox, &[], "").await;
     assert_eq!((status, &headers["x-amzn-errortype"]), (403, &"AccessDeniedException".parse().unwrap()));
@@ -64,22 +65,22 @@ async fn what_addresses_no_operation_is_refused() {
     let (status, _, body) = post(&sandbox, &nonsense, "{}").await;
     assert_eq!((status, body.as_str()), (400, r#"{"__type":"UnknownOperationException"}"#));
     let (status, _, body) = post(&sandbox, &[("x-amz-target", "DynamoDB_20120810.ListTables")], "{}").await;
-    let refusal: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, refusal["__type"].as_str()), (400, Some("UnknownOperationException")));
+    let error: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, error["__type"].as_str()), (400, Some("UnknownOperationException")));
     assert_eq!(
-        refusal["message"].as_str(),
+        error["message"].as_str(),
         Some("The service DynamoDB_20120810 is not offered by this sandbox; docs/sandbox.md lists what is")
     );
 }
 
 #[tokio::test]
-async fn faults_strike_so_many_times_and_then_no_more() {
+async fn faults_apply_as_often_as_requested() {
     let sandbox = TestSandbox::start().await;
     let list = || sandbox.kinesis.list_streams().send();
     sandbox
         .inject(json!({"service": "kinesis", "operation": "ListStreams", "kind": "Throttle", "times": 2}))
         .await;
-    assert_eq!(sandbox.observe("faults").await["faults"][0]["times"], 2);
+    assert_eq!(sandbox.admin_get("faults").await["faults"][0]["times"], 2);
     for _ in 0..2 {
         assert_eq!(list().await.unwrap_err().code(), Some("LimitExceededException"));
     }
@@ -104,7 +105,7 @@ async fn faults_strike_so_many_times_and_then_no_more() {
 }
 
 #[tokio::test]
-async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
+async fn a_lost_response_keeps_the_effect_of_the_call() {
     let sandbox = TestSandbox::start().await;
     sandbox.inject(json!({"service": "kinesis", "operation": "CreateStream", "kind": "LoseResponse"})).await;
     let create = |name| {
@@ -124,7 +125,7 @@ async fn a_lost_response_leaves_the_effect_and_the_caller_in_the_dark() {
 }
 
 #[tokio::test]
-async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
+async fn invalid_faults_are_rejected_and_all_can_be_cleared() {
     let sandbox = TestSandbox::start().await;
     let url = format!("{}/_sandbox/faults", sandbox.running.endpoint_url());
     let client = admin(&sandbox.running);
@@ -150,31 +151,31 @@ async fn faults_that_make_no_sense_are_refused_and_all_can_be_cleared() {
 }
 
 #[tokio::test]
-async fn an_empty_account_shows_empty_lists() {
+async fn a_new_account_has_empty_lists() {
     let sandbox = TestSandbox::start().await;
-    let state = sandbox.observe("state").await;
+    let state = sandbox.admin_get("state").await;
     assert_eq!(state["kinesis"]["streams"], json!([]));
-    assert_eq!(sandbox.observe("arrivals").await, json!({"streams": []}));
-    assert_eq!(sandbox.observe("calls").await["services"], json!({}));
+    assert_eq!(sandbox.admin_get("arrivals").await, json!({"streams": []}));
+    assert_eq!(sandbox.admin_get("calls").await["services"], json!({}));
 }
 
 #[tokio::test]
-async fn addresses_that_others_can_reach_need_a_flag() {
+async fn non_loopback_addresses_need_a_flag() {
     let open = Options { listen: ([0, 0, 0, 0], 0).into(), ..Options::default() };
-    let refusal = Sandbox::start(open.clone()).await.err().unwrap().to_string();
-    assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
+    let error = Sandbox::start(open.clone()).await.err().unwrap().to_string();
+    assert!(error.contains("--allow-non-loopback"), "{error}");
     let allowed = Options { allow_non_loopback: true, ..open };
-    let anybody = Options { access: Access::AnyCredentials, ..allowed.clone() };
-    let refusal = Sandbox::start(anybody).await.err().unwrap().to_string();
-    assert!(refusal.contains("--any-credentials") && refusal.contains("--access-key-file"), "{refusal}");
+    let any_credentials = Options { access: Access::AnyCredentials, ..allowed.clone() };
+    let error = Sandbox::start(any_credentials).await.err().unwrap().to_string();
+    assert!(error.contains("--any-credentials") && error.contains("--access-key-file"), "{error}");
     let probed = Options { probe_listen: Some(([0, 0, 0, 0], 0).into()), ..Options::default() };
-    let refusal = Sandbox::start(probed).await.err().unwrap().to_string();
-    assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
+    let error = Sandbox::start(probed).await.err().unwrap().to_string();
+    assert!(error.contains("--allow-non-loopback"), "{error}");
     Sandbox::start(allowed).await.unwrap().stop().await;
 }
 
 #[tokio::test]
-async fn after_the_stop_nobody_answers() {
+async fn a_stopped_sandbox_accepts_no_connections() {
     let sandbox = TestSandbox::start().await;
     sandbox.kinesis.list_streams().send().await.unwrap();
     let address = sandbox.running.address;

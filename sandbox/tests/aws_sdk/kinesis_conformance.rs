@@ -1,5 +1,6 @@
-//! Where ferrokinesis (a careful copy of the service) models an operation too, both must agree: which shard takes a key, how
-//! the hash space is cut, and how nonsense is refused.
+//! Compares the sandbox with ferrokinesis (a careful copy of the service) where both model an
+//! operation: which shard gets a key, how the hash key space is divided, and how invalid requests
+//! are rejected.
 
 use ferrokinesis::create_app;
 use ferrokinesis::store::StoreOptions;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::test_sandbox::TestSandbox;
 
-/// ferrokinesis on a socket of its own, and our sandbox.
+/// ferrokinesis on its own socket, and our sandbox.
 struct Pair {
     sandbox: TestSandbox,
     other: String,
@@ -24,7 +25,7 @@ impl Pair {
         Self { sandbox: TestSandbox::start().await, other, server }
     }
 
-    /// Both answers to the same request: status and body.
+    /// Status and body of both responses to the same request.
     async fn both(&self, operation: &str, body: &str) -> [(u16, Value); 2] {
         let ours = self.sandbox.running.endpoint_url();
         let key = self.sandbox.running.access_key_id();
@@ -52,32 +53,32 @@ async fn send(endpoint: &str, key: &str, operation: &str, body: &str) -> (u16, V
             ),
         )
         .body(body.to_owned());
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    let body = answer.bytes().await.unwrap();
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.bytes().await.unwrap();
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
 #[tokio::test]
-async fn shards_and_keys_meet_as_they_do_there() {
+async fn keys_go_to_the_same_shards_as_in_ferrokinesis() {
     let pair = Pair::start().await;
     for shards in [1, 2, 3, 5, 7] {
         let name = format!("posts-{shards}");
         let create = json!({"StreamName": name, "ShardCount": shards}).to_string();
         let [ours, theirs] = pair.both("CreateStream", &create).await;
         assert_eq!((ours.0, theirs.0), (200, 200));
-        pair.sandbox.pass(20);
+        pair.sandbox.advance(20);
         let described = json!({"StreamName": name}).to_string();
-        // Its creation ends on a timer of its own.
+        // ferrokinesis ends the creation by its own timer.
         let [ours, theirs] = loop {
             let [ours, theirs] = pair.both("ListShards", &described).await;
-            pair.sandbox.pass(1);
+            pair.sandbox.advance(1);
             if theirs.1["Shards"].as_array().is_some_and(|shards| !shards.is_empty()) {
                 break [ours, theirs];
             }
         };
-        let ranges = |answer: &Value| -> Vec<Value> {
-            let shards = answer["Shards"].as_array().unwrap();
+        let ranges = |response: &Value| -> Vec<Value> {
+            let shards = response["Shards"].as_array().unwrap();
             shards.iter().map(|shard| json!([shard["ShardId"], shard["HashKeyRange"]])).collect()
         };
         assert_eq!(ranges(&ours.1), ranges(&theirs.1), "{shards} shards");
@@ -85,19 +86,19 @@ async fn shards_and_keys_meet_as_they_do_there() {
             (0..200).map(|key| json!({"Data": "YQ==", "PartitionKey": format!("key {key} ü")})).collect();
         let put = json!({"StreamName": name, "Records": records}).to_string();
         let [ours, theirs] = pair.both("PutRecords", &put).await;
-        let taken = |answer: &Value| -> Vec<Value> {
-            answer["Records"].as_array().unwrap().iter().map(|record| record["ShardId"].clone()).collect()
+        let shard_ids = |response: &Value| -> Vec<Value> {
+            response["Records"].as_array().unwrap().iter().map(|record| record["ShardId"].clone()).collect()
         };
-        assert_eq!(taken(&ours.1), taken(&theirs.1), "{shards} shards");
+        assert_eq!(shard_ids(&ours.1), shard_ids(&theirs.1), "{shards} shards");
     }
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_in_the_same_words() {
+async fn invalid_requests_get_the_same_errors_as_in_ferrokinesis() {
     let pair = Pair::start().await;
     let create = json!({"StreamName": "posts", "ShardCount": 1}).to_string();
     pair.both("CreateStream", &create).await;
-    pair.sandbox.pass(20);
+    pair.sandbox.advance(20);
     let long = "a".repeat(257);
     for (operation, body) in [
         ("CreateStream", json!({"StreamName": "posts", "ShardCount": 1})),
@@ -128,7 +129,8 @@ async fn nonsense_is_refused_in_the_same_words() {
         let [ours, theirs] = pair.both(operation, &body.to_string()).await;
         assert_eq!(ours, theirs, "{operation} {body}");
     }
-    // The model's pattern is newer than there, and AWS quotes it.
+    // Our pattern is from a newer service model than that of ferrokinesis, and AWS quotes the
+    // pattern.
     let record = json!({"StreamName": "posts", "Data": "", "PartitionKey": "k", "ExplicitHashKey": "x"});
     let [ours, theirs] = pair.both("PutRecord", &record.to_string()).await;
     let newer = |text: &str| text.replace(r"0|([1-9]\d{0,38})", r"^(0|([1-9]\d{0,38}))$");

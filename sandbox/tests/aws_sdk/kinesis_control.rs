@@ -1,4 +1,4 @@
-//! Kinesis's control plane as the AWS SDK sees it: life cycle, warm throughput, commitment, refusals.
+//! Tests of Kinesis's control plane: stream life cycle, warm throughput, commitment and errors.
 
 use crate::test_sandbox::{TestSandbox, config, mode, records};
 use aws_sdk_kinesis::Client;
@@ -20,13 +20,13 @@ async fn commit(
 ) -> Result<MinimumThroughputBillingCommitmentOutput, String> {
     let wanted = MinimumThroughputBillingCommitmentInput::builder().status(status).build().unwrap();
     let sent = kinesis.update_account_settings().minimum_throughput_billing_commitment(wanted).send().await;
-    let answer = sent.map_err(|error| error.code().unwrap_or("none").to_owned())?;
-    Ok(answer.minimum_throughput_billing_commitment().unwrap().clone())
+    let response = sent.map_err(|error| error.code().unwrap_or("none").to_owned())?;
+    Ok(response.minimum_throughput_billing_commitment().unwrap().clone())
 }
 
 async fn warm(sandbox: &TestSandbox, name: &str) -> Option<(i32, i32)> {
-    let answer = sandbox.kinesis.describe_stream_summary().stream_name(name).send().await.unwrap();
-    let summary = answer.stream_description_summary().unwrap();
+    let response = sandbox.kinesis.describe_stream_summary().stream_name(name).send().await.unwrap();
+    let summary = response.stream_description_summary().unwrap();
     let both = |warm: &WarmThroughputObject| (warm.target_mibps().unwrap(), warm.current_mibps().unwrap());
     summary.warm_throughput().map(both)
 }
@@ -34,7 +34,7 @@ async fn warm(sandbox: &TestSandbox, name: &str) -> Option<(i32, i32)> {
 use MinimumThroughputBillingCommitmentInputStatus::{Disabled, Enabled};
 
 #[tokio::test]
-async fn a_stream_lives_from_creating_to_gone() {
+async fn a_stream_goes_from_creating_to_deleted() {
     let sandbox = TestSandbox::start().await;
     let create = || {
         sandbox
@@ -54,9 +54,9 @@ async fn a_stream_lives_from_creating_to_gone() {
         "ResourceInUseException"
     );
 
-    sandbox.pass(20);
-    let answer = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
-    let summary = answer.stream_description_summary().unwrap();
+    sandbox.advance(20);
+    let response = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    let summary = response.stream_description_summary().unwrap();
     let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/posts";
     assert_eq!(*summary.stream_status(), StreamStatus::Active);
     assert_eq!((summary.stream_arn(), summary.open_shard_count()), (arn, 4));
@@ -67,16 +67,19 @@ async fn a_stream_lives_from_creating_to_gone() {
 
     sandbox.kinesis.delete_stream().stream_arn(arn).send().await.unwrap();
     assert_eq!(sandbox.status("posts").await, StreamStatus::Deleting);
-    assert!(put().send().await.is_ok(), "a stream that is being deleted still takes records");
+    assert!(put().send().await.is_ok(), "a stream that is being deleted still accepts records");
     assert_eq!(code(create().send().await), "ResourceInUseException");
-    sandbox.pass(30);
+    sandbox.advance(30);
     assert_eq!(
         code(sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await),
         "ResourceNotFoundException"
     );
-    assert_eq!(sandbox.observe("state").await["kinesis"]["streams"], json!([]));
-    let arrivals = sandbox.observe("arrivals?stream=posts").await;
-    assert_eq!(arrivals["streams"][0]["totals"]["records"], 2, "arrivals outlive the stream");
+    assert_eq!(sandbox.admin_get("state").await["kinesis"]["streams"], json!([]));
+    let arrivals = sandbox.admin_get("arrivals?stream=posts").await;
+    assert_eq!(
+        arrivals["streams"][0]["totals"]["records"], 2,
+        "the arrivals are kept after the stream is deleted"
+    );
 }
 
 #[tokio::test]
@@ -87,8 +90,8 @@ async fn warm_throughput_moves_from_current_to_target_while_updating() {
     assert_eq!(warm(&sandbox, "posts").await, Some((0, 4)));
     let update =
         |mib| sandbox.kinesis.update_stream_warm_throughput().stream_name("posts").warm_throughput_mibps(mib);
-    let answer = update(100).send().await.unwrap();
-    let object = answer.warm_throughput().unwrap();
+    let response = update(100).send().await.unwrap();
+    let object = response.warm_throughput().unwrap();
     assert_eq!((object.target_mibps(), object.current_mibps()), (Some(100), Some(4)));
     assert_eq!(sandbox.status("posts").await, StreamStatus::Updating);
     assert_eq!(code(update(50).send().await), "ResourceInUseException");
@@ -96,25 +99,25 @@ async fn warm_throughput_moves_from_current_to_target_while_updating() {
     assert_eq!(
         put.send().await.unwrap().failed_record_count(),
         Some(0),
-        "data flows while the stream updates"
+        "records are accepted while the stream is updating"
     );
-    sandbox.pass(120);
+    sandbox.advance(120);
     assert_eq!(warm(&sandbox, "posts").await, Some((100, 16)));
-    sandbox.pass(90);
+    sandbox.advance(90);
     assert_eq!(sandbox.status("posts").await, StreamStatus::Active);
     assert_eq!(warm(&sandbox, "posts").await, Some((100, 100)));
 
     assert_eq!(commit(&sandbox.kinesis, Disabled).await.unwrap_err(), "ValidationException");
     update(0).send().await.unwrap();
     assert_eq!(warm(&sandbox, "posts").await, Some((0, 100)));
-    sandbox.pass(300);
+    sandbox.advance(300);
     assert_eq!(sandbox.status("posts").await, StreamStatus::Active);
     assert_eq!(warm(&sandbox, "posts").await, Some((0, 4)));
     commit(&sandbox.kinesis, Disabled).await.unwrap();
 }
 
 #[tokio::test]
-async fn warm_throughput_needs_the_commitment_and_an_on_demand_stream_within_the_quota() {
+async fn warm_throughput_needs_commitment_on_demand_and_quota() {
     let sandbox = TestSandbox::start().await;
     let create = |warm| {
         sandbox
@@ -133,16 +136,16 @@ async fn warm_throughput_needs_the_commitment_and_an_on_demand_stream_within_the
     assert_eq!(code(update("cold", 10).send().await), "ValidationException");
     commit(&sandbox.kinesis, Enabled).await.unwrap();
     assert_eq!(code(update("fixed", 10).send().await), "ValidationException");
-    sandbox.pass(5);
+    sandbox.advance(5);
     assert_eq!(code(update("cold", 10_241).send().await), "LimitExceededException");
     assert_eq!(code(update("cold", 10_240).send().await), "no error");
     create(100).send().await.unwrap();
-    sandbox.pass(20 + 5 * 30);
+    sandbox.advance(20 + 5 * 30);
     assert_eq!(warm(&sandbox, "posts").await, Some((100, 100)));
 }
 
 #[tokio::test]
-async fn the_commitment_lasts_24_hours_and_ends_by_itself() {
+async fn the_commitment_ends_after_24_hours() {
     let sandbox = TestSandbox::start().await;
     let never = sandbox.kinesis.describe_account_settings().send().await.unwrap();
     let never = never.minimum_throughput_billing_commitment().unwrap();
@@ -152,13 +155,13 @@ async fn the_commitment_lasts_24_hours_and_ends_by_itself() {
     assert_eq!(*enabled.status(), MinimumThroughputBillingCommitmentOutputStatus::Enabled);
     let day = enabled.earliest_allowed_end_at().unwrap().secs() - enabled.started_at().unwrap().secs();
     assert_eq!(day, 24 * 3600);
-    sandbox.pass(3600);
+    sandbox.advance(3600);
     let ending = commit(&sandbox.kinesis, Disabled).await.unwrap();
     assert_eq!(
         *ending.status(),
         MinimumThroughputBillingCommitmentOutputStatus::EnabledUntilEarliestAllowedEnd
     );
-    sandbox.pass(23 * 3600);
+    sandbox.advance(23 * 3600);
     let ended = sandbox.kinesis.describe_account_settings().send().await.unwrap();
     let ended = ended.minimum_throughput_billing_commitment().unwrap();
     assert_eq!(*ended.status(), MinimumThroughputBillingCommitmentOutputStatus::Disabled);
@@ -169,7 +172,7 @@ async fn the_commitment_lasts_24_hours_and_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn tags_and_retention_change_only_while_active_and_within_bounds() {
+async fn tags_and_retention_change_only_while_the_stream_is_active() {
     let sandbox = TestSandbox::start().await;
     sandbox.on_demand_stream("posts").await;
     let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/posts";
@@ -188,7 +191,7 @@ async fn tags_and_retention_change_only_while_active_and_within_bounds() {
     assert_eq!(sandbox.status("posts").await, StreamStatus::Updating);
     let tag = sandbox.kinesis.tag_resource().resource_arn(arn).tags("c", "3");
     assert_eq!(code(tag.send().await), "ResourceInUseException");
-    sandbox.pass(10);
+    sandbox.advance(10);
     let decrease = |hours| {
         sandbox.kinesis.decrease_stream_retention_period().stream_name("posts").retention_period_hours(hours)
     };
@@ -197,24 +200,24 @@ async fn tags_and_retention_change_only_while_active_and_within_bounds() {
 }
 
 #[tokio::test]
-async fn calls_beyond_an_operations_rate_are_refused_and_counted() {
+async fn calls_beyond_an_operations_rate_are_rejected_and_counted() {
     let sandbox = TestSandbox::start().await;
     sandbox.on_demand_stream("posts").await;
-    sandbox.pass(1);
+    sandbox.advance(1);
     let describe = || sandbox.kinesis.describe_stream_summary().stream_name("posts").send();
     for _ in 0..20 {
         describe().await.unwrap();
     }
     assert_eq!(code(describe().await), "LimitExceededException");
-    sandbox.pass(1);
+    sandbox.advance(1);
     describe().await.unwrap();
-    let calls = sandbox.observe("calls").await;
+    let calls = sandbox.admin_get("calls").await;
     let counted = &calls["services"]["kinesis"]["DescribeStreamSummary"];
     assert_eq!(*counted, json!({"calls": 23, "refused": {"LimitExceededException": 1}}));
 }
 
 #[tokio::test]
-async fn requests_that_make_no_sense_get_awss_codes() {
+async fn invalid_requests_get_the_error_codes_of_aws() {
     let sandbox = TestSandbox::start().await;
     let kinesis = &sandbox.kinesis;
     let name_and_count = kinesis
@@ -240,7 +243,7 @@ async fn requests_that_make_no_sense_get_awss_codes() {
 }
 
 #[tokio::test]
-async fn listings_go_page_by_page() {
+async fn lists_are_paginated() {
     let sandbox = TestSandbox::start().await;
     for name in ["a", "b", "c"] {
         sandbox.provisioned_stream(name, 3).await;
@@ -259,7 +262,7 @@ async fn listings_go_page_by_page() {
     let second = rest.clone().send().await.unwrap();
     assert_eq!(second.shards()[0].shard_id(), "shardId-000000000002");
     assert!(second.next_token().is_none());
-    sandbox.pass(301);
+    sandbox.advance(301);
     assert_eq!(code(rest.send().await), "ExpiredNextTokenException");
     let described = sandbox.kinesis.describe_stream().stream_name("a").limit(2).send().await.unwrap();
     let description = described.stream_description().unwrap();

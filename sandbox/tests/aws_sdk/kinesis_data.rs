@@ -1,4 +1,4 @@
-//! Kinesis's data plane as the AWS SDK sees it: limits per shard, partial failures, reading back, growth.
+//! Tests of Kinesis's data plane: limits per shard, partial failures, reads and growth.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn read(sandbox: &TestSandbox, iterator: &str) -> GetRecordsOutput {
 const SHARD: &str = "shardId-000000000000";
 
 #[tokio::test]
-async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one() {
+async fn a_shard_accepts_1_000_records_per_second() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 1).await;
     let put =
@@ -35,33 +35,37 @@ async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_o
     }
     let full = put(3).await.unwrap();
     assert_eq!(full.failed_record_count(), Some(3));
-    let refused = &full.records()[2];
-    assert_eq!(refused.error_code(), Some("ProvisionedThroughputExceededException"));
+    let rejected = &full.records()[2];
+    assert_eq!(rejected.error_code(), Some("ProvisionedThroughputExceededException"));
     assert_eq!(
-        refused.error_message(),
+        rejected.error_message(),
         Some("Rate exceeded for shard shardId-000000000000 in stream posts under account 000000000000.")
     );
-    assert!(refused.sequence_number().is_none() && refused.shard_id().is_none());
+    assert!(rejected.sequence_number().is_none() && rejected.shard_id().is_none());
 
     sandbox.clock.advance(Duration::from_millis(5));
     let partial = put(500).await.unwrap();
     assert_eq!(partial.failed_record_count(), Some(495));
     let stored: Vec<bool> =
         partial.records().iter().map(|record| record.sequence_number().is_some()).collect();
-    assert_eq!(stored.iter().position(|stored| !stored), Some(5), "answers keep the order of the request");
+    assert_eq!(
+        stored.iter().position(|stored| !stored),
+        Some(5),
+        "the results are in the order of the request"
+    );
     let single = sandbox.kinesis.put_record().stream_name("posts").partition_key("k").data(Blob::new("x"));
     assert_eq!(code(single.send().await), "ProvisionedThroughputExceededException");
 
-    let books = sandbox.observe("arrivals").await;
-    assert_eq!(books["streams"][0]["totals"]["records"], 1005);
-    assert_eq!(books["streams"][0]["totals"]["throttled"], 3 + 495 + 1);
-    let buckets = books["streams"][0]["buckets"].as_array().unwrap();
+    let arrivals = sandbox.admin_get("arrivals").await;
+    assert_eq!(arrivals["streams"][0]["totals"]["records"], 1005);
+    assert_eq!(arrivals["streams"][0]["totals"]["throttled"], 3 + 495 + 1);
+    let buckets = arrivals["streams"][0]["buckets"].as_array().unwrap();
     let counted: u64 = buckets.iter().map(|bucket| bucket["records"].as_u64().unwrap()).sum();
     assert_eq!(counted, 1005);
 }
 
 #[tokio::test]
-async fn bytes_are_limited_too_and_keys_count() {
+async fn a_shards_byte_limit_includes_partition_keys() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 1).await;
     let put = |bytes: usize| {
@@ -71,16 +75,16 @@ async fn bytes_are_limited_too_and_keys_count() {
     assert_eq!(
         code(put((1 << 20) - 15).await),
         "InvalidArgumentException",
-        "one byte more than a record may have"
+        "one byte more than the maximum record size"
     );
     put((1 << 20) - 16).await.unwrap();
     assert_eq!(code(put(0).await), "ProvisionedThroughputExceededException");
-    sandbox.pass(1);
+    sandbox.advance(1);
     put(0).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_was_put_is_read_back_in_order() {
+async fn records_are_read_in_the_order_of_their_puts() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 1).await;
     let latest = iterator(&sandbox, "posts", SHARD, ShardIteratorType::Latest).await;
@@ -113,13 +117,13 @@ async fn what_was_put_is_read_back_in_order() {
     let rest = read(&sandbox, after.shard_iterator().unwrap()).await;
     assert_eq!(rest.records().len(), 1);
     assert_eq!(rest.records()[0].data().as_ref(), b"record 2");
-    sandbox.pass(301);
+    sandbox.advance(301);
     let expired = sandbox.kinesis.get_records().shard_iterator(&latest).send().await;
     assert_eq!(code(expired), "ExpiredIteratorException");
 }
 
 #[tokio::test]
-async fn five_reads_a_second_and_shard_and_not_six() {
+async fn a_shard_allows_five_reads_per_second() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 1).await;
     let horizon = iterator(&sandbox, "posts", SHARD, ShardIteratorType::TrimHorizon).await;
@@ -131,22 +135,23 @@ async fn five_reads_a_second_and_shard_and_not_six() {
 }
 
 #[tokio::test]
-async fn a_cold_stream_throttles_then_splits_and_its_old_shards_lead_to_their_children() {
+async fn a_throttled_stream_splits_and_readers_follow_to_the_children() {
     let sandbox = TestSandbox::start().await;
     sandbox.on_demand_stream("posts").await;
-    let mut refused = 0;
-    // One second beyond what four shards take, then enough for twice the peak to call for more than four.
+    let mut rejected = 0;
+    // The first second exceeds four shards; the rest is enough that twice the peak needs more than
+    // four.
     for calls in [9].into_iter().chain([5; 21]) {
         for _ in 0..calls {
             let put = sandbox.kinesis.put_records().stream_name("posts").set_records(Some(records(500)));
-            refused += put.send().await.unwrap().failed_record_count().unwrap();
+            rejected += put.send().await.unwrap().failed_record_count().unwrap();
         }
-        sandbox.pass(1);
+        sandbox.advance(1);
     }
-    assert!(refused > 0, "4,500 records a second are more than a cold stream takes");
-    sandbox.pass(125);
+    assert!(rejected > 0, "4,500 records per second exceed a new stream's capacity");
+    sandbox.advance(125);
     sandbox.status("posts").await;
-    sandbox.pass(61);
+    sandbox.advance(61);
     let open = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
     let open = open.stream_description_summary().unwrap().open_shard_count();
     assert!((5..=8).contains(&open), "{open}");
@@ -162,7 +167,7 @@ async fn a_cold_stream_throttles_then_splits_and_its_old_shards_lead_to_their_ch
     let mut position = iterator(&sandbox, "posts", parent, ShardIteratorType::TrimHorizon).await;
     let mut count = 0;
     let children = loop {
-        sandbox.pass(1);
+        sandbox.advance(1);
         let page = read(&sandbox, &position).await;
         count += page.records().len();
         match page.next_shard_iterator() {

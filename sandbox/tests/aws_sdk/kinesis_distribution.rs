@@ -1,4 +1,4 @@
-//! Where records go, what names a stream, and what a dry run is told.
+//! Tests of record distribution, stream names and ARNs, and dry runs.
 
 use crate::test_sandbox::{TestSandbox, mode};
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
@@ -9,13 +9,13 @@ use aws_sdk_kinesis::types::{
 
 const ARN: &str = "arn:aws:kinesis:us-east-1:000000000000:stream";
 
-fn told<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, String) {
+fn error_of<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, String) {
     let error = result.err();
     let text = |text: Option<&str>| text.unwrap_or("none").to_owned();
     error.map_or_else(Default::default, |error| (text(error.code()), text(error.message())))
 }
 
-async fn automatic(sandbox: &TestSandbox, name: &str) {
+async fn create_auto_stream(sandbox: &TestSandbox, name: &str) {
     let create = sandbox.kinesis.create_stream().stream_name(name);
     create
         .stream_mode_details(mode(StreamMode::OnDemand))
@@ -23,7 +23,7 @@ async fn automatic(sandbox: &TestSandbox, name: &str) {
         .send()
         .await
         .unwrap();
-    sandbox.pass(20);
+    sandbox.advance(20);
 }
 
 async fn all_records(sandbox: &TestSandbox, stream: &str) -> Vec<Record> {
@@ -36,16 +36,16 @@ async fn all_records(sandbox: &TestSandbox, stream: &str) -> Vec<Record> {
             .send()
             .await
             .unwrap();
-        let answer = sandbox.kinesis.get_records().shard_iterator(iterator.shard_iterator().unwrap());
-        records.extend(answer.send().await.unwrap().records().to_vec());
+        let response = sandbox.kinesis.get_records().shard_iterator(iterator.shard_iterator().unwrap());
+        records.extend(response.send().await.unwrap().records().to_vec());
     }
     records
 }
 
 #[tokio::test]
-async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_back() {
+async fn automatic_distribution_needs_no_partition_keys() {
     let sandbox = TestSandbox::start().await;
-    automatic(&sandbox, "auto").await;
+    create_auto_stream(&sandbox, "auto").await;
     let put = |key: Option<&str>| {
         let request = sandbox.kinesis.put_record().stream_name("auto").data(Blob::new("x"));
         request.set_partition_key(key.map(str::to_owned))
@@ -67,13 +67,13 @@ async fn streams_that_distribute_records_themselves_need_no_keys_and_give_none_b
     keys.sort();
     assert_eq!(keys, [None, None, Some("k".to_owned()), Some("l".to_owned())]);
     let number = "49645115243426186736189010681818288118848411738000752642";
-    let (code, message) = told(put(Some("k")).sequence_number_for_ordering(number).send().await);
+    let (code, message) = error_of(put(Some("k")).sequence_number_for_ordering(number).send().await);
     assert_eq!(code, "InvalidArgumentException");
     assert!(message.contains("SequenceNumberForOrdering") && message.contains("AUTO"), "{message}");
 }
 
 #[tokio::test]
-async fn other_streams_need_keys_and_take_numbers_to_outdo() {
+async fn user_distribution_needs_keys_and_allows_ordering() {
     let sandbox = TestSandbox::start().await;
     sandbox.on_demand_stream("posts").await;
     let put = || sandbox.kinesis.put_record().stream_name("posts").data(Blob::new("x"));
@@ -83,25 +83,25 @@ async fn other_streams_need_keys_and_take_numbers_to_outdo() {
         );
         ("ValidationException".to_owned(), text)
     };
-    assert_eq!(told(put().send().await), missing("partitionKey"));
+    assert_eq!(error_of(put().send().await), missing("partitionKey"));
     let entry = |key: Option<&str>| {
         let entry = PutRecordsRequestEntry::builder().data(Blob::new("y"));
         entry.set_partition_key(key.map(str::to_owned)).build().unwrap()
     };
     let batch =
         sandbox.kinesis.put_records().stream_name("posts").records(entry(Some("k"))).records(entry(None));
-    assert_eq!(told(batch.send().await), missing("records.2.member.partitionKey"));
-    assert!(all_records(&sandbox, "posts").await.is_empty(), "nothing of a refused request is stored");
+    assert_eq!(error_of(batch.send().await), missing("records.2.member.partitionKey"));
+    assert!(all_records(&sandbox, "posts").await.is_empty(), "no record of a rejected request is stored");
     let first = put().partition_key("k").send().await.unwrap();
     let ordered = put().partition_key("k").sequence_number_for_ordering(first.sequence_number());
     let second = ordered.send().await.unwrap();
     assert!(second.sequence_number() > first.sequence_number());
     let nonsense = put().partition_key("k").sequence_number_for_ordering("9".repeat(100)).send().await;
-    assert_eq!(told(nonsense).0, "InvalidArgumentException");
+    assert_eq!(error_of(nonsense).0, "InvalidArgumentException");
 }
 
 #[tokio::test]
-async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
+async fn the_distribution_strategy_changes_at_once_on_demand_only() {
     let sandbox = TestSandbox::start().await;
     sandbox.on_demand_stream("posts").await;
     sandbox.provisioned_stream("fixed", 1).await;
@@ -110,8 +110,8 @@ async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
         request.stream_arn(format!("{ARN}/{name}")).record_distribution_strategy(strategy).send()
     };
     let strategy = async || {
-        let answer = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
-        answer.stream_description_summary().unwrap().record_distribution_strategy().cloned()
+        let response = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+        response.stream_description_summary().unwrap().record_distribution_strategy().cloned()
     };
     assert_eq!(strategy().await, Some(RecordDistributionStrategy::UserPartitionKey));
     update("posts", RecordDistributionStrategy::Auto).await.unwrap();
@@ -119,18 +119,21 @@ async fn the_strategy_changes_at_once_and_only_on_demand_streams_have_one() {
     sandbox.kinesis.put_record().stream_name("posts").data(Blob::new("x")).send().await.unwrap();
     update("posts", RecordDistributionStrategy::UserPartitionKey).await.unwrap();
     let keyless = sandbox.kinesis.put_record().stream_name("posts").data(Blob::new("x")).send().await;
-    assert_eq!(told(keyless).0, "ValidationException");
-    let refusal = |name: &str| {
+    assert_eq!(error_of(keyless).0, "ValidationException");
+    let expected_error = |name: &str| {
         let text = format!(
             "RecordDistributionStrategy=AUTO is only supported for on-demand streams. Stream {name} is using PROVISIONED mode."
         );
         ("InvalidArgumentException".to_owned(), text)
     };
-    assert_eq!(told(update("fixed", RecordDistributionStrategy::Auto).await), refusal("fixed"));
+    assert_eq!(error_of(update("fixed", RecordDistributionStrategy::Auto).await), expected_error("fixed"));
     let create = sandbox.kinesis.create_stream().stream_name("other").shard_count(1);
     let create = create.record_distribution_strategy(RecordDistributionStrategy::Auto).send().await;
-    assert_eq!(told(create), refusal("other"));
-    assert_eq!(told(update("none", RecordDistributionStrategy::Auto).await).0, "ResourceNotFoundException");
+    assert_eq!(error_of(create), expected_error("other"));
+    assert_eq!(
+        error_of(update("none", RecordDistributionStrategy::Auto).await).0,
+        "ResourceNotFoundException"
+    );
 }
 
 #[tokio::test]
@@ -149,43 +152,45 @@ async fn an_iterator_belongs_to_its_stream() {
             .send()
     };
     read(format!("{ARN}/posts")).await.unwrap();
-    let (code, message) = told(read(format!("{ARN}/other")).await);
+    let (code, message) = error_of(read(format!("{ARN}/other")).await);
     assert_eq!(code, "InvalidArgumentException");
     assert!(message.contains("StreamARN") && message.contains("other"), "{message}");
     let elsewhere = read("arn:aws:kinesis:eu-west-1:000000000000:stream/posts".to_owned()).await;
-    assert_eq!(told(elsewhere).0, "ResourceNotFoundException");
+    assert_eq!(error_of(elsewhere).0, "ResourceNotFoundException");
 }
 
 #[tokio::test]
-async fn a_dry_run_is_told_what_would_happen_and_nothing_does() {
+async fn a_dry_run_validates_without_effect() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 1).await;
     let put = |name: &str| sandbox.kinesis.put_record().stream_name(name).data(Blob::new("x")).dry_run(true);
-    assert_eq!(told(put("posts").partition_key("k").send().await).0, "DryRunOperationException");
-    assert_eq!(told(put("posts").send().await).0, "ValidationException");
-    assert_eq!(told(put("other").partition_key("k").send().await).0, "ResourceNotFoundException");
+    assert_eq!(error_of(put("posts").partition_key("k").send().await).0, "DryRunOperationException");
+    assert_eq!(error_of(put("posts").send().await).0, "ValidationException");
+    assert_eq!(error_of(put("other").partition_key("k").send().await).0, "ResourceNotFoundException");
     let large = put("posts").partition_key("k").data(Blob::new(vec![0; 1 << 20]));
-    assert_eq!(told(large.send().await).0, "InvalidArgumentException");
+    assert_eq!(error_of(large.send().await).0, "InvalidArgumentException");
     let iterator = |dry: bool| {
         let request =
             sandbox.kinesis.get_shard_iterator().stream_name("posts").shard_id("shardId-000000000000");
         request.shard_iterator_type(ShardIteratorType::TrimHorizon).dry_run(dry).send()
     };
-    assert_eq!(told(iterator(true).await).0, "DryRunOperationException");
+    assert_eq!(error_of(iterator(true).await).0, "DryRunOperationException");
     let position = iterator(false).await.unwrap();
     let read = |dry| {
         sandbox.kinesis.get_records().shard_iterator(position.shard_iterator().unwrap()).dry_run(dry).send()
     };
-    assert_eq!(told(read(true).await).0, "DryRunOperationException");
+    assert_eq!(error_of(read(true).await).0, "DryRunOperationException");
     assert!(read(false).await.unwrap().records().is_empty());
 }
 
 #[tokio::test]
-async fn what_aws_has_and_the_sandbox_has_not_says_so() {
+async fn unsupported_kinesis_operations_are_rejected() {
     let sandbox = TestSandbox::start().await;
-    let refused = [
-        told(sandbox.kinesis.register_stream_consumer().stream_arn("arn").consumer_name("c").send().await),
-        told(
+    let errors = [
+        error_of(
+            sandbox.kinesis.register_stream_consumer().stream_arn("arn").consumer_name("c").send().await,
+        ),
+        error_of(
             sandbox
                 .kinesis
                 .split_shard()
@@ -196,10 +201,10 @@ async fn what_aws_has_and_the_sandbox_has_not_says_so() {
                 .await,
         ),
     ];
-    for (told, operation) in refused.into_iter().zip(["RegisterStreamConsumer", "SplitShard"]) {
+    for (error, operation) in errors.into_iter().zip(["RegisterStreamConsumer", "SplitShard"]) {
         let text = format!(
             "The operation {operation} of Kinesis is not offered by this sandbox; docs/sandbox.md lists what is"
         );
-        assert_eq!(told, ("UnknownOperationException".to_owned(), text));
+        assert_eq!(error, ("UnknownOperationException".to_owned(), text));
     }
 }

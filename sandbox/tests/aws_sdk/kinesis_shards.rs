@@ -1,4 +1,5 @@
-//! Which shards `ListShards` lists, and how they come to be: filters, expiry, growth and release.
+//! Tests of `ListShards` and of the life of shards: filters, expiry, growth and release of
+//! capacity.
 
 use crate::test_sandbox::{TestSandbox, mode, records};
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
@@ -9,8 +10,8 @@ use kinesis_demo_sandbox::{Options, Sandbox};
 
 const DAY: u64 = 24 * 3600;
 
-/// A sandbox in which every region has On-demand Advantage.
-async fn committed() -> TestSandbox {
+/// A sandbox with On-demand Advantage enabled in every Region.
+async fn advantage_sandbox() -> TestSandbox {
     let clock = ModelClock::manual(1);
     let options = Options { is_advantage_enabled: true, ..Options::default() };
     let running = Sandbox::start_with_clock(options, clock.clone()).await.unwrap();
@@ -21,9 +22,9 @@ async fn committed() -> TestSandbox {
 async fn warm(sandbox: &TestSandbox, mib: i32) {
     let request = sandbox.kinesis.update_stream_warm_throughput().stream_name("posts");
     request.warm_throughput_mibps(mib).send().await.unwrap();
-    // In the sandbox's own steps: it looks when somebody asks.
+    // In small steps, because the sandbox updates its streams only when it gets a request.
     for _ in 0..60 {
-        sandbox.pass(10);
+        sandbox.advance(10);
         sandbox.status("posts").await;
     }
 }
@@ -31,16 +32,16 @@ async fn warm(sandbox: &TestSandbox, mib: i32) {
 async fn listed(sandbox: &TestSandbox, kind: ShardFilterType, at: Option<DateTime>) -> Vec<Shard> {
     let filter = ShardFilter::builder().r#type(kind).set_timestamp(at).build().unwrap();
     let request = sandbox.kinesis.list_shards().stream_name("posts").shard_filter(filter).max_results(7);
-    let mut answer = request.send().await.unwrap();
-    let mut shards = answer.shards().to_vec();
-    while let Some(token) = answer.next_token() {
-        answer = sandbox.kinesis.list_shards().next_token(token).max_results(7).send().await.unwrap();
-        shards.extend(answer.shards().to_vec());
+    let mut response = request.send().await.unwrap();
+    let mut shards = response.shards().to_vec();
+    while let Some(token) = response.next_token() {
+        response = sandbox.kinesis.list_shards().next_token(token).max_results(7).send().await.unwrap();
+        shards.extend(response.shards().to_vec());
     }
     shards
 }
 
-fn cover_everything_once(shards: &[Shard]) -> bool {
+fn cover_the_hash_space_once(shards: &[Shard]) -> bool {
     let hash = |text: &str| text.parse::<u128>().unwrap();
     let mut ranges: Vec<(u128, u128)> = shards
         .iter()
@@ -58,8 +59,8 @@ fn now(sandbox: &TestSandbox) -> DateTime {
 }
 
 #[tokio::test]
-async fn at_every_instant_the_shards_cover_the_hash_space_once_and_expired_ones_are_not_listed() {
-    let sandbox = committed().await;
+async fn listed_shards_cover_the_hash_space_once_at_every_instant() {
+    let sandbox = advantage_sandbox().await;
     sandbox.on_demand_stream("posts").await;
     let first = listed(&sandbox, ShardFilterType::AtTrimHorizon, None).await;
     assert_eq!(first.len(), 4);
@@ -69,35 +70,41 @@ async fn at_every_instant_the_shards_cover_the_hash_space_once_and_expired_ones_
         instants.push(now(&sandbox));
         for kind in [ShardFilterType::AtTrimHorizon, ShardFilterType::AtLatest] {
             let shards = listed(&sandbox, kind.clone(), None).await;
-            assert!(cover_everything_once(&shards), "{kind} after {mib}: {shards:?}");
+            assert!(cover_the_hash_space_once(&shards), "{kind} after {mib}: {shards:?}");
         }
         for instant in &instants {
             let shards = listed(&sandbox, ShardFilterType::AtTimestamp, Some(*instant)).await;
-            assert!(cover_everything_once(&shards), "at {instant} after {mib}");
+            assert!(cover_the_hash_space_once(&shards), "at {instant} after {mib}");
         }
-        sandbox.pass(hours * 3600);
+        sandbox.advance(hours * 3600);
     }
-    // The first shards' retention is over.
+    // The retention period of the first shards has passed.
     let horizon = listed(&sandbox, ShardFilterType::AtTrimHorizon, None).await;
-    assert!(cover_everything_once(&horizon) && horizon.iter().all(|shard| shard.parent_shard_id().is_some()));
-    sandbox.pass(DAY);
+    assert!(
+        cover_the_hash_space_once(&horizon) && horizon.iter().all(|shard| shard.parent_shard_id().is_some())
+    );
+    sandbox.advance(DAY);
     let ids = |shards: &[Shard]| shards.iter().map(|shard| shard.shard_id().to_owned()).collect::<Vec<_>>();
     let latest = ids(&listed(&sandbox, ShardFilterType::AtLatest, None).await);
     assert_eq!(latest.len(), 9);
     for kind in [ShardFilterType::AtTrimHorizon, ShardFilterType::FromTrimHorizon] {
-        assert_eq!(ids(&listed(&sandbox, kind, None).await), latest, "nothing but the open shards is left");
+        assert_eq!(ids(&listed(&sandbox, kind, None).await), latest, "only the open shards are left");
     }
     let long_ago = Some(DateTime::from_secs(1));
     for kind in [ShardFilterType::AtTimestamp, ShardFilterType::FromTimestamp] {
-        assert_eq!(ids(&listed(&sandbox, kind, long_ago).await), latest, "corrected to the trim horizon");
+        assert_eq!(
+            ids(&listed(&sandbox, kind, long_ago).await),
+            latest,
+            "an older timestamp is raised to the trim horizon"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
+async fn a_filter_needs_exactly_the_parameters_of_its_type() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 4).await;
-    let refusal = async |kind: ShardFilterType, id: Option<&str>, at: Option<DateTime>| {
+    let error_message = async |kind: ShardFilterType, id: Option<&str>, at: Option<DateTime>| {
         let filter =
             ShardFilter::builder().r#type(kind).set_shard_id(id.map(str::to_owned)).set_timestamp(at);
         let request =
@@ -118,10 +125,10 @@ async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
         let wants_id = kind == ShardFilterType::AfterShardId;
         let wants_at = [ShardFilterType::AtTimestamp, ShardFilterType::FromTimestamp].contains(&kind);
         for (id, at) in [(None, None), (id, None), (None, at), (id, at)] {
-            let refused = refusal(kind.clone(), id, at).await;
+            let rejection = error_message(kind.clone(), id, at).await;
             let fits = id.is_some() == wants_id && at.is_some() == wants_at;
-            assert_eq!(refused.is_none(), fits, "{kind} {id:?} {at:?}: {refused:?}");
-            if let Some(message) = refused {
+            assert_eq!(rejection.is_none(), fits, "{kind} {id:?} {at:?}: {rejection:?}");
+            if let Some(message) = rejection {
                 assert!(message.contains("ShardId") || message.contains("Timestamp"), "{message}");
             }
         }
@@ -134,27 +141,27 @@ async fn a_filter_takes_what_its_type_needs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_creation_timestamp_names_one_of_the_streams_of_a_name() {
+async fn a_creation_timestamp_selects_among_streams_of_one_name() {
     let sandbox = TestSandbox::start().await;
     sandbox.provisioned_stream("posts", 1).await;
-    let answer = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
-    let created = *answer.stream_description_summary().unwrap().stream_creation_timestamp();
+    let response = sandbox.kinesis.describe_stream_summary().stream_name("posts").send().await.unwrap();
+    let created = *response.stream_description_summary().unwrap().stream_creation_timestamp();
     let list = |at| sandbox.kinesis.list_shards().stream_name("posts").stream_creation_timestamp(at).send();
     assert_eq!(list(created).await.unwrap().shards().len(), 1);
     list(DateTime::from_secs(created.secs())).await.unwrap();
     let other = list(DateTime::from_secs(created.secs() - 1)).await.unwrap_err();
     assert_eq!(other.code(), Some("ResourceNotFoundException"));
     let with_token = sandbox.kinesis.list_shards().next_token("a").exclusive_start_shard_id("shardId-0");
-    let refused = with_token.send().await.unwrap_err();
-    assert_eq!(refused.message(), Some("NextToken and ExclusiveStartShardId cannot be provided together."));
+    let rejection = with_token.send().await.unwrap_err();
+    assert_eq!(rejection.message(), Some("NextToken and ExclusiveStartShardId cannot be provided together."));
 }
 
 #[tokio::test]
-async fn a_doubling_of_warm_throughput_splits_each_shard_and_merges_none() {
-    let sandbox = committed().await;
+async fn doubling_warm_throughput_splits_each_shard() {
+    let sandbox = advantage_sandbox().await;
     let create = sandbox.kinesis.create_stream().stream_name("posts");
     create.stream_mode_details(mode(StreamMode::OnDemand)).warm_throughput_mibps(10).send().await.unwrap();
-    sandbox.pass(200);
+    sandbox.advance(200);
     let count = async || sandbox.kinesis.list_shards().stream_name("posts").send().await.unwrap();
     assert_eq!(count().await.shards().len(), 10);
     warm(&sandbox, 20).await;
@@ -166,5 +173,5 @@ async fn a_doubling_of_warm_throughput_splits_each_shard_and_merges_none() {
     warm(&sandbox, 10).await;
     let shrunk = count().await;
     let merged = shrunk.shards().iter().filter(|shard| shard.adjacent_parent_shard_id().is_some());
-    assert_eq!((shrunk.shards().len(), merged.count()), (40, 10), "neighbours merge in pairs");
+    assert_eq!((shrunk.shards().len(), merged.count()), (40, 10), "adjacent shards merge in pairs");
 }

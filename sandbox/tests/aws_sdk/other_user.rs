@@ -1,5 +1,5 @@
-//! The sandbox's own program beside another user of the machine, who finds neither its key nor a
-//! way in. Needs root, to become another user.
+//! Tests that another user of the machine can neither read the sandbox's access key nor call it.
+//! They need root, to become another user.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -17,11 +17,11 @@ use serde_json::Value;
 
 use crate::test_sandbox::config_for;
 
-/// `nobody`, as most systems number it.
+/// The user id of `nobody` on most systems.
 const NOBODY: u32 = 65_534;
 const IMAGE: &str = "example.com/task:1";
 
-/// What a shell of that user prints.
+/// Runs a shell script as that user; returns its output.
 fn as_nobody(script: &str) -> String {
     let output = Command::new("/bin/bash")
         .args(["-c", script])
@@ -36,8 +36,8 @@ fn as_nobody(script: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The status line with which the port answers that user.
-fn asked_by_nobody(port: u16, method: &str, path: &str, headers: &[&str]) -> String {
+/// Sends a request as that user; returns the status line.
+fn request_as_nobody(port: u16, method: &str, path: &str, headers: &[&str]) -> String {
     let host = format!("Host: localhost:{port}");
     let line = format!("{method} {path} HTTP/1.1");
     let lines = [line.as_str(), &host, "Connection: close"];
@@ -46,17 +46,17 @@ fn asked_by_nobody(port: u16, method: &str, path: &str, headers: &[&str]) -> Str
     as_nobody(&format!("exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{request}' >&3 && head -n 1 <&3"))
 }
 
-async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+async fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
     for _ in 0..1_000 {
-        if let Some(found) = look() {
+        if let Some(found) = find() {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("{what} never came");
+    panic!("timed out waiting for {what}");
 }
 
-/// A running sandbox, ended with the test however that ends.
+/// A running sandbox, killed when the test ends, even by a panic.
 struct Program(std::process::Child);
 
 impl Drop for Program {
@@ -76,7 +76,7 @@ fn start(folder: &Path) -> Program {
         .arg("--access-key-file")
         .arg(folder.join("key"))
         .env_remove(ACCESS_KEY_VARIABLE)
-        // What the sandbox's own user has in the environment is none of its tasks' business.
+        // The sandbox's environment must not reach its tasks.
         .env("LD_SOMETHING", "of the user")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -103,9 +103,9 @@ async fn run_a_task(ecs: &aws_sdk_ecs::Client) {
             .container_definitions(container)
             .send()
     };
-    let refused = register("LD_PRELOAD").await.unwrap_err();
-    assert_eq!(refused.code(), Some("ClientException"));
-    assert!(refused.message().unwrap().contains("the environment variable LD_PRELOAD is not possible"));
+    let error = register("LD_PRELOAD").await.unwrap_err();
+    assert_eq!(error.code(), Some("ClientException"));
+    assert!(error.message().unwrap().contains("the environment variable LD_PRELOAD is not possible"));
     register("KINESISDEMO_RUN").await.unwrap();
     let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
     ecs.create_service()
@@ -121,13 +121,13 @@ async fn run_a_task(ecs: &aws_sdk_ecs::Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_user_of_the_machine_finds_neither_the_key_nor_a_way_in() {
+async fn another_user_can_neither_read_the_key_nor_call_the_sandbox() {
     let folder = tempfile::tempdir().unwrap();
     if std::fs::metadata(folder.path()).unwrap().uid() != 0 || !Path::new("/bin/bash").exists() {
-        println!("skipped: becoming another user needs root, and asking as one needs bash");
+        println!("skipped: this test needs root and bash to send requests as another user");
         return;
     }
-    // As open as a folder can be that is no secret: the file has to guard itself.
+    // The folder is readable by everyone, so the key file must have its own protection.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let sandbox = start(folder.path());
     let read = |name: &str| std::fs::read(folder.path().join(name)).ok();
@@ -142,13 +142,14 @@ async fn another_user_of_the_machine_finds_neither_the_key_nor_a_way_in() {
     let task = until("the task", || listed()?.as_array()?.first().cloned()).await;
     let task_pid = task["pid"].as_u64().unwrap();
 
-    // The task has the key, and nothing of the user's environment.
+    // The task has the key, but not the sandbox's environment.
     let environment = std::fs::read(format!("/proc/{task_pid}/environ")).unwrap();
     let environment = String::from_utf8_lossy(&environment);
     assert!(environment.contains(&format!("AWS_ACCESS_KEY_ID={key}\0")), "{environment}");
     assert!(!environment.contains("LD_"), "{environment}");
 
-    // Nothing that the other user can read has the key, or the address of the task's metadata.
+    // No file or process that the other user can read shows the key or the URL of the task's
+    // metadata.
     let sandbox_pid = sandbox.0.id();
     assert_eq!(as_nobody("id -u").trim(), NOBODY.to_string());
     let file = folder.path().join("key");
@@ -160,7 +161,7 @@ async fn another_user_of_the_machine_finds_neither_the_key_nor_a_way_in() {
     let seen = as_nobody(&format!("cat {0}/address.json {0}/tasks.json", folder.path().display()));
     assert!(!seen.contains(&key), "{seen}");
 
-    // And the port answers that user nothing.
+    // The port serves that user nothing.
     let task_id = task["taskId"].as_str().unwrap();
     for (method, path) in [
         ("GET", "/_sandbox/health".to_owned()),
@@ -170,10 +171,10 @@ async fn another_user_of_the_machine_finds_neither_the_key_nor_a_way_in() {
         ("POST", "/_sandbox/faults".to_owned()),
         ("DELETE", "/_sandbox/faults".to_owned()),
     ] {
-        assert!(asked_by_nobody(port, method, &path, &[]).starts_with("HTTP/1.1 401 "), "{method} {path}");
+        assert!(request_as_nobody(port, method, &path, &[]).starts_with("HTTP/1.1 401 "), "{method} {path}");
     }
     for path in [format!("/_ecs/v4/x/{task_id}-0"), format!("/_ecs/v4/{task_id}/{task_id}-0/task")] {
-        assert!(asked_by_nobody(port, "GET", &path, &[]).starts_with("HTTP/1.1 403 "), "{path}");
+        assert!(request_as_nobody(port, "GET", &path, &[]).starts_with("HTTP/1.1 403 "), "{path}");
     }
     for guess in ["AKIAIOSFODNN7EXAMPLE", "any", "sandbox", "test", ""] {
         let authorization = format!(
@@ -181,11 +182,11 @@ async fn another_user_of_the_machine_finds_neither_the_key_nor_a_way_in() {
         );
         let target = "X-Amz-Target: AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition";
         let headers = [target, &authorization, "X-Amz-Date: 20261122T000000Z", "Content-Length: 0"];
-        assert!(asked_by_nobody(port, "POST", "/", &headers).starts_with("HTTP/1.1 400 "), "{guess}");
+        assert!(request_as_nobody(port, "POST", "/", &headers).starts_with("HTTP/1.1 400 "), "{guess}");
     }
-    let held = format!("Authorization: Bearer {key}");
+    let header = format!("Authorization: Bearer {key}");
     assert!(
-        asked_by_nobody(port, "GET", "/_sandbox/health", &[&held]).starts_with("HTTP/1.1 200 "),
-        "the way is open"
+        request_as_nobody(port, "GET", "/_sandbox/health", &[&header]).starts_with("HTTP/1.1 200 "),
+        "with the key, that user's requests are served"
     );
 }

@@ -1,4 +1,4 @@
-//! ECS tasks as Pods: their states, logs, interruptions and ends, against a real API server.
+//! Tests of ECS tasks as Pods, against a real API server: states, logs, interruptions and exits.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::{Cluster, Node};
-use crate::stage::{IMAGE, Stage};
+use crate::ecs_harness::{EcsHarness, IMAGE};
 
-async fn stage(node: &Node) -> Stage {
+async fn harness(node: &Node) -> EcsHarness {
     let pods = PodSettings {
         client: node.client.clone(),
         endpoint: "http://sandbox.demo.svc:4566".into(),
@@ -25,34 +25,33 @@ async fn stage(node: &Node) -> Stage {
         is_user_from_cluster: false,
         owner: None,
     };
-    let stage = Stage::start_with(Options { pods: Some(pods), ..Options::default() }).await;
-    stage.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
-    stage
+    let harness = EcsHarness::start_with(Options { pods: Some(pods), ..Options::default() }).await;
+    harness.logs.create_log_group().log_group_name("/demo").send().await.unwrap();
+    harness
 }
 
-/// One API server for all: it takes longer to start than they take.
+/// All cases share one API server, because its start takes longer than they do.
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_run_as_pods() {
     let Some(cluster) = Cluster::start().await else {
         println!("skipped: no kube-apiserver and etcd on this machine");
         return;
     };
-    a_services_pods_come_and_go_and_their_last_words_arrive(&cluster.namespace("life").await).await;
+    pods_start_stop_and_deliver_their_last_lines(&cluster.namespace("life").await).await;
     an_image_that_cannot_be_pulled_fails_the_task(&cluster.namespace("pull").await).await;
-    what_happens_while_the_api_server_is_away_is_seen_afterwards(&cluster.namespace("away").await).await;
-    a_sandbox_removes_what_its_predecessor_left_and_leaves_nothing(&cluster.namespace("leftovers").await)
-        .await;
+    changes_while_the_api_server_is_offline_are_noticed_later(&cluster.namespace("offline").await).await;
+    a_sandbox_deletes_leftover_pods_and_leaves_none(&cluster.namespace("leftovers").await).await;
     the_secret_gets_a_key_once_and_keeps_it(&cluster.namespace("secret").await).await;
     cluster.stop().await;
 }
 
-async fn a_services_pods_come_and_go_and_their_last_words_arrive(node: &Node) {
-    let stage = stage(node).await;
-    stage.register(IMAGE, "serve").await;
-    stage.create(2).await;
-    stage.until_running(2).await;
+async fn pods_start_stop_and_deliver_their_last_lines(node: &Node) {
+    let harness = harness(node).await;
+    harness.register(IMAGE, "serve").await;
+    harness.create(2).await;
+    harness.until_running(2).await;
     let pods = node.kubelet.pods.list(&ListParams::default()).await.unwrap().items;
-    let running = stage.tasks(DesiredStatus::Running).await;
+    let running = harness.tasks(DesiredStatus::Running).await;
     let mut names: Vec<String> = running
         .iter()
         .map(|task| format!("ecs-task-{}", task.task_arn().unwrap().rsplit('/').next().unwrap()))
@@ -61,46 +60,52 @@ async fn a_services_pods_come_and_go_and_their_last_words_arrive(node: &Node) {
     assert_eq!(pods.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), names);
     let environment = pods[0].spec.as_ref().unwrap().containers[0].env.as_ref().unwrap();
     let value = |name: &str| {
-        environment.iter().find(|held| held.name == name).and_then(|held| held.value.clone()).unwrap()
+        environment
+            .iter()
+            .find(|variable| variable.name == name)
+            .and_then(|variable| variable.value.clone())
+            .unwrap()
     };
     assert_eq!(value("AWS_ENDPOINT_URL"), "http://sandbox.demo.svc:4566");
     assert!(value("ECS_CONTAINER_METADATA_URI_V4").starts_with("http://sandbox.demo.svc:4566/_ecs/v4/"));
     assert_eq!(value("KINESISDEMO_RUN"), "7");
-    let shown = stage.processes().await;
-    assert_eq!(shown.len(), 2);
-    assert_eq!((&shown[0]["pod"], &shown[0]["phase"]), (&json!(names[0]), &json!("Running")));
+    let processes = harness.processes().await;
+    assert_eq!(processes.len(), 2);
+    assert_eq!((&processes[0]["pod"], &processes[0]["phase"]), (&json!(names[0]), &json!("Running")));
 
-    // A Pod that somebody deletes is a task that ended; it is replaced.
+    // If a Pod is deleted, its task ends and is replaced.
     node.kubelet.pods.delete(&names[0], &DeleteParams::default()).await.unwrap();
-    stage.until("the task's end", async || !stage.tasks(DesiredStatus::Stopped).await.is_empty()).await;
-    let stopped = stage.tasks(DesiredStatus::Stopped).await.remove(0);
+    harness.until("the task's end", async || !harness.tasks(DesiredStatus::Stopped).await.is_empty()).await;
+    let stopped = harness.tasks(DesiredStatus::Stopped).await.remove(0);
     assert!(names[0].ends_with(stopped.task_arn().unwrap().rsplit('/').next().unwrap()));
     assert_eq!(stopped.stopped_reason(), Some("Essential container in task exited"));
     assert_eq!(stopped.containers()[0].exit_code(), Some(0));
-    assert_eq!(stage.lines(stopped.task_arn().unwrap()).await, ["ready", "last word"]);
-    stage
+    assert_eq!(harness.lines(stopped.task_arn().unwrap()).await, ["ready", "final line"]);
+    harness
         .until("the replacement", async || {
-            node.kubelet.names().await.len() == 2 && stage.service().await.running_count() == 2
+            node.kubelet.names().await.len() == 2 && harness.service().await.running_count() == 2
         })
         .await;
 
-    // Scale-in ends containers by SIGTERM while their Pods stay until the log is read.
+    // Scale-in ends containers by SIGTERM and keeps their Pods until their log is read.
     node.kubelet.terminated.lock().unwrap().clear();
-    stage.resize(0).await;
-    stage.until("the end of all tasks", async || stage.tasks(DesiredStatus::Stopped).await.len() == 3).await;
-    stage.until("the end of all pods", async || node.kubelet.names().await.is_empty()).await;
+    harness.resize(0).await;
+    harness
+        .until("the end of all tasks", async || harness.tasks(DesiredStatus::Stopped).await.len() == 3)
+        .await;
+    harness.until("the end of all pods", async || node.kubelet.names().await.is_empty()).await;
     let terminated = node.kubelet.terminated.lock().unwrap().clone();
     assert_eq!(terminated.len(), 2);
     for pod in terminated {
         assert_eq!(pod.metadata.deletion_timestamp, None);
         assert_eq!(pod.spec.unwrap().active_deadline_seconds, Some(1));
     }
-    for task in stage.tasks(DesiredStatus::Stopped).await {
-        assert_eq!(stage.lines(task.task_arn().unwrap()).await, ["ready", "last word"]);
+    for task in harness.tasks(DesiredStatus::Stopped).await {
+        assert_eq!(harness.lines(task.task_arn().unwrap()).await, ["ready", "final line"]);
         assert_eq!(task.containers()[0].exit_code(), Some(0));
     }
-    assert_eq!(stage.processes().await.len(), 0);
-    stage.end().await;
+    assert_eq!(harness.processes().await.len(), 0);
+    harness.end().await;
 }
 
 async fn the_secret_gets_a_key_once_and_keeps_it(node: &Node) {
@@ -118,16 +123,16 @@ async fn the_secret_gets_a_key_once_and_keeps_it(node: &Node) {
     assert!(data.contains_key("AWS_SECRET_ACCESS_KEY"));
     let wrong = json!({"stringData": {"AWS_ACCESS_KEY_ID": "short"}});
     secrets.patch("sandbox", &PatchParams::default(), &Patch::Merge(&wrong)).await.unwrap();
-    let refused = format!("{:#}", fetch().await.unwrap_err());
-    assert!(refused.contains("no access key id") && !refused.contains("short"), "{refused}");
+    let error = format!("{:#}", fetch().await.unwrap_err());
+    assert!(error.contains("no access key id") && !error.contains("short"), "{error}");
 }
 
 async fn an_image_that_cannot_be_pulled_fails_the_task(node: &Node) {
-    let stage = stage(node).await;
-    stage.register("example.com/missing:1", "serve").await;
-    stage.create(1).await;
-    let failed = async || stage.tasks(DesiredStatus::Stopped).await;
-    stage.until("two failures", async || failed().await.len() == 2).await;
+    let harness = harness(node).await;
+    harness.register("example.com/missing:1", "serve").await;
+    harness.create(1).await;
+    let failed = async || harness.tasks(DesiredStatus::Stopped).await;
+    harness.until("two failures", async || failed().await.len() == 2).await;
     for task in failed().await {
         let reason = task.stopped_reason().unwrap();
         assert_eq!(
@@ -136,55 +141,55 @@ async fn an_image_that_cannot_be_pulled_fails_the_task(node: &Node) {
         );
         assert_eq!(task.started_at(), None);
     }
-    stage.resize(0).await;
-    stage.until("the end of their pods", async || node.kubelet.names().await.is_empty()).await;
-    stage.end().await;
+    harness.resize(0).await;
+    harness.until("the end of their pods", async || node.kubelet.names().await.is_empty()).await;
+    harness.end().await;
 }
 
-async fn what_happens_while_the_api_server_is_away_is_seen_afterwards(node: &Node) {
-    let stage = stage(node).await;
-    stage.register(IMAGE, "serve").await;
-    stage.create(2).await;
-    stage.until_running(2).await;
+async fn changes_while_the_api_server_is_offline_are_noticed_later(node: &Node) {
+    let harness = harness(node).await;
+    harness.register(IMAGE, "serve").await;
+    harness.create(2).await;
+    harness.until_running(2).await;
     let names = node.kubelet.names().await;
-    node.kubelet.away.send_replace(true);
+    node.kubelet.offline.send_replace(true);
     node.kubelet.pods.delete(&names[0], &DeleteParams::default()).await.unwrap();
     while node.kubelet.names().await.contains(&names[0]) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // What is asked for meanwhile is done later.
-    stage.resize(1).await;
-    let protected = stage.tasks(DesiredStatus::Running).await;
-    assert_eq!(protected.len(), 2, "nobody knows yet");
-    node.kubelet.away.send_replace(false);
-    stage
+    // A change requested meanwhile takes effect later.
+    harness.resize(1).await;
+    let tasks = harness.tasks(DesiredStatus::Running).await;
+    assert_eq!(tasks.len(), 2, "the deletion is not known yet");
+    node.kubelet.offline.send_replace(false);
+    harness
         .until("the lost task's end", async || {
-            stage
+            harness
                 .tasks(DesiredStatus::Stopped)
                 .await
                 .iter()
                 .any(|task| names[0].ends_with(task.task_arn().unwrap().rsplit('/').next().unwrap()))
         })
         .await;
-    stage
+    harness
         .until("one running pod", async || {
-            let service = stage.service().await;
+            let service = harness.service().await;
             service.running_count() == 1
                 && service.pending_count() == 0
                 && node.kubelet.names().await.len() == 1
         })
         .await;
-    for task in stage.tasks(DesiredStatus::Running).await {
+    for task in harness.tasks(DesiredStatus::Running).await {
         assert_eq!(
-            stage.lines(task.task_arn().unwrap()).await,
+            harness.lines(task.task_arn().unwrap()).await,
             ["ready"],
-            "a resumed stream repeats nothing"
+            "a resumed log stream repeats no line"
         );
     }
-    stage.end().await;
+    harness.end().await;
 }
 
-async fn a_sandbox_removes_what_its_predecessor_left_and_leaves_nothing(node: &Node) {
+async fn a_sandbox_deletes_leftover_pods_and_leaves_none(node: &Node) {
     let pod = |name: &str, sandbox: &str| -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": name, "labels": {"kinesisdemo.io/sandbox": sandbox}},
@@ -201,15 +206,16 @@ async fn a_sandbox_removes_what_its_predecessor_left_and_leaves_nothing(node: &N
     for (name, sandbox) in [("left", "sandbox.demo"), ("others", "sandbox.other")] {
         node.kubelet.pods.create(&PostParams::default(), &pod(name, sandbox)).await.unwrap();
     }
-    let stage = stage(node).await;
+    let harness = harness(node).await;
     assert_eq!(node.kubelet.names().await, ["others"]);
-    stage.register(IMAGE, "serve").await;
-    stage.create(3).await;
-    stage.until_running(3).await;
+    harness.register(IMAGE, "serve").await;
+    harness.create(3).await;
+    harness.until_running(3).await;
     assert_eq!(node.kubelet.names().await.len(), 4);
-    stage.end().await;
+    harness.end().await;
     assert_eq!(node.kubelet.names().await, ["others"]);
     let terminated = node.kubelet.terminated.lock().unwrap().clone();
-    let asked = terminated.iter().filter(|pod| pod.spec.as_ref().unwrap().active_deadline_seconds == Some(1));
-    assert_eq!(asked.count(), 3, "each had its SIGTERM and kept its log until it was read");
+    let stopped_by_deadline =
+        terminated.iter().filter(|pod| pod.spec.as_ref().unwrap().active_deadline_seconds == Some(1));
+    assert_eq!(stopped_by_deadline.count(), 3, "each Pod got SIGTERM and was kept until its log was read");
 }

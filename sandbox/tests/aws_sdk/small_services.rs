@@ -1,4 +1,5 @@
-//! Parameters, logs, identity and scaling as the Rust SDK sees them: shapes and error types. Their rules are tested beside them.
+//! Tests of Systems Manager parameters, logs, STS and Application Auto Scaling through the SDK:
+//! shapes and error types. Unit tests in `src` cover their rules.
 
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ScalableTargetAction, ServiceNamespace};
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
@@ -7,11 +8,11 @@ use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::{ParameterType, ResourceTypeForTagging, Tag};
 use kinesis_demo_sandbox::Options;
 
-use crate::stage::{IMAGE, Stage};
+use crate::ecs_harness::{EcsHarness, IMAGE};
 use crate::test_sandbox::{TestSandbox, config};
 
 #[tokio::test]
-async fn identity_is_the_claimed_account() {
+async fn the_caller_identity_is_the_sandboxs_account() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_sts::Client::new(&config(&sandbox.running, "us-east-1").await);
     let identity = client.get_caller_identity().send().await.unwrap();
@@ -21,7 +22,7 @@ async fn identity_is_the_claimed_account() {
 }
 
 #[tokio::test]
-async fn parameters_make_the_round_with_their_errors() {
+async fn parameters_are_written_read_tagged_and_deleted() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_ssm::Client::new(&config(&sandbox.running, "us-east-1").await);
     let put = || client.put_parameter().name("/demo/control").value("{}").r#type(ParameterType::String);
@@ -32,8 +33,8 @@ async fn parameters_make_the_round_with_their_errors() {
     let got = client.get_parameter().name("/demo/control").send().await.unwrap();
     let modified = got.parameter().unwrap().last_modified_date().unwrap().to_millis().unwrap();
     assert!((modified - sandbox.clock.moment().wall.as_millisecond()).abs() < 1000);
-    // Three puts a second is what AWS admits.
-    sandbox.pass(1);
+    // AWS allows three puts per second.
+    sandbox.advance(1);
     let large =
         client.put_parameter().name("/demo/large").value("x".repeat(4097)).r#type(ParameterType::String);
     assert_eq!(large.send().await.unwrap_err().into_service_error().code(), Some("ValidationException"));
@@ -55,13 +56,13 @@ async fn parameters_make_the_round_with_their_errors() {
         .unwrap();
     assert_eq!(tags.tag_list(), [tag]);
     client.delete_parameter().name("/demo/control").send().await.unwrap();
-    let gone = client.get_parameter().name("/demo/control").send().await.unwrap_err().into_service_error();
-    assert!(gone.is_parameter_not_found());
+    let missing = client.get_parameter().name("/demo/control").send().await.unwrap_err().into_service_error();
+    assert!(missing.is_parameter_not_found());
     sandbox.running.stop().await;
 }
 
 #[tokio::test]
-async fn log_events_are_put_searched_and_followed() {
+async fn log_events_are_written_searched_and_followed() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_cloudwatchlogs::Client::new(&config(&sandbox.running, "us-east-1").await);
     let early = client.create_log_stream().log_group_name("/demo").log_stream_name("s").send().await;
@@ -74,8 +75,8 @@ async fn log_events_are_put_searched_and_followed() {
     put.log_events(event("ledger 1")).log_events(event("noise")).send().await.unwrap();
     let search =
         || client.filter_log_events().log_group_name("/demo").filter_pattern("ledger").start_time(now);
-    assert!(search().send().await.unwrap().events().is_empty(), "lines arrive late");
-    sandbox.pass(3);
+    assert!(search().send().await.unwrap().events().is_empty(), "events are searchable only after a delay");
+    sandbox.advance(3);
     let found = search().send().await.unwrap();
     assert_eq!(found.events()[0].message(), Some("ledger 1"));
     assert_eq!(found.events()[0].log_stream_name(), Some("s"));
@@ -88,7 +89,7 @@ async fn log_events_are_put_searched_and_followed() {
 }
 
 #[tokio::test]
-async fn scaling_needs_a_service_and_says_so() {
+async fn scaling_a_missing_service_is_an_error() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_applicationautoscaling::Client::new(&config(&sandbox.running, "us-east-1").await);
     let register = client
@@ -98,69 +99,70 @@ async fn scaling_needs_a_service_and_says_so() {
         .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
         .min_capacity(0)
         .max_capacity(1);
-    let refused = register.send().await.unwrap_err().into_service_error();
-    assert!(refused.is_validation_exception(), "{refused:?}");
+    let error = register.send().await.unwrap_err().into_service_error();
+    assert!(error.is_validation_exception(), "{error:?}");
     let deregister = client
         .deregister_scalable_target()
         .service_namespace(ServiceNamespace::Ecs)
         .resource_id("service/demo/none")
         .scalable_dimension(ScalableDimension::EcsServiceDesiredCount);
-    let refused = deregister.send().await.unwrap_err().into_service_error();
-    assert!(refused.is_object_not_found_exception(), "{refused:?}");
+    let error = deregister.send().await.unwrap_err().into_service_error();
+    assert!(error.is_object_not_found_exception(), "{error:?}");
     sandbox.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_tries_again_gets_through_in_a_fresh_account() {
-    let stage = Stage::start_with(Options {
+async fn a_client_that_retries_succeeds_in_a_fresh_account() {
+    let harness = EcsHarness::start_with(Options {
         images: vec![(IMAGE.into(), "/bin/true".into())],
         is_fresh_account: true,
         ..Options::default()
     })
     .await;
-    stage.register(IMAGE, "x").await;
+    harness.register(IMAGE, "x").await;
     let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
     let network = NetworkConfiguration::builder().awsvpc_configuration(vpc).build();
     let create = || {
-        let service = stage.ecs.create_service().cluster("demo").service_name("generators");
+        let service = harness.ecs.create_service().cluster("demo").service_name("generators");
         let service = service.task_definition("generator").desired_count(0).launch_type(LaunchType::Fargate);
         service.network_configuration(network.clone()).send()
     };
-    let refused = create().await.unwrap_err().into_service_error();
-    assert!(refused.is_invalid_parameter_exception(), "{refused:?}");
-    let words =
+    let error = create().await.unwrap_err().into_service_error();
+    assert!(error.is_invalid_parameter_exception(), "{error:?}");
+    let expected =
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
-    assert_eq!(refused.message(), Some(words));
+    assert_eq!(error.message(), Some(expected));
     create().await.unwrap();
 
-    let scaling = aws_sdk_applicationautoscaling::Client::new(&config(&stage.running, "eu-west-1").await);
+    let scaling = aws_sdk_applicationautoscaling::Client::new(&config(&harness.running, "eu-west-1").await);
     let (namespace, dimension) = (ServiceNamespace::Ecs, ScalableDimension::EcsServiceDesiredCount);
     let resource = "service/demo/generators";
-    let mut refusals = Vec::new();
-    // One look each 50 ms of the clock, as if a client backed off so long.
+    let mut errors = Vec::new();
+    // One attempt every 50 ms of the clock, as if the client backed off.
     for _ in 0..40 {
         let register = scaling.register_scalable_target().min_capacity(0).max_capacity(1);
         let register = register.service_namespace(namespace.clone()).resource_id(resource);
         match register.scalable_dimension(dimension.clone()).send().await {
             Ok(_) => break,
-            Err(error) => refusals.push(error.into_service_error()),
+            Err(error) => errors.push(error.into_service_error()),
         }
-        stage.clock.advance(std::time::Duration::from_millis(50));
+        harness.clock.advance(std::time::Duration::from_millis(50));
     }
-    let told: Vec<&str> = refusals.iter().map(|refusal| refusal.message().unwrap()).collect();
-    assert!(refusals.iter().all(|refusal| refusal.is_validation_exception()), "{refusals:?}");
+    let messages: Vec<&str> = errors.iter().map(|error| error.message().unwrap()).collect();
+    assert!(errors.iter().all(|error| error.is_validation_exception()), "{errors:?}");
     assert!(
-        told[0].starts_with("Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/")
+        messages[0]
+            .starts_with("Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/")
     );
-    assert!((1..=18).contains(&(told.len() - 1)), "{told:?}");
+    assert!((1..=18).contains(&(messages.len() - 1)), "{messages:?}");
     assert!(
-        told[1..].iter().all(|text| *text == "ECS service doesn't exist: service/demo/generators"),
-        "{told:?}"
+        messages[1..].iter().all(|text| *text == "ECS service doesn't exist: service/demo/generators"),
+        "{messages:?}"
     );
 
-    let at = stage.clock.moment().wall.saturating_add(jiff::SignedDuration::from_hours(1)).unwrap();
+    let at = harness.clock.moment().wall.saturating_add(jiff::SignedDuration::from_hours(1)).unwrap();
     let change = ScalableTargetAction::builder().max_capacity(0).build();
-    let mut refusals = 0;
+    let mut errors = 0;
     for _ in 0..40 {
         let put = scaling.put_scheduled_action().scheduled_action_name("ceiling");
         let put = put.schedule(format!("at({})", at.strftime("%Y-%m-%dT%H:%M:%S")));
@@ -169,13 +171,13 @@ async fn a_client_that_tries_again_gets_through_in_a_fresh_account() {
         match put.send().await {
             Ok(_) => break,
             Err(error) => {
-                let refused = error.into_service_error();
-                assert!(refused.is_object_not_found_exception(), "{refused:?}");
-                refusals += 1;
+                let error = error.into_service_error();
+                assert!(error.is_object_not_found_exception(), "{error:?}");
+                errors += 1;
             }
         }
-        stage.clock.advance(std::time::Duration::from_millis(50));
+        harness.clock.advance(std::time::Duration::from_millis(50));
     }
-    assert!((1..=18).contains(&refusals), "{refusals}");
-    stage.running.stop().await;
+    assert!((1..=18).contains(&errors), "{errors}");
+    harness.running.stop().await;
 }

@@ -1,4 +1,4 @@
-//! An embedded sandbox under a manual clock, with SDK clients that never retry on their own.
+//! An embedded sandbox with a manual clock, and SDK clients without retries.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// A sandbox and its clock.
 pub struct TestSandbox {
-    /// The clock, to be moved by hand.
+    /// The clock, which only the test advances.
     pub clock: ModelClock,
     /// The sandbox.
     pub running: Running,
@@ -30,12 +30,12 @@ impl TestSandbox {
         Self { clock, running, kinesis }
     }
 
-    /// Lets seconds pass, on both time lines.
-    pub fn pass(&self, seconds: u64) {
+    /// Advances wall time and monotonic time by `seconds`.
+    pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// An ACTIVE on-demand stream.
+    /// Creates an on-demand stream and waits until it is ACTIVE.
     pub async fn on_demand_stream(&self, name: &str) {
         self.kinesis
             .create_stream()
@@ -44,14 +44,14 @@ impl TestSandbox {
             .send()
             .await
             .unwrap();
-        self.pass(20);
+        self.advance(20);
         assert_eq!(self.status(name).await, StreamStatus::Active);
     }
 
-    /// An ACTIVE provisioned stream.
+    /// Creates a provisioned stream and waits until it is ACTIVE.
     pub async fn provisioned_stream(&self, name: &str, shards: i32) {
         self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
-        self.pass(20);
+        self.advance(20);
         assert_eq!(self.status(name).await, StreamStatus::Active);
     }
 
@@ -61,18 +61,18 @@ impl TestSandbox {
         summary.stream_description_summary().unwrap().stream_status().clone()
     }
 
-    /// What `GET /_sandbox/…` shows.
-    pub async fn observe(&self, what: &str) -> Value {
-        let url = format!("{}/_sandbox/{what}", self.running.endpoint_url());
-        let answer = admin(&self.running).get(url).send().await.unwrap();
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    /// Returns the response to `GET /_sandbox/{path}`.
+    pub async fn admin_get(&self, path: &str) -> Value {
+        let url = format!("{}/_sandbox/{path}", self.running.endpoint_url());
+        let response = admin(&self.running).get(url).send().await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     /// Adds a fault.
     pub async fn inject(&self, fault: Value) {
         let url = format!("{}/_sandbox/faults", self.running.endpoint_url());
-        let answer = admin(&self.running).post(url).json(&fault).send().await.unwrap();
-        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+        let response = admin(&self.running).post(url).json(&fault).send().await.unwrap();
+        assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
     }
 }
 
@@ -88,7 +88,7 @@ pub fn admin(running: &Running) -> reqwest::Client {
     reqwest::Client::builder().default_headers(headers).build().unwrap()
 }
 
-/// SDK settings for a sandbox known by its URL and its access key id.
+/// SDK settings for a sandbox at a URL with an access key id.
 pub async fn config_for(endpoint_url: &str, access_key_id: &str, region: &'static str) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region))
@@ -99,12 +99,12 @@ pub async fn config_for(endpoint_url: &str, access_key_id: &str, region: &'stati
         .await
 }
 
-/// A capacity mode as requests carry it.
+/// Stream mode details for a request.
 pub fn mode(mode: StreamMode) -> StreamModeDetails {
     StreamModeDetails::builder().stream_mode(mode).build().unwrap()
 }
 
-/// So many small records with keys of their own.
+/// `count` small records with different keys.
 pub fn records(count: usize) -> Vec<PutRecordsRequestEntry> {
     let record = |number: usize| {
         PutRecordsRequestEntry::builder()

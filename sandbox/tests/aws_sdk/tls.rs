@@ -1,4 +1,5 @@
-//! Requests over TLS and HTTP/2: whom the certificate is for, who is refused, and who is not held up.
+//! Tests of TLS and HTTP/2: the certificate's names, untrusting and silent clients, listen
+//! addresses and files.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,8 +69,8 @@ impl TestSandbox {
         aws_sdk_kinesis::Client::new(&config)
     }
 
-    /// A handshake with whoever the certificate is to be for.
-    async fn shake_hands(&self, name: &str) -> std::io::Result<Option<Vec<u8>>> {
+    /// Performs a TLS handshake with the server name `name`; returns the ALPN protocol.
+    async fn handshake(&self, name: &str) -> std::io::Result<Option<Vec<u8>>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&self.authority()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -87,7 +88,7 @@ impl TestSandbox {
 }
 
 #[tokio::test]
-async fn an_sdk_that_trusts_the_authority_is_served_and_one_that_does_not_leaves() {
+async fn only_clients_that_trust_the_authority_connect() {
     let sandbox = TestSandbox::start().await;
     let trusted = TrustStore::empty().with_pem_certificate(sandbox.authority());
     for host in ["127.0.0.1", "localhost"] {
@@ -95,27 +96,27 @@ async fn an_sdk_that_trusts_the_authority_is_served_and_one_that_does_not_leaves
         kinesis.create_stream().stream_name(format!("at-{host}")).shard_count(1).send().await.unwrap();
     }
     let other = TestSandbox::start().await;
-    let stranger = TrustStore::empty().with_pem_certificate(other.authority());
-    let refused = sandbox.kinesis("localhost", stranger).await.list_streams().send().await.unwrap_err();
-    assert!(matches!(refused, SdkError::DispatchFailure(_)), "{refused:?}");
+    let other_authority = TrustStore::empty().with_pem_certificate(other.authority());
+    let error = sandbox.kinesis("localhost", other_authority).await.list_streams().send().await.unwrap_err();
+    assert!(matches!(error, SdkError::DispatchFailure(_)), "{error:?}");
     let plain = crate::test_sandbox::config(&sandbox.running, "us-east-1").await;
     let listed = aws_sdk_kinesis::Client::new(&plain).list_streams().send().await.unwrap();
-    assert_eq!(listed.stream_names(), ["at-127.0.0.1", "at-localhost"], "one sandbox behind both ports");
+    assert_eq!(listed.stream_names(), ["at-127.0.0.1", "at-localhost"], "both ports serve the same sandbox");
 }
 
 #[tokio::test]
-async fn the_certificate_is_for_the_names_that_are_served_and_no_others() {
+async fn the_certificate_covers_exactly_the_served_names() {
     let sandbox = TestSandbox::start().await;
     for name in ["localhost", "127.0.0.1", "::1", "sandbox.demo.svc"] {
-        assert_eq!(sandbox.shake_hands(name).await.unwrap().as_deref(), Some(&b"h2"[..]), "{name}");
+        assert_eq!(sandbox.handshake(name).await.unwrap().as_deref(), Some(&b"h2"[..]), "{name}");
     }
     for name in ["example.com", "other.demo.svc", "10.0.0.1"] {
-        assert!(sandbox.shake_hands(name).await.is_err(), "{name}");
+        assert!(sandbox.handshake(name).await.is_err(), "{name}");
     }
 }
 
 #[tokio::test]
-async fn clients_that_say_nothing_hold_up_nobody() {
+async fn silent_clients_do_not_block_others() {
     let sandbox = TestSandbox::start().await;
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -130,8 +131,9 @@ async fn clients_that_say_nothing_hold_up_nobody() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_in_the_clear_too() {
-    // JavaScript's SDK, and Java's asynchronous one, begin so with Kinesis even where the endpoint is http.
+async fn http_2_without_tls_is_supported() {
+    // For Kinesis, the SDK for JavaScript and the asynchronous SDK for Java use HTTP/2 with prior
+    // knowledge even if the endpoint is http.
     let sandbox = TestSandbox::start().await;
     let mut connection = TcpStream::connect(sandbox.running.address).await.unwrap();
     let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -139,26 +141,28 @@ async fn http_2_is_spoken_in_the_clear_too() {
     connection.write_all(&empty_settings).await.unwrap();
     let mut head = [0; 9];
     connection.read_exact(&mut head).await.unwrap();
-    assert_eq!(head[3], 4, "the server begins with its settings");
+    assert_eq!(head[3], 4, "the server's first frame is SETTINGS");
 }
 
 #[tokio::test]
-async fn tls_is_kept_from_other_machines_as_the_rest_is() {
+async fn tls_on_non_loopback_addresses_needs_a_flag() {
     let folder = tempfile::tempdir().unwrap();
     let tls = TlsSettings { listen: ([0, 0, 0, 0], 0).into(), ca_file: folder.path().join("ca.pem") };
     let open = Options { tls: Some(tls), ..Options::default() };
-    let refusal = Sandbox::start(open.clone()).await.err().unwrap().to_string();
-    assert!(refusal.contains("--allow-non-loopback"), "{refusal}");
-    let anybody = Options { allow_non_loopback: true, access: Access::AnyCredentials, ..open.clone() };
-    let refusal = Sandbox::start(anybody).await.err().unwrap().to_string();
-    assert!(refusal.contains("--any-credentials"), "{refusal}");
-    let nowhere =
+    let error = Sandbox::start(open.clone()).await.err().unwrap().to_string();
+    assert!(error.contains("--allow-non-loopback"), "{error}");
+    let any_credentials =
+        Options { allow_non_loopback: true, access: Access::AnyCredentials, ..open.clone() };
+    let error = Sandbox::start(any_credentials).await.err().unwrap().to_string();
+    assert!(error.contains("--any-credentials"), "{error}");
+    let missing_folder =
         TlsSettings { listen: ([127, 0, 0, 1], 0).into(), ca_file: folder.path().join("none/ca.pem") };
-    let refusal = Sandbox::start(Options { tls: Some(nowhere), ..Options::default() }).await.err().unwrap();
-    assert!(refusal.to_string().contains("could not write"), "{refusal}");
+    let error =
+        Sandbox::start(Options { tls: Some(missing_folder), ..Options::default() }).await.err().unwrap();
+    assert!(error.to_string().contains("could not write"), "{error}");
 }
 
-/// The program, with a folder of its own for its files.
+/// The sandbox binary, with its own folder for its files.
 fn program(folder: &TempDir) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kinesis-demo-sandbox"));
     command.args(["serve", "--any-credentials", "--tls"]).current_dir(folder.path()).kill_on_drop(true);
@@ -166,7 +170,7 @@ fn program(folder: &TempDir) -> tokio::process::Command {
 }
 
 #[tokio::test]
-async fn the_address_file_names_the_endpoint_and_the_authority() {
+async fn the_address_file_has_the_tls_endpoint_and_the_ca_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut sandbox = program(&folder);
     sandbox.args(["--address-file", "sandbox.json"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -178,13 +182,13 @@ async fn the_address_file_names_the_endpoint_and_the_authority() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let ca_file = PathBuf::from(told["tlsCaFile"].as_str().unwrap());
+    let endpoints: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let ca_file = PathBuf::from(endpoints["tlsCaFile"].as_str().unwrap());
     assert_eq!(ca_file.file_name().unwrap(), "sandbox.json.ca.pem");
-    assert!(ca_file.is_absolute(), "whoever reads it may be elsewhere");
+    assert!(ca_file.is_absolute(), "the reader may have another working directory");
     CertificateDer::from_pem_slice(&std::fs::read(&ca_file).unwrap()).unwrap();
-    let address: SocketAddr = told["tlsAddress"].as_str().unwrap().parse().unwrap();
-    assert!(address.ip().is_loopback() && told["address"] != told["tlsAddress"]);
+    let address: SocketAddr = endpoints["tlsAddress"].as_str().unwrap().parse().unwrap();
+    assert!(address.ip().is_loopback() && endpoints["address"] != endpoints["tlsAddress"]);
     TcpStream::connect(address).await.unwrap();
     let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()));
     for file in files {
@@ -194,16 +198,16 @@ async fn the_address_file_names_the_endpoint_and_the_authority() {
 }
 
 #[tokio::test]
-async fn an_authority_that_no_client_would_find_is_refused() {
+async fn tls_without_a_place_for_the_ca_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let output = program(&folder).output().await.unwrap();
     assert!(!output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("--tls-ca-file"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--tls-ca-file"), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_path_that_json_cannot_hold_is_told_and_no_panic() {
+async fn a_ca_path_that_is_not_utf_8_is_an_error_not_a_panic() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
 
@@ -211,11 +215,11 @@ async fn a_path_that_json_cannot_hold_is_told_and_no_panic() {
     let mut sandbox = program(&folder);
     sandbox.args(["--address-file", "sandbox.json", "--tls-ca-file"]).arg(OsStr::from_bytes(b"\xff.pem"));
     let output = tokio::time::timeout(Duration::from_secs(30), sandbox.output()).await.unwrap().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("UTF-8") && !told.contains("panicked"), "{told}");
-    assert!(!folder.path().join("sandbox.json").exists(), "nobody is told half of it");
-    // Where nothing has to name it, any path will do.
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("UTF-8") && !stderr.contains("panicked"), "{stderr}");
+    assert!(!folder.path().join("sandbox.json").exists(), "no incomplete address file is written");
+    // Without an address file that must contain it, any path is allowed.
     let mut sandbox = program(&folder);
     let path = OsStr::from_bytes(b"\xfe.pem");
     sandbox.arg("--tls-ca-file").arg(path).stdout(Stdio::null()).stderr(Stdio::null());

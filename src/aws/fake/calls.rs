@@ -1,5 +1,5 @@
-//! What reaches the fake AWS, what is lost on the way, and when the caller dies. In: calls and the faults that a test
-//! arranged. Out: what to do with each call, and the log of all.
+//! Calls to the fake AWS, and their faults. In: calls, and the faults and the crash point that a
+//! test set. Out: what to do with each call, and the log of all calls.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::aws::{AwsError, AwsErrorClass};
 /// One call that reached AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// When.
+    /// The time of the call.
     pub at: MicroTime,
-    /// In which region.
+    /// Its region.
     pub region: String,
     /// The API operation, as in `CreateStream`.
     pub operation: &'static str,
-    /// What it was about: a name or an ARN.
+    /// The name or ARN that it is about.
     pub target: String,
-    /// Whether it changes something, or would have.
+    /// Whether it is a write, whether or not it succeeded.
     pub is_write: bool,
-    /// Whether AWS did it. A lost response hides that from the caller.
+    /// Whether AWS performed it. If the response is lost, the caller does not learn of it.
     pub performed: bool,
-    /// What the caller was told, if not success.
+    /// The error that the caller got, if any.
     pub error: Option<AwsErrorClass>,
 }
 
@@ -34,79 +34,80 @@ pub(super) enum Access {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    Refuse(AwsErrorClass),
-    /// Refused in AWS's own words.
-    RefuseWith {
+    Fail(AwsErrorClass),
+    /// Fails with AWS's own code and message.
+    FailWith {
         code: &'static str,
         message: String,
     },
     LoseResponse,
-    /// The answer takes so long.
+    /// Delays the response by this duration.
     Delay(Duration),
 }
 
 struct Fault {
     operation: String,
     kind: FaultKind,
-    left: u32,
-    /// It strikes before this instant only.
+    remaining: u32,
+    /// The fault applies only before this instant.
     until: Option<MicroTime>,
 }
 
 impl Fault {
-    fn strikes(&self, operation: &str, now: MicroTime) -> bool {
-        self.left > 0
+    fn applies_to(&self, operation: &str, now: MicroTime) -> bool {
+        self.remaining > 0
             && (self.operation == operation || self.operation == "*")
             && self.until.is_none_or(|until| now < until)
     }
 }
 
-/// Decides what becomes of calls.
+/// Decides the outcome of calls.
 #[derive(Default)]
 pub(super) struct FaultInjector {
     faults: Vec<Fault>,
     calls: Vec<Call>,
-    /// How many more calls are answered before the caller dies.
+    /// The number of calls that still get a response before the caller crashes.
     crash_in: Option<u64>,
     crashed: bool,
 }
 
 impl FaultInjector {
     pub(super) fn add_fault(&mut self, operation: &str, kind: FaultKind, times: u32) {
-        self.faults.push(Fault { operation: operation.to_owned(), kind, left: times, until: None });
+        self.faults.push(Fault { operation: operation.to_owned(), kind, remaining: times, until: None });
     }
 
-    /// The fault strikes every call of `operation` until `until`.
+    /// Applies the fault to every call of `operation` before `until`.
     pub(super) fn add_window(&mut self, operation: &str, kind: FaultKind, until: MicroTime) {
         let operation = operation.to_owned();
-        self.faults.push(Fault { operation, kind, left: u32::MAX, until: Some(until) });
+        self.faults.push(Fault { operation, kind, remaining: u32::MAX, until: Some(until) });
     }
 
-    /// How long the answer to this call takes.
+    /// The latency of the response to this call.
     pub(super) fn latency(&self, operation: &str, now: MicroTime) -> Option<Duration> {
-        let mut delays = self.faults.iter().filter(|fault| fault.strikes(operation, now));
+        let mut delays = self.faults.iter().filter(|fault| fault.applies_to(operation, now));
         delays.find_map(|fault| match fault.kind {
             FaultKind::Delay(latency) => Some(latency),
             _ => None,
         })
     }
 
-    /// The answer to the next call of `operation` is lost.
+    /// Loses the response to the next call of `operation`.
     pub(super) fn lose_next(&mut self, operation: &str) {
         let (operation, kind) = (operation.to_owned(), FaultKind::LoseResponse);
-        self.faults.insert(0, Fault { operation, kind, left: 1, until: None });
+        self.faults.insert(0, Fault { operation, kind, remaining: 1, until: None });
     }
 
     pub(super) fn clear_faults(&mut self) {
         self.faults.clear();
     }
 
-    /// The fault that strikes this call, if any; it is used up.
-    pub(super) fn strike(&mut self, operation: &str, now: MicroTime) -> Option<FaultKind> {
-        let applies =
-            |fault: &&mut Fault| fault.strikes(operation, now) && !matches!(fault.kind, FaultKind::Delay(_));
+    /// The fault for this call, if any. Uses up one of its times.
+    pub(super) fn take_fault(&mut self, operation: &str, now: MicroTime) -> Option<FaultKind> {
+        let applies = |fault: &&mut Fault| {
+            fault.applies_to(operation, now) && !matches!(fault.kind, FaultKind::Delay(_))
+        };
         let fault = self.faults.iter_mut().find(applies)?;
-        fault.left = fault.left.saturating_sub(u32::from(fault.until.is_none()));
+        fault.remaining = fault.remaining.saturating_sub(u32::from(fault.until.is_none()));
         Some(fault.kind.clone())
     }
 
@@ -122,15 +123,15 @@ impl FaultInjector {
         self.crashed = false;
     }
 
-    /// Logs a call. True if it was the caller's last.
-    pub(super) fn log(&mut self, call: Call) -> bool {
+    /// Logs a call. Returns true if the caller crashes with it.
+    pub(super) fn record(&mut self, call: Call) -> bool {
         self.calls.push(call);
         self.crash_in = match self.crash_in {
             Some(1) => {
                 self.crashed = true;
                 None
             }
-            left => left.map(|left| left - 1),
+            remaining => remaining.map(|remaining| remaining - 1),
         };
         self.crashed
     }
@@ -140,7 +141,7 @@ impl FaultInjector {
     }
 }
 
-/// The error of an injected refusal, with a code that AWS uses for such things.
+/// The error of an injected fault, with a code that AWS uses for its class.
 pub(super) fn injected(operation: &'static str, target: &str, class: AwsErrorClass) -> AwsError {
     let code = match class {
         AwsErrorClass::NotFound => "ResourceNotFoundException",

@@ -1,15 +1,17 @@
-//! Task definitions, clusters and services of the fake. In: calls. Out: what ECS would hold; the tasks follow in `fleet`.
+//! Task definitions, clusters and services of the fake. In: calls. Out: what ECS would store. Tasks
+//! are in `fleet`.
 
 use async_trait::async_trait;
 
 use super::world::RegionState;
-use super::{Handle, Refusal, refusal};
+use super::{ApiError, Handle, api_error};
 use crate::aws::{
     AwsErrorClass, AwsResult, NewService, NewTaskDefinition, ServiceDescription, ServiceState, Services,
     TaskDefinitionDescription, TaskDefinitions,
 };
 
-/// The memory sizes, in MiB, of each CPU size (ECS API reference, RegisterTaskDefinition, `memory`): least, most, step.
+/// The memory sizes of each CPU size, in MiB (ECS API reference, RegisterTaskDefinition, `memory`):
+/// minimum, maximum, step.
 const FARGATE_SIZES: [(u32, u32, u32, u32); 7] = [
     (256, 512, 2_048, 512),
     (512, 1_024, 4_096, 1_024),
@@ -20,7 +22,7 @@ const FARGATE_SIZES: [(u32, u32, u32, u32); 7] = [
     (16_384, 32_768, 122_880, 8_192),
 ];
 
-/// A task definition's family: its revisions, in order. Deleted ones keep their number.
+/// The revisions of a task definition's family, in order. Deleted revisions keep their numbers.
 #[derive(Default)]
 pub(super) struct Family(Vec<Revision>);
 
@@ -54,48 +56,48 @@ impl Family {
 pub(super) struct Service {
     pub(super) state: ServiceState,
     pub(super) desired: u32,
-    /// What its tasks run: fixed when the service was made.
+    /// The definition that its tasks run, fixed when the service was created.
     pub(super) definition: NewTaskDefinition,
     arn: String,
-    made_by: NewService,
+    request: NewService,
     last_event: Option<String>,
 }
 
 impl Service {
-    pub(super) fn say(&mut self, event: &str) {
-        self.last_event = Some(format!("(service {}) {event}", self.made_by.name));
+    pub(super) fn record_event(&mut self, event: &str) {
+        self.last_event = Some(format!("(service {}) {event}", self.request.name));
     }
 }
 
 impl RegionState<'_> {
-    fn require_cluster(&self, cluster: &str) -> Result<(), Refusal> {
+    fn require_cluster(&self, cluster: &str) -> Result<(), ApiError> {
         match self.settings.clusters.iter().any(|known| known == cluster) {
             true => Ok(()),
-            false => Err(refusal("ClusterNotFoundException", "Cluster not found.")),
+            false => Err(api_error("ClusterNotFoundException", "Cluster not found.")),
         }
     }
 
-    fn active_service(&mut self, cluster: &str, name: &str) -> Result<&mut Service, Refusal> {
+    fn active_service(&mut self, cluster: &str, name: &str) -> Result<&mut Service, ApiError> {
         self.require_cluster(cluster)?;
         let service = self.region.services.get_mut(&(cluster.to_owned(), name.to_owned()));
-        let service = service.ok_or_else(|| refusal("ServiceNotFoundException", "Service not found."))?;
+        let service = service.ok_or_else(|| api_error("ServiceNotFoundException", "Service not found."))?;
         match service.state {
             ServiceState::Active => Ok(service),
-            _ => Err(refusal("ServiceNotActiveException", "Service was not ACTIVE.")),
+            _ => Err(api_error("ServiceNotActiveException", "Service was not ACTIVE.")),
         }
     }
 
-    fn revision(&mut self, arn: &str) -> Result<&mut Revision, Refusal> {
+    fn revision(&mut self, arn: &str) -> Result<&mut Revision, ApiError> {
         let revisions = self.region.families.values_mut().flat_map(|family| &mut family.0);
         let mut existing = revisions.filter(|revision| revision.state != RevisionState::Deleted);
-        let missing = || refusal("ClientException", "The specified task definition does not exist.");
+        let missing = || api_error("ClientException", "The specified task definition does not exist.");
         existing.find(|revision| revision.arn == arn).ok_or_else(missing)
     }
 }
 
 fn is_fargate_size(cpu: u32, memory_mib: u32) -> bool {
     let fits = |(size, least, most, step): &(u32, u32, u32, u32)| {
-        // 256 CPU units come with 512, 1024 or 2048 MiB.
+        // 256 CPU units allow 512, 1024 or 2048 MiB.
         let is_step =
             memory_mib.checked_rem(*step) == Some(0) && (*size != 256 || memory_mib.is_power_of_two());
         *size == cpu && (*least..=*most).contains(&memory_mib) && is_step
@@ -106,63 +108,63 @@ fn is_fargate_size(cpu: u32, memory_mib: u32) -> bool {
 #[async_trait]
 impl TaskDefinitions for Handle {
     async fn fetch_task_definition(&self, family: &str) -> AwsResult<Option<TaskDefinitionDescription>> {
-        let answer =
-            self.reach("DescribeTaskDefinition").await.read("DescribeTaskDefinition", family, |scene| {
-                let revision = scene.region.families.get(family).and_then(Family::latest_active);
-                let missing = || refusal("ClientException", "Unable to describe task definition.");
+        let response =
+            self.reach("DescribeTaskDefinition").await.read("DescribeTaskDefinition", family, |state| {
+                let revision = state.region.families.get(family).and_then(Family::latest_active);
+                let missing = || api_error("ClientException", "Unable to describe task definition.");
                 let revision = revision.ok_or_else(missing)?;
                 Ok(TaskDefinitionDescription {
                     arn: revision.arn.clone(),
                     tags: revision.definition.tags.clone(),
                 })
             });
-        match answer {
+        match response {
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
-            answer => answer.map(Some),
+            response => response.map(Some),
         }
     }
 
     async fn register_task_definition(&self, definition: &NewTaskDefinition) -> AwsResult<()> {
         let family = &definition.family;
-        self.reach("RegisterTaskDefinition").await.write("RegisterTaskDefinition", family, |scene| {
+        self.reach("RegisterTaskDefinition").await.write("RegisterTaskDefinition", family, |state| {
             if !is_fargate_size(definition.cpu, definition.memory_mib) {
                 let text = "No Fargate configuration exists for given values.";
-                return Err(refusal("ClientException", text));
+                return Err(api_error("ClientException", text));
             }
-            // Amazon ECS developer guide, stopTimeout on Fargate: at most 120 s.
+            // ECS developer guide, stopTimeout on Fargate: at most 120 s.
             if definition.stop_timeout.as_secs() > 120 {
-                return Err(refusal("ClientException", "The value for stopTimeout must be at most 120."));
+                return Err(api_error("ClientException", "The value for stopTimeout must be at most 120."));
             }
-            let number = scene.region.families.get(family).map_or(0, |held| held.0.len()) + 1;
-            let arn = scene.arn("ecs", &format!("task-definition/{family}:{number}"));
+            let number = state.region.families.get(family).map_or(0, |existing| existing.0.len()) + 1;
+            let arn = state.arn("ecs", &format!("task-definition/{family}:{number}"));
             let revision = Revision { arn, state: RevisionState::Active, definition: definition.clone() };
-            scene.region.families.entry(family.clone()).or_default().0.push(revision);
+            state.region.families.entry(family.clone()).or_default().0.push(revision);
             Ok(())
         })
     }
 
     async fn deregister_task_definition(&self, arn: &str) -> AwsResult<()> {
-        self.reach("DeregisterTaskDefinition").await.write("DeregisterTaskDefinition", arn, |scene| {
-            scene.revision(arn)?.state = RevisionState::Inactive;
+        self.reach("DeregisterTaskDefinition").await.write("DeregisterTaskDefinition", arn, |state| {
+            state.revision(arn)?.state = RevisionState::Inactive;
             Ok(())
         })
     }
 
     async fn fetch_inactive_task_definitions(&self, family: &str) -> AwsResult<Vec<String>> {
-        self.reach("ListTaskDefinitions").await.read("ListTaskDefinitions", family, |scene| {
-            let revisions = scene.region.families.get(family).into_iter().flat_map(|held| &held.0);
+        self.reach("ListTaskDefinitions").await.read("ListTaskDefinitions", family, |state| {
+            let revisions = state.region.families.get(family).into_iter().flat_map(|existing| &existing.0);
             let inactive = revisions.filter(|revision| revision.state == RevisionState::Inactive);
             Ok(inactive.map(|revision| revision.arn.clone()).collect())
         })
     }
 
     async fn delete_task_definition(&self, arn: &str) -> AwsResult<()> {
-        self.reach("DeleteTaskDefinitions").await.write("DeleteTaskDefinitions", arn, |scene| {
-            let revision = scene.revision(arn)?;
+        self.reach("DeleteTaskDefinitions").await.write("DeleteTaskDefinitions", arn, |state| {
+            let revision = state.revision(arn)?;
             if revision.state == RevisionState::Active {
                 let text =
                     "The specified task definition is still in ACTIVE status. Please deregister the target.";
-                return Err(refusal("ClientException", text));
+                return Err(api_error("ClientException", text));
             }
             revision.state = RevisionState::Deleted;
             Ok(())
@@ -175,22 +177,22 @@ impl Services for Handle {
     async fn fetch_cluster_is_active(&self, cluster: &str) -> AwsResult<bool> {
         self.reach("DescribeClusters")
             .await
-            .read("DescribeClusters", cluster, |scene| Ok(scene.require_cluster(cluster).is_ok()))
+            .read("DescribeClusters", cluster, |state| Ok(state.require_cluster(cluster).is_ok()))
     }
 
     async fn fetch_service(&self, cluster: &str, name: &str) -> AwsResult<Option<ServiceDescription>> {
         let key = (cluster.to_owned(), name.to_owned());
-        self.reach("DescribeServices").await.read("DescribeServices", name, |scene| {
-            scene.require_cluster(cluster)?;
-            let Some(service) = scene.region.services.get(&key) else { return Ok(None) };
-            let (running, pending) = scene.region.task_counts(&key);
+        self.reach("DescribeServices").await.read("DescribeServices", name, |state| {
+            state.require_cluster(cluster)?;
+            let Some(service) = state.region.services.get(&key) else { return Ok(None) };
+            let (running, pending) = state.region.task_counts(&key);
             Ok(Some(ServiceDescription {
                 arn: service.arn.clone(),
                 state: service.state,
                 desired: service.desired,
                 running,
                 pending,
-                tags: service.made_by.tags.clone(),
+                tags: service.request.tags.clone(),
                 last_event: service.last_event.clone(),
             }))
         })
@@ -198,58 +200,58 @@ impl Services for Handle {
 
     async fn create_service(&self, service: &NewService) -> AwsResult<()> {
         let key = (service.cluster.clone(), service.name.clone());
-        self.reach("CreateService").await.write("CreateService", &service.name, |scene| {
-            scene.require_cluster(&service.cluster)?;
+        self.reach("CreateService").await.write("CreateService", &service.name, |state| {
+            state.require_cluster(&service.cluster)?;
             if service.client_token.len() > 36 || service.subnets.is_empty() {
-                return Err(refusal(
+                return Err(api_error(
                     "InvalidParameterException",
                     "clientToken or networkConfiguration is not valid.",
                 ));
             }
-            match scene.region.services.get(&key) {
-                Some(held) if held.state == ServiceState::Draining => {
+            match state.region.services.get(&key) {
+                Some(existing) if existing.state == ServiceState::Draining => {
                     let text = "Unable to Start a service that is still Draining.";
-                    return Err(refusal("InvalidParameterException", text));
+                    return Err(api_error("InvalidParameterException", text));
                 }
-                Some(held) if held.state == ServiceState::Active => {
+                Some(existing) if existing.state == ServiceState::Active => {
                     let text = "Creation of service was not idempotent.";
-                    let is_repeated = held.made_by == *service;
+                    let is_repeated = existing.request == *service;
                     return if is_repeated {
                         Ok(())
                     } else {
-                        Err(refusal("InvalidParameterException", text))
+                        Err(api_error("InvalidParameterException", text))
                     };
                 }
                 _ => {}
             }
-            let family = scene.region.families.get(&service.task_definition);
-            let missing = || refusal("ClientException", "TaskDefinition not found.");
+            let family = state.region.families.get(&service.task_definition);
+            let missing = || api_error("ClientException", "TaskDefinition not found.");
             let definition = family.and_then(Family::latest_active).ok_or_else(missing)?.definition.clone();
-            let arn = scene.arn("ecs", &format!("service/{}/{}", service.cluster, service.name));
-            let made_by = service.clone();
-            let made = Service {
+            let arn = state.arn("ecs", &format!("service/{}/{}", service.cluster, service.name));
+            let request = service.clone();
+            let created = Service {
                 state: ServiceState::Active,
                 desired: 0,
                 definition,
                 arn,
-                made_by,
+                request,
                 last_event: None,
             };
-            scene.region.services.insert(key.clone(), made);
+            state.region.services.insert(key.clone(), created);
             Ok(())
         })
     }
 
     async fn resize_service(&self, cluster: &str, name: &str, desired: u32) -> AwsResult<()> {
-        self.reach("UpdateService").await.write("UpdateService", name, |scene| {
-            scene.active_service(cluster, name)?.desired = desired;
+        self.reach("UpdateService").await.write("UpdateService", name, |state| {
+            state.active_service(cluster, name)?.desired = desired;
             Ok(())
         })
     }
 
     async fn delete_service(&self, cluster: &str, name: &str) -> AwsResult<()> {
-        self.reach("DeleteService").await.write("DeleteService", name, |scene| {
-            let service = scene.active_service(cluster, name)?;
+        self.reach("DeleteService").await.write("DeleteService", name, |state| {
+            let service = state.active_service(cluster, name)?;
             service.desired = 0;
             service.state = ServiceState::Draining;
             Ok(())
@@ -258,7 +260,7 @@ impl Services for Handle {
 }
 
 impl RegionState<'_> {
-    /// Draining services without tasks become INACTIVE.
+    /// Makes draining services without tasks INACTIVE.
     pub(super) fn retire_services(&mut self) {
         let tasks = &self.region.tasks;
         for (key, service) in &mut self.region.services {

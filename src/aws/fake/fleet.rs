@@ -1,5 +1,5 @@
-//! The tasks of the fake's services. In: desired counts, capacity, instants. Out: tasks that start, run, stop and are
-//! replaced, as ECS's service scheduler and Fargate would have it.
+//! The tasks of the fake's services. In: desired counts, capacity and instants. Out: tasks that
+//! start, run, stop and are replaced, as by ECS's service scheduler and Fargate.
 
 use std::time::Duration;
 
@@ -10,21 +10,22 @@ use kinesis_demo_api::control::TaskId;
 use super::ecs::Service;
 use super::generator::{Generator, TaskEnvironment};
 use super::world::{Region, RegionState, ServiceKey};
-use super::{Handle, Settings, refusal};
+use super::{Handle, Settings, api_error};
 use crate::aws::{AwsErrorClass, AwsResult, ServiceState, TaskDescription, TaskState, TaskStop, Tasks};
 
-/// ECS forgets stopped tasks (Amazon ECS API reference, DescribeTasks: "at least one hour").
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+/// After this time ECS forgets stopped tasks (Amazon ECS API reference, DescribeTasks: "at least
+/// one hour").
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
-/// No task starts faster, however a test sets the delays: else a task that exits at once would be replaced for ever within
-/// one instant.
-const FASTEST_START: Duration = Duration::from_secs(1);
+/// The minimum time of a task's start, whatever delay a test sets. Otherwise a task that exits at
+/// once would be replaced forever within one instant.
+const MIN_START: Duration = Duration::from_secs(1);
 
-/// ECS API reference: ListTasks and DescribeTasks (100 per call), UpdateTaskProtection (10 per call).
+/// ECS API reference: 100 tasks per ListTasks and DescribeTasks, 10 per UpdateTaskProtection.
 const TASKS_PER_DESCRIBE: usize = 100;
 const TASKS_PER_PROTECTION: usize = 10;
 
-/// Why a task stops, as ECS words it.
+/// Why a task stops, in ECS's words.
 #[derive(Clone)]
 struct StopReason {
     code: &'static str,
@@ -37,7 +38,7 @@ impl StopReason {
         Self { code, reason: reason.into(), exit_code }
     }
 
-    /// Its process ended with this code.
+    /// The task's process exited with this code.
     fn exited(exit_code: i32) -> Self {
         Self::new("EssentialContainerExited", "Essential container in task exited", Some(exit_code))
     }
@@ -61,7 +62,7 @@ enum TaskLifecycle {
 pub(super) struct Task {
     pub(super) id: TaskId,
     pub(super) service: ServiceKey,
-    /// The process, once it was started; it stays for its books when the task is gone.
+    /// The process, once it has started. It is kept after the task has stopped, for its counters.
     pub(super) generator: Option<Generator>,
     arn: String,
     life: TaskLifecycle,
@@ -91,9 +92,9 @@ impl Task {
         }
     }
 
-    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut TaskEnvironment<'_>) {
+    pub(super) fn run_until(&mut self, until: MicroTime, task_env: &mut TaskEnvironment<'_>) {
         if let (TaskLifecycle::Running, Some(generator)) = (&self.life, &mut self.generator) {
-            generator.live_until(until, around);
+            generator.run_until(until, task_env);
         }
     }
 
@@ -105,7 +106,7 @@ impl Task {
         self.protected_until.is_some_and(|until| until > now)
     }
 
-    /// SIGTERM. A task whose process does not run yet just ends.
+    /// Sends SIGTERM. A task whose process has not started only ends.
     fn stop(&mut self, now: MicroTime, takes: Duration, why: StopReason) {
         if let Some(generator) = &mut self.generator {
             generator.stop_sending();
@@ -113,7 +114,7 @@ impl Task {
         self.life = TaskLifecycle::Stopping { began_at: now, until: now + takes, why };
     }
 
-    fn seen(&self) -> TaskDescription {
+    fn describe(&self) -> TaskDescription {
         let (state, stop) = match &self.life {
             TaskLifecycle::Starting { .. } => (TaskState::Starting, None),
             TaskLifecycle::Running => (TaskState::Running, None),
@@ -139,7 +140,7 @@ impl Task {
 }
 
 impl Region {
-    /// The running and the pending tasks of a service, as DescribeServices counts them.
+    /// The counts of a service's running and pending tasks, as in DescribeServices.
     pub(super) fn task_counts(&self, key: &ServiceKey) -> (u32, u32) {
         let count = |is: fn(&TaskLifecycle) -> bool| {
             self.tasks.iter().filter(|task| task.service == *key && is(&task.life)).count()
@@ -149,8 +150,8 @@ impl Region {
         (u32::try_from(running).unwrap_or(u32::MAX), u32::try_from(pending).unwrap_or(u32::MAX))
     }
 
-    /// Until when a service that has tasks to stop finds too few unprotected ones.
-    pub(super) fn victims_awaited_until(
+    /// When the next task protection ends, if protected tasks prevent a service from scaling in.
+    pub(super) fn scale_in_blocked_until(
         &self,
         key: &ServiceKey,
         service: &Service,
@@ -164,23 +165,30 @@ impl Region {
     pub(super) fn kill_task(
         &mut self,
         id: &TaskId,
-        spoken: bool,
+        writes_final_line: bool,
         now: MicroTime,
         settings: &Settings,
     ) -> bool {
         let Some(index) = self.tasks.iter().position(|task| task.id == *id && !task.is_stopped()) else {
             return false;
         };
-        self.end_task(index, spoken, now, StopReason::exited(137), settings);
+        self.end_task(index, writes_final_line, now, StopReason::exited(137), settings);
         true
     }
 
-    fn end_task(&mut self, index: usize, spoken: bool, now: MicroTime, why: StopReason, settings: &Settings) {
+    fn end_task(
+        &mut self,
+        index: usize,
+        writes_final_line: bool,
+        now: MicroTime,
+        why: StopReason,
+        settings: &Settings,
+    ) {
         let Self { streams, stored, tasks, parameters, log_groups, .. } = self;
         let Some(task) = tasks.get_mut(index) else { return };
         if let Some(generator) = task.generator.as_mut() {
             generator.stop_sending();
-            let mut around = TaskEnvironment {
+            let mut task_env = TaskEnvironment {
                 parameters,
                 streams,
                 stored,
@@ -188,8 +196,8 @@ impl Region {
                 limited: settings.stream_capacity.is_some(),
                 log_delivery: settings.delays.log_delivery,
             };
-            if spoken {
-                generator.say_last_word(now, &mut around);
+            if writes_final_line {
+                generator.write_final_line(now, &mut task_env);
             }
         }
         task.life = TaskLifecycle::Stopped { at: now, why };
@@ -197,7 +205,7 @@ impl Region {
 }
 
 impl RegionState<'_> {
-    /// Everything that is due at this instant, except what tasks do by themselves.
+    /// Applies all events that are due at this instant, except what the tasks do.
     pub(super) fn apply_events(&mut self) {
         self.advance_streams();
         self.fire_scheduled_actions();
@@ -206,9 +214,7 @@ impl RegionState<'_> {
             let Some(task) = self.region.tasks.get_mut(index) else { continue };
             match &task.life {
                 TaskLifecycle::Starting { until } if *until <= now => self.start_process(index),
-                TaskLifecycle::Running
-                    if task.changes_at().is_some_and(|scale_to_zero| scale_to_zero <= now) =>
-                {
+                TaskLifecycle::Running if task.changes_at().is_some_and(|changes_at| changes_at <= now) => {
                     task.stop(now, self.settings.delays.task_stop, StopReason::exited(0));
                 }
                 TaskLifecycle::Stopping { until, why, .. } if *until <= now => {
@@ -221,7 +227,7 @@ impl RegionState<'_> {
         self.retire_services();
     }
 
-    /// Has every service start what it lacks and stop what it has too much of.
+    /// Starts missing tasks and stops excess tasks of every service.
     pub(super) fn place_tasks(&mut self) {
         for key in self.region.services.keys().cloned().collect::<Vec<_>>() {
             let Some(desired) = self.region.services.get(&key).map(|service| service.desired) else {
@@ -244,11 +250,11 @@ impl RegionState<'_> {
         let room =
             usize::try_from(self.settings.task_capacity).unwrap_or(usize::MAX).saturating_sub(existing);
         for _ in 0..wanted.min(room) {
-            let full_id = format!("{:016x}{:016x}", self.dice.draw(), self.dice.draw());
+            let full_id = format!("{:016x}{:016x}", self.draws.draw(), self.draws.draw());
             let arn = self.arn("ecs", &format!("task/{}/{full_id}", key.0));
             let delays = &self.settings.delays;
             let spread = u64::try_from(delays.task_start_spread.as_micros()).unwrap_or(u64::MAX);
-            let takes = delays.task_start.max(FASTEST_START) + Duration::from_micros(self.dice.below(spread));
+            let takes = delays.task_start.max(MIN_START) + Duration::from_micros(self.draws.below(spread));
             self.region.tasks.push(Task {
                 id: TaskId::from_arn(&arn),
                 service: key.clone(),
@@ -261,17 +267,17 @@ impl RegionState<'_> {
             });
         }
         let Some(service) = self.region.services.get_mut(key).filter(|_| wanted > room) else { return };
-        service.say("was unable to place a task. Reason: You've reached the limit on the number of vCPUs you can run concurrently.");
+        service.record_event("was unable to place a task. Reason: You've reached the limit on the number of vCPUs you can run concurrently.");
     }
 
-    /// ECS picks its victims among the unprotected; which ones is nobody's business.
+    /// Stops tasks that are not protected. ECS does not document which ones it selects.
     fn stop_tasks(&mut self, key: &ServiceKey, excess: usize) {
         let now = self.now;
         let is_deleted =
             self.region.services.get(key).is_some_and(|service| service.state == ServiceState::Draining);
         for _ in 0..excess {
             let may_stop = |task: &Task| {
-                // A forced deletion of the service does not ask.
+                // A forced deletion of the service ignores protection.
                 task.service == *key && task.is_meant_to_run() && (is_deleted || !task.is_protected(now))
             };
             let candidates: Vec<usize> = self
@@ -282,9 +288,9 @@ impl RegionState<'_> {
                 .filter(|(_, task)| may_stop(task))
                 .map(|(index, _)| index)
                 .collect();
-            let pick = self.dice.below(u64::try_from(candidates.len()).unwrap_or(u64::MAX));
-            let victim = usize::try_from(pick).ok().and_then(|pick| candidates.get(pick));
-            let Some(task) = victim.and_then(|index| self.region.tasks.get_mut(*index)) else { return };
+            let pick = self.draws.below(u64::try_from(candidates.len()).unwrap_or(u64::MAX));
+            let selected = usize::try_from(pick).ok().and_then(|pick| candidates.get(pick));
+            let Some(task) = selected.and_then(|index| self.region.tasks.get_mut(*index)) else { return };
             task.stop(now, self.settings.delays.task_stop, StopReason::scaled_in());
         }
     }
@@ -324,13 +330,13 @@ impl Tasks for Handle {
         let key = (cluster.to_owned(), service.to_owned());
         let mut arns = Vec::new();
         for meant_to_run in [true, false] {
-            let listed = self.reach("ListTasks").await.read("ListTasks", service, |scene| {
-                if !scene.region.services.contains_key(&key) {
-                    return Err(refusal("ServiceNotFoundException", "Service not found."));
+            let listed = self.reach("ListTasks").await.read("ListTasks", service, |state| {
+                if !state.region.services.contains_key(&key) {
+                    return Err(api_error("ServiceNotFoundException", "Service not found."));
                 }
-                let own = scene.region.tasks.iter().filter(|task| task.service == key);
+                let own = state.region.tasks.iter().filter(|task| task.service == key);
                 let known = own.filter(|task| match task.life {
-                    TaskLifecycle::Stopped { at, .. } => scene.now.since(at) < FORGOTTEN_AFTER,
+                    TaskLifecycle::Stopped { at, .. } => state.now.since(at) < FORGET_AFTER,
                     _ => true,
                 });
                 let listed = known.filter(|task| task.is_meant_to_run() == meant_to_run);
@@ -344,11 +350,11 @@ impl Tasks for Handle {
         }
         let mut seen = Vec::new();
         for batch in arns.chunks(TASKS_PER_DESCRIBE) {
-            let described = self.reach("DescribeTasks").await.read("DescribeTasks", service, |scene| {
-                let asked = scene.region.tasks.iter().filter(|task| batch.contains(&task.arn));
-                Ok(asked.map(Task::seen).collect::<Vec<_>>())
+            let found = self.reach("DescribeTasks").await.read("DescribeTasks", service, |state| {
+                let described = state.region.tasks.iter().filter(|task| batch.contains(&task.arn));
+                Ok(described.map(Task::describe).collect::<Vec<_>>())
             });
-            seen.extend(described?);
+            seen.extend(found?);
         }
         Ok(seen)
     }
@@ -365,9 +371,9 @@ impl Tasks for Handle {
 impl Handle {
     async fn set_protection(&self, cluster: &str, arns: &[String], lasts: Option<Duration>) -> AwsResult<()> {
         for batch in arns.chunks(TASKS_PER_PROTECTION) {
-            self.reach("UpdateTaskProtection").await.write("UpdateTaskProtection", cluster, |scene| {
-                let until = lasts.map(|lasts| scene.now + lasts);
-                for task in &mut scene.region.tasks {
+            self.reach("UpdateTaskProtection").await.write("UpdateTaskProtection", cluster, |state| {
+                let until = lasts.map(|lasts| state.now + lasts);
+                for task in &mut state.region.tasks {
                     if batch.contains(&task.arn) && task.is_meant_to_run() {
                         task.protected_until = until;
                     }

@@ -1,17 +1,19 @@
-//! What the fake's tasks do: they start, obey the control document to the record, keep their books, stop and are replaced.
+//! Tests of the fake's tasks: they start, follow the control document to the record, count their
+//! records, stop and are replaced.
 
 use kinesis_demo_api::control::gate::GapRule;
 use kinesis_demo_api::control::{Content, ControlDocument, ControlState, SCHEMA, Segment};
 use kinesis_demo_api::ledger::{Counters, Ledgers};
 use kinesis_demo_api::schedule::ScheduleSegment;
 
-use super::tests::{T0, a_definition, a_service, a_stream, a_world, owned, s};
+use super::tests::{T0, a_definition, a_fake, a_service, a_stream, owned, s};
 use super::*;
 use crate::aws::{NewTaskDefinition, TaskState};
 
-/// A world in which `tasks` tasks run at T0 + 100 s, the stream is there, and so is everything else they need.
+/// A fake in which `tasks` tasks run at T0 + 100 s. The stream and everything else that they need
+/// exists.
 async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
-    let (fake, clock, aws) = a_world();
+    let (fake, clock, aws) = a_fake();
     start_fleet(&fake, &clock, &aws, tasks).await;
     (fake, clock, aws)
 }
@@ -26,7 +28,7 @@ async fn start_fleet(fake: &FakeAws, clock: &ManualClock, aws: &Aws, tasks: u32)
     assert_eq!(fake.running_tasks().len(), usize::try_from(tasks).unwrap());
 }
 
-/// Sends 101 records a second from T0 + 110 s to T0 + 170 s, by all running tasks.
+/// A document with 101 records a second from T0 + 110 s to T0 + 170 s, shared by all running tasks.
 fn a_document(fake: &FakeAws) -> ControlDocument {
     ControlDocument {
         schema: SCHEMA,
@@ -61,7 +63,7 @@ async fn totals(aws: &Aws) -> (Counters, usize) {
 }
 
 #[tokio::test]
-async fn tasks_start_after_their_latency_as_far_as_there_is_capacity() {
+async fn tasks_start_after_a_delay_up_to_the_capacity() {
     let (fake, clock, aws) = a_fleet(2).await;
     fake.set_capacity(3);
     aws.services.resize_service("default", "kd-service", 5).await.unwrap();
@@ -84,7 +86,7 @@ async fn tasks_start_after_their_latency_as_far_as_there_is_capacity() {
 }
 
 #[tokio::test]
-async fn the_shares_add_up_to_the_schedule_to_the_record_and_the_microsecond() {
+async fn shares_add_up_to_the_schedule_exactly() {
     let (fake, clock, aws) = a_fleet(3).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(140));
@@ -102,7 +104,7 @@ async fn the_shares_add_up_to_the_schedule_to_the_record_and_the_microsecond() {
 }
 
 #[tokio::test]
-async fn a_new_version_takes_over_at_its_instant_on_all_tasks() {
+async fn a_new_version_takes_effect_at_one_instant_on_all_tasks() {
     let (fake, clock, aws) = a_fleet(4).await;
     let first = a_document(&fake);
     publish(&aws, &first).await;
@@ -120,18 +122,18 @@ async fn a_new_version_takes_over_at_its_instant_on_all_tasks() {
 }
 
 #[tokio::test]
-async fn a_task_that_missed_a_version_stops_until_the_newer_one_counts() {
+async fn a_task_that_missed_a_version_waits_for_the_newer_one() {
     for (rule, within_the_gap) in [(GapRule::Obey, 0), (GapRule::Ignore, 10 * 101)] {
-        let (fake, clock, aws) = a_world();
+        let (fake, clock, aws) = a_fake();
         fake.set_gap_rule(rule);
         start_fleet(&fake, &clock, &aws, 2).await;
         let first = a_document(&fake);
         publish(&aws, &first).await;
         clock.advance_to(T0 + s(120));
-        // Version 2 was never seen: whether it counts already nobody can tell.
+        // Version 2 was never seen, so it is unknown whether it has taken effect.
         publish(&aws, &ControlDocument { version: 3, effective_at: T0 + s(150), ..first }).await;
         clock.advance_to(T0 + s(170));
-        // The last reading of version 1 allows 15 s more.
+        // The last read of version 1 allows 15 s more.
         assert_eq!(fake.arrivals(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
         assert_eq!(fake.arrivals(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
         assert_eq!(fake.arrivals(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
@@ -139,7 +141,7 @@ async fn a_task_that_missed_a_version_stops_until_the_newer_one_counts() {
 }
 
 #[tokio::test]
-async fn a_document_beyond_the_plans_rate_is_not_obeyed() {
+async fn a_document_above_the_plans_rate_is_ignored() {
     let (fake, clock, aws) = a_fleet(2).await;
     let first = a_document(&fake);
     publish(&aws, &first).await;
@@ -148,12 +150,16 @@ async fn a_document_beyond_the_plans_rate_is_not_obeyed() {
     forged.segments[0].span.rate = [200_001, 200_001];
     publish(&aws, &forged).await;
     clock.advance_to(T0 + s(170));
-    assert_eq!(fake.arrivals(T0, T0 + s(130)), 2_020, "as before, while the last good reading allows");
+    assert_eq!(
+        fake.arrivals(T0, T0 + s(130)),
+        2_020,
+        "as before, while the read lease of the last valid document lasts"
+    );
     assert_eq!(fake.arrivals(T0 + s(135), T0 + s(170)), 0);
 }
 
 #[tokio::test]
-async fn a_task_with_a_slot_writes_a_line_in_each_interval_and_none_after_its_last() {
+async fn a_task_with_a_slot_writes_regular_lines_until_the_final_one() {
     let (fake, clock, aws) = a_fleet(1).await;
     let mut calm = a_document(&fake);
     calm.segments[0].span.rate = [0, 0];
@@ -177,7 +183,7 @@ async fn a_task_with_a_slot_writes_a_line_in_each_interval_and_none_after_its_la
 }
 
 #[tokio::test]
-async fn without_renewal_or_with_stop_nothing_is_sent() {
+async fn nothing_is_sent_without_renewal_or_after_stop() {
     let (fake, clock, aws) = a_fleet(2).await;
     let lease = ControlDocument { valid_until: T0 + s(120), ..a_document(&fake) };
     publish(&aws, &lease).await;
@@ -186,16 +192,19 @@ async fn without_renewal_or_with_stop_nothing_is_sent() {
     publish(&aws, &ControlDocument { valid_until: T0 + s(300), ..lease.clone() }).await;
     clock.advance_to(T0 + s(140));
     let renewed = fake.arrivals(T0 + s(130), T0 + s(140));
-    assert!((700..1_010).contains(&renewed), "what fell due before the reading is nobody's: {renewed}");
+    assert!(
+        (700..1_010).contains(&renewed),
+        "no task sends what was due before it read the renewal: {renewed}"
+    );
     publish(&aws, &ControlDocument { version: 2, state: ControlState::Stop, ..lease }).await;
     clock.advance_to(T0 + s(160));
     let after = fake.arrivals(T0 + s(140), T0 + s(160));
-    assert!(after <= 303, "{after} after Stop could be read");
+    assert!(after <= 303, "{after} records after Stop was published");
     assert_eq!(fake.arrivals(T0 + s(144), T0 + s(160)), 0);
 }
 
 #[tokio::test]
-async fn a_task_that_cannot_read_stops_when_its_read_lease_ends() {
+async fn a_task_that_cannot_read_stops_at_the_end_of_its_read_lease() {
     let (fake, clock, aws) = a_fleet(1).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(120));
@@ -214,24 +223,24 @@ async fn the_deadline_ends_sending_and_the_process() {
     publish(&aws, &document).await;
     clock.advance_to(T0 + s(1_002));
     assert_eq!(fake.sent().last().unwrap().until, T0 + s(1_000));
-    assert_eq!(totals(&aws).await.1, 0, "the last word is on its way");
+    assert_eq!(totals(&aws).await.1, 0, "the final line is not delivered yet");
     clock.advance_to(T0 + s(1_006));
     assert_eq!(totals(&aws).await.1, 1);
 }
 
 #[tokio::test]
-async fn lines_arrive_late_and_a_killed_task_says_no_last_word() {
+async fn lines_arrive_late_and_a_killed_task_has_no_final_line() {
     let (fake, clock, aws) = a_fleet(2).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(118));
     let (early, _) = totals(&aws).await;
     assert!(early.accepted < fake.stored("posts"), "{early:?}");
     clock.advance_to(T0 + s(140));
-    let victim = fake.running_tasks()[0].clone();
-    assert!(fake.kill_task(&victim, LastWord::Unspoken));
-    assert!(!fake.kill_task(&victim, LastWord::Unspoken));
+    let killed_task = fake.running_tasks()[0].clone();
+    assert!(fake.kill_task(&killed_task, LastWord::Unspoken));
+    assert!(!fake.kill_task(&killed_task, LastWord::Unspoken));
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
-    let killed = tasks.iter().find(|task| task.id == victim).unwrap();
+    let killed = tasks.iter().find(|task| task.id == killed_task).unwrap();
     assert_eq!(killed.state, TaskState::Stopped);
     assert_eq!(
         killed.stop.as_ref().map(|stop| stop.reason.as_str()),
@@ -240,17 +249,17 @@ async fn lines_arrive_late_and_a_killed_task_says_no_last_word() {
     assert_eq!(tasks.iter().filter(|task| task.state == TaskState::Starting).count(), 1, "replaced");
     aws.services.resize_service("default", "kd-service", 0).await.unwrap();
     clock.advance_to(T0 + s(200));
-    let (books, finals) = totals(&aws).await;
+    let (counters, finals) = totals(&aws).await;
     assert_eq!(finals, 1);
-    assert_eq!(books.offered, books.settled());
-    assert!(books.offered <= 3_030 && books.offered > 3_030 - 51 * 6, "{}", books.offered);
+    assert_eq!(counters.offered, counters.settled());
+    assert!(counters.offered <= 3_030 && counters.offered > 3_030 - 51 * 6, "{}", counters.offered);
     assert!(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap().len() == 3);
     clock.advance(s(3_600));
     assert!(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap().is_empty(), "forgotten");
 }
 
 #[tokio::test]
-async fn scale_in_spares_the_protected_while_they_are() {
+async fn scale_in_spares_protected_tasks_until_protection_ends() {
     let (fake, clock, aws) = a_fleet(10).await;
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
     let spared: Vec<_> = tasks.iter().step_by(2).map(|task| task.arn.clone()).collect();
@@ -263,9 +272,9 @@ async fn scale_in_spares_the_protected_while_they_are() {
             .map(|task| task.arn)
             .collect::<Vec<_>>()
     };
-    let victims = stopping(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap());
-    assert_eq!(victims.len(), 5, "the sixth waits for a protection to end");
-    assert!(victims.iter().all(|arn| !spared.contains(arn)));
+    let stopped = stopping(aws.tasks.fetch_tasks("default", "kd-service").await.unwrap());
+    assert_eq!(stopped.len(), 5, "the sixth waits for a protection to end");
+    assert!(stopped.iter().all(|arn| !spared.contains(arn)));
     clock.advance(s(60));
     assert_eq!(fake.running_tasks().len(), 4);
 
@@ -278,7 +287,7 @@ async fn scale_in_spares_the_protected_while_they_are() {
 }
 
 #[tokio::test]
-async fn victims_depend_on_the_seed() {
+async fn tasks_selected_for_scale_in_depend_on_the_seed() {
     let mut orders = std::collections::BTreeSet::new();
     for seed in 0..8 {
         let (fake, clock, aws) = a_fleet(6).await;
@@ -292,18 +301,18 @@ async fn victims_depend_on_the_seed() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_full_refuses_and_the_books_balance() {
+async fn a_full_stream_throttles_and_the_books_balance() {
     let (fake, clock, aws) = a_fleet(3).await;
     fake.set_stream_capacity(Some(50));
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(180));
     aws.services.resize_service("default", "kd-service", 0).await.unwrap();
     clock.advance(s(10));
-    let (books, finals) = totals(&aws).await;
-    assert_eq!((finals, books.offered, books.offered), (3, 6_060, books.settled()));
-    assert_eq!(books.accepted, fake.stored("posts"));
-    assert!((3_000..=3_050).contains(&books.accepted), "{books:?}");
-    assert_eq!(books.throttled, books.failed);
+    let (counters, finals) = totals(&aws).await;
+    assert_eq!((finals, counters.offered, counters.offered), (3, 6_060, counters.settled()));
+    assert_eq!(counters.accepted, fake.stored("posts"));
+    assert!((3_000..=3_050).contains(&counters.accepted), "{counters:?}");
+    assert_eq!(counters.throttled, counters.failed);
 }
 
 #[tokio::test]
@@ -316,7 +325,7 @@ async fn tasks_without_a_log_group_or_a_usable_environment_never_run() {
     assert!(tasks[1].stop.as_ref().unwrap().reason.contains("log group"), "{tasks:?}");
     assert_eq!(fake.running_tasks().len(), 1);
 
-    let (fake, clock, aws) = a_world();
+    let (fake, clock, aws) = a_fake();
     let mut bare: NewTaskDefinition = a_definition();
     bare.environment.remove("KINESISDEMO_STREAM");
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
@@ -328,6 +337,6 @@ async fn tasks_without_a_log_group_or_a_usable_environment_never_run() {
     assert_eq!(
         aws.tasks.fetch_tasks("default", "kd-service").await.unwrap().len(),
         3,
-        "started over and over"
+        "started again and again"
     );
 }

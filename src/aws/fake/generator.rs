@@ -1,8 +1,9 @@
-//! A generator as far as the operator can tell: it reads the control document, obeys it, and keeps its books. In: instants
-//! and what surrounds the task. Out: what it sent, and its ledger lines. Sending takes no time.
+//! A generator as the operator sees it: it reads the control document, follows it, and counts its
+//! records. In: instants and the task's environment. Out: what it sent, and its ledger lines.
+//! Sending takes no time.
 //!
-//! What is due to it is decided by the gate of the real generator. It is asked only when the task reads or writes: what the
-//! gate hands out for a long stretch at once is the same as for many short ones.
+//! The gate of the real generator decides which records are due. It is called only when the task
+//! reads or writes: the gate releases the same records for one long stretch as for many short ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use kinesis_demo_api::control::gate::{
     DueRecords, GapRule, Gate, LONGEST_READ_LEASE, Reading, SendState, TaskLimits,
 };
 use kinesis_demo_api::control::{ControlDocument, ControlState, TaskId};
-use kinesis_demo_api::ledger::{Counters, HeldVersion};
+use kinesis_demo_api::ledger::{ControlVersion, Counters};
 use kinesis_demo_api::schedule::{ScheduleSegment, Share};
 use kinesis_demo_api::time::Now;
 
@@ -22,16 +23,16 @@ use super::kinesis::Stream;
 use super::logs::{Line, LogGroup};
 use super::parameters::Parameter;
 
-/// How often a task without a document looks for one.
+/// How often a task without a document tries to read one.
 const FIRST_READ_EVERY: Duration = Duration::from_secs(1);
 
-/// What one task sent during a stretch of time in which nothing changed for it.
+/// What one task sent during a stretch of time without changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub task: TaskId,
     pub stream: Arc<str>,
     pub run: u32,
-    /// Epoch and version of the document in force.
+    /// The epoch and version of the document in effect.
     pub version: (u64, u64),
     pub phase: String,
     pub span: ScheduleSegment,
@@ -60,7 +61,7 @@ impl Sent {
         }
     }
 
-    /// How many of the records were sent in [`from`, `until`).
+    /// The number of records sent in [`from`, `until`).
     pub fn within(&self, from: MicroTime, until: MicroTime) -> u64 {
         let (from, until) = (from.max(self.from), until.min(self.until));
         if from >= until { 0 } else { self.share.due(&self.span, from, until, self.cap_per_task) }
@@ -76,18 +77,18 @@ impl Sent {
     }
 }
 
-/// What a task can reach.
+/// The resources that a task can reach.
 pub(super) struct TaskEnvironment<'a> {
     pub(super) parameters: &'a BTreeMap<String, Parameter>,
     pub(super) streams: &'a BTreeMap<String, Stream>,
     pub(super) stored: &'a mut BTreeMap<String, u64>,
     pub(super) log_groups: &'a mut BTreeMap<String, LogGroup>,
-    /// Whether the streams refuse what is above their capacity; then `settle` tells what became of the records.
+    /// Whether streams have limited capacity. If so, `settle` decides the outcome of records.
     pub(super) limited: bool,
     pub(super) log_delivery: Duration,
 }
 
-/// The environment that the task definition gave.
+/// The environment from the task definition.
 #[derive(Clone, Debug)]
 struct Environment {
     limits: TaskLimits,
@@ -97,18 +98,19 @@ struct Environment {
 }
 
 impl Environment {
-    /// As the real generator reads it: `None` is a process that exits with a usage error.
+    /// Parses it as the real generator does. `None` stands for a process that exits with a usage
+    /// error.
     fn parse(environment: &BTreeMap<String, String>) -> Option<Self> {
         let get = |name: &str| environment.get(name).map(String::as_str);
         for needed in ["AWS_REGION", "KINESISDEMO_RUN_NAME"] {
             get(needed).filter(|value| !value.is_empty())?;
         }
-        let scale_to_zero: jiff::Timestamp = get("KINESISDEMO_DEADLINE")?.parse().ok()?;
+        let deadline: jiff::Timestamp = get("KINESISDEMO_DEADLINE")?.parse().ok()?;
         let ledger_every = get("KINESISDEMO_LEDGER_EVERY_SECONDS").map_or(Ok(5), str::parse).ok()?;
         Some(Self {
             limits: TaskLimits {
                 run: get("KINESISDEMO_RUN")?.parse().ok()?,
-                deadline: scale_to_zero.into(),
+                deadline: deadline.into(),
                 max_records_per_second: get("KINESISDEMO_MAX_RECORDS_PER_SECOND")?.parse().ok()?,
                 longest_read_lease: LONGEST_READ_LEASE,
             },
@@ -128,17 +130,17 @@ pub(super) struct Generator {
     next_line_at: MicroTime,
     sends: bool,
     sequence: u64,
-    books: BTreeMap<String, Counters>,
+    counters: BTreeMap<String, Counters>,
     unwritten: bool,
-    /// It was given a slot, or sent, since its last word.
-    owes_last_word: bool,
+    /// Whether the task got a slot, or sent records, since its last final line.
+    owes_final_line: bool,
     had_slot: bool,
     unsettled: BTreeMap<String, u64>,
     sent: Vec<Sent>,
 }
 
 impl Generator {
-    /// The process that starts `at`; `None` if it exits at once because its environment is no good.
+    /// A process that starts `at`. `None` if it exits at once because its environment is invalid.
     pub(super) fn new(
         task: TaskId,
         environment: &BTreeMap<String, String>,
@@ -155,9 +157,9 @@ impl Generator {
             next_line_at: at + environment.ledger_every,
             sends: true,
             sequence: 0,
-            books: BTreeMap::new(),
+            counters: BTreeMap::new(),
             unwritten: false,
-            owes_last_word: false,
+            owes_final_line: false,
             had_slot: false,
             unsettled: BTreeMap::new(),
             sent: Vec::new(),
@@ -177,8 +179,8 @@ impl Generator {
         &*self.environment.stream == stream
     }
 
-    /// Lives up to `until`: reads, sends, writes.
-    pub(super) fn live_until(&mut self, until: MicroTime, around: &mut TaskEnvironment<'_>) {
+    /// Simulates the task up to `until`: it reads, sends and writes.
+    pub(super) fn run_until(&mut self, until: MicroTime, task_env: &mut TaskEnvironment<'_>) {
         if !self.sends {
             return;
         }
@@ -187,60 +189,62 @@ impl Generator {
             if next > until {
                 break;
             }
-            self.send_until(next, around);
+            self.send_until(next, task_env);
             if next == self.next_read_at {
-                self.read(next, around.parameters);
+                self.read(next, task_env.parameters);
                 let every = self.gate.newest().map_or(FIRST_READ_EVERY, ControlDocument::read_every);
                 self.next_read_at = next + every;
             }
             if next == self.next_line_at {
-                if self.unwritten || self.owes_last_word {
-                    self.write_line(next, false, around);
+                if self.unwritten || self.owes_final_line {
+                    self.write_line(next, false, task_env);
                 }
                 self.next_line_at = next + self.environment.ledger_every;
             }
-            self.note_state(next, around);
+            self.note_state(next, task_env);
         }
-        self.send_until(until, around);
+        self.send_until(until, task_env);
     }
 
-    /// A task that has a slot, or sent, says its last word when nothing more is due and every record is settled.
-    fn note_state(&mut self, at: MicroTime, around: &mut TaskEnvironment<'_>) {
+    /// Writes the final line of a task that had a slot or sent records, once nothing more is due
+    /// and every record is settled.
+    fn note_state(&mut self, at: MicroTime, task_env: &mut TaskEnvironment<'_>) {
         let has_slot = self.gate.share(now(at)).is_some();
-        self.owes_last_word |= has_slot && !self.had_slot;
+        self.owes_final_line |= has_slot && !self.had_slot;
         self.had_slot = has_slot;
         let finished = || self.gate.send_state(now(at)) == SendState::Finished;
-        if self.owes_last_word && self.unsettled() == 0 && finished() {
-            self.owes_last_word = false;
+        if self.owes_final_line && self.unsettled() == 0 && finished() {
+            self.owes_final_line = false;
             self.next_line_at = at + self.environment.ledger_every;
-            self.write_line(at, true, around);
+            self.write_line(at, true, task_env);
         }
     }
 
-    /// SIGTERM: nothing is sent any more.
+    /// Handles SIGTERM: sends nothing more.
     pub(super) fn stop_sending(&mut self) {
         self.sends = false;
     }
 
-    /// The ledger's final line.
-    pub(super) fn say_last_word(&mut self, at: MicroTime, around: &mut TaskEnvironment<'_>) {
-        self.write_line(at, true, around);
+    /// Writes the ledger's final line.
+    pub(super) fn write_final_line(&mut self, at: MicroTime, task_env: &mut TaskEnvironment<'_>) {
+        self.write_line(at, true, task_env);
     }
 
-    /// Records sent whose outcome is open.
+    /// The number of records sent whose outcome is open.
     pub(super) fn unsettled(&self) -> u64 {
         self.unsettled.values().sum()
     }
 
-    /// Of the records whose outcome is open, `accepted` were taken and the others refused and given up.
+    /// Settles all records with an open outcome: `accepted` of them were accepted, the others were
+    /// throttled and failed.
     pub(super) fn settle(&mut self, mut accepted: u64) {
         for (phase, count) in std::mem::take(&mut self.unsettled) {
             let taken = accepted.min(count);
             accepted -= taken;
-            let books = self.books.entry(phase).or_default();
-            books.accepted += taken;
-            books.failed += count - taken;
-            books.throttled += count - taken;
+            let counters = self.counters.entry(phase).or_default();
+            counters.accepted += taken;
+            counters.failed += count - taken;
+            counters.throttled += count - taken;
             self.unwritten = true;
         }
     }
@@ -250,29 +254,29 @@ impl Generator {
         if let Some(document) = document {
             let now = now(at);
             let reading = self.gate.take(Arc::clone(document), now.running, now);
-            let owes = document.state == ControlState::Stop || document.share_of(&self.task).is_some();
-            self.owes_last_word |= reading == Reading::NewVersion && owes;
+            let owes_line = document.state == ControlState::Stop || document.share_of(&self.task).is_some();
+            self.owes_final_line |= reading == Reading::NewVersion && owes_line;
         }
     }
 
-    fn send_until(&mut self, at: MicroTime, around: &mut TaskEnvironment<'_>) {
+    fn send_until(&mut self, at: MicroTime, task_env: &mut TaskEnvironment<'_>) {
         for due in self.gate.release(now(at)) {
             let (task, stream) = (self.task.clone(), Arc::clone(&self.environment.stream));
-            self.send(Sent::new(task, stream, self.environment.limits.run, due), around);
+            self.send(Sent::new(task, stream, self.environment.limits.run, due), task_env);
         }
     }
 
-    fn send(&mut self, sent: Sent, around: &mut TaskEnvironment<'_>) {
+    fn send(&mut self, sent: Sent, task_env: &mut TaskEnvironment<'_>) {
         self.unwritten = true;
-        self.owes_last_word = true;
-        let books = self.books.entry(sent.phase.clone()).or_default();
-        books.offered += sent.count;
-        match around.streams.get(&*sent.stream).is_some_and(Stream::takes_records) {
-            false => books.failed += sent.count,
-            true if around.limited => *self.unsettled.entry(sent.phase.clone()).or_default() += sent.count,
+        self.owes_final_line = true;
+        let counters = self.counters.entry(sent.phase.clone()).or_default();
+        counters.offered += sent.count;
+        match task_env.streams.get(&*sent.stream).is_some_and(Stream::takes_records) {
+            false => counters.failed += sent.count,
+            true if task_env.limited => *self.unsettled.entry(sent.phase.clone()).or_default() += sent.count,
             true => {
-                books.accepted += sent.count;
-                *around.stored.entry(sent.stream.to_string()).or_default() += sent.count;
+                counters.accepted += sent.count;
+                *task_env.stored.entry(sent.stream.to_string()).or_default() += sent.count;
             }
         }
         match self.sent.last_mut() {
@@ -284,31 +288,32 @@ impl Generator {
         }
     }
 
-    fn write_line(&mut self, at: MicroTime, is_final: bool, around: &mut TaskEnvironment<'_>) {
+    fn write_line(&mut self, at: MicroTime, is_final: bool, task_env: &mut TaskEnvironment<'_>) {
         self.sequence += 1;
         self.unwritten = false;
-        // Without its log group a line is lost, as with the awslogs driver.
-        let Some(group) = around.log_groups.get_mut(&self.log_group) else { return };
+        // Without its log group, a line is lost, as with the awslogs driver.
+        let Some(group) = task_env.log_groups.get_mut(&self.log_group) else { return };
         group.lines.push(Line {
-            visible_at: at + around.log_delivery,
+            visible_at: at + task_env.log_delivery,
             run: self.environment.limits.run,
             task: self.task.clone(),
             sequence: self.sequence,
             at,
             is_final,
-            control: self.gate.newest().map(HeldVersion::from),
-            books: self.books.clone(),
+            control: self.gate.newest().map(ControlVersion::from),
+            counters: self.counters.clone(),
         });
     }
 }
 
-/// The manual clock never jumps: both of a task's clocks follow it.
+/// The manual clock never jumps, so both clocks of a task follow it.
 fn now(at: MicroTime) -> Now {
     Now { wall: at, running: at.since(MicroTime::from_micros(0)) }
 }
 
 impl FakeAws {
-    /// How tasks that start from now on treat a gap between the numbers of the documents that they read.
+    /// Sets how tasks that start from now on treat a gap between the versions of the documents that
+    /// they read.
     pub fn set_gap_rule(&self, gap_rule: GapRule) {
         self.now().settings.gap_rule = gap_rule;
     }

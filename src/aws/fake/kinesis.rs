@@ -6,22 +6,23 @@ use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
 use super::world::RegionState;
-use super::{Handle, Refusal, refusal};
+use super::{ApiError, Handle, api_error};
 use crate::aws::{
     Advantage, AwsErrorClass, AwsResult, NewStream, StreamDescription, StreamState, Streams, Tags, Warm,
 };
 
-/// What a new on-demand stream takes without warm throughput: 4 MiB/s (Kinesis developer guide, on-demand mode).
+/// The capacity of a new on-demand stream without warm throughput: 4 MiB/s (Kinesis developer
+/// guide, on-demand mode).
 const BASELINE_MIB: u32 = 4;
 
 /// Kinesis developer guide, quotas: 10 GiB/s of warm throughput per stream.
-const MOST_WARM_MIB: u32 = 10_240;
+const MAX_WARM_MIB: u32 = 10_240;
 
-/// Kinesis API reference, CreateStream: at most five streams in the CREATING state at the same time.
-const MOST_CREATING: usize = 5;
+/// Kinesis API reference, CreateStream: at most five streams in the CREATING state at once.
+const MAX_CREATING: usize = 5;
 
 /// Kinesis developer guide, quotas: on-demand streams per account.
-const MOST_STREAMS: usize = 50;
+const MAX_STREAMS: usize = 50;
 
 pub(super) struct Stream {
     arn: String,
@@ -29,11 +30,11 @@ pub(super) struct Stream {
     state: StreamState,
     /// When the state ends by itself.
     until: Option<MicroTime>,
-    /// What was asked for; zero for nothing.
+    /// The requested warm throughput; zero for none.
     target: u32,
-    /// Where the way to the target began, and when.
+    /// The value at the start of the change to the target, and when it started.
     from: (u32, MicroTime),
-    allow_list: u64,
+    available: u64,
     credit_micros: u128,
     created_at: MicroTime,
     pub(super) queues: u32,
@@ -44,22 +45,23 @@ impl Stream {
         self.until
     }
 
-    /// Kinesis takes records in every state but CREATING ("DELETING may still accept puts").
+    /// Kinesis accepts records in every state but CREATING ("DELETING may still accept puts").
     pub(super) fn takes_records(&self) -> bool {
         self.state != StreamState::Creating
     }
 
-    /// How many records it can take now, after `elapsed` at `records_per_second`: at most one second's worth.
+    /// How many records it can accept now, after `elapsed` at `records_per_second`: at most those
+    /// of one second.
     pub(super) fn refill(&mut self, records_per_second: u32, elapsed: Duration) -> u64 {
         let second = u64::from(records_per_second);
         let gained = u128::from(second) * elapsed.as_micros() + self.credit_micros;
         self.credit_micros = gained % 1_000_000;
         let gained = u64::try_from(gained / 1_000_000).unwrap_or(second);
-        self.allow_list.saturating_add(gained).min(second)
+        self.available.saturating_add(gained).min(second)
     }
 
-    pub(super) fn keep(&mut self, allow_list: u64) {
-        self.allow_list = allow_list;
+    pub(super) fn set_available(&mut self, available: u64) {
+        self.available = available;
     }
 
     fn capacity(&self) -> u32 {
@@ -73,8 +75,8 @@ impl Stream {
         };
         let whole = i128::try_from(until.since(began_at).as_micros()).unwrap_or(1).max(1);
         let done = i128::try_from(now.since(began_at).as_micros()).unwrap_or(whole).min(whole);
-        let way = i128::from(self.capacity()) - i128::from(start);
-        u32::try_from(i128::from(start) + way * done / whole).unwrap_or(start)
+        let distance = i128::from(self.capacity()) - i128::from(start);
+        u32::try_from(i128::from(start) + distance * done / whole).unwrap_or(start)
     }
 
     fn move_to(&mut self, target: u32, now: MicroTime, takes: Duration) {
@@ -86,7 +88,7 @@ impl Stream {
 }
 
 impl RegionState<'_> {
-    /// Moves streams whose state is over to the next one.
+    /// Moves streams whose state has ended to the next state.
     pub(super) fn advance_streams(&mut self) {
         let now = self.now;
         let warm_update = self.settings.delays.warm_update;
@@ -109,29 +111,29 @@ impl RegionState<'_> {
         });
     }
 
-    fn stream_by_arn(&mut self, arn: &str) -> Result<&mut Stream, Refusal> {
+    fn stream_by_arn(&mut self, arn: &str) -> Result<&mut Stream, ApiError> {
         let found = self.region.streams.values_mut().find(|stream| stream.arn == arn);
-        found.ok_or_else(|| refusal("ResourceNotFoundException", format!("Stream {arn} not found.")))
+        found.ok_or_else(|| api_error("ResourceNotFoundException", format!("Stream {arn} not found.")))
     }
 
-    fn active_stream(&mut self, arn: &str) -> Result<&mut Stream, Refusal> {
+    fn active_stream(&mut self, arn: &str) -> Result<&mut Stream, ApiError> {
         let stream = self.stream_by_arn(arn)?;
         if stream.state != StreamState::Active {
             let text = format!("Stream {arn} not ACTIVE, instead in state {:?}", stream.state);
-            return Err(refusal("ResourceInUseException", text));
+            return Err(api_error("ResourceInUseException", text));
         }
         Ok(stream)
     }
 
-    fn check_warm(&self, mib_per_second: u32) -> Result<(), Refusal> {
+    fn check_warm(&self, mib_per_second: u32) -> Result<(), ApiError> {
         if !self.settings.advantage.is_on() {
             let account = &self.settings.account_id;
             let text = format!("Account {account} is not enabled for minimum throughput billing commitment");
-            return Err(refusal("ValidationException", text));
+            return Err(api_error("ValidationException", text));
         }
-        if mib_per_second > MOST_WARM_MIB {
-            let text = format!("Warm throughput {mib_per_second} exceeds {MOST_WARM_MIB}");
-            return Err(refusal("InvalidArgumentException", text));
+        if mib_per_second > MAX_WARM_MIB {
+            let text = format!("Warm throughput {mib_per_second} exceeds {MAX_WARM_MIB}");
+            return Err(api_error("InvalidArgumentException", text));
         }
         Ok(())
     }
@@ -140,77 +142,78 @@ impl RegionState<'_> {
 #[async_trait]
 impl Streams for Handle {
     async fn fetch_stream(&self, name: &str) -> AwsResult<Option<StreamDescription>> {
-        let answer = self.reach("DescribeStreamSummary").await.read("DescribeStreamSummary", name, |scene| {
-            let committed = scene.settings.advantage.is_on();
-            let stream = scene.region.streams.get(name);
-            let stream = stream
-                .ok_or_else(|| refusal("ResourceNotFoundException", format!("Stream {name} not found.")))?;
-            let current = stream.current_at(scene.now);
-            Ok(StreamDescription {
-                arn: stream.arn.clone(),
-                state: stream.state,
-                open_shards: if stream.state == StreamState::Creating { 0 } else { current },
-                warm: committed.then_some(Warm { target: stream.target, current }),
-                created_at: Some(stream.created_at),
-                queues: stream.queues,
-            })
-        });
-        match answer {
+        let response =
+            self.reach("DescribeStreamSummary").await.read("DescribeStreamSummary", name, |state| {
+                let committed = state.settings.advantage.is_on();
+                let stream = state.region.streams.get(name);
+                let stream = stream.ok_or_else(|| {
+                    api_error("ResourceNotFoundException", format!("Stream {name} not found."))
+                })?;
+                let current = stream.current_at(state.now);
+                Ok(StreamDescription {
+                    arn: stream.arn.clone(),
+                    state: stream.state,
+                    open_shards: if stream.state == StreamState::Creating { 0 } else { current },
+                    warm: committed.then_some(Warm { target: stream.target, current }),
+                    created_at: Some(stream.created_at),
+                    queues: stream.queues,
+                })
+            });
+        match response {
             Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
-            answer => answer.map(Some),
+            response => response.map(Some),
         }
     }
 
     async fn fetch_stream_tags(&self, arn: &str) -> AwsResult<Tags> {
         self.reach("ListTagsForResource")
             .await
-            .read("ListTagsForResource", arn, |scene| Ok(scene.stream_by_arn(arn)?.tags.clone()))
+            .read("ListTagsForResource", arn, |state| Ok(state.stream_by_arn(arn)?.tags.clone()))
     }
 
     async fn create_stream(&self, stream: &NewStream) -> AwsResult<()> {
         let NewStream { name, warm_mib_per_second, tags } = stream;
-        self.reach("CreateStream").await.write("CreateStream", name, |scene| {
+        self.reach("CreateStream").await.write("CreateStream", name, |state| {
             if let Some(warm) = *warm_mib_per_second {
-                scene.check_warm(warm)?;
+                state.check_warm(warm)?;
             }
-            let streams = &scene.region.streams;
+            let streams = &state.region.streams;
             if streams.contains_key(name) {
-                return Err(refusal("ResourceInUseException", format!("Stream {name} already exists.")));
+                return Err(api_error("ResourceInUseException", format!("Stream {name} already exists.")));
             }
-            if streams.values().filter(|stream| stream.state == StreamState::Creating).count()
-                >= MOST_CREATING
+            if streams.values().filter(|stream| stream.state == StreamState::Creating).count() >= MAX_CREATING
             {
                 let text = "At most 5 streams may be in CREATING concurrently";
-                return Err(refusal("LimitExceededException", text));
+                return Err(api_error("LimitExceededException", text));
             }
-            if streams.len() >= MOST_STREAMS {
+            if streams.len() >= MAX_STREAMS {
                 let text = "This request would exceed the on-demand stream limit for the account";
-                return Err(refusal("LimitExceededException", text));
+                return Err(api_error("LimitExceededException", text));
             }
-            let made = Stream {
-                arn: scene.arn("kinesis", &format!("stream/{name}")),
+            let created = Stream {
+                arn: state.arn("kinesis", &format!("stream/{name}")),
                 tags: tags.clone(),
                 state: StreamState::Creating,
-                until: Some(scene.now + scene.settings.delays.stream_create),
-                target: scene.settings.granted(warm_mib_per_second.unwrap_or(0)),
-                from: (BASELINE_MIB, scene.now),
-                allow_list: 0,
+                until: Some(state.now + state.settings.delays.stream_create),
+                target: state.settings.granted(warm_mib_per_second.unwrap_or(0)),
+                from: (BASELINE_MIB, state.now),
+                available: 0,
                 credit_micros: 0,
-                created_at: scene.now,
+                created_at: state.now,
                 queues: 0,
             };
-            scene.region.streams.insert(name.clone(), made);
+            state.region.streams.insert(name.clone(), created);
             Ok(())
         })
     }
 
     async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()> {
-        self.reach("UpdateStreamWarmThroughput").await.write("UpdateStreamWarmThroughput", arn, |scene| {
-            scene.check_warm(mib_per_second)?;
-            let (now, takes) = (scene.now, scene.settings.delays.warm_update);
-            let keeps_target = mib_per_second == 0 && scene.settings.keeps_warm_targets;
-            let granted = scene.settings.granted(mib_per_second);
-            let stream = scene.active_stream(arn)?;
+        self.reach("UpdateStreamWarmThroughput").await.write("UpdateStreamWarmThroughput", arn, |state| {
+            state.check_warm(mib_per_second)?;
+            let (now, takes) = (state.now, state.settings.delays.warm_update);
+            let keeps_target = mib_per_second == 0 && state.settings.keeps_warm_targets;
+            let granted = state.settings.granted(mib_per_second);
+            let stream = state.active_stream(arn)?;
             let target = if keeps_target { stream.target } else { granted };
             stream.move_to(target, now, takes);
             Ok(())
@@ -218,12 +221,12 @@ impl Streams for Handle {
     }
 
     async fn delete_stream(&self, arn: &str) -> AwsResult<()> {
-        self.reach("DeleteStream").await.write("DeleteStream", arn, |scene| {
-            let until = scene.now + scene.settings.delays.stream_delete;
-            let stream = scene.active_stream(arn)?;
+        self.reach("DeleteStream").await.write("DeleteStream", arn, |state| {
+            let until = state.now + state.settings.delays.stream_delete;
+            let stream = state.active_stream(arn)?;
             if stream.queues > 0 {
                 let text = format!("Stream {arn} has queues. Delete the queues before you delete it.");
-                return Err(refusal("ResourceInUseException", text));
+                return Err(api_error("ResourceInUseException", text));
             }
             stream.state = StreamState::Deleting;
             stream.until = Some(until);
@@ -234,6 +237,6 @@ impl Streams for Handle {
     async fn fetch_advantage(&self) -> AwsResult<Advantage> {
         self.reach("DescribeAccountSettings")
             .await
-            .read("DescribeAccountSettings", "account", |scene| Ok(scene.settings.advantage))
+            .read("DescribeAccountSettings", "account", |state| Ok(state.settings.advantage))
     }
 }

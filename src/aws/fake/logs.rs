@@ -1,4 +1,5 @@
-//! Log groups of the fake, and the ledger lines in them. In: calls. Out: what CloudWatch Logs would hold and hand out.
+//! Log groups of the fake, and the ledger lines in them. In: calls. Out: what CloudWatch Logs would
+//! store and return.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,17 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
-use kinesis_demo_api::ledger::{Counters, HeldVersion, Latencies, LedgerLine, MARKER, PhaseLedger};
+use kinesis_demo_api::ledger::{ControlVersion, Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
 
 use super::world::RegionState;
-use super::{Handle, Refusal, refusal};
+use super::{ApiError, Handle, api_error};
 use crate::aws::{AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
 
-/// How long every accepted record took.
+/// The latency of every accepted record.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// Lines are cumulative, and with their histograms they are large: of those that a task wrote, only so many are handed out,
-/// the last ones. A crash loop plays the same run a thousand times.
+/// The number of lines returned per task: the latest ones. Lines are cumulative, large because of
+/// their histograms, and the crash loop simulates the same run a thousand times.
 const LINES_PER_TASK: usize = 3;
 
 /// CloudWatch Logs API reference, PutRetentionPolicy.
@@ -30,7 +31,8 @@ pub(super) struct LogGroup {
     pub(super) lines: Vec<Line>,
 }
 
-/// A ledger line without its histograms: these are large, and made when the line is handed out.
+/// A ledger line without its histograms. They are large, so they are created when the line is
+/// returned.
 pub(super) struct Line {
     pub(super) visible_at: MicroTime,
     pub(super) run: u32,
@@ -38,8 +40,8 @@ pub(super) struct Line {
     pub(super) sequence: u64,
     pub(super) at: MicroTime,
     pub(super) is_final: bool,
-    pub(super) control: Option<HeldVersion>,
-    pub(super) books: BTreeMap<String, Counters>,
+    pub(super) control: Option<ControlVersion>,
+    pub(super) counters: BTreeMap<String, Counters>,
 }
 
 impl Line {
@@ -57,14 +59,14 @@ impl Line {
             at: self.at,
             is_final: self.is_final,
             control: self.control,
-            phases: self.books.iter().map(|(phase, counters)| (phase.clone(), ledger(counters))).collect(),
+            phases: self.counters.iter().map(|(phase, counters)| (phase.clone(), ledger(counters))).collect(),
         }
     }
 }
 
 impl RegionState<'_> {
-    fn log_group(&mut self, name: &str) -> Result<&mut LogGroup, Refusal> {
-        let missing = || refusal("ResourceNotFoundException", "The specified log group does not exist.");
+    fn log_group(&mut self, name: &str) -> Result<&mut LogGroup, ApiError> {
+        let missing = || api_error("ResourceNotFoundException", "The specified log group does not exist.");
         self.region.log_groups.get_mut(name).ok_or_else(missing)
     }
 
@@ -76,29 +78,29 @@ impl RegionState<'_> {
 #[async_trait]
 impl Logs for Handle {
     async fn fetch_log_group(&self, name: &str) -> AwsResult<Option<LogGroupDescription>> {
-        self.reach("DescribeLogGroups").await.read("DescribeLogGroups", name, |scene| {
-            let found = scene.region.log_groups.get(name);
+        self.reach("DescribeLogGroups").await.read("DescribeLogGroups", name, |state| {
+            let found = state.region.log_groups.get(name);
             Ok(found.map(|group| LogGroupDescription {
-                arn: scene.log_group_arn(name),
+                arn: state.log_group_arn(name),
                 has_retention: group.retention_days.is_some(),
             }))
         })
     }
 
     async fn fetch_log_group_tags(&self, arn: &str) -> AwsResult<Tags> {
-        self.reach("ListTagsForResource").await.read("ListTagsForResource", arn, |scene| {
-            let name = scene.region.log_groups.keys().find(|name| scene.log_group_arn(name) == arn).cloned();
-            Ok(scene.log_group(&name.unwrap_or_default())?.tags.clone())
+        self.reach("ListTagsForResource").await.read("ListTagsForResource", arn, |state| {
+            let name = state.region.log_groups.keys().find(|name| state.log_group_arn(name) == arn).cloned();
+            Ok(state.log_group(&name.unwrap_or_default())?.tags.clone())
         })
     }
 
     async fn create_log_group(&self, name: &str, tags: &Tags) -> AwsResult<()> {
-        self.reach("CreateLogGroup").await.write("CreateLogGroup", name, |scene| {
-            if scene.region.log_groups.contains_key(name) {
+        self.reach("CreateLogGroup").await.write("CreateLogGroup", name, |state| {
+            if state.region.log_groups.contains_key(name) {
                 let text = "The specified log group already exists";
-                return Err(refusal("ResourceAlreadyExistsException", text));
+                return Err(api_error("ResourceAlreadyExistsException", text));
             }
-            scene
+            state
                 .region
                 .log_groups
                 .insert(name.to_owned(), LogGroup { tags: tags.clone(), ..LogGroup::default() });
@@ -107,22 +109,22 @@ impl Logs for Handle {
     }
 
     async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()> {
-        self.reach("PutRetentionPolicy").await.write("PutRetentionPolicy", name, |scene| {
+        self.reach("PutRetentionPolicy").await.write("PutRetentionPolicy", name, |state| {
             if !RETENTION_DAYS.contains(&days) {
-                return Err(refusal(
+                return Err(api_error(
                     "InvalidParameterException",
                     format!("{days} is not a retention period"),
                 ));
             }
-            scene.log_group(name)?.retention_days = Some(days);
+            state.log_group(name)?.retention_days = Some(days);
             Ok(())
         })
     }
 
     async fn delete_log_group(&self, name: &str) -> AwsResult<()> {
-        self.reach("DeleteLogGroup").await.write("DeleteLogGroup", name, |scene| {
-            scene.log_group(name)?;
-            scene.region.log_groups.remove(name);
+        self.reach("DeleteLogGroup").await.write("DeleteLogGroup", name, |state| {
+            state.log_group(name)?;
+            state.region.log_groups.remove(name);
             Ok(())
         })
     }
@@ -134,11 +136,11 @@ impl Logs for Handle {
         page: Option<&str>,
     ) -> AwsResult<LedgerPage> {
         let mut takes = Duration::ZERO;
-        let found = self.reach("FilterLogEvents").await.read("FilterLogEvents", group, |scene| {
+        let found = self.reach("FilterLogEvents").await.read("FilterLogEvents", group, |state| {
             let (now, length);
-            (now, (length, takes)) = (scene.now, scene.settings.ledger_page);
-            // Newest first: the reader must not rely on any order.
-            let lines = scene.log_group(group)?.lines.iter().rev();
+            (now, (length, takes)) = (state.now, state.settings.ledger_page);
+            // The newest lines first: the reader must not rely on any order.
+            let lines = state.log_group(group)?.lines.iter().rev();
             let mut handed_out: BTreeMap<&TaskId, usize> = BTreeMap::new();
             let mut recent = Vec::new();
             for line in lines.filter(|line| line.at >= since && line.visible_at <= now) {
@@ -150,7 +152,7 @@ impl Logs for Handle {
             }
             let from: usize = page
                 .map_or(Ok(0), str::parse)
-                .map_err(|_| refusal("InvalidParameterException", "The specified nextToken is invalid."))?;
+                .map_err(|_| api_error("InvalidParameterException", "The specified nextToken is invalid."))?;
             let until = recent.len().min(from.saturating_add(length));
             Ok(LedgerPage {
                 lines: recent.iter().take(until).skip(from).map(|line| line.ledger_line()).collect(),
@@ -162,13 +164,13 @@ impl Logs for Handle {
     }
 
     async fn fetch_last_lines(&self, group: &str, task: &str, count: u32) -> AwsResult<Option<Vec<String>>> {
-        self.reach("GetLogEvents").await.read("GetLogEvents", group, |scene| {
-            let (now, id) = (scene.now, TaskId::from_arn(task));
-            if !scene.region.tasks.iter().any(|task| task.id == id && task.has_started()) {
+        self.reach("GetLogEvents").await.read("GetLogEvents", group, |state| {
+            let (now, id) = (state.now, TaskId::from_arn(task));
+            if !state.region.tasks.iter().any(|task| task.id == id && task.has_started()) {
                 return Ok(None);
             }
-            let last_line = scene.settings.last_line.clone();
-            let lines = scene.log_group(group)?.lines.iter();
+            let last_line = state.settings.last_line.clone();
+            let lines = state.log_group(group)?.lines.iter();
             let lines = lines.filter(|line| line.task == id && line.visible_at <= now);
             let mut texts: Vec<String> = lines.filter_map(|line| line.ledger_line().to_text().ok()).collect();
             texts.extend(last_line);

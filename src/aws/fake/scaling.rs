@@ -1,10 +1,11 @@
-//! Scalable targets of the fake and their scheduled action. In: calls and instants. Out: services taken to zero.
+//! Scalable targets of the fake and their scheduled action. In: calls and instants. Out: services
+//! scaled to zero.
 
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
 use super::world::{RegionState, ServiceKey};
-use super::{Handle, refusal};
+use super::{Handle, api_error};
 use crate::aws::{AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription, ServiceState};
 
 pub(super) struct Target {
@@ -14,14 +15,16 @@ pub(super) struct Target {
 }
 
 impl RegionState<'_> {
-    /// Carries out scheduled actions that are due: a one-time action fires once and is gone.
+    /// Runs scheduled actions that are due. A one-time action runs once and is then deleted.
     pub(super) fn fire_scheduled_actions(&mut self) {
         for (key, target) in &mut self.region.targets {
             if target.action_at.is_some_and(|at| at <= self.now) {
                 *target = Target { min: 0, max: 0, action_at: None };
                 if let Some(service) = self.region.services.get_mut(key) {
                     service.desired = service.desired.clamp(target.min, target.max);
-                    service.say("Successfully set desired count to 0. Change successfully fulfilled by ecs.");
+                    service.record_event(
+                        "Successfully set desired count to 0. Change successfully fulfilled by ecs.",
+                    );
                 }
             }
         }
@@ -38,7 +41,7 @@ fn resource_id(cluster: &str, service: &str) -> String {
 
 #[async_trait]
 impl Scaling for Handle {
-    async fn fetch_ceiling(
+    async fn fetch_scheduled_scale_to_zero(
         &self,
         cluster: &str,
         service: &str,
@@ -47,10 +50,10 @@ impl Scaling for Handle {
         let target =
             self.reach("DescribeScalableTargets")
                 .await
-                .read("DescribeScalableTargets", &id, |scene| Ok(scene.region.targets.contains_key(&key)))?;
+                .read("DescribeScalableTargets", &id, |state| Ok(state.region.targets.contains_key(&key)))?;
         let action_at =
-            self.reach("DescribeScheduledActions").await.read("DescribeScheduledActions", &id, |scene| {
-                Ok(scene.region.targets.get(&key).and_then(|target| target.action_at))
+            self.reach("DescribeScheduledActions").await.read("DescribeScheduledActions", &id, |state| {
+                Ok(state.region.targets.get(&key).and_then(|target| target.action_at))
             })?;
         Ok((target || action_at.is_some()).then_some(ScheduledActionDescription { target, action_at }))
     }
@@ -63,46 +66,49 @@ impl Scaling for Handle {
         at: MicroTime,
     ) -> AwsResult<()> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
-        self.reach("RegisterScalableTarget").await.write("RegisterScalableTarget", &id, |scene| {
-            if !scene.region.services.get(&key).is_some_and(|service| service.state == ServiceState::Active) {
-                return Err(refusal("ValidationException", format!("ECS service doesn't exist: {id}")));
+        self.reach("RegisterScalableTarget").await.write("RegisterScalableTarget", &id, |state| {
+            if !state.region.services.get(&key).is_some_and(|service| service.state == ServiceState::Active) {
+                return Err(api_error("ValidationException", format!("ECS service doesn't exist: {id}")));
             }
             let target =
-                scene.region.targets.entry(key.clone()).or_insert(Target { min: 0, max: 0, action_at: None });
+                state.region.targets.entry(key.clone()).or_insert(Target { min: 0, max: 0, action_at: None });
             (target.min, target.max) = (0, max_tasks);
             Ok(())
         })?;
-        self.reach("PutScheduledAction").await.write("PutScheduledAction", &id, |scene| {
-            if at <= scene.now {
-                return Err(refusal("ValidationException", "Schedule time is in the past"));
+        self.reach("PutScheduledAction").await.write("PutScheduledAction", &id, |state| {
+            if at <= state.now {
+                return Err(api_error("ValidationException", "Schedule time is in the past"));
             }
             let missing =
-                || refusal("ObjectNotFoundException", format!("No scalable target registered for {id}"));
-            // `at()` takes whole seconds.
+                || api_error("ObjectNotFoundException", format!("No scalable target registered for {id}"));
+            // `at()` has whole seconds.
             let at = MicroTime::from(at.whole_second());
-            scene.region.targets.get_mut(&key).ok_or_else(missing)?.action_at = Some(at);
+            state.region.targets.get_mut(&key).ok_or_else(missing)?.action_at = Some(at);
             Ok(())
         })
     }
 
     async fn delete_scheduled_scale_to_zero(&self, cluster: &str, service: &str) -> AwsResult<()> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
-        let action = self.reach("DeleteScheduledAction").await.write("DeleteScheduledAction", &id, |scene| {
-            let target = scene.region.targets.get_mut(&key);
-            let gone = target.and_then(|target| target.action_at.take());
-            gone.map(drop).ok_or_else(|| refusal("ObjectNotFoundException", "No scheduled action found"))
+        let action = self.reach("DeleteScheduledAction").await.write("DeleteScheduledAction", &id, |state| {
+            let target = state.region.targets.get_mut(&key);
+            let removed = target.and_then(|target| target.action_at.take());
+            removed.map(drop).ok_or_else(|| api_error("ObjectNotFoundException", "No scheduled action found"))
         });
-        action.or_else(gone_is_fine)?;
+        action.or_else(ignore_not_found)?;
         let target =
-            self.reach("DeregisterScalableTarget").await.write("DeregisterScalableTarget", &id, |scene| {
-                // Its scheduled actions go with it (Application Auto Scaling API reference, DeregisterScalableTarget).
-                let gone = scene.region.targets.remove(&key);
-                gone.map(drop).ok_or_else(|| refusal("ObjectNotFoundException", "No scalable target found"))
+            self.reach("DeregisterScalableTarget").await.write("DeregisterScalableTarget", &id, |state| {
+                // Also deletes its scheduled actions (Application Auto Scaling API reference,
+                // DeregisterScalableTarget).
+                let removed = state.region.targets.remove(&key);
+                removed
+                    .map(drop)
+                    .ok_or_else(|| api_error("ObjectNotFoundException", "No scalable target found"))
             });
-        target.or_else(gone_is_fine)
+        target.or_else(ignore_not_found)
     }
 }
 
-fn gone_is_fine(error: crate::aws::AwsError) -> AwsResult<()> {
+fn ignore_not_found(error: crate::aws::AwsError) -> AwsResult<()> {
     if error.class == AwsErrorClass::NotFound { Ok(()) } else { Err(error) }
 }

@@ -1,4 +1,4 @@
-//! What a test arranges of the fake AWS: how long things take, what the account allows, what fails by itself.
+//! What a test sets in the fake AWS: delays, limits of the account, and failures.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use kinesis_demo_api::control::gate::GapRule;
 
 use crate::aws::{Advantage, ClockSkew};
 
-/// How long things take in the fake.
+/// Delays in the fake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delays {
     /// From CreateStream to ACTIVE.
     pub stream_create: Duration,
-    /// How long warm throughput moves from one value to another (`UPDATING`).
+    /// How long a change of warm throughput takes (`UPDATING`).
     pub warm_update: Duration,
-    /// From DeleteStream until the stream is gone.
+    /// From DeleteStream until the stream no longer exists.
     pub stream_delete: Duration,
-    /// From a task's placement until it runs; at least a second.
+    /// From a task's placement until it runs; at least one second.
     pub task_start: Duration,
-    /// How much longer a single task's start may take.
+    /// The maximum extra time of a single task's start.
     pub task_start_spread: Duration,
-    /// From SIGTERM until a task has said its last word and is STOPPED.
+    /// From SIGTERM until a task has written its final line and is STOPPED.
     pub task_stop: Duration,
-    /// From a line's writing until it can be read from the log.
+    /// From writing a line until it can be read from the log.
     pub log_delivery: Duration,
 }
 
@@ -40,30 +40,30 @@ impl Default for Delays {
     }
 }
 
-/// What tests arrange.
+/// What tests can set.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) account_id: String,
     pub(super) advantage: Advantage,
     pub(super) clusters: Vec<String>,
     pub(super) delays: Delays,
-    /// How many tasks may exist at once, per region (Fargate's quota, or its capacity).
+    /// How many tasks may exist at once per region (Fargate's quota, or its capacity).
     pub(super) task_capacity: u32,
-    /// How many records per second a stream takes; `None`: all.
+    /// How many records per second a stream accepts; `None` for all.
     pub(super) stream_capacity: Option<u32>,
-    /// How many ledger lines a page holds at most, and how long the answer takes.
+    /// How many ledger lines a page has at most, and how long its response takes.
     pub(super) ledger_page: (usize, Duration),
-    /// What AWS's answers tell of the operator's clock.
+    /// The clock skew that AWS's responses show.
     pub(super) clock_skew: Option<ClockSkew>,
-    /// How tasks treat a gap between the numbers of control documents.
+    /// How tasks treat a gap between the versions of control documents.
     pub(super) gap_rule: GapRule,
     /// Whether a stream shows its old target after its warm throughput was released.
     pub(super) keeps_warm_targets: bool,
-    /// The most warm throughput that a stream's target becomes, whatever is asked for.
+    /// The maximum target of a stream's warm throughput, whatever is requested.
     pub(super) warm_cap: u32,
-    /// Why no task starts, in ECS's words.
+    /// Why tasks fail to start, in ECS's words.
     pub(super) start_failure: Option<String>,
-    /// The line after all others in each task's log.
+    /// The last line of each task's log.
     pub(super) last_line: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a stream's target becomes when so much is asked for.
+    /// The target of a stream for which this warm throughput was requested.
     pub(super) fn granted(&self, mib_per_second: u32) -> u32 {
         mib_per_second.min(self.warm_cap)
     }

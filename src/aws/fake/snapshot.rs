@@ -1,11 +1,12 @@
-//! What exists in the fake. In: its regions. Out: names, by kind. Pure.
+//! What exists in the fake. In: its regions. Out: names by kind. Pure.
 
 use super::fleet::Task;
 use super::world::Region;
 use crate::aws::ServiceState;
 
-/// Everything that exists: names, each with its region in front; dashboards have none. What is being deleted still exists; an INACTIVE service does
-/// not, an INACTIVE task definition does (it can be deleted), a STOPPED task does not.
+/// The names of everything that exists, each with its region as a prefix; dashboards have none. A
+/// resource that is being deleted still exists. An INACTIVE service and a STOPPED task do not. An
+/// INACTIVE task definition does, because it can be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     pub streams: Vec<String>,
@@ -28,8 +29,8 @@ impl Snapshot {
     pub(super) fn add(&mut self, region_name: &str, region: &Region) {
         let here = |name: &str| format!("{region_name}/{name}");
         let both = |(cluster, service): &(String, String)| format!("{region_name}/{cluster}/{service}");
-        // Destructured without `..`: a kind that is forgotten here would not count as left behind. What is no thing of its
-        // own is named and left out.
+        // Destructured without `..`: a forgotten kind would never count as left behind. Fields that
+        // are not resources are named and ignored.
         let Region {
             streams,
             families,
@@ -55,7 +56,7 @@ impl Snapshot {
 }
 
 impl Region {
-    /// How many of each kind exist; revisions of task definitions count one by one.
+    /// The number of resources of each kind. Each revision of a task definition counts.
     pub(super) fn counts(&self) -> [(&'static str, usize); 7] {
         let services =
             self.services.values().filter(|service| service.state != ServiceState::Inactive).count();

@@ -1,5 +1,5 @@
-//! The fake's own behaviour, so that a scenario's failure points at the operator: what exists, and how calls fail. What the
-//! tasks do is in `fleet_tests`.
+//! Tests of the fake itself, so that a failing scenario points at the operator: resources, and how
+//! calls fail. Tests of its tasks are in `fleet_tests`.
 
 use super::*;
 use crate::aws::{
@@ -13,8 +13,8 @@ pub(super) fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A fake at T0, its clock, and its AWS in one region.
-pub(super) fn a_world() -> (FakeAws, ManualClock, Aws) {
+/// A fake at T0, its clock, and its clients in one region.
+pub(super) fn a_fake() -> (FakeAws, ManualClock, Aws) {
     let clock = ManualClock::new(T0);
     let fake = FakeAws::new(clock.clone());
     fake.set_delays(Delays { task_start_spread: Duration::ZERO, ..Delays::default() });
@@ -79,8 +79,8 @@ fn class<T: std::fmt::Debug>(result: AwsResult<T>) -> AwsErrorClass {
 }
 
 #[tokio::test]
-async fn a_stream_lives_from_creating_to_gone() {
-    let (fake, clock, aws) = a_world();
+async fn a_stream_goes_from_creating_to_deleted() {
+    let (fake, clock, aws) = a_fake();
     assert_eq!(state_of(&aws).await, None);
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
     assert_eq!(class(aws.streams.create_stream(&a_stream(None)).await), AwsErrorClass::AlreadyExists);
@@ -102,8 +102,8 @@ async fn a_stream_lives_from_creating_to_gone() {
 }
 
 #[tokio::test]
-async fn warm_throughput_needs_advantage_and_rises_while_the_stream_updates() {
-    let (fake, clock, aws) = a_world();
+async fn warm_throughput_needs_advantage_and_rises_while_updating() {
+    let (fake, clock, aws) = a_fake();
     assert_eq!(class(aws.streams.create_stream(&a_stream(Some(100))).await), AwsErrorClass::Invalid);
     fake.set_advantage(Advantage::EnabledUntilEarliestAllowedEnd);
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
@@ -124,8 +124,8 @@ async fn warm_throughput_needs_advantage_and_rises_while_the_stream_updates() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_created_warm_is_ready_only_after_both_delays() {
-    let (fake, clock, aws) = a_world();
+async fn a_stream_created_warm_is_ready_after_both_delays() {
+    let (fake, clock, aws) = a_fake();
     fake.set_advantage(Advantage::Enabled);
     aws.streams.create_stream(&a_stream(Some(50))).await.unwrap();
     clock.advance(s(21));
@@ -138,8 +138,8 @@ async fn a_stream_that_is_created_warm_is_ready_only_after_both_delays() {
 }
 
 #[tokio::test]
-async fn regions_hold_things_of_their_own() {
-    let (fake, _, aws) = a_world();
+async fn regions_have_separate_resources() {
+    let (fake, _, aws) = a_fake();
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
     let elsewhere = fake.in_region("us-east-1");
     assert_eq!(state_of(&elsewhere).await, None);
@@ -148,8 +148,8 @@ async fn regions_hold_things_of_their_own() {
 }
 
 #[tokio::test]
-async fn parameters_are_made_once_then_overwritten() {
-    let (fake, _, aws) = a_world();
+async fn parameters_are_created_once_then_overwritten() {
+    let (fake, _, aws) = a_fake();
     aws.parameters.create_parameter("/kd/control", "one", &owned()).await.unwrap();
     let again = aws.parameters.create_parameter("/kd/control", "two", &owned()).await;
     assert_eq!(class(again), AwsErrorClass::AlreadyExists);
@@ -167,7 +167,7 @@ async fn parameters_are_made_once_then_overwritten() {
 
 #[tokio::test]
 async fn log_groups_are_found_by_name_and_deleted_with_their_lines() {
-    let (fake, _, aws) = a_world();
+    let (fake, _, aws) = a_fake();
     assert_eq!(class(aws.logs.fetch_ledger_page("/kd/log", T0, None).await), AwsErrorClass::NotFound);
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     assert_eq!(class(aws.logs.create_log_group("/kd/log", &owned()).await), AwsErrorClass::AlreadyExists);
@@ -184,7 +184,7 @@ async fn log_groups_are_found_by_name_and_deleted_with_their_lines() {
 
 #[tokio::test]
 async fn task_definitions_are_deregistered_before_they_are_deleted() {
-    let (fake, _, aws) = a_world();
+    let (fake, _, aws) = a_fake();
     let odd = NewTaskDefinition { memory_mib: 1_536, ..a_definition() };
     assert_eq!(class(aws.task_definitions.register_task_definition(&odd).await), AwsErrorClass::Invalid);
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
@@ -207,10 +207,10 @@ async fn task_definitions_are_deregistered_before_they_are_deleted() {
 }
 
 #[tokio::test]
-async fn a_service_is_made_once_and_goes_through_draining() {
-    let (fake, clock, aws) = a_world();
-    let made = aws.services.create_service(&a_service()).await;
-    assert_eq!(class(made), AwsErrorClass::Transient, "without its task definition");
+async fn a_service_is_created_once_and_drains_before_inactive() {
+    let (fake, clock, aws) = a_fake();
+    let result = aws.services.create_service(&a_service()).await;
+    assert_eq!(class(result), AwsErrorClass::Transient, "without its task definition");
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
     let nowhere = NewService { cluster: "elsewhere".into(), ..a_service() };
@@ -237,8 +237,8 @@ async fn a_service_is_made_once_and_goes_through_draining() {
 }
 
 #[tokio::test]
-async fn the_ceiling_takes_the_service_to_zero_by_itself() {
-    let (fake, clock, aws) = a_world();
+async fn the_scheduled_action_scales_the_service_to_zero() {
+    let (fake, clock, aws) = a_fake();
     assert_eq!(
         class(aws.scaling.put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60)).await),
         AwsErrorClass::Transient
@@ -251,30 +251,30 @@ async fn the_ceiling_takes_the_service_to_zero_by_itself() {
         .put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60) + Duration::from_millis(900))
         .await
         .unwrap();
-    let seen = aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap().unwrap();
+    let seen = aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.target, seen.action_at), (true, Some(T0 + s(60))));
     clock.advance(s(59));
     assert_eq!(fake.running_tasks().len(), 3);
     clock.advance(s(1));
     assert_eq!(fake.running_tasks().len(), 0);
     assert_eq!(aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap().desired, 0);
-    let seen = aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap().unwrap();
+    let seen = aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.target, seen.action_at), (true, None));
     aws.scaling.delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
     aws.scaling.delete_scheduled_scale_to_zero("default", "kd-service").await.unwrap();
-    assert_eq!(aws.scaling.fetch_ceiling("default", "kd-service").await.unwrap(), None);
+    assert_eq!(aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn faults_fire_as_often_as_they_are_told() {
-    let (fake, _, aws) = a_world();
+async fn faults_apply_as_often_as_requested() {
+    let (fake, _, aws) = a_fake();
     fake.fail("CreateStream", AwsErrorClass::Throttled, 2);
     fake.lose_response("CreateStream", 1);
     assert_eq!(class(aws.streams.create_stream(&a_stream(None)).await), AwsErrorClass::Throttled);
     assert_eq!(class(aws.streams.create_stream(&a_stream(None)).await), AwsErrorClass::Throttled);
     assert_eq!(state_of(&aws).await, None);
     assert_eq!(class(aws.streams.create_stream(&a_stream(None)).await), AwsErrorClass::Transient);
-    assert!(state_of(&aws).await.is_some(), "performed, though nobody was told");
+    assert!(state_of(&aws).await.is_some(), "performed, but the response was lost");
     assert_eq!(class(aws.streams.create_stream(&a_stream(None)).await), AwsErrorClass::AlreadyExists);
     fake.fail("*", AwsErrorClass::Denied, 1);
     assert_eq!(class(aws.identity.fetch_account_id().await), AwsErrorClass::Denied);
@@ -289,8 +289,8 @@ async fn faults_fire_as_often_as_they_are_told() {
 }
 
 #[tokio::test]
-async fn after_the_crash_point_nothing_is_heard_or_done_until_the_revival() {
-    let (fake, _, aws) = a_world();
+async fn after_a_crash_calls_do_nothing_until_the_revival() {
+    let (fake, _, aws) = a_fake();
     fake.crash_after_call(2);
     assert!(state_of(&aws).await.is_none());
     let error = aws.logs.create_log_group("/kd/log", &owned()).await.unwrap_err();
@@ -306,8 +306,8 @@ async fn after_the_crash_point_nothing_is_heard_or_done_until_the_revival() {
 }
 
 #[tokio::test]
-async fn dashboards_belong_to_the_account_and_measurements_are_kept() {
-    let (fake, _, aws) = a_world();
+async fn dashboards_belong_to_the_account_and_metrics_are_kept() {
+    let (fake, _, aws) = a_fake();
     let elsewhere = fake.in_region("us-east-1");
     assert!(!aws.dashboards.fetch_dashboard_exists("kd").await.unwrap());
     for body in [r#"{"widgets": []}"#, r#"{"widgets": [], "start": "-PT1H"}"#] {

@@ -1,4 +1,5 @@
-//! The fake's world and its time. In: instants to advance to, calls to perform. Out: the world at these instants.
+//! The fake's state over time. In: instants to advance to, and calls to perform. Out: the state at
+//! these instants.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use kinesis_demo_api::control::TaskId;
 
 use super::calls::{Access, Call, FaultInjector, FaultKind, injected};
 use super::dashboards::Account;
-use super::dice::SeededDraws;
 use super::ecs::{Family, Service};
 use super::fleet::Task;
 use super::generator::{Sent, TaskEnvironment};
@@ -16,17 +16,18 @@ use super::kinesis::Stream;
 use super::logs::LogGroup;
 use super::parameters::Parameter;
 use super::scaling::Target;
+use super::seeded_draws::SeededDraws;
 use super::snapshot::Snapshot;
-use super::{Refusal, Settings};
+use super::{ApiError, Settings};
 use crate::aws::{AwsError, AwsResult, Tags};
 
-/// A cluster's name and a service's.
+/// The names of a cluster and a service.
 pub(super) type ServiceKey = (String, String);
 
 pub(super) struct AccountState {
     pub(super) settings: Settings,
-    pub(super) dice: SeededDraws,
-    pub(super) switchboard: FaultInjector,
+    pub(super) draws: SeededDraws,
+    pub(super) fault_injector: FaultInjector,
     pub(super) most_at_once: BTreeMap<&'static str, usize>,
     pub(super) account: Account,
     regions: BTreeMap<String, Region>,
@@ -47,18 +48,18 @@ pub(super) struct Region {
     pub(super) log_groups: BTreeMap<String, LogGroup>,
 }
 
-/// What a call sees: its region, now.
+/// What a call can access: its region at the current instant.
 pub(super) struct RegionState<'a> {
     pub(super) region: &'a mut Region,
     pub(super) account: &'a mut Account,
     pub(super) settings: &'a Settings,
-    pub(super) dice: &'a mut SeededDraws,
+    pub(super) draws: &'a mut SeededDraws,
     pub(super) now: MicroTime,
     name: &'a str,
 }
 
 impl RegionState<'_> {
-    /// The ARN of `resource` of `service` here.
+    /// The ARN of `resource` of `service` in this region.
     pub(super) fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.name, self.settings.account_id)
     }
@@ -68,8 +69,8 @@ impl AccountState {
     pub(super) fn new(settings: Settings, now: MicroTime) -> Self {
         Self {
             settings,
-            dice: SeededDraws::new(1),
-            switchboard: FaultInjector::default(),
+            draws: SeededDraws::new(1),
+            fault_injector: FaultInjector::default(),
             most_at_once: BTreeMap::new(),
             account: Account::default(),
             regions: BTreeMap::new(),
@@ -77,7 +78,7 @@ impl AccountState {
         }
     }
 
-    /// Plays what happens up to `until`, that instant included.
+    /// Simulates everything up to and including `until`.
     pub(super) fn advance_to(&mut self, until: MicroTime) {
         if until <= self.now {
             return;
@@ -85,61 +86,61 @@ impl AccountState {
         for (name, region) in &mut self.regions {
             let mut now = self.now;
             while let Some(at) = region.next_event_at(now, &self.settings).filter(|at| *at <= until) {
-                region.play(now, at, &self.settings);
+                region.simulate(now, at, &self.settings);
                 now = at;
-                let mut scene = RegionState {
+                let mut state = RegionState {
                     region,
                     account: &mut self.account,
                     settings: &self.settings,
-                    dice: &mut self.dice,
+                    draws: &mut self.draws,
                     now: at,
                     name: name.as_str(),
                 };
-                scene.apply_events();
-                scene.place_tasks();
+                state.apply_events();
+                state.place_tasks();
             }
-            region.play(now, until, &self.settings);
+            region.simulate(now, until, &self.settings);
         }
         self.now = until;
         self.count_things();
     }
 
-    /// Performs one call, unless a fault or the caller's death prevents it.
+    /// Performs one call, unless a fault or a crash of the caller prevents it.
     pub(super) fn call<T>(
         &mut self,
         region: &str,
         operation: &'static str,
         target: &str,
         access: Access,
-        perform: impl FnOnce(&mut RegionState<'_>) -> Result<T, Refusal>,
+        perform: impl FnOnce(&mut RegionState<'_>) -> Result<T, ApiError>,
     ) -> AwsResult<T> {
-        if self.switchboard.crashed() {
+        if self.fault_injector.crashed() {
             return Err(AwsError::unanswered(operation, target, "crashed"));
         }
-        let fault = self.switchboard.strike(operation, self.now);
+        let fault = self.fault_injector.take_fault(operation, self.now);
         let (result, performed) = match fault {
-            Some(FaultKind::Refuse(class)) => (Err(injected(operation, target, class)), false),
-            Some(FaultKind::RefuseWith { code, message }) => {
+            Some(FaultKind::Fail(class)) => (Err(injected(operation, target, class)), false),
+            Some(FaultKind::FailWith { code, message }) => {
                 (Err(AwsError::refused(operation, target, code, message)), false)
             }
             fault @ (Some(FaultKind::LoseResponse | FaultKind::Delay(_)) | None) => {
-                let result = self.scene(region, |scene| {
-                    let result = perform(scene);
-                    scene.place_tasks();
+                let result = self.with_region(region, |state| {
+                    let result = perform(state);
+                    state.place_tasks();
                     result
                 });
                 let performed = result.is_ok();
-                let answer = match (fault, result) {
+                let response = match (fault, result) {
                     (Some(_), Ok(_)) => Err(AwsError::unanswered(operation, target, "the response was lost")),
-                    (_, result) => result.map_err(|Refusal { code, message }| {
+                    (_, result) => result.map_err(|ApiError { code, message }| {
                         AwsError::refused(operation, target, code, message)
                     }),
                 };
-                (answer, performed)
+                (response, performed)
             }
         };
         self.count_things();
-        let was_last = self.switchboard.log(Call {
+        let was_last = self.fault_injector.record(Call {
             at: self.now,
             region: region.to_owned(),
             operation,
@@ -151,10 +152,10 @@ impl AccountState {
         if was_last { Err(AwsError::unanswered(operation, target, "crashed")) } else { result }
     }
 
-    /// Has every service start and stop what it must.
+    /// Starts and stops the tasks of every service as needed.
     pub(super) fn place_tasks(&mut self) {
         for name in self.regions.keys().cloned().collect::<Vec<_>>() {
-            self.scene(&name, |scene| scene.place_tasks());
+            self.with_region(&name, |state| state.place_tasks());
         }
     }
 
@@ -168,8 +169,8 @@ impl AccountState {
 
     pub(super) fn hang_task(&mut self, task: &TaskId) {
         let tasks = self.regions.values_mut().flat_map(|region| &mut region.tasks);
-        for held in tasks.filter(|held| held.id == *task) {
-            if let Some(generator) = &mut held.generator {
+        for found in tasks.filter(|found| found.id == *task) {
+            if let Some(generator) = &mut found.generator {
                 generator.stop_sending();
             }
         }
@@ -184,13 +185,13 @@ impl AccountState {
     }
 
     pub(super) fn parameter_tags(&self, name: &str) -> Option<Tags> {
-        let held = self.regions.values().find_map(|region| region.parameters.get(name));
-        held.map(|held| held.tags.clone())
+        let found = self.regions.values().find_map(|region| region.parameters.get(name));
+        found.map(|found| found.tags.clone())
     }
 
-    pub(super) fn kill_task(&mut self, task: &TaskId, spoken: bool) -> bool {
+    pub(super) fn kill_task(&mut self, task: &TaskId, writes_final_line: bool) -> bool {
         let now = self.now;
-        self.regions.values_mut().any(|region| region.kill_task(task, spoken, now, &self.settings))
+        self.regions.values_mut().any(|region| region.kill_task(task, writes_final_line, now, &self.settings))
     }
 
     pub(super) fn sent(&self) -> impl Iterator<Item = &Sent> {
@@ -234,13 +235,13 @@ impl AccountState {
         }
     }
 
-    fn scene<T>(&mut self, name: &str, act: impl FnOnce(&mut RegionState<'_>) -> T) -> T {
+    fn with_region<T>(&mut self, name: &str, act: impl FnOnce(&mut RegionState<'_>) -> T) -> T {
         let region = self.regions.entry(name.to_owned()).or_default();
         act(&mut RegionState {
             region,
             account: &mut self.account,
             settings: &self.settings,
-            dice: &mut self.dice,
+            draws: &mut self.draws,
             now: self.now,
             name,
         })
@@ -248,27 +249,28 @@ impl AccountState {
 }
 
 impl Region {
-    /// The next instant at which something other than a task's own doing changes; `now` itself if something is overdue.
+    /// The next instant at which anything but the tasks' own actions changes; `now` if something is
+    /// overdue.
     fn next_event_at(&self, now: MicroTime, settings: &Settings) -> Option<MicroTime> {
         let streams = self.streams.values().filter_map(Stream::changes_at);
         let tasks = self.tasks.iter().filter_map(Task::changes_at);
         let actions = self.targets.values().filter_map(|target| target.action_at);
         let unprotected =
-            self.services.iter().filter_map(|(key, service)| self.victims_awaited_until(key, service, now));
-        // Who gets how much of a stream's capacity is settled every second.
+            self.services.iter().filter_map(|(key, service)| self.scale_in_blocked_until(key, service, now));
+        // Stream capacity is divided among the tasks every second.
         let whole_second = || {
             let next = now.as_micros().div_euclid(1_000_000) + 1;
             MicroTime::from_micros(next * 1_000_000)
         };
-        let anybody_runs = || self.tasks.iter().any(Task::is_running);
-        let settlement = (settings.stream_capacity.is_some() && anybody_runs()).then(whole_second);
+        let is_any_running = || self.tasks.iter().any(Task::is_running);
+        let settlement = (settings.stream_capacity.is_some() && is_any_running()).then(whole_second);
         streams.chain(tasks).chain(actions).chain(unprotected).chain(settlement).min().map(|at| at.max(now))
     }
 
-    /// Has the tasks live from `from` to `until`; nothing else changes meanwhile.
-    fn play(&mut self, from: MicroTime, until: MicroTime, settings: &Settings) {
+    /// Simulates the tasks from `from` to `until`, while nothing else changes.
+    fn simulate(&mut self, from: MicroTime, until: MicroTime, settings: &Settings) {
         let Self { streams, stored, tasks, parameters, log_groups, .. } = self;
-        let mut around = TaskEnvironment {
+        let mut task_env = TaskEnvironment {
             parameters,
             streams,
             stored,
@@ -277,34 +279,35 @@ impl Region {
             log_delivery: settings.delays.log_delivery,
         };
         for task in tasks.iter_mut() {
-            task.live_until(until, &mut around);
+            task.run_until(until, &mut task_env);
         }
         if let Some(capacity) = settings.stream_capacity {
             self.settle(capacity, until.since(from));
         }
     }
 
-    /// Divides what the streams can take among what was sent and not settled yet.
+    /// Divides the streams' capacity among the records that are not settled yet.
     fn settle(&mut self, records_per_second: u32, elapsed: Duration) {
         let Self { streams, stored, tasks, .. } = self;
         for (name, stream) in streams {
-            let mut allow_list = stream.refill(records_per_second, elapsed);
+            let mut available = stream.refill(records_per_second, elapsed);
             let generators = || tasks.iter().filter_map(|task| task.generator.as_ref());
-            let mut asked: u64 =
+            let mut unsettled: u64 =
                 generators().filter(|generator| generator.sends_to(name)).map(|g| g.unsettled()).sum();
             for generator in tasks.iter_mut().filter_map(|task| task.generator.as_mut()) {
                 if generator.sends_to(name) && generator.unsettled() > 0 {
-                    let mine = generator.unsettled();
-                    // The remaining allowance in proportion: nothing is lost to rounding, the last one takes the rest.
-                    let taken = u128::from(allow_list) * u128::from(mine) / u128::from(asked.max(1));
-                    let taken = u64::try_from(taken).unwrap_or(mine).min(mine);
+                    let own = generator.unsettled();
+                    // Divides the remaining capacity in proportion. Nothing is lost to rounding,
+                    // because the last generator gets the rest.
+                    let taken = u128::from(available) * u128::from(own) / u128::from(unsettled.max(1));
+                    let taken = u64::try_from(taken).unwrap_or(own).min(own);
                     generator.settle(taken);
-                    allow_list -= taken;
-                    asked -= mine;
+                    available -= taken;
+                    unsettled -= own;
                     *stored.entry(name.clone()).or_default() += taken;
                 }
             }
-            stream.keep(allow_list);
+            stream.set_available(available);
         }
     }
 }

@@ -262,7 +262,6 @@ mod tests {
             stream_name: "social-media-stream".into(),
             base_name: base_name("viral-event", "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab", 3),
             object_uid: None,
-            plan_hash: "0".into(),
             spec,
         }
     }

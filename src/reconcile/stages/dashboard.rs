@@ -169,7 +169,6 @@ mod tests {
                 stream_name: "posts".into(),
                 base_name: "kd-x-r1".into(),
                 object_uid: None,
-                plan_hash: "0".into(),
                 spec: KinesisDemoSpec::default(),
             };
             console_url(&effective, "KinesisDemo-kd-x-r1")

@@ -298,28 +298,28 @@ impl RunContext<'_> {
     }
 
     /// What tells what became of the records that were due by `until`. A task that has said nothing
-    /// for `unheard_for` may have sent more than it said.
+    /// for `unreported_for` may have sent more than it said.
     fn accounting_inputs<'e>(
         &self,
         control: &'e ControlStatus,
         timeline: &'e Timeline,
         ledgers: &'e Ledgers,
-        unheard_for: Duration,
+        unreported_for: Duration,
         until: MicroTime,
     ) -> AccountingInputs<'e> {
         let ControlStatus { assignments, folded, .. } = control;
         let cap_per_task = self.plan.cap_per_task;
         // After the schedule's end it changes nothing.
-        let called_off_from = (control.state == ControlState::Stop).then_some(control.effective_at);
+        let cancelled_from = (control.state == ControlState::Stop).then_some(control.effective_at);
         AccountingInputs {
             timeline,
             assignments,
             folded,
             ledgers,
             cap_per_task,
-            unheard_for,
+            unreported_for,
             until,
-            called_off_from,
+            cancelled_from,
         }
     }
 

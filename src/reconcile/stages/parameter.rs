@@ -3,7 +3,7 @@
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, Segment};
-use kinesis_demo_api::ledger::HeldVersion;
+use kinesis_demo_api::ledger::ControlVersion;
 use kinesis_demo_api::status::ControlStatus;
 
 use super::RunContext;
@@ -60,19 +60,19 @@ pub(super) fn parameter_state(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outranked {
     /// The parameter holds it.
-    ByParameter(HeldVersion),
+    ByParameter(ControlVersion),
     /// A task with a slot says that it holds it. What the parameter held for a moment can be seen only so: a renewal
     /// writes over it without a look.
-    ByTask(HeldVersion),
+    ByTask(ControlVersion),
 }
 
 /// The document that outranks ours, if there is one: only the Lease tells whose it is.
 pub fn outranked(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Outranked> {
     let control = ctx.object.status.control.as_ref()?;
     if let ParameterState::Foreign(held) = parameter_state(ctx, control, state) {
-        return Some(Outranked::ByParameter(HeldVersion::from(&held)));
+        return Some(Outranked::ByParameter(ControlVersion::from(&held)));
     }
-    let ours = HeldVersion { epoch: ctx.object.epoch, version: control.version };
+    let ours = ControlVersion { epoch: ctx.object.epoch, version: control.version };
     let with_slots = control.assignments.iter().filter(|held| held.until.is_none_or(|until| ctx.now < until));
     let held = with_slots.filter_map(|held| state.known_ledgers.of(&held.task)?.control).max()?;
     (held > ours).then_some(Outranked::ByTask(held))

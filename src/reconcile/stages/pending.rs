@@ -166,14 +166,12 @@ fn image_obstacle(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)
                 "the registry has no generator image {image}; push it, or name another (generator.image, --generator-image)"
             ),
         )),
-        ImageLookup::For(architectures) if architectures.iter().any(|held| held == wanted.in_images()) => {
-            None
-        }
+        ImageLookup::For(architectures) if architectures.iter().any(|held| held == wanted.oci_name()) => None,
         ImageLookup::For(architectures) => Some((
             Reason::ArchitectureMissing,
             format!(
                 "generator.fargate.architecture asks for {wanted} ({} in images), generator image {image} is there for {}; push it for {wanted} too, or ask for another architecture",
-                wanted.in_images(),
+                wanted.oci_name(),
                 if architectures.is_empty() { "none of Linux".into() } else { architectures.join(", ") },
             ),
         )),
@@ -198,7 +196,6 @@ fn pinned(
         stream_name: plan.stream_name.clone().unwrap_or_else(|| base_name.clone()),
         base_name,
         object_uid: Some(object.uid.to_owned()),
-        plan_hash: plan.hash(),
         spec: filled(object.spec, &object.settings.defaults),
     };
     if let Some(run) = &mut builder.status.run {

@@ -258,7 +258,7 @@ fn note_end(
             ControlState::Run => last,
             ControlState::Stop => {
                 let counts = total(builder.status.phases.iter().map(|report| &report.totals)).scheduled;
-                timeline.asked_for(counts, control.effective_at.min(last), last)
+                timeline.due_at(counts, control.effective_at.min(last), last)
             }
         }
     });
@@ -282,7 +282,7 @@ pub(super) fn note_traffic(
         let type_ = ConditionType::TrafficDelivered;
         builder.found(type_, ConditionStatus::Unknown, reason(error), error.to_string());
     }
-    let (ledgers, unheard_for) = match &state.ledgers {
+    let (ledgers, unreported_for) = match &state.ledgers {
         Observed::Present(ledgers) => {
             let type_ = ConditionType::TrafficDelivered;
             builder.found(type_, ConditionStatus::Unknown, Reason::Running, "");
@@ -292,7 +292,7 @@ pub(super) fn note_traffic(
         _ => return,
     };
     let timeline = ctx.timeline(control);
-    let accounting_inputs = ctx.accounting_inputs(control, &timeline, ledgers, unheard_for, until);
+    let accounting_inputs = ctx.accounting_inputs(control, &timeline, ledgers, unreported_for, until);
     let mut phases = accounting_inputs.totals();
     if !settled {
         // Until the last word is in, what is missing is mostly on its way.

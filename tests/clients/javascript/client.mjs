@@ -1,4 +1,4 @@
-// The AWS SDK for JavaScript with its defaults: makes a stream, writes to it, reads it back, describes and deletes it.
+// The AWS SDK for JavaScript with its defaults: creates a stream, writes to it, reads it back, describes and deletes it.
 // Its settings come from the environment, as docs/sandbox.md exports them.
 
 import assert from "node:assert/strict";

@@ -1,27 +1,29 @@
-//! AWS calls as JSON lines: what the sandbox records and what the tests' own lists hold. Pure.
+//! AWS calls as JSON lines: the sandbox's recordings and the tests' own lists. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Whose credentials a call is made with.
+/// The credentials a call is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Principal {
     /// The operator.
     Operator,
-    /// The operator, where it may also commit the Region to On-demand Advantage.
+    /// The operator with the additional permission to commit the Region to On-demand Advantage.
     OperatorWithAdvantage,
     /// A generator task.
     Task,
     /// ECS, when it starts a task.
     Execution,
-    /// Anybody else: what it makes is part of the world, what it may do is not ours to judge.
+    /// Any other caller. The tags of resources that it creates count, but its permissions are not
+    /// checked.
     Other,
 }
 
-/// One call. `service` is the signing name (`monitoring`, not `cloudwatch`), `input` the request's members as AWS names them.
+/// One call. `service` is the signing name (`monitoring`, not `cloudwatch`). `input` has the
+/// parameters of the request, with the names that AWS uses.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
@@ -32,10 +34,10 @@ pub struct Call {
     pub region: String,
     #[serde(default)]
     pub input: Value,
-    /// Tags of the resource that is called upon, where no earlier call tells them.
+    /// Tags of the target resource, if no earlier call contains them.
     #[serde(default)]
     pub resource_tags: Option<BTreeMap<String, String>>,
-    /// What the line is there to show.
+    /// What the line demonstrates.
     #[serde(default)]
     pub note: String,
 }
@@ -44,23 +46,24 @@ fn default_region() -> String {
     "us-east-1".to_owned()
 }
 
-/// The calls in `text`, one to a line; empty lines and lines that begin with `//` are left out.
+/// The calls in `text`, one per line. Skips empty lines and lines that start with `//`.
 pub fn parse(text: &str) -> Result<Vec<Call>, String> {
     let lines = text.lines().enumerate();
-    let told = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with("//"));
-    told.map(|(index, line)| {
-        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
-    })
-    .collect()
+    let calls = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with("//"));
+    calls
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
+        })
+        .collect()
 }
 
 impl Call {
-    /// A member that is text.
+    /// A string parameter.
     pub fn text(&self, member: &str) -> Option<&str> {
         self.input.get(member)?.as_str()
     }
 
-    /// A member that is a list of texts.
+    /// A parameter that is a list of strings.
     pub fn texts(&self, member: &str) -> Vec<&str> {
         self.input
             .get(member)
@@ -71,17 +74,17 @@ impl Call {
             .collect()
     }
 
-    /// The tags in the request, in any of the forms in which AWS takes them.
+    /// The tags in the request, in any of the formats that AWS accepts.
     pub fn tags(&self) -> BTreeMap<String, String> {
         let Some(tags) = ["Tags", "tags"].iter().find_map(|name| self.input.get(name)) else {
             return BTreeMap::new();
         };
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match tags {
-            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), word(value))).collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), string(value))).collect(),
             Value::Array(list) => {
                 let member =
-                    |tag: &Value, names: [&str; 2]| names.iter().find_map(|name| tag.get(name).map(word));
+                    |tag: &Value, names: [&str; 2]| names.iter().find_map(|name| tag.get(name).map(string));
                 let pair = |tag: &Value| {
                     Some((member(tag, ["Key", "key"])?, member(tag, ["Value", "value"]).unwrap_or_default()))
                 };
@@ -110,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_says_something_unknown_is_refused_with_its_number() {
-        let error = parse("// said\n\n{\"principal\":\"operator\",\"extra\":1}").unwrap_err();
+    fn an_unknown_field_is_an_error_with_the_line_number() {
+        let error = parse("// a comment\n\n{\"principal\":\"operator\",\"extra\":1}").unwrap_err();
         assert!(error.starts_with("line 3: "), "{error}");
     }
 }

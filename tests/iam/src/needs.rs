@@ -1,7 +1,8 @@
-//! What AWS checks before it performs a call. In: a call. Out: actions, resources and the condition keys that the request fills. Pure.
+//! What AWS checks before it executes a call. In: a call. Out: actions, resources and the condition
+//! keys that the request fills. Pure.
 //!
-//! Sources: the Service Authorization Reference for which action checks what; where a call needs more than the action of its name, the source is
-//! beside it.
+//! Sources: the Service Authorization Reference for what each action checks. Where a call needs
+//! more than the action of its name, the source is next to the code.
 
 use serde_json::Value;
 
@@ -13,19 +14,19 @@ pub struct Need {
     /// `service:Action`.
     pub action: String,
     pub resource: Resource,
-    /// Condition keys and their values, but for those of the resource.
+    /// Condition keys and their values, without those of the resource.
     pub context: Vec<(String, String)>,
 }
 
-/// What a permission is needed on.
+/// The resource of a permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// Nothing in particular.
+    /// No particular resource.
     Any,
     Arn(String),
 }
 
-/// ARNs of what a call names.
+/// The ARNs of the resources that a call names.
 pub struct Names<'a> {
     region: &'a str,
     account: &'a str,
@@ -33,7 +34,7 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// The names of a call made in `account`.
+    /// The names in a call made in `account`.
     pub fn of(call: &'a Call, account: &'a str) -> Self {
         let cluster =
             call.text("cluster").or_else(|| match (call.service.as_str(), call.text("ResourceId")) {
@@ -48,12 +49,12 @@ impl<'a> Names<'a> {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
     }
 
-    /// `name` may be an ARN already.
+    /// `name` may already be an ARN.
     fn named(&self, service: &str, prefix: &str, name: &str) -> String {
         if name.starts_with("arn:") { name.to_owned() } else { self.arn(service, &format!("{prefix}{name}")) }
     }
 
-    /// The cluster's name; without one, ECS takes the cluster `default`.
+    /// The cluster's name. Without one, ECS uses the cluster `default`.
     pub fn cluster_name(&self) -> String {
         let cluster = self.cluster.unwrap_or("default");
         cluster.rsplit('/').next().unwrap_or(cluster).to_owned()
@@ -71,7 +72,7 @@ impl<'a> Names<'a> {
         self.named("ecs", &format!("task/{}/", self.cluster_name()), name)
     }
 
-    /// A definition with its revision; the first, where the call names only the family.
+    /// A task definition with its revision. If the call names only the family, revision 1.
     pub fn definition(&self, name: &str) -> String {
         let arn = self.named("ecs", "task-definition/", name);
         if arn.matches(':').count() == 5 { format!("{arn}:1") } else { arn }
@@ -85,7 +86,7 @@ impl<'a> Names<'a> {
         self.named("ssm", "parameter/", name.trim_start_matches('/'))
     }
 
-    /// A group's ARN, without the `:*` that some answers end it with.
+    /// A log group's ARN, without the trailing `:*` that some responses have.
     pub fn log_group(&self, name: &str) -> String {
         self.named("logs", "log-group:", name).trim_end_matches(":*").to_owned()
     }
@@ -94,7 +95,7 @@ impl<'a> Names<'a> {
         format!("{}:log-stream:{stream}", self.log_group(group))
     }
 
-    /// Dashboards belong to no Region.
+    /// Dashboards are global: their ARN has no Region.
     fn dashboard(&self, name: &str) -> String {
         format!("arn:aws:cloudwatch::{}:dashboard/{name}", self.account)
     }
@@ -108,7 +109,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What `call` needs in `account`.
+/// The permissions that `call` needs in `account`.
 pub fn needs(call: &Call, account: &str) -> Result<Vec<Need>, String> {
     let names = Names::of(call, account);
     let needs = match call.service.as_str() {
@@ -124,15 +125,15 @@ pub fn needs(call: &Call, account: &str) -> Result<Vec<Need>, String> {
             call.text("repositoryName").map(|name| names.arn("ecr", &format!("repository/{name}"))),
         ),
         "iam" => iam(call, &names),
-        // Needs no permission at all (STS API reference, GetCallerIdentity).
+        // Needs no permission (STS API reference, GetCallerIdentity).
         "sts" if call.operation == "GetCallerIdentity" => return Ok(Vec::new()),
         "sts" => on("sts", call, call.text("RoleArn").map(|name| names.role(name))),
-        other => return Err(format!("{other}: a service of which nothing is known here")),
+        other => return Err(format!("{other}: unknown service, add it to needs.rs")),
     };
-    // A list in the request that was not understood would otherwise need nothing, and so be allowed.
+    // An unparsed list in the request would otherwise need nothing, and so be allowed.
     if needs.is_empty() {
         return Err(format!(
-            "{}:{}: what it is called upon is not in the request",
+            "{}:{}: the request does not name the target resource",
             call.service, call.operation
         ));
     }
@@ -143,7 +144,7 @@ fn need(action: impl Into<String>, arn: String, context: Vec<(String, String)>) 
     Need { action: action.into(), resource: Resource::Arn(arn), context }
 }
 
-/// The action of the call's own name, on one resource or on none.
+/// The action with the call's own name, on one resource or on none.
 fn on(service: &str, call: &Call, arn: Option<String>) -> Vec<Need> {
     let resource = arn.map_or(Resource::Any, Resource::Arn);
     vec![Need { action: format!("{service}:{}", call.operation), resource, context: tagged(call) }]
@@ -166,7 +167,8 @@ fn with(mut context: Vec<(String, String)>, key: &str, value: &str) -> Vec<(Stri
 fn kinesis(call: &Call, names: &Names<'_>) -> Vec<Need> {
     let name = ["StreamARN", "ResourceARN", "StreamName"].iter().find_map(|member| call.text(member));
     let mut needs = on("kinesis", call, name.map(|name| names.stream(name)));
-    // Tags at creation need AddTagsToStream too; TagResource will not do (Kinesis API reference, CreateStream, `Tags`).
+    // Tags at creation also need AddTagsToStream. TagResource is not enough (Kinesis API reference,
+    // CreateStream, `Tags`).
     if call.operation == "CreateStream" && !call.tags().is_empty() {
         let own: Vec<Need> = needs.clone();
         needs.extend(
@@ -188,7 +190,8 @@ fn ecs(call: &Call, names: &Names<'_>) -> Vec<Need> {
             let service = names.service(text("serviceName"));
             let mut needs = on_each("ecs", call, vec![service.clone()], &in_cluster);
             needs.extend(tag_on_create(call, service));
-            // Made at an account's first use of ECS (ECS developer guide, "Using service-linked roles for Amazon ECS").
+            // Created at the first use of ECS in an account (ECS developer guide, "Using
+            // service-linked roles for Amazon ECS").
             needs.push(linked_role(names, "ecs.amazonaws.com", "AWSServiceRoleForECS"));
             needs
         }
@@ -208,7 +211,8 @@ fn ecs(call: &Call, names: &Names<'_>) -> Vec<Need> {
             let definition = names.definition(text("family"));
             let mut needs = on_each("ecs", call, vec![definition.clone()], &tagged(call));
             needs.extend(tag_on_create(call, definition));
-            // A definition hands its roles to ECS (ECS developer guide, "Grant a user permissions to pass a role").
+            // A task definition passes its roles to ECS (ECS developer guide, "Grant a user
+            // permissions to pass a role").
             let roles = ["taskRoleArn", "executionRoleArn"].iter().filter_map(|member| call.text(member));
             let to = [("iam:PassedToService".to_owned(), "ecs-tasks.amazonaws.com".to_owned())];
             needs.extend(roles.map(|role| need("iam:PassRole", names.role(role), to.to_vec())));
@@ -219,8 +223,8 @@ fn ecs(call: &Call, names: &Names<'_>) -> Vec<Need> {
             on_each("ecs", call, each("taskDefinitions", &|name| names.definition(name)), &[])
         }
         "TagResource" => on_each("ecs", call, vec![text("resourceArn").to_owned()], &tagged(call)),
-        // ListTasks without a container instance names no resource; the cluster is a condition (ECS developer guide, "Identity-based policy
-        // examples", listing tasks).
+        // ListTasks without a container instance names no resource; the cluster is a condition (ECS
+        // developer guide, "Identity-based policy examples", listing tasks).
         _ => vec![Need {
             action: format!("ecs:{}", call.operation),
             resource: Resource::Any,
@@ -229,7 +233,8 @@ fn ecs(call: &Call, names: &Names<'_>) -> Vec<Need> {
     }
 }
 
-/// Tags at creation need ecs:TagResource on what is created (ECS developer guide, "Grant permission to tag resources on creation").
+/// Tags at creation need ecs:TagResource on what is created (ECS developer guide, "Grant permission
+/// to tag resources on creation").
 fn tag_on_create(call: &Call, arn: String) -> Option<Need> {
     let context = with(tagged(call), "ecs:CreateAction", &call.operation);
     (!call.tags().is_empty()).then(|| need("ecs:TagResource", arn, context))
@@ -240,7 +245,8 @@ fn linked_role(names: &Names<'_>, service: &str, role: &str) -> Need {
     need("iam:CreateServiceLinkedRole", names.role(&format!("aws-service-role/{service}/{role}")), context)
 }
 
-/// `PassRole` is no operation of its own: as a call it stands for any service that takes a role and hands it to `PassedToService`.
+/// `PassRole` is not an API operation. As a call it stands for any service that takes a role and
+/// passes it to `PassedToService`.
 fn iam(call: &Call, names: &Names<'_>) -> Vec<Need> {
     let role = call.text("RoleName").map(|name| names.role(name));
     match (call.operation.as_str(), call.text("AWSServiceName")) {
@@ -258,12 +264,13 @@ fn scaling(call: &Call, names: &Names<'_>) -> Vec<Need> {
     let member = |name: &str| call.text(name).unwrap_or_default();
     let context = with(tagged(call), "application-autoscaling:service-namespace", member("ServiceNamespace"));
     let context = with(context, "application-autoscaling:scalable-dimension", member("ScalableDimension"));
-    // The ARN ends with an id that AWS makes: no policy can tell services apart by it.
+    // The ARN ends with an id that AWS generates, so a policy cannot distinguish services by it.
     let target = names.arn("application-autoscaling", "scalable-target/0ec5a1b2c3d4");
     let mut needs = on_each("application-autoscaling", call, vec![target], &context);
     if call.operation == "RegisterScalableTarget" {
-        // Whoever registers a service must be allowed to change it (Application Auto Scaling user guide, "Permissions validation for
-        // Application Auto Scaling API calls on target resources").
+        // The caller that registers a service needs permission to change it (Application Auto
+        // Scaling user guide, "Permissions validation for Application Auto Scaling API calls on
+        // target resources").
         let service = member("ResourceId").rsplit('/').next().unwrap_or_default();
         let cluster = [("ecs:cluster".to_owned(), names.cluster(&names.cluster_name()))];
         needs.push(need("ecs:DescribeServices", names.service(service), cluster.to_vec()));
@@ -285,7 +292,8 @@ fn ssm(call: &Call, names: &Names<'_>) -> Vec<Need> {
         for need in &mut needs {
             need.context.push(("ssm:Overwrite".to_owned(), overwrite.to_string()));
         }
-        // Tags in PutParameter need ssm:AddTagsToResource (Systems Manager user guide, "Tag-based access to parameters").
+        // Tags in PutParameter need ssm:AddTagsToResource (Systems Manager user guide, "Tag-based
+        // access to parameters").
         if !call.tags().is_empty() {
             let own: Vec<Need> = needs.clone();
             needs.extend(
@@ -304,7 +312,8 @@ fn logs(call: &Call, names: &Names<'_>) -> Vec<Need> {
         (group, _) => group.map(|group| names.log_group(group)),
     };
     let mut needs = on("logs", call, arn);
-    // Tags at creation need logs:TagResource too (CloudWatch Logs API reference, CreateLogGroup, `tags`).
+    // Tags at creation also need logs:TagResource (CloudWatch Logs API reference, CreateLogGroup,
+    // `tags`).
     if call.operation == "CreateLogGroup" && !call.tags().is_empty() {
         let own: Vec<Need> = needs.clone();
         needs.extend(own.into_iter().map(|need| Need { action: "logs:TagResource".to_owned(), ..need }));
@@ -327,7 +336,8 @@ fn cloudwatch(call: &Call, names: &Names<'_>) -> Vec<Need> {
         _ => {
             let arn = call.text("DashboardName").map(|name| names.dashboard(name));
             let mut needs = on("cloudwatch", call, arn);
-            // Tags in PutDashboard need cloudwatch:TagResource (CloudWatch API reference, PutDashboard).
+            // Tags in PutDashboard need cloudwatch:TagResource (CloudWatch API reference,
+            // PutDashboard).
             if call.operation == "PutDashboard" && !call.tags().is_empty() {
                 let own: Vec<Need> = needs.clone();
                 needs.extend(

@@ -1,4 +1,5 @@
-//! The policies in `foundation/iam`, filled in for an account. In: where they are deployed. Out: policy documents as IAM would hold them.
+//! The policies in `foundation/iam` with their placeholders filled in. In: the deployment. Out:
+//! policy documents as IAM stores them.
 
 use std::fs;
 
@@ -7,10 +8,10 @@ use iam_rs::IAMPolicy;
 use crate::call::Principal;
 use crate::repository;
 
-/// The shipped documents.
+/// The published documents.
 pub const DOCUMENTS: [&str; 4] = ["operator", "operator-advantage", "task", "execution"];
 
-/// Where the policies are deployed: what CloudFormation would fill in.
+/// The deployment of the policies: the values that CloudFormation would fill in.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     pub partition: String,
@@ -23,7 +24,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// As the sandbox and the end-to-end tests have it.
+    /// The values in the sandbox and the end-to-end tests.
     pub fn sandbox() -> Self {
         let role = |name: &str| format!("arn:aws:iam::000000000000:role/{name}");
         Self {
@@ -37,7 +38,8 @@ impl Deployment {
         }
     }
 
-    /// A document, filled in. What it leaves open is a mistake in the document.
+    /// A document with its placeholders filled in. A placeholder that is left is an error in the
+    /// document.
     pub fn fill(&self, document: &str) -> Result<String, String> {
         let values = [
             ("${AWS::Partition}", &self.partition),
@@ -51,13 +53,13 @@ impl Deployment {
         let filled = values.iter().fold(document.to_owned(), |text, (name, value)| text.replace(name, value));
         match filled.split_once("${") {
             Some((_, rest)) => {
-                Err(format!("nobody fills in ${{{}", rest.split('}').next().unwrap_or_default()))
+                Err(format!("unknown placeholder ${{{}}}", rest.split('}').next().unwrap_or_default()))
             }
             None => Ok(filled),
         }
     }
 
-    /// The policies of a principal, of documents that `text_of` gives by name.
+    /// The policies of a principal. `text_of` returns the document with a name.
     pub fn policies(
         &self,
         principal: Principal,
@@ -78,7 +80,7 @@ impl Deployment {
     }
 }
 
-/// A shipped document as it is in the file.
+/// A published document as it is in the file.
 pub fn text_of(name: &str) -> Result<String, String> {
     let path = repository().join("foundation/iam").join(format!("{name}.json"));
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))

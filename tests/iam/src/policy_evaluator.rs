@@ -1,4 +1,5 @@
-//! The verdict on a call. In: a call and the world. Out: nothing, or what its caller is not allowed. Pure but for the policy files.
+//! Evaluates a call. In: a call and the tags of the existing resources. Out: the permissions that
+//! the caller lacks. Pure, except that it reads the policy files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +12,11 @@ use crate::call::{Call, Principal};
 use crate::needs::{Need, Resource, needs};
 use crate::policies::{Deployment, text_of};
 use crate::reference::{Reference, offers};
-use crate::world::ResourceTags;
+use crate::resource_tags::ResourceTags;
 
 /// A permission that a caller lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{principal:?} may not {action} on {resource} (for {call})")]
+#[error("{principal:?} lacks {action} on {resource} (needed for {call})")]
 pub struct Refusal {
     pub principal: Principal,
     pub call: String,
@@ -23,7 +24,7 @@ pub struct Refusal {
     pub resource: String,
 }
 
-/// Judges calls in one deployment.
+/// Evaluates calls in one deployment.
 pub struct PolicyEvaluator {
     deployment: Deployment,
     reference: Reference,
@@ -31,12 +32,12 @@ pub struct PolicyEvaluator {
 }
 
 impl PolicyEvaluator {
-    /// A judge by the shipped policies.
+    /// An evaluator with the published policies.
     pub fn new(deployment: Deployment) -> Result<Self, String> {
         Self::by(deployment, &text_of)
     }
 
-    /// A judge by other documents, given by name.
+    /// An evaluator with other documents, given by name.
     pub fn by(
         deployment: Deployment,
         text_of: &dyn Fn(&str) -> Result<String, String>,
@@ -57,23 +58,25 @@ impl PolicyEvaluator {
         })
     }
 
-    /// What our own programs lack for these calls, which together made a world; one line each.
-    pub fn complaints(&self, calls: &[Call]) -> Vec<String> {
-        let world = ResourceTags::made_by(calls, &self.deployment.account);
+    /// The permissions that our own programs lack for these calls, one line each, and calls that
+    /// cannot be evaluated. The calls also define the tags of the resources.
+    pub fn violations(&self, calls: &[Call]) -> Vec<String> {
+        let resource_tags = ResourceTags::from_calls(calls, &self.deployment.account);
         let ours = calls.iter().filter(|call| call.principal != Principal::Other);
-        let complaints = ours.flat_map(|call| match self.refusals(call, &world) {
+        let violations = ours.flat_map(|call| match self.refusals(call, &resource_tags) {
             Ok(refusals) => refusals.iter().map(ToString::to_string).collect(),
             Err(error) => vec![error],
         });
-        complaints.collect::<BTreeSet<_>>().into_iter().collect()
+        violations.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Which permissions the caller lacks for `call`. An error: the call, or what it needs, is not known here.
-    pub fn refusals(&self, call: &Call, world: &ResourceTags) -> Result<Vec<Refusal>, String> {
+    /// The permissions that the caller lacks for `call`. Returns an error if the call or what it
+    /// needs is unknown.
+    pub fn refusals(&self, call: &Call, resource_tags: &ResourceTags) -> Result<Vec<Refusal>, String> {
         let mut refusals = Vec::new();
         for need in needs(call, &self.deployment.account)? {
             let resource = self.resource(&need)?;
-            if !self.allows(call, &need, &resource, world)? {
+            if !self.allows(call, &need, &resource, resource_tags)? {
                 refusals.push(Refusal {
                     principal: call.principal,
                     call: format!("{}:{}", call.service, call.operation),
@@ -85,10 +88,16 @@ impl PolicyEvaluator {
         Ok(refusals)
     }
 
-    fn allows(&self, call: &Call, need: &Need, resource: &str, world: &ResourceTags) -> Result<bool, String> {
+    fn allows(
+        &self,
+        call: &Call,
+        need: &Need,
+        resource: &str,
+        resource_tags: &ResourceTags,
+    ) -> Result<bool, String> {
         let kind = self.reference.type_of(&need.action, resource)?;
         let keys = self.reference.keys(&need.action, kind.as_deref())?;
-        let tags = call.resource_tags.clone().unwrap_or_else(|| world.tags(resource));
+        let tags = call.resource_tags.clone().unwrap_or_else(|| resource_tags.tags(resource));
         let mut context: Vec<(String, String)> = need.context.clone();
         context.extend(tags.into_iter().map(|(key, value)| (format!("aws:ResourceTag/{key}"), value)));
         context.push(("aws:RequestedRegion".to_owned(), call.region.clone()));
@@ -109,15 +118,17 @@ impl PolicyEvaluator {
         Ok(decision == Decision::Allow)
     }
 
-    /// The resource as AWS would look for it in a policy. An action without resource types is checked against `*`, which only `*` matches: an
-    /// ARN that is no resource's stands for it.
+    /// The resource as AWS matches it against a policy. An action without resource types is checked
+    /// against `*`, which only `*` matches. The ARN of no resource stands for it.
     fn resource(&self, need: &Need) -> Result<String, String> {
         let action = self.reference.action(&need.action)?;
         match &need.resource {
             Resource::Any => Ok("arn:aws:any:::any".to_owned()),
             Resource::Arn(_) if action.resources.is_empty() => Ok("arn:aws:any:::any".to_owned()),
             Resource::Arn(arn) if self.reference.type_of(&need.action, arn)?.is_some() => Ok(arn.clone()),
-            Resource::Arn(arn) => Err(format!("{}: {arn} is of no type that the action knows", need.action)),
+            Resource::Arn(arn) => {
+                Err(format!("{}: {arn} has none of the action's resource types", need.action))
+            }
         }
     }
 }

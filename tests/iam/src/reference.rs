@@ -1,11 +1,12 @@
-//! What the Service Authorization Reference says of an action: the resource types it knows and the condition keys that AWS offers for them. In:
-//! `reference.json`, written by `hack/foundation/iam-reference`. Pure.
+//! The Service Authorization Reference of an action: the resource types it accepts and the
+//! condition keys that AWS offers for them. In: `reference.json`, written by
+//! `hack/foundation/iam-reference`. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// A copy of the part of the reference that the policies touch.
+/// A copy of the part of the reference that the policies use.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Reference {
     pub source: String,
@@ -16,38 +17,41 @@ pub struct Reference {
 /// An action.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Action {
-    /// Resource types, with the condition keys that the action has only on them. None at all: the action takes `*` alone.
+    /// The resource types, with the condition keys that the action has only on them. If empty, the
+    /// action accepts only `*`.
     pub resources: BTreeMap<String, BTreeSet<String>>,
-    /// Condition keys that it always has.
+    /// The condition keys that the action always has.
     pub keys: BTreeSet<String>,
 }
 
 /// A resource type.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ResourceType {
-    /// The form of its ARNs.
+    /// The format of its ARNs.
     pub arn: String,
-    /// Condition keys that every action on it has.
+    /// The condition keys that every action on it has.
     pub keys: BTreeSet<String>,
 }
 
-/// Condition keys that AWS offers in every request (IAM user guide, "AWS global condition context keys"), as far as the policies use them.
+/// Condition keys that AWS offers in every request (IAM user guide, "AWS global condition context
+/// keys"), as far as the policies use them.
 const ALWAYS: [&str; 2] = ["aws:RequestedRegion", "aws:PrincipalAccount"];
 
 impl Reference {
-    /// The copy beside this crate.
+    /// Loads the copy in this crate.
     pub fn load() -> Result<Self, String> {
         serde_json::from_str(include_str!("../reference.json")).map_err(|error| error.to_string())
     }
 
-    /// What is known of `action` (`service:Name`, in any case).
+    /// The entry of `action` (`service:Name`, case-insensitive).
     pub fn action(&self, action: &str) -> Result<&Action, String> {
         self.actions.iter().find(|(name, _)| name.eq_ignore_ascii_case(action)).map(|(_, known)| known).ok_or_else(
             || format!("{action}: not in reference.json; add it to actions.txt and run hack/foundation/iam-reference"),
         )
     }
 
-    /// The type, among those that `action` knows, of the resource `arn` (patterns too).
+    /// The type of the resource `arn` (which may be a pattern), among the types that `action`
+    /// accepts.
     pub fn type_of(&self, action: &str, arn: &str) -> Result<Option<String>, String> {
         let service = action.split(':').next().unwrap_or_default();
         let types = self.action(action)?.resources.keys();
@@ -57,7 +61,8 @@ impl Reference {
             .map(|(name, _)| name.clone()))
     }
 
-    /// The condition keys that AWS offers when `action` is called upon a resource of type `kind` (`None`: upon `*`).
+    /// The condition keys that AWS offers for `action` on a resource of type `kind` (`None` means
+    /// `*`).
     pub fn keys(&self, action: &str, kind: Option<&str>) -> Result<BTreeSet<String>, String> {
         let service = action.split(':').next().unwrap_or_default();
         let known = self.action(action)?;
@@ -76,7 +81,7 @@ impl Reference {
     }
 }
 
-/// Whether `key` is one of `keys`, where `aws:RequestTag/${TagKey}` stands for the tags of any name.
+/// Whether `key` is in `keys`. `aws:RequestTag/${TagKey}` matches tags with any key.
 pub fn offers(keys: &BTreeSet<String>, key: &str) -> bool {
     keys.iter().any(|known| match known.split_once("${") {
         Some((prefix, _)) => key.len() > prefix.len() && key.starts_with(prefix),
@@ -84,18 +89,20 @@ pub fn offers(keys: &BTreeSet<String>, key: &str) -> bool {
     })
 }
 
-/// Whether `arn` begins as ARNs of `form` do: service, and the resource part up to its first variable.
+/// Whether `arn` has the prefix of ARNs of this `form`: the service, and the resource part up to
+/// its first variable.
 fn has_form(arn: &str, form: &str) -> bool {
     let mut given = arn.splitn(6, ':').skip(2);
     let mut wanted = form.splitn(6, ':').skip(2);
     let (service, wanted_service) = (given.next(), wanted.next());
     let (resource, wanted_resource) = (given.nth(2).unwrap_or_default(), wanted.nth(2).unwrap_or_default());
     let prefix = wanted_resource.split("${").next().unwrap_or_default();
-    // A log stream begins like its group; only the longer form has this in its midst.
-    let in_its_midst = !wanted_resource.contains(":log-stream:")
+    // A log stream's ARN starts like that of its group. Only the longer form contains
+    // `:log-stream:`.
+    let infix_matches = !wanted_resource.contains(":log-stream:")
         || resource.contains(":log-stream:")
         || resource.ends_with('*');
-    service == wanted_service && resource.starts_with(prefix) && in_its_midst
+    service == wanted_service && resource.starts_with(prefix) && infix_matches
 }
 
 #[cfg(test)]
@@ -103,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_told_by_the_form_of_the_arn() {
+    fn types_are_recognized_by_the_arn_format() {
         let reference = Reference::load().unwrap();
         let kind = |action, arn| reference.type_of(action, arn).unwrap();
         assert_eq!(kind("ecs:TagResource", "arn:aws:ecs:r:1:service/c/s").as_deref(), Some("service"));

@@ -1,12 +1,13 @@
-//! The policy documents as the CloudFormation template holds them. In: the template's text and a document. Out: the template's text with the
-//! document as YAML between its marks. Pure.
+//! The policy documents in the CloudFormation template. In: the template's text and a document.
+//! Out: the template's text with the document as YAML between its markers. Pure.
 
 use serde_json::Value;
 
-/// How people write the members of a policy; others keep the order of their names.
+/// The usual order of the keys of a policy. Other keys are sorted by name.
 const ORDER: [&str; 7] = ["Version", "Sid", "Effect", "Action", "Resource", "Condition", "Statement"];
 
-/// The template with the document `name` written between `# BEGIN iam/name.json` and its end.
+/// The template with the document `name` written between `# BEGIN iam/name.json` and `# END
+/// iam/name.json`.
 pub fn embed(template: &str, name: &str, document: &str) -> Result<String, String> {
     let (begin, end) = (format!("# BEGIN iam/{name}.json"), format!("# END iam/{name}.json"));
     let document: Value = serde_json::from_str(document).map_err(|error| format!("{name}.json: {error}"))?;
@@ -29,7 +30,7 @@ pub fn embed(template: &str, name: &str, document: &str) -> Result<String, Strin
     }
     match (found, inside) {
         (1, false) => Ok(out),
-        _ => Err(format!("{name}.json: the template needs its BEGIN and END marks once")),
+        _ => Err(format!("{name}.json: the template must have its BEGIN and END markers exactly once")),
     }
 }
 
@@ -42,7 +43,7 @@ fn write(value: &Value, indent: usize, out: &mut String) {
                 (ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len()), *key)
             });
             for (key, value) in members {
-                // The operator `Null` would be YAML's null.
+                // An unquoted `Null` operator would be YAML's null.
                 let key = if key == "Null" { "\"Null\"" } else { key.as_str() };
                 out.push_str(&format!("{pad}{key}:"));
                 write_after(value, indent + 2, out);
@@ -75,7 +76,7 @@ fn write_after(value: &Value, indent: usize, out: &mut String) {
     }
 }
 
-/// A text of a document, with CloudFormation's own functions where something is to be filled in.
+/// A string of a document, with CloudFormation functions for its placeholders.
 fn filled(text: &str) -> String {
     let whole =
         text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}'));
@@ -94,7 +95,7 @@ mod tests {
     const TEMPLATE: &str = "a:\n  # BEGIN iam/x.json\n  old: 1\n  # END iam/x.json\nb: 2\n";
 
     #[test]
-    fn a_document_takes_the_place_between_its_marks() {
+    fn a_document_is_embedded_between_its_markers() {
         let document = r#"{"S":[{"Resource":"arn:${AWS::Region}:x","Action":["k:B","*"]}],"P":"${Role.Arn}","Q":"${AWS::Region}"}"#;
         let expected = [
             "a:",

@@ -1,4 +1,4 @@
-//! What the project calls is allowed, and what is allowed is called.
+//! Every call of the project is allowed, and every allowed action is called.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,29 +12,30 @@ use kinesis_demo_iam::policies::text_of;
 use kinesis_demo_iam::{Call, Deployment, PolicyEvaluator, Principal};
 use serde_json::Value;
 
-/// Names a file of calls, or a folder with several, that the end-to-end tests have just recorded; they join those in `recorded/`.
+/// A file of calls, or a folder with several, that the end-to-end tests just recorded. They are
+/// checked in addition to those in `recorded/`.
 const RECORDED: &str = "KINESISDEMO_RECORDED_CALLS";
 
-fn written_down() -> Vec<Call> {
+fn listed_calls() -> Vec<Call> {
     parse(include_str!("../calls.jsonl")).unwrap()
 }
 
-fn complaints(calls: &[Call]) -> Vec<String> {
-    PolicyEvaluator::new(Deployment::sandbox()).unwrap().complaints(calls)
+fn violations(calls: &[Call]) -> Vec<String> {
+    PolicyEvaluator::new(Deployment::sandbox()).unwrap().violations(calls)
 }
 
 #[test]
 fn every_call_of_a_run_is_allowed() {
-    let calls = written_down();
+    let calls = listed_calls();
     assert!(calls.len() > 40, "{}", calls.len());
-    assert_eq!(complaints(&calls), Vec::<String>::new());
+    assert_eq!(violations(&calls), Vec::<String>::new());
 }
 
 #[test]
-fn a_policy_allows_nothing_that_is_not_called() {
+fn every_allowed_action_is_called() {
     let deployment = Deployment::sandbox();
     let mut called: BTreeMap<Principal, BTreeSet<String>> = BTreeMap::new();
-    for call in written_down() {
+    for call in listed_calls() {
         let actions = needs(&call, &deployment.account).unwrap().into_iter().map(|need| need.action);
         called.entry(call.principal).or_default().extend(actions);
     }
@@ -64,23 +65,23 @@ fn every_recorded_call_is_allowed() {
             assert!(!fresh.is_empty(), "{RECORDED}: no .jsonl in {}", path.display());
             files.extend(fresh);
         }
-        // Written past the harness, which would swallow it.
+        // Written directly to stderr, because the test harness captures `println!`.
         None => {
             writeln!(
                 std::io::stderr(),
-                "skipped: no fresh recordings; name a file or folder of them in {RECORDED}"
+                "skipped: no fresh recordings; set {RECORDED} to a file or folder of them"
             )
             .unwrap();
         }
     }
     assert!(!files.is_empty());
     for file in files {
-        // Each recording is a world of its own.
+        // Each recording has its own resources.
         let calls = parse(&fs::read_to_string(&file).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let by_operator = calls.iter().filter(|call| call.principal == Principal::Operator).count();
-        assert!(by_operator > 0, "{}: nothing by the operator in {} calls", file.display(), calls.len());
-        assert_eq!(complaints(&calls), Vec::<String>::new(), "{}", file.display());
+        assert!(by_operator > 0, "{}: none of the {} calls is the operator's", file.display(), calls.len());
+        assert_eq!(violations(&calls), Vec::<String>::new(), "{}", file.display());
     }
 }
 

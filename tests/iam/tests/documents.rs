@@ -1,4 +1,4 @@
-//! The shipped documents themselves: their size, their words, and that the template holds the same.
+//! The published documents: their size, their contents, and that the template contains the same.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -9,10 +9,11 @@ use kinesis_demo_iam::reference::{Reference, offers};
 use kinesis_demo_iam::{Deployment, repository, template};
 use serde_json::Value;
 
-/// IAM user guide, "IAM and AWS STS quotas": a managed policy holds 6,144 characters, white space not counted.
+/// IAM user guide, "IAM and AWS STS quotas": a managed policy has at most 6,144 characters, white
+/// space not counted.
 const MOST_CHARACTERS: usize = 6_144;
 
-/// The longest that the template's parameters and AWS's names allow.
+/// The longest values that the template's parameters and AWS names allow.
 fn longest() -> Deployment {
     let role = |name: &str| format!("arn:aws-us-gov:iam::111122223333:role/{}{name}", "x".repeat(50));
     Deployment {
@@ -33,7 +34,7 @@ fn statements(name: &str, deployment: &Deployment) -> Vec<Value> {
     document["Statement"].as_array().unwrap().clone()
 }
 
-/// A text or a list of texts.
+/// A string or a list of strings.
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
@@ -47,7 +48,7 @@ fn condition_keys(statement: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_document_fits_a_managed_policy_under_the_longest_names() {
+fn every_document_fits_a_managed_policy_with_the_longest_names() {
     for name in DOCUMENTS {
         let filled = longest().fill(&text_of(name).unwrap()).unwrap();
         let characters = filled.chars().filter(|c| !c.is_whitespace()).count();
@@ -56,11 +57,11 @@ fn every_document_fits_a_managed_policy_under_the_longest_names() {
 }
 
 #[test]
-fn statements_allow_named_actions_and_say_what_for() {
+fn statements_have_a_sid_and_allow_only_named_actions() {
     let mut seen = BTreeSet::new();
     for name in DOCUMENTS {
         for statement in statements(name, &Deployment::sandbox()) {
-            let sid = statement["Sid"].as_str().expect("every statement has a Sid").to_owned();
+            let sid = statement["Sid"].as_str().expect("every statement must have a Sid").to_owned();
             assert!(sid.chars().all(|c| c.is_ascii_alphanumeric()), "{name}: {sid}");
             assert!(seen.insert((name, sid.clone())), "{name}: {sid} twice");
             assert_eq!(statement["Effect"], "Allow", "{name}: {sid}");
@@ -75,7 +76,7 @@ fn statements_allow_named_actions_and_say_what_for() {
 }
 
 #[test]
-fn actions_meet_only_resources_and_conditions_that_aws_knows_for_them() {
+fn actions_use_only_resources_and_conditions_that_aws_supports() {
     let reference = Reference::load().unwrap();
     for name in DOCUMENTS {
         for statement in statements(name, &Deployment::sandbox()) {
@@ -90,15 +91,22 @@ fn actions_meet_only_resources_and_conditions_that_aws_knows_for_them() {
                         kinds.insert(kind);
                     }
                 }
-                // ListTasks' only resource type is for container instances, of which Fargate has none; PutMetricData's is optional.
+                // ListTasks' only resource type is container instances, which Fargate does not
+                // have. PutMetricData's is optional.
                 let may_name_none = ["ecs:ListTasks", "cloudwatch:PutMetricData"].contains(&action.as_str());
                 if resources == ["*"] {
                     used.insert("*".to_owned());
                     let none = reference.action(&action).unwrap().resources.is_empty();
-                    assert!(none || may_name_none, "{name}: {sid}: {action} could be held to a resource");
+                    assert!(
+                        none || may_name_none,
+                        "{name}: {sid}: {action} could be restricted to a resource"
+                    );
                     kinds.insert(String::new());
                 }
-                assert!(!kinds.is_empty(), "{name}: {sid}: {action} on nothing that it knows");
+                assert!(
+                    !kinds.is_empty(),
+                    "{name}: {sid}: {action} has no resource of a type that it accepts"
+                );
                 for kind in kinds {
                     let keys = reference.keys(&action, Some(&kind)).unwrap();
                     for key in condition_keys(&statement) {
@@ -112,7 +120,7 @@ fn actions_meet_only_resources_and_conditions_that_aws_knows_for_them() {
 }
 
 #[test]
-fn whatever_is_not_told_by_tags_or_names_is_held_to_a_condition() {
+fn statements_on_all_resources_have_a_condition() {
     for name in DOCUMENTS {
         for statement in statements(name, &Deployment::sandbox()) {
             if texts(&statement["Resource"]) == ["*"] {
@@ -123,7 +131,7 @@ fn whatever_is_not_told_by_tags_or_names_is_held_to_a_condition() {
 }
 
 #[test]
-fn the_commitment_is_in_a_document_of_its_own() {
+fn the_advantage_commitment_is_in_a_document_of_its_own() {
     let actions = |name| -> Vec<String> {
         statements(name, &Deployment::sandbox())
             .iter()
@@ -137,7 +145,7 @@ fn the_commitment_is_in_a_document_of_its_own() {
 }
 
 #[test]
-fn the_template_holds_the_shipped_documents() {
+fn the_template_contains_the_published_documents() {
     let path = repository().join("foundation/template.yaml");
     let template = fs::read_to_string(&path).unwrap();
     let mut wanted = template.clone();

@@ -1,4 +1,4 @@
-//! What must be refused is refused, and for the reason that is meant.
+//! Calls that must be refused are refused, and for the intended reason.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use kinesis_demo_iam::call::parse;
@@ -6,10 +6,10 @@ use kinesis_demo_iam::policies::{DOCUMENTS, text_of};
 use kinesis_demo_iam::{Call, Deployment, PolicyEvaluator, ResourceTags};
 use serde_json::Value;
 
-/// A table: what it is, who calls what with which input, and the action that is refused.
+/// A table of calls: a title, the action that is refused, and the call.
 const TABLE: &str = include_str!("../refused.txt");
 
-/// What is allowed though one might wish otherwise: foundation/README.md says why.
+/// Calls that are allowed although they should not be: foundation/README.md says why.
 const GAPS: &str = include_str!("../gaps.txt");
 
 struct Row {
@@ -18,10 +18,11 @@ struct Row {
     call: Call,
 }
 
-/// Three lines to a row: title, refused action (or `-`), call; tags of the resource within the call.
+/// Three lines per row: the title, the refused action (or `-`), and the call with the tags of its
+/// resource.
 fn rows(table: &str) -> Vec<Row> {
     let lines: Vec<&str> = table.lines().filter(|line| !line.is_empty() && !line.starts_with("//")).collect();
-    assert_eq!(lines.len() % 3, 0, "three lines to a row");
+    assert_eq!(lines.len() % 3, 0, "each row must have three lines");
     let row = |lines: &[&str]| Row {
         title: lines[0].to_owned(),
         action: lines[1].to_owned(),
@@ -30,30 +31,31 @@ fn rows(table: &str) -> Vec<Row> {
     lines.chunks(3).map(row).collect()
 }
 
-fn world() -> ResourceTags {
-    ResourceTags::made_by(&parse(include_str!("../calls.jsonl")).unwrap(), "000000000000")
+fn resource_tags() -> ResourceTags {
+    ResourceTags::from_calls(&parse(include_str!("../calls.jsonl")).unwrap(), "000000000000")
 }
 
-fn refused_actions(judge: &PolicyEvaluator, call: &Call) -> Vec<String> {
-    let refusals = judge.refusals(call, &world()).unwrap_or_else(|error| panic!("{error}"));
+fn refused_actions(evaluator: &PolicyEvaluator, call: &Call) -> Vec<String> {
+    let refusals = evaluator.refusals(call, &resource_tags()).unwrap_or_else(|error| panic!("{error}"));
     refusals.into_iter().map(|refusal| refusal.action).collect()
 }
 
 #[test]
-fn calls_that_nobody_may_make_are_refused() {
-    let judge = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
+fn the_listed_calls_are_refused() {
+    let evaluator = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
     let rows = rows(TABLE);
     assert!(rows.len() >= 50, "{}", rows.len());
     let wrong: Vec<String> = rows
         .iter()
-        .map(|row| (row, refused_actions(&judge, &row.call)))
+        .map(|row| (row, refused_actions(&evaluator, &row.call)))
         .filter(|(row, refused)| !refused.contains(&row.action))
         .map(|(row, refused)| format!("{}: refused {refused:?}, not {}", row.title, row.action))
         .collect();
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// Every document that says less: a statement without one of its condition keys, or one resource of it widened to all of its account.
+/// All looser documents: a statement without one of its condition keys, or with one resource
+/// widened to all resources of its kind.
 fn looser_documents() -> Vec<(String, &'static str, String)> {
     let mut looser = Vec::new();
     for name in DOCUMENTS {
@@ -78,14 +80,14 @@ fn looser_documents() -> Vec<(String, &'static str, String)> {
             };
             for (at, resource) in resources.iter().enumerate() {
                 let resource = resource.as_str().unwrap();
-                // What is all of its kind already can be widened no further.
+                // A resource that already covers its whole kind cannot be widened further.
                 if resource == "*"
                     || resource.ends_with("stream/*")
                     || resource.ends_with("scalable-target/*")
                 {
                     continue;
                 }
-                // A resource that CloudFormation fills in says its kind by nothing but its name.
+                // A resource that CloudFormation fills in has no ARN from which to read its kind.
                 let wider = match resource.split(':').nth(2) {
                     Some(service) if resource.starts_with("arn:") => {
                         let service =
@@ -110,41 +112,42 @@ fn looser_documents() -> Vec<(String, &'static str, String)> {
 }
 
 #[test]
-fn the_table_would_notice_the_loss_of_any_condition_and_any_resource() {
+fn the_table_detects_every_removed_condition_and_resource() {
     let rows = rows(TABLE);
-    let mut unnoticed = Vec::new();
+    let mut undetected = Vec::new();
     let looser = looser_documents();
     assert!(looser.len() > 40, "{}", looser.len());
     for (what, changed, text) in looser {
         let documents = |name: &str| if name == changed { Ok(text.clone()) } else { text_of(name) };
-        let judge = PolicyEvaluator::by(Deployment::sandbox(), &documents).unwrap();
-        if rows.iter().all(|row| refused_actions(&judge, &row.call).contains(&row.action)) {
-            unnoticed.push(what);
+        let evaluator = PolicyEvaluator::by(Deployment::sandbox(), &documents).unwrap();
+        if rows.iter().all(|row| refused_actions(&evaluator, &row.call).contains(&row.action)) {
+            undetected.push(what);
         }
     }
-    assert_eq!(unnoticed, Vec::<String>::new());
+    assert_eq!(undetected, Vec::<String>::new());
 }
 
 #[test]
-fn the_gaps_are_those_that_the_readme_tells() {
-    let judge = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
+fn the_gaps_in_the_readme_are_really_allowed() {
+    let evaluator = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
     for row in rows(GAPS) {
-        assert_eq!(refused_actions(&judge, &row.call), Vec::<String>::new(), "{}", row.title);
+        assert_eq!(refused_actions(&evaluator, &row.call), Vec::<String>::new(), "{}", row.title);
     }
 }
 
 #[test]
-fn with_stream_names_held_to_ours_no_other_stream_can_be_made_or_taken_over() {
-    let judge = PolicyEvaluator::new(Deployment { stream_names: "kd-*".to_owned(), ..Deployment::sandbox() })
-        .unwrap();
+fn restricted_stream_names_prevent_takeover_of_other_streams() {
+    let evaluator =
+        PolicyEvaluator::new(Deployment { stream_names: "kd-*".to_owned(), ..Deployment::sandbox() })
+            .unwrap();
     let calls = parse(include_str!("../calls.jsonl")).unwrap();
     let create = |name| {
         let mut creates = calls.iter().filter(|call| call.operation == "CreateStream");
         creates.find(|call| call.text("StreamName") == Some(name)).unwrap()
     };
-    assert_eq!(refused_actions(&judge, create("kd-viral-event-5f3c2a1b-r3")), Vec::<String>::new());
-    let refused = refused_actions(&judge, create("social-media-stream"));
+    assert_eq!(refused_actions(&evaluator, create("kd-viral-event-5f3c2a1b-r3")), Vec::<String>::new());
+    let refused = refused_actions(&evaluator, create("social-media-stream"));
     assert_eq!(refused, ["kinesis:CreateStream", "kinesis:AddTagsToStream"]);
     let takeover = rows(GAPS).into_iter().find(|row| row.call.operation == "AddTagsToStream").unwrap();
-    assert_eq!(refused_actions(&judge, &takeover.call), ["kinesis:AddTagsToStream"]);
+    assert_eq!(refused_actions(&evaluator, &takeover.call), ["kinesis:AddTagsToStream"]);
 }

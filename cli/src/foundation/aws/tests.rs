@@ -1,4 +1,4 @@
-//! The translation, against answers of the services' own shapes.
+//! Tests the translation of AWS responses in the shapes of the services.
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::create_stack::CreateStackOutput;
@@ -19,16 +19,16 @@ use super::*;
 
 const ID: &str = "arn:aws:cloudformation:us-east-1:111122223333:stack/kinesis-demo/1";
 
-/// A refusal in the query protocol.
-fn refused(status: u16, code: &str, message: &str) -> HttpResponse {
+/// An error response in the query protocol.
+fn error_response(status: u16, code: &str, message: &str) -> HttpResponse {
     let body = format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
     );
     HttpResponse::new(status.try_into().unwrap(), body.into())
 }
 
-/// A refusal in ECS's JSON protocol.
-fn refused_in_json(code: &str) -> HttpResponse {
+/// An error response in ECS's JSON protocol.
+fn json_error_response(code: &str) -> HttpResponse {
     let body = format!(r#"{{"__type":"{code}","message":"no"}}"#);
     HttpResponse::new(400.try_into().unwrap(), body.into())
 }
@@ -38,8 +38,8 @@ fn cloudformation(rules: &[&Rule]) -> CloudFormation {
 }
 
 #[tokio::test]
-async fn a_stack_is_read_and_one_that_does_not_exist_is_none() {
-    let there = mock!(Client::describe_stacks)
+async fn fetch_reads_a_stack_and_returns_none_if_absent() {
+    let present = mock!(Client::describe_stacks)
         .match_requests(|request| request.stack_name() == Some("kinesis-demo"))
         .then_output(|| {
             let output = Output::builder().output_key("HelmValues").output_value("image: {}\n").build();
@@ -55,9 +55,10 @@ async fn a_stack_is_read_and_one_that_does_not_exist_is_none() {
                 .build();
             DescribeStacksOutput::builder().stacks(stack).build()
         });
-    let gone = mock!(Client::describe_stacks)
-        .then_http_response(|| refused(400, "ValidationError", "Stack with id kinesis-demo does not exist"));
-    let stacks = cloudformation(&[&there, &gone]);
+    let absent = mock!(Client::describe_stacks).then_http_response(|| {
+        error_response(400, "ValidationError", "Stack with id kinesis-demo does not exist")
+    });
+    let stacks = cloudformation(&[&present, &absent]);
     let stack = stacks.fetch("kinesis-demo").await.unwrap().unwrap();
     assert_eq!(
         stack,
@@ -76,7 +77,7 @@ async fn a_stack_is_read_and_one_that_does_not_exist_is_none() {
 }
 
 #[tokio::test]
-async fn events_are_read_back_to_the_one_that_is_known_and_no_further() {
+async fn fetch_events_stops_at_the_known_event() {
     let page = |ids: &[&str], next: Option<&str>| {
         let events = ids.iter().map(|id| types::StackEvent::builder().event_id(*id).build()).collect();
         DescribeStackEventsOutput::builder()
@@ -95,7 +96,7 @@ async fn events_are_read_back_to_the_one_that_is_known_and_no_further() {
 }
 
 #[tokio::test]
-async fn what_the_last_operations_validation_found_is_told() {
+async fn fetch_invalid_returns_the_last_operations_errors() {
     let found = |operation: &str, at: i64, name: &str| {
         OperationEvent::builder()
             .operation_id(operation)
@@ -123,7 +124,7 @@ async fn what_the_last_operations_validation_found_is_told() {
 }
 
 #[tokio::test]
-async fn a_creation_says_all_that_was_decided_for_it() {
+async fn create_sends_every_option() {
     let created = mock!(Client::create_stack).then_compute_output(|request| {
         assert_eq!(request.stack_name(), Some("kinesis-demo"));
         assert_eq!(request.template_body(), Some(template::BODY));
@@ -138,38 +139,40 @@ async fn a_creation_says_all_that_was_decided_for_it() {
         assert_eq!(request.tags().len(), 1);
         CreateStackOutput::builder().stack_id(ID).build()
     });
-    let wanted = Wanted {
+    let desired = DesiredStack {
         parameters: vec![("Network".into(), Some("Public".into()))],
         tags: [("team".into(), "media".into())].into(),
     };
-    assert_eq!(cloudformation(&[&created]).create("kinesis-demo", &wanted).await.unwrap(), ID);
+    assert_eq!(cloudformation(&[&created]).create("kinesis-demo", &desired).await.unwrap(), ID);
 }
 
 #[tokio::test]
-async fn an_update_without_changes_is_no_error_and_any_other_refusal_is_in_the_words_of_aws() {
+async fn only_an_update_without_changes_is_not_an_error() {
     let nothing = mock!(Client::update_stack)
         .match_requests(|request| request.parameters()[0].use_previous_value() == Some(true))
-        .then_http_response(|| refused(400, "ValidationError", "No updates are to be performed."));
-    let wrong = mock!(Client::update_stack)
-        .then_http_response(|| refused(400, "ValidationError", "OperatorTrust Irsa needs OidcProviderArn."));
+        .then_http_response(|| error_response(400, "ValidationError", "No updates are to be performed."));
+    let wrong = mock!(Client::update_stack).then_http_response(|| {
+        error_response(400, "ValidationError", "OperatorTrust Irsa needs OidcProviderArn.")
+    });
     let denied = mock!(Client::delete_stack)
-        .then_http_response(|| refused(403, "AccessDenied", "User: x is not authorized"));
-    let expired = mock!(Client::delete_stack).then_http_response(|| refused(403, "ExpiredToken", "expired"));
+        .then_http_response(|| error_response(403, "AccessDenied", "User: x is not authorized"));
+    let expired =
+        mock!(Client::delete_stack).then_http_response(|| error_response(403, "ExpiredToken", "expired"));
     let stacks = cloudformation(&[&nothing, &wrong, &denied, &expired]);
-    let wanted = Wanted { parameters: vec![("Network".into(), None)], ..Wanted::default() };
-    assert_eq!(stacks.update(ID, &wanted).await.unwrap(), Update::NothingToChange);
-    let error = stacks.update(ID, &wanted).await.unwrap_err();
+    let desired = DesiredStack { parameters: vec![("Network".into(), None)], ..DesiredStack::default() };
+    assert_eq!(stacks.update(ID, &desired).await.unwrap(), Update::NothingToChange);
+    let error = stacks.update(ID, &desired).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "could not update the stack: OperatorTrust Irsa needs OidcProviderArn. (ValidationError)"
     );
     assert_eq!(error.next_step(), None);
-    assert!(stacks.delete(ID).await.unwrap_err().next_step().unwrap().contains("ask for this right"));
+    assert!(stacks.delete(ID).await.unwrap_err().next_step().unwrap().contains("request this permission"));
     assert!(stacks.delete(ID).await.unwrap_err().next_step().unwrap().contains("export-credentials"));
 }
 
 #[tokio::test]
-async fn the_cluster_is_the_one_that_the_stack_made() {
+async fn fetch_cluster_returns_the_stacks_existing_cluster() {
     let listed = |status: ResourceStatus| {
         let resource = |type_: &str, status: ResourceStatus| {
             StackResourceSummary::builder()
@@ -198,7 +201,7 @@ async fn the_cluster_is_the_one_that_the_stack_made() {
 }
 
 #[tokio::test]
-async fn services_and_tasks_that_have_not_stopped_are_named() {
+async fn fetch_live_names_services_and_tasks_not_stopped() {
     use aws_sdk_ecs::Client;
 
     let services = mock!(Client::list_services)
@@ -210,7 +213,7 @@ async fn services_and_tasks_that_have_not_stopped_are_named() {
                 |name: &str, status: &str| Service::builder().service_name(name).status(status).build();
             DescribeServicesOutput::builder()
                 .services(service("kd-viral", "ACTIVE"))
-                .services(service("kd-gone", "INACTIVE"))
+                .services(service("kd-inactive", "INACTIVE"))
                 .build()
         });
     let running = mock!(Client::list_tasks)
@@ -238,13 +241,13 @@ async fn services_and_tasks_that_have_not_stopped_are_named() {
 }
 
 #[tokio::test]
-async fn in_a_cluster_that_is_gone_nothing_lives() {
+async fn fetch_live_is_empty_if_the_cluster_does_not_exist() {
     use aws_sdk_ecs::Client;
 
-    let gone = || refused_in_json("ClusterNotFoundException");
-    let services = mock!(Client::list_services).then_http_response(gone);
-    let running = mock!(Client::list_tasks).then_http_response(gone);
-    let stopping = mock!(Client::list_tasks).then_http_response(gone);
+    let not_found = || json_error_response("ClusterNotFoundException");
+    let services = mock!(Client::list_services).then_http_response(not_found);
+    let running = mock!(Client::list_tasks).then_http_response(not_found);
+    let stopping = mock!(Client::list_tasks).then_http_response(not_found);
     let rules = [&services, &running, &stopping];
     let services = Ecs(mock_client!(aws_sdk_ecs, RuleMode::Sequential, &rules));
     assert_eq!(services.fetch_live("kinesis-demo").await.unwrap(), Vec::<String>::new());

@@ -4,7 +4,7 @@ use ciborium::Value as Cbor;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::cbor::{KINESIS, written};
+use crate::protocol::cbor::{KINESIS, to_bytes};
 use crate::services::kinesis::shard::Place as Stored;
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Cbor];
@@ -241,7 +241,7 @@ fn bytes_in_cbor_are_data_whatever_they_look_like() {
         (Cbor::from("Data"), Cbor::Bytes(b"YQ==".to_vec())),
         (Cbor::from("PartitionKey"), Cbor::from("k")),
     ]);
-    let bytes = written(&Cbor::Map(vec![
+    let bytes = to_bytes(&Cbor::Map(vec![
         (Cbor::from("StreamName"), Cbor::from("a")),
         (Cbor::from("Records"), Cbor::Array(vec![record])),
     ]));

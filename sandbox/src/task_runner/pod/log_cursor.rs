@@ -1,9 +1,10 @@
-//! Where a container's log has been read to, so that a broken stream can be resumed. In: lines with the node's timestamps. Out: which of
-//! them are new. Pure.
+//! The position up to which a container's log has been read, so that a broken stream can be
+//! resumed. In: lines with the node's timestamps. Out: which of them are new. Pure.
 //!
-//! The API server cuts `sinceTime` to whole seconds, and a container's two outputs may be stamped slightly out of order. So a
-//! resumed stream starts a little earlier than the newest line, and what comes again is told by its timestamp and text: as often
-//! as it was taken, it is left out.
+//! The API server truncates `sinceTime` to whole seconds, and the two outputs of a container may be
+//! slightly out of order. A resumed stream therefore starts a little before the newest line.
+//! Repeated lines are recognized by timestamp and text, and each is skipped as often as it was
+//! already read.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{DefaultHasher, HashMap};
@@ -11,32 +12,33 @@ use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How far outputs of one container may be out of order in its log: they are stamped when read, microseconds before they are written.
-const DISORDER: SignedDuration = SignedDuration::from_secs(1);
+/// The maximum disorder between the outputs of a container. They are stamped when read,
+/// microseconds before they are written.
+const MAX_DISORDER: SignedDuration = SignedDuration::from_secs(1);
 
-/// A line as it is told apart: its timestamp and its text's hash.
+/// Identifies a line: its timestamp and the hash of its text.
 type Key = (Timestamp, u64);
 
-/// How far a log has been read.
+/// The position in a log.
 #[derive(Debug, Default)]
 pub(super) struct LogCursor {
     newest: Option<Timestamp>,
-    /// What a resumed stream will bring again.
+    /// The lines that a resumed stream will repeat.
     recent: VecDeque<Key>,
 }
 
-/// What a resumed stream has yet to bring again.
+/// The lines that a resumed stream has not repeated yet.
 #[derive(Debug)]
 pub(super) struct Replay(HashMap<Key, usize>);
 
 impl LogCursor {
-    /// From where to resume: a whole second.
+    /// The whole second from which to resume.
     pub fn since(&self) -> Option<Timestamp> {
-        let from = self.newest?.saturating_sub(DISORDER).ok()?;
+        let from = self.newest?.saturating_sub(MAX_DISORDER).ok()?;
         Timestamp::from_second(from.as_second()).ok()
     }
 
-    /// What a stream that starts at [`LogCursor::since`] brings again.
+    /// The lines that a stream from [`LogCursor::since`] repeats.
     pub fn replay(&self) -> Replay {
         let mut lines = HashMap::new();
         for key in &self.recent {
@@ -45,13 +47,13 @@ impl LogCursor {
         Replay(lines)
     }
 
-    /// Takes a line. Returns whether it is new.
+    /// Records a line. Returns whether it is new.
     pub fn take(&mut self, replay: &mut Replay, written: Timestamp, text: &str) -> bool {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let key = (written, hasher.finish());
-        if let Some(again) = replay.0.get_mut(&key).filter(|again| **again > 0) {
-            *again -= 1;
+        if let Some(remaining) = replay.0.get_mut(&key).filter(|remaining| **remaining > 0) {
+            *remaining -= 1;
             return false;
         }
         self.recent.push_back(key);
@@ -74,17 +76,18 @@ mod tests {
         Timestamp::from_millisecond(1_000_000_000_000 + millis).unwrap()
     }
 
-    /// Reads `log` in pieces: each piece starts where the API server would start it and breaks off at the given line.
+    /// Reads `log` in pieces. Each piece starts where the API server would start it, and ends at
+    /// the given line.
     fn read(log: &[(i64, &str)], breaks: &[usize]) -> Vec<String> {
-        let mut position = LogCursor::default();
+        let mut cursor = LogCursor::default();
         let mut taken = Vec::new();
         for until in breaks {
-            let mut replay = position.replay();
-            let since = position.since();
+            let mut replay = cursor.replay();
+            let since = cursor.since();
             let sent =
                 log[..*until].iter().filter(|(millis, _)| since.is_none_or(|since| at(*millis) >= since));
             for (millis, text) in sent {
-                if position.take(&mut replay, at(*millis), text) {
+                if cursor.take(&mut replay, at(*millis), text) {
                     taken.push((*text).to_owned());
                 }
             }
@@ -93,8 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_log_holds_every_line_once_wherever_it_broke() {
-        // Equal lines at one instant, equal lines at different instants, and two outputs out of order.
+    fn a_resumed_log_has_every_line_once_wherever_it_broke() {
+        // Equal lines at one instant, equal lines at different instants, and two outputs out of
+        // order.
         let log = [
             (0, "a"),
             (0, "a"),
@@ -117,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_by_what_comes_again() {
-        let mut position = LogCursor::default();
-        let mut replay = position.replay();
+    fn only_lines_that_can_repeat_are_remembered() {
+        let mut cursor = LogCursor::default();
+        let mut replay = cursor.replay();
         for second in 0..1_000 {
-            assert!(position.take(&mut replay, at(second * 1_000), "line"));
+            assert!(cursor.take(&mut replay, at(second * 1_000), "line"));
         }
-        assert_eq!(position.since(), Some(at(998_000)));
-        assert_eq!(position.recent.len(), 2);
+        assert_eq!(cursor.since(), Some(at(998_000)));
+        assert_eq!(cursor.recent.len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! A follower against an API server that breaks off, under paused time.
+//! Tests of the log tailer with an API server whose streams break, under paused time.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,28 +13,28 @@ use super::*;
 use crate::clock::ModelClock;
 use crate::services::{Call, Caller, Service};
 
-/// How an answer to a log request goes.
+/// The response to a log request.
 #[derive(Clone, Copy, Debug)]
-enum Answer {
-    /// So many bytes of what was asked for, then the end of the stream.
+enum Reply {
+    /// This many bytes of the requested log, then the end of the stream.
     Ends(usize),
-    /// So many bytes, then the connection is lost.
+    /// This many bytes, then the connection is lost.
     Breaks(usize),
-    /// So many bytes, then nothing for ever.
+    /// This many bytes, then nothing forever.
     Hangs(usize),
     /// An error status.
     Fails(u16),
 }
 
-/// An API server that has one container's log.
+/// An API server with the log of one container.
 struct Node {
     log: Vec<(Timestamp, String)>,
-    answers: VecDeque<Answer>,
+    replies: VecDeque<Reply>,
     requests: Vec<String>,
 }
 
 impl Node {
-    /// Kubelet's rule: lines not before `sinceTime`, each with its timestamp.
+    /// The lines that kubelet sends: those not before `sinceTime`, each with its timestamp.
     fn sent(&self, query: &str) -> Vec<u8> {
         let since = query.split('&').find_map(|pair| pair.strip_prefix("sinceTime="));
         let since: Option<Timestamp> = since.map(|text| text.replace("%3A", ":").parse().unwrap());
@@ -42,22 +42,22 @@ impl Node {
         lines.flat_map(|(at, text)| format!("{at} {text}\n").into_bytes()).collect()
     }
 
-    fn answer(&mut self, request: &Request<kube::client::Body>) -> Response<Body> {
+    fn reply(&mut self, request: &Request<kube::client::Body>) -> Response<Body> {
         let query = request.uri().query().unwrap().to_owned();
-        let answer = self.answers.pop_front().unwrap_or(Answer::Ends(usize::MAX));
+        let reply = self.replies.pop_front().unwrap_or(Reply::Ends(usize::MAX));
         let sent = self.sent(&query);
         self.requests.push(query);
         let part = |length: usize| Bytes::copy_from_slice(&sent[..sent.len().min(length)]);
-        let body = match answer {
-            Answer::Ends(length) => Body::from(part(length)),
-            Answer::Breaks(length) => Body::from_stream(stream::iter([
+        let body = match reply {
+            Reply::Ends(length) => Body::from(part(length)),
+            Reply::Breaks(length) => Body::from_stream(stream::iter([
                 Ok(part(length)),
                 Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
             ])),
-            Answer::Hangs(length) => Body::from_stream(
+            Reply::Hangs(length) => Body::from_stream(
                 stream::iter([Ok::<_, std::io::Error>(part(length))]).chain(stream::pending()),
             ),
-            Answer::Fails(code) => {
+            Reply::Fails(code) => {
                 let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "no", "reason": "no"});
                 let mut response = Response::new(Body::from(status.to_string()));
                 *response.status_mut() = StatusCode::from_u16(code).unwrap();
@@ -77,30 +77,30 @@ struct Harness {
 }
 
 impl Harness {
-    async fn start(log: &[(i64, &str)], answers: &[Answer]) -> Self {
+    async fn start(log: &[(i64, &str)], replies: &[Reply]) -> Self {
         let line = |(millis, text): &(i64, &str)| (at(*millis), (*text).to_owned());
         let node = Node {
             log: log.iter().map(line).collect(),
-            answers: answers.iter().copied().collect(),
+            replies: replies.iter().copied().collect(),
             requests: Vec::new(),
         };
         let node = Arc::new(Mutex::new(node));
-        let asked = Arc::clone(&node);
+        let requested = Arc::clone(&node);
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let response = asked.lock().unwrap().answer(&request);
+            let response = requested.lock().unwrap().reply(&request);
             async move { Ok::<_, std::io::Error>(response) }
         });
         let clock = ModelClock::manual(1);
         let logs = Arc::new(Logs::new(clock.clone()));
         let (ended, receiver) = watch::channel(false);
-        let follower = LogTailer {
+        let tailer = LogTailer {
             pods: Api::namespaced(kube::Client::new(service, "demo"), "demo"),
             pod: "p".into(),
             container: "main".into(),
             stream: LogStream { region: "us-east-1".into(), group: "/g".into(), name: "run/main/t".into() },
             logs: Arc::clone(&logs),
         };
-        let harness = Self { node, logs, clock, ended, running: tokio::spawn(follower.run(receiver)) };
+        let harness = Self { node, logs, clock, ended, running: tokio::spawn(tailer.run(receiver)) };
         harness.call("CreateLogGroup", json!({"logGroupName": "/g"})).await;
         harness.logs.create_container_stream("us-east-1", "/g", "run/main/t").unwrap();
         harness
@@ -112,12 +112,12 @@ impl Harness {
         self.logs.call(call).await.unwrap()
     }
 
-    /// What CloudWatch Logs holds: milliseconds since the log's first instant, and text.
-    async fn held(&self) -> Vec<(i64, String)> {
+    /// The events in CloudWatch Logs: milliseconds since the first instant of the log, and text.
+    async fn logged(&self) -> Vec<(i64, String)> {
         self.clock.advance(Duration::from_secs(10));
         let read = json!({"logGroupName": "/g", "logStreamName": "run/main/t", "startFromHead": true});
-        let answer = self.call("GetLogEvents", read).await;
-        let events = answer["events"].as_array().unwrap();
+        let reply = self.call("GetLogEvents", read).await;
+        let events = reply["events"].as_array().unwrap();
         let first = at(0).as_millisecond();
         events
             .iter()
@@ -128,18 +128,18 @@ impl Harness {
             .collect()
     }
 
-    /// Lets the follower go on for so long.
-    async fn pass(&self, seconds: u64) {
+    /// Lets the tailer run for this long.
+    async fn wait(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
 
-    /// The container ends; returns what is in the log once the follower is done.
+    /// Ends the container. Returns the events and requests once the tailer has finished.
     async fn end(mut self) -> (Vec<(i64, String)>, Vec<String>) {
         self.ended.send_replace(true);
         (&mut self.running).await.unwrap();
-        let held = self.held().await;
+        let logged = self.logged().await;
         let requests = self.node.lock().unwrap().requests.clone();
-        (held, requests)
+        (logged, requests)
     }
 }
 
@@ -147,71 +147,69 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap()
 }
 
-fn owned(log: &[(i64, &str)]) -> Vec<(i64, String)> {
+fn expected(log: &[(i64, &str)]) -> Vec<(i64, String)> {
     log.iter().map(|(millis, text)| (*millis, (*text).to_owned())).collect()
 }
 
 const LOG: [(i64, &str); 4] = [(0, "one"), (1_200, "two"), (1_200, "two"), (5_000, "last word")];
 
 #[tokio::test(start_paused = true)]
-async fn every_line_is_taken_once_with_its_own_time_wherever_the_stream_breaks() {
+async fn every_line_is_logged_once_wherever_the_stream_breaks() {
     let length: usize = LOG.iter().map(|(millis, text)| format!("{} {text}\n", at(*millis)).len()).sum();
     for at in 0..=length {
-        for answer in [Answer::Breaks(at), Answer::Ends(at)] {
-            let harness = Harness::start(&LOG, &[answer, Answer::Fails(500), answer]).await;
-            harness.pass(10).await;
-            let (held, _) = harness.end().await;
-            assert_eq!(held, owned(&LOG), "{answer:?}");
+        for reply in [Reply::Breaks(at), Reply::Ends(at)] {
+            let harness = Harness::start(&LOG, &[reply, Reply::Fails(500), reply]).await;
+            harness.wait(10).await;
+            let (logged, _) = harness.end().await;
+            assert_eq!(logged, expected(&LOG), "{reply:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_hangs_is_cut_off_when_the_container_has_ended() {
-    let harness = Harness::start(&LOG, &[Answer::Hangs(40)]).await;
-    harness.pass(1).await;
-    let (held, requests) = harness.end().await;
-    assert_eq!(held, owned(&LOG));
+async fn a_hanging_stream_is_dropped_after_the_container_ends() {
+    let harness = Harness::start(&LOG, &[Reply::Hangs(40)]).await;
+    harness.wait(1).await;
+    let (logged, requests) = harness.end().await;
+    assert_eq!(logged, expected(&LOG));
     assert!(requests[0].contains("follow=true") && requests[0].contains("timestamps=true"), "{requests:?}");
     assert!(requests.len() == 2 && !requests[1].contains("follow"), "{requests:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_dies_without_a_word_is_opened_anew() {
-    let harness = Harness::start(&LOG, &[Answer::Hangs(40), Answer::Hangs(usize::MAX)]).await;
-    harness.pass(SILENCE.as_secs() + 5).await;
-    assert_eq!(harness.held().await, owned(&LOG));
-    assert_eq!(harness.end().await.0, owned(&LOG));
+async fn a_silent_stream_is_reopened() {
+    let harness = Harness::start(&LOG, &[Reply::Hangs(40), Reply::Hangs(usize::MAX)]).await;
+    harness.wait(SILENCE.as_secs() + 5).await;
+    assert_eq!(harness.logged().await, expected(&LOG));
+    assert_eq!(harness.end().await.0, expected(&LOG));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_pass_outlasts_an_api_server_that_is_away_and_gives_up_where_there_is_no_log() {
-    let harness = Harness::start(&LOG, &[Answer::Hangs(0), Answer::Fails(503), Answer::Breaks(50)]).await;
-    harness.pass(1).await;
-    assert_eq!(harness.end().await.0, owned(&LOG));
-    let gone = Harness::start(
-        &LOG,
-        &[Answer::Breaks(0), Answer::Fails(404), Answer::Fails(404), Answer::Fails(404)],
-    )
-    .await;
-    assert_eq!(gone.end().await.0, []);
+async fn the_last_read_is_retried_unless_there_is_no_log() {
+    let harness = Harness::start(&LOG, &[Reply::Hangs(0), Reply::Fails(503), Reply::Breaks(50)]).await;
+    harness.wait(1).await;
+    assert_eq!(harness.end().await.0, expected(&LOG));
+    let missing =
+        Harness::start(&LOG, &[Reply::Breaks(0), Reply::Fails(404), Reply::Fails(404), Reply::Fails(404)])
+            .await;
+    assert_eq!(missing.end().await.0, []);
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_lines_are_split_and_what_no_container_wrote_is_left_out() {
+async fn long_lines_are_split_and_kubelets_own_lines_skipped() {
     let long = "x".repeat(300 * 1024);
-    let harness = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Answer::Breaks(280 * 1024)]).await;
-    harness.pass(5).await;
-    let (held, _) = harness.end().await;
+    let harness = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Reply::Breaks(280 * 1024)]).await;
+    harness.wait(5).await;
+    let (logged, _) = harness.end().await;
     let stamp = at(0).to_string().len() + 1;
     let first = LINE_BYTES as usize - stamp;
     assert_eq!(
-        held.iter().map(|(millis, text)| (*millis, text.len())).collect::<Vec<_>>(),
+        logged.iter().map(|(millis, text)| (*millis, text.len())).collect::<Vec<_>>(),
         [(0, first), (0, long.len() - first), (2, 3)]
     );
-    assert_eq!(stamped("unable to retrieve container logs for containerd://1"), None);
+    assert_eq!(split_timestamp("unable to retrieve container logs for containerd://1"), None);
     assert_eq!(
-        stamped("2026-11-23T02:02:02.123456789+02:00 a b"),
+        split_timestamp("2026-11-23T02:02:02.123456789+02:00 a b"),
         Some(("2026-11-23T00:02:02.123456789Z".parse().unwrap(), "a b"))
     );
 }

@@ -1,6 +1,6 @@
 //! The Pod of a task. In: a launch and settings. Out: the manifest. Pure.
 //!
-//! The Pod meets the restricted Pod Security Standard whatever the task definition says.
+//! The Pod meets the restricted Pod Security Standard for every task definition.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,16 @@ use super::secret::CREDENTIALS;
 use super::settings::PodSettings;
 use crate::task_runner::{ContainerLaunch, Launch};
 
-/// The label that names the sandbox a Pod belongs to.
+/// The label with the sandbox that a Pod belongs to.
 pub(super) const SANDBOX_LABEL: &str = "kinesisdemo.io/sandbox";
-/// The label that names the task a Pod runs.
+/// The label with the task that a Pod runs.
 pub(super) const TASK_LABEL: &str = "kinesisdemo.io/task";
-/// What a task asks the scheduler for, of what Fargate reserves: a laptop's node has to hold a whole fleet. It is also its weight where the
-/// processor is short: a larger task gets more, and a fleet is not starved by what starts beside it.
+/// The divisor of a task's CPU request, compared with what Fargate reserves: a laptop's node must
+/// hold a whole service. The request is also the task's weight when CPU is scarce: larger tasks get
+/// more, and no task is starved by others that start.
 const REQUESTED_SHARE: u32 = 10;
 const REQUESTED_MEMORY: &str = "16Mi";
-/// The longest label value and container name ("Object Names and IDs").
+/// The maximum length of label values and container names ("Object Names and IDs").
 const NAME_LENGTH: usize = 63;
 
 /// The name of a task's Pod.
@@ -31,7 +32,8 @@ pub(super) fn pod_name(task: &str) -> String {
     format!("ecs-task-{task}")
 }
 
-/// The names of the containers in the Pod, in the order of the task definition: ECS's where Kubernetes takes them all, else numbered.
+/// The names of the containers in the Pod, in the order of the task definition. ECS's names if
+/// Kubernetes accepts all of them, else numbers.
 pub(super) fn container_names(launch: &Launch) -> Vec<String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_dns_label = |name: &str| {
@@ -44,11 +46,11 @@ pub(super) fn container_names(launch: &Launch) -> Vec<String> {
     if launch.containers.iter().all(|container| is_dns_label(&container.name)) {
         launch.containers.iter().map(|container| container.name.clone()).collect()
     } else {
-        (0..launch.containers.len()).map(|place| format!("container-{place}")).collect()
+        (0..launch.containers.len()).map(|index| format!("container-{index}")).collect()
     }
 }
 
-/// The Pod of a task, or why there is none, in ECS's words.
+/// The Pod of a task, or an error in ECS's words.
 pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, String> {
     let PodSettings {
         client: _,
@@ -85,7 +87,7 @@ pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, S
             kind: "Pod".to_owned(),
             name: owner.name.clone(),
             uid: owner.uid.clone(),
-            // `kubectl drain` leaves Pods alone that nobody controls.
+            // `kubectl drain` refuses to evict Pods without a controller.
             controller: Some(true),
             block_owner_deletion: None,
         }]
@@ -107,7 +109,7 @@ pub(super) fn manifest(launch: &Launch, settings: &PodSettings) -> Result<Pod, S
             ),
             service_account_name: service_account.clone(),
             automount_service_account_token: Some(false),
-            // Otherwise every Service of the namespace would be in the environment.
+            // Otherwise the environment would contain every Service of the namespace.
             enable_service_links: Some(false),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
@@ -129,11 +131,10 @@ fn container(
     name: String,
     settings: &PodSettings,
 ) -> Result<Container, String> {
-    // OpenShift's restricted-v2 refuses a user outside of the namespace's own range
-    // (MustRunAsRange), and gives one to Pods that name none ("Managing security context
-    // constraints").
-    let named = spec.user.as_deref().filter(|_| !settings.is_user_from_cluster);
-    let (user, group) = named.map_or(Ok((None, None)), ids)?;
+    // OpenShift's restricted-v2 rejects a user outside of the namespace's range (MustRunAsRange),
+    // and assigns a user to Pods without one ("Managing security context constraints").
+    let user = spec.user.as_deref().filter(|_| !settings.is_user_from_cluster);
+    let (user, group) = user.map_or(Ok((None, None)), ids)?;
     let memory = spec.memory_mib.unwrap_or(launch.memory_mib);
     let containers = u32::try_from(launch.containers.len()).unwrap_or(u32::MAX);
     let requested_cpu = launch.cpu_units * 1000 / 1024 / REQUESTED_SHARE / containers.max(1);
@@ -149,7 +150,7 @@ fn container(
         working_dir: spec.working_directory.clone(),
         env: Some(environment(&spec.environment, settings.secret.as_deref())),
         resources: Some(ResourceRequirements {
-            // No CPU limit, as for processes of a laptop: what is idle may be used.
+            // No CPU limit, as for local processes: idle CPU may be used.
             limits: Some(quantities(&[("memory", format!("{memory}Mi"))])),
             requests: Some(quantities(&[
                 ("cpu", format!("{requested_cpu}m")),
@@ -169,7 +170,7 @@ fn container(
     })
 }
 
-/// `user` or `user:group` by number. Kubernetes can run nobody by name.
+/// Parses a numeric `user` or `user:group`. Kubernetes cannot run a Pod as a user name.
 fn ids(user: &str) -> Result<(Option<i64>, Option<i64>), String> {
     let number = |text: &str| {
         text.parse::<u32>().map(i64::from).map_err(|_| {
@@ -188,24 +189,24 @@ fn words(words: &[String]) -> Option<Vec<String>> {
     (!words.is_empty()).then(|| words.iter().map(|word| literal(word)).collect())
 }
 
-/// The credentials from the Secret and the pairs of the launch, which count before them. ECS's rule
-/// for a name given twice: the last one counts. Kubernetes keeps both and warns.
+/// The credentials from the Secret, then the launch's variables, which take precedence. For a
+/// repeated name ECS uses the last value, whereas Kubernetes would keep both and warn.
 fn environment(pairs: &[(String, String)], secret: Option<&str>) -> Vec<EnvVar> {
-    let held = secret.into_iter().flat_map(|secret| CREDENTIALS.map(|name| credential(secret, name)));
-    let held = held.filter(|variable| pairs.iter().all(|(name, _)| *name != variable.name));
-    let given = pairs
+    let credentials = secret.into_iter().flat_map(|secret| CREDENTIALS.map(|name| credential(secret, name)));
+    let credentials = credentials.filter(|variable| pairs.iter().all(|(name, _)| *name != variable.name));
+    let variables = pairs
         .iter()
         .enumerate()
-        .filter(|(place, (name, _))| !pairs[place + 1..].iter().any(|(later, _)| later == name))
+        .filter(|(index, (name, _))| !pairs[index + 1..].iter().any(|(later, _)| later == name))
         .map(|(_, (name, value))| EnvVar {
             name: name.clone(),
             value: Some(literal(value)),
             value_from: None,
         });
-    held.chain(given).collect()
+    credentials.chain(variables).collect()
 }
 
-/// A variable that kubelet reads from a key of the same name.
+/// A variable that kubelet reads from the key of the same name.
 fn credential(secret: &str, name: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
@@ -221,13 +222,13 @@ fn credential(secret: &str, name: &str) -> EnvVar {
     }
 }
 
-/// Kubernetes replaces `$(NAME)` in commands and values, ECS does not; `$$` stands for one dollar sign ("Define Dependent
-/// Environment Variables").
+/// Escapes dollar signs: Kubernetes expands `$(NAME)` in commands and values, ECS does not. `$$`
+/// stands for one dollar sign ("Define Dependent Environment Variables").
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// As much of a name as a label value can hold.
+/// Cuts a name to a valid label value.
 fn label_value(name: &str) -> String {
     let cut: String = name.chars().take(NAME_LENGTH).collect();
     cut.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()

@@ -1,4 +1,4 @@
-//! Tasks and their Pods, whole.
+//! Tests of the whole manifest.
 
 use std::time::Duration;
 
@@ -8,11 +8,13 @@ use super::*;
 use crate::task_runner::pod::settings::PodOwner;
 
 fn settings(owner: Option<PodOwner>, service_account: Option<&str>) -> PodSettings {
-    let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
-        Err::<http::Response<kube::client::Body>, std::io::Error>(std::io::Error::other("nothing is asked"))
+    let no_server = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+        Err::<http::Response<kube::client::Body>, std::io::Error>(std::io::Error::other(
+            "no request is expected",
+        ))
     });
     PodSettings {
-        client: kube::Client::new(nobody, "demo"),
+        client: kube::Client::new(no_server, "demo"),
         endpoint: "http://kd-sandbox.demo.svc:4566".into(),
         namespace: "demo".into(),
         instance: "kd-sandbox.demo".into(),
@@ -51,7 +53,7 @@ fn launch(containers: Vec<ContainerLaunch>) -> Launch {
 }
 
 #[tokio::test]
-async fn a_task_becomes_a_restricted_pod_that_goes_with_the_sandbox() {
+async fn a_task_is_a_restricted_pod_owned_by_the_sandbox() {
     let container = ContainerLaunch {
         entry_point: vec!["/generator".into()],
         command: vec!["--price".into(), "$(HOME) costs 5$".into()],
@@ -127,7 +129,7 @@ async fn a_task_becomes_a_restricted_pod_that_goes_with_the_sandbox() {
 }
 
 #[tokio::test]
-async fn the_key_comes_from_the_secret_and_does_not_stand_in_the_pod() {
+async fn the_access_key_comes_from_the_secret() {
     let container = ContainerLaunch {
         environment: vec![
             ("AWS_REGION".into(), "us-east-1".into()),
@@ -151,7 +153,7 @@ async fn the_key_comes_from_the_secret_and_does_not_stand_in_the_pod() {
 }
 
 #[tokio::test]
-async fn what_a_definition_leaves_out_the_image_decides() {
+async fn what_a_definition_omits_is_left_to_the_image() {
     let pod = manifest(&launch(vec![container_launch("main")]), &settings(None, None)).unwrap();
     let value = serde_json::to_value(&pod).unwrap();
     let container = value["spec"]["containers"][0].as_object().unwrap();
@@ -163,7 +165,7 @@ async fn what_a_definition_leaves_out_the_image_decides() {
 }
 
 #[tokio::test]
-async fn container_names_that_kubernetes_does_not_take_are_numbered_all() {
+async fn invalid_container_names_are_all_replaced_by_numbers() {
     let names =
         |given: &[&str]| container_names(&launch(given.iter().map(|name| container_launch(name)).collect()));
     assert_eq!(names(&["generator", "side-car2"]), ["generator", "side-car2"]);
@@ -172,17 +174,17 @@ async fn container_names_that_kubernetes_does_not_take_are_numbered_all() {
 }
 
 #[tokio::test]
-async fn a_tenth_of_the_tasks_processor_is_requested_in_equal_parts() {
+async fn a_tenth_of_the_tasks_cpu_is_requested_in_equal_parts() {
     let launch =
         Launch { cpu_units: 4096, ..launch(vec![container_launch("main"), container_launch("side")]) };
     let pod = serde_json::to_value(manifest(&launch, &settings(None, None)).unwrap()).unwrap();
-    for place in 0..2 {
-        assert_eq!(pod["spec"]["containers"][place]["resources"]["requests"]["cpu"], "200m");
+    for index in 0..2 {
+        assert_eq!(pod["spec"]["containers"][index]["resources"]["requests"]["cpu"], "200m");
     }
 }
 
 #[tokio::test]
-async fn a_containers_own_memory_limit_counts_and_users_have_numbers() {
+async fn a_containers_memory_limit_wins_and_users_are_numeric() {
     let limited = ContainerLaunch { memory_mib: Some(128), ..container_launch("main") };
     let pod = manifest(&launch(vec![limited]), &settings(None, None)).unwrap();
     assert_eq!(
@@ -190,12 +192,12 @@ async fn a_containers_own_memory_limit_counts_and_users_have_numbers() {
         "128Mi"
     );
     let named = ContainerLaunch { user: Some("nobody".into()), ..container_launch("main") };
-    let refusal = manifest(&launch(vec![named]), &settings(None, None)).unwrap_err();
-    assert!(refusal.starts_with("CannotCreateContainerError") && refusal.contains("nobody"), "{refusal}");
+    let error = manifest(&launch(vec![named]), &settings(None, None)).unwrap_err();
+    assert!(error.starts_with("CannotCreateContainerError") && error.contains("nobody"), "{error}");
 }
 
 #[tokio::test]
-async fn where_the_cluster_chooses_the_user_no_pod_names_one() {
+async fn no_pod_sets_a_user_if_the_cluster_chooses_it() {
     let users = ["65532", "1000:2000", "0", "nobody"];
     let named = |user: &str| ContainerLaunch { user: Some(user.into()), ..container_launch("main") };
     let launch = launch(users.map(named).to_vec());

@@ -1,9 +1,10 @@
-//! Tasks as Pods of a cluster. In: launches. Out: Pods, reports, lines in CloudWatch Logs. Talks to the API server.
+//! Tasks as Pods of a cluster. In: launches. Out: Pods, reports and lines in CloudWatch Logs. Talks
+//! to the API server.
 //!
 //! ```text
-//! launch ─► manifest ─► attendant (one per Pod) ─► API server ─► kubelet
-//!                           ▲        └─► follower (one per container) ─► logs
-//!              table ◄── watch on all Pods of this sandbox
+//! launch ─► manifest ─► PodTask (one per Pod) ─► API server ─► kubelet
+//!                           ▲       └─► LogTailer (one per container) ─► logs
+//!                      PodRegistry ◄── watch on all Pods of this sandbox
 //! ```
 
 mod calls;
@@ -33,17 +34,18 @@ use tokio::time::Instant;
 
 use super::{Launch, LaunchTiming, Report, StartFailure, TaskRunner};
 use crate::services::logs::Logs;
-use calls::persist;
+use calls::call_with_retry;
 use manifest::SANDBOX_LABEL;
 use pod_task::PodTask;
 use registry::{PodCommand, PodObservation, PodRegistry, RegisteredPod};
 pub use settings::{PodOwner, PodSettings};
 
-/// How long Pods of an earlier sandbox get to end before they are removed without their nodes' consent, and before we give up.
-const LEFTOVERS_FORCED: Duration = Duration::from_secs(20);
-const LEFTOVERS_GIVEN_UP: Duration = Duration::from_secs(60);
-/// Between two looks at them.
-const LOOK: Duration = Duration::from_millis(300);
+/// When Pods of an earlier sandbox are deleted without confirmation by their nodes, and when the
+/// sandbox gives up on them.
+const FORCE_AFTER: Duration = Duration::from_secs(20);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// The pause between two lists of these Pods.
+const POLL_EVERY: Duration = Duration::from_millis(300);
 
 /// Runs tasks as Pods.
 pub(crate) struct PodRunner {
@@ -51,7 +53,7 @@ pub(crate) struct PodRunner {
     pods: Api<Pod>,
     logs: Arc<Logs>,
     reports: mpsc::UnboundedSender<Report>,
-    table: Arc<PodRegistry>,
+    registry: Arc<PodRegistry>,
     watching: JoinHandle<()>,
 }
 
@@ -62,7 +64,7 @@ impl Drop for PodRunner {
 }
 
 impl PodRunner {
-    /// Nothing runs yet; the watch begins. Must be called within a Tokio runtime.
+    /// Creates a runner without tasks and starts the watch. Must be called within a Tokio runtime.
     pub fn new(
         settings: PodSettings,
         logs: Arc<Logs>,
@@ -70,17 +72,17 @@ impl PodRunner {
     ) -> Result<Self> {
         let instance = settings::checked_instance(&settings.instance)?;
         let pods: Api<Pod> = Api::namespaced(settings.client.clone(), &settings.namespace);
-        let table = Arc::new(PodRegistry::default());
+        let registry = Arc::new(PodRegistry::default());
         let selector = watcher::Config::default().labels(&format!("{SANDBOX_LABEL}={instance}"));
         let events = watcher(pods.clone(), selector).default_backoff();
-        let watched = Arc::clone(&table);
+        let watched = Arc::clone(&registry);
         let watching = tokio::spawn(async move { watched.follow(events).await });
-        Ok(Self { settings, pods, logs, reports, table, watching })
+        Ok(Self { settings, pods, logs, reports, registry, watching })
     }
 
     async fn leftovers(&self) -> Result<Vec<Pod>> {
         let selector = ListParams::default().labels(&format!("{SANDBOX_LABEL}={}", self.settings.instance));
-        let listed = persist(|| self.pods.list(&selector)).await;
+        let listed = call_with_retry(|| self.pods.list(&selector)).await;
         let PodSettings { namespace, .. } = &self.settings;
         Ok(listed.with_context(|| format!("could not list the task Pods in namespace {namespace}"))?.items)
     }
@@ -94,7 +96,7 @@ impl TaskRunner for PodRunner {
 
     async fn clear_leftovers(&self) -> Result<()> {
         let began = Instant::now();
-        let mut graces = [(Duration::ZERO, 1), (LEFTOVERS_FORCED, 0)].into_iter().peekable();
+        let mut graces = [(Duration::ZERO, 1), (FORCE_AFTER, 0)].into_iter().peekable();
         loop {
             let left = self.leftovers().await?;
             if left.is_empty() {
@@ -103,15 +105,15 @@ impl TaskRunner for PodRunner {
             let names: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
             let waited = began.elapsed();
             ensure!(
-                waited < LEFTOVERS_GIVEN_UP,
-                "Pods of an earlier sandbox will not go: {}",
+                waited < GIVE_UP_AFTER,
+                "could not remove the Pods of an earlier sandbox: {}",
                 names.join(", ")
             );
             if let Some((_, grace)) = graces.next_if(|(after, _)| waited >= *after) {
                 tracing::info!(pods = names.len(), "removing the task Pods of an earlier sandbox");
                 let params = DeleteParams::default().grace_period(grace);
                 for name in &names {
-                    let deleted = persist(|| self.pods.delete(name, &params)).await;
+                    let deleted = call_with_retry(|| self.pods.delete(name, &params)).await;
                     if let Err(error) = deleted.map(drop)
                         && !error.is_missing()
                     {
@@ -119,7 +121,7 @@ impl TaskRunner for PodRunner {
                     }
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
@@ -127,19 +129,19 @@ impl TaskRunner for PodRunner {
         let manifest = match manifest::manifest(&launch, &self.settings) {
             Ok(manifest) => manifest,
             Err(reason) => {
-                // Nobody listens any more only when the sandbox is gone.
+                // Fails only if the sandbox is stopping.
                 let failure = StartFailure::of_task(reason);
                 let _ = self.reports.send(Report::FailedToStart { task: launch.task, failure });
                 return;
             }
         };
         let name = manifest::pod_name(&launch.task);
-        let (commands, orders) = mpsc::unbounded_channel();
-        let (sightings, seen) = watch::channel(PodObservation::default());
+        let (commands, received_commands) = mpsc::unbounded_channel();
+        let (observations, seen) = watch::channel(PodObservation::default());
         let exists = Arc::new(AtomicBool::new(false));
         let entry =
-            RegisteredPod { task: launch.task.clone(), commands, sightings, exists: Arc::clone(&exists) };
-        self.table.lock().insert(name.clone(), entry);
+            RegisteredPod { task: launch.task.clone(), commands, observations, exists: Arc::clone(&exists) };
+        self.registry.lock().insert(name.clone(), entry);
         let pod_task = PodTask {
             pods: self.pods.clone(),
             logs: Arc::clone(&self.logs),
@@ -148,39 +150,39 @@ impl TaskRunner for PodRunner {
             launch,
             manifest,
             name: name.clone(),
-            commands: orders,
-            sightings: seen,
+            commands: received_commands,
+            observations: seen,
             exists,
         };
-        let table = Arc::clone(&self.table);
+        let registry = Arc::clone(&self.registry);
         tokio::spawn(async move {
             pod_task.run().await;
-            table.lock().remove(&name);
+            registry.lock().remove(&name);
         });
     }
 
     fn terminate(&self, task: &str) {
-        self.table.tell(task, PodCommand::Terminate);
+        self.registry.send(task, PodCommand::Terminate);
     }
 
     fn kill(&self, task: &str) {
-        self.table.tell(task, PodCommand::Kill);
+        self.registry.send(task, PodCommand::Kill);
     }
 
     fn tasks(&self) -> Vec<String> {
-        self.table.lock().values().map(|entry| entry.task.clone()).collect()
+        self.registry.lock().values().map(|entry| entry.task.clone()).collect()
     }
 
     fn view(&self) -> Value {
         let namespace = &self.settings.namespace;
         let tasks: Vec<Value> = self
-            .table
+            .registry
             .lock()
             .iter()
             .map(|(name, entry)| {
-                let phase = match &*entry.sightings.borrow() {
-                    PodObservation::Unseen | PodObservation::Gone(None) => None,
-                    PodObservation::ProcessState(pod) | PodObservation::Gone(Some(pod)) => {
+                let phase = match &*entry.observations.borrow() {
+                    PodObservation::Unknown | PodObservation::Deleted(None) => None,
+                    PodObservation::Present(pod) | PodObservation::Deleted(Some(pod)) => {
                         pod.status.as_ref().and_then(|status| status.phase.clone())
                     }
                 };

@@ -1,24 +1,24 @@
-//! What a Pod's status means for its task. In: a Pod as the API server has it. Out: which containers run or ended, whether the task
-//! has started, why it cannot start, in ECS's words. Pure.
+//! What a Pod's status means for its task. In: a Pod from the API server. Out: which containers run
+//! or ended, whether the task has started, and why it cannot start, in ECS's words. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
 
 use crate::task_runner::{End, StartFailure};
 
-/// A Pod as its task sees it.
+/// The state of a Pod, for its task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PodView {
     /// All containers have been started, whether or not they still run.
     pub started: bool,
     /// Why it will not start.
     pub failure: Option<StartFailure>,
-    /// Why no node takes it, so far.
+    /// Why no node can run it, so far.
     pub unschedulable: Option<String>,
     /// In the order of the task definition.
     pub containers: Vec<ContainerView>,
 }
 
-/// One container.
+/// The state of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ContainerView {
     Waiting,
@@ -27,38 +27,39 @@ pub(super) enum ContainerView {
 }
 
 impl PodView {
-    /// Whether a container runs.
+    /// Whether any container is running.
     pub fn is_running(&self) -> bool {
         self.containers.contains(&ContainerView::Running)
     }
 }
 
-/// What the Pod's status says about the containers of these names.
-pub(super) fn sight(pod: &Pod, names: &[String]) -> PodView {
+/// Converts the Pod's status. `names` are the containers.
+pub(super) fn pod_view(pod: &Pod, names: &[String]) -> PodView {
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
     let statuses = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     let state_of = |name: &String| {
         statuses
             .iter()
-            .find(|held| held.name == *name)
-            .and_then(|held| held.state.clone())
+            .find(|container| container.name == *name)
+            .and_then(|container| container.state.clone())
             .unwrap_or_default()
     };
     let states: Vec<ContainerState> = names.iter().map(state_of).collect();
-    let mut containers: Vec<ContainerView> = states.iter().map(held).collect();
+    let mut containers: Vec<ContainerView> = states.iter().map(container_view).collect();
     let started = !containers.contains(&ContainerView::Waiting) && !states.iter().any(never_ran);
-    let mut failure = states.iter().enumerate().find_map(|(place, state)| {
-        refusal(state).map(|reason| StartFailure { reason, container: Some(place) })
+    let mut failure = states.iter().enumerate().find_map(|(index, state)| {
+        start_failure(state).map(|reason| StartFailure { reason, container: Some(index) })
     });
     if phase == "Failed" && failure.is_none() {
-        // Evicted, rejected by its node, or lost with it: what the status does not list as ended will never be.
+        // The Pod was evicted, rejected by its node, or lost with it. Its status will not change,
+        // so a container that it does not report as ended counts as ended.
         let why = status.and_then(|status| status.message.clone().or_else(|| status.reason.clone()));
         let why = why.unwrap_or_else(|| "the Pod failed".to_owned());
         for container in containers.iter_mut().filter(|container| **container == ContainerView::Waiting) {
             *container = ContainerView::Ended(End { code: None, reason: Some(why.clone()) });
         }
-        if !started && statuses.iter().all(|held| !has_run(held.state.as_ref())) {
+        if !started && statuses.iter().all(|container| !has_run(container.state.as_ref())) {
             failure = Some(StartFailure::of_task(format!(
                 "Capacity is unavailable at this time. Please try again later or in a different availability zone ({why})"
             )));
@@ -77,7 +78,7 @@ pub(super) fn sight(pod: &Pod, names: &[String]) -> PodView {
     }
 }
 
-fn held(state: &ContainerState) -> ContainerView {
+fn container_view(state: &ContainerState) -> ContainerView {
     match state {
         ContainerState { terminated: Some(terminated), .. } => ContainerView::Ended(end(terminated)),
         ContainerState { running: Some(_), .. } => ContainerView::Running,
@@ -89,7 +90,8 @@ fn has_run(state: Option<&ContainerState>) -> bool {
     state.is_some_and(|state| state.running.is_some() || (state.terminated.is_some() && !never_ran(state)))
 }
 
-/// The reasons kubelet and container runtimes give where a container's process could not even be started.
+/// Whether the container's process never started, by the reasons of kubelet and the container
+/// runtimes.
 fn never_ran(state: &ContainerState) -> bool {
     state.terminated.as_ref().is_some_and(|terminated| {
         matches!(terminated.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
@@ -106,8 +108,9 @@ fn end(terminated: &ContainerStateTerminated) -> End {
     End { code: Some(terminated.exit_code), reason }
 }
 
-/// Why a container will not start. The reasons are kubelet's; what ECS says for them is in "Stopped tasks error messages".
-fn refusal(state: &ContainerState) -> Option<String> {
+/// Why a container will not start. The reasons are kubelet's; ECS's messages are from "Stopped
+/// tasks error messages".
+fn start_failure(state: &ContainerState) -> Option<String> {
     if let Some(terminated) = state.terminated.as_ref().filter(|_| never_ran(state)) {
         let message = terminated.message.clone().unwrap_or_default();
         return Some(format!("CannotStartContainerError: {message}"));
@@ -142,11 +145,11 @@ mod tests {
 
     use super::*;
 
-    fn seen(phase: &str, states: &[Value]) -> PodView {
-        seen_with(json!({"phase": phase}), states)
+    fn view_of(phase: &str, states: &[Value]) -> PodView {
+        view_with(json!({"phase": phase}), states)
     }
 
-    fn seen_with(mut status: Value, states: &[Value]) -> PodView {
+    fn view_with(mut status: Value, states: &[Value]) -> PodView {
         let names = ["main", "side"].map(str::to_owned);
         let statuses: Vec<Value> = states
             .iter()
@@ -157,7 +160,7 @@ mod tests {
             .collect();
         status["containerStatuses"] = Value::from(statuses);
         let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap();
-        sight(&pod, &names[..states.len().max(1)])
+        pod_view(&pod, &names[..states.len().max(1)])
     }
 
     fn waiting(reason: &str, message: &str) -> Value {
@@ -175,33 +178,37 @@ mod tests {
     #[test]
     fn a_task_has_started_when_all_its_containers_have() {
         let running = json!({"running": {}});
-        let sights = [
-            (seen("Pending", &[]), false, vec![ContainerView::Waiting]),
-            (seen("Pending", &[waiting("ContainerCreating", "")]), false, vec![ContainerView::Waiting]),
-            (seen("Running", std::slice::from_ref(&running)), true, vec![ContainerView::Running]),
+        let views = [
+            (view_of("Pending", &[]), false, vec![ContainerView::Waiting]),
+            (view_of("Pending", &[waiting("ContainerCreating", "")]), false, vec![ContainerView::Waiting]),
+            (view_of("Running", std::slice::from_ref(&running)), true, vec![ContainerView::Running]),
             (
-                seen("Running", &[running.clone(), waiting("ContainerCreating", "")]),
+                view_of("Running", &[running.clone(), waiting("ContainerCreating", "")]),
                 false,
                 vec![ContainerView::Running, ContainerView::Waiting],
             ),
-            (seen("Running", &[running, ended(0, "Completed")]), true, vec![ContainerView::Running, end(0)]),
-            (seen("Succeeded", &[ended(0, "Completed")]), true, vec![end(0)]),
-            (seen("Failed", &[ended(143, "Error")]), true, vec![end(143)]),
+            (
+                view_of("Running", &[running, ended(0, "Completed")]),
+                true,
+                vec![ContainerView::Running, end(0)],
+            ),
+            (view_of("Succeeded", &[ended(0, "Completed")]), true, vec![end(0)]),
+            (view_of("Failed", &[ended(143, "Error")]), true, vec![end(143)]),
         ];
-        for (sight, started, containers) in sights {
-            assert_eq!(sight, PodView { started, containers, ..PodView::default() });
+        for (view, started, containers) in views {
+            assert_eq!(view, PodView { started, containers, ..PodView::default() });
         }
     }
 
     #[test]
-    fn a_container_out_of_memory_says_so() {
+    fn a_container_out_of_memory_has_ecs_reason() {
         let reason = Some("OutOfMemoryError: Container killed due to memory usage".to_owned());
         let expected = vec![ContainerView::Ended(End { code: Some(137), reason })];
-        assert_eq!(seen("Failed", &[ended(137, "OOMKilled")]).containers, expected);
+        assert_eq!(view_of("Failed", &[ended(137, "OOMKilled")]).containers, expected);
     }
 
     #[test]
-    fn why_a_task_cannot_start_is_in_the_words_of_ecs() {
+    fn start_failures_have_ecs_messages() {
         let pull = "CannotPullContainerError: pull image manifest has been retried 1 time(s): not found";
         let cases = [
             (waiting("ErrImagePull", "not found"), Some(pull)),
@@ -221,20 +228,20 @@ mod tests {
             (ended(1, "Error"), None),
         ];
         for (state, expected) in cases {
-            let sight = seen("Pending", std::slice::from_ref(&state));
+            let view = view_of("Pending", std::slice::from_ref(&state));
             let failure =
                 expected.map(|reason| StartFailure { reason: reason.to_owned(), container: Some(0) });
-            assert_eq!(sight.failure, failure, "{state}");
-            assert!(expected.is_none() || !sight.started, "{state}");
-            let second = seen("Pending", &[json!({"running": {}}), state.clone()]);
+            assert_eq!(view.failure, failure, "{state}");
+            assert!(expected.is_none() || !view.started, "{state}");
+            let second = view_of("Pending", &[json!({"running": {}}), state.clone()]);
             assert_eq!(second.failure.and_then(|failure| failure.container), expected.map(|_| 1), "{state}");
         }
     }
 
     #[test]
-    fn a_pod_its_node_rejects_found_no_capacity_and_one_it_evicts_has_ended() {
+    fn a_rejected_pod_lacks_capacity_and_an_evicted_one_has_ended() {
         let rejected =
-            seen_with(json!({"phase": "Failed", "reason": "OutOfmemory", "message": "no room"}), &[]);
+            view_with(json!({"phase": "Failed", "reason": "OutOfmemory", "message": "no room"}), &[]);
         assert!(!rejected.started);
         assert_eq!(
             rejected.failure,
@@ -243,9 +250,11 @@ mod tests {
             ))
         );
         let unknown = json!({"waiting": {"reason": "ContainerStatusUnknown"}});
-        let half = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
-        let evicted =
-            seen_with(json!({"phase": "Failed", "message": "the node was low on memory"}), &[unknown, half]);
+        let completed = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+        let evicted = view_with(
+            json!({"phase": "Failed", "message": "the node was low on memory"}),
+            &[unknown, completed],
+        );
         assert_eq!(evicted.failure, None);
         assert!(evicted.started);
         let lost =
@@ -254,9 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_no_node_takes_says_why() {
+    fn an_unschedulable_pod_has_the_reason() {
         let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"});
-        let sight = seen_with(json!({"phase": "Pending", "conditions": [condition]}), &[]);
-        assert_eq!((sight.unschedulable.as_deref(), sight.failure), (Some("0/1 nodes"), None));
+        let view = view_with(json!({"phase": "Pending", "conditions": [condition]}), &[]);
+        assert_eq!((view.unschedulable.as_deref(), view.failure), (Some("0/1 nodes"), None));
     }
 }

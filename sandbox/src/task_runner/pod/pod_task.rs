@@ -1,10 +1,13 @@
-//! Attends to one task's Pod from its creation to its removal. In: a launch, what the watch sees of the Pod, and commands. Out: the
-//! Pod, reports, and lines in CloudWatch Logs. Writes to the API server.
+//! Manages one task's Pod from its creation to its removal. In: a launch, the watch's observations
+//! of the Pod, and commands. Out: the Pod, reports, and lines in CloudWatch Logs. Writes to the API
+//! server.
 //!
-//! A running Pod is never asked to end by deleting it: kubelet removes a deleted Pod the moment its containers have ended, and
-//! with it the log that is still being read. Instead its `activeDeadlineSeconds` is set, one of the few members of a Pod that may
-//! change: kubelet then ends the containers with SIGTERM and the Pod's grace period, as for a deletion, and keeps Pod and log.
-//! Unlike a finalizer this holds up nobody who deletes the Pod or its namespace after the sandbox is gone.
+//! A running Pod is not stopped by deleting it: kubelet removes a deleted Pod as soon as its
+//! containers have ended, together with the log that is still being read. Instead its
+//! `activeDeadlineSeconds` is set, one of the few mutable fields of a Pod. Kubelet then ends the
+//! containers with SIGTERM and the Pod's grace period, as for a deletion, and keeps the Pod and its
+//! log. Unlike a finalizer, this blocks nobody who deletes the Pod or its namespace after the
+//! sandbox has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,51 +23,53 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::calls::{FIRST_PAUSE, LONGEST_PAUSE, call, persist};
+use super::calls::{FIRST_PAUSE, LONGEST_PAUSE, call, call_with_retry};
 use super::log_tailer::{LogTailer, chain};
-use super::pod_status::{ContainerView, PodView, sight};
+use super::pod_status::{ContainerView, PodView, pod_view};
 use super::registry::{PodCommand, PodObservation};
 use crate::services::logs::Logs;
 use crate::task_runner::{End, Launch, Report, StartFailure};
 
-/// What kubelet gets for its own SIGKILL and status after a grace period, before the Pod is deleted under it.
+/// The time that kubelet gets after a grace period for its own SIGKILL and status, before the Pod
+/// is deleted.
 const KILL_MARGIN: Duration = Duration::from_secs(5);
-/// How long a deletion may take before the Pod is removed without its node's consent.
+/// How long a deletion may take before the Pod is deleted without confirmation by its node.
 const DELETION: Duration = Duration::from_secs(15);
-/// How often a Pod that will not go is deleted. After that its owner's end has to do.
+/// How often the deletion of a Pod is attempted. After that, Kubernetes removes it with its owner.
 const DELETIONS: usize = 4;
 
-/// Attends to one Pod.
+/// Manages one Pod.
 pub(super) struct PodTask {
     pub pods: Api<Pod>,
     pub logs: Arc<Logs>,
     pub reports: mpsc::UnboundedSender<Report>,
     pub launch: Launch,
     pub manifest: Pod,
-    /// The Pod's name, and its containers' in the order of the task definition.
+    /// The Pod's name, and its containers' names in the order of the task definition.
     pub name: String,
     pub containers: Vec<String>,
     pub commands: mpsc::UnboundedReceiver<PodCommand>,
-    pub sightings: watch::Receiver<PodObservation>,
+    pub observations: watch::Receiver<PodObservation>,
     pub exists: Arc<AtomicBool>,
 }
 
 enum Creation {
-    Done,
-    Refused(String),
-    CalledOff,
+    Created,
+    Rejected(String),
+    Cancelled,
 }
 
-/// A Pod under way.
+/// The progress of one Pod.
 struct Progress {
-    sight: PodView,
-    is_gone: bool,
+    view: PodView,
+    is_deleted: bool,
     started: bool,
-    /// Since when it is asked to end.
-    asked_at: Option<Instant>,
-    /// When it is deleted next whatever it does, and with which grace.
+    /// When its termination was requested.
+    terminated_at: Option<Instant>,
+    /// When it is deleted next, whatever its state, and with which grace period.
     deletion: Option<(Instant, u32)>,
-    /// By container: who is told that it ended, whether its log is read, whether its end is reported.
+    /// By container: the sender that signals its end to its log tailer, whether its log is
+    /// completely read, and whether its end is reported.
     followed: Vec<Option<watch::Sender<bool>>>,
     drained: Vec<bool>,
     reported: Vec<bool>,
@@ -72,17 +77,17 @@ struct Progress {
 }
 
 impl PodTask {
-    /// Returns when nothing of the Pod is left.
+    /// Runs until nothing remains of the Pod.
     pub async fn run(mut self) {
         match self.create().await {
-            Creation::Done => self.attend().await,
-            Creation::Refused(why) => {
+            Creation::Created => self.manage().await,
+            Creation::Rejected(why) => {
                 self.fail(StartFailure::of_task(format!(
                     "ResourceInitializationError: the cluster refused the task's Pod: {why}"
                 )));
             }
-            Creation::CalledOff => {
-                // The last attempt may have been heard all the same.
+            Creation::Cancelled => {
+                // The last attempt may have succeeded although it failed here.
                 self.remove().await;
                 self.report(Report::Withdrawn { task: self.launch.task.clone() });
             }
@@ -90,7 +95,7 @@ impl PodTask {
     }
 
     fn report(&self, report: Report) {
-        // Nobody listens any more only when the sandbox is gone.
+        // Fails only if the sandbox is stopping.
         let _ = self.reports.send(report);
     }
 
@@ -101,71 +106,72 @@ impl PodTask {
 
     async fn create(&mut self) -> Creation {
         let mut pause = FIRST_PAUSE;
-        let mut complained = false;
+        let mut warned = false;
         loop {
             if self.commands.try_recv().is_ok() {
-                return Creation::CalledOff;
+                return Creation::Cancelled;
             }
             let error = match call(self.pods.create(&PostParams::default(), &self.manifest)).await {
                 Ok(_) => break,
-                // No earlier sandbox's Pod is left, so an attempt of ours was heard though its answer was lost.
+                // No Pod of an earlier sandbox remains, so an earlier attempt succeeded and its
+                // response was lost.
                 Err(error) if error.code() == Some(409) => break,
                 Err(error) => error,
             };
-            if !error.may_pass() {
-                return Creation::Refused(chain(&error));
+            if !error.is_transient() {
+                return Creation::Rejected(chain(&error));
             }
-            if !std::mem::replace(&mut complained, true) {
+            if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     pod = self.name,
                     error = chain(&error),
-                    "could not create a task's Pod; trying on"
+                    "could not create a task's Pod; retrying"
                 );
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = self.commands.recv() => return Creation::CalledOff,
+                _ = self.commands.recv() => return Creation::Cancelled,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         self.exists.store(true, Ordering::Release);
-        Creation::Done
+        Creation::Created
     }
 
-    async fn attend(&mut self) {
+    async fn manage(&mut self) {
         let count = self.containers.len();
         let mut progress = Progress {
-            sight: PodView { containers: vec![ContainerView::Waiting; count], ..PodView::default() },
-            is_gone: false,
+            view: PodView { containers: vec![ContainerView::Waiting; count], ..PodView::default() },
+            is_deleted: false,
             started: false,
-            asked_at: None,
+            terminated_at: None,
             deletion: None,
             followed: (0..count).map(|_| None).collect(),
             drained: vec![false; count],
             reported: vec![false; count],
             warned: false,
         };
-        let mut followers: FuturesUnordered<BoxFuture<'static, usize>> = FuturesUnordered::new();
+        let mut tailers: FuturesUnordered<BoxFuture<'static, usize>> = FuturesUnordered::new();
         loop {
-            let sighting = self.sightings.borrow_and_update().clone();
-            self.look(sighting, &mut progress);
-            self.follow_logs(&mut progress, &mut followers);
-            if self.tell(&mut progress) {
-                drop(followers);
-                if !progress.is_gone {
+            let observation = self.observations.borrow_and_update().clone();
+            self.observe(observation, &mut progress);
+            self.follow_logs(&mut progress, &mut tailers);
+            if self.report_changes(&mut progress) {
+                drop(tailers);
+                if !progress.is_deleted {
                     self.remove().await;
                 }
                 return;
             }
             let deletion = progress.deletion;
             tokio::select! {
-                changed = self.sightings.changed() => {
+                changed = self.observations.changed() => {
                     if changed.is_err() {
                         return;
                     }
                 }
-                Some(place) = followers.next(), if !followers.is_empty() => progress.drained[place] = true,
-                Some(command) = self.commands.recv() => self.obey(command, &mut progress).await,
+                Some(index) = tailers.next(), if !tailers.is_empty() => progress.drained[index] = true,
+                Some(command) = self.commands.recv() => self.handle_command(command, &mut progress).await,
                 () = until(deletion), if deletion.is_some() => {
                     if let Some((_, grace)) = deletion {
                         self.delete(Some(grace)).await;
@@ -176,76 +182,81 @@ impl PodTask {
         }
     }
 
-    /// Takes in what was seen of the Pod.
-    fn look(&self, sighting: PodObservation, progress: &mut Progress) {
-        let (pod, is_gone) = match sighting {
-            PodObservation::Unseen => return,
-            PodObservation::ProcessState(pod) => (Some(pod), false),
-            PodObservation::Gone(pod) => (pod, true),
+    /// Applies an observation of the Pod.
+    fn observe(&self, observation: PodObservation, progress: &mut Progress) {
+        let (pod, is_deleted) = match observation {
+            PodObservation::Unknown => return,
+            PodObservation::Present(pod) => (Some(pod), false),
+            PodObservation::Deleted(pod) => (pod, true),
         };
         if let Some(pod) = pod {
-            progress.sight = sight(&pod, &self.containers);
+            progress.view = pod_view(&pod, &self.containers);
         }
-        progress.is_gone = is_gone;
-        if is_gone && progress.sight.started {
-            // Its node never said how they ended.
-            for held in
-                progress.sight.containers.iter_mut().filter(|held| !matches!(held, ContainerView::Ended(_)))
+        progress.is_deleted = is_deleted;
+        if is_deleted && progress.view.started {
+            // Its node never reported how they ended.
+            for container in progress
+                .view
+                .containers
+                .iter_mut()
+                .filter(|container| !matches!(container, ContainerView::Ended(_)))
             {
-                *held =
+                *container =
                     ContainerView::Ended(End { code: None, reason: Some("the Pod was deleted".to_owned()) });
             }
         }
-        if let Some(why) = progress.sight.unschedulable.as_deref().filter(|_| !progress.warned) {
+        if let Some(why) = progress.view.unschedulable.as_deref().filter(|_| !progress.warned) {
             progress.warned = true;
-            tracing::warn!(pod = self.name, why, "no node takes a task's Pod");
+            tracing::warn!(pod = self.name, why, "no node can run a task's Pod");
         }
     }
 
-    /// Reads the log of every container that runs or ran, and tells its reader when the container has ended.
+    /// Tails the log of every container that has started, and signals each container's end to its
+    /// tailer.
     fn follow_logs(
         &self,
         progress: &mut Progress,
-        followers: &mut FuturesUnordered<BoxFuture<'static, usize>>,
+        tailers: &mut FuturesUnordered<BoxFuture<'static, usize>>,
     ) {
-        let places = progress.sight.containers.iter().zip(&mut progress.followed).zip(&mut progress.drained);
-        for (place, ((held, followed), drained)) in places.enumerate() {
-            let Some(stream) = &self.launch.containers[place].output else {
+        let containers =
+            progress.view.containers.iter().zip(&mut progress.followed).zip(&mut progress.drained);
+        for (index, ((container, followed), drained)) in containers.enumerate() {
+            let Some(stream) = &self.launch.containers[index].output else {
                 *drained = true;
                 continue;
             };
-            if *held == ContainerView::Waiting {
+            if *container == ContainerView::Waiting {
                 continue;
             }
             let ended = followed.get_or_insert_with(|| {
-                let follower = LogTailer {
+                let tailer = LogTailer {
                     pods: self.pods.clone(),
                     pod: self.name.clone(),
-                    container: self.containers[place].clone(),
+                    container: self.containers[index].clone(),
                     stream: stream.clone(),
                     logs: Arc::clone(&self.logs),
                 };
                 let (sender, receiver) = watch::channel(false);
-                followers.push(follower.run(receiver).map(move |()| place).boxed());
+                tailers.push(tailer.run(receiver).map(move |()| index).boxed());
                 sender
             });
-            ended.send_replace(matches!(held, ContainerView::Ended(_)));
+            ended.send_replace(matches!(container, ContainerView::Ended(_)));
         }
     }
 
-    /// Reports what has come true. Returns whether that was the last.
-    fn tell(&self, progress: &mut Progress) -> bool {
+    /// Reports all changes. Returns whether that was the last report.
+    fn report_changes(&self, progress: &mut Progress) -> bool {
         let task = || self.launch.task.clone();
         if !progress.started {
-            if let Some(failure) = progress.sight.failure.take() {
+            if let Some(failure) = progress.view.failure.take() {
                 self.fail(failure);
                 return true;
             }
-            if progress.sight.started {
+            if progress.view.started {
                 progress.started = true;
                 self.report(Report::Started { task: task() });
-            } else if progress.is_gone {
-                if progress.asked_at.is_some() {
+            } else if progress.is_deleted {
+                if progress.terminated_at.is_some() {
                     self.report(Report::Withdrawn { task: task() });
                 } else {
                     self.fail(StartFailure::of_task(
@@ -258,43 +269,44 @@ impl PodTask {
         if !progress.started {
             return false;
         }
-        for (place, held) in progress.sight.containers.iter().enumerate() {
-            if let ContainerView::Ended(end) = held
-                && progress.drained[place]
-                && !progress.reported[place]
+        for (index, container) in progress.view.containers.iter().enumerate() {
+            if let ContainerView::Ended(end) = container
+                && progress.drained[index]
+                && !progress.reported[index]
             {
-                progress.reported[place] = true;
-                self.report(Report::Exited { task: task(), container: place, end: end.clone() });
+                progress.reported[index] = true;
+                self.report(Report::Exited { task: task(), container: index, end: end.clone() });
             }
         }
         progress.reported.iter().all(|reported| *reported)
     }
 
-    async fn obey(&self, command: PodCommand, progress: &mut Progress) {
+    async fn handle_command(&self, command: PodCommand, progress: &mut Progress) {
         let now = Instant::now();
         match command {
-            PodCommand::Terminate if progress.asked_at.is_none() => {
-                progress.asked_at = Some(now);
-                if !(progress.sight.is_running() && self.pass_deadline().await) {
+            PodCommand::Terminate if progress.terminated_at.is_none() => {
+                progress.terminated_at = Some(now);
+                if !(progress.view.is_running() && self.set_deadline().await) {
                     self.delete(None).await;
                 }
             }
             PodCommand::Terminate => {}
             PodCommand::Kill => {
-                let had_its_time =
-                    progress.asked_at.is_some_and(|at| now.duration_since(at) >= self.launch.stop_timeout);
-                let wait = if had_its_time { KILL_MARGIN } else { Duration::ZERO };
+                let had_stop_timeout = progress
+                    .terminated_at
+                    .is_some_and(|at| now.duration_since(at) >= self.launch.stop_timeout);
+                let wait = if had_stop_timeout { KILL_MARGIN } else { Duration::ZERO };
                 progress.deletion = Some((now + wait, 1));
             }
         }
     }
 
-    /// Has kubelet end the Pod and keep it. Returns false if that cannot be had.
-    async fn pass_deadline(&self) -> bool {
+    /// Makes kubelet end the Pod without deleting it. Returns false on failure.
+    async fn set_deadline(&self) -> bool {
         let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": 1}}));
         let params = PatchParams::default();
-        let answer = persist(|| self.pods.patch(&self.name, &params, &patch)).await;
-        match answer {
+        let result = call_with_retry(|| self.pods.patch(&self.name, &params, &patch)).await;
+        match result {
             Ok(_) => true,
             Err(error) if error.is_missing() => true,
             Err(error) => {
@@ -308,10 +320,11 @@ impl PodTask {
         }
     }
 
-    /// Deletes the Pod, with its own grace period or another. Returns whether there was none.
+    /// Deletes the Pod, with its own grace period or the given one. Returns whether it did not
+    /// exist.
     async fn delete(&self, grace: Option<u32>) -> bool {
         let params = DeleteParams { grace_period_seconds: grace, ..DeleteParams::default() };
-        match persist(|| self.pods.delete(&self.name, &params)).await {
+        match call_with_retry(|| self.pods.delete(&self.name, &params)).await {
             Ok(_) => false,
             Err(error) if error.is_missing() => true,
             Err(error) => {
@@ -321,20 +334,21 @@ impl PodTask {
         }
     }
 
-    /// Removes the Pod and waits until it is gone.
+    /// Deletes the Pod and waits until it no longer exists.
     async fn remove(&mut self) {
         let mut grace = None;
         for _ in 0..DELETIONS {
             if self.delete(grace).await {
                 return;
             }
-            let gone = self.sightings.wait_for(|sighting| matches!(sighting, PodObservation::Gone(_)));
-            if tokio::time::timeout(DELETION, gone).await.is_ok() {
+            let deleted =
+                self.observations.wait_for(|observation| matches!(observation, PodObservation::Deleted(_)));
+            if tokio::time::timeout(DELETION, deleted).await.is_ok() {
                 return;
             }
             grace = Some(0);
         }
-        tracing::warn!(pod = self.name, "a task's Pod will not go");
+        tracing::warn!(pod = self.name, "could not remove a task's Pod");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which Pods this sandbox looks after, and what the watch last saw of each. In: watch events. Out: sightings for those who attend
-//! to the Pods. No I/O of its own but reading the stream of events.
+//! The Pods of this sandbox, and the watch's last observation of each. In: watch events. Out:
+//! observations for the Pods' tasks. No I/O except reading the event stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,17 +11,17 @@ use kube::ResourceExt;
 use kube::runtime::watcher;
 use tokio::sync::{mpsc, watch};
 
-/// What was last seen of a Pod.
+/// The last observation of a Pod.
 #[derive(Clone, Debug, Default)]
 pub(super) enum PodObservation {
     #[default]
-    Unseen,
-    ProcessState(Arc<Pod>),
-    /// It is deleted; as it was at the end, where that is known.
-    Gone(Option<Arc<Pod>>),
+    Unknown,
+    Present(Arc<Pod>),
+    /// It was deleted. Contains its last state, if known.
+    Deleted(Option<Arc<Pod>>),
 }
 
-/// What a Pod's attendant is told.
+/// A command for a Pod's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PodCommand {
     Terminate,
@@ -33,8 +33,9 @@ pub(super) enum PodCommand {
 pub(super) struct RegisteredPod {
     pub task: String,
     pub commands: mpsc::UnboundedSender<PodCommand>,
-    pub sightings: watch::Sender<PodObservation>,
-    /// The API server has said that the Pod exists: from then on a list without it means that it is gone.
+    pub observations: watch::Sender<PodObservation>,
+    /// Set once the API server has confirmed that the Pod exists. From then on, a list without the
+    /// Pod means that it was deleted.
     pub exists: Arc<AtomicBool>,
 }
 
@@ -47,15 +48,15 @@ impl PodRegistry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells a command to the attendant of a task's Pod.
-    pub fn tell(&self, task: &str, command: PodCommand) {
+    /// Sends a command to the task of a Pod.
+    pub fn send(&self, task: &str, command: PodCommand) {
         for entry in self.lock().values().filter(|entry| entry.task == task) {
-            // One that has just finished no longer listens.
+            // Fails if the task has just finished.
             let _ = entry.commands.send(command);
         }
     }
 
-    /// Takes in what the watch sees, for ever. Errors are the watcher's to recover from.
+    /// Processes watch events forever. The watcher recovers from errors itself.
     pub async fn follow(&self, events: impl Stream<Item = watcher::Result<watcher::Event<Pod>>>) {
         let mut events = std::pin::pin!(events);
         let mut missing = BTreeSet::new();
@@ -64,14 +65,14 @@ impl PodRegistry {
             match event {
                 Ok(event) => {
                     if !healthy {
-                        tracing::info!("the watch on task Pods works again");
+                        tracing::info!("the watch on task Pods has recovered");
                     }
                     healthy = true;
-                    self.take(event, &mut missing);
+                    self.apply(event, &mut missing);
                 }
                 Err(error) => {
                     if healthy {
-                        tracing::warn!(%error, "the watch on task Pods is interrupted");
+                        tracing::warn!(%error, "the watch on task Pods failed; it is retried");
                     }
                     healthy = false;
                 }
@@ -79,36 +80,37 @@ impl PodRegistry {
         }
     }
 
-    /// `missing` is what a list that is being read has not shown yet.
-    fn take(&self, event: watcher::Event<Pod>, missing: &mut BTreeSet<String>) {
+    /// Applies one event. `missing` has the Pods that the list in progress has not shown yet.
+    fn apply(&self, event: watcher::Event<Pod>, missing: &mut BTreeSet<String>) {
         match event {
             watcher::Event::Init => {
-                // Taken before the list is asked for: a Pod made meanwhile may be on it or come later.
+                // Recorded before the list is requested: a Pod that is created in the meantime may
+                // appear in the list or later.
                 let entries = self.lock();
                 let existing = entries.iter().filter(|(_, entry)| entry.exists.load(Ordering::Acquire));
                 *missing = existing.map(|(name, _)| name.clone()).collect();
             }
             watcher::Event::InitApply(pod) => {
                 missing.remove(&pod.name_any());
-                self.see(&pod.name_any(), PodObservation::ProcessState(Arc::new(pod)));
+                self.observe(&pod.name_any(), PodObservation::Present(Arc::new(pod)));
             }
             watcher::Event::InitDone => {
                 for name in std::mem::take(missing) {
-                    self.see(&name, PodObservation::Gone(None));
+                    self.observe(&name, PodObservation::Deleted(None));
                 }
             }
             watcher::Event::Apply(pod) => {
-                self.see(&pod.name_any(), PodObservation::ProcessState(Arc::new(pod)))
+                self.observe(&pod.name_any(), PodObservation::Present(Arc::new(pod)))
             }
             watcher::Event::Delete(pod) => {
-                self.see(&pod.name_any(), PodObservation::Gone(Some(Arc::new(pod))))
+                self.observe(&pod.name_any(), PodObservation::Deleted(Some(Arc::new(pod))))
             }
         }
     }
 
-    fn see(&self, name: &str, sighting: PodObservation) {
+    fn observe(&self, name: &str, observation: PodObservation) {
         if let Some(entry) = self.lock().get(name) {
-            entry.sightings.send_replace(sighting);
+            entry.observations.send_replace(observation);
         }
     }
 }
@@ -130,52 +132,52 @@ mod tests {
         pod
     }
 
-    fn table(pods: &[(&str, bool)]) -> (PodRegistry, BTreeMap<String, watch::Receiver<PodObservation>>) {
-        let table = PodRegistry::default();
+    fn registry(pods: &[(&str, bool)]) -> (PodRegistry, BTreeMap<String, watch::Receiver<PodObservation>>) {
+        let registry = PodRegistry::default();
         let mut receivers = BTreeMap::new();
         for (name, exists) in pods {
-            let (sightings, receiver) = watch::channel(PodObservation::default());
+            let (observations, receiver) = watch::channel(PodObservation::default());
             let (commands, _) = mpsc::unbounded_channel();
             let entry = RegisteredPod {
                 task: (*name).into(),
                 commands,
-                sightings,
+                observations,
                 exists: Arc::new(AtomicBool::new(*exists)),
             };
-            table.lock().insert((*name).into(), entry);
+            registry.lock().insert((*name).into(), entry);
             receivers.insert((*name).to_owned(), receiver);
         }
-        (table, receivers)
+        (registry, receivers)
     }
 
-    fn told(receiver: &watch::Receiver<PodObservation>) -> String {
+    fn state_of(receiver: &watch::Receiver<PodObservation>) -> String {
         match &*receiver.borrow() {
-            PodObservation::Unseen => "unseen".into(),
-            PodObservation::ProcessState(pod) => pod.status.clone().unwrap().phase.unwrap(),
-            PodObservation::Gone(pod) => format!("gone {}", pod.is_some()),
+            PodObservation::Unknown => "unseen".into(),
+            PodObservation::Present(pod) => pod.status.clone().unwrap().phase.unwrap(),
+            PodObservation::Deleted(pod) => format!("deleted {}", pod.is_some()),
         }
     }
 
     #[test]
-    fn a_list_without_a_pod_that_existed_before_it_means_that_the_pod_is_gone() {
-        let (table, seen) = table(&[("listed", true), ("lost", true), ("young", false)]);
+    fn a_pod_that_existed_before_a_list_without_it_is_deleted() {
+        let (registry, seen) = registry(&[("listed", true), ("lost", true), ("young", false)]);
         let events =
-            [Init, InitApply(pod("listed", "Running")), InitApply(pod("stranger", "Running")), InitDone]
+            [Init, InitApply(pod("listed", "Running")), InitApply(pod("unrelated", "Running")), InitDone]
                 .map(Ok);
-        table.follow(stream::iter(events)).now_or_never().unwrap();
-        assert_eq!(seen.values().map(told).collect::<Vec<_>>(), ["Running", "gone false", "unseen"]);
+        registry.follow(stream::iter(events)).now_or_never().unwrap();
+        assert_eq!(seen.values().map(state_of).collect::<Vec<_>>(), ["Running", "deleted false", "unseen"]);
     }
 
     #[test]
-    fn changes_and_ends_are_seen_through_interruptions() {
-        let (table, seen) = table(&[("a", true), ("b", true)]);
+    fn changes_and_deletions_are_seen_across_watch_errors() {
+        let (registry, seen) = registry(&[("a", true), ("b", true)]);
         let events = [
             Ok(Apply(pod("a", "Pending"))),
             Err(watcher::Error::NoResourceVersion),
             Ok(Apply(pod("a", "Running"))),
             Ok(Delete(pod("b", "Failed"))),
         ];
-        table.follow(stream::iter(events)).now_or_never().unwrap();
-        assert_eq!(seen.values().map(told).collect::<Vec<_>>(), ["Running", "gone true"]);
+        registry.follow(stream::iter(events)).now_or_never().unwrap();
+        assert_eq!(seen.values().map(state_of).collect::<Vec<_>>(), ["Running", "deleted true"]);
     }
 }

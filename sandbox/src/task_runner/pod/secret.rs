@@ -1,6 +1,6 @@
-//! The Secret that holds the sandbox's access key id, for all that address it in the cluster. In:
-//! its name. Out: the key. Reads the Secret, and writes a random key into one that has none, so
-//! that no manifest has to hold a key.
+//! The Secret with the sandbox's access key id, for all its clients in the cluster. In: the
+//! Secret's name. Out: the key. Reads the Secret and, if it has no key, writes a random one, so
+//! that no manifest has to contain a key.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Secret as KubernetesSecret;
@@ -8,33 +8,34 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::calls::persist;
+use super::calls::call_with_retry;
 use crate::access::{SECRET_ACCESS_KEY, Secret};
 
-/// The keys of the Secret: the variables that they become in Pods.
+/// The keys of the Secret, which are also the names of the variables in Pods.
 pub(super) const CREDENTIALS: [&str; 2] = [ACCESS_KEY_ID, SIGNING_KEY];
 const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SIGNING_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 
-/// The access key id in the Secret; a new one if it has none. The Secret itself must be there: then
-/// the right to change this one is enough.
+/// Returns the access key id in the Secret, and creates one if it has none. The Secret itself must
+/// exist, so that permission to change this one Secret suffices.
 pub async fn fetch_access_key_id(client: &Client, namespace: &str, name: &str) -> Result<Secret> {
     let secrets: Api<KubernetesSecret> = Api::namespaced(client.clone(), namespace);
     let what = format!("the Secret {name} in namespace {namespace}, which holds the access key id");
     loop {
-        let held = persist(|| secrets.get(name)).await.with_context(|| format!("could not read {what}"))?;
-        if let Some(bytes) = held.data.as_ref().and_then(|data| data.get(ACCESS_KEY_ID)) {
+        let stored =
+            call_with_retry(|| secrets.get(name)).await.with_context(|| format!("could not read {what}"))?;
+        if let Some(bytes) = stored.data.as_ref().and_then(|data| data.get(ACCESS_KEY_ID)) {
             let text = String::from_utf8_lossy(&bytes.0);
             return Ok(Secret::access_key_id(text.trim(), &format!("{ACCESS_KEY_ID} of {what},"))?);
         }
         let key = Secret::random_access_key_id();
         let change = json!({
-            // Refused if somebody else was faster: then theirs counts.
-            "metadata": {"resourceVersion": held.metadata.resource_version},
+            // Rejected if another writer was faster; then the other key is used.
+            "metadata": {"resourceVersion": stored.metadata.resource_version},
             "stringData": {ACCESS_KEY_ID: key.reveal(), SIGNING_KEY: SECRET_ACCESS_KEY},
         });
         let (patch, params) = (Patch::Merge(&change), PatchParams::default());
-        match persist(|| secrets.patch(name, &params, &patch)).await {
+        match call_with_retry(|| secrets.patch(name, &params, &patch)).await {
             Ok(_) => return Ok(key),
             Err(error) if error.code() == Some(409) => {}
             Err(error) => return Err(error).with_context(|| format!("could not write {what}")),

@@ -1,5 +1,5 @@
-//! What running tasks as Pods needs to know. In: flags and the sandbox's own identity. Out: checked settings. Pure but for
-//! [`PodSettings::connect`], which reads the service account that Kubernetes mounts.
+//! The settings for running tasks as Pods. In: flags and the sandbox's own identity. Out: checked
+//! settings. Pure except for [`connect`], which reads the service account that Kubernetes mounts.
 
 use std::fmt;
 
@@ -9,23 +9,26 @@ use http::Uri;
 /// Where and how Pods run tasks.
 #[derive(Clone)]
 pub struct PodSettings {
-    /// The API server, as somebody who may do there what `docs/sandbox.md` lists.
+    /// The client for the API server. Its account needs the permissions listed in
+    /// `docs/sandbox.md`.
     pub client: kube::Client,
-    /// Where tasks reach the sandbox, without a slash at its end.
+    /// The sandbox's address for tasks, without a trailing slash.
     pub endpoint: String,
-    /// Where the Pods are made.
+    /// The namespace of the Pods.
     pub namespace: String,
-    /// What tells this sandbox's Pods from others': the value of the label `kinesisdemo.io/sandbox`, the same after a restart.
+    /// Identifies this sandbox's Pods: the value of the label `kinesisdemo.io/sandbox`, which is
+    /// the same after a restart.
     pub instance: String,
-    /// The ServiceAccount of the Pods, for what the cluster ties to it (image pull secrets); the namespace's default one if none.
+    /// The ServiceAccount of the Pods, for what the cluster ties to it (image pull secrets). If
+    /// unset, the namespace's default one.
     pub service_account: Option<String>,
-    /// The Secret from which the Pods get their credentials; in the clear, from the launch, if
-    /// none.
+    /// The Secret with the Pods' credentials. If unset, the Pods have the launch's credentials in
+    /// plain text.
     pub secret: Option<String>,
-    /// Whether the cluster chooses the Pods' user and group, whatever task definitions say, as
+    /// Whether the cluster chooses the user and group of Pods whatever task definitions say, as
     /// OpenShift does.
     pub is_user_from_cluster: bool,
-    /// The sandbox's own Pod, with which Kubernetes removes what the sandbox could not.
+    /// The sandbox's own Pod. Kubernetes deletes with it what the sandbox could not.
     pub owner: Option<PodOwner>,
 }
 
@@ -63,23 +66,24 @@ pub struct PodOwner {
     pub uid: String,
 }
 
-/// A client with the ServiceAccount of the Pod we run in. Never a person's own kubeconfig.
+/// Creates a client with the ServiceAccount of the sandbox's own Pod. It never uses a kubeconfig.
 pub fn connect() -> Result<kube::Client> {
     let config = kube::Config::incluster()
-        .context("could not find the API server: --tasks Pods is for a sandbox that itself runs in a Pod")?;
-    kube::Client::try_from(config).context("could not make a client for the API server")
+        .context("could not find the API server: with --tasks Pods the sandbox itself must run in a Pod")?;
+    kube::Client::try_from(config).context("could not create a client for the API server")
 }
 
-/// The sandbox's own Pod, if the environment names it and Pods in `namespace` can be owned by it.
+/// The sandbox's own Pod, if the environment names it and it can own Pods in `namespace`.
 pub fn owner(namespace: &str, variable: impl Fn(&str) -> Option<String>) -> Option<PodOwner> {
     let (name, uid) = (variable("POD_NAME")?, variable("POD_UID")?);
-    // "Cross-namespace owner references are disallowed by design": such Pods would be collected at once.
+    // "Cross-namespace owner references are disallowed by design": such Pods would be
+    // garbage-collected at once.
     (variable("POD_NAMESPACE")? == namespace).then_some(PodOwner { name, uid })
 }
 
-/// The address tasks are given, without a slash at its end.
+/// Checks the sandbox's address for tasks, and removes a trailing slash.
 pub fn endpoint(url: &str) -> Result<String> {
-    let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
+    let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
     let complete = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
     ensure!(
         complete && matches!(uri.path(), "" | "/") && uri.query().is_none(),
@@ -88,14 +92,15 @@ pub fn endpoint(url: &str) -> Result<String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// The host of an endpoint: a name under which tasks address the sandbox.
+/// The host of an endpoint: a name by which tasks reach the sandbox.
 pub fn host(endpoint: &str) -> Option<String> {
     endpoint.parse::<Uri>().ok()?.host().map(str::to_owned)
 }
 
-/// The instance that follows from the address tasks are given: a Service's name and namespace, else host and port.
+/// Derives the instance from the address for tasks: a Service's name and namespace, else host and
+/// port.
 pub fn instance(endpoint: &str) -> Result<String> {
-    let uri: Uri = endpoint.parse().with_context(|| format!("{endpoint} is no URL"))?;
+    let uri: Uri = endpoint.parse().with_context(|| format!("{endpoint} is not a URL"))?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).replace(':', ".");
     let value = match (host.split_once(".svc"), uri.port_u16()) {
         (Some((service, _)), _) => service.to_owned(),
@@ -103,10 +108,10 @@ pub fn instance(endpoint: &str) -> Result<String> {
         (None, None) => host,
     };
     checked_instance(&value)
-        .with_context(|| format!("{endpoint} gives no label value; name one with --task-instance"))
+        .with_context(|| format!("{endpoint} does not yield a label value; set one with --task-instance"))
 }
 
-/// A label value that is not empty ("Labels and Selectors", syntax).
+/// Checks that a label value is valid and not empty ("Labels and Selectors", syntax).
 pub fn checked_instance(value: &str) -> Result<String> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -116,7 +121,7 @@ pub fn checked_instance(value: &str) -> Result<String> {
         && value.chars().all(inner);
     ensure!(
         valid,
-        "{value:?} is no label value: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+        "{value:?} is not a label value: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
     );
     Ok(value.to_owned())
 }
@@ -126,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sandbox_is_told_from_others_by_its_service_or_address() {
+    fn the_instance_comes_from_the_service_or_address() {
         assert_eq!(instance("http://kd-sandbox.demo.svc:4566").unwrap(), "kd-sandbox.demo");
         assert_eq!(instance("http://kd-sandbox.demo.svc.cluster.local:4566").unwrap(), "kd-sandbox.demo");
         assert_eq!(instance("http://10.245.0.1:4566").unwrap(), "10.245.0.1-4566");
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_plain_addresses() {
+    fn endpoints_have_only_scheme_host_and_port() {
         assert_eq!(endpoint("http://s.ns.svc:4566/").unwrap(), "http://s.ns.svc:4566");
         for wrong in ["s.ns.svc:4566", "ftp://s", "http://s/path", "http://s?query", "http://", ""] {
             assert!(endpoint(wrong).is_err(), "{wrong}");

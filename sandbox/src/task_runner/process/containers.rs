@@ -1,9 +1,10 @@
-//! Task containers as processes of this machine. In: commands to start and signals to send. Out: process ids, exits, and lines
-//! for CloudWatch Logs. Starts processes.
+//! Containers of tasks as processes of this machine. In: commands to start and signals to send.
+//! Out: process ids, exits, and lines for CloudWatch Logs. Starts processes.
 //!
-//! Every container is a process group of its own, so that Ctrl-C at a terminal reaches the sandbox alone and a killed container
-//! takes its children along. On Linux the kernel kills a container whose sandbox died; elsewhere `tasks.json` (`pids`) tells a
-//! supervisor what was left.
+//! Each container is its own process group. Ctrl-C in a terminal therefore reaches only the
+//! sandbox, and a killed container takes its children with it. On Linux, the kernel kills the
+//! containers when the sandbox dies. Elsewhere, `tasks.json` (`pids`) lists for a supervisor what
+//! remains.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::services::logs::Logs;
 use crate::task_runner::{End, LogStream};
 
-/// Longer lines are split, as the awslogs driver does at the size of one event (PutLogEvents: 1 MB; the driver cuts at 256 KiB).
+/// Longer lines are split. The awslogs driver does the same at the maximum size of an event
+/// (PutLogEvents: 1 MB; the driver splits at 256 KiB).
 const LINE_BYTES: u64 = 256 * 1024;
 
 /// One container to start.
@@ -27,61 +29,62 @@ const LINE_BYTES: u64 = 256 * 1024;
 pub(super) struct Program {
     pub path: PathBuf,
     pub arguments: Vec<String>,
-    /// The whole environment: nothing else is inherited.
+    /// The whole environment; nothing else is inherited.
     pub environment: Vec<(String, String)>,
-    /// Where its output goes; nowhere without.
+    /// The log stream of its output. Without one, output is discarded.
     pub output: Option<LogStream>,
 }
 
-/// Which container: its task and its place in the task definition.
+/// Identifies a container: its task and its index in the task definition.
 pub(super) type ContainerKey = (String, usize);
 
 /// Called when a container's process has ended and all its output is in the log.
 pub(super) type OnExit = Box<dyn Fn(ContainerKey, End) + Send + Sync>;
 
-struct Order {
+struct StartRequest {
     program: Program,
-    reply: oneshot::Sender<std::io::Result<Child>>,
+    started: oneshot::Sender<std::io::Result<Child>>,
 }
 
-/// The processes that run.
+/// The running processes.
 pub(super) struct Containers {
-    orders: std::sync::mpsc::Sender<Order>,
+    requests: std::sync::mpsc::Sender<StartRequest>,
     signals: Mutex<HashMap<ContainerKey, mpsc::UnboundedSender<Signal>>>,
     on_exit: OnExit,
     logs: Arc<Logs>,
 }
 
 impl Containers {
-    /// Nothing runs yet. Must be called within a Tokio runtime.
+    /// Creates an empty set and its thread. Must be called within a Tokio runtime.
     pub fn new(logs: Arc<Logs>, on_exit: OnExit) -> std::io::Result<Self> {
-        let (orders, incoming) = std::sync::mpsc::channel::<Order>();
+        let (requests, incoming) = std::sync::mpsc::channel::<StartRequest>();
         let runtime = tokio::runtime::Handle::current();
-        // The kernel's parent-death signal follows the thread that forked, not the process: all forks happen on one thread
-        // that lives as long as the sandbox.
+        // The kernel's parent-death signal follows the thread that forked, not the process.
+        // Therefore one thread, which lives as long as the sandbox, does all forks.
         std::thread::Builder::new().name("ecs-processes".to_owned()).spawn(move || {
             let _context = runtime.enter();
-            for Order { program, reply } in incoming {
-                // Nobody waiting means that the sandbox stops; the child is killed on drop.
-                let _ = reply.send(spawn(&program));
+            for StartRequest { program, started } in incoming {
+                // Fails if the sandbox is stopping; then the child is killed on drop.
+                let _ = started.send(spawn(&program));
             }
         })?;
-        Ok(Self { orders, signals: Mutex::default(), on_exit, logs })
+        Ok(Self { requests, signals: Mutex::default(), on_exit, logs })
     }
 
-    /// Starts a container's process. `on_start` learns its id, before anything can be heard of its end.
+    /// Starts a container's process. `on_start` gets its id before the process's exit can be
+    /// reported.
     pub async fn start(
         self: &Arc<Self>,
         key: ContainerKey,
         program: Program,
         on_start: impl FnOnce(u32) + Send,
     ) -> std::io::Result<()> {
-        let gone = || std::io::Error::other("the sandbox stops");
-        let (reply, answer) = oneshot::channel();
+        let stopping = || std::io::Error::other("the sandbox is stopping");
+        let (started, child) = oneshot::channel();
         let output = program.output.clone();
-        self.orders.send(Order { program, reply }).map_err(|_| gone())?;
-        let child = answer.await.map_err(|_| gone())??;
-        let pid = child.id().ok_or_else(gone)?;
+        self.requests.send(StartRequest { program, started }).map_err(|_| stopping())?;
+        let child = child.await.map_err(|_| stopping())??;
+        let pid = child.id().ok_or_else(stopping)?;
         on_start(pid);
         let (sender, signals) = mpsc::unbounded_channel();
         self.lock().insert(key.clone(), sender);
@@ -89,12 +92,12 @@ impl Containers {
         Ok(())
     }
 
-    /// Sends a signal to every process of a task: SIGKILL to its whole group, anything else to the process alone, as a
-    /// container runtime does.
+    /// Sends a signal to every process of a task. SIGKILL goes to the whole process group, other
+    /// signals to the process only, as in a container runtime.
     pub fn signal(&self, task: &str, signal: Signal) {
         for ((owner, _), signals) in self.lock().iter() {
             if owner == task {
-                // A process that has just ended no longer listens.
+                // Fails if the process has just ended.
                 let _ = signals.send(signal);
             }
         }
@@ -133,17 +136,19 @@ impl Containers {
             tokio::select! {
                 status = child.wait() => break status,
                 Some(signal) = signals.recv() => {
-                    // Not yet waited for, so the id is still this process's.
+                    // The process was not waited for yet, so the id is still its own.
                     if child.id().is_some() {
                         send(pid, signal, signal == Signal::SIGKILL);
                     }
                 }
             }
         };
-        // A container ends with its first process. Its group can be ours only: ids are not given anew within microseconds.
+        // A container ends with its first process. The process group is still the container's,
+        // because ids are not reused within microseconds.
         send(pid, Signal::SIGKILL, true);
         for reader in readers {
-            // Fails only if the reader panicked; then its lines are lost and the exit still counts.
+            // Fails only if the reader panicked. Its lines are lost then, but the exit still
+            // counts.
             let _ = reader.await;
         }
         let code = status.map_or(255, exit_code);
@@ -161,7 +166,7 @@ impl Containers {
                 Ok(_) => {
                     let text = String::from_utf8_lossy(&line);
                     let text = text.trim_end_matches(['\n', '\r']);
-                    // CloudWatch Logs takes no empty events; the driver leaves such lines out.
+                    // CloudWatch Logs rejects empty events, so the driver skips empty lines.
                     if !text.is_empty() {
                         self.logs.append_container_line(
                             &stream.region,
@@ -180,11 +185,12 @@ impl Containers {
 fn send(pid: u32, signal: Signal, to_group: bool) {
     let Ok(raw) = i32::try_from(pid) else { return };
     let pid = Pid::from_raw(raw);
-    // Gone already is what a signal is for.
+    // Fails if the process has already ended, which is the purpose of the signal.
     let _ = if to_group { signal::killpg(pid, signal) } else { signal::kill(pid, signal) };
 }
 
-/// The exit code as container runtimes report it: 128 and the signal's number for processes ended by one.
+/// The exit code as container runtimes report it: 128 plus the signal's number for a process that a
+/// signal ended.
 fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
@@ -207,16 +213,17 @@ fn spawn(program: &Program) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// Has the kernel kill the process when the sandbox dies, however it dies.
+/// Makes the kernel kill the process when the sandbox dies for any reason.
 #[cfg(target_os = "linux")]
 fn die_with_parent(command: &mut Command) {
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl and getppid are.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. prctl and getppid are
+    // async-signal-safe.
     #[allow(unsafe_code)]
     unsafe {
         command.pre_exec(move || {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            // The sandbox may have died before the call above: then nobody is left to send the signal.
+            // If the sandbox died before the call above, no signal will come.
             if nix::unistd::getppid() != parent {
                 return Err(std::io::Error::from(nix::errno::Errno::ESRCH));
             }
@@ -225,6 +232,6 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// Other systems have no such signal; `tasks.json` has to do.
+/// Other systems have no such signal; there `tasks.json` is the only means.
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command) {}

@@ -1,4 +1,5 @@
-//! Tasks as processes of this machine. In: launches; which command an image stands for. Out: processes, reports, `tasks.json`.
+//! Tasks as processes of this machine. In: launches, and the command of each image. Out: processes,
+//! reports and `tasks.json`.
 
 mod containers;
 pub mod pids;
@@ -18,7 +19,8 @@ use crate::services::logs::Logs;
 use containers::{ContainerKey, Containers, Program};
 use pids::{PidFile, RecordedProcess, linux_start_ticks};
 
-/// What tasks inherit of the sandbox's own environment: where programs are, and where they may write.
+/// The variables that tasks inherit from the sandbox's environment: where programs are, and where
+/// tasks may write.
 const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
 
 /// Runs tasks as processes.
@@ -31,7 +33,8 @@ pub(crate) struct ProcessRunner {
 }
 
 impl ProcessRunner {
-    /// Nothing runs yet. `images` says which command stands for an image. Must be called within a Tokio runtime.
+    /// Creates a runner without tasks. `images` maps images to commands. Must be called within a
+    /// Tokio runtime.
     pub fn new(
         clock: ModelClock,
         images: &[(String, String)],
@@ -48,48 +51,49 @@ impl ProcessRunner {
         let on_exit = move |key: ContainerKey, end| {
             lock(&listed).remove(&key);
             let (task, container) = key;
-            // Nobody listens any more only when the sandbox is gone.
+            // Fails only if the sandbox is stopping.
             let _ = ended.send(Report::Exited { task, container, end });
         };
         let containers = Arc::new(Containers::new(logs, Box::new(on_exit))?);
         Ok(Self { clock, images, containers, pids, reports })
     }
 
-    /// What a container is on this machine. The refusals are AWS's ("Stopped tasks error messages").
+    /// The program of a container on this machine. The errors are AWS's ("Stopped tasks error
+    /// messages").
     fn program(&self, container: ContainerLaunch) -> Result<Program, String> {
         let ContainerLaunch { image, entry_point, command, environment, output, .. } = container;
-        let (path, fixed) = self.images.get(&image).cloned().ok_or_else(|| {
+        let (path, first_arguments) = self.images.get(&image).cloned().ok_or_else(|| {
             format!(
                 "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: not found"
             )
         })?;
         if let Some(first) = entry_point.first() {
-            // Running whatever a request names would turn the sandbox into a remote shell.
-            // `task_rules` refuses it earlier.
+            // Running any program that a request names would make the sandbox a remote shell.
+            // `task_rules` already rejects this.
             return Err(cannot_start(first, "permission denied"));
         }
         let inherited =
             INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         Ok(Program {
             path,
-            arguments: fixed.into_iter().chain(command).collect(),
+            arguments: first_arguments.into_iter().chain(command).collect(),
             environment: inherited.chain(environment).collect(),
             output,
         })
     }
 
-    /// Starts a task's containers; the first that cannot be started fails the task.
+    /// Starts a task's containers. The first one that cannot be started fails the task.
     async fn start(&self, launch: Launch) -> Result<(), StartFailure> {
         let task = launch.task;
         let mut programs = Vec::new();
-        for (place, container) in launch.containers.into_iter().enumerate() {
+        for (index, container) in launch.containers.into_iter().enumerate() {
             let name = container.name.clone();
             let program = self.program(container);
-            let failed = |reason| StartFailure { reason, container: Some(place) };
+            let failed = |reason| StartFailure { reason, container: Some(index) };
             programs.push((name, program.map_err(failed)?));
         }
-        for (place, (container, program)) in programs.into_iter().enumerate() {
-            let key: ContainerKey = (task.clone(), place);
+        for (index, (container, program)) in programs.into_iter().enumerate() {
+            let key: ContainerKey = (task.clone(), index);
             let command = program.path.clone();
             let entry = |pid| RecordedProcess {
                 pid,
@@ -102,14 +106,14 @@ impl ProcessRunner {
             let on_start = |pid| lock(&self.pids).add(key.clone(), entry(pid));
             self.containers.start(key.clone(), program, on_start).await.map_err(|error| StartFailure {
                 reason: cannot_start(&command.display().to_string(), &words(&error)),
-                container: Some(place),
+                container: Some(index),
             })?;
         }
         Ok(())
     }
 }
 
-/// What ECS says where a container's first program cannot be executed, from what its container runtime says.
+/// ECS's message for a program that cannot be executed, with the container runtime's reason.
 fn cannot_start(program: &str, why: &str) -> String {
     format!(
         "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to create \
@@ -118,7 +122,7 @@ fn cannot_start(program: &str, why: &str) -> String {
     )
 }
 
-/// A system's error as the container runtime has it: in lower case, without its number.
+/// A system error as a container runtime writes it: in lower case, without its number.
 fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_ascii_lowercase()
@@ -134,7 +138,8 @@ impl TaskRunner for ProcessRunner {
         LaunchTiming::AtStart
     }
 
-    /// Processes that outlived their sandbox are a supervisor's business, which reads `tasks.json` before it starts another.
+    /// A supervisor handles processes that outlived their sandbox: it reads `tasks.json` before it
+    /// starts a new sandbox.
     async fn clear_leftovers(&self) -> anyhow::Result<()> {
         lock(&self.pids).reset();
         Ok(())
@@ -146,12 +151,12 @@ impl TaskRunner for ProcessRunner {
             Ok(()) => Report::Started { task },
             Err(failure) => {
                 tracing::info!(task, reason = failure.reason, "an ecs task failed to start");
-                // Those of its containers that did start.
+                // Stops those containers that did start.
                 self.containers.signal(&task, Signal::SIGKILL);
                 Report::FailedToStart { task, failure }
             }
         };
-        // Nobody listens any more only when the sandbox is gone.
+        // Fails only if the sandbox is stopping.
         let _ = self.reports.send(report);
     }
 
@@ -172,8 +177,8 @@ impl TaskRunner for ProcessRunner {
     }
 }
 
-/// An image's program and the first of its arguments. A relative path is taken from where the
-/// sandbox started.
+/// The program and the first arguments of an image. A relative path starts at the sandbox's working
+/// directory at start.
 fn command_line(command: &str) -> Option<(PathBuf, Vec<String>)> {
     let mut words = crate::args::command_words(command).ok()?.into_iter();
     let program = PathBuf::from(words.next()?);
@@ -190,12 +195,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_systems_error_is_told_as_a_container_runtime_tells_it() {
-        for (number, told) in
+    fn a_system_error_is_written_as_by_a_container_runtime() {
+        for (number, expected) in
             [(2, "no such file or directory"), (13, "permission denied"), (8, "exec format error")]
         {
-            assert_eq!(words(&std::io::Error::from_raw_os_error(number)), told);
+            assert_eq!(words(&std::io::Error::from_raw_os_error(number)), expected);
         }
-        assert_eq!(words(&std::io::Error::other("the sandbox stops")), "the sandbox stops");
+        assert_eq!(words(&std::io::Error::other("the sandbox is stopping")), "the sandbox is stopping");
     }
 }

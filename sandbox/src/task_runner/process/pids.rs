@@ -1,12 +1,13 @@
-//! `tasks.json` in the state directory: which processes run for which tasks. In: starts and exits. Out: a file that is never
-//! half written. Writes to disk.
+//! `tasks.json` in the state directory: the processes of each task. In: starts and exits. Out: a
+//! file that is always complete. Writes to disk.
 //!
-//! A supervisor whose sandbox was killed reads it and ends what is left. A process id alone may name a stranger by then, so
-//! each entry also says when the process started; on Linux in the kernel's own ticks, which settle it.
+//! After a sandbox was killed, its supervisor reads the file and ends the remaining processes. A
+//! process id may have been reused by then, so each entry also has the process's start time. On
+//! Linux it also has the kernel's own ticks, which identify the process.
 //!
 //! ```json
-//! [{"pid": 4711, "startedAt": "2026-11-22T10:00:00.000Z", "linuxStartTicks": 123456, "taskId": "…", "container": "generator",
-//!   "command": "/path/to/generator"}]
+//! [{"pid": 4711, "startedAt": "2026-11-22T10:00:00.000Z", "linuxStartTicks": 123456,
+//!   "taskId": "…", "container": "generator", "command": "/path/to/generator"}]
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use crate::publish::publish;
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "tasks.json";
 
-/// One process.
+/// One process of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RecordedProcess {
@@ -33,7 +34,7 @@ pub(super) struct RecordedProcess {
     pub command: PathBuf,
 }
 
-/// The file and what it says.
+/// The file and its entries.
 #[derive(Debug)]
 pub(super) struct PidFile {
     path: Option<PathBuf>,
@@ -41,12 +42,12 @@ pub(super) struct PidFile {
 }
 
 impl PidFile {
-    /// A file in `directory`, or none at all.
+    /// A file in `directory`, or no file at all.
     pub fn new(directory: Option<&Path>) -> Self {
         Self { path: directory.map(|directory| directory.join(FILE_NAME)), entries: BTreeMap::new() }
     }
 
-    /// Replaces what an earlier sandbox left with an empty list.
+    /// Replaces the list of an earlier sandbox with an empty one.
     pub fn reset(&mut self) {
         self.entries.clear();
         self.write();
@@ -81,10 +82,11 @@ impl PidFile {
     }
 }
 
-/// When the kernel started the process, in clock ticks since boot (proc(5), `stat`, field 22).
+/// The start time of the process, in clock ticks since boot (proc(5), `stat`, field 22).
 pub(super) fn linux_start_ticks(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command in parentheses may hold spaces and parentheses: fields are counted from the last one.
+    // The command in parentheses may contain spaces and parentheses, so fields are counted from the
+    // last one.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_always_lists_what_runs() {
+    fn the_file_lists_the_running_processes() {
         let directory = std::env::temp_dir().join(format!("pids-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let read = || -> serde_json::Value {
@@ -123,7 +125,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_kernels_start_time_is_found() {
+    fn the_start_time_of_a_process_is_found() {
         assert!(linux_start_ticks(std::process::id()).is_some_and(|ticks| ticks > 0));
         assert_eq!(linux_start_ticks(u32::MAX), None);
     }

@@ -29,7 +29,7 @@ import software.amazon.kinesis.retrieval.polling.PollingConfig;
 
 /**
  * The Kinesis Client Library with polling: reads every record of a stream from its beginning. Argument: an endpoint of
- * DynamoDB, where it keeps its leases.
+ * DynamoDB, where it stores its leases.
  */
 public final class Consumer {
     private static final int RECORDS = 2_000;
@@ -48,7 +48,7 @@ public final class Consumer {
                                 .build())
                         .toList();
                 if (kinesis.putRecords(r -> r.streamName(name).records(records)).failedRecordCount() != 0) {
-                    throw new AssertionError("a record was refused");
+                    throw new AssertionError("a record was rejected");
                 }
             }
             consume(name, URI.create(arguments[0]));

@@ -13,7 +13,7 @@ import software.amazon.kinesis.producer.KinesisProducerConfiguration;
 import software.amazon.kinesis.producer.UserRecordResult;
 
 /**
- * The Kinesis Producer Library with its own native process, which speaks TLS only: 20,000 records, all of which must be
+ * The Kinesis Producer Library with its own native process, which only supports TLS: 20,000 records, all of which must be
  * stored. Arguments: the https endpoint and the file with its authority's certificate.
  */
 public final class Producer {

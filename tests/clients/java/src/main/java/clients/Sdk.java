@@ -21,7 +21,7 @@ import software.amazon.awssdk.services.kinesis.model.StreamMode;
 import software.amazon.awssdk.services.kinesis.model.StreamStatus;
 
 /**
- * The AWS SDK for Java with its defaults, which are CBOR and, in the asynchronous client, HTTP/2: makes a stream, writes to
+ * The AWS SDK for Java with its defaults, which are CBOR and, in the asynchronous client, HTTP/2: creates a stream, writes to
  * it, reads it back, describes and deletes it. Settings come from the environment and from system properties.
  */
 public final class Sdk {
@@ -53,7 +53,7 @@ public final class Sdk {
 
         var put = kinesis.putRecords(r -> r.streamName(name).records(records(500)));
         check(put.failedRecordCount() == 0 && put.records().size() == 500, put);
-        // 0xff is no text in any encoding.
+        // 0xff is not valid text in any encoding.
         byte[] bytes = {0, (byte) 0xff, 1};
         kinesis.putRecord(r -> r.streamName(name).partitionKey("bytes").data(SdkBytes.fromByteArray(bytes)));
 
@@ -82,7 +82,7 @@ public final class Sdk {
         check(Math.abs(summary.streamCreationTimestamp().getEpochSecond() - began.getEpochSecond()) < 60, summary);
         try {
             kinesis.describeStreamSummary(r -> r.streamName("none"));
-            throw new AssertionError("a stream that is not there was described");
+            throw new AssertionError("DescribeStream succeeded for a stream that does not exist");
         } catch (ResourceNotFoundException expected) {
             check(expected.getMessage().contains("Stream none under account"), expected);
         }
@@ -102,7 +102,7 @@ public final class Sdk {
         check(failed == 0, failed);
         try {
             kinesis.describeStreamSummary(r -> r.streamName("none")).join();
-            throw new AssertionError("a stream that is not there was described");
+            throw new AssertionError("DescribeStream succeeded for a stream that does not exist");
         } catch (CompletionException expected) {
             check(expected.getCause() instanceof ResourceNotFoundException, expected);
         }

@@ -1,4 +1,5 @@
-//! Runs in which something goes wrong around the operator: tasks die, capacity runs out, AWS refuses, control lapses.
+//! Runs with faults around the operator: tasks die, capacity runs out, AWS denies calls, control
+//! lapses.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +14,14 @@ use crate::harness::{Harness, assert_balanced, s, warm_spec};
 const SCHEDULED: u64 = 120 * 60_200;
 
 #[tokio::test]
-async fn killed_tasks_are_replaced_and_what_they_did_not_send_is_counted() {
+async fn killed_tasks_are_replaced_and_their_unsent_records_counted() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     harness.clock.advance(s(10));
     for task in harness.aws.running_tasks().into_iter().take(3) {
         assert!(harness.aws.kill_task(&task, LastWord::Unspoken));
     }
-    harness.play_out().await;
+    harness.run_to_end().await;
     let totals = harness.totals();
     assert_balanced(&totals);
     assert_eq!(totals.scheduled, SCHEDULED);
@@ -30,20 +31,24 @@ async fn killed_tasks_are_replaced_and_what_they_did_not_send_is_counted() {
         "three of ten tasks were replaced within a minute: {totals:?}"
     );
     assert!(totals.unreported <= 3 * 5_000 * 5, "at most one ledger interval per task: {totals:?}");
-    // More than one record in a hundred was offered by nobody.
+    // More than 1 % of the records were not offered by any task.
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ScheduleNotOffered)));
-    let told = harness.condition(ConditionType::TrafficDelivered);
-    assert_eq!((told.status, told.reason), (ConditionStatus::False, Reason::PartlyDelivered));
-    assert!(told.message.contains(&format!("{} of {SCHEDULED}", totals.accepted)), "{}", told.message);
+    let delivered = harness.condition(ConditionType::TrafficDelivered);
+    assert_eq!((delivered.status, delivered.reason), (ConditionStatus::False, Reason::PartlyDelivered));
+    assert!(
+        delivered.message.contains(&format!("{} of {SCHEDULED}", totals.accepted)),
+        "{}",
+        delivered.message
+    );
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_short_fleet_sends_up_to_its_cap_and_counts_the_rest() {
+async fn too_few_tasks_send_up_to_their_limit_and_count_the_rest() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_capacity(4);
-    harness.play_out().await;
+    harness.run_to_end().await;
     let totals = harness.totals();
     assert_balanced(&totals);
     let peak = harness.status().phases[2].totals.clone();
@@ -58,11 +63,11 @@ async fn a_short_fleet_sends_up_to_its_cap_and_counts_the_rest() {
 #[tokio::test]
 async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("spike").await;
+    harness.run_until_phase("spike").await;
     let planned_end = harness.status().run.unwrap().ends_at.unwrap();
     harness.clock.advance(s(300));
     harness.restart();
-    harness.play_out().await;
+    harness.run_to_end().await;
     let status = harness.status();
     let interruptions = status.control.unwrap().interruptions;
     assert_eq!(interruptions.len(), 1, "{interruptions:?}");
@@ -71,23 +76,23 @@ async fn an_outage_longer_than_the_lease_moves_the_schedule_once() {
     assert!((s(230)..s(330)).contains(&moved), "{moved:?}");
     let totals = harness.totals();
     assert_balanced(&totals);
-    assert!(totals.accepted >= SCHEDULED - 5, "nothing is lost, only later: {totals:?}");
+    assert!(totals.accepted >= SCHEDULED - 5, "records were lost instead of delayed: {totals:?}");
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn an_outage_within_the_lease_is_not_noticed() {
+async fn an_outage_shorter_than_the_lease_has_no_effect() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     harness.clock.advance(s(35));
     harness.restart();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().control.unwrap().interruptions, []);
     assert_eq!(harness.totals().accepted, SCHEDULED);
 }
 
 #[tokio::test]
-async fn lost_answers_and_throttling_make_nothing_twice() {
+async fn lost_responses_and_throttling_create_no_duplicates() {
     for operation in [
         "CreateLogGroup",
         "CreateStream",
@@ -107,35 +112,35 @@ async fn lost_answers_and_throttling_make_nothing_twice() {
     ] {
         let mut harness = Harness::new(warm_spec());
         harness.aws.lose_response(operation, 2);
-        harness.play_out().await;
+        harness.run_to_end().await;
         assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{operation}");
         harness.assert_nothing_left();
 
         let mut harness = Harness::new(warm_spec());
         harness.aws.fail(operation, AwsErrorClass::Throttled, 3);
-        harness.play_out().await;
+        harness.run_to_end().await;
         assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{operation}");
         harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
-async fn a_refused_permission_is_told_and_the_run_goes_on_when_it_is_given() {
+async fn the_run_continues_once_a_missing_permission_is_granted() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.fail("CreateStream", AwsErrorClass::Denied, 2);
     harness
-        .play_until(s(600), |status| {
+        .run_until(s(600), |status| {
             !status.conditions.is_empty() && status.stage == Some(Stage::Provisioning)
         })
         .await;
     harness
-        .play_until(s(600), |status| {
-            find(&status.conditions, ConditionType::Reconciling).is_some_and(|held| {
-                held.reason == Reason::AccessDenied && held.message.contains("CreateStream")
+        .run_until(s(600), |status| {
+            find(&status.conditions, ConditionType::Reconciling).is_some_and(|condition| {
+                condition.reason == Reason::AccessDenied && condition.message.contains("CreateStream")
             })
         })
         .await;
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
     assert_eq!(
         harness.cluster.run_events().iter().filter(|run_event| run_event.reason == "AccessDenied").count(),
@@ -144,19 +149,19 @@ async fn a_refused_permission_is_told_and_the_run_goes_on_when_it_is_given() {
 }
 
 #[tokio::test]
-async fn a_log_that_must_not_be_read_costs_the_books_and_nothing_else() {
+async fn an_unreadable_log_costs_only_the_totals() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.fail("FilterLogEvents", AwsErrorClass::Denied, u32::MAX);
-    let told = |status: &KinesisDemoStatus| {
-        find(&status.conditions, ConditionType::Ready).is_some_and(|held| {
-            held.reason == Reason::AccessDenied && held.message.contains("FilterLogEvents")
+    let denied = |status: &KinesisDemoStatus| {
+        find(&status.conditions, ConditionType::Ready).is_some_and(|condition| {
+            condition.reason == Reason::AccessDenied && condition.message.contains("FilterLogEvents")
         })
     };
-    harness.play_until(s(7200), told).await;
-    harness.play_until_stage(Stage::Draining).await;
-    let over_at = harness.clock.now();
-    harness.play_out().await;
-    let waited = harness.clock.now().since(over_at);
+    harness.run_until(s(7200), denied).await;
+    harness.run_until_stage(Stage::Draining).await;
+    let drain_began_at = harness.clock.now();
+    harness.run_to_end().await;
+    let waited = harness.clock.now().since(drain_began_at);
     assert!((s(600)..s(900)).contains(&waited), "{waited:?}");
     let status = harness.status();
     assert_eq!(status.control.unwrap().interruptions, [], "control lapsed");
@@ -164,41 +169,41 @@ async fn a_log_that_must_not_be_read_costs_the_books_and_nothing_else() {
     let totals = harness.totals();
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.unreported), (SCHEDULED, SCHEDULED), "{totals:?}");
-    // Nobody knows what arrived, so nobody may say that it did not.
+    // What arrived is unknown, so the run must not fail for missing records.
     assert_eq!(status.run.unwrap().reason, Some(Reason::Completed));
-    let told = harness.condition(ConditionType::TrafficDelivered);
-    assert_eq!((told.status, told.reason), (ConditionStatus::Unknown, Reason::LogUnreadable));
-    // While the traffic flowed, and after it.
+    let delivered = harness.condition(ConditionType::TrafficDelivered);
+    assert_eq!((delivered.status, delivered.reason), (ConditionStatus::Unknown, Reason::LogUnreadable));
+    // One Event while traffic was flowing, one after it.
     assert_eq!(
         harness.cluster.run_events().iter().filter(|run_event| run_event.reason == "AccessDenied").count(),
         2
     );
-    assert!(harness.aws.call_counts()["FilterLogEvents"] < 60, "asked less and less often");
+    assert!(harness.aws.call_counts()["FilterLogEvents"] < 60, "the polling interval must back off");
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_log_that_fails_for_a_while_is_read_afterwards() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     harness.aws.fail("FilterLogEvents", AwsErrorClass::Transient, 15);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().control.unwrap().interruptions, [], "control lapsed");
     assert_eq!((harness.outcome(), harness.totals().accepted), (Some(Outcome::Succeeded), SCHEDULED));
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_log_that_somebody_deletes_is_not_waited_for() {
+async fn the_drain_does_not_wait_for_a_deleted_log() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_phase("peak").await;
+    harness.run_until_phase("peak").await;
     let group = harness.aws.snapshot().log_groups.swap_remove(0);
     let (region, name) = group.split_once('/').unwrap();
     harness.aws.in_region(region).logs.delete_log_group(name).await.unwrap();
-    harness.play_until_stage(Stage::Draining).await;
-    let over_at = harness.clock.now();
-    harness.play_out().await;
-    let waited = harness.clock.now().since(over_at);
+    harness.run_until_stage(Stage::Draining).await;
+    let drain_began_at = harness.clock.now();
+    harness.run_to_end().await;
+    let waited = harness.clock.now().since(drain_began_at);
     assert!(waited < s(300), "{waited:?}");
     assert_eq!(harness.aws.records_by_second().values().sum::<u64>(), SCHEDULED);
     let totals = harness.totals();
@@ -209,7 +214,7 @@ async fn a_log_that_somebody_deletes_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_removed_keeps_nothing_else() {
+async fn a_denied_deletion_does_not_stop_other_deletions() {
     for (operation, left) in [
         ("DeregisterTaskDefinition", "task_definitions"),
         ("DeleteParameter", "parameters"),
@@ -218,13 +223,13 @@ async fn what_may_not_be_removed_keeps_nothing_else() {
     ] {
         let mut harness = Harness::new(warm_spec());
         harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
-        harness.play_until_stage(Stage::CleaningUp).await;
+        harness.run_until_stage(Stage::CleaningUp).await;
         let from = harness.clock.now();
         while harness.clock.now() < from + s(600) {
-            assert!(harness.pass().await, "{operation}");
+            assert!(harness.step().await, "{operation}");
         }
         let snapshot = harness.aws.snapshot();
-        let there = [
+        let counts = [
             ("streams", snapshot.streams.len()),
             ("task_definitions", snapshot.task_definitions.len()),
             ("services", snapshot.services.len()),
@@ -233,22 +238,25 @@ async fn what_may_not_be_removed_keeps_nothing_else() {
             ("log_groups", snapshot.log_groups.len()),
             ("dashboards", snapshot.dashboards.len()),
         ];
-        for (kind, count) in there {
+        for (kind, count) in counts {
             assert_eq!(count, usize::from(kind == left), "{kind} without {operation}");
         }
-        let told = harness.condition(ConditionType::Reconciling);
-        assert!(told.reason == Reason::AccessDenied && told.message.contains(operation), "{told:?}");
+        let reconciling = harness.condition(ConditionType::Reconciling);
+        assert!(
+            reconciling.reason == Reason::AccessDenied && reconciling.message.contains(operation),
+            "{reconciling:?}"
+        );
         harness.aws.clear_faults();
-        harness.play_out().await;
+        harness.run_to_end().await;
         harness.assert_nothing_left();
     }
 }
 
 #[tokio::test]
-async fn a_request_that_aws_calls_wrong_fails_the_run_and_leaves_nothing() {
+async fn an_invalid_request_fails_the_run_and_leaves_nothing() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.fail("CreateService", AwsErrorClass::Invalid, 1);
-    harness.play_out().await;
+    harness.run_to_end().await;
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::RequestRefused)));
     assert!(run.message.unwrap().contains("CreateService"));
@@ -256,7 +264,7 @@ async fn a_request_that_aws_calls_wrong_fails_the_run_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_foreign_stream_of_that_name_is_never_touched() {
+async fn a_foreign_stream_of_the_same_name_is_never_touched() {
     let mut spec = warm_spec();
     spec.stream.name = Some("orders".into());
     let mut harness = Harness::new(spec);
@@ -268,37 +276,37 @@ async fn a_foreign_stream_of_that_name_is_never_touched() {
     harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
     harness.clock.advance(s(60));
     for _ in 0..10 {
-        harness.pass().await;
+        harness.step().await;
     }
     let stalled = harness.condition(ConditionType::Stalled);
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::OwnershipConflict));
     assert!(stalled.message.contains("stream orders"), "{}", stalled.message);
     harness.delete();
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert!(harness.cluster.object().is_none());
     assert_eq!(harness.aws.snapshot().streams, ["us-east-1/orders"]);
     assert_eq!(harness.aws.writes_since(harness.clock.now() - s(50)), 0);
 }
 
 #[tokio::test]
-async fn no_capacity_at_all_fails_the_start_and_leaves_nothing() {
+async fn a_start_without_capacity_times_out_and_leaves_nothing() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.set_capacity(0);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.status().run.unwrap().reason, Some(Reason::StartTimeout));
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
-async fn a_conflicting_write_is_started_over() {
+async fn denied_status_writes_are_retried() {
     let mut harness = Harness::new(warm_spec());
-    harness.play_until_stage(Stage::Running).await;
+    harness.run_until_stage(Stage::Running).await;
     harness.cluster.deny_writes(true);
     for _ in 0..5 {
-        harness.pass().await;
+        harness.step().await;
     }
     harness.cluster.deny_writes(false);
-    harness.play_out().await;
+    harness.run_to_end().await;
     assert_eq!(harness.totals().accepted, SCHEDULED);
     assert!(harness.clock.now() > kinesis_demo_api::MicroTime::from_micros(0));
 }

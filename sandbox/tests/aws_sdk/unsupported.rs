@@ -1,4 +1,5 @@
-//! Members, operations and services that are not offered, through the door: refused in words, in each protocol's form.
+//! Tests of unsupported parameters, operations and services: the sandbox rejects them with a
+//! message, in each protocol's format.
 
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::test_sandbox::{TestSandbox, config};
 
-const NOT_OFFERED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";
+const UNSUPPORTED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";
 
-/// A signed request as any client of that service would send it. Status, media type and body.
+/// Sends a signed request; returns status, media type and body.
 async fn send(
     sandbox: &TestSandbox,
     service: &str,
@@ -29,13 +30,13 @@ async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = request.send().await.unwrap();
-    let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
-    (answer.status().as_u16(), media_type, answer.text().await.unwrap())
+    let response = request.send().await.unwrap();
+    let media_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (response.status().as_u16(), media_type, response.text().await.unwrap())
 }
 
-/// Code and message of a refusal in AWS JSON.
-async fn refused(sandbox: &TestSandbox, service: &str, target: &str, body: Value) -> (String, String) {
+/// Sends a request that must fail; returns code and message of the AWS JSON error.
+async fn rejection(sandbox: &TestSandbox, service: &str, target: &str, body: Value) -> (String, String) {
     let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
     let (status, media_type, body) = send(sandbox, service, &headers, body.to_string()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/x-amz-json-1.1"), "{body}");
@@ -44,7 +45,7 @@ async fn refused(sandbox: &TestSandbox, service: &str, target: &str, body: Value
 }
 
 #[tokio::test]
-async fn members_that_would_be_ignored_are_refused_by_name() {
+async fn unsupported_parameters_are_rejected_by_name() {
     let sandbox = TestSandbox::start().await;
     const ECS: &str = "AmazonEC2ContainerServiceV20141113";
     for (service, target, body, code, member) in [
@@ -99,10 +100,10 @@ async fn members_that_would_be_ignored_are_refused_by_name() {
         ),
     ] {
         let operation = target.split_once('.').unwrap().1;
-        let words = format!("{operation}: the member {member} {NOT_OFFERED}");
-        assert_eq!(refused(&sandbox, service, &target, body).await, (code.to_owned(), words));
+        let message = format!("{operation}: the member {member} {UNSUPPORTED}");
+        assert_eq!(rejection(&sandbox, service, &target, body).await, (code.to_owned(), message));
     }
-    let state = sandbox.observe("state").await;
+    let state = sandbox.admin_get("state").await;
     assert_eq!(
         (&state["logs"]["logGroups"]["us-east-1"], &state["ssm"]["parameters"]),
         (&Value::Null, &json!({}))
@@ -110,7 +111,7 @@ async fn members_that_would_be_ignored_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn metrics_of_entities_are_kept_and_their_checks_refused() {
+async fn entity_metrics_are_stored_but_strict_validation_is_rejected() {
     let sandbox = TestSandbox::start().await;
     let client = aws_sdk_cloudwatch::Client::new(&config(&sandbox.running, "us-east-1").await);
     let datum = MetricDatum::builder().metric_name("m").value(1.0).build();
@@ -118,16 +119,16 @@ async fn metrics_of_entities_are_kept_and_their_checks_refused() {
     let data = EntityMetricData::builder().entity(entity).metric_data(datum).build();
     let put = || client.put_metric_data().namespace("n").entity_metric_data(data.clone());
     let strict = put().strict_entity_validation(true).send().await.unwrap_err();
-    let words = format!("PutMetricData: the member StrictEntityValidation {NOT_OFFERED}");
-    assert_eq!((strict.code(), strict.message()), (Some("InvalidParameterValue"), Some(words.as_str())));
+    let message = format!("PutMetricData: the member StrictEntityValidation {UNSUPPORTED}");
+    assert_eq!((strict.code(), strict.message()), (Some("InvalidParameterValue"), Some(message.as_str())));
     put().strict_entity_validation(false).send().await.unwrap();
-    sandbox.pass(120);
+    sandbox.advance(120);
     let listed = client.list_metrics().namespace("n").send().await.unwrap();
     assert_eq!(listed.metrics()[0].metric_name(), Some("m"));
 }
 
 #[tokio::test]
-async fn operations_that_are_not_offered_say_so_in_each_protocol() {
+async fn unsupported_operations_are_rejected_in_each_protocol() {
     let sandbox = TestSandbox::start().await;
     let shared = config(&sandbox.running, "us-east-1").await;
     for (service, title, target) in [
@@ -137,56 +138,56 @@ async fn operations_that_are_not_offered_say_so_in_each_protocol() {
         ("application-autoscaling", "Application Auto Scaling", "AnyScaleFrontendService.PutScalingPolicy"),
     ] {
         let operation = target.split_once('.').unwrap().1;
-        let words = format!("The operation {operation} of {title} {NOT_OFFERED}");
-        let told = refused(&sandbox, service, target, json!({"any": "member"})).await;
-        assert_eq!(told, ("UnknownOperationException".to_owned(), words));
+        let message = format!("The operation {operation} of {title} {UNSUPPORTED}");
+        let error = rejection(&sandbox, service, target, json!({"any": "member"})).await;
+        assert_eq!(error, ("UnknownOperationException".to_owned(), message));
     }
     // RPC v2 CBOR and query.
     let alarms = aws_sdk_cloudwatch::Client::new(&shared).describe_alarms().send().await.unwrap_err();
-    let words = format!("The operation DescribeAlarms of CloudWatch {NOT_OFFERED}");
-    assert_eq!((alarms.code(), alarms.message()), (Some("InvalidAction"), Some(words.as_str())));
+    let message = format!("The operation DescribeAlarms of CloudWatch {UNSUPPORTED}");
+    assert_eq!((alarms.code(), alarms.message()), (Some("InvalidAction"), Some(message.as_str())));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let body = "Action=AssumeRole&Version=2011-06-15&RoleArn=a".to_owned();
     let (status, _, body) = send(&sandbox, "sts", &form, body).await;
     assert_eq!(status, 400);
     assert!(
         body.contains(&format!(
-            "<Code>InvalidAction</Code><Message>The operation AssumeRole of STS {NOT_OFFERED}"
+            "<Code>InvalidAction</Code><Message>The operation AssumeRole of STS {UNSUPPORTED}"
         )),
         "{body}"
     );
 }
 
 #[tokio::test]
-async fn services_that_are_not_offered_say_so_in_a_form_that_their_clients_read() {
+async fn unsupported_services_are_rejected_in_their_own_format() {
     let sandbox = TestSandbox::start().await;
-    let words = |service: &str| format!("The service {service} {NOT_OFFERED}");
-    let told = refused(&sandbox, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
-    assert_eq!(told, ("UnknownOperationException".to_owned(), words("DynamoDB_20120810")));
+    let message = |service: &str| format!("The service {service} {UNSUPPORTED}");
+    let error = rejection(&sandbox, "dynamodb", "DynamoDB_20120810.ListTables", json!({})).await;
+    assert_eq!(error, ("UnknownOperationException".to_owned(), message("DynamoDB_20120810")));
     let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
     let (status, media_type, body) =
         send(&sandbox, "iam", &form, "Action=ListRoles&Version=2010-05-08".to_owned()).await;
     assert_eq!((status, media_type.as_str()), (400, "text/xml"));
-    assert!(body.contains(&words("iam")), "{body}");
+    assert!(body.contains(&message("iam")), "{body}");
     let (status, media_type, body) = send(&sandbox, "lambda", &[], String::new()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/json"));
-    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"message": words("lambda")}));
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"message": message("lambda")}));
     let (status, media_type, body) = send(&sandbox, "s3", &[], String::new()).await;
     assert_eq!((status, media_type.as_str()), (400, "application/xml"));
-    assert!(body.contains(&format!("<Message>{}</Message>", words("s3"))), "{body}");
-    // A service that is offered, spoken to in no way that it knows, gets AWS's answer.
-    assert_unaddressed("GET", send_get(&sandbox).await).await;
+    assert!(body.contains(&format!("<Message>{}</Message>", message("s3"))), "{body}");
+    // A request for a supported service that names no operation gets AWS's error.
+    assert_access_denied("GET", send_get(&sandbox).await).await;
 }
 
-async fn assert_unaddressed(what: &str, answer: reqwest::Response) {
-    let (status, kind) = (answer.status().as_u16(), answer.headers()["x-amzn-errortype"].clone());
-    let body = answer.text().await.unwrap();
+async fn assert_access_denied(what: &str, response: reqwest::Response) {
+    let (status, kind) = (response.status().as_u16(), response.headers()["x-amzn-errortype"].clone());
+    let body = response.text().await.unwrap();
     assert_eq!((status, kind.to_str().unwrap()), (403, "AccessDeniedException"), "{what}: {body}");
     assert!(body.contains("Unable to determine service/operation name to be authorized"), "{what}: {body}");
 }
 
 #[tokio::test]
-async fn a_service_takes_no_protocol_that_it_does_not_speak() {
+async fn a_service_rejects_protocols_it_does_not_use() {
     const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
     let sandbox = TestSandbox::start().await;
     let (running, key) = (&sandbox.running, sandbox.running.access_key_id());
@@ -217,19 +218,19 @@ async fn a_service_takes_no_protocol_that_it_does_not_speak() {
         ),
     ] {
         let by_path = post(service, &path(prefix, operation), "application/cbor", b"\xa0");
-        assert_unaddressed(service, by_path.send().await.unwrap()).await;
-        assert_unaddressed(service, post(service, "/", FORM, form).send().await.unwrap()).await;
+        assert_access_denied(service, by_path.send().await.unwrap()).await;
+        assert_access_denied(service, post(service, "/", FORM, form).send().await.unwrap()).await;
     }
-    assert_eq!(sandbox.observe("calls").await["services"], json!({}), "nothing was performed");
-    // Those that do speak them.
+    assert_eq!(sandbox.admin_get("calls").await["services"], json!({}), "no operation was performed");
+    // The services that use these protocols.
     let metrics = path("GraniteServiceVersion20100801", "ListMetrics");
     for (service, path, content_type, body) in [
         ("monitoring", metrics.as_str(), "application/cbor", &b"\xa0"[..]),
         ("monitoring", "/", FORM, b"Action=ListMetrics&Version=2010-08-01"),
         ("sts", "/", FORM, b"Action=GetCallerIdentity&Version=2011-06-15"),
     ] {
-        let answer = post(service, path, content_type, body).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{service} {path} {content_type}");
+        let response = post(service, path, content_type, body).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{service} {path} {content_type}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A sandbox whose clock the test moves, with a service of tasks on it.
+//! A sandbox with a manual clock and a service of ECS tasks.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::test_sandbox::{admin, config};
 
 pub const IMAGE: &str = "example.com/generator:1";
 
-/// A sandbox whose clock the test moves, and what is needed to run tasks on it.
-pub struct Stage {
+/// A sandbox with a manual clock, and the clients and folder needed to run tasks on it.
+pub struct EcsHarness {
     pub clock: ModelClock,
     pub running: Running,
     pub ecs: aws_sdk_ecs::Client,
@@ -24,8 +24,8 @@ pub struct Stage {
     pub state_dir: Option<PathBuf>,
 }
 
-impl Stage {
-    /// Tasks are processes; their list is kept in a folder of this name.
+impl EcsHarness {
+    /// Tasks run as processes; the sandbox keeps their list in a folder with this name.
     pub async fn start(name: &str) -> Self {
         let state_dir = std::env::temp_dir().join(format!("sandbox-ecs-{name}-{}", std::process::id()));
         let options = Options {
@@ -40,7 +40,7 @@ impl Stage {
         Self::start_at(options, ModelClock::manual(1)).await
     }
 
-    /// On another clock. One that runs by itself is not moved by what moves the other.
+    /// Starts with another clock. [`Self::until`] cannot advance a clock that runs by itself.
     pub async fn start_at(options: Options, clock: ModelClock) -> Self {
         let state_dir = options.state_dir.clone();
         let options = Options { clusters: vec!["demo".into()], ..options };
@@ -60,7 +60,7 @@ impl Stage {
         self.register_container(image, &[], script).await;
     }
 
-    /// The same for an image whose shell is given the script.
+    /// Registers a task definition whose entry point is the image's shell.
     pub async fn register_shell(&self, image: &str, script: &str) {
         self.register_container(image, &["/bin/sh", "-c"], script).await;
     }
@@ -139,16 +139,17 @@ impl Stage {
         self.ecs.describe_tasks().cluster("demo").set_tasks(Some(arns)).send().await.unwrap().tasks().to_vec()
     }
 
-    /// Moves the clock until `holds`, giving the sandbox's loop real time to see each step.
-    pub async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+    /// Advances the clock until `condition` is true, with real time between the steps for the
+    /// sandbox's loop.
+    pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
         for _ in 0..1_000 {
-            if holds().await {
+            if condition().await {
                 return;
             }
             self.clock.advance(Duration::from_millis(500));
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
-        panic!("{what} never came true");
+        panic!("timed out waiting for {what}");
     }
 
     pub async fn until_running(&self, count: i32) {
@@ -157,12 +158,12 @@ impl Stage {
 
     pub async fn processes(&self) -> Vec<Value> {
         let url = format!("{}/_sandbox/tasks", self.running.endpoint_url());
-        let answer = admin(&self.running).get(url).send().await.unwrap();
-        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let response = admin(&self.running).get(url).send().await.unwrap();
+        let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         body["tasks"].as_array().unwrap().clone()
     }
 
-    /// The lines of one task, once visible.
+    /// The log lines of one task, after the delay until they are visible.
     pub async fn lines(&self, task: &str) -> Vec<String> {
         self.clock.advance(Duration::from_secs(5));
         let stream = format!("run/main/{}", task.rsplit('/').next().unwrap());

@@ -1,5 +1,5 @@
-//! The parts of a demo put together: set up, played, removed, stopped. In: a supervisor and a manifest. Out: what the run came to. Starts
-//! processes, talks to our own API server and sandbox.
+//! One demo from setup to shutdown: set up, run, remove, stop. In: a supervisor and a manifest.
+//! Out: the outcome of the run. Starts processes; talks to our own API server and sandbox.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,46 +29,49 @@ use crate::manifest::Manifest;
 use crate::render::line::obstacle;
 use crate::screen::Screen;
 
-/// An abort stops traffic, drains, and removes everything; the sandbox's own delays are shortened by its speed.
+/// Limit for an abort, which stops traffic, drains, and removes everything. The sandbox's own
+/// delays are shortened by its speed.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same for a deletion.
+/// Limit for a deletion, which does the same.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Everything that runs for one demo.
-pub struct DemoStage {
+pub struct DemoSession {
     supervisor: Supervisor,
     kubernetes: Kubernetes,
     cluster: Cluster,
     sandbox: Sandbox,
-    /// What the sandbox held before anything of ours.
+    /// The sandbox's state before the run.
     before: Value,
 }
 
-/// What the run came to.
+/// The outcome of the run.
 #[derive(Default)]
-pub struct Played {
-    /// The object as last seen.
+pub struct RunOutcome {
+    /// The last observed object.
     pub last: Option<KinesisDemo>,
     pub samples: Samples,
-    /// What kept the run from its end.
-    pub trouble: Option<CliError>,
+    /// The error that prevented the run from completing.
+    pub error: Option<CliError>,
 }
 
-impl DemoStage {
-    /// Kubernetes first, and whether it takes the manifest; then the sandbox and the operator.
+impl DemoSession {
+    /// Starts Kubernetes and checks the manifest against it, then starts the sandbox and the
+    /// operator.
     pub async fn set_up(
         supervisor: &Supervisor,
         manifest: &Manifest,
         speed: u32,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let programs = Programs::beside_this()?;
+        let programs = Programs::next_to_this()?;
         let kubernetes = Kubernetes::start(supervisor, progress).await?;
         let client = kubernetes.client();
         put_definition(&client).await?;
         put_namespace(&client, manifest.namespace()).await?;
         let cluster = Cluster::new(client, manifest.namespace());
-        // The schema's rules are the API server's to judge: what it refuses starts nothing else.
+        // The API server checks the schema's rules. If it rejects the manifest, nothing else is
+        // started.
         cluster.try_apply(&manifest.name, &manifest.document).await?;
         let address = start_sandbox(supervisor, &programs, speed).await?;
         let sandbox = Sandbox::at(address)?;
@@ -81,78 +84,78 @@ impl DemoStage {
         Ok(Self { supervisor: supervisor.clone(), kubernetes, cluster, sandbox, before })
     }
 
-    /// Applies the manifest and shows the run until it is over, until one of our programs dies, or until it was interrupted and
-    /// the abort is done.
-    pub async fn play(
+    /// Applies the manifest and shows the run until it is over, until one of our programs exits, or
+    /// until an interrupt's abort is done.
+    pub async fn run(
         &self,
         manifest: &Manifest,
         interrupts: &mut Interrupts,
         progress: &Progress,
-    ) -> Played {
-        let mut played = Played::default();
-        let outcome = self.play_into(&mut played, manifest, interrupts, progress).await;
-        played.trouble = outcome.err();
-        played
+    ) -> RunOutcome {
+        let mut outcome = RunOutcome::default();
+        let result = self.run_into(&mut outcome, manifest, interrupts, progress).await;
+        outcome.error = result.err();
+        outcome
     }
 
-    async fn play_into(
+    async fn run_into(
         &self,
-        played: &mut Played,
+        outcome: &mut RunOutcome,
         manifest: &Manifest,
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> Result<(), CliError> {
         let name = manifest.name.as_str();
         self.cluster.apply(name, &manifest.document).await?;
-        let Played { last, samples, .. } = played;
+        let RunOutcome { last, samples, .. } = outcome;
         let mut screen = Screen::new(Output::Text);
         let following = follow(&self.cluster, name, 1, true, &mut screen, |demo, now| {
             samples.take(demo, now);
             *last = Some(demo.clone());
         });
         tokio::pin!(following);
-        let mut give_up_at = None;
+        let mut abort_deadline = None;
         loop {
-            let abort_limit = async {
-                match give_up_at {
+            let abort_timeout = async {
+                match abort_deadline {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 end = &mut following => return match end? {
-                    End::Over(_) | End::Gone => Ok(()),
+                    End::Over(_) | End::Deleted => Ok(()),
                     End::Stalled(demo) => {
                         let why = demo.status.as_ref().and_then(obstacle).unwrap_or_default();
-                        Err(CliError::Refused(format!("the run cannot go on until something changes: {why}")))
+                        Err(CliError::Refused(format!("the run is stalled until something changes: {why}")))
                     }
                 },
-                death = self.supervisor.first_death() => return Err(LocalClusterError::from(death).into()),
+                exit = self.supervisor.first_exit() => return Err(LocalClusterError::from(exit).into()),
                 () = interrupts.next() => {
-                    if give_up_at.is_some() {
+                    if abort_deadline.is_some() {
                         return Ok(());
                     }
-                    progress("interrupted: aborting the run (once more to stop at once)");
-                    give_up_at = Some(tokio::time::Instant::now() + ABORT_TIMEOUT);
+                    progress("interrupted: aborting the run (interrupt again to stop immediately)");
+                    abort_deadline = Some(tokio::time::Instant::now() + ABORT_TIMEOUT);
                     self.cluster.put_request(name, Verb::Abort, None).await?;
                 }
-                () = abort_limit => {
-                    progress(&format!("the abort is not done after {} s; deleting the object", ABORT_TIMEOUT.as_secs()));
+                () = abort_timeout => {
+                    progress(&format!("the abort did not finish within {} s; deleting the object", ABORT_TIMEOUT.as_secs()));
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Deletes the object and waits until it is gone. Without a living operator nobody would remove it: then this is skipped, and
-    /// what it made ends with the sandbox.
+    /// Deletes the object and waits until it is gone. Does nothing if the operator or the sandbox
+    /// has exited: nothing would remove the object's resources, and those end with the sandbox.
     pub async fn remove(
         &self,
         name: &str,
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> Result<(), CliError> {
-        if self.supervisor.death_of(OPERATOR).is_some() || self.supervisor.death_of(SANDBOX).is_some() {
+        if self.supervisor.exit_of(OPERATOR).is_some() || self.supervisor.exit_of(SANDBOX).is_some() {
             return Ok(());
         }
         let removing = async {
@@ -160,30 +163,31 @@ impl DemoStage {
             wait_until_gone(&self.cluster, name, REMOVE_TIMEOUT, &|line| progress(line)).await
         };
         tokio::select! {
-            outcome = removing => outcome,
-            death = self.supervisor.first_death() => Err(LocalClusterError::from(death).into()),
-            () = interrupts.next() => Err(CliError::Refused("interrupted again: stopped before the object was removed".into())),
+            result = removing => result,
+            exit = self.supervisor.first_exit() => Err(LocalClusterError::from(exit).into()),
+            () = interrupts.next() => Err(CliError::Refused("interrupted again: stopped before the object was deleted".into())),
         }
     }
 
-    /// What the sandbox holds now and did not before, without what was to be retained.
+    /// The resources that the sandbox has now and did not have before the run, except those to be
+    /// retained.
     pub async fn left_in_sandbox(&self, last: Option<&KinesisDemo>) -> Result<Vec<String>, CliError> {
         let after = self.sandbox.fetch_state().await?;
         Ok(left_behind(&self.before, &after, Allowed { retained: &retained(last), cluster: CLUSTER }))
     }
 
-    pub async fn report(&self, played: &Played, leftovers: Vec<String>) -> Result<Report, CliError> {
-        let arn = played.last.as_ref().and_then(|demo| demo.status.as_ref()?.stream.as_ref());
+    pub async fn report(&self, outcome: &RunOutcome, leftovers: Vec<String>) -> Result<Report, CliError> {
+        let arn = outcome.last.as_ref().and_then(|demo| demo.status.as_ref()?.stream.as_ref());
         let arrived = match arn {
             Some(stream) => self.sandbox.fetch_arrivals(&stream.arn).await?,
             None => None,
         };
         let (stored, arrivals) = arrived.unwrap_or_default();
-        let seen = DemoObservation { samples: played.samples.clone(), stored, arrivals, leftovers };
-        Ok(report(played.last.as_ref(), seen, Timestamp::now()))
+        let observation = DemoObservation { samples: outcome.samples.clone(), stored, arrivals, leftovers };
+        Ok(report(outcome.last.as_ref(), observation, Timestamp::now()))
     }
 
-    /// Operator, sandbox, Kubernetes: in this order nobody misses anybody.
+    /// Stops operator, sandbox, Kubernetes. In this order no program loses one that it still uses.
     pub async fn stop(self) -> Result<(), CliError> {
         self.supervisor.stop(OPERATOR).await;
         self.supervisor.stop(SANDBOX).await;
@@ -193,7 +197,8 @@ impl DemoStage {
     }
 }
 
-/// ARNs of what the manifest said to retain, and their last parts, by which a state without ARNs names them.
+/// ARNs of the retained resources, and the last parts of the ARNs, which the sandbox's state uses
+/// where it has no ARN.
 fn retained(last: Option<&KinesisDemo>) -> Vec<String> {
     let resources = last
         .and_then(|demo| demo.status.as_ref())
@@ -209,8 +214,8 @@ fn retained(last: Option<&KinesisDemo>) -> Vec<String> {
         .collect()
 }
 
-/// Removes what is of no use after the end: keys and tokens of servers that are gone, etcd's and the sandbox's data. Logs and the report
-/// stay.
+/// Removes files that are useless after the end: keys and tokens of servers that have stopped, and
+/// the data of etcd and the sandbox. Logs and the report are kept.
 pub fn tidy(state: &Path) -> Result<(), LocalClusterError> {
     still_ours(state)?;
     for name in ["kubernetes", "sandbox", KUBECTL_CACHE] {

@@ -1,4 +1,4 @@
-//! Chance that repeats: equal seeds give equal draws. In: a seed. Out: numbers. Pure.
+//! Repeatable random numbers: equal seeds give equal draws. In: a seed. Out: numbers. Pure.
 
 /// A sequence of draws (SplitMix64, Steele et al., 2014).
 pub(super) struct SeededDraws(u64);
@@ -20,7 +20,7 @@ impl SeededDraws {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; zero if `bound` is.
+    /// A number below `bound`, or zero if `bound` is zero.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.draw().checked_rem(bound).unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! What exists, as far as it matters: the tags of resources, learned from the calls that made them. Pure.
+//! The tags of existing resources, collected from the calls that created them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,19 @@ use crate::needs::Names;
 #[derive(Clone, Debug, Default)]
 pub struct ResourceTags {
     tags: BTreeMap<String, BTreeMap<String, String>>,
-    /// By cluster, the tags that services hand to their tasks.
+    /// By cluster, the tags that services propagate to their tasks.
     of_tasks: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl ResourceTags {
-    /// What `calls` made, whoever made it. What was deleted meanwhile stays known: only its tags matter, and names are not used twice.
-    pub fn made_by(calls: &[Call], account: &str) -> Self {
-        let mut world = Self::default();
+    /// The resources that `calls` created, by any principal. Deleted resources are kept: only their
+    /// tags matter, and names are not reused.
+    pub fn from_calls(calls: &[Call], account: &str) -> Self {
+        let mut resource_tags = Self::default();
         for call in calls {
-            world.learn(call, account);
+            resource_tags.learn(call, account);
         }
-        world
+        resource_tags
     }
 
     fn learn(&mut self, call: &Call, account: &str) {
@@ -36,7 +37,7 @@ impl ResourceTags {
                 call.text("serviceName").map(|name| names.service(name))
             }
             ("ecs", "RegisterTaskDefinition") => call.text("family").map(|name| names.definition(name)),
-            // An overwrite carries no tags and changes none.
+            // An overwrite has no tags and changes none.
             ("ssm", "PutParameter") if call.input.get("Overwrite") != Some(&Value::Bool(true)) => {
                 call.text("Name").map(|name| names.parameter(name))
             }
@@ -44,12 +45,13 @@ impl ResourceTags {
             _ => None,
         };
         if let Some(arn) = arn {
-            // Of two that make the same thing the first did: the second was told that it exists.
+            // If two calls create the same resource, the first one did: the second got an "already
+            // exists" error.
             self.tags.entry(arn).or_insert_with(|| call.tags());
         }
     }
 
-    /// The tags of a resource; of one that nobody made, none.
+    /// The tags of a resource. Empty if no call created it.
     pub fn tags(&self, arn: &str) -> BTreeMap<String, String> {
         if let Some(tags) = self.tags.get(arn) {
             return tags.clone();
