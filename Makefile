@@ -62,8 +62,9 @@ test-docs: ## Check the documentation: generated pages, links, commands, message
 test-gitops: ## Judge recorded objects as Argo CD, Flux and kstatus do (Go)
 	@tests/gitops/run
 
-lint: ## Formatting and clippy, warnings denied
+lint: ## Formatting, clippy with warnings denied, words and the width of comments
 	@cargo fmt --all --check
+	@hack/lint/text
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 
 fmt: ## Format the code
