@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
+use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta};
 use kube::core::DeserializeGuard;
@@ -16,9 +17,10 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use crate::kubernetes::{CALL_TIMEOUT, within};
 use crate::metrics::Metrics;
 use crate::reconcile::backoff::pause;
-use crate::reconcile::error::{ReconcileError, Retry, chain};
+use crate::reconcile::error::{ReconcileError, Retry};
 use crate::reconcile::queue::Next;
 use crate::reconcile::stages::Wake;
 use crate::reconcile::{Context, reconcile};
@@ -34,7 +36,6 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The pause before an object that does not parse is read again after a failed read, and the
 /// timeout of that read.
 const SALVAGE_RETRY: Duration = Duration::from_secs(5);
-const SALVAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the queue is checked for the next run to begin, and how often the state of deleted
 /// objects is dropped.
@@ -178,7 +179,7 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerCon
             .for_each(async |result| {
                 if let Err(error) = result {
                     // `retry` logs failed reconciles. Only the watch's own errors remain here.
-                    tracing::debug!(error = chain(&error), "the watch failed; it is retried");
+                    tracing::debug!(error = error_chain(&error), "the watch failed; it is retried");
                 }
             })
     });
@@ -261,8 +262,7 @@ async fn salvage(client: &Client, meta: &ObjectMeta) -> Result<Option<KinesisDem
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     // Uses `list`, as the watch does: `get` would need another permission.
     let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
-    let found = tokio::time::timeout(SALVAGE_TIMEOUT, api.list(&by_name)).await;
-    let found = found.map_err(|elapsed| elapsed.to_string())?.map_err(|error| chain(&error))?;
+    let found = within(CALL_TIMEOUT, api.list(&by_name)).await.map_err(|error| error_chain(&error))?;
     let Some(stored) = found.items.into_iter().next() else { return Ok(None) };
     let status = match stored.data.get("status") {
         None => None,
@@ -312,7 +312,7 @@ fn retry(
             tracing::debug!(
                 namespace,
                 name,
-                error = chain(error),
+                error = error_chain(error),
                 "the object changed during a reconcile; it is reconciled again"
             );
         }
@@ -321,7 +321,7 @@ fn retry(
             name,
             failures,
             retry_seconds = after.as_secs(),
-            error = chain(error),
+            error = error_chain(error),
             "a reconcile failed; it is retried"
         ),
     }

@@ -18,14 +18,12 @@ use tokio::time::Instant;
 
 use crate::cli::DrainArgs;
 use crate::controller::fetch_objects;
+use crate::kubernetes::{CALL_TIMEOUT, within};
 
 /// The field manager, as it appears in managedFields.
 const MANAGER: &str = "kinesis-demo-drain";
 
 const POLL_EVERY: Duration = Duration::from_secs(2);
-
-/// The API server responds within milliseconds or not at all.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What must still happen to an object before the operator may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +44,8 @@ pub async fn drain(args: DrainArgs) -> anyhow::Result<()> {
     let mut printed = Vec::new();
     loop {
         let mut waiting = Vec::new();
-        let objects = tokio::time::timeout(TIMEOUT, fetch_objects(&client, &args.namespaces)).await;
-        let what = "list KinesisDemo objects";
-        for object in objects.context(what)?.context(what)? {
+        let objects = within(CALL_TIMEOUT, fetch_objects(&client, &args.namespaces)).await;
+        for object in objects.context("list KinesisDemo objects")? {
             let place = place(&object);
             match need(&object, &id) {
                 Need::Nothing => {}
@@ -124,10 +121,7 @@ async fn put_abort(client: &Client, object: &DeserializeGuard<KinesisDemo>, id: 
     let api: Api<KinesisDemo> = Api::namespaced(client.clone(), &namespace);
     let patch = Patch::Merge(&patch);
     let patched = api.patch_metadata(&name, &parameters, &patch);
-    match tokio::time::timeout(TIMEOUT, patched)
-        .await
-        .with_context(|| format!("request the abort of {namespace}/{name}"))?
-    {
+    match within(CALL_TIMEOUT, patched).await {
         Ok(_) => Ok(()),
         // Deleted in the meantime.
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

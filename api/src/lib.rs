@@ -23,6 +23,7 @@ pub mod conditions;
 pub mod control;
 pub mod demo;
 pub mod duration;
+pub mod error_chain;
 pub mod interruptions;
 pub mod kubeconfig;
 pub mod ledger;

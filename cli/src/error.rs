@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::proxy::ProxyError;
 
 #[cfg(feature = "foundation")]
@@ -79,7 +80,7 @@ fn reason(error: &kube::Error) -> String {
             [] => status.message.clone(),
             owners => owners.join(", "),
         },
-        other => with_causes(other),
+        other => error_chain(other),
     }
 }
 
@@ -131,32 +132,6 @@ fn next_step(error: &kube::Error) -> Option<&'static str> {
     }
 }
 
-/// An error with all its causes, on one line.
-#[must_use]
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = message(error);
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = message(error);
-        // Some libraries repeat the cause in their own text.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = if error.is::<kube::Error>() { None } else { error.source() };
-    }
-    text
-}
-
-/// The text of one error in the chain. For kube's API errors the server's message, without the
-/// structure around it.
-fn message(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.downcast_ref::<kube::Error>() {
-        Some(kube::Error::Api(status)) => status.message.clone(),
-        _ => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,13 +148,13 @@ mod tests {
         .unwrap();
         let error = CliError::kubernetes("apply KinesisDemo demos/a", kube::Error::Api(status.boxed()));
         assert_eq!(
-            with_causes(&error),
+            error_chain(&error),
             "could not apply KinesisDemo demos/a: .spec.phases is owned by argocd, .spec.limits.maxDuration is owned by kubectl-edit"
         );
         assert!(error.next_step().unwrap().contains("--force-conflicts"));
         let other = kube::core::Status::failure("the object has been modified", "Conflict").with_code(409);
         let error = CliError::kubernetes("delete it", kube::Error::Api(other.boxed()));
-        assert_eq!(with_causes(&error), "could not delete it: the object has been modified");
+        assert_eq!(error_chain(&error), "could not delete it: the object has been modified");
         assert!(error.next_step().unwrap().contains("try again"));
     }
 
@@ -187,6 +162,6 @@ mod tests {
     fn an_api_error_shows_only_the_servers_message() {
         let status = kube::core::Status::failure("namespaces \"x\" is forbidden", "Forbidden").with_code(403);
         let error = LocalClusterError::kubernetes("create the namespace x", kube::Error::Api(status.boxed()));
-        assert_eq!(with_causes(&error), "could not create the namespace x: namespaces \"x\" is forbidden");
+        assert_eq!(error_chain(&error), "could not create the namespace x: namespaces \"x\" is forbidden");
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionType, is_true};
+use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::request::{LastRequest, RequestOutcome};
 use kinesis_demo_api::{KinesisDemo, Stage};
 
 use crate::cluster::Cluster;
-use crate::error::{CliError, with_causes};
+use crate::error::CliError;
 use crate::render::line::obstacle;
 use crate::screen::Screen;
 
@@ -179,7 +180,7 @@ async fn next(
             Some(Ok(object)) => return Ok(object),
             Some(Err(error)) if is_final(&error) => return Err(error),
             Some(Err(error)) => {
-                tracing::debug!(error = %with_causes(&error), "the watch failed and is retried")
+                tracing::debug!(error = %error_chain(&error), "the watch failed and is retried")
             }
             None => return Ok(None),
         }

@@ -5,9 +5,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use kinesis_demo_api::error_chain::error_chain;
 use kubectl_kinesisdemo::args::Args;
 use kubectl_kinesisdemo::ending::Ending;
-use kubectl_kinesisdemo::error::with_causes;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
             Ending::Done.into()
         }
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
+            eprintln!("error: {}", error_chain(&error));
             if let Some(next) = error.next_step() {
                 eprintln!("next: {next}");
             }

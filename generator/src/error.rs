@@ -1,8 +1,7 @@
-//! Errors outside the sending of records. Each message states what was attempted; [`chain`] adds
-//! the causes. Pure.
+//! Errors outside the sending of records. Each message states what was attempted;
+//! [`error_chain`](kinesis_demo_api::error_chain::error_chain) adds the causes. Pure.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use kinesis_demo_api::control::ControlError;
 
@@ -41,14 +40,3 @@ pub enum MetadataError {
 #[derive(Debug, thiserror::Error)]
 #[error("put metric data")]
 pub struct PublishError(#[source] pub Cause);
-
-/// An error with its causes, outermost first.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let _ = write!(text, ": {deeper}");
-        cause = deeper.source();
-    }
-    text
-}

@@ -7,10 +7,10 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::ledger::LedgerLine;
 use tracing::warn;
 
-use crate::error::chain;
 use crate::worker::LedgerWriter;
 
 /// Capacity of the queue of lines. A line that finds it full is dropped, because the next line
@@ -41,7 +41,7 @@ impl StdoutLedgerWriter {
                     // interleave. A write error is ignored: there is no other output to report it
                     // on.
                     Ok(text) => drop(std::io::stdout().lock().write_all(format!("{text}\n").as_bytes())),
-                    Err(error) => warn!(error = chain(&error), "could not serialise a ledger line"),
+                    Err(error) => warn!(error = error_chain(&error), "could not serialise a ledger line"),
                 }
             }
         })?;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_generator::args::Args;
-use kinesis_demo_generator::error::chain;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            error!(error = chain(failure.as_ref()), "generator failed");
+            error!(error = error_chain(failure.as_ref()), "generator failed");
             ExitCode::FAILURE
         }
     }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use kinesis_demo_api::control::TaskId;
+use kinesis_demo_api::error_chain::error_chain;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use crate::error::{MetadataError, chain};
+use crate::error::MetadataError;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -31,7 +32,7 @@ pub async fn fetch_task_id(metadata_uri: &str) -> TaskId {
                 return task;
             }
             Err(error) if is_first_failure => {
-                warn!(error = chain(&error), "could not read the task metadata; retrying")
+                warn!(error = error_chain(&error), "could not read the task metadata; retrying")
             }
             Err(_) => {}
         }

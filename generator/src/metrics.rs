@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::error_chain::error_chain;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::error::{PublishError, chain};
+use crate::error::PublishError;
 use crate::recorder::{Recorder, Window};
 
 /// Publishes metrics.
@@ -157,7 +158,7 @@ impl Publisher {
                 match &outcome {
                     Ok(()) if is_failing => info!("publishing metrics again"),
                     Err(error) if !is_failing => warn!(
-                        error = chain(error),
+                        error = error_chain(error),
                         "could not publish metrics; ledger counts are not affected"
                     ),
                     _ => {}

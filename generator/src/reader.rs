@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_api::error_chain::error_chain;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::error::{ReadError, chain};
+use crate::error::ReadError;
 
 /// The source of the control document.
 #[async_trait]
@@ -123,7 +124,7 @@ impl Cadence {
                 info!(epoch = document.epoch, version = document.version, "control document read")
             }
             Ok(None) => info!("the control document does not exist yet; retrying"),
-            Err(error) => warn!(error = chain(error), "could not read the control document; retrying"),
+            Err(error) => warn!(error = error_chain(error), "could not read the control document; retrying"),
         }
     }
 

@@ -7,6 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use kinesis_demo_api::error_chain::error_chain;
 
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,12 +100,12 @@ impl AwsError {
                 };
                 (class, code.map(str::to_owned), message)
             }
-            SdkError::ConstructionFailure(_) => (AwsErrorClass::Invalid, None, chain(error)),
+            SdkError::ConstructionFailure(_) => (AwsErrorClass::Invalid, None, error_chain(error)),
             SdkError::DispatchFailure(_) => {
                 let class = credentials_class(error).unwrap_or(AwsErrorClass::Transient);
-                (class, None, chain(error))
+                (class, None, error_chain(error))
             }
-            _ => (AwsErrorClass::Transient, None, chain(error)),
+            _ => (AwsErrorClass::Transient, None, error_chain(error)),
         };
         Self { class, operation, target: target.to_owned(), code, message }
     }
@@ -378,7 +379,7 @@ fn class_of_status(status: u16, has_code: bool) -> AwsErrorClass {
 fn credentials_class(error: &(dyn Error + 'static)) -> Option<AwsErrorClass> {
     let cause = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
     let refused = || {
-        let text = chain(cause);
+        let text = error_chain(cause);
         if NO_KEY.iter().any(|phrase| says(&text, phrase)) {
             return false;
         }
@@ -399,22 +400,6 @@ fn credentials_class(error: &(dyn Error + 'static)) -> Option<AwsErrorClass> {
         _ if refused() => AwsErrorClass::Denied,
         _ => AwsErrorClass::Transient,
     })
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = String::new();
-    for cause in causes(error).map(ToString::to_string) {
-        // Some causes repeat the text of their own cause.
-        if line.ends_with(&cause) {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&cause);
-    }
-    line
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

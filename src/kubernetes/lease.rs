@@ -11,12 +11,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kinesis_demo_api::error_chain::error_chain;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::kubernetes::write_fence::WriteFence;
-use crate::reconcile::error::chain;
+use super::within;
+use super::write_fence::WriteFence;
 
 /// The name of the Lease.
 pub const NAME: &str = "kinesis-demo-operator";
@@ -103,7 +104,7 @@ pub async fn acquire(
     let mut seen: Option<(Option<String>, Instant)> = None;
     let mut denials = DenialTimer::default();
     loop {
-        let found = match bounded(api.get_opt(NAME)).await {
+        let found = match within(TIMEOUT, api.get_opt(NAME)).await {
             Ok(found) => found,
             Err(error) if denials.must_give_up(&error, seen.is_some()) => return Err(failed(error)),
             Err(error) => {
@@ -121,7 +122,7 @@ pub async fn acquire(
         seen = Some((version, since));
         match lease_state(found.as_ref().and_then(|lease| lease.spec.as_ref()), identity, since.elapsed()) {
             LeaseState::Take { epoch } => {
-                let highest = match bounded(highest_epoch()).await {
+                let highest = match within(TIMEOUT, highest_epoch()).await {
                     Ok(highest) => highest,
                     Err(error) if denials.must_give_up(&error, true) => return Err(failed(error)),
                     Err(error) => {
@@ -193,7 +194,10 @@ impl DenialTimer {
 /// takeover by the pauses between its restarts.
 async fn wait_for_api_server(error: &kube::Error) {
     let pause = READ_EVERY.as_secs();
-    tracing::warn!(error = chain(error), "the lease could not be read or taken; trying again in {pause} s");
+    tracing::warn!(
+        error = error_chain(error),
+        "the lease could not be read or taken; trying again in {pause} s"
+    );
     tokio::time::sleep(READ_EVERY).await;
 }
 
@@ -213,7 +217,7 @@ impl Leadership {
                     self.write_fence.renew(renewed_at + GIVE_UP_AFTER);
                 }
                 Err(kube::Error::Api(status)) if status.code == 409 => {
-                    match bounded(self.api.get_opt(NAME)).await {
+                    match within(TIMEOUT, self.api.get_opt(NAME)).await {
                         Ok(Some(lease)) => {
                             let spec = lease.spec.clone().unwrap_or_default();
                             let holder = spec.holder_identity.unwrap_or_default();
@@ -243,7 +247,7 @@ impl Leadership {
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
         }
-        match bounded(self.api.replace(NAME, &PostParams::default(), &lease)).await {
+        match within(TIMEOUT, self.api.replace(NAME, &PostParams::default(), &lease)).await {
             Ok(_) => tracing::info!("leadership released"),
             Err(error) => {
                 tracing::warn!(error = %error, "the lease could not be released; a successor has to wait until it expires")
@@ -283,16 +287,9 @@ async fn write(
     };
     match found {
         Some(_) if lease.metadata.resource_version.is_some() => {
-            bounded(api.replace(NAME, &PostParams::default(), &lease)).await
+            within(TIMEOUT, api.replace(NAME, &PostParams::default(), &lease)).await
         }
-        _ => bounded(api.create(&PostParams::default(), &lease)).await,
-    }
-}
-
-async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
-    match tokio::time::timeout(TIMEOUT, request).await {
-        Ok(result) => result,
-        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+        _ => within(TIMEOUT, api.create(&PostParams::default(), &lease)).await,
     }
 }
 

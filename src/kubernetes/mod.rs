@@ -7,10 +7,27 @@ pub mod lease;
 pub mod write_fence;
 pub mod writer;
 
+use std::future::Future;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
 use crate::reconcile::run_event::RunEvent;
+
+/// The time limit of one request.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The result of a request, or an error after `limit`: kube has no read timeout by default.
+pub async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, ::kube::Error>>,
+) -> Result<T, ::kube::Error> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(::kube::Error::Service(elapsed.into())),
+    }
+}
 
 /// Why a write to Kubernetes failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,6 @@
 //! Writes to Kubernetes through kube. In: what a reconcile writes. Out: requests to the API server,
 //! each with a timeout.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use k8s_openapi::api::coordination::v1::Lease;
 use kinesis_demo_api::demo::FINALIZER;
@@ -13,16 +11,13 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Cluster, ClusterError};
+use super::{CALL_TIMEOUT, Cluster, ClusterError, within};
 use crate::kubernetes::lease;
 use crate::kubernetes::write_fence::WriteFence;
 use crate::reconcile::run_event::{RunEvent, Severity};
 
 /// The field manager in managedFields, and the reporting controller of Events.
 pub const MANAGER: &str = "kinesis-demo-operator";
-
-/// The API server responds within milliseconds or not at all.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maximum length of an Event's note, and of its reason and action, in bytes (Kubernetes API,
 /// events.k8s.io/v1, and its validation).
@@ -100,10 +95,8 @@ impl Cluster for KubeCluster {
     async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError> {
         let (what, object) = ("lease", lease::NAME.to_owned());
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.lease_namespace);
-        let response = tokio::time::timeout(TIMEOUT, leases.get_opt(lease::NAME)).await;
-        let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let found =
-            response.map_err(|elapsed| other(elapsed.into()))?.map_err(|error| other(error.into()))?;
+        let found = within(CALL_TIMEOUT, leases.get_opt(lease::NAME)).await;
+        let found = found.map_err(|error| ClusterError::Other { what, object, source: error.into() })?;
         let spec = found.and_then(|lease| lease.spec);
         Ok(spec.is_some_and(|spec| {
             spec.holder_identity.as_deref() == Some(&self.instance)
@@ -124,13 +117,12 @@ impl Cluster for KubeCluster {
             secondary: None,
         };
         let reference = object.object_ref(&());
-        let publishing = tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, &reference));
+        let publishing = within(CALL_TIMEOUT, self.recorder.publish(&event, &reference));
         match self.write_fence.guard(publishing).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
                 tracing::warn!(reason = run_event.reason, error = %error, "could not publish an Event")
             }
-            Ok(Err(_)) => tracing::warn!(reason = run_event.reason, "could not publish an Event in time"),
             Err(expired) => {
                 tracing::warn!(reason = run_event.reason, error = %expired, "could not publish an Event")
             }
@@ -147,8 +139,8 @@ impl KubeCluster {
     ) -> Result<(), ClusterError> {
         let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let response = self.write_fence.guard(tokio::time::timeout(TIMEOUT, request)).await;
-        match response.map_err(|expired| other(expired.into()))?.map_err(|elapsed| other(elapsed.into()))? {
+        let response = self.write_fence.guard(within(CALL_TIMEOUT, request)).await;
+        match response.map_err(|expired| other(expired.into()))? {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 Err(ClusterError::Conflict { what, object })

@@ -61,15 +61,3 @@ pub fn reason(error: &AwsError) -> Reason {
         AwsErrorClass::Transient => Reason::AwsUnavailable,
     }
 }
-
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

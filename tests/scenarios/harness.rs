@@ -138,7 +138,7 @@ impl Harness {
                 return false;
             }
             Err(error) => {
-                self.errors.push(kinesis_demo_operator::reconcile::error::chain(&error as &ReconcileError));
+                self.errors.push(kinesis_demo_api::error_chain::error_chain(&error as &ReconcileError));
                 self.clock.advance(s(1));
             }
         }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use kinesis_demo_api::error_chain::error_chain;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::boundaries::Arrivals;
 use super::environment::SandboxAddress;
-use crate::error::{CliError, with_causes};
+use crate::error::CliError;
 
 /// A client of the sandbox's admin API, which is not part of AWS.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ impl Sandbox {
     pub fn at(address: SandboxAddress) -> Result<Self, CliError> {
         let failed = |error: reqwest::Error| CliError::Sandbox {
             attempt: "prepare an HTTP client".into(),
-            reason: with_causes(&error),
+            reason: error_chain(&error),
         };
         // Loopback requests must not go through the user's proxy.
         let http =
@@ -58,7 +59,7 @@ impl Sandbox {
         const PATH: &str = "/_sandbox/faults";
         let failed = |error: reqwest::Error| CliError::Sandbox {
             attempt: format!("add a fault at {PATH} of the sandbox"),
-            reason: with_causes(&error),
+            reason: error_chain(&error),
         };
         let SandboxAddress { endpoint, access_key_id } = &self.address;
         let request = self.http.post(format!("{endpoint}{PATH}")).bearer_auth(access_key_id).json(fault);
@@ -90,7 +91,7 @@ impl Sandbox {
     ) -> Result<T, CliError> {
         let failed = |error: reqwest::Error| CliError::Sandbox {
             attempt: format!("read {path} of the sandbox"),
-            reason: with_causes(&error),
+            reason: error_chain(&error),
         };
         let SandboxAddress { endpoint, access_key_id } = &self.address;
         let mut url = reqwest::Url::parse(&format!("{endpoint}{path}")).map_err(|error| {

@@ -19,11 +19,11 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use jiff::Timestamp;
+use kinesis_demo_api::error_chain::error_chain;
 
 use super::error::AwsCause;
 use super::stack::{Stack, StackEvent};
 use super::{DesiredStack, FoundationError, FoundationResult, Services, Stacks, Update, template};
-use crate::error::with_causes;
 
 /// Part of the user agent of every call.
 const APP_NAME: &str = "kubectl-kinesisdemo";
@@ -364,9 +364,9 @@ where
                 (response.err().code().unwrap_or("no code"), response.err().message().unwrap_or(""));
             (cause_of(code), if message.is_empty() { code.to_owned() } else { format!("{message} ({code})") })
         }
-        _ if lacks_credentials(error) => (AwsCause::Credentials, with_causes(error)),
-        SdkError::ConstructionFailure(_) => (AwsCause::Other, with_causes(error)),
-        _ => (AwsCause::NoResponse, with_causes(error)),
+        _ if lacks_credentials(error) => (AwsCause::Credentials, error_chain(error)),
+        SdkError::ConstructionFailure(_) => (AwsCause::Other, error_chain(error)),
+        _ => (AwsCause::NoResponse, error_chain(error)),
     };
     FoundationError::Aws { attempt: attempt.to_owned(), cause, reason }
 }

@@ -16,10 +16,10 @@ use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput}
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use kinesis_demo_api::error_chain::error_chain;
 use tracing::warn;
 
 use crate::batch::{Batch, Record};
-use crate::error::chain;
 use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
 /// Error codes for exceeded throughput, per record or for a whole request (Kinesis API reference,
@@ -54,7 +54,7 @@ impl KinesisSender {
         }
         let code = error.code().unwrap_or("no response").to_owned();
         if self.logged_codes.lock().unwrap_or_else(PoisonError::into_inner).insert(code) {
-            warn!(error = chain(error), "could not put records");
+            warn!(error = error_chain(error), "could not put records");
         }
     }
 }

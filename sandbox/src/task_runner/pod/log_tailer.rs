@@ -123,8 +123,8 @@ impl LogTailer {
         };
         let mut stream = match call(self.pods.log_stream(&self.pod, &params)).await {
             Ok(stream) => Box::pin(stream),
-            Err(error) if error.is_transient() => return ReadResult::Broken(chain(&error)),
-            Err(error) => return ReadResult::Denied(chain(&error)),
+            Err(error) if error.is_transient() => return ReadResult::Broken(error_chain(&error)),
+            Err(error) => return ReadResult::Denied(error_chain(&error)),
         };
         let mut replay = cursor.replay();
         let mut line = Vec::new();
@@ -185,16 +185,9 @@ fn split_timestamp(line: &str) -> Option<(Timestamp, &str)> {
     Some((at.parse().ok()?, text))
 }
 
-/// The error with its causes.
-pub(super) fn chain(error: &CallError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+/// The error and its causes on one line.
+pub(super) fn error_chain(error: &CallError) -> String {
+    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::calls::{FIRST_PAUSE, LONGEST_PAUSE, call, call_with_retry};
-use super::log_tailer::{LogTailer, chain};
+use super::log_tailer::{LogTailer, error_chain};
 use super::pod_status::{ContainerView, PodView, pod_view};
 use super::registry::{PodCommand, PodObservation};
 use crate::services::logs::Logs;
@@ -119,12 +119,12 @@ impl PodTask {
                 Err(error) => error,
             };
             if !error.is_transient() {
-                return Creation::Rejected(chain(&error));
+                return Creation::Rejected(error_chain(&error));
             }
             if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     pod = self.name,
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "could not create a task's Pod; retrying"
                 );
             }
@@ -312,7 +312,7 @@ impl PodTask {
             Err(error) => {
                 tracing::warn!(
                     pod = self.name,
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "could not end a task's Pod; deleting it"
                 );
                 false
@@ -328,7 +328,7 @@ impl PodTask {
             Ok(_) => false,
             Err(error) if error.is_missing() => true,
             Err(error) => {
-                tracing::warn!(pod = self.name, error = chain(&error), "could not delete a task's Pod");
+                tracing::warn!(pod = self.name, error = error_chain(&error), "could not delete a task's Pod");
                 false
             }
         }
