@@ -23,7 +23,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
          EntityMetricData.MetricData.Counts EntityMetricData.MetricData.Unit
          EntityMetricData.MetricData.StorageResolution",
     )
-    .idle(&[("EntityMetricData.Entity", "the data are kept; no operation that is offered shows entities")])
+    .idle(&[("EntityMetricData.Entity", "the data is stored; no offered operation returns entities")])
     .refusing("StrictEntityValidation"),
     Operation::honouring(
         "GetMetricData",

@@ -7,7 +7,7 @@ const fn offered(name: &'static str, honoured: &'static str) -> Operation {
     Operation::honouring(name, REFUSAL, honoured)
 }
 
-const UNMASKED: (&str, &str) = ("unmask", "without data protection policies nothing is masked");
+const UNMASKED: (&str, &str) = ("unmask", "nothing is masked without data protection policies");
 
 /// All that is offered.
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -27,8 +27,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     offered("UntagResource", "resourceArn tagKeys"),
     offered("ListTagsForResource", "resourceArn"),
     offered("PutLogEvents", "logGroupName logStreamName logEvents.timestamp logEvents.message").idle(&[
-        ("sequenceToken", "AWS ignores it, too"),
-        ("entity", "no operation that is offered shows entities"),
+        ("sequenceToken", "AWS ignores it too"),
+        ("entity", "no offered operation returns entities"),
     ]),
     offered(
         "GetLogEvents",
@@ -40,5 +40,5 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "logGroupName logGroupIdentifier logStreamNames logStreamNamePrefix startTime endTime filterPattern nextToken
          limit startFromHead",
     )
-    .idle(&[UNMASKED, ("interleaved", "AWS ignores it, too, and takes it as true")]),
+    .idle(&[UNMASKED, ("interleaved", "AWS ignores it too and assumes true")]),
 ];
