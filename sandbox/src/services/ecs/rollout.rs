@@ -122,7 +122,7 @@ fn schedule(state: &mut EcsState, region_name: &str, name: &(String, String), no
     for message in messages {
         add_event(state, region_name, name, message, now);
     }
-    settle(state, region_name, name, now);
+    update_rollout_state(state, region_name, name, now);
 }
 
 fn task_list<'a>(ids: impl Iterator<Item = &'a String>) -> String {
@@ -228,7 +228,7 @@ pub(super) fn add_event(
 }
 
 /// Completes deployments, announces the steady state, and marks a drained service INACTIVE.
-fn settle(state: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
+fn update_rollout_state(state: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
     let region = state.region(region_name);
     let Some(service) = region.services.get(name) else { return };
     let live_tasks = live_tasks(region, service, now);

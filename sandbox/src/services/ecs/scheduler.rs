@@ -33,7 +33,7 @@ impl Default for Launches {
 }
 
 impl Launches {
-    /// How many tasks may start now.
+    /// How many tasks the rate limit allows to start now.
     pub fn available(&mut self, now: Timestamp) -> usize {
         if let Some(at) = self.refilled_at {
             let seconds = now.duration_since(at).as_secs_f64().max(0.0);
@@ -91,13 +91,13 @@ impl Backoff {
         true
     }
 
-    /// A task is running: resets the failure count and its delay.
+    /// Records that a task is running: resets the failure count and its delay.
     pub fn succeeded(&mut self) {
         self.failed_rounds = 0;
         self.retry_at = None;
     }
 
-    /// The service was updated: resets all delays.
+    /// Records that the service was updated: resets all delays.
     pub fn clear(&mut self) {
         self.succeeded();
         self.blocked_until = None;
@@ -185,18 +185,19 @@ fn scale_in_candidates(tasks: &[&LiveTask], count: usize, rng: &mut ChaCha8Rng) 
     chosen.iter().map(|id| (*id).to_owned()).collect()
 }
 
-/// The time from PROVISIONING to RUNNING, after the time until the image pull. The total is 20 to
-/// 40 s for a small image; the network interface takes about a third of it. Fargate has no image
-/// cache ("Fargate start times"; others measured 53 to 62 s for a 413 MB image).
+/// Draws the time from PROVISIONING to the image pull, and the time from PROVISIONING to RUNNING.
+/// The latter is 20 to 40 s for a small image; the network interface takes about a third of it.
+/// Fargate has no image cache ("Fargate start times"; others measured 53 to 62 s for a 413 MB
+/// image).
 pub(super) fn start_latency(rng: &mut ChaCha8Rng) -> (SignedDuration, SignedDuration) {
     let total = rng.random_range(20_000..=40_000_i64);
     let provisioning = total * rng.random_range(30..=45_i64) / 100;
     (SignedDuration::from_millis(provisioning), SignedDuration::from_millis(total))
 }
 
-/// The number of failed starts after which the circuit breaker fails a deployment: half
-/// the desired count, at least 3, at most 200 ("How the Amazon ECS deployment circuit breaker
-/// detects failures").
+/// The number of failed starts after which the circuit breaker fails a deployment: half the desired
+/// count, at least 3, at most 200 ("How the Amazon ECS deployment circuit breaker detects
+/// failures").
 pub(super) fn breaker_threshold(desired: u32) -> u32 {
     desired.div_ceil(2).clamp(3, 200)
 }

@@ -1,4 +1,5 @@
-//! What CloudWatch Logs offers, and what it does with each member (`crate::operations`).
+//! The CloudWatch Logs operations that are offered, and how each member is treated
+//! (`crate::operations`).
 
 use super::REFUSAL;
 use crate::operations::Operation;
@@ -9,7 +10,7 @@ const fn offered(name: &'static str, honoured: &'static str) -> Operation {
 
 const UNMASKED: (&str, &str) = ("unmask", "nothing is masked without data protection policies");
 
-/// All that is offered.
+/// All offered operations.
 pub(super) const OPERATIONS: &[Operation] = &[
     offered("CreateLogGroup", "logGroupName tags logGroupClass").refusing("kmsKeyId deletionProtectionEnabled"),
     offered("DeleteLogGroup", "logGroupName"),
