@@ -74,7 +74,7 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
     let key = (cluster_name.to_owned(), name.to_owned());
     if let Some(existing) = region.services.get(&key) {
         match existing.status {
-            // The same request with the same token is a retry.
+            // The same request with the same token is a retry, even if the first response was lost.
             ServiceStatus::Active
                 if token.is_some()
                     && existing.client_token.as_deref() == token
