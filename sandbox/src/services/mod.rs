@@ -1,11 +1,14 @@
-//! What every modelled AWS service looks like to the front door: one operation in, one answer or one AWS error out.
+//! The common interface of the modelled AWS services to `http`: one operation in, one response or
+//! one AWS error out.
 //!
-//! The wire formats (JSON 1.1, rpc-v2-cbor, query) are translated at the door, so a service sees the same shapes whatever
-//! the client spoke: objects with AWS's member names, timestamps as epoch seconds, blobs as base64.
+//! `protocol` translates the wire formats (JSON 1.1, rpc-v2-cbor, query), so a service sees the
+//! same shapes for every client: objects with AWS's member names, timestamps as epoch seconds,
+//! blobs as base64.
 //!
-//! Time: `Call::now` is model time and drives delays. Callers compare what they read with their own clocks, so an instant
-//! that a service reports goes through `clock::ModelClock::wall_at` first; data a caller stamped itself stays as it is.
-//! Services take `(ModelClock, …)` in `new` and are registered in `start.rs` under their signing name (`registry.rs`).
+//! Time: `Call::now` is model time and determines delays. Callers compare timestamps with their own
+//! clocks, so a service converts each instant that it returns with `clock::ModelClock::wall_at`.
+//! Timestamps that a caller supplied stay unchanged. Services take `(ModelClock, …)` in `new` and
+//! are registered in `start.rs` under their signing name (`registry.rs`).
 
 pub mod cloudwatch;
 pub mod ecs;
@@ -21,10 +24,10 @@ use serde_json::Value;
 
 use crate::operations::Operation;
 
-/// Who calls, as far as the sandbox tells callers apart.
+/// The caller's account and region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The account the sandbox claims to be (`--account`).
+    /// The configured account (`--account`).
     pub account: String,
     /// The region of the request's SigV4 credential scope.
     pub region: String,
@@ -33,13 +36,13 @@ pub struct Caller {
 /// One API call, after authentication and decoding.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
-    /// The operation's name, as in `CreateStream`.
+    /// The operation's name, such as `CreateStream`.
     pub operation: &'a str,
     /// The request's members.
     pub input: &'a Value,
-    /// Who calls.
+    /// The caller.
     pub caller: &'a Caller,
-    /// The model's time (it may run faster than the wall clock).
+    /// Model time, which may run faster than the wall clock.
     pub now: Timestamp,
 }
 
@@ -49,14 +52,14 @@ pub struct Call<'a> {
 pub struct AwsError {
     /// The HTTP status.
     pub status: u16,
-    /// The error's code, as in `ResourceNotFoundException`.
+    /// The error's code, such as `ResourceNotFoundException`.
     pub code: String,
-    /// The text for people.
+    /// The human-readable text.
     pub message: String,
 }
 
 impl AwsError {
-    /// An error that blames the request (HTTP 400).
+    /// A client error (HTTP 400).
     pub fn client(code: &str, message: impl Into<String>) -> Self {
         Self { status: 400, code: code.to_owned(), message: message.into() }
     }
@@ -65,7 +68,8 @@ impl AwsError {
 /// One modelled service.
 #[async_trait]
 pub trait Service: Send + Sync {
-    /// What it offers: requests are checked by this table first. `None`: it checks them itself.
+    /// The offered operations, against which requests are checked first. `None` if the service
+    /// checks requests itself.
     fn operations(&self) -> Option<&'static [Operation]> {
         None
     }
@@ -73,6 +77,6 @@ pub trait Service: Send + Sync {
     /// Performs one operation.
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError>;
 
-    /// Everything the service holds, for `GET /_sandbox/state`.
+    /// The complete state of the service, for `GET /_sandbox/state`.
     fn state(&self, now: Timestamp) -> Value;
 }

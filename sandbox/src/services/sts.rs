@@ -1,4 +1,4 @@
-//! Security Token Service. In: `GetCallerIdentity`. Out: the account the sandbox claims to be. Holds nothing.
+//! Security Token Service. In: `GetCallerIdentity`. Out: the configured account. Stateless.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -23,7 +23,8 @@ impl Service for Sts {
         match call.operation {
             "GetCallerIdentity" => {
                 let account = &call.caller.account;
-                // The user id is of the form IAM gives to users ("IAM identifiers": AIDA and 16 more).
+                // The user id has the format that IAM gives to users ("IAM identifiers": AIDA and
+                // 16 more).
                 Ok(json!({
                     "Account": account,
                     "Arn": format!("arn:aws:iam::{account}:user/sandbox"),

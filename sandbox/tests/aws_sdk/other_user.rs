@@ -105,7 +105,7 @@ async fn run_a_task(ecs: &aws_sdk_ecs::Client) {
     };
     let error = register("LD_PRELOAD").await.unwrap_err();
     assert_eq!(error.code(), Some("ClientException"));
-    assert!(error.message().unwrap().contains("the environment variable LD_PRELOAD is not possible"));
+    assert!(error.message().unwrap().contains("the environment variable LD_PRELOAD is not allowed"));
     register("KINESISDEMO_RUN").await.unwrap();
     let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
     ecs.create_service()

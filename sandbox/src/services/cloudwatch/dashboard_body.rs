@@ -1,9 +1,10 @@
-//! What a dashboard's body must look like. In: its text. Out: warnings, or the errors for which it is refused, each with its place.
-//! Pure.
+//! Validates a dashboard's body. In: its text. Out: warnings, and the errors for which it is
+//! rejected, each with its path. Pure.
 //!
-//! Source: "Dashboard body structure and syntax" (CloudWatch API reference). Members that it does not name are warnings: "the input was
-//! valid enough for the dashboard to be created or modified, but some elements of the dashboard might not render" (PutDashboard). So are
-//! periods that it does not list and CloudWatch draws all the same.
+//! Source: "Dashboard body structure and syntax" (CloudWatch API reference). Members that it does
+//! not list are warnings: "the input was valid enough for the dashboard to be created or modified,
+//! but some elements of the dashboard might not render" (PutDashboard). So are periods that it does
+//! not list but that CloudWatch draws.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -14,14 +15,14 @@ const WIDGETS: usize = 500;
 const METRICS: usize = 500;
 const KINDS: [&str; 6] = ["metric", "text", "log", "alarm", "explorer", "chart"];
 
-/// What a body check found.
+/// The errors and warnings of a body.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Findings {
     pub errors: Vec<Finding>,
     pub warnings: Vec<Finding>,
 }
 
-/// One thing that is wrong, and where.
+/// One error or warning and its path.
 #[derive(Debug, PartialEq)]
 pub(super) struct Finding {
     pub path: String,
@@ -34,7 +35,7 @@ impl Finding {
     }
 }
 
-/// What a member may hold.
+/// The allowed values of a member.
 enum Shape {
     Text,
     Flag,
@@ -129,7 +130,7 @@ const ALARM: &[(&str, Shape)] = &[
     ("title", Text),
 ];
 
-/// Checks a body.
+/// Validates a body.
 pub(super) fn check(text: &str) -> Findings {
     let mut findings = Findings::default();
     match serde_json::from_str::<Value>(text) {
@@ -267,22 +268,23 @@ impl Findings {
         }
     }
 
-    /// Namespace, name, and dimensions in pairs; `.` repeats the field above, `...` all that are left. `before`: how many fields the
-    /// metric above has.
+    /// Checks a metric: namespace, name, and pairs of dimension name and value. `.` repeats the
+    /// field above, `...` all remaining fields. `before` is the number of fields of the metric
+    /// above. Returns the number of fields.
     fn metric_names(&mut self, path: &str, names: &[Value], before: usize) -> usize {
-        for (place, name) in names.iter().enumerate() {
+        for (index, name) in names.iter().enumerate() {
             let Some(name) = name.as_str() else {
                 self.error(
-                    &format!("{path}/{place}"),
+                    &format!("{path}/{index}"),
                     "Invalid metric field type, only \"String\" type is allowed",
                 );
                 continue;
             };
-            if matches!(name, "." | "...") && place >= before {
-                self.error(&format!("{path}/{place}"), format!("{name} repeats a field that is not there"));
+            if matches!(name, "." | "...") && index >= before {
+                self.error(&format!("{path}/{index}"), format!("{name} repeats a field that is not there"));
             }
         }
-        // "..." stands for as many of the fields above as are missing from this metric.
+        // "..." stands for the fields above that are missing from this metric.
         let repeats = names.iter().any(|name| name.as_str() == Some("..."));
         let count = if repeats { names.len().max(before) } else { names.len() };
         if count < 2 {
@@ -307,8 +309,8 @@ impl Findings {
                 if band.len() != 2 {
                     self.error(&path, "A band should have exactly 2 items");
                 }
-                for (place, edge) in band.iter().enumerate() {
-                    self.annotation(&format!("{path}/{place}"), edge, shape);
+                for (index, edge) in band.iter().enumerate() {
+                    self.annotation(&format!("{path}/{index}"), edge, shape);
                 }
             }
         }
@@ -327,9 +329,9 @@ impl Findings {
         }
     }
 
-    /// What graphs and their lines have in common.
-    fn drawing(&mut self, path: &str, held: &Map<String, Value>) {
-        if let Some(period) = held.get("period") {
+    /// Checks the members that graphs and their lines have in common.
+    fn drawing(&mut self, path: &str, object: &Map<String, Value>) {
+        if let Some(period) = object.get("period") {
             let path = format!("{path}/period");
             match period.as_i64() {
                 Some(seconds) if seconds > 0 && seconds % 60 == 0 => {}
@@ -337,12 +339,12 @@ impl Findings {
                 _ => self.error(&path, "Should be a multiple of 60"),
             }
         }
-        if let Some(stat) = held.get("stat")
+        if let Some(stat) = object.get("stat")
             && !stat.as_str().is_some_and(is_statistic)
         {
             self.error(&format!("{path}/stat"), "Should be a statistic");
         }
-        if let Some(id) = held.get("id")
+        if let Some(id) = object.get("id")
             && !id.as_str().is_some_and(is_id)
         {
             self.error(
@@ -352,23 +354,24 @@ impl Findings {
         }
     }
 
-    fn color(&mut self, path: &str, held: &Map<String, Value>) {
+    fn color(&mut self, path: &str, object: &Map<String, Value>) {
         let is_color = |text: &str| {
             text.strip_prefix('#').is_some_and(|digits| {
                 digits.len() == 6 && digits.chars().all(|digit| digit.is_ascii_hexdigit())
             })
         };
-        if let Some(color) = held.get("color")
+        if let Some(color) = object.get("color")
             && !color.as_str().is_some_and(is_color)
         {
             self.error(&format!("{path}/color"), "Should be a six-digit HTML hex color code");
         }
     }
 
-    /// `start` and `end`: absolute, or relative to now; "if you specify a value for end, you must also specify a value for start".
-    fn range(&mut self, path: &str, held: &Map<String, Value>) {
+    /// Checks `start` and `end`: absolute, or relative to now; "if you specify a value for end, you
+    /// must also specify a value for start".
+    fn range(&mut self, path: &str, object: &Map<String, Value>) {
         for member in ["start", "end"] {
-            let Some(value) = held.get(member) else { continue };
+            let Some(value) = object.get(member) else { continue };
             let is_time = |text: &str| {
                 let relative = text.strip_prefix('-').filter(|rest| rest.starts_with('P'));
                 relative.is_some_and(|span| span.parse::<jiff::Span>().is_ok())
@@ -378,13 +381,13 @@ impl Findings {
                 self.error(&format!("{path}/{member}"), "Should be a time in ISO 8601 format");
             }
         }
-        if held.contains_key("end") && !held.contains_key("start") {
+        if object.contains_key("end") && !object.contains_key("start") {
             self.error(path, "Should have property start when property end is present");
         }
     }
 
-    fn members(&mut self, path: &str, held: &Map<String, Value>, known: &[(&str, Shape)]) {
-        for (member, value) in held {
+    fn members(&mut self, path: &str, object: &Map<String, Value>, known: &[(&str, Shape)]) {
+        for (member, value) in object {
             let path = format!("{path}/{member}");
             let Some((_, shape)) = known.iter().find(|(name, _)| name == member) else {
                 self.warn(&path, format!("Unknown property {member}"));
@@ -406,10 +409,10 @@ impl Findings {
         }
     }
 
-    fn required(&mut self, path: &str, held: &Map<String, Value>, members: &[&str]) {
-        for member in members.iter().filter(|member| !held.contains_key(**member)) {
-            let place = if path.is_empty() { "/" } else { path };
-            self.error(place, format!("Should have required property '{member}'"));
+    fn required(&mut self, path: &str, object: &Map<String, Value>, members: &[&str]) {
+        for member in members.iter().filter(|member| !object.contains_key(**member)) {
+            let reported_path = if path.is_empty() { "/" } else { path };
+            self.error(reported_path, format!("Should have required property '{member}'"));
         }
     }
 
@@ -423,10 +426,10 @@ impl Findings {
     fn nested<'a>(
         &mut self,
         path: &str,
-        held: &'a Map<String, Value>,
+        object: &'a Map<String, Value>,
         member: &str,
     ) -> Option<&'a Map<String, Value>> {
-        self.object(&format!("{path}/{member}"), held.get(member)?)
+        self.object(&format!("{path}/{member}"), object.get(member)?)
     }
 
     fn text(&mut self, path: &str, value: &Value) {
@@ -435,18 +438,18 @@ impl Findings {
         }
     }
 
-    /// The items of a list, each with its path; none if it is no list.
+    /// The items of a list, each with its path; empty if the value is not a list.
     fn list<'a>(
         &mut self,
         path: &str,
-        held: &'a Map<String, Value>,
+        object: &'a Map<String, Value>,
         member: &str,
     ) -> Vec<(String, &'a Value)> {
         let path = format!("{path}/{member}");
-        match held.get(member) {
+        match object.get(member) {
             None => Vec::new(),
             Some(Value::Array(items)) => {
-                items.iter().enumerate().map(|(place, item)| (format!("{path}/{place}"), item)).collect()
+                items.iter().enumerate().map(|(index, item)| (format!("{path}/{index}"), item)).collect()
             }
             Some(_) => {
                 self.error(&path, "Should be array");
@@ -462,8 +465,9 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// "CloudWatch statistics definitions": the named ones; percentiles, trimmed and winsorized means and their counts and sums by a bound,
-/// or by two in brackets.
+/// Whether `name` is a statistic ("CloudWatch statistics definitions"): a named one, or a
+/// percentile, a trimmed or winsorized mean, or their counts and sums, with one bound or with two
+/// in parentheses.
 fn is_statistic(name: &str) -> bool {
     if ["SampleCount", "Average", "Sum", "Minimum", "Maximum", "IQM"].contains(&name) {
         return true;

@@ -1,6 +1,6 @@
-//! Dashboards. In: a request. Out: the answer. Touches nothing outside.
+//! Dashboards. In: a request. Out: the response. No I/O.
 //!
-//! Bodies are checked by `dashboard_body`: one error refuses the whole body.
+//! `dashboard_body` validates bodies: one error rejects the whole body.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ use crate::paging::page;
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
 use crate::services::AwsError;
 
-/// "Up to 100 dashboards" (DeleteDashboards reference), and the page of ListDashboards ("up to 1000 results").
-const DELETED: usize = 100;
-const LISTED: usize = 1000;
+/// "Up to 100 dashboards" (DeleteDashboards reference), and the page size of ListDashboards ("up to
+/// 1000 results").
+const DASHBOARDS_PER_DELETE: usize = 100;
+const DASHBOARDS_PER_PAGE: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Dashboard {
@@ -61,17 +62,17 @@ pub(super) fn put_dashboard(dashboards: &mut Dashboards, request: Request<'_>) -
     if dashboards.contains_key(name) && !tags.is_empty() {
         return Err(invalid("Tags can be set only when a dashboard is created."));
     }
-    let held = dashboards.entry(name.to_owned()).or_insert_with(|| Dashboard {
+    let dashboard = dashboards.entry(name.to_owned()).or_insert_with(|| Dashboard {
         body: String::new(),
         modified: 0,
         tags,
     });
-    body.clone_into(&mut held.body);
-    held.modified = request.wall;
+    body.clone_into(&mut dashboard.body);
+    dashboard.modified = request.wall;
     Ok(json!({"DashboardValidationMessages": warnings}))
 }
 
-/// The warnings about a body, or the refusal.
+/// The warnings about a body, or an error if it is invalid.
 fn checked_body(text: &str) -> Result<Vec<Value>, AwsError> {
     let Findings { errors, warnings } = check(text);
     if errors.is_empty() {
@@ -87,22 +88,22 @@ fn checked_body(text: &str) -> Result<Vec<Value>, AwsError> {
 
 pub(super) fn get_dashboard(dashboards: &Dashboards, request: Request<'_>) -> Result<Value, AwsError> {
     let name = request.input.required_text("DashboardName")?;
-    let held = dashboards.get(name).ok_or_else(|| not_found(name))?;
-    Ok(json!({"DashboardArn": arn(request, name), "DashboardBody": held.body, "DashboardName": name}))
+    let dashboard = dashboards.get(name).ok_or_else(|| not_found(name))?;
+    Ok(json!({"DashboardArn": arn(request, name), "DashboardBody": dashboard.body, "DashboardName": name}))
 }
 
 pub(super) fn list_dashboards(dashboards: &Dashboards, request: Request<'_>) -> Result<Value, AwsError> {
     let prefix = request.input.text("DashboardNamePrefix")?.unwrap_or_default();
-    let entries = dashboards.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(name, held)| {
+    let entries = dashboards.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(name, dashboard)| {
         let view = json!({
             "DashboardName": name,
             "DashboardArn": arn(request, name),
-            "LastModified": held.modified as f64 / 1000.0,
-            "Size": held.body.len(),
+            "LastModified": dashboard.modified as f64 / 1000.0,
+            "Size": dashboard.body.len(),
         });
         (name.clone(), view)
     });
-    let (items, next) = page(entries, request.input.text("NextToken")?, LISTED)
+    let (items, next) = page(entries, request.input.text("NextToken")?, DASHBOARDS_PER_PAGE)
         .map_err(|_| request.input.refusal("The next token specified is invalid."))?;
     let mut output = json!({"DashboardEntries": items});
     if let Some(next) = next {
@@ -111,13 +112,14 @@ pub(super) fn list_dashboards(dashboards: &Dashboards, request: Request<'_>) -> 
     Ok(output)
 }
 
-/// "If you specify a dashboard that does not exist, no dashboards are deleted" (DeleteDashboards reference).
+/// "If you specify a dashboard that does not exist, no dashboards are deleted" (DeleteDashboards
+/// reference).
 pub(super) fn delete_dashboards(
     dashboards: &mut Dashboards,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let names = request.input.texts("DashboardNames")?;
-    if names.is_empty() || names.len() > DELETED {
+    if names.is_empty() || names.len() > DASHBOARDS_PER_DELETE {
         return Err(request.input.refusal("Between 1 and 100 dashboards can be deleted at once."));
     }
     if let Some(missing) = names.iter().find(|name| !dashboards.contains_key(**name)) {
@@ -131,7 +133,7 @@ fn tagged<'a>(dashboards: &'a mut Dashboards, request: Request<'_>) -> Result<&'
     let given = request.input.required_text("ResourceARN")?;
     let name = given.rsplit_once(":dashboard/").map_or(given, |(_, name)| name);
     match dashboards.get_mut(name) {
-        Some(held) if given == arn(request, name) => Ok(&mut held.tags),
+        Some(dashboard) if given == arn(request, name) => Ok(&mut dashboard.tags),
         _ => Err(AwsError {
             status: 404,
             ..AwsError::client("ResourceNotFoundException", format!("{given} does not exist"))
@@ -166,8 +168,8 @@ pub(super) fn list_tags_for_resource(
     Ok(json!({"Tags": tags}))
 }
 
-/// What a body check says, for tests.
+/// The validation error of a body, for tests.
 #[cfg(test)]
-pub(super) fn complaint_about(body: &str) -> Option<AwsError> {
+pub(super) fn validation_error(body: &str) -> Option<AwsError> {
     checked_body(body).err()
 }

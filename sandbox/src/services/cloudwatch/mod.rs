@@ -1,9 +1,10 @@
-//! CloudWatch metrics and dashboards. In: metric data, queries, dashboards. Out: AWS's answers. Holds everything in memory:
-//! metrics by region, dashboards for the whole account (they are global on AWS).
+//! CloudWatch metrics and dashboards. In: metric data, queries, dashboards. Out: AWS's responses.
+//! Keeps everything in memory: metrics by region, and dashboards for the whole account, because
+//! they are global on AWS.
 
 mod dashboard_body;
 mod dashboards;
-mod intake;
+mod ingestion;
 mod operations;
 mod queries;
 mod reads;
@@ -30,7 +31,7 @@ const REFUSAL: &str = "InvalidParameterValueException";
 #[derive(Debug)]
 pub struct CloudWatch {
     clock: ModelClock,
-    held: Mutex<CloudWatchState>,
+    state: Mutex<CloudWatchState>,
 }
 
 #[derive(Debug, Default)]
@@ -39,21 +40,21 @@ struct CloudWatchState {
     dashboards: Dashboards,
 }
 
-/// A request and the two times it is answered at.
+/// A request, with its model time and real time.
 #[derive(Clone, Copy)]
 struct Request<'a> {
     input: Members<'a>,
     caller: &'a Caller,
-    /// Model time: decides what reads see.
+    /// Model time: determines what reads see.
     now: Timestamp,
-    /// Callers' time in milliseconds.
+    /// Real time in milliseconds.
     wall: i64,
 }
 
 impl CloudWatch {
-    /// No metrics, no dashboards.
+    /// Creates the service, without metrics and dashboards.
     pub fn new(clock: ModelClock) -> Self {
-        Self { clock, held: Mutex::default() }
+        Self { clock, state: Mutex::default() }
     }
 }
 
@@ -70,12 +71,12 @@ impl Service for CloudWatch {
             now: call.now,
             wall: self.clock.wall_at(call.now).as_millisecond(),
         };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let CloudWatchState { regions, dashboards } = &mut *held;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let CloudWatchState { regions, dashboards } = &mut *state;
         let metrics = regions.entry(call.caller.region.clone()).or_default();
-        metrics.settle(call.now);
+        metrics.ingest_due(call.now);
         match call.operation {
-            "PutMetricData" => intake::put_metric_data(metrics, request),
+            "PutMetricData" => ingestion::put_metric_data(metrics, request),
             "GetMetricData" => queries::get_metric_data(metrics, request),
             "GetMetricStatistics" => reads::get_metric_statistics(metrics, request),
             "ListMetrics" => reads::list_metrics(metrics, request),
@@ -91,10 +92,10 @@ impl Service for CloudWatch {
     }
 
     fn state(&self, _now: Timestamp) -> Value {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let metrics: BTreeMap<_, _> =
-            held.regions.iter().map(|(region, metrics)| (region.clone(), metrics.state())).collect();
-        json!({"dashboards": held.dashboards.keys().collect::<Vec<_>>(), "metrics": metrics})
+            state.regions.iter().map(|(region, metrics)| (region.clone(), metrics.state())).collect();
+        json!({"dashboards": state.dashboards.keys().collect::<Vec<_>>(), "metrics": metrics})
     }
 }
 

@@ -1,4 +1,5 @@
-//! What CloudWatch offers, and what it does with each member (`crate::operations`).
+//! The CloudWatch operations that are offered, and how each member is treated
+//! (`crate::operations`).
 
 use super::REFUSAL;
 use crate::operations::Operation;
@@ -7,7 +8,7 @@ const fn offered(name: &'static str, honoured: &'static str) -> Operation {
     Operation::honouring(name, REFUSAL, honoured)
 }
 
-/// All that is offered.
+/// All offered operations.
 pub(super) const OPERATIONS: &[Operation] = &[
     offered(
         "PutMetricData",
@@ -23,7 +24,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
          EntityMetricData.MetricData.Counts EntityMetricData.MetricData.Unit
          EntityMetricData.MetricData.StorageResolution",
     )
-    .idle(&[("EntityMetricData.Entity", "the data are kept; no operation that is offered shows entities")])
+    .idle(&[("EntityMetricData.Entity", "the data is stored; no offered operation returns entities")])
     .refusing("StrictEntityValidation"),
     Operation::honouring(
         "GetMetricData",

@@ -1,6 +1,6 @@
-//! `GetMetricData`. In: queries over a span. Out: their results, page by page. Touches nothing outside.
+//! `GetMetricData`. In: queries over a time range. Out: their results, in pages. No I/O.
 //!
-//! Metric math and Metrics Insights are not modelled and refused.
+//! Metric math and Metrics Insights are not modelled and are rejected.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::services::AwsError;
 const QUERIES: usize = 500;
 const DATAPOINTS: i64 = 100_800;
 
-/// GetMetricData answers what it cannot take with this unmodelled code.
+/// The error code of GetMetricData for invalid requests, which AWS's model does not list.
 pub(super) const REFUSAL: &str = "ValidationError";
 
 fn refusal(message: impl Into<String>) -> AwsError {
     AwsError::client(REFUSAL, message)
 }
 
-/// The metric a structure names.
+/// The metric key in a structure.
 pub(super) fn key(metric: Members<'_>) -> Result<Key, AwsError> {
     let dimensions = metric
         .list("Dimensions")?
@@ -46,7 +46,8 @@ pub(super) fn is_period(seconds: i64) -> bool {
     matches!(seconds, 1 | 5 | 10 | 20 | 30) || (seconds > 0 && seconds % 60 == 0)
 }
 
-/// The span in whole seconds: the start is rounded down to the period below a minute, else to the minute ("StartTime").
+/// The time range in whole seconds. The start is rounded down to the period if that is shorter than
+/// a minute, otherwise to the minute ("StartTime"). The end is rounded up.
 pub(super) fn span(input: Members<'_>, period: i64) -> Result<(i64, i64), AwsError> {
     let required = |name: &str| {
         input.instant(name)?.ok_or_else(|| {
@@ -60,13 +61,13 @@ pub(super) fn span(input: Members<'_>, period: i64) -> Result<(i64, i64), AwsErr
     if start >= end {
         return Err(refusal("The parameter StartTime must be less than the parameter EndTime."));
     }
-    let grain = period.min(60);
+    let granularity = period.min(60);
     let end = end.as_millisecond().div_euclid(1000) + i64::from(end.subsec_nanosecond() > 0);
-    Ok((start.as_second().div_euclid(grain) * grain, end))
+    Ok((start.as_second().div_euclid(granularity) * granularity, end))
 }
 
-/// One query's answer: times and values, oldest first.
-struct Answered {
+/// The result of one query: times and values, oldest first.
+struct QueryResult {
     id: String,
     label: String,
     points: Vec<(i64, f64)>,
@@ -95,45 +96,46 @@ pub(super) fn get_metric_data(metrics: &Metrics, request: Request<'_>) -> Result
             .parse()
             .map_err(|_| AwsError::client("InvalidNextToken", "The next token specified is invalid."))?,
     };
-    let mut answered = Vec::new();
+    let mut results = Vec::new();
     for query in queries {
-        answered.extend(answer(metrics, input, Members::new(query, REFUSAL), newest_first)?);
+        results.extend(evaluate(metrics, input, Members::new(query, REFUSAL), newest_first)?);
     }
-    for (place, held) in answered.iter().enumerate() {
-        if answered[..place].iter().any(|earlier| earlier.id == held.id) {
-            return Err(refusal(format!("The value {} for parameter Id is not unique.", held.id)));
+    for (index, result) in results.iter().enumerate() {
+        if results[..index].iter().any(|earlier| earlier.id == result.id) {
+            return Err(refusal(format!("The value {} for parameter Id is not unique.", result.id)));
         }
     }
-    // A page cuts through the points of all queries in their order; its token is how many points went before.
+    // A page spans the points of all queries in order. Its token is the number of points on earlier
+    // pages.
     let (mut to_skip, mut room) = (skipped, limit as usize);
-    let total: usize = answered.iter().map(|held| held.points.len()).sum();
-    let mut results = Vec::new();
-    for Answered { id, label, points } in answered {
+    let total: usize = results.iter().map(|result| result.points.len()).sum();
+    let mut views = Vec::new();
+    for QueryResult { id, label, points } in results {
         let skip = to_skip.min(points.len());
         to_skip -= skip;
-        let given = &points[skip..points.len().min(skip + room)];
-        room -= given.len();
-        results.push(json!({
+        let page = &points[skip..points.len().min(skip + room)];
+        room -= page.len();
+        views.push(json!({
             "Id": id,
             "Label": label,
-            "Timestamps": given.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
-            "Values": given.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
-            "StatusCode": if skip + given.len() < points.len() { "PartialData" } else { "Complete" },
+            "Timestamps": page.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+            "Values": page.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+            "StatusCode": if skip + page.len() < points.len() { "PartialData" } else { "Complete" },
         }));
     }
-    let mut output = json!({"MetricDataResults": results, "Messages": []});
+    let mut output = json!({"MetricDataResults": views, "Messages": []});
     if skipped + (limit as usize) < total {
         output["NextToken"] = Value::from((skipped + limit as usize).to_string());
     }
     Ok(output)
 }
 
-fn answer(
+fn evaluate(
     metrics: &Metrics,
     input: Members<'_>,
     query: Members<'_>,
     newest_first: bool,
-) -> Result<Option<Answered>, AwsError> {
+) -> Result<Option<QueryResult>, AwsError> {
     let id = query.required_text("Id")?;
     let well_formed = id.starts_with(|c: char| c.is_ascii_lowercase())
         && id.len() <= 255
@@ -146,20 +148,20 @@ fn answer(
     if query.raw("MetricStat").is_none() {
         return Err(refusal(format!("The query {id} needs a MetricStat.")));
     }
-    let wanted = query.nested("MetricStat")?;
-    let key = key(wanted.nested("Metric")?)?;
-    let period = wanted.required_integer("Period")?;
+    let metric_stat = query.nested("MetricStat")?;
+    let key = key(metric_stat.nested("Metric")?)?;
+    let period = metric_stat.required_integer("Period")?;
     if !is_period(period) {
         return Err(refusal(format!(
             "The value {period} for parameter Period is invalid: use 1, 5, 10, 20, 30 or a multiple of 60."
         )));
     }
-    let name = wanted.required_text("Stat")?;
+    let name = metric_stat.required_text("Stat")?;
     let statistic = Statistic::parse(name)
         .ok_or_else(|| refusal(format!("The value {name} for parameter Stat is invalid or not modelled.")))?;
     let span = span(input, period)?;
     let mut points: Vec<(i64, f64)> = metrics
-        .gathered(&key, wanted.text("Unit")?, span, period)
+        .buckets_by_period(&key, metric_stat.text("Unit")?, span, period)
         .into_iter()
         .filter_map(|(at, bucket)| Some((at, statistic.of(&bucket)?)))
         .collect();
@@ -170,6 +172,6 @@ fn answer(
     if label.contains("${") {
         return Err(refusal(format!("a Label with dynamic parts {NOT_OFFERED}")));
     }
-    let shown = query.flag("ReturnData")?.unwrap_or(true);
-    Ok(shown.then(|| Answered { id: id.to_owned(), label, points }))
+    let is_returned = query.flag("ReturnData")?.unwrap_or(true);
+    Ok(is_returned.then(|| QueryResult { id: id.to_owned(), label, points }))
 }

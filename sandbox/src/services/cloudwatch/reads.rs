@@ -1,4 +1,4 @@
-//! `GetMetricStatistics` and `ListMetrics`. In: a request. Out: the answer. Touches nothing outside.
+//! `GetMetricStatistics` and `ListMetrics`. In: a request. Out: the response. No I/O.
 
 use serde_json::{Map, Value, json};
 
@@ -10,10 +10,11 @@ use crate::paging::page;
 use crate::parameters::Members;
 use crate::services::AwsError;
 
-/// "The maximum number of data points returned from a single call is 1,440" (GetMetricStatistics reference).
+/// "The maximum number of data points returned from a single call is 1,440" (GetMetricStatistics
+/// reference).
 const DATAPOINTS: i64 = 1_440;
 /// "Up to 500 results are returned for any one call" (ListMetrics reference).
-const LISTED: usize = 500;
+const METRICS_PER_PAGE: usize = 500;
 
 pub(super) fn get_metric_statistics(metrics: &Metrics, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
@@ -47,13 +48,13 @@ pub(super) fn get_metric_statistics(metrics: &Metrics, request: Request<'_>) -> 
     let plain = plain.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let extended = extended.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let unit = input.text("Unit")?;
-    let shown_unit = unit.or_else(|| metrics.unit(&key)).unwrap_or("None");
+    let returned_unit = unit.or_else(|| metrics.unit(&key)).unwrap_or("None");
     let datapoints: Vec<Value> = metrics
-        .gathered(&key, unit, (start, end), period)
+        .buckets_by_period(&key, unit, (start, end), period)
         .into_iter()
         .map(|(at, bucket)| {
-            let computed = |wanted: &[(String, Statistic)]| -> Map<String, Value> {
-                wanted
+            let computed = |statistics: &[(String, Statistic)]| -> Map<String, Value> {
+                statistics
                     .iter()
                     .filter_map(|(name, statistic)| Some((name.clone(), Value::from(statistic.of(&bucket)?))))
                     .collect()
@@ -63,7 +64,7 @@ pub(super) fn get_metric_statistics(metrics: &Metrics, request: Request<'_>) -> 
                 point.insert("ExtendedStatistics".to_owned(), Value::Object(computed(&extended)));
             }
             point.insert("Timestamp".to_owned(), Value::from(at));
-            point.insert("Unit".to_owned(), Value::from(shown_unit));
+            point.insert("Unit".to_owned(), Value::from(returned_unit));
             Value::Object(point)
         })
         .collect();
@@ -85,8 +86,8 @@ pub(super) fn list_metrics(metrics: &Metrics, request: Request<'_>) -> Result<Va
         namespace.is_none_or(|namespace| key.namespace == namespace)
             && name.is_none_or(|name| key.name == name)
             && filters.iter().all(|(dimension, value)| {
-                let held = key.dimensions.get(*dimension);
-                held.is_some_and(|held| value.is_none_or(|value| held == value))
+                let actual = key.dimensions.get(*dimension);
+                actual.is_some_and(|actual| value.is_none_or(|value| actual == value))
             })
     };
     let listed = metrics.listed(request.now).filter(matches).map(|key| {
@@ -97,7 +98,7 @@ pub(super) fn list_metrics(metrics: &Metrics, request: Request<'_>) -> Result<Va
     });
     let mut sorted: Vec<(String, Value)> = listed.collect();
     sorted.sort_by(|left, right| left.0.cmp(&right.0));
-    let (items, next) = page(sorted, input.text("NextToken")?, LISTED)
+    let (items, next) = page(sorted, input.text("NextToken")?, METRICS_PER_PAGE)
         .map_err(|_| input.refusal("The next token specified is invalid."))?;
     let mut output = json!({"Metrics": items});
     if let Some(next) = next {

@@ -1,22 +1,25 @@
-//! Metrics as they are kept: series of buckets, one second or one minute wide. In: data points. Out: buckets. Bounded in memory;
-//! touches nothing outside.
+//! The stored metrics: series of buckets, each one second or one minute wide. In: data points. Out:
+//! buckets. Limited in memory; no I/O.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// How long after its arrival a data point shows up in reads, in model time. "Can take up to two minutes for a new metric,
-/// up to fifteen to appear in ListMetrics" (PutMetricData reference); data of a known metric is there within seconds.
+/// The time after its arrival until a data point appears in reads, in model time. "Can take up to
+/// two minutes for a new metric, up to fifteen to appear in ListMetrics" (PutMetricData reference).
+/// Data of an existing metric appears within seconds.
 const DATA_DELAY: SignedDuration = SignedDuration::from_secs(2);
-/// And a new metric in ListMetrics, in model time.
+/// The time until a new metric appears in ListMetrics, in model time.
 const LIST_DELAY: SignedDuration = SignedDuration::from_mins(1);
-/// Buckets kept per series: five and a half hours of seconds or 13 days of minutes. AWS keeps seconds for 3 hours and minutes
-/// for 15 days; rolling seconds up into minutes is not modelled.
+/// The maximum number of buckets per series: five and a half hours of seconds or 13 days of
+/// minutes. AWS keeps seconds for 3 hours and minutes for 15 days. Aggregation of seconds into
+/// minutes is not modelled.
 const BUCKETS_KEPT: usize = 20_000;
-/// Different values kept per bucket; with more, the bucket gives no percentiles. Ours.
+/// The maximum number of distinct values per bucket. A bucket with more has no percentiles. Our
+/// choice.
 const VALUES_KEPT: usize = 5_000;
-/// Series kept per region; what comes beyond is dropped. Ours.
+/// The maximum number of series per region; data of further series is dropped. Our choice.
 const SERIES_KEPT: usize = 50_000;
 
 /// A metric's identity: namespace, name, dimensions.
@@ -27,10 +30,10 @@ pub(super) struct Key {
     pub dimensions: BTreeMap<String, String>,
 }
 
-/// What one datum contributes.
+/// The values of one datum.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Measured {
-    /// Values and how often each occurred.
+    /// Values with their counts.
     Values(Vec<(f64, f64)>),
     /// Sample count, sum, minimum, maximum.
     Set([f64; 4]),
@@ -40,19 +43,19 @@ pub(super) enum Measured {
 pub(super) struct Datum {
     pub key: Key,
     pub unit: String,
-    /// Epoch seconds, cut to the storage resolution.
+    /// Epoch seconds, rounded down to the storage resolution.
     pub second: i64,
     pub measured: Measured,
 }
 
-/// Everything measured within a second or a minute.
+/// All data of one second or minute.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bucket {
     pub count: f64,
     pub sum: f64,
     pub minimum: f64,
     pub maximum: f64,
-    /// Occurrences by the value's bits; `None` once the single values are unknown.
+    /// The count of each value, by the value's bits; `None` if the individual values are not known.
     values: Option<HashMap<u64, f64>>,
 }
 
@@ -77,8 +80,8 @@ impl Bucket {
                     self.sum += value * count;
                     self.minimum = self.minimum.min(*value);
                     self.maximum = self.maximum.max(*value);
-                    if let Some(held) = &mut self.values {
-                        *held.entry(value.to_bits()).or_default() += count;
+                    if let Some(counts) = &mut self.values {
+                        *counts.entry(value.to_bits()).or_default() += count;
                     }
                 }
             }
@@ -87,16 +90,17 @@ impl Bucket {
                 self.sum += sum;
                 self.minimum = self.minimum.min(*minimum);
                 self.maximum = self.maximum.max(*maximum);
-                // One sample, or equal ones, are known all the same ("Percentiles", statistics definitions).
+                // If there is one sample, or all are equal, their values are known ("Percentiles",
+                // statistics definitions).
                 match &mut self.values {
-                    Some(held) if *count == 1.0 || minimum == maximum => {
-                        *held.entry(minimum.to_bits()).or_default() += count;
+                    Some(counts) if *count == 1.0 || minimum == maximum => {
+                        *counts.entry(minimum.to_bits()).or_default() += count;
                     }
                     values => *values = None,
                 }
             }
         }
-        self.forget_too_many();
+        self.limit_values();
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -105,22 +109,22 @@ impl Bucket {
         self.minimum = self.minimum.min(other.minimum);
         self.maximum = self.maximum.max(other.maximum);
         match (&mut self.values, &other.values) {
-            (Some(held), Some(more)) => {
-                for (value, count) in more {
-                    *held.entry(*value).or_default() += count;
+            (Some(counts), Some(other_counts)) => {
+                for (value, count) in other_counts {
+                    *counts.entry(*value).or_default() += count;
                 }
             }
             _ => self.values = None,
         }
     }
 
-    fn forget_too_many(&mut self) {
+    fn limit_values(&mut self) {
         if self.values.as_ref().is_some_and(|values| values.len() > VALUES_KEPT) {
             self.values = None;
         }
     }
 
-    /// The smallest value that at least `percent` of the samples do not exceed.
+    /// The percentile: the smallest value that at least `percent` of the samples do not exceed.
     pub fn percentile(&self, percent: f64) -> Option<f64> {
         let mut values: Vec<(f64, f64)> =
             self.values.as_ref()?.iter().map(|(bits, count)| (f64::from_bits(*bits), *count)).collect();
@@ -138,7 +142,7 @@ impl Bucket {
 }
 
 #[derive(Debug)]
-struct RegionMetrics {
+struct Metric {
     listed_at: Timestamp,
     /// By unit, then by second.
     units: BTreeMap<String, BTreeMap<i64, Bucket>>,
@@ -148,28 +152,28 @@ struct RegionMetrics {
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     arriving: VecDeque<(Timestamp, Datum)>,
-    held: BTreeMap<Key, RegionMetrics>,
+    metrics: BTreeMap<Key, Metric>,
 }
 
 impl Metrics {
-    pub fn arrive(&mut self, data: impl IntoIterator<Item = Datum>, now: Timestamp) {
+    pub fn enqueue(&mut self, data: impl IntoIterator<Item = Datum>, now: Timestamp) {
         let visible_at = now.saturating_add(DATA_DELAY).unwrap_or(now);
         self.arriving.extend(data.into_iter().map(|datum| (visible_at, datum)));
     }
 
-    /// Files what has become visible by `now`.
-    pub fn settle(&mut self, now: Timestamp) {
+    /// Stores the data points that are visible by `now`.
+    pub fn ingest_due(&mut self, now: Timestamp) {
         while self.arriving.front().is_some_and(|(at, _)| *at <= now) {
             let Some((visible_at, datum)) = self.arriving.pop_front() else { break };
-            let full = self.held.len() >= SERIES_KEPT;
-            if full && !self.held.contains_key(&datum.key) {
+            let full = self.metrics.len() >= SERIES_KEPT;
+            if full && !self.metrics.contains_key(&datum.key) {
                 continue;
             }
-            let held = self.held.entry(datum.key).or_insert_with(|| RegionMetrics {
+            let metric = self.metrics.entry(datum.key).or_insert_with(|| Metric {
                 listed_at: visible_at.saturating_add(LIST_DELAY - DATA_DELAY).unwrap_or(visible_at),
                 units: BTreeMap::new(),
             });
-            let buckets = held.units.entry(datum.unit).or_default();
+            let buckets = metric.units.entry(datum.unit).or_default();
             buckets.entry(datum.second).or_default().add(&datum.measured);
             while buckets.len() > BUCKETS_KEPT {
                 buckets.pop_first();
@@ -177,8 +181,9 @@ impl Metrics {
         }
     }
 
-    /// The buckets of a metric from `start` to before `end`, gathered into periods. Without a unit, all units together.
-    pub fn gathered(
+    /// The buckets of a metric from `start` (inclusive) to `end` (exclusive), merged into periods.
+    /// Without a unit, data of all units is merged.
+    pub fn buckets_by_period(
         &self,
         key: &Key,
         unit: Option<&str>,
@@ -186,8 +191,8 @@ impl Metrics {
         period: i64,
     ) -> BTreeMap<i64, Bucket> {
         let mut periods: BTreeMap<i64, Bucket> = BTreeMap::new();
-        let Some(held) = self.held.get(key) else { return periods };
-        for (_, buckets) in held.units.iter().filter(|(name, _)| unit.is_none_or(|unit| unit == *name)) {
+        let Some(metric) = self.metrics.get(key) else { return periods };
+        for (_, buckets) in metric.units.iter().filter(|(name, _)| unit.is_none_or(|unit| unit == *name)) {
             for (second, bucket) in buckets.range(start..end.max(start)) {
                 periods.entry(second.div_euclid(period) * period).or_default().merge(bucket);
             }
@@ -195,21 +200,21 @@ impl Metrics {
         periods
     }
 
-    /// The unit of a metric, where all its data has the same.
+    /// The unit of a metric, if all its data has the same.
     pub fn unit(&self, key: &Key) -> Option<&str> {
-        let mut units = self.held.get(key)?.units.keys();
+        let mut units = self.metrics.get(key)?.units.keys();
         let first = units.next()?;
         units.next().is_none().then_some(first.as_str())
     }
 
     /// The metrics that ListMetrics shows at `now`.
     pub fn listed(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
-        self.held.iter().filter(move |(_, held)| held.listed_at <= now).map(|(key, _)| key)
+        self.metrics.iter().filter(move |(_, metric)| metric.listed_at <= now).map(|(key, _)| key)
     }
 
     pub fn state(&self) -> Value {
         let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
-        for key in self.held.keys() {
+        for key in self.metrics.keys() {
             *namespaces.entry(&key.namespace).or_default() += 1;
         }
         json!({"metricsByNamespace": namespaces, "arriving": self.arriving.len()})

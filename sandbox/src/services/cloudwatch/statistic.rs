@@ -14,7 +14,8 @@ pub(super) enum Statistic {
 }
 
 impl Statistic {
-    /// Reads `Sum` and its siblings, and percentiles as in `p99` or `p99.9`. Trimmed means and their kind are not modelled.
+    /// Parses `Sum` and the other named statistics, and percentiles such as `p99` or `p99.9`.
+    /// Trimmed means and related statistics are not modelled.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "Sum" => Self::Sum,
@@ -24,7 +25,8 @@ impl Statistic {
             "SampleCount" => Self::SampleCount,
             _ => {
                 let digits = name.strip_prefix('p')?;
-                // "A value between 0.0 and 100, up to ten decimals"; signs and exponents are no part of it.
+                // "A value between 0.0 and 100, up to ten decimals"; signs and exponents are not
+                // allowed.
                 if !digits.starts_with(|c: char| c.is_ascii_digit())
                     || !digits.chars().all(|c| c.is_ascii_digit() || c == '.')
                 {
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_named_statistics_are_what_their_names_say() {
+    fn named_statistics_and_percentiles_are_computed() {
         for (name, expected) in [
             ("Sum", 5050.0),
             ("Average", 50.5),
@@ -77,14 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_statistics_are_not_guessed() {
+    fn unknown_statistics_are_rejected() {
         for name in ["sum", "tm99", "p", "p101", "p-1", "p1e1", "IQM", ""] {
             assert_eq!(Statistic::parse(name), None, "{name}");
         }
     }
 
     #[test]
-    fn a_statistic_set_gives_no_percentiles_unless_its_samples_are_equal() {
+    fn a_statistic_set_has_percentiles_only_for_equal_samples() {
         let mut bucket = bucket();
         bucket.add(&Measured::Set([3.0, 9.0, 3.0, 3.0]));
         assert!(Statistic::Percentile(50.0).of(&bucket).is_some());

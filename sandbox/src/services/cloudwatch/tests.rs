@@ -1,4 +1,4 @@
-//! CloudWatch through its one entrance, time moved by hand.
+//! Tests of CloudWatch through `Service::call`, with a manual clock.
 
 use jiff::SignedDuration;
 
@@ -44,8 +44,8 @@ impl Harness {
         let input = json!({
             "MetricDataQueries": [query], "StartTime": from, "EndTime": from + 3600, "ScanBy": "TimestampAscending",
         });
-        let answer = self.at(5, "GetMetricData", input).await.unwrap();
-        let result = &answer["MetricDataResults"][0];
+        let response = self.at(5, "GetMetricData", input).await.unwrap();
+        let result = &response["MetricDataResults"][0];
         let times = result["Timestamps"].as_array().unwrap().iter().map(|at| at.as_i64().unwrap() - from);
         times.zip(result["Values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap())).collect()
     }
@@ -61,61 +61,61 @@ impl Harness {
 }
 
 #[tokio::test]
-async fn data_is_summed_by_aligned_periods_after_its_delay() {
-    let world = Harness::new();
+async fn data_is_aggregated_by_aligned_periods() {
+    let harness = Harness::new();
     let data = json!([
-        world.datum(0, json!({"Value": 1.0})),
-        world.datum(9, json!({"Value": 2.0})),
-        world.datum(10, json!({"Values": [1.0, 5.0], "Counts": [2.0, 1.0]})),
-        world.datum(
+        harness.datum(0, json!({"Value": 1.0})),
+        harness.datum(9, json!({"Value": 2.0})),
+        harness.datum(10, json!({"Values": [1.0, 5.0], "Counts": [2.0, 1.0]})),
+        harness.datum(
             65,
             json!({"StatisticValues": {"SampleCount": 2.0, "Sum": 6.0, "Minimum": 2.0, "Maximum": 4.0}})
         ),
     ]);
-    assert_eq!(world.put(data).await.unwrap(), Value::Null);
-    assert_eq!(world.series("Sum", 10).await, [(0, 3.0), (10, 7.0), (60, 6.0)]);
-    assert_eq!(world.series("SampleCount", 60).await, [(0, 5.0), (60, 2.0)]);
-    assert_eq!(world.series("p50", 60).await, [(0, 1.0)]);
-    assert_eq!(world.series("Maximum", 3600).await, [(0, 5.0)]);
+    assert_eq!(harness.put(data).await.unwrap(), Value::Null);
+    assert_eq!(harness.series("Sum", 10).await, [(0, 3.0), (10, 7.0), (60, 6.0)]);
+    assert_eq!(harness.series("SampleCount", 60).await, [(0, 5.0), (60, 2.0)]);
+    assert_eq!(harness.series("p50", 60).await, [(0, 1.0)]);
+    assert_eq!(harness.series("Maximum", 3600).await, [(0, 5.0)]);
 }
 
 #[tokio::test]
-async fn a_point_is_not_seen_before_its_delay_and_a_new_metric_not_listed_before_its_own() {
-    let world = Harness::new();
-    world.put(json!([{"MetricName": "rate", "Value": 1}])).await.unwrap();
-    let now = world.start.as_second();
+async fn points_and_new_metrics_appear_after_their_delays() {
+    let harness = Harness::new();
+    harness.put(json!([{"MetricName": "rate", "Value": 1}])).await.unwrap();
+    let now = harness.start.as_second();
     let query = json!({"Id": "a", "MetricStat": {"Metric": {"Namespace": "Demo", "MetricName": "rate"}, "Period": 60, "Stat": "Sum"}});
     let read = json!({"MetricDataQueries": [query], "StartTime": now - 120, "EndTime": now + 120});
-    let values = |answer: Value| answer["MetricDataResults"][0]["Values"].as_array().unwrap().len();
-    assert_eq!(values(world.at(1, "GetMetricData", read.clone()).await.unwrap()), 0);
-    assert_eq!(values(world.at(2, "GetMetricData", read).await.unwrap()), 1);
+    let values = |response: Value| response["MetricDataResults"][0]["Values"].as_array().unwrap().len();
+    assert_eq!(values(harness.at(1, "GetMetricData", read.clone()).await.unwrap()), 0);
+    assert_eq!(values(harness.at(2, "GetMetricData", read).await.unwrap()), 1);
     let list = json!({"Namespace": "Demo"});
-    assert_eq!(world.at(59, "ListMetrics", list.clone()).await.unwrap(), json!({"Metrics": []}));
-    let listed = world.at(60, "ListMetrics", list).await.unwrap();
+    assert_eq!(harness.at(59, "ListMetrics", list.clone()).await.unwrap(), json!({"Metrics": []}));
+    let listed = harness.at(60, "ListMetrics", list).await.unwrap();
     assert_eq!(listed, json!({"Metrics": [{"Namespace": "Demo", "MetricName": "rate", "Dimensions": []}]}));
 }
 
 #[tokio::test]
-async fn a_page_of_points_names_the_next() {
-    let world = Harness::new();
-    let data: Vec<Value> = (0..5).map(|second| world.datum(second, json!({"Value": second}))).collect();
-    world.put(json!(data)).await.unwrap();
-    let from = world.minute();
+async fn data_points_are_paginated() {
+    let harness = Harness::new();
+    let data: Vec<Value> = (0..5).map(|second| harness.datum(second, json!({"Value": second}))).collect();
+    harness.put(json!(data)).await.unwrap();
+    let from = harness.minute();
     let query = json!({"Id": "a", "MetricStat": {"Metric": {"Namespace": "Demo", "MetricName": "rate", "Dimensions": [{"Name": "Run", "Value": "1"}]}, "Period": 1, "Stat": "Sum"}});
     let mut read =
         json!({"MetricDataQueries": [query], "StartTime": from, "EndTime": from + 60, "MaxDatapoints": 3});
-    let first = world.at(5, "GetMetricData", read.clone()).await.unwrap();
+    let first = harness.at(5, "GetMetricData", read.clone()).await.unwrap();
     assert_eq!(first["MetricDataResults"][0]["Values"], json!([4.0, 3.0, 2.0]));
     assert_eq!(first["MetricDataResults"][0]["StatusCode"], "PartialData");
     read["NextToken"] = first["NextToken"].clone();
-    let second = world.at(5, "GetMetricData", read).await.unwrap();
+    let second = harness.at(5, "GetMetricData", read).await.unwrap();
     assert_eq!(second["MetricDataResults"][0]["Values"], json!([1.0, 0.0]));
     assert_eq!(second.get("NextToken"), None);
 }
 
 #[tokio::test]
-async fn data_beyond_the_limits_is_refused_whole() {
-    let world = Harness::new();
+async fn a_request_beyond_the_limits_is_rejected_as_a_whole() {
+    let harness = Harness::new();
     let dimensions =
         |count: usize| (0..count).map(|n| json!({"Name": format!("d{n}"), "Value": "v"})).collect::<Vec<_>>();
     let values = |count: usize| vec![1.0; count];
@@ -124,7 +124,7 @@ async fn data_beyond_the_limits_is_refused_whole() {
         datum.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         datum
     };
-    let now = world.start.as_second();
+    let now = harness.start.as_second();
     let invalid = "InvalidParameterValueException";
     let cases = [
         (plain(json!({"Value": "NaN"})), invalid),
@@ -142,7 +142,7 @@ async fn data_beyond_the_limits_is_refused_whole() {
         (json!({"Value": 1}), "MissingRequiredParameterException"),
     ];
     for (datum, code) in cases {
-        assert_eq!(world.refused(datum.clone()).await.code, code, "{datum}");
+        assert_eq!(harness.refused(datum.clone()).await.code, code, "{datum}");
     }
     let accepted = [
         plain(json!({"Values": values(150)})),
@@ -151,62 +151,62 @@ async fn data_beyond_the_limits_is_refused_whole() {
         plain(json!({"Value": 1, "Timestamp": now + 7_199})),
     ];
     for datum in accepted {
-        world.put(json!([datum])).await.unwrap();
+        harness.put(json!([datum])).await.unwrap();
     }
     let datum = plain(json!({"Value": 1}));
-    assert!(world.put(json!(vec![datum.clone(); 1000])).await.is_ok());
-    assert_eq!(world.put(json!(vec![datum.clone(); 1001])).await.unwrap_err().code, invalid);
+    assert!(harness.put(json!(vec![datum.clone(); 1000])).await.is_ok());
+    assert_eq!(harness.put(json!(vec![datum.clone(); 1001])).await.unwrap_err().code, invalid);
     let reserved = json!({"Namespace": "AWS/Kinesis", "MetricData": [datum]});
-    assert_eq!(world.at(0, "PutMetricData", reserved).await.unwrap_err().code, invalid);
+    assert_eq!(harness.at(0, "PutMetricData", reserved).await.unwrap_err().code, invalid);
 }
 
 #[tokio::test]
-async fn statistics_come_with_their_unit_and_within_1440_points() {
-    let world = Harness::new();
-    world.put(json!([world.datum(0, json!({"Value": 4, "Unit": "Count"}))])).await.unwrap();
+async fn statistics_have_their_unit_and_at_most_1440_points() {
+    let harness = Harness::new();
+    harness.put(json!([harness.datum(0, json!({"Value": 4, "Unit": "Count"}))])).await.unwrap();
     let mut read = json!({
         "Namespace": "Demo", "MetricName": "rate", "Dimensions": [{"Name": "Run", "Value": "1"}], "Period": 60,
-        "StartTime": world.minute(), "EndTime": world.minute() + 60, "Statistics": ["Sum", "Average"],
+        "StartTime": harness.minute(), "EndTime": harness.minute() + 60, "Statistics": ["Sum", "Average"],
     });
-    let answer = world.at(5, "GetMetricStatistics", read.clone()).await.unwrap();
+    let response = harness.at(5, "GetMetricStatistics", read.clone()).await.unwrap();
     assert_eq!(
-        answer["Datapoints"],
-        json!([{"Timestamp": world.minute(), "Sum": 4.0, "Average": 4.0, "Unit": "Count"}])
+        response["Datapoints"],
+        json!([{"Timestamp": harness.minute(), "Sum": 4.0, "Average": 4.0, "Unit": "Count"}])
     );
-    read["StartTime"] = json!(world.minute() - 86_400);
-    let error = world.at(5, "GetMetricStatistics", read).await.unwrap_err();
+    read["StartTime"] = json!(harness.minute() - 86_400);
+    let error = harness.at(5, "GetMetricStatistics", read).await.unwrap_err();
     assert_eq!(error.code, "InvalidParameterCombinationException");
 }
 
 #[tokio::test]
-async fn dashboards_are_checked_kept_listed_and_deleted_together() {
-    let world = Harness::new();
+async fn dashboards_are_stored_listed_and_deleted_together() {
+    let harness = Harness::new();
     let body = json!({"widgets": [{"type": "metric", "x": 0, "y": 0, "width": 12, "height": 6,
         "properties": {"metrics": [["Demo", "rate"]], "region": "us-east-1"}}]});
     let put = json!({"DashboardName": "run-1", "DashboardBody": body.to_string()});
-    assert_eq!(world.at(0, "PutDashboard", put).await.unwrap(), json!({"DashboardValidationMessages": []}));
-    let got = world.at(0, "GetDashboard", json!({"DashboardName": "run-1"})).await.unwrap();
+    assert_eq!(harness.at(0, "PutDashboard", put).await.unwrap(), json!({"DashboardValidationMessages": []}));
+    let got = harness.at(0, "GetDashboard", json!({"DashboardName": "run-1"})).await.unwrap();
     assert_eq!(got["DashboardArn"], "arn:aws:cloudwatch::000000000000:dashboard/run-1");
     assert_eq!(got["DashboardBody"], body.to_string());
-    let listed = world.at(0, "ListDashboards", json!({"DashboardNamePrefix": "run"})).await.unwrap();
+    let listed = harness.at(0, "ListDashboards", json!({"DashboardNamePrefix": "run"})).await.unwrap();
     assert_eq!(listed["DashboardEntries"][0]["Size"], body.to_string().len());
 
     let both = json!({"DashboardNames": ["run-1", "run-2"]});
-    let error = world.at(0, "DeleteDashboards", both).await.unwrap_err();
+    let error = harness.at(0, "DeleteDashboards", both).await.unwrap_err();
     assert_eq!((error.status, error.code.as_str()), (404, "DashboardNotFoundError"));
-    assert!(world.at(0, "GetDashboard", json!({"DashboardName": "run-1"})).await.is_ok());
-    world.at(0, "DeleteDashboards", json!({"DashboardNames": ["run-1"]})).await.unwrap();
-    assert!(world.at(0, "GetDashboard", json!({"DashboardName": "run-1"})).await.is_err());
+    assert!(harness.at(0, "GetDashboard", json!({"DashboardName": "run-1"})).await.is_ok());
+    harness.at(0, "DeleteDashboards", json!({"DashboardNames": ["run-1"]})).await.unwrap();
+    assert!(harness.at(0, "GetDashboard", json!({"DashboardName": "run-1"})).await.is_err());
 }
 
 #[test]
-fn a_body_that_could_not_be_drawn_is_refused_with_its_place() {
+fn an_invalid_dashboard_body_is_rejected_with_its_path() {
     let widget = |extra: Value| {
         let mut widget = json!({"type": "text", "properties": {"markdown": "hi"}});
         widget.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         json!({"widgets": [widget]}).to_string()
     };
-    assert_eq!(dashboards::complaint_about(&widget(json!({"x": 23, "width": 24}))), None);
+    assert_eq!(dashboards::validation_error(&widget(json!({"x": 23, "width": 24}))), None);
     let cases = [
         ("not json".to_owned(), "valid JSON"),
         ("{}".to_owned(), "widgets"),
@@ -219,7 +219,7 @@ fn a_body_that_could_not_be_drawn_is_refused_with_its_place() {
         (widget(json!({"type": "metric", "properties": {"metrics": []}})), "region"),
     ];
     for (body, part) in cases {
-        let error = dashboards::complaint_about(&body).unwrap();
+        let error = dashboards::validation_error(&body).unwrap();
         assert_eq!(error.code, "DashboardInvalidInputError");
         assert!(error.message.contains(part), "{}", error.message);
     }

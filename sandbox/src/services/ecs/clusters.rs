@@ -1,14 +1,14 @@
-//! Operations on clusters. In: the world and a request. Out: the answer. No I/O.
+//! Operations on clusters. In: the state and a request. Out: the response. No I/O.
 
 use serde_json::{Value, json};
 
 use super::request::{Request, assume_linked_role, client, cluster_not_found, failure, is_name, tags_view};
-use super::world::{Cluster, EcsState, Region, ServiceStatus, TaskStatus};
+use super::state::{Cluster, EcsState, Region, ServiceStatus, TaskStatus};
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
 use crate::services::AwsError;
 
 fn view(request: Request<'_>, region: &Region, name: &str, cluster: &Cluster, tags: bool) -> Value {
-    let tasks = || region.tasks.values().filter(|task| task.cluster == name && task.wanted());
+    let tasks = || region.tasks.values().filter(|task| task.cluster == name && task.should_run());
     let running = tasks().filter(|task| task.status == TaskStatus::Running).count();
     let active = region
         .services
@@ -45,7 +45,7 @@ fn providers(request: Request<'_>) -> Result<Vec<String>, AwsError> {
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-pub(super) fn create_cluster(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let name = request.input.text("clusterName")?.unwrap_or("default");
     if !is_name(name) {
         return Err(request
@@ -55,10 +55,10 @@ pub(super) fn create_cluster(world: &mut EcsState, request: Request<'_>) -> Resu
     let tags = request.input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
     let capacity_providers = providers(request)?;
-    // Creating a cluster that exists answers with the one there is.
-    let region = world.region(&request.caller.region);
-    if !region.clusters.get(name).is_some_and(|held| held.active) {
-        assume_linked_role(world)?;
+    // Creating an active cluster again returns the existing one.
+    let region = state.region(&request.caller.region);
+    if !region.clusters.get(name).is_some_and(|cluster| cluster.active) {
+        assume_linked_role(state)?;
         let cluster = Cluster {
             active: true,
             tags,
@@ -66,11 +66,11 @@ pub(super) fn create_cluster(world: &mut EcsState, request: Request<'_>) -> Resu
             capacity_providers,
             default_strategy: request.input.list("defaultCapacityProviderStrategy")?.to_vec(),
         };
-        world.region(&request.caller.region).clusters.insert(name.to_owned(), cluster);
+        state.region(&request.caller.region).clusters.insert(name.to_owned(), cluster);
     }
-    let region = world.region(&request.caller.region);
-    let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
-    Ok(json!({"cluster": view(request, region, name, held, true)}))
+    let region = state.region(&request.caller.region);
+    let cluster = region.clusters.get(name).ok_or_else(cluster_not_found)?;
+    Ok(json!({"cluster": view(request, region, name, cluster, true)}))
 }
 
 pub(super) fn check_tag_count(request: Request<'_>, tags: &Tags) -> Result<(), AwsError> {
@@ -81,22 +81,22 @@ pub(super) fn check_tag_count(request: Request<'_>, tags: &Tags) -> Result<(), A
 }
 
 pub(super) fn put_cluster_capacity_providers(
-    world: &mut EcsState,
+    state: &mut EcsState,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let capacity_providers = providers(request)?;
     let strategy = request.input.list("defaultCapacityProviderStrategy")?.to_vec();
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (name, _) = request.cluster(region)?;
     if let Some(cluster) = region.clusters.get_mut(name) {
         cluster.capacity_providers = capacity_providers;
         cluster.default_strategy = strategy;
     }
-    let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
-    Ok(json!({"cluster": view(request, region, name, held, true)}))
+    let cluster = region.clusters.get(name).ok_or_else(cluster_not_found)?;
+    Ok(json!({"cluster": view(request, region, name, cluster, true)}))
 }
 
-pub(super) fn describe_clusters(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let mut names = request.input.texts("clusters")?;
     if names.len() > 100 {
         return Err(request.input.refusal("Clusters cannot have more than 100 elements."));
@@ -105,7 +105,7 @@ pub(super) fn describe_clusters(world: &mut EcsState, request: Request<'_>) -> R
         names.push("default");
     }
     let tags = request.includes("TAGS")?;
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (mut clusters, mut failures) = (Vec::new(), Vec::new());
     for name in names {
         let name = request.name("cluster", name)?;
@@ -117,8 +117,8 @@ pub(super) fn describe_clusters(world: &mut EcsState, request: Request<'_>) -> R
     Ok(json!({"clusters": clusters, "failures": failures}))
 }
 
-pub(super) fn list_clusters(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
-    let region = world.region(&request.caller.region);
+pub(super) fn list_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+    let region = state.region(&request.caller.region);
     let arns = region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| {
         let arn = request.arn(&format!("cluster/{name}"));
         (arn.clone(), Value::from(arn))
@@ -126,15 +126,17 @@ pub(super) fn list_clusters(world: &mut EcsState, request: Request<'_>) -> Resul
     request.paged("clusterArns", 100, 100, arns)
 }
 
-pub(super) fn delete_cluster(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn delete_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let name = request.name("cluster", request.input.required_text("cluster")?)?;
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     if !region.clusters.contains_key(name) {
         return Err(cluster_not_found());
     }
-    let services =
-        region.services.values().any(|held| held.cluster == name && held.status == ServiceStatus::Active);
-    if services {
+    let has_active_services = region
+        .services
+        .values()
+        .any(|service| service.cluster == name && service.status == ServiceStatus::Active);
+    if has_active_services {
         return Err(AwsError::client(
             "ClusterContainsServicesException",
             "The Cluster cannot be deleted while Services are active.",
@@ -149,6 +151,6 @@ pub(super) fn delete_cluster(world: &mut EcsState, request: Request<'_>) -> Resu
     if let Some(cluster) = region.clusters.get_mut(name) {
         cluster.active = false;
     }
-    let held = region.clusters.get(name).ok_or_else(cluster_not_found)?;
-    Ok(json!({"cluster": view(request, region, name, held, true)}))
+    let cluster = region.clusters.get(name).ok_or_else(cluster_not_found)?;
+    Ok(json!({"cluster": view(request, region, name, cluster, true)}))
 }

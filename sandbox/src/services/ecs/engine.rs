@@ -1,5 +1,6 @@
-//! The loop that lets time pass over ECS and has its runner carry out what follows. In: the clock's ticks and the runner's
-//! reports. Out: tasks launched and ended. The only writer between the world and what runs tasks.
+//! The loop that advances ECS in time and has the runner carry out the effects. In: the clock's
+//! ticks and the runner's reports. Out: tasks launched and ended. The only link between the state
+//! and the runner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,12 @@ use super::launch::{TaskEnvironment, prepare};
 use super::lifecycle::{self, Effect};
 use crate::task_runner::{Report, StartFailure, TaskRunner};
 
-/// How often time passes. Short against everything modelled at usual speeds, long against the work of one look.
+/// The tick interval. It is short compared with the modelled delays at usual speeds, and long
+/// compared with the work of one tick.
 const TICK: Duration = Duration::from_millis(25);
-/// How long tasks may take to end when the sandbox stops, on the callers' clocks.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// The time limit for tasks to end when the sandbox stops, in real time. Remaining tasks are
+/// killed.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs until `stop`, then ends all tasks.
 pub(super) async fn run(
@@ -33,7 +36,7 @@ pub(super) async fn run(
             _ = ticks.tick() => {}
             Some(report) = reports.recv() => ecs.record(report),
         }
-        // What has happened comes before what follows from it.
+        // Record all reports first, so that the step sees the current state.
         while let Ok(report) = reports.try_recv() {
             ecs.record(report);
         }
@@ -62,14 +65,14 @@ async fn end_all(
     mut ticks: tokio::time::Interval,
 ) {
     runner.tasks().iter().for_each(|task| runner.terminate(task));
-    let patience = tokio::time::sleep(FAREWELL);
-    tokio::pin!(patience);
+    let timeout = tokio::time::sleep(SHUTDOWN_TIMEOUT);
+    tokio::pin!(timeout);
     let mut killed = false;
     while !runner.tasks().is_empty() {
         tokio::select! {
             Some(report) = reports.recv() => ecs.record(report),
             _ = ticks.tick() => {}
-            () = &mut patience, if !killed => {
+            () = &mut timeout, if !killed => {
                 killed = true;
                 runner.tasks().iter().for_each(|task| runner.kill(task));
             }

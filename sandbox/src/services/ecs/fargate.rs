@@ -1,22 +1,23 @@
-//! What Fargate accepts as a task definition. In: the members of `RegisterTaskDefinition`. Out: checked sizes and containers,
-//! or AWS's refusal. Pure.
+//! Validates a task definition by Fargate's rules. In: the members of `RegisterTaskDefinition`.
+//! Out: the task's size and containers, or AWS's error. Pure.
 
 use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::request::{REFUSAL, client};
-use super::world::{AwsLogs, ContainerSpec};
+use super::state::{AwsLogs, ContainerSpec};
 use crate::parameters::Members;
 use crate::services::AwsError;
 
-/// "The max stop timeout value is 120 seconds and if the parameter is not specified, the default value of 30 seconds is used"
-/// (ContainerDefinition, stopTimeout).
+/// "The max stop timeout value is 120 seconds and if the parameter is not specified, the default
+/// value of 30 seconds is used" (ContainerDefinition, stopTimeout).
 const LONGEST_STOP_TIMEOUT: i64 = 120;
 const DEFAULT_STOP_TIMEOUT: i64 = 30;
 /// "10 containers per task definition" (ECS quotas).
 const CONTAINERS: usize = 10;
 
-/// CPU units, and the memory in MiB that goes with them: from, to, step (RegisterTaskDefinition reference, `memory`).
+/// CPU units, and the possible memory in MiB: from, to, step (RegisterTaskDefinition reference,
+/// `memory`).
 const SIZES: [(u32, u32, u32, u32); 7] = [
     (256, 512, 2048, 1024),
     (512, 1024, 4096, 1024),
@@ -27,7 +28,7 @@ const SIZES: [(u32, u32, u32, u32); 7] = [
     (16_384, 32_768, 122_880, 8192),
 ];
 
-/// Whether Fargate offers this size.
+/// Whether Fargate has this size.
 pub(super) fn offers(cpu: u32, memory: u32) -> bool {
     if cpu == 256 {
         return matches!(memory, 512 | 1024 | 2048);
@@ -37,7 +38,7 @@ pub(super) fn offers(cpu: u32, memory: u32) -> bool {
     })
 }
 
-/// CPU units from `256`, `.25 vCPU` or `1vcpu`.
+/// Parses CPU units from `256`, `.25 vCPU` or `1vcpu`.
 pub(super) fn cpu_units(text: &str) -> Option<u32> {
     let lower = text.to_ascii_lowercase();
     match lower.strip_suffix("vcpu") {
@@ -46,7 +47,7 @@ pub(super) fn cpu_units(text: &str) -> Option<u32> {
     }
 }
 
-/// MiB from `512`, `0.5 GB` or `1gb`.
+/// Parses MiB from `512`, `0.5 GB` or `1gb`.
 pub(super) fn memory_mib(text: &str) -> Option<u32> {
     let lower = text.to_ascii_lowercase();
     match lower.strip_suffix("gb") {
@@ -76,7 +77,7 @@ pub(super) fn size(input: Members<'_>) -> Result<(u32, u32), AwsError> {
     Ok((cpu, memory))
 }
 
-/// The containers, checked.
+/// The validated containers.
 pub(super) fn containers(input: Members<'_>, size: (u32, u32)) -> Result<Vec<ContainerSpec>, AwsError> {
     let definitions = input.list("containerDefinitions")?;
     if definitions.is_empty() {
@@ -93,12 +94,13 @@ pub(super) fn containers(input: Members<'_>, size: (u32, u32)) -> Result<Vec<Con
     if !containers.iter().any(|container| container.essential) {
         return Err(client("At least one container in the task definition must be marked essential."));
     }
-    for (place, container) in containers.iter().enumerate() {
-        if containers[..place].iter().any(|earlier| earlier.name == container.name) {
+    for (index, container) in containers.iter().enumerate() {
+        if containers[..index].iter().any(|earlier| earlier.name == container.name) {
             return Err(client("Container.name must be unique within a task definition."));
         }
     }
-    let total = |member: &str| definitions.iter().filter_map(|held| held[member].as_i64()).sum::<i64>();
+    let total =
+        |member: &str| definitions.iter().filter_map(|definition| definition[member].as_i64()).sum::<i64>();
     if total("cpu") > i64::from(size.0) {
         return Err(client(
             "Invalid setting for container. The sum of the container 'cpu' values cannot exceed the task 'cpu'.",
@@ -171,7 +173,8 @@ fn logs(definition: Members<'_>, has_execution_role: bool) -> Result<Option<AwsL
     let configuration = definition.nested("logConfiguration")?;
     match configuration.required_text("logDriver")? {
         "awslogs" => {}
-        // Fargate's, too; whether they are modelled is not asked here (`task_rules`).
+        // Fargate supports these too. `task_rules` rejects them, because the sandbox does not model
+        // them.
         "splunk" | "awsfirelens" => return Ok(None),
         other => {
             return Err(client(format!(
@@ -197,8 +200,8 @@ fn logs(definition: Members<'_>, has_execution_role: bool) -> Result<Option<AwsL
     }))
 }
 
-/// The echo of one container definition: defaults filled in, the environment in an order of its own. AWS promises no order,
-/// and clients that compare lists by position have been bitten by that.
+/// One container definition as AWS returns it: with defaults, and the environment sorted by name.
+/// AWS promises no order, so clients must not compare such lists by position.
 pub(super) fn container_echo(definition: &Value) -> Value {
     let mut echo = definition.clone();
     let Some(members) = echo.as_object_mut() else { return echo };
@@ -219,7 +222,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn exactly_the_documented_sizes_exist() {
+    fn exactly_the_documented_sizes_are_accepted() {
         let accepted = [
             (256, 512),
             (256, 1024),
@@ -237,7 +240,7 @@ mod tests {
             (16_384, 32_768),
             (16_384, 122_880),
         ];
-        let refused = [
+        let rejected = [
             (256, 1536),
             (256, 3072),
             (256, 256),
@@ -255,13 +258,13 @@ mod tests {
             (0, 0),
         ];
         assert!(accepted.iter().all(|(cpu, memory)| offers(*cpu, *memory)));
-        for (cpu, memory) in refused {
+        for (cpu, memory) in rejected {
             assert!(!offers(cpu, memory), "{cpu} {memory}");
         }
     }
 
     #[test]
-    fn sizes_are_read_in_all_documented_spellings() {
+    fn sizes_are_parsed_in_all_documented_formats() {
         assert_eq!(
             (cpu_units("256"), cpu_units(".25 vCPU"), cpu_units("2vcpu")),
             (Some(256), Some(256), Some(2048))
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!((cpu_units("much"), memory_mib("-1 GB")), (None, None));
     }
 
-    fn refused(definition: Value, role: bool) -> String {
+    fn error_message(definition: Value, role: bool) -> String {
         let mut input = json!({"containerDefinitions": [definition]});
         if role {
             input["executionRoleArn"] = json!("arn:aws:iam::000000000000:role/x");
@@ -284,20 +287,22 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_checked_as_fargate_does() {
+    fn containers_are_validated_as_on_fargate() {
         let awslogs = json!({"logDriver": "awslogs", "options": {"awslogs-group": "/g", "awslogs-region": "r", "awslogs-stream-prefix": "p"}});
         let logged = json!({"name": "a", "image": "i", "logConfiguration": awslogs});
-        assert!(refused(logged.clone(), false).contains("execution role ARN"));
+        assert!(error_message(logged.clone(), false).contains("execution role ARN"));
         let mut unprefixed = logged;
         unprefixed["logConfiguration"]["options"] = json!({"awslogs-group": "/g", "awslogs-region": "r"});
-        assert!(refused(unprefixed, true).contains("awslogs-stream-prefix is missing"));
-        assert!(refused(json!({"name": "a", "image": "i", "stopTimeout": 121}), true).contains("120"));
-        assert!(refused(json!({"name": "a b", "image": "i"}), true).starts_with("Container.name"));
-        assert!(refused(json!({"name": "a"}), true).starts_with("Container.image"));
-        assert!(refused(json!({"name": "a", "image": "i", "cpu": 257}), true).contains("'cpu'"));
-        assert!(refused(json!({"name": "a", "image": "i", "essential": false}), true).contains("essential"));
+        assert!(error_message(unprefixed, true).contains("awslogs-stream-prefix is missing"));
+        assert!(error_message(json!({"name": "a", "image": "i", "stopTimeout": 121}), true).contains("120"));
+        assert!(error_message(json!({"name": "a b", "image": "i"}), true).starts_with("Container.name"));
+        assert!(error_message(json!({"name": "a"}), true).starts_with("Container.image"));
+        assert!(error_message(json!({"name": "a", "image": "i", "cpu": 257}), true).contains("'cpu'"));
         assert!(
-            refused(json!({"name": "a", "image": "i", "environment": [{"name": "A=B"}]}), true)
+            error_message(json!({"name": "a", "image": "i", "essential": false}), true).contains("essential")
+        );
+        assert!(
+            error_message(json!({"name": "a", "image": "i", "environment": [{"name": "A=B"}]}), true)
                 .contains("A=B")
         );
     }

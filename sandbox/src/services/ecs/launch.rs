@@ -1,40 +1,42 @@
-//! From a task of the world to what its runner is asked to launch. In: the world and the sandbox's address. Out: a `Launch`, or
-//! why the task cannot start, in ECS's words. Makes the log streams, as the awslogs driver does before a container starts.
+//! Converts a task of the state to a `Launch` for its runner. In: the state and the sandbox's
+//! address. Out: a `Launch`, or why the task cannot start, in ECS's words. Creates the log streams,
+//! as the awslogs driver does before a container starts.
 
 use std::time::Duration;
 
 use super::Ecs;
-use super::world::{ContainerSpec, Task};
+use super::state::{ContainerSpec, Task};
 use crate::access::SECRET_ACCESS_KEY;
 use crate::task_runner::{ContainerLaunch, Launch, LogStream};
 
-/// What every task is given besides what its definition says. Not `Debug`: it holds the key.
+/// What every task gets in addition to its definition. Not `Debug`, because it contains the key.
 #[derive(Clone)]
 pub struct TaskEnvironment {
-    /// Where tasks reach the sandbox.
+    /// The sandbox's address for tasks.
     pub endpoint: String,
-    /// The access key id that lets them in; `None` if their runner gives it to them in its own way.
+    /// The access key id for tasks; `None` if the runner supplies it in its own way.
     pub access_key_id: Option<String>,
 }
 
-/// The stream name that the awslogs driver makes ("Using the awslogs log driver", awslogs-stream-prefix).
+/// The stream name that the awslogs driver creates ("Using the awslogs log driver",
+/// awslogs-stream-prefix).
 pub(super) fn stream_name(prefix: &str, container: &str, task: &str) -> String {
     format!("{prefix}/{container}/{task}")
 }
 
-/// The launch of a task. The refusals are AWS's ("Stopped tasks error messages").
+/// Prepares the launch of a task. The errors are AWS's ("Stopped tasks error messages").
 pub(super) fn prepare(
     ecs: &Ecs,
     region: &str,
     task: &str,
-    given: &TaskEnvironment,
+    task_environment: &TaskEnvironment,
 ) -> Result<Launch, String> {
-    let world = ecs.lock();
-    let Some(task) = world.regions.get(region).and_then(|region| region.tasks.get(task)) else {
-        return Err("the task is gone".to_owned());
+    let state = ecs.lock();
+    let Some(task) = state.regions.get(region).and_then(|region| region.tasks.get(task)) else {
+        return Err("the task no longer exists".to_owned());
     };
     let mut containers = Vec::new();
-    for (place, spec) in task.definition.containers.iter().enumerate() {
+    for (index, spec) in task.definition.containers.iter().enumerate() {
         let output = spec.logs.as_ref().map(|logs| LogStream {
             region: logs.region.clone(),
             group: logs.group.clone(),
@@ -55,7 +57,7 @@ pub(super) fn prepare(
             working_directory: spec.working_directory.clone(),
             user: spec.user.clone(),
             memory_mib: spec.memory,
-            environment: environment(ecs, task, place, spec, given),
+            environment: environment(ecs, task, index, spec, task_environment),
             output,
         });
     }
@@ -72,17 +74,17 @@ pub(super) fn prepare(
     })
 }
 
-/// What a container finds in its environment on Fargate, and on top of it what its definition says.
+/// The environment of a container: the variables that Fargate sets, then those of its definition.
 fn environment(
     ecs: &Ecs,
     task: &Task,
-    place: usize,
+    index: usize,
     spec: &ContainerSpec,
-    given: &TaskEnvironment,
+    task_environment: &TaskEnvironment,
 ) -> Vec<(String, String)> {
-    let TaskEnvironment { endpoint, access_key_id } = given;
-    let runtime_id = task.containers.get(place).map_or("", |container| container.runtime_id.as_str());
-    let ours = [
+    let TaskEnvironment { endpoint, access_key_id } = task_environment;
+    let runtime_id = task.containers.get(index).map_or("", |container| container.runtime_id.as_str());
+    let variables = [
         ("AWS_REGION", task.region.as_str()),
         ("AWS_DEFAULT_REGION", task.region.as_str()),
         ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
@@ -95,7 +97,7 @@ fn environment(
     let credentials = access_key_id
         .iter()
         .flat_map(|key| [("AWS_ACCESS_KEY_ID", key.as_str()), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)]);
-    let ours = ours.into_iter().chain(credentials);
-    let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    ours.chain(spec.environment.iter().cloned()).collect()
+    let variables = variables.into_iter().chain(credentials);
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    variables.chain(spec.environment.iter().cloned()).collect()
 }

@@ -1,61 +1,63 @@
-//! Time passing over ECS: services are looked at (`rollout`), tasks move through their states. In: the world, an instant, and
-//! what runners report. Out: the changed world and what the runner must do for it. Pure but for the world's own random numbers.
+//! Advances ECS in time: schedules services (`rollout`) and moves tasks through their states. In:
+//! the state, an instant, and the runners' reports. Out: the changed state and what the runner must
+//! do. Pure except for the state's random number generator.
 
 use jiff::{SignedDuration, Timestamp};
 use rand_chacha::ChaCha8Rng;
 
-use super::rollout::{self, announce, trip_breaker};
+use super::rollout::{self, add_event, trip_breaker};
+use super::state::{EcsState, Region, Stop, Task, TaskStatus, later, span};
 use super::visibility;
-use super::world::{EcsState, Region, Stop, Task, TaskStatus, later, span};
 use crate::task_runner::{End, LaunchTiming, StartFailure};
 
-/// Removing the network interface after a task's containers ended. AWS gives no figure; some seconds is what is seen.
+/// The time to remove the network interface after a task's containers ended. AWS publishes no
+/// figure; some seconds are typical.
 const DEPROVISIONING: (SignedDuration, SignedDuration) =
     (SignedDuration::from_secs(4), SignedDuration::from_secs(10));
-/// How far reads trail writes, on the callers' clocks ("the ECS API follows an eventual consistency model").
+/// The read-after-write lag, in real time ("the ECS API follows an eventual consistency model").
 const READ_LAG: (SignedDuration, SignedDuration) =
     (SignedDuration::from_millis(100), SignedDuration::from_millis(900));
 
-/// How far a read trails a write this time, on the callers' clocks.
+/// Draws a read-after-write lag, in real time.
 pub(super) fn read_lag(rng: &mut ChaCha8Rng) -> SignedDuration {
     span(rng, READ_LAG.0, READ_LAG.1)
 }
 
-/// What the runner must do.
+/// An action for the runner.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Launch this task.
     Start { region: String, task: String },
-    /// Ask its containers to end.
+    /// Send SIGTERM to its containers.
     Terminate { task: String },
-    /// End them.
+    /// Send SIGKILL to them.
     Kill { task: String },
 }
 
-/// Brings everything up to `now`.
-pub(super) fn step(world: &mut EcsState, now: Timestamp) -> Vec<Effect> {
+/// Advances all regions to `now`.
+pub(super) fn step(state: &mut EcsState, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
-    let regions: Vec<String> = world.regions.keys().cloned().collect();
+    let regions: Vec<String> = state.regions.keys().cloned().collect();
     for region in &regions {
-        rollout::step_services(world, region, now);
-        step_tasks(world, region, now, &mut effects);
-        visibility::publish(world, region, now);
-        visibility::forget(world, region, now);
+        rollout::step_services(state, region, now);
+        step_tasks(state, region, now, &mut effects);
+        visibility::publish_counts(state, region, now);
+        visibility::collect_garbage(state, region, now);
     }
     effects
 }
 
-/// Marks a task to be stopped; a task that already stops keeps its first reason.
+/// Marks a task to be stopped. A task that is already stopping keeps its first reason.
 pub(super) fn request_stop(
-    world: &mut EcsState,
+    state: &mut EcsState,
     region: &str,
     task: &str,
     code: &'static str,
     reason: String,
     now: Timestamp,
 ) {
-    let lag = world.pace.real(read_lag(&mut world.rng));
-    if let Some(task) = world.region(region).tasks.get_mut(task)
+    let lag = state.pace.real(read_lag(&mut state.rng));
+    if let Some(task) = state.region(region).tasks.get_mut(task)
         && task.stop.is_none()
     {
         stop(task, code, reason, lag, now);
@@ -68,22 +70,23 @@ fn stop(task: &mut Task, code: &'static str, reason: String, lag: SignedDuration
     task.version += 1;
 }
 
-fn step_tasks(world: &mut EcsState, region_name: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-    let (pace, launch_timing) = (world.pace, world.launch_timing);
-    let EcsState { regions, rng, .. } = world;
+fn step_tasks(state: &mut EcsState, region_name: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    let (pace, launch_timing) = (state.pace, state.launch_timing);
+    let EcsState { regions, rng, .. } = state;
     let Some(region) = regions.get_mut(region_name) else { return };
     let Region { tasks, services, .. } = region;
     for task in tasks.values_mut() {
-        if task.wanted() {
+        if task.should_run() {
             if advance(task, launch_timing, now, effects)
                 && let Some((name, deployment)) = &task.service
                 && let Some(service) = services.get_mut(&(task.cluster.clone(), name.clone()))
             {
                 service.backoff.succeeded();
-                // "A task that reaches a healthy state resets the failure count" (DeploymentCircuitBreaker).
+                // "A task that reaches a healthy state resets the failure count"
+                // (DeploymentCircuitBreaker).
                 if service.settings.reset_on_healthy_task.unwrap_or(true)
                     && let Some(deployment) =
-                        service.deployments.iter_mut().find(|held| held.id == *deployment)
+                        service.deployments.iter_mut().find(|candidate| candidate.id == *deployment)
                 {
                     deployment.failed_tasks = 0;
                 }
@@ -94,17 +97,17 @@ fn step_tasks(world: &mut EcsState, region_name: &str, now: Timestamp, effects: 
                 stop(task, "EssentialContainerExited", reason, lag, now);
             }
         } else if task.status < TaskStatus::Deprovisioning {
-            // A launch whose outcome is unknown may still come to run: it is called off like one that does.
-            let busy = task.starting || task.containers.iter().any(|container| container.alive);
-            if !busy {
+            // A launch in progress may still succeed, so it is stopped like a running task.
+            let is_active = task.starting || task.containers.iter().any(|container| container.alive);
+            if !is_active {
                 task.status = TaskStatus::Deprovisioning;
                 task.execution_stopped_at = Some(now);
-                task.gone_at = Some(later(now, span(rng, DEPROVISIONING.0, DEPROVISIONING.1)));
+                task.deprovisioned_at = Some(later(now, span(rng, DEPROVISIONING.0, DEPROVISIONING.1)));
                 task.version += 1;
             } else if task.status != TaskStatus::Stopping {
-                let patience = task.definition.containers.iter().map(|spec| spec.stop_timeout).max();
+                let stop_timeout = task.definition.containers.iter().map(|spec| spec.stop_timeout).max();
                 task.status = TaskStatus::Stopping;
-                task.kill_at = Some(later(now, pace.real(patience.unwrap_or_default())));
+                task.kill_at = Some(later(now, pace.real(stop_timeout.unwrap_or_default())));
                 task.version += 1;
                 effects.push(Effect::Terminate { task: task.id.clone() });
             } else if !task.killed && task.kill_at.is_some_and(|at| at <= now) {
@@ -112,7 +115,7 @@ fn step_tasks(world: &mut EcsState, region_name: &str, now: Timestamp, effects: 
                 effects.push(Effect::Kill { task: task.id.clone() });
             }
         }
-        if task.status == TaskStatus::Deprovisioning && task.gone_at.is_some_and(|at| at <= now) {
+        if task.status == TaskStatus::Deprovisioning && task.deprovisioned_at.is_some_and(|at| at <= now) {
             task.status = TaskStatus::Stopped;
             task.stopped_at = Some(now);
             task.version += 1;
@@ -120,7 +123,7 @@ fn step_tasks(world: &mut EcsState, region_name: &str, now: Timestamp, effects: 
     }
 }
 
-/// SchedulingDecision a task that is meant to run through its start. Returns whether it came to run.
+/// Advances the start of a task that should run. Returns whether it reached RUNNING.
 fn advance(task: &mut Task, launch_timing: LaunchTiming, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
     if task.status == TaskStatus::Provisioning && task.pending_at <= now {
         task.status = TaskStatus::Pending;
@@ -130,16 +133,16 @@ fn advance(task: &mut Task, launch_timing: LaunchTiming, now: Timestamp, effects
     if task.status != TaskStatus::Pending {
         return false;
     }
-    let handed_over_at = match launch_timing {
+    let launch_at = match launch_timing {
         LaunchTiming::AtStart => task.start_at,
         LaunchTiming::AtPull => task.pending_at,
     };
-    if handed_over_at <= now && !task.launched {
+    if launch_at <= now && !task.launched {
         task.launched = true;
         task.starting = true;
         effects.push(Effect::Start { region: task.region.clone(), task: task.id.clone() });
     }
-    // Running needs both: the modelled latency is over, and the runner has started it.
+    // RUNNING needs both: the modelled latency is over, and the runner has started the task.
     if task.pull_stopped_at.is_none() || task.start_at > now {
         return false;
     }
@@ -149,17 +152,18 @@ fn advance(task: &mut Task, launch_timing: LaunchTiming, now: Timestamp, effects
     true
 }
 
-/// Whether a running task is over because of what its containers did.
+/// Whether a running task has ended: an essential container has, or all have.
 fn has_ended(task: &Task) -> bool {
-    let mut held = task.definition.containers.iter().zip(&task.containers);
+    let mut containers = task.definition.containers.iter().zip(&task.containers);
     task.status == TaskStatus::Running
-        && (held.any(|(spec, container)| spec.essential && !container.alive)
+        && (containers.any(|(spec, container)| spec.essential && !container.alive)
             || task.containers.iter().all(|container| !container.alive))
 }
 
-/// The runner started all containers of a task. It counts as running once the modelled latency is over, too.
-pub(super) fn started(world: &mut EcsState, region: &str, task_id: &str, now: Timestamp) {
-    let Some(task) = world.region(region).tasks.get_mut(task_id) else { return };
+/// Records that the runner started all containers of a task. The task is RUNNING once the modelled
+/// latency is over as well.
+pub(super) fn started(state: &mut EcsState, region: &str, task_id: &str, now: Timestamp) {
+    let Some(task) = state.region(region).tasks.get_mut(task_id) else { return };
     task.starting = false;
     task.pull_stopped_at = Some(now);
     for container in &mut task.containers {
@@ -167,61 +171,61 @@ pub(super) fn started(world: &mut EcsState, region: &str, task_id: &str, now: Ti
     }
 }
 
-/// The runner called a launch off as it was told; nothing of it ran or is left.
-pub(super) fn withdrawn(world: &mut EcsState, region: &str, task_id: &str) {
-    if let Some(task) = world.region(region).tasks.get_mut(task_id) {
+/// Records that the runner cancelled a launch; nothing of it ran or is left.
+pub(super) fn withdrawn(state: &mut EcsState, region: &str, task_id: &str) {
+    if let Some(task) = state.region(region).tasks.get_mut(task_id) {
         task.starting = false;
     }
 }
 
-/// The runner could not start a task.
+/// Records that the runner could not start a task.
 pub(super) fn failed_to_start(
-    world: &mut EcsState,
+    state: &mut EcsState,
     region_name: &str,
     task_id: &str,
     StartFailure { reason, container }: StartFailure,
     now: Timestamp,
 ) {
-    let region = world.region(region_name);
+    let region = state.region(region_name);
     let Some(task) = region.tasks.get_mut(task_id) else { return };
     task.starting = false;
-    if !task.wanted() {
-        // It was called off meanwhile: no failure of its service.
+    if !task.should_run() {
+        // The task was stopped in the meantime, so this is not a failure of its service.
         return;
     }
     let (launched_at, owner) = (task.created_at, task.service.clone());
     let cluster = task.cluster.clone();
-    if let Some(held) = container.and_then(|place| task.containers.get_mut(place)) {
-        held.reason = Some(reason.clone());
+    if let Some(container) = container.and_then(|index| task.containers.get_mut(index)) {
+        container.reason = Some(reason.clone());
     }
-    request_stop(world, region_name, task_id, "TaskFailedToStart", reason.clone(), now);
+    request_stop(state, region_name, task_id, "TaskFailedToStart", reason.clone(), now);
     let Some((service_name, deployment)) = owner else { return };
     let key = (cluster, service_name);
-    let Some(service) = world.region(region_name).services.get_mut(&key) else { return };
-    let first = service.backoff.failed(launched_at, now);
-    let mut news = Vec::new();
-    if first {
-        news.push(format!("(service {}) was unable to place a task. Reason: {reason}.", service.name));
+    let Some(service) = state.region(region_name).services.get_mut(&key) else { return };
+    let is_first = service.backoff.failed(launched_at, now);
+    let mut messages = Vec::new();
+    if is_first {
+        messages.push(format!("(service {}) was unable to place a task. Reason: {reason}.", service.name));
     }
-    if first && service.backoff.failed_rounds() > 1 {
-        news.push(format!(
+    if is_first && service.backoff.failed_rounds() > 1 {
+        messages.push(format!(
             "(service {}) is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
             service.name
         ));
     }
-    news.extend(trip_breaker(service, &deployment, now));
-    for message in news {
-        announce(world, region_name, &key, message, now);
+    messages.extend(trip_breaker(service, &deployment, now));
+    for message in messages {
+        add_event(state, region_name, &key, message, now);
     }
 }
 
-/// A container ended.
-pub(super) fn exited(world: &mut EcsState, region: &str, task_id: &str, container: usize, end: End) {
-    let Some(task) = world.region(region).tasks.get_mut(task_id) else { return };
-    if let Some(held) = task.containers.get_mut(container) {
-        held.alive = false;
-        held.exit_code = end.code;
-        held.reason = end.reason;
+/// Records that a container ended.
+pub(super) fn exited(state: &mut EcsState, region: &str, task_id: &str, container: usize, end: End) {
+    let Some(task) = state.region(region).tasks.get_mut(task_id) else { return };
+    if let Some(container) = task.containers.get_mut(container) {
+        container.alive = false;
+        container.exit_code = end.code;
+        container.reason = end.reason;
     }
     task.version += 1;
 }

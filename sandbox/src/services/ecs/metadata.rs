@@ -1,9 +1,9 @@
-//! The task metadata endpoint, version 4, as Fargate serves it to a container. In: GET requests of tasks. Out: JSON. Reads the
-//! world only. Tasks sign nothing here; the address that they are given holds a token, without
-//! which nothing is told.
+//! The task metadata endpoint, version 4, as Fargate serves it to a container. In: GET requests of
+//! tasks. Out: JSON. Only reads the state. Requests are not signed; the address contains a token,
+//! and requests without it are rejected.
 //!
-//! "Amazon ECS task metadata endpoint version 4 for tasks on Fargate": the container at the root, its task under `/task`.
-//! `/stats` and `/task/stats` are not modelled.
+//! "Amazon ECS task metadata endpoint version 4 for tasks on Fargate": the container is at the
+//! root, its task at `/task`. `/stats` and `/task/stats` are not modelled.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::Ecs;
-use super::world::{Task, TaskStatus};
+use super::state::{Task, TaskStatus};
 
 /// The routes under `/_ecs/v4/<token>/<container>`.
 pub fn routes(ecs: Arc<Ecs>) -> Router {
@@ -24,58 +24,60 @@ pub fn routes(ecs: Arc<Ecs>) -> Router {
         .with_state(ecs)
 }
 
-type Answer = Result<Json<Value>, (StatusCode, String)>;
+type MetadataResponse = Result<Json<Value>, (StatusCode, String)>;
 
-async fn container(State(ecs): State<Arc<Ecs>>, Path(address): Path<(String, String)>) -> Answer {
-    found(&ecs, &address, |task, place, wall| container_view(&ecs, task, place, wall))
+async fn container(State(ecs): State<Arc<Ecs>>, Path(address): Path<(String, String)>) -> MetadataResponse {
+    with_container(&ecs, &address, |task, index, wall| container_view(&ecs, task, index, wall))
 }
 
-async fn task(State(ecs): State<Arc<Ecs>>, Path(address): Path<(String, String)>) -> Answer {
-    found(&ecs, &address, |task, _, wall| task_view(&ecs, task, wall))
+async fn task(State(ecs): State<Arc<Ecs>>, Path(address): Path<(String, String)>) -> MetadataResponse {
+    with_container(&ecs, &address, |task, _, wall| task_view(&ecs, task, wall))
 }
 
-/// An instant of the model on the task's clock, as text.
+/// Formats an instant of the model on the task's clock.
 type Wall<'a> = &'a dyn Fn(Timestamp) -> String;
 
-fn found(
+fn with_container(
     ecs: &Ecs,
     (token, runtime_id): &(String, String),
     view: impl Fn(&Task, usize, Wall<'_>) -> Value,
-) -> Answer {
+) -> MetadataResponse {
     if !ecs.metadata_token.matches(token) {
-        return Err((StatusCode::FORBIDDEN, "this is not the address that a task was given".to_owned()));
+        return Err((StatusCode::FORBIDDEN, "the token in this metadata address is not valid".to_owned()));
     }
     let missing = || (StatusCode::NOT_FOUND, format!("no container {runtime_id}"));
     let task_id = runtime_id.split('-').next().unwrap_or_default();
-    let world = ecs.lock();
-    let task = world.regions.values().find_map(|region| region.tasks.get(task_id)).ok_or_else(missing)?;
-    let place = task
+    let state = ecs.lock();
+    let task = state.regions.values().find_map(|region| region.tasks.get(task_id)).ok_or_else(missing)?;
+    let index = task
         .containers
         .iter()
         .position(|container| container.runtime_id == *runtime_id)
         .ok_or_else(missing)?;
     let wall = |at: Timestamp| ecs.clock.wall_at(at).to_string();
-    Ok(Json(view(task, place, &wall)))
+    Ok(Json(view(task, index, &wall)))
 }
 
-fn desired(task: &Task) -> &'static str {
-    if task.wanted() { "RUNNING" } else { "STOPPED" }
+fn desired_status(task: &Task) -> &'static str {
+    if task.should_run() { "RUNNING" } else { "STOPPED" }
 }
 
-/// A container asks while its start is still being recorded: it runs, or it could not ask.
-fn known(task: &Task) -> &'static str {
+/// A container may send a request before its start is recorded. It is running then, so RUNNING is
+/// returned.
+fn known_status(task: &Task) -> &'static str {
     match task.status {
         TaskStatus::Provisioning | TaskStatus::Pending => "RUNNING",
         status => status.text(),
     }
 }
 
-fn container_view(ecs: &Ecs, task: &Task, place: usize, wall: Wall<'_>) -> Value {
-    let (Some(spec), Some(held)) = (task.definition.containers.get(place), task.containers.get(place)) else {
+fn container_view(ecs: &Ecs, task: &Task, index: usize, wall: Wall<'_>) -> Value {
+    let (Some(spec), Some(container)) = (task.definition.containers.get(index), task.containers.get(index))
+    else {
         return Value::Null;
     };
     let mut view = json!({
-        "DockerId": held.runtime_id,
+        "DockerId": container.runtime_id,
         "Name": spec.name,
         "DockerName": spec.name,
         "Image": spec.image,
@@ -87,13 +89,13 @@ fn container_view(ecs: &Ecs, task: &Task, place: usize, wall: Wall<'_>) -> Value
             "com.amazonaws.ecs.task-definition-family": task.definition.family,
             "com.amazonaws.ecs.task-definition-version": task.definition.revision.to_string(),
         },
-        "DesiredStatus": desired(task),
-        "KnownStatus": known(task),
+        "DesiredStatus": desired_status(task),
+        "KnownStatus": known_status(task),
         "Limits": {"CPU": 2},
         "CreatedAt": wall(task.started_at.unwrap_or(task.start_at)),
         "StartedAt": wall(task.started_at.unwrap_or(task.start_at)),
         "Type": "NORMAL",
-        "ContainerARN": held.arn,
+        "ContainerARN": container.arn,
         "Networks": [{
             "NetworkMode": "awsvpc",
             "IPv4Addresses": [task.address],
@@ -121,14 +123,14 @@ fn cluster_arn(ecs: &Ecs, task: &Task) -> String {
 fn task_view(ecs: &Ecs, task: &Task, wall: Wall<'_>) -> Value {
     let definition = &task.definition;
     let containers: Vec<Value> =
-        (0..task.containers.len()).map(|place| container_view(ecs, task, place, wall)).collect();
+        (0..task.containers.len()).map(|index| container_view(ecs, task, index, wall)).collect();
     let mut view = json!({
         "Cluster": cluster_arn(ecs, task),
         "TaskARN": task.arn,
         "Family": definition.family,
         "Revision": definition.revision.to_string(),
-        "DesiredStatus": desired(task),
-        "KnownStatus": known(task),
+        "DesiredStatus": desired_status(task),
+        "KnownStatus": known_status(task),
         "Limits": {"CPU": f64::from(definition.cpu) / 1024.0, "Memory": definition.memory},
         "PullStartedAt": wall(task.pull_started_at.unwrap_or(task.pending_at)),
         "PullStoppedAt": wall(task.pull_stopped_at.unwrap_or(task.start_at)),

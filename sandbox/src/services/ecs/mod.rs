@@ -1,13 +1,19 @@
-//! Elastic Container Service with Fargate tasks that run for real, as processes of this machine or as Pods of a cluster. In: API
-//! calls. Out: AWS's answers; containers, their output in CloudWatch Logs, and a metadata endpoint for them.
+//! Elastic Container Service with Fargate tasks that really run, as processes of this machine or as
+//! Pods of a cluster. In: API calls. Out: AWS's responses; containers, their output in CloudWatch
+//! Logs, and their metadata endpoint.
 //!
 //! ```text
-//! operations (clusters, task_definitions, services, tasks, protection, tagging) ─► world ◄─ lifecycle, rollout, upkeep (pure)
-//!                                                                                   │
-//!                          engine: ticks, effects ─► launch ─► runner: processes or pods ─► logs
+//! operations (clusters, task_definitions, services, tasks, protection, tagging)
+//!     │
+//!     ▼
+//!   state ◄── lifecycle, rollout, visibility (pure)
+//!     ▲
+//!     │
+//! engine: ticks, effects ──► launch ──► runner: processes or Pods ──► logs
 //! ```
 //!
-//! The world keeps model time; what callers see and real durations are converted at its edges (`world`).
+//! The state uses model time. Instants shown to callers and real durations are converted where they
+//! leave or enter it (`state`).
 
 mod clusters;
 mod engine;
@@ -23,12 +29,12 @@ mod scheduler;
 mod service_settings;
 mod service_view;
 mod services;
+mod state;
 mod tagging;
 mod task_definitions;
 mod task_rules;
 mod tasks;
 mod visibility;
-mod world;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,38 +59,38 @@ use crate::task_runner::process::ProcessRunner;
 use crate::task_runner::{Report, TaskRunner};
 pub use launch::TaskEnvironment;
 use request::{REFUSAL, Request};
+use state::{EcsState, ServiceStatus, TaskStatus};
 pub use task_rules::TaskRules;
-use world::{EcsState, ServiceStatus, TaskStatus};
 
-/// The Fargate vCPU quota the sandbox starts with. AWS gives new accounts 6 (L-3032A538, adjustable); this is what an account
-/// that runs demos of a hundred small tasks will have asked for.
+/// The sandbox's initial Fargate vCPU quota. AWS gives new accounts 6 (L-3032A538, adjustable). An
+/// account that runs demos of a hundred small tasks needs an increase such as this.
 pub const DEFAULT_VCPU_QUOTA: u32 = 100;
 
-/// What ECS is started with.
+/// The settings of the modelled ECS.
 #[derive(Clone, Debug)]
 pub struct EcsSettings {
-    /// The account it claims to be.
+    /// The AWS account number.
     pub account: String,
     /// Clusters that exist from the start, in every region.
     pub clusters: Vec<String>,
-    /// Seed of what AWS decides at random.
+    /// The seed of random decisions and delays.
     pub seed: u64,
-    /// Fargate On-LoadHistory vCPUs per region.
+    /// The quota of Fargate On-Demand vCPUs per region.
     pub vcpu_quota: u32,
-    /// Whether the service-linked role is still to be made.
+    /// Whether the service-linked role does not exist yet.
     pub is_fresh_account: bool,
-    /// What a task definition may ask for here.
+    /// What a task definition may use, depending on what runs tasks.
     pub rules: TaskRules,
 }
 
-/// What runs tasks.
+/// How tasks run.
 #[derive(Clone, Debug)]
 pub enum TaskSettings {
     /// Processes of this machine.
     Processes {
-        /// What containers of an image run.
+        /// The command to run for each image.
         images: Vec<(String, String)>,
-        /// Where `tasks.json` is kept.
+        /// The directory of `tasks.json`.
         state_dir: Option<PathBuf>,
     },
     /// Pods of a cluster.
@@ -97,25 +103,26 @@ pub struct Ecs {
     account: String,
     logs: Arc<Logs>,
     rules: TaskRules,
-    /// Part of the metadata endpoint's address: only who was given the address is answered there.
+    /// Part of the metadata endpoint's address. Only tasks know it, so other clients are rejected.
     metadata_token: Secret,
-    world: Mutex<EcsState>,
-    /// Once started.
+    state: Mutex<EcsState>,
+    /// Set by [`Ecs::start`].
     runner: OnceLock<Arc<dyn TaskRunner>>,
 }
 
-/// The loop behind ECS. Dropped, it ends the tasks in the background; [`Engine::stop`] also waits for that.
+/// The background loop of ECS. Dropping it ends the tasks in the background; [`Engine::stop`] also
+/// waits until they have ended.
 pub struct Engine {
     stopping: CancellationToken,
-    looping: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Engine {
-    /// Ends all tasks: SIGTERM, then SIGKILL; returns when nothing of them is left.
+    /// Ends all tasks: SIGTERM, then SIGKILL. Returns when none is left.
     pub async fn stop(mut self) {
         self.stopping.cancel();
-        if let Err(error) = (&mut self.looping).await {
-            tracing::warn!(%error, "the ecs loop failed");
+        if let Err(error) = (&mut self.task).await {
+            tracing::warn!(%error, "the ECS loop panicked; tasks may still be running");
         }
     }
 }
@@ -130,21 +137,21 @@ impl Ecs {
     /// An account without services.
     pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
         let EcsSettings { account, clusters, seed, vcpu_quota, is_fresh_account, rules } = settings;
-        let mut world = EcsState::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
-        world.has_linked_role = !is_fresh_account;
+        let mut state = EcsState::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
+        state.has_linked_role = !is_fresh_account;
         Arc::new(Self {
             clock,
             account,
             logs,
             rules,
             metadata_token: Secret::random(),
-            world: Mutex::new(world),
+            state: Mutex::new(state),
             runner: OnceLock::new(),
         })
     }
 
-    /// Lets time pass: starts the loop that runs tasks, once. `environment` is what every task is
-    /// given.
+    /// Starts the loop that advances time and runs tasks. May be called once. `environment` applies
+    /// to every task.
     pub async fn start(
         self: &Arc<Self>,
         tasks: TaskSettings,
@@ -160,68 +167,71 @@ impl Ecs {
             TaskSettings::Pods(settings) => Arc::new(PodRunner::new(*settings, logs, sender)?),
         };
         runner.clear_leftovers().await?;
-        ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "ECS is started already");
+        ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "the ECS loop has already been started");
         self.lock().launch_timing = runner.launch_timing();
         let stopping = CancellationToken::new();
-        let looping =
+        let task =
             tokio::spawn(engine::run(Arc::clone(self), runner, reports, environment, stopping.clone()));
-        Ok(Engine { stopping, looping })
+        Ok(Engine { stopping, task })
     }
 
     fn lock(&self) -> MutexGuard<'_, EcsState> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self, report: Report) {
         let now = self.clock.now();
-        let mut world = self.lock();
-        let world = &mut *world;
+        let mut state = self.lock();
+        let state = &mut *state;
         let (Report::Started { task }
         | Report::FailedToStart { task, .. }
         | Report::Withdrawn { task }
         | Report::Exited { task, .. }) = &report;
-        let region = world.regions.iter().find(|(_, region)| region.tasks.contains_key(task));
+        let region = state.regions.iter().find(|(_, region)| region.tasks.contains_key(task));
         let Some(region) = region.map(|(name, _)| name.clone()) else { return };
         match report {
-            Report::Started { task } => lifecycle::started(world, &region, &task, now),
+            Report::Started { task } => lifecycle::started(state, &region, &task, now),
             Report::FailedToStart { task, failure } => {
-                lifecycle::failed_to_start(world, &region, &task, failure, now);
+                lifecycle::failed_to_start(state, &region, &task, failure, now);
             }
-            Report::Withdrawn { task } => lifecycle::withdrawn(world, &region, &task),
+            Report::Withdrawn { task } => lifecycle::withdrawn(state, &region, &task),
             Report::Exited { task, container, end } => {
-                lifecycle::exited(world, &region, &task, container, end);
+                lifecycle::exited(state, &region, &task, container, end);
             }
         }
     }
 
-    /// Whether another service of AWS finds the service already. What it reads of ECS trails what was written.
-    pub fn is_seen_elsewhere(&self, region: &str, cluster: &str, service: &str) -> bool {
+    /// Whether other AWS services see the service yet. Their view of ECS lags behind its writes.
+    pub fn is_visible_to_services(&self, region: &str, cluster: &str, service: &str) -> bool {
         let now = self.clock.now();
-        let mut world = self.lock();
-        let held = world.region(region).services.get(&(cluster.to_owned(), service.to_owned()));
-        held.is_some_and(|held| held.status == ServiceStatus::Active && held.seen_elsewhere_at <= now)
+        let mut state = self.lock();
+        let service = state.region(region).services.get(&(cluster.to_owned(), service.to_owned()));
+        service.is_some_and(|service| {
+            service.status == ServiceStatus::Active && service.visible_to_services_at <= now
+        })
     }
 
-    /// How far a read trails a write this time, on the callers' clocks.
+    /// Draws a read-after-write lag, in real time.
     pub fn draw_read_lag(&self) -> SignedDuration {
         lifecycle::read_lag(&mut self.lock().rng)
     }
 
     /// The desired count of an active service, for Application Auto Scaling.
     pub fn desired_count(&self, region: &str, cluster: &str, service: &str) -> Option<u32> {
-        let mut world = self.lock();
-        let held = world.region(region).services.get(&(cluster.to_owned(), service.to_owned()))?;
-        (held.status == ServiceStatus::Active).then_some(held.desired)
+        let mut state = self.lock();
+        let service = state.region(region).services.get(&(cluster.to_owned(), service.to_owned()))?;
+        (service.status == ServiceStatus::Active).then_some(service.desired)
     }
 
-    /// Sets it, as Application Auto Scaling does through UpdateService. Returns whether there was such a service.
+    /// Sets the desired count, as Application Auto Scaling does through UpdateService. Returns
+    /// false if there is no such active service.
     pub fn set_desired_count(&self, region: &str, cluster: &str, service: &str, desired: u32) -> bool {
-        let mut world = self.lock();
+        let mut state = self.lock();
         let key = (cluster.to_owned(), service.to_owned());
-        match world.region(region).services.get_mut(&key) {
-            Some(held) if held.status == ServiceStatus::Active => {
-                held.desired = desired;
-                held.steady = false;
+        match state.region(region).services.get_mut(&key) {
+            Some(service) if service.status == ServiceStatus::Active => {
+                service.desired = desired;
+                service.steady = false;
                 true
             }
             _ => false,
@@ -241,8 +251,8 @@ impl Service for Ecs {
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
-        let mut world = self.lock();
-        let world = &mut *world;
+        let mut state = self.lock();
+        let state = &mut *state;
         let request = Request {
             input: Members::new(call.input, REFUSAL),
             raw: call.input,
@@ -251,52 +261,58 @@ impl Service for Ecs {
             now: call.now,
         };
         match call.operation {
-            "CreateCluster" => clusters::create_cluster(world, request),
-            "PutClusterCapacityProviders" => clusters::put_cluster_capacity_providers(world, request),
-            "DescribeClusters" => clusters::describe_clusters(world, request),
-            "ListClusters" => clusters::list_clusters(world, request),
-            "DeleteCluster" => clusters::delete_cluster(world, request),
+            "CreateCluster" => clusters::create_cluster(state, request),
+            "PutClusterCapacityProviders" => clusters::put_cluster_capacity_providers(state, request),
+            "DescribeClusters" => clusters::describe_clusters(state, request),
+            "ListClusters" => clusters::list_clusters(state, request),
+            "DeleteCluster" => clusters::delete_cluster(state, request),
             "RegisterTaskDefinition" => {
-                task_definitions::register_task_definition(world, request, &self.rules)
+                task_definitions::register_task_definition(state, request, &self.rules)
             }
-            "DescribeTaskDefinition" => task_definitions::describe_task_definition(world, request),
-            "ListTaskDefinitions" => task_definitions::list_task_definitions(world, request),
-            "ListTaskDefinitionFamilies" => task_definitions::list_task_definition_families(world, request),
-            "DeregisterTaskDefinition" => task_definitions::deregister_task_definition(world, request),
-            "DeleteTaskDefinitions" => task_definitions::delete_task_definitions(world, request),
-            "CreateService" => services::create_service(world, request),
-            "UpdateService" => services::update_service(world, request),
-            "DescribeServices" => services::describe_services(world, request),
-            "ListServices" => services::list_services(world, request),
-            "DeleteService" => services::delete_service(world, request),
-            "ListTasks" => tasks::list_tasks(world, request),
-            "DescribeTasks" => tasks::describe_tasks(world, request),
-            "StopTask" => tasks::stop_task(world, request),
-            "UpdateTaskProtection" => protection::update_task_protection(world, request),
-            "GetTaskProtection" => protection::get_task_protection(world, request),
-            "TagResource" => tagging::tag_resource(world, request),
-            "UntagResource" => tagging::untag_resource(world, request),
-            "ListTagsForResource" => tagging::list_tags_for_resource(world, request),
+            "DescribeTaskDefinition" => task_definitions::describe_task_definition(state, request),
+            "ListTaskDefinitions" => task_definitions::list_task_definitions(state, request),
+            "ListTaskDefinitionFamilies" => task_definitions::list_task_definition_families(state, request),
+            "DeregisterTaskDefinition" => task_definitions::deregister_task_definition(state, request),
+            "DeleteTaskDefinitions" => task_definitions::delete_task_definitions(state, request),
+            "CreateService" => services::create_service(state, request),
+            "UpdateService" => services::update_service(state, request),
+            "DescribeServices" => services::describe_services(state, request),
+            "ListServices" => services::list_services(state, request),
+            "DeleteService" => services::delete_service(state, request),
+            "ListTasks" => tasks::list_tasks(state, request),
+            "DescribeTasks" => tasks::describe_tasks(state, request),
+            "StopTask" => tasks::stop_task(state, request),
+            "UpdateTaskProtection" => protection::update_task_protection(state, request),
+            "GetTaskProtection" => protection::get_task_protection(state, request),
+            "TagResource" => tagging::tag_resource(state, request),
+            "UntagResource" => tagging::untag_resource(state, request),
+            "ListTagsForResource" => tagging::list_tags_for_resource(state, request),
             other => Err(crate::operations::unknown("ecs", other)),
         }
     }
 
     fn state(&self, _now: Timestamp) -> Value {
-        let world = self.lock();
+        let state = self.lock();
         let regions: BTreeMap<_, _> =
-            world.regions.iter().map(|(name, region)| (name.clone(), region_state(region))).collect();
+            state.regions.iter().map(|(name, region)| (name.clone(), region_state(region))).collect();
         json!({"regions": regions})
     }
 }
 
-fn region_state(region: &world::Region) -> Value {
+fn region_state(region: &state::Region) -> Value {
     let clusters: Vec<&String> =
         region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| name).collect();
     let definitions: Vec<Value> = region
         .families
         .values()
         .flat_map(|family| family.revisions.values())
-        .map(|held| json!({"arn": held.body.arn, "active": held.status == world::DefinitionStatus::Active, "tags": held.tags}))
+        .map(|definition| {
+            json!({
+                "arn": definition.body.arn,
+                "active": definition.status == state::DefinitionStatus::Active,
+                "tags": definition.tags,
+            })
+        })
         .collect();
     let services: Vec<Value> = region
         .services

@@ -1,43 +1,47 @@
-//! What ECS offers, and what it does with each member (`crate::operations`). Whether a task definition's members can be had
-//! depends on what runs tasks, too: `task_rules`.
+//! The ECS operations that are offered, and how each member is treated (`crate::operations`).
+//! Whether a task definition may use a member also depends on what runs tasks: `task_rules`.
 
 use super::request::REFUSAL;
 use crate::operations::Operation;
 
-/// What is not modelled of services ("UnsupportedFeatureException: the specified capability isn't supported").
+/// The error code for unmodelled features of services ("UnsupportedFeatureException: the specified
+/// capability isn't supported").
 pub(super) const UNSUPPORTED: &str = "UnsupportedFeatureException";
-/// RegisterTaskDefinition refuses wrong definitions with it.
+/// The error code for invalid task definitions.
 const CLIENT: &str = "ClientException";
 
 const fn offered(name: &'static str, honoured: &'static str) -> Operation {
     Operation::honouring(name, REFUSAL, honoured)
 }
 
-const BALANCED: (&str, &str) =
-    ("availabilityZoneRebalancing", "tasks are in no Availability Zone; it is shown as it was set");
+const BALANCED: (&str, &str) = (
+    "availabilityZoneRebalancing",
+    "all tasks are in one Availability Zone; the value is returned as it was set",
+);
 const EXECUTED: (&str, &str) = (
     "enableExecuteCommand",
-    "ExecuteCommand, which it permits, is not offered and says so; it is shown as it was set",
+    "it permits ExecuteCommand, which is not offered; the value is returned as it was set",
 );
 const CLUSTER_SETTINGS: &[(&str, &str)] = &[
-    ("settings.name", "of Container Insights, whose metrics are AWS's own; shown as it was set"),
-    ("settings.value", "of Container Insights, whose metrics are AWS's own; shown as it was set"),
+    ("settings.name", "Container Insights metrics are not modelled; the value is returned as it was set"),
+    ("settings.value", "Container Insights metrics are not modelled; the value is returned as it was set"),
 ];
 const SERVICE_SETTINGS: &[(&str, &str)] = &[BALANCED, EXECUTED];
 
-/// What tasks of a definition have in any case, or cannot have more of.
+/// Members that have no effect because tasks have these properties in any case, or cannot have
+/// others.
 const DEFINITION_SETTINGS: &[(&str, &str)] = &[
-    ("taskRoleArn", "tasks have the sandbox's own credentials, whose holder is denied nothing"),
-    ("runtimePlatform.cpuArchitecture", "checked; the architecture of the machine or node counts"),
-    ("runtimePlatform.operatingSystemFamily", "checked; only LINUX is offered"),
-    ("ephemeralStorage.sizeInGiB", "checked; the file system is that of the machine, or read-only"),
+    ("taskRoleArn", "tasks use the sandbox's own credentials, which permit everything"),
+    ("runtimePlatform.cpuArchitecture", "validated; tasks use the architecture of the machine or node"),
+    ("runtimePlatform.operatingSystemFamily", "validated; only LINUX is offered"),
+    ("ephemeralStorage.sizeInGiB", "validated; tasks use the file system of the machine, or a read-only one"),
     ("containerDefinitions.portMappings", "with awsvpc networking it opens no port"),
-    ("containerDefinitions.readonlyRootFilesystem", "it only takes rights away"),
-    ("containerDefinitions.dockerLabels", "no operation that is offered shows them but as they were set"),
-    ("containerDefinitions.versionConsistency", "it says nothing about what runs"),
+    ("containerDefinitions.readonlyRootFilesystem", "it only removes permissions"),
+    ("containerDefinitions.dockerLabels", "the labels are only returned as they were set"),
+    ("containerDefinitions.versionConsistency", "it does not change what runs"),
 ];
 
-/// All that is offered.
+/// All offered operations.
 pub(super) const OPERATIONS: &[Operation] = &[
     offered(
         "CreateCluster",

@@ -1,10 +1,10 @@
-//! Task scale-in protection. In: the world and a request. Out: the answer. No I/O.
+//! Task scale-in protection. In: the state and a request. Out: the response. No I/O.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::request::{Request, failure};
-use super::world::{EcsState, Task, TaskStatus, later};
+use super::state::{EcsState, Task, TaskStatus, later};
 use crate::services::AwsError;
 
 /// "Up to 10 tasks", "1 to 2,880 minutes, by default 120" (UpdateTaskProtection reference).
@@ -22,14 +22,15 @@ fn view(request: Request<'_>, task: &Task) -> Value {
     view
 }
 
-/// Applies `change` to each named task that can be protected, and answers for all of them.
-fn answer(
-    world: &mut EcsState,
+/// Applies `change` to each named task that can be protected, and returns the response for all of
+/// them.
+fn change_protection(
+    state: &mut EcsState,
     request: Request<'_>,
     references: &[&str],
     change: impl Fn(&mut Task),
 ) -> Result<Value, AwsError> {
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let (mut protected, mut failures) = (Vec::new(), Vec::new());
     for reference in references {
@@ -38,7 +39,9 @@ fn answer(
         match region.tasks.get_mut(id).filter(|task| task.cluster == cluster) {
             None => failures.push(failure(arn, "MISSING")),
             // Only running tasks of a service can be protected.
-            Some(task) if task.service.is_none() || task.status != TaskStatus::Running || !task.wanted() => {
+            Some(task)
+                if task.service.is_none() || task.status != TaskStatus::Running || !task.should_run() =>
+            {
                 failures.push(failure(arn, "TASK_NOT_VALID"));
             }
             Some(task) => {
@@ -50,7 +53,7 @@ fn answer(
     Ok(json!({"protectedTasks": protected, "failures": failures}))
 }
 
-pub(super) fn update_task_protection(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn update_task_protection(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let references = input.texts("tasks")?;
     if references.is_empty() || references.len() > TASKS_PER_UPDATE {
@@ -62,13 +65,13 @@ pub(super) fn update_task_protection(world: &mut EcsState, request: Request<'_>)
     if minutes.is_some_and(|minutes| !MINUTES.contains(&minutes)) {
         return Err(input.refusal("expiresInMinutes must be between 1 and 2880."));
     }
-    // Protection expires by the callers' clocks: who asks for a minute gets a real one.
-    let lasting = world.pace.real(SignedDuration::from_mins(minutes.unwrap_or(DEFAULT_MINUTES)));
-    let until = enabled.then(|| later(request.now, lasting));
-    answer(world, request, &references, |task| task.protected_until = until)
+    // Protection expires in real time, so that a minute is a minute on the caller's clock.
+    let duration = state.pace.real(SignedDuration::from_mins(minutes.unwrap_or(DEFAULT_MINUTES)));
+    let until = enabled.then(|| later(request.now, duration));
+    change_protection(state, request, &references, |task| task.protected_until = until)
 }
 
-pub(super) fn get_task_protection(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn get_task_protection(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let mut references = input.texts("tasks")?;
     if references.len() > TASKS_PER_READ {
@@ -76,17 +79,17 @@ pub(super) fn get_task_protection(world: &mut EcsState, request: Request<'_>) ->
     }
     let all: Vec<String>;
     if references.is_empty() {
-        let region = world.region(&request.caller.region);
+        let region = state.region(&request.caller.region);
         let (cluster, _) = request.cluster(region)?;
         all = region
             .tasks
             .values()
-            .filter(|task| task.cluster == cluster && task.service.is_some() && task.wanted())
+            .filter(|task| task.cluster == cluster && task.service.is_some() && task.should_run())
             .filter(|task| task.status == TaskStatus::Running)
             .take(TASKS_PER_READ)
             .map(|task| task.id.clone())
             .collect();
         references = all.iter().map(String::as_str).collect();
     }
-    answer(world, request, &references, |_| {})
+    change_protection(state, request, &references, |_| {})
 }

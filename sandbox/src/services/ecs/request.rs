@@ -1,10 +1,10 @@
-//! What every ECS operation starts from, and how it names things. In: a call. Out: its members, references resolved, answers'
-//! instants. No I/O.
+//! The common part of all ECS operations. In: a call. Out: its members, resolved references, and
+//! the common parts of responses. No I/O.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{Cluster, EcsState, Region};
+use super::state::{Cluster, EcsState, Region};
 use crate::arn::{Arn, PARTITION};
 use crate::clock::ModelClock;
 use crate::paging::page;
@@ -23,7 +23,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// An instant of the model as the caller's clock shows it.
+    /// Converts an instant of the model to the caller's clock.
     pub fn time(&self, at: Timestamp) -> Value {
         epoch_seconds(self.clock.wall_at(at))
     }
@@ -32,18 +32,18 @@ impl<'a> Request<'a> {
         format!("arn:aws:ecs:{}:{}:{resource}", self.caller.region, self.caller.account)
     }
 
-    /// The name of the cluster that the request means; `default` where it names none.
+    /// The name of the requested cluster; `default` if the request names none.
     pub fn cluster_name(&self) -> Result<&'a str, AwsError> {
         self.name("cluster", self.input.text("cluster")?.unwrap_or("default"))
     }
 
-    /// A resource's own name, from its name or from its ARN, which must be one of that kind and of
-    /// the caller's.
+    /// A resource's name, from its name or its ARN. An ARN must have the given kind and the
+    /// caller's account and Region.
     pub fn name<'n>(&self, kind: &str, reference: &'n str) -> Result<&'n str, AwsError> {
         self.cluster_and_name(kind, reference).map(|(_, name)| name)
     }
 
-    /// The name of a resource of that cluster.
+    /// The name of a resource in this cluster.
     pub fn name_within<'n>(
         &self,
         cluster: &str,
@@ -58,8 +58,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The texts are AWS's (aws/aws-cli, issue 3175; pulumi/pulumi-awsx, issue 406), but for those
-    /// about account and kind.
+    /// The error texts are AWS's (aws/aws-cli, issue 3175; pulumi/pulumi-awsx, issue 406), except
+    /// those about the account and the kind.
     fn cluster_and_name<'n>(
         &self,
         kind: &str,
@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
         }
         let parts: Vec<&str> = arn.resource.split('/').collect();
         let (found, cluster, name) = match (kind, parts.as_slice()) {
-            // ARNs of services and tasks name the cluster, except in the old format.
+            // ARNs of services and tasks contain the cluster, except in the old format.
             ("service" | "task", [found, cluster, name]) => (found, Some(*cluster), *name),
             (_, [found, name]) => (found, None, *name),
             _ => return Err(invalid("Unexpected number of separators")),
@@ -97,19 +97,19 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The active cluster that the request means.
+    /// The requested cluster, which must be active.
     pub fn cluster<'r>(&self, region: &'r Region) -> Result<(&'a str, &'r Cluster), AwsError> {
         let name = self.cluster_name()?;
         let cluster = region.clusters.get(name).filter(|cluster| cluster.active);
         cluster.map(|cluster| (name, cluster)).ok_or_else(cluster_not_found)
     }
 
-    /// Whether the member `include` asks for `what`.
+    /// Whether the member `include` contains `what`.
     pub fn includes(&self, what: &str) -> Result<bool, AwsError> {
         Ok(self.input.texts("include")?.contains(&what))
     }
 
-    /// One page under `member`, of up to `largest` items.
+    /// One page of items under `member`, with up to `largest` items.
     pub fn paged(
         &self,
         member: &str,
@@ -132,11 +132,11 @@ pub(super) fn cluster_not_found() -> AwsError {
     AwsError::client("ClusterNotFoundException", "Cluster not found.")
 }
 
-/// Refuses the first call of a new account that needs the service-linked role, which that call has
-/// made: "the service-linked role is automatically created when you create a cluster, or create or
+/// Fails the first call in a new account that needs the service-linked role. That call creates the
+/// role: "the service-linked role is automatically created when you create a cluster, or create or
 /// update a service" (ECS developer guide, "Using service-linked roles").
-pub(super) fn assume_linked_role(world: &mut EcsState) -> Result<(), AwsError> {
-    if std::mem::replace(&mut world.has_linked_role, true) {
+pub(super) fn assume_linked_role(state: &mut EcsState) -> Result<(), AwsError> {
+    if std::mem::replace(&mut state.has_linked_role, true) {
         return Ok(());
     }
     Err(AwsError::client(
@@ -149,7 +149,7 @@ pub(super) fn client(message: impl Into<String>) -> AwsError {
     AwsError::client("ClientException", message)
 }
 
-/// What follows the last slash.
+/// The part after the last slash.
 pub(super) fn last_part(reference: &str) -> &str {
     reference.rsplit('/').next().unwrap_or(reference)
 }
@@ -158,13 +158,13 @@ pub(super) fn failure(arn: String, reason: &str) -> Value {
     json!({"arn": arn, "reason": reason})
 }
 
-/// Tags in ECS's lower-case form.
+/// Tags in the lower-case format of ECS.
 pub(super) fn tags_view(tags: &Tags) -> Value {
     tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect()
 }
 
-/// Names of clusters, services and families: up to 255 letters, digits, hyphens and underscores (CreateCluster, CreateService,
-/// RegisterTaskDefinition references).
+/// Whether `text` is a valid name of a cluster, service or family: up to 255 letters, digits,
+/// hyphens and underscores (CreateCluster, CreateService, RegisterTaskDefinition references).
 pub(super) fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))

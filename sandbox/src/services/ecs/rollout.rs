@@ -1,5 +1,6 @@
-//! The service scheduler at work: its moves become tasks and stops, deployments complete or fail, drained services go. In: the
-//! world and an instant. Out: the changed world. Pure but for the world's own random numbers.
+//! Carries out the decisions of the service scheduler: starts and stops tasks, completes or fails
+//! deployments, and ends drained services. In: the state and an instant. Out: the changed state.
+//! Pure except for the state's random number generator.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,55 +9,55 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::lifecycle::{read_lag, request_stop};
-use super::scheduler::{self, Member, ServiceTarget};
-use super::world::{
+use super::scheduler::{self, LiveTask, ServiceTarget};
+use super::state::{
     Container, Deployment, EcsState, LaunchKind, Region, Rollout, Service, ServiceEvent, ServiceStatus, Task,
     TaskStatus, hex, later, uuid,
 };
 
 /// "The last 100 events" (Service, events).
 const EVENTS_KEPT: usize = 100;
-/// When the scheduler tries again after a task found no vCPUs left. Ours.
+/// How long the scheduler waits after a task exceeded the vCPU quota. Our choice.
 const QUOTA_RETRY: SignedDuration = SignedDuration::from_secs(30);
 
-/// Looks at every service of the region once.
-pub(super) fn step_services(world: &mut EcsState, region_name: &str, now: Timestamp) {
-    let names: Vec<(String, String)> = world.region(region_name).services.keys().cloned().collect();
+/// Schedules every service of the region once.
+pub(super) fn step_services(state: &mut EcsState, region_name: &str, now: Timestamp) {
+    let names: Vec<(String, String)> = state.region(region_name).services.keys().cloned().collect();
     for name in names {
-        schedule(world, region_name, &name, now);
+        schedule(state, region_name, &name, now);
     }
 }
 
 /// The live tasks of a service, as the scheduler sees them.
-fn members(region: &Region, service: &Service, now: Timestamp) -> Vec<Member> {
+fn live_tasks(region: &Region, service: &Service, now: Timestamp) -> Vec<LiveTask> {
     let primary = service.primary().map(|deployment| deployment.id.as_str());
-    let ours = |task: &&Task| {
-        task.wanted()
+    let is_member = |task: &&Task| {
+        task.should_run()
             && task.cluster == service.cluster
             && task.service.as_ref().is_some_and(|(name, _)| *name == service.name)
     };
     region
         .tasks
         .values()
-        .filter(ours)
-        .map(|task| Member {
+        .filter(is_member)
+        .map(|task| LiveTask {
             id: task.id.clone(),
             primary: task.service.as_ref().map(|(_, deployment)| deployment.as_str()) == primary,
             running: task.status == TaskStatus::Running,
-            // A service that is deleted drains whatever its tasks' protection says.
+            // Deleting a service stops its tasks even if they are protected.
             protected: service.status == ServiceStatus::Active && task.protected(now),
         })
         .collect()
 }
 
-fn schedule(world: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
-    let quota = world.cpu_quota;
-    let region = world.region(region_name);
+fn schedule(state: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
+    let quota = state.cpu_quota;
+    let region = state.region(region_name);
     let Some(service) = region.services.get(name) else { return };
     if service.status == ServiceStatus::Inactive {
         return;
     }
-    let members = members(region, service, now);
+    let live_tasks = live_tasks(region, service, now);
     let used: u64 = region
         .tasks
         .values()
@@ -66,97 +67,97 @@ fn schedule(world: &mut EcsState, region_name: &str, name: &(String, String), no
     let Region { services, launches, .. } = region;
     let Some(service) = services.get_mut(name) else { return };
     let Some(primary) = service.primary().cloned() else { return };
-    let broken = primary.rollout == Rollout::Failed;
-    let allowed = if broken { 0 } else { launches.available(now).min(service.backoff.available(now)) };
-    let aim = ServiceTarget {
+    let is_failed = primary.rollout == Rollout::Failed;
+    let allowed = if is_failed { 0 } else { launches.available(now).min(service.backoff.available(now)) };
+    let target = ServiceTarget {
         desired: service.desired,
         maximum_percent: service.settings.maximum_percent,
         minimum_healthy_percent: service.settings.minimum_healthy_percent,
         launches: allowed,
     };
-    let mut moves = scheduler::moves(aim, &members, &mut world.rng);
+    let mut decision = scheduler::scheduling_decision(target, &live_tasks, &mut state.rng);
 
-    let region = world.region(region_name);
+    let region = state.region(region_name);
     let Some(service) = region.services.get(name) else { return };
-    let fitting = (quota.saturating_sub(used) / u64::from(primary.definition.cpu).max(1)) as usize;
-    let short_of_quota = moves.launch > fitting;
+    let allowed_by_quota = (quota.saturating_sub(used) / u64::from(primary.definition.cpu).max(1)) as usize;
+    let exceeds_quota = decision.launch > allowed_by_quota;
     let (service_name, strategy) = (service.name.clone(), service.settings.launch.clone());
-    moves.launch = moves.launch.min(fitting);
+    decision.launch = decision.launch.min(allowed_by_quota);
 
     let started: Vec<Task> =
-        (0..moves.launch).map(|_| new_task(world, region_name, name, &primary, &strategy, now)).collect();
-    let mut news = Vec::new();
-    if short_of_quota {
-        news.push(format!(
+        (0..decision.launch).map(|_| new_task(state, region_name, name, &primary, &strategy, now)).collect();
+    let mut messages = Vec::new();
+    if exceeds_quota {
+        messages.push(format!(
             "(service {service_name}) was unable to place a task. Reason: You've reached the limit on the number of vCPUs you can run concurrently."
         ));
     }
     if !started.is_empty() {
-        news.push(format!(
+        messages.push(format!(
             "(service {service_name}) has started {} tasks: {}.",
             started.len(),
-            listed(started.iter().map(|task| &task.id))
+            task_list(started.iter().map(|task| &task.id))
         ));
     }
-    if !moves.stop.is_empty() {
-        news.push(format!(
+    if !decision.stop.is_empty() {
+        messages.push(format!(
             "(service {service_name}) has stopped {} running tasks: {}.",
-            moves.stop.len(),
-            listed(moves.stop.iter())
+            decision.stop.len(),
+            task_list(decision.stop.iter())
         ));
     }
-    for task in &moves.stop {
+    for task in &decision.stop {
         let reason = format!("Scaling activity initiated by (deployment {})", primary.id);
-        request_stop(world, region_name, task, "ServiceSchedulerInitiated", reason, now);
+        request_stop(state, region_name, task, "ServiceSchedulerInitiated", reason, now);
     }
-    let region = world.region(region_name);
+    let region = state.region(region_name);
     if let Some(service) = region.services.get_mut(name) {
         service.backoff.launched(started.len(), now);
-        if short_of_quota {
+        if exceeds_quota {
             service.backoff.wait_until(later(now, QUOTA_RETRY));
         }
     }
     region.launches.take(started.len());
     region.tasks.extend(started.into_iter().map(|task| (task.id.clone(), task)));
-    for message in news {
-        announce(world, region_name, name, message, now);
+    for message in messages {
+        add_event(state, region_name, name, message, now);
     }
-    settle(world, region_name, name, now);
+    update_rollout_state(state, region_name, name, now);
 }
 
-fn listed<'a>(ids: impl Iterator<Item = &'a String>) -> String {
+fn task_list<'a>(ids: impl Iterator<Item = &'a String>) -> String {
     ids.map(|id| format!("(task {id})")).collect::<Vec<_>>().join(" ")
 }
 
 fn new_task(
-    world: &mut EcsState,
+    state: &mut EcsState,
     region_name: &str,
     (cluster, service_name): &(String, String),
     deployment: &Deployment,
     launch: &LaunchKind,
     now: Timestamp,
 ) -> Task {
-    let (provisioning, total) = scheduler::start_latency(&mut world.rng);
-    let lag = world.pace.real(read_lag(&mut world.rng));
-    let id = hex(&mut world.rng, 32);
-    let scope = format!("arn:aws:ecs:{region_name}:{}", world.account);
+    let (provisioning, total) = scheduler::start_latency(&mut state.rng);
+    let lag = state.pace.real(read_lag(&mut state.rng));
+    let id = hex(&mut state.rng, 32);
+    let scope = format!("arn:aws:ecs:{region_name}:{}", state.account);
     let containers = deployment
         .definition
         .containers
         .iter()
         .map(|_| Container {
-            runtime_id: format!("{id}-{}", hex(&mut world.rng, 10)),
-            arn: format!("{scope}:container/{cluster}/{id}/{}", uuid(&mut world.rng)),
+            runtime_id: format!("{id}-{}", hex(&mut state.rng, 10)),
+            arn: format!("{scope}:container/{cluster}/{id}/{}", uuid(&mut state.rng)),
             exit_code: None,
             reason: None,
             alive: false,
         })
         .collect();
-    let octets = hex(&mut world.rng, 4);
+    let octets = hex(&mut state.rng, 4);
     let octet = |part: &str| u8::from_str_radix(part, 16).unwrap_or_default();
     let address = format!("10.0.{}.{}", octet(&octets[..2]), octet(&octets[2..]));
     let key = (cluster.clone(), service_name.clone());
-    let (settings, service_tags) = world
+    let (settings, service_tags) = state
         .region(region_name)
         .services
         .get(&key)
@@ -201,7 +202,7 @@ fn new_task(
         stop: None,
         kill_at: None,
         killed: false,
-        gone_at: None,
+        deprovisioned_at: None,
         launched: false,
         starting: false,
         protected_until: None,
@@ -212,33 +213,33 @@ fn new_task(
     }
 }
 
-pub(super) fn announce(
-    world: &mut EcsState,
+pub(super) fn add_event(
+    state: &mut EcsState,
     region: &str,
     name: &(String, String),
     message: String,
     now: Timestamp,
 ) {
-    let id = uuid(&mut world.rng);
-    if let Some(service) = world.region(region).services.get_mut(name) {
+    let id = uuid(&mut state.rng);
+    if let Some(service) = state.region(region).services.get_mut(name) {
         service.events.push_front(ServiceEvent { id, at: now, message });
         service.events.truncate(EVENTS_KEPT);
     }
 }
 
-/// Completes deployments, announces steadiness, and lets a drained service go.
-fn settle(world: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
-    let region = world.region(region_name);
+/// Completes deployments, announces the steady state, and marks a drained service INACTIVE.
+fn update_rollout_state(state: &mut EcsState, region_name: &str, name: &(String, String), now: Timestamp) {
+    let region = state.region(region_name);
     let Some(service) = region.services.get(name) else { return };
-    let members = members(region, service, now);
-    let lingering = region.tasks.values().any(|task| {
+    let live_tasks = live_tasks(region, service, now);
+    let has_active_tasks = region.tasks.values().any(|task| {
         task.status < TaskStatus::Deprovisioning
             && task.cluster == service.cluster
             && task.service.as_ref().is_some_and(|(owner, _)| *owner == service.name)
     });
     let Some(service) = region.services.get_mut(name) else { return };
     if service.status == ServiceStatus::Draining {
-        if !lingering {
+        if !has_active_tasks {
             service.status = ServiceStatus::Inactive;
             service.inactive_at = Some(now);
             service.deployments.clear();
@@ -246,49 +247,52 @@ fn settle(world: &mut EcsState, region_name: &str, name: &(String, String), now:
         return;
     }
     let desired = service.desired as usize;
-    let done = members.len() == desired && members.iter().all(|member| member.primary && member.running);
-    let mut news = Vec::new();
-    if done {
+    let is_steady = live_tasks.len() == desired && live_tasks.iter().all(|task| task.primary && task.running);
+    let mut messages = Vec::new();
+    if is_steady {
         service.deployments.truncate(1);
         if let Some(primary) = service.deployments.first_mut()
             && primary.rollout == Rollout::InProgress
         {
             primary.rollout = Rollout::Completed;
             primary.updated_at = now;
-            news.push(format!(
+            messages.push(format!(
                 "(service {}) (deployment {}) deployment completed.",
                 service.name, primary.id
             ));
         }
         if !service.steady {
-            news.push(format!("(service {}) has reached a steady state.", service.name));
+            messages.push(format!("(service {}) has reached a steady state.", service.name));
         }
     }
-    service.steady = done;
-    for message in news {
-        announce(world, region_name, name, message, now);
+    service.steady = is_steady;
+    for message in messages {
+        add_event(state, region_name, name, message, now);
     }
 }
 
-/// Counts a failed start against its deployment, and ends the deployment where its circuit breaker says so.
-pub(super) fn trip_breaker(service: &mut Service, deployment: &str, now: Timestamp) -> Option<String> {
+/// Counts a failed start against its deployment, and fails the deployment if its circuit breaker
+/// requires it.
+pub(super) fn trip_breaker(service: &mut Service, deployment_id: &str, now: Timestamp) -> Option<String> {
     let threshold = scheduler::breaker_threshold(service.desired);
     let (enabled, rollback) = (service.settings.circuit_breaker, service.settings.rollback);
-    let place = service.deployments.iter().position(|held| held.id == deployment)?;
-    let held = service.deployments.get_mut(place)?;
-    held.failed_tasks += 1;
-    if !enabled || held.rollout != Rollout::InProgress || held.failed_tasks < threshold {
+    let index = service.deployments.iter().position(|deployment| deployment.id == deployment_id)?;
+    let deployment = service.deployments.get_mut(index)?;
+    deployment.failed_tasks += 1;
+    if !enabled || deployment.rollout != Rollout::InProgress || deployment.failed_tasks < threshold {
         return None;
     }
-    held.rollout = Rollout::Failed;
-    held.updated_at = now;
+    deployment.rollout = Rollout::Failed;
+    deployment.updated_at = now;
     let message = format!(
-        "(service {}) (deployment {deployment}) deployment failed: tasks failed to start.",
+        "(service {}) (deployment {deployment_id}) deployment failed: tasks failed to start.",
         service.name
     );
-    // "Rolls back to the last deployment that completed": its tasks' deployment becomes the primary one again.
-    let completed = service.deployments.iter().position(|held| held.rollout == Rollout::Completed);
-    if let (true, 0, Some(completed)) = (rollback, place, completed) {
+    // "Rolls back to the last deployment that completed": that deployment becomes the primary one
+    // again.
+    let completed =
+        service.deployments.iter().position(|deployment| deployment.rollout == Rollout::Completed);
+    if let (true, 0, Some(completed)) = (rollback, index, completed) {
         service.deployments.swap(0, completed);
     }
     Some(message)

@@ -1,12 +1,12 @@
-//! The service scheduler's judgement: how many tasks to launch, which to stop, when to try again. In: numbers and the tasks of
-//! one service. Out: moves. Pure; `lifecycle` carries the moves out.
+//! The decisions of the service scheduler: how many tasks to launch, which to stop, when to retry.
+//! In: numbers and the tasks of one service. Out: a decision. Pure; `rollout` carries it out.
 
 use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::world::later;
+use super::state::later;
 
 /// "Fargate: 100 burst, 20 sustained task launches per second" (ECS endpoints and quotas).
 const LAUNCH_BURST: f64 = 100.0;
@@ -14,11 +14,12 @@ const LAUNCHES_PER_SECOND: f64 = 20.0;
 /// "Tasks launched per service: 500 per minute" (ECS endpoints and quotas).
 const SERVICE_LAUNCHES: usize = 500;
 const SERVICE_WINDOW: SignedDuration = SignedDuration::from_mins(1);
-/// "The maximum delay between retries is 27 minutes" (service throttle logic). The first delay is ours.
+/// "The maximum delay between retries is 27 minutes" (service throttle logic). The first delay is
+/// our choice.
 const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_mins(27);
 const FIRST_BACKOFF: SignedDuration = SignedDuration::from_secs(10);
 
-/// The launch rate of one account and region.
+/// The launch rate limit of one account and region: a token bucket.
 #[derive(Debug)]
 pub(super) struct Launches {
     tokens: f64,
@@ -32,7 +33,7 @@ impl Default for Launches {
 }
 
 impl Launches {
-    /// How many tasks may start now.
+    /// How many tasks the rate limit allows to start now.
     pub fn available(&mut self, now: Timestamp) -> usize {
         if let Some(at) = self.refilled_at {
             let seconds = now.duration_since(at).as_secs_f64().max(0.0);
@@ -47,15 +48,16 @@ impl Launches {
     }
 }
 
-/// When a service may launch again: its own launch rate, and growing pauses while its tasks fail to start.
+/// When a service may launch again: its launch rate limit, and growing delays while its tasks fail
+/// to start.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     launched: std::collections::VecDeque<Timestamp>,
     failed_rounds: u32,
-    /// Failures of tasks launched before this instant belong to a round already counted.
+    /// Failures of tasks launched before this instant belong to a round that was already counted.
     round_since: Option<Timestamp>,
     retry_at: Option<Timestamp>,
-    /// The account has no room for more tasks; looked at again then.
+    /// Set while the account's vCPU quota is used up: when to try again.
     blocked_until: Option<Timestamp>,
 }
 
@@ -75,7 +77,8 @@ impl Backoff {
         self.launched.extend(std::iter::repeat_n(now, count));
     }
 
-    /// A task launched at `launched_at` failed to start. Returns whether this is the first failure of its round.
+    /// Records that a task launched at `launched_at` failed to start. Returns whether this is the
+    /// first failure of its round.
     pub fn failed(&mut self, launched_at: Timestamp, now: Timestamp) -> bool {
         if self.round_since.is_some_and(|since| launched_at < since) {
             return false;
@@ -88,19 +91,19 @@ impl Backoff {
         true
     }
 
-    /// A task runs: failures start over without pauses.
+    /// Records that a task is running: resets the failure count and its delay.
     pub fn succeeded(&mut self) {
         self.failed_rounds = 0;
         self.retry_at = None;
     }
 
-    /// The service was changed: nothing is held against it.
+    /// Records that the service was updated: resets all delays.
     pub fn clear(&mut self) {
         self.succeeded();
         self.blocked_until = None;
     }
 
-    /// No launch before `at`, for want of room.
+    /// Allows no launch before `at`, because the quota is used up.
     pub fn wait_until(&mut self, at: Timestamp) {
         self.blocked_until = Some(at);
     }
@@ -110,84 +113,91 @@ impl Backoff {
     }
 }
 
-/// What the scheduler knows of one live task of the service.
+/// One live task of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(super) struct LiveTask {
     pub id: String,
-    /// It belongs to the primary deployment.
+    /// Whether it belongs to the primary deployment.
     pub primary: bool,
     pub running: bool,
     pub protected: bool,
 }
 
-/// What the scheduler aims for.
+/// The target of the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ServiceTarget {
     pub desired: u32,
     pub maximum_percent: u32,
     pub minimum_healthy_percent: u32,
-    /// How many launches all limits together allow.
+    /// How many launches the limits allow together.
     pub launches: usize,
 }
 
-/// What to do.
+/// The tasks to launch and to stop.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SchedulingDecision {
     pub launch: usize,
     pub stop: Vec<String>,
 }
 
-/// One look at one service.
-pub(super) fn moves(target: ServiceTarget, members: &[Member], rng: &mut ChaCha8Rng) -> SchedulingDecision {
+/// Decides what to launch and stop for one service.
+pub(super) fn scheduling_decision(
+    target: ServiceTarget,
+    tasks: &[LiveTask],
+    rng: &mut ChaCha8Rng,
+) -> SchedulingDecision {
     let desired = target.desired as usize;
-    let (primary, old): (Vec<&Member>, Vec<&Member>) = members.iter().partition(|member| member.primary);
+    let (primary, old): (Vec<&LiveTask>, Vec<&LiveTask>) = tasks.iter().partition(|task| task.primary);
     let missing = desired.saturating_sub(primary.len());
-    let mut moves = SchedulingDecision::default();
+    let mut decision = SchedulingDecision::default();
     if old.is_empty() {
-        moves.launch = missing.min(target.launches);
+        decision.launch = missing.min(target.launches);
     } else {
         // "maximumPercent rounds down, minimumHealthyPercent rounds up" (DeploymentConfiguration).
-        let ceiling = desired * target.maximum_percent as usize / 100;
-        let room = ceiling.saturating_sub(members.len());
-        moves.launch = missing.min(room).min(target.launches);
+        let maximum = desired * target.maximum_percent as usize / 100;
+        let room = maximum.saturating_sub(tasks.len());
+        decision.launch = missing.min(room).min(target.launches);
 
-        let floor = (desired * target.minimum_healthy_percent as usize).div_ceil(100);
-        let running = members.iter().filter(|member| member.running).count();
-        let mut spare = running.saturating_sub(floor);
-        for member in old.iter().filter(|member| !member.protected) {
-            if !member.running {
-                moves.stop.push(member.id.clone());
+        let minimum = (desired * target.minimum_healthy_percent as usize).div_ceil(100);
+        let running = tasks.iter().filter(|task| task.running).count();
+        let mut spare = running.saturating_sub(minimum);
+        for task in old.iter().filter(|task| !task.protected) {
+            if !task.running {
+                decision.stop.push(task.id.clone());
             } else if spare > 0 {
                 spare -= 1;
-                moves.stop.push(member.id.clone());
+                decision.stop.push(task.id.clone());
             }
         }
     }
     let surplus = primary.len().saturating_sub(desired);
-    moves.stop.extend(scale_in_candidates(&primary, surplus, rng));
-    moves
+    decision.stop.extend(scale_in_candidates(&primary, surplus, rng));
+    decision
 }
 
-/// Scale-in takes unprotected tasks at random; where all are protected it waits ("Task scale-in protection").
-fn scale_in_candidates(members: &[&Member], count: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
+/// Scale-in stops unprotected tasks at random. If all are protected, it waits ("Task scale-in
+/// protection").
+fn scale_in_candidates(tasks: &[&LiveTask], count: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
     let mut eligible: Vec<&str> =
-        members.iter().filter(|member| !member.protected).map(|member| member.id.as_str()).collect();
+        tasks.iter().filter(|task| !task.protected).map(|task| task.id.as_str()).collect();
     let count = count.min(eligible.len());
     let (chosen, _) = eligible.partial_shuffle(rng, count);
     chosen.iter().map(|id| (*id).to_owned()).collect()
 }
 
-/// How long a task takes from PROVISIONING to RUNNING, and the part of it before the image is pulled. 20 to 40 s for a small
-/// image, of which the network interface takes a third or so: no image cache on Fargate ("Fargate start times", measured by
-/// others as 53 to 62 s for a 413 MB image).
+/// Draws the time from PROVISIONING to the image pull, and the time from PROVISIONING to RUNNING.
+/// The latter is 20 to 40 s for a small image; the network interface takes about a third of it.
+/// Fargate has no image cache ("Fargate start times"; others measured 53 to 62 s for a 413 MB
+/// image).
 pub(super) fn start_latency(rng: &mut ChaCha8Rng) -> (SignedDuration, SignedDuration) {
     let total = rng.random_range(20_000..=40_000_i64);
     let provisioning = total * rng.random_range(30..=45_i64) / 100;
     (SignedDuration::from_millis(provisioning), SignedDuration::from_millis(total))
 }
 
-/// Failed starts after which the circuit breaker ends a deployment: half the desired count, at least 3, at most 200
-/// ("How the Amazon ECS deployment circuit breaker detects failures").
+/// The number of failed starts after which the circuit breaker fails a deployment: half the desired
+/// count, at least 3, at most 200 ("How the Amazon ECS deployment circuit breaker detects
+/// failures").
 pub(super) fn breaker_threshold(desired: u32) -> u32 {
     desired.div_ceil(2).clamp(3, 200)
 }
@@ -197,7 +207,7 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    fn rng() -> ChaCha8Rng {
+    fn seeded_rng() -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(7)
     }
 
@@ -205,58 +215,68 @@ mod tests {
         ServiceTarget { desired, maximum_percent: 200, minimum_healthy_percent: 100, launches: 1000 }
     }
 
-    fn member(id: usize, primary: bool, running: bool) -> Member {
-        Member { id: format!("t{id}"), primary, running, protected: false }
+    fn task(id: usize, primary: bool, running: bool) -> LiveTask {
+        LiveTask { id: format!("t{id}"), primary, running, protected: false }
     }
 
-    fn fleet(count: usize) -> Vec<Member> {
-        (0..count).map(|id| member(id, true, true)).collect()
+    fn running_tasks(count: usize) -> Vec<LiveTask> {
+        (0..count).map(|id| task(id, true, true)).collect()
     }
 
     #[test]
-    fn a_service_below_its_count_launches_what_is_missing_within_its_limits() {
-        assert_eq!(moves(target(5), &fleet(2), &mut rng()), SchedulingDecision { launch: 3, stop: vec![] });
+    fn missing_tasks_are_launched_within_the_limits() {
+        assert_eq!(
+            scheduling_decision(target(5), &running_tasks(2), &mut seeded_rng()),
+            SchedulingDecision { launch: 3, stop: vec![] }
+        );
         let limited = ServiceTarget { launches: 2, ..target(5) };
-        assert_eq!(moves(limited, &fleet(2), &mut rng()).launch, 2);
-        assert_eq!(moves(target(2), &fleet(2), &mut rng()), SchedulingDecision::default());
+        assert_eq!(scheduling_decision(limited, &running_tasks(2), &mut seeded_rng()).launch, 2);
+        assert_eq!(
+            scheduling_decision(target(2), &running_tasks(2), &mut seeded_rng()),
+            SchedulingDecision::default()
+        );
     }
 
     #[test]
-    fn scale_in_spares_the_protected_and_waits_when_all_are() {
-        let mut members = fleet(4);
-        members[1].protected = true;
-        members[3].protected = true;
-        let mut stopped = moves(target(2), &members, &mut rng()).stop;
+    fn scale_in_waits_if_all_tasks_are_protected() {
+        let mut tasks = running_tasks(4);
+        tasks[1].protected = true;
+        tasks[3].protected = true;
+        let mut stopped = scheduling_decision(target(2), &tasks, &mut seeded_rng()).stop;
         stopped.sort();
         assert_eq!(stopped, ["t0", "t2"]);
-        members.iter_mut().for_each(|member| member.protected = true);
-        assert_eq!(moves(target(0), &members, &mut rng()), SchedulingDecision::default());
+        tasks.iter_mut().for_each(|task| task.protected = true);
+        assert_eq!(scheduling_decision(target(0), &tasks, &mut seeded_rng()), SchedulingDecision::default());
     }
 
     #[test]
-    fn victims_are_random_but_the_seed_repeats_them() {
-        let chosen = |seed| moves(target(7), &fleet(10), &mut ChaCha8Rng::seed_from_u64(seed)).stop;
+    fn scale_in_is_random_but_repeatable_by_seed() {
+        let chosen = |seed| {
+            scheduling_decision(target(7), &running_tasks(10), &mut ChaCha8Rng::seed_from_u64(seed)).stop
+        };
         assert_eq!(chosen(1), chosen(1));
         assert!((2..20).any(|seed| chosen(seed) != chosen(1)));
         assert_eq!(chosen(1).len(), 3);
     }
 
     #[test]
-    fn a_new_deployment_first_grows_then_takes_the_old_ones_place() {
-        let old: Vec<Member> = (0..4).map(|id| member(id, false, true)).collect();
-        assert_eq!(moves(target(4), &old, &mut rng()), SchedulingDecision { launch: 4, stop: vec![] });
-        let half =
-            [old.clone(), vec![member(10, true, true), member(11, true, true), member(12, true, false)]]
-                .concat();
-        let next = moves(target(4), &half, &mut rng());
+    fn a_new_deployment_starts_tasks_before_stopping_old_ones() {
+        let old: Vec<LiveTask> = (0..4).map(|id| task(id, false, true)).collect();
+        assert_eq!(
+            scheduling_decision(target(4), &old, &mut seeded_rng()),
+            SchedulingDecision { launch: 4, stop: vec![] }
+        );
+        let partly_replaced =
+            [old.clone(), vec![task(10, true, true), task(11, true, true), task(12, true, false)]].concat();
+        let next = scheduling_decision(target(4), &partly_replaced, &mut seeded_rng());
         assert_eq!((next.launch, next.stop.len()), (1, 2));
         let tight = ServiceTarget { maximum_percent: 100, minimum_healthy_percent: 50, ..target(4) };
-        let next = moves(tight, &old, &mut rng());
+        let next = scheduling_decision(tight, &old, &mut seeded_rng());
         assert_eq!((next.launch, next.stop.len()), (0, 2));
     }
 
     #[test]
-    fn failing_rounds_pause_longer_and_longer_up_to_27_minutes() {
+    fn failed_rounds_back_off_up_to_27_minutes() {
         let start = Timestamp::UNIX_EPOCH;
         let mut backoff = Backoff::default();
         assert!(backoff.failed(start, later(start, SignedDuration::from_secs(1))));
@@ -276,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn launches_burst_to_a_hundred_and_then_twenty_a_second_and_500_a_minute_per_service() {
+    fn launch_rates_are_limited_per_region_and_per_service() {
         let start = Timestamp::UNIX_EPOCH;
         let mut launches = Launches::default();
         assert_eq!(launches.available(start), 100);
@@ -289,8 +309,8 @@ mod tests {
     }
 
     #[test]
-    fn starts_take_twenty_to_forty_seconds_and_spread() {
-        let mut rng = rng();
+    fn start_latencies_spread_over_20_to_40_seconds() {
+        let mut rng = seeded_rng();
         let drawn: Vec<_> = (0..200).map(|_| start_latency(&mut rng)).collect();
         assert!(drawn.iter().all(|(_, total)| (20..=40).contains(&total.as_secs())));
         assert!(drawn.iter().all(|(provisioning, total)| provisioning < total));

@@ -1,11 +1,11 @@
-//! The settings of a service, from `CreateService` and `UpdateService`. In: request members. Out: checked settings, or AWS's
-//! refusal. Pure.
+//! The settings of a service, from `CreateService` and `UpdateService`. In: request members. Out:
+//! validated settings, or AWS's error. Pure.
 
 use serde_json::{Value, json};
 
 use super::operations::UNSUPPORTED;
 use super::request::{REFUSAL, Request, client};
-use super::world::{Cluster, LaunchKind, ServiceSettings};
+use super::state::{Cluster, LaunchKind, ServiceSettings};
 use crate::operations::NOT_OFFERED;
 use crate::parameters::Members;
 use crate::services::AwsError;
@@ -16,7 +16,7 @@ const SECURITY_GROUPS: usize = 5;
 /// "Tasks per service: 5,000" (ECS quotas).
 pub(super) const TASKS_PER_SERVICE: i64 = 5_000;
 
-/// The settings a new service gets.
+/// The settings of a new service.
 pub(super) fn created(request: Request<'_>, cluster: &Cluster) -> Result<ServiceSettings, AwsError> {
     let input = request.input;
     only(input, "schedulingStrategy", &["REPLICA"])?;
@@ -37,18 +37,19 @@ pub(super) fn created(request: Request<'_>, cluster: &Cluster) -> Result<Service
     })
 }
 
-/// The settings of an existing service after an update, and whether the change redeploys it.
+/// The settings of an existing service after an update, and whether the change starts a new
+/// deployment.
 pub(super) fn updated(
     request: Request<'_>,
-    held: &ServiceSettings,
+    current: &ServiceSettings,
     cluster: &Cluster,
 ) -> Result<(ServiceSettings, bool), AwsError> {
     let input = request.input;
     only(input.nested("deploymentController")?, "type", &["ECS"])?;
     let mut settings = if input.raw("deploymentConfiguration").is_some() {
-        deployment(input, Some(held))?
+        deployment(input, Some(current))?
     } else {
-        held.clone()
+        current.clone()
     };
     if let Some(network) = network(input)? {
         settings.network = network;
@@ -71,15 +72,16 @@ pub(super) fn updated(
     if let Some(rebalancing) = rebalancing(input)? {
         rebalancing.clone_into(&mut settings.rebalancing);
     }
-    // "networkConfiguration, capacityProviderStrategy, platformVersion … trigger a new service deployment" (UpdateService reference).
-    let redeploys = settings.network != held.network
-        || settings.launch != held.launch
-        || settings.platform_version != held.platform_version
+    // "networkConfiguration, capacityProviderStrategy, platformVersion … trigger a new service
+    // deployment" (UpdateService reference).
+    let redeploys = settings.network != current.network
+        || settings.launch != current.launch
+        || settings.platform_version != current.platform_version
         || input.flag("forceNewDeployment")?.unwrap_or(false);
     Ok((settings, redeploys))
 }
 
-/// The member's value, if it is one of those that are offered.
+/// The member's value, or an error if it is not one of `offered`.
 fn only<'a>(input: Members<'a>, member: &str, offered: &[&str]) -> Result<Option<&'a str>, AwsError> {
     match input.text(member)? {
         Some(value) if !offered.contains(&value) => Err(not_offered(&format!("{member} {value}"))),
@@ -128,12 +130,14 @@ fn launch(input: Members<'_>, cluster: &Cluster) -> Result<LaunchKind, AwsError>
     }
     let strategy = if strategy.is_empty() { cluster.default_strategy.as_slice() } else { strategy };
     if strategy.is_empty() {
-        return Err(not_offered("launchType EC2, which AWS takes without launchType and strategy,"));
+        return Err(not_offered(
+            "launchType EC2, AWS's default without launchType and capacityProviderStrategy,",
+        ));
     }
     for item in strategy {
         let item = Members::new(item, REFUSAL);
         let provider = item.required_text("capacityProvider")?;
-        if !cluster.capacity_providers.iter().any(|held| held == provider) {
+        if !cluster.capacity_providers.iter().any(|associated| associated == provider) {
             return Err(input.refusal(
                 "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
             ));
@@ -169,19 +173,20 @@ fn network(input: Members<'_>) -> Result<Option<Value>, AwsError> {
     }})))
 }
 
-/// The deployment part of the settings, on top of `held` or of the defaults (200 and 100 percent, no circuit breaker).
-fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<ServiceSettings, AwsError> {
+/// The deployment configuration. What the request leaves out comes from `current`, or from the
+/// defaults (200 and 100 percent, no circuit breaker).
+fn deployment(input: Members<'_>, current: Option<&ServiceSettings>) -> Result<ServiceSettings, AwsError> {
     let configuration = input.nested("deploymentConfiguration")?;
     only(configuration, "strategy", &["ROLLING"])?;
     let maximum = configuration.bounded(
         "maximumPercent",
         0..=200,
-        held.map_or(200, |held| held.maximum_percent.into()),
+        current.map_or(200, |current| current.maximum_percent.into()),
     )?;
     let minimum = configuration.bounded(
         "minimumHealthyPercent",
         0..=100,
-        held.map_or(100, |held| held.minimum_healthy_percent.into()),
+        current.map_or(100, |current| current.minimum_healthy_percent.into()),
     )?;
     if maximum == 0 || (maximum <= 100 && minimum >= maximum) {
         return Err(client(
@@ -190,11 +195,13 @@ fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<Serv
     }
     let breaker = configuration.nested("deploymentCircuitBreaker")?;
     let circuit_breaker =
-        breaker.flag("enable")?.unwrap_or_else(|| held.is_some_and(|held| held.circuit_breaker));
-    let rollback = breaker.flag("rollback")?.unwrap_or_else(|| held.is_some_and(|held| held.rollback));
-    let reset_on_healthy_task =
-        breaker.flag("resetOnHealthyTask")?.or_else(|| held.and_then(|held| held.reset_on_healthy_task));
-    let base = held.cloned().unwrap_or_else(|| ServiceSettings {
+        breaker.flag("enable")?.unwrap_or_else(|| current.is_some_and(|current| current.circuit_breaker));
+    let rollback =
+        breaker.flag("rollback")?.unwrap_or_else(|| current.is_some_and(|current| current.rollback));
+    let reset_on_healthy_task = breaker
+        .flag("resetOnHealthyTask")?
+        .or_else(|| current.and_then(|current| current.reset_on_healthy_task));
+    let base = current.cloned().unwrap_or_else(|| ServiceSettings {
         launch: LaunchKind::Fargate,
         platform_version: String::new(),
         network: Value::Null,
@@ -209,9 +216,9 @@ fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<Serv
         reset_on_healthy_task: None,
         deployment_configuration: Value::Null,
     });
-    let mut shown_breaker = json!({"enable": circuit_breaker, "rollback": rollback});
+    let mut breaker_view = json!({"enable": circuit_breaker, "rollback": rollback});
     if let Some(reset) = reset_on_healthy_task {
-        shown_breaker["resetOnHealthyTask"] = Value::from(reset);
+        breaker_view["resetOnHealthyTask"] = Value::from(reset);
     }
     Ok(ServiceSettings {
         maximum_percent: u32::try_from(maximum).unwrap_or_default(),
@@ -220,7 +227,7 @@ fn deployment(input: Members<'_>, held: Option<&ServiceSettings>) -> Result<Serv
         rollback,
         reset_on_healthy_task,
         deployment_configuration: json!({
-            "deploymentCircuitBreaker": shown_breaker,
+            "deploymentCircuitBreaker": breaker_view,
             "maximumPercent": maximum,
             "minimumHealthyPercent": minimum,
             "strategy": "ROLLING",

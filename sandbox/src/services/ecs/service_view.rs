@@ -1,9 +1,10 @@
-//! A service as `DescribeServices` and its siblings show it. In: the service, who asks and when. Out: JSON. Pure.
+//! A service as `DescribeServices` and related operations return it. In: the service and the
+//! request. Out: JSON. Pure.
 
 use serde_json::{Map, Value, json};
 
 use super::request::{Request, tags_view};
-use super::world::{Counts, Deployment, LaunchKind, Rollout, Service};
+use super::state::{Counts, Deployment, LaunchKind, Rollout, Service};
 
 fn launch_members(launch: &LaunchKind) -> Map<String, Value> {
     match launch {
@@ -14,7 +15,7 @@ fn launch_members(launch: &LaunchKind) -> Map<String, Value> {
     }
 }
 
-fn deployment_view(request: Request<'_>, service: &Service, place: usize, deployment: &Deployment) -> Value {
+fn deployment_view(request: Request<'_>, service: &Service, index: usize, deployment: &Deployment) -> Value {
     let Counts { running, pending } = service.counts(&deployment.id, request.now);
     let (rollout, reason) = match deployment.rollout {
         Rollout::InProgress => ("IN_PROGRESS", format!("ECS deployment {} in progress.", deployment.id)),
@@ -23,9 +24,9 @@ fn deployment_view(request: Request<'_>, service: &Service, place: usize, deploy
     };
     let mut view = json!({
         "id": deployment.id,
-        "status": if place == 0 { "PRIMARY" } else { "ACTIVE" },
+        "status": if index == 0 { "PRIMARY" } else { "ACTIVE" },
         "taskDefinition": deployment.definition.arn,
-        "desiredCount": if place == 0 { service.desired } else { 0 },
+        "desiredCount": if index == 0 { service.desired } else { 0 },
         "pendingCount": pending,
         "runningCount": running,
         "failedTasks": deployment.failed_tasks,
@@ -45,7 +46,7 @@ fn deployment_view(request: Request<'_>, service: &Service, place: usize, deploy
 
 pub(super) fn view(request: Request<'_>, service: &Service, tags: bool) -> Value {
     let settings = &service.settings;
-    let counts = service.deployments.iter().map(|held| service.counts(&held.id, request.now));
+    let counts = service.deployments.iter().map(|deployment| service.counts(&deployment.id, request.now));
     let (running, pending) = counts
         .fold((0, 0), |(running, pending), counts| (running + counts.running, pending + counts.pending));
     let account = &request.caller.account;
@@ -63,7 +64,7 @@ pub(super) fn view(request: Request<'_>, service: &Service, tags: bool) -> Value
         "platformFamily": "Linux",
         "deploymentConfiguration": settings.deployment_configuration,
         "deployments": service.deployments.iter().enumerate()
-            .map(|(place, deployment)| deployment_view(request, service, place, deployment)).collect::<Vec<_>>(),
+            .map(|(index, deployment)| deployment_view(request, service, index, deployment)).collect::<Vec<_>>(),
         "roleArn": format!("arn:aws:iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"),
         "events": service.events.iter().map(|event| json!({
             "id": event.id, "createdAt": request.time(event.at), "message": event.message,

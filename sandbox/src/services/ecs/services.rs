@@ -1,4 +1,5 @@
-//! Operations on services. In: the world and a request. Out: the answer. No I/O; tasks follow in `rollout`.
+//! Operations on services. In: the state and a request. Out: the response. No I/O. `rollout` starts
+//! and stops the tasks later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use super::request::{Request, assume_linked_role, client, failure, is_name};
 use super::scheduler::Backoff;
 use super::service_settings::{self, TASKS_PER_SERVICE};
 use super::service_view::view;
-use super::task_definitions;
-use super::world::{
+use super::state::{
     DefinitionBody, DefinitionStatus, Deployment, EcsState, Published, Region, Rollout, Service,
     ServiceStatus, deployment_id, later,
 };
+use super::task_definitions;
 use crate::services::AwsError;
 
 /// "DescribeServices: up to 10 services in a single operation."
-const DESCRIBED: usize = 10;
+const SERVICES_PER_CALL: usize = 10;
 /// "clientToken: up to 36 ASCII characters" (CreateService reference).
 const TOKEN_LENGTH: usize = 36;
 
@@ -33,8 +34,8 @@ fn definition(
     reference: &str,
 ) -> Result<Arc<DefinitionBody>, AwsError> {
     let reference = request.name("task-definition", reference)?;
-    let found =
-        task_definitions::found(region, reference).ok_or_else(|| client("TaskDefinition not found."))?;
+    let found = task_definitions::find_definition(region, reference)
+        .ok_or_else(|| client("TaskDefinition not found."))?;
     if found.status != DefinitionStatus::Active {
         return Err(client("TaskDefinition is inactive"));
     }
@@ -50,7 +51,7 @@ fn desired(request: Request<'_>) -> Result<Option<u32>, AwsError> {
     }
 }
 
-pub(super) fn create_service(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let name = input.text("serviceName")?.unwrap_or_default();
     if !is_name(name) {
@@ -63,23 +64,23 @@ pub(super) fn create_service(world: &mut EcsState, request: Request<'_>) -> Resu
     }
     let tags = input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
-    let deployment_id = deployment_id(&mut world.rng);
-    let region = world.region(&request.caller.region);
+    let deployment_id = deployment_id(&mut state.rng);
+    let region = state.region(&request.caller.region);
     let (cluster_name, cluster) = request.cluster(region)?;
     let settings = service_settings::created(request, cluster)?;
     let definition = definition(region, request, input.required_text("taskDefinition")?)?;
     let desired = desired(request)?
         .ok_or_else(|| input.refusal("desiredCount is required when schedulingStrategy is REPLICA."))?;
     let key = (cluster_name.to_owned(), name.to_owned());
-    if let Some(held) = region.services.get(&key) {
-        match held.status {
-            // The same request under the same token is a retry, whatever the first one's answer became.
+    if let Some(existing) = region.services.get(&key) {
+        match existing.status {
+            // The same request with the same token is a retry, even if the first response was lost.
             ServiceStatus::Active
                 if token.is_some()
-                    && held.client_token.as_deref() == token
-                    && held.request == *request.raw =>
+                    && existing.client_token.as_deref() == token
+                    && existing.request == *request.raw =>
             {
-                return Ok(json!({"service": view(request, held, true)}));
+                return Ok(json!({"service": view(request, existing, true)}));
             }
             ServiceStatus::Active => {
                 return Err(input.refusal("Creation of service was not idempotent."));
@@ -90,8 +91,8 @@ pub(super) fn create_service(world: &mut EcsState, request: Request<'_>) -> Resu
             ServiceStatus::Inactive => {}
         }
     }
-    assume_linked_role(world)?;
-    let lag = world.pace.real(read_lag(&mut world.rng));
+    assume_linked_role(state)?;
+    let lag = state.pace.real(read_lag(&mut state.rng));
     let deployment = Deployment {
         id: deployment_id,
         definition,
@@ -109,7 +110,7 @@ pub(super) fn create_service(world: &mut EcsState, request: Request<'_>) -> Resu
         deployments: vec![deployment],
         events: VecDeque::new(),
         created_at: request.now,
-        seen_elsewhere_at: later(request.now, lag),
+        visible_to_services_at: later(request.now, lag),
         inactive_at: None,
         tags,
         client_token: token.map(str::to_owned),
@@ -119,21 +120,21 @@ pub(super) fn create_service(world: &mut EcsState, request: Request<'_>) -> Resu
         published: Published::default(),
         steady: false,
     };
-    let answer = json!({"service": view(request, &service, true)});
-    world.region(&request.caller.region).services.insert(key, service);
-    Ok(answer)
+    let response = json!({"service": view(request, &service, true)});
+    state.region(&request.caller.region).services.insert(key, service);
+    Ok(response)
 }
 
-/// The service named by the member `service`, in the cluster named by `cluster`.
-fn named<'r>(region: &'r mut Region, request: Request<'_>) -> Result<&'r mut Service, AwsError> {
+/// The service that the request's `service` and `cluster` refer to.
+fn find_service<'r>(region: &'r mut Region, request: Request<'_>) -> Result<&'r mut Service, AwsError> {
     let (cluster, _) = request.cluster(region)?;
     let name = request.name_within(cluster, "service", request.input.required_text("service")?)?;
     region.services.get_mut(&(cluster.to_owned(), name.to_owned())).ok_or_else(service_not_found)
 }
 
-pub(super) fn update_service(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
-    let new_id = deployment_id(&mut world.rng);
-    let region = world.region(&request.caller.region);
+pub(super) fn update_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+    let new_id = deployment_id(&mut state.rng);
+    let region = state.region(&request.caller.region);
     let (cluster_name, cluster) = request.cluster(region)?;
     let cluster = cluster.clone();
     let new_definition = match request.input.text("taskDefinition")? {
@@ -141,7 +142,7 @@ pub(super) fn update_service(world: &mut EcsState, request: Request<'_>) -> Resu
         None => None,
     };
     let desired = desired(request)?;
-    let service = named(region, request)?;
+    let service = find_service(region, request)?;
     debug_assert_eq!(service.cluster, cluster_name);
     if service.status != ServiceStatus::Active {
         return Err(AwsError::client("ServiceNotActiveException", "Service was not ACTIVE."));
@@ -175,16 +176,16 @@ pub(super) fn update_service(world: &mut EcsState, request: Request<'_>) -> Resu
     Ok(json!({"service": view(request, service, true)}))
 }
 
-pub(super) fn describe_services(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let names = request.input.texts("services")?;
     if names.is_empty() {
         return Err(request.input.refusal("Services cannot be empty."));
     }
-    if names.len() > DESCRIBED {
+    if names.len() > SERVICES_PER_CALL {
         return Err(request.input.refusal("Cannot describe more than 10 services."));
     }
     let tags = request.includes("TAGS")?;
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let (mut services, mut failures) = (Vec::new(), Vec::new());
     for name in names {
@@ -197,33 +198,34 @@ pub(super) fn describe_services(world: &mut EcsState, request: Request<'_>) -> R
     Ok(json!({"services": services, "failures": failures}))
 }
 
-pub(super) fn list_services(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    // All services here are of these kinds; a filter for others finds none.
+    // All services here have these kinds, so a filter for another kind matches none.
     let kinds = [
         ("launchType", "FARGATE"),
         ("schedulingStrategy", "REPLICA"),
         ("resourceManagementType", "CUSTOMER"),
     ];
-    let mut is_ours = true;
-    for (member, ours) in kinds {
-        is_ours &= input.text(member)?.is_none_or(|wanted| wanted == ours);
+    let mut matches_kind = true;
+    for (member, kind) in kinds {
+        matches_kind &= input.text(member)?.is_none_or(|requested| requested == kind);
     }
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let arns = region
         .services
         .values()
         .filter(|service| service.cluster == cluster && service.status != ServiceStatus::Inactive)
-        .filter(|_| is_ours)
+        .filter(|_| matches_kind)
         .map(|service| (service.arn.clone(), Value::from(service.arn.as_str())));
-    // "If this parameter isn't used, then ListServices returns up to 10 results" (ListServices reference).
+    // "If this parameter isn't used, then ListServices returns up to 10 results" (ListServices
+    // reference).
     request.paged("serviceArns", 100, 10, arns)
 }
 
-pub(super) fn delete_service(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn delete_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let force = request.input.flag("force")?.unwrap_or(false);
-    let service = named(world.region(&request.caller.region), request)?;
+    let service = find_service(state.region(&request.caller.region), request)?;
     match service.status {
         ServiceStatus::Inactive => return Err(service_not_found()),
         ServiceStatus::Active if service.desired > 0 && !force => {

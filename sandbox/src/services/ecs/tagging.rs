@@ -1,15 +1,15 @@
-//! Tags of ECS resources, by ARN. In: the world and a request. Out: the answer. No I/O.
+//! Tags of ECS resources, by ARN. In: the state and a request. Out: the response. No I/O.
 
 use serde_json::{Value, json};
 
 use super::clusters::check_tag_count;
 use super::request::{Request, cluster_not_found, tags_view};
-use super::world::EcsState;
+use super::state::EcsState;
 use crate::parameters::Tags;
 use crate::services::AwsError;
 
-/// The tags of the resource that `resourceArn` names.
-fn tags<'w>(world: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {
+/// The tags of the resource with the ARN `resourceArn`.
+fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {
     let arn = request.input.required_text("resourceArn")?;
     let missing = |what: &str| {
         request
@@ -19,7 +19,7 @@ fn tags<'w>(world: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tag
     let resource = arn
         .strip_prefix(&request.arn(""))
         .ok_or_else(|| request.input.refusal("Invalid resource ARN. Specify a valid ARN and try again."))?;
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let parts: Vec<&str> = resource.split('/').collect();
     match parts.as_slice() {
         ["cluster", name] => {
@@ -49,22 +49,22 @@ fn tags<'w>(world: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tag
     }
 }
 
-pub(super) fn tag_resource(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn tag_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let added = request.input.tag_list("tags", "key", "value")?;
-    let held = tags(world, request)?;
-    let mut merged = held.clone();
+    let tags = tags(state, request)?;
+    let mut merged = tags.clone();
     merged.extend(added);
     check_tag_count(request, &merged)?;
-    *held = merged;
+    *tags = merged;
     Ok(json!({}))
 }
 
-pub(super) fn untag_resource(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn untag_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let keys = request.input.texts("tagKeys")?;
-    tags(world, request)?.retain(|key, _| !keys.contains(&key.as_str()));
+    tags(state, request)?.retain(|key, _| !keys.contains(&key.as_str()));
     Ok(json!({}))
 }
 
-pub(super) fn list_tags_for_resource(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
-    Ok(json!({"tags": tags_view(tags(world, request)?)}))
+pub(super) fn list_tags_for_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+    Ok(json!({"tags": tags_view(tags(state, request)?)}))
 }

@@ -1,4 +1,4 @@
-//! Operations on task definitions. In: the world and a request. Out: the answer. No I/O.
+//! Operations on task definitions. In: the state and a request. Out: the response. No I/O.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use serde_json::{Map, Value, json};
 use super::clusters::check_tag_count;
 use super::fargate;
 use super::request::{Request, client, failure, is_name, tags_view};
+use super::state::{Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region};
 use super::task_rules::TaskRules;
-use super::world::{Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region};
 use crate::operations::NOT_OFFERED;
 use crate::services::AwsError;
 
 /// "Task definition size: 64 KB" (ECS quotas).
 const DEFINITION_BYTES: usize = 64 * 1024;
-/// What a registration says that comes back as it was.
-const ECHOED: [&str; 7] = [
+/// The members of a registration that are returned unchanged.
+const RETURNED: [&str; 7] = [
     "taskRoleArn",
     "executionRoleArn",
     "networkMode",
@@ -49,7 +49,7 @@ fn view(request: Request<'_>, definition: &Definition) -> Value {
 }
 
 pub(super) fn register_task_definition(
-    world: &mut EcsState,
+    state: &mut EcsState,
     request: Request<'_>,
     rules: &TaskRules,
 ) -> Result<Value, AwsError> {
@@ -80,15 +80,17 @@ pub(super) fn register_task_definition(
     let tags = input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
 
-    let mut echo: Map<String, Value> =
-        ECHOED.iter().filter_map(|member| Some(((*member).to_owned(), input.raw(member)?.clone()))).collect();
+    let mut echo: Map<String, Value> = RETURNED
+        .iter()
+        .filter_map(|member| Some(((*member).to_owned(), input.raw(member)?.clone())))
+        .collect();
     for list in ["volumes", "placementConstraints"] {
         echo.entry(list).or_insert_with(|| json!([]));
     }
     let account = &request.caller.account;
-    let held = world.region(&request.caller.region).families.entry(family.to_owned()).or_default();
-    held.last_revision += 1;
-    let revision = held.last_revision;
+    let family_state = state.region(&request.caller.region).families.entry(family.to_owned()).or_default();
+    family_state.last_revision += 1;
+    let revision = family_state.last_revision;
     let arn = request.arn(&format!("task-definition/{family}:{revision}"));
     let definitions: Vec<Value> =
         input.list("containerDefinitions")?.iter().map(fargate::container_echo).collect();
@@ -125,9 +127,9 @@ pub(super) fn register_task_definition(
         delete_requested_at: None,
         tags,
     };
-    let answer = json!({"taskDefinition": view(request, &definition), "tags": tags_view(&definition.tags)});
-    held.revisions.insert(revision, definition);
-    Ok(answer)
+    let response = json!({"taskDefinition": view(request, &definition), "tags": tags_view(&definition.tags)});
+    family_state.revisions.insert(revision, definition);
+    Ok(response)
 }
 
 fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
@@ -149,7 +151,7 @@ fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// A reference split into its family and, where it names one, its revision.
+/// Splits a reference into its family and, if present, its revision.
 fn family_and_revision(reference: &str) -> Option<(&str, Option<u32>)> {
     match reference.split_once(':') {
         None => Some((reference, None)),
@@ -157,8 +159,8 @@ fn family_and_revision(reference: &str) -> Option<(&str, Option<u32>)> {
     }
 }
 
-/// The revision a reference means; without a number, the newest active one.
-pub(super) fn found<'r>(region: &'r Region, reference: &str) -> Option<&'r Definition> {
+/// The definition that a reference names; without a revision, the latest active one.
+pub(super) fn find_definition<'r>(region: &'r Region, reference: &str) -> Option<&'r Definition> {
     let (family, revision) = family_and_revision(reference)?;
     let revisions = &region.families.get(family)?.revisions;
     match revision {
@@ -168,82 +170,88 @@ pub(super) fn found<'r>(region: &'r Region, reference: &str) -> Option<&'r Defin
 }
 
 pub(super) fn describe_task_definition(
-    world: &mut EcsState,
+    state: &mut EcsState,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let reference = request.name("task-definition", request.input.required_text("taskDefinition")?)?;
     let tags = request.includes("TAGS")?;
-    let region = world.region(&request.caller.region);
-    let definition = found(region, reference).ok_or_else(|| client("Unable to describe task definition."))?;
-    let mut answer = json!({"taskDefinition": view(request, definition)});
+    let region = state.region(&request.caller.region);
+    let definition =
+        find_definition(region, reference).ok_or_else(|| client("Unable to describe task definition."))?;
+    let mut response = json!({"taskDefinition": view(request, definition)});
     if tags {
-        answer["tags"] = tags_view(&definition.tags);
+        response["tags"] = tags_view(&definition.tags);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-pub(super) fn list_task_definitions(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let family = input.text("familyPrefix")?;
     let status = match input.text("status")?.unwrap_or("ACTIVE") {
         "ACTIVE" => DefinitionStatus::Active,
         "INACTIVE" => DefinitionStatus::Inactive,
         "DELETE_IN_PROGRESS" => DefinitionStatus::DeleteInProgress,
-        other => return Err(input.refusal(format!("{other} is no status of a task definition"))),
+        other => return Err(input.refusal(format!("{other} is not a status of a task definition"))),
     };
     let descending = match input.text("sort")?.unwrap_or("ASC") {
         "ASC" => false,
         "DESC" => true,
-        other => return Err(input.refusal(format!("{other} is no sort order"))),
+        other => return Err(input.refusal(format!("{other} is not a sort order"))),
     };
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     // "familyPrefix: the full family name" (ListTaskDefinitions reference).
     let mut arns: Vec<(String, &String)> = region
         .families
         .iter()
         .filter(|(name, _)| family.is_none_or(|family| family == *name))
-        .flat_map(|(name, held)| held.revisions.iter().map(move |(number, held)| (name, number, held)))
+        .flat_map(|(name, family)| {
+            family.revisions.iter().map(move |(number, definition)| (name, number, definition))
+        })
         .filter(|(_, _, definition)| definition.status == status)
         .map(|(name, number, definition)| (format!("{name} {number:010}"), &definition.body.arn))
         .collect();
     if descending {
         arns.reverse();
-        for (place, (key, _)) in arns.iter_mut().enumerate() {
-            *key = format!("{place:010}");
+        for (index, (key, _)) in arns.iter_mut().enumerate() {
+            *key = format!("{index:010}");
         }
     }
     request.paged("taskDefinitionArns", 100, 100, arns.into_iter().map(|(key, arn)| (key, json!(arn))))
 }
 
 pub(super) fn list_task_definition_families(
-    world: &mut EcsState,
+    state: &mut EcsState,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let prefix = request.input.text("familyPrefix")?.unwrap_or_default();
-    let wanted = match request.input.text("status")?.unwrap_or("ALL") {
+    let active = match request.input.text("status")?.unwrap_or("ALL") {
         "ALL" => None,
         "ACTIVE" => Some(true),
         "INACTIVE" => Some(false),
         other => {
-            return Err(request.input.refusal(format!("{other} is no status of a task definition family")));
+            return Err(request
+                .input
+                .refusal(format!("{other} is not a status of a task definition family")));
         }
     };
-    // "ACTIVE: families that have an ACTIVE task definition revision" (ListTaskDefinitionFamilies reference).
+    // "ACTIVE: families that have an ACTIVE task definition revision" (ListTaskDefinitionFamilies
+    // reference).
     let is_active = |family: &Family| {
         family.revisions.values().any(|definition| definition.status == DefinitionStatus::Active)
     };
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let names = region
         .families
         .iter()
-        .filter(|(name, held)| name.starts_with(prefix) && !held.revisions.is_empty())
-        .filter(|(_, held)| wanted.is_none_or(|wanted| wanted == is_active(held)))
+        .filter(|(name, family)| name.starts_with(prefix) && !family.revisions.is_empty())
+        .filter(|(_, family)| active.is_none_or(|active| active == is_active(family)))
         .map(|(name, _)| (name.clone(), Value::from(name.as_str())));
     request.paged("families", 100, 100, names)
 }
 
-/// A reference that must name its revision.
-fn exact<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut Definition, AwsError> {
+/// The definition for a reference that must contain a revision.
+fn exact_revision<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut Definition, AwsError> {
     let missing = || {
         client(
             "The specified task definition does not exist. Specify a valid account, family, revision and try again.",
@@ -251,15 +259,15 @@ fn exact<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut Definiti
     };
     let (family, revision) = family_and_revision(reference).ok_or_else(missing)?;
     let revision = revision.ok_or_else(|| client("Revision is missing."))?;
-    region.families.get_mut(family).and_then(|held| held.revisions.get_mut(&revision)).ok_or_else(missing)
+    region.families.get_mut(family).and_then(|family| family.revisions.get_mut(&revision)).ok_or_else(missing)
 }
 
 pub(super) fn deregister_task_definition(
-    world: &mut EcsState,
+    state: &mut EcsState,
     request: Request<'_>,
 ) -> Result<Value, AwsError> {
     let reference = request.name("task-definition", request.input.required_text("taskDefinition")?)?;
-    let definition = exact(world.region(&request.caller.region), reference)?;
+    let definition = exact_revision(state.region(&request.caller.region), reference)?;
     if definition.status == DefinitionStatus::Active {
         definition.status = DefinitionStatus::Inactive;
         definition.deregistered_at = Some(request.now);
@@ -267,17 +275,17 @@ pub(super) fn deregister_task_definition(
     Ok(json!({"taskDefinition": view(request, definition)}))
 }
 
-pub(super) fn delete_task_definitions(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn delete_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("taskDefinitions")?;
     if references.is_empty() || references.len() > 10 {
         return Err(request.input.refusal("Specify between 1 and 10 task definitions."));
     }
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for reference in references {
         let reference = request.name("task-definition", reference)?;
         let arn = request.arn(&format!("task-definition/{reference}"));
-        match exact(region, reference) {
+        match exact_revision(region, reference) {
             Err(_) => failures.push(failure(arn, "MISSING")),
             Ok(definition) if definition.status == DefinitionStatus::Active => failures.push(failure(
                 arn,

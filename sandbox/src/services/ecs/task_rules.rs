@@ -1,9 +1,9 @@
-//! What a task definition may ask for on this machine, of what is offered at all (`operations`). In:
-//! the members of `RegisterTaskDefinition`. Out: nothing, or a refusal that names the member and says
-//! why. Pure.
+//! What a task definition may use, depending on how tasks run; `operations` lists what is offered
+//! at all. In: the members of `RegisterTaskDefinition`. Out: nothing, or an error with the member
+//! and the reason. Pure.
 //!
-//! A process of this machine runs as the user of the sandbox, so a request must not choose what is
-//! loaded into it, what it runs, or where.
+//! A process of this machine runs as the user of the sandbox. A request must therefore not choose
+//! what is loaded into it, what it runs, or where.
 
 use serde_json::Value;
 
@@ -12,15 +12,15 @@ use crate::operations::{NOT_OFFERED, asks_for_nothing};
 use crate::parameters::Members;
 use crate::services::AwsError;
 
-/// How tasks run, which decides what a definition may ask for.
+/// How tasks run, which determines what a definition may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskRules {
     /// As processes of this machine.
     Processes {
-        /// Environment variables that may be set besides those that harm nobody.
+        /// Environment variables that are allowed in addition to the harmless ones.
         allowed_variables: Vec<String>,
     },
-    /// As Pods of a cluster, where images hold what runs.
+    /// As Pods of a cluster, where the image determines what runs.
     Pods,
 }
 
@@ -30,19 +30,19 @@ impl Default for TaskRules {
     }
 }
 
-/// What only Pods honour.
+/// The members that only Pods support.
 const POD_MEMBERS: [&str; 2] = ["entryPoint", "workingDirectory"];
 
-/// Options of the awslogs driver that are honoured. Our driver holds nobody up and drops nothing,
-/// whatever the mode.
+/// The supported options of the awslogs driver. Our driver neither blocks nor drops output in any
+/// mode.
 const LOG_OPTIONS: [&str; 5] =
     ["awslogs-group", "awslogs-region", "awslogs-stream-prefix", "mode", "max-buffer-size"];
 
 /// Prefixes of variables that only our own programs read.
 const VARIABLE_PREFIXES: [&str; 1] = ["KINESISDEMO_"];
-/// Variables that neither name a file or program nor say where requests go. Left out on purpose:
-/// every other `AWS_…`, since files of profiles name programs to run (`AWS_CONFIG_FILE`) and
-/// addresses receive credentials (`AWS_ENDPOINT_URL`); `ECS_…`, which ECS itself sets.
+/// Variables that name no file or program and do not redirect requests. Excluded on purpose: every
+/// other `AWS_…`, because profile files name programs to run (`AWS_CONFIG_FILE`) and endpoints
+/// receive credentials (`AWS_ENDPOINT_URL`); `ECS_…`, which ECS itself sets.
 const VARIABLES: [&str; 16] = [
     "AWS_DEFAULT_REGION",
     "AWS_DEFAULTS_MODE",
@@ -63,8 +63,7 @@ const VARIABLES: [&str; 16] = [
 ];
 
 impl TaskRules {
-    /// Refuses what cannot be honoured. The members were read before, so they are of the right
-    /// types.
+    /// Rejects what cannot be honoured. The caller has already checked the types of the members.
     pub(super) fn check(&self, definition: Members<'_>) -> Result<(), AwsError> {
         definition
             .list("containerDefinitions")?
@@ -75,33 +74,34 @@ impl TaskRules {
     fn check_container(&self, definition: &Value) -> Result<(), AwsError> {
         let container = Members::new(definition, REFUSAL);
         let name = container.text("name")?.unwrap_or_default();
-        let refused = |why: String| Err(client(format!("Container '{name}': {why}")));
-        check_logs(container).or_else(refused)?;
+        let rejected = |why: String| Err(client(format!("Container '{name}': {why}")));
+        check_logs(container).or_else(rejected)?;
         let Self::Processes { allowed_variables } = self else { return Ok(()) };
-        let impossible = POD_MEMBERS
+        let pod_only = POD_MEMBERS
             .into_iter()
             .find(|member| container.raw(member).is_some_and(|value| !asks_for_nothing(value)));
-        if let Some(member) = impossible {
-            return refused(format!(
-                "'{member}' is not possible for a process of this machine, which is the command that `--image` maps to the image \
-                 and nothing else; leave it out"
+        if let Some(member) = pod_only {
+            return rejected(format!(
+                "'{member}' is not supported when tasks run as processes of this machine: a process runs only the \
+                 command that `--image` maps to the image. Remove it from the task definition"
             ));
         }
         if let Some(user) = container.text("user")?
-            && !is_ordinary(user)
+            && !is_non_root(user)
         {
-            return refused(format!(
-                "'user' {user} is not possible for a process of this machine, which runs as the user of the sandbox; name an \
-                 ordinary user by number, or leave it out"
+            return rejected(format!(
+                "'user' {user} is not supported when tasks run as processes of this machine: a process runs as the \
+                 user of the sandbox. Use the number of a non-root user, or remove it"
             ));
         }
         for pair in container.list("environment")? {
             let variable = Members::new(pair, REFUSAL).text("name")?.unwrap_or_default();
-            if !may_be_set(variable, allowed_variables) {
-                return refused(format!(
-                    "the environment variable {variable} is not possible for a process of this machine: it runs as the user of \
-                     the sandbox, and a variable can change what is loaded or run, or where requests go. Possible are \
-                     KINESISDEMO_*, {}, and what the sandbox is started with (`--allow-variable {variable}`)",
+            if !is_allowed(variable, allowed_variables) {
+                return rejected(format!(
+                    "the environment variable {variable} is not allowed when tasks run as processes of this machine: a \
+                     process runs as the user of the sandbox, and a variable can change what is loaded or run, or \
+                     where requests go. Allowed are KINESISDEMO_*, {}, and variables that the sandbox is started \
+                     with (`--allow-variable {variable}`)",
                     VARIABLES.join(", ")
                 ));
             }
@@ -110,7 +110,7 @@ impl TaskRules {
     }
 }
 
-/// What cannot be honoured of a container's log configuration.
+/// Rejects what cannot be honoured in a container's log configuration.
 fn check_logs(container: Members<'_>) -> Result<(), String> {
     let nested = |outer: Members<'_>, member| outer.raw(member).cloned().unwrap_or(Value::Null);
     let configuration = nested(container, "logConfiguration");
@@ -120,31 +120,31 @@ fn check_logs(container: Members<'_>) -> Result<(), String> {
         Some(driver) => return Err(format!("the log driver {driver} {NOT_OFFERED}")),
     }
     let options = nested(configuration, "options");
-    let is_asked_for = |value: &Value| !asks_for_nothing(value) && *value != "false";
+    let is_set = |value: &Value| !asks_for_nothing(value) && *value != "false";
     let unknown = options
         .as_object()
         .into_iter()
         .flatten()
-        .find(|(option, value)| !LOG_OPTIONS.contains(&option.as_str()) && is_asked_for(value));
+        .find(|(option, value)| !LOG_OPTIONS.contains(&option.as_str()) && is_set(value));
     match unknown {
         Some((option, _)) => Err(format!("the option {option} of awslogs {NOT_OFFERED}")),
         None => Ok(()),
     }
 }
 
-/// `user` or `user:group` by number, and not root.
-fn is_ordinary(user: &str) -> bool {
+/// Whether this is `user` or `user:group` by number, and not root.
+fn is_non_root(user: &str) -> bool {
     let mut parts = user.splitn(2, ':').map(str::parse::<u32>);
     matches!(parts.next(), Some(Ok(1..))) && !matches!(parts.next(), Some(Err(_) | Ok(0)))
 }
 
-fn may_be_set(variable: &str, allowed: &[String]) -> bool {
+fn is_allowed(variable: &str, allowed: &[String]) -> bool {
     VARIABLES.contains(&variable)
         || VARIABLE_PREFIXES.iter().any(|prefix| variable.strip_prefix(prefix).is_some_and(is_word))
         || allowed.iter().any(|name| name == variable)
 }
 
-/// A line end, an equals sign or a NUL in a name could make two variables of one.
+/// A newline, an equals sign or a NUL in a name could turn one variable into two.
 fn is_word(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
@@ -159,7 +159,7 @@ mod tests {
         rules.check(Members::new(&json!({"containerDefinitions": [container]}), REFUSAL))
     }
 
-    /// A container with these members besides its name.
+    /// A container with a name, an image and these members.
     fn with(members: Value) -> Value {
         let mut container = json!({"name": "main", "image": "i"});
         container.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_could_change_what_runs_are_refused_by_name() {
+    fn dangerous_variables_are_rejected_by_name() {
         for name in [
             "LD_PRELOAD",
             "LD_LIBRARY_PATH",
@@ -218,14 +218,14 @@ mod tests {
         ] {
             let error = checked(&TaskRules::default(), variable(name)).unwrap_err();
             assert_eq!((error.status, error.code.as_str()), (400, "ClientException"));
-            let named = format!("Container 'main': the environment variable {name} is not possible");
-            assert!(error.message.starts_with(&named), "{}", error.message);
+            let prefix = format!("Container 'main': the environment variable {name} is not allowed");
+            assert!(error.message.starts_with(&prefix), "{}", error.message);
             checked(&TaskRules::Pods, variable(name)).unwrap();
         }
     }
 
     #[test]
-    fn variables_of_ours_and_those_that_were_allowed_are_set() {
+    fn own_and_allowed_variables_are_accepted() {
         for name in ["KINESISDEMO_RUN", "AWS_DEFAULT_REGION", "RUST_LOG", "AWS_SDK_UA_APP_ID"] {
             checked(&TaskRules::default(), variable(name)).unwrap();
         }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_cannot_have_is_refused_and_a_pod_honours() {
+    fn pod_only_members_and_root_users_are_rejected_for_processes() {
         for (member, value) in [("entryPoint", json!(["/bin/sh", "-c"])), ("workingDirectory", json!("/etc"))]
         {
             let container = with(json!({ member: value }));
@@ -253,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn what_tools_send_empty_asks_for_nothing() {
+    fn empty_members_are_accepted() {
         let container = with(json!({"entryPoint": [], "workingDirectory": "", "logConfiguration": null}));
         checked(&TaskRules::default(), container.clone()).unwrap();
         checked(&TaskRules::Pods, container).unwrap();
     }
 
     #[test]
-    fn of_logs_only_what_the_driver_does_is_accepted() {
+    fn unsupported_log_drivers_and_options_are_rejected() {
         let logs = |configuration: Value| {
             checked(&TaskRules::Pods, with(json!({"logConfiguration": configuration})))
                 .map_err(|error| error.message)

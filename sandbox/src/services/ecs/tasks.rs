@@ -1,28 +1,28 @@
-//! Operations on tasks. In: the world and a request. Out: the answer. No I/O.
+//! Operations on tasks. In: the state and a request. Out: the response. No I/O.
 
 use serde_json::{Value, json};
 
 use super::lifecycle::request_stop;
 use super::request::{Request, failure, tags_view};
-use super::world::{Container, ContainerSpec, EcsState, Task, TaskStatus};
+use super::state::{Container, ContainerSpec, EcsState, Task, TaskStatus};
 use crate::services::AwsError;
 
 /// "Up to 100 tasks" (DescribeTasks), "1 to 100 results" (ListTasks).
 const TASKS_PER_CALL: usize = 100;
 
-fn container_view(task: &Task, spec: &ContainerSpec, held: &Container) -> Value {
-    let status = if task.status == TaskStatus::Running && !held.alive {
+fn container_view(task: &Task, spec: &ContainerSpec, container: &Container) -> Value {
+    let status = if task.status == TaskStatus::Running && !container.alive {
         "STOPPED"
     } else {
         match task.status {
             TaskStatus::Provisioning | TaskStatus::Pending => "PENDING",
             TaskStatus::Running => "RUNNING",
-            TaskStatus::Stopping if held.alive => "RUNNING",
+            TaskStatus::Stopping if container.alive => "RUNNING",
             TaskStatus::Stopping | TaskStatus::Deprovisioning | TaskStatus::Stopped => "STOPPED",
         }
     };
     let mut view = json!({
-        "containerArn": held.arn,
+        "containerArn": container.arn,
         "taskArn": task.arn,
         "name": spec.name,
         "image": spec.image,
@@ -31,19 +31,19 @@ fn container_view(task: &Task, spec: &ContainerSpec, held: &Container) -> Value 
         "healthStatus": "UNKNOWN",
         "cpu": "0",
     });
-    if held.alive || held.exit_code.is_some() {
-        view["runtimeId"] = Value::from(held.runtime_id.as_str());
+    if container.alive || container.exit_code.is_some() {
+        view["runtimeId"] = Value::from(container.runtime_id.as_str());
     }
-    if let Some(code) = held.exit_code {
+    if let Some(code) = container.exit_code {
         view["exitCode"] = Value::from(code);
     }
-    if let Some(reason) = &held.reason {
+    if let Some(reason) = &container.reason {
         view["reason"] = Value::from(reason.as_str());
     }
     view
 }
 
-/// The network interface's attachment has an id of its own, kept for the task's life.
+/// The id of the network interface attachment, derived from the task id so that it stays the same.
 fn attachment_id(task: &Task) -> String {
     let id = &task.id;
     format!("{}-{}-4{}-8{}-{}", &id[..8], &id[8..12], &id[12..15], &id[15..18], &id[18..30])
@@ -61,7 +61,7 @@ pub(super) fn view(request: Request<'_>, task: &Task, tags: bool) -> Value {
         .containers
         .iter()
         .zip(&task.containers)
-        .map(|(spec, held)| container_view(task, spec, held))
+        .map(|(spec, container)| container_view(task, spec, container))
         .collect();
     let mut view = json!({
         "attachments": [{
@@ -80,7 +80,7 @@ pub(super) fn view(request: Request<'_>, task: &Task, tags: bool) -> Value {
         "cpu": definition.cpu.to_string(),
         "memory": definition.memory.to_string(),
         "createdAt": request.time(task.created_at),
-        "desiredStatus": if task.wanted() { "RUNNING" } else { "STOPPED" },
+        "desiredStatus": if task.should_run() { "RUNNING" } else { "STOPPED" },
         "enableExecuteCommand": task.execute_command,
         "group": task.group(),
         "healthStatus": "UNKNOWN",
@@ -137,20 +137,21 @@ fn architecture(task: &Task) -> &'static str {
     }
 }
 
-pub(super) fn list_tasks(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn list_tasks(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let stopped = match input.text("desiredStatus")?.unwrap_or("RUNNING") {
         "RUNNING" => false,
         "STOPPED" => true,
-        // "PENDING … doesn't return any results, because Amazon ECS never sets the desired status to it" (ListTasks).
+        // "PENDING … doesn't return any results, because Amazon ECS never sets the desired status
+        // to it" (ListTasks).
         "PENDING" => return Ok(json!({"taskArns": []})),
-        other => return Err(input.refusal(format!("{other} is no desired status"))),
+        other => return Err(input.refusal(format!("{other} is not a desired status"))),
     };
     let family = input.text("family")?;
     let started_by = input.text("startedBy")?;
     let launch_type = input.text("launchType")?;
     let service_name = input.text("serviceName")?;
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let service_name = service_name.map(|name| request.name_within(cluster, "service", name)).transpose()?;
     if let Some(name) = service_name
@@ -175,7 +176,7 @@ pub(super) fn list_tasks(world: &mut EcsState, request: Request<'_>) -> Result<V
     request.paged("taskArns", TASKS_PER_CALL as i64, TASKS_PER_CALL as i64, arns)
 }
 
-pub(super) fn describe_tasks(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn describe_tasks(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("tasks")?;
     if references.is_empty() {
         return Err(request.input.refusal("Tasks cannot be empty."));
@@ -184,7 +185,7 @@ pub(super) fn describe_tasks(world: &mut EcsState, request: Request<'_>) -> Resu
         return Err(request.input.refusal("Tasks cannot have more than 100 elements."));
     }
     let tags = request.includes("TAGS")?;
-    let region = world.region(&request.caller.region);
+    let region = state.region(&request.caller.region);
     let (cluster, _) = request.cluster(region)?;
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for reference in references {
@@ -197,18 +198,18 @@ pub(super) fn describe_tasks(world: &mut EcsState, request: Request<'_>) -> Resu
     Ok(json!({"tasks": tasks, "failures": failures}))
 }
 
-pub(super) fn stop_task(world: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub(super) fn stop_task(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let reference = request.input.required_text("task")?;
     let reason = request.input.text("reason")?.unwrap_or("Task stopped by user").to_owned();
     let region_name = &request.caller.region;
-    let region = world.region(region_name);
+    let region = state.region(region_name);
     let (cluster, _) = request.cluster(region)?;
     let id = request.name_within(cluster, "task", reference)?;
     let missing = || request.input.refusal("The referenced task was not found.");
     if region.tasks.get(id).is_none_or(|task| task.cluster != cluster) {
         return Err(missing());
     }
-    request_stop(world, region_name, id, "UserInitiated", reason, request.now);
-    let task = world.region(region_name).tasks.get(id).ok_or_else(missing)?;
+    request_stop(state, region_name, id, "UserInitiated", reason, request.now);
+    let task = state.region(region_name).tasks.get(id).ok_or_else(missing)?;
     Ok(json!({"task": view(request, task, true)}))
 }

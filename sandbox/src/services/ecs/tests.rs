@@ -1,4 +1,4 @@
-//! ECS under a manual clock, without a machine below it: processes start and end because the test says so.
+//! ECS with a manual clock and no real processes: they start and end when the test says so.
 
 use jiff::SignedDuration;
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ const REGION: &str = "us-east-1";
 struct Harness {
     ecs: Arc<Ecs>,
     clock: ModelClock,
-    /// Processes that run, by task.
+    /// The running processes, by task id.
     running: std::collections::BTreeSet<String>,
 }
 
@@ -74,18 +74,19 @@ impl Harness {
 
     async fn listed(&self, status: &str) -> Vec<String> {
         let input = json!({"serviceName": "s", "desiredStatus": status});
-        let answer = self.call("ListTasks", input).await.unwrap();
-        answer["taskArns"].as_array().unwrap().iter().map(|arn| arn.as_str().unwrap().to_owned()).collect()
+        let response = self.call("ListTasks", input).await.unwrap();
+        response["taskArns"].as_array().unwrap().iter().map(|arn| arn.as_str().unwrap().to_owned()).collect()
     }
 
     async fn task(&self, arn: &str) -> Value {
         self.call("DescribeTasks", json!({"tasks": [arn]})).await.unwrap()["tasks"][0].clone()
     }
 
-    /// Lets seconds pass, half a second at a time, the machine obeying: starts succeed, SIGTERM ends processes at once unless
-    /// `stubborn`. Returns what the machine was asked to do.
-    fn pass(&mut self, seconds: u64, stubborn: bool) -> Vec<Effect> {
-        let mut asked = Vec::new();
+    /// Advances the clock by `seconds`, in steps of half a second, and carries out the effects:
+    /// starts succeed, and SIGTERM ends a process at once unless `ignores_sigterm`. Returns the
+    /// effects.
+    fn advance_seconds(&mut self, seconds: u64, ignores_sigterm: bool) -> Vec<Effect> {
+        let mut all_effects = Vec::new();
         for _ in 0..seconds * 2 {
             self.clock.advance(std::time::Duration::from_millis(500));
             let now = self.clock.now();
@@ -96,13 +97,13 @@ impl Harness {
                         lifecycle::started(&mut self.ecs.lock(), REGION, task, now);
                         self.running.insert(task.clone());
                     }
-                    Effect::Terminate { .. } if stubborn => {}
+                    Effect::Terminate { .. } if ignores_sigterm => {}
                     Effect::Terminate { task } | Effect::Kill { task } => self.exit(task, 143),
                 }
             }
-            asked.extend(effects);
+            all_effects.extend(effects);
         }
-        asked
+        all_effects
     }
 
     fn exit(&mut self, task: &str, code: i32) {
@@ -117,16 +118,16 @@ fn id(arn: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_service_grows_to_its_count_through_all_states_and_settles() {
+async fn a_new_service_starts_its_tasks_and_becomes_steady() {
     let mut harness = Harness::with_service(3).await;
-    assert_eq!(harness.listed("RUNNING").await.len(), 0, "nothing is listed before it is visible");
-    harness.pass(2, false);
+    assert_eq!(harness.listed("RUNNING").await.len(), 0, "no task is listed before its read lag is over");
+    harness.advance_seconds(2, false);
     let arns = harness.listed("RUNNING").await;
     assert_eq!(arns.len(), 3);
     assert_eq!(harness.task(&arns[0]).await["lastStatus"], "PROVISIONING");
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..40 {
-        harness.pass(1, false);
+        harness.advance_seconds(1, false);
         seen.insert(harness.task(&arns[0]).await["lastStatus"].as_str().unwrap().to_owned());
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["PENDING", "PROVISIONING", "RUNNING"]);
@@ -140,45 +141,45 @@ async fn a_service_grows_to_its_count_through_all_states_and_settles() {
 }
 
 #[tokio::test]
-async fn counts_trail_what_is_by_less_than_a_second() {
+async fn task_counts_lag_by_less_than_a_second() {
     let mut harness = Harness::with_service(1).await;
     let now = harness.clock.now();
     lifecycle::step(&mut harness.ecs.lock(), now);
     assert_eq!(harness.service().await["pendingCount"], 0);
-    harness.pass(1, false);
+    harness.advance_seconds(1, false);
     assert_eq!(harness.service().await["pendingCount"], 1);
 }
 
 #[tokio::test]
-async fn a_task_that_exits_tells_why_and_is_replaced() {
+async fn an_exited_task_reports_its_reason_and_is_replaced() {
     let mut harness = Harness::with_service(2).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let before = harness.listed("RUNNING").await;
     harness.exit(id(&before[0]), 1);
-    harness.pass(2, false);
+    harness.advance_seconds(2, false);
     let task = harness.task(&before[0]).await;
     assert_eq!(task["stopCode"], "EssentialContainerExited");
     assert_eq!(task["stoppedReason"], "Essential container in task exited");
     assert_eq!((&task["lastStatus"], &task["desiredStatus"]), (&json!("DEPROVISIONING"), &json!("STOPPED")));
     assert_eq!(task["containers"][0]["exitCode"], 1);
     assert_eq!(harness.listed("STOPPED").await, [before[0].clone()]);
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     assert_eq!(harness.running.len(), 2);
     assert_eq!(harness.task(&before[0]).await["lastStatus"], "STOPPED");
     assert!(harness.task(&before[0]).await["stoppedAt"].is_number());
 }
 
 #[tokio::test]
-async fn scale_in_spares_protected_tasks_until_their_protection_ends() {
+async fn scale_in_skips_tasks_while_they_are_protected() {
     let mut harness = Harness::with_service(4).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let arns = harness.listed("RUNNING").await;
     let protect = json!({"tasks": [arns[0], arns[2]], "protectionEnabled": true, "expiresInMinutes": 1});
-    let answer = harness.call("UpdateTaskProtection", protect).await.unwrap();
-    assert_eq!(answer["protectedTasks"].as_array().unwrap().len(), 2);
-    assert!(answer["protectedTasks"][0]["expirationDate"].is_number());
+    let response = harness.call("UpdateTaskProtection", protect).await.unwrap();
+    assert_eq!(response["protectedTasks"].as_array().unwrap().len(), 2);
+    assert!(response["protectedTasks"][0]["expirationDate"].is_number());
     harness.call("UpdateService", json!({"service": "s", "desiredCount": 1})).await.unwrap();
-    harness.pass(20, false);
+    harness.advance_seconds(20, false);
     assert_eq!(harness.listed("RUNNING").await, [arns[0].clone(), arns[2].clone()]);
     let stopped = harness.task(&arns[1]).await;
     assert_eq!(stopped["stopCode"], "ServiceSchedulerInitiated");
@@ -188,22 +189,25 @@ async fn scale_in_spares_protected_tasks_until_their_protection_ends() {
             .unwrap()
             .starts_with("Scaling activity initiated by (deployment ecs-svc/")
     );
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     assert_eq!(harness.listed("RUNNING").await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
+async fn a_task_ignoring_sigterm_is_killed_after_its_stop_timeout() {
     let mut harness = Harness::with_service(1).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let arn = harness.listed("RUNNING").await.remove(0);
     harness.call("StopTask", json!({"task": arn, "reason": "enough"})).await.unwrap();
     let task = id(&arn).to_owned();
-    let asked = harness.pass(29, true);
-    assert_eq!(asked.iter().filter(|effect| **effect == Effect::Terminate { task: task.clone() }).count(), 1);
-    assert!(!asked.contains(&Effect::Kill { task: task.clone() }));
+    let effects = harness.advance_seconds(29, true);
+    assert_eq!(
+        effects.iter().filter(|effect| **effect == Effect::Terminate { task: task.clone() }).count(),
+        1
+    );
+    assert!(!effects.contains(&Effect::Kill { task: task.clone() }));
     assert_eq!(harness.task(&arn).await["lastStatus"], "STOPPING");
-    assert!(harness.pass(3, true).contains(&Effect::Kill { task }));
+    assert!(harness.advance_seconds(3, true).contains(&Effect::Kill { task }));
     let stopped = harness.task(&arn).await;
     assert_eq!(
         (&stopped["stopCode"], &stopped["stoppedReason"]),
@@ -212,7 +216,7 @@ async fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
 }
 
 #[tokio::test]
-async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_breaker() {
+async fn failed_starts_back_off_and_trip_the_circuit_breaker() {
     let harness = Harness::new(100);
     harness.register("generator").await;
     let mut creation = Harness::creation("s", 1);
@@ -255,25 +259,28 @@ async fn failed_starts_are_retried_with_growing_pauses_and_trip_the_circuit_brea
 }
 
 #[tokio::test]
-async fn a_new_task_definition_rolls_and_a_new_count_does_not() {
+async fn a_new_task_definition_redeploys_and_a_new_count_does_not() {
     let mut harness = Harness::with_service(2).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let first = harness.listed("RUNNING").await;
     let deployment = harness.service().await["deployments"][0]["id"].clone();
     harness.call("UpdateService", json!({"service": "s", "desiredCount": 3})).await.unwrap();
     assert_eq!(harness.service().await["deployments"][0]["id"], deployment);
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     harness.register("generator").await;
     let updated =
         harness.call("UpdateService", json!({"service": "s", "taskDefinition": "f:2"})).await.unwrap();
     assert_eq!(updated["service"]["deployments"].as_array().unwrap().len(), 2);
-    let most = (0..90)
+    let running_counts = (0..90)
         .map(|_| {
-            harness.pass(1, false);
+            harness.advance_seconds(1, false);
             harness.running.len()
         })
         .collect::<Vec<_>>();
-    assert!(most.iter().all(|running| (3..=6).contains(running)), "never below the desired count: {most:?}");
+    assert!(
+        running_counts.iter().all(|running| (3..=6).contains(running)),
+        "never below the desired count: {running_counts:?}"
+    );
     let service = harness.service().await;
     assert_eq!(service["deployments"].as_array().unwrap().len(), 1);
     assert_eq!(service["runningCount"], 3);
@@ -283,9 +290,9 @@ async fn a_new_task_definition_rolls_and_a_new_count_does_not() {
 }
 
 #[tokio::test]
-async fn deletion_drains_then_leaves_a_name_that_can_be_used_again() {
+async fn a_deleted_service_drains_and_its_name_can_be_reused() {
     let mut harness = Harness::with_service(2).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let early = harness.call("DeleteService", json!({"service": "s"})).await.unwrap_err();
     assert_eq!(early.message, "The service cannot be stopped while it is scaled above 0.");
     let protect = json!({"tasks": harness.listed("RUNNING").await, "protectionEnabled": true});
@@ -299,7 +306,7 @@ async fn deletion_drains_then_leaves_a_name_that_can_be_used_again() {
     assert_eq!(reuse.message, "Unable to Start a service that is still Draining.");
     let update = harness.call("UpdateService", json!({"service": "s", "desiredCount": 1})).await.unwrap_err();
     assert_eq!(update.code, "ServiceNotActiveException");
-    harness.pass(15, false);
+    harness.advance_seconds(15, false);
     assert!(harness.running.is_empty());
     assert_eq!(harness.service().await["status"], "INACTIVE");
     assert_eq!(harness.call("ListServices", json!({})).await.unwrap(), json!({"serviceArns": []}));
@@ -308,7 +315,7 @@ async fn deletion_drains_then_leaves_a_name_that_can_be_used_again() {
 }
 
 #[tokio::test]
-async fn creation_is_repeatable_under_one_token_and_refused_otherwise() {
+async fn creation_is_idempotent_only_for_the_same_token_and_request() {
     let harness = Harness::new(100);
     harness.register("generator").await;
     let mut creation = Harness::creation("s", 1);
@@ -325,33 +332,43 @@ async fn creation_is_repeatable_under_one_token_and_refused_otherwise() {
 }
 
 #[tokio::test]
-async fn services_are_checked_as_aws_does() {
+async fn services_are_validated_as_on_aws() {
     let harness = Harness::new(100);
     harness.register("generator").await;
-    let spoiled = |change: &dyn Fn(&mut Value)| {
+    let changed_creation = |change: &dyn Fn(&mut Value)| {
         let mut creation = Harness::creation("s", 1);
         change(&mut creation);
         creation
     };
     let strategy = json!([{"capacityProvider": "FARGATE", "weight": 1}]);
     let cases: [(Value, &str, &str); 8] = [
-        (spoiled(&|c| c["taskDefinition"] = json!("none")), "ClientException", "TaskDefinition not found."),
-        (spoiled(&|c| c["cluster"] = json!("none")), "ClusterNotFoundException", "Cluster not found."),
         (
-            spoiled(&|c| c["networkConfiguration"] = Value::Null),
+            changed_creation(&|c| c["taskDefinition"] = json!("none")),
+            "ClientException",
+            "TaskDefinition not found.",
+        ),
+        (
+            changed_creation(&|c| c["cluster"] = json!("none")),
+            "ClusterNotFoundException",
+            "Cluster not found.",
+        ),
+        (
+            changed_creation(&|c| c["networkConfiguration"] = Value::Null),
             "InvalidParameterException",
             "Network Configuration must be provided",
         ),
         (
-            spoiled(&|c| c["capacityProviderStrategy"] = strategy.clone()),
+            changed_creation(&|c| c["capacityProviderStrategy"] = strategy.clone()),
             "InvalidParameterException",
             "Specifying both a launch type",
         ),
-        (spoiled(&|c| c["desiredCount"] = json!(-1)), "InvalidParameterException", "negative"),
-        (spoiled(&|c| c["desiredCount"] = json!(5001)), "InvalidParameterException", "5000"),
-        (spoiled(&|c| c["clientToken"] = json!("x".repeat(37))), "InvalidParameterException", "36"),
+        (changed_creation(&|c| c["desiredCount"] = json!(-1)), "InvalidParameterException", "negative"),
+        (changed_creation(&|c| c["desiredCount"] = json!(5001)), "InvalidParameterException", "5000"),
+        (changed_creation(&|c| c["clientToken"] = json!("x".repeat(37))), "InvalidParameterException", "36"),
         (
-            spoiled(&|c| c["networkConfiguration"]["awsvpcConfiguration"]["subnets"] = json!(vec!["s"; 17])),
+            changed_creation(&|c| {
+                c["networkConfiguration"]["awsvpcConfiguration"]["subnets"] = json!(vec!["s"; 17])
+            }),
             "InvalidParameterException",
             "16",
         ),
@@ -364,23 +381,23 @@ async fn services_are_checked_as_aws_does() {
 }
 
 #[tokio::test]
-async fn the_vcpu_quota_holds_back_what_does_not_fit() {
+async fn the_vcpu_quota_limits_the_number_of_tasks() {
     let mut harness = Harness::new(1);
     harness.register("generator").await;
     harness.create("s", 6).await.unwrap();
-    harness.pass(45, false);
-    assert_eq!(harness.running.len(), 4, "four quarters of a vCPU");
+    harness.advance_seconds(45, false);
+    assert_eq!(harness.running.len(), 4, "four tasks of a quarter vCPU fit into the quota");
     let events = harness.service().await["events"].clone();
-    let told = events
+    let quota_events = events
         .as_array()
         .unwrap()
         .iter()
         .filter(|event| event["message"].as_str().unwrap().contains("limit on the number of vCPUs"));
-    assert!((1..=3).contains(&told.count()));
+    assert!((1..=3).contains(&quota_events.count()));
 }
 
 #[tokio::test]
-async fn tags_reach_tasks_as_the_service_says() {
+async fn tags_propagate_to_tasks_as_configured() {
     let mut harness = Harness::new(100);
     harness.register("generator").await;
     let mut creation = Harness::creation("s", 1);
@@ -388,7 +405,7 @@ async fn tags_reach_tasks_as_the_service_says() {
     creation["enableECSManagedTags"] = json!(true);
     creation["tags"] = json!([{"key": "kinesisdemo.io/owner", "value": "x"}]);
     harness.call("CreateService", creation).await.unwrap();
-    harness.pass(2, false);
+    harness.advance_seconds(2, false);
     let arns = harness.listed("RUNNING").await;
     let task =
         harness.call("DescribeTasks", json!({"tasks": arns, "include": ["TAGS"]})).await.unwrap()["tasks"][0]
@@ -406,15 +423,15 @@ async fn tags_reach_tasks_as_the_service_says() {
 }
 
 #[tokio::test]
-async fn clusters_go_only_when_they_are_empty() {
+async fn only_empty_clusters_can_be_deleted() {
     let mut harness = Harness::with_service(1).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let refused = harness.call("DeleteCluster", json!({})).await.unwrap_err();
     assert_eq!(refused.code, "ClusterContainsServicesException");
     harness.call("DeleteService", json!({"service": "s", "force": true})).await.unwrap();
     let refused = harness.call("DeleteCluster", json!({})).await.unwrap_err();
     assert_eq!(refused.code, "ClusterContainsTasksException");
-    harness.pass(30, false);
+    harness.advance_seconds(30, false);
     assert_eq!(harness.call("DeleteCluster", json!({})).await.unwrap()["cluster"]["status"], "INACTIVE");
     let described = harness.call("DescribeClusters", json!({"clusters": ["demo", "none"]})).await.unwrap();
     assert_eq!(described["clusters"][0]["status"], "INACTIVE");
@@ -422,7 +439,7 @@ async fn clusters_go_only_when_they_are_empty() {
 }
 
 #[tokio::test]
-async fn task_definitions_count_up_and_go_in_two_steps() {
+async fn task_definition_revisions_are_deregistered_then_deleted() {
     let harness = Harness::new(100);
     harness.register("a").await;
     harness.register("b").await;
@@ -434,8 +451,9 @@ async fn task_definitions_count_up_and_go_in_two_steps() {
     assert_eq!(newest["tags"], json!([{"key": "from", "value": "definition"}]));
     let active = harness.call("DeleteTaskDefinitions", json!({"taskDefinitions": ["f:2"]})).await.unwrap();
     assert!(active["failures"][0]["reason"].as_str().unwrap().contains("still in ACTIVE status"));
-    let gone = harness.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap();
-    assert_eq!(gone["taskDefinition"]["status"], "INACTIVE");
+    let deregistered =
+        harness.call("DeregisterTaskDefinition", json!({"taskDefinition": "f:2"})).await.unwrap();
+    assert_eq!(deregistered["taskDefinition"]["status"], "INACTIVE");
     let inactive = harness.call("CreateService", {
         let mut creation = Harness::creation("s", 0);
         creation["taskDefinition"] = json!("f:2");
@@ -450,32 +468,32 @@ async fn task_definitions_count_up_and_go_in_two_steps() {
     assert_eq!(missing.message, "Unable to describe task definition.");
     harness.register("c").await;
     let newest = harness.call("DescribeTaskDefinition", json!({"taskDefinition": "f"})).await.unwrap();
-    assert_eq!(newest["taskDefinition"]["revision"], 3, "revisions are never given twice");
+    assert_eq!(newest["taskDefinition"]["revision"], 3, "revisions are never reused");
 }
 
 #[tokio::test]
-async fn stopped_tasks_are_forgotten_after_an_hour() {
+async fn stopped_tasks_are_removed_after_an_hour() {
     let mut harness = Harness::with_service(1).await;
-    harness.pass(45, false);
+    harness.advance_seconds(45, false);
     let arn = harness.listed("RUNNING").await.remove(0);
     harness.call("StopTask", json!({"task": arn})).await.unwrap();
-    harness.pass(15, false);
+    harness.advance_seconds(15, false);
     harness.clock.advance(std::time::Duration::from_secs(3590));
     assert_eq!(harness.task(&arn).await["lastStatus"], "STOPPED");
     harness.clock.advance(std::time::Duration::from_secs(60));
-    harness.pass(1, false);
-    let answer = harness.call("DescribeTasks", json!({"tasks": [arn]})).await.unwrap();
-    assert_eq!(answer["failures"][0]["reason"], "MISSING");
+    harness.advance_seconds(1, false);
+    let response = harness.call("DescribeTasks", json!({"tasks": [arn]})).await.unwrap();
+    assert_eq!(response["failures"][0]["reason"], "MISSING");
 }
 
 #[test]
-fn ids_have_the_forms_aws_gives_them() {
+fn ids_have_the_same_format_as_on_aws() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    assert_eq!(world::hex(&mut rng, 32).len(), 32);
-    assert_eq!(world::deployment_id(&mut rng).len(), "ecs-svc/".len() + 19);
-    assert_eq!(world::uuid(&mut rng).len(), 36);
+    assert_eq!(state::hex(&mut rng, 32).len(), 32);
+    assert_eq!(state::deployment_id(&mut rng).len(), "ecs-svc/".len() + 19);
+    assert_eq!(state::uuid(&mut rng).len(), 36);
     assert_eq!(
-        world::span(&mut rng, SignedDuration::from_secs(3), SignedDuration::from_secs(3)).as_secs(),
+        state::span(&mut rng, SignedDuration::from_secs(3), SignedDuration::from_secs(3)).as_secs(),
         3
     );
 }

@@ -1,71 +1,74 @@
-//! What the world shows and forgets as time passes: counts that readers see a moment late, stopped tasks and services that are
-//! gone some day. In: the world and an instant. Out: the changed world. Pure but for the world's own random numbers.
+//! Applies the read lag to task counts, and removes expired stopped tasks, inactive services and
+//! deleted task definitions. In: the state and an instant. Out: the changed state. Pure except for
+//! the state's random number generator.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::lifecycle::read_lag;
-use super::world::{Counts, Definition, DefinitionStatus, EcsState, Region, TaskStatus, later};
+use super::state::{Counts, Definition, DefinitionStatus, EcsState, Region, TaskStatus, later};
 
 /// "Stopped tasks appear in the returned results for at least one hour" (ListTasks, DescribeTasks).
 const STOPPED_KEPT: SignedDuration = SignedDuration::from_hours(1);
-/// How many stopped tasks a region keeps at most. Ours, so that a long run cannot fill the machine.
-const STOPPED_AT_MOST: usize = 5_000;
-/// How long an INACTIVE service can still be described; AWS says "in the future may be cleaned up". Ours.
+/// The maximum number of stopped tasks per region. Our choice, to bound memory in a long run.
+const MAX_STOPPED: usize = 5_000;
+/// How long an INACTIVE service can still be described. AWS says only that it "in the future may be
+/// cleaned up"; the duration is our choice.
 const INACTIVE_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
-/// Queues the current counts for readers, who see them a moment later.
-pub(super) fn publish(world: &mut EcsState, region_name: &str, now: Timestamp) {
-    let pace = world.pace;
-    let EcsState { regions, rng, .. } = world;
+/// Queues the current counts; they become visible to reads after the read lag.
+pub(super) fn publish_counts(state: &mut EcsState, region_name: &str, now: Timestamp) {
+    let pace = state.pace;
+    let EcsState { regions, rng, .. } = state;
     let Some(region) = regions.get_mut(region_name) else { return };
     let Region { services, tasks, .. } = region;
-    let mut counted: BTreeMap<&str, BTreeMap<String, Counts>> = BTreeMap::new();
+    let mut counts_by_cluster: BTreeMap<&str, BTreeMap<String, Counts>> = BTreeMap::new();
     for task in tasks.values() {
         let Some((_, deployment)) = &task.service else { continue };
-        let counts = counted.entry(&task.cluster).or_default().entry(deployment.clone()).or_default();
+        let counts =
+            counts_by_cluster.entry(&task.cluster).or_default().entry(deployment.clone()).or_default();
         match task.status {
             TaskStatus::Running => counts.running += 1,
-            TaskStatus::Provisioning | TaskStatus::Pending if task.wanted() => counts.pending += 1,
+            TaskStatus::Provisioning | TaskStatus::Pending if task.should_run() => counts.pending += 1,
             _ => {}
         }
     }
     for service in services.values_mut() {
-        let of_cluster = counted.get(service.cluster.as_str());
+        let of_cluster = counts_by_cluster.get(service.cluster.as_str());
         let counts: BTreeMap<String, Counts> = service
             .deployments
             .iter()
             .map(|deployment| {
-                let held = of_cluster.and_then(|counts| counts.get(&deployment.id)).copied();
-                (deployment.id.clone(), held.unwrap_or_default())
+                let counts = of_cluster.and_then(|counts| counts.get(&deployment.id)).copied();
+                (deployment.id.clone(), counts.unwrap_or_default())
             })
             .collect();
         let published = &mut service.published;
-        while published.coming.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, counts)) = published.coming.pop_front() {
+        while published.upcoming.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, counts)) = published.upcoming.pop_front() {
                 published.visible = counts;
             }
         }
-        let latest = published.coming.back().map_or(&published.visible, |(_, counts)| counts);
+        let latest = published.upcoming.back().map_or(&published.visible, |(_, counts)| counts);
         if *latest != counts {
             let visible_at = later(now, pace.real(read_lag(rng)));
-            // A later value never shows before an earlier one.
-            let after = published.coming.back().map_or(visible_at, |(at, _)| visible_at.max(*at));
-            published.coming.push_back((after, counts));
+            // A later value never becomes visible before an earlier one.
+            let visible_at = published.upcoming.back().map_or(visible_at, |(at, _)| visible_at.max(*at));
+            published.upcoming.push_back((visible_at, counts));
         }
     }
 }
 
-/// Removes what AWS would no longer show.
-pub(super) fn forget(world: &mut EcsState, region_name: &str, now: Timestamp) {
-    let region = world.region(region_name);
+/// Removes what AWS would no longer return.
+pub(super) fn collect_garbage(state: &mut EcsState, region_name: &str, now: Timestamp) {
+    let region = state.region(region_name);
     region.tasks.retain(|_, task| task.stopped_at.is_none_or(|at| now.duration_since(at) < STOPPED_KEPT));
     let mut stopped: Vec<(Timestamp, String)> =
         region.tasks.values().filter_map(|task| task.stopped_at.map(|at| (at, task.id.clone()))).collect();
-    if stopped.len() > STOPPED_AT_MOST {
+    if stopped.len() > MAX_STOPPED {
         stopped.sort();
-        for (_, id) in &stopped[..stopped.len() - STOPPED_AT_MOST] {
+        for (_, id) in &stopped[..stopped.len() - MAX_STOPPED] {
             region.tasks.remove(id);
         }
     }

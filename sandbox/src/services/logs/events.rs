@@ -1,4 +1,4 @@
-//! Log events as they arrive. In: `PutLogEvents`. Out: which were taken. Touches nothing outside.
+//! Ingestion of log events. In: `PutLogEvents`. Out: which events were rejected. No I/O.
 //!
 //! Limits: PutLogEvents reference.
 
@@ -10,14 +10,15 @@ use super::{Groups, Request};
 use crate::parameters::Members;
 use crate::services::AwsError;
 
-/// "The maximum batch size is 1,048,576 bytes", 26 bytes counted on top of each message.
+/// "The maximum batch size is 1,048,576 bytes", including 26 bytes for each message.
 const BATCH_BYTES: usize = 1_048_576;
 /// "The maximum number of log events in a batch is 10,000."
 const BATCH_EVENTS: usize = 10_000;
 /// "Each log event can be no larger than 1 MB."
 const EVENT_BYTES: usize = 1_048_576;
 const HOUR: i64 = 3_600_000;
-/// "None of the log events in the batch can be more than 2 hours in the future" and "older than 14 days".
+/// "None of the log events in the batch can be more than 2 hours in the future" and "older than 14
+/// days".
 const FUTURE: i64 = 2 * HOUR;
 const PAST: i64 = 14 * 24 * HOUR;
 /// "A batch of log events in a single request cannot span more than 24 hours."
@@ -27,13 +28,13 @@ const SPAN: i64 = 24 * HOUR;
 #[derive(Debug)]
 pub(super) struct Event {
     pub stream: String,
-    /// As its sender stamped it, in milliseconds.
+    /// The sender's timestamp, in milliseconds.
     pub timestamp: i64,
-    /// Its place in the order of arrival at the group; unique within it.
+    /// The sequence number of its arrival at the group; unique within the group.
     pub arrival: u64,
     pub message: String,
     pub ingested: i64,
-    /// Model time from which reads see it.
+    /// The model time at which it becomes visible to reads.
     pub visible_at: Timestamp,
 }
 
@@ -54,13 +55,14 @@ pub(super) fn put_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
         .collect::<Result<Vec<(i64, &str)>, AwsError>>()?;
     check_batch(input, &batch)?;
 
-    // Positions refer to the batch as it was sent; what lies between them was taken.
+    // The positions refer to the batch as it was sent; the events between them are accepted.
     let too_old_until = batch.iter().take_while(|(at, _)| *at < request.wall - PAST).count();
     let too_new_from = batch.iter().take_while(|(at, _)| *at <= request.wall + FUTURE).count();
     for (at, message) in &batch[too_old_until..too_new_from.max(too_old_until)] {
         group.append(stream, *at, (*message).to_owned(), request.wall, request.now);
     }
-    // Sequence tokens are accepted and ignored since 2023 but still handed out (PutLogEvents reference).
+    // Since 2023, sequence tokens are accepted and ignored but still returned (PutLogEvents
+    // reference).
     let mut output = json!({"nextSequenceToken": format!("{:056}", group.events.len())});
     let mut rejected = serde_json::Map::new();
     if too_new_from < batch.len() {

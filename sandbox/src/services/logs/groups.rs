@@ -1,5 +1,5 @@
-//! Log groups and streams: their data and the operations on them. In: one region's groups and a request. Out: the answer.
-//! Touches nothing outside.
+//! Log groups and streams: their data and the operations on them. In: one region's groups and a
+//! request. Out: the response. No I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,7 +17,7 @@ use crate::services::AwsError;
 /// PutRetentionPolicy reference, retentionInDays.
 const RETENTION_DAYS: [i64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
-/// What AWS adds to each event's size when it counts bytes (PutLogEvents reference).
+/// The bytes that AWS adds to each event's size (PutLogEvents reference).
 pub(super) const EVENT_OVERHEAD: usize = 26;
 
 #[derive(Debug, Default)]
@@ -61,12 +61,14 @@ impl Group {
         Ok(())
     }
 
-    /// Appends an event to a stream that exists, and lets the oldest go when the group holds too much.
+    /// Appends an event to an existing stream, and removes the oldest events while the group
+    /// exceeds its limit.
     pub fn append(&mut self, stream: &str, timestamp: i64, message: String, wall: i64, now: Timestamp) {
-        let Some(held) = self.streams.get_mut(stream) else { return };
-        held.first_event = Some(held.first_event.map_or(timestamp, |first| first.min(timestamp)));
-        held.last_event = Some(held.last_event.map_or(timestamp, |last| last.max(timestamp)));
-        held.last_ingestion = Some(wall);
+        let Some(stream_state) = self.streams.get_mut(stream) else { return };
+        stream_state.first_event =
+            Some(stream_state.first_event.map_or(timestamp, |first| first.min(timestamp)));
+        stream_state.last_event = Some(stream_state.last_event.map_or(timestamp, |last| last.max(timestamp)));
+        stream_state.last_ingestion = Some(wall);
         self.bytes += message.len() + EVENT_OVERHEAD;
         self.arrivals += 1;
         self.events.push_back(Event {
@@ -95,7 +97,7 @@ impl Group {
     }
 }
 
-/// The group of that name, or AWS's refusal.
+/// The group with this name, or AWS's error.
 pub(super) fn existing<'a>(groups: &'a mut Groups, name: &str) -> Result<&'a mut Group, AwsError> {
     groups.get_mut(name).ok_or_else(no_such_group)
 }
@@ -104,8 +106,8 @@ pub(super) fn no_such_stream() -> AwsError {
     AwsError::client("ResourceNotFoundException", "The specified log stream does not exist.")
 }
 
-/// The group named by `logGroupName`, or by name or ARN in `logGroupIdentifier`.
-pub(super) fn referred<'a>(
+/// The group given by name in `logGroupName`, or by name or ARN in `logGroupIdentifier`.
+pub(super) fn requested_group<'a>(
     groups: &'a mut Groups,
     request: Request<'_>,
 ) -> Result<(String, &'a mut Group), AwsError> {
@@ -126,8 +128,8 @@ fn no_such_group() -> AwsError {
     AwsError::client("ResourceNotFoundException", "The specified log group does not exist.")
 }
 
-/// The group that an ARN names. ARNs of another Region or account name nothing here: no account is
-/// linked.
+/// The name of the group in an ARN. Groups of another Region or account are not found, because
+/// accounts cannot be linked.
 fn name_in_arn<'a>(request: Request<'_>, arn: &'a str) -> Result<&'a str, AwsError> {
     let named = Arn::parse(arn).and_then(|arn| arn.resource.strip_prefix("log-group:"));
     let name = named.ok_or_else(|| request.input.refusal("Invalid resource ARN."))?;
@@ -158,7 +160,7 @@ pub(super) fn create_log_group(groups: &mut Groups, request: Request<'_>) -> Res
     }
     let class = match request.input.text("logGroupClass")?.unwrap_or("STANDARD") {
         class @ "STANDARD" => class.to_owned(),
-        // Groups of the other classes cannot be read and kept as those can.
+        // Groups of the other classes differ in how they are stored and read.
         other => return Err(request.input.refusal(format!("the log group class {other} {NOT_OFFERED}"))),
     };
     if groups.contains_key(name) {
@@ -270,12 +272,12 @@ pub(super) fn delete_log_stream(groups: &mut Groups, request: Request<'_>) -> Re
 
 pub(super) fn describe_log_streams(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    let (group_name, group) = referred(groups, request)?;
+    let (group_name, group) = requested_group(groups, request)?;
     let prefix = input.text("logStreamNamePrefix")?;
     let by_time = match input.text("orderBy")?.unwrap_or("LogStreamName") {
         "LogStreamName" => false,
         "LastEventTime" => true,
-        other => return Err(input.refusal(format!("{other} is no order of log streams"))),
+        other => return Err(input.refusal(format!("{other} is not an order of log streams"))),
     };
     if by_time && prefix.is_some() {
         return Err(input.refusal("Cannot order by LastEventTime with a logStreamNamePrefix."));
@@ -313,12 +315,12 @@ pub(super) fn describe_log_streams(groups: &mut Groups, request: Request<'_>) ->
         .collect();
     streams.sort_by(|(left, _), (right, _)| left.cmp(right));
     if input.flag("descending")?.unwrap_or(false) {
-        // Pages go by ascending keys: turn the order into one.
+        // Pagination needs ascending keys, so the reversed order gets new ones.
         streams.reverse();
         streams = streams
             .into_iter()
             .enumerate()
-            .map(|(place, (_, view))| (format!("{place:012}"), view))
+            .map(|(index, (_, view))| (format!("{index:012}"), view))
             .collect();
     }
     paged(request, "logStreams", streams)

@@ -1,7 +1,8 @@
-//! CloudWatch Logs. In: log operations, and lines of ECS containers. Out: AWS's answers. Holds groups, streams and events
-//! by region in memory, bounded per group.
+//! CloudWatch Logs. In: log operations, and lines of ECS containers. Out: AWS's responses. Keeps
+//! groups, streams and events by region in memory, limited per group.
 //!
-//! Reads see an event only after an ingestion delay in model time, as AWS's reads trail its writes.
+//! Reads see an event only after an ingestion delay in model time, because AWS's reads lag behind
+//! its writes.
 
 mod events;
 mod groups;
@@ -22,10 +23,11 @@ use crate::parameters::Members;
 use crate::services::{AwsError, Call, Service};
 use groups::Group;
 
-/// How long after its arrival an event shows up in reads, in model time. AWS promises no figure ("near real time", Logs user
-/// guide, concepts); a few seconds is what tailing a group shows.
+/// The time after its arrival until an event appears in reads, in model time. AWS specifies no
+/// figure ("near real time", Logs user guide, concepts); tailing a group shows a few seconds.
 pub const INGESTION_DELAY: SignedDuration = SignedDuration::from_secs(2);
-/// The bytes one group may hold; the oldest events go first. Ours, so that a long run cannot fill the machine.
+/// The maximum bytes per group; the oldest events are removed first. Our choice, to bound memory in
+/// a long run.
 pub const GROUP_BYTES: usize = 64 * 1024 * 1024;
 
 const REFUSAL: &str = "InvalidParameterException";
@@ -39,20 +41,20 @@ pub struct Logs {
     regions: Mutex<BTreeMap<String, Groups>>,
 }
 
-/// A request and the two times it is answered at.
+/// A request, with its model time and real time.
 #[derive(Clone, Copy)]
 struct Request<'a> {
     input: Members<'a>,
     region: &'a str,
     account: &'a str,
-    /// Model time: decides what reads see.
+    /// Model time: determines what reads see.
     now: Timestamp,
-    /// Callers' time in milliseconds: what events and answers are stamped with.
+    /// Real time in milliseconds: the timestamps of events and responses.
     wall: i64,
 }
 
 impl Logs {
-    /// No groups in any region.
+    /// Creates the service, with no groups in any region.
     pub fn new(clock: ModelClock) -> Self {
         Self { clock, regions: Mutex::default() }
     }
@@ -61,7 +63,8 @@ impl Logs {
         self.regions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the stream a container's lines go to, as the awslogs driver does before the container starts.
+    /// Creates the stream for a container's output, as the awslogs driver does before the container
+    /// starts. An existing stream is accepted.
     pub fn create_container_stream(&self, region: &str, group: &str, stream: &str) -> Result<(), AwsError> {
         let wall = self.clock.moment().wall.as_millisecond();
         let mut regions = self.lock();
@@ -72,8 +75,8 @@ impl Logs {
         }
     }
 
-    /// Appends one line of a container, stamped with `written`, or with now. A group deleted meanwhile loses the line, as it does
-    /// on AWS.
+    /// Appends one line of a container with the timestamp `written`, or the current time. If the
+    /// group was deleted in the meantime, the line is lost, as on AWS.
     pub fn append_container_line(
         &self,
         region: &str,
@@ -128,14 +131,14 @@ impl Service for Logs {
 
     fn state(&self, _now: Timestamp) -> Value {
         let regions = self.lock();
-        let held: BTreeMap<_, _> = regions
+        let groups_by_region: BTreeMap<_, _> = regions
             .iter()
             .map(|(region, groups)| {
                 let groups: Vec<Value> = groups.iter().map(|(name, group)| group.state(name)).collect();
                 (region.clone(), groups)
             })
             .collect();
-        json!({"logGroups": held})
+        json!({"logGroups": groups_by_region})
     }
 }
 

@@ -1,4 +1,5 @@
-//! What CloudWatch Logs offers, and what it does with each member (`crate::operations`).
+//! The CloudWatch Logs operations that are offered, and how each member is treated
+//! (`crate::operations`).
 
 use super::REFUSAL;
 use crate::operations::Operation;
@@ -7,9 +8,9 @@ const fn offered(name: &'static str, honoured: &'static str) -> Operation {
     Operation::honouring(name, REFUSAL, honoured)
 }
 
-const UNMASKED: (&str, &str) = ("unmask", "without data protection policies nothing is masked");
+const UNMASKED: (&str, &str) = ("unmask", "nothing is masked without data protection policies");
 
-/// All that is offered.
+/// All offered operations.
 pub(super) const OPERATIONS: &[Operation] = &[
     offered("CreateLogGroup", "logGroupName tags logGroupClass").refusing("kmsKeyId deletionProtectionEnabled"),
     offered("DeleteLogGroup", "logGroupName"),
@@ -27,8 +28,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     offered("UntagResource", "resourceArn tagKeys"),
     offered("ListTagsForResource", "resourceArn"),
     offered("PutLogEvents", "logGroupName logStreamName logEvents.timestamp logEvents.message").idle(&[
-        ("sequenceToken", "AWS ignores it, too"),
-        ("entity", "no operation that is offered shows entities"),
+        ("sequenceToken", "AWS ignores it too"),
+        ("entity", "no offered operation returns entities"),
     ]),
     offered(
         "GetLogEvents",
@@ -40,5 +41,5 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "logGroupName logGroupIdentifier logStreamNames logStreamNamePrefix startTime endTime filterPattern nextToken
          limit startFromHead",
     )
-    .idle(&[UNMASKED, ("interleaved", "AWS ignores it, too, and takes it as true")]),
+    .idle(&[UNMASKED, ("interleaved", "AWS ignores it too and assumes true")]),
 ];

@@ -1,8 +1,9 @@
-//! Filter patterns for unstructured text. In: a pattern. Out: whether a message matches. Touches nothing outside.
+//! Filter patterns for unstructured text. In: a pattern. Out: whether a message matches. No I/O.
 //!
-//! Terms are case-sensitive; all of them must occur, `-term` must not, and of `?terms` one suffices ("Filter pattern syntax",
-//! Logs user guide). JSON (`{ … }`), space-delimited (`[ … ]`) and regular-expression (`%…%`) patterns are not modelled and
-//! refused, so that none silently matches nothing.
+//! Terms are case-sensitive. A message must contain all plain terms and no `-term`. Without plain
+//! terms, it must contain at least one of the `?terms` ("Filter pattern syntax", Logs user guide).
+//! Patterns for JSON (`{ … }`), space-delimited text (`[ … ]`) and regular expressions (`%…%`) are
+//! not modelled. They are rejected, so that none silently matches nothing.
 
 use crate::services::AwsError;
 
@@ -20,7 +21,7 @@ impl Pattern {
         if text.starts_with(['{', '[', '%']) {
             return Err(AwsError::client(
                 super::REFUSAL,
-                "Invalid filter pattern: what is more than plain and quoted terms is not offered by this sandbox; docs/sandbox.md lists what is",
+                "Invalid filter pattern: anything but plain and quoted terms is not offered by this sandbox; docs/sandbox.md lists what is",
             ));
         }
         let mut pattern = Self::default();
@@ -42,11 +43,11 @@ impl Pattern {
     }
 
     pub fn matches(&self, message: &str) -> bool {
-        let holds = |term: &String| message.contains(term.as_str());
-        self.all.iter().all(holds)
-            && !self.none.iter().any(holds)
-            // With required terms present, optional ones decide nothing.
-            && (self.any.is_empty() || !self.all.is_empty() || self.any.iter().any(holds))
+        let is_in_message = |term: &String| message.contains(term.as_str());
+        self.all.iter().all(is_in_message)
+            && !self.none.iter().any(is_in_message)
+            // If there are required terms, optional terms have no effect.
+            && (self.any.is_empty() || !self.all.is_empty() || self.any.iter().any(is_in_message))
     }
 }
 
@@ -64,7 +65,8 @@ fn quoted(rest: &mut Rest<'_>) -> Result<String, AwsError> {
     }
 }
 
-/// Terms with other characters than letters, digits and underscores must be quoted ("Filter pattern syntax").
+/// Terms with characters other than letters, digits and underscores must be quoted ("Filter pattern
+/// syntax").
 fn plain(rest: &mut Rest<'_>) -> Result<String, AwsError> {
     let mut term = String::new();
     while let Some(c) = rest.next_if(|c| !c.is_whitespace()) {
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terms_combine_as_documented() {
+    fn terms_are_combined_as_documented() {
         let cases = [
             ("", "anything", true),
             ("ERROR ledger", "a ledger with ERROR", true),
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_modelled_is_refused() {
+    fn unsupported_patterns_are_rejected() {
         for pattern in ["{ $.a = 1 }", "[a, b]", "%x%", "a.b", "\"open", "-"] {
             assert_eq!(Pattern::parse(pattern).unwrap_err().code, "InvalidParameterException", "{pattern}");
         }

@@ -1,30 +1,33 @@
-//! Reading events back. In: `GetLogEvents`, `FilterLogEvents`. Out: the events whose ingestion delay has passed. Touches
-//! nothing outside.
+//! Reading events. In: `GetLogEvents`, `FilterLogEvents`. Out: the events whose ingestion delay is
+//! over. No I/O.
 //!
-//! Within a read, events are ordered by their timestamp and, where these are equal, by arrival. Tokens name the last event
-//! given, so a page neither repeats nor skips what was there when the first page was read.
+//! Within a read, events are ordered by their timestamp, then by arrival. A token contains the last
+//! event of its page, so pages neither repeat nor skip events that existed when the first page was
+//! read.
 
 use serde_json::{Value, json};
 
 use super::events::Event;
-use super::groups::{Group, no_such_stream, referred};
+use super::groups::{Group, no_such_stream, requested_group};
 use super::pattern::Pattern;
 use super::{Groups, Request};
 use crate::services::AwsError;
 
-/// "The maximum is as many log events as can fit in a response size of 1 MB, up to 10,000" (both operations).
+/// "The maximum is as many log events as can fit in a response size of 1 MB, up to 10,000" (both
+/// operations).
 const PAGE_EVENTS: i64 = 10_000;
 const PAGE_BYTES: usize = 1_048_576;
 
-/// "Setting startFromHead to false is supported only when startTime is on or after Jan 1, 2024 00:00:00 UTC" (FilterLogEvents).
+/// "Setting startFromHead to false is supported only when startTime is on or after Jan 1, 2024
+/// 00:00:00 UTC" (FilterLogEvents).
 const OLDEST_FIRST_UNTIL: i64 = 1_704_067_200_000;
-/// What tokens of a search from the latest event on begin with.
+/// The prefix of tokens of a search that starts with the latest event.
 const LATEST_FIRST: &str = "b/";
 
-/// An event's place: its timestamp, then its arrival.
+/// The sort key of an event: its timestamp, then its arrival.
 type EventKey = (i64, u64);
 
-fn place(event: &Event) -> EventKey {
+fn event_key(event: &Event) -> EventKey {
     (event.timestamp, event.arrival)
 }
 
@@ -32,7 +35,7 @@ fn token((timestamp, arrival): EventKey) -> String {
     format!("{timestamp:016}{arrival:020}")
 }
 
-fn place_of(token: &str, request: Request<'_>) -> Result<EventKey, AwsError> {
+fn parse_token(token: &str, request: Request<'_>) -> Result<EventKey, AwsError> {
     let parse = || {
         let (timestamp, arrival) = token.split_at_checked(16)?;
         Some((timestamp.parse().ok()?, arrival.parse().ok()?))
@@ -40,13 +43,14 @@ fn place_of(token: &str, request: Request<'_>) -> Result<EventKey, AwsError> {
     parse().ok_or_else(|| request.input.refusal("The specified nextToken is invalid."))
 }
 
-/// Visible events of the asked span that pass `wanted`, in order. `startTime` is inclusive, `endTime` exclusive in
-/// GetLogEvents and inclusive in FilterLogEvents, as each reference says.
+/// The visible events of the requested time range that match `matches`, in order. `startTime` is
+/// inclusive. `endTime` is exclusive in GetLogEvents and inclusive in FilterLogEvents, as each
+/// reference says.
 fn visible<'a>(
     group: &'a Group,
     request: Request<'_>,
     end_inclusive: bool,
-    wanted: impl Fn(&Event) -> bool,
+    matches: impl Fn(&Event) -> bool,
 ) -> Result<Vec<&'a Event>, AwsError> {
     let start = request.input.integer("startTime")?.unwrap_or(i64::MIN);
     let end = request.input.integer("endTime")?.unwrap_or(i64::MAX);
@@ -56,14 +60,14 @@ fn visible<'a>(
         .filter(|event| event.visible_at <= request.now)
         .filter(|event| event.timestamp >= start)
         .filter(|event| event.timestamp < end || (end_inclusive && event.timestamp == end))
-        .filter(|event| wanted(event))
+        .filter(|event| matches(event))
         .collect();
-    events.sort_by_key(|event| place(event));
+    events.sort_by_key(|event| event_key(event));
     Ok(events)
 }
 
-/// As many events from the front as one answer may carry.
-fn fitting<'a>(events: impl Iterator<Item = &'a Event>, limit: usize) -> Vec<&'a Event> {
+/// The first events, limited to what one response may contain.
+fn page_of<'a>(events: impl Iterator<Item = &'a Event>, limit: usize) -> Vec<&'a Event> {
     let mut bytes = 0;
     events
         .take(limit)
@@ -78,7 +82,7 @@ pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
     let input = request.input;
     let limit = input.bounded("limit", 1..=PAGE_EVENTS, PAGE_EVENTS)? as usize;
     let from_head = input.flag("startFromHead")?.unwrap_or(false);
-    let (_, group) = referred(groups, request)?;
+    let (_, group) = requested_group(groups, request)?;
     let stream = input.required_text("logStreamName")?;
     if !group.streams.contains_key(stream) {
         return Err(no_such_stream());
@@ -90,32 +94,33 @@ pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
     match input.text("nextToken")?.map(|token| (token, token.split_once('/'))) {
         None => {
             page = if from_head {
-                fitting(events.into_iter(), limit)
+                page_of(events.into_iter(), limit)
             } else {
-                let mut latest = fitting(events.into_iter().rev(), limit);
+                let mut latest = page_of(events.into_iter().rev(), limit);
                 latest.reverse();
                 latest
             };
-            // Nothing yet: forward from here means from the beginning.
+            // If the page is empty, the forward token starts at the beginning.
             (before, after) = ((0, 0), (0, 0));
         }
         Some((_, Some(("f", rest)))) => {
-            let start = place_of(rest, request)?;
-            page = fitting(events.into_iter().filter(|event| place(event) > start), limit);
+            let start = parse_token(rest, request)?;
+            page = page_of(events.into_iter().filter(|event| event_key(event) > start), limit);
             (before, after) = (start, start);
         }
         Some((_, Some(("b", rest)))) => {
-            let end = place_of(rest, request)?;
-            let mut earlier = fitting(events.into_iter().rev().filter(|event| place(event) < end), limit);
+            let end = parse_token(rest, request)?;
+            let mut earlier = page_of(events.into_iter().rev().filter(|event| event_key(event) < end), limit);
             earlier.reverse();
             page = earlier;
             (before, after) = (end, end);
         }
         Some(_) => return Err(input.refusal("The specified nextToken is invalid.")),
     }
-    // "If you have reached the end of the stream, it returns the same token you passed in" (GetLogEvents reference).
-    let first = page.first().map_or(before, |event| place(event));
-    let last = page.last().map_or(after, |event| place(event));
+    // "If you have reached the end of the stream, it returns the same token you passed in"
+    // (GetLogEvents reference).
+    let first = page.first().map_or(before, |event| event_key(event));
+    let last = page.last().map_or(after, |event| event_key(event));
     let events: Vec<Value> = page
         .iter()
         .map(|event| {
@@ -149,46 +154,47 @@ pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Re
             "startFromHead can be false only with a startTime on or after Jan 1, 2024 00:00:00 UTC",
         ));
     }
-    let (_, group) = referred(groups, request)?;
+    let (_, group) = requested_group(groups, request)?;
     if names.iter().any(|name| !group.streams.contains_key(*name)) {
         return Err(no_such_stream());
     }
-    // "If you provide both nextToken and startFromHead, the direction of the nextToken is used" (FilterLogEvents).
+    // "If you provide both nextToken and startFromHead, the direction of the nextToken is used"
+    // (FilterLogEvents).
     let (from_head, after) = match input.text("nextToken")? {
         None => (from_head, None),
         Some(token) => match token.strip_prefix(LATEST_FIRST) {
-            Some(rest) => (false, Some(place_of(rest, request)?)),
-            None => (true, Some(place_of(token, request)?)),
+            Some(rest) => (false, Some(parse_token(rest, request)?)),
+            None => (true, Some(parse_token(token, request)?)),
         },
     };
-    let searched = |stream: &str| {
+    let is_searched = |stream: &str| {
         (names.is_empty() || names.contains(&stream))
             && prefix.is_none_or(|prefix| stream.starts_with(prefix))
     };
     let mut events =
-        visible(group, request, true, |event| searched(&event.stream) && pattern.matches(&event.message))?;
+        visible(group, request, true, |event| is_searched(&event.stream) && pattern.matches(&event.message))?;
     if !from_head {
         events.reverse();
     }
-    let is_ahead = |event: &&Event| {
-        after.is_none_or(|after| if from_head { place(event) > after } else { place(event) < after })
+    let is_after_token = |event: &&Event| {
+        after.is_none_or(|after| if from_head { event_key(event) > after } else { event_key(event) < after })
     };
-    let rest: Vec<&Event> = events.into_iter().filter(is_ahead).collect();
-    let page = fitting(rest.iter().copied(), limit);
+    let rest: Vec<&Event> = events.into_iter().filter(is_after_token).collect();
+    let page = page_of(rest.iter().copied(), limit);
     let mut output = json!({
         "events": page.iter().map(|event| json!({
             "logStreamName": event.stream,
             "timestamp": event.timestamp,
             "message": event.message,
             "ingestionTime": event.ingested,
-            // Of AWS's length and order: 56 digits, growing with the event's place.
+            // As on AWS: 56 digits, increasing with the event's order.
             "eventId": format!("{:056}", (event.timestamp as u128) << 64 | u128::from(event.arrival)),
         })).collect::<Vec<_>>(),
         "searchedLogStreams": [],
     });
     if let (true, Some(last)) = (page.len() < rest.len(), page.last()) {
         let direction = if from_head { "" } else { LATEST_FIRST };
-        output["nextToken"] = Value::from(format!("{direction}{}", token(place(last))));
+        output["nextToken"] = Value::from(format!("{direction}{}", token(event_key(last))));
     }
     Ok(output)
 }

@@ -1,5 +1,5 @@
-//! Scheduled actions: making, showing and deleting them. In: one region and a request. Out: the answer. Touches nothing
-//! outside; who carries due actions out is the loop in `mod.rs`.
+//! Scheduled actions: creating, describing and deleting them. In: one region and a request. Out:
+//! the response. No I/O. The loop in `mod.rs` fires due actions.
 
 use serde_json::{Value, json};
 
@@ -16,20 +16,20 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
         return Err(input.refusal(format!("Invalid scheduled action name: {name}")));
     }
     let key = (resource.to_owned(), name.to_owned());
-    let held = region.actions.get(&key);
-    let schedule = match (input.text("Schedule")?, held) {
+    let existing = region.actions.get(&key);
+    let schedule = match (input.text("Schedule")?, existing) {
         (Some(schedule), _) => schedule.to_owned(),
-        (None, Some(held)) => held.schedule.clone(),
+        (None, Some(existing)) => existing.schedule.clone(),
         (None, None) => return Err(input.refusal("Schedule must be specified")),
     };
-    let timezone = input.text("Timezone")?.map(str::to_owned).or_else(|| held?.timezone.clone());
+    let timezone = input.text("Timezone")?.map(str::to_owned).or_else(|| existing?.timezone.clone());
     let due_at = schedule::due_at(&schedule, timezone.as_deref()).map_err(|why| input.refusal(why))?;
     if due_at <= request.wall {
         return Err(input.refusal(format!("Schedule expression {schedule} is in the past")));
     }
     let change = input.nested("ScalableTargetAction")?;
     let (minimum, maximum) = (capacity(change, "MinCapacity")?, capacity(change, "MaxCapacity")?);
-    if minimum.is_none() && maximum.is_none() && held.is_none() {
+    if minimum.is_none() && maximum.is_none() && existing.is_none() {
         return Err(
             input.refusal("ScalableTargetAction with a MinCapacity or a MaxCapacity must be specified")
         );
@@ -39,11 +39,11 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
     {
         return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
     }
-    if region.targets.get(resource).is_none_or(|target| target.found_at > request.wall) {
+    if region.targets.get(resource).is_none_or(|target| target.visible_at > request.wall) {
         return Err(no_target(resource));
     }
     let action = Action {
-        arn: held.map_or_else(
+        arn: existing.map_or_else(
             || {
                 format!(
                     "arn:aws:autoscaling:{}:{}:scheduledAction:{}:resource/ecs/{resource}:scheduledActionName/{name}",
@@ -52,14 +52,14 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
                     uuid::Uuid::new_v4()
                 )
             },
-            |held| held.arn.clone(),
+            |existing| existing.arn.clone(),
         ),
         schedule,
         timezone,
         due_at,
-        minimum: minimum.or_else(|| held?.minimum),
-        maximum: maximum.or_else(|| held?.maximum),
-        created_at: held.map_or(request.wall, |held| held.created_at),
+        minimum: minimum.or_else(|| existing?.minimum),
+        maximum: maximum.or_else(|| existing?.maximum),
+        created_at: existing.map_or(request.wall, |existing| existing.created_at),
         fired: false,
     };
     region.actions.insert(key, action);

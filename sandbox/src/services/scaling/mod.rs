@@ -1,7 +1,9 @@
-//! Application Auto Scaling for ECS services. In: scalable targets and one-time scheduled actions. Out: AWS's answers, and
-//! desired counts set on ECS when an action is due. Holds targets and actions by region in memory.
+//! Application Auto Scaling for ECS services. In: scalable targets and one-time scheduled actions.
+//! Out: AWS's responses, and desired counts set on ECS when an action is due. Keeps targets and
+//! actions by region in memory.
 //!
-//! `at(…)` names an instant on the caller's calendar, so actions fire by the callers' clock, whatever the model's speed.
+//! `at(…)` specifies an instant on the caller's clock, so actions fire in real time, independent of
+//! the model's speed.
 
 mod actions;
 mod operations;
@@ -26,12 +28,14 @@ use crate::services::{AwsError, Call, Caller, Service};
 
 const REFUSAL: &str = "ValidationException";
 const DIMENSION: &str = "ecs:service:DesiredCount";
-/// How often due actions are looked for. AWS promises the minute; a look this often lets tests see the second.
-const LOOK: Duration = Duration::from_millis(100);
-/// Scaling activities kept per region; AWS keeps those of the last six weeks. Ours.
+/// How often due actions are looked up. AWS guarantees only the minute; the short interval lets
+/// tests check the second.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// Scaling activities kept per region. AWS keeps those of the last six weeks; the number is our
+/// choice.
 const ACTIVITIES_KEPT: usize = 200;
 
-/// A target's resource id, as in `service/cluster/name`.
+/// A target's resource id, such as `service/cluster/name`.
 type ResourceId = String;
 
 #[derive(Clone, Debug)]
@@ -41,9 +45,9 @@ struct Target {
     maximum: u32,
     role_arn: String,
     created_at: Timestamp,
-    /// From when operations on what belongs to it find it.
-    found_at: Timestamp,
-    /// Dynamic in, dynamic out, scheduled.
+    /// When operations that refer to the target start to find it.
+    visible_at: Timestamp,
+    /// Suspension of dynamic scale-in, dynamic scale-out and scheduled scaling.
     suspended: [bool; 3],
     tags: Tags,
 }
@@ -73,13 +77,13 @@ struct Region {
 pub struct Scaling {
     clock: ModelClock,
     ecs: Arc<Ecs>,
-    /// Whether the account began without the service-linked role, as new accounts do.
+    /// Whether the account started without the service-linked role, as new accounts do.
     is_fresh_account: bool,
     has_linked_role: AtomicBool,
     regions: Mutex<BTreeMap<String, Region>>,
 }
 
-/// A request, and the callers' time it is answered at.
+/// A request and its real time.
 #[derive(Clone, Copy)]
 struct Request<'a> {
     input: Members<'a>,
@@ -88,15 +92,15 @@ struct Request<'a> {
 }
 
 impl Scaling {
-    /// No targets in any region.
+    /// Creates the service, with no targets in any region.
     pub fn new(clock: ModelClock, ecs: Arc<Ecs>, is_fresh_account: bool) -> Arc<Self> {
         let has_linked_role = AtomicBool::new(!is_fresh_account);
         Arc::new(Self { clock, ecs, is_fresh_account, has_linked_role, regions: Mutex::default() })
     }
 
-    /// Refuses the first call of a new account that needs the service-linked role, which that call has
-    /// made ("Service-linked roles for Application Auto Scaling": "created … when you register your
-    /// first scalable target").
+    /// Fails the first call in a new account that needs the service-linked role. That call creates
+    /// the role ("Service-linked roles for Application Auto Scaling": "created … when you register
+    /// your first scalable target").
     fn assume_linked_role(&self, input: Members<'_>, role: &str) -> Result<(), AwsError> {
         if self.has_linked_role.swap(true, Ordering::Relaxed) {
             return Ok(());
@@ -104,8 +108,8 @@ impl Scaling {
         Err(input.refusal(format!("Unable to assume IAM role: {role}")))
     }
 
-    /// When a target that is registered at `wall` is found by what refers to it.
-    fn found_at(&self, wall: Timestamp) -> Timestamp {
+    /// When a target that is registered at `wall` becomes visible to operations that refer to it.
+    fn visible_at(&self, wall: Timestamp) -> Timestamp {
         if self.is_fresh_account {
             wall.saturating_add(self.ecs.draw_read_lag()).unwrap_or(wall)
         } else {
@@ -113,14 +117,14 @@ impl Scaling {
         }
     }
 
-    /// Starts to look for due actions. The loop ends with the handle's abort.
+    /// Starts the loop that fires due actions. It runs until the handle is aborted.
     pub fn start(self: &Arc<Self>) -> JoinHandle<()> {
         let scaling = Arc::clone(self);
         tokio::spawn(async move {
-            let mut looks = tokio::time::interval(LOOK);
-            looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            let mut ticks = tokio::time::interval(CHECK_INTERVAL);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
-                looks.tick().await;
+                ticks.tick().await;
                 scaling.fire_due(scaling.clock.moment().wall);
             }
         })
@@ -130,7 +134,7 @@ impl Scaling {
         self.regions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries out every action that is due by `wall`.
+    /// Fires every action that is due by `wall`.
     fn fire_due(&self, wall: Timestamp) {
         for (name, region) in self.lock().iter_mut() {
             let Region { targets, actions, activities } = region;
@@ -143,13 +147,14 @@ impl Scaling {
                 target.minimum = action.minimum.unwrap_or(target.minimum);
                 target.maximum = action.maximum.unwrap_or(target.maximum);
                 let cause = format!("scheduled action name {action_name} was triggered");
-                record(activities, self.bring_into_bounds(name, resource, target, &cause, wall));
+                record(activities, self.enforce_bounds(name, resource, target, &cause, wall));
             }
         }
     }
 
-    /// Moves the service's desired count into the target's bounds; tells what it did.
-    fn bring_into_bounds(
+    /// Moves the service's desired count into the target's bounds. Returns the scaling activity, if
+    /// any.
+    fn enforce_bounds(
         &self,
         region: &str,
         resource: &str,
@@ -159,22 +164,22 @@ impl Scaling {
     ) -> Option<Value> {
         let (cluster, service) = cluster_and_service(resource)?;
         let current = self.ecs.desired_count(region, cluster, service)?;
-        let wanted = current.max(target.minimum).min(target.maximum);
-        if wanted == current {
+        let desired = current.max(target.minimum).min(target.maximum);
+        if desired == current {
             return None;
         }
-        let done = self.ecs.set_desired_count(region, cluster, service, wanted);
+        let is_set = self.ecs.set_desired_count(region, cluster, service, desired);
         Some(json!({
             "ActivityId": uuid::Uuid::new_v4().to_string(),
             "ServiceNamespace": "ecs",
             "ResourceId": resource,
             "ScalableDimension": DIMENSION,
-            "Description": format!("Setting desired count to {wanted}."),
+            "Description": format!("Setting desired count to {desired}."),
             "Cause": cause,
             "StartTime": epoch_seconds(wall),
             "EndTime": epoch_seconds(wall),
-            "StatusCode": if done { "Successful" } else { "Failed" },
-            "StatusMessage": format!("Successfully set desired count to {wanted}. Change successfully fulfilled by ecs."),
+            "StatusCode": if is_set { "Successful" } else { "Failed" },
+            "StatusMessage": format!("Successfully set desired count to {desired}. Change successfully fulfilled by ecs."),
         }))
     }
 
@@ -191,18 +196,18 @@ impl Scaling {
         let region_name = &request.caller.region;
         let mut regions = self.lock();
         let region = regions.entry(region_name.clone()).or_default();
-        let held = region.targets.get(resource);
-        let (minimum, maximum) = match (bounds, held) {
+        let existing = region.targets.get(resource);
+        let (minimum, maximum) = match (bounds, existing) {
             ((Some(minimum), Some(maximum)), _) => (minimum, maximum),
-            ((minimum, maximum), Some(held)) => {
-                (minimum.unwrap_or(held.minimum), maximum.unwrap_or(held.maximum))
+            ((minimum, maximum), Some(existing)) => {
+                (minimum.unwrap_or(existing.minimum), maximum.unwrap_or(existing.maximum))
             }
             _ => return Err(input.refusal("Minimum and maximum capacity are required when registering a scalable target for the first time")),
         };
         if minimum > maximum {
             return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
         }
-        if held.is_some() && !tags.is_empty() {
+        if existing.is_some() && !tags.is_empty() {
             return Err(input.refusal(
                 "Tags cannot be specified when updating a scalable target. Use TagResource instead",
             ));
@@ -212,10 +217,10 @@ impl Scaling {
             "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
         );
         self.assume_linked_role(input, &role_arn)?;
-        if !self.ecs.is_seen_elsewhere(region_name, cluster, service) {
+        if !self.ecs.is_visible_to_services(region_name, cluster, service) {
             return Err(input.refusal(format!("ECS service doesn't exist: {resource}")));
         }
-        let mut target = held.cloned().unwrap_or_else(|| {
+        let mut target = existing.cloned().unwrap_or_else(|| {
             let id = uuid::Uuid::new_v4().simple().to_string();
             Target {
                 arn: format!(
@@ -226,24 +231,24 @@ impl Scaling {
                 maximum,
                 role_arn,
                 created_at: request.wall,
-                found_at: self.found_at(request.wall),
+                visible_at: self.visible_at(request.wall),
                 suspended: [false; 3],
                 tags,
             }
         });
         (target.minimum, target.maximum) = (minimum, maximum);
         let suspended = input.nested("SuspendedState")?;
-        for (place, member) in SUSPENSIONS.iter().enumerate() {
+        for (index, member) in SUSPENSIONS.iter().enumerate() {
             if let Some(flag) = suspended.flag(member)? {
-                target.suspended[place] = flag;
+                target.suspended[index] = flag;
             }
         }
         let cause = format!("capacity bounds were set to {minimum} and {maximum}");
-        let activity = self.bring_into_bounds(region_name, resource, &target, &cause, request.wall);
+        let activity = self.enforce_bounds(region_name, resource, &target, &cause, request.wall);
         record(&mut region.activities, activity);
-        let answer = json!({"ScalableTargetARN": target.arn});
+        let response = json!({"ScalableTargetARN": target.arn});
         region.targets.insert(resource.to_owned(), target);
-        Ok(answer)
+        Ok(response)
     }
 }
 
@@ -272,7 +277,7 @@ fn check_namespace(input: Members<'_>) -> Result<(), AwsError> {
     }
 }
 
-/// The resource a request names, its namespace and dimension checked.
+/// The request's resource id, after checking its namespace and dimension.
 fn resource_id<'a>(input: Members<'a>) -> Result<&'a str, AwsError> {
     check_namespace(input)?;
     check_dimension(input, input.required_text("ScalableDimension")?)?;
@@ -287,8 +292,8 @@ fn check_dimension(input: Members<'_>, dimension: &str) -> Result<(), AwsError> 
     Err(input.refusal(format!("{message}: {dimension}")))
 }
 
-/// What a description is restricted to. "If you specify a scalable dimension, you must also specify a resource ID"
-/// (DescribeScalableTargets and siblings).
+/// Checks the filters of a describe operation. "If you specify a scalable dimension, you must also
+/// specify a resource ID" (DescribeScalableTargets and related operations).
 fn check_filters(input: Members<'_>, names_a_resource: bool) -> Result<(), AwsError> {
     check_namespace(input)?;
     match input.text("ScalableDimension")? {
@@ -321,7 +326,8 @@ fn paged(
     member: &str,
     items: impl IntoIterator<Item = (String, Value)>,
 ) -> Result<Value, AwsError> {
-    // "This value can be between 1 and 50. The default value is 50" (DescribeScalableTargets and siblings).
+    // "This value can be between 1 and 50. The default value is 50" (DescribeScalableTargets and
+    // related operations).
     let size = input.bounded("MaxResults", 1..=50, 50)? as usize;
     let (items, next) = page(items, input.text("NextToken")?, size)
         .map_err(|_| AwsError::client("InvalidNextTokenException", "The next token is not valid"))?;
@@ -334,12 +340,12 @@ fn paged(
 
 fn describe_scalable_targets(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    let wanted = input.texts("ResourceIds")?;
-    check_filters(input, !wanted.is_empty())?;
+    let requested = input.texts("ResourceIds")?;
+    check_filters(input, !requested.is_empty())?;
     let targets = region
         .targets
         .iter()
-        .filter(|(resource, _)| wanted.is_empty() || wanted.contains(&resource.as_str()))
+        .filter(|(resource, _)| requested.is_empty() || requested.contains(&resource.as_str()))
         .map(|(resource, target)| {
             let suspended: serde_json::Map<_, _> = SUSPENSIONS
                 .iter()
@@ -365,7 +371,8 @@ fn describe_scalable_targets(region: &Region, request: Request<'_>) -> Result<Va
 fn deregister_scalable_target(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
     let resource = resource_id(request.input)?;
     region.targets.remove(resource).ok_or_else(|| no_target(resource))?;
-    // "Deregistering a scalable target deletes the scaling policies and scheduled actions that are associated with it."
+    // "Deregistering a scalable target deletes the scaling policies and scheduled actions that are
+    // associated with it."
     region.actions.retain(|(owner, _), _| owner != resource);
     Ok(json!({}))
 }
@@ -378,7 +385,7 @@ fn describe_scaling_activities(region: &Region, request: Request<'_>) -> Result<
         .iter()
         .filter(|activity| resource.is_none_or(|resource| activity["ResourceId"] == resource))
         .enumerate()
-        .map(|(place, activity)| (format!("{place:06}"), activity.clone()));
+        .map(|(index, activity)| (format!("{index:06}"), activity.clone()));
     paged(request.input, "ScalingActivities", activities)
 }
 
@@ -392,13 +399,13 @@ fn tags<'r>(region: &'r mut Region, request: Request<'_>) -> Result<(&'r mut Tag
 
 fn tag_resource(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
     let added = request.input.tag_map("Tags")?;
-    let (held, arn) = tags(region, request)?;
-    let mut merged = held.clone();
+    let (tags, arn) = tags(region, request)?;
+    let mut merged = tags.clone();
     merged.extend(added);
     if merged.len() > TAGS_PER_RESOURCE {
         return Err(AwsError::client("TooManyTagsException", format!("too many tags on {arn}")));
     }
-    *held = merged;
+    *tags = merged;
     Ok(json!({}))
 }
 
@@ -444,15 +451,19 @@ impl Service for Scaling {
             let targets: Vec<Value> = region
                 .targets
                 .iter()
-                .map(|(resource, held)| {
-                    json!({"resource": resource, "min": held.minimum, "max": held.maximum, "tags": held.tags})
+                .map(|(resource, target)| {
+                    json!({
+                        "resource": resource, "min": target.minimum, "max": target.maximum, "tags": target.tags,
+                    })
                 })
                 .collect();
             let actions: Vec<Value> = region
                 .actions
                 .iter()
-                .map(|((resource, name), held)| {
-                    json!({"resource": resource, "name": name, "schedule": held.schedule, "fired": held.fired})
+                .map(|((resource, name), action)| {
+                    json!({
+                        "resource": resource, "name": name, "schedule": action.schedule, "fired": action.fired,
+                    })
                 })
                 .collect();
             json!({"scalableTargets": targets, "scheduledActions": actions})

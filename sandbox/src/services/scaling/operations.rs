@@ -1,4 +1,5 @@
-//! What Application Auto Scaling offers, and what it does with each member (`crate::operations`).
+//! The Application Auto Scaling operations that are offered, and how each member is treated
+//! (`crate::operations`).
 
 use super::REFUSAL;
 use crate::operations::Operation;
@@ -7,7 +8,7 @@ const fn offered(name: &'static str, honoured: &'static str) -> Operation {
     Operation::honouring(name, REFUSAL, honoured)
 }
 
-/// All that is offered.
+/// All offered operations.
 pub(super) const OPERATIONS: &[Operation] = &[
     offered(
         "RegisterScalableTarget",
@@ -15,9 +16,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
          SuspendedState.ScheduledScalingSuspended",
     )
     .idle(&[
-        ("RoleARN", "AWS takes the service-linked role for ECS, whatever is named"),
-        ("SuspendedState.DynamicScalingInSuspended", "policies are not offered; shown as it was set"),
-        ("SuspendedState.DynamicScalingOutSuspended", "policies are not offered; shown as it was set"),
+        ("RoleARN", "AWS always uses the service-linked role for ECS"),
+        (
+            "SuspendedState.DynamicScalingInSuspended",
+            "scaling policies are not offered; the value is returned as it was set",
+        ),
+        (
+            "SuspendedState.DynamicScalingOutSuspended",
+            "scaling policies are not offered; the value is returned as it was set",
+        ),
     ]),
     offered("DescribeScalableTargets", "ServiceNamespace ResourceIds ScalableDimension MaxResults NextToken"),
     offered("DeregisterScalableTarget", "ServiceNamespace ResourceId ScalableDimension"),

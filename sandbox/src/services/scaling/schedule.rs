@@ -1,6 +1,6 @@
-//! Schedule expressions. In: `at(yyyy-mm-ddThh:mm:ss)` and a time zone. Out: the instant it names. Pure.
+//! Schedule expressions. In: `at(yyyy-mm-ddThh:mm:ss)` and a time zone. Out: the instant. Pure.
 //!
-//! `rate(…)` and `cron(…)` are not modelled and refused.
+//! `rate(…)` and `cron(…)` are not modelled and are rejected.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 
 use crate::operations::NOT_OFFERED;
 
-/// When a one-time action is due. Without a time zone AWS takes UTC; others need a zone table, which the sandbox does without.
+/// When a one-time action is due. AWS's default time zone is UTC. Other time zones are not offered,
+/// because they need a time zone database, which the sandbox does not include.
 pub(super) fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp, String> {
     let inner = schedule.strip_prefix("at(").and_then(|rest| rest.strip_suffix(')'));
     let Some(text) = inner else {
@@ -21,7 +22,7 @@ pub(super) fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp
     if let Some(other) = timezone.filter(|name| !matches!(*name, "UTC" | "Etc/UTC")) {
         return Err(format!("the timezone {other} {NOT_OFFERED}"));
     }
-    // Exactly this form: DateTime itself would take more.
+    // Accept only this form; `DateTime` itself would accept others.
     let exact = text.len() == 19 && text.as_bytes()[10] == b'T';
     exact
         .then(|| text.parse::<DateTime>().ok())
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_time_schedules_are_read_in_utc() {
+    fn one_time_schedules_are_in_utc() {
         for zone in [None, Some("UTC"), Some("Etc/UTC")] {
             let due = due_at("at(2026-11-22T10:00:00)", zone).unwrap();
             assert_eq!(due.to_string(), "2026-11-22T10:00:00Z");
@@ -44,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_refused() {
+    fn other_schedules_and_time_zones_are_rejected() {
         for schedule in [
             "at(2026-11-22)",
             "at(2026-11-22T10:00:00Z)",

@@ -1,4 +1,4 @@
-//! Application Auto Scaling against the modelled ECS, time moved by hand.
+//! Application Auto Scaling with the modelled ECS and a manual clock.
 
 use jiff::SignedDuration;
 
@@ -15,12 +15,12 @@ struct Harness {
 }
 
 impl Harness {
-    /// A service that has been there for a second.
+    /// A service that was created a second ago.
     async fn with_service(desired: u32) -> Self {
-        let world = Self::new(false);
-        world.create_service(desired).await.unwrap();
-        world.pass_millis(1_000);
-        world
+        let harness = Self::new(false);
+        harness.create_service(desired).await.unwrap();
+        harness.advance_millis(1_000);
+        harness
     }
 
     fn new(is_fresh_account: bool) -> Self {
@@ -38,8 +38,8 @@ impl Harness {
         Self { scaling, ecs, clock }
     }
 
-    /// Lets so much time pass on the callers' clock.
-    fn pass_millis(&self, millis: u64) {
+    /// Advances the callers' clock.
+    fn advance_millis(&self, millis: u64) {
         self.clock.advance(Duration::from_millis(millis));
     }
 
@@ -86,7 +86,7 @@ impl Harness {
         self.ecs.desired_count("us-east-1", "demo", "generators").unwrap()
     }
 
-    /// `at(…)` so many seconds ahead on the callers' clock, and that instant.
+    /// `at(…)` for an instant `seconds` ahead on the callers' clock, and that instant.
     fn at(&self, seconds: i64) -> (String, Timestamp) {
         let due = self.clock.moment().wall + SignedDuration::from_secs(seconds);
         let due = Timestamp::from_second(due.as_second()).unwrap();
@@ -95,169 +95,171 @@ impl Harness {
 }
 
 #[tokio::test]
-async fn registering_brings_the_desired_count_into_the_bounds() {
-    let world = Harness::with_service(7).await;
-    world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
-    assert_eq!(world.desired(), 5);
-    world.call("RegisterScalableTarget", json!({"MinCapacity": 2, "MaxCapacity": 9})).await.unwrap();
-    assert_eq!(world.desired(), 5);
-    let described = world
-        .send(world.scaling.as_ref(), "DescribeScalableTargets", json!({"ServiceNamespace": "ecs"}))
+async fn registering_enforces_the_bounds_on_the_desired_count() {
+    let harness = Harness::with_service(7).await;
+    harness.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
+    assert_eq!(harness.desired(), 5);
+    harness.call("RegisterScalableTarget", json!({"MinCapacity": 2, "MaxCapacity": 9})).await.unwrap();
+    assert_eq!(harness.desired(), 5);
+    let described = harness
+        .send(harness.scaling.as_ref(), "DescribeScalableTargets", json!({"ServiceNamespace": "ecs"}))
         .await
         .unwrap();
     let target = &described["ScalableTargets"][0];
     assert_eq!((&target["MinCapacity"], &target["MaxCapacity"]), (&json!(2), &json!(9)));
-    let activities = world.call("DescribeScalingActivities", json!({})).await.unwrap();
+    let activities = harness.call("DescribeScalingActivities", json!({})).await.unwrap();
     assert_eq!(activities["ScalingActivities"][0]["Description"], "Setting desired count to 5.");
 }
 
 #[tokio::test]
-async fn the_first_registration_needs_bounds_and_a_service() {
-    let world = Harness::with_service(0).await;
-    let unbounded = world.call("RegisterScalableTarget", json!({})).await.unwrap_err();
+async fn the_first_registration_requires_bounds_and_a_service() {
+    let harness = Harness::with_service(0).await;
+    let unbounded = harness.call("RegisterScalableTarget", json!({})).await.unwrap_err();
     assert_eq!(unbounded.code, "ValidationException");
     let bounds = json!({"MinCapacity": 0, "MaxCapacity": 1, "ResourceId": "service/demo/none"});
-    let missing = world.call("RegisterScalableTarget", bounds).await.unwrap_err();
+    let missing = harness.call("RegisterScalableTarget", bounds).await.unwrap_err();
     assert_eq!(missing.message, "ECS service doesn't exist: service/demo/none");
 }
 
 #[tokio::test]
-async fn a_scheduled_action_stops_the_service_at_its_instant_on_the_callers_clock_and_only_once() {
-    let world = Harness::with_service(4).await;
-    world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 50})).await.unwrap();
-    let (schedule, due) = world.at(600);
-    let action = json!({"ScheduledActionName": "ceiling", "Schedule": schedule, "ScalableTargetAction": {"MinCapacity": 0, "MaxCapacity": 0}});
-    world.call("PutScheduledAction", action).await.unwrap();
-    world.scaling.fire_due(due - SignedDuration::from_millis(1));
-    assert_eq!(world.desired(), 4);
-    world.scaling.fire_due(due);
-    assert_eq!(world.desired(), 0);
-    // What is raised by hand afterwards stays: the action is over.
-    world.ecs.set_desired_count("us-east-1", "demo", "generators", 3);
-    world.scaling.fire_due(due + SignedDuration::from_secs(60));
-    assert_eq!(world.desired(), 3);
+async fn a_scheduled_action_fires_once_when_due_in_real_time() {
+    let harness = Harness::with_service(4).await;
+    harness.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 50})).await.unwrap();
+    let (schedule, due) = harness.at(600);
+    let action = json!({"ScheduledActionName": "scale-to-zero", "Schedule": schedule, "ScalableTargetAction": {"MinCapacity": 0, "MaxCapacity": 0}});
+    harness.call("PutScheduledAction", action).await.unwrap();
+    harness.scaling.fire_due(due - SignedDuration::from_millis(1));
+    assert_eq!(harness.desired(), 4);
+    harness.scaling.fire_due(due);
+    assert_eq!(harness.desired(), 0);
+    // A count raised by hand afterwards stays, because the action fires only once.
+    harness.ecs.set_desired_count("us-east-1", "demo", "generators", 3);
+    harness.scaling.fire_due(due + SignedDuration::from_secs(60));
+    assert_eq!(harness.desired(), 3);
 }
 
 #[tokio::test]
-async fn scheduled_actions_need_a_target_a_future_and_a_change() {
-    let world = Harness::with_service(0).await;
-    let (schedule, _) = world.at(600);
+async fn invalid_scheduled_actions_are_rejected() {
+    let harness = Harness::with_service(0).await;
+    let (schedule, _) = harness.at(600);
     let action =
         json!({"ScheduledActionName": "a", "Schedule": schedule, "ScalableTargetAction": {"MaxCapacity": 0}});
-    let early = world.call("PutScheduledAction", action.clone()).await.unwrap_err();
+    let early = harness.call("PutScheduledAction", action.clone()).await.unwrap_err();
     assert_eq!(early.code, "ObjectNotFoundException");
-    world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
-    world.call("PutScheduledAction", action.clone()).await.unwrap();
+    harness.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
+    harness.call("PutScheduledAction", action.clone()).await.unwrap();
     for (member, value) in
         [("Schedule", json!("at(2020-01-01T00:00:00)")), ("ScheduledActionName", json!("a:b"))]
     {
         let mut bad = action.clone();
         bad[member] = value;
-        assert_eq!(world.call("PutScheduledAction", bad).await.unwrap_err().code, "ValidationException");
+        assert_eq!(harness.call("PutScheduledAction", bad).await.unwrap_err().code, "ValidationException");
     }
 }
 
 #[tokio::test]
-async fn deregistering_takes_the_actions_along() {
-    let world = Harness::with_service(0).await;
-    world.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
-    let (schedule, _) = world.at(600);
+async fn deregistering_a_target_deletes_its_actions() {
+    let harness = Harness::with_service(0).await;
+    harness.call("RegisterScalableTarget", json!({"MinCapacity": 0, "MaxCapacity": 5})).await.unwrap();
+    let (schedule, _) = harness.at(600);
     let action =
         json!({"ScheduledActionName": "a", "Schedule": schedule, "ScalableTargetAction": {"MaxCapacity": 0}});
-    world.call("PutScheduledAction", action).await.unwrap();
-    world.call("DeregisterScalableTarget", json!({})).await.unwrap();
-    let actions = world.call("DescribeScheduledActions", json!({})).await.unwrap();
+    harness.call("PutScheduledAction", action).await.unwrap();
+    harness.call("DeregisterScalableTarget", json!({})).await.unwrap();
+    let actions = harness.call("DescribeScheduledActions", json!({})).await.unwrap();
     assert_eq!(actions, json!({"ScheduledActions": []}));
-    let again = world.call("DeregisterScalableTarget", json!({})).await.unwrap_err();
+    let again = harness.call("DeregisterScalableTarget", json!({})).await.unwrap_err();
     assert_eq!(again.code, "ObjectNotFoundException");
-    let gone = world.call("DeleteScheduledAction", json!({"ScheduledActionName": "a"})).await.unwrap_err();
-    assert_eq!(gone.code, "ObjectNotFoundException");
+    let missing_action =
+        harness.call("DeleteScheduledAction", json!({"ScheduledActionName": "a"})).await.unwrap_err();
+    assert_eq!(missing_action.code, "ObjectNotFoundException");
 }
 
-/// After how many milliseconds on the callers' clock `call` succeeds; until then it answers `refusal`.
+/// The time in milliseconds on the callers' clock after which `call` succeeds. Until then it must
+/// return `expected`.
 async fn succeeds_after(
-    world: &Harness,
-    refusal: AwsError,
+    harness: &Harness,
+    expected: AwsError,
     call: impl AsyncFn(&Harness) -> Result<Value, AwsError>,
 ) -> u64 {
     for step in 0.. {
-        match call(world).await {
+        match call(harness).await {
             Ok(_) => return step * 25,
-            Err(error) => assert_eq!(error, refusal),
+            Err(error) => assert_eq!(error, expected),
         }
-        world.pass_millis(25);
+        harness.advance_millis(25);
     }
-    unreachable!("the steps end with a success")
+    unreachable!("the loop ends only with a success")
 }
 
 #[tokio::test]
-async fn scaling_sees_a_new_service_late_by_the_callers_clock() {
+async fn scaling_sees_a_new_service_after_a_real_time_lag() {
     let mut lags = Vec::new();
     for _ in 0..2 {
-        let world = Harness::new(false);
-        world.create_service(1).await.unwrap();
-        let refusal = AwsError::client(REFUSAL, format!("ECS service doesn't exist: {RESOURCE}"));
-        let lag = succeeds_after(&world, refusal, Harness::register).await;
+        let harness = Harness::new(false);
+        harness.create_service(1).await.unwrap();
+        let expected = AwsError::client(REFUSAL, format!("ECS service doesn't exist: {RESOURCE}"));
+        let lag = succeeds_after(&harness, expected, Harness::register).await;
         assert!((100..=925).contains(&lag), "{lag}");
         lags.push(lag);
-        world.put_action().await.unwrap();
+        harness.put_action().await.unwrap();
     }
-    assert_eq!(lags[0], lags[1], "one seed, one lag");
+    assert_eq!(lags[0], lags[1], "the same seed gives the same lag");
 }
 
 #[tokio::test]
-async fn a_service_that_is_being_deleted_is_not_seen() {
-    let world = Harness::with_service(0).await;
+async fn a_service_being_deleted_cannot_be_registered() {
+    let harness = Harness::with_service(0).await;
     let named = json!({"cluster": "demo", "service": "generators"});
-    world.send(world.ecs.as_ref(), "DeleteService", named).await.unwrap();
-    assert!(world.register().await.unwrap_err().message.starts_with("ECS service doesn't exist"));
+    harness.send(harness.ecs.as_ref(), "DeleteService", named).await.unwrap();
+    assert!(harness.register().await.unwrap_err().message.starts_with("ECS service doesn't exist"));
 }
 
 #[tokio::test]
-async fn a_fresh_account_makes_its_roles_at_the_first_calls_that_need_them() {
-    let world = Harness::new(true);
-    let refused = world.create_service(1).await.unwrap_err();
-    let words =
+async fn first_calls_in_a_new_account_create_roles_and_fail() {
+    let harness = Harness::new(true);
+    let refused = harness.create_service(1).await.unwrap_err();
+    let message =
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
-    assert_eq!(refused, AwsError::client("InvalidParameterException", words));
-    world.create_service(1).await.unwrap();
-    // Application Auto Scaling has a role of its own, and looks at ECS only with it.
-    let words = "Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/\
+    assert_eq!(refused, AwsError::client("InvalidParameterException", message));
+    harness.create_service(1).await.unwrap();
+    // Application Auto Scaling has its own role, and checks ECS only once it exists.
+    let message = "Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/\
          ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService";
-    assert_eq!(world.register().await.unwrap_err(), AwsError::client(REFUSAL, words));
-    let missing = world.register().await.unwrap_err();
+    assert_eq!(harness.register().await.unwrap_err(), AwsError::client(REFUSAL, message));
+    let missing = harness.register().await.unwrap_err();
     assert_eq!(missing.message, format!("ECS service doesn't exist: {RESOURCE}"));
-    world.pass_millis(1_000);
-    world.register().await.unwrap();
-    let lag = succeeds_after(&world, no_target(RESOURCE), Harness::put_action).await;
+    harness.advance_millis(1_000);
+    harness.register().await.unwrap();
+    let lag = succeeds_after(&harness, no_target(RESOURCE), Harness::put_action).await;
     assert!((100..=925).contains(&lag), "{lag}");
-    // What is there already is found at once.
-    world.register().await.unwrap();
-    world.put_action().await.unwrap();
+    // An existing target is found at once.
+    harness.register().await.unwrap();
+    harness.put_action().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_call_that_is_refused_anyway_makes_no_role() {
-    let world = Harness::new(true);
+async fn an_invalid_call_does_not_create_the_role() {
+    let harness = Harness::new(true);
     let nameless = json!({"cluster": "demo", "serviceName": "a b"});
-    let refused = world.send(world.ecs.as_ref(), "CreateService", nameless).await.unwrap_err();
+    let refused = harness.send(harness.ecs.as_ref(), "CreateService", nameless).await.unwrap_err();
     assert!(refused.message.starts_with("Service name"), "{refused}");
     let named = json!({"clusterName": "another"});
-    let refused = world.send(world.ecs.as_ref(), "CreateCluster", named.clone()).await.unwrap_err();
+    let refused = harness.send(harness.ecs.as_ref(), "CreateCluster", named.clone()).await.unwrap_err();
     assert!(refused.message.starts_with("Unable to assume the service linked role"), "{refused}");
-    world.send(world.ecs.as_ref(), "CreateCluster", named).await.unwrap();
-    world.create_service(1).await.unwrap();
+    harness.send(harness.ecs.as_ref(), "CreateCluster", named).await.unwrap();
+    harness.create_service(1).await.unwrap();
 }
 
 #[tokio::test]
-async fn descriptions_are_restricted_to_a_dimension_only_with_a_resource() {
-    let world = Harness::with_service(0).await;
-    world.register().await.unwrap();
+async fn filtering_by_dimension_requires_a_resource() {
+    let harness = Harness::with_service(0).await;
+    harness.register().await.unwrap();
     let describe = async |members: Value| {
         let mut input = json!({"ServiceNamespace": "ecs"});
         input.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-        let answer = world.send(world.scaling.as_ref(), "DescribeScalableTargets", input).await?;
-        Ok::<_, AwsError>(answer["ScalableTargets"].as_array().unwrap().len())
+        let response = harness.send(harness.scaling.as_ref(), "DescribeScalableTargets", input).await?;
+        Ok::<_, AwsError>(response["ScalableTargets"].as_array().unwrap().len())
     };
     assert_eq!(describe(json!({"ResourceIds": [RESOURCE], "ScalableDimension": DIMENSION})).await, Ok(1));
     assert!(describe(json!({"ScalableDimension": DIMENSION})).await.is_err());
@@ -265,8 +267,8 @@ async fn descriptions_are_restricted_to_a_dimension_only_with_a_resource() {
     assert!(describe(other).await.is_err());
     for operation in ["DescribeScheduledActions", "DescribeScalingActivities"] {
         let input = json!({"ServiceNamespace": "ecs", "ScalableDimension": DIMENSION});
-        let refused = world.send(world.scaling.as_ref(), operation, input).await.unwrap_err();
+        let refused = harness.send(harness.scaling.as_ref(), operation, input).await.unwrap_err();
         assert_eq!(refused.code, REFUSAL, "{operation}");
-        world.call(operation, json!({})).await.unwrap();
+        harness.call(operation, json!({})).await.unwrap();
     }
 }

@@ -1,11 +1,12 @@
-//! `ParameterFilters` of `DescribeParameters` and `GetParametersByPath`. In: a request. Out: which parameters pass. Pure.
+//! `ParameterFilters` of `DescribeParameters` and `GetParametersByPath`. In: a request. Out: which
+//! parameters match. Pure.
 
 use super::{Parameter, REFUSAL};
 use crate::operations::NOT_OFFERED;
 use crate::parameters::Members;
 use crate::services::AwsError;
 
-/// What a filter looks at (ParameterStringFilter, Key).
+/// What a filter compares (ParameterStringFilter, Key).
 enum Key<'a> {
     Name,
     Type,
@@ -31,11 +32,11 @@ struct Filter<'a> {
     values: Vec<&'a str>,
 }
 
-/// Filters that a parameter must pass, all of them.
+/// Filters, all of which a parameter must match.
 pub(super) struct Filters<'a>(Vec<Filter<'a>>);
 
 impl<'a> Filters<'a> {
-    /// Those of `DescribeParameters`.
+    /// Parses the filters of `DescribeParameters`.
     pub fn described(input: Members<'a>) -> Result<Self, AwsError> {
         Self::read(input, |name| match name {
             "Name" => Some(Key::Name),
@@ -47,7 +48,8 @@ impl<'a> Filters<'a> {
         })
     }
 
-    /// Those of `GetParametersByPath`, which takes fewer ("supported: Type, KeyId, and Label").
+    /// Parses the filters of `GetParametersByPath`, which supports fewer ("supported: Type, KeyId,
+    /// and Label").
     pub fn by_path(input: Members<'a>) -> Result<Self, AwsError> {
         Self::read(input, |name| (name == "Type").then_some(Key::Type))
     }
@@ -60,9 +62,9 @@ impl<'a> Filters<'a> {
             .map(Self)
     }
 
-    /// Whether a parameter passes.
-    pub fn pass(&self, name: &str, parameter: &Parameter) -> bool {
-        self.0.iter().all(|filter| filter.passes(name, parameter))
+    /// Whether a parameter matches all filters.
+    pub fn match_parameter(&self, name: &str, parameter: &Parameter) -> bool {
+        self.0.iter().all(|filter| filter.matches(name, parameter))
     }
 }
 
@@ -75,7 +77,8 @@ impl<'a> Filter<'a> {
         let values = filter.texts("Values")?;
         let default = if matches!(key, Key::Path) { "OneLevel" } else { "Equals" };
         let option = filter.text("Option")?.unwrap_or(default);
-        // "The Name filter additionally supports Contains; Path: Recursive and OneLevel" (ParameterStringFilter, Option).
+        // "The Name filter additionally supports Contains; Path: Recursive and OneLevel"
+        // (ParameterStringFilter, Option).
         let comparison = match (&key, option) {
             (Key::Path, "OneLevel") => Comparison::OneLevel,
             (Key::Path, "Recursive") => Comparison::Recursive,
@@ -85,14 +88,14 @@ impl<'a> Filter<'a> {
             (Key::Name, "Contains") => Comparison::Contains,
             _ => return Err(invalid_option(name, option)),
         };
-        // A tag without values is asked whether it is there.
+        // A tag filter without values matches every parameter with that tag.
         if values.is_empty() && !matches!(key, Key::Tag(_)) {
             return Err(AwsError::client("InvalidFilterValue", format!("The filter {name} needs Values.")));
         }
         Ok(Self { key, comparison, values })
     }
 
-    fn passes(&self, name: &str, parameter: &Parameter) -> bool {
+    fn matches(&self, name: &str, parameter: &Parameter) -> bool {
         let text = match &self.key {
             Key::Name | Key::Path => Some(name),
             Key::Type => parameter.revisions.back().map(|latest| latest.kind.as_str()),

@@ -1,6 +1,8 @@
-//! Systems Manager Parameter Store. In: parameter operations. Out: AWS's answers. Holds the parameters by region in memory.
+//! Systems Manager Parameter Store. In: parameter operations. Out: AWS's responses. Keeps the
+//! parameters by region in memory.
 //!
-//! Texts of refusals are those of the "PutParameter" reference and of the service as captured by public tools.
+//! Error texts come from the "PutParameter" reference and from responses of the service that public
+//! tools recorded.
 
 mod filters;
 mod operations;
@@ -23,11 +25,12 @@ use filters::Filters;
 /// "Standard parameters: 4 KB", "Advanced: 8 KB" (Managing parameter tiers).
 const STANDARD_BYTES: usize = 4096;
 const ADVANCED_BYTES: usize = 8192;
-/// "Parameter Store retains up to 100 versions" (PutParameter reference, ParameterMaxVersionLimitExceeded).
+/// "Parameter Store retains up to 100 versions" (PutParameter reference,
+/// ParameterMaxVersionLimitExceeded).
 const VERSIONS_KEPT: usize = 100;
 /// "A hierarchy can have a maximum of 15 levels" (PutParameter reference, Name).
 const HIERARCHY_LEVELS: usize = 15;
-/// Longest name including the ARN around it (PutParameter reference, Name).
+/// The maximum length of a name including the ARN around it (PutParameter reference, Name).
 const ARN_LENGTH: usize = 1011;
 
 const REFUSAL: &str = "ValidationException";
@@ -106,12 +109,12 @@ impl Service for Ssm {
                 })
                 .collect()
         };
-        json!({"parameters": regions.iter().map(|(region, held)| (region.clone(), view(held))).collect::<BTreeMap<_, _>>()})
+        json!({"parameters": regions.iter().map(|(region, parameters)| (region.clone(), view(parameters))).collect::<BTreeMap<_, _>>()})
     }
 }
 
 fn not_found() -> AwsError {
-    // AWS sends this error without a text.
+    // AWS returns this error without a text.
     AwsError::client("ParameterNotFound", "")
 }
 
@@ -120,13 +123,13 @@ fn arn(caller: &Caller, name: &str) -> String {
 }
 
 /// A parameter's name from a name or an ARN, and the selector after the colon. ARNs of another
-/// Region or account name nothing here: no parameter is shared.
+/// Region or account are not found, because parameters are not shared.
 fn name_and_selector<'a>(
     parameters: &Parameters,
     reference: &'a str,
     caller: &Caller,
 ) -> Result<(String, Option<&'a str>), AwsError> {
-    let (plain, prefix) = match reference.starts_with("arn:") {
+    let (plain, is_arn) = match reference.starts_with("arn:") {
         true => {
             let own = Arn::own_of(reference, "ssm", caller);
             let name = own.and_then(|arn| arn.resource.strip_prefix("parameter/"));
@@ -135,9 +138,9 @@ fn name_and_selector<'a>(
         false => (reference, false),
     };
     let (name, selector) = plain.split_once(':').map_or((plain, None), |(name, rest)| (name, Some(rest)));
-    // An ARN swallows the leading slash of a hierarchical name.
+    // An ARN omits the leading slash of a hierarchical name.
     let slashed = format!("/{name}");
-    let name = if prefix && parameters.contains_key(&slashed) { slashed } else { name.to_owned() };
+    let name = if is_arn && parameters.contains_key(&slashed) { slashed } else { name.to_owned() };
     Ok((name, selector))
 }
 
@@ -221,15 +224,15 @@ fn put_parameter(
             "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.",
         ));
     }
-    let held = existing.and_then(|parameter| parameter.revisions.back());
-    let kind = match (input.text("Type")?, held) {
+    let latest = existing.and_then(|parameter| parameter.revisions.back());
+    let kind = match (input.text("Type")?, latest) {
         (Some(kind @ ("String" | "StringList" | "SecureString")), _) => kind.to_owned(),
         (Some(other), _) => {
             return Err(input.refusal(format!(
                 "1 validation error detected: Value '{other}' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [SecureString, StringList, String]"
             )));
         }
-        (None, Some(held)) => held.kind.clone(),
+        (None, Some(latest)) => latest.kind.clone(),
         (None, None) => {
             return Err(input.refusal("A parameter type is required when you create a parameter."));
         }
@@ -240,7 +243,7 @@ fn put_parameter(
         }
         given => given,
     };
-    let number = held.map_or(1, |revision| revision.number + 1);
+    let number = latest.map_or(1, |revision| revision.number + 1);
     let parameter = parameters.entry(name).or_insert_with(|| Parameter {
         revisions: VecDeque::new(),
         tier: tier.to_owned(),
@@ -273,7 +276,8 @@ fn parameter_view(
     decrypt: bool,
 ) -> Value {
     let value = if revision.kind == "SecureString" && !decrypt {
-        // Ciphertext is opaque to a caller that may not decrypt; what matters is that it is not the value.
+        // Without decryption, the value is opaque to the caller. It only has to differ from the
+        // plain text.
         use base64::Engine as _;
         base64::engine::general_purpose::STANDARD
             .encode(format!("kms:alias/aws/ssm:{name}:{}", revision.number))
@@ -301,7 +305,7 @@ fn found(
     let parameter = parameters.get(&name).ok_or_else(not_found)?;
     let revision = match selector {
         None => parameter.revisions.back(),
-        Some(version) => parameter.revisions.iter().find(|held| held.number.to_string() == version),
+        Some(version) => parameter.revisions.iter().find(|revision| revision.number.to_string() == version),
     };
     let revision = revision.ok_or_else(|| {
         AwsError::client(
@@ -337,14 +341,14 @@ fn up_to_ten_names(input: Members<'_>) -> Result<Vec<&str>, AwsError> {
 
 fn get_parameters(parameters: &Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
     let decrypt = input.flag("WithDecryption")?.unwrap_or(false);
-    let (mut held, mut invalid) = (Vec::new(), Vec::new());
+    let (mut found_parameters, mut invalid) = (Vec::new(), Vec::new());
     for name in up_to_ten_names(input)? {
         match found(parameters, caller, name, decrypt) {
-            Ok(parameter) => held.push(parameter),
+            Ok(parameter) => found_parameters.push(parameter),
             Err(_) => invalid.push(name),
         }
     }
-    Ok(json!({"Parameters": held, "InvalidParameters": invalid}))
+    Ok(json!({"Parameters": found_parameters, "InvalidParameters": invalid}))
 }
 
 fn paged(
@@ -381,7 +385,7 @@ fn get_parameters_by_path(
     let matching = parameters.iter().filter_map(|(name, parameter)| {
         let rest = name.strip_prefix(&prefix)?;
         let revision = parameter.revisions.back()?;
-        (filters.pass(name, parameter) && (recursive || !rest.contains('/')))
+        (filters.match_parameter(name, parameter) && (recursive || !rest.contains('/')))
             .then(|| (name.clone(), parameter_view(caller, name, parameter, revision, decrypt)))
     });
     paged(input, "Parameters", 10, matching)
@@ -393,8 +397,8 @@ fn describe_parameters(
     caller: &Caller,
 ) -> Result<Value, AwsError> {
     let filters = Filters::described(input)?;
-    let passing = parameters.iter().filter(|(name, parameter)| filters.pass(name, parameter));
-    let matching = passing.filter_map(|(name, parameter)| {
+    let matching = parameters.iter().filter(|(name, parameter)| filters.match_parameter(name, parameter));
+    let views = matching.filter_map(|(name, parameter)| {
         let latest = parameter.revisions.back()?;
         let mut view = json!({
             "Name": name,
@@ -412,7 +416,7 @@ fn describe_parameters(
         }
         Some((name.clone(), view))
     });
-    paged(input, "Parameters", 50, matching)
+    paged(input, "Parameters", 50, views)
 }
 
 fn delete_parameter(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {

@@ -1,4 +1,5 @@
-//! What Parameter Store offers, and what it does with each member (`crate::operations`).
+//! The Parameter Store operations that are offered, and how each member is treated
+//! (`crate::operations`).
 
 use super::REFUSAL;
 use crate::operations::Operation;
@@ -7,7 +8,7 @@ const fn offered(name: &'static str, honoured: &'static str) -> Operation {
     Operation::honouring(name, REFUSAL, honoured)
 }
 
-/// All that is offered.
+/// All offered operations.
 pub(super) const OPERATIONS: &[Operation] = &[
     offered("PutParameter", "Name Description Value Type Overwrite Tags.Key Tags.Value Tier DataType")
         .refusing("KeyId AllowedPattern Policies"),

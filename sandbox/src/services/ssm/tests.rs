@@ -1,4 +1,4 @@
-//! The Parameter Store through its one entrance.
+//! Tests of Parameter Store through `Service::call`.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn control(value: &str) -> Value {
 }
 
 #[tokio::test]
-async fn versions_grow_with_each_overwrite_and_old_ones_stay_readable() {
+async fn each_overwrite_adds_a_version_and_keeps_old_ones() {
     let ssm = Ssm::new(ModelClock::start(1));
     assert_eq!(call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap()["Version"], 1);
     let mut second = control("two");
@@ -32,7 +32,7 @@ async fn versions_grow_with_each_overwrite_and_old_ones_stay_readable() {
 }
 
 #[tokio::test]
-async fn an_existing_parameter_is_not_replaced_unless_asked_and_regions_are_apart() {
+async fn overwrite_must_be_explicit_and_regions_are_separate() {
     let ssm = Ssm::new(ModelClock::start(1));
     call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap();
     let again = call(&ssm, "us-east-1", "PutParameter", control("two")).await.unwrap_err();
@@ -42,7 +42,7 @@ async fn an_existing_parameter_is_not_replaced_unless_asked_and_regions_are_apar
 }
 
 #[tokio::test]
-async fn a_standard_parameter_holds_4096_bytes_and_not_one_more() {
+async fn a_standard_parameter_is_limited_to_4096_bytes() {
     let ssm = Ssm::new(ModelClock::start(1));
     call(&ssm, "us-east-1", "PutParameter", control(&"x".repeat(4096))).await.unwrap();
     let mut over = control(&"x".repeat(4097));
@@ -55,7 +55,7 @@ async fn a_standard_parameter_holds_4096_bytes_and_not_one_more() {
 }
 
 #[tokio::test]
-async fn tags_come_at_creation_or_by_their_own_call_but_never_with_overwrite() {
+async fn tags_cannot_be_combined_with_overwrite() {
     let ssm = Ssm::new(ModelClock::start(1));
     let mut tagged = control("one");
     tagged["Tags"] = json!([{"Key": "kinesisdemo.io/owner", "Value": "a/b"}]);
@@ -76,7 +76,7 @@ async fn tags_come_at_creation_or_by_their_own_call_but_never_with_overwrite() {
 }
 
 #[tokio::test]
-async fn a_type_is_needed_to_create_and_kept_on_overwrite() {
+async fn the_type_is_required_to_create_and_kept_on_overwrite() {
     let ssm = Ssm::new(ModelClock::start(1));
     let untyped = json!({"Name": "plain", "Value": "x"});
     let error = call(&ssm, "us-east-1", "PutParameter", untyped).await.unwrap_err();
@@ -94,25 +94,28 @@ async fn a_type_is_needed_to_create_and_kept_on_overwrite() {
 }
 
 #[tokio::test]
-async fn deletes_tell_what_was_there() {
+async fn deletion_reports_missing_parameters() {
     let ssm = Ssm::new(ModelClock::start(1));
     call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap();
     let both = json!({"Names": ["/demo/control", "/demo/other"]});
-    let answer = call(&ssm, "us-east-1", "DeleteParameters", both).await.unwrap();
-    assert_eq!(answer, json!({"DeletedParameters": ["/demo/control"], "InvalidParameters": ["/demo/other"]}));
+    let response = call(&ssm, "us-east-1", "DeleteParameters", both).await.unwrap();
+    assert_eq!(
+        response,
+        json!({"DeletedParameters": ["/demo/control"], "InvalidParameters": ["/demo/other"]})
+    );
     let again = call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": "/demo/control"})).await;
     assert_eq!(again.unwrap_err().code, "ParameterNotFound");
 }
 
 #[tokio::test]
-async fn a_path_lists_its_children_and_with_recursion_all_below_it_in_pages() {
+async fn a_path_is_listed_in_pages_and_optionally_recursively() {
     let ssm = Ssm::new(ModelClock::start(1));
     for name in ["/demo/a", "/demo/b", "/demo/c/d", "/other/e"] {
         let parameter = json!({"Name": name, "Type": "String", "Value": "x"});
         call(&ssm, "us-east-1", "PutParameter", parameter).await.unwrap();
     }
-    let names = |answer: &Value| {
-        answer["Parameters"]
+    let names = |response: &Value| {
+        response["Parameters"]
             .as_array()
             .unwrap()
             .iter()
@@ -128,16 +131,21 @@ async fn a_path_lists_its_children_and_with_recursion_all_below_it_in_pages() {
     assert_eq!((names(&second), second.get("NextToken")), (vec!["/demo/c/d".to_owned()], None));
 }
 
-/// The names of the parameters that pass a filter.
+/// The names of the parameters that match a filter.
 async fn described(ssm: &Ssm, key: &str, option: Option<&str>, values: &[&str]) -> Result<String, AwsError> {
     let filter = json!({"Key": key, "Option": option, "Values": values});
-    let answer = call(ssm, "us-east-1", "DescribeParameters", json!({"ParameterFilters": [filter]})).await?;
-    let names = answer["Parameters"].as_array().unwrap().iter().map(|held| held["Name"].as_str().unwrap());
+    let response =
+        call(ssm, "us-east-1", "DescribeParameters", json!({"ParameterFilters": [filter]})).await?;
+    let names = response["Parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parameter| parameter["Name"].as_str().unwrap());
     Ok(names.collect::<Vec<_>>().join(" "))
 }
 
 #[tokio::test]
-async fn parameters_are_filtered_as_they_are_asked_for() {
+async fn parameters_are_filtered_by_key_option_and_values() {
     let ssm = Ssm::new(ModelClock::start(1));
     for (name, kind, tag) in
         [("/a/one", "String", "x"), ("/a/b/two", "SecureString", "y"), ("/ab", "StringList", "xy")]
@@ -174,7 +182,7 @@ async fn parameters_are_filtered_as_they_are_asked_for() {
     ] {
         assert_eq!(described(&ssm, key, option, values).await.unwrap_err().code, code, "{key}");
     }
-    // The path's own operation takes fewer.
+    // `GetParametersByPath` supports fewer filters.
     let below = |filter: Value| json!({"Path": "/a", "Recursive": true, "ParameterFilters": [filter]});
     let secure = below(json!({"Key": "Type", "Values": ["SecureString"]}));
     let found = call(&ssm, "us-east-1", "GetParametersByPath", secure).await.unwrap();
@@ -185,7 +193,7 @@ async fn parameters_are_filtered_as_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_parameter_is_text() {
+async fn only_the_text_data_type_is_offered() {
     let ssm = Ssm::new(ModelClock::start(1));
     let mut image = control("ami-1");
     image["DataType"] = json!("aws:ec2:image");
@@ -197,7 +205,7 @@ async fn a_parameter_is_text() {
 }
 
 #[tokio::test]
-async fn arns_of_other_places_name_nothing_and_parameters_are_deleted_by_name() {
+async fn foreign_arns_find_nothing_and_deletion_takes_names_only() {
     let ssm = Ssm::new(ModelClock::start(1));
     call(&ssm, "us-east-1", "PutParameter", control("one")).await.unwrap();
     let own = "arn:aws:ssm:us-east-1:000000000000:parameter/demo/control";

@@ -1,11 +1,12 @@
-//! Bodies that CloudWatch takes and bodies that it does not.
+//! Bodies that CloudWatch accepts and bodies that it rejects.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-/// What the operator makes (`src/reconcile/resources/dashboard.rs` keeps this file true).
-const OPERATORS: &str = include_str!("../../../../../src/reconcile/resources/testdata/dashboard.json");
+/// The dashboard body that the operator creates. A test in `src/reconcile/resources/dashboard.rs`
+/// keeps this file current.
+const OPERATOR_BODY: &str = include_str!("../../../../../src/reconcile/resources/testdata/dashboard.json");
 
 fn metric(change: Value) -> Value {
     let mut properties =
@@ -21,14 +22,14 @@ fn found(widget: Value) -> Findings {
 }
 
 #[test]
-fn what_the_operator_makes_is_taken_without_a_word() {
-    assert_eq!(check(OPERATORS), Findings::default());
+fn the_operators_dashboard_has_no_findings() {
+    assert_eq!(check(OPERATOR_BODY), Findings::default());
 }
 
-/// The examples of the reference.
+/// The examples of the reference are accepted.
 #[test]
-fn what_the_reference_shows_is_taken_without_a_word() {
-    let taken = [
+fn the_references_examples_have_no_findings() {
+    let accepted = [
         json!({"start": "-PT6H", "periodOverride": "inherit", "widgets": []}),
         json!({"start": "2018-12-17T06:00:00.000Z", "end": "2018-12-18T06:00:00.000Z", "widgets": []}),
         json!({"widgets": [{"type": "text", "x": 0, "y": 7, "width": 3, "height": 3, "properties": {"markdown": "Hello world"}}]}),
@@ -51,13 +52,13 @@ fn what_the_reference_shows_is_taken_without_a_word() {
         json!({"widgets": [{"type": "alarm", "properties": {"title": "all", "alarms": ["arn:aws:cloudwatch:us-east-1:1:alarm:a"], "sortBy": "default"}}]}),
         json!({"widgets": [{"type": "explorer", "properties": {"labels": [{"key": "Team"}], "metrics": [{"metricName": "CPUUtilization"}]}}]}),
     ];
-    for body in taken {
+    for body in accepted {
         assert_eq!(check(&body.to_string()), Findings::default(), "{body}");
     }
 }
 
 #[test]
-fn each_mistake_is_refused_with_its_place() {
+fn each_error_is_reported_with_its_path() {
     let vertical = |annotation: Value| metric(json!({"annotations": {"vertical": [annotation]}}));
     let line = |line: Value| metric(json!({"metrics": [line]}));
     let drawn = |drawn: Value| metric(json!({"metrics": [["A", "b", drawn]]}));
@@ -120,19 +121,19 @@ fn each_mistake_is_refused_with_its_place() {
         (json!({"type": "text"}), "/widgets/0"),
         (json!("text"), "/widgets/0"),
     ];
-    for (widget, place) in cases {
+    for (widget, path) in cases {
         let errors = found(widget.clone()).errors;
         assert_eq!(
             errors.iter().map(|error| error.path.as_str()).collect::<Vec<_>>(),
-            [place],
+            [path],
             "{widget}: {errors:?}"
         );
     }
 }
 
 #[test]
-fn what_cloudwatch_draws_all_the_same_is_a_warning() {
-    for (widget, place) in [
+fn unlisted_members_and_periods_are_warnings() {
+    for (widget, path) in [
         (metric(json!({"color": "blue"})), "/widgets/0/properties/color"),
         (
             metric(json!({"metrics": [["A", "b", {"strokeWidth": 2}]]})),
@@ -141,8 +142,8 @@ fn what_cloudwatch_draws_all_the_same_is_a_warning() {
         (metric(json!({"period": 10})), "/widgets/0/properties/period"),
     ] {
         let Findings { errors, warnings } = found(widget.clone());
-        let places: Vec<_> = warnings.iter().map(|warning| warning.path.as_str()).collect();
+        let paths: Vec<_> = warnings.iter().map(|warning| warning.path.as_str()).collect();
         assert_eq!(errors, [], "{widget}");
-        assert_eq!(places, [place], "{widget}");
+        assert_eq!(paths, [path], "{widget}");
     }
 }

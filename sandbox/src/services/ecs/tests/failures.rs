@@ -1,10 +1,11 @@
-//! Tasks that do not start: which container is told why, and what the service says.
+//! Tasks that fail to start: the reasons of containers and the events of the service.
 
 use super::*;
 use crate::task_runner::StartFailure;
 
-/// A task of two containers that fails to start, and its service.
-async fn failed(failure: StartFailure) -> (Value, Value) {
+/// Runs a service whose tasks, with two containers, all fail to start. Returns one task and the
+/// service.
+async fn failed_task_and_service(failure: StartFailure) -> (Value, Value) {
     let harness = Harness::new(100);
     let containers = json!([{"name": "main", "image": "a"}, {"name": "side", "image": "b"}]);
     let definition = json!({
@@ -30,33 +31,34 @@ async fn failed(failure: StartFailure) -> (Value, Value) {
 }
 
 fn reasons(task: &Value) -> Vec<Option<&str>> {
-    task["containers"].as_array().unwrap().iter().map(|held| held["reason"].as_str()).collect()
+    task["containers"].as_array().unwrap().iter().map(|container| container["reason"].as_str()).collect()
 }
 
 #[tokio::test]
-async fn the_container_that_it_is_about_is_told_why_and_no_other() {
+async fn only_the_failed_container_gets_the_reason() {
     let pull = "CannotPullContainerError: no";
-    let (task, service) = failed(StartFailure { reason: pull.into(), container: Some(1) }).await;
+    let (task, service) =
+        failed_task_and_service(StartFailure { reason: pull.into(), container: Some(1) }).await;
     assert_eq!((&task["stopCode"], &task["stoppedReason"]), (&json!("TaskFailedToStart"), &json!(pull)));
     assert_eq!(reasons(&task), [None, Some(pull)]);
-    let told: Vec<&str> = service["events"]
+    let messages: Vec<&str> = service["events"]
         .as_array()
         .unwrap()
         .iter()
         .map(|event| event["message"].as_str().unwrap())
         .collect();
     let unplaced = format!("(service s) was unable to place a task. Reason: {pull}.");
-    assert_eq!(told.iter().filter(|message| **message == unplaced).count(), 3, "{told:?}");
+    assert_eq!(messages.iter().filter(|message| **message == unplaced).count(), 3, "{messages:?}");
     let deployment = &service["deployments"][0];
     assert_eq!(
         (&deployment["rolloutState"], &deployment["rolloutStateReason"]),
-        (&json!("FAILED"), &json!("ECS deployment circuit breaker: tasks failed to start."))
+        (&json!("FAILED"), &json!("ECS deployment circuit breaker: tasks failed_task_and_service to start."))
     );
 }
 
 #[tokio::test]
-async fn what_concerns_the_whole_task_is_told_of_no_container() {
-    let (task, _) = failed(StartFailure::of_task("ResourceInitializationError: no")).await;
+async fn a_failure_of_the_whole_task_is_no_containers_reason() {
+    let (task, _) = failed_task_and_service(StartFailure::of_task("ResourceInitializationError: no")).await;
     assert_eq!(task["stoppedReason"], "ResourceInitializationError: no");
     assert_eq!(reasons(&task), [None, None]);
 }

@@ -1,10 +1,12 @@
-//! Tasks whose runner takes its own time, as Pods do: the modelled latency and the runner have to agree.
+//! Tasks whose runner needs time of its own, as Pods do: RUNNING requires both the modelled latency
+//! and the runner's start.
 
 use super::*;
 use crate::task_runner::{End, LaunchTiming};
 
-/// A service whose tasks are handed over when their image is pulled, at the moment that happens. Returns a task's ARN.
-async fn handed_over() -> (Harness, String) {
+/// A service whose tasks are passed to their runner when the image pull begins, at that moment.
+/// Returns a task's ARN.
+async fn launched_at_pull() -> (Harness, String) {
     let mut harness = Harness::with_service(1).await;
     harness.ecs.lock().launch_timing = LaunchTiming::AtPull;
     for _ in 0..40 {
@@ -14,17 +16,17 @@ async fn handed_over() -> (Harness, String) {
             return (harness, arn);
         }
     }
-    panic!("the task was never handed over");
+    panic!("the task was never passed to the runner");
 }
 
-/// Half a second.
+/// Advances half a second.
 fn step(harness: &mut Harness) -> Vec<Effect> {
     harness.clock.advance(std::time::Duration::from_millis(500));
     let now = harness.clock.now();
     lifecycle::step(&mut harness.ecs.lock(), now)
 }
 
-fn pass(harness: &mut Harness, seconds: u32) -> Vec<Effect> {
+fn advance_seconds(harness: &mut Harness, seconds: u32) -> Vec<Effect> {
     (0..seconds * 2).flat_map(|_| step(harness)).collect()
 }
 
@@ -34,12 +36,12 @@ fn exited(harness: &Harness, arn: &str, code: Option<i32>) {
 }
 
 #[tokio::test]
-async fn a_runner_that_is_early_waits_for_the_model() {
-    let (mut harness, arn) = handed_over().await;
+async fn an_early_runner_waits_for_the_modelled_latency() {
+    let (mut harness, arn) = launched_at_pull().await;
     lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
     step(&mut harness);
     assert_eq!(harness.task(&arn).await["lastStatus"], "PENDING");
-    assert_eq!(pass(&mut harness, 35), [], "it is handed over once");
+    assert_eq!(advance_seconds(&mut harness, 35), [], "a task is launched only once");
     let task = harness.task(&arn).await;
     assert_eq!(task["lastStatus"], "RUNNING");
     let latency = task["startedAt"].as_f64().unwrap() - task["createdAt"].as_f64().unwrap();
@@ -47,9 +49,9 @@ async fn a_runner_that_is_early_waits_for_the_model() {
 }
 
 #[tokio::test]
-async fn the_model_waits_for_a_runner_that_is_late() {
-    let (mut harness, arn) = handed_over().await;
-    pass(&mut harness, 300);
+async fn a_task_stays_pending_until_a_late_runner_starts_it() {
+    let (mut harness, arn) = launched_at_pull().await;
+    advance_seconds(&mut harness, 300);
     assert_eq!(harness.task(&arn).await["lastStatus"], "PENDING");
     assert_eq!(harness.service().await["pendingCount"], 1);
     lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
@@ -58,11 +60,11 @@ async fn the_model_waits_for_a_runner_that_is_late() {
 }
 
 #[tokio::test]
-async fn a_container_that_ends_before_the_model_runs_has_run_all_the_same() {
-    let (mut harness, arn) = handed_over().await;
+async fn a_container_ending_during_the_latency_counts_as_run() {
+    let (mut harness, arn) = launched_at_pull().await;
     lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
     exited(&harness, &arn, Some(3));
-    pass(&mut harness, 40);
+    advance_seconds(&mut harness, 40);
     let task = harness.task(&arn).await;
     assert_eq!(
         (&task["stopCode"], &task["containers"][0]["exitCode"]),
@@ -72,12 +74,12 @@ async fn a_container_that_ends_before_the_model_runs_has_run_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_launch_that_is_called_off_ends_without_having_run_or_failed() {
-    let (mut harness, arn) = handed_over().await;
+async fn a_cancelled_launch_neither_runs_nor_counts_as_failed() {
+    let (mut harness, arn) = launched_at_pull().await;
     harness.call("UpdateService", json!({"service": "s", "desiredCount": 0})).await.unwrap();
-    assert_eq!(pass(&mut harness, 2), [Effect::Terminate { task: id(&arn).to_owned() }]);
+    assert_eq!(advance_seconds(&mut harness, 2), [Effect::Terminate { task: id(&arn).to_owned() }]);
     assert_eq!(harness.task(&arn).await["lastStatus"], "STOPPING");
-    // What the runner finds out too late is no failure of the service.
+    // A failure that the runner reports after the stop is not a failure of the service.
     lifecycle::failed_to_start(
         &mut harness.ecs.lock(),
         REGION,
@@ -86,7 +88,7 @@ async fn a_launch_that_is_called_off_ends_without_having_run_or_failed() {
         harness.clock.now(),
     );
     lifecycle::withdrawn(&mut harness.ecs.lock(), REGION, id(&arn));
-    pass(&mut harness, 15);
+    advance_seconds(&mut harness, 15);
     let task = harness.task(&arn).await;
     assert_eq!(
         (&task["lastStatus"], &task["stopCode"]),
@@ -97,13 +99,13 @@ async fn a_launch_that_is_called_off_ends_without_having_run_or_failed() {
 }
 
 #[tokio::test]
-async fn a_container_that_vanished_has_a_reason_and_no_exit_code_and_its_task_is_replaced() {
-    let (mut harness, arn) = handed_over().await;
+async fn a_task_with_a_vanished_container_is_replaced() {
+    let (mut harness, arn) = launched_at_pull().await;
     lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
-    pass(&mut harness, 35);
+    advance_seconds(&mut harness, 35);
     exited(&harness, &arn, None);
-    let asked = pass(&mut harness, 40);
-    assert!(matches!(&asked[..], [Effect::Start { task, .. }] if task != id(&arn)), "{asked:?}");
+    let effects = advance_seconds(&mut harness, 40);
+    assert!(matches!(&effects[..], [Effect::Start { task, .. }] if task != id(&arn)), "{effects:?}");
     let task = harness.task(&arn).await;
     assert_eq!(task["containers"][0]["reason"], "the Pod was deleted");
     assert_eq!(task["containers"][0].get("exitCode"), None);

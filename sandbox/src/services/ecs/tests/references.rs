@@ -1,11 +1,11 @@
-//! Resources by their ARNs: the caller's own are found, those of others are refused.
+//! Resources by ARN: the caller's own are found; others are rejected.
 
 use super::*;
 
 const OWN: &str = "arn:aws:ecs:us-east-1:000000000000";
 
 #[tokio::test]
-async fn what_is_ones_own_is_found_by_its_arn() {
+async fn own_resources_are_found_by_arn() {
     let harness = Harness::with_service(1).await;
     let cluster = format!("{OWN}:cluster/demo");
     let described = harness.call("DescribeClusters", json!({"clusters": [cluster]})).await.unwrap();
@@ -21,7 +21,7 @@ async fn what_is_ones_own_is_found_by_its_arn() {
 }
 
 #[tokio::test]
-async fn what_is_not_ones_own_is_refused_wherever_it_is_named() {
+async fn foreign_arns_are_rejected_in_every_operation() {
     let harness = Harness::with_service(1).await;
     let elsewhere = "Invalid Region in ARN";
     let other_account =

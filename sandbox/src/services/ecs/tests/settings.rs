@@ -1,4 +1,4 @@
-//! Members of requests that filter lists or set up a service.
+//! Request members that filter lists or configure a service.
 
 use super::*;
 
@@ -9,7 +9,7 @@ impl Harness {
 }
 
 #[tokio::test]
-async fn families_are_listed_by_whether_a_revision_is_active() {
+async fn families_are_filtered_by_having_an_active_revision() {
     let harness = Harness::new(100);
     harness.register("a").await;
     let count = async |status: Option<&str>| {
@@ -27,14 +27,14 @@ async fn families_are_listed_by_whether_a_revision_is_active() {
 }
 
 #[tokio::test]
-async fn services_are_listed_by_what_they_are() {
+async fn services_are_filtered_by_kind() {
     let harness = Harness::with_service(0).await;
-    for (member, ours, other) in [
+    for (member, kind, other) in [
         ("launchType", "FARGATE", "EC2"),
         ("schedulingStrategy", "REPLICA", "DAEMON"),
         ("resourceManagementType", "CUSTOMER", "ECS"),
     ] {
-        assert_eq!(harness.arns("ListServices", "serviceArns", json!({ member: ours })).await, 1);
+        assert_eq!(harness.arns("ListServices", "serviceArns", json!({ member: kind })).await, 1);
         assert_eq!(
             harness.arns("ListServices", "serviceArns", json!({ member: other })).await,
             0,
@@ -44,7 +44,7 @@ async fn services_are_listed_by_what_they_are() {
 }
 
 #[tokio::test]
-async fn settings_that_are_not_offered_are_named() {
+async fn errors_name_settings_that_are_not_offered() {
     let harness = Harness::with_service(0).await;
     let nested = |outer: &str, inner: &str, value: &str| json!({ outer: { inner: value } });
     for (mut update, named) in [
@@ -60,7 +60,7 @@ async fn settings_that_are_not_offered_are_named() {
 }
 
 #[tokio::test]
-async fn another_platform_version_redeploys_and_shows() {
+async fn a_new_platform_version_is_returned_and_redeploys() {
     let harness = Harness::with_service(0).await;
     let update =
         |version: &str| harness.call("UpdateService", json!({"service": "s", "platformVersion": version}));
@@ -70,16 +70,16 @@ async fn another_platform_version_redeploys_and_shows() {
     assert_eq!(updated["service"]["deployments"].as_array().unwrap().len(), 2);
 }
 
-/// How often tasks of a service of two fail to start before its deployment is given up, if one of them
-/// comes to run after the second failure.
-async fn failures_until_broken(breaker: Value) -> u32 {
+/// How many tasks of a service with two tasks fail to start before its deployment fails, if one
+/// task reaches RUNNING after the second failure.
+async fn failures_until_deployment_failed(breaker: Value) -> u32 {
     let harness = Harness::new(100);
     harness.register("generator").await;
     let mut creation = Harness::creation("s", 2);
     creation["deploymentConfiguration"] = json!({ "deploymentCircuitBreaker": breaker });
     harness.call("CreateService", creation).await.unwrap();
     let (mut failures, mut has_run) = (0, false);
-    // Half a second after they were handed over, tasks fail.
+    // Tasks fail half a second after they were passed to the runner.
     let mut failing: Vec<String> = Vec::new();
     for _ in 0..2_000 {
         harness.clock.advance(std::time::Duration::from_millis(500));
@@ -104,13 +104,13 @@ async fn failures_until_broken(breaker: Value) -> u32 {
             return failures;
         }
     }
-    panic!("the deployment was not given up");
+    panic!("the deployment never failed");
 }
 
 #[tokio::test]
-async fn a_task_that_runs_resets_the_circuit_breaker_unless_it_is_told_not_to() {
+async fn a_running_task_resets_the_breaker_unless_disabled() {
     let breaker = |reset: Value| json!({"enable": true, "rollback": false, "resetOnHealthyTask": reset});
-    assert_eq!(failures_until_broken(breaker(json!(false))).await, 3);
-    assert_eq!(failures_until_broken(breaker(json!(true))).await, 5);
-    assert_eq!(failures_until_broken(breaker(Value::Null)).await, 5, "AWS resets unless told not to");
+    assert_eq!(failures_until_deployment_failed(breaker(json!(false))).await, 3);
+    assert_eq!(failures_until_deployment_failed(breaker(json!(true))).await, 5);
+    assert_eq!(failures_until_deployment_failed(breaker(Value::Null)).await, 5, "AWS resets by default");
 }

@@ -1,8 +1,9 @@
-//! What ECS holds, by region: clusters, task definitions, services and tasks. Data only; who changes it is in the modules
-//! named after the operations, and in `lifecycle` and `scheduler`. No I/O.
+//! The state of ECS by region: clusters, task definitions, services and tasks. Data only. It is
+//! changed by the modules named after the operations, by `lifecycle` and by `rollout`. No I/O.
 //!
-//! Every instant here is model time. Views convert with `ModelClock::wall_at`; durations that are real on the callers' side
-//! (stop timeouts, protection, read lag) are stretched by `Pace::real` when they are turned into instants.
+//! Every instant here is model time. Views convert it with `ModelClock::wall_at`. Durations in real
+//! time (stop timeouts, protection, read lag) are converted with `Pace::real` when they are added
+//! to an instant.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,20 +17,20 @@ use super::scheduler::{Backoff, Launches};
 use crate::parameters::Tags;
 use crate::task_runner::LaunchTiming;
 
-/// How fast model time runs, to express real durations in it.
+/// The speed of model time, to convert real durations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub speed: u32,
 }
 
 impl Pace {
-    /// Model time that passes while `duration` passes on the callers' clocks.
+    /// The model time that passes during `duration` of real time.
     pub fn real(self, duration: SignedDuration) -> SignedDuration {
         duration * i32::try_from(self.speed).unwrap_or(i32::MAX)
     }
 }
 
-/// `at` plus `by`, at most the end of time.
+/// `at` plus `by`, limited to the largest timestamp.
 pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
@@ -38,12 +39,13 @@ pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 pub(super) struct EcsState {
     pub account: String,
     pub pace: Pace,
-    /// When tasks are handed to their runner.
+    /// When tasks are passed to their runner.
     pub launch_timing: LaunchTiming,
-    /// Fargate vCPU quota per region, in CPU units (1,024 per vCPU).
+    /// The Fargate vCPU quota per region, in CPU units (1,024 per vCPU).
     pub cpu_quota: u64,
     pub initial_clusters: Vec<String>,
-    /// Whether the account has the service-linked role of ECS, without which it makes nothing.
+    /// Whether the account has the service-linked role of ECS. Without it, ECS creates no cluster
+    /// or service.
     pub has_linked_role: bool,
     pub regions: BTreeMap<String, Region>,
     pub rng: ChaCha8Rng,
@@ -71,7 +73,7 @@ pub(super) struct Cluster {
 
 #[derive(Debug, Default)]
 pub(super) struct Family {
-    /// Revisions are never given twice, not even after deletion.
+    /// The highest revision ever used. Revisions are never reused, even after deletion.
     pub last_revision: u32,
     pub revisions: BTreeMap<u32, Definition>,
 }
@@ -94,17 +96,17 @@ pub(super) struct Definition {
     pub tags: Tags,
 }
 
-/// What of a task definition never changes once registered.
+/// The parts of a task definition that never change once it is registered.
 #[derive(Debug)]
 pub(super) struct DefinitionBody {
     pub arn: String,
     pub family: String,
     pub revision: u32,
-    /// CPU units and MiB of the whole task.
+    /// The CPU units and MiB of the whole task.
     pub cpu: u32,
     pub memory: u32,
     pub containers: Vec<ContainerSpec>,
-    /// The registered members as AWS echoes them.
+    /// The registered members as AWS returns them.
     pub echo: Map<String, Value>,
     pub tags: Tags,
 }
@@ -118,7 +120,7 @@ pub(super) struct ContainerSpec {
     pub command: Vec<String>,
     pub working_directory: Option<String>,
     pub user: Option<String>,
-    /// Its own hard limit in MiB.
+    /// The container's own hard limit in MiB.
     pub memory: Option<u32>,
     pub environment: Vec<(String, String)>,
     pub stop_timeout: SignedDuration,
@@ -157,24 +159,24 @@ pub(super) struct Service {
     pub cluster: String,
     pub status: ServiceStatus,
     pub desired: u32,
-    /// The primary one first.
+    /// The primary deployment comes first.
     pub deployments: Vec<Deployment>,
     /// Newest first.
     pub events: VecDeque<ServiceEvent>,
     pub created_at: Timestamp,
-    /// From when other services of AWS find it.
-    pub seen_elsewhere_at: Timestamp,
+    /// When the service becomes visible to other AWS services.
+    pub visible_to_services_at: Timestamp,
     pub inactive_at: Option<Timestamp>,
     pub tags: Tags,
     pub client_token: Option<String>,
-    /// The creation request, to tell a repetition from a conflict.
+    /// The CreateService request, to distinguish a retry from a conflict.
     pub request: Value,
-    /// Members that are echoed and, where a task needs them, handed down.
+    /// The settings that are returned as set and, if they apply to tasks, passed to them.
     pub settings: ServiceSettings,
     pub backoff: Backoff,
-    /// What reads see, which trails what is.
+    /// The task counts that reads see, which lag behind the current ones.
     pub published: Published,
-    /// Whether the current state has been announced as steady.
+    /// Whether the steady state has been announced.
     pub steady: bool,
 }
 
@@ -191,9 +193,10 @@ pub(super) struct ServiceSettings {
     pub minimum_healthy_percent: u32,
     pub circuit_breaker: bool,
     pub rollback: bool,
-    /// Whether a task that comes to run ends the breaker's count; true on AWS unless it is said.
+    /// Whether a task that reaches RUNNING resets the circuit breaker's failure count. AWS's
+    /// default is true.
     pub reset_on_healthy_task: Option<bool>,
-    /// The deployment configuration as it is echoed.
+    /// The deployment configuration as it is returned.
     pub deployment_configuration: Value,
 }
 
@@ -234,11 +237,12 @@ pub(super) struct Counts {
     pub pending: u32,
 }
 
-/// Counts by deployment as reads see them: each value becomes visible some time after it came true.
+/// Counts by deployment as reads see them. Each value becomes visible some time after it became
+/// true.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     pub visible: BTreeMap<String, Counts>,
-    pub coming: VecDeque<(Timestamp, BTreeMap<String, Counts>)>,
+    pub upcoming: VecDeque<(Timestamp, BTreeMap<String, Counts>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -269,7 +273,7 @@ impl TaskStatus {
 pub(super) struct Stop {
     pub code: &'static str,
     pub reason: String,
-    /// From when ListTasks files the task under STOPPED.
+    /// When ListTasks starts to list the task as STOPPED.
     pub listed_at: Timestamp,
 }
 
@@ -288,9 +292,10 @@ pub(super) struct Task {
     pub tags: Tags,
     pub status: TaskStatus,
     pub created_at: Timestamp,
-    /// From when ListTasks shows it.
+    /// When ListTasks starts to list the task.
     pub listed_at: Timestamp,
-    /// When provisioning ends and the image is pulled, and when it runs at the earliest.
+    /// When provisioning ends and the image pull begins, and the earliest time at which the task
+    /// runs.
     pub pending_at: Timestamp,
     pub start_at: Timestamp,
     pub pull_started_at: Option<Timestamp>,
@@ -299,22 +304,22 @@ pub(super) struct Task {
     pub stopping_at: Option<Timestamp>,
     pub execution_stopped_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
-    /// Set as soon as the task shall stop.
+    /// Set as soon as the task is to be stopped.
     pub stop: Option<Stop>,
-    /// When what still runs is killed.
+    /// When the containers that still run are killed.
     pub kill_at: Option<Timestamp>,
     pub killed: bool,
     /// When deprovisioning ends.
-    pub gone_at: Option<Timestamp>,
-    /// It has been handed to its runner.
+    pub deprovisioned_at: Option<Timestamp>,
+    /// Whether it has been passed to its runner.
     pub launched: bool,
-    /// Its runner has not yet said what became of its launch.
+    /// Whether its runner has not yet reported the outcome of the launch.
     pub starting: bool,
     pub protected_until: Option<Timestamp>,
     pub containers: Vec<Container>,
-    /// Last octets of its address; decoration, but unique enough to tell tasks apart.
+    /// The task's private IP address. Nothing listens there; it helps to tell tasks apart.
     pub address: String,
-    /// Changes seen from outside, as the member `version`.
+    /// The number of visible changes, returned as `version`.
     pub version: i64,
 }
 
@@ -324,13 +329,13 @@ pub(super) struct Container {
     pub arn: String,
     pub exit_code: Option<i32>,
     pub reason: Option<String>,
-    /// It has been started and has not ended.
+    /// Whether it has been started and has not ended.
     pub alive: bool,
 }
 
 impl Task {
-    /// It is meant to run.
-    pub fn wanted(&self) -> bool {
+    /// Whether the desired status is RUNNING.
+    pub fn should_run(&self) -> bool {
         self.stop.is_none()
     }
 
@@ -347,14 +352,14 @@ impl Task {
 }
 
 impl Service {
-    /// The deployment that tasks are started for.
+    /// The deployment for which tasks are started.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.first()
     }
 
-    /// What reads see of the counts of one deployment at `now`.
+    /// The counts of one deployment that reads see at `now`.
     pub fn counts(&self, deployment: &str, now: Timestamp) -> Counts {
-        let visible = self.published.coming.iter().rev().find(|(at, _)| *at <= now);
+        let visible = self.published.upcoming.iter().rev().find(|(at, _)| *at <= now);
         visible
             .map_or(&self.published.visible, |(_, counts)| counts)
             .get(deployment)
@@ -383,7 +388,7 @@ impl EcsState {
         }
     }
 
-    /// The region, with the clusters that exist from the start.
+    /// The region, created with the initial clusters if needed.
     pub fn region(&mut self, name: &str) -> &mut Region {
         let clusters = &self.initial_clusters;
         self.regions.entry(name.to_owned()).or_insert_with(|| Region {
@@ -394,7 +399,7 @@ impl EcsState {
 }
 
 impl Cluster {
-    /// A cluster with both Fargate capacity providers, as the console makes them.
+    /// A cluster with both Fargate capacity providers, as the console creates it.
     pub fn with_fargate() -> Self {
         Self {
             active: true,
@@ -411,17 +416,17 @@ pub(super) fn hex(rng: &mut ChaCha8Rng, digits: usize) -> String {
     (0..digits).filter_map(|_| char::from_digit(rng.random_range(0..16), 16)).collect()
 }
 
-/// An id of the form of a UUID.
+/// A random id in UUID format.
 pub(super) fn uuid(rng: &mut ChaCha8Rng) -> String {
     uuid::Builder::from_random_bytes(rng.random()).into_uuid().to_string()
 }
 
-/// A deployment's id: `ecs-svc/` and nineteen digits.
+/// A deployment id: `ecs-svc/` and nineteen digits.
 pub(super) fn deployment_id(rng: &mut ChaCha8Rng) -> String {
     format!("ecs-svc/{:019}", rng.random_range(1_000_000_000_000_000_000_u64..9_223_372_036_854_775_807))
 }
 
-/// A span of time drawn evenly from `from` to `to`.
+/// A random duration between `from` and `to`, uniformly distributed.
 pub(super) fn span(rng: &mut ChaCha8Rng, from: SignedDuration, to: SignedDuration) -> SignedDuration {
     let millis = rng.random_range(from.as_millis()..=to.as_millis());
     SignedDuration::from_millis(i64::try_from(millis).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! `PutMetricData`. In: a request. Out: data points, all of them or none. Touches nothing outside.
+//! `PutMetricData`. In: a request. Out: data points, all of them or none. No I/O.
 //!
 //! Limits: PutMetricData and MetricDatum references.
 
@@ -58,12 +58,12 @@ pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Re
         .list("MetricData")?
         .iter()
         .enumerate()
-        .map(|(place, datum)| (format!("MetricData.member.{}", place + 1), datum))
+        .map(|(index, datum)| (format!("MetricData.member.{}", index + 1), datum))
         .collect();
-    for (entity, held) in input.list("EntityMetricData")?.iter().enumerate() {
-        let held = Members::new(held, REFUSAL).list("MetricData")?;
-        data.extend(held.iter().enumerate().map(|(place, datum)| {
-            (format!("EntityMetricData.member.{}.MetricData.member.{}", entity + 1, place + 1), datum)
+    for (entity, entity_data) in input.list("EntityMetricData")?.iter().enumerate() {
+        let data_of_entity = Members::new(entity_data, REFUSAL).list("MetricData")?;
+        data.extend(data_of_entity.iter().enumerate().map(|(index, datum)| {
+            (format!("EntityMetricData.member.{}.MetricData.member.{}", entity + 1, index + 1), datum)
         }));
     }
     if data.is_empty() {
@@ -74,9 +74,9 @@ pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Re
     }
     let data = data
         .into_iter()
-        .map(|(place, datum)| checked_datum(namespace, &place, Members::new(datum, REFUSAL), request.wall))
+        .map(|(path, datum)| checked_datum(namespace, &path, Members::new(datum, REFUSAL), request.wall))
         .collect::<Result<Vec<Datum>, AwsError>>()?;
-    metrics.arrive(data, request.now);
+    metrics.enqueue(data, request.now);
     Ok(Value::Null)
 }
 
@@ -104,59 +104,59 @@ fn checked_namespace(input: Members<'_>) -> Result<&str, AwsError> {
     Ok(namespace)
 }
 
-/// Printable ASCII with at least one character that is not a space.
+/// Whether `text` is printable ASCII with at least one character other than a space.
 fn is_label(text: &str, longest: usize) -> bool {
     text.len() <= longest
         && !text.trim().is_empty()
         && text.chars().all(|c| c.is_ascii() && !c.is_ascii_control())
 }
 
-fn checked_datum(namespace: &str, place: &str, datum: Members<'_>, wall: i64) -> Result<Datum, AwsError> {
-    let name = datum.text("MetricName")?.ok_or_else(|| missing(&format!("{place}.MetricName")))?;
+fn checked_datum(namespace: &str, path: &str, datum: Members<'_>, wall: i64) -> Result<Datum, AwsError> {
+    let name = datum.text("MetricName")?.ok_or_else(|| missing(&format!("{path}.MetricName")))?;
     if !is_label(name, 255) {
-        return Err(datum.refusal(format!("The value {name} for parameter {place}.MetricName is invalid.")));
+        return Err(datum.refusal(format!("The value {name} for parameter {path}.MetricName is invalid.")));
     }
     let unit = datum.text("Unit")?.unwrap_or("None");
     if !UNITS.contains(&unit) {
-        return Err(datum.refusal(format!("The value {unit} for parameter {place}.Unit is invalid.")));
+        return Err(datum.refusal(format!("The value {unit} for parameter {path}.Unit is invalid.")));
     }
     let resolution = datum.integer("StorageResolution")?.unwrap_or(60);
     if !matches!(resolution, 1 | 60) {
         return Err(datum
-            .refusal(format!("The value {resolution} for parameter {place}.StorageResolution is invalid.")));
+            .refusal(format!("The value {resolution} for parameter {path}.StorageResolution is invalid.")));
     }
     let at = datum.instant("Timestamp")?.map_or(wall, jiff::Timestamp::as_millisecond);
     if at < wall - PAST {
         return Err(datum.refusal(format!(
-            "The parameter {place}.Timestamp must specify a time no more than two weeks in the past."
+            "The parameter {path}.Timestamp must specify a time no more than two weeks in the past."
         )));
     }
     if at > wall + FUTURE {
         return Err(datum.refusal(format!(
-            "The parameter {place}.Timestamp must specify a time no more than two hours in the future."
+            "The parameter {path}.Timestamp must specify a time no more than two hours in the future."
         )));
     }
     Ok(Datum {
         key: Key {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            dimensions: checked_dimensions(place, datum)?,
+            dimensions: checked_dimensions(path, datum)?,
         },
         unit: unit.to_owned(),
         second: at.div_euclid(1000).div_euclid(resolution) * resolution,
-        measured: measured(place, datum)?,
+        measured: measured(path, datum)?,
     })
 }
 
-fn checked_dimensions(place: &str, datum: Members<'_>) -> Result<BTreeMap<String, String>, AwsError> {
+fn checked_dimensions(path: &str, datum: Members<'_>) -> Result<BTreeMap<String, String>, AwsError> {
     let listed = datum.list("Dimensions")?;
     if listed.len() > DIMENSIONS {
-        return Err(too_many(&format!("{place}.Dimensions"), DIMENSIONS));
+        return Err(too_many(&format!("{path}.Dimensions"), DIMENSIONS));
     }
     let mut dimensions = BTreeMap::new();
     for (number, dimension) in listed.iter().enumerate() {
         let dimension = Members::new(dimension, REFUSAL);
-        let part = format!("{place}.Dimensions.member.{}", number + 1);
+        let part = format!("{path}.Dimensions.member.{}", number + 1);
         for (member, longest) in [("Name", 255), ("Value", 1024)] {
             let text = dimension.text(member)?.ok_or_else(|| missing(&format!("{part}.{member}")))?;
             if !is_label(text, longest) || (member == "Name" && text.starts_with(':')) {
@@ -173,22 +173,22 @@ fn checked_dimensions(place: &str, datum: Members<'_>) -> Result<BTreeMap<String
     Ok(dimensions)
 }
 
-/// The datum's one way of saying what was measured.
-fn measured(place: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
-    let ways: Vec<&str> = ["Value", "Values", "StatisticValues"]
+/// The values of a datum, which must be given in exactly one of three forms.
+fn measured(path: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
+    let forms: Vec<&str> = ["Value", "Values", "StatisticValues"]
         .into_iter()
-        .filter(|way| {
-            datum.raw(way).is_some_and(|given| given.as_array().is_none_or(|list| !list.is_empty()))
+        .filter(|form| {
+            datum.raw(form).is_some_and(|given| given.as_array().is_none_or(|list| !list.is_empty()))
         })
         .collect();
-    let way = match ways.as_slice() {
-        [] => return Err(missing(&format!("{place}.Value"))),
-        [way] => *way,
+    let form = match forms.as_slice() {
+        [] => return Err(missing(&format!("{path}.Value"))),
+        [form] => *form,
         [first, second, ..] => {
             return Err(AwsError::client(
                 "InvalidParameterCombinationException",
                 format!(
-                    "The parameters {place}.{first} and {place}.{second} are mutually exclusive and you have specified both."
+                    "The parameters {path}.{first} and {path}.{second} are mutually exclusive and you have specified both."
                 ),
             ));
         }
@@ -197,35 +197,35 @@ fn measured(place: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
         let value = value.ok_or_else(|| missing(&parameter))?;
         let bound = 2_f64.powi(EXPONENT);
         value.as_f64().filter(|number| (-bound..=bound).contains(number)).ok_or_else(|| {
-            // What JSON cannot hold arrives as a word.
+            // NaN and infinities, which JSON cannot represent, arrive as strings.
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             datum.refusal(format!("The value {text} for parameter {parameter} is invalid."))
         })
     };
-    match way {
+    match form {
         "Value" => {
-            let value = number(format!("{place}.Value"), datum.raw("Value"))?;
+            let value = number(format!("{path}.Value"), datum.raw("Value"))?;
             Ok(Measured::Values(vec![(value, 1.0)]))
         }
         "Values" => {
             let (values, counts) = (datum.list("Values")?, datum.list("Counts")?);
             if values.len() > VALUES {
-                return Err(too_many(&format!("{place}.Values"), VALUES));
+                return Err(too_many(&format!("{path}.Values"), VALUES));
             }
             if !counts.is_empty() && counts.len() != values.len() {
                 return Err(datum.refusal(format!(
-                    "The parameters {place}.Values and {place}.Counts must be of the same size."
+                    "The parameters {path}.Values and {path}.Counts must be of the same size."
                 )));
             }
             let pairs = values.iter().enumerate().map(|(index, value)| {
-                let value = number(format!("{place}.Values.member.{}", index + 1), Some(value))?;
+                let value = number(format!("{path}.Values.member.{}", index + 1), Some(value))?;
                 let count = match counts.get(index) {
-                    Some(count) => number(format!("{place}.Counts.member.{}", index + 1), Some(count))?,
+                    Some(count) => number(format!("{path}.Counts.member.{}", index + 1), Some(count))?,
                     None => 1.0,
                 };
                 if count <= 0.0 {
                     return Err(datum.refusal(format!(
-                        "The value {count} for parameter {place}.Counts.member.{} is invalid.",
+                        "The value {count} for parameter {path}.Counts.member.{} is invalid.",
                         index + 1
                     )));
                 }
@@ -235,12 +235,12 @@ fn measured(place: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
         }
         _ => {
             let set = datum.nested("StatisticValues")?;
-            let part = |name: &str| number(format!("{place}.StatisticValues.{name}"), set.raw(name));
+            let part = |name: &str| number(format!("{path}.StatisticValues.{name}"), set.raw(name));
             let [count, sum, minimum, maximum] =
                 [part("SampleCount")?, part("Sum")?, part("Minimum")?, part("Maximum")?];
             if minimum > maximum || count <= 0.0 {
                 return Err(datum.refusal(format!(
-                    "The parameter {place}.StatisticValues is invalid: it needs samples and Minimum must not exceed Maximum."
+                    "The parameter {path}.StatisticValues is invalid: it needs samples and Minimum must not exceed Maximum."
                 )));
             }
             Ok(Measured::Set([count, sum, minimum, maximum]))
