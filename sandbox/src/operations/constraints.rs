@@ -133,7 +133,7 @@ fn table_path(path: &[Step<'_>]) -> String {
 
 /// "The parameter MetricData.member.20.Dimensions.member.4.Value must be shorter than 257
 /// characters" (aws/amazon-cloudwatch-agent, issue 240); the other texts are the same as in
-/// `cloudwatch/intake`.
+/// `cloudwatch/ingestion`.
 fn cloudwatch_message(violation: &Violation<'_>) -> String {
     let mut path = String::new();
     for step in &violation.path {
