@@ -1,6 +1,6 @@
-//! The admin API under `/_sandbox/`: health, state, arrivals, tasks, calls and faults. Not AWS, but
-//! for holders of the access key id only; bodies are JSON and say so, since a page may send any
-//! other type without asking.
+//! The admin API under `/_sandbox/`: health, state, arrivals, tasks, calls and faults. It is not
+//! part of AWS. It requires the access key id. Bodies must be declared as JSON, because a browser
+//! sends other content types across origins without a preflight request.
 
 use std::sync::Arc;
 
@@ -21,20 +21,20 @@ use crate::http::HttpState;
 use crate::http::identity::{ADMIN_KEY_HEADER, admin_access_key_id};
 use crate::ingest_statistics::IngestStatistics;
 
-/// What the observer looks at.
+/// What the admin API reads and changes.
 #[derive(Clone)]
 pub struct AdminApi {
     /// Services, counts and faults.
     pub http: Arc<HttpState>,
-    /// What reached the streams.
+    /// The records and bytes that reached the streams.
     pub arrivals: Arc<IngestStatistics>,
     /// Lists the processes or Pods that run tasks.
     pub tasks: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
-/// The observer's routes.
-pub fn routes(observer: AdminApi) -> Router {
-    let http = observer.http.clone();
+/// The routes of the admin API.
+pub fn routes(api: AdminApi) -> Router {
+    let http = api.http.clone();
     Router::new()
         .route("/_sandbox/health", get(health))
         .route("/_sandbox/state", get(state))
@@ -42,12 +42,12 @@ pub fn routes(observer: AdminApi) -> Router {
         .route("/_sandbox/tasks", get(tasks))
         .route("/_sandbox/calls", get(calls))
         .route("/_sandbox/faults", get(pending_faults).post(add_fault).delete(clear_faults))
-        .with_state(observer)
-        .layer(from_fn_with_state(http, admitted))
+        .with_state(api)
+        .layer(from_fn_with_state(http, require_access))
 }
 
-/// Lets in who names the access key id, with a JSON body or none.
-async fn admitted(State(http): State<Arc<HttpState>>, request: Request, next: Next) -> Response<Body> {
+/// Admits requests with the access key id and with a JSON body or none.
+async fn require_access(State(http): State<Arc<HttpState>>, request: Request, next: Next) -> Response<Body> {
     let key = admin_access_key_id(request.uri(), request.headers());
     let is_known = match &http.access {
         Access::AnyCredentials => true,
@@ -55,20 +55,20 @@ async fn admitted(State(http): State<Arc<HttpState>>, request: Request, next: Ne
     };
     if !is_known {
         let text = format!(
-            "this needs the sandbox's access key id, as `Authorization: Bearer KEY`, in the header {ADMIN_KEY_HEADER}, or as \
+            "this path requires the sandbox's access key id, as `Authorization: Bearer KEY`, in the header {ADMIN_KEY_HEADER}, or as \
              the credential of an AWS signature"
         );
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"sandbox\"")];
-        return (StatusCode::UNAUTHORIZED, challenge, refusal(text)).into_response();
+        return (StatusCode::UNAUTHORIZED, challenge, error_body(text)).into_response();
     }
     if may_have_body(request.method(), request.headers()) && !is_json(request.headers()) {
-        let text = "the body must be JSON and say so: `Content-Type: application/json`";
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal(text)).into_response();
+        let text = "the body must be JSON, with the header `Content-Type: application/json`";
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, error_body(text)).into_response();
     }
     next.run(request).await
 }
 
-fn refusal(text: impl Into<String>) -> Json<Value> {
+fn error_body(text: impl Into<String>) -> Json<Value> {
     Json(json!({ "error": text.into() }))
 }
 
@@ -87,67 +87,66 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// Whoever reads this knows that requests are answered.
+/// A response means that requests are served.
 async fn health() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// The route of the listener for probes, which know no key: it tells nothing but that requests are
-/// answered.
+/// The route of the listener for probes. It needs no key and reports only that requests are served.
 pub fn probe_routes() -> Router {
     Router::new().route("/healthz", get(async || "ok\n"))
 }
 
-async fn state(State(observer): State<AdminApi>) -> Json<Value> {
-    let http = &observer.http;
+async fn state(State(api): State<AdminApi>) -> Json<Value> {
+    let http = &api.http;
     Json(http.registry.state(http.clock.now()))
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct ArrivalsQuery {
     stream: Option<String>,
     since: Option<jiff::Timestamp>,
 }
 
-async fn arrivals(State(observer): State<AdminApi>, Query(wanted): Query<Wanted>) -> Json<Value> {
-    Json(json!({ "streams": observer.arrivals.report(wanted.stream.as_deref(), wanted.since) }))
+async fn arrivals(State(api): State<AdminApi>, Query(query): Query<ArrivalsQuery>) -> Json<Value> {
+    Json(json!({ "streams": api.arrivals.report(query.stream.as_deref(), query.since) }))
 }
 
-async fn tasks(State(observer): State<AdminApi>) -> Json<Value> {
-    Json((observer.tasks)())
+async fn tasks(State(api): State<AdminApi>) -> Json<Value> {
+    Json((api.tasks)())
 }
 
-async fn calls(State(observer): State<AdminApi>) -> Json<Report> {
-    Json(observer.http.calls.report())
+async fn calls(State(api): State<AdminApi>) -> Json<Report> {
+    Json(api.http.calls.report())
 }
 
-async fn pending_faults(State(observer): State<AdminApi>) -> Json<Value> {
-    Json(json!({ "faults": observer.http.faults.pending() }))
+async fn pending_faults(State(api): State<AdminApi>) -> Json<Value> {
+    Json(json!({ "faults": api.http.faults.pending() }))
 }
 
-async fn add_fault(State(observer): State<AdminApi>, body: axum::body::Bytes) -> (StatusCode, Json<Value>) {
-    let refused = |complaint: String| (StatusCode::BAD_REQUEST, refusal(complaint));
+async fn add_fault(State(api): State<AdminApi>, body: axum::body::Bytes) -> (StatusCode, Json<Value>) {
+    let rejected = |problem: String| (StatusCode::BAD_REQUEST, error_body(problem));
     match serde_json::from_slice::<Fault>(&body) {
-        Err(error) => refused(error.to_string()),
-        Ok(fault) => match fault.complaint().or_else(|| unknown_service(&observer, &fault)) {
-            Some(complaint) => refused(complaint),
+        Err(error) => rejected(error.to_string()),
+        Ok(fault) => match fault.problem().or_else(|| unknown_service(&api, &fault)) {
+            Some(problem) => rejected(problem),
             None => {
-                observer.http.faults.add(fault);
-                (StatusCode::CREATED, Json(json!({ "faults": observer.http.faults.pending() })))
+                api.http.faults.add(fault);
+                (StatusCode::CREATED, Json(json!({ "faults": api.http.faults.pending() })))
             }
         },
     }
 }
 
-/// Why a rule would never apply, if it would not.
-fn unknown_service(observer: &AdminApi, fault: &Fault) -> Option<String> {
-    let names: Vec<&str> = observer.http.registry.names().collect();
+/// Reports a rule whose service does not exist, because it would never apply.
+fn unknown_service(api: &AdminApi, fault: &Fault) -> Option<String> {
+    let names: Vec<&str> = api.http.registry.names().collect();
     (!fault.names_service_of(&names)).then(|| {
-        format!("{} is no service of this sandbox; name one of {}, or `*`", fault.service, names.join(", "))
+        format!("the sandbox has no service {}; use one of {}, or `*`", fault.service, names.join(", "))
     })
 }
 
-async fn clear_faults(State(observer): State<AdminApi>) -> StatusCode {
-    observer.http.faults.clear();
+async fn clear_faults(State(api): State<AdminApi>) -> StatusCode {
+    api.http.faults.clear();
     StatusCode::NO_CONTENT
 }

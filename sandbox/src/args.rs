@@ -9,74 +9,79 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "kinesis-demo-sandbox", version, about, arg_required_else_help = true)]
 pub struct Args {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The program's verbs.
+/// The program's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Answer AWS requests until SIGTERM or SIGINT.
+    /// Serve AWS requests until SIGTERM or SIGINT.
     Serve(Serve),
 }
 
 /// Arguments of `serve`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Serve {
-    /// Where to listen; port 0 takes a free one.
+    /// Listen address; port 0 picks a free port.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// Accept a listen address that other machines can reach.
+    /// Allow a listen address that other machines can reach.
     #[arg(long)]
     pub allow_non_loopback: bool,
 
-    /// File with the access key id that requests must name (mode 0600); a random one is written to
-    /// it if it is not there. The environment variable SANDBOX_ACCESS_KEY_ID does instead.
+    /// File with the access key id that requests must use (mode 0600). If it does not exist, it is
+    /// created with a random key. The environment variable SANDBOX_ACCESS_KEY_ID replaces it.
     #[arg(long, value_name = "PATH")]
     pub access_key_file: Option<PathBuf>,
 
-    /// Serve requests with any access key id: whoever has an account on this machine can then run
-    /// the mapped commands as you. Only on loopback.
+    /// Serve requests with any access key id. Every user of this machine can then run the mapped
+    /// commands as you. Only on loopback.
     #[arg(long)]
     pub any_credentials: bool,
 
-    /// A further name, such as a Service's, under which requests may address the sandbox (their
-    /// Host header); may be repeated. Loopback's names and the listen address always may.
+    /// A further host name, such as a Service's, that requests may have in their Host header; may
+    /// be repeated. The names of loopback and the listen address are always allowed.
     #[arg(long = "allow-host", value_name = "NAME", value_parser = host_name)]
     pub allowed_hosts: Vec<String>,
 
-    /// Where to answer GET /healthz for probes, which need no key there; nothing else is answered.
+    /// Listen address for probes. It serves GET /healthz without an access key id, and nothing
+    /// else.
     #[arg(long, value_name = "ADDRESS")]
     pub probe_listen: Option<SocketAddr>,
 
-    /// Answer over TLS too, on a port of its own, for clients that speak nothing else. The certificate is signed by an authority
-    /// that is made anew at each start.
+    /// Serve TLS too, on a separate port, for clients that support nothing else. A new authority
+    /// signs the certificate at each start.
     #[arg(long)]
     pub tls: bool,
 
-    /// Where to listen for TLS. Default: where --listen does, on a free port.
+    /// Listen address for TLS. Default: the IP address of --listen, on a free port.
     #[arg(long, value_name = "ADDRESS", requires = "tls")]
     pub tls_listen: Option<SocketAddr>,
 
-    /// File to write the authority's certificate to (PEM), for clients to trust. Default: beside the address file, as FILE.ca.pem.
+    /// File for the authority's certificate (PEM), which clients must trust. Default: the address
+    /// file with the suffix .ca.pem.
     #[arg(long, value_name = "PATH", requires = "tls")]
     pub tls_ca_file: Option<PathBuf>,
 
-    /// File to write {"address":"…","pid":…} to when requests are answered; with --tls, "tlsAddress" and "tlsCaFile" too.
+    /// File to which {"address":"…","pid":…} is written once requests are served; with --tls also
+    /// "tlsAddress" and "tlsCaFile".
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
 
-    /// The account this sandbox claims to be.
+    /// The account id that this sandbox reports.
     #[arg(long, default_value = "000000000000", value_name = "ID", value_parser = account_id)]
     pub account: String,
 
-    /// How many times faster than the wall clock the model's clock runs (delays, warm-up, the 24-hour commitment).
+    /// Speed of the model's clock, as a multiple of wall-clock time. It applies to delays, warm-up
+    /// and the 24-hour commitment.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub speed: u32,
 
-    /// Whether the account starts with the minimum throughput billing commitment (On-demand Advantage), in every region.
+    /// Whether the account starts with the minimum throughput billing commitment (On-demand
+    /// Advantage), in every region.
     #[arg(long, value_enum, default_value_t = Advantage::Disabled)]
     pub advantage: Advantage,
 
@@ -84,71 +89,78 @@ pub struct Serve {
     #[arg(long = "cluster", value_name = "NAME")]
     pub clusters: Vec<String>,
 
-    /// What runs ECS tasks: processes of this machine, or Pods of the cluster that the sandbox itself runs in.
+    /// How ECS tasks run: as processes of this machine, or as Pods of the cluster in which the
+    /// sandbox runs.
     #[arg(long, value_enum, default_value_t = Tasks::Processes)]
     pub tasks: Tasks,
 
-    /// What an ECS container of IMAGE runs on this machine: the path of a program, taken whole, or
-    /// a JSON array of a program and its first arguments. May be repeated. Not with --tasks Pods,
-    /// which run the image.
+    /// The command that an ECS container of IMAGE runs on this machine: the path of a program
+    /// (never split), or a JSON array of a program and its first arguments. May be repeated. Not
+    /// with --tasks Pods, which run the image.
     #[arg(long = "image", value_name = "IMAGE=COMMAND", value_parser = image_command)]
     pub images: Vec<(String, String)>,
 
     /// A further environment variable that a task definition may set for a process of this machine;
-    /// may be repeated. Not with --tasks Pods, where any may be set.
+    /// may be repeated. Not with --tasks Pods, where every variable is allowed.
     #[arg(long = "allow-variable", value_name = "NAME", value_parser = variable_name)]
     pub allowed_variables: Vec<String>,
 
-    /// Where to keep tasks.json, the list of the processes that run tasks; an existing directory. Not with --tasks Pods.
+    /// Existing directory for tasks.json, the list of the processes that run tasks. Not with
+    /// --tasks Pods.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Where task Pods reach the sandbox: a Service's URL, without a path. Required with --tasks Pods.
+    /// URL at which task Pods reach the sandbox: that of a Service, without a path. Required with
+    /// --tasks Pods.
     #[arg(long, value_name = "URL", required_if_eq("tasks", "Pods"))]
     pub task_endpoint: Option<String>,
 
-    /// The namespace of the task Pods. Required with --tasks Pods.
+    /// Namespace of the task Pods. Required with --tasks Pods.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", required_if_eq("tasks", "Pods"))]
     pub task_namespace: Option<String>,
 
-    /// The ServiceAccount of the task Pods, for its image pull secrets; they get no token. Default: the namespace's default one.
+    /// ServiceAccount of the task Pods, used for its image pull secrets; its token is not mounted.
+    /// Default: the namespace's default ServiceAccount.
     #[arg(long, value_name = "NAME")]
     pub task_service_account: Option<String>,
 
-    /// The Secret of the task Pods' namespace that holds the access key id to serve
-    /// (AWS_ACCESS_KEY_ID, and AWS_SECRET_ACCESS_KEY), and from which the Pods get it; a random one
-    /// is written to it if it holds none. Required with --tasks Pods.
+    /// Secret in the namespace of the task Pods with the access key id that requests must use
+    /// (AWS_ACCESS_KEY_ID, and AWS_SECRET_ACCESS_KEY). Task Pods read it too. If it has no key, a
+    /// random one is written to it. Required with --tasks Pods.
     #[arg(long, value_name = "NAME", required_if_eq("tasks", "Pods"))]
     pub task_secret: Option<String>,
 
-    /// The label value that tells this sandbox's task Pods from others'. Default: the Service and namespace in --task-endpoint.
+    /// Label value that identifies the task Pods of this sandbox. Default: the Service and
+    /// namespace in --task-endpoint.
     #[arg(long, value_name = "NAME")]
     pub task_instance: Option<String>,
 
-    /// Leave it to the cluster as whom task Pods run: what `user` of a task definition says is left
-    /// out of them. For OpenShift, which gives each namespace a range of users and refuses others.
+    /// Let the cluster choose the user of task Pods: `user` of a task definition is ignored. For
+    /// OpenShift, which assigns each namespace a range of users and rejects others.
     #[arg(long)]
     pub task_user_from_cluster: bool,
 
-    /// A file to write each distinct call to, once, as a line of JSON without its contents: for judging permissions.
+    /// File to which each distinct call is written once, as a line of JSON without values, to check
+    /// IAM permissions.
     #[arg(long, value_name = "PATH")]
     pub record_calls: Option<PathBuf>,
 
-    /// The Fargate On-LoadHistory vCPU quota per region (AWS gives new accounts 6).
+    /// Fargate On-Demand vCPU quota per region (AWS gives new accounts 6).
     #[arg(long, default_value_t = crate::services::ecs::DEFAULT_VCPU_QUOTA, value_name = "N")]
     pub fargate_vcpus: u32,
 
-    /// Whether the account is one in which ECS and Application Auto Scaling were never used: the first calls that need a
-    /// service-linked role are refused, as AWS refuses them while it makes the role.
+    /// Start with an account that has never used ECS or Application Auto Scaling. The first calls
+    /// that need a service-linked role fail, as on AWS while it creates the role.
     #[arg(long)]
     pub fresh_account: bool,
 
-    /// Seed for what AWS decides at random (which tasks a scale-in stops, how long starts take).
+    /// Seed for decisions that AWS makes at random (which tasks a scale-in stops, how long starts
+    /// take).
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
 
-/// What runs ECS tasks.
+/// How ECS tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub enum Tasks {
@@ -172,11 +184,11 @@ fn account_id(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Ok(text.to_owned())
     } else {
-        Err("an account id has twelve digits".to_owned())
+        Err("expected twelve digits".to_owned())
     }
 }
 
-/// `IMAGE=COMMAND`, split at the first `=`: image references hold none.
+/// `IMAGE=COMMAND`, split at the first `=`, because image references contain none.
 fn image_command(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((image, command)) if !image.is_empty() && !command.is_empty() => {
@@ -187,9 +199,9 @@ fn image_command(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The program and its first arguments. A path is never split, whatever characters it has;
-/// arguments are given as Docker's exec form gives them, as a JSON array (a relative path that
-/// begins with `[` can be written as `./[…`).
+/// The program and its first arguments. A path is never split, whatever characters it has.
+/// Arguments need a JSON array, like Docker's exec form. A relative path that begins with `[` can
+/// be written as `./[…`.
 pub(crate) fn command_words(command: &str) -> Result<Vec<String>, String> {
     if !command.starts_with('[') {
         return Ok(vec![command.to_owned()]);
@@ -202,13 +214,13 @@ pub(crate) fn command_words(command: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A host's name or address without a port, since ports do not matter.
+/// A host name or address without a port, because ports are not compared.
 fn host_name(text: &str) -> Result<String, String> {
-    let authority: http::uri::Authority = text.parse().map_err(|_| "expected a host's name".to_owned())?;
+    let authority: http::uri::Authority = text.parse().map_err(|_| "expected a host name".to_owned())?;
     if authority.host() == text {
         Ok(text.to_owned())
     } else {
-        Err("expected a host's name without port or user".to_owned())
+        Err("expected a host name without port or user".to_owned())
     }
 }
 
@@ -232,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_loopback_and_an_uncommitted_sandbox_account() {
+    fn defaults_are_loopback_and_an_account_without_commitment() {
         let serve = serve(&[]).unwrap();
         assert!(serve.listen.ip().is_loopback());
         assert_eq!(serve.listen.port(), 0);
@@ -243,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn task_pods_need_an_endpoint_a_namespace_and_a_secret() {
+    fn task_pods_require_endpoint_namespace_and_secret() {
         let pods = [
             "--tasks",
             "Pods",
@@ -262,14 +274,14 @@ mod tests {
         for missing in [2, 4, 6] {
             let mut arguments = pods.to_vec();
             arguments.drain(missing..missing + 2);
-            let refused = super::tests::serve(&arguments);
-            // A test that itself runs in a Pod may find the namespace in its environment.
-            assert!(refused.is_err() || (missing == 4 && std::env::var_os("POD_NAMESPACE").is_some()));
+            let result = super::tests::serve(&arguments);
+            // Inside a Pod, POD_NAMESPACE may be set in the test's environment.
+            assert!(result.is_err() || (missing == 4 && std::env::var_os("POD_NAMESPACE").is_some()));
         }
     }
 
     #[test]
-    fn the_flags_of_tls_need_tls() {
+    fn tls_flags_require_tls() {
         let all = ["--tls", "--tls-listen", "127.0.0.1:4567", "--tls-ca-file", "/tmp/ca.pem"];
         let serve = serve(&all).unwrap();
         assert_eq!((serve.tls, serve.tls_listen), (true, "127.0.0.1:4567".parse().ok()));
@@ -283,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_one_word_and_an_array_is_several() {
+    fn paths_are_not_split_and_arrays_give_arguments() {
         for path in ["/a b/c", "/it's/50%/x=y", "/\u{e9}t\u{e9}/\"q\"", " /leading", "./[x]/y"] {
             assert_eq!(command_words(path), Ok(vec![path.to_owned()]));
         }
@@ -296,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_account_image_speed_host_or_variable_is_refused() {
+    fn invalid_account_image_speed_host_and_variable_are_rejected() {
         for arguments in [
             ["--account", "12345678901"],
             ["--account", "12345678901x"],

@@ -1,9 +1,9 @@
-//! Amazon Resource Names, taken apart. In: a text. Out: its parts, and whether it names something
-//! of the caller's. Pure.
+//! Parses Amazon Resource Names. In: a text. Out: its parts, and whether it names a resource of the
+//! caller's account and Region. Pure.
 
 use crate::services::Caller;
 
-/// The partition that all of the sandbox's Regions are in.
+/// The partition of all of the sandbox's Regions.
 pub const PARTITION: &str = "aws";
 
 /// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`
@@ -13,12 +13,12 @@ pub struct Arn<'a> {
     pub service: &'a str,
     pub region: &'a str,
     pub account: &'a str,
-    /// The rest, colons and all.
+    /// The remaining text, including colons.
     pub resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
-    /// The parts of a text, if it is an ARN.
+    /// Parses a text; `None` if it is not an ARN.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
         Some(Self {
@@ -30,14 +30,14 @@ impl<'a> Arn<'a> {
         })
     }
 
-    /// The same, unless it names something of another service, Region or account.
+    /// The same, but `None` if it names another partition, service, Region or account.
     pub fn own(text: &'a str, service: &str, region: &str, account: &str) -> Option<Self> {
         Self::parse(text).filter(|arn| {
             (arn.partition, arn.service, arn.region, arn.account) == (PARTITION, service, region, account)
         })
     }
 
-    /// The same, of a caller's.
+    /// The same, for the Region and account of a caller.
     pub fn own_of(text: &'a str, service: &str, caller: &Caller) -> Option<Self> {
         Self::own(text, service, &caller.region, &caller.account)
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arn_is_ones_own_in_all_of_its_parts() {
+    fn an_own_arn_matches_in_every_part() {
         let caller = Caller { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
         let own = |text| Arn::own_of(text, "logs", &caller).map(|arn| arn.resource);
         assert_eq!(own("arn:aws:logs:us-east-1:000000000000:log-group:/g:*"), Some("log-group:/g:*"));

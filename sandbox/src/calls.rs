@@ -1,4 +1,4 @@
-//! How often each operation was called and refused since the start, for `GET /_sandbox/calls`. Counts only.
+//! Counts calls and errors by operation since the start, for `GET /_sandbox/calls`. No I/O.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ use serde::Serialize;
 /// One operation's counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// All calls, refused ones too.
+    /// All calls, including those that returned an error.
     pub calls: u64,
-    /// Refusals by error code.
+    /// Error responses by error code.
     pub refused: BTreeMap<String, u64>,
 }
 
@@ -21,7 +21,7 @@ pub struct Calls {
     counts: Mutex<BTreeMap<String, BTreeMap<String, Count>>>,
 }
 
-/// What `GET /_sandbox/calls` answers.
+/// The response of `GET /_sandbox/calls`.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// When counting began (wall time).
@@ -31,12 +31,12 @@ pub struct Report {
 }
 
 impl Calls {
-    /// Counts from `since` on.
+    /// Starts counting at `since`.
     pub fn new(since: Timestamp) -> Self {
         Self { since, counts: Mutex::default() }
     }
 
-    /// Counts one call and its refusal, if it was refused.
+    /// Counts one call, and its error code if it returned an error.
     pub fn count(&self, service: &str, operation: &str, refused: Option<&str>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let operations = entry(&mut counts, service);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_and_refusals_are_counted_by_operation_and_code() {
+    fn calls_and_errors_are_counted_by_operation_and_code() {
         let calls = Calls::new(Timestamp::UNIX_EPOCH);
         calls.count("kinesis", "CreateStream", None);
         calls.count("kinesis", "CreateStream", Some("LimitExceededException"));

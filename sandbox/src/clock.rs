@@ -1,8 +1,9 @@
 //! The model's clock: wall time, anchored at the start, that runs `--speed` times faster.
 //!
-//! Model time drives what AWS takes its time for: creations, deletions, warm-up, capacity growth, the 24-hour commitment.
-//! Rates (records per second, API calls per second) and everything a caller compares with its own clock are wall time:
-//! a service that reports an instant converts it with [`ModelClock::wall_at`].
+//! Model time drives everything that takes time on AWS: creation, deletion, warm-up, capacity
+//! growth, the 24-hour commitment. Rates (records per second, API calls per second) and everything
+//! that a caller compares with its own clock are wall time: a service that reports an instant
+//! converts it with [`ModelClock::wall_at`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +14,13 @@ use tokio::sync::watch;
 /// One instant on both time lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// What the callers' clocks show.
+    /// Wall-clock time, as the callers see it.
     pub wall: Timestamp,
-    /// How far the model is.
+    /// Model time.
     pub model: Timestamp,
 }
 
-/// The clock every modelled service shares; cheap to clone.
+/// The clock that all modelled services share; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ModelClock(Arc<Anchor>);
 
@@ -30,7 +31,7 @@ struct Anchor {
     source: Source,
 }
 
-/// Where elapsed wall time comes from.
+/// The source of elapsed wall time.
 #[derive(Debug)]
 enum Source {
     Machine(Instant),
@@ -38,12 +39,12 @@ enum Source {
 }
 
 impl ModelClock {
-    /// A clock that starts now and runs `speed` times as fast as the wall clock (at least once).
+    /// A clock that starts now and runs `speed` times as fast as the wall clock (at least 1).
     pub fn start(speed: u32) -> Self {
         Self::anchored(speed, Source::Machine(Instant::now()))
     }
 
-    /// A clock that stands still unless [`ModelClock::advance`] moves it: for tests.
+    /// A clock that moves only by [`ModelClock::advance`]: for tests.
     pub fn manual(speed: u32) -> Self {
         Self::anchored(speed, Source::Hand(watch::Sender::new(Duration::ZERO)))
     }
@@ -52,7 +53,7 @@ impl ModelClock {
         Self(Arc::new(Anchor { started_at: Timestamp::now(), speed: speed.max(1), source }))
     }
 
-    /// Moves a manual clock by so much wall time. A clock that runs by itself ignores it.
+    /// Moves a manual clock by this much wall time. Has no effect on a running clock.
     pub fn advance(&self, by: Duration) {
         if let Source::Hand(elapsed) = &self.0.source {
             elapsed.send_modify(|elapsed| *elapsed += by);
@@ -64,7 +65,8 @@ impl ModelClock {
         self.moment().model
     }
 
-    /// Both times, read once. Wall time here is monotonic: it follows the machine's clock as it stood at the start.
+    /// Both times, read once. Wall time here is monotonic: it does not follow changes of the
+    /// machine's clock after the start.
     pub fn moment(&self) -> Moment {
         let elapsed = match &self.0.source {
             Source::Machine(started) => started.elapsed(),
@@ -81,14 +83,14 @@ impl ModelClock {
         self.0.speed
     }
 
-    /// When the callers' clocks show that the model reaches (or reached) `model`.
+    /// The wall time at which the model reaches (or reached) `model`.
     pub fn wall_at(&self, model: Timestamp) -> Timestamp {
         let since_start = model.duration_since(self.0.started_at);
         let speed = i32::try_from(self.0.speed).unwrap_or(i32::MAX);
         self.0.started_at.saturating_add(since_start / speed).unwrap_or(model)
     }
 
-    /// Waits until the model reaches `model`; returns at once if it is past.
+    /// Waits until the model reaches `model`; returns at once if that is in the past.
     pub async fn sleep_until(&self, model: Timestamp) {
         match &self.0.source {
             Source::Machine(_) => {
@@ -105,7 +107,7 @@ impl ModelClock {
     }
 }
 
-/// `at` plus `by`, at most the end of time.
+/// `at` plus `by`, or the latest timestamp on overflow.
 fn later(at: Timestamp, by: Duration) -> Timestamp {
     let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
     at.saturating_add(by).unwrap_or(Timestamp::MAX)

@@ -1,9 +1,9 @@
-//! How many connections there may be, and how long one may take to ask for something. In:
-//! listeners. Out: the same, whose connections end when their time is up or their place is needed.
-//! Reads the process's limit of open files.
+//! Limits the number of connections and the time until a connection's first request. In: listeners.
+//! Out: the same listeners, whose connections are closed when they exceed the time or must make
+//! room for others. Reads the process's limit of open files.
 //!
-//! Whoever connects and says nothing, or half a request's head, would else hold a file of ours for
-//! ever, until none is left for those who do ask.
+//! Without these limits, clients that connect and send nothing, or only half of a request's head,
+//! would use up the process's open files, and other clients could not connect.
 
 use std::fmt;
 use std::io;
@@ -25,17 +25,17 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// How long a new connection may take until the head of its first request is there. The number is
-/// ours.
+/// How long a new connection may take to send the head of its first request. The number is ours.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
-/// The open files that are counted on where the system does not tell: the least that a system of
-/// today gives a process (macOS).
+/// The assumed limit of open files if the system does not report one: the smallest default of
+/// today's systems (macOS).
 const USUAL_FILES: u64 = 256;
-/// A process whose files are not limited is still not to be filled.
+/// An upper bound for processes without a limit of open files.
 const MOST_FILES: u64 = 1 << 16;
 
-/// While so many connections are to end, the next one waits, but not for ever. The numbers are ours.
+/// While this many connections are closing, accepting waits, but for a limited time. The numbers
+/// are ours.
 const MOST_ENDING: usize = 16;
 const PAUSE: Duration = Duration::from_millis(1);
 const MOST_PAUSES: usize = 100;
@@ -50,30 +50,31 @@ pub fn most_files() -> usize {
 #[derive(Clone)]
 pub struct Connections {
     most: usize,
-    patience: Duration,
-    held: Arc<Mutex<Vec<Weak<Line>>>>,
-    /// How many were told to end and have not yet.
+    first_request_timeout: Duration,
+    open: Arc<Mutex<Vec<Weak<Connection>>>>,
+    /// How many connections were cancelled and are not closed yet.
     ending: Arc<AtomicUsize>,
 }
 
-/// A connection, as far as it matters whether it may stay.
-struct Line {
+/// The state of a connection that decides whether it may stay open.
+struct Connection {
     state: Mutex<State>,
     end: CancellationToken,
 }
 
 struct State {
-    /// How many of its requests are being answered.
+    /// How many of its requests are in progress.
     requests: usize,
-    has_asked: bool,
-    is_gone: bool,
-    /// When it last had a request or took a part of an answer.
+    has_sent_request: bool,
+    is_closed: bool,
+    /// When it last received a request or part of a response was written to it.
     active_at: Instant,
 }
 
-impl Line {
+impl Connection {
     fn new() -> Arc<Self> {
-        let state = State { requests: 0, has_asked: false, is_gone: false, active_at: Instant::now() };
+        let state =
+            State { requests: 0, has_sent_request: false, is_closed: false, active_at: Instant::now() };
         Arc::new(Self { state: Mutex::new(state), end: CancellationToken::new() })
     }
 
@@ -81,7 +82,7 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Since when nothing has been asked for or answered; `None` while something is.
+    /// Since when the connection has been idle; `None` while a request is in progress.
     fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.requests == 0).then_some(state.active_at)
@@ -89,13 +90,12 @@ impl Line {
 }
 
 impl Connections {
-    /// At most `most` connections; a half of the open files leaves enough for tasks and their
-    /// output.
+    /// At most `most` connections. Half of the open files leaves enough for tasks and their output.
     pub fn new(most: usize) -> Self {
-        Self { most, patience: FIRST_REQUEST, held: Arc::default(), ending: Arc::default() }
+        Self { most, first_request_timeout: FIRST_REQUEST, open: Arc::default(), ending: Arc::default() }
     }
 
-    /// Answers the requests that reach a listener, until the token is cancelled.
+    /// Serves the requests that reach a listener, until the token is cancelled.
     pub fn serve<L>(
         &self,
         listener: L,
@@ -107,39 +107,43 @@ impl Connections {
         L::Addr: fmt::Debug,
     {
         let listener = Watched { listener, connections: self.clone() };
-        let asked_to_stop = stopping.clone().cancelled_owned();
+        let stop_requested = stopping.clone().cancelled_owned();
         let router = router.layer(from_fn(mark)).into_make_service_with_connect_info::<Origin>();
-        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(asked_to_stop).await })
+        tokio::spawn(
+            async move { axum::serve(listener, router).with_graceful_shutdown(stop_requested).await },
+        )
     }
 
-    /// Takes a connection in. If there are too many, the one that has had nothing to do for the
-    /// longest time is ended.
-    fn admit(&self) -> Arc<Line> {
-        let line = Line::new();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= self.most {
-            held.retain(|line| line.upgrade().is_some_and(|line| !line.end.is_cancelled()));
+    /// Registers a connection. If there are too many, closes the one that has been idle longest.
+    fn admit(&self) -> Arc<Connection> {
+        let connection = Connection::new();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= self.most {
+            open.retain(|connection| {
+                connection.upgrade().is_some_and(|connection| !connection.end.is_cancelled())
+            });
         }
-        if held.len() >= self.most {
-            let lines = held.iter().filter_map(Weak::upgrade);
-            let idle =
-                lines.filter_map(|line| Some((line.idle_since()?, line))).min_by_key(|(since, _)| *since);
-            if let Some((_, line)) = idle {
-                tracing::debug!("a connection that asks for nothing is ended for a newer one");
-                // Under the lock, lest it go uncounted between the two.
-                let state = line.state();
-                if !state.is_gone {
+        if open.len() >= self.most {
+            let lines = open.iter().filter_map(Weak::upgrade);
+            let idle = lines
+                .filter_map(|connection| Some((connection.idle_since()?, connection)))
+                .min_by_key(|(since, _)| *since);
+            if let Some((_, connection)) = idle {
+                tracing::debug!("closed the longest idle connection to make room for a new one");
+                // Counted under the lock, so that the connection cannot close uncounted in between.
+                let state = connection.state();
+                if !state.is_closed {
                     self.ending.fetch_add(1, Ordering::Relaxed);
-                    line.end.cancel();
+                    connection.end.cancel();
                 }
             }
         }
-        held.push(Arc::downgrade(&line));
-        line
+        open.push(Arc::downgrade(&connection));
+        connection
     }
 }
 
-/// A listener whose connections are watched.
+/// A listener that tracks its connections.
 struct Watched<L> {
     listener: L,
     connections: Connections,
@@ -150,7 +154,8 @@ impl<L: Listener> Listener for Watched<L> {
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // A crowd may come faster than what is ended for it goes, and files would run out between.
+        // New connections may arrive faster than the cancelled ones close. Waiting here keeps the
+        // process within its limit of open files.
         for _ in 0..MOST_PAUSES {
             if self.connections.ending.load(Ordering::Relaxed) < MOST_ENDING {
                 break;
@@ -158,10 +163,13 @@ impl<L: Listener> Listener for Watched<L> {
             sleep(PAUSE).await;
         }
         let (io, from) = self.listener.accept().await;
-        let line = self.connections.admit();
-        let end = Box::pin(line.end.clone().cancelled_owned());
-        let patience = Box::pin(sleep(self.connections.patience));
-        (WatchedIo { io, line, end, patience, ending: self.connections.ending.clone() }, from)
+        let connection = self.connections.admit();
+        let end = Box::pin(connection.end.clone().cancelled_owned());
+        let first_request_timeout = Box::pin(sleep(self.connections.first_request_timeout));
+        (
+            WatchedIo { io, connection, end, first_request_timeout, ending: self.connections.ending.clone() },
+            from,
+        )
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -169,20 +177,20 @@ impl<L: Listener> Listener for Watched<L> {
     }
 }
 
-/// A connection that is watched. Reading fails once it is to end.
+/// A tracked connection. Reading fails once it has been cancelled.
 struct WatchedIo<Io> {
     io: Io,
-    line: Arc<Line>,
+    connection: Arc<Connection>,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
-    patience: Pin<Box<Sleep>>,
+    first_request_timeout: Pin<Box<Sleep>>,
     ending: Arc<AtomicUsize>,
 }
 
 impl<Io> Drop for WatchedIo<Io> {
     fn drop(&mut self) {
-        let mut state = self.line.state();
-        state.is_gone = true;
-        if self.line.end.is_cancelled() {
+        let mut state = self.connection.state();
+        state.is_closed = true;
+        if self.connection.end.is_cancelled() {
             self.ending.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -199,7 +207,10 @@ impl<Io: AsyncRead + Unpin> AsyncRead for WatchedIo<Io> {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
-        let mut is_late = || !this.line.state().has_asked && this.patience.as_mut().poll(context).is_ready();
+        let mut is_late = || {
+            !this.connection.state().has_sent_request
+                && this.first_request_timeout.as_mut().poll(context).is_ready()
+        };
         if read.is_pending() && is_late() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -210,7 +221,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for WatchedIo<Io> {
 impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.line.state().active_at = Instant::now();
+        this.connection.state().active_at = Instant::now();
         Pin::new(&mut this.io).poll_write(context, bytes)
     }
 
@@ -220,7 +231,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.line.state().active_at = Instant::now();
+        this.connection.state().active_at = Instant::now();
         Pin::new(&mut this.io).poll_write_vectored(context, slices)
     }
 
@@ -237,20 +248,24 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
     }
 }
 
-/// The connection that a request came by.
+/// The connection on which a request arrived.
 #[derive(Clone)]
-struct Origin(Arc<Line>);
+struct Origin(Arc<Connection>);
 
 impl<L: Listener> Connected<IncomingStream<'_, Watched<L>>> for Origin {
     fn connect_info(stream: IncomingStream<'_, Watched<L>>) -> Self {
-        Self(stream.io().line.clone())
+        Self(stream.io().connection.clone())
     }
 }
 
-/// Tells the connection that it has asked for something, and when that is answered.
-async fn mark(ConnectInfo(Origin(line)): ConnectInfo<Origin>, request: Request, next: Next) -> Response {
-    struct Answering(Arc<Line>);
-    impl Drop for Answering {
+/// Records that the connection has sent a request, and when its response is complete.
+async fn mark(
+    ConnectInfo(Origin(connection)): ConnectInfo<Origin>,
+    request: Request,
+    next: Next,
+) -> Response {
+    struct InProgress(Arc<Connection>);
+    impl Drop for InProgress {
         fn drop(&mut self) {
             let mut state = self.0.state();
             state.requests -= 1;
@@ -258,11 +273,11 @@ async fn mark(ConnectInfo(Origin(line)): ConnectInfo<Origin>, request: Request, 
         }
     }
     {
-        let mut state = line.state();
+        let mut state = connection.state();
         state.requests += 1;
-        state.has_asked = true;
+        state.has_sent_request = true;
     }
-    let _answering = Answering(line);
+    let _in_progress = InProgress(connection);
     next.run(request).await
 }
 
@@ -277,10 +292,10 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(100);
 
-    async fn serving(most: usize, patience: Duration) -> std::net::SocketAddr {
+    async fn serving(most: usize, first_request_timeout: Duration) -> std::net::SocketAddr {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Connections { patience, ..Connections::new(most) };
+        let connections = Connections { first_request_timeout, ..Connections::new(most) };
         let router = Router::new()
             .route("/", get(|| async { "here" }))
             .route("/slow", get(|| async { sleep(SHORT * 10).await }));
@@ -288,19 +303,19 @@ mod tests {
         address
     }
 
-    async fn connected(address: std::net::SocketAddr, said: &str) -> TcpStream {
+    async fn connected(address: std::net::SocketAddr, sent: &str) -> TcpStream {
         let mut connection = TcpStream::connect(address).await.unwrap();
-        connection.write_all(said.as_bytes()).await.unwrap();
+        connection.write_all(sent.as_bytes()).await.unwrap();
         connection
     }
 
-    /// Whether the server ends a connection by then.
+    /// Whether the server closes a connection within this time.
     async fn is_ended(connection: &mut TcpStream, within: Duration) -> bool {
         let read = timeout(within, connection.read(&mut [0; 1])).await;
         matches!(read, Ok(Ok(0) | Err(_)))
     }
 
-    async fn is_answered(connection: &mut TcpStream) -> bool {
+    async fn gets_response(connection: &mut TcpStream) -> bool {
         let mut answer = [0; 256];
         let read = timeout(SHORT * 20, connection.read(&mut answer)).await;
         matches!(read, Ok(Ok(length)) if answer[..length].starts_with(b"HTTP/1.1 200 OK"))
@@ -311,50 +326,53 @@ mod tests {
     const HALF: &str = "GET / HTTP/1.1\r\nhost: ";
 
     #[tokio::test]
-    async fn who_does_not_ask_in_time_is_let_go_and_who_asked_may_pause() {
+    async fn late_first_requests_close_and_later_pauses_do_not() {
         let address = serving(100, SHORT * 5).await;
         let (mut silent, mut half) = (connected(address, "").await, connected(address, HALF).await);
-        let (mut asking, mut slow) = (connected(address, WHOLE).await, connected(address, SLOW).await);
-        assert!(is_answered(&mut asking).await);
+        let (mut active, mut slow) = (connected(address, WHOLE).await, connected(address, SLOW).await);
+        assert!(gets_response(&mut active).await);
         assert!(!is_ended(&mut silent, SHORT).await);
         assert!(is_ended(&mut silent, SHORT * 10).await);
         assert!(is_ended(&mut half, SHORT * 10).await);
-        assert!(is_answered(&mut slow).await, "its answer took longer than it had to ask");
-        asking.write_all(WHOLE.as_bytes()).await.unwrap();
-        assert!(is_answered(&mut asking).await);
+        assert!(
+            gets_response(&mut slow).await,
+            "the timeout of the first request must not apply to its response"
+        );
+        active.write_all(WHOLE.as_bytes()).await.unwrap();
+        assert!(gets_response(&mut active).await);
     }
 
     #[tokio::test]
-    async fn for_one_more_than_there_may_be_the_longest_idle_goes_and_nobody_who_is_being_answered() {
+    async fn beyond_the_limit_the_longest_idle_connection_closes() {
         let address = serving(3, SHORT * 100).await;
         let mut slow = connected(address, SLOW).await;
         let mut asked = connected(address, WHOLE).await;
-        assert!(is_answered(&mut asked).await);
+        assert!(gets_response(&mut asked).await);
         let mut half = connected(address, HALF).await;
         sleep(SHORT).await;
         let mut fourth = connected(address, WHOLE).await;
-        assert!(is_answered(&mut fourth).await);
+        assert!(gets_response(&mut fourth).await);
         assert!(is_ended(&mut asked, SHORT * 5).await);
         let mut fifth = connected(address, WHOLE).await;
-        assert!(is_answered(&mut fifth).await);
+        assert!(gets_response(&mut fifth).await);
         assert!(is_ended(&mut half, SHORT * 5).await);
-        assert!(is_answered(&mut slow).await);
+        assert!(gets_response(&mut slow).await);
     }
 
     #[tokio::test]
-    async fn many_silent_ones_keep_nobody_out() {
+    async fn many_silent_connections_do_not_block_others() {
         let address = serving(8, SHORT * 100).await;
         let mut silent = Vec::new();
         for _ in 0..100 {
             silent.push(connected(address, HALF).await);
         }
-        let mut asking = connected(address, WHOLE).await;
-        assert!(is_answered(&mut asking).await);
+        let mut active = connected(address, WHOLE).await;
+        assert!(gets_response(&mut active).await);
         assert!(is_ended(&mut silent[0], SHORT * 5).await);
     }
 
     #[test]
-    fn the_system_tells_how_many_files_there_may_be() {
+    fn the_limit_of_open_files_is_plausible() {
         assert!((64..=1 << 16).contains(&most_files()), "{}", most_files());
     }
 }

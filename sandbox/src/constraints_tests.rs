@@ -18,15 +18,15 @@ fn list(item: Rule) -> Rule {
     Rule { kind: Kind::List(Box::new(item)), ..Rule::default() }
 }
 
-/// What a request with nothing but this member is told.
-fn refused(name: &'static str, rule: &Rule, value: Value) -> Option<String> {
+/// The error message of a request with only this member.
+fn message_for(name: &'static str, rule: &Rule, value: Value) -> Option<String> {
     let input = json!({ name: value });
     let found = violations(&input, [(name, rule)]);
-    (!found.is_empty()).then(|| told(&found))
+    (!found.is_empty()).then(|| validation_message(&found))
 }
 
 #[test]
-fn patterns_hold_for_whole_texts_in_ascii_unless_they_name_unicode() {
+fn patterns_match_whole_texts_and_are_ascii_by_default() {
     let name = patterned("[a-zA-Z0-9_.-]+");
     assert!(admits(&name, "a.b-c_D9") && !admits(&name, "a b") && !admits(&name, "é"));
     let digits = patterned(r"^(0|([1-9]\d{0,38}))$");
@@ -54,7 +54,7 @@ fn patterns_hold_for_whole_texts_in_ascii_unless_they_name_unicode() {
 }
 
 #[test]
-fn lengths_are_characters_whatever_their_bytes() {
+fn lengths_count_characters_not_bytes() {
     let key = long(1.0, 256.0);
     for character in ["k", "é", "字", "🎉"] {
         assert!(admits(&key, &character.repeat(256)), "{character}");
@@ -64,29 +64,29 @@ fn lengths_are_characters_whatever_their_bytes() {
 }
 
 #[test]
-fn what_a_collection_holds_is_told_of_the_whole() {
+fn violations_of_items_are_reported_for_the_collection() {
     let keys = list(long(1.0, 3.0));
     let tags = Rule {
         kind: Kind::Map(Box::new(long(1.0, 3.0)), Box::new(Rule { most: Some(2.0), ..patterned("[a-z]*") })),
         ..Rule::default()
     };
-    assert_eq!(refused("TagKeys", &keys, json!(["字字字", "a"])), None);
+    assert_eq!(message_for("TagKeys", &keys, json!(["字字字", "a"])), None);
     assert_eq!(
-        refused("TagKeys", &keys, json!(["字字字字"])).unwrap(),
+        message_for("TagKeys", &keys, json!(["字字字字"])).unwrap(),
         "1 validation error detected: Value '[字字字字]' at 'tagKeys' failed to satisfy constraint: Member must satisfy \
          constraint: [Member must have length less than or equal to 3, Member must have length greater than or equal to 1]"
     );
-    assert_eq!(refused("Tags", &tags, json!({"éé": "u", "字字字": ""})), None);
-    assert!(refused("Tags", &tags, json!({"字字字字": ""})).unwrap().contains("Map keys must satisfy"));
+    assert_eq!(message_for("Tags", &tags, json!({"éé": "u", "字字字": ""})), None);
+    assert!(message_for("Tags", &tags, json!({"字字字字": ""})).unwrap().contains("Map keys must satisfy"));
     assert_eq!(
-        refused("Tags", &tags, json!({"a": "B"})).unwrap(),
+        message_for("Tags", &tags, json!({"a": "B"})).unwrap(),
         "1 validation error detected: Value '{a=B}' at 'tags' failed to satisfy constraint: Map value must satisfy \
          constraint: [Member must have length less than or equal to 2, Member must satisfy regular expression pattern: [a-z]*]"
     );
 }
 
 #[test]
-fn blobs_count_as_decoded_and_nested_members_are_named() {
+fn blob_lengths_are_decoded_and_nested_members_are_named() {
     let data = Rule { kind: Kind::Blob, required: true, most: Some(2.0), ..Rule::default() };
     let key = Rule { least: Some(1.0), ..text() };
     let entry = Rule {
@@ -94,40 +94,40 @@ fn blobs_count_as_decoded_and_nested_members_are_named() {
         ..Rule::default()
     };
     let rule = Rule { most: Some(2.0), ..list(entry) };
-    let told = |records: Value| refused("Records", &rule, records);
-    assert_eq!(told(json!([{"Data": "YWI="}, {"Data": ""}])), None);
+    let message = |records: Value| message_for("Records", &rule, records);
+    assert_eq!(message(json!([{"Data": "YWI="}, {"Data": ""}])), None);
     assert_eq!(
-        told(json!([{"Data": "YWJj", "PartitionKey": ""}, {}])).unwrap(),
+        message(json!([{"Data": "YWJj", "PartitionKey": ""}, {}])).unwrap(),
         "3 validation errors detected: Value '' at 'records.1.member.partitionKey' failed to satisfy constraint: Member \
          must have length greater than or equal to 1; Value 'java.nio.HeapByteBuffer[pos=0 lim=3 cap=3]' at \
          'records.1.member.data' failed to satisfy constraint: Member must have length less than or equal to 2; Value null \
          at 'records.2.member.data' failed to satisfy constraint: Member must not be null"
     );
-    let long = told(json!(["", "x".repeat(1 << 20), "y"])).unwrap();
+    let long = message(json!(["", "x".repeat(1 << 20), "y"])).unwrap();
     assert_eq!(
         long,
         "1 validation error detected: Value '[, ...]' at 'records' failed to satisfy constraint: Member must have length \
          less than or equal to 2"
     );
-    let many = told(json!(vec![json!({}); 50])).unwrap();
+    let many = message(json!(vec![json!({}); 50])).unwrap();
     assert!(many.starts_with("10 validation errors detected: "), "{many}");
 }
 
 #[test]
-fn numbers_and_values_are_told_with_what_they_may_be() {
+fn messages_name_the_allowed_numbers_and_values() {
     let number = Rule { kind: Kind::Number, least: Some(1.0), most: Some(50.0), ..Rule::default() };
-    assert_eq!(refused("MaxResults", &number, json!(50)), None);
+    assert_eq!(message_for("MaxResults", &number, json!(50)), None);
     assert_eq!(
-        refused("MaxResults", &number, json!(51)).unwrap(),
+        message_for("MaxResults", &number, json!(51)).unwrap(),
         "1 validation error detected: Value '51' at 'maxResults' failed to satisfy constraint: Member must have value less \
          than or equal to 50"
     );
     let tier = Rule { values: Some(vec!["A".to_owned(), "B".to_owned()]), ..text() };
     assert_eq!(
-        refused("Tier", &tier, json!("C")).unwrap(),
+        message_for("Tier", &tier, json!("C")).unwrap(),
         "1 validation error detected: Value 'C' at 'tier' failed to satisfy constraint: Member must satisfy enum value set: \
          [A, B]"
     );
-    // Of another type than the model's: for the reader to refuse.
-    assert_eq!(refused("Tier", &tier, json!(1)), None);
+    // The type differs from the model's; the code that reads the member rejects it.
+    assert_eq!(message_for("Tier", &tier, json!(1)), None);
 }

@@ -1,4 +1,5 @@
-//! Faults on demand: which calls shall be throttled, fail, be slow or lose their answer. Holds rules; acts on nothing itself.
+//! Injected faults: which calls are throttled, fail, are slow or lose their response. Only stores
+//! the rules; `http` applies them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,21 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::services::AwsError;
 
-/// What an injected fault does to a call.
+/// The effect of an injected fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// The service's throttling error, with `message` instead of its usual text, before the call has any effect.
+    /// The call fails with the service's throttling error before it takes effect. `message`
+    /// replaces the usual text.
     Throttle,
-    /// An error of the given code, status and message (default `InternalFailure`, 500), before the call has any effect.
+    /// The call fails with the given code, status and message (default `InternalFailure`, 500)
+    /// before it takes effect.
     Error,
     /// The call waits `latencyMs`, then proceeds.
     Latency,
-    /// The call takes effect, but its caller does not learn of it: the connection breaks, or, with a `status`, that status
-    /// is answered, with `code` and `message` as `Error` has them.
+    /// The call takes effect, but its response is lost: the connection breaks. With a `status`,
+    /// that status is returned instead, with `code` and `message` as for `Error`.
     LoseResponse,
 }
 
-/// A rule of `POST /_sandbox/faults`. `times` is how many calls it still applies to.
+/// A rule of `POST /_sandbox/faults`. `times` is the number of calls to which it still applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
@@ -29,7 +32,7 @@ pub struct Fault {
     pub service: String,
     /// The operation, or `*`.
     pub operation: String,
-    /// What happens.
+    /// What happens to the call.
     pub kind: Kind,
     /// To how many calls it happens.
     #[serde(default = "once")]
@@ -40,7 +43,7 @@ pub struct Fault {
     /// The HTTP status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The error's text, such as AWS's own words for what is to be played.
+    /// The error's text, such as AWS's own wording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// How long `Latency` waits.
@@ -53,48 +56,48 @@ fn once() -> u32 {
 }
 
 impl Fault {
-    /// Why the rule makes no sense, if it does not.
-    pub fn complaint(&self) -> Option<String> {
+    /// Why the rule is invalid, or `None`.
+    pub fn problem(&self) -> Option<String> {
         if self.times == 0 {
-            return Some("times is at least 1".to_owned());
+            return Some("times must be at least 1".to_owned());
         }
         if self.service.is_empty() || self.operation.is_empty() {
-            return Some("service and operation are names, or `*`".to_owned());
+            return Some("service and operation must each be a name or `*`".to_owned());
         }
         if self.kind == Kind::Latency && self.latency_ms.is_none() {
             return Some("Latency needs latencyMs".to_owned());
         }
-        if let Some(member) = self.without_meaning() {
-            return Some(self.kind.refusal_of(member));
+        if let Some(member) = self.first_unused_member() {
+            return Some(self.kind.unused_member(member));
         }
         if self.status.is_some_and(|status| !(400..=599).contains(&status)) {
-            return Some("status is an error's, 400 to 599".to_owned());
+            return Some("status must be an error status, 400 to 599".to_owned());
         }
         if self.code.as_deref().is_some_and(|code| !is_code(code)) {
-            return Some("code is a word, such as ThrottlingException".to_owned());
+            return Some("code must be one word, such as ThrottlingException".to_owned());
         }
         None
     }
 
-    /// The first member that was given although it changes nothing.
-    fn without_meaning(&self) -> Option<&'static str> {
-        let answers_an_error = match self.kind {
+    /// The first member that is set although this kind of rule does not use it.
+    fn first_unused_member(&self) -> Option<&'static str> {
+        let returns_an_error = match self.kind {
             Kind::Throttle | Kind::Error => true,
             Kind::LoseResponse => self.status.is_some(),
             Kind::Latency => false,
         };
-        let has_its_own_code = self.kind == Kind::Throttle || !answers_an_error;
+        let has_its_own_code = self.kind == Kind::Throttle || !returns_an_error;
         [
             ("latencyMs", self.latency_ms.is_some() && self.kind != Kind::Latency),
             ("status", self.status.is_some() && matches!(self.kind, Kind::Throttle | Kind::Latency)),
             ("code", self.code.is_some() && has_its_own_code),
-            ("message", self.message.is_some() && !answers_an_error),
+            ("message", self.message.is_some() && !returns_an_error),
         ]
         .into_iter()
         .find_map(|(member, is_idle)| is_idle.then_some(member))
     }
 
-    /// The error that the caller is answered, where the rule plays one of its own code.
+    /// The error that the caller receives, for rules with an error code of their own.
     pub fn error(&self) -> AwsError {
         AwsError {
             status: self.status.unwrap_or(500),
@@ -108,7 +111,7 @@ impl Fault {
         Duration::from_millis(self.latency_ms.unwrap_or_default().into())
     }
 
-    /// Whether the rule's service is one of `names`, or all of them are meant.
+    /// Whether the rule's service is one of `names` or `*`.
     pub fn names_service_of(&self, names: &[&str]) -> bool {
         let named = self.signing_name();
         named == "*" || names.contains(&named)
@@ -127,26 +130,24 @@ impl Fault {
 }
 
 impl Kind {
-    /// Why a rule of this kind has no use for `member`.
-    fn refusal_of(self, member: &str) -> String {
+    /// The message for a rule of this kind with an unused `member`.
+    fn unused_member(self, member: &str) -> String {
         let why = match self {
-            Self::Throttle => "it answers the service's own throttling error; Error answers any code",
-            Self::Error => "only Latency waits",
-            Self::Latency => "the call proceeds, and its own answer is given",
-            Self::LoseResponse => {
-                "the connection breaks, and nothing is answered unless the rule has a status"
-            }
+            Self::Throttle => "it returns the service's own throttling error; use Error for another code",
+            Self::Error => "only Latency delays a call",
+            Self::Latency => "the call proceeds and returns its normal response",
+            Self::LoseResponse => "the connection breaks without a response unless the rule has a status",
         };
-        format!("{self:?} has no use for {member}: {why}")
+        format!("{self:?} does not use {member}: {why}")
     }
 }
 
-/// Whether `code` can stand where each protocol puts an error's code.
+/// Whether `code` is valid as an error code in every protocol.
 fn is_code(code: &str) -> bool {
     !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-#".contains(&byte))
 }
 
-/// The rules in force, oldest first.
+/// The active rules, oldest first.
 #[derive(Default)]
 pub struct Faults(Mutex<Vec<Fault>>);
 
@@ -156,22 +157,22 @@ impl Faults {
         Self::default()
     }
 
-    /// Adds a rule behind the others.
+    /// Adds a rule after the others.
     pub fn add(&self, fault: Fault) {
         self.rules().push(fault);
     }
 
-    /// The rules that still apply to some call.
+    /// The rules that still apply to a call.
     pub fn pending(&self) -> Vec<Fault> {
         self.rules().clone()
     }
 
-    /// Forgets all rules.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.rules().clear();
     }
 
-    /// The oldest rule for this call; uses it up once.
+    /// Returns the oldest rule that matches this call, and counts down its `times`.
     pub fn due(&self, service: &str, operation: &str) -> Option<Fault> {
         let mut rules = self.rules();
         let index = rules.iter().position(|rule| rule.concerns(service, operation))?;
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_applies_so_many_times_to_its_operation_only() {
+    fn a_rule_applies_the_given_number_of_times() {
         let faults = Faults::new();
         faults.add(rule(r#"{"service":"kinesis","operation":"CreateStream","kind":"Throttle","times":2}"#));
         assert_eq!(faults.due("kinesis", "DeleteStream"), None);
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn older_rules_come_first_and_stars_match_all() {
+    fn older_rules_come_first_and_stars_match_everything() {
         let faults = Faults::new();
         faults.add(rule(r#"{"service":"cloudwatch","operation":"*","kind":"Latency","latencyMs":5}"#));
         faults.add(rule(
@@ -222,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_played_in_the_rules_own_words() {
+    fn an_error_has_the_code_and_message_of_its_rule() {
         let words = "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
         let fault = rule(&format!(
             r#"{{"service":"ecs","operation":"CreateService","kind":"Error","status":400,"code":"InvalidParameterException",
                 "message":"{words}"}}"#
         ));
-        assert_eq!(fault.complaint(), None);
+        assert_eq!(fault.problem(), None);
         assert_eq!(fault.error(), AwsError::client("InvalidParameterException", words));
         let silent = rule(r#"{"service":"ecs","operation":"*","kind":"Error"}"#).error();
         assert_eq!((silent.status, silent.code.as_str()), (500, "InternalFailure"));
@@ -236,29 +237,32 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_make_no_sense_are_named() {
-        for (members, complaint) in [
-            (r#""kind":"Error","times":0"#, "times is at least 1"),
+    fn invalid_rules_are_rejected_with_a_reason() {
+        for (members, problem) in [
+            (r#""kind":"Error","times":0"#, "times must be at least 1"),
             (r#""kind":"Latency""#, "Latency needs latencyMs"),
-            (r#""kind":"Error","status":200"#, "status is an error's, 400 to 599"),
-            (r#""kind":"LoseResponse","status":302"#, "status is an error's, 400 to 599"),
-            (r#""kind":"Error","code":"<b>""#, "code is a word, such as ThrottlingException"),
-            (r#""kind":"Error","code":"""#, "code is a word, such as ThrottlingException"),
-            (r#""kind":"Latency","latencyMs":1,"message":"m""#, "Latency has no use for message: "),
-            (r#""kind":"Latency","latencyMs":1,"code":"c""#, "Latency has no use for code: "),
-            (r#""kind":"Latency","latencyMs":1,"status":500"#, "Latency has no use for status: "),
-            (r#""kind":"Error","latencyMs":1"#, "Error has no use for latencyMs: "),
-            (r#""kind":"Throttle","latencyMs":1"#, "Throttle has no use for latencyMs: "),
-            (r#""kind":"Throttle","code":"c""#, "Throttle has no use for code: "),
-            (r#""kind":"Throttle","status":400"#, "Throttle has no use for status: "),
-            (r#""kind":"LoseResponse","message":"m""#, "LoseResponse has no use for message: "),
-            (r#""kind":"LoseResponse","code":"c""#, "LoseResponse has no use for code: "),
+            (r#""kind":"Error","status":200"#, "status must be an error status, 400 to 599"),
+            (r#""kind":"LoseResponse","status":302"#, "status must be an error status, 400 to 599"),
+            (r#""kind":"Error","code":"<b>""#, "code must be one word, such as ThrottlingException"),
+            (r#""kind":"Error","code":"""#, "code must be one word, such as ThrottlingException"),
+            (r#""kind":"Latency","latencyMs":1,"message":"m""#, "Latency does not use message: "),
+            (r#""kind":"Latency","latencyMs":1,"code":"c""#, "Latency does not use code: "),
+            (r#""kind":"Latency","latencyMs":1,"status":500"#, "Latency does not use status: "),
+            (r#""kind":"Error","latencyMs":1"#, "Error does not use latencyMs: "),
+            (r#""kind":"Throttle","latencyMs":1"#, "Throttle does not use latencyMs: "),
+            (r#""kind":"Throttle","code":"c""#, "Throttle does not use code: "),
+            (r#""kind":"Throttle","status":400"#, "Throttle does not use status: "),
+            (r#""kind":"LoseResponse","message":"m""#, "LoseResponse does not use message: "),
+            (r#""kind":"LoseResponse","code":"c""#, "LoseResponse does not use code: "),
         ] {
-            let told = rule(&format!(r#"{{"service":"a","operation":"b",{members}}}"#)).complaint();
-            assert!(told.as_deref().is_some_and(|told| told.starts_with(complaint)), "{members}: {told:?}");
+            let problem_found = rule(&format!(r#"{{"service":"a","operation":"b",{members}}}"#)).problem();
+            assert!(
+                problem_found.as_deref().is_some_and(|problem_found| problem_found.starts_with(problem)),
+                "{members}: {problem_found:?}"
+            );
         }
-        let nameless = rule(r#"{"service":"","operation":"b","kind":"Throttle"}"#).complaint();
-        assert_eq!(nameless.as_deref(), Some("service and operation are names, or `*`"));
+        let nameless = rule(r#"{"service":"","operation":"b","kind":"Throttle"}"#).problem();
+        assert_eq!(nameless.as_deref(), Some("service and operation must each be a name or `*`"));
         for members in [r#""kind":"Error","typo":1"#, r#""kind":"Slow""#, r#""kind":"Error","message":1"#] {
             let unknown = format!(r#"{{"service":"a","operation":"b",{members}}}"#);
             assert!(serde_json::from_str::<Fault>(&unknown).is_err(), "{members}");
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_make_sense_are_taken() {
+    fn valid_rules_are_accepted() {
         for members in [
             r#""kind":"Throttle""#,
             r#""kind":"Throttle","message":"Rate exceeded""#,
@@ -275,8 +279,8 @@ mod tests {
             r#""kind":"LoseResponse""#,
             r#""kind":"LoseResponse","status":503,"code":"ServiceUnavailable","message":"m""#,
         ] {
-            let told = rule(&format!(r#"{{"service":"a","operation":"b",{members}}}"#)).complaint();
-            assert_eq!(told, None, "{members}");
+            let problem_found = rule(&format!(r#"{{"service":"a","operation":"b",{members}}}"#)).problem();
+            assert_eq!(problem_found, None, "{members}");
         }
     }
 }

@@ -1,5 +1,6 @@
-//! What reached the streams, seen from outside the account: records and bytes per 100 ms of wall time, kept when a stream
-//! is deleted. Memory is bounded: the newest hour of each of the newest 256 streams. Counts only; no I/O.
+//! Counts what reached the streams: records and bytes per 100 ms of wall time. The counts survive
+//! the deletion of a stream. Memory is bounded: the newest hour of each of the newest 256 streams.
+//! Counts only; no I/O.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -9,18 +10,18 @@ use serde::Serialize;
 
 /// The width of a bucket.
 pub const BUCKET_MILLIS: i64 = 100;
-/// An hour of traffic without a pause.
+/// An hour of uninterrupted traffic.
 const MAX_BUCKETS: usize = 36_000;
 const MAX_STREAMS: usize = 256;
 
-/// What one `PutRecord` or `PutRecords` brought.
+/// The result of one `PutRecord` or `PutRecords`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Records stored.
     pub records: u64,
-    /// Their bytes: data and partition key, as throughput counts them.
+    /// Their size: data and partition key, as counted for throughput.
     pub bytes: u64,
-    /// Records refused by a shard's limit.
+    /// Records rejected by a shard's limit.
     pub throttled: u64,
 }
 
@@ -33,9 +34,10 @@ impl Tally {
     }
 }
 
-/// A stream's place in the books; one per stream that was ever created, so a name used twice has two.
+/// Identifies a stream's counts. Every stream that was ever created has its own, even if a name is
+/// reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BookId(u64);
+pub struct IngestId(u64);
 
 #[derive(Clone, Copy)]
 struct Bucket {
@@ -44,8 +46,8 @@ struct Bucket {
     tally: Tally,
 }
 
-struct Book {
-    id: BookId,
+struct StreamCounts {
+    id: IngestId,
     name: String,
     arn: String,
     created_at: Timestamp,
@@ -54,7 +56,7 @@ struct Book {
     buckets: VecDeque<Bucket>,
 }
 
-/// One stream's arrivals as `GET /_sandbox/arrivals` shows them.
+/// One stream's counts as `GET /_sandbox/arrivals` returns them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamIngest {
@@ -62,53 +64,53 @@ pub struct StreamIngest {
     pub name: String,
     /// The stream's ARN.
     pub arn: String,
-    /// When it was created, on the callers' clocks.
+    /// When it was created, in wall time.
     pub created_at: Timestamp,
-    /// Everything since then, forgotten buckets included.
+    /// Everything since then, including dropped buckets.
     pub totals: Tally,
     /// The width of a bucket.
     pub bucket_millis: i64,
-    /// Buckets that are no longer listed.
+    /// How many buckets were dropped.
     pub forgotten_buckets: u64,
-    /// Buckets in which anything happened, oldest first.
+    /// The buckets with any traffic, oldest first.
     pub buckets: Vec<TimedTally>,
 }
 
-/// A bucket with its beginning.
+/// A bucket and its start.
 #[derive(Debug, Serialize)]
 pub struct TimedTally {
-    /// When the bucket begins, on the callers' clocks.
+    /// When the bucket begins, in wall time.
     pub at: Timestamp,
-    /// What it holds.
+    /// The bucket's counts.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
-/// The books of all streams of the account.
+/// The counts of all streams of the account.
 #[derive(Default)]
-pub struct IngestStatistics(Mutex<Books>);
+pub struct IngestStatistics(Mutex<AllStreams>);
 
 #[derive(Default)]
-struct Books {
+struct AllStreams {
     next_id: u64,
-    streams: VecDeque<Book>,
+    streams: VecDeque<StreamCounts>,
 }
 
 impl IngestStatistics {
-    /// Empty books.
+    /// No streams.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Opens a book for a new stream.
-    pub fn open(&self, name: &str, arn: &str, created_at: Timestamp) -> BookId {
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = BookId(books.next_id);
-        books.next_id += 1;
-        if books.streams.len() == MAX_STREAMS {
-            books.streams.pop_front();
+    /// Starts counting for a new stream.
+    pub fn open(&self, name: &str, arn: &str, created_at: Timestamp) -> IngestId {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = IngestId(all.next_id);
+        all.next_id += 1;
+        if all.streams.len() == MAX_STREAMS {
+            all.streams.pop_front();
         }
-        books.streams.push_back(Book {
+        all.streams.push_back(StreamCounts {
             id,
             name: name.to_owned(),
             arn: arn.to_owned(),
@@ -121,48 +123,54 @@ impl IngestStatistics {
     }
 
     /// Counts what arrived at `wall`.
-    pub fn count(&self, id: BookId, wall: Timestamp, tally: Tally) {
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Books are in the order of their ids; the newest streams are the busy ones.
-        let Some(book) = books.streams.iter_mut().rev().find(|book| book.id == id) else { return };
-        book.total.add(tally);
+    pub fn count(&self, id: IngestId, wall: Timestamp, tally: Tally) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Streams are sorted by id; the newest ones are usually the busy ones.
+        let Some(stream_counts) = all.streams.iter_mut().rev().find(|stream_counts| stream_counts.id == id)
+        else {
+            return;
+        };
+        stream_counts.total.add(tally);
         let index = wall.as_millisecond().div_euclid(BUCKET_MILLIS);
-        // Callers read the clock before they take the lock, so neighbours may swap places; older is not possible.
-        match book.buckets.iter_mut().rev().take(16).find(|bucket| bucket.index == index) {
+        // Callers read the clock before they take the lock, so neighbouring buckets may arrive out
+        // of order. Larger differences do not occur.
+        match stream_counts.buckets.iter_mut().rev().take(16).find(|bucket| bucket.index == index) {
             Some(bucket) => bucket.tally.add(tally),
             None => {
-                let place = book.buckets.partition_point(|bucket| bucket.index < index);
-                book.buckets.insert(place, Bucket { index, tally });
-                if book.buckets.len() > MAX_BUCKETS {
-                    book.buckets.pop_front();
-                    book.forgotten_buckets += 1;
+                let index_in_buckets = stream_counts.buckets.partition_point(|bucket| bucket.index < index);
+                stream_counts.buckets.insert(index_in_buckets, Bucket { index, tally });
+                if stream_counts.buckets.len() > MAX_BUCKETS {
+                    stream_counts.buckets.pop_front();
+                    stream_counts.forgotten_buckets += 1;
                 }
             }
         }
     }
 
-    /// The books, newest stream last; all of them, or those of one name or ARN. With `since`, only the buckets that begin at
-    /// or after it; totals are whole in any case.
+    /// The counts, newest stream last: of all streams, or of those with one name or ARN. `since`
+    /// omits earlier buckets; totals are always complete.
     pub fn report(&self, stream: Option<&str>, since: Option<Timestamp>) -> Vec<StreamIngest> {
-        let books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = |book: &&Book| stream.is_none_or(|wanted| wanted == book.name || wanted == book.arn);
-        books.streams.iter().filter(wanted).map(|book| report(book, since)).collect()
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |stream_counts: &&StreamCounts| {
+            stream.is_none_or(|wanted| wanted == stream_counts.name || wanted == stream_counts.arn)
+        };
+        all.streams.iter().filter(wanted).map(|stream_counts| report(stream_counts, since)).collect()
     }
 }
 
-fn report(book: &Book, since: Option<Timestamp>) -> StreamIngest {
+fn report(stream_counts: &StreamCounts, since: Option<Timestamp>) -> StreamIngest {
     let timed = |bucket: &Bucket| {
         let at = Timestamp::from_millisecond(bucket.index * BUCKET_MILLIS).ok()?;
         since.is_none_or(|since| at >= since).then_some(TimedTally { at, tally: bucket.tally })
     };
     StreamIngest {
-        name: book.name.clone(),
-        arn: book.arn.clone(),
-        created_at: book.created_at,
-        totals: book.total,
+        name: stream_counts.name.clone(),
+        arn: stream_counts.arn.clone(),
+        created_at: stream_counts.created_at,
+        totals: stream_counts.total,
         bucket_millis: BUCKET_MILLIS,
-        forgotten_buckets: book.forgotten_buckets,
-        buckets: book.buckets.iter().filter_map(timed).collect(),
+        forgotten_buckets: stream_counts.forgotten_buckets,
+        buckets: stream_counts.buckets.iter().filter_map(timed).collect(),
     }
 }
 
@@ -179,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_fall_into_buckets_of_a_tenth_of_a_second() {
+    fn arrivals_are_counted_in_buckets_of_100_ms() {
         let arrivals = IngestStatistics::new();
         let id = arrivals.open("posts", "arn:posts", T0);
         arrivals.count(id, T0 + SignedDuration::from_millis(99), tally(1));
@@ -195,20 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn a_name_used_twice_has_two_books() {
+    fn a_reused_name_has_separate_counts() {
         let arrivals = IngestStatistics::new();
         let first = arrivals.open("posts", "arn:posts", T0);
         let second = arrivals.open("posts", "arn:posts", T0 + SignedDuration::from_secs(5));
         arrivals.count(first, T0, tally(1));
         arrivals.count(second, T0, tally(2));
-        let totals: Vec<_> =
-            arrivals.report(Some("arn:posts"), None).iter().map(|book| book.totals.records).collect();
+        let totals: Vec<_> = arrivals
+            .report(Some("arn:posts"), None)
+            .iter()
+            .map(|stream_counts| stream_counts.totals.records)
+            .collect();
         assert_eq!(totals, [1, 2]);
         assert!(arrivals.report(Some("other"), None).is_empty());
     }
 
     #[test]
-    fn an_old_bucket_is_forgotten_but_stays_in_the_totals() {
+    fn dropped_buckets_stay_in_the_totals() {
         let arrivals = IngestStatistics::new();
         let id = arrivals.open("posts", "arn:posts", T0);
         for bucket in 0..=MAX_BUCKETS as i64 {

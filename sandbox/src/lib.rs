@@ -1,12 +1,13 @@
-//! A local AWS on loopback: real request formats at the door, a model of Kinesis on-demand scaling behind it.
+//! A local AWS on loopback: it accepts real AWS request formats and models how Kinesis on-demand
+//! streams scale.
 //!
 //! ```text
-//! request ─► door (whose key, which service, which operation) ─► faults ─► limits ─► service ─► wire format ─► answer
-//!                                                                                 │
-//!                                        observer (/_sandbox/…) ◄── arrivals, state, calls
+//! request ─► http (key, service, operation) ─► faults ─► limits ─► service ─► wire format ─► response
+//!                                                                     │
+//!                               admin API (/_sandbox/…) ◄── arrivals, state, calls
 //! ```
 //!
-//! What is modelled and what is not: `docs/sandbox.md`.
+//! `docs/sandbox.md` lists what is modelled and what is not.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod access;

@@ -1,6 +1,8 @@
-//! AWS's API rate limits per operation, as token buckets in wall time (`--speed` does not loosen them). No I/O.
+//! AWS's API rate limits per operation, as token buckets in wall time (independent of `--speed`).
+//! No I/O.
 //!
-//! Operations without a published limit are not limited. Limits per shard are enforced where shards are (`kinesis`).
+//! Operations without a published limit are not limited. Limits per shard are enforced in
+//! `kinesis`.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,7 +12,7 @@ use serde_json::Value;
 
 use crate::services::AwsError;
 
-/// What shares one bucket.
+/// What one bucket is shared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     /// The account in one region.
@@ -24,12 +26,12 @@ struct Rule {
     service: &'static str,
     operations: &'static [&'static str],
     rate: Rate,
-    /// Regions with another rate.
+    /// Regions with a different rate.
     elsewhere: &'static [(&'static str, u32)],
     scope: Scope,
 }
 
-/// A bucket's size and how fast it is refilled.
+/// A bucket's size and refill rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rate {
     burst: u32,
@@ -43,7 +45,7 @@ impl Rate {
 }
 
 impl Rule {
-    /// What holds in that Region.
+    /// The rate in this region.
     fn rate(&self, region: &str) -> Rate {
         let other = self.elsewhere.iter().find(|(name, _)| *name == region);
         other.map_or(self.rate, |(_, per_second)| Rate::steady(*per_second))
@@ -59,7 +61,7 @@ const fn region(
     Rule { service, operations, rate: Rate { burst, per_second }, elsewhere: &[], scope: Scope::Region }
 }
 
-/// One operation that has a rate of its own in some Regions.
+/// One operation with different rates in some regions.
 const fn by_region(
     service: &'static str,
     operations: &'static [&'static str],
@@ -79,11 +81,11 @@ const fn stream(operations: &'static [&'static str], per_second: u32) -> Rule {
     }
 }
 
-/// Kinesis: API reference, each operation's page ("limit of N transactions per second per account"), and the developer
-/// guide's "Quotas and limits".
-/// ECS: API reference, "Request throttling for the Amazon ECS API" (bucket size and refill rate per group of actions).
-/// Systems Manager: General Reference, "Parameter Store" quotas at standard throughput.
-/// CloudWatch and CloudWatch Logs: their user guides' "service quotas". STS: IAM user guide, "quotas".
+/// Kinesis: API reference, each operation's page ("limit of N transactions per second per
+/// account"), and the developer guide's "Quotas and limits". ECS: API reference, "Request
+/// throttling for the Amazon ECS API" (bucket size and refill rate per group of actions). Systems
+/// Manager: General Reference, "Parameter Store" quotas at standard throughput. CloudWatch and
+/// CloudWatch Logs: their user guides' "service quotas". STS: IAM user guide, "quotas".
 const RULES: &[Rule] = &[
     region("kinesis", &["CreateStream"], 5, 5),
     region("kinesis", &["DeleteStream"], 5, 5),
@@ -173,10 +175,11 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-/// What an operation answers when it throttles.
+/// The throttling error of an operation.
 pub fn throttled(service: &str, operation: &str, account: &str) -> AwsError {
     match (service, operation) {
-        // Kinesis API reference: the data plane's errors, and "TPS over 5 will initiate the LimitExceededException".
+        // Kinesis API reference: the errors of the data plane, and "TPS over 5 will initiate the
+        // LimitExceededException".
         ("kinesis", "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator") => AwsError::client(
             "ProvisionedThroughputExceededException",
             format!("Rate exceeded for account {account}."),
@@ -184,7 +187,7 @@ pub fn throttled(service: &str, operation: &str, account: &str) -> AwsError {
         ("kinesis", _) => {
             AwsError::client("LimitExceededException", format!("Rate exceeded for account {account}."))
         }
-        // Query services name the error without a suffix.
+        // Query services use the error name without a suffix.
         ("monitoring" | "sts", _) => AwsError::client("Throttling", "Rate exceeded"),
         _ => AwsError::client("ThrottlingException", "Rate exceeded"),
     }
@@ -200,7 +203,7 @@ impl Limits {
         Self::default()
     }
 
-    /// Takes a token for the call. `false`: the call is refused.
+    /// Takes a token for the call. `false`: the call is throttled.
     pub fn admits(
         &self,
         service: &str,
@@ -221,7 +224,7 @@ impl Limits {
             Scope::Stream => format!("{region}/{}", stream_of(input)),
         };
         let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Streams come and go; a full bucket is the same as none.
+        // Streams come and go, and a full bucket is equivalent to no bucket.
         if buckets.len() > 4096 {
             buckets.retain(|_, bucket| !bucket.is_full(wall));
         }
@@ -232,13 +235,13 @@ impl Limits {
     }
 }
 
-/// The stream a request names, by name or ARN.
+/// The stream that a request names, by name or ARN.
 fn stream_of(input: &Value) -> &str {
     let arn = input["StreamARN"].as_str().and_then(|arn| arn.split_once(":stream/")).map(|(_, name)| name);
     input["StreamName"].as_str().or(arn).unwrap_or_default()
 }
 
-/// A token bucket as the instant at which it is full again (generic cell rate algorithm).
+/// A token bucket, stored as the instant at which it is full again (generic cell rate algorithm).
 struct Bucket {
     free_at: Timestamp,
 }
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_per_stream_know_streams_by_name_and_arn() {
+    fn limits_per_stream_accept_name_and_arn() {
         let limits = Limits::new();
         let named = json!({"StreamName": "posts"});
         let by_arn = json!({"StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/posts"});
@@ -317,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_published_limit_is_admitted() {
+    fn operations_without_a_published_limit_are_not_limited() {
         let limits = Limits::new();
         assert_eq!(admitted(&limits, "PutRecords", "us-east-1", 10_000, T0), 10_000);
     }
 
     #[test]
-    fn some_regions_have_rates_of_their_own() {
+    fn some_regions_have_different_rates() {
         let limits = Limits::new();
         let admitted = |operation: &str, region: &str| {
             (0..40).filter(|_| limits.admits("logs", operation, region, &json!({}), T0)).count()
@@ -353,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_of_one_kind_share_their_bucket() {
+    fn operations_of_one_group_share_a_bucket() {
         for (service, operations, burst, in_a_second) in [
             ("ecs", &["UpdateTaskProtection", "GetTaskProtection"][..], 200, 80),
             ("ecs", &["DescribeTaskDefinition", "ListTaskDefinitions", "ListTaskDefinitionFamilies"], 50, 20),
@@ -372,9 +375,9 @@ mod tests {
         }
     }
 
-    /// A rule for an operation that is spelled wrong would limit nothing.
+    /// A rule with a misspelled operation would have no effect.
     #[test]
-    fn the_operations_with_a_limit_are_aws_operations() {
+    fn operations_with_a_limit_exist_in_aws() {
         for rule in RULES.iter().filter(|rule| rule.service != "kinesis") {
             let model = if rule.service == "monitoring" { "cloudwatch" } else { rule.service };
             let file = format!("{}/src/models/{model}.json", env!("CARGO_MANIFEST_DIR"));

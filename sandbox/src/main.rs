@@ -1,4 +1,5 @@
-//! `kinesis-demo-sandbox`: parses arguments, serves until it is told to stop, and tells where it listens.
+//! `kinesis-demo-sandbox`: parses arguments, prints the URLs it listens on, and serves until
+//! SIGTERM or SIGINT.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use std::io::IsTerminal;
@@ -25,7 +26,8 @@ async fn main() -> ExitCode {
         .with_ansi(is_coloured)
         .init();
     let Command::Serve(arguments) = Args::parse().command;
-    // The client for the API server takes the process's default provider; a second installation only fails.
+    // The client for the API server uses the process's default provider. An error only means that
+    // one is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,11 +39,12 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(arguments: Serve) -> Result<()> {
-    // Before anything is started: a signal that comes early must not leave tasks behind.
+    // Installed before anything starts, so that an early signal leaves no tasks behind.
     let mut terminated = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
     let address_file = arguments.address_file.clone();
-    // Starting takes as long as the Pods of an earlier sandbox take to go; nothing of ours runs before it is done.
+    // Starting waits until the Pods of an earlier sandbox are deleted. Stopping during the start is
+    // safe: no task of this sandbox runs yet.
     let running = tokio::select! {
         started = start(arguments) => started?,
         _ = terminated.recv() => return Ok(()),
@@ -70,16 +73,20 @@ async fn start(arguments: Serve) -> Result<Running> {
     Sandbox::start(Options::configured(arguments).await?).await
 }
 
-/// Writes the address file whole or not at all: whoever waits for it reads it the moment it appears.
+/// Writes the address file atomically, because readers read it as soon as it appears.
 fn write_address(path: &Path, running: &Running) -> Result<()> {
-    let mut told = json!({ "address": running.address.to_string(), "pid": std::process::id() });
+    let mut contents = json!({ "address": running.address.to_string(), "pid": std::process::id() });
     if let Some((address, ca_file)) = &running.tls {
-        told["tlsAddress"] = json!(address.to_string());
+        contents["tlsAddress"] = json!(address.to_string());
         let ca_file = std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.clone());
         let name = ca_file.to_str().with_context(|| {
-            format!("could not name {} in the address file: JSON holds UTF-8 only", ca_file.display())
+            format!(
+                "could not write the path {} to the address file: it is not valid UTF-8, which JSON requires",
+                ca_file.display()
+            )
         })?;
-        told["tlsCaFile"] = json!(name);
+        contents["tlsCaFile"] = json!(name);
     }
-    publish(path, told.to_string().as_bytes()).with_context(|| format!("could not write {}", path.display()))
+    publish(path, contents.to_string().as_bytes())
+        .with_context(|| format!("could not write {}", path.display()))
 }

@@ -1,6 +1,6 @@
-//! What AWS's service models say of requests. In: extracts of botocore's models in `models/`, which
-//! `hack/service-members` writes. Out: the rules of each offered operation's input. No I/O: the
-//! extracts are compiled in.
+//! The constraints of AWS's service models on requests. In: extracts of botocore's models in
+//! `models/`, which `hack/service-members` writes. Out: the rules of each supported operation's
+//! input. No I/O: the extracts are compiled in.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::constraints::{Kind, Pattern, Rule};
 
-/// By signing name. Kinesis's rules lie in its folder, since the order of its violations is known.
+/// By signing name. The rules of Kinesis are in `services/kinesis`, because the order of its
+/// violations is known.
 const EXTRACTS: [(&str, &str); 6] = [
     ("application-autoscaling", include_str!("models/application-autoscaling.json")),
     ("ecs", include_str!("models/ecs.json")),
@@ -31,28 +32,28 @@ static RULES: LazyLock<HashMap<&str, HashMap<String, Rule>>> = LazyLock::new(|| 
     EXTRACTS.into_iter().map(|(service, extract)| (service, rules(extract))).collect()
 });
 
-/// The rules of an operation's input: a structure.
+/// The rules of an operation's input, which is a structure.
 pub fn input(service: &str, operation: &str) -> Option<&'static Rule> {
     RULES.get(service)?.get(operation)
 }
 
-/// The structure at `path`; its members are those one name below it.
+/// The structure at `path`, with the members directly below it.
 fn structure(members: &Map<String, Value>, path: &str) -> Rule {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     let name = |other: &str| {
-        let rest = if path.is_empty() { other } else { other.strip_prefix(path)?.strip_prefix('.')? };
-        (!rest.contains(['.', '[', '{'])).then(|| rest.to_owned())
+        let name = if path.is_empty() { other } else { other.strip_prefix(path)?.strip_prefix('.')? };
+        (!name.contains(['.', '[', '{'])).then(|| name.to_owned())
     };
     let names = members.keys().filter_map(|other| name(other));
     let members = names.map(|name| (name.clone(), rule(members, &below(&name)))).collect();
     Rule { kind: Kind::Structure(members), ..Rule::default() }
 }
 
-/// What the extract says of the member at `path`.
+/// The extract's rule for the member at `path`.
 fn rule(members: &Map<String, Value>, path: &str) -> Rule {
-    let Some(told) = members.get(path) else { return Rule::default() };
+    let Some(description) = members.get(path) else { return Rule::default() };
     let part = |suffix: &str| Box::new(rule(members, &format!("{path}{suffix}")));
-    let kind = match told["type"].as_str().unwrap_or_default() {
+    let kind = match description["type"].as_str().unwrap_or_default() {
         "string" => Kind::Text,
         "integer" | "long" | "double" | "float" => Kind::Number,
         "blob" => Kind::Blob,
@@ -61,15 +62,15 @@ fn rule(members: &Map<String, Value>, path: &str) -> Rule {
         "structure" => structure(members, path).kind,
         _ => Kind::Plain,
     };
-    let values = told["enum"]
+    let values = description["enum"]
         .as_array()
         .map(|values| values.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     Rule {
         kind,
-        required: told["required"] == true,
-        least: told["min"].as_f64(),
-        most: told["max"].as_f64(),
-        pattern: told["pattern"].as_str().and_then(Pattern::new),
+        required: description["required"] == true,
+        least: description["min"].as_f64(),
+        most: description["max"].as_f64(),
+        pattern: description["pattern"].as_str().and_then(Pattern::new),
         values,
     }
 }
@@ -79,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_extracts_are_read_to_the_last_member() {
+    fn every_member_of_the_extracts_is_read() {
         for (service, extract) in EXTRACTS {
             let extract: Value = serde_json::from_str(extract).unwrap();
             for (operation, members) in extract["operations"].as_object().unwrap() {
                 let members = members.as_object().unwrap();
                 assert_eq!(count(input(service, operation).unwrap()), members.len(), "{service} {operation}");
-                for (path, told) in members {
-                    let pattern = told["pattern"].as_str();
+                for (path, description) in members {
+                    let pattern = description["pattern"].as_str();
                     assert!(
                         pattern.is_none_or(|pattern| Pattern::new(pattern).is_some()),
                         "{operation} {path}"
@@ -96,7 +97,7 @@ mod tests {
         }
     }
 
-    /// How many members there are below a rule.
+    /// The number of members below a rule.
     fn count(rule: &Rule) -> usize {
         match &rule.kind {
             Kind::Structure(members) => members.iter().map(|(_, member)| 1 + count(member)).sum(),

@@ -1,32 +1,33 @@
-//! Pages of keyed items. In: items sorted by their key, a size and the caller's token. Out: one page and the next token.
-//! Touches nothing outside.
+//! Pages of keyed items. In: items sorted by their key, a page size and the caller's token. Out:
+//! one page and the next token. Pure.
 //!
-//! Tokens name the last key given, not an offset, so items that come or go between two pages shift nothing.
+//! A token contains the last key returned, not an offset, so items added or removed between two
+//! pages do not shift the pages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The token was not one of ours.
+/// The token was not issued by this module.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidToken;
 
-/// The items after `token`, at most `size` of them, and the token for the rest if there is any.
+/// The items after `token`, at most `size` of them, and the token of the next page if there is one.
 pub fn page<T>(
     items: impl IntoIterator<Item = (String, T)>,
     token: Option<&str>,
     size: usize,
 ) -> Result<(Vec<T>, Option<String>), InvalidToken> {
     let after = token.map(last_key).transpose()?;
-    let mut rest =
+    let mut remaining =
         items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).peekable();
     let mut page = Vec::new();
     let mut last = String::new();
     while page.len() < size {
-        let Some((key, item)) = rest.next() else { break };
+        let Some((key, item)) = remaining.next() else { break };
         page.push(item);
         last = key;
     }
-    let next = rest.peek().map(|_| URL_SAFE_NO_PAD.encode(last));
+    let next = remaining.peek().map(|_| URL_SAFE_NO_PAD.encode(last));
     Ok((page, next))
 }
 
@@ -52,19 +53,19 @@ mod tests {
     }
 
     #[test]
-    fn an_item_removed_between_pages_hides_no_other() {
+    fn removing_an_item_between_pages_hides_no_other() {
         let (_, token) = page(keyed(&["a", "b", "c", "d"]), None, 2).unwrap();
         let (second, _) = page(keyed(&["b", "c", "d"]), token.as_deref(), 2).unwrap();
         assert_eq!(second, ["c", "d"]);
     }
 
     #[test]
-    fn an_exactly_full_page_at_the_end_promises_no_more() {
+    fn an_exactly_full_last_page_has_no_token() {
         assert_eq!(page(keyed(&["a", "b"]), None, 2).unwrap().1, None);
     }
 
     #[test]
-    fn a_foreign_token_is_refused() {
+    fn an_invalid_token_is_rejected() {
         assert_eq!(page(keyed(&["a"]), Some("!!"), 1), Err(InvalidToken));
     }
 }

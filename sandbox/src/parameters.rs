@@ -1,5 +1,5 @@
-//! Typed reading of request members. In: the decoded request. Out: values, or a refusal in the error code of the service
-//! that asks. Touches nothing outside.
+//! Typed reading of request parameters. In: the decoded request. Out: values, or an error with the
+//! error code of the calling service. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,24 @@ use serde_json::Value;
 
 use crate::services::AwsError;
 
-/// Tags, in the order of their keys so that answers are stable.
+/// Tags, sorted by key so that responses are stable.
 pub type Tags = BTreeMap<String, String>;
 
-/// What becomes of a member that a request may have. Every member of every offered operation has one, so that none is taken and
-/// then forgotten; `members/model.rs` walks AWS's model for those that have none.
+/// How a parameter of a supported operation is used. Every parameter of every supported operation
+/// has a `Usage`, so that none is accepted and then ignored; `parameters/model.rs` walks AWS's
+/// model to find parameters without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
-    /// It does what AWS says that it does.
+    /// It has the effect that AWS documents.
     Honoured,
-    /// It changes nothing that a caller could notice here, and why not.
+    /// It has no effect that a caller could notice here; the text says why.
     NoEffect(&'static str),
-    /// A request that has it is refused, and why.
+    /// A request with it is rejected; the text says why.
     Refused(&'static str),
 }
 
-/// What a request that has a refused member is told, if it has one. What is null or empty asks for nothing.
+/// The error message for the first unsupported parameter of a request. Null and empty values are
+/// accepted.
 pub fn refused<'a>(input: &Value, members: impl IntoIterator<Item = (&'a str, Usage)>) -> Option<String> {
     let asks = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
@@ -39,7 +41,7 @@ pub fn refused<'a>(input: &Value, members: impl IntoIterator<Item = (&'a str, Us
     })
 }
 
-/// The members of one structure, and the code with which the service refuses wrong ones.
+/// The parameters of one structure, and the error code with which the service rejects invalid ones.
 #[derive(Clone, Copy)]
 pub struct Members<'a> {
     value: &'a Value,
@@ -47,17 +49,18 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads `value`, refusing with `refusal` (as in `ValidationException`).
+    /// Reads `value`, rejecting invalid parameters with the code `refusal` (such as
+    /// `ValidationException`).
     pub fn new(value: &'a Value, refusal: &'static str) -> Self {
         Self { value, refusal }
     }
 
-    /// The member as it came; JSON null counts as absent, as in AWS's serialisers.
+    /// The parameter as it was sent; JSON null counts as absent, as in AWS's serialisers.
     pub fn raw(&self, name: &str) -> Option<&'a Value> {
         self.value.get(name).filter(|value| !value.is_null())
     }
 
-    /// A refusal in the service's own code.
+    /// An error with the service's own code.
     pub fn refusal(&self, message: impl Into<String>) -> AwsError {
         AwsError::client(self.refusal, message)
     }
@@ -103,7 +106,7 @@ impl<'a> Members<'a> {
         self.required(name, value)
     }
 
-    /// An integer that must lie within `bounds`, or `default` where it is absent.
+    /// An integer that must lie within `bounds`, or `default` if it is absent.
     pub fn bounded(
         &self,
         name: &str,
@@ -139,7 +142,7 @@ impl<'a> Members<'a> {
             .map(Option::unwrap_or_default)
     }
 
-    /// A nested structure; absent reads as one without members.
+    /// A nested structure. If it is absent, the result has no parameters.
     pub fn nested(&self, name: &str) -> Result<Members<'a>, AwsError> {
         let value = self.typed(name, "structure", |value| value.is_object().then_some(value))?;
         Ok(Members { value: value.unwrap_or(&Value::Null), refusal: self.refusal })
@@ -175,7 +178,8 @@ impl<'a> Members<'a> {
         self.checked_tags(tags.unwrap_or_default())
     }
 
-    /// Keys up to 128 and values up to 256 characters, `aws:` reserved ("Tagging your AWS resources", tag naming limits).
+    /// Keys have up to 128 and values up to 256 characters; `aws:` is reserved ("Tagging your AWS
+    /// resources", tag naming limits).
     fn checked_tags(&self, tags: Tags) -> Result<Tags, AwsError> {
         for (key, value) in &tags {
             if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
@@ -193,15 +197,16 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The most tags one resource may have (the same 50 in SSM, Logs, ECS and Application Auto Scaling).
+/// The maximum number of tags of a resource (50 in SSM, Logs, ECS and Application Auto Scaling
+/// alike).
 pub const TAGS_PER_RESOURCE: usize = 50;
 
-/// Epoch seconds with milliseconds, the form in which AWS's JSON protocols carry instants.
+/// Epoch seconds with milliseconds, the form in which AWS's JSON protocols send instants.
 pub fn epoch_seconds(at: Timestamp) -> Value {
     Value::from(at.as_millisecond() as f64 / 1000.0)
 }
 
-/// The instant that epoch seconds name, where there is one.
+/// The instant of these epoch seconds; `None` if it is out of range.
 pub fn instant_of_seconds(seconds: f64) -> Option<Timestamp> {
     let millis = (seconds * 1000.0).round();
     if !millis.is_finite() || millis.abs() > 253_402_207_200_000.0 {
@@ -210,7 +215,8 @@ pub fn instant_of_seconds(seconds: f64) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis as i64).ok()
 }
 
-/// AWS's validation texts name members in lower camel case, whatever the wire says.
+/// AWS's validation messages write parameters in lower camel case, regardless of the name on the
+/// wire.
 fn lower_camel(name: &str) -> String {
     let mut characters = name.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
@@ -225,20 +231,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn refused_members_are_named_unless_they_ask_for_nothing() {
+    fn unsupported_parameters_are_named_unless_empty() {
         let members = [("A", Usage::Refused("because")), ("B", Usage::Honoured), ("C", Usage::NoEffect("x"))];
-        let told = |input: Value| refused(&input, members);
-        assert_eq!(told(json!({"A": 0, "B": 1})).unwrap(), "A is not supported by this sandbox: because");
+        let message = |input: Value| refused(&input, members);
+        assert_eq!(message(json!({"A": 0, "B": 1})).unwrap(), "A is not supported by this sandbox: because");
         for nothing in
             [json!({}), json!({"A": null}), json!({"A": []}), json!({"A": {}}), json!({"A": false})]
         {
-            assert_eq!(told(nothing.clone()), None, "{nothing}");
+            assert_eq!(message(nothing.clone()), None, "{nothing}");
         }
-        assert_eq!(told(json!({"B": "b", "C": "c", "Z": 1})), None);
+        assert_eq!(message(json!({"B": "b", "C": "c", "Z": 1})), None);
     }
 
     #[test]
-    fn a_missing_required_member_is_refused_in_the_services_own_code_and_aws_words() {
+    fn a_missing_parameter_has_the_services_error_code() {
         let input = json!({"Value": null});
         let error = Members::new(&input, "ValidationException").required_text("Value").unwrap_err();
         assert_eq!(error.code, "ValidationException");
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_of_the_wrong_type_is_a_serialization_error() {
+    fn a_parameter_of_the_wrong_type_is_a_serialization_error() {
         let input = json!({"Limit": "ten", "Names": ["a", 1]});
         let members = Members::new(&input, "ValidationException");
         assert_eq!(members.integer("Limit").unwrap_err().code, "SerializationException");
@@ -257,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_inclusive_and_named_in_the_refusal() {
+    fn bounds_are_inclusive_and_named_in_the_error() {
         let input = json!({"maxResults": 101});
         let members = Members::new(&input, "InvalidParameterException");
         assert_eq!(members.bounded("maxResults", 1..=101, 100), Ok(101));
@@ -275,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_and_oversized_tags_are_refused() {
+    fn reserved_and_oversized_tags_are_rejected() {
         for tags in [json!({"aws:x": "y"}), json!({"": "y"}), json!({"k": "v".repeat(257)})] {
             let input = json!({"tags": tags});
             assert!(Members::new(&input, "InvalidParameterException").tag_map("tags").is_err());

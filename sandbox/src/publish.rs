@@ -1,5 +1,5 @@
-//! Files that others wait for, or read at any time. In: a path and contents. Out: the file, whole
-//! or not at all.
+//! Atomically written files, for readers that wait for a file or read it at any time. In: a path
+//! and contents. Out: the complete file, or no change.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-/// Writes a file whole or not at all: whoever waits for it reads it the moment it appears. What
-/// lies at the path is replaced; a link there is not followed.
+/// Writes a file atomically, because readers may read it as soon as it appears. Replaces an
+/// existing file; does not follow a symbolic link at the path.
 pub fn publish(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // Nobody can lay a link under a name that they cannot guess, and none is followed where the
-    // file must be new.
-    let draft = path.with_file_name(format!(".{}.tmp", Uuid::new_v4().simple()));
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&draft)?;
-    let published = file.write_all(contents).and_then(|()| std::fs::rename(&draft, path));
+    // The random name prevents others from placing a link there in advance, and `create_new` does
+    // not follow one.
+    let temporary = path.with_file_name(format!(".{}.tmp", Uuid::new_v4().simple()));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let published = file.write_all(contents).and_then(|()| std::fs::rename(&temporary, path));
     if published.is_err() {
-        // What it failed of is told; a draft that cannot be removed either is only in the way.
-        let _ = std::fs::remove_file(&draft);
+        // The write error is returned; failing to remove the temporary file as well does no harm.
+        let _ = std::fs::remove_file(&temporary);
     }
     published
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_appears_whole_and_leaves_no_draft() {
+    fn files_are_written_atomically_without_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         for name in [OsStr::new("ca.pem"), OsStr::from_bytes(b"\xff.pem")] {
             let path = folder.path().join(name);
@@ -44,15 +44,19 @@ mod tests {
         let taken = folder.path().join("folder");
         std::fs::create_dir(&taken).unwrap();
         assert!(publish(&taken, b"").is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no draft is left of a failure");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            3,
+            "a failed write must leave no temporary file"
+        );
     }
 
     #[test]
-    fn links_that_others_laid_are_not_followed() {
+    fn existing_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, precious) = (folder.path().join("ca.pem"), folder.path().join("precious"));
         std::fs::write(&precious, "kept").unwrap();
-        // Where the file goes, and the name that a draft once had.
+        // The target path, and a predictable temporary name.
         for link in [path.clone(), path.with_extension(format!("{}.tmp", std::process::id()))] {
             symlink(&precious, link).unwrap();
         }

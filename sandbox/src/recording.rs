@@ -1,5 +1,6 @@
-//! What was asked of AWS, for whoever judges permissions: each distinct call once, as a line of JSON, in the order in which they first came.
-//! In: decoded requests. Out: lines appended to a file. Values, records and what differs from call to call are left out.
+//! Records which AWS calls were made, for checking IAM permissions: each distinct call once, as a
+//! line of JSON, in the order of first occurrence. In: decoded requests. Out: lines appended to a
+//! file. Values, records and everything that differs between calls are omitted.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// More distinct calls than this no run makes; beyond, nothing is written any more, so that the file stays small.
-const MOST_LINES: usize = 20_000;
+/// The maximum number of lines, which keeps the file small. A run has fewer distinct calls.
+const MAX_LINES: usize = 20_000;
 
-/// How often the data plane is looked at: its requests are many, large and all alike.
+/// How often the data plane is recorded: its requests are many, large and alike.
 const RECORDS_EVERY: Duration = Duration::from_secs(1);
 
-/// Members that say nothing about permissions: contents, and what is new in every call.
+/// Members that do not affect permissions: contents, and values that are new in every call.
 const LEFT_OUT: [&str; 9] = [
     "Records",
     "MetricData",
@@ -29,7 +30,7 @@ const LEFT_OUT: [&str; 9] = [
     "Version",
 ];
 
-/// The calls so far.
+/// The recorded calls.
 pub struct Recording(Mutex<State>);
 
 struct State {
@@ -38,10 +39,10 @@ struct State {
     records_at: Option<Instant>,
 }
 
-/// One request, as far as it is recorded.
+/// The parts of a request that are recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The `User-Agent`, by which our own programs are told apart.
+    /// The `User-Agent`, which identifies our own programs.
     pub user_agent: &'a str,
     /// The signing name.
     pub service: &'a str,
@@ -52,13 +53,13 @@ pub struct Request<'a> {
 }
 
 impl Recording {
-    /// Writes to `path`, which begins empty.
+    /// Records to `path`, which is created or truncated.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = File::create(path)?;
         Ok(Self(Mutex::new(State { file, seen: HashSet::new(), records_at: None })))
     }
 
-    /// Notes a call whose members were decoded.
+    /// Records a call whose members were decoded.
     pub fn note(&self, request: Request<'_>, input: &Value) {
         let mut input = input.clone();
         if let Some(members) = input.as_object_mut() {
@@ -67,7 +68,7 @@ impl Recording {
         self.write(&line(request, &input));
     }
 
-    /// Notes a `PutRecords`, now and then.
+    /// Records a `PutRecords`, at most once per [`RECORDS_EVERY`].
     pub fn note_records(&self, request: Request<'_>, members: impl FnOnce() -> Option<Value>) {
         {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,11 +84,11 @@ impl Recording {
 
     fn write(&self, line: &str) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.seen.len() >= MOST_LINES || !state.seen.insert(line.to_owned()) {
+        if state.seen.len() >= MAX_LINES || !state.seen.insert(line.to_owned()) {
             return;
         }
         if let Err(error) = writeln!(state.file, "{line}") {
-            tracing::warn!(%error, "a call could not be recorded");
+            tracing::warn!(%error, "could not record a call");
         }
     }
 }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_told_apart_by_their_user_agent() {
+    fn callers_are_identified_by_their_user_agent() {
         let lines = recorded(|recording| {
             for agent in ["app/kinesis-demo-operator", "app/kinesis-demo-generator", "aws-cli/2"] {
                 recording.note(request(agent, "GetParameter"), &json!({}));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn of_records_only_the_stream_is_told() {
+    fn put_records_is_recorded_without_its_records() {
         let members = json!({
             "Records": [{"Data": "eA==", "PartitionKey": "k"}], "StreamARN": "arn:aws:kinesis:us-east-1:0:stream/s"
         });

@@ -1,4 +1,5 @@
-//! Which services the sandbox offers, by the name their requests carry in the SigV4 credential scope. No I/O.
+//! The services of the sandbox, by the name in the SigV4 credential scope of their requests. No
+//! I/O.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,13 +9,13 @@ use serde_json::{Map, Value};
 
 use crate::services::Service;
 
-/// The services behind the door. Keys are signing names: `kinesis`, `ecs`, `ssm`, `monitoring`, `logs`,
+/// The services. Keys are signing names: `kinesis`, `ecs`, `ssm`, `monitoring`, `logs`,
 /// `application-autoscaling`, `sts`.
 #[derive(Clone, Default)]
 pub struct Registry(BTreeMap<&'static str, Arc<dyn Service>>);
 
 impl Registry {
-    /// An account without services.
+    /// A registry without services.
     pub fn new() -> Self {
         Self::default()
     }
@@ -25,7 +26,7 @@ impl Registry {
         self
     }
 
-    /// The service of that signing name.
+    /// The service with this signing name.
     pub fn service(&self, signing_name: &str) -> Option<&Arc<dyn Service>> {
         self.0.get(signing_name)
     }
@@ -35,7 +36,7 @@ impl Registry {
         self.0.keys().copied()
     }
 
-    /// Everything the account holds, by service.
+    /// The complete state of the account, by service.
     pub fn state(&self, now: Timestamp) -> Value {
         let services: Map<String, Value> =
             self.0.iter().map(|(name, service)| ((*name).to_owned(), service.state(now))).collect();

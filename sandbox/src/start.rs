@@ -1,4 +1,4 @@
-//! The one place where the sandbox is put together: clock, services, door and observer, on a listening socket.
+//! Assembles the sandbox: clock, services, AWS API and admin API, on a listening socket.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,49 +38,50 @@ use crate::services::sts::Sts;
 use crate::task_runner::pod::{PodSettings, secret, settings};
 use crate::tls::{TlsListener, TlsSettings, authority};
 
-/// How long requests under way may take after the stop; connections that only idle are cut.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// So many probes may be connected at once. The number is ours.
-const MOST_PROBES: usize = 16;
+/// How long open requests may take after a stop. Idle connections are closed at once.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// The maximum of concurrent probe connections. The number is ours.
+const MAX_PROBE_CONNECTIONS: usize = 16;
 
-/// What a sandbox is started with.
+/// The options of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// The listen address; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// Listen where other machines reach it.
+    /// Allows a listen address that other machines can reach.
     pub allow_non_loopback: bool,
-    /// Who is served. By default, who knows a key that is drawn when the options are made.
+    /// Which requests are served. The default is a random access key id, generated with the
+    /// options.
     pub access: Access,
-    /// Further names under which it is served.
+    /// Further host names under which the sandbox may be addressed.
     pub allowed_hosts: Vec<String>,
-    /// Where probes are answered, if anywhere.
+    /// The listen address for probes, if any.
     pub probe_listen: Option<SocketAddr>,
-    /// Where requests are answered over TLS, if anywhere.
+    /// The TLS listener, if any.
     pub tls: Option<TlsSettings>,
-    /// The account it claims to be.
+    /// The account id that the sandbox reports.
     pub account: String,
-    /// Model seconds per second.
+    /// Model seconds per wall-clock second.
     pub speed: u32,
     /// Whether every region starts with On-demand Advantage.
     pub is_advantage_enabled: bool,
     /// ECS clusters that exist from the start.
     pub clusters: Vec<String>,
-    /// What containers of an image run on this machine, where processes run tasks.
+    /// The command that runs on this machine for each image (with processes as tasks).
     pub images: Vec<(String, String)>,
-    /// Further environment variables that task definitions may set, where processes run tasks.
+    /// Further environment variables that task definitions may set (with processes as tasks).
     pub allowed_variables: Vec<String>,
-    /// Where `tasks.json` is kept, where processes run tasks.
+    /// The folder of `tasks.json` (with processes as tasks).
     pub state_dir: Option<PathBuf>,
-    /// Has Pods run tasks instead of processes of this machine.
+    /// Runs tasks as Pods instead of as processes of this machine.
     pub pods: Option<PodSettings>,
-    /// Where distinct calls are written.
+    /// The file to which distinct calls are written.
     pub record_calls: Option<PathBuf>,
-    /// Fargate On-LoadHistory vCPUs per region.
+    /// Fargate On-Demand vCPU quota per region.
     pub fargate_vcpus: u32,
-    /// Whether the account's service-linked roles are still to be made.
+    /// Whether the account's service-linked roles do not exist yet.
     pub is_fresh_account: bool,
-    /// Seed of what AWS decides at random.
+    /// Seed for decisions that AWS makes at random.
     pub seed: u64,
 }
 
@@ -110,8 +111,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What flags and environment ask for. With `--tasks Pods` it reads the Secret with the access
-    /// key id.
+    /// Builds the options from flags and environment. With `--tasks Pods` it reads the Secret with
+    /// the access key id.
     pub async fn configured(serve: Serve) -> Result<Self> {
         let pods = pods(&serve)?;
         let access = access(&serve, pods.as_ref()).await?;
@@ -170,7 +171,8 @@ impl Options {
     }
 }
 
-/// Who is to be served. In a cluster the key is in a Secret, where tasks and operator find it, too.
+/// Which requests are served. In a cluster the key is in a Secret, which tasks and the operator
+/// read too.
 async fn access(serve: &Serve, pods: Option<&PodSettings>) -> Result<Access> {
     let variable = std::env::var(ACCESS_KEY_VARIABLE).ok();
     let Some(PodSettings { client, namespace, secret: Some(secret), .. }) = pods else {
@@ -178,8 +180,8 @@ async fn access(serve: &Serve, pods: Option<&PodSettings>) -> Result<Access> {
     };
     ensure!(
         variable.is_none() && serve.access_key_file.is_none() && !serve.any_credentials,
-        "with --tasks Pods the access key id is the one in the Secret (--task-secret); {ACCESS_KEY_VARIABLE}, --access-key-file and \
-         --any-credentials would contradict it"
+        "with --tasks Pods the access key id comes from the Secret (--task-secret); {ACCESS_KEY_VARIABLE}, --access-key-file and \
+         --any-credentials cannot be used as well"
     );
     Ok(Access::AccessKey(secret::fetch_access_key_id(client, namespace, secret).await?))
 }
@@ -196,33 +198,34 @@ fn tls(serve: &Serve) -> Result<Option<TlsSettings>> {
     };
     let ca_file = serve.tls_ca_file.clone().or_else(|| serve.address_file.as_ref().map(beside));
     let ca_file = ca_file.context(
-        "--tls makes an authority for its certificate: say with --tls-ca-file (or --address-file) where clients find it",
+        "--tls creates a certificate authority: name the file for its certificate with --tls-ca-file (or set --address-file)",
     )?;
     let listen = serve.tls_listen.unwrap_or_else(|| SocketAddr::new(serve.listen.ip(), 0));
     Ok(Some(TlsSettings { listen, ca_file }))
 }
 
-/// The settings of `--tasks Pods`. A flag that belongs to the other way of running tasks is refused: it would do nothing.
+/// The settings of `--tasks Pods`. Rejects flags of the other task runner, because they would have
+/// no effect.
 fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
-    let refuse = |given: bool, flag: &str| {
+    let reject = |given: bool, flag: &str| {
         ensure!(
             !given,
-            "{flag} means nothing with --tasks {}",
+            "{flag} has no effect with --tasks {}; remove it",
             if serve.tasks == Tasks::Pods { "Pods" } else { "Processes" }
         );
         Ok(())
     };
     if serve.tasks == Tasks::Processes {
-        refuse(serve.task_endpoint.is_some(), "--task-endpoint")?;
-        refuse(serve.task_service_account.is_some(), "--task-service-account")?;
-        refuse(serve.task_secret.is_some(), "--task-secret")?;
-        refuse(serve.task_instance.is_some(), "--task-instance")?;
-        refuse(serve.task_user_from_cluster, "--task-user-from-cluster")?;
+        reject(serve.task_endpoint.is_some(), "--task-endpoint")?;
+        reject(serve.task_service_account.is_some(), "--task-service-account")?;
+        reject(serve.task_secret.is_some(), "--task-secret")?;
+        reject(serve.task_instance.is_some(), "--task-instance")?;
+        reject(serve.task_user_from_cluster, "--task-user-from-cluster")?;
         return Ok(None);
     }
-    refuse(!serve.images.is_empty(), "--image")?;
-    refuse(!serve.allowed_variables.is_empty(), "--allow-variable")?;
-    refuse(serve.state_dir.is_some(), "--state-dir")?;
+    reject(!serve.images.is_empty(), "--image")?;
+    reject(!serve.allowed_variables.is_empty(), "--allow-variable")?;
+    reject(serve.state_dir.is_some(), "--state-dir")?;
     let endpoint = serve.task_endpoint.as_deref().context("--tasks Pods needs --task-endpoint")?;
     let endpoint = settings::endpoint(endpoint).context("--task-endpoint")?;
     let namespace = serve.task_namespace.clone().context("--tasks Pods needs --task-namespace")?;
@@ -233,7 +236,7 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
     let owner = settings::owner(&namespace, |name| std::env::var(name).ok());
     if owner.is_none() {
         tracing::warn!(
-            "task Pods will have no owner: POD_NAME, POD_UID and POD_NAMESPACE do not name a Pod in {namespace}"
+            "task Pods will have no owner reference: POD_NAME, POD_UID and POD_NAMESPACE do not name a Pod in {namespace}"
         );
     }
     Ok(Some(PodSettings {
@@ -251,13 +254,14 @@ fn pods(serve: &Serve) -> Result<Option<PodSettings>> {
 /// The sandbox.
 pub struct Sandbox;
 
-/// A sandbox that answers. Dropped, it stops listening but leaves tasks to their fate: call [`Running::stop`].
+/// A running sandbox. Dropping it only stops listening and does not stop the tasks: call
+/// [`Running::stop`].
 pub struct Running {
-    /// Where it listens.
+    /// The listen address.
     pub address: SocketAddr,
     /// Its clock.
     pub clock: ModelClock,
-    /// Where it answers over TLS, and the file with the authority's certificate.
+    /// The TLS listen address, and the file with the authority's certificate.
     pub tls: Option<(SocketAddr, PathBuf)>,
     access_key_id: String,
     stopping: CancellationToken,
@@ -268,13 +272,13 @@ pub struct Running {
 }
 
 impl Sandbox {
-    /// Starts a sandbox; when this returns, requests are answered.
+    /// Starts a sandbox. It serves requests when this returns.
     pub async fn start(options: Options) -> Result<Running> {
         let clock = ModelClock::start(options.speed);
         Self::start_with_clock(options, clock).await
     }
 
-    /// Starts a sandbox on a clock of the caller's, whose speed counts instead of the options'.
+    /// Starts a sandbox on the given clock, whose speed is used instead of `options.speed`.
     pub async fn start_with_clock(options: Options, clock: ModelClock) -> Result<Running> {
         check_addresses(&options)?;
         let (listener, address) = bind(options.listen).await?;
@@ -311,7 +315,8 @@ impl Sandbox {
             Some(pods) => {
                 let endpoint = pods.endpoint.clone();
                 hosts.extend(settings::host(&endpoint));
-                // From the Secret, so that who may read Pods does not read the key.
+                // The Pods read the key from the Secret, so that permission to read Pods does not
+                // reveal it.
                 let access_key_id = pods.secret.is_none().then_some(access_key_id);
                 (TaskSettings::Pods(Box::new(pods)), endpoint, access_key_id)
             }
@@ -367,13 +372,14 @@ impl Sandbox {
             Arc::new(move || ecs.running_tasks())
         };
         let router = Router::new()
-            .fallback(http::answer)
+            .fallback(http::handle)
             .with_state(http.clone())
             .merge(admin::routes(AdminApi { http, arrivals, tasks }))
             .merge(ecs::metadata::routes(ecs))
             .layer(from_fn_with_state(hosts, guard));
         let stopping = CancellationToken::new();
-        // Small answers follow each other on kept connections: waiting to fill a packet would only delay them.
+        // Small responses follow each other on keep-alive connections; Nagle's algorithm would
+        // delay them.
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "could not disable Nagle's algorithm");
@@ -383,14 +389,19 @@ impl Sandbox {
         let mut servers = vec![connections.serve(listener, router.clone(), &stopping)];
         let tls = tls.map(|(listener, address, ca_file)| {
             servers.push(connections.serve(listener, router, &stopping));
-            tracing::info!(%address, ca_file = %ca_file.display(), "the sandbox answers over TLS");
+            tracing::info!(%address, ca_file = %ca_file.display(), "the sandbox serves requests over TLS");
             (address, ca_file)
         });
-        // Probes have places of their own, lest who crowds the sandbox have its Pod restarted.
+        // Probes have their own connection limit. Otherwise many connections to the sandbox would
+        // make the probes fail, and kubelet would restart the Pod.
         let probes = probes.map(|listener| {
-            Connections::new(MOST_PROBES).serve(listener, admin::probe_routes(), &CancellationToken::new())
+            Connections::new(MAX_PROBE_CONNECTIONS).serve(
+                listener,
+                admin::probe_routes(),
+                &CancellationToken::new(),
+            )
         });
-        tracing::info!(%address, speed = clock.speed(), "the sandbox answers");
+        tracing::info!(%address, speed = clock.speed(), "the sandbox serves requests");
         Ok(Running {
             address,
             clock,
@@ -405,7 +416,8 @@ impl Sandbox {
     }
 }
 
-/// A listener that proves itself by a new authority, whose certificate is written to a file.
+/// A TLS listener with a certificate of a new authority, whose own certificate is written to a
+/// file.
 fn encrypted(
     listener: TcpListener,
     address: SocketAddr,
@@ -414,25 +426,25 @@ fn encrypted(
     now: Timestamp,
 ) -> Result<TlsListener> {
     let names = authority::names(address.ip(), hosts);
-    let identity = authority::issue(names, now).context("could not make a certificate for TLS")?;
+    let identity = authority::issue(names, now).context("could not create a certificate for TLS")?;
     publish(ca_file, identity.authority.as_bytes())
         .with_context(|| format!("could not write {}", ca_file.display()))?;
     TlsListener::new(listener, identity.certificate, identity.key).context("could not set up TLS")
 }
 
-/// Refuses addresses that more people reach than were meant to.
+/// Rejects listen addresses that other machines can reach, unless the options allow them.
 fn check_addresses(options: &Options) -> Result<()> {
     let tls = options.tls.as_ref().map(|tls| tls.listen);
     for address in [Some(options.listen), options.probe_listen, tls].into_iter().flatten() {
         ensure!(
             options.allow_non_loopback || address.ip().is_loopback(),
-            "could not listen on {address}: other machines can reach it; pass --allow-non-loopback to listen there all the same"
+            "could not listen on {address}: other machines can reach it; pass --allow-non-loopback if that is intended"
         );
     }
     for address in [Some(options.listen), tls].into_iter().flatten() {
         ensure!(
             matches!(options.access, Access::AccessKey(_)) || address.ip().is_loopback(),
-            "could not listen on {address}: other machines can reach it, and --any-credentials would let all of them in; name an \
+            "could not listen on {address}: other machines can reach it, and --any-credentials would serve all of them; use an \
              access key id instead (--access-key-file, or {ACCESS_KEY_VARIABLE})"
         );
     }
@@ -457,21 +469,21 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// The https URL for `AWS_ENDPOINT_URL`, where there is one.
+    /// The https URL for `AWS_ENDPOINT_URL`, with TLS.
     pub fn tls_endpoint_url(&self) -> Option<String> {
         self.tls.as_ref().map(|(address, _)| format!("https://{address}"))
     }
 
-    /// Stops answering, ends the tasks, and waits until that is done.
+    /// Stops the tasks, then the listeners, and waits until both are done.
     pub async fn stop(mut self) {
-        // Tasks first, while their last words still find an open door.
+        // Tasks first, so that their last requests are still served.
         if let Some(engine) = self.engine.take() {
             engine.stop().await;
         }
         self.stopping.cancel();
-        let farewell = tokio::time::Instant::now() + FAREWELL;
+        let deadline = tokio::time::Instant::now() + SHUTDOWN_GRACE;
         for server in &mut self.servers {
-            match tokio::time::timeout_at(farewell, &mut *server).await {
+            match tokio::time::timeout_at(deadline, &mut *server).await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(error))) => tracing::warn!(%error, "the server ended with an error"),
                 Ok(Err(error)) => tracing::warn!(%error, "the server failed"),

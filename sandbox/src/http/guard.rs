@@ -1,11 +1,11 @@
-//! What is refused before anybody looks at a request: names that the sandbox does not serve, and
-//! browsers. In: a request's target and headers. Out: nothing, or the refusal. Pure but for the
-//! middleware that applies it.
+//! Rejects requests before anything else reads them: requests for other host names, and requests of
+//! browsers. In: a request's target and headers. Out: nothing, or an error response. Pure except
+//! for the middleware that applies it.
 //!
-//! A page of another origin can have its visitor's browser send requests to loopback, and by DNS
-//! rebinding it can read the answers too. The browser betrays both: by the `Host` that the page was
-//! loaded from, and by the headers that it adds to a page's requests. No AWS client sends those,
-//! and no page is served here.
+//! A page of another origin can make its visitor's browser send requests to loopback, and with DNS
+//! rebinding it can read the responses. Both are recognizable: by the `Host` that the page was
+//! loaded from, and by the headers that browsers add to a page's requests. AWS clients do not send
+//! these headers, and the sandbox serves no pages.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,12 +18,11 @@ use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
-/// Headers that browsers add to what pages ask for. `Sec-Fetch-Mode` is not among them: Node's own
-/// `fetch` sends it too.
-const OF_BROWSERS: [&str; 3] = ["origin", "sec-fetch-site", "sec-fetch-dest"];
+/// Headers that browsers add to the requests of pages. `Sec-Fetch-Mode` is not included, because
+/// Node's `fetch` sends it too.
+const BROWSER_HEADERS: [&str; 3] = ["origin", "sec-fetch-site", "sec-fetch-dest"];
 
-/// The names under which the sandbox is served. Ports do not matter: a forwarded port is another
-/// one.
+/// The host names of the sandbox. Ports are ignored, because a forwarded port differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
     listening: IpAddr,
@@ -31,15 +30,15 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Loopback's names, the address listened at, and `more`.
+    /// The names of loopback, the listen address, and `more`.
     pub fn new(listening: IpAddr, more: impl IntoIterator<Item = String>) -> Self {
         let names = more.into_iter().chain(["localhost".to_owned()]);
         Self { listening, names: names.map(|name| normalized(&name)).collect() }
     }
 
-    /// Whether a `Host` header of this value means the sandbox.
+    /// Whether a `Host` header with this value names the sandbox.
     fn serve(&self, host: &str) -> bool {
-        // The user information of a URL is never part of `Host`.
+        // User information of a URL is never part of `Host`.
         if host.contains('@') {
             return false;
         }
@@ -56,33 +55,33 @@ impl Hosts {
         }
     }
 
-    /// Why a request is not served, if it is not.
-    pub fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, String)> {
-        let mut named: Vec<&str> = headers
+    /// Why a request is rejected, or `None`.
+    pub fn rejection(&self, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, String)> {
+        let mut hosts_named: Vec<&str> = headers
             .get_all(header::HOST)
             .iter()
-            .map(|value| value.to_str().unwrap_or("a name that is no text"))
+            .map(|value| value.to_str().unwrap_or("(invalid text)"))
             .collect();
-        // HTTP/2, or a request line with a whole URL, which counts before `Host`.
-        named.extend(uri.authority().map(Authority::as_str));
-        let foreign = named.iter().find(|host| !self.serve(host));
+        // HTTP/2, or a request line with an absolute URL, which takes precedence over `Host`.
+        hosts_named.extend(uri.authority().map(Authority::as_str));
+        let foreign = hosts_named.iter().find(|host| !self.serve(host));
         match foreign {
             Some(host) => Some((
                 StatusCode::MISDIRECTED_REQUEST,
                 format!(
-                    "The sandbox is not served as {host:?}. Address it as localhost, or start it with --allow-host NAME.\n"
+                    "The sandbox does not serve the host name {host:?}. Use localhost, or start the sandbox with --allow-host NAME.\n"
                 ),
             )),
-            None if named.is_empty() => Some((
+            None if hosts_named.is_empty() => Some((
                 StatusCode::MISDIRECTED_REQUEST,
-                "The request names no host. Send a Host header, such as localhost.\n".to_owned(),
+                "The request has no host name. Send a Host header, such as `Host: localhost`.\n".to_owned(),
             )),
             None => browser(headers).map(|header| {
                 (
                     StatusCode::FORBIDDEN,
                     format!(
-                        "The header {header} says that a browser sends this for a page. The sandbox serves no pages; use an \
-                         AWS client, or curl.\n"
+                        "The header {header} shows that a browser sent this request for a web page. The sandbox rejects browsers; \
+                         use an AWS client, or curl.\n"
                     ),
                 )
             }),
@@ -90,21 +89,21 @@ impl Hosts {
     }
 }
 
-/// The header by which a browser betrays itself.
+/// The first header that only browsers send.
 fn browser(headers: &HeaderMap) -> Option<&'static str> {
-    OF_BROWSERS.into_iter().find(|name| headers.contains_key(*name))
+    BROWSER_HEADERS.into_iter().find(|name| headers.contains_key(*name))
 }
 
-/// Lower case, and without the dot of a fully qualified name.
+/// In lower case, and without the trailing dot of a fully qualified name.
 fn normalized(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     name.strip_suffix('.').unwrap_or(&name).to_owned()
 }
 
-/// The middleware before all routes.
+/// The middleware in front of all routes.
 pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response<Body> {
-    match hosts.refusal(request.uri(), request.headers()) {
-        Some(refusal) => refusal.into_response(),
+    match hosts.rejection(request.uri(), request.headers()) {
+        Some(rejection) => rejection.into_response(),
         None => next.run(request).await,
     }
 }
@@ -113,12 +112,12 @@ pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next
 mod tests {
     use super::*;
 
-    fn refusal(hosts: &Hosts, uri: &'static str, pairs: &[(&'static str, &str)]) -> Option<u16> {
+    fn rejection(hosts: &Hosts, uri: &'static str, pairs: &[(&'static str, &str)]) -> Option<u16> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, value.parse().unwrap());
         }
-        hosts.refusal(&Uri::from_static(uri), &headers).map(|(status, text)| {
+        hosts.rejection(&Uri::from_static(uri), &headers).map(|(status, text)| {
             assert!(text.ends_with(".\n"), "{text}");
             status.as_u16()
         })
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_and_the_listening_address_are_served_under_any_port() {
+    fn loopback_and_the_listen_address_are_served_on_any_port() {
         let hosts = loopback(&[]);
         for host in [
             "localhost",
@@ -141,15 +140,15 @@ mod tests {
             "[::1]:4566",
             "[::ffff:127.0.0.1]",
         ] {
-            assert_eq!(refusal(&hosts, "/", &[("host", host)]), None, "{host}");
+            assert_eq!(rejection(&hosts, "/", &[("host", host)]), None, "{host}");
         }
         let elsewhere = Hosts::new([10, 1, 2, 3].into(), []);
-        assert_eq!(refusal(&elsewhere, "/", &[("host", "10.1.2.3:4566")]), None);
-        assert_eq!(refusal(&elsewhere, "/", &[("host", "10.1.2.4:4566")]), Some(421));
+        assert_eq!(rejection(&elsewhere, "/", &[("host", "10.1.2.3:4566")]), None);
+        assert_eq!(rejection(&elsewhere, "/", &[("host", "10.1.2.4:4566")]), Some(421));
     }
 
     #[test]
-    fn every_other_name_is_misdirected() {
+    fn other_host_names_get_421() {
         let hosts = loopback(&[]);
         for host in [
             "rebound.example",
@@ -168,36 +167,36 @@ mod tests {
             "localhost rebound.example",
             "",
         ] {
-            assert_eq!(refusal(&hosts, "/", &[("host", host)]), Some(421), "{host}");
+            assert_eq!(rejection(&hosts, "/", &[("host", host)]), Some(421), "{host}");
         }
-        assert_eq!(refusal(&hosts, "/", &[]), Some(421));
+        assert_eq!(rejection(&hosts, "/", &[]), Some(421));
     }
 
     #[test]
-    fn all_that_name_a_host_have_to_name_ours() {
+    fn host_header_and_request_line_must_both_match() {
         let hosts = loopback(&[]);
         let both = [("host", "localhost"), ("host", "rebound.example")];
-        assert_eq!(refusal(&hosts, "/", &both), Some(421));
-        assert_eq!(refusal(&hosts, "http://rebound.example/", &both[..1]), Some(421));
-        assert_eq!(refusal(&hosts, "http://localhost/", &both[1..]), Some(421));
-        assert_eq!(refusal(&hosts, "http://localhost:1/", &both[..1]), None);
-        // HTTP/2 has no Host.
-        assert_eq!(refusal(&hosts, "http://localhost/", &[]), None);
+        assert_eq!(rejection(&hosts, "/", &both), Some(421));
+        assert_eq!(rejection(&hosts, "http://rebound.example/", &both[..1]), Some(421));
+        assert_eq!(rejection(&hosts, "http://localhost/", &both[1..]), Some(421));
+        assert_eq!(rejection(&hosts, "http://localhost:1/", &both[..1]), None);
+        // HTTP/2 has no `Host` header.
+        assert_eq!(rejection(&hosts, "http://localhost/", &[]), None);
     }
 
     #[test]
-    fn listening_everywhere_serves_names_only_where_they_are_allowed() {
+    fn a_wildcard_listen_address_serves_only_allowed_names() {
         let open = Hosts::new([0, 0, 0, 0].into(), ["Sandbox.demo.svc".to_owned(), "10.9.8.7".to_owned()]);
         for host in ["sandbox.demo.svc:4566", "SANDBOX.demo.svc", "10.9.8.7:4566", "localhost:4566"] {
-            assert_eq!(refusal(&open, "/", &[("host", host)]), None, "{host}");
+            assert_eq!(rejection(&open, "/", &[("host", host)]), None, "{host}");
         }
         for host in ["0.0.0.0:4566", "sandbox.other.svc:4566", "10.9.8.6", "sandbox"] {
-            assert_eq!(refusal(&open, "/", &[("host", host)]), Some(421), "{host}");
+            assert_eq!(rejection(&open, "/", &[("host", host)]), Some(421), "{host}");
         }
     }
 
     #[test]
-    fn what_a_page_sends_is_forbidden() {
+    fn requests_of_web_pages_are_forbidden() {
         let hosts = loopback(&[]);
         for (name, value) in [
             ("origin", "http://rebound.example"),
@@ -209,11 +208,11 @@ mod tests {
             ("sec-fetch-dest", "image"),
         ] {
             assert_eq!(
-                refusal(&hosts, "/", &[("host", "localhost"), (name, value)]),
+                rejection(&hosts, "/", &[("host", "localhost"), (name, value)]),
                 Some(403),
                 "{name} {value}"
             );
         }
-        assert_eq!(refusal(&hosts, "/", &[("host", "localhost"), ("sec-fetch-mode", "cors")]), None);
+        assert_eq!(rejection(&hosts, "/", &[("host", "localhost"), ("sec-fetch-mode", "cors")]), None);
     }
 }

@@ -1,15 +1,16 @@
-//! Who calls what: from a request's line and headers to protocol, service, operation and region. Pure.
+//! Identifies requests: from request line and headers to protocol, service, operation and region.
+//! Pure.
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
 use crate::services::AwsError;
 
-/// The wire formats of the AWS services we model.
+/// The protocols of the modelled AWS services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// AWS JSON 1.0 or 1.1: `X-Amz-Target` names the operation.
     Json,
-    /// AWS JSON written as CBOR, which Kinesis speaks: the SDKs for Java do by default.
+    /// AWS JSON encoded as CBOR, which Kinesis supports. The SDKs for Java use it by default.
     JsonInCbor,
     /// Smithy RPC v2 CBOR: the path names the operation.
     Cbor,
@@ -17,10 +18,9 @@ pub enum Protocol {
     Query,
 }
 
-/// Whether a service speaks a protocol (botocore's service models, `protocols`; Kinesis's CBOR from
-/// the SDKs for Java). What a service does not speak must not get through to it: no client of AWS's
-/// would.
-pub fn is_spoken(protocol: Protocol, service: &str) -> bool {
+/// Whether a service supports a protocol (botocore's service models, `protocols`; for Kinesis's
+/// CBOR the SDKs for Java). Requests in another protocol are rejected; no AWS client sends them.
+pub fn is_supported(protocol: Protocol, service: &str) -> bool {
     match protocol {
         Protocol::Json => SERVICES.iter().any(|(_, name)| *name == service),
         Protocol::JsonInCbor => service == "kinesis",
@@ -29,7 +29,8 @@ pub fn is_spoken(protocol: Protocol, service: &str) -> bool {
     }
 }
 
-/// `X-Amz-Target` prefixes (from botocore's service models, `targetPrefix`) and the CBOR path's service names.
+/// `X-Amz-Target` prefixes (botocore's service models, `targetPrefix`), which are also the service
+/// names in CBOR paths.
 const SERVICES: &[(&str, &str)] = &[
     ("Kinesis_20131202", "kinesis"),
     ("AmazonEC2ContainerServiceV20141113", "ecs"),
@@ -39,28 +40,30 @@ const SERVICES: &[(&str, &str)] = &[
     ("GraniteServiceVersion20100801", "monitoring"),
 ];
 
-/// The header that holds the access key id in requests to `/_sandbox/…`.
+/// The header with the access key id in requests to `/_sandbox/…`.
 pub const ADMIN_KEY_HEADER: &str = "x-sandbox-access-key-id";
 
-/// What a request asks for, before its signature and body are looked at.
+/// The target of a request, determined before its signature and body are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// How body and answer are written.
+    /// The format of request and response body.
     pub protocol: Protocol,
-    /// The signing name of the addressed service; `None` for query requests, whose credential scope alone tells.
+    /// The signing name of the service; `None` for query requests, which name it only in the
+    /// credential scope.
     pub service: Option<&'static str>,
-    /// The operation; `None` for query requests, whose body tells.
+    /// The operation; `None` for query requests, which name it in the body.
     pub operation: Option<String>,
 }
 
-/// Reads the target, or `None` where AWS answers "Unable to determine service/operation name to be authorized".
+/// Reads the target. For `None`, AWS returns "Unable to determine service/operation name to be
+/// authorized".
 pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
     if method != Method::POST {
         return None;
     }
     if let Some(rest) = uri.path().strip_prefix("/service/") {
         let (prefix, operation) = rest.split_once("/operation/")?;
-        let service = service_named(prefix).filter(|service| is_spoken(Protocol::Cbor, service))?;
+        let service = service_named(prefix).filter(|service| is_supported(Protocol::Cbor, service))?;
         return Some(Target {
             protocol: Protocol::Cbor,
             service: Some(service),
@@ -70,7 +73,7 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target>
     if let Some(target) = headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
         let (prefix, operation) = target.split_once('.')?;
         let service = service_named(prefix)?;
-        let is_cbor = is_spoken(Protocol::JsonInCbor, service)
+        let is_cbor = is_supported(Protocol::JsonInCbor, service)
             && content_type(headers).starts_with("application/x-amz-cbor-1.");
         return Some(Target {
             protocol: if is_cbor { Protocol::JsonInCbor } else { Protocol::Json },
@@ -85,21 +88,20 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target>
     })
 }
 
-/// The media type of the body, as it was sent.
+/// The media type of the body, as sent.
 pub fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// The signing name of the service that a target or path names.
+/// The signing name of the service with this target prefix or path name.
 pub fn service_named(prefix: &str) -> Option<&'static str> {
     SERVICES.iter().find(|(name, _)| *name == prefix).map(|(_, service)| *service)
 }
 
-/// The credential of a signed request. Its signature is not checked; its presence will not be
-/// waived.
+/// The credential of a signed request. The signature must be present, but it is not checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// Who signed.
+    /// The access key id of the signer.
     pub access_key_id: String,
     /// The region the request was signed for.
     pub region: String,
@@ -107,7 +109,8 @@ pub struct Scope {
     pub service: String,
 }
 
-/// Reads the credential scope from the `Authorization` header or a presigned query, with AWS's refusals.
+/// Reads the credential scope from the `Authorization` header or a presigned query. Errors are
+/// AWS's.
 pub fn scope(protocol: Protocol, uri: &Uri, headers: &HeaderMap) -> Result<Scope, AwsError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         return header_scope(value.to_str().unwrap_or_default(), headers);
@@ -129,9 +132,9 @@ fn presigned_credential(uri: &Uri) -> Option<String> {
     Some(credential.replace("%2F", "/").replace("%2f", "/"))
 }
 
-/// The access key id by which a request to the admin API says who sends it: in a header of its own,
-/// as a bearer token, or by an AWS signature. The header of its own is for those between whom and
-/// us somebody uses up `Authorization`, such as an API server.
+/// The access key id of a request to the admin API: from the header [`ADMIN_KEY_HEADER`], a bearer
+/// token or an AWS signature. The separate header is for clients behind a proxy that consumes
+/// `Authorization`, such as an API server.
 pub fn admin_access_key_id(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(key) = text(ADMIN_KEY_HEADER) {
@@ -156,21 +159,21 @@ fn header_scope(value: &str, headers: &HeaderMap) -> Result<Scope, AwsError> {
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value)
     };
-    let mut complaint = String::new();
+    let mut message = String::new();
     for name in ["Credential", "Signature", "SignedHeaders"] {
         if parameter(name).is_none() {
-            complaint.push_str(&format!("Authorization header requires '{name}' parameter. "));
+            message.push_str(&format!("Authorization header requires '{name}' parameter. "));
         }
     }
     if !headers.contains_key("x-amz-date") && !headers.contains_key(header::DATE) {
-        complaint.push_str(
+        message.push_str(
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ",
         );
     }
-    if !complaint.is_empty() {
+    if !message.is_empty() {
         return Err(AwsError::client(
             "IncompleteSignatureException",
-            format!("{complaint}Authorization={value}"),
+            format!("{message}Authorization={value}"),
         ));
     }
     let credential = parameter("Credential").unwrap_or_default();
@@ -178,7 +181,7 @@ fn header_scope(value: &str, headers: &HeaderMap) -> Result<Scope, AwsError> {
 }
 
 fn credential_scope(credential: &str) -> Option<Scope> {
-    // Access keys may hold slashes in theory; the scope is always the last four parts.
+    // Access keys could contain slashes; the scope is always the last four parts.
     let mut parts = credential.rsplitn(5, '/');
     let terminator = parts.next()?;
     let service = parts.next()?;
@@ -193,7 +196,7 @@ fn credential_scope(credential: &str) -> Option<Scope> {
     })
 }
 
-/// The refusal of an access key id that AWS does not know ("Common Errors" of the APIs:
+/// The error for an access key id that AWS does not know ("Common Errors" of the APIs:
 /// `InvalidClientTokenId` with 403 in the query protocol, `UnrecognizedClientException` with 400 in
 /// the others).
 pub fn unknown_key(protocol: Protocol) -> AwsError {
@@ -218,7 +221,7 @@ fn incomplete(credential: &str) -> AwsError {
     )
 }
 
-/// The refusal of a request that was signed for another service than it addresses.
+/// The error for a request that was signed for another service than it addresses.
 pub fn wrong_service(service: &str) -> AwsError {
     AwsError::client(
         "InvalidSignatureException",
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_protocols_are_told_apart() {
+    fn protocols_are_recognized() {
         let json = post("/", &[("x-amz-target", "Kinesis_20131202.PutRecords")]).unwrap();
         assert_eq!((json.protocol, json.service), (Protocol::Json, Some("kinesis")));
         assert_eq!(json.operation.as_deref(), Some("PutRecords"));
@@ -253,13 +256,13 @@ mod tests {
         let java = post("/", &[("x-amz-target", "Kinesis_20131202.PutRecords"), cbor]).unwrap();
         assert_eq!((java.protocol, java.operation), (Protocol::JsonInCbor, json.operation));
         let ssm = post("/", &[("x-amz-target", "AmazonSSM.GetParameter"), cbor]).unwrap();
-        assert_eq!(ssm.protocol, Protocol::Json, "of the services with a target, only Kinesis speaks it");
+        assert_eq!(ssm.protocol, Protocol::Json, "of the services with a target, only Kinesis supports CBOR");
         let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
         assert_eq!(post("/", &form).unwrap().protocol, Protocol::Query);
     }
 
     #[test]
-    fn what_addresses_no_service_has_no_target() {
+    fn requests_without_a_known_service_have_no_target() {
         assert_eq!(post("/", &[]), None);
         assert_eq!(post("/", &[("x-amz-target", "Nonsense_1.PutRecords")]), None);
         assert_eq!(post("/service/Unknown/operation/Put", &[]), None);
@@ -269,16 +272,16 @@ mod tests {
     }
 
     #[test]
-    fn each_service_is_spoken_to_in_its_own_protocols_only() {
+    fn each_service_supports_only_its_own_protocols() {
         for (prefix, service) in SERVICES {
             let path = format!("/service/{prefix}/operation/Any");
             let found = target(&Method::POST, &path.parse().unwrap(), &headers(&[]));
             assert_eq!(found.is_some(), *service == "monitoring", "{service} by path");
             let found = post("/", &[("x-amz-target", &format!("{prefix}.Any"))]);
             assert_eq!(found.map(|target| target.protocol), Some(Protocol::Json), "{service} by target");
-            assert_eq!(is_spoken(Protocol::Query, service), *service == "monitoring", "{service} by form");
+            assert_eq!(is_supported(Protocol::Query, service), *service == "monitoring", "{service} by form");
         }
-        assert!(is_spoken(Protocol::Query, "sts") && !is_spoken(Protocol::Json, "sts"));
+        assert!(is_supported(Protocol::Query, "sts") && !is_supported(Protocol::Json, "sts"));
     }
 
     #[test]
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_api_takes_the_key_from_its_header_a_token_or_a_signature() {
+    fn the_admin_key_comes_from_a_header_token_or_signature() {
         let key = |uri: &'static str, pairs: &[(&'static str, &str)]| {
             admin_access_key_id(&Uri::from_static(uri), &headers(pairs))
         };
@@ -317,17 +320,17 @@ mod tests {
     }
 
     #[test]
-    fn unsigned_and_half_signed_requests_get_awss_refusals() {
-        let refusal = |protocol, pairs: &[(&'static str, &str)]| {
+    fn unsigned_and_incomplete_requests_get_aws_errors() {
+        let error_for = |protocol, pairs: &[(&'static str, &str)]| {
             let error = scope(protocol, &Uri::from_static("/"), &headers(pairs)).err().unwrap();
             (error.status, error.code)
         };
-        assert_eq!(refusal(Protocol::Json, &[]), (400, "MissingAuthenticationTokenException".to_owned()));
-        assert_eq!(refusal(Protocol::Query, &[]), (403, "MissingAuthenticationToken".to_owned()));
+        assert_eq!(error_for(Protocol::Json, &[]), (400, "MissingAuthenticationTokenException".to_owned()));
+        assert_eq!(error_for(Protocol::Query, &[]), (403, "MissingAuthenticationToken".to_owned()));
         let incomplete = (400, "IncompleteSignatureException".to_owned());
-        assert_eq!(refusal(Protocol::Json, &[("authorization", SIGNED)]), incomplete);
+        assert_eq!(error_for(Protocol::Json, &[("authorization", SIGNED)]), incomplete);
         let no_scope = "AWS4-HMAC-SHA256 Credential=AKID, SignedHeaders=host, Signature=abc";
         let dated = [("authorization", no_scope), ("x-amz-date", "20261122T000000Z")];
-        assert_eq!(refusal(Protocol::Json, &dated), incomplete);
+        assert_eq!(error_for(Protocol::Json, &dated), incomplete);
     }
 }

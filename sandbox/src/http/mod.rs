@@ -1,8 +1,9 @@
-//! The front door: one HTTP request in, one answer out, as AWS's endpoints would give it.
+//! The HTTP front end: takes one HTTP request and returns one response, in the form of AWS's
+//! endpoints.
 //!
-//! Order: names served and no browsers (`guard`), who and what (`identity`), the body, injected
-//! faults, API rate limits, the service itself; every call is counted. The body of a stranger is
-//! not even decoded.
+//! The order of checks: host name and browser (`guard`), credential and target (`identity`), body,
+//! injected faults, API rate limits, and then the service. Every call is counted. The body of a
+//! request with a wrong access key id is not decoded.
 
 pub mod guard;
 pub mod identity;
@@ -33,24 +34,24 @@ use crate::registry::Registry;
 use crate::services::kinesis::{Kinesis, put_parameters};
 use crate::services::{AwsError, Call, Caller};
 
-/// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, with its JSON around it.
+/// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, plus its JSON.
 const MAX_BODY_BYTES: usize = 20 << 20;
 
-/// How long a stranger's body is waited for. A connection that is cut while a client still sends
-/// may lose our refusal.
-const STRANGERS_BODY: Duration = Duration::from_secs(2);
+/// How long the body of a request with a wrong access key id is read. If the connection were closed
+/// while a client still sends, the client might not receive the error response.
+const REJECTED_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Everything the door passes requests through.
+/// The shared state of all requests.
 pub struct HttpState {
-    /// Who is served.
+    /// Which requests are served.
     pub access: Access,
-    /// The account it claims to be.
+    /// The account id that the sandbox reports.
     pub account: String,
     /// The model's clock.
     pub clock: ModelClock,
     /// The services.
     pub registry: Registry,
-    /// The data plane: `PutRecords` goes there without a detour through generic JSON.
+    /// The data plane: `PutRecords` bypasses the generic JSON.
     pub kinesis: Arc<Kinesis>,
     /// API rate limits.
     pub limits: Limits,
@@ -58,22 +59,22 @@ pub struct HttpState {
     pub faults: Faults,
     /// Call counts.
     pub calls: Calls,
-    /// Distinct calls, where they are asked for.
+    /// The recording of distinct calls, if enabled.
     pub recording: Option<Recording>,
 }
 
-/// What a call produced: members still to be encoded, or a body already written.
+/// The result of a call: members still to be encoded, or an encoded body.
 enum Output {
     Members(Value),
     Encoded(Bytes),
 }
 
-/// Answers one AWS request.
-pub async fn answer(State(state): State<Arc<HttpState>>, request: Request) -> Response<Body> {
+/// Handles one AWS request.
+pub async fn handle(State(state): State<Arc<HttpState>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let request_id = Uuid::new_v4();
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
-        return unoffered::answer(&state.registry, &parts.uri, &parts.headers);
+        return unoffered::response(&state.registry, &parts.uri, &parts.headers);
     };
     let unnamed = |service| ResponseContext {
         protocol: target.protocol,
@@ -104,7 +105,7 @@ pub async fn answer(State(state): State<Arc<HttpState>>, request: Request) -> Re
     if service != scope.service {
         return unnamed(service).error(&identity::wrong_service(service));
     }
-    if state.registry.service(service).is_some() && !identity::is_spoken(target.protocol, service) {
+    if state.registry.service(service).is_some() && !identity::is_supported(target.protocol, service) {
         return response::unaddressed();
     }
     let (operation, input) = match decoded(&target, body) {
@@ -134,13 +135,13 @@ pub async fn answer(State(state): State<Arc<HttpState>>, request: Request) -> Re
     match (lost, outcome) {
         (Some(fault), _) if fault.status.is_some() => response_context.error(&fault.error()),
         (Some(_), _) => response::lost(),
-        (None, Ok(Output::Members(value))) => response_context.answer(&value),
+        (None, Ok(Output::Members(value))) => response_context.success(&value),
         (None, Ok(Output::Encoded(body))) => response_context.respond_encoded(body),
         (None, Err(error)) => response_context.error(&error),
     }
 }
 
-/// A request's members, or its bytes where a service reads them itself.
+/// A request's members, or the body if the service decodes it itself.
 enum Input {
     Members(Value),
     Records(Encoding, Bytes),
@@ -154,7 +155,8 @@ struct Decoded<'a> {
 }
 
 impl HttpState {
-    /// Performs a call under faults and limits. The second half: a fault that swallows the answer.
+    /// Performs a call, subject to faults and limits. The second value is a fault that suppresses
+    /// the response.
     async fn perform(&self, call: Decoded<'_>) -> (Result<Output, AwsError>, Option<Fault>) {
         let mut lost = None;
         if let Some(fault) = self.faults.due(call.service, call.operation) {
@@ -195,7 +197,7 @@ impl HttpState {
     }
 }
 
-/// AWS JSON answers in the version it was asked in.
+/// The content type of the response: the AWS JSON version of the request.
 fn json_type(headers: &HeaderMap) -> &'static str {
     if identity::content_type(headers).starts_with("application/x-amz-json-1.0") {
         "application/x-amz-json-1.0"
@@ -204,7 +206,7 @@ fn json_type(headers: &HeaderMap) -> &'static str {
     }
 }
 
-/// Reads a body of at most [`MAX_BODY_BYTES`] without keeping it.
+/// Reads a body of at most [`MAX_BODY_BYTES`] and discards it.
 async fn discard(body: Body) {
     let mut frames = body.into_data_stream();
     let mut read = 0;
@@ -216,11 +218,11 @@ async fn discard(body: Body) {
             }
         }
     };
-    // Whoever is slower gets the answer all the same.
-    let _ = tokio::time::timeout(STRANGERS_BODY, reading).await;
+    // After the timeout, slower clients get the response as well.
+    let _ = tokio::time::timeout(REJECTED_BODY_TIMEOUT, reading).await;
 }
 
-/// The body, unpacked if the client compressed it (the SDKs do so for `PutMetricData` from 10 KiB on).
+/// The body, decompressed if needed (the SDKs compress `PutMetricData` from 10 KiB on).
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AwsError> {
     let too_large = || AwsError {
         status: 413,

@@ -1,4 +1,4 @@
-//! Answers and errors as HTTP responses in the caller's protocol. No I/O.
+//! Responses and errors in the caller's protocol. No I/O.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -9,23 +9,23 @@ use super::identity::Protocol;
 use crate::protocol;
 use crate::services::AwsError;
 
-/// What an answer needs to know of its request.
+/// The parts of a request that its response depends on.
 pub struct ResponseContext<'a> {
-    /// The protocol to answer in.
+    /// The protocol of the response.
     pub protocol: Protocol,
-    /// JSON 1.0 or 1.1, as the request was.
+    /// JSON 1.0 or 1.1, as in the request.
     pub json_type: &'static str,
     /// The addressed service.
     pub service: &'a str,
     /// The addressed operation.
     pub operation: &'a str,
-    /// The id this exchange is known by.
+    /// The id of the request, as in its response headers.
     pub request_id: Uuid,
 }
 
 impl ResponseContext<'_> {
-    /// A successful answer.
-    pub fn answer(&self, value: &Value) -> Response<Body> {
+    /// A successful response.
+    pub fn success(&self, value: &Value) -> Response<Body> {
         let body = match self.protocol {
             Protocol::Json => protocol::json::encode(value),
             Protocol::Cbor => protocol::cbor::RPC_V2.encode(value),
@@ -37,12 +37,12 @@ impl ResponseContext<'_> {
         self.respond(StatusCode::OK, body.into())
     }
 
-    /// A successful answer that is already written in the caller's format.
+    /// A successful response that is already encoded in the caller's format.
     pub fn respond_encoded(&self, body: Bytes) -> Response<Body> {
         self.respond(StatusCode::OK, body)
     }
 
-    /// A refusal or failure.
+    /// An error response.
     pub fn error(&self, error: &AwsError) -> Response<Body> {
         let body = match self.protocol {
             Protocol::Json => protocol::json::encode_error(error),
@@ -55,8 +55,8 @@ impl ResponseContext<'_> {
         let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = self.respond(status, body.into());
         if self.service == "monitoring" && self.protocol != Protocol::Query {
-            // CloudWatch was a query service before: it names the old code for clients that ask for it
-            // (Smithy, "awsQueryCompatible trait").
+            // CloudWatch used the query protocol before: for compatible clients it also sends the
+            // old code (Smithy, "awsQueryCompatible trait").
             let fault = if error.status < 500 { "Sender" } else { "Receiver" };
             if let Ok(value) =
                 HeaderValue::from_str(&format!("{};{fault}", protocol::query::error_code(&error.code)))
@@ -88,7 +88,7 @@ impl ResponseContext<'_> {
     }
 }
 
-/// AWS's answer to a request that addresses nothing.
+/// AWS's response to a request without a recognizable service or operation.
 pub fn unaddressed() -> Response<Body> {
     let mut response = Response::new(Body::from(
         "<AccessDeniedException>\n  <Message>Unable to determine service/operation name to be \
@@ -99,12 +99,12 @@ pub fn unaddressed() -> Response<Body> {
     response
 }
 
-/// A response that breaks off before its body: the caller learns nothing but that the connection failed.
+/// A response that breaks off before its body: the caller sees only a failed connection.
 pub fn lost() -> Response<Body> {
     let broken =
         futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("response lost on purpose")) });
     let mut response = Response::new(Body::from_stream(broken));
-    // A promised length keeps clients from taking the cut for the end of a body.
+    // With a content length, clients do not mistake the interruption for the end of the body.
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("1"));
     response
 }

@@ -1,6 +1,6 @@
-//! Answers to requests for services that the sandbox does not offer, in a form that their clients
-//! read, and to those that address an offered one in no way that it knows. In: a request's line and
-//! headers. Out: an answer. No I/O.
+//! Responses to requests for services that the sandbox does not support, in the form that their
+//! clients expect, and to requests that address a supported service in an unknown way. In: a
+//! request's line and headers. Out: a response. No I/O.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
@@ -13,11 +13,12 @@ use crate::protocol;
 use crate::registry::Registry;
 use crate::services::AwsError;
 
-/// Services whose clients expect XML of requests that name no operation in header or body (REST-XML protocol).
+/// Services whose clients expect XML if a request names no operation in header or body (REST-XML
+/// protocol).
 const REST_XML: [&str; 5] = ["s3", "s3express", "s3-outposts", "cloudfront", "route53"];
 
-/// The answer to a request that names no operation of a service that is offered.
-pub fn answer(registry: &Registry, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+/// The response to a request that names no operation of a supported service.
+pub fn response(registry: &Registry, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
     let spoken = |protocol, error: &AwsError| {
         let (json_type, request_id) = (protocol::json::CONTENT_TYPE, Uuid::new_v4());
         ResponseContext { protocol, json_type, service: "", operation: "", request_id }.error(error)
@@ -26,21 +27,21 @@ pub fn answer(registry: &Registry, uri: &Uri, headers: &HeaderMap) -> Response<B
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()?.split_once('.'));
     let is_offered = |name: &str| identity::service_named(name).is_some();
     match (path, target) {
-        // The services are there, but speak otherwise: AWS makes nothing of such a request.
+        // The services exist but use other protocols; AWS rejects such a request as unaddressed.
         (Some((service, _)), _) | (None, Some((service, _))) if is_offered(service) => {
             response::unaddressed()
         }
         (Some((service, _)), _) => spoken(Protocol::Cbor, &operations::unknown_service(service)),
         (None, Some((service, _))) => spoken(Protocol::Json, &operations::unknown_service(service)),
         (None, None) => match identity::scope(Protocol::Json, uri, headers) {
-            Ok(scope) if registry.service(&scope.service).is_none() => rest(&scope.service),
+            Ok(scope) if registry.service(&scope.service).is_none() => rest_error(&scope.service),
             _ => response::unaddressed(),
         },
     }
 }
 
 /// An error of the REST protocols.
-fn rest(service: &str) -> Response<Body> {
+fn rest_error(service: &str) -> Response<Body> {
     let AwsError { code, message, .. } = operations::unknown_service(service);
     let is_xml = REST_XML.contains(&service);
     let (media_type, body) = if is_xml {

@@ -1,69 +1,79 @@
-//! Whether a request keeps the constraints of its service's model, and what it is told in the words
-//! of that service. In: a request, and the model. Out: nothing, or a refusal. No I/O.
+//! Checks a request against the constraints of its service's model, and words the error as that
+//! service does. In: a request, and the model. Out: nothing, or an error. No I/O.
 //!
-//! A constraint that AWS does not enforce, or of which that is not known, is in [`LEFT`] and
-//! refuses nothing.
+//! Constraints that AWS does not enforce, or is not known to enforce, are listed in
+//! [`NOT_ENFORCED`] and are not checked.
 
 use serde_json::Value;
 
 use super::Operation;
-use crate::constraints::{Constraint, Kind, Part, Rule, Step, Violation, plain, told, violations};
+use crate::constraints::{
+    Constraint, Kind, Part, Rule, Step, Violation, plain, validation_message, violations,
+};
 use crate::models;
 use crate::services::AwsError;
 
-/// How a service words what a member does not keep.
+/// How a service words a violation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wording {
-    /// "1 validation error detected: …", of the framework behind most services.
+    /// "1 validation error detected: …", from the framework behind most services.
     Common,
-    /// Its own, from the time of the query protocol. What is missing the service itself refuses.
+    /// Its own wording, from the time of the query protocol. The service itself reports missing
+    /// members.
     CloudWatch,
-    /// Its own. Of its model only the values of enums are enforced as such; lengths and counts have
-    /// rules and texts of their own, which lie with the operations.
+    /// Its own wording. Of its model, only the values of enums are enforced here; lengths and
+    /// counts have their own rules and texts, which are next to the operations.
     Ecs,
 }
 
-/// Members, with all that they hold, whose constraints refuse nothing here, by service, operation
-/// and path; and why.
-const LEFT: [(&str, &str, &str, &str); 9] = [
+/// Constraints that are not checked here: service, operation, path (including everything below it),
+/// and the reason.
+const NOT_ENFORCED: [(&str, &str, &str, &str); 9] = [
     ("ecs", "RegisterTaskDefinition", "", "Fargate's rules and texts for definitions are in `ecs/fargate`"),
     (
         "ecs",
         "CreateService",
         "",
-        "what of a service is not offered is named; the rest `ecs/service_settings` reads",
+        "the tables reject unsupported members by name; `ecs/service_settings` checks the others",
     ),
     (
         "ecs",
         "UpdateService",
         "",
-        "what of a service is not offered is named; the rest `ecs/service_settings` reads",
+        "the tables reject unsupported members by name; `ecs/service_settings` checks the others",
     ),
     ("logs", "PutLogEvents", "sequenceToken", "AWS ignores it"),
-    ("logs", "PutLogEvents", "entity", "AWS takes the events and answers rejectedEntityInfo"),
+    ("logs", "PutLogEvents", "entity", "AWS accepts the events and returns rejectedEntityInfo"),
     (
         "monitoring",
         "PutMetricData",
         "EntityMetricData.Entity",
-        "without StrictEntityValidation AWS takes the data",
+        "without StrictEntityValidation AWS accepts the data",
     ),
-    ("monitoring", "PutDashboard", "Tags", "which error carries it is not known; the service reads tags"),
-    ("monitoring", "TagResource", "Tags", "which error carries it is not known; the service reads tags"),
-    ("ssm", "PutParameter", "Type", "AWS lists the values in another order, which the service knows"),
+    (
+        "monitoring",
+        "PutDashboard",
+        "Tags",
+        "it is not known which error AWS returns; the service checks tags",
+    ),
+    ("monitoring", "TagResource", "Tags", "it is not known which error AWS returns; the service checks tags"),
+    ("ssm", "PutParameter", "Type", "AWS lists the values in another order; the service checks them"),
 ];
 
-/// Why a member's constraints refuse nothing, if they do not. Lists do not show in paths.
-pub(super) fn left(service: &str, operation: &str, path: &str) -> Option<&'static str> {
-    let holds = |left: &str| {
-        left.is_empty()
-            || path.strip_prefix(left).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Why a member's constraints are not checked; `None` if they are. Paths do not contain list
+/// positions.
+pub(super) fn not_enforced(service: &str, operation: &str, path: &str) -> Option<&'static str> {
+    let covers = |prefix: &str| {
+        prefix.is_empty()
+            || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    LEFT.iter()
-        .find(|(of, named, left, _)| *of == service && *named == operation && holds(left))
+    NOT_ENFORCED
+        .iter()
+        .find(|(of, named, prefix, _)| *of == service && *named == operation && covers(prefix))
         .map(|(.., why)| *why)
 }
 
-/// Refuses a request that does not keep its model's constraints.
+/// Rejects a request that violates its model's constraints.
 pub(super) fn check(service: &str, operation: &Operation, input: &Value) -> Result<(), AwsError> {
     let Some(Rule { kind: Kind::Structure(members), .. }) = models::input(service, operation.name) else {
         return Ok(());
@@ -75,24 +85,25 @@ pub(super) fn check(service: &str, operation: &Operation, input: &Value) -> Resu
     };
     let mut found = violations(input, members.iter().map(|(name, rule)| (name.as_str(), rule)));
     found.retain(|violation| {
-        wording.tells(violation) && left(service, operation.name, &table_path(&violation.path)).is_none()
+        wording.reports(violation)
+            && not_enforced(service, operation.name, &table_path(&violation.path)).is_none()
     });
     match (found.first(), wording) {
         (None, _) => Ok(()),
-        (Some(_), Wording::Common) => Err(AwsError::client(operation.refusal, told(&found))),
+        (Some(_), Wording::Common) => Err(AwsError::client(operation.refusal, validation_message(&found))),
         (Some(first), Wording::CloudWatch) => {
-            Err(AwsError::client(operation.refusal, told_by_cloudwatch(first)))
+            Err(AwsError::client(operation.refusal, cloudwatch_message(first)))
         }
-        (Some(first), Wording::Ecs) => Err(AwsError::client(operation.refusal, told_by_ecs(first))),
+        (Some(first), Wording::Ecs) => Err(AwsError::client(operation.refusal, ecs_message(first))),
     }
 }
 
 impl Wording {
-    fn tells(self, violation: &Violation<'_>) -> bool {
+    fn reports(self, violation: &Violation<'_>) -> bool {
         let (constraint, is_list) = (&violation.constraint, violation.value.is_array());
         match self {
             Self::Common => true,
-            // An empty list cannot be told from none in the query protocol.
+            // The query protocol cannot distinguish an empty list from a missing one.
             Self::CloudWatch => match constraint {
                 Constraint::NotNull => false,
                 Constraint::LeastLength(_) => !is_list,
@@ -103,7 +114,7 @@ impl Wording {
     }
 }
 
-/// The constraint itself, of a member or of what it holds.
+/// The violated constraint, of the member itself or of one of its items.
 fn broken<'a, 'b>(constraint: &'b Constraint<'a>) -> &'b Constraint<'a> {
     match constraint {
         Constraint::Parts(Part { broken, .. }) => broken,
@@ -111,7 +122,7 @@ fn broken<'a, 'b>(constraint: &'b Constraint<'a>) -> &'b Constraint<'a> {
     }
 }
 
-/// A path as the tables have it.
+/// A path in the form of the tables.
 fn table_path(path: &[Step<'_>]) -> String {
     let names = path.iter().filter_map(|step| match step {
         Step::Member(name) => Some(*name),
@@ -121,9 +132,9 @@ fn table_path(path: &[Step<'_>]) -> String {
 }
 
 /// "The parameter MetricData.member.20.Dimensions.member.4.Value must be shorter than 257
-/// characters" (aws/amazon-cloudwatch-agent, issue 240); the other texts are those of
+/// characters" (aws/amazon-cloudwatch-agent, issue 240); the other texts are the same as in
 /// `cloudwatch/ingestion`.
-fn told_by_cloudwatch(violation: &Violation<'_>) -> String {
+fn cloudwatch_message(violation: &Violation<'_>) -> String {
     let mut path = String::new();
     for step in &violation.path {
         let dot = if path.is_empty() { "" } else { "." };
@@ -155,7 +166,7 @@ fn is_part(violation: &Violation<'_>) -> bool {
 /// "include should be one of [ATTACHMENTS,SETTINGS,STATISTICS,TAGS]"
 /// (hashicorp/terraform-provider-aws, issue 23342), "Invalid setting 'value'"
 /// (terraform-aws-modules/terraform-aws-ecs, issue 264).
-fn told_by_ecs(violation: &Violation<'_>) -> String {
+fn ecs_message(violation: &Violation<'_>) -> String {
     let path = table_path(&violation.path);
     let member = path.rsplit('.').next().unwrap_or_default();
     match broken(&violation.constraint) {

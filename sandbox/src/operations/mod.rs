@@ -1,8 +1,9 @@
-//! Which operations a service offers and what it does with each of their members. In: a service's table and a request. Out:
-//! nothing, or a refusal in AWS's form that names the member. No I/O.
+//! Which operations a service supports and how it treats each of their parameters. In: a service's
+//! table and a request. Out: nothing, or an error in AWS's form that names the parameter. No I/O.
 //!
-//! Requests pass through here before a service sees them, so a member that is in no table cannot be accepted and ignored. The
-//! tables lie beside the services (`operations.rs` in their folders); the tests walk botocore's members over them.
+//! Every request is checked here before a service receives it, so a parameter that is in no table
+//! cannot be accepted and ignored. The tables are next to the services (`operations.rs` in their
+//! folders). The tests compare them with botocore's models.
 
 mod constraints;
 
@@ -10,57 +11,60 @@ use serde_json::Value;
 
 use crate::services::AwsError;
 
-/// What each refusal ends with: where to read what there is.
-pub const NOT_OFFERED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";
+/// The end of the message of every such error.
+pub const NOT_OFFERED: &str = "is not supported by this sandbox; docs/sandbox.md lists what is supported";
 
-/// One operation that is offered. Members are named by their path, as in `Tags.Key`; lists do not show in it.
+/// A supported operation. Parameters are named by their path, such as `Tags.Key`; lists do not
+/// appear in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
-    /// Its name, as in `CreateStream`.
+    /// The name, such as `CreateStream`.
     pub name: &'static str,
-    /// The code with which AWS refuses a wrong request for it.
+    /// The code of AWS's error for an invalid request.
     pub refusal: &'static str,
-    /// What is honoured, apart by spaces. Of a structure, its members are named; what is held by a
-    /// list of values or a map is the service's affair.
+    /// The parameters that have their documented effect, separated by spaces. Structures are listed
+    /// by their members; the items of a list of values or a map are left to the service.
     pub honoured: &'static str,
-    /// What changes nothing that could be noticed here, and why, with all that it holds.
+    /// The parameters without any noticeable effect, including everything below them, and the
+    /// reason.
     pub idle: &'static [(&'static str, &'static str)],
-    /// What is refused, apart by spaces, with all that it holds. Unknown members are, too.
+    /// The rejected parameters, separated by spaces, including everything below them. Unknown
+    /// parameters are rejected too.
     pub refused: &'static str,
 }
 
-/// What is done with a member.
+/// How a parameter is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// Honoured.
+    /// It has the documented effect.
     Honoured,
-    /// A structure whose members each have their own treatment.
+    /// A structure whose members are treated individually.
     Parts,
-    /// Accepted: it changes nothing that could be noticed.
+    /// Accepted, without any noticeable effect.
     Idle,
-    /// Refused if it asks for anything.
+    /// Rejected unless empty.
     Refused,
-    /// In no table, and therefore refused too.
+    /// In no table, and therefore rejected like `Refused`.
     Unknown,
 }
 
 impl Operation {
-    /// An operation all of whose members are honoured.
+    /// An operation all of whose parameters are honoured.
     pub const fn honouring(name: &'static str, refusal: &'static str, honoured: &'static str) -> Self {
         Self { name, refusal, honoured, idle: &[], refused: "" }
     }
 
-    /// The same, with members that change nothing.
+    /// The same operation with parameters that have no effect.
     pub const fn idle(self, idle: &'static [(&'static str, &'static str)]) -> Self {
         Self { idle, ..self }
     }
 
-    /// The same, with members that are refused.
+    /// The same operation with rejected parameters.
     pub const fn refusing(self, refused: &'static str) -> Self {
         Self { refused, ..self }
     }
 
-    /// What is done with the member of that path.
+    /// How the parameter at this path is treated.
     pub fn treatment(&self, path: &str) -> Treatment {
         let is_part = |listed: &str| listed.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
         let mut listed = self.members();
@@ -73,7 +77,7 @@ impl Operation {
         }
     }
 
-    /// All members of the table.
+    /// All parameters in the table.
     pub fn members(&self) -> impl Iterator<Item = (&'static str, Treatment)> {
         let treated = |members: &'static str, treatment| {
             members.split_ascii_whitespace().map(move |member| (member, treatment))
@@ -83,7 +87,7 @@ impl Operation {
             .chain(treated(self.refused, Treatment::Refused))
     }
 
-    /// Refuses what a request asks for and nobody here would do.
+    /// Rejects a request with a parameter that the sandbox does not support.
     pub fn check(&self, input: &Value) -> Result<(), AwsError> {
         self.check_structure("", input)
     }
@@ -109,12 +113,13 @@ impl Operation {
     }
 }
 
-/// What a request is told that asks for a member that is not offered.
+/// The error message for a parameter that is not supported.
 pub fn not_offered(operation: &str, path: &str) -> String {
-    format!("{operation}: the member {path} {NOT_OFFERED}")
+    format!("{operation}: the parameter {path} {NOT_OFFERED}")
 }
 
-/// Whether a member is as good as left out. SDKs and tools that copy requests send empty members, too.
+/// Whether a parameter is equivalent to a missing one. SDKs and tools that copy requests also send
+/// empty parameters.
 pub fn asks_for_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -126,8 +131,8 @@ pub fn asks_for_nothing(value: &Value) -> bool {
     }
 }
 
-/// Finds a request's operation and checks its members: whether they are offered, and whether they
-/// keep the model's constraints.
+/// Finds the request's operation and checks its parameters: whether they are supported, and whether
+/// they satisfy the model's constraints.
 pub fn admit(offered: &[Operation], service: &str, operation: &str, input: &Value) -> Result<(), AwsError> {
     let known = offered.iter().find(|offered| offered.name == operation);
     let known = known.ok_or_else(|| unknown(service, operation))?;
@@ -135,18 +140,18 @@ pub fn admit(offered: &[Operation], service: &str, operation: &str, input: &Valu
     constraints::check(service, known, input)
 }
 
-/// The refusal of an operation that is not offered, in the code that AWS has for operations that it does not know.
+/// The error for an unsupported operation, with the code that AWS uses for unknown operations.
 pub fn unknown(service: &str, operation: &str) -> AwsError {
     let message = format!("The operation {operation} of {} {NOT_OFFERED}", title(service));
     AwsError::client(unknown_code(service), message)
 }
 
-/// The refusal of a service that is not offered.
+/// The error for an unsupported service.
 pub fn unknown_service(service: &str) -> AwsError {
     AwsError::client(unknown_code(service), format!("The service {service} {NOT_OFFERED}"))
 }
 
-/// What a service of that signing name is called.
+/// The title of the service with this signing name.
 fn title(service: &str) -> &str {
     match service {
         "application-autoscaling" => "Application Auto Scaling",
@@ -160,7 +165,7 @@ fn title(service: &str) -> &str {
     }
 }
 
-/// Services of the query protocol have a code of their own ("Common Errors" of their API references).
+/// Services of the query protocol use another code ("Common Errors" of their API references).
 fn unknown_code(service: &str) -> &'static str {
     match service {
         "monitoring" | "sts" => "InvalidAction",

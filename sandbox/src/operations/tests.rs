@@ -1,5 +1,5 @@
-//! The tables against AWS's service models: `src/models` holds extracts of botocore's, which
-//! `hack/service-members` writes.
+//! Compares the tables with AWS's service models: `src/models` contains extracts of botocore's,
+//! which `hack/service-members` writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,15 +26,16 @@ struct Offer {
     service: &'static str,
     operations: &'static [Operation],
     model: Model,
-    /// Where it is implemented.
+    /// The folder of its source code.
     sources: PathBuf,
 }
 
-/// An extract of botocore's model. Members are named by their paths, with `[]` for what a list holds and `{…}` for a map.
+/// An extract of botocore's model. Parameters are named by path, with `[]` for list items and `{…}`
+/// for maps.
 #[derive(Deserialize)]
 struct Model {
     operations: BTreeMap<String, BTreeMap<String, Member>>,
-    /// Operations that are not offered.
+    /// The operations that the sandbox does not support.
     others: Vec<String>,
 }
 
@@ -62,12 +63,12 @@ fn offers() -> Vec<Offer> {
     };
     let ecs = Ecs::new(clock.clone(), settings, logs.clone());
     let scaling = Scaling::new(clock.clone(), ecs.clone(), false);
-    let offer = |service, model: &str, folder: &str, held: &dyn Service| {
+    let offer = |service, model: &str, folder: &str, implementation: &dyn Service| {
         let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(crate_root.join(format!("src/models/{model}.json"))).unwrap();
         Offer {
             service,
-            operations: held.operations().unwrap(),
+            operations: implementation.operations().unwrap(),
             model: serde_json::from_str(&text).unwrap(),
             sources: crate_root.join("src").join(folder),
         }
@@ -82,13 +83,14 @@ fn offers() -> Vec<Offer> {
     ]
 }
 
-/// A path as tables have it.
+/// A path in the form of the tables.
 fn plain(path: &str) -> String {
     path.replace("[]", "")
 }
 
 impl Offer {
-    /// Each operation with the members that structures of its input have, by their paths.
+    /// Each operation with the parameters of its input, by path. The last part lists the paths of
+    /// structure members.
     fn members(&self) -> Vec<(&Operation, &BTreeMap<String, Member>, Vec<&str>)> {
         let is_member = |path: &&str| !path.ends_with("[]") && !path.contains('{');
         self.operations
@@ -101,7 +103,7 @@ impl Offer {
     }
 }
 
-/// Something that asks for what is at `path`.
+/// A value at `path` that is not empty.
 fn sample(members: &BTreeMap<String, Member>, path: &str) -> Value {
     match members[path].r#type.as_str() {
         "string" => json!("x"),
@@ -124,7 +126,7 @@ fn sample(members: &BTreeMap<String, Member>, path: &str) -> Value {
     }
 }
 
-/// A request with nothing but `value` at `path`.
+/// A request with only `value` at `path`.
 fn request(path: &str, value: Value) -> Value {
     path.rsplit('.').fold(value, |inner, part| match part.strip_suffix("[]") {
         Some(name) => json!({ name: [inner] }),
@@ -133,7 +135,7 @@ fn request(path: &str, value: Value) -> Value {
 }
 
 #[test]
-fn the_tables_hold_the_operations_of_the_extracts() {
+fn tables_and_extracts_have_the_same_operations() {
     for offer in offers() {
         let tables: BTreeSet<&str> = offer.operations.iter().map(|operation| operation.name).collect();
         assert_eq!(tables.len(), offer.operations.len(), "{}: an operation is listed twice", offer.service);
@@ -143,7 +145,7 @@ fn the_tables_hold_the_operations_of_the_extracts() {
 }
 
 #[test]
-fn every_member_of_every_operation_has_its_treatment() {
+fn every_parameter_of_every_operation_has_a_treatment() {
     let mut forgotten = Vec::new();
     for offer in offers() {
         for (operation, members, paths) in offer.members() {
@@ -153,7 +155,7 @@ fn every_member_of_every_operation_has_its_treatment() {
                 let fits = match treatment_within(operation, &plain(path)) {
                     Treatment::Idle | Treatment::Refused => true,
                     Treatment::Parts => is_structure,
-                    // Of a structure, each member is to be named.
+                    // A structure's members must be listed individually.
                     Treatment::Honoured => !is_structure,
                     Treatment::Unknown => false,
                 };
@@ -166,7 +168,7 @@ fn every_member_of_every_operation_has_its_treatment() {
     assert_eq!(forgotten, Vec::<String>::new());
 }
 
-/// The treatment of a member by itself or by what holds it.
+/// The treatment of a parameter, or of the parameter that contains it.
 fn treatment_within(operation: &Operation, path: &str) -> Treatment {
     let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
     ends.map(|end| operation.treatment(&path[..end]))
@@ -175,13 +177,13 @@ fn treatment_within(operation: &Operation, path: &str) -> Treatment {
 }
 
 #[test]
-fn the_tables_name_only_members_that_there_are_once_and_with_a_reason() {
+fn tables_list_existing_parameters_once_and_with_a_reason() {
     for offer in offers() {
         for (operation, members, _) in offer.members() {
             let known: BTreeSet<String> = members.keys().map(|path| plain(path)).collect();
             let mut seen = BTreeSet::new();
             for (path, _) in operation.members() {
-                assert!(known.contains(path), "{} has no member {path}", operation.name);
+                assert!(known.contains(path), "{} has no parameter {path}", operation.name);
                 assert!(seen.insert(path), "{} lists {path} twice", operation.name);
             }
             assert!(operation.idle.iter().all(|(_, why)| why.len() > 10), "{}", operation.name);
@@ -190,23 +192,23 @@ fn the_tables_name_only_members_that_there_are_once_and_with_a_reason() {
 }
 
 #[test]
-fn what_is_refused_is_refused_by_name_and_only_if_something_is_asked_for() {
+fn rejected_parameters_are_named_unless_empty() {
     let mut refused = 0;
     for offer in offers() {
         for (operation, members, paths) in offer.members() {
             for path in paths {
                 let treatment = operation.treatment(&plain(path));
-                let told = operation.check(&request(path, sample(members, path)));
+                let result = operation.check(&request(path, sample(members, path)));
                 if treatment != Treatment::Refused {
                     continue;
                 }
                 refused += 1;
                 let message = format!(
-                    "{}: the member {} is not offered by this sandbox; docs/sandbox.md lists what is",
+                    "{}: the parameter {} is not supported by this sandbox; docs/sandbox.md lists what is supported",
                     operation.name,
                     plain(path)
                 );
-                assert_eq!(told, Err(AwsError::client(operation.refusal, message)));
+                assert_eq!(result, Err(AwsError::client(operation.refusal, message)));
                 for nothing in
                     [json!(null), json!(false), json!(""), json!([]), json!({}), json!({"a": [], "b": 0})]
                 {
@@ -219,7 +221,7 @@ fn what_is_refused_is_refused_by_name_and_only_if_something_is_asked_for() {
 }
 
 #[test]
-fn what_is_honoured_or_idle_passes() {
+fn honoured_and_idle_parameters_are_accepted() {
     for offer in offers() {
         for (operation, members, paths) in offer.members() {
             for path in paths {
@@ -236,20 +238,20 @@ fn what_is_honoured_or_idle_passes() {
 }
 
 #[test]
-fn members_that_nobody_knows_are_refused_at_every_depth() {
+fn unknown_parameters_are_rejected_at_every_depth() {
     for offer in offers() {
         for (operation, members, _) in offer.members() {
-            let mut places = vec!["typo".to_owned()];
+            let mut paths = vec!["typo".to_owned()];
             for (path, member) in members {
                 if member.r#type == "structure" && operation.treatment(&plain(path)) == Treatment::Parts {
-                    places.push(format!("{path}.typo"));
+                    paths.push(format!("{path}.typo"));
                 }
             }
-            for place in places {
-                let error = operation.check(&request(&place, json!("x"))).unwrap_err();
+            for path in paths {
+                let error = operation.check(&request(&path, json!("x"))).unwrap_err();
                 assert_eq!(error.code, operation.refusal);
                 assert!(
-                    error.message.contains(&format!("the member {} is not offered", plain(&place))),
+                    error.message.contains(&format!("the parameter {} is not supported", plain(&path))),
                     "{error}"
                 );
             }
@@ -257,9 +259,9 @@ fn members_that_nobody_knows_are_refused_at_every_depth() {
     }
 }
 
-/// A table that claims to honour what no code reads would let it be ignored.
+/// A table that lists a parameter as honoured although no code reads it would let it be ignored.
 #[test]
-fn what_is_honoured_is_read_by_the_service() {
+fn honoured_parameters_are_read_by_the_service() {
     for offer in offers() {
         let mut sources = String::new();
         for file in rust_files(&offer.sources) {
@@ -278,11 +280,11 @@ fn what_is_honoured_is_read_by_the_service() {
     }
 }
 
-fn rust_files(place: &Path) -> Vec<PathBuf> {
-    if place.is_file() {
-        return vec![place.to_owned()];
+fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
     }
-    let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] })
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
@@ -290,7 +292,7 @@ fn rust_files(place: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn operations_that_are_not_offered_say_so() {
+fn unsupported_operations_are_rejected() {
     for offer in offers() {
         assert!(!offer.model.others.is_empty());
         for operation in &offer.model.others {
@@ -300,7 +302,7 @@ fn operations_that_are_not_offered_say_so() {
             assert_eq!(
                 error.message,
                 format!(
-                    "The operation {operation} of {} is not offered by this sandbox; docs/sandbox.md lists what is",
+                    "The operation {operation} of {} is not supported by this sandbox; docs/sandbox.md lists what is supported",
                     title(offer.service)
                 )
             );
@@ -312,18 +314,21 @@ const PAGE_BEGINS: &str =
     "<!-- From the tables in sandbox/src: UPDATE=1 cargo test -p kinesis-demo-sandbox --lib the_page -->\n";
 const PAGE_ENDS: &str = "<!-- end -->\n";
 
-/// What the page says of a service: operations whose members are all honoured, then the others.
+/// A service's section of the page: first the operations without restrictions, then the others.
 fn page_of(offer: &Offer) -> String {
     let (whole, parts): (Vec<&Operation>, Vec<&Operation>) = offer
         .operations
         .iter()
         .partition(|operation| operation.idle.is_empty() && operation.refused.is_empty());
     let names: Vec<&str> = whole.iter().map(|operation| operation.name).collect();
-    let mut text = format!("**{}**, with every member: {}.\n\n", title(offer.service), names.join(", "));
+    let mut text =
+        format!("**{}**, all parameters supported: {}.\n\n", title(offer.service), names.join(", "));
     if parts.is_empty() {
         return text;
     }
-    text.push_str("| Operation | Refused | Without effect, because |\n|---|---|---|\n");
+    text.push_str(
+        "| Operation | Rejected parameters | Parameters without effect, and why |\n|---|---|---|\n",
+    );
     for operation in parts {
         let refused: Vec<String> =
             operation.refused.split_ascii_whitespace().map(|member| format!("`{member}`")).collect();
@@ -336,7 +341,7 @@ fn page_of(offer: &Offer) -> String {
 }
 
 #[test]
-fn the_page_lists_what_is_offered() {
+fn the_page_matches_the_tables() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/sandbox.md");
     let text = std::fs::read_to_string(&page).unwrap();
     let (before, rest) = text.split_once(PAGE_BEGINS).unwrap();
@@ -345,6 +350,6 @@ fn the_page_lists_what_is_offered() {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(page, format!("{before}{PAGE_BEGINS}\n{right}{PAGE_ENDS}{after}")).unwrap();
     } else {
-        assert_eq!(listed.trim_start(), right, "UPDATE=1 brings docs/sandbox.md up to the tables");
+        assert_eq!(listed.trim_start(), right, "run with UPDATE=1 to update docs/sandbox.md from the tables");
     }
 }

@@ -1,5 +1,5 @@
-//! AWS's own lists of members, for tests that walk them: extracts of botocore's service models in
-//! `src/models`, which `hack/service-members` writes.
+//! AWS's lists of request members, for tests that walk them: extracts of botocore's service models
+//! in `src/models`, which `hack/service-members` writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,14 @@ use super::Usage;
 /// An extract of a service's model.
 #[derive(Deserialize)]
 pub struct Model {
-    /// The input members of the operations that the sandbox offers, by their paths (`Records[].Data`, `Tags{value}`).
+    /// The input members of the operations that the sandbox supports, by path (`Records[].Data`,
+    /// `Tags{value}`).
     pub operations: BTreeMap<String, BTreeMap<String, Member>>,
-    /// The operations of the service that it does not offer.
+    /// The operations of the service that the sandbox does not support.
     pub others: Vec<String>,
 }
 
-/// What the model says of a member.
+/// The model's description of a member.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Member {
@@ -34,7 +35,7 @@ impl Model {
         serde_json::from_str(extract).unwrap()
     }
 
-    /// The members, as `operation path`, that a service says nothing of.
+    /// The members, as `operation path`, that have no `Usage`.
     pub fn unclassified(&self, usage: impl Fn(&str, &str) -> Option<Usage>) -> Vec<String> {
         let members = self.operations.iter().flat_map(|(operation, members)| {
             members.keys().map(move |path| (operation.as_str(), path.as_str()))

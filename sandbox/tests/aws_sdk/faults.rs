@@ -100,16 +100,13 @@ async fn invalid_rules_are_rejected_with_a_message() {
         (json!({"service": "ecs", "operation": "*", "kind": "Latency"}), "Latency needs latencyMs"),
         (
             json!({"service": "ecs", "operation": "*", "kind": "Latency", "latencyMs": 1, "message": "m"}),
-            "Latency has no use for message",
+            "Latency does not use message",
         ),
         (
             json!({"service": "ecs", "operation": "*", "kind": "LoseResponse", "message": "m"}),
-            "LoseResponse has no use for message",
+            "LoseResponse does not use message",
         ),
-        (
-            json!({"service": "ec2", "operation": "*", "kind": "Throttle"}),
-            "ec2 is no service of this sandbox",
-        ),
+        (json!({"service": "ec2", "operation": "*", "kind": "Throttle"}), "the sandbox has no service ec2"),
     ] {
         let response = admin(&sandbox.running).post(&url).json(&rule).send().await.unwrap();
         assert_eq!(response.status(), 400, "{rule}");

@@ -69,7 +69,9 @@ async fn requests_without_a_known_operation_are_rejected() {
     assert_eq!((status, error["__type"].as_str()), (400, Some("UnknownOperationException")));
     assert_eq!(
         error["message"].as_str(),
-        Some("The service DynamoDB_20120810 is not offered by this sandbox; docs/sandbox.md lists what is")
+        Some(
+            "The service DynamoDB_20120810 is not supported by this sandbox; docs/sandbox.md lists what is supported"
+        )
     );
 }
 

@@ -203,7 +203,7 @@ async fn unsupported_kinesis_operations_are_rejected() {
     ];
     for (error, operation) in errors.into_iter().zip(["RegisterStreamConsumer", "SplitShard"]) {
         let text = format!(
-            "The operation {operation} of Kinesis is not offered by this sandbox; docs/sandbox.md lists what is"
+            "The operation {operation} of Kinesis is not supported by this sandbox; docs/sandbox.md lists what is supported"
         );
         assert_eq!(error, ("UnknownOperationException".to_owned(), text));
     }

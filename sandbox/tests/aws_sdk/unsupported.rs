@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::test_sandbox::{TestSandbox, config};
 
-const UNSUPPORTED: &str = "is not offered by this sandbox; docs/sandbox.md lists what is";
+const UNSUPPORTED: &str = "is not supported by this sandbox; docs/sandbox.md lists what is supported";
 
 /// Sends a signed request; returns status, media type and body.
 async fn send(
@@ -100,7 +100,7 @@ async fn unsupported_parameters_are_rejected_by_name() {
         ),
     ] {
         let operation = target.split_once('.').unwrap().1;
-        let message = format!("{operation}: the member {member} {UNSUPPORTED}");
+        let message = format!("{operation}: the parameter {member} {UNSUPPORTED}");
         assert_eq!(rejection(&sandbox, service, &target, body).await, (code.to_owned(), message));
     }
     let state = sandbox.admin_get("state").await;
@@ -119,7 +119,7 @@ async fn entity_metrics_are_stored_but_strict_validation_is_rejected() {
     let data = EntityMetricData::builder().entity(entity).metric_data(datum).build();
     let put = || client.put_metric_data().namespace("n").entity_metric_data(data.clone());
     let strict = put().strict_entity_validation(true).send().await.unwrap_err();
-    let message = format!("PutMetricData: the member StrictEntityValidation {UNSUPPORTED}");
+    let message = format!("PutMetricData: the parameter StrictEntityValidation {UNSUPPORTED}");
     assert_eq!((strict.code(), strict.message()), (Some("InvalidParameterValue"), Some(message.as_str())));
     put().strict_entity_validation(false).send().await.unwrap();
     sandbox.advance(120);

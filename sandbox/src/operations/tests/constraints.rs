@@ -1,11 +1,11 @@
-//! Each constraint of the models, broken.
+//! Violates each constraint of the models.
 
 use serde_json::json;
 
-use super::super::constraints::{check, left};
+use super::super::constraints::{check, not_enforced};
 use super::*;
 
-/// A request that has `value` at a path, which may lead through lists and maps.
+/// A request with `value` at a path, which may lead through lists and maps.
 fn breaking(path: &str, value: Value) -> Value {
     path.rsplit('.').fold(value, |inner, part| {
         if let Some(name) = part.strip_suffix("[]") {
@@ -25,62 +25,64 @@ fn long(members: &BTreeMap<String, Member>, path: &str, length: usize) -> Value 
         "string" => json!("a".repeat(length)),
         "list" => json!(vec![sample(members, &format!("{path}[]")); length]),
         "map" => {
-            (0..length).map(|place| (place.to_string(), json!("v"))).collect::<serde_json::Map<_, _>>().into()
+            (0..length).map(|index| (index.to_string(), json!("v"))).collect::<serde_json::Map<_, _>>().into()
         }
         other => panic!("{path} is a {other}"),
     }
 }
 
-/// Values that a member must not have, each with the words that a common refusal has for it.
+/// Invalid values for a member, each with the text of the common error message.
 fn broken(members: &BTreeMap<String, Member>, path: &str) -> Vec<(Value, String)> {
     let member = &members[path];
     let is_number = matches!(member.r#type.as_str(), "integer" | "long" | "double");
     let what = if is_number { "value" } else { "length" };
     let mut values = Vec::new();
     if let Some(least) = member.min {
-        let told = format!("Member must have {what} greater than or equal to {least}");
+        let expected = format!("Member must have {what} greater than or equal to {least}");
         if is_number {
-            values.push((json!(least as i64 - 1), told));
+            values.push((json!(least as i64 - 1), expected));
         } else if least > 0.0 {
-            values.push((long(members, path, least as usize - 1), told));
+            values.push((long(members, path, least as usize - 1), expected));
         }
     }
     if let Some(most) = member.max {
-        let told = format!("Member must have {what} less than or equal to {most}");
+        let expected = format!("Member must have {what} less than or equal to {most}");
         let value = if is_number { json!(most as i64 + 1) } else { long(members, path, most as usize + 1) };
-        values.push((value, told));
+        values.push((value, expected));
     }
     if let Some(pattern) = &member.pattern {
         values.push((json!(":*\u{0}"), format!("Member must satisfy regular expression pattern: {pattern}")));
     }
     if let Some(allowed) = &member.r#enum {
-        let told = format!("Member must satisfy enum value set: [{}]", allowed.join(", "));
-        values.push((json!("NOPE"), told));
+        let expected = format!("Member must satisfy enum value set: [{}]", allowed.join(", "));
+        values.push((json!("NOPE"), expected));
     }
     values
 }
 
 #[test]
-fn every_constraint_of_every_member_is_kept_or_left_with_a_reason() {
+fn every_constraint_is_checked_or_listed_as_not_enforced() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for offer in offers() {
         for (operation, members, _) in offer.members() {
             for (path, member) in members {
-                for (value, told) in broken(members, path) {
+                for (value, expected) in broken(members, path) {
                     let is_empty_list = value == json!([]);
-                    let answer = check(offer.service, operation, &breaking(path, value));
+                    let result = check(offer.service, operation, &breaking(path, value));
                     let table_path = plain(path).replace("{key}", "").replace("{value}", "");
-                    let is_left = left(offer.service, operation.name, &table_path).is_some()
+                    let is_not_enforced = not_enforced(offer.service, operation.name, &table_path).is_some()
                         || (offer.service == "ecs" && member.r#enum.is_none())
                         || (offer.service == "monitoring" && is_empty_list);
-                    let place = format!("{} {} {path}", offer.service, operation.name);
-                    match answer {
-                        Ok(()) => assert!(is_left, "{place}: {told}"),
-                        Err(error) if is_left => assert!(!error.message.contains(&told), "{place}: {error}"),
+                    let case_name = format!("{} {} {path}", offer.service, operation.name);
+                    match result {
+                        Ok(()) => assert!(is_not_enforced, "{case_name}: {expected}"),
+                        Err(error) if is_not_enforced => {
+                            assert!(!error.message.contains(&expected), "{case_name}: {error}")
+                        }
                         Err(error) => {
-                            assert_eq!(error.code, operation.refusal, "{place}");
+                            assert_eq!(error.code, operation.refusal, "{case_name}");
                             if !matches!(offer.service, "ecs" | "monitoring") {
-                                assert!(error.message.contains(&told), "{place}: {error}");
+                                assert!(error.message.contains(&expected), "{case_name}: {error}");
                             }
                             *counts.entry(offer.service).or_default() += 1;
                         }
@@ -96,29 +98,29 @@ fn every_constraint_of_every_member_is_kept_or_left_with_a_reason() {
 }
 
 #[test]
-fn what_must_be_there_is_missed_by_its_path() {
-    let mut missed = 0;
+fn missing_required_parameters_are_named_by_path() {
+    let mut count = 0;
     for offer in offers().iter().filter(|offer| !matches!(offer.service, "ecs" | "monitoring")) {
         for (operation, members, _) in offer.members() {
             for (path, _) in members.iter().filter(|(_, member)| member.required) {
-                if left(offer.service, operation.name, &plain(path)).is_some() {
+                if not_enforced(offer.service, operation.name, &plain(path)).is_some() {
                     continue;
                 }
                 let input =
                     path.rsplit_once('.').map_or(json!({}), |(parent, _)| breaking(parent, json!({})));
                 let error = check(offer.service, operation, &input).unwrap_err();
                 let name = crate::constraints::lower_camel(path.rsplit('.').next().unwrap());
-                let told = format!("{name}' failed to satisfy constraint: Member must not be null");
-                assert!(error.message.contains(&told), "{} {path}: {error}", operation.name);
-                missed += 1;
+                let expected = format!("{name}' failed to satisfy constraint: Member must not be null");
+                assert!(error.message.contains(&expected), "{} {path}: {error}", operation.name);
+                count += 1;
             }
         }
     }
-    assert!(missed > 50, "{missed}");
+    assert!(count > 50, "{count}");
 }
 
 #[test]
-fn each_service_has_its_own_words() {
+fn each_service_has_its_own_error_texts() {
     let long = |length: usize| "a".repeat(length);
     let cases = [
         (

@@ -1,38 +1,40 @@
-//! On-demand Advantage: the account's minimum throughput billing commitment in one region. Pure; model time.
+//! On-demand Advantage: the account's minimum throughput billing commitment in one region. Pure;
+//! model time.
 //!
-//! API reference, `MinimumThroughputBillingCommitmentInput`: a commitment lasts at least 24 hours; disabled before, it
-//! runs on as `ENABLED_UNTIL_EARLIEST_ALLOWED_END` and then ends by itself; enabled again before that, it stays.
+//! API reference, `MinimumThroughputBillingCommitmentInput`: a commitment lasts at least 24 hours.
+//! If it is disabled earlier, it continues as `ENABLED_UNTIL_EARLIEST_ALLOWED_END` and then ends by
+//! itself. If it is enabled again before that, it continues.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How long a commitment lasts at least.
+/// The minimum duration of a commitment.
 pub const MINIMUM: SignedDuration = SignedDuration::from_hours(24);
 
-/// What the caller of `UpdateAccountSettings` wants.
+/// The state requested by `UpdateAccountSettings`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DesiredState {
     /// Commit.
     Enabled,
-    /// End as soon as allowed.
+    /// End the commitment as soon as allowed.
     Disabled,
 }
 
-/// The commitment as `DescribeAccountSettings` shows it.
+/// The commitment as `DescribeAccountSettings` returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commitment {
-    /// No commitment; `last` is the one that ended.
+    /// No commitment; `last` is the previous one.
     Disabled {
         /// When the last commitment began and ended.
         last: Option<(Timestamp, Timestamp)>,
     },
     /// Committed.
     Enabled {
-        /// Since when.
+        /// When the commitment began.
         started_at: Timestamp,
     },
     /// Committed until the earliest allowed end.
     Ending {
-        /// Since when.
+        /// When the commitment began.
         started_at: Timestamp,
     },
 }
@@ -41,7 +43,7 @@ impl Commitment {
     /// An account that never committed.
     pub const NEVER: Self = Self::Disabled { last: None };
 
-    /// Lets a pending end come to pass.
+    /// Ends the commitment if its end is due.
     pub fn advance(&mut self, now: Timestamp) {
         if let Self::Ending { started_at } = *self {
             let ends_at = earliest_end(started_at);
@@ -67,12 +69,12 @@ impl Commitment {
         };
     }
 
-    /// Whether the account is committed, and warm throughput so available.
+    /// Whether the account is committed, which makes warm throughput available.
     pub fn is_committed(&self) -> bool {
         !matches!(self, Self::Disabled { .. })
     }
 
-    /// The wire's word for it.
+    /// The status in the API.
     pub fn status(&self) -> &'static str {
         match self {
             Self::Disabled { .. } => "DISABLED",
@@ -97,7 +99,7 @@ impl Commitment {
         }
     }
 
-    /// The earliest end of a commitment in force.
+    /// The earliest end of an active commitment.
     pub fn earliest_allowed_end_at(&self) -> Option<Timestamp> {
         match *self {
             Self::Disabled { .. } => None,
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn disabled_early_it_runs_on_to_the_24th_hour_and_then_ends_by_itself() {
+    fn an_early_disable_takes_effect_after_24_hours() {
         let mut commitment = Commitment::NEVER;
         commitment.update(DesiredState::Enabled, T0);
         commitment.update(DesiredState::Disabled, hours(3));
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn wishing_what_already_is_changes_nothing() {
+    fn requesting_the_current_state_changes_nothing() {
         let mut commitment = Commitment::NEVER;
         commitment.update(DesiredState::Disabled, hours(1));
         assert_eq!(commitment, Commitment::NEVER);

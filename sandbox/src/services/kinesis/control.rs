@@ -1,4 +1,5 @@
-//! Kinesis's operations on the world, one by one: checked members in, members or a refusal out. Pure.
+//! The operations of Kinesis on its state. In: checked parameters. Out: response members or an
+//! error. Pure.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,7 +20,7 @@ use crate::services::{AwsError, Caller};
 /// API reference, `RetentionPeriodHours`: 24 hours to 365 days.
 const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8760;
 
-/// Performs an operation whose members passed the rules.
+/// Performs an operation whose parameters have been checked.
 pub fn perform(
     world: &mut KinesisState,
     clock: &ModelClock,
@@ -45,8 +46,8 @@ pub fn perform(
             }))
         }
         "CreateStream" => {
-            let design = design(world, members, caller)?;
-            world.create(caller, design, now).map(|()| Value::Null)
+            let spec = spec(world, members, caller)?;
+            world.create(caller, spec, now).map(|()| Value::Null)
         }
         "ListStreams" => Ok(listing::streams(world.region(caller).streams.values(), members)),
         "DeleteStream" => {
@@ -82,7 +83,7 @@ pub fn perform(
         "GetShardIterator" => {
             let stream = readable(world, members, caller)?;
             let iterator = read::iterator(stream, members, account, now.wall)?;
-            unless_dry(members, iterator)
+            unless_dry_run(members, iterator)
         }
         "GetRecords" => {
             let iterator = members["ShardIterator"].as_str().unwrap_or_default();
@@ -94,7 +95,7 @@ pub fn perform(
                 }
             }
             let stream = world.stream(caller, &position.stream)?;
-            unless_dry(members, Value::Null)?;
+            unless_dry_run(members, Value::Null)?;
             read::records(stream, &position, members["Limit"].as_u64(), account, now.wall)
         }
         "PutRecord" => put_record(world, members, caller, now),
@@ -102,7 +103,7 @@ pub fn perform(
     }
 }
 
-/// The stream a request names, by name, ARN or both.
+/// The stream that a request names, by name, ARN or both.
 pub fn stream_name(name: Option<&str>, arn: Option<&str>, caller: &Caller) -> Result<String, AwsError> {
     let Some(arn) = arn else {
         let missing = || error::invalid("Either StreamName or StreamARN must be provided.");
@@ -126,7 +127,7 @@ fn addressed<'a>(
     world.stream(caller, &name)
 }
 
-/// An addressed stream that can be changed: an ACTIVE one.
+/// The named stream if it can be changed, i.e. is ACTIVE.
 fn mutable<'a>(
     world: &'a mut KinesisState,
     members: &Value,
@@ -136,10 +137,10 @@ fn mutable<'a>(
     if stream.is_active() {
         return Ok(stream);
     }
-    Err(error::not_active(&stream.design.name, &caller.account, stream.status()))
+    Err(error::not_active(&stream.spec.name, &caller.account, stream.status()))
 }
 
-/// An addressed stream that can be read from.
+/// The named stream if it can be read.
 fn readable<'a>(
     world: &'a mut KinesisState,
     members: &Value,
@@ -147,7 +148,7 @@ fn readable<'a>(
 ) -> Result<&'a mut Stream, AwsError> {
     let stream = addressed(world, members, caller)?;
     if stream.is_creating() {
-        return Err(error::stream_not_found(&stream.design.name, &caller.account));
+        return Err(error::stream_not_found(&stream.spec.name, &caller.account));
     }
     Ok(stream)
 }
@@ -167,20 +168,21 @@ fn update_account_settings(
     let status = members["MinimumThroughputBillingCommitment"]["Status"].as_str();
     let desired_state =
         if status == Some("ENABLED") { DesiredState::Enabled } else { DesiredState::Disabled };
-    let warmed = region.streams.values().find(|stream| stream.design.warm_mib > 0);
+    let warmed = region.streams.values().find(|stream| stream.spec.warm_mib > 0);
     if let (DesiredState::Disabled, Some(warmed)) = (desired_state, warmed) {
-        // Developer guide, "Switch between modes": warm throughput must be removed first. The text is ours.
+        // Developer guide, "Switch between modes": warm throughput must be removed first. The text
+        // is ours.
         return Err(error::validation(format!(
             "The minimum throughput billing commitment of account {} cannot be disabled while warm throughput is set on \
              stream {}",
-            caller.account, warmed.design.name
+            caller.account, warmed.spec.name
         )));
     }
     region.commitment.update(desired_state, now.model);
     Ok(())
 }
 
-fn design(world: &mut KinesisState, members: &Value, caller: &Caller) -> Result<StreamSpec, AwsError> {
+fn spec(world: &mut KinesisState, members: &Value, caller: &Caller) -> Result<StreamSpec, AwsError> {
     let number = |name: &str| members[name].as_u64().and_then(|number| u32::try_from(number).ok());
     let mode = match members["StreamModeDetails"]["StreamMode"].as_str() {
         Some("ON_DEMAND") => Mode::OnDemand,
@@ -197,23 +199,24 @@ fn design(world: &mut KinesisState, members: &Value, caller: &Caller) -> Result<
         }
     };
     let name = members["StreamName"].as_str().unwrap_or_default().to_owned();
-    let distribution = allowed_distribution(members, mode, &name)?;
+    let distribution = checked_distribution(members, mode, &name)?;
     let warm_mib = match number("WarmThroughputMiBps") {
-        Some(mib) => allowed_warm_throughput(world, caller, mode, mib)?,
+        Some(mib) => checked_warm_throughput(world, caller, mode, mib)?,
         None => 0,
     };
     let tags = tags::read(&members["Tags"])?;
-    tags::bounded(tags.len(), &name, &caller.account)?;
+    tags::check_count(tags.len(), &name, &caller.account)?;
     let max_record_kib = number("MaxRecordSizeInKiB").unwrap_or(1024);
     Ok(StreamSpec { name, mode, shards, warm_mib, tags, max_record_kib, distribution })
 }
 
-/// Where records of an on-demand stream are to go. The text for AUTO is the developer guide's ("Configure service-managed record
-/// distribution", error handling); provisioned streams have no such setting at all (API reference).
-fn allowed_distribution(members: &Value, mode: Mode, stream: &str) -> Result<Distribution, AwsError> {
+/// The requested record distribution of a stream. The error text for AUTO is the developer guide's
+/// ("Configure service-managed record distribution", error handling). Provisioned streams have no
+/// such setting (API reference).
+fn checked_distribution(members: &Value, mode: Mode, stream: &str) -> Result<Distribution, AwsError> {
     match (members["RecordDistributionStrategy"].as_str(), mode) {
         (Some(strategy), Mode::Provisioned) => Err(error::invalid(format!(
-            "RecordDistributionStrategy={strategy} is only supported for on-load_history streams. Stream {stream} is using PROVISIONED \
+            "RecordDistributionStrategy={strategy} is only supported for on-demand streams. Stream {stream} is using PROVISIONED \
              mode."
         ))),
         (Some("AUTO"), Mode::OnDemand) => Ok(Distribution::Auto),
@@ -224,13 +227,13 @@ fn allowed_distribution(members: &Value, mode: Mode, stream: &str) -> Result<Dis
 /// API reference, `UpdateStreamRecordDistributionStrategy`: "The change takes effect immediately".
 fn update_distribution(world: &mut KinesisState, members: &Value, caller: &Caller) -> Result<(), AwsError> {
     let stream = mutable(world, members, caller)?;
-    stream.design.distribution = allowed_distribution(members, stream.design.mode, &stream.design.name)?;
+    stream.spec.distribution = checked_distribution(members, stream.spec.mode, &stream.spec.name)?;
     Ok(())
 }
 
-/// Warm throughput is for on-demand streams of committed accounts, up to the region's throughput quota
-/// (API reference, `UpdateStreamWarmThroughput`).
-fn allowed_warm_throughput(
+/// Warm throughput is for on-demand streams of committed accounts, up to the region's throughput
+/// quota (API reference, `UpdateStreamWarmThroughput`).
+fn checked_warm_throughput(
     world: &mut KinesisState,
     caller: &Caller,
     mode: Mode,
@@ -260,13 +263,13 @@ fn update_warm_throughput(
 ) -> Result<Value, AwsError> {
     let mib =
         members["WarmThroughputMiBps"].as_u64().and_then(|mib| u32::try_from(mib).ok()).unwrap_or(u32::MAX);
-    let mode = addressed(world, members, caller)?.design.mode;
-    let mib = allowed_warm_throughput(world, caller, mode, mib)?;
+    let mode = addressed(world, members, caller)?.spec.mode;
+    let mib = checked_warm_throughput(world, caller, mode, mib)?;
     let stream = mutable(world, members, caller)?;
     stream.warm(mib, now);
     Ok(json!({
         "StreamARN": stream.identity.arn,
-        "StreamName": stream.design.name,
+        "StreamName": stream.spec.name,
         "WarmThroughput": view::warm_throughput(stream),
     }))
 }
@@ -279,7 +282,7 @@ fn change_retention(
     now: Moment,
 ) -> Result<(), AwsError> {
     let stream = mutable(world, members, caller)?;
-    let (name, current) = (&stream.design.name, stream.retention_hours);
+    let (name, current) = (&stream.spec.name, stream.retention_hours);
     let wanted = members["RetentionPeriodHours"].as_u64().unwrap_or(0);
     if wanted < *RETENTION_HOURS.start() {
         return Err(error::invalid(format!(
@@ -292,7 +295,7 @@ fn change_retention(
         )));
     }
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    // Strictly more, or strictly less: the same is refused as well.
+    // The new period must be strictly longer or shorter; the current period is rejected as well.
     if is_increase && wanted <= current {
         return Err(error::invalid(format!(
             "Requested retention period ({wanted} hours) for stream {name} can not be shorter than existing retention \
@@ -317,15 +320,17 @@ fn list_shards(
 ) -> Result<Value, AwsError> {
     let Some(text) = members["NextToken"].as_str() else {
         let stream = addressed(world, members, caller)?;
-        // It tells streams of one name apart. In whole seconds, since some clients (boto3) send no more.
+        // The creation time distinguishes streams with the same name. It is compared in whole
+        // seconds, because some clients (boto3) send no more.
         let seconds = |at: &Value| at.as_f64().and_then(instant_of_seconds).map(|at| at.as_second());
         let created = stream.created_at.wall.as_second();
         if seconds(&members["StreamCreationTimestamp"]).is_some_and(|wanted| wanted != created) {
-            return Err(error::stream_not_found(&stream.design.name, &caller.account));
+            return Err(error::stream_not_found(&stream.spec.name, &caller.account));
         }
         return listing::shards(stream, members, None, now.wall);
     };
-    // API reference, `ListShards`: a token identifies the listing, and goes with nothing but MaxResults.
+    // API reference, `ListShards`: a token identifies the listing, so it allows no other parameter
+    // except MaxResults.
     let others =
         ["StreamName", "StreamARN", "StreamCreationTimestamp", "ExclusiveStartShardId", "ShardFilter"];
     if let Some(other) = others.into_iter().find(|other| !members[*other].is_null()) {
@@ -343,9 +348,9 @@ fn put_record(
     now: Moment,
 ) -> Result<Value, AwsError> {
     let stream = readable(world, members, caller)?;
-    let name = stream.design.name.clone();
+    let name = stream.spec.name.clone();
     let key = members["PartitionKey"].as_str().unwrap_or_default();
-    if stream.design.distribution == Distribution::UserPartitionKey && key.is_empty() {
+    if stream.spec.distribution == Distribution::UserPartitionKey && key.is_empty() {
         return Err(put::missing_key());
     }
     if let Some(number) = members["SequenceNumberForOrdering"].as_str() {
@@ -363,19 +368,20 @@ fn put_record(
     }
     let outcomes = world.put(caller, &name, &[record], now)?;
     match outcomes.first() {
-        Some(Outcome::Stored(place)) => {
-            Ok(json!({ "ShardId": id_of(place.shard), "SequenceNumber": place.sequence_number() }))
+        Some(Outcome::Stored(id)) => {
+            Ok(json!({ "ShardId": id_of(id.shard), "SequenceNumber": id.sequence_number() }))
         }
         Some(Outcome::Throttled(shard)) => Err(error::rate_exceeded(&id_of(*shard), &name, &caller.account)),
         None => Err(put::missing_key()),
     }
 }
 
-/// Numbers grow in each shard whatever a caller asks for. What can be wrong is the number that is to be outdone.
+/// Sequence numbers grow in each shard regardless of this parameter, so only its value is checked.
 fn check_ordering(stream: &Stream, number: &str, account: &str, now: Moment) -> Result<(), AwsError> {
-    let name = &stream.design.name;
-    if stream.design.distribution == Distribution::Auto {
-        // Developer guide, "Producer API behavior with service-managed distribution"; the text is ours.
+    let name = &stream.spec.name;
+    if stream.spec.distribution == Distribution::Auto {
+        // Developer guide, "Producer API behavior with service-managed distribution"; the text is
+        // ours.
         return Err(error::invalid(format!(
             "SequenceNumberForOrdering is not supported for streams with RecordDistributionStrategy=AUTO. Stream {name} uses it."
         )));
@@ -390,7 +396,8 @@ fn check_ordering(stream: &Stream, number: &str, account: &str, now: Moment) -> 
     )))
 }
 
-/// The answer, unless the caller only wants to know whether there would be one.
-fn unless_dry(members: &Value, answer: Value) -> Result<Value, AwsError> {
-    if members["DryRun"].as_bool() == Some(true) { Err(error::dry_run()) } else { Ok(answer) }
+/// Returns the response, or the dry-run error if the caller only wants to know whether the call
+/// would succeed.
+fn unless_dry_run(members: &Value, response: Value) -> Result<Value, AwsError> {
+    if members["DryRun"].as_bool() == Some(true) { Err(error::dry_run()) } else { Ok(response) }
 }

@@ -1,4 +1,4 @@
-//! The 128-bit space of partition keys' hashes, and how shards divide it. Pure.
+//! The 128-bit hash space of partition keys, and how shards divide it. Pure.
 
 /// A shard's part of the hash space, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct HashRange {
 }
 
 impl HashRange {
-    /// The hash at which the upper half begins; `None` if there is nothing to halve.
+    /// The hash at which the upper half begins; `None` if the range cannot be halved.
     pub fn middle(&self) -> Option<u128> {
         let half = (self.end - self.start) / 2;
         (self.end > self.start).then(|| self.start + half + 1)
@@ -23,33 +23,34 @@ impl HashRange {
     }
 }
 
-/// The whole space in `count` equal parts (the last one takes the rest), as `CreateStream` and uniform scaling cut it.
+/// The whole space in `count` equal parts (the last one includes the remainder), as `CreateStream`
+/// and uniform scaling divide it.
 pub fn equal_ranges(count: u32) -> Vec<HashRange> {
     let starts = equal_starts(count);
     let ends = starts.iter().skip(1).map(|start| start - 1).chain([u128::MAX]);
     starts.iter().zip(ends).map(|(start, end)| HashRange { start: *start, end }).collect()
 }
 
-/// Where each of `count` equal parts begins.
+/// The start of each of `count` equal parts.
 pub fn equal_starts(count: u32) -> Vec<u128> {
     let count = u128::from(count.max(1));
-    // 2^128 does not fit: divide 2^128 - 1 and carry the missing one.
+    // 2^128 does not fit into u128: divide 2^128 - 1 and carry the missing one.
     let width = match (u128::MAX / count, u128::MAX % count) {
         (_, _) if count == 1 => 0,
-        (width, rest) if rest == count - 1 => width + 1,
+        (width, remainder) if remainder == count - 1 => width + 1,
         (width, _) => width,
     };
     (0..count).map(|part| part * width).collect()
 }
 
-/// Which of these starts, given by position in ascending order, come nearest to cutting the space in `count` equal parts: the
-/// first one, and so many in all.
+/// Selects the `count` starts that come nearest to equal parts, as positions in `starts`. The first
+/// start is always selected.
 pub fn nearest_starts(starts: &[u128], count: u32) -> Vec<usize> {
     let count = usize::try_from(count).unwrap_or(usize::MAX).clamp(1, starts.len().max(1));
     let mut chosen = Vec::with_capacity(count);
     let mut least = 0;
     for (part, ideal) in equal_starts(u32::try_from(count).unwrap_or(u32::MAX)).into_iter().enumerate() {
-        // Each part that follows needs a start of its own.
+        // Each remaining part needs a start of its own.
         let last = (starts.len() + part).checked_sub(count);
         let Some(left) = last.and_then(|last| starts.get(least..=last)) else { break };
         let above = left.partition_point(|start| *start < ideal);
@@ -95,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn the_starts_that_are_kept_are_those_nearest_to_equal_parts() {
+    fn the_starts_nearest_to_equal_parts_are_kept() {
         let starts = equal_starts(100);
         assert_eq!(nearest_starts(&starts, 4), [0, 25, 50, 75]);
         assert_eq!(nearest_starts(&starts, 100), (0..100).collect::<Vec<_>>());
         assert_eq!(nearest_starts(&starts, 0), [0]);
         assert_eq!(nearest_starts(&starts, 1000).len(), 100);
-        // All cuts lie in the lowest hashes: the last parts take what is left for them.
+        // All starts are among the lowest hashes, so the last parts use the remaining ones.
         assert_eq!(nearest_starts(&[0, 1, 2, 3, 4], 3), [0, 3, 4]);
         assert_eq!(nearest_starts(&[], 3), Vec::<usize>::new());
     }

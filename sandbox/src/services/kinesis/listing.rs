@@ -15,39 +15,40 @@ use crate::services::AwsError;
 
 /// API reference, `ListShards`: "Tokens expire after 300 seconds."
 const TOKEN_LIFETIME: SignedDuration = SignedDuration::from_secs(300);
-/// API reference, `ListShards`: "The default value is 1000. If you specify a value greater than 1000, at most 1000".
+/// API reference, `ListShards`: "The default value is 1000. If you specify a value greater than
+/// 1000, at most 1000".
 const MAX_SHARDS: usize = 1000;
-/// API reference, `ListStreams` and `DescribeStream`: default and most are 100.
+/// API reference, `ListStreams` and `DescribeStream`: the default and the maximum are 100.
 const MAX_PER_PAGE: usize = 100;
 
-/// Where a listing of shards goes on. Opaque to callers.
+/// The position of a shard listing. Opaque to callers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ShardsToken {
     /// The stream.
     pub stream: String,
-    /// The last shard of the page before.
+    /// The last shard of the previous page.
     after: String,
-    wanted: Wanted,
+    requested: Selection,
     issued_millis: i64,
 }
 
-/// Which shards a listing is of. It is settled when the first page is asked for: all pages tell of one instant, whatever is
-/// split, merged or trimmed between them.
+/// Selects the shards of a listing. It is fixed with the first page: all pages describe the same
+/// instant, regardless of splits, merges and expiry in between.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Wanted {
+enum Selection {
     /// All that have not expired.
     All,
     /// Those that were open at an instant.
     OpenAt(Timestamp),
     /// Those that were open at an instant or later.
     OpenSince(Timestamp),
-    /// Those that follow a shard.
+    /// Those after a given shard.
     After(String),
 }
 
-impl Wanted {
-    /// API reference, `ShardFilter`. What it asks for before the trim horizon is corrected to the trim horizon (there said of
-    /// FROM_TIMESTAMP only).
+impl Selection {
+    /// API reference, `ShardFilter`. An instant before the trim horizon is replaced by the trim
+    /// horizon (documented for FROM_TIMESTAMP only).
     fn read(filter: &Value, stream: &Stream, now: Timestamp) -> Result<Self, AwsError> {
         let kind = filter["Type"].as_str();
         let takes = |member: &str, kinds: &[&str]| {
@@ -76,7 +77,7 @@ impl Wanted {
             Some("AT_TIMESTAMP") => Self::OpenAt(timestamp()?.clamp(horizon, now.max(horizon))),
             Some("FROM_TIMESTAMP") => Self::OpenSince(timestamp()?),
             Some("AFTER_SHARD_ID") => Self::After(filter["ShardId"].as_str().unwrap_or_default().to_owned()),
-            // AT_LATEST; the rules let no other pass.
+            // AT_LATEST; the rules reject other types.
             Some(_) => Self::OpenAt(now),
         })
     }
@@ -85,7 +86,8 @@ impl Wanted {
         match self {
             Self::All => true,
             Self::OpenAt(at) => shard.was_open_at(*at),
-            // "All closed shards whose end timestamp is greater than or equal to the given timestamp and also all open shards."
+            // "All closed shards whose end timestamp is greater than or equal to the given
+            // timestamp and also all open shards."
             Self::OpenSince(at) => shard.closed.is_none_or(|closing| closing.wall >= *at),
             Self::After(id) => shard.id().as_str() > id.as_str(),
         }
@@ -93,7 +95,7 @@ impl Wanted {
 }
 
 impl ShardsToken {
-    /// Reads a token that is still good.
+    /// Reads a token that has not expired.
     pub fn read(text: &str, now: Timestamp) -> Result<Self, AwsError> {
         let decoded = URL_SAFE_NO_PAD.decode(text).ok();
         let token: Self = decoded
@@ -118,30 +120,30 @@ pub fn shards(
     token: Option<ShardsToken>,
     now: Timestamp,
 ) -> Result<Value, AwsError> {
-    let (after, wanted) = match token {
-        Some(token) => (Some(token.after), token.wanted),
+    let (after, requested) = match token {
+        Some(token) => (Some(token.after), token.requested),
         None => {
             let after = members["ExclusiveStartShardId"].as_str().map(str::to_owned);
-            (after, Wanted::read(&members["ShardFilter"], stream, now)?)
+            (after, Selection::read(&members["ShardFilter"], stream, now)?)
         }
     };
     let most = page_size(&members["MaxResults"], MAX_SHARDS);
     let mut matching = stream.shards.all();
     matching.retain(|shard| {
-        after.as_deref().is_none_or(|after| shard.id().as_str() > after) && wanted.includes(shard)
+        after.as_deref().is_none_or(|after| shard.id().as_str() > after) && requested.includes(shard)
     });
     let page: Vec<Value> = matching.iter().take(most).map(|shard| view::shard(shard)).collect();
-    let mut answer = json!({ "Shards": page });
+    let mut response = json!({ "Shards": page });
     if let (true, Some(last)) = (matching.len() > most, matching.get(most - 1)) {
         let token = ShardsToken {
-            stream: stream.design.name.clone(),
+            stream: stream.spec.name.clone(),
             after: last.id(),
-            wanted,
+            requested,
             issued_millis: now.as_millisecond(),
         };
-        answer["NextToken"] = json!(token.write());
+        response["NextToken"] = json!(token.write());
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// `DescribeStream` with its page of shards.
@@ -149,50 +151,50 @@ pub fn description(stream: &Stream, members: &Value) -> Value {
     let most = page_size(&members["Limit"], MAX_PER_PAGE);
     let after = members["ExclusiveStartShardId"].as_str();
     let all = stream.shards.all();
-    let mut rest = all.into_iter().filter(|shard| after.is_none_or(|after| shard.id().as_str() > after));
-    let page: Vec<Value> = rest.by_ref().take(most).map(view::shard).collect();
+    let mut remaining = all.into_iter().filter(|shard| after.is_none_or(|after| shard.id().as_str() > after));
+    let page: Vec<Value> = remaining.by_ref().take(most).map(view::shard).collect();
     let mut description = view::base(stream);
     description["Shards"] = json!(page);
-    description["HasMoreShards"] = json!(rest.next().is_some());
+    description["HasMoreShards"] = json!(remaining.next().is_some());
     json!({ "StreamDescription": description })
 }
 
 /// `ListStreams`.
 pub fn streams<'a>(streams: impl Iterator<Item = &'a Stream>, members: &Value) -> Value {
     let most = page_size(&members["Limit"], MAX_PER_PAGE);
-    // The token is the name the next page starts after, as its fellow member says outright.
+    // The token is the name after which the next page starts, like `ExclusiveStartStreamName`.
     let after = members["NextToken"].as_str().or(members["ExclusiveStartStreamName"].as_str());
-    let mut rest =
-        streams.filter(|stream| after.is_none_or(|after| stream.design.name.as_str() > after)).peekable();
-    let page: Vec<&Stream> = rest.by_ref().take(most).collect();
+    let mut remaining =
+        streams.filter(|stream| after.is_none_or(|after| stream.spec.name.as_str() > after)).peekable();
+    let page: Vec<&Stream> = remaining.by_ref().take(most).collect();
     let summaries: Vec<Value> = page
         .iter()
         .map(|stream| {
             json!({
-                "StreamName": stream.design.name,
+                "StreamName": stream.spec.name,
                 "StreamARN": stream.identity.arn,
                 "StreamStatus": stream.status(),
-                "StreamModeDetails": { "StreamMode": stream.design.mode.as_str() },
+                "StreamModeDetails": { "StreamMode": stream.spec.mode.as_str() },
                 "StreamCreationTimestamp": view::epoch_seconds(stream.created_at.wall),
             })
         })
         .collect();
-    let names: Vec<&str> = page.iter().map(|stream| stream.design.name.as_str()).collect();
-    let has_more = rest.peek().is_some();
-    let mut answer =
+    let names: Vec<&str> = page.iter().map(|stream| stream.spec.name.as_str()).collect();
+    let has_more = remaining.peek().is_some();
+    let mut response =
         json!({ "StreamNames": names, "HasMoreStreams": has_more, "StreamSummaries": summaries });
     if let (true, Some(last)) = (has_more, names.last()) {
-        answer["NextToken"] = json!(last);
+        response["NextToken"] = json!(last);
     }
-    answer
+    response
 }
 
-fn page_size(wanted: &Value, most: usize) -> usize {
-    let wanted = wanted.as_u64().and_then(|wanted| usize::try_from(wanted).ok());
-    wanted.unwrap_or(most).clamp(1, most)
+fn page_size(requested: &Value, most: usize) -> usize {
+    let requested = requested.as_u64().and_then(|requested| usize::try_from(requested).ok());
+    requested.unwrap_or(most).clamp(1, most)
 }
 
-/// The shards that follow a closed one, as `GetRecords` names them at its end.
+/// The children of a closed shard, as `GetRecords` returns them at its end.
 pub fn child_shards(stream: &Stream, closed: u32) -> Vec<Value> {
     let child = |shard: &Shard| {
         let parents: Vec<String> =

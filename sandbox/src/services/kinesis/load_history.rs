@@ -1,8 +1,10 @@
-//! How much an on-demand stream was asked to take, and how many shards that calls for. Pure; model time.
+//! The past load of an on-demand stream, and the number of shards that it requires. Pure; model
+//! time.
 //!
-//! Developer guide, "On-demand Standard mode features": a stream starts with 4 MB/s and 4,000 records/s of writes, scales to
-//! accommodate up to double the peak write throughput of the last 30 days, and may throttle when traffic more than doubles
-//! within 15 minutes. The parts of the model that no text gives are marked as ours.
+//! Developer guide, "On-demand Standard mode features": a stream starts with 4 MB/s and 4,000
+//! records/s of writes, scales to accommodate up to double the peak write throughput of the last 30
+//! days, and may throttle when traffic more than doubles within 15 minutes. Parts of the model
+//! without a published source are marked as ours.
 
 use std::collections::VecDeque;
 
@@ -11,14 +13,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::rate_limit::{WRITE_BYTES_PER_SECOND, WRITE_RECORDS_PER_SECOND};
 use super::shard::Load;
 
-/// A new on-demand stream's shards: 4 MiB/s, 4,000 records/s (developer guide, "Quotas and limits").
+/// The shards of a new on-demand stream: 4 MiB/s, 4,000 records/s (developer guide, "Quotas and
+/// limits").
 pub const INITIAL_SHARDS: u32 = 4;
-/// How far back the peak counts for a stream that nobody scales down (developer guide, as above).
+/// How long a peak counts if no caller scales the stream down (developer guide, as above).
 const MEMORY: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// How far back the peak counts when a caller scales down (What's New 2026-07-24, "on-demand scale-down": at least what the
-/// last hour's peak needs).
+/// How long a peak counts after a caller scaled the stream down (What's New 2026-07-24, "on-demand
+/// scale-down": at least what the last hour's peak needs).
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
-/// Within this time capacity at most doubles (developer guide, as above).
+/// The time in which capacity at most doubles (developer guide, as above).
 const DOUBLING: SignedDuration = SignedDuration::from_mins(15);
 
 /// Throughput in thousandths of a shard: the larger of its bytes and its records.
@@ -26,13 +29,14 @@ const DOUBLING: SignedDuration = SignedDuration::from_mins(15);
 pub struct MilliShards(pub u64);
 
 impl MilliShards {
-    /// What `load` comes to over `elapsed` of wall time: rates are real whatever the clock's speed.
+    /// The throughput of `load` over `elapsed` wall time. Rates are in wall time regardless of the
+    /// clock's speed.
     pub fn of(load: Load, elapsed: SignedDuration) -> Self {
         let Ok(millis) = u128::try_from(elapsed.as_millis()) else { return Self(0) };
         if millis == 0 {
             return Self(0);
         }
-        // Per second and in thousandths: both factors of 1000 meet the milliseconds below.
+        // Per second and in thousandths: both factors of 1000 appear in the milliseconds below.
         let share = |amount: u64, per_second: i64| {
             u128::from(amount) * 1_000_000 / (millis * u128::from(per_second.unsigned_abs()))
         };
@@ -41,7 +45,7 @@ impl MilliShards {
         Self(u64::try_from(records.max(bytes)).unwrap_or(u64::MAX))
     }
 
-    /// Shards that take double this.
+    /// The number of shards that can take double this throughput.
     fn doubled(self) -> u32 {
         u32::try_from(self.0.saturating_mul(2).div_ceil(1000)).unwrap_or(u32::MAX)
     }
@@ -53,21 +57,23 @@ struct Peak {
     height: MilliShards,
 }
 
-/// A stream's traffic so far: peaks by the hour for 30 days, every look of the last hour, and past capacities.
+/// A stream's traffic so far: hourly peaks for 30 days, every measurement of the last hour, and
+/// past capacities.
 pub struct LoadHistory {
     hours: VecDeque<Peak>,
     recent: VecDeque<Peak>,
-    /// Capacity in shards since the given instants, oldest first; the first entry may lie before the window.
+    /// Capacity in shards since the given instants, oldest first; the first entry may lie before
+    /// the window.
     capacities: VecDeque<(Timestamp, u32)>,
 }
 
 impl LoadHistory {
-    /// A new stream's: no traffic yet, and the capacity it begins with.
+    /// A new stream: no traffic yet, and its initial capacity.
     pub fn new(capacity: u32, at: Timestamp) -> Self {
         Self { hours: VecDeque::new(), recent: VecDeque::new(), capacities: VecDeque::from([(at, capacity)]) }
     }
 
-    /// Notes what was stored, at the end of a look.
+    /// Adds a measurement of the stored load.
     pub fn note(&mut self, height: MilliShards, now: Timestamp) {
         let hour = SignedDuration::from_hours(1);
         match self.hours.back_mut() {
@@ -79,7 +85,8 @@ impl LoadHistory {
         forget(&mut self.recent, RECENT, now);
     }
 
-    /// Notes a change of capacity. What a caller asked for (`on_request`) is a new level to double from.
+    /// Adds a change of capacity. If a caller requested it (`on_request`), it becomes the new base
+    /// for doubling.
     pub fn resized(&mut self, capacity: u32, on_request: bool, now: Timestamp) {
         if on_request {
             self.capacities.clear();
@@ -87,22 +94,22 @@ impl LoadHistory {
         self.capacities.push_back((now, capacity));
     }
 
-    /// Forgets all but the last hour: the caller scaled the stream down.
+    /// Drops everything older than an hour: the caller scaled the stream down.
     pub fn forget_history(&mut self) {
         self.hours.clone_from(&self.recent);
     }
 
-    /// Shards the traffic of the last 30 days calls for.
+    /// Shards needed for the traffic of the last 30 days.
     pub fn needed(&self) -> u32 {
         highest(&self.hours).doubled().max(INITIAL_SHARDS)
     }
 
-    /// Shards the traffic of the last hour calls for.
+    /// Shards needed for the traffic of the last hour.
     pub fn needed_recently(&self) -> u32 {
         highest(&self.recent).doubled().max(INITIAL_SHARDS)
     }
 
-    /// The most shards the stream may have now: double of what it had 15 minutes ago.
+    /// The maximum of shards at this time: double the capacity of 15 minutes ago.
     pub fn attainable(&mut self, now: Timestamp) -> u32 {
         while let Some((next, _)) = self.capacities.get(1)
             && now.duration_since(*next) >= DOUBLING
@@ -145,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn capacity_called_for_is_twice_the_peak_and_never_below_four() {
+    fn needed_capacity_is_twice_the_peak_and_at_least_four() {
         let mut load_history = LoadHistory::new(4, T0);
         assert_eq!(load_history.needed(), 4);
         load_history.note(MilliShards(2000), minutes(1));
@@ -158,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peak_counts_for_30_days_or_for_an_hour_once_scaled_down() {
+    fn a_peak_counts_for_30_days_or_one_hour_after_scale_down() {
         let mut load_history = LoadHistory::new(4, T0);
         load_history.note(MilliShards(10_000), T0);
         load_history.note(MilliShards(3_000), minutes(61));
@@ -181,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn warmed_capacity_is_a_level_to_double_from() {
+    fn requested_capacity_is_a_new_base_for_doubling() {
         let mut load_history = LoadHistory::new(4, T0);
         load_history.resized(100, true, minutes(5));
         assert_eq!(load_history.attainable(minutes(5)), 200);

@@ -1,6 +1,8 @@
-//! Amazon Kinesis Data Streams: control plane and data plane over a pure `world`, behind one lock.
+//! Amazon Kinesis Data Streams: control plane and data plane, on a pure state (`world`) behind one
+//! lock.
 //!
-//! The only things here that touch the outside are the clock and the ticker, which lets time pass when nobody calls.
+//! Only the clock and the ticker touch the outside. The ticker advances the state even without
+//! calls.
 
 mod commitment;
 mod control;
@@ -38,7 +40,8 @@ use crate::ingest_statistics::IngestStatistics;
 use crate::protocol::Encoding;
 use crate::services::{AwsError, Call, Caller, Service};
 
-/// How often time passes without a call; short against the shortest delay at usual speeds.
+/// How often the state advances without a call; short compared with the shortest delay at usual
+/// speeds.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The service.
@@ -48,7 +51,8 @@ pub struct Kinesis {
 }
 
 impl Kinesis {
-    /// An account without streams; with `is_committed`, every region starts with On-demand Advantage.
+    /// An account without streams. With `is_committed`, every region starts with On-demand
+    /// Advantage.
     pub fn new(clock: ModelClock, is_committed: bool, arrivals: Arc<IngestStatistics>) -> Arc<Self> {
         let mut initial = Commitment::NEVER;
         if is_committed {
@@ -58,7 +62,7 @@ impl Kinesis {
         Arc::new(Self { clock, world: Mutex::new(world) })
     }
 
-    /// Lets time pass until the service is dropped. Spawns on the current runtime.
+    /// Advances the state periodically until the service is dropped. Spawns on the current runtime.
     pub fn tick(self: &Arc<Self>) {
         let service: Weak<Self> = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -72,16 +76,16 @@ impl Kinesis {
         });
     }
 
-    /// The world as of now.
+    /// The state, advanced to the current time.
     fn world(&self) -> (MutexGuard<'_, KinesisState>, Moment) {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock: time must not run backwards for the world.
+        // Read under the lock, so that time never runs backwards for the state.
         let now = self.clock.moment();
         world.advance(now);
         (world, now)
     }
 
-    /// `PutRecords`, from body to body.
+    /// `PutRecords`, from request body to response body.
     pub fn put_records(&self, caller: &Caller, encoding: Encoding, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let batch = put::batch(encoding, body)?;
         let name = control::stream_name(batch.name.as_deref(), batch.arn.as_deref(), caller)?;
@@ -92,7 +96,7 @@ impl Kinesis {
         }
         let outcomes = world.put(caller, &name, &records, now)?;
         drop(world);
-        put::answer(encoding, &outcomes, &name, &caller.account)
+        put::response(encoding, &outcomes, &name, &caller.account)
     }
 }
 
@@ -113,7 +117,7 @@ impl Service for Kinesis {
             for stream in region.streams.values() {
                 let mut shown = view::summary(stream, is_committed);
                 shown["Region"] = json!(name);
-                shown["Tags"] = json!(stream.design.tags);
+                shown["Tags"] = json!(stream.spec.tags);
                 shown["ForgottenRecords"] = json!(stream.forgotten_records);
                 streams.push(shown);
             }
@@ -122,7 +126,7 @@ impl Service for Kinesis {
         json!({
             "streams": streams,
             "minimumThroughputBillingCommitment": commitments,
-            "recordBytesHeld": world.held_bytes(),
+            "recordBytesHeld": world.record_bytes(),
         })
     }
 }

@@ -1,4 +1,5 @@
-//! The model's patterns (botocore 1.44.8, kinesis 2013-12-02), word for word: refusals quote them.
+//! The model's patterns (botocore 1.44.8, kinesis 2013-12-02), verbatim, because error messages
+//! quote them.
 
 /// `StreamName`, `ShardId`.
 pub const NAME: &str = "[a-zA-Z0-9_.-]+";

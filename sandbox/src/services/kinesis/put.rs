@@ -1,4 +1,5 @@
-//! `PutRecords` and `PutRecord`: bytes in, bytes out, without generic JSON in between. Pure but for the scratch buffers.
+//! `PutRecords` and `PutRecord`: from bytes to bytes, without generic JSON in between. Pure except
+//! for the scratch buffers.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,30 +20,31 @@ use crate::constraints::admits;
 use crate::protocol::Encoding;
 use crate::services::AwsError;
 
-/// API reference, `PutRecords`: "up to a limit of 10 MiB for the entire request, including partition keys".
+/// API reference, `PutRecords`: "up to a limit of 10 MiB for the entire request, including
+/// partition keys".
 const MAX_REQUEST_BYTES: usize = 10 << 20;
 
-/// A request that keeps all rules, decoded.
+/// A valid, decoded request.
 pub struct Batch<'a> {
-    /// The stream's name as given.
+    /// The stream's name, as sent.
     pub name: Option<Cow<'a, str>>,
-    /// The stream's ARN as given.
+    /// The stream's ARN, as sent.
     pub arn: Option<Cow<'a, str>>,
-    /// Whether the caller only wants to know if it would succeed.
+    /// Whether the caller only wants to know if the call would succeed.
     pub dry_run: bool,
-    /// What was decoded from base64.
+    /// The data decoded from base64.
     decoded: Vec<u8>,
     records: Vec<Record<'a>>,
 }
 
 struct Record<'a> {
-    /// Empty if there is none, which is not legal as a key.
+    /// Empty if absent; an empty key would be invalid.
     key: Cow<'a, str>,
     hash: u128,
     data: RecordLocation<'a>,
 }
 
-/// Where a record's data is.
+/// Where a record's data is stored.
 enum RecordLocation<'a> {
     Body(Cow<'a, [u8]>),
     Decoded(Range<usize>),
@@ -64,11 +66,12 @@ impl Batch<'_> {
     }
 }
 
-/// Reads a `PutRecords` body. The usual case takes one pass; whatever it cannot take goes through the rules, for AWS's words.
+/// Reads a `PutRecords` body. The usual case takes one pass. Other bodies are checked by the rules,
+/// which produce AWS's errors.
 pub fn batch(encoding: Encoding, body: &[u8]) -> Result<Batch<'_>, AwsError> {
     match Request::read(encoding, body).and_then(checked) {
         Some(batch) => batch,
-        None => Err(explained(encoding, body)),
+        None => Err(parse_error(encoding, body)),
     }
 }
 
@@ -118,7 +121,7 @@ fn checked(request: Request<'_>) -> Option<Result<Batch<'_>, AwsError>> {
     Some(Ok(Batch { name, arn, dry_run, decoded, records: kept }))
 }
 
-/// A hash the caller chose.
+/// An explicit hash key.
 pub fn explicit_hash(text: &str) -> Result<u128, AwsError> {
     text.parse().map_err(|_| {
         error::invalid(format!(
@@ -127,21 +130,21 @@ pub fn explicit_hash(text: &str) -> Result<u128, AwsError> {
     })
 }
 
-/// Why a body is not a request.
-fn explained(encoding: Encoding, body: &[u8]) -> AwsError {
-    let refused =
+/// The error for a body that is not a valid request.
+fn parse_error(encoding: Encoding, body: &[u8]) -> AwsError {
+    let checked_by_rules =
         put_parameters::members(encoding, body).and_then(|input| rules::checked("PutRecords", &input));
-    // What the rules let pass and the parser did not cannot be read at all.
-    refused.err().unwrap_or_else(|| AwsError::client("SerializationException", ""))
+    // The rules accepted the body although the parser did not, so it cannot be read at all.
+    checked_by_rules.err().unwrap_or_else(|| AwsError::client("SerializationException", ""))
 }
 
-/// Records without a partition key, by their positions, where the stream needs one.
+/// The error for records without a partition key, by position, if the stream requires one.
 pub fn missing_keys(positions: &[usize]) -> AwsError {
     let path = |position: &usize| format!("records.{}.member.partitionKey", position + 1);
     rules::nulls(&positions.iter().map(path).collect::<Vec<_>>())
 }
 
-/// The record of a `PutRecord` without a partition key, where the stream needs one.
+/// The error for a `PutRecord` without a partition key, if the stream requires one.
 pub fn missing_key() -> AwsError {
     rules::nulls(&["partitionKey".to_owned()])
 }
@@ -150,28 +153,29 @@ pub fn missing_key() -> AwsError {
 #[serde(rename_all = "PascalCase")]
 struct Response {
     failed_record_count: usize,
-    records: Vec<Entered>,
+    records: Vec<EntryResult>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "PascalCase")]
-enum Entered {
+enum EntryResult {
     Stored { shard_id: String, sequence_number: String },
     Refused { error_code: &'static str, error_message: String },
 }
 
-/// Writes the answer, in the order of the request.
-pub fn answer(
+/// Writes the response, in the order of the request.
+pub fn response(
     encoding: Encoding,
     outcomes: &[Outcome],
     stream: &str,
     account: &str,
 ) -> Result<Vec<u8>, AwsError> {
     let entered = |outcome: &Outcome| match outcome {
-        Outcome::Stored(place) => {
-            Entered::Stored { shard_id: id_of(place.shard), sequence_number: place.sequence_number() }
-        }
-        Outcome::Throttled(shard) => Entered::Refused {
+        Outcome::Stored(record_id) => EntryResult::Stored {
+            shard_id: id_of(record_id.shard),
+            sequence_number: record_id.sequence_number(),
+        },
+        Outcome::Throttled(shard) => EntryResult::Refused {
             error_code: "ProvisionedThroughputExceededException",
             error_message: error::rate_exceeded_text(&id_of(*shard), stream, account),
         },

@@ -1,6 +1,6 @@
-//! The members of a `PutRecords` body, for the words of its refusal: those that the rules look at,
-//! the first of each structure that nobody knows (as `true`), and of the records no more than tell
-//! that they are too many. A body of millions of tiny parts would fill the memory otherwise. In:
+//! The parts of a `PutRecords` body that its error messages need: the members that the rules check,
+//! the first unknown member of each structure (as `true`), and at most one record more than
+//! allowed. Reading more could fill the memory, because a body can have millions of tiny parts. In:
 //! bytes. Out: members. Pure.
 
 use std::fmt;
@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 
 use super::put_request::{each, text};
 use super::rules::PUT_RULES;
-use super::unknown_members::{Asks, asks};
+use super::unknown_members::{IsSet, is_set};
 use crate::protocol::Encoding;
 use crate::services::AwsError;
 
-/// Empty lists and maps in CBOR, the same without a length, and their end (RFC 8949, 3.2.1).
+/// Empty lists and maps in CBOR, the same with indefinite length, and their end (RFC 8949, 3.2.1).
 const EMPTY_LIST: u8 = 0x80;
 const EMPTY_MAP: u8 = 0xa0;
 const LIST: u8 = 0x9f;
@@ -24,7 +24,8 @@ const MAP: u8 = 0xbf;
 const END: u8 = 0xff;
 const TRUE: u8 = 0xf5;
 
-/// A part of a request: what of it is kept. Of a list or map in the wrong place, only its kind is.
+/// A part of a request, which decides what is kept of it. Of a list or map in the wrong place, only
+/// the type is kept.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Request,
@@ -34,7 +35,7 @@ enum Part {
 }
 
 impl Part {
-    /// What the member of that name is, if the rules look at it.
+    /// The part for the member with this name, if the rules check it.
     fn member(self, name: &str) -> Option<Self> {
         match (self, name) {
             (Self::Request, "Records") => Some(Self::Records),
@@ -97,7 +98,7 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_map<A: MapAccess<'de>>(self, mut json: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
-        let mut has_stranger = !self.is_structure();
+        let mut has_unknown = !self.is_structure();
         while let Some(name) = json.next_key::<String>()? {
             match self.member(&name) {
                 Some(part) => {
@@ -105,8 +106,8 @@ impl<'de> Visitor<'de> for Part {
                     members.insert(name, value);
                 }
                 None => {
-                    let Asks(asks) = json.next_value()?;
-                    if asks && !std::mem::replace(&mut has_stranger, true) {
+                    let IsSet(is_set) = json.next_value()?;
+                    if is_set && !std::mem::replace(&mut has_unknown, true) {
                         members.insert(name, Value::Bool(true));
                     }
                 }
@@ -153,12 +154,12 @@ impl<'de> Visitor<'de> for Part {
 }
 
 impl Part {
-    /// Copies what is kept from one body in CBOR to another.
+    /// Copies the kept parts from one CBOR body to another.
     fn copy(self, body: &mut Decoder<'_>, kept: &mut Vec<u8>) -> Result<(), Error> {
         match body.datatype()? {
             Type::Map | Type::MapIndef if self.is_structure() => {
                 let length = body.map()?;
-                let mut has_stranger = false;
+                let mut has_unknown = false;
                 kept.push(MAP);
                 each(body, length, |body| {
                     let start = body.position();
@@ -169,7 +170,7 @@ impl Part {
                         }
                         None => {
                             let name_end = body.position();
-                            if asks(body)? && !std::mem::replace(&mut has_stranger, true) {
+                            if is_set(body)? && !std::mem::replace(&mut has_unknown, true) {
                                 kept.extend_from_slice(body.input().get(start..name_end).unwrap_or_default());
                                 kept.push(TRUE);
                             }
@@ -197,8 +198,8 @@ impl Part {
                 body.skip()?;
                 kept.push(EMPTY_LIST);
             }
-            // It could hold anything, and no member of a PutRecords is an instant.
-            Type::Tag => return Err(Error::message("a value of a kind that is not used")),
+            // A tag could contain anything, and no member of a PutRecords is an instant.
+            Type::Tag => return Err(Error::message("CBOR tags are not supported here")),
             _ => {
                 let start = body.position();
                 body.skip()?;
@@ -230,13 +231,13 @@ mod tests {
         }
     }
 
-    /// What the rules say of members, however they were read.
-    fn judged(read: Result<Value, AwsError>) -> Result<Value, AwsError> {
+    /// What the rules return for members, however they were read.
+    fn checked_by_rules(read: Result<Value, AwsError>) -> Result<Value, AwsError> {
         rules::checked("PutRecords", &read?)
     }
 
     #[test]
-    fn the_rules_say_the_same_of_it_as_of_the_whole() {
+    fn rules_return_the_same_as_for_the_complete_body() {
         let values = [
             json!([]),
             json!([[1]]),
@@ -277,14 +278,14 @@ mod tests {
         for whole in cases {
             for encoding in BOTH {
                 let body = body(encoding, &whole);
-                let read = judged(members(encoding, &body));
-                assert_eq!(read, judged(encoding.decode(&body)), "{encoding:?} {whole}");
+                let read = checked_by_rules(members(encoding, &body));
+                assert_eq!(read, checked_by_rules(encoding.decode(&body)), "{encoding:?} {whole}");
             }
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_alike() {
+    fn unreadable_bodies_fail_in_both_ways() {
         for (encoding, wrong) in [
             (Encoding::Json, &b""[..]),
             (Encoding::Json, b"[]"),
@@ -304,20 +305,20 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_the_rules_look_at() {
+    fn only_what_the_rules_check_is_kept() {
         let many = json!(vec![json!({"a": 1}); 700]);
         let records: Vec<Value> = (0..700)
-            .map(|place| json!({"PartitionKey": place.to_string(), "Data": many, "Unknown": many}))
+            .map(|number| json!({"PartitionKey": number.to_string(), "Data": many, "Unknown": many}))
             .collect();
         let whole = json!({"Unknown": many, "Another": many, "Records": records, "StreamName": {"a": many}});
         let kept: Vec<Value> = (0..501)
-            .map(|place| json!({"PartitionKey": place.to_string(), "Data": [], "Unknown": true}))
+            .map(|number| json!({"PartitionKey": number.to_string(), "Data": [], "Unknown": true}))
             .collect();
         for encoding in BOTH {
             let mut body = body(encoding, &whole);
             let read = members(encoding, &body).unwrap();
             assert_eq!(read, json!({"Unknown": true, "Records": kept, "StreamName": {}}), "{encoding:?}");
-            // What cannot be read behind them makes the whole unreadable.
+            // An unreadable end makes the whole body unreadable.
             body.truncate(body.len() - 1);
             assert_eq!(members(encoding, &body).unwrap_err().code, "SerializationException");
         }

@@ -1,6 +1,6 @@
-//! The body of `PutRecords`, taken apart without copying where its format allows it. In: bytes.
-//! Out: members that were not yet checked, or nothing where the body is not of the usual form,
-//! holds too many records or members that nobody knows. Pure.
+//! Parses the body of `PutRecords`, without copying where the format allows. In: bytes. Out:
+//! unchecked members, or nothing if the body has an unusual form, too many records or unknown
+//! members. Pure.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,12 +11,12 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::rules::PUT_RULES;
-use super::unknown_members::{Asks, asks};
+use super::unknown_members::{IsSet, is_set};
 use crate::protocol::Encoding;
 
-/// Why a body is left to the rules, which have AWS's words for it.
+/// Why a body is passed to the rules, which produce AWS's error messages.
 const TOO_MANY: &str = "too many records";
-const STRANGER: &str = "a member that nobody knows";
+const UNKNOWN_MEMBER: &str = "an unknown member";
 
 /// The members of a request.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub struct Request<'a> {
     pub arn: Option<Cow<'a, str>>,
     /// `DryRun`
     pub dry_run: bool,
-    /// Whether there is a `StreamId`.
+    /// Whether `StreamId` is set.
     pub has_id: bool,
     /// `Records`
     pub records: Vec<PutEntry<'a>>,
@@ -43,7 +43,7 @@ pub struct PutEntry<'a> {
     pub hash: Option<Cow<'a, str>>,
 }
 
-/// A record's data as it came.
+/// A record's data, as sent.
 pub enum Data<'a> {
     /// In JSON.
     Base64(Cow<'a, str>),
@@ -52,7 +52,7 @@ pub enum Data<'a> {
 }
 
 impl Data<'_> {
-    /// How many characters of base64 there are to decode.
+    /// The number of base64 characters to decode.
     pub fn encoded_length(&self) -> usize {
         match self {
             Self::Base64(text) => text.len(),
@@ -81,7 +81,7 @@ enum RequestMember {
     DryRun,
     Records,
     #[serde(other)]
-    Stranger,
+    Unknown,
 }
 
 #[derive(Deserialize)]
@@ -91,14 +91,14 @@ enum EntryMember {
     PartitionKey,
     ExplicitHashKey,
     #[serde(other)]
-    Stranger,
+    Unknown,
 }
 
-/// Reads over a member that nobody knows, if it asks for nothing.
-fn pass_stranger<'de, A: MapAccess<'de>>(members: &mut A) -> Result<(), A::Error> {
+/// Skips an unknown member if its value is empty.
+fn skip_unknown<'de, A: MapAccess<'de>>(members: &mut A) -> Result<(), A::Error> {
     match members.next_value()? {
-        Asks(false) => Ok(()),
-        Asks(true) => Err(de::Error::custom(STRANGER)),
+        IsSet(false) => Ok(()),
+        IsSet(true) => Err(de::Error::custom(UNKNOWN_MEMBER)),
     }
 }
 
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for Request<'de> {
                             request.dry_run = members.next_value::<Option<bool>>()?.unwrap_or(false);
                         }
                         RequestMember::Records => records = Some(members.next_value::<Entries<'de>>()?.0),
-                        RequestMember::Stranger => pass_stranger(&mut members)?,
+                        RequestMember::Unknown => skip_unknown(&mut members)?,
                     }
                 }
                 request.records = records.ok_or_else(|| de::Error::missing_field("Records"))?;
@@ -139,8 +139,8 @@ impl<'de> Deserialize<'de> for Request<'de> {
     }
 }
 
-/// As many records as there may be. One more is an error, lest a body of millions of tiny ones fill
-/// the memory.
+/// At most the allowed number of records. One more is an error, so that a body with millions of
+/// tiny records does not fill the memory.
 struct Entries<'a>(Vec<PutEntry<'a>>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for PutEntry<'de> {
                         EntryMember::Data => data = optional_text(&mut members)?,
                         EntryMember::PartitionKey => key = optional_text(&mut members)?,
                         EntryMember::ExplicitHashKey => hash = optional_text(&mut members)?,
-                        EntryMember::Stranger => pass_stranger(&mut members)?,
+                        EntryMember::Unknown => skip_unknown(&mut members)?,
                     }
                 }
                 let data = data.ok_or_else(|| de::Error::missing_field("Data"))?;
@@ -200,7 +200,8 @@ impl<'de> Deserialize<'de> for PutEntry<'de> {
     }
 }
 
-/// Borrowed where JSON needed no unescaping (serde borrows inside an `Option` only through a type of one's own).
+/// Borrowed if JSON needed no unescaping (serde borrows inside an `Option` only through a custom
+/// type).
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -224,7 +225,7 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
                 let length = body.array()?;
                 each(body, length, |body| {
                     match cbor_entry(body)? {
-                        // One more than there may be is an error, as in JSON.
+                        // More than the allowed number is an error, as in JSON.
                         Some(_) if request.records.len() == PUT_RULES.most_records => {
                             return Err(Error::message(TOO_MANY));
                         }
@@ -234,15 +235,15 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
                     Ok(())
                 })?;
             }
-            _ => pass_stranger_in_cbor(body)?,
+            _ => skip_unknown_in_cbor(body)?,
         }
         Ok(())
     })?;
     Ok(is_usual.then_some(request))
 }
 
-fn pass_stranger_in_cbor(body: &mut Cbor<'_>) -> Result<(), Error> {
-    if asks(body)? { Err(Error::message(STRANGER)) } else { Ok(()) }
+fn skip_unknown_in_cbor(body: &mut Cbor<'_>) -> Result<(), Error> {
+    if is_set(body)? { Err(Error::message(UNKNOWN_MEMBER)) } else { Ok(()) }
 }
 
 fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<PutEntry<'a>>, Error> {
@@ -253,14 +254,15 @@ fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<PutEntry<'a>>, Error> {
             "Data" => data = unless_null(body, bytes)?,
             "PartitionKey" => key = unless_null(body, text)?,
             "ExplicitHashKey" => hash = unless_null(body, text)?,
-            _ => pass_stranger_in_cbor(body)?,
+            _ => skip_unknown_in_cbor(body)?,
         }
         Ok(())
     })?;
     Ok(data.map(|data| PutEntry { data: Data::Bytes(data), key, hash }))
 }
 
-/// Reads each part of a map or list, whether its length is told (`Some`) or its end is marked, as Jackson does.
+/// Reads each part of a map or list with definite (`Some`) or indefinite length. Jackson writes
+/// both.
 pub(super) fn each<'a>(
     body: &mut Cbor<'a>,
     length: Option<u64>,
@@ -285,7 +287,7 @@ fn unless_null<'a, T>(
     if body.datatype()? == Type::Null { body.null().map(|()| None) } else { read(body).map(Some) }
 }
 
-/// A text, whole or in pieces, as Jackson writes long ones.
+/// A text, whole or in chunks; Jackson writes long ones in chunks.
 pub(super) fn text<'a>(body: &mut Cbor<'a>) -> Result<Cow<'a, str>, Error> {
     if body.datatype()? == Type::String {
         return body.str().map(Cow::Borrowed);

@@ -1,11 +1,11 @@
-//! `PutRecords` bodies in both encodings, and what both paths say of the same record.
+//! `PutRecords` bodies in both encodings, and that both parsers treat the same record alike.
 
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::protocol::cbor::{KINESIS, to_bytes};
-use crate::services::kinesis::shard::Place as Stored;
+use crate::services::kinesis::shard::RecordId as Stored;
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Cbor];
 
@@ -17,7 +17,7 @@ fn body(encoding: Encoding, members: &Value) -> Vec<u8> {
     }
 }
 
-fn refused(encoding: Encoding, members: &Value) -> AwsError {
+fn error_for(encoding: Encoding, members: &Value) -> AwsError {
     batch(encoding, &body(encoding, members)).err().unwrap()
 }
 
@@ -45,24 +45,24 @@ fn records_are_decoded_and_hashed() {
 }
 
 #[test]
-fn members_that_nobody_knows_are_refused_by_name_unless_they_ask_for_nothing() {
+fn unknown_members_are_rejected_by_name_unless_empty() {
     let record = json!({"Data": "YQ==", "PartitionKey": "k"});
     let typo = json!({"Data": "YQ==", "PartitionKey": "k", "Partitionkey": "k"});
-    let asking = [json!(1), json!(true), json!("x"), json!([null]), json!({"a": {"b": -0.5}})];
+    let set_values = [json!(1), json!(true), json!("x"), json!([null]), json!({"a": {"b": -0.5}})];
     let idle =
         [json!(0), json!(false), json!(""), json!([]), json!({"a": {"b": 0.0}}), json!(null), json!({})];
     for encoding in BOTH {
         let named = |path: &str| {
             error::invalid(format!(
-                "PutRecords: the member {path} is not offered by this sandbox; docs/sandbox.md lists what is"
+                "PutRecords: the parameter {path} is not supported by this sandbox; docs/sandbox.md lists what is supported"
             ))
         };
-        for value in &asking {
+        for value in &set_values {
             let members = json!({"StreamName": "a", "Foo": value, "Records": [record]});
-            assert_eq!(refused(encoding, &members), named("Foo"), "{encoding:?} {value}");
+            assert_eq!(error_for(encoding, &members), named("Foo"), "{encoding:?} {value}");
         }
         let members = json!({"StreamName": "a", "Records": [record, typo]});
-        assert_eq!(refused(encoding, &members), named("Records.Partitionkey"), "{encoding:?}");
+        assert_eq!(error_for(encoding, &members), named("Records.Partitionkey"), "{encoding:?}");
         for value in &idle {
             let members = json!({"StreamName": "a", "Foo": value, "Records": [record]});
             assert!(batch(encoding, &body(encoding, &members)).is_ok(), "{encoding:?} {value}");
@@ -71,7 +71,7 @@ fn members_that_nobody_knows_are_refused_by_name_unless_they_ask_for_nothing() {
 }
 
 #[test]
-fn cbor_may_come_in_pieces_and_without_lengths() {
+fn cbor_may_have_chunks_and_indefinite_lengths() {
     // {_ "StreamName": (_ "po", "sts"), "DryRun": true, "Records": [_ {_ "Data": (_ 'a', 'b'), "PartitionKey": "k"}]}
     let text = |text: &str| [&[0x60 + text.len() as u8], text.as_bytes()].concat();
     let pieces = [
@@ -96,7 +96,7 @@ fn cbor_may_come_in_pieces_and_without_lengths() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_in_awss_words() {
+fn invalid_requests_get_aws_errors() {
     let record = json!({"Data": "YQ==", "PartitionKey": "k"});
     let of = |record: Value| json!({"StreamName": "a", "Records": [record]});
     let cases = [
@@ -123,12 +123,12 @@ fn what_is_no_request_is_refused_in_awss_words() {
         ),
     ];
     for (members, code) in cases {
-        let [in_json, in_cbor] = BOTH.map(|encoding| refused(encoding, &members));
+        let [in_json, in_cbor] = BOTH.map(|encoding| error_for(encoding, &members));
         assert_eq!(in_json.code, code, "{members}: {in_json:?}");
         assert_eq!(in_json, in_cbor, "{members}");
     }
     let wrong = of(json!({"Data": "Y", "PartitionKey": "k"}));
-    assert_eq!(refused(Encoding::Json, &wrong).code, "SerializationException");
+    assert_eq!(error_for(Encoding::Json, &wrong).code, "SerializationException");
     for (encoding, bytes) in [(Encoding::Json, &b"{"[..]), (Encoding::Cbor, b"\xbf"), (Encoding::Cbor, b"{}")]
     {
         assert_eq!(batch(encoding, bytes).err().unwrap().code, "SerializationException");
@@ -136,7 +136,7 @@ fn what_is_no_request_is_refused_in_awss_words() {
 }
 
 #[test]
-fn a_million_tiny_records_are_soon_refused_and_fill_no_memory() {
+fn a_million_tiny_records_are_rejected_quickly() {
     const MANY: usize = 1_000_000;
     let in_json = |record: &str| {
         let records = format!("{record},").repeat(MANY - 1);
@@ -156,22 +156,22 @@ fn a_million_tiny_records_are_soon_refused_and_fill_no_memory() {
         (Encoding::Cbor, in_cbor(b"\xa0"), with_others),
     ] {
         let began = std::time::Instant::now();
-        let refusal = batch(encoding, &body).err().unwrap();
+        let error = batch(encoding, &body).err().unwrap();
         assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
-        let AwsError { status, code, message } = refusal;
+        let AwsError { status, code, message } = error;
         assert_eq!((status, code.as_str()), (400, "ValidationException"));
         let constraint = ", ...]' at 'records' failed to satisfy constraint: Member must have length less than or equal to 500";
         assert!(message.starts_with(begins) && message.contains(constraint), "{message}");
         assert!(begins != alone || message.ends_with(constraint), "{message}");
         assert!(message.len() < 4096, "{message}");
-        assert!(Request::read(encoding, &body).is_none(), "and nothing was collected");
+        assert!(Request::read(encoding, &body).is_none(), "the parser must stop early");
     }
-    // The last that there may be, and one more.
+    // The maximum number of records, and one more.
     let record = json!({"Data": "YQ==", "PartitionKey": "k"});
     for encoding in BOTH {
         let members = |count| json!({"StreamName": "a", "Records": vec![record.clone(); count]});
         assert_eq!(batch(encoding, &body(encoding, &members(500))).unwrap().records().len(), 500);
-        assert!(refused(encoding, &members(501)).message.contains("less than or equal to 500"));
+        assert!(error_for(encoding, &members(501)).message.contains("less than or equal to 500"));
     }
 }
 
@@ -191,9 +191,8 @@ fn both_paths_admit_the_same_keys_and_hashes() {
             for encoding in BOTH {
                 let bytes = body(encoding, &json!({"StreamName": "a", "Records": [record]}));
                 let fast = batch(encoding, &bytes).map(|_| ());
-                // The same words, but for the path of the member.
-                let words =
-                    |refusal: AwsError| (refusal.code, refusal.message.replace("records.1.member.", ""));
+                // The same texts except for the path of the member.
+                let words = |error: AwsError| (error.code, error.message.replace("records.1.member.", ""));
                 assert_eq!(
                     fast.map_err(words),
                     generic.clone().map_err(words),
@@ -205,7 +204,7 @@ fn both_paths_admit_the_same_keys_and_hashes() {
 }
 
 #[test]
-fn a_request_holds_ten_mebibytes_and_not_one_byte_more() {
+fn a_request_has_at_most_ten_mebibytes() {
     let members = |bytes: usize| {
         let half = BASE64.encode(vec![0u8; 5 << 20]);
         let rest = BASE64.encode(vec![0u8; bytes - (5 << 20)]);
@@ -214,29 +213,30 @@ fn a_request_holds_ten_mebibytes_and_not_one_byte_more() {
     };
     for encoding in BOTH {
         assert!(batch(encoding, &body(encoding, &members((10 << 20) - 2))).is_ok());
-        assert_eq!(refused(encoding, &members((10 << 20) - 1)).code, "InvalidArgumentException");
+        assert_eq!(error_for(encoding, &members((10 << 20) - 1)).code, "InvalidArgumentException");
     }
 }
 
 #[test]
-fn answers_keep_the_order_and_carry_per_record_errors() {
-    let place = Stored { shard: 3, shard_millis: 1_600_000_000_000, seq: 42, at_millis: 1_600_000_001_000 };
-    let outcomes = [Outcome::Throttled(1), Outcome::Stored(place)];
-    let answer = |encoding| answer(encoding, &outcomes, "posts", "000000000000").unwrap();
+fn responses_keep_the_order_and_contain_record_errors() {
+    let record_id =
+        Stored { shard: 3, shard_millis: 1_600_000_000_000, seq: 42, at_millis: 1_600_000_001_000 };
+    let outcomes = [Outcome::Throttled(1), Outcome::Stored(record_id)];
+    let response = |encoding| response(encoding, &outcomes, "posts", "000000000000").unwrap();
     let expected = json!({"FailedRecordCount": 1, "Records": [
         {
             "ErrorCode": "ProvisionedThroughputExceededException",
             "ErrorMessage": "Rate exceeded for shard shardId-000000000001 in stream posts under account \
                              000000000000."
         },
-        {"ShardId": "shardId-000000000003", "SequenceNumber": place.sequence_number()},
+        {"ShardId": "shardId-000000000003", "SequenceNumber": record_id.sequence_number()},
     ]});
-    assert_eq!(serde_json::from_slice::<Value>(&answer(Encoding::Json)).unwrap(), expected);
-    assert_eq!(KINESIS.decode(&answer(Encoding::Cbor)).unwrap(), expected);
+    assert_eq!(serde_json::from_slice::<Value>(&response(Encoding::Json)).unwrap(), expected);
+    assert_eq!(KINESIS.decode(&response(Encoding::Cbor)).unwrap(), expected);
 }
 
 #[test]
-fn bytes_in_cbor_are_data_whatever_they_look_like() {
+fn bytes_in_cbor_are_not_decoded_as_base64() {
     let record = Cbor::Map(vec![
         (Cbor::from("Data"), Cbor::Bytes(b"YQ==".to_vec())),
         (Cbor::from("PartitionKey"), Cbor::from("k")),

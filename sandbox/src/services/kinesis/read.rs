@@ -1,4 +1,5 @@
-//! `GetShardIterator` and `GetRecords`. Pure; iterators are ferrokinesis's (which are kinesalite's): sealed, expiring tokens.
+//! `GetShardIterator` and `GetRecords`. Pure. Iterators are encoded by ferrokinesis (as in
+//! kinesalite): sealed, expiring tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::error;
 use super::listing::child_shards;
-use super::shard::{Place, Shard, id_of, nanos};
+use super::shard::{RecordId, Shard, id_of, nanos};
 use super::stream::Stream;
 use super::view::epoch_seconds;
 use crate::parameters::instant_of_seconds;
@@ -17,7 +18,8 @@ use crate::services::AwsError;
 
 /// API reference, `GetShardIterator`: "A shard iterator expires 5 minutes after it is returned".
 const ITERATOR_LIFETIME_MILLIS: u64 = 300_000;
-/// API reference, `GetRecords`: "the maximum size of data that GetRecords can return is 10 MiB", 10,000 records.
+/// API reference, `GetRecords`: "the maximum size of data that GetRecords can return is 10 MiB",
+/// 10,000 records.
 const MAX_BYTES: usize = 10 << 20;
 const MAX_RECORDS: u64 = 10_000;
 
@@ -34,7 +36,7 @@ fn shard_number(id: &str, stream: &str, account: &str) -> Result<u32, AwsError> 
 
 /// `GetShardIterator`.
 pub fn iterator(stream: &Stream, members: &Value, account: &str, now: Timestamp) -> Result<Value, AwsError> {
-    let name = &stream.design.name;
+    let name = &stream.spec.name;
     let id = members["ShardId"].as_str().unwrap_or_default();
     let number = shard_number(id, name, account)?;
     let not_found = || error::shard_not_found(&id_of(number), name, account);
@@ -49,25 +51,25 @@ pub fn iterator(stream: &Stream, members: &Value, account: &str, now: Timestamp)
         ))
     };
     let seq = match (kind, given) {
-        ("AT_SEQUENCE_NUMBER", Some(given)) => sequence_place(shard, given, name, account)?,
+        ("AT_SEQUENCE_NUMBER", Some(given)) => sequence_position(shard, given, name, account)?,
         ("AFTER_SEQUENCE_NUMBER", Some(given)) => {
-            sequence_place(shard, given, name, account)?.saturating_add(1)
+            sequence_position(shard, given, name, account)?.saturating_add(1)
         }
         ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => return Err(mismatch("no")),
         (_, Some(_)) => return Err(mismatch("also a")),
         ("TRIM_HORIZON", None) => 0,
-        ("AT_TIMESTAMP", None) => timestamp_place(shard, &members["Timestamp"], now)?,
+        ("AT_TIMESTAMP", None) => timestamp_position(shard, &members["Timestamp"], now)?,
         (_, None) => shard.next_seq(),
     };
     Ok(json!({ "ShardIterator": token(name, shard, seq, now) }))
 }
 
-fn sequence_place(shard: &Shard, given: &str, stream: &str, account: &str) -> Result<u64, AwsError> {
+fn sequence_position(shard: &Shard, given: &str, stream: &str, account: &str) -> Result<u64, AwsError> {
     let id = shard.id();
-    let invalid = |rest: &str| {
+    let invalid = |suffix: &str| {
         error::invalid(format!(
             "StartingSequenceNumber {given} used in GetShardIterator on shard {id} in stream {stream} under account \
-             {account} is invalid{rest}"
+             {account} is invalid{suffix}"
         ))
     };
     let sequence = parse_sequence(given).map_err(|_| invalid("."))?;
@@ -83,7 +85,7 @@ fn sequence_place(shard: &Shard, given: &str, stream: &str, account: &str) -> Re
     Ok(sequence.seq_ix.unwrap_or(0))
 }
 
-fn timestamp_place(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u64, AwsError> {
+fn timestamp_position(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u64, AwsError> {
     let at = timestamp.as_f64().and_then(instant_of_seconds).ok_or_else(|| {
         error::invalid(
             "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp \
@@ -103,7 +105,7 @@ fn timestamp_place(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u
 
 fn token(stream: &str, shard: &Shard, seq: u64, now: Timestamp) -> String {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    let place = stringify_sequence(&SeqObj {
+    let sequence_number = stringify_sequence(&SeqObj {
         shard_create_time: shard.opened_millis(),
         seq_ix: Some(seq),
         byte1: None,
@@ -112,7 +114,7 @@ fn token(stream: &str, shard: &Shard, seq: u64, now: Timestamp) -> String {
         shard_ix: i64::from(shard.index),
         version: 2,
     });
-    create_shard_iterator(stream, &shard.id(), &place, millis)
+    create_shard_iterator(stream, &shard.id(), &sequence_number, millis)
 }
 
 /// A decoded iterator.
@@ -125,7 +127,7 @@ pub struct LogCursor {
     seq: u64,
 }
 
-/// Reads an iterator that is still good.
+/// Reads an iterator that has not expired.
 pub fn position(iterator: &str, now: Timestamp) -> Result<LogCursor, AwsError> {
     let invalid = || error::invalid("Invalid ShardIterator.");
     let (issued_millis, stream, shard, sequence) = decode_shard_iterator(iterator).map_err(|_| invalid())?;
@@ -165,7 +167,7 @@ pub fn records(
     account: &str,
     now: Timestamp,
 ) -> Result<Value, AwsError> {
-    let name = stream.design.name.clone();
+    let name = stream.spec.name.clone();
     let not_found = || error::shard_not_found(&position.shard, &name, account);
     let shard = stream.shards.shard_mut(position.number).ok_or_else(not_found)?;
     if shard.opened_millis() != position.shard_millis {
@@ -187,42 +189,43 @@ pub fn records(
         bytes += size;
         next = record.seq + 1;
         last_millis = Some(record.at_millis);
-        let place = Place {
+        let id = RecordId {
             shard: shard.index,
             shard_millis: position.shard_millis,
             seq: record.seq,
             at_millis: record.at_millis,
         };
         let arrived = Timestamp::from_millisecond(record.at_millis).unwrap_or(now);
-        let mut told = json!({
-            "SequenceNumber": place.sequence_number(),
+        let mut entry = json!({
+            "SequenceNumber": id.sequence_number(),
             "ApproximateArrivalTimestamp": epoch_seconds(arrived),
             "Data": BASE64.encode(record.data),
         });
-        // API reference, `Record`: "this value is not returned if the producer did not provide a partition key".
+        // API reference, `Record`: "this value is not returned if the producer did not provide a
+        // partition key".
         if !record.key.is_empty() {
-            told["PartitionKey"] = json!(record.key);
+            entry["PartitionKey"] = json!(record.key);
         }
-        records.push(told);
+        records.push(entry);
     }
     shard.reads.charge(bytes);
     if records.is_empty() {
-        // Whatever came before is no longer held.
+        // No record is stored between this position and the end of the log.
         next = next.max(shard.next_seq());
     }
     let at_tip = next >= shard.next_seq();
-    // How old the newest record is that the caller has not seen, or 0 at the tip.
+    // The age of the last returned record, or 0 at the tip.
     let behind = match last_millis {
         Some(last) if !at_tip => now.as_millisecond() - last,
         _ => 0,
     };
-    let mut answer = json!({ "Records": records, "MillisBehindLatest": behind.max(0) });
+    let mut response = json!({ "Records": records, "MillisBehindLatest": behind.max(0) });
     if shard.closed.is_some() && at_tip {
-        answer["ChildShards"] = json!(child_shards(stream, position.number));
+        response["ChildShards"] = json!(child_shards(stream, position.number));
     } else {
-        answer["NextShardIterator"] = json!(token(&name, shard, next, now));
+        response["NextShardIterator"] = json!(token(&name, shard, next, now));
     }
-    Ok(answer)
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -232,16 +235,16 @@ mod tests {
     use crate::services::kinesis::hash::equal_ranges;
 
     #[test]
-    fn every_millisecond_that_seconds_can_name_finds_its_record() {
+    fn timestamps_in_seconds_find_records_to_the_millisecond() {
         let wall = |millis: i64| Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
         let opened = Moment { wall: wall(-1), model: wall(-1) };
         let mut shard = Shard::open(0, equal_ranges(1)[0], (None, None), opened);
         for millis in 0..900 {
-            let (place, _) = shard.put("k", b"x", wall(millis)).unwrap();
-            let found = timestamp_place(&shard, &epoch_seconds(wall(millis)), wall(1000)).unwrap();
-            assert_eq!(found, place.seq, "{millis}");
+            let (id, _) = shard.put("k", b"x", wall(millis)).unwrap();
+            let found = timestamp_position(&shard, &epoch_seconds(wall(millis)), wall(1000)).unwrap();
+            assert_eq!(found, id.seq, "{millis}");
         }
-        assert!(timestamp_place(&shard, &epoch_seconds(wall(1001)), wall(1000)).is_err());
-        assert!(timestamp_place(&shard, &Value::Null, wall(1000)).is_err());
+        assert!(timestamp_position(&shard, &epoch_seconds(wall(1001)), wall(1000)).is_err());
+        assert!(timestamp_position(&shard, &Value::Null, wall(1000)).is_err());
     }
 }

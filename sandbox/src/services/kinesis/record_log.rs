@@ -1,8 +1,10 @@
-//! The records of one shard, in order, in few large allocations. Bounded by whoever owns it, segment by segment. Pure.
+//! The records of one shard, in order, in few large allocations. The owner bounds the size by
+//! dropping segments. Pure.
 
 use std::collections::VecDeque;
 
-/// A segment is closed at this size: small enough that the oldest one is cheap to give up, even with thousands of shards.
+/// A segment is closed at this size: small enough that dropping the oldest one costs little, even
+/// with thousands of shards.
 const SEGMENT_BYTES: usize = 32 << 10;
 
 #[derive(Clone, Copy)]
@@ -37,12 +39,12 @@ impl Segment {
     }
 }
 
-/// A record as it was stored.
+/// A stored record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Its place in the shard.
+    /// Its position in the shard.
     pub seq: u64,
-    /// When it arrived, in Unix milliseconds of the callers' clocks.
+    /// When it arrived, in Unix milliseconds of wall time.
     pub at_millis: i64,
     /// The partition key.
     pub key: &'a str,
@@ -50,12 +52,12 @@ pub struct Record<'a> {
     pub data: &'a [u8],
 }
 
-/// What giving up a segment freed.
+/// The result of dropping a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Freed {
-    /// Records that can no longer be read.
+    /// The records that can no longer be read.
     pub records: usize,
-    /// The memory they held.
+    /// The memory they occupied.
     pub bytes: usize,
 }
 
@@ -67,7 +69,8 @@ pub struct RecordLog {
 }
 
 impl RecordLog {
-    /// Appends a record; `seq` grows from call to call. Returns the memory a segment holds, in bytes, if this closed it.
+    /// Appends a record; `seq` must grow from call to call. If this closes a segment, returns its
+    /// size in bytes.
     pub fn push(&mut self, seq: u64, at_millis: i64, key: &str, data: &[u8]) -> Option<usize> {
         let segment = &mut self.open;
         let start = u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX);
@@ -91,15 +94,15 @@ impl RecordLog {
         Some(cost)
     }
 
-    /// Gives up the oldest closed segment.
-    pub fn forget_oldest(&mut self) -> Freed {
+    /// Drops the oldest closed segment.
+    pub fn drop_oldest(&mut self) -> Freed {
         self.closed.pop_front().map_or(Freed::default(), |segment| Freed {
             records: segment.entries.len(),
             bytes: segment.cost(),
         })
     }
 
-    /// Memory in closed segments.
+    /// The memory of the closed segments.
     pub fn closed_cost(&self) -> usize {
         self.closed.iter().map(Segment::cost).sum()
     }
@@ -114,7 +117,7 @@ impl RecordLog {
         })
     }
 
-    /// The place of the first record that arrived at or after an instant.
+    /// The position of the first record that arrived at or after an instant.
     pub fn first_since(&self, at_millis: i64) -> Option<u64> {
         let all = self.closed.iter().chain([&self.open]);
         all.flat_map(|segment| &segment.entries)
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_read_back_from_any_place() {
+    fn records_can_be_read_from_any_position() {
         let (record_log, _) = record_log(1000, b"0123456789012345678901234567890123456789");
         let seqs: Vec<u64> = record_log.records_from(997).map(|record| record.seq).collect();
         assert_eq!(seqs, [997, 998, 999]);
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_find_the_first_record_at_or_after_them() {
+    fn an_instant_finds_the_first_record_at_or_after_it() {
         let (record_log, _) = record_log(1000, b"data");
         assert_eq!(record_log.first_since(-5), Some(0));
         assert_eq!(record_log.first_since(95), Some(10));
@@ -154,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn what_closed_segments_cost_is_what_forgetting_them_frees() {
+    fn dropping_closed_segments_frees_their_cost() {
         let (mut record_log, cost) = record_log(5000, &[7; 100]);
         assert_eq!(record_log.closed_cost(), cost);
         let before = record_log.records_from(0).count();
-        let freed = record_log.forget_oldest();
+        let freed = record_log.drop_oldest();
         assert!(freed.records > 100);
         assert_eq!(record_log.records_from(0).count(), before - freed.records);
         assert_eq!(record_log.records_from(0).next().unwrap().seq, freed.records as u64);

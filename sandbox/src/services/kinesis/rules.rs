@@ -1,7 +1,8 @@
-//! The shapes of Kinesis's requests, and what becomes of each of their members. Pure.
+//! The parameters of Kinesis's requests, and how each is treated. Pure.
 //!
-//! Constraints are those of the service model (botocore 1.44.8, kinesis 2013-12-02), and a test holds them against it. Types are checked
-//! by ferrokinesis, which words what is wrong as AWS does; constraints in `constraints`, for the generic path and for `put` alike.
+//! Constraints are those of the service model (botocore 1.44.8, kinesis 2013-12-02); a test
+//! compares them. ferrokinesis checks types, with AWS's error texts. `constraints` checks the
+//! constraints, both for the generic path and for `put`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,14 +10,14 @@ use std::sync::LazyLock;
 use ferrokinesis::validation::{FieldDef, FieldType, check_types};
 use serde_json::Value;
 
-use super::{pattern, refusal};
+use super::{error, pattern};
 use crate::constraints::{self, Kind, Pattern, Rule, violations};
 use crate::operations::{asks_for_nothing, not_offered};
 use crate::parameters::Usage::{self, Honoured, NoEffect, Refused};
 use crate::parameters::refused;
 use crate::services::AwsError;
 
-/// A member of a request.
+/// A parameter of a request.
 pub struct Member {
     name: &'static str,
     rule: FieldDef,
@@ -32,7 +33,7 @@ impl Member {
 
 type Members = Vec<Member>;
 
-/// What `PutRecords` holds its records and their stream against, one by one.
+/// The rules of the parameters of `PutRecords`, which are checked one by one.
 pub struct PutRules {
     /// `StreamName`
     pub stream_name: Rule,
@@ -42,9 +43,9 @@ pub struct PutRules {
     pub key: Rule,
     /// `ExplicitHashKey`
     pub hash: Rule,
-    /// The most records.
+    /// The maximum number of records.
     pub most_records: usize,
-    /// The largest `Data`, in bytes.
+    /// The maximum size of `Data`, in bytes.
     pub most_data: usize,
 }
 
@@ -61,7 +62,7 @@ pub static PUT_RULES: LazyLock<PutRules> = LazyLock::new(|| PutRules {
 const MOST_RECORDS: usize = 500;
 const MOST_DATA: usize = 10_485_760;
 
-/// The constraints in the form in which all services' are checked.
+/// The constraints in the form that is common to all services.
 fn constraints_of(rule: &FieldDef) -> Rule {
     let length = |length: usize| length as f64;
     let lengths = |bounds: Option<(usize, usize)>| Rule {
@@ -169,28 +170,28 @@ fn record() -> Vec<(&'static str, FieldDef)> {
     ]
 }
 
-/// Members that do what AWS says.
+/// Parameters with the effect that AWS documents.
 fn honoured(members: Vec<(&'static str, FieldDef)>) -> Members {
     members.into_iter().map(|(name, rule)| Member::new(name, rule, Honoured)).collect()
 }
 
-/// The same, with the id that the model has everywhere.
+/// The same, plus the `StreamId` that all operations of the model have.
 fn with_id(members: Vec<(&'static str, FieldDef)>) -> Members {
     let mut members = honoured(members);
     let rule = string().regex(pattern::STREAM_ID).len_gte(1).len_lte(24);
-    let usage = Refused("AWS reserves it for future use, so name the stream by StreamName or an ARN");
+    let usage = Refused("AWS reserves it for future use; name the stream by StreamName or an ARN");
     members.push(Member::new("StreamId", rule, usage));
     members
 }
 
-/// Members of an operation on a stream that name, ARN or both tell.
+/// The parameters of an operation on a stream, plus the stream's name and ARN.
 fn addressed(mut members: Vec<(&'static str, FieldDef)>) -> Members {
     members.push(("StreamARN", stream_arn()));
     members.push(("StreamName", stream_name()));
     with_id(members)
 }
 
-/// The members of an operation, or `None` if the sandbox does not offer it.
+/// The parameters of an operation, or `None` if the sandbox does not support it.
 fn members(operation: &str) -> Option<Members> {
     Some(match operation {
         "DescribeAccountSettings" | "DescribeLimits" => vec![],
@@ -213,7 +214,7 @@ fn members(operation: &str) -> Option<Members> {
         }
         "DeleteStream" => {
             let mut members = addressed(vec![]);
-            let usage = NoEffect("no stream has consumers: RegisterStreamConsumer is not offered");
+            let usage = NoEffect("no stream has consumers: RegisterStreamConsumer is not supported");
             members.push(Member::new("EnforceConsumerDeletion", boolean(), usage));
             members
         }
@@ -281,7 +282,7 @@ fn members(operation: &str) -> Option<Members> {
     })
 }
 
-/// What the sandbox offers.
+/// The operations that the sandbox supports.
 const OFFERED: [&str; 23] = [
     "AddTagsToStream",
     "CreateStream",
@@ -308,7 +309,7 @@ const OFFERED: [&str; 23] = [
     "UpdateStreamWarmThroughput",
 ];
 
-/// What AWS has besides (botocore 1.44.8).
+/// The other operations of AWS (botocore 1.44.8).
 const NOT_OFFERED: [&str; 34] = [
     "AcknowledgeDeadLetterQueueRecords",
     "AcknowledgeQueueRecords",
@@ -371,12 +372,13 @@ fn iterator_types() -> Vec<&'static str> {
     vec!["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"]
 }
 
-/// The refusal of members that must not be null, by their paths.
+/// The error for parameters that are null but must not be, by path.
 pub fn nulls(paths: &[String]) -> AwsError {
     error::validation(constraints::nulls(paths))
 }
 
-/// An operation that has no rules. What AWS does not know either gets AWS's own answer, which has no text.
+/// The error for an operation without rules. If AWS does not know it either, the error has AWS's
+/// form, which has no text.
 fn unknown(operation: &str) -> AwsError {
     if NOT_OFFERED.contains(&operation) {
         crate::operations::unknown("kinesis", operation)
@@ -385,7 +387,7 @@ fn unknown(operation: &str) -> AwsError {
     }
 }
 
-/// The request's members, checked against the model.
+/// The request's parameters, checked against the model.
 pub fn checked(operation: &str, input: &Value) -> Result<Value, AwsError> {
     let members = MEMBERS.get(operation).ok_or_else(|| unknown(operation))?;
     let rules: Vec<(&str, &FieldDef)> = members.iter().map(|member| (member.name, &member.rule)).collect();
@@ -395,32 +397,32 @@ pub fn checked(operation: &str, input: &Value) -> Result<Value, AwsError> {
     let checked = check_types(input, &rules).map_err(mistyped)?;
     let found = violations(&checked, members.iter().map(|member| (member.name, &member.constraints)));
     if !found.is_empty() {
-        return Err(error::validation(constraints::told(&found)));
+        return Err(error::validation(constraints::validation_message(&found)));
     }
     let known = |name: &str| members.iter().find(|member| member.name == name);
     for (name, value) in input.as_object().into_iter().flatten() {
-        let stranger = match known(name) {
-            Some(member) => stranger(&member.constraints, value).map(|below| format!("{name}.{below}")),
+        let unknown_member = match known(name) {
+            Some(member) => unknown_member(&member.constraints, value).map(|below| format!("{name}.{below}")),
             None => (!asks_for_nothing(value)).then(|| name.clone()),
         };
-        if let Some(stranger) = stranger {
-            return Err(error::invalid(not_offered(operation, &stranger)));
+        if let Some(unknown_member) = unknown_member {
+            return Err(error::invalid(not_offered(operation, &unknown_member)));
         }
     }
     match refused(&checked, members.iter().map(|member| (member.name, member.usage))) {
-        Some(told) => Err(error::invalid(told)),
+        Some(message) => Err(error::invalid(message)),
         None => Ok(checked),
     }
 }
 
-/// The first member below a value that no model knows and that asks for something. Lists do not
-/// show in its path.
-fn stranger(rule: &Rule, value: &Value) -> Option<String> {
+/// The first member below a value that no model knows and that is not empty. Its path contains no
+/// list positions.
+fn unknown_member(rule: &Rule, value: &Value) -> Option<String> {
     match (&rule.kind, value) {
-        (Kind::List(item), Value::Array(items)) => items.iter().find_map(|value| stranger(item, value)),
+        (Kind::List(item), Value::Array(items)) => items.iter().find_map(|value| unknown_member(item, value)),
         (Kind::Structure(members), Value::Object(given)) => {
             given.iter().find_map(|(name, value)| match members.iter().find(|(member, _)| member == name) {
-                Some((_, rule)) => stranger(rule, value).map(|below| format!("{name}.{below}")),
+                Some((_, rule)) => unknown_member(rule, value).map(|below| format!("{name}.{below}")),
                 None => (!asks_for_nothing(value)).then(|| name.clone()),
             })
         }

@@ -4,14 +4,14 @@ use serde_json::json;
 use super::*;
 use crate::parameters::model::{Member as Modelled, Model};
 
-fn refusal(operation: &str, input: Value) -> (String, String) {
+fn error_of(operation: &str, input: Value) -> (String, String) {
     let error = checked(operation, &input).unwrap_err();
     (error.code, error.message)
 }
 
 #[test]
-fn violations_are_worded_as_aws_words_them() {
-    let (code, message) = refusal("CreateStream", json!({"StreamName": "no blanks", "ShardCount": 0}));
+fn violations_have_awss_texts() {
+    let (code, message) = error_of("CreateStream", json!({"StreamName": "no blanks", "ShardCount": 0}));
     assert_eq!(code, "ValidationException");
     assert_eq!(
         message,
@@ -19,23 +19,23 @@ fn violations_are_worded_as_aws_words_them() {
          value greater than or equal to 1; Value 'no blanks' at 'streamName' failed to satisfy constraint: Member \
          must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
     );
-    let (code, message) = refusal("CreateStream", json!({"StreamName": 5}));
+    let (code, message) = error_of("CreateStream", json!({"StreamName": 5}));
     assert_eq!(code, "SerializationException");
     assert!(message.ends_with("can not be converted to an String"), "{message}");
 }
 
 #[test]
-fn bounds_hold_at_the_bound_and_fail_beyond_it() {
+fn bounds_are_inclusive() {
     let name = |length: usize| json!({"StreamName": "a".repeat(length)});
     assert!(checked("DescribeStreamSummary", &name(128)).is_ok());
-    assert_eq!(refusal("DescribeStreamSummary", name(129)).0, "ValidationException");
+    assert_eq!(error_of("DescribeStreamSummary", name(129)).0, "ValidationException");
     let records = |count: usize| {
         let record = json!({"Data": "YQ==", "PartitionKey": "k"});
         json!({"StreamName": "a", "Records": vec![record; count]})
     };
     assert!(checked("PutRecords", &records(500)).is_ok());
-    assert_eq!(refusal("PutRecords", records(501)).0, "ValidationException");
-    assert_eq!(refusal("PutRecords", records(0)).0, "ValidationException");
+    assert_eq!(error_of("PutRecords", records(501)).0, "ValidationException");
+    assert_eq!(error_of("PutRecords", records(0)).0, "ValidationException");
     for (kib, fits) in [(1023, false), (1024, true), (10_240, true), (10_241, false)] {
         let input = json!({"StreamName": "a", "MaxRecordSizeInKiB": kib});
         assert_eq!(checked("CreateStream", &input).is_ok(), fits, "{kib}");
@@ -43,18 +43,18 @@ fn bounds_hold_at_the_bound_and_fail_beyond_it() {
 }
 
 #[test]
-fn what_is_not_offered_says_so_and_what_is_no_operation_gets_awss_silence() {
+fn unsupported_and_unknown_operations_are_rejected() {
     for operation in NOT_OFFERED {
-        let (code, message) = refusal(operation, json!({}));
+        let (code, message) = error_of(operation, json!({}));
         assert_eq!(code, "UnknownOperationException");
         assert_eq!(
             message,
             format!(
-                "The operation {operation} of Kinesis is not offered by this sandbox; docs/sandbox.md lists what is"
+                "The operation {operation} of Kinesis is not supported by this sandbox; docs/sandbox.md lists what is supported"
             )
         );
     }
-    assert_eq!(refusal("Nonsense", json!({})), ("UnknownOperationException".to_owned(), String::new()));
+    assert_eq!(error_of("Nonsense", json!({})), ("UnknownOperationException".to_owned(), String::new()));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn explicit_hash_keys_and_partition_keys_are_as_in_the_model() {
 }
 
 #[test]
-fn members_that_no_model_knows_are_refused_by_name_at_every_depth() {
+fn unknown_parameters_are_rejected_at_every_depth() {
     let cases = [
         (
             "CreateStream",
@@ -111,34 +111,34 @@ fn members_that_no_model_knows_are_refused_by_name_at_every_depth() {
     ];
     for (operation, input, path) in cases {
         let message = format!(
-            "{operation}: the member {path} is not offered by this sandbox; docs/sandbox.md lists what is"
+            "{operation}: the parameter {path} is not supported by this sandbox; docs/sandbox.md lists what is supported"
         );
-        assert_eq!(refusal(operation, input), ("InvalidArgumentException".to_owned(), message));
+        assert_eq!(error_of(operation, input), ("InvalidArgumentException".to_owned(), message));
     }
-    // A map's keys are no members, and what asks for nothing is no reason to refuse.
+    // A map's keys are not members, and empty values are accepted.
     let tags = json!({"StreamName": "a", "Tags": {"any": "x"}, "Foo": {"a": [], "b": 0}, "Bar": null});
     assert!(checked("CreateStream", &tags).is_ok());
 }
 
 #[test]
-fn a_stream_id_is_refused_by_name_wherever_the_model_has_it() {
+fn a_stream_id_is_rejected_in_every_operation() {
     let model = model();
     let with_id = model.operations.iter().filter(|(_, members)| members.contains_key("StreamId"));
-    let mut asked = 0;
+    let mut count = 0;
     for (operation, members) in with_id {
         let mut input = json!({"StreamId": "abcdefghij0123456789-abc"});
         for (path, member) in members.iter().filter(|(path, member)| member.required && !path.contains('.')) {
             input[path] = sample(path, member);
         }
-        let (code, message) = refusal(operation, input);
+        let (code, message) = error_of(operation, input);
         assert_eq!(code, "InvalidArgumentException", "{operation}: {message}");
         assert!(message.starts_with("StreamId is not supported by this sandbox: "), "{message}");
-        asked += 1;
+        count += 1;
     }
-    assert_eq!(asked, 18);
+    assert_eq!(count, 18);
 }
 
-/// Something that a member may be.
+/// A possible value of a member.
 fn sample(path: &str, member: &Modelled) -> Value {
     match (path, member.r#type.as_str()) {
         ("Records", _) => json!([{"Data": ""}]),
@@ -159,7 +159,7 @@ fn model() -> Model {
 }
 
 #[test]
-fn the_operations_are_awss_and_each_is_offered_or_not() {
+fn every_aws_operation_is_listed() {
     let model = model();
     let offered: Vec<&str> = model.operations.keys().map(String::as_str).collect();
     assert_eq!(offered, OFFERED);
@@ -168,12 +168,12 @@ fn the_operations_are_awss_and_each_is_offered_or_not() {
 }
 
 #[test]
-fn every_member_of_every_operation_is_honoured_or_refused_and_keeps_the_models_constraints() {
+fn every_parameter_has_a_usage_and_the_models_constraints() {
     let model = model();
     let usage = |operation: &str, path: &str| {
         let name = path.split(['.', '[', '{']).next()?;
         let member = MEMBERS.get(operation)?.iter().find(|member| member.name == name)?;
-        told(&member.rule, &path[name.len()..])?;
+        rule_in_model_form(&member.rule, &path[name.len()..])?;
         Some(member.usage)
     };
     assert_eq!(model.unclassified(usage), Vec::<String>::new());
@@ -181,15 +181,19 @@ fn every_member_of_every_operation_is_honoured_or_refused_and_keeps_the_models_c
         for (path, expected) in modelled {
             let name = path.split(['.', '[', '{']).next().unwrap();
             let member = MEMBERS[operation.as_str()].iter().find(|member| member.name == name).unwrap();
-            assert_eq!(&told(&member.rule, &path[name.len()..]).unwrap(), expected, "{operation} {path}");
+            assert_eq!(
+                &rule_in_model_form(&member.rule, &path[name.len()..]).unwrap(),
+                expected,
+                "{operation} {path}"
+            );
         }
         let top = modelled.keys().filter(|path| !path.contains(['.', '[', '{'])).count();
-        assert_eq!(MEMBERS[operation.as_str()].len(), top, "{operation} has no member that AWS has not");
+        assert_eq!(MEMBERS[operation.as_str()].len(), top, "{operation} must have only AWS's parameters");
     }
 }
 
-/// What a rule says of the member at a path below it, in the model's terms.
-fn told(rule: &FieldDef, path: &str) -> Option<Modelled> {
+/// The rule of the member at a path below `rule`, in the form of the model.
+fn rule_in_model_form(rule: &FieldDef, path: &str) -> Option<Modelled> {
     let bounds = |(least, most): (usize, usize)| Modelled {
         r#type: "string".to_owned(),
         min: Some(least as f64),
@@ -203,13 +207,13 @@ fn told(rule: &FieldDef, path: &str) -> Option<Modelled> {
             return rule.child_lengths.map(bounds);
         }
         (_, FieldType::List { children }) if !path.is_empty() => {
-            return told(children, path.strip_prefix("[]")?);
+            return rule_in_model_form(children, path.strip_prefix("[]")?);
         }
         (_, FieldType::Structure { children }) if !path.is_empty() => {
             let path = path.strip_prefix('.')?;
             let name = path.split(['.', '[', '{']).next()?;
             let (_, child) = children.iter().find(|(child, _)| child == name)?;
-            return told(child, &path[name.len()..]);
+            return rule_in_model_form(child, &path[name.len()..]);
         }
         ("", _) => {}
         _ => return None,
@@ -219,7 +223,7 @@ fn told(rule: &FieldDef, path: &str) -> Option<Modelled> {
         FieldType::Short | FieldType::Integer | FieldType::Long => ("integer", None),
         FieldType::Double => ("double", None),
         FieldType::String => ("string", None),
-        // The model says 0, which no blob falls short of.
+        // The model says 0, which every blob satisfies.
         FieldType::Blob => ("blob", Some(0)),
         FieldType::Timestamp => ("timestamp", None),
         FieldType::List { .. } => ("list", None),

@@ -1,38 +1,38 @@
-//! One shard: its part of the hash space, its ancestry, its allowances and its records. Pure.
+//! One shard: its part of the hash space, its ancestry, its limits and its records. Pure.
 
 use ferrokinesis::sequence::{self, SeqObj};
 use jiff::Timestamp;
 
 use super::hash::HashRange;
-use super::rate_limit::{ReadAllowance, WriteAllowance};
+use super::rate_limit::{ReadLimit, WriteLimit};
 use super::record_log::RecordLog;
 use crate::clock::Moment;
 
-/// What a shard stored since the last look, for the capacity model.
+/// The load of a shard since the last measurement, for the capacity model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Records stored.
     pub records: u64,
     /// Bytes stored, keys included.
     pub bytes: u64,
-    /// Records refused.
+    /// Records rejected.
     pub throttled: u64,
 }
 
-/// Names a stored record: all that its sequence number says.
+/// Identifies a stored record, with all parts of its sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordId {
     /// The shard's number.
     pub shard: u32,
-    /// When the shard began.
+    /// When the shard was opened.
     pub shard_millis: u64,
-    /// The record's place in the shard.
+    /// The record's position in the shard.
     pub seq: u64,
     /// When the record arrived.
     pub at_millis: i64,
 }
 
-impl Place {
+impl RecordId {
     /// The sequence number as AWS writes it (version 2).
     pub fn sequence_number(&self) -> String {
         sequence_number(self.shard, self.shard_millis, self.seq, u64::try_from(self.at_millis).unwrap_or(0))
@@ -55,28 +55,28 @@ fn sequence_number(shard: u32, shard_millis: u64, seq: u64, at_millis: u64) -> S
 pub struct Shard {
     /// Its number, unique in the stream.
     pub index: u32,
-    /// Its hashes.
+    /// Its hash range.
     pub range: HashRange,
     /// The shard it was split from, or the lower one it was merged from.
     pub parent: Option<u32>,
     /// The upper shard it was merged from.
     pub adjacent_parent: Option<u32>,
-    /// When it began.
+    /// When it was opened.
     pub opened_at: Moment,
-    /// When it stopped taking records.
+    /// When it was closed for writes.
     pub closed: Option<Moment>,
     /// Its records.
     pub record_log: RecordLog,
-    /// What it gives out.
-    pub reads: ReadAllowance,
-    /// What it stored since the last look.
+    /// Its read limit.
+    pub reads: ReadLimit,
+    /// Its load since the last measurement.
     pub load: Load,
-    writes: WriteAllowance,
+    writes: WriteLimit,
     next_seq: u64,
 }
 
 impl Shard {
-    /// A new shard, rested and empty.
+    /// A new, empty shard with full limits.
     pub fn open(index: u32, range: HashRange, parents: (Option<u32>, Option<u32>), at: Moment) -> Self {
         let nanos = nanos(at.wall);
         Self {
@@ -87,16 +87,16 @@ impl Shard {
             opened_at: at,
             closed: None,
             record_log: RecordLog::default(),
-            reads: ReadAllowance::full(nanos),
+            reads: ReadLimit::full(nanos),
             load: Load::default(),
-            writes: WriteAllowance::full(nanos),
-            // 0 is the place of the shard's own starting sequence number.
+            writes: WriteLimit::full(nanos),
+            // 0 is the position of the shard's starting sequence number.
             next_seq: 1,
         }
     }
 
-    /// Whether it took records at an instant of the callers' clocks. At the instant of a split or merge that is the
-    /// children, not the parents.
+    /// Whether it accepted records at an instant of wall time. At the instant of a split or merge,
+    /// only the children did.
     pub fn was_open_at(&self, wall: Timestamp) -> bool {
         self.opened_at.wall <= wall && self.closed.is_none_or(|closing| wall < closing.wall)
     }
@@ -106,13 +106,13 @@ impl Shard {
         id_of(self.index)
     }
 
-    /// When it began, as sequence numbers hold it: whole seconds.
+    /// When it was opened, as in its sequence numbers: whole seconds.
     pub fn opened_millis(&self) -> u64 {
         u64::try_from(self.opened_at.wall.as_second()).unwrap_or(0) * 1000
     }
 
-    /// Stores a record, or refuses it if the shard's second is full.
-    pub fn put(&mut self, key: &str, data: &[u8], at: Timestamp) -> Option<(Place, Option<usize>)> {
+    /// Stores a record, or rejects it if the shard's limit per second is reached.
+    pub fn put(&mut self, key: &str, data: &[u8], at: Timestamp) -> Option<(RecordId, Option<usize>)> {
         let bytes = key.len() + data.len();
         if !self.writes.admits(bytes, nanos(at)) {
             self.load.throttled += 1;
@@ -120,28 +120,28 @@ impl Shard {
         }
         self.load.records += 1;
         self.load.bytes += bytes as u64;
-        let place = Place {
+        let record_id = RecordId {
             shard: self.index,
             shard_millis: self.opened_millis(),
             seq: self.next_seq,
             at_millis: at.as_millisecond(),
         };
         self.next_seq += 1;
-        let closed_segment = self.record_log.push(place.seq, place.at_millis, key, data);
-        Some((place, closed_segment))
+        let closed_segment = self.record_log.push(record_id.seq, record_id.at_millis, key, data);
+        Some((record_id, closed_segment))
     }
 
-    /// The place of the next record.
+    /// The position of the next record.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
-    /// Where sequence numbers of this shard begin.
+    /// The starting sequence number of this shard.
     pub fn starting_sequence_number(&self) -> String {
         sequence_number(self.index, self.opened_millis(), 0, self.opened_millis())
     }
 
-    /// Beyond the last record of a closed shard.
+    /// The end of a closed shard, after its last record.
     pub fn ending_sequence_number(&self) -> Option<String> {
         let closing = self.closed?;
         let millis = u64::try_from(closing.wall.as_millisecond()).unwrap_or(0);

@@ -1,7 +1,8 @@
-//! A stream's shards: which one takes a hash, and how they split and merge. Pure.
+//! A stream's shards: which one receives a hash, and how they split and merge. Pure.
 //!
-//! Lineage is kept as AWS shows it: a split closes one parent and opens two children, a merge closes two neighbours and
-//! opens one child. Growing only splits and shrinking only merges (developer guide, on-demand mode: what is full is split).
+//! Lineage is modelled as on AWS: a split closes one parent and opens two children; a merge closes
+//! two neighbours and opens one child. Growing only splits and shrinking only merges (developer
+//! guide, on-demand mode: the full shard is split).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +16,14 @@ use crate::clock::Moment;
 /// All shards of a stream that have not expired.
 #[derive(Default)]
 pub struct Shards {
-    /// By hash range, lowest first; together they cover the whole space, unless there are none yet.
+    /// By hash range, lowest first. Together they cover the whole space, unless there are none yet.
     open: Vec<Shard>,
     /// By number.
     closed: BTreeMap<u32, Shard>,
-    /// When the first of the closed shards was closed, in the model.
+    /// When the first of the closed shards was closed, in model time.
     first_closing: Option<Timestamp>,
-    /// The oldest instant whose records are kept. It never goes back: a longer retention period
-    /// brings back nothing that has expired.
+    /// The oldest instant whose records are retained. It never moves back: a longer retention
+    /// period does not restore expired records.
     trim_horizon: Timestamp,
     next_index: u32,
 }
@@ -50,7 +51,7 @@ impl Shards {
         self.closed.insert(shard.index, shard);
     }
 
-    /// How many shards take records.
+    /// The number of open shards.
     pub fn open_count(&self) -> u32 {
         u32::try_from(self.open.len()).unwrap_or(u32::MAX)
     }
@@ -60,12 +61,12 @@ impl Shards {
         &self.open
     }
 
-    /// The open shards, to settle their loads.
+    /// The open shards, to read and reset their loads.
     pub fn open_mut(&mut self) -> &mut [Shard] {
         &mut self.open
     }
 
-    /// All shards by number, closed ones too.
+    /// All shards by number, including closed ones.
     pub fn all(&self) -> Vec<&Shard> {
         let mut all: Vec<&Shard> = self.closed.values().chain(&self.open).collect();
         all.sort_unstable_by_key(|shard| shard.index);
@@ -77,7 +78,7 @@ impl Shards {
         self.closed.get(&index).or_else(|| self.open.iter().find(|shard| shard.index == index))
     }
 
-    /// A shard by number, to read from it or to trim it.
+    /// A shard by number, to read or trim it.
     pub fn shard_mut(&mut self, index: u32) -> Option<&mut Shard> {
         match self.closed.get_mut(&index) {
             Some(shard) => Some(shard),
@@ -85,19 +86,19 @@ impl Shards {
         }
     }
 
-    /// The open shard that takes a hash.
-    pub fn taking(&mut self, hash: u128) -> Option<&mut Shard> {
+    /// The open shard for a hash.
+    pub fn shard_for(&mut self, hash: u128) -> Option<&mut Shard> {
         let after = self.open.partition_point(|shard| shard.range.start <= hash);
         self.open.get_mut(after.checked_sub(1)?)
     }
 
-    /// The open shard at a position, counted round and round.
+    /// The open shard for round-robin position `turn`.
     pub fn in_turn(&mut self, turn: usize) -> Option<&mut Shard> {
         let count = self.open.len();
         self.open.get_mut(turn.checked_rem(count)?)
     }
 
-    /// The shards that followed a closed one.
+    /// The children of a closed shard.
     pub fn children(&self, index: u32) -> impl Iterator<Item = &Shard> {
         let is_child =
             move |shard: &&Shard| shard.parent == Some(index) || shard.adjacent_parent == Some(index);
@@ -122,8 +123,8 @@ impl Shards {
         self.open = open;
     }
 
-    /// Splits open shards in halves until there are `count`: those with the largest hash ranges first, and none of the
-    /// new ones before all others are split. Never merges.
+    /// Splits open shards in halves until there are `count`: the largest hash ranges first, and new
+    /// shards only after all others. Never merges.
     pub fn grow(&mut self, count: u32, at: Moment) {
         while let Some(wanted) = count.checked_sub(self.open_count()).filter(|wanted| *wanted > 0) {
             let can_split = self.open.iter().filter(|shard| shard.range.middle().is_some());
@@ -138,8 +139,8 @@ impl Shards {
         }
     }
 
-    /// Merges neighbours until there are `count` open shards (at least one), as equal as the cuts between them allow.
-    /// Never splits.
+    /// Merges neighbours until there are `count` open shards (at least one), as equal as their
+    /// boundaries allow. Never splits.
     pub fn shrink(&mut self, count: u32, at: Moment) {
         let starts: Vec<u128> = self.open.iter().map(|shard| shard.range.start).collect();
         let kept = nearest_starts(&starts, count);
@@ -159,7 +160,7 @@ impl Shards {
         self.open = open;
     }
 
-    /// The child of two neighbours, which it closes.
+    /// Merges two neighbours into a new shard and closes them.
     fn merge(&mut self, lower: Shard, upper: Shard, at: Moment) -> Shard {
         let range = HashRange { start: lower.range.start, end: upper.range.end };
         let child = self.begin(range, (Some(lower.index), Some(upper.index)), at);
@@ -168,8 +169,8 @@ impl Shards {
         child
     }
 
-    /// Moves the trim horizon to `retention` before now, and drops the shards that were closed by then. Returns the memory
-    /// they held.
+    /// Moves the trim horizon to `retention` before now, and drops the shards that were closed by
+    /// then. Returns the freed memory in bytes.
     pub fn expire(&mut self, retention: SignedDuration, now: Timestamp) -> usize {
         let horizon = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
         self.trim_horizon = self.trim_horizon.max(horizon);
@@ -192,9 +193,9 @@ impl Shards {
         freed
     }
 
-    /// An instant of the callers' clocks at which the same shards were open as at the trim horizon: the last split or merge
-    /// before it, or the stream's beginning. At that instant and at every later one, the shards that were open cover the hash
-    /// space once.
+    /// An instant of wall time with the same open shards as at the trim horizon: the last split or
+    /// merge before it, or the stream's creation. At this instant and every later one, the shards
+    /// that were open cover the hash space once.
     pub fn trim_horizon(&self) -> Timestamp {
         let opened = || self.closed.values().chain(&self.open).map(|shard| shard.opened_at);
         let before = opened().filter(|at| at.model <= self.trim_horizon).map(|at| at.wall).max();

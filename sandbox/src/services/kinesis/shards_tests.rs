@@ -1,4 +1,4 @@
-//! Splits, merges, expiry: single cases, and properties over any history of them.
+//! Splits, merges and expiry: single cases, and properties over arbitrary histories.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 const T0: Moment = Moment { wall: Timestamp::UNIX_EPOCH, model: Timestamp::UNIX_EPOCH };
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// Model seconds per second of real time in these tests.
+/// Model seconds per wall-clock second in these tests.
 const SPEED: i32 = 20;
 
 fn at(model_hours: i64) -> Moment {
@@ -41,7 +41,7 @@ fn a_split_closes_the_parent_and_halves_its_range() {
 }
 
 #[test]
-fn a_doubling_splits_each_shard_once_and_merges_nothing() {
+fn doubling_splits_each_shard_once() {
     for count in [4, 10, 63, 100] {
         let mut shards = Shards::create(count, T0);
         shards.grow(2 * count, T0);
@@ -51,7 +51,7 @@ fn a_doubling_splits_each_shard_once_and_merges_nothing() {
         let widths: Vec<u128> =
             shards.open().iter().map(|shard| shard.range.end - shard.range.start).collect();
         let (least, most) = (widths.iter().min().unwrap(), widths.iter().max().unwrap());
-        assert!(most - least <= u128::from(count), "equal but for the remainder");
+        assert!(most - least <= u128::from(count), "equal except for the remainder");
     }
 }
 
@@ -65,7 +65,7 @@ fn the_largest_ranges_are_split_first() {
 }
 
 #[test]
-fn halving_merges_pairs_and_splits_nothing() {
+fn halving_merges_pairs() {
     let mut shards = Shards::create(100, T0);
     shards.shrink(50, T0);
     assert_eq!((shards.open_count(), merges(&shards), shards.all().len()), (50, 50, 150));
@@ -74,7 +74,7 @@ fn halving_merges_pairs_and_splits_nothing() {
 }
 
 #[test]
-fn shards_merge_into_equal_ones_where_their_cuts_allow_it() {
+fn shards_merge_into_equal_ranges_if_boundaries_allow() {
     let mut shards = Shards::create(100, T0);
     shards.shrink(4, T0);
     let starts: Vec<u128> = shards.open().iter().map(|shard| shard.range.start).collect();
@@ -85,19 +85,19 @@ fn shards_merge_into_equal_ones_where_their_cuts_allow_it() {
 }
 
 #[test]
-fn every_hash_finds_the_shard_that_holds_it() {
+fn every_hash_finds_the_shard_that_contains_it() {
     let mut shards = Shards::create(7, T0);
     let ends: Vec<(u32, HashRange)> = shards.open().iter().map(|shard| (shard.index, shard.range)).collect();
     for (index, range) in ends {
-        assert_eq!(shards.taking(range.start).unwrap().index, index);
-        assert_eq!(shards.taking(range.end).unwrap().index, index);
+        assert_eq!(shards.shard_for(range.start).unwrap().index, index);
+        assert_eq!(shards.shard_for(range.end).unwrap().index, index);
     }
-    assert!(Shards::default().taking(5).is_none());
+    assert!(Shards::default().shard_for(5).is_none());
     assert!(Shards::default().in_turn(5).is_none());
 }
 
 #[test]
-fn closed_shards_expire_with_their_last_possible_record() {
+fn closed_shards_expire_after_the_retention_period() {
     let mut shards = Shards::create(1, T0);
     shards.grow(2, T0);
     shards.expire(DAY, T0.model + DAY - SignedDuration::from_nanos(1));
@@ -107,13 +107,13 @@ fn closed_shards_expire_with_their_last_possible_record() {
 }
 
 #[test]
-fn a_longer_retention_period_brings_back_nothing() {
+fn a_longer_retention_period_restores_nothing() {
     let mut shards = Shards::create(1, T0);
     shards.grow(2, at(1));
     shards.expire(DAY, at(26).model);
     shards.grow(4, at(27));
     shards.expire(DAY * 7, at(28).model);
-    assert_eq!(shards.trim_horizon(), at(1).wall, "not the stream's beginning, whose shard is gone");
+    assert_eq!(shards.trim_horizon(), at(1).wall, "the stream's first shard has expired");
     let then: Vec<u32> = open_at(&shards, shards.trim_horizon()).iter().map(|shard| shard.index).collect();
     assert_eq!(then, [1, 2]);
 }
@@ -122,7 +122,7 @@ fn open_at(shards: &Shards, wall: Timestamp) -> Vec<&Shard> {
     shards.all().into_iter().filter(|shard| shard.was_open_at(wall)).collect()
 }
 
-/// Something that happens to a stream's shards.
+/// A change of a stream's shards.
 #[derive(Clone, Debug)]
 enum Event {
     Grow(u32),
@@ -139,7 +139,7 @@ fn events() -> impl Strategy<Value = Vec<(i64, Event)>> {
     proptest::collection::vec((0i64..30, event), 0..12)
 }
 
-/// The shards after a history, and every instant at which something happened to them.
+/// The shards after a history, and the instants of all changes.
 fn after(first: u32, history: &[(i64, Event)]) -> (Shards, Vec<Moment>) {
     let mut shards = Shards::create(first, T0);
     let mut hour = 0;
@@ -166,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn growing_never_merges_and_ends_at_its_count(first in 1u32..40, history in events(), count in 1u32..200) {
+    fn growing_never_merges_and_reaches_the_count(first in 1u32..40, history in events(), count in 1u32..200) {
         let (mut shards, _) = after(first, &history);
         let (before, merged) = (shards.open_count(), merges(&shards));
         shards.grow(count, at(1000));
@@ -177,12 +177,12 @@ proptest! {
             let twice = shards.all().into_iter().filter(|shard| {
                 shard.opened_at == at(1000) && shard.closed.is_some()
             });
-            prop_assert_eq!(twice.count(), 0, "no shard is split that was not there");
+            prop_assert_eq!(twice.count(), 0, "new shards must not be split again");
         }
     }
 
     #[test]
-    fn shrinking_never_splits_and_ends_at_its_count(first in 1u32..40, history in events(), count in 1u32..200) {
+    fn shrinking_never_splits_and_reaches_the_count(first in 1u32..40, history in events(), count in 1u32..200) {
         let (mut shards, _) = after(first, &history);
         let before = shards.open_count();
         shards.shrink(count, at(1000));
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_open_at_any_instant_since_the_trim_horizon_covers_everything_once(
+    fn open_shards_cover_the_space_since_the_trim_horizon(
         first in 1u32..40, history in events(), later in 0i64..60,
     ) {
         let (mut shards, instants) = after(first, &history);
@@ -209,7 +209,7 @@ proptest! {
             prop_assert!(cover_everything_once(open_at(&shards, (instant - beside).max(horizon))));
             prop_assert!(cover_everything_once(open_at(&shards, instant + beside)));
         }
-        // Whoever was open at the trim horizon by the model's own clock is who is listed.
+        // The listed shards are those that were open at the trim horizon in model time.
         let kept = now.model - DAY;
         if kept > T0.model {
             let then = |shard: &&Shard| {

@@ -1,32 +1,35 @@
-//! One stream: what it is, where it stands in its life, and how its capacity follows its traffic. Pure; time is passed in.
+//! One stream: its settings, its lifecycle, and how its capacity follows its traffic. Pure; time is
+//! passed in.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::load_history::{INITIAL_SHARDS, LoadHistory, MilliShards};
-use super::shard::{Load, Place};
+use super::shard::{Load, RecordId};
 use super::shards::Shards;
 use crate::clock::Moment;
-use crate::ingest_statistics::BookId;
+use crate::ingest_statistics::IngestId;
 
-// How long things take, in model time. AWS names no figures but "a few minutes" for warm-up (API reference,
-// `UpdateStreamWarmThroughput`); these are ours, from what users report (Terraform's waiters and acceptance tests).
+// Durations in model time. AWS publishes only "a few minutes" for warm-up (API reference,
+// `UpdateStreamWarmThroughput`). These are ours, from what users report (Terraform's waiters and
+// acceptance tests).
 const CREATION: SignedDuration = SignedDuration::from_secs(20);
 const DELETION: SignedDuration = SignedDuration::from_secs(30);
 const RETENTION_CHANGE: SignedDuration = SignedDuration::from_secs(10);
 const WARM_UP: SignedDuration = SignedDuration::from_secs(60);
 const WARM_UP_PER_DOUBLING: SignedDuration = SignedDuration::from_secs(30);
-/// Traffic is averaged over so much model time, but never over less than a second of real traffic.
-const LOOK: SignedDuration = SignedDuration::from_secs(20);
-const SHORTEST_REAL_LOOK: SignedDuration = SignedDuration::from_secs(1);
+/// The model time over which traffic is averaged, but at least one second of wall time.
+const MEASUREMENT: SignedDuration = SignedDuration::from_secs(20);
+const SHORTEST_REAL_MEASUREMENT: SignedDuration = SignedDuration::from_secs(1);
 /// From needing more capacity to starting to split, and from there to the new shards.
 const REACTION: SignedDuration = SignedDuration::from_secs(120);
 const SPLITTING: SignedDuration = SignedDuration::from_secs(60);
-/// A shard that throttled while this full is split even if the stream as a whole has room: its keys are hot.
+/// A shard that throttles at this load is split even if the stream as a whole has room, because its
+/// keys are hot.
 const SATURATED: MilliShards = MilliShards(900);
 
-/// Who decides on the number of shards.
+/// What decides the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The traffic, and warm throughput.
@@ -36,7 +39,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The wire's word for it.
+    /// The value in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OnDemand => "ON_DEMAND",
@@ -45,17 +48,17 @@ impl Mode {
     }
 }
 
-/// Where records go.
+/// How records are distributed over the shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distribution {
     /// By the hash of the partition key.
     UserPartitionKey,
-    /// Evenly, whatever the key.
+    /// Evenly, regardless of the key.
     Auto,
 }
 
 impl Distribution {
-    /// The wire's word for it.
+    /// The value in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UserPartitionKey => "USER_PARTITION_KEY",
@@ -64,7 +67,7 @@ impl Distribution {
     }
 }
 
-/// What `CreateStream` asks for, checked.
+/// The checked request of `CreateStream`.
 #[derive(Clone, Debug)]
 pub struct StreamSpec {
     /// The name.
@@ -79,23 +82,23 @@ pub struct StreamSpec {
     pub tags: BTreeMap<String, String>,
     /// The largest record, in KiB.
     pub max_record_kib: u32,
-    /// Where records go.
+    /// How records are distributed.
     pub distribution: Distribution,
 }
 
-/// What a stream is busy with.
+/// The lifecycle phase of a stream.
 enum Phase {
     Creating {
         until: Timestamp,
         shards: u32,
     },
     Active,
-    /// Capacity moves by `steps` on request.
+    /// Capacity changes in `steps`, on request.
     Warming {
         steps: VecDeque<(Timestamp, u32)>,
         until: Timestamp,
     },
-    /// Shards split, or merge down to `shards`, as traffic asks.
+    /// Shards split, or merge down to `shards`, according to the traffic.
     Resharding {
         until: Timestamp,
         shards: u32,
@@ -108,35 +111,35 @@ enum Phase {
     },
 }
 
-/// Who a stream is: fixed for its life.
+/// The identity of a stream, which never changes.
 pub struct Identity {
-    /// Unique in the sandbox, names are not.
+    /// Unique in the sandbox, unlike names.
     pub uid: u64,
     /// The ARN.
     pub arn: String,
-    /// Where its arrivals are counted.
-    pub book: BookId,
+    /// Its entry in the ingest statistics.
+    pub ingest_id: IngestId,
 }
 
 /// A stream.
 pub struct Stream {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
-    /// What it was created as; tags change.
-    pub design: StreamSpec,
+    /// Its settings from `CreateStream`; some can be changed later.
+    pub spec: StreamSpec,
     /// When it was created.
     pub created_at: Moment,
-    /// Hours records are kept.
+    /// How many hours records are retained.
     pub retention_hours: u32,
     /// Its shards.
     pub shards: Shards,
-    /// Records given up to bound memory.
+    /// The number of records dropped to bound memory.
     pub forgotten_records: u64,
-    /// The most shards the region's throughput quota allows one on-demand stream.
-    ceiling: u32,
+    /// The maximum number of shards of one on-demand stream under the region's throughput quota.
+    max_shards: u32,
     phase: Phase,
     load_history: LoadHistory,
-    look_since: Moment,
+    measured_since: Moment,
     hottest: Vec<u32>,
     saturated: u32,
     growing_since: Option<Timestamp>,
@@ -145,27 +148,27 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream that begins to be created.
-    pub fn create(identity: Identity, design: StreamSpec, ceiling: u32, now: Moment) -> Self {
-        let (shards, warming) = match design.mode {
-            Mode::Provisioned => (design.shards, SignedDuration::ZERO),
+    /// A stream whose creation begins now.
+    pub fn create(identity: Identity, spec: StreamSpec, max_shards: u32, now: Moment) -> Self {
+        let (shards, warming) = match spec.mode {
+            Mode::Provisioned => (spec.shards, SignedDuration::ZERO),
             Mode::OnDemand => {
-                let goal = design.warm_mib.max(INITIAL_SHARDS);
+                let goal = spec.warm_mib.max(INITIAL_SHARDS);
                 let steps = levels(INITIAL_SHARDS, goal).len();
                 (goal, WARM_UP_PER_DOUBLING * i32::try_from(steps).unwrap_or(i32::MAX))
             }
         };
         Self {
             identity,
-            design,
+            spec,
             created_at: now,
             retention_hours: 24,
             shards: Shards::default(),
             forgotten_records: 0,
-            ceiling,
+            max_shards,
             phase: Phase::Creating { until: later(now.model, CREATION + warming), shards },
             load_history: LoadHistory::new(shards, now.model),
-            look_since: now,
+            measured_since: now,
             hottest: Vec::new(),
             saturated: 0,
             growing_since: None,
@@ -174,33 +177,35 @@ impl Stream {
         }
     }
 
-    /// The wire's word for where the stream stands.
+    /// The status in the API.
     pub fn status(&self) -> &'static str {
         match self.phase {
             Phase::Creating { .. } => "CREATING",
             Phase::Active => "ACTIVE",
-            // API reference, `StreamDescriptionSummary`: "UPDATING - Shards in the stream are being merged or split."
+            // API reference, `StreamDescriptionSummary`: "UPDATING - Shards in the stream are being
+            // merged or split."
             Phase::Warming { .. } | Phase::Resharding { .. } | Phase::Settling { .. } => "UPDATING",
             Phase::Deleting { .. } => "DELETING",
         }
     }
 
-    /// Whether mutations are possible.
+    /// Whether it can be changed.
     pub fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Active)
     }
 
-    /// Whether it is still being created: then there is nothing to write to or read from.
+    /// Whether it is still being created, so that it can neither be written nor read.
     pub fn is_creating(&self) -> bool {
         matches!(self.phase, Phase::Creating { .. })
     }
 
-    /// What the stream can take now, in MiB/s.
+    /// The current write capacity, in MiB/s.
     pub fn current_mib(&self) -> u32 {
         self.shards.open_count()
     }
 
-    /// Begins the deletion. Data stays readable and writable until it is done (API reference, `DeleteStream`).
+    /// Begins the deletion. Data can be read and written until it completes (API reference,
+    /// `DeleteStream`).
     pub fn delete(&mut self, now: Moment) {
         self.phase = Phase::Deleting { until: later(now.model, DELETION) };
     }
@@ -211,11 +216,11 @@ impl Stream {
         self.phase = Phase::Settling { until: later(now.model, RETENTION_CHANGE) };
     }
 
-    /// Begins to move capacity to the requested warm throughput. The same call scales down, but never below what the last
-    /// hour's peak needs (What's New 2026-07-24, "on-demand scale-down").
+    /// Begins to move the capacity to the requested warm throughput. This also scales down, but
+    /// never below what the last hour's peak needs (What's New 2026-07-24, "on-demand scale-down").
     pub fn warm(&mut self, mib: u32, now: Moment) {
-        self.design.warm_mib = mib;
-        let goal = mib.max(self.load_history.needed_recently()).min(self.ceiling);
+        self.spec.warm_mib = mib;
+        let goal = mib.max(self.load_history.needed_recently()).min(self.max_shards);
         if goal < self.shards.open_count() {
             self.load_history.forget_history();
         }
@@ -228,15 +233,15 @@ impl Stream {
         self.phase = Phase::Warming { steps, until: at };
     }
 
-    /// Lets time pass. `true`: the stream is gone.
+    /// Advances to `now`. Returns `true` if the stream is deleted.
     pub fn advance(&mut self, now: Moment) -> bool {
-        // Before anything else: what is split or merged now has not expired.
+        // First, because the shards that are split or merged below have not expired.
         let retention = SignedDuration::from_hours(self.retention_hours.into());
         self.expired_bytes += self.shards.expire(retention, now.model);
         match &mut self.phase {
             Phase::Creating { until, shards } if now.model >= *until => {
                 self.shards = Shards::create(*shards, now);
-                self.look_since = now;
+                self.measured_since = now;
                 self.phase = Phase::Active;
             }
             Phase::Warming { steps, until } => {
@@ -258,7 +263,7 @@ impl Stream {
             Phase::Resharding { until, shards } if now.model >= *until => {
                 let goal = *shards;
                 self.phase = Phase::Active;
-                // The fullest first: their keys are hot.
+                // The fullest shards first, because their keys are hot.
                 let fullest = std::mem::take(&mut self.hottest);
                 self.resize(goal, &fullest, false, now);
             }
@@ -266,11 +271,12 @@ impl Stream {
             Phase::Deleting { until } if now.model >= *until => return true,
             _ => {}
         }
-        self.look(now);
+        self.measure(now);
         false
     }
 
-    /// Splits shards until there are `shards`, the given ones before the others, or merges down to so many.
+    /// Splits shards until there are `shards`, beginning with `first`, or merges down to that
+    /// number.
     fn resize(&mut self, shards: u32, first: &[u32], on_request: bool, now: Moment) {
         match shards.checked_sub(self.shards.open_count()) {
             None => self.shards.shrink(shards, now),
@@ -283,39 +289,39 @@ impl Stream {
         self.load_history.resized(self.shards.open_count(), on_request, now.model);
     }
 
-    /// Settles what was stored since the last look, and starts to grow or shrink if that calls for it.
-    fn look(&mut self, now: Moment) {
-        let real = now.wall.duration_since(self.look_since.wall);
-        let long_enough =
-            now.model.duration_since(self.look_since.model) >= LOOK && real >= SHORTEST_REAL_LOOK;
+    /// Measures the load since the last measurement, and starts to grow or shrink if needed.
+    fn measure(&mut self, now: Moment) {
+        let real = now.wall.duration_since(self.measured_since.wall);
+        let long_enough = now.model.duration_since(self.measured_since.model) >= MEASUREMENT
+            && real >= SHORTEST_REAL_MEASUREMENT;
         if !long_enough || self.is_creating() {
             return;
         }
         let mut total = Load::default();
-        let mut heights = Vec::with_capacity(self.shards.open().len());
+        let mut throughputs = Vec::with_capacity(self.shards.open().len());
         self.saturated = 0;
         for shard in self.shards.open_mut() {
             let load = std::mem::take(&mut shard.load);
             total.records += load.records;
             total.bytes += load.bytes;
-            let height = MilliShards::of(load, real);
-            self.saturated += u32::from(load.throttled > 0 && height >= SATURATED);
-            heights.push((height, shard.index));
+            let throughput = MilliShards::of(load, real);
+            self.saturated += u32::from(load.throttled > 0 && throughput >= SATURATED);
+            throughputs.push((throughput, shard.index));
         }
-        self.look_since = now;
-        if self.design.mode == Mode::Provisioned {
+        self.measured_since = now;
+        if self.spec.mode == Mode::Provisioned {
             return;
         }
         self.load_history.note(MilliShards::of(total, real), now.model);
-        heights.sort_unstable_by_key(|(height, index)| (std::cmp::Reverse(*height), *index));
-        self.hottest = heights.into_iter().map(|(_, index)| index).collect();
+        throughputs.sort_unstable_by_key(|(throughput, index)| (std::cmp::Reverse(*throughput), *index));
+        self.hottest = throughputs.into_iter().map(|(_, index)| index).collect();
         self.follow_traffic(now);
     }
 
     fn follow_traffic(&mut self, now: Moment) {
         let open = self.shards.open_count();
-        let called_for = self.load_history.needed().max(open.saturating_add(self.saturated));
-        let goal = called_for.min(self.load_history.attainable(now.model)).min(self.ceiling);
+        let needed = self.load_history.needed().max(open.saturating_add(self.saturated));
+        let goal = needed.min(self.load_history.attainable(now.model)).min(self.max_shards);
         if !self.is_active() {
             return;
         }
@@ -328,68 +334,68 @@ impl Stream {
             return;
         }
         self.growing_since = None;
-        // Far apart from growing, lest capacity swing to and fro.
-        let low = self.load_history.needed().max(self.design.warm_mib);
+        // Shrinking needs half the load of growing, so that the capacity does not oscillate.
+        let low = self.load_history.needed().max(self.spec.warm_mib);
         if open >= low.saturating_mul(2) {
             self.phase = Phase::Resharding { until: later(now.model, SPLITTING), shards: low };
         }
     }
 
-    /// Memory that expired shards gave back since the last call.
+    /// The memory freed by expired shards since the last call.
     pub fn take_expired_bytes(&mut self) -> usize {
         std::mem::take(&mut self.expired_bytes)
     }
 
-    /// Memory in the closed segments of all shards.
+    /// The memory of the closed segments of all shards.
     pub fn closed_cost(&self) -> usize {
         self.shards.all().iter().map(|shard| shard.record_log.closed_cost()).sum()
     }
 
-    /// Gives up the oldest segment of a shard, and tells how much memory that freed.
-    pub fn forget_oldest(&mut self, shard: u32) -> usize {
-        // A shard that expired gave everything back then.
+    /// Drops the oldest segment of a shard. Returns the freed memory in bytes.
+    pub fn drop_oldest(&mut self, shard: u32) -> usize {
+        // An expired shard has already freed its memory.
         let freed =
-            self.shards.shard_mut(shard).map(|shard| shard.record_log.forget_oldest()).unwrap_or_default();
+            self.shards.shard_mut(shard).map(|shard| shard.record_log.drop_oldest()).unwrap_or_default();
         self.forgotten_records += freed.records as u64;
         freed.bytes
     }
 
-    /// Stores a record in its shard. `Err`: that shard's second is full.
+    /// Stores a record in its shard. `Err`: that shard's limit per second is reached.
     pub fn put(&mut self, record: Incoming<'_>, at: Timestamp) -> Option<Result<Stored, u32>> {
-        let shard = match self.design.distribution {
-            Distribution::UserPartitionKey => self.shards.taking(record.hash)?,
+        let shard = match self.spec.distribution {
+            Distribution::UserPartitionKey => self.shards.shard_for(record.hash)?,
             Distribution::Auto => {
                 self.turn = self.turn.wrapping_add(1);
                 self.shards.in_turn(self.turn)?
             }
         };
         Some(match shard.put(record.key, record.data, at) {
-            Some((place, closed_segment)) => Ok(Stored { place, closed_segment }),
+            Some((id, closed_segment)) => Ok(Stored { id, closed_segment }),
             None => Err(shard.index),
         })
     }
 }
 
-/// A record on its way in.
+/// A record to be stored.
 #[derive(Clone, Copy)]
 pub struct Incoming<'a> {
     /// The partition key.
     pub key: &'a str,
-    /// The hash that decides on the shard.
+    /// The hash that selects the shard.
     pub hash: u128,
     /// The data, decoded.
     pub data: &'a [u8],
 }
 
-/// A record that was stored.
+/// A stored record.
 pub struct Stored {
-    /// Where.
-    pub place: Place,
-    /// The memory of the segment this filled, if it did.
+    /// The record's id.
+    pub id: RecordId,
+    /// The size of the segment that this record closed, if any.
     pub closed_segment: Option<usize>,
 }
 
-/// The capacities between two, doubling or halving from step to step.
+/// The capacities between two levels, doubling or halving at each step.
 fn levels(from: u32, to: u32) -> Vec<u32> {
     let mut levels = Vec::new();
     let mut level = from.max(1);

@@ -1,29 +1,29 @@
-//! A stream under a manual clock: creation, growth, warm-up, release, deletion.
+//! A stream under a manual clock: creation, growth, warm-up, scale-down, deletion.
 
 use super::*;
 use crate::ingest_statistics::IngestStatistics;
 
-/// Model seconds per second of real time in these tests.
+/// Model seconds per wall-clock second in these tests.
 const SPEED: i32 = 20;
 
 struct Harness {
     stream: Stream,
     wall: Timestamp,
-    gone: bool,
+    is_deleted: bool,
 }
 
 impl Harness {
-    fn new(design: StreamSpec) -> Self {
+    fn new(spec: StreamSpec) -> Self {
         let start = Timestamp::UNIX_EPOCH;
         let now = Moment { wall: start, model: start };
-        let book = IngestStatistics::new().open(&design.name, "arn", start);
-        let identity = Identity { uid: 7, arn: "arn".to_owned(), book };
-        Self { stream: Stream::create(identity, design, 200, now), wall: start, gone: false }
+        let ingest_id = IngestStatistics::new().open(&spec.name, "arn", start);
+        let identity = Identity { uid: 7, arn: "arn".to_owned(), ingest_id };
+        Self { stream: Stream::create(identity, spec, 200, now), wall: start, is_deleted: false }
     }
 
     fn on_demand(warm_mib: u32) -> Self {
-        let mut harness = Self::new(design(Mode::OnDemand, 0, warm_mib));
-        harness.pass(SignedDuration::from_secs(20 + 10 * 30), 0);
+        let mut harness = Self::new(spec(Mode::OnDemand, 0, warm_mib));
+        harness.advance_by(SignedDuration::from_secs(20 + 10 * 30), 0);
         assert!(harness.stream.is_active());
         harness
     }
@@ -33,14 +33,14 @@ impl Harness {
         Moment { wall: self.wall, model: start + self.wall.duration_since(start) * SPEED }
     }
 
-    /// Lets model time pass under `rate` records a second (real time) with evenly spread hashes.
-    fn pass(&mut self, model: SignedDuration, rate: u64) {
+    /// Advances model time under `rate` records per wall-clock second, with evenly spread hashes.
+    fn advance_by(&mut self, model: SignedDuration, rate: u64) {
         let tick = SignedDuration::from_millis(100);
         let ticks = (model / SPEED).as_millis() / tick.as_millis();
         for _ in 0..ticks {
             self.wall += tick;
             let now = self.now();
-            self.gone |= self.stream.advance(now);
+            self.is_deleted |= self.stream.advance(now);
             let records = rate / 10;
             for number in 0..records {
                 let hash = (u128::MAX / u128::from(records)) * u128::from(number);
@@ -54,7 +54,7 @@ impl Harness {
     }
 }
 
-fn design(mode: Mode, shards: u32, warm_mib: u32) -> StreamSpec {
+fn spec(mode: Mode, shards: u32, warm_mib: u32) -> StreamSpec {
     StreamSpec {
         name: "posts".to_owned(),
         mode,
@@ -71,45 +71,45 @@ fn seconds(seconds: i64) -> SignedDuration {
 }
 
 #[test]
-fn a_stream_is_created_after_its_delay_with_four_shards() {
-    let mut harness = Harness::new(design(Mode::OnDemand, 0, 0));
-    harness.pass(seconds(18), 0);
+fn a_stream_becomes_active_with_four_shards() {
+    let mut harness = Harness::new(spec(Mode::OnDemand, 0, 0));
+    harness.advance_by(seconds(18), 0);
     assert_eq!((harness.stream.status(), harness.open()), ("CREATING", 0));
-    harness.pass(seconds(2), 0);
+    harness.advance_by(seconds(2), 0);
     assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 4));
 }
 
 #[test]
-fn a_warm_stream_takes_longer_to_create_and_is_warm_when_active() {
-    let mut harness = Harness::new(design(Mode::OnDemand, 0, 100));
+fn a_warm_stream_takes_longer_and_is_warm_when_active() {
+    let mut harness = Harness::new(spec(Mode::OnDemand, 0, 100));
     // 4 → 8 → 16 → 32 → 64 → 100: five doublings.
-    harness.pass(seconds(20 + 5 * 30 - 2), 0);
+    harness.advance_by(seconds(20 + 5 * 30 - 2), 0);
     assert_eq!(harness.stream.status(), "CREATING");
-    harness.pass(seconds(2), 0);
+    harness.advance_by(seconds(2), 0);
     assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 100));
 }
 
 #[test]
-fn a_cold_stream_grows_within_fifteen_seconds_at_speed_twenty_and_doubles_no_faster_than_in_15_minutes() {
+fn a_cold_stream_doubles_at_most_every_15_minutes() {
     let mut harness = Harness::on_demand(0);
-    harness.pass(seconds(160), 10_000);
+    harness.advance_by(seconds(160), 10_000);
     assert_eq!(harness.open(), 4);
-    harness.pass(seconds(60), 10_000);
+    harness.advance_by(seconds(60), 10_000);
     assert_eq!(harness.open(), 8, "after 220 s of model time, 11 s of real time");
-    harness.pass(seconds(13 * 60), 10_000);
+    harness.advance_by(seconds(13 * 60), 10_000);
     assert_eq!(harness.open(), 8, "no second doubling within 15 minutes of the first");
-    harness.pass(seconds(6 * 60), 10_000);
+    harness.advance_by(seconds(6 * 60), 10_000);
     assert_eq!(harness.open(), 16);
-    harness.pass(seconds(20 * 60), 10_000);
+    harness.advance_by(seconds(20 * 60), 10_000);
     assert_eq!(harness.open(), 20, "twice the peak of 10,000 records/s");
-    harness.pass(seconds(20 * 60), 10_000);
-    assert_eq!(harness.open(), 20, "and no more");
+    harness.advance_by(seconds(20 * 60), 10_000);
+    assert_eq!(harness.open(), 20, "20 shards are enough");
 }
 
 #[test]
-fn while_it_splits_a_stream_is_updating_and_takes_records() {
+fn a_splitting_stream_is_updating_and_accepts_records() {
     let mut harness = Harness::on_demand(0);
-    harness.pass(seconds(170), 4000);
+    harness.advance_by(seconds(170), 4000);
     assert_eq!(harness.stream.status(), "UPDATING");
     let now = harness.now();
     let outcome = harness.stream.put(Incoming { key: "k", hash: 1, data: b"x" }, now.wall);
@@ -119,13 +119,13 @@ fn while_it_splits_a_stream_is_updating_and_takes_records() {
 #[test]
 fn traffic_within_half_the_capacity_changes_nothing() {
     let mut harness = Harness::on_demand(0);
-    harness.pass(seconds(3600), 2000);
+    harness.advance_by(seconds(3600), 2000);
     assert_eq!(harness.open(), 4);
     assert!(harness.stream.is_active());
 }
 
 #[test]
-fn a_hot_key_splits_its_shard_though_the_stream_has_room() {
+fn a_hot_key_splits_its_shard() {
     let mut harness = Harness::on_demand(0);
     for _ in 0..120 {
         harness.wall += SignedDuration::from_millis(100);
@@ -136,76 +136,76 @@ fn a_hot_key_splits_its_shard_though_the_stream_has_room() {
         }
     }
     assert_eq!(harness.open(), 5);
-    assert_eq!(harness.stream.shards.children(0).count(), 2, "the hot shard was the one to split");
+    assert_eq!(harness.stream.shards.children(0).count(), 2, "the hot shard must be split");
 }
 
 #[test]
-fn warm_throughput_moves_by_doublings_and_ends_at_its_target() {
+fn warm_throughput_doubles_until_it_reaches_its_target() {
     let mut harness = Harness::on_demand(0);
     harness.stream.warm(100, harness.now());
-    harness.pass(seconds(88), 0);
+    harness.advance_by(seconds(88), 0);
     assert_eq!((harness.stream.status(), harness.stream.current_mib()), ("UPDATING", 4));
-    harness.pass(seconds(4), 0);
+    harness.advance_by(seconds(4), 0);
     assert_eq!(harness.stream.current_mib(), 8);
-    harness.pass(seconds(90), 0);
+    harness.advance_by(seconds(90), 0);
     assert_eq!((harness.stream.status(), harness.stream.current_mib()), ("UPDATING", 64));
-    harness.pass(seconds(60), 0);
+    harness.advance_by(seconds(60), 0);
     assert_eq!((harness.stream.status(), harness.stream.current_mib()), ("ACTIVE", 100));
 }
 
 #[test]
 fn warm_throughput_stays_while_the_traffic_is_low() {
     let mut harness = Harness::on_demand(100);
-    harness.pass(seconds(2 * 3600), 100);
+    harness.advance_by(seconds(2 * 3600), 100);
     assert_eq!(harness.open(), 100);
 }
 
 #[test]
-fn released_warm_throughput_falls_to_what_the_last_hour_needs() {
+fn reduced_warm_throughput_falls_to_the_last_hours_need() {
     let mut harness = Harness::on_demand(100);
-    harness.pass(seconds(60), 10_000);
+    harness.advance_by(seconds(60), 10_000);
     harness.stream.warm(0, harness.now());
-    harness.pass(seconds(60 + 3 * 30 + 4), 0);
+    harness.advance_by(seconds(60 + 3 * 30 + 4), 0);
     assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 20));
-    harness.pass(seconds(3700), 0);
+    harness.advance_by(seconds(3700), 0);
     harness.stream.warm(0, harness.now());
-    harness.pass(seconds(60 + 3 * 30 + 4), 0);
+    harness.advance_by(seconds(60 + 3 * 30 + 4), 0);
     assert_eq!((harness.stream.status(), harness.open()), ("ACTIVE", 4));
 }
 
 #[test]
-fn warm_throughput_stops_at_the_regions_ceiling() {
+fn warm_throughput_stops_at_the_regions_quota() {
     let mut harness = Harness::on_demand(0);
     harness.stream.warm(500, harness.now());
-    harness.pass(seconds(400), 0);
+    harness.advance_by(seconds(400), 0);
     assert_eq!(harness.open(), 200);
 }
 
 #[test]
-fn a_provisioned_stream_keeps_its_shards_whatever_the_traffic() {
-    let mut harness = Harness::new(design(Mode::Provisioned, 2, 0));
-    harness.pass(seconds(3600), 4000);
+fn a_provisioned_stream_keeps_its_shard_count() {
+    let mut harness = Harness::new(spec(Mode::Provisioned, 2, 0));
+    harness.advance_by(seconds(3600), 4000);
     assert_eq!(harness.open(), 2);
 }
 
 #[test]
-fn deletion_takes_its_time_and_still_takes_records() {
+fn a_stream_accepts_records_while_it_is_deleted() {
     let mut harness = Harness::on_demand(0);
     harness.stream.delete(harness.now());
-    harness.pass(seconds(28), 0);
+    harness.advance_by(seconds(28), 0);
     assert_eq!(harness.stream.status(), "DELETING");
     let now = harness.now();
     let outcome = harness.stream.put(Incoming { key: "k", hash: 1, data: b"x" }, now.wall);
     assert!(outcome.unwrap().is_ok());
-    assert!(!harness.gone);
-    harness.pass(seconds(2), 0);
-    assert!(harness.gone);
+    assert!(!harness.is_deleted);
+    harness.advance_by(seconds(2), 0);
+    assert!(harness.is_deleted);
 }
 
 #[test]
 fn automatic_distribution_fills_all_shards_from_one_key() {
     let mut harness = Harness::on_demand(0);
-    harness.stream.design.distribution = Distribution::Auto;
+    harness.stream.spec.distribution = Distribution::Auto;
     let now = harness.now();
     let stored = (0..4000)
         .filter(|_| {

@@ -1,4 +1,4 @@
-//! Tags of streams: what may be one, and how many. Pure.
+//! Tags of streams: valid characters, and how many. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::services::AwsError;
 /// API reference, `CreateStream`: "A set of up to 50 key-value pairs".
 const MAX_TAGS: usize = 50;
 
-/// Reads a `Tags` map and refuses characters that tags cannot hold.
+/// Reads a `Tags` map and rejects invalid characters.
 pub fn read(tags: &Value) -> Result<BTreeMap<String, String>, AwsError> {
     let pairs = tags.as_object().into_iter().flatten();
     let tags: BTreeMap<String, String> =
@@ -30,8 +30,8 @@ pub fn read(tags: &Value) -> Result<BTreeMap<String, String>, AwsError> {
     Ok(tags)
 }
 
-/// Refuses more tags than a stream may have.
-pub fn bounded(count: usize, stream: &str, account: &str) -> Result<(), AwsError> {
+/// Rejects more tags than a stream may have.
+pub fn check_count(count: usize, stream: &str, account: &str) -> Result<(), AwsError> {
     if count <= MAX_TAGS {
         return Ok(());
     }
@@ -43,37 +43,33 @@ pub fn bounded(count: usize, stream: &str, account: &str) -> Result<(), AwsError
 
 /// Adds tags to a stream.
 pub fn add(stream: &mut Stream, tags: BTreeMap<String, String>, account: &str) -> Result<(), AwsError> {
-    let mut all = stream.design.tags.clone();
+    let mut all = stream.spec.tags.clone();
     all.extend(tags);
-    bounded(all.len(), &stream.design.name, account)?;
-    stream.design.tags = all;
+    check_count(all.len(), &stream.spec.name, account)?;
+    stream.spec.tags = all;
     Ok(())
 }
 
-/// Removes tags from a stream; those it does not have are not missed.
+/// Removes tags from a stream; missing ones are ignored.
 pub fn remove(stream: &mut Stream, keys: &Value) {
     for key in keys.as_array().into_iter().flatten().filter_map(Value::as_str) {
-        stream.design.tags.remove(key);
+        stream.spec.tags.remove(key);
     }
 }
 
-/// `ListTagsForResource`: all of them.
+/// `ListTagsForResource`: all tags.
 pub fn all(stream: &Stream) -> Value {
-    json!({ "Tags": list(stream.design.tags.iter()) })
+    json!({ "Tags": list(stream.spec.tags.iter()) })
 }
 
-/// `ListTagsForStream`: page by page.
+/// `ListTagsForStream`: one page of tags.
 pub fn page(stream: &Stream, members: &Value) -> Value {
     let most = members["Limit"].as_u64().map_or(MAX_TAGS, |limit| usize::try_from(limit).unwrap_or(MAX_TAGS));
     let after = members["ExclusiveStartTagKey"].as_str();
-    let mut rest = stream
-        .design
-        .tags
-        .iter()
-        .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
-        .peekable();
-    let page = list(rest.by_ref().take(most));
-    json!({ "Tags": page, "HasMoreTags": rest.peek().is_some() })
+    let mut remaining =
+        stream.spec.tags.iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after)).peekable();
+    let page = list(remaining.by_ref().take(most));
+    json!({ "Tags": page, "HasMoreTags": remaining.peek().is_some() })
 }
 
 fn list<'a>(tags: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<Value> {
@@ -85,22 +81,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_like_ours_and_values_with_spaces_are_legal() {
+    fn keys_of_this_project_and_values_with_spaces_are_valid() {
         let tags =
             json!({"kinesisdemo.io/owner": "ns/name", "expires-at": "2026-11-22T10:00:00Z", "über": "a b"});
         assert_eq!(read(&tags).unwrap().len(), 3);
     }
 
     #[test]
-    fn other_characters_and_system_tags_are_refused() {
+    fn other_characters_and_system_tags_are_rejected() {
         for tags in [json!({"a*": "b"}), json!({"a": "b<"}), json!({"aws:x": "b"}), json!({"AWS:x": "b"})] {
             assert_eq!(read(&tags).unwrap_err().code, "InvalidArgumentException", "{tags}");
         }
     }
 
     #[test]
-    fn fifty_tags_and_not_one_more() {
-        assert!(bounded(50, "posts", "0").is_ok());
-        assert_eq!(bounded(51, "posts", "0").unwrap_err().code, "InvalidArgumentException");
+    fn a_stream_has_at_most_fifty_tags() {
+        assert!(check_count(50, "posts", "0").is_ok());
+        assert_eq!(check_count(51, "posts", "0").unwrap_err().code, "InvalidArgumentException");
     }
 }

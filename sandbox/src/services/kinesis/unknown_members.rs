@@ -1,5 +1,6 @@
-//! Members of a `PutRecords` body that no model knows: whether they ask for anything
-//! (`operations::asks_for_nothing`). In: a value's bytes. Out: yes or no, without keeping it. Pure.
+//! Whether unknown members of a `PutRecords` body have a value that is not empty
+//! (`operations::asks_for_nothing`). In: a value's bytes. Out: yes or no, without storing the
+//! value. Pure.
 
 use std::fmt;
 
@@ -9,22 +10,22 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::put_request::{each, text};
 
-/// How deep in maps a CBOR value is looked at; what lies deeper counts as asking. serde_json's
-/// bound.
-const DEEPEST: usize = 128;
+/// The maximum nesting of a CBOR value that is examined; deeper values count as not empty. The
+/// number is serde_json's limit.
+const MAX_DEPTH: usize = 128;
 
-/// Whether a value asks for anything.
-pub struct Asks(pub bool);
+/// Whether a value is not empty.
+pub struct IsSet(pub bool);
 
-impl<'de> Deserialize<'de> for Asks {
+impl<'de> Deserialize<'de> for IsSet {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(Look).map(Self)
+        json.deserialize_any(IsSetVisitor).map(Self)
     }
 }
 
-struct Look;
+struct IsSetVisitor;
 
-impl<'de> Visitor<'de> for Look {
+impl<'de> Visitor<'de> for IsSetVisitor {
     type Value = bool;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,19 +33,19 @@ impl<'de> Visitor<'de> for Look {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut json: A) -> Result<bool, A::Error> {
-        let mut asks = false;
-        while let Some((IgnoredAny, Asks(member))) = json.next_entry()? {
-            asks |= member;
+        let mut is_set = false;
+        while let Some((IgnoredAny, IsSet(member))) = json.next_entry()? {
+            is_set |= member;
         }
-        Ok(asks)
+        Ok(is_set)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut json: A) -> Result<bool, A::Error> {
-        let mut asks = false;
+        let mut is_set = false;
         while json.next_element::<IgnoredAny>()?.is_some() {
-            asks = true;
+            is_set = true;
         }
-        Ok(asks)
+        Ok(is_set)
     }
 
     fn visit_bool<E>(self, flag: bool) -> Result<bool, E> {
@@ -72,12 +73,12 @@ impl<'de> Visitor<'de> for Look {
     }
 }
 
-/// The same of a value in CBOR, which is read.
-pub fn asks(body: &mut Decoder<'_>) -> Result<bool, Error> {
-    asks_within(body, 0)
+/// The same for a value in CBOR, which is consumed.
+pub fn is_set(body: &mut Decoder<'_>) -> Result<bool, Error> {
+    is_set_within(body, 0)
 }
 
-fn asks_within(body: &mut Decoder<'_>, depth: usize) -> Result<bool, Error> {
+fn is_set_within(body: &mut Decoder<'_>, depth: usize) -> Result<bool, Error> {
     match body.datatype()? {
         Type::Null | Type::Undefined => body.skip().map(|()| false),
         Type::Bool => body.bool(),
@@ -86,31 +87,32 @@ fn asks_within(body: &mut Decoder<'_>, depth: usize) -> Result<bool, Error> {
         Type::F16 => {
             let start = body.position();
             body.skip()?;
-            // One byte says what it is; of the two others, all bits but the sign's make a zero.
+            // The first byte is the type. A half-precision number is zero if all bits of the other
+            // two bytes except the sign are zero.
             let bits = body.input().get(start + 1..start + 3).unwrap_or_default();
             Ok(bits.iter().zip([0x7f, 0xff]).any(|(byte, mask)| byte & mask != 0))
         }
         Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::I8 | Type::I16 | Type::I32 | Type::I64 => {
             Ok(i128::from(body.int()?) != 0)
         }
-        Type::Map | Type::MapIndef if depth < DEEPEST => {
+        Type::Map | Type::MapIndef if depth < MAX_DEPTH => {
             let length = body.map()?;
-            let mut asks = false;
+            let mut is_set = false;
             each(body, length, |body| {
                 body.skip()?;
-                asks |= asks_within(body, depth + 1)?;
+                is_set |= is_set_within(body, depth + 1)?;
                 Ok(())
             })?;
-            Ok(asks)
+            Ok(is_set)
         }
         Type::Array | Type::ArrayIndef => {
             let length = body.array()?;
-            let mut asks = false;
+            let mut is_set = false;
             each(body, length, |body| {
-                asks = true;
+                is_set = true;
                 body.skip()
             })?;
-            Ok(asks)
+            Ok(is_set)
         }
         Type::Bytes => Ok(!body.bytes()?.is_empty()),
         _ => body.skip().map(|()| true),

@@ -1,4 +1,4 @@
-//! Streams and shards as Kinesis describes them. Pure; instants are shown on the callers' clocks.
+//! Streams and shards as Kinesis describes them. Pure; instants are in wall time.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::shard::{Shard, id_of};
 use super::stream::{Mode, Stream};
 use crate::clock::ModelClock;
 
-/// An instant as JSON protocols carry it: epoch seconds with milliseconds.
+/// An instant as the JSON protocols send it: epoch seconds with milliseconds.
 pub fn epoch_seconds(at: Timestamp) -> Value {
     let millis = at.as_millisecond();
     if millis % 1000 == 0 { json!(millis / 1000) } else { json!(millis as f64 / 1000.0) }
@@ -19,12 +19,13 @@ pub fn summary(stream: &Stream, is_committed: bool) -> Value {
     let mut summary = base(stream);
     summary["OpenShardCount"] = json!(stream.shards.open_count());
     summary["ConsumerCount"] = json!(0);
-    summary["MaxRecordSizeInKiB"] = json!(stream.design.max_record_kib);
+    summary["MaxRecordSizeInKiB"] = json!(stream.spec.max_record_kib);
     summary["QueueCount"] = json!(0);
     summary["ChannelCount"] = json!(0);
-    if stream.design.mode == Mode::OnDemand {
-        summary["RecordDistributionStrategy"] = json!(stream.design.distribution.as_str());
-        // API reference, `WarmThroughputObject`: only on-demand streams of committed accounts have it.
+    if stream.spec.mode == Mode::OnDemand {
+        summary["RecordDistributionStrategy"] = json!(stream.spec.distribution.as_str());
+        // API reference, `WarmThroughputObject`: only on-demand streams of committed accounts have
+        // it.
         if is_committed {
             summary["WarmThroughput"] = warm_throughput(stream);
         }
@@ -34,16 +35,16 @@ pub fn summary(stream: &Stream, is_committed: bool) -> Value {
 
 /// `WarmThroughputObject`.
 pub fn warm_throughput(stream: &Stream) -> Value {
-    json!({ "TargetMiBps": stream.design.warm_mib, "CurrentMiBps": stream.current_mib() })
+    json!({ "TargetMiBps": stream.spec.warm_mib, "CurrentMiBps": stream.current_mib() })
 }
 
-/// What both descriptions of a stream share.
+/// The common part of both descriptions of a stream.
 pub fn base(stream: &Stream) -> Value {
     json!({
-        "StreamName": stream.design.name,
+        "StreamName": stream.spec.name,
         "StreamARN": stream.identity.arn,
         "StreamStatus": stream.status(),
-        "StreamModeDetails": { "StreamMode": stream.design.mode.as_str() },
+        "StreamModeDetails": { "StreamMode": stream.spec.mode.as_str() },
         "RetentionPeriodHours": stream.retention_hours,
         "StreamCreationTimestamp": epoch_seconds(stream.created_at.wall),
         "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],

@@ -1,4 +1,5 @@
-//! Everything Kinesis holds: regions, their streams and commitments, and the bounded memory for records. Pure.
+//! The complete state of Kinesis: regions, their streams and commitments, and the bounded memory
+//! for records. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -6,13 +7,14 @@ use std::sync::Arc;
 use super::commitment::Commitment;
 use super::error;
 use super::put;
-use super::shard::Place;
+use super::shard::RecordId;
 use super::stream::{Distribution, Identity, Incoming, Mode, Stream, StreamSpec};
 use crate::clock::Moment;
 use crate::ingest_statistics::{IngestStatistics, Tally};
 use crate::services::{AwsError, Caller};
 
-/// Memory for records that can be read back. AWS keeps them for the retention period; a laptop cannot, so the oldest go.
+/// Memory for readable records. AWS keeps records for the retention period; here the oldest are
+/// dropped beyond this size.
 pub const RECORD_MEMORY_BYTES: usize = 256 << 20;
 /// API reference, `CreateStream`: "more than five streams in the CREATING state".
 const MAX_CREATING: usize = 5;
@@ -21,26 +23,27 @@ pub const MAX_ON_DEMAND_STREAMS: usize = 50;
 /// Developer guide, "Quotas and limits": the regions with the high default quotas.
 const LARGE_REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
 
-/// The shards of provisioned streams an account may have by default (20,000, or 1,000 in the smallest regions).
+/// The default quota of shards of an account's provisioned streams (20,000, or 1,000 in the
+/// smallest regions).
 pub fn shard_quota(region: &str) -> usize {
     if LARGE_REGIONS.contains(&region) { 20_000 } else { 1_000 }
 }
 
-/// The write throughput one on-demand stream may reach by default, in MiB/s (10 GiB/s, or 200 MB/s elsewhere), which is also
-/// the largest warm throughput (developer guide, "Quotas and limits").
+/// The default quota of write throughput of one on-demand stream, in MiB/s (10 GiB/s, or 200 MB/s
+/// elsewhere). It also limits warm throughput (developer guide, "Quotas and limits").
 pub fn throughput_quota_mib(region: &str) -> u32 {
     if LARGE_REGIONS.contains(&region) { 10_240 } else { 200 }
 }
 
 /// One region of the account.
 pub struct Region {
-    /// The account's billing commitment here.
+    /// The account's billing commitment in this region.
     pub commitment: Commitment,
     /// The streams by name.
     pub streams: BTreeMap<String, Stream>,
 }
 
-/// The whole of it.
+/// The complete state.
 pub struct KinesisState {
     arrivals: Arc<IngestStatistics>,
     initial: Commitment,
@@ -49,10 +52,10 @@ pub struct KinesisState {
     memory: RecordMemory,
 }
 
-/// Which segments hold records, oldest first.
+/// The segments of stored records, oldest first.
 struct RecordMemory {
     limit: usize,
-    held: usize,
+    used: usize,
     segments: VecDeque<Segment>,
 }
 
@@ -61,50 +64,51 @@ struct Segment {
     shard: u32,
 }
 
-/// What became of a record.
+/// The result of storing a record.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
     /// It is stored.
-    Stored(Place),
-    /// This shard's second was full.
+    Stored(RecordId),
+    /// This shard's limit per second was reached.
     Throttled(u32),
 }
 
 impl KinesisState {
     /// An account without streams. Every region starts with the given commitment.
     pub fn new(arrivals: Arc<IngestStatistics>, initial: Commitment, memory_limit: usize) -> Self {
-        let memory = RecordMemory { limit: memory_limit, held: 0, segments: VecDeque::new() };
+        let memory = RecordMemory { limit: memory_limit, used: 0, segments: VecDeque::new() };
         Self { arrivals, initial, regions: BTreeMap::new(), next_uid: 0, memory }
     }
 
-    /// Lets time pass everywhere.
+    /// Advances all regions to `now`.
     pub fn advance(&mut self, now: Moment) {
         for region in self.regions.values_mut() {
             region.commitment.advance(now.model);
             if !region.commitment.is_committed() {
-                // Warm throughput exists only under a commitment. A caller cannot end one while it is set; what was set
-                // after the end was asked for goes with it (ours).
-                region.streams.values_mut().for_each(|stream| stream.design.warm_mib = 0);
+                // Warm throughput requires a commitment. A caller cannot end a commitment while
+                // warm throughput is set. If it was set after the end was requested, it is removed
+                // when the commitment ends (ours).
+                region.streams.values_mut().for_each(|stream| stream.spec.warm_mib = 0);
             }
             region.streams.retain(|_, stream| {
-                let gone = stream.advance(now);
-                self.memory.held -= stream.take_expired_bytes().min(self.memory.held);
-                if gone {
-                    self.memory.held -= stream.closed_cost().min(self.memory.held);
+                let is_deleted = stream.advance(now);
+                self.memory.used -= stream.take_expired_bytes().min(self.memory.used);
+                if is_deleted {
+                    self.memory.used -= stream.closed_cost().min(self.memory.used);
                 }
-                !gone
+                !is_deleted
             });
         }
     }
 
-    /// The regions that were ever used.
+    /// The regions that have been used.
     pub fn regions(&self) -> &BTreeMap<String, Region> {
         &self.regions
     }
 
-    /// Bytes held to be read back.
-    pub fn held_bytes(&self) -> usize {
-        self.memory.held
+    /// The size of the readable records, in bytes.
+    pub fn record_bytes(&self) -> usize {
+        self.memory.used
     }
 
     /// The caller's region.
@@ -122,24 +126,24 @@ impl KinesisState {
     }
 
     /// Begins to create a stream, within the account's quotas.
-    pub fn create(&mut self, caller: &Caller, design: StreamSpec, now: Moment) -> Result<(), AwsError> {
+    pub fn create(&mut self, caller: &Caller, spec: StreamSpec, now: Moment) -> Result<(), AwsError> {
         let region = self.region(caller);
         let account = &caller.account;
-        if region.streams.contains_key(&design.name) {
-            return Err(error::stream_exists(&design.name, account));
+        if region.streams.contains_key(&spec.name) {
+            return Err(error::stream_exists(&spec.name, account));
         }
         if region.streams.values().filter(|stream| stream.is_creating()).count() >= MAX_CREATING {
             return Err(error::limit(format!(
                 "Limit for streams being created concurrently exceeded for account {account}: {MAX_CREATING}."
             )));
         }
-        match design.mode {
+        match spec.mode {
             Mode::OnDemand => {
                 let on_demand = region.on_demand_streams();
                 if on_demand >= MAX_ON_DEMAND_STREAMS {
                     return Err(error::limit(format!(
-                        "This request would exceed the on-load_history stream limit for the account {account} in {}. Current \
-                         on-load_history stream count for the account: {on_demand}. Limit: {MAX_ON_DEMAND_STREAMS}.",
+                        "This request would exceed the on-demand stream limit for the account {account} in {}. Current \
+                         on-demand stream count for the account: {on_demand}. Limit: {MAX_ON_DEMAND_STREAMS}.",
                         caller.region
                     )));
                 }
@@ -147,7 +151,7 @@ impl KinesisState {
             Mode::Provisioned => {
                 let quota = shard_quota(&caller.region);
                 let current = region.provisioned_shards();
-                let wanted = design.shards as usize;
+                let wanted = spec.shards as usize;
                 if current + wanted > quota {
                     return Err(error::limit(format!(
                         "This request would exceed the shard limit for the account {account} in {}. Current shard count \
@@ -160,22 +164,23 @@ impl KinesisState {
                 }
             }
         }
-        let arn = format!("arn:aws:kinesis:{}:{account}:stream/{}", caller.region, design.name);
-        let book = self.arrivals.open(&design.name, &arn, now.wall);
-        let identity = Identity { uid: self.next_uid, arn, book };
+        let arn = format!("arn:aws:kinesis:{}:{account}:stream/{}", caller.region, spec.name);
+        let ingest_id = self.arrivals.open(&spec.name, &arn, now.wall);
+        let identity = Identity { uid: self.next_uid, arn, ingest_id };
         self.next_uid += 1;
-        let name = design.name.clone();
-        let stream = Stream::create(identity, design, throughput_quota_mib(&caller.region), now);
+        let name = spec.name.clone();
+        let stream = Stream::create(identity, spec, throughput_quota_mib(&caller.region), now);
         self.region(caller).streams.insert(name, stream);
         Ok(())
     }
 
-    /// What a dry run of [`KinesisState::put`] is told: why the records would be refused, or that they would not be.
+    /// The result of a dry run of [`KinesisState::put`]: the error of the real call, or the error
+    /// that reports success.
     pub fn dry_put(&mut self, caller: &Caller, name: &str, records: &[Incoming<'_>]) -> AwsError {
-        taking(&mut self.regions, caller, name, records).err().unwrap_or_else(error::dry_run)
+        stream_for_put(&mut self.regions, caller, name, records).err().unwrap_or_else(error::dry_run)
     }
 
-    /// Stores records in a stream, each in its shard or not at all.
+    /// Stores records in a stream; each record is stored or rejected individually.
     pub fn put(
         &mut self,
         caller: &Caller,
@@ -183,7 +188,7 @@ impl KinesisState {
         records: &[Incoming<'_>],
         now: Moment,
     ) -> Result<Vec<Outcome>, AwsError> {
-        let stream = taking(&mut self.regions, caller, name, records)?;
+        let stream = stream_for_put(&mut self.regions, caller, name, records)?;
         let not_found = || error::stream_not_found(name, &caller.account);
         let mut tally = Tally::default();
         let mut outcomes = Vec::with_capacity(records.len());
@@ -193,12 +198,12 @@ impl KinesisState {
                     tally.records += 1;
                     tally.bytes += (record.key.len() + record.data.len()) as u64;
                     if let Some(cost) = stored.closed_segment {
-                        self.memory.held += cost;
+                        self.memory.used += cost;
                         self.memory
                             .segments
-                            .push_back(Segment { stream: stream.identity.uid, shard: stored.place.shard });
+                            .push_back(Segment { stream: stream.identity.uid, shard: stored.id.shard });
                     }
-                    outcomes.push(Outcome::Stored(stored.place));
+                    outcomes.push(Outcome::Stored(stored.id));
                 }
                 Err(shard) => {
                     tally.throttled += 1;
@@ -206,27 +211,27 @@ impl KinesisState {
                 }
             }
         }
-        self.arrivals.count(stream.identity.book, now.wall, tally);
+        self.arrivals.count(stream.identity.ingest_id, now.wall, tally);
         self.trim();
         Ok(outcomes)
     }
 
-    /// Gives up the oldest records until memory is within its bound.
+    /// Drops the oldest records until the memory is within its limit.
     fn trim(&mut self) {
-        while self.memory.held > self.memory.limit {
+        while self.memory.used > self.memory.limit {
             let Some(oldest) = self.memory.segments.pop_front() else { return };
             let mut streams = self.regions.values_mut().flat_map(|region| region.streams.values_mut());
-            // A stream that is gone has given its memory back already.
+            // The memory of deleted streams has already been freed.
             if let Some(stream) = streams.find(|stream| stream.identity.uid == oldest.stream) {
-                let freed = stream.forget_oldest(oldest.shard);
-                self.memory.held -= freed.min(self.memory.held);
+                let freed = stream.drop_oldest(oldest.shard);
+                self.memory.used -= freed.min(self.memory.used);
             }
         }
     }
 }
 
-/// The stream that is to take records, if it takes them.
-fn taking<'a>(
+/// The stream for new records, if it accepts them.
+fn stream_for_put<'a>(
     regions: &'a mut BTreeMap<String, Region>,
     caller: &Caller,
     name: &str,
@@ -235,14 +240,14 @@ fn taking<'a>(
     let not_found = || error::stream_not_found(name, &caller.account);
     let region = regions.get_mut(&caller.region).ok_or_else(not_found)?;
     let stream = region.streams.get_mut(name).filter(|stream| !stream.is_creating()).ok_or_else(not_found)?;
-    let largest = stream.design.max_record_kib as usize * 1024;
+    let largest = stream.spec.max_record_kib as usize * 1024;
     if records.iter().any(|record| record.key.len() + record.data.len() > largest) {
         return Err(error::invalid(format!(
             "The combined size of a record's data and partition key exceeds the stream's maximum record size of \
              {largest} bytes"
         )));
     }
-    if stream.design.distribution == Distribution::UserPartitionKey {
+    if stream.spec.distribution == Distribution::UserPartitionKey {
         let keyless = records.iter().enumerate().filter(|(_, record)| record.key.is_empty());
         let positions: Vec<usize> = keyless.map(|(position, _)| position).collect();
         if !positions.is_empty() {
@@ -253,15 +258,15 @@ fn taking<'a>(
 }
 
 impl Region {
-    /// How many on-demand streams there are.
+    /// The number of on-demand streams.
     pub fn on_demand_streams(&self) -> usize {
-        self.streams.values().filter(|stream| stream.design.mode == Mode::OnDemand).count()
+        self.streams.values().filter(|stream| stream.spec.mode == Mode::OnDemand).count()
     }
 
-    /// How many shards provisioned streams have or will have.
+    /// The number of shards that provisioned streams have or will have.
     pub fn provisioned_shards(&self) -> usize {
-        let provisioned = self.streams.values().filter(|stream| stream.design.mode == Mode::Provisioned);
-        provisioned.map(|stream| stream.design.shards as usize).sum()
+        let provisioned = self.streams.values().filter(|stream| stream.spec.mode == Mode::Provisioned);
+        provisioned.map(|stream| stream.spec.shards as usize).sum()
     }
 }
 

@@ -15,7 +15,7 @@ fn caller(region: &str) -> Caller {
     Caller { account: "000000000000".to_owned(), region: region.to_owned() }
 }
 
-fn design(name: &str, mode: Mode, shards: u32) -> StreamSpec {
+fn spec(name: &str, mode: Mode, shards: u32) -> StreamSpec {
     StreamSpec {
         name: name.to_owned(),
         mode,
@@ -36,69 +36,66 @@ fn code(result: Result<(), AwsError>) -> String {
 }
 
 #[test]
-fn five_streams_may_be_in_creation_and_not_six() {
+fn at_most_five_streams_are_created_concurrently() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
     for number in 0..5 {
         let name = format!("posts-{number}");
-        assert_eq!(code(world.create(&here, design(&name, Mode::OnDemand, 0), T0)), "created");
+        assert_eq!(code(world.create(&here, spec(&name, Mode::OnDemand, 0), T0)), "created");
     }
-    assert_eq!(code(world.create(&here, design("six", Mode::OnDemand, 0), T0)), "LimitExceededException");
-    assert_eq!(code(world.create(&caller("eu-west-1"), design("six", Mode::OnDemand, 0), T0)), "created");
+    assert_eq!(code(world.create(&here, spec("six", Mode::OnDemand, 0), T0)), "LimitExceededException");
+    assert_eq!(code(world.create(&caller("eu-west-1"), spec("six", Mode::OnDemand, 0), T0)), "created");
     world.advance(at(20));
-    assert_eq!(code(world.create(&here, design("six", Mode::OnDemand, 0), at(20))), "created");
+    assert_eq!(code(world.create(&here, spec("six", Mode::OnDemand, 0), at(20))), "created");
 }
 
 #[test]
-fn fifty_on_demand_streams_and_not_one_more() {
+fn an_account_has_at_most_fifty_on_demand_streams() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
     for number in 0..50 {
         let now = at(number * 20);
         world.advance(now);
         let name = format!("posts-{number}");
-        assert_eq!(code(world.create(&here, design(&name, Mode::OnDemand, 0), now)), "created");
+        assert_eq!(code(world.create(&here, spec(&name, Mode::OnDemand, 0), now)), "created");
     }
     let now = at(51 * 20);
     world.advance(now);
-    assert_eq!(code(world.create(&here, design("x", Mode::OnDemand, 0), now)), "LimitExceededException");
-    assert_eq!(code(world.create(&here, design("x", Mode::Provisioned, 1), now)), "created");
+    assert_eq!(code(world.create(&here, spec("x", Mode::OnDemand, 0), now)), "LimitExceededException");
+    assert_eq!(code(world.create(&here, spec("x", Mode::Provisioned, 1), now)), "created");
 }
 
 #[test]
-fn the_shard_quota_is_the_regions() {
+fn the_shard_quota_depends_on_the_region() {
     let mut world = world(1 << 20);
     let small = caller("eu-north-1");
-    assert_eq!(code(world.create(&small, design("a", Mode::Provisioned, 1000), T0)), "created");
-    assert_eq!(code(world.create(&small, design("b", Mode::Provisioned, 1), T0)), "LimitExceededException");
+    assert_eq!(code(world.create(&small, spec("a", Mode::Provisioned, 1000), T0)), "created");
+    assert_eq!(code(world.create(&small, spec("b", Mode::Provisioned, 1), T0)), "LimitExceededException");
     let large = caller("us-east-1");
-    assert_eq!(code(world.create(&large, design("a", Mode::Provisioned, 20_000), T0)), "created");
-    assert_eq!(code(world.create(&large, design("b", Mode::Provisioned, 1), T0)), "LimitExceededException");
+    assert_eq!(code(world.create(&large, spec("a", Mode::Provisioned, 20_000), T0)), "created");
+    assert_eq!(code(world.create(&large, spec("b", Mode::Provisioned, 1), T0)), "LimitExceededException");
 }
 
 #[test]
-fn a_name_is_taken_until_its_stream_is_gone() {
+fn a_name_is_taken_until_its_stream_is_deleted() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
-    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.create(&here, spec("posts", Mode::OnDemand, 0), T0).unwrap();
     world.advance(at(20));
     world.stream(&here, "posts").unwrap().delete(at(20));
     world.advance(at(49));
-    assert_eq!(
-        code(world.create(&here, design("posts", Mode::OnDemand, 0), at(49))),
-        "ResourceInUseException"
-    );
+    assert_eq!(code(world.create(&here, spec("posts", Mode::OnDemand, 0), at(49))), "ResourceInUseException");
     world.advance(at(50));
     assert!(world.stream(&here, "posts").is_err());
-    assert_eq!(code(world.create(&here, design("posts", Mode::OnDemand, 0), at(50))), "created");
+    assert_eq!(code(world.create(&here, spec("posts", Mode::OnDemand, 0), at(50))), "created");
 }
 
 #[test]
-fn memory_stays_within_its_bound_and_the_newest_records_stay_readable() {
+fn old_records_are_dropped_to_bound_memory() {
     let limit = 4 << 20;
     let mut world = world(limit);
     let here = caller("us-east-1");
-    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.create(&here, spec("posts", Mode::OnDemand, 0), T0).unwrap();
     world.advance(at(20));
     let data = [7; 1000];
     for second in 0..20 {
@@ -107,7 +104,7 @@ fn memory_stays_within_its_bound_and_the_newest_records_stay_readable() {
             .collect();
         let outcomes = world.put(&here, "posts", &records, at(30 + second)).unwrap();
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_))), "{second}");
-        assert!(world.held_bytes() <= limit);
+        assert!(world.record_bytes() <= limit);
     }
     let stream = world.stream(&here, "posts").unwrap();
     let readable: usize =
@@ -116,11 +113,11 @@ fn memory_stays_within_its_bound_and_the_newest_records_stay_readable() {
     assert!(readable > 3000, "{readable}");
     stream.delete(at(60));
     world.advance(at(90));
-    assert_eq!(world.held_bytes(), 0);
+    assert_eq!(world.record_bytes(), 0);
 }
 
 #[test]
-fn puts_need_a_created_stream_and_records_within_its_size() {
+fn puts_need_an_active_stream_and_a_valid_record_size() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
     let put = |world: &mut KinesisState, data: &[u8], now| {
@@ -128,7 +125,7 @@ fn puts_need_a_created_stream_and_records_within_its_size() {
         world.put(&here, "posts", &[record], now).map_err(|error| error.code)
     };
     assert_eq!(put(&mut world, b"x", T0).unwrap_err(), "ResourceNotFoundException");
-    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.create(&here, spec("posts", Mode::OnDemand, 0), T0).unwrap();
     assert_eq!(put(&mut world, b"x", T0).unwrap_err(), "ResourceNotFoundException");
     world.advance(at(20));
     assert!(put(&mut world, &vec![0; (1 << 20) - 3], at(20)).is_ok());
@@ -136,12 +133,12 @@ fn puts_need_a_created_stream_and_records_within_its_size() {
 }
 
 #[test]
-fn only_streams_that_distribute_records_themselves_take_records_without_keys() {
+fn records_without_keys_need_automatic_distribution() {
     let mut world = world(1 << 20);
     let here = caller("us-east-1");
-    let automatic = StreamSpec { distribution: Distribution::Auto, ..design("auto", Mode::OnDemand, 0) };
+    let automatic = StreamSpec { distribution: Distribution::Auto, ..spec("auto", Mode::OnDemand, 0) };
     world.create(&here, automatic, T0).unwrap();
-    world.create(&here, design("posts", Mode::OnDemand, 0), T0).unwrap();
+    world.create(&here, spec("posts", Mode::OnDemand, 0), T0).unwrap();
     world.advance(at(20));
     let keyless = [Incoming { key: "", hash: 1, data: b"x" }];
     assert!(world.put(&here, "auto", &keyless, at(20)).is_ok());

@@ -196,7 +196,7 @@ async fn only_the_standard_class_is_offered_and_can_be_listed() {
     let refused = harness.at(0, "CreateLogGroup", infrequent).await.unwrap_err();
     assert_eq!(
         refused.message,
-        "the log group class INFREQUENT_ACCESS is not offered by this sandbox; docs/sandbox.md lists what is"
+        "the log group class INFREQUENT_ACCESS is not supported by this sandbox; docs/sandbox.md lists what is supported"
     );
     for (class, count) in [("STANDARD", 1), ("INFREQUENT_ACCESS", 0)] {
         let listed = harness.at(0, "DescribeLogGroups", json!({ "logGroupClass": class })).await.unwrap();

@@ -54,7 +54,8 @@ async fn errors_name_settings_that_are_not_offered() {
     ] {
         update["service"] = json!("s");
         let refused = harness.call("UpdateService", update).await.unwrap_err();
-        let message = format!("{named} is not offered by this sandbox; docs/sandbox.md lists what is");
+        let message =
+            format!("{named} is not supported by this sandbox; docs/sandbox.md lists what is supported");
         assert_eq!(refused, AwsError::client("UnsupportedFeatureException", message));
     }
 }
