@@ -19,9 +19,9 @@ pub enum EffectResult {
     /// AWS did it, or had done it before.
     Done,
     /// AWS did it, but the target had been deleted by someone else: it was created again.
-    PutBack,
+    Recreated,
     /// The resource to be deleted does not exist.
-    Gone,
+    NotFound,
     /// AWS says that the resource is in use: it is being changed or deleted, or something uses it.
     InUse(AwsError),
     /// AWS refused it, or did not respond. While a retry is not due, the last error is returned
@@ -39,15 +39,18 @@ impl EffectResult {
     pub fn refusal(&self) -> Option<&AwsError> {
         match self {
             Self::Refused(error) => Some(error),
-            Self::Done | Self::PutBack | Self::Gone | Self::InUse(_) | Self::NotSeenYet | Self::Skipped => {
-                None
-            }
+            Self::Done
+            | Self::Recreated
+            | Self::NotFound
+            | Self::InUse(_)
+            | Self::NotSeenYet
+            | Self::Skipped => None,
         }
     }
 
     /// Whether the effect was applied.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Done | Self::PutBack)
+        matches!(self, Self::Done | Self::Recreated)
     }
 }
 
@@ -127,8 +130,10 @@ impl Actor<'_> {
         self.backoffs.note(self.uid, &key, noted, patience, self.clock.now());
         match response {
             Ok(OverwriteResult::Replaced) => EffectResult::Done,
-            Ok(OverwriteResult::Created) => EffectResult::PutBack,
-            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => EffectResult::Gone,
+            Ok(OverwriteResult::Created) => EffectResult::Recreated,
+            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => {
+                EffectResult::NotFound
+            }
             Err(error) if error.class == AwsErrorClass::AlreadyExists => match effect.is_creation() {
                 true => EffectResult::Done,
                 false => EffectResult::InUse(error),

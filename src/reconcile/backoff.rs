@@ -31,9 +31,7 @@ pub fn pause(failures: u32, longest: Duration, salt: &str) -> Duration {
 /// The longest pause after an error of this class.
 fn longest_pause(class: AwsErrorClass) -> Duration {
     match class {
-        AwsErrorClass::Denied | AwsErrorClass::Quota | AwsErrorClass::Invalid => {
-            LONGEST_PAUSE_UNTIL_FIXED
-        }
+        AwsErrorClass::Denied | AwsErrorClass::Quota | AwsErrorClass::Invalid => LONGEST_PAUSE_UNTIL_FIXED,
         AwsErrorClass::NotFound
         | AwsErrorClass::AlreadyExists
         | AwsErrorClass::Throttled

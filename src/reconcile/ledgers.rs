@@ -101,7 +101,7 @@ impl LedgerStore {
     /// kept.
     pub fn restart_reading(&self, uid: &str) {
         if let Some(run_ledgers) = self.lock().get_mut(uid) {
-            held.open = None;
+            run_ledgers.open = None;
         }
     }
 

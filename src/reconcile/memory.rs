@@ -29,7 +29,7 @@ struct Remembered {
     /// The control document as this leader knows it.
     document: Option<KnownDocument>,
     /// When the scheduled scale-to-zero was last read.
-    ceiling_seen_at: Option<MicroTime>,
+    scale_to_zero_read_at: Option<MicroTime>,
 }
 
 impl Memory {
@@ -66,13 +66,13 @@ impl Memory {
     }
 
     /// When the scheduled scale-to-zero was last read.
-    pub fn ceiling_seen_at(&self, uid: &str) -> Option<MicroTime> {
-        self.lock().get(uid)?.ceiling_seen_at
+    pub fn scale_to_zero_read_at(&self, uid: &str) -> Option<MicroTime> {
+        self.lock().get(uid)?.scale_to_zero_read_at
     }
 
     /// Records a read of the scheduled scale-to-zero.
-    pub fn note_ceiling_seen(&self, uid: &str, at: MicroTime) {
-        self.lock().entry(uid.to_owned()).or_default().ceiling_seen_at = Some(at);
+    pub fn note_scale_to_zero_read(&self, uid: &str, at: MicroTime) {
+        self.lock().entry(uid.to_owned()).or_default().scale_to_zero_read_at = Some(at);
     }
 
     /// Drops the state of all objects except these uids.

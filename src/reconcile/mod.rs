@@ -43,7 +43,7 @@ use backoff::Backoffs;
 use error::ReconcileError;
 use ledgers::LedgerStore;
 use memory::Memory;
-use observe::{ResourceReader, ObservedState};
+use observe::{ObservedState, ResourceReader};
 use queue::{Capacity, Next, Queue, RunLister};
 use resources::names::Names;
 use stages::control::FirstStep;
@@ -306,7 +306,7 @@ async fn reconcile_run(
         plan: &plan,
         names: &names,
         timings: &timings,
-        wanted_read_every: wanted_read_every(object, context, &effective.region),
+        desired_read_every: desired_read_every(object, context, &effective.region),
         known: known.as_ref(),
         now,
     };
@@ -316,7 +316,7 @@ async fn reconcile_run(
     // Writes that the tasks wait for come before any read.
     let mut first = Vec::new();
     match stages::control::first_step(&ctx) {
-        FirstStep::Look => {}
+        FirstStep::None => {}
         FirstStep::Claim(control) => return Ok(stages::decide_claim(&ctx, *control)),
         FirstStep::Apply(effects) => {
             let results = actor.apply(&effects).await;
@@ -351,11 +351,11 @@ async fn reconcile_run(
 }
 
 /// How often the tasks of this run should read, given all runs in the Region.
-fn wanted_read_every(object: &ObjectContext<'_>, context: &Context, region: &str) -> u32 {
+fn desired_read_every(object: &ObjectContext<'_>, context: &Context, region: &str) -> u32 {
     match object.status.stage {
         Some(Stage::Provisioning | Stage::Warming | Stage::Starting | Stage::Running) => {
             let entries = context.run_lister.entries().unwrap_or_default();
-            context.queue.wanted_interval(region, &entries, context.capacity())
+            context.queue.desired_interval(region, &entries, context.capacity())
         }
         _ => 0,
     }
@@ -399,8 +399,8 @@ fn actor<'a>(object: &ObjectContext<'a>, context: &'a Context, aws: &'a Aws, now
     let timings = &context.settings.timings;
     let (patience, time_limit) = match object.status.stage {
         // The tasks' read lease or the next phase depends on the refused call.
-        Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.look_within()),
-        _ => (Duration::MAX, timings.look_within()),
+        Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.aws_time_limit()),
+        _ => (Duration::MAX, timings.aws_time_limit()),
     };
     let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
     Actor { aws, uid: object.uid, backoffs, clock, patience, time_limit, now }
@@ -425,7 +425,7 @@ fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[Eff
         };
         let Ok(document) = ControlDocument::parse(text) else { continue };
         match result {
-            EffectResult::Done | EffectResult::PutBack => context.memory.note_document(uid, document),
+            EffectResult::Done | EffectResult::Recreated => context.memory.note_document(uid, document),
             // The parameter may contain another version now: only a read can say.
             EffectResult::Refused(error)
                 if error.class == AwsErrorClass::Transient

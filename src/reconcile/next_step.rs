@@ -57,8 +57,15 @@ mod tests {
     fn the_next_step_is_never_cut_off() {
         let long = "ü".repeat(3_000) + ".";
         let message = with_next_step(Reason::StartTimeout, &long);
-        assert!(message.ends_with(", then rerun") && message.contains("…. Next: fix what ECS reports"), "{message}");
-        assert!(message.len() < 1_000, "{} bytes: an Event note has at most 1,024 bytes, and more text precedes this", message.len());
+        assert!(
+            message.ends_with(", then rerun") && message.contains("…. Next: fix what ECS reports"),
+            "{message}"
+        );
+        assert!(
+            message.len() < 1_000,
+            "{} bytes: an Event note has at most 1,024 bytes, and more text precedes this",
+            message.len()
+        );
         assert_eq!(
             with_next_step(Reason::StreamGone, "it is gone."),
             "it is gone. Next: find out who is allowed to delete it, then rerun"

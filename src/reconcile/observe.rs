@@ -172,8 +172,7 @@ impl ResourceReader<'_> {
         };
         let has_definition = may_exist(ResourceType::TaskDefinition);
         // The scheduled action may be deleted only after the service.
-        let has_service =
-            may_exist(ResourceType::Service) || may_exist(ResourceType::ScheduledScaleToZero);
+        let has_service = may_exist(ResourceType::Service) || may_exist(ResourceType::ScheduledScaleToZero);
         let (
             account_id,
             stream,
@@ -219,7 +218,11 @@ impl ResourceReader<'_> {
         self.read(is_needed, "GetCallerIdentity", "account", fetch).await
     }
 
-    async fn stream(&self, is_needed: bool, with_tags: bool) -> (Observed<StreamDescription>, Observed<Tags>) {
+    async fn stream(
+        &self,
+        is_needed: bool,
+        with_tags: bool,
+    ) -> (Observed<StreamDescription>, Observed<Tags>) {
         let name = &self.names.stream;
         let fetch = self.aws.streams.fetch_stream(name);
         let stream = self.read(is_needed, "DescribeStreamSummary", name, fetch).await;
@@ -289,14 +292,14 @@ impl ResourceReader<'_> {
         let fetch = self.aws.scaling.fetch_scheduled_scale_to_zero(cluster, service);
         let found = self.read(is_needed, "DescribeScalableTargets", service, fetch).await;
         if is_needed {
-            self.context.memory.note_ceiling_seen(self.uid, self.now);
+            self.context.memory.note_scale_to_zero_read(self.uid, self.now);
         }
         found
     }
 
-    fn ceiling_is_due(&self) -> bool {
-        let every = self.context.settings.timings.ceiling_every;
-        self.context.memory.ceiling_seen_at(self.uid).is_none_or(|seen_at| self.now >= seen_at + every)
+    fn scale_to_zero_is_due(&self) -> bool {
+        let every = self.context.settings.timings.scale_to_zero_every;
+        self.context.memory.scale_to_zero_read_at(self.uid).is_none_or(|read_at| self.now >= read_at + every)
     }
 
     async fn tasks(&self, is_needed: bool) -> Observed<Vec<TaskDescription>> {
@@ -375,7 +378,7 @@ impl ResourceReader<'_> {
         if let Some(refusal) = backoffs.refusal(self.uid, &key, self.now) {
             return Observed::Refused(refusal);
         }
-        let time_limit = settings.timings.look_within();
+        let time_limit = settings.timings.aws_time_limit();
         let response = match tokio::time::timeout(time_limit, fetch).await {
             Ok(response) => response,
             Err(_) => Err(no_response(operation, target, time_limit)),
@@ -399,7 +402,7 @@ impl ResourceReader<'_> {
         }
         let (run, timings) = (status.run_number(), &settings.timings);
         let started_at = status.control.as_ref().map_or(self.now, |control| control.traffic_starts_at);
-        let time_limit = timings.look_within();
+        let time_limit = timings.aws_time_limit();
         let reading = async {
             for _ in 0..LEDGER_PAGES_AT_ONCE {
                 let reading = store.reading(self.uid, run, started_at, timings.log_delay, self.now);

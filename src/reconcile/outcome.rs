@@ -87,8 +87,7 @@ pub fn note_delivery(totals: &TotalsStatus, log_is_lost: bool, builder: &mut Dec
     let message = describe(totals);
     let number = builder.status.run_number();
     if log_is_lost {
-        let message =
-            format!("the tasks' log could not be read completely; known so far: {message}");
+        let message = format!("the tasks' log could not be read completely; known so far: {message}");
         builder.run_events.push(RunEvent::records_missing(number, &message));
         builder.found(
             ConditionType::TrafficDelivered,

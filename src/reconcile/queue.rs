@@ -36,8 +36,9 @@ impl QueuedRun {
     pub fn of(object: &KinesisDemo) -> Option<Self> {
         let status = object.status.as_ref()?;
         let has_condition = |type_, reason| {
-            find(&status.conditions, type_)
-                .is_some_and(|condition| condition.status == ConditionStatus::True && condition.reason == reason)
+            find(&status.conditions, type_).is_some_and(|condition| {
+                condition.status == ConditionStatus::True && condition.reason == reason
+            })
         };
         let waits = match status.stage.unwrap_or_default() {
             Stage::Pending
@@ -144,7 +145,8 @@ impl Queue {
             admitted.remove(&own.1);
         }
         let snapshot = QueueSnapshot { admitted: &admitted, entries, capacity };
-        let interval = snapshot.admission_interval(&own, region, tasks)?.max(snapshot.desired_interval(region));
+        let interval =
+            snapshot.admission_interval(&own, region, tasks)?.max(snapshot.desired_interval(region));
         let load = RunLoad { region: region.to_owned(), tasks, read_every_seconds: interval };
         admitted.insert(own.1, load);
         Some(interval)

@@ -178,9 +178,9 @@ fn the_load_of_a_run_is_what_its_tasks_read() {
     run.effective = Some(serde_json::from_value(effective).unwrap());
     let queue = Queue::default();
     let beside = |other: &KinesisDemo| {
-        let place = queue.admit(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
+        let interval = queue.admit(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
         queue.release("new");
-        place
+        interval
     };
     assert_eq!(beside(&earlier), None, "73 tasks that each read every 3 s");
     assert_eq!(beside(&running_with("cleaning", 73, 3)), None);
@@ -276,7 +276,8 @@ fn start_times(all: &[RequestedRun], capacity: Capacity) -> Vec<Option<u32>> {
                 namespace: "demos".into(),
                 name: name(number),
             };
-            let waiting = (0..all.len()).filter(|number| all[*number].at <= now && started[*number].is_none());
+            let waiting =
+                (0..all.len()).filter(|number| all[*number].at <= now && started[*number].is_none());
             let waiting = waiting.map(|number| entry(number, true, load_of(number, 3)));
             waiting
                 .chain(active.iter().map(|(number, (load, _))| entry(*number, false, load.clone())))

@@ -56,7 +56,8 @@ impl ReadBudget {
     pub fn admit(self, tasks: u32, active: &[&RunLoad]) -> Option<u32> {
         let interval = self.interval(tasks.saturating_add(total(active)));
         let milli_reads = |tasks: u32, seconds: u32| u64::from(tasks) * 1_000 / u64::from(seconds.max(1));
-        let active_reads = active.iter().map(|load| milli_reads(load.tasks, load.read_every_seconds)).sum::<u64>();
+        let active_reads =
+            active.iter().map(|load| milli_reads(load.tasks, load.read_every_seconds)).sum::<u64>();
         let all = active_reads + milli_reads(tasks, interval);
         (all <= u64::from(self.reads_per_second) * 1_000).then_some(interval)
     }
@@ -94,7 +95,11 @@ mod tests {
     #[test]
     fn a_run_waits_until_the_read_budget_has_room() {
         assert_eq!(aws().admit(75, &[]), Some(3));
-        assert_eq!(aws().admit(50, &[&load(50, 3)]), None, "the first uses 17 of 25 reads, but needs only 13");
+        assert_eq!(
+            aws().admit(50, &[&load(50, 3)]),
+            None,
+            "the first uses 17 of 25 reads, but needs only 13"
+        );
         assert_eq!(aws().admit(50, &[&load(50, 4)]), Some(4));
         assert_eq!(aws().admit(100, &[&load(100, 10), &load(50, 10)]), Some(10));
         assert_eq!(aws().admit(101, &[&load(100, 10), &load(50, 10)]), None);

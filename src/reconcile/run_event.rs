@@ -159,7 +159,9 @@ impl RunEvent {
             "SilentTasksReplaced",
             &format!("PublishControl/version-{version}"),
             match names.as_slice() {
-                [name] => format!("task {name} no longer writes ledger lines; another task sends in its place"),
+                [name] => {
+                    format!("task {name} no longer writes ledger lines; another task sends in its place")
+                }
                 _ => format!(
                     "tasks {} no longer write ledger lines; other tasks send in their place",
                     names.join(", ")
@@ -179,9 +181,7 @@ impl RunEvent {
         Self::warning(
             "ThrottlingBegan",
             &format!("SendRecords/run-{run}/{phase}"),
-            format!(
-                "phase {phase}: the stream throttles records; the tasks retry them for a limited time"
-            ),
+            format!("phase {phase}: the stream throttles records; the tasks retry them for a limited time"),
         )
     }
 
@@ -192,7 +192,9 @@ impl RunEvent {
             &format!("ScaleService/run-{run}/{phase}"),
             match running {
                 0 => {
-                    format!("no task runs, and the phase needs {needed}; records that are not sent now are not sent later")
+                    format!(
+                        "no task runs, and the phase needs {needed}; records that are not sent now are not sent later"
+                    )
                 }
                 1 => format!(
                     "1 of {needed} tasks runs; it sends up to its cap, and the rest is not sent later"

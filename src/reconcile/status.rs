@@ -88,7 +88,7 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
             continue;
         };
         match result {
-            EffectResult::Gone if unseen && ends => {
+            EffectResult::NotFound if unseen && ends => {
                 decision.run_events.push(RunEvent::removed(type_, &resource.arn));
                 resource.state = ResourceState::Deleted;
                 resource.problem = None;
@@ -103,7 +103,7 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
                 resource.state = ResourceState::Deleted;
                 resource.problem = None;
             }
-            EffectResult::Done | EffectResult::PutBack | EffectResult::Gone => {
+            EffectResult::Done | EffectResult::Recreated | EffectResult::NotFound => {
                 resource.problem = None;
                 resource.warm_released |= releases && result.is_done();
             }
@@ -206,7 +206,7 @@ fn report_restored_parameter(decision: &mut Decision, results: &EffectResults<'_
     let restored: Vec<RunEvent> = first
         .chain(rest)
         .filter_map(|pair| match pair {
-            (Effect::WriteParameter { name, .. }, EffectResult::PutBack) => {
+            (Effect::WriteParameter { name, .. }, EffectResult::Recreated) => {
                 Some(RunEvent::control_restored(name, version))
             }
             _ => None,
@@ -234,7 +234,8 @@ fn with_refusals(
         if texts.contains(&text) {
             continue;
         }
-        let is_known = stored.is_some_and(|condition| condition.reason.is_refusal() && condition.message.contains(&text));
+        let is_known = stored
+            .is_some_and(|condition| condition.reason.is_refusal() && condition.message.contains(&text));
         if !is_known && texts.len() < MAX_ERRORS_REPORTED {
             decision.run_events.push(RunEvent::refused(reason(error), error));
         }

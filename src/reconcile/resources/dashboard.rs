@@ -102,8 +102,11 @@ fn header(view: &DashboardView<'_>) -> String {
 
 /// The target rate and the rate that the tasks achieved.
 fn traffic(view: &DashboardView<'_>) -> Value {
-    let mut metrics =
-        vec![operator_metric(view, RunMetric::TargetRecordsPerSecond, json!({"label": "target", "color": TARGET}))];
+    let mut metrics = vec![operator_metric(
+        view,
+        RunMetric::TargetRecordsPerSecond,
+        json!({"label": "target", "color": TARGET}),
+    )];
     metrics.extend(rate_of_all_tasks(view, SENT, "sent", "accepted", ACHIEVED));
     graph(view, "Traffic: target and achieved", metrics, json!({"left": axis("records per second")}))
 }
@@ -118,7 +121,11 @@ fn scaling(view: &DashboardView<'_>) -> Value {
     let mut axes = json!({"left": axis("tasks, shards")});
     if view.effective.spec.stream.warm_throughput.mode == WarmThroughputMode::Fixed {
         let right = |label: &str| json!({"label": label, "yAxis": "right"});
-        metrics.push(operator_metric(view, RunMetric::WarmThroughputTarget, right("warm throughput requested")));
+        metrics.push(operator_metric(
+            view,
+            RunMetric::WarmThroughputTarget,
+            right("warm throughput requested"),
+        ));
         metrics.push(operator_metric(view, RunMetric::WarmThroughputCurrent, right("warm throughput")));
         axes["right"] = axis("MiB/s");
     }
@@ -188,8 +195,7 @@ fn axis(label: &str) -> Value {
 
 /// Each phase that has started, from its planned start to its planned end.
 fn bands(view: &DashboardView<'_>) -> Vec<Value> {
-    view
-        .phases
+    view.phases
         .iter()
         .zip(BANDS.iter().cycle())
         .map(|(phase, color)| {
@@ -218,7 +224,13 @@ fn generator_metric(view: &DashboardView<'_>, metric: &str, phase: &PhaseSpec, d
 
 /// The rate of all tasks in all phases, as one line. Its parts are not drawn. Only their ids start
 /// with `id`.
-fn rate_of_all_tasks(view: &DashboardView<'_>, metric: &str, id: &str, label: &str, color: &str) -> Vec<Value> {
+fn rate_of_all_tasks(
+    view: &DashboardView<'_>,
+    metric: &str,
+    id: &str,
+    label: &str,
+    color: &str,
+) -> Vec<Value> {
     let sum = json!([{
         "expression": format!("SUM(METRICS(\"{id}_\"))/{WINDOWS_PER_PERIOD}"), "id": format!("all_{id}"), "label": label,
         "color": color,
