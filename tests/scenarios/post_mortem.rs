@@ -125,7 +125,7 @@ async fn warm_throughput_requests_are_bounded() {
     let message = run.message.unwrap();
     assert!(
         message.starts_with(
-            "AWS took 3 requests for 100 MiB/s of warm throughput, and the stream's target is 40 MiB/s"
+            "AWS accepted 3 requests for 100 MiB/s of warm throughput, but the stream's target is 40 MiB/s"
         ),
         "{message}"
     );
