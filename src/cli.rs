@@ -1,4 +1,4 @@
-//! The operator's arguments. In: the command line. Out: checked settings, or a sentence about what is wrong.
+//! The operator's arguments. In: the command line. Out: checked settings, or an error message.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,11 +22,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Reconcile KinesisDemo objects until told to stop.
+    /// Reconcile KinesisDemo objects until stopped.
     Run(Box<RunArgs>),
-    /// End every run and wait until all have cleaned up: what comes before uninstalling the operator, while it still runs.
+    /// End every run and wait until all are cleaned up. Use it before uninstalling the operator,
+    /// while the operator still runs.
     Drain(DrainArgs),
-    /// Check an installed operator: its endpoints answer, its Lease is held, its objects are served.
+    /// Check an installed operator: its endpoints respond, its Lease has a holder, its objects are
+    /// served.
     Check(CheckArgs),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
@@ -35,7 +37,7 @@ pub enum Command {
 /// The arguments of `drain`.
 #[derive(Debug, Args)]
 pub struct DrainArgs {
-    /// A namespace whose runs are ended; repeat for several. The default is all of them.
+    /// Namespace whose runs are ended; repeat for several. The default is all of them.
     #[arg(
         long = "namespace",
         env = "KINESISDEMO_NAMESPACES",
@@ -51,7 +53,7 @@ pub struct DrainArgs {
 /// The arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Where the replicas' endpoints are served; a name that stands for several addresses means all of them.
+    /// URL of the replicas' endpoints. If the name resolves to several addresses, all are checked.
     #[arg(long, value_name = "URL")]
     pub url: String,
     /// How long to wait for replicas that are just starting, as in 60s.
@@ -59,13 +61,16 @@ pub struct CheckArgs {
     pub timeout: DurationText,
 }
 
-/// The arguments of `run`. AWS credentials and endpoints come from the SDK's own environment.
+/// The arguments of `run`. AWS credentials and endpoints come from the SDK's own environment
+/// variables.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// An AWS account in which runs may make things; repeat for several. The default is the sandbox's, which is no real account.
+    /// AWS account in which runs may create resources; repeat for several. The default is the
+    /// sandbox's account, which is not a real one.
     #[arg(long = "account", env = "KINESISDEMO_ACCOUNTS", value_delimiter = ',', default_value = SANDBOX_ACCOUNT, value_name = "ID")]
     pub accounts: Vec<String>,
-    /// A region in which runs may make things; the first is the default of objects that name none.
+    /// Region in which runs may create resources; repeat for several. The first is the default for
+    /// objects that name none.
     #[arg(
         long = "region",
         env = "KINESISDEMO_REGIONS",
@@ -74,13 +79,13 @@ pub struct RunArgs {
         value_name = "REGION"
     )]
     pub regions: Vec<String>,
-    /// The ECS cluster for the generator services; it must exist.
+    /// The ECS cluster for the generator services. It must exist.
     #[arg(long, env = "KINESISDEMO_ECS_CLUSTER", default_value = "kinesis-demo", value_name = "NAME")]
     pub ecs_cluster: String,
-    /// A subnet for the tasks of objects that name none; repeat for several.
+    /// Subnet for the tasks of objects that name none; repeat for several.
     #[arg(long = "subnet", env = "KINESISDEMO_SUBNETS", value_delimiter = ',', value_name = "ID")]
     pub subnets: Vec<String>,
-    /// A security group for the tasks of objects that name none; repeat for several.
+    /// Security group for the tasks of objects that name none; repeat for several.
     #[arg(
         long = "security-group",
         env = "KINESISDEMO_SECURITY_GROUPS",
@@ -88,50 +93,55 @@ pub struct RunArgs {
         value_name = "ID"
     )]
     pub security_groups: Vec<String>,
-    /// Give tasks no public address (the subnets then need another way to AWS: NAT or endpoints).
+    /// Give tasks no public IP address. The subnets then need another route to AWS: NAT or VPC
+    /// endpoints.
     #[arg(long)]
     pub no_public_ip: bool,
-    /// The role of the generator: PutRecords, PutMetricData, GetParameter.
+    /// The task role of the generator. It needs PutRecords, PutMetricData and GetParameter.
     #[arg(long, env = "KINESISDEMO_TASK_ROLE_ARN", value_name = "ARN")]
     pub task_role_arn: Option<String>,
-    /// The role by which ECS pulls the image and writes the log.
+    /// The task execution role, with which ECS pulls the image and writes the log.
     #[arg(long, env = "KINESISDEMO_EXECUTION_ROLE_ARN", value_name = "ARN")]
     pub execution_role_arn: Option<String>,
-    /// The generator image of objects that name none.
+    /// The generator image for objects that name none.
     #[arg(long, env = "KINESISDEMO_GENERATOR_IMAGE", value_name = "IMAGE")]
     pub generator_image: Option<String>,
-    /// A generator image that objects may name instead; at the end, `*` stands for anything. Repeat for several. The default is none:
-    /// an image runs under the role of the tasks.
+    /// Generator image that objects may name instead; repeat for several. A final `*` matches
+    /// anything. The default is none, because an image runs with the task role.
     #[arg(long, env = "KINESISDEMO_ALLOWED_IMAGES", value_delimiter = ',', value_name = "IMAGE")]
     pub allow_image: Vec<String>,
-    /// A subnet that objects may name besides those of --subnet, by ID, or `*`; repeat for several. The default is none.
+    /// Subnet that objects may name besides those of --subnet, by ID, or `*`; repeat for several.
+    /// The default is none.
     #[arg(long, env = "KINESISDEMO_ALLOWED_SUBNETS", value_delimiter = ',', value_name = "ID")]
     pub allow_subnet: Vec<String>,
-    /// A security group that objects may name besides those of --security-group, by ID, or `*`; repeat for several. The default is none.
+    /// Security group that objects may name besides those of --security-group, by ID, or `*`;
+    /// repeat for several. The default is none.
     #[arg(long, env = "KINESISDEMO_ALLOWED_SECURITY_GROUPS", value_delimiter = ',', value_name = "ID")]
     pub allow_security_group: Vec<String>,
-    /// The most runs that go on at once, of all objects; later ones wait their turn in Pending.
-    /// Each renews its control parameter, of whose writes a Region has 3 a second: each Region has
-    /// room for 15 runs (10 with --local-timings), and more than all of them have room for are
+    /// The maximum number of active runs of all objects. Further runs wait in Pending. Each run
+    /// renews its control parameter, and a Region allows 3 writes a second. So each Region has room
+    /// for 15 runs (10 with --local-timings), and a value above the total room of all Regions is
     /// refused.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_runs: u16,
-    /// The highest rate that any phase may ask for.
+    /// The maximum rate of any phase.
     #[arg(long, default_value_t = 200_000, value_name = "N")]
     pub max_records_per_second: u32,
-    /// The most tasks that any phase may need.
+    /// The maximum number of tasks of any phase.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub max_tasks: u32,
-    /// The most warm throughput that any object may ask for.
+    /// The maximum warm throughput of any object.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10240))]
     pub max_warm_mib_per_second: u32,
-    /// Short leases and intervals, for a sandbox on the same machine. On AWS they would cost API calls and gain nothing.
+    /// Use short leases and intervals, for a sandbox on the same machine. On AWS they would cost
+    /// API calls without a benefit.
     #[arg(long)]
     pub local_timings: bool,
-    /// Runs that are reconciled at the same time; of other objects half as many are, so that no run waits for them.
+    /// Number of active runs that are reconciled concurrently. Other objects have half as many
+    /// workers of their own, so that no run waits for them.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub concurrency: u16,
-    /// A namespace whose objects are watched; repeat for several. The default is all of them.
+    /// Namespace whose objects are watched; repeat for several. The default is all of them.
     #[arg(
         long = "namespace",
         env = "KINESISDEMO_NAMESPACES",
@@ -139,19 +149,19 @@ pub struct RunArgs {
         value_name = "NAMESPACE"
     )]
     pub namespaces: Vec<String>,
-    /// The namespace of the operator's own Lease.
+    /// The namespace of the operator's Lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "kinesis-demo-system", value_name = "NAMESPACE")]
     pub lease_namespace: String,
-    /// Who this operator is, in the Lease and in Events. Default: the host's name.
+    /// The name of this operator in the Lease and in Events. The default is the host name.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
-    /// Where /livez, /readyz and /metrics are served.
+    /// The address that serves /livez, /readyz and /metrics.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub admin_address: SocketAddr,
     /// Log format.
     #[arg(long, value_enum, default_value = "json")]
     pub log_format: LogFormat,
-    /// What is logged, as a tracing filter.
+    /// Log filter, in the syntax of tracing.
     #[arg(
         long,
         env = "KINESISDEMO_LOG",
@@ -162,11 +172,11 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// The settings that the arguments mean.
+    /// Checks the arguments and returns the settings.
     pub fn settings(&self) -> Result<Settings, String> {
         for account in &self.accounts {
             if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err(format!("--account {account}: an AWS account has twelve digits"));
+                return Err(format!("--account {account}: an AWS account ID has twelve digits"));
             }
         }
         for (flag, entries) in [
@@ -177,18 +187,18 @@ impl RunArgs {
             if let Some(entry) =
                 entries.iter().find(|entry| entry.strip_suffix('*').unwrap_or(entry).contains('*'))
             {
-                return Err(format!("{flag} {entry}: * stands for anything at the end only"));
+                return Err(format!("{flag} {entry}: * is allowed only at the end"));
             }
         }
-        let region = self.regions.first().cloned().ok_or("--region: name at least one")?;
+        let region = self.regions.first().cloned().ok_or("--region: at least one Region is required")?;
         let timings = if self.local_timings { Timings::local() } else { Timings::aws() };
-        // Each Region has room for --max-tasks, too, however many runs read beside them.
+        // Each Region has room for --max-tasks, too, however many runs are active in it.
         let runs_of_a_region = WriteBudget::new(&timings).most_runs();
         let regions = self.regions.iter().collect::<BTreeSet<_>>().len();
         let most_runs = runs_of_a_region.saturating_mul(regions);
         if usize::from(self.max_runs) > most_runs {
             return Err(format!(
-                "--max-runs {} can never fit: control parameters may be written {WRITES_PER_SECOND} times a second in a Region, which leaves room for {runs_of_a_region} runs in each --region, {most_runs} in all; lower it to {most_runs}",
+                "--max-runs {} is too high: control parameters may be written {WRITES_PER_SECOND} times a second in a Region, which allows {runs_of_a_region} runs in each --region, {most_runs} in total; lower it to {most_runs}",
                 self.max_runs,
             ));
         }
@@ -224,7 +234,7 @@ mod tests {
     use super::*;
     use crate::reconcile::queue::Capacity;
 
-    /// What the arguments after `run` mean.
+    /// The settings for these arguments of `run`.
     fn settings(arguments: &[&str]) -> Result<Settings, String> {
         let cli = Cli::try_parse_from(["kinesis-demo-operator", "run"].iter().chain(arguments))
             .map_err(|error| error.to_string())?;
@@ -235,24 +245,24 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_than_the_regions_have_room_for_are_refused() {
+    fn more_runs_than_the_regions_allow_are_refused() {
         let refused = settings(&["--max-runs", "100"]).unwrap_err();
         assert_eq!(
             refused,
-            "--max-runs 100 can never fit: control parameters may be written 3 times a second in a Region, which leaves room for 15 runs in each --region, 15 in all; lower it to 15"
+            "--max-runs 100 is too high: control parameters may be written 3 times a second in a Region, which allows 15 runs in each --region, 15 in total; lower it to 15"
         );
         let two = ["--region", "us-east-1,eu-west-1", "--region", "eu-west-1", "--max-runs"];
         let in_two = |runs| settings(&[&two[..], &[runs]].concat());
         assert_eq!(in_two("30").unwrap().max_runs, 30);
-        assert!(in_two("31").unwrap_err().ends_with("15 runs in each --region, 30 in all; lower it to 30"));
+        assert!(in_two("31").unwrap_err().ends_with("15 runs in each --region, 30 in total; lower it to 30"));
         let local = |runs| settings(&["--local-timings", "--max-runs", runs]);
         assert_eq!(local("10").unwrap().max_runs, 10);
-        assert!(local("11").unwrap_err().ends_with("10 runs in each --region, 10 in all; lower it to 10"));
+        assert!(local("11").unwrap_err().ends_with("10 runs in each --region, 10 in total; lower it to 10"));
         assert_eq!(settings(&[]).unwrap().max_runs, 10);
     }
 
     #[test]
-    fn every_region_has_room_for_as_many_tasks_as_one_run_may_have() {
+    fn every_region_has_room_for_the_largest_run() {
         let most_tasks = 100;
         assert!(settings(&["--max-tasks", &most_tasks.to_string()]).is_ok());
         assert!(settings(&["--max-tasks", &(most_tasks + 1).to_string()]).is_err());

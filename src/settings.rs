@@ -1,50 +1,52 @@
-//! What the operator was told at its start, checked. In: the command line's words. Out: settings that later code need not
-//! doubt. Pure.
+//! The operator's settings, checked. In: the command line arguments. Out: settings that other code
+//! need not check again. Pure.
 
 use std::time::Duration;
 
 use kinesis_demo_api::plan::Defaults;
 
-/// The sandbox's account: the only one that is allowed unless others are named.
+/// The sandbox's account. It is the only allowed account by default.
 pub const SANDBOX_ACCOUNT: &str = "000000000000";
 
 /// The settings of an operator.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The accounts in which runs may make anything.
+    /// The accounts in which runs may create resources.
     pub accounts: Vec<String>,
-    /// What objects need not say, and what they may not exceed.
+    /// Defaults and limits for objects.
     pub defaults: Defaults,
-    /// The ECS cluster in which services are made.
+    /// The ECS cluster in which services are created.
     pub ecs_cluster: String,
-    /// The role of the generator itself.
+    /// The task role of the generator.
     pub task_role_arn: Option<String>,
-    /// The role by which ECS pulls the image and writes the log.
+    /// The task execution role, with which ECS pulls the image and writes the log.
     pub execution_role_arn: Option<String>,
-    /// Whether tasks get a public address (public subnets need one to reach AWS).
+    /// Whether tasks get a public IP address (in public subnets they need one to reach AWS).
     pub assign_public_ip: bool,
-    /// The most runs that go on at once.
+    /// The most active runs.
     pub max_runs: usize,
-    /// The instants and spans of a run.
+    /// The time limits and intervals of a run.
     pub timings: Timings,
 }
 
-/// The spans that a run's control is built from.
+/// The time limits and intervals of a run's control.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// How often a task reads the control document, where nothing makes it read less often.
+    /// How often a task reads the control document, unless many tasks require a longer interval.
     pub read_every: Duration,
-    /// The longest that this may become where many tasks share a Region's reads.
+    /// The longest read interval, when many tasks share a Region's reads.
     pub longest_read_every: Duration,
-    /// How long a good read allows a task to send, at the least: it is no less than three intervals.
+    /// The minimum time that a task may send after a successful read. It is at least three read
+    /// intervals.
     pub read_lease: Duration,
-    /// How long the tasks go on without a renewal.
+    /// How long the tasks continue without a renewal.
     pub valid_for: Duration,
     /// How often the document is renewed.
     pub renew_every: Duration,
-    /// How far apart clocks may be.
+    /// The maximum clock skew.
     pub skew: Duration,
-    /// From the claim of a version in status until the document is written, at the most; later, the version is dated anew.
+    /// The longest time from the claim of a version in status until the document is written. After
+    /// that, the version is redated.
     pub publish_within: Duration,
     /// How often a task writes its ledger.
     pub ledger_every: Duration,
@@ -52,26 +54,27 @@ pub struct Timings {
     pub sample_every: Duration,
     /// How often the operator's CloudWatch metrics are published.
     pub metrics_every: Duration,
-    /// How often AWS is asked while something is under way.
+    /// How often AWS is polled while an operation is in progress.
     pub poll_every: Duration,
-    /// How long a task takes to start, until a start was measured.
+    /// The assumed start time of a task, until a start was measured.
     pub task_start: Duration,
-    /// How long a task may need to finish what is in flight.
+    /// How long a task may take to finish its requests in flight.
     pub drain: Duration,
-    /// How long a last word may take through the log.
+    /// How long a final ledger line may take to appear in the log.
     pub log_delay: Duration,
-    /// The longest a stream may take to become ACTIVE.
+    /// The longest time for a stream to become ACTIVE.
     pub stream_timeout: Duration,
-    /// The longest warm throughput may take to rise.
+    /// The longest time for warm throughput to rise.
     pub warm_timeout: Duration,
-    /// The longest the first tasks may take to run; then the traffic starts with those that do.
+    /// The longest time for the first tasks to run. After that, traffic starts with the tasks that
+    /// run.
     pub start_timeout: Duration,
-    /// How long a run whose traffic is over waits for a log that cannot be read.
+    /// How long a run waits for an unreadable log after its traffic has ended.
     pub log_patience: Duration,
-    /// The longest that removing may take; then the run is over, and what is left is named.
+    /// The longest time for cleanup. After that the run ends, and its status lists what is left.
     pub cleanup_timeout: Duration,
-    /// How often a run looks whether its scheduled scale-to-zero is still there.
-    pub ceiling_every: Duration,
+    /// How often a run checks that its scheduled scale-to-zero still exists.
+    pub scale_to_zero_every: Duration,
 }
 
 const fn s(seconds: u64) -> Duration {
@@ -79,7 +82,7 @@ const fn s(seconds: u64) -> Duration {
 }
 
 impl Timings {
-    /// For AWS: sized by its API rates and by Fargate's start times (20 to 60 s).
+    /// For AWS: based on its API rates and on Fargate's start times (20 to 60 s).
     pub const fn aws() -> Self {
         Self {
             read_every: s(3),
@@ -101,11 +104,11 @@ impl Timings {
             start_timeout: s(600),
             log_patience: s(600),
             cleanup_timeout: s(900),
-            ceiling_every: s(60),
+            scale_to_zero_every: s(60),
         }
     }
 
-    /// For a laptop's sandbox, where a minute holds a whole event.
+    /// For a local sandbox, where a whole event takes a minute.
     pub const fn local() -> Self {
         Self {
             read_every: s(1),
@@ -127,53 +130,55 @@ impl Timings {
             start_timeout: s(60),
             log_patience: s(60),
             cleanup_timeout: s(120),
-            ceiling_every: s(5),
+            scale_to_zero_every: s(5),
         }
     }
 
-    /// The same, for a run whose tasks read their control document each `seconds`.
+    /// The same timings for a run whose tasks read their control document every `seconds`.
     pub fn reading_every(&self, seconds: u32) -> Self {
         let read_every = s(seconds.into()).clamp(self.read_every, self.longest_read_every);
         Self { read_every, read_lease: self.read_lease.max(read_every * 3), ..self.clone() }
     }
 
-    /// From the claim of a slot change until it counts: by then every task has read it or has stopped sending.
+    /// From the claim of a slot change until it takes effect. By then every task has read it or has
+    /// stopped sending.
     pub fn change_takes(&self) -> Duration {
         self.publish_within + self.read_lease + self.skew
     }
 
-    /// From the claim of the first version until traffic starts: nobody sends before, so tasks only need to read it.
+    /// From the claim of the first version until traffic starts. No task sends before, so tasks
+    /// only need to read it.
     pub fn start_takes(&self) -> Duration {
         self.publish_within + self.read_every * 2 + self.skew
     }
 
-    /// The longest that one look at AWS may hold a reconcile: the renewal after it still comes long
-    /// before the tasks' lease ends.
-    pub fn look_within(&self) -> Duration {
+    /// The time limit for AWS calls in one reconcile. The next renewal still comes long before the
+    /// tasks' lease ends.
+    pub fn aws_time_limit(&self) -> Duration {
         self.renew_every
     }
 
-    /// How long a task with a slot may write nothing before it counts as hanging: three intervals, and
-    /// what its lines may take through the log.
+    /// How long a task with a slot may write nothing before it counts as hanging: three intervals,
+    /// and the time its lines may take to appear in the log.
     pub fn silence(&self) -> Duration {
         self.ledger_every * 3 + self.log_delay
     }
 
-    /// From SIGTERM a task has 30 s, and ECS takes a while to notice. Beyond this the service is
-    /// removed with whatever runs.
+    /// The longest time for tasks to stop. A task has 30 s from SIGTERM, and ECS takes some time to
+    /// notice. After that the service is removed with the tasks that still run.
     pub fn stop_timeout(&self) -> Duration {
         self.drain + s(150)
     }
 
-    /// The longest from the end of the traffic until the run is over, whatever AWS refuses: tasks fall
-    /// silent and stop, the log is read or given up, everything is removed or named.
+    /// The longest time from the end of the traffic until the run ends, whatever AWS refuses: tasks
+    /// stop sending and stop, the log is read or given up, everything is removed or listed.
     pub fn end_grace(&self) -> Duration {
         let silence = self.read_lease + self.drain;
         let log = self.log_delay + self.log_patience;
         silence + self.stop_timeout() + log + self.cleanup_timeout + s(60)
     }
 
-    /// How long before a phase its tasks are asked for, when the slowest start seen took `slowest`.
+    /// How long before a phase its tasks are requested, if the slowest known start took `slowest`.
     pub fn lead(&self, slowest: Option<Duration>) -> Duration {
         let start = slowest.map_or(self.task_start, |slowest| slowest + slowest / 4);
         start + self.change_takes() + self.poll_every * 3

@@ -1,5 +1,6 @@
-//! What an AWS refusal means to us. In: an SDK error. Out: one of seven classes, with what was attempted. The one table from
-//! error codes to classes is here, with the few rules by AWS's words; nobody else looks at either.
+//! Classifies AWS errors. In: an SDK error. Out: one of seven classes, with what was attempted.
+//! This is the only place that maps error codes to classes, and that has rules based on AWS's error
+//! messages.
 
 use std::error::Error;
 
@@ -9,27 +10,28 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use kinesis_demo_api::error_chain::error_chain;
 
-/// What to do about an error.
+/// What an error means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AwsErrorClass {
-    /// The thing is not there.
+    /// The resource does not exist.
     NotFound,
-    /// The thing is there already, or in a state in which it cannot be changed (in use, updating).
+    /// The resource exists already, or is in a state in which it cannot be changed (in use,
+    /// updating).
     AlreadyExists,
-    /// Too many calls: later, with jitter.
+    /// Too many calls: retry later, with jitter.
     Throttled,
-    /// Our credentials do not allow it: somebody must act.
+    /// Our credentials do not allow the call: someone must act.
     Denied,
-    /// A quota is used up: somebody must act, or something must end.
+    /// A quota is exhausted: someone must act, or something must end.
     Quota,
-    /// The request itself is wrong: repeating it is useless.
+    /// The request itself is invalid: a retry is useless.
     Invalid,
-    /// The service failed, or the answer was lost: the request may have happened.
+    /// The service failed, or the response was lost: the request may have been executed.
     Transient,
 }
 
 impl AwsErrorClass {
-    /// The class as one fixed word, for metrics and events.
+    /// The class as a fixed word, for metrics and events.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotFound => "NotFound",
@@ -43,58 +45,58 @@ impl AwsErrorClass {
     }
 }
 
-/// A call that did not succeed.
+/// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} {target}: {message}")]
 pub struct AwsError {
-    /// What it means.
+    /// The class.
     pub class: AwsErrorClass,
     /// The API operation, as in `CreateStream`.
     pub operation: &'static str,
-    /// What it was about: a name or an ARN.
+    /// The target: a name or an ARN.
     pub target: String,
-    /// AWS's code, as in `ResourceInUseException`, where there was an answer.
+    /// AWS's error code, such as `ResourceInUseException`, if there was a response.
     pub code: Option<String>,
-    /// AWS's words, or what went wrong on the way.
+    /// AWS's error message, or what failed before there was a response.
     pub message: String,
 }
 
 impl AwsError {
-    /// What AWS answered with an error code.
+    /// An error that AWS returned with an error code.
     pub fn refused(operation: &'static str, target: &str, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let class = class_of(operation, code, &message).unwrap_or(AwsErrorClass::Invalid);
         Self { class, operation, target: target.to_owned(), code: Some(code.to_owned()), message }
     }
 
-    /// No answer came, or none that can be read: the request may have happened.
+    /// There was no response, or no readable one: the request may have been executed.
     pub fn unanswered(operation: &'static str, target: &str, message: impl Into<String>) -> Self {
         let class = AwsErrorClass::Transient;
         Self { class, operation, target: target.to_owned(), code: None, message: message.into() }
     }
 
-    /// A call that we did not make, and why.
+    /// A call that we did not send, and why.
     pub fn not_sent(operation: &'static str, target: &str, reason: &dyn Error) -> Self {
         let class = AwsErrorClass::Transient;
         Self { class, operation, target: target.to_owned(), code: None, message: reason.to_string() }
     }
 
-    /// What the SDK made of a call.
+    /// Classifies an SDK error.
     pub fn from_sdk<E>(operation: &'static str, target: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         let (class, code, message) = match error {
-            SdkError::ServiceError(answer) => {
-                let (code, message) = (answer.err().code(), answer.err().message().unwrap_or_default());
-                let status = answer.raw().status().as_u16();
+            SdkError::ServiceError(response) => {
+                let (code, message) = (response.err().code(), response.err().message().unwrap_or_default());
+                let status = response.raw().status().as_u16();
                 let class = code
                     .and_then(|code| class_of(operation, code, message))
                     .unwrap_or_else(|| class_of_status(status, code.is_some()));
                 let message = match (message, code) {
                     ("", Some(code)) => code.to_owned(),
                     ("", None) => format!(
-                        "HTTP status {status} and no error code, so it was hardly AWS that answered: see AWS_ENDPOINT_URL and the proxies on the way"
+                        "HTTP status {status} without an AWS error code: the response probably did not come from AWS; check AWS_ENDPOINT_URL and the proxies on the way"
                     ),
                     _ => message.to_owned(),
                 };
@@ -110,40 +112,42 @@ impl AwsError {
         Self { class, operation, target: target.to_owned(), code, message }
     }
 
-    /// Whether AWS does not see yet what was made a moment ago. The call is right, and is taken
-    /// once AWS sees it.
+    /// Whether AWS does not see a resource yet that was just created. The call is valid and
+    /// succeeds once AWS sees the resource.
     pub fn is_not_seen_yet(&self) -> bool {
         let rule = self.code.as_deref().and_then(|code| rule_for(self.operation, code, &self.message));
         rule.is_some_and(|rule| rule.is_lag)
     }
 }
 
-/// A code that means different things: what its words, and the operation, make of it.
+/// A rule for a code with several meanings: the message and the operation decide.
 struct Rule {
     code: &'static str,
-    /// Any, if empty.
+    /// Any operation, if empty.
     operations: &'static [&'static str],
     /// One of these is in the message, as whole words in any case. Any message, if empty.
     phrases: &'static [&'static str],
     class: AwsErrorClass,
-    /// AWS answers so while it does not see yet what was made a moment ago.
+    /// AWS returns this while it does not see a new resource yet.
     is_lag: bool,
 }
 
-/// ECS makes its service-linked role with an account's first call, and refuses that call; the next one succeeds
-/// (<https://github.com/hashicorp/terraform-provider-aws/issues/15452>).
+/// ECS creates its service-linked role during an account's first call and refuses that call; the
+/// next one succeeds (<https://github.com/hashicorp/terraform-provider-aws/issues/15452>).
 const LINKED_ROLE: &[&str] =
     &["unable to assume the service linked role", "unable to assume the service-linked role"];
-const MAKES_SERVICES: &[&str] = &["CreateService", "CreateCluster", "UpdateService"];
-const NAMES_DEFINITIONS: &[&str] =
+const SERVICE_OPERATIONS: &[&str] = &["CreateService", "CreateCluster", "UpdateService"];
+const DEFINITION_OPERATIONS: &[&str] =
     &["DescribeTaskDefinition", "DeregisterTaskDefinition", "DeleteTaskDefinitions"];
-/// Application Auto Scaling sees a service some seconds after ECS made it, and its own role some seconds after it made
-/// that (terraform-provider-aws, internal/service/appautoscaling/target.go).
-const SCALES: &[&str] = &["RegisterScalableTarget", "PutScheduledAction"];
-/// How ECS calls a task definition that it does not know.
-const NO_DEFINITION: &[&str] = &["taskdefinition not found", "task definition not found"];
-/// The security token service could not ask the identity provider.
-const NO_KEY: &[&str] = &["couldn't retrieve verification key", "could not retrieve verification key"];
+/// Application Auto Scaling sees a service some seconds after ECS created it, and its own role some
+/// seconds after it created that (terraform-provider-aws,
+/// internal/service/appautoscaling/target.go).
+const SCALING_OPERATIONS: &[&str] = &["RegisterScalableTarget", "PutScheduledAction"];
+/// ECS's messages for a task definition that it does not know.
+const DEFINITION_NOT_FOUND: &[&str] = &["taskdefinition not found", "task definition not found"];
+/// The security token service could not reach the identity provider.
+const NO_VERIFICATION_KEY: &[&str] =
+    &["couldn't retrieve verification key", "could not retrieve verification key"];
 
 const fn rule(
     code: &'static str,
@@ -154,7 +158,7 @@ const fn rule(
     Rule { code, operations, phrases, class, is_lag: false }
 }
 
-/// What AWS answers while it does not see yet what was made a moment ago.
+/// A rule for what AWS returns while it does not see a new resource yet.
 const fn lag(
     code: &'static str,
     operations: &'static [&'static str],
@@ -163,27 +167,27 @@ const fn lag(
     Rule { code, operations, phrases, class: AwsErrorClass::Transient, is_lag: true }
 }
 
-/// The rules, the first that fits decides. What none fits goes by its code alone.
+/// The rules. The first that matches decides. If none matches, the code alone decides.
 const RULES: &[Rule] = {
     use AwsErrorClass::{AlreadyExists, Denied, NotFound, Throttled, Transient};
     &[
-        lag("InvalidParameterException", MAKES_SERVICES, LINKED_ROLE),
-        lag("ClientException", MAKES_SERVICES, LINKED_ROLE),
-        rule("InvalidParameterException", MAKES_SERVICES, &["still draining"], Transient),
-        rule("ClientException", MAKES_SERVICES, &["still draining"], Transient),
+        lag("InvalidParameterException", SERVICE_OPERATIONS, LINKED_ROLE),
+        lag("ClientException", SERVICE_OPERATIONS, LINKED_ROLE),
+        rule("InvalidParameterException", SERVICE_OPERATIONS, &["still draining"], Transient),
+        rule("ClientException", SERVICE_OPERATIONS, &["still draining"], Transient),
         rule("InvalidParameterException", &["CreateService"], &["not idempotent"], AlreadyExists),
         rule("ClientException", &["CreateService"], &["not idempotent"], AlreadyExists),
-        // ECS has no code of its own for a task definition that is not there.
+        // ECS has no error code of its own for a missing task definition.
         rule(
             "ClientException",
-            NAMES_DEFINITIONS,
+            DEFINITION_OPERATIONS,
             &["unable to describe task definition", "does not exist", "not found"],
             NotFound,
         ),
-        // Of one that was registered a moment ago (https://github.com/remind101/empire/issues/353).
-        lag("ClientException", &["CreateService"], NO_DEFINITION),
-        lag("InvalidParameterException", &["CreateService"], NO_DEFINITION),
-        // Two revisions of a family at once, or one that AWS believes to be under way still
+        // The task definition was just registered (https://github.com/remind101/empire/issues/353).
+        lag("ClientException", &["CreateService"], DEFINITION_NOT_FOUND),
+        lag("InvalidParameterException", &["CreateService"], DEFINITION_NOT_FOUND),
+        // Two revisions of a family at once, or one that AWS believes to be still in progress
         // (https://github.com/hashicorp/terraform-provider-aws/issues/9777,
         // https://github.com/PrefectHQ/prefect/issues/15865).
         rule(
@@ -193,13 +197,18 @@ const RULES: &[Rule] = {
             Throttled,
         ),
         rule("ClientException", &[], &["not authorized"], Denied),
-        lag("ValidationException", SCALES, &["unable to assume iam role", "ecs service doesn't exist"]),
-        // Of a target that was registered a moment ago.
+        lag(
+            "ValidationException",
+            SCALING_OPERATIONS,
+            &["unable to assume iam role", "ecs service doesn't exist"],
+        ),
+        // The scalable target was just registered.
         lag("ObjectNotFoundException", &["PutScheduledAction"], &[]),
-        // Of a log group that is still being made (https://github.com/aws/aws-cdk/issues/17546).
+        // The log group is still being created (https://github.com/aws/aws-cdk/issues/17546).
         lag("OperationAbortedException", &["PutRetentionPolicy"], &[]),
-        rule("InvalidIdentityToken", &[], NO_KEY, Transient),
-        // Kinesis uses it for calls per second, for streams that are being created, and for how many may exist.
+        rule("InvalidIdentityToken", &[], NO_VERIFICATION_KEY, Transient),
+        // Kinesis uses this code for calls per second, for streams in CREATING, and for the number
+        // of streams.
         rule(
             "LimitExceededException",
             &[],
@@ -219,16 +228,16 @@ const RULES: &[Rule] = {
 };
 
 impl Rule {
-    fn fits(&self, operation: &str, code: &str, message: &str) -> bool {
+    fn matches(&self, operation: &str, code: &str, message: &str) -> bool {
         self.code == code
             && (self.operations.is_empty() || self.operations.contains(&operation))
-            && (self.phrases.is_empty() || self.phrases.iter().any(|phrase| says(message, phrase)))
+            && (self.phrases.is_empty() || self.phrases.iter().any(|phrase| contains_phrase(message, phrase)))
     }
 }
 
-/// Whether `phrase` is in `message` as whole words, in any case, however its lines are broken:
-/// `https` does not say `tps`.
-fn says(message: &str, phrase: &str) -> bool {
+/// Whether `message` contains `phrase` as whole words, in any case and however its lines are
+/// broken: `https` does not contain `tps`.
+fn contains_phrase(message: &str, phrase: &str) -> bool {
     let message = message.to_lowercase().replace('\u{2019}', "'");
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_word = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
@@ -239,22 +248,23 @@ fn says(message: &str, phrase: &str) -> bool {
     })
 }
 
-/// What an answer means. `None` if its code is in no table.
+/// The class of an error response. `None` if its code is in no table.
 fn class_of(operation: &str, code: &str, message: &str) -> Option<AwsErrorClass> {
     rule_for(operation, code, message).map(|rule| rule.class).or_else(|| class_of_code(code))
 }
 
-/// The rule by which an answer is judged, if any.
+/// The rule for an error response, if any.
 fn rule_for(operation: &str, code: &str, message: &str) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.fits(operation, code, message))
+    RULES.iter().find(|rule| rule.matches(operation, code, message))
 }
 
 /// The table of codes.
 fn class_of_code(code: &str) -> Option<AwsErrorClass> {
     use AwsErrorClass::{AlreadyExists, Denied, Invalid, NotFound, Quota, Throttled, Transient};
     Some(match code {
-        // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling; CloudWatch dashboards, by shape and by the code
-        // that its query protocol had (the SDK takes the latter where the answer has it).
+        // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling; CloudWatch
+        // dashboards, by shape and by the code of its query protocol (the SDK uses the latter if
+        // the response has it).
         "ResourceNotFoundException"
         | "ParameterNotFound"
         | "InvalidResourceId"
@@ -265,7 +275,7 @@ fn class_of_code(code: &str) -> Option<AwsErrorClass> {
         | "ObjectNotFoundException"
         | "DashboardNotFoundError"
         | "ResourceNotFound" => NotFound,
-        // ECS says so of a service that is DRAINING or INACTIVE: gone, or going.
+        // ECS returns this for a service that is DRAINING or INACTIVE: deleted, or about to be.
         "ServiceNotActiveException" => NotFound,
 
         "ResourceInUseException"
@@ -337,9 +347,10 @@ fn class_of_code(code: &str) -> Option<AwsErrorClass> {
         | "PlatformUnknownException"
         | "PlatformTaskDefinitionIncompatibilityException" => Invalid,
 
-        // Logs: OperationAborted, two requests at once for the same group. Auto Scaling: FailedResourceAccess, it could not
-        // ask ECS; ConcurrentUpdate, two updates at once. Dashboards: Conflict, the same. The security token service:
-        // IDPCommunicationError, the identity provider did not answer.
+        // Logs: OperationAborted, two simultaneous requests for the same group. Auto Scaling:
+        // FailedResourceAccess, it could not reach ECS; ConcurrentUpdate, two simultaneous updates.
+        // Dashboards: Conflict, the same. The security token service: IDPCommunicationError, the
+        // identity provider did not respond.
         "OperationAbortedException"
         | "ConcurrentUpdateException"
         | "ConflictException"
@@ -362,25 +373,26 @@ fn class_of_code(code: &str) -> Option<AwsErrorClass> {
     })
 }
 
-/// For codes that are not in the table, and for answers without one.
+/// The class for codes that are not in the table, and for responses without a code.
 fn class_of_status(status: u16, has_code: bool) -> AwsErrorClass {
     match status {
         401 | 403 => AwsErrorClass::Denied,
         429 => AwsErrorClass::Throttled,
         500.. => AwsErrorClass::Transient,
         _ if has_code => AwsErrorClass::Invalid,
-        // Not AWS's judgement of the request: the next answer may be another.
+        // The response is not AWS's verdict on the request, so a retry may succeed.
         _ => AwsErrorClass::Transient,
     }
 }
 
-/// Whether the request was never sent because there were no credentials to sign it with. A provider that was reached and
-/// refused, or that has nothing, needs somebody to act; one that did not answer may do so next time.
+/// The class of an error by which the request was never sent because there were no credentials to
+/// sign it. If a provider refused or has no credentials, someone must act. If it did not respond, a
+/// retry may succeed.
 fn credentials_class(error: &(dyn Error + 'static)) -> Option<AwsErrorClass> {
     let cause = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
     let refused = || {
         let text = error_chain(cause);
-        if NO_KEY.iter().any(|phrase| says(&text, phrase)) {
+        if NO_VERIFICATION_KEY.iter().any(|phrase| contains_phrase(&text, phrase)) {
             return false;
         }
         [

@@ -10,25 +10,25 @@ use super::*;
 
 #[derive(Debug, thiserror::Error)]
 #[error("service error")]
-struct Answer(ErrorMetadata);
+struct ErrorResponse(ErrorMetadata);
 
-impl ProvideErrorMetadata for Answer {
+impl ProvideErrorMetadata for ErrorResponse {
     fn meta(&self) -> &ErrorMetadata {
         &self.0
     }
 }
 
-fn answered(status: u16, code: Option<&str>, message: &str) -> AwsError {
+fn error_response(status: u16, code: Option<&str>, message: &str) -> AwsError {
     let mut meta = ErrorMetadata::builder().message(message);
     if let Some(code) = code {
         meta = meta.code(code);
     }
     let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
-    AwsError::from_sdk("CreateStream", "posts", &SdkError::service_error(Answer(meta.build()), raw))
+    AwsError::from_sdk("CreateStream", "posts", &SdkError::service_error(ErrorResponse(meta.build()), raw))
 }
 
 #[test]
-fn codes_have_one_class_wherever_they_come_from() {
+fn codes_have_one_class_whatever_their_source() {
     let table = [
         ("ResourceNotFoundException", "Stream posts under account 1 not found.", NotFound),
         ("ParameterNotFound", "", NotFound),
@@ -63,13 +63,13 @@ fn codes_have_one_class_wherever_they_come_from() {
         ("ServerException", "Service Unavailable. Please try again later.", Transient),
     ];
     for (code, message, class) in table {
-        assert_eq!(answered(400, Some(code), message).class, class, "{code}: {message}");
+        assert_eq!(error_response(400, Some(code), message).class, class, "{code}: {message}");
         assert_eq!(AwsError::refused("X", "y", code, message).class, class, "{code}: {message}");
     }
 }
 
 #[test]
-fn where_a_code_means_several_things_the_operation_and_the_words_decide() {
+fn operation_and_message_decide_an_ambiguous_code() {
     let linked =
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
     let draining = "Unable to Start a service that is still Draining.";
@@ -140,9 +140,9 @@ fn where_a_code_means_several_things_the_operation_and_the_words_decide() {
     }
 }
 
-/// What AWS answers about something that was made a moment ago, and what is like it but lasts.
+/// AWS's errors for a resource that was just created, and similar errors that are permanent.
 #[test]
-fn what_aws_does_not_see_yet_is_known_by_its_words() {
+fn a_resource_not_seen_yet_is_recognised_by_the_message() {
     let table = [
         ("CreateService", "InvalidParameterException", "TaskDefinition not found.", true),
         ("CreateService", "ClientException", "TaskDefinition not found.", true),
@@ -165,52 +165,58 @@ fn what_aws_does_not_see_yet_is_known_by_its_words() {
 }
 
 #[test]
-fn unknown_codes_are_judged_by_their_status() {
+fn unknown_codes_are_classified_by_their_status() {
     for (status, class) in
         [(400, Invalid), (403, Denied), (429, Throttled), (500, Transient), (503, Transient)]
     {
-        assert_eq!(answered(status, Some("NewException"), "").class, class, "{status}");
+        assert_eq!(error_response(status, Some("NewException"), "").class, class, "{status}");
         let without = if class == Invalid { Transient } else { class };
-        assert_eq!(answered(status, None, "").class, without, "{status}");
+        assert_eq!(error_response(status, None, "").class, without, "{status}");
     }
 }
 
 #[test]
-fn an_error_says_what_was_attempted_on_what_and_why() {
-    let error = answered(400, Some("ResourceInUseException"), "Stream posts already exists.");
+fn an_error_names_operation_target_and_reason() {
+    let error = error_response(400, Some("ResourceInUseException"), "Stream posts already exists.");
     assert_eq!(error.to_string(), "CreateStream posts: Stream posts already exists.");
     assert_eq!(error.code.as_deref(), Some("ResourceInUseException"));
-    assert_eq!(answered(500, Some("InternalFailure"), "").to_string(), "CreateStream posts: InternalFailure");
-    // A proxy's answer, or a load balancer's.
-    let anonymous = answered(404, None, "").to_string();
-    assert!(anonymous.starts_with("CreateStream posts: HTTP status 404 and no error code"), "{anonymous}");
+    assert_eq!(
+        error_response(500, Some("InternalFailure"), "").to_string(),
+        "CreateStream posts: InternalFailure"
+    );
+    // A response of a proxy or a load balancer.
+    let anonymous = error_response(404, None, "").to_string();
+    assert!(
+        anonymous.starts_with("CreateStream posts: HTTP status 404 without an AWS error code"),
+        "{anonymous}"
+    );
 }
 
 #[test]
-fn a_lost_answer_is_transient_and_names_its_cause() {
-    let timeout = SdkError::<Answer, _>::timeout_error("attempt took longer than 8 s");
+fn a_lost_response_is_transient_and_names_its_cause() {
+    let timeout = SdkError::<ErrorResponse, _>::timeout_error("attempt took longer than 8 s");
     let error = AwsError::from_sdk("CreateStream", "posts", &timeout);
     assert_eq!((error.class, error.code), (Transient, None));
     assert!(error.message.contains("attempt took longer than 8 s"), "{}", error.message);
 
     let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
-    let dispatch = SdkError::<Answer, _>::dispatch_failure(ConnectorError::io(refused.into()));
+    let dispatch = SdkError::<ErrorResponse, _>::dispatch_failure(ConnectorError::io(refused.into()));
     let error = AwsError::from_sdk("CreateStream", "posts", &dispatch);
     assert_eq!(error.class, Transient);
     assert!(error.message.contains("connection refused"), "{}", error.message);
 
     let raw = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::empty());
-    let garbled = SdkError::<Answer, _>::response_error("not JSON", raw);
+    let garbled = SdkError::<ErrorResponse, _>::response_error("not JSON", raw);
     assert_eq!(AwsError::from_sdk("CreateStream", "posts", &garbled).class, Transient);
 
-    let wrong = SdkError::<Answer, _>::construction_failure("stream name missing");
+    let wrong = SdkError::<ErrorResponse, _>::construction_failure("stream name missing");
     assert_eq!(AwsError::from_sdk("CreateStream", "posts", &wrong).class, Invalid);
 }
 
 #[test]
-fn missing_credentials_need_somebody_slow_ones_do_not() {
+fn missing_credentials_are_denied_and_slow_ones_transient() {
     let with = |cause: CredentialsError| {
-        let error = SdkError::<Answer, _>::dispatch_failure(ConnectorError::other(cause.into(), None));
+        let error = SdkError::<ErrorResponse, _>::dispatch_failure(ConnectorError::other(cause.into(), None));
         AwsError::from_sdk("GetCallerIdentity", "account", &error)
     };
     let missing = with(CredentialsError::not_loaded("no providers in chain provided credentials"));

@@ -329,7 +329,7 @@ pub struct TaskStop {
 
 impl TaskStop {
     /// Whether the service scheduler stopped it, because the service was scaled in or deleted.
-    pub fn is_asked_for(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.code == "ServiceSchedulerInitiated"
     }
 

@@ -1,4 +1,4 @@
-//! ECS tasks. In: a service. Out: its tasks, and their protection.
+//! ECS tasks. In: a service. Out: its tasks and their protection.
 
 use async_trait::async_trait;
 use aws_sdk_ecs::Client;
@@ -17,7 +17,7 @@ const TASKS_PER_DESCRIBE: usize = 100;
 /// ECS API reference, UpdateTaskProtection: up to 10 tasks.
 const TASKS_PER_PROTECTION: usize = 10;
 
-/// ECS's tasks.
+/// The ECS API for tasks.
 pub struct EcsTasks(Api<Client>);
 
 impl EcsTasks {
@@ -66,7 +66,8 @@ impl EcsTasks {
                 .protection_enabled(minutes.is_some())
                 .set_expires_in_minutes(minutes.map(|minutes| i32::try_from(minutes).unwrap_or(i32::MAX)))
                 .send();
-            // The answer lists tasks that could not be changed: they are gone, or going, and need no protection.
+            // The response lists tasks that could not be changed. They have stopped or are
+            // stopping, and need no protection.
             api.call("UpdateTaskProtection", cluster, request).await?;
         }
         Ok(())
@@ -79,16 +80,16 @@ impl Tasks for EcsTasks {
         let Self(api) = self;
         let mut arns = self.fetch_arns(cluster, service, DesiredStatus::Running).await?;
         arns.extend(self.fetch_arns(cluster, service, DesiredStatus::Stopped).await?);
-        // A task that is told to stop between the two lists is on both.
+        // A task that starts to stop between the two calls is in both lists.
         arns.sort();
         arns.dedup();
-        let mut seen = Vec::new();
+        let mut tasks = Vec::new();
         for batch in arns.chunks(TASKS_PER_DESCRIBE) {
             let request = api.client.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec())).send();
-            let answer = api.call("DescribeTasks", service, request).await?;
-            seen.extend(answer.tasks.unwrap_or_default().into_iter().filter_map(task_seen));
+            let response = api.call("DescribeTasks", service, request).await?;
+            tasks.extend(response.tasks.unwrap_or_default().into_iter().filter_map(task_description));
         }
-        Ok(seen)
+        Ok(tasks)
     }
 
     async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()> {
@@ -100,7 +101,7 @@ impl Tasks for EcsTasks {
     }
 }
 
-fn task_seen(task: Task) -> Option<TaskDescription> {
+fn task_description(task: Task) -> Option<TaskDescription> {
     let state = state_of(task.last_status()?, task.desired_status());
     let stop = stop_of(&task);
     let arn = task.task_arn?;
@@ -114,9 +115,10 @@ fn task_seen(task: Task) -> Option<TaskDescription> {
     })
 }
 
-/// A task that was told to stop has a code and a reason long before it is STOPPED. Other containers
-/// may have been added to it, as GuardDuty adds its agent on Fargate
-/// (<https://github.com/aws/aws-cdk/issues/32877>): ours tells, wherever it is on the list.
+/// The stop code and reason of a task. They are set long before it is STOPPED. A task may have more
+/// containers, as GuardDuty adds its agent on Fargate
+/// (<https://github.com/aws/aws-cdk/issues/32877>), so our container is found by its name, wherever
+/// it is in the list.
 fn stop_of(task: &Task) -> Option<TaskStop> {
     let code = task.stop_code()?.as_str().to_owned();
     let containers = task.containers();
@@ -129,13 +131,13 @@ fn stop_of(task: &Task) -> Option<TaskStop> {
         at: at.copied().map(instant),
         code,
         reason: task.stopped_reason().unwrap_or_default().to_owned(),
-        container_reason: container.and_then(|held| held.reason()).map(str::to_owned),
-        exit_code: container.and_then(|held| held.exit_code()),
+        container_reason: container.and_then(|container| container.reason()).map(str::to_owned),
+        exit_code: container.and_then(|container| container.exit_code()),
     })
 }
 
-/// The life cycle is in the Amazon ECS developer guide, "Task lifecycle". A status that is not known there is taken for one
-/// on the way out: nothing may rely on such a task.
+/// The life cycle is in the Amazon ECS developer guide, "Task lifecycle". An unknown status is
+/// treated as stopping: nothing may rely on such a task.
 fn state_of(last: &str, desired: Option<&str>) -> TaskState {
     match (last, desired) {
         ("STOPPED" | "DELETED", _) => TaskState::Stopped,
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_on_its_way_out_is_stopping_whatever_it_still_does() {
+    fn a_task_with_desired_status_stopped_is_stopping() {
         let table = [
             ("PROVISIONING", "RUNNING", TaskState::Starting),
             ("PENDING", "RUNNING", TaskState::Starting),
@@ -192,12 +194,12 @@ mod tests {
             ("DELETED", "STOPPED", TaskState::Stopped),
         ];
         for (last, desired, state) in table {
-            assert_eq!(state_of(last, Some(desired)), state, "{last}, meant to be {desired}");
+            assert_eq!(state_of(last, Some(desired)), state, "{last}, desired {desired}");
         }
     }
 
     #[test]
-    fn a_stopped_task_says_why_in_ecss_words() {
+    fn a_stopped_task_has_the_reason_from_ecs() {
         let container = |name: &str| aws_sdk_ecs::types::Container::builder().name(name);
         let killed = Task::builder()
             .task_arn(arn(1))
@@ -215,13 +217,13 @@ mod tests {
                     .build(),
             )
             .build();
-        let stop = task_seen(killed).unwrap().stop.unwrap();
+        let stop = task_description(killed).unwrap().stop.unwrap();
         assert_eq!(
             stop.describe(),
             "Essential container in task exited (EssentialContainerExited, exit code 137, OutOfMemoryError: Container killed due to memory usage)"
         );
         assert_eq!(stop.at, Some(MicroTime::from_micros(1_800_000_000_250_000)));
-        assert!(!stop.is_asked_for());
+        assert!(!stop.is_requested());
 
         let scaled_in = Task::builder()
             .task_arn(arn(2))
@@ -230,16 +232,16 @@ mod tests {
             .stop_code(TaskStopCode::ServiceSchedulerInitiated)
             .stopped_reason("Scaling activity initiated by (deployment ecs-svc/1)")
             .build();
-        assert!(task_seen(scaled_in).unwrap().stop.unwrap().is_asked_for());
+        assert!(task_description(scaled_in).unwrap().stop.unwrap().is_requested());
         let runs = Task::builder().task_arn(arn(3)).last_status("RUNNING").desired_status("RUNNING").build();
-        assert_eq!(task_seen(runs).unwrap().stop, None);
+        assert_eq!(task_description(runs).unwrap().stop, None);
     }
 
     /// A container by name, exit code and reason.
     type Ended = (&'static str, Option<i32>, Option<&'static str>);
 
     #[test]
-    fn the_generators_own_container_tells_whatever_others_are_in_its_task() {
+    fn the_stop_reason_is_that_of_the_generator_container() {
         let oom = "OutOfMemoryError: Container killed due to memory usage";
         let pull = "CannotPullContainerError: pull access denied";
         let agent = "aws-guardduty-agent-3f1c";
@@ -299,12 +301,12 @@ mod tests {
         assert_eq!(seen[0].started_at, Some(MicroTime::from_micros(1_800_000_000_250_000)));
     }
 
-    /// Describes what it is asked for; the task number 7 vanished meanwhile.
+    /// Describes the requested tasks. Task number 7 has vanished in the meantime.
     fn describe(request: &aws_sdk_ecs::operation::describe_tasks::DescribeTasksInput) -> DescribeTasksOutput {
         assert!(request.tasks().len() == 100 || request.tasks().len() == 30, "{}", request.tasks().len());
         let vanished = arn(7);
-        let there = request.tasks().iter().filter(|arn| **arn != vanished);
-        let described = there.map(|arn| {
+        let present = request.tasks().iter().filter(|arn| **arn != vanished);
+        let described = present.map(|arn| {
             Task::builder()
                 .task_arn(arn)
                 .last_status("RUNNING")
@@ -317,15 +319,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_without_tasks_is_not_described_and_one_that_is_gone_has_none() {
+    async fn a_deleted_service_and_one_without_tasks_have_no_tasks() {
         let none = mock!(Client::list_tasks).sequence().output(|| listed(0..0, None)).times(2).build();
         assert_eq!(tasks(&[&none]).fetch_tasks("demo", "kd-service").await.unwrap(), []);
-        let gone = mock!(Client::list_tasks)
+        let deleted = mock!(Client::list_tasks)
             .sequence()
             .http_response(|| refused(400, "ServiceNotFoundException", "Service not found."))
             .times(2)
             .build();
-        assert_eq!(tasks(&[&gone]).fetch_tasks("demo", "kd-service").await.unwrap(), []);
+        assert_eq!(tasks(&[&deleted]).fetch_tasks("demo", "kd-service").await.unwrap(), []);
         let denied =
             mock!(Client::list_tasks).then_http_response(|| refused(400, "AccessDeniedException", "no"));
         let error = tasks(&[&denied]).fetch_tasks("demo", "kd-service").await.unwrap_err();
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn protection_takes_ten_tasks_a_call_and_forgives_those_that_are_gone() {
+    async fn protection_takes_ten_tasks_a_call_and_ignores_stopped_ones() {
         let full = mock!(Client::update_task_protection).then_compute_output(|request| {
             assert_eq!((request.cluster(), request.tasks().len()), (Some("demo"), 10));
             assert_eq!((request.protection_enabled(), request.expires_in_minutes()), (Some(true), Some(5)));

@@ -1,6 +1,6 @@
-//! All writes to AWS. In: effects. Out: what became of each. Effects are applied in order. A refused
-//! one stops those after it only if they need it: what is made for a run, and the protection of tasks
-//! before a smaller size. Optional effects run last, together, and stop nothing.
+//! All writes to AWS. In: effects. Out: a result for each. Effects are applied in order. A refused
+//! effect stops the later ones only if they need it: creations for a run, and the protection of
+//! tasks before a scale-in. Optional effects run last and concurrently, and stop nothing.
 
 use std::time::Duration;
 
@@ -13,39 +13,44 @@ use crate::reconcile::backoff::Backoffs;
 use crate::reconcile::resources::log_group::RETENTION_DAYS;
 use crate::reconcile::stages::Effect;
 
-/// What became of one effect.
+/// The result of one effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EffectResult {
     /// AWS did it, or had done it before.
     Done,
-    /// AWS did it, and what was to be changed had been removed by somebody: it is there again.
-    PutBack,
-    /// What was to be removed is not there.
-    Gone,
-    /// AWS says that the thing is in use: it is being changed or removed, or something holds it.
+    /// AWS did it, but the target had been deleted by someone else: it was created again.
+    Recreated,
+    /// The resource to be deleted does not exist.
+    NotFound,
+    /// AWS says that the resource is in use: it is being changed or deleted, or something uses it.
     InUse(AwsError),
-    /// AWS refused it, or did not answer. The last refusal is told again while it is not retried.
+    /// AWS refused it, or did not respond. While a retry is not due, the last error is returned
+    /// again.
     Refused(AwsError),
-    /// AWS does not see yet what was made a moment ago. It is tried again, and nobody is told.
+    /// AWS does not see a resource yet that was just created. The effect is retried and not
+    /// reported.
     NotSeenYet,
-    /// It was not tried, because one before it was refused.
+    /// It was not tried, because an earlier effect was refused.
     Skipped,
 }
 
 impl EffectResult {
-    /// Why AWS did not do it.
+    /// The error, if AWS refused it.
     pub fn refusal(&self) -> Option<&AwsError> {
         match self {
             Self::Refused(error) => Some(error),
-            Self::Done | Self::PutBack | Self::Gone | Self::InUse(_) | Self::NotSeenYet | Self::Skipped => {
-                None
-            }
+            Self::Done
+            | Self::Recreated
+            | Self::NotFound
+            | Self::InUse(_)
+            | Self::NotSeenYet
+            | Self::Skipped => None,
         }
     }
 
-    /// Whether it is as the effect wanted it.
+    /// Whether the effect was applied.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Done | Self::PutBack)
+        matches!(self, Self::Done | Self::Recreated)
     }
 }
 
@@ -55,32 +60,32 @@ pub struct Actor<'a> {
     pub uid: &'a str,
     pub backoffs: &'a Backoffs,
     pub clock: &'a dyn Clock,
-    /// The longest that the run in flight can wait for a refused effect to be tried again.
+    /// The longest that the active run can wait for a retry of a refused effect.
     pub patience: Duration,
-    /// The longest that all effects together may hold the reconcile.
-    pub share: Duration,
+    /// The time limit of all effects of a reconcile together.
+    pub time_limit: Duration,
     pub now: MicroTime,
 }
 
-/// How long AWS may not see what was made a moment ago before people are told. It documents no
-/// bound: seconds are usual.
-const LAG_TOLD_AFTER: Duration = Duration::from_secs(60);
+/// How long AWS may not see a new resource before this is reported as an error. AWS documents no
+/// bound; seconds are usual.
+const LAG_REPORTED_AFTER: Duration = Duration::from_secs(60);
 
-/// Every effect is given at least this long, whatever those before it took.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// The minimum time limit of an effect, however long the earlier effects took.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
 impl Actor<'_> {
     /// Applies `effects`. Returns a result for each, in their order.
     pub async fn apply(&self, effects: &[Effect]) -> Vec<EffectResult> {
         let mut results = vec![EffectResult::Skipped; effects.len()];
-        let give_up_at = self.clock.now() + self.share;
+        let give_up_at = self.clock.now() + self.time_limit;
         for (effect, result) in effects.iter().zip(&mut results) {
             if effect.is_optional() {
                 continue;
             }
             *result = self.apply_one(effect, give_up_at).await;
-            let is_missing = matches!(result, EffectResult::Refused(_) | EffectResult::NotSeenYet);
-            if is_missing && effect.is_needed_by_the_next() {
+            let is_undone = matches!(result, EffectResult::Refused(_) | EffectResult::NotSeenYet);
+            if is_undone && effect.is_needed_by_the_next() {
                 break;
             }
         }
@@ -101,19 +106,19 @@ impl Actor<'_> {
                 _ => self.refused(&key, refusal),
             };
         }
-        // Without an answer it may have been done: every effect may be repeated.
-        let share = give_up_at.since(self.clock.now()).max(SHORTEST);
-        let answer = match tokio::time::timeout(share, self.send(effect)).await {
-            Ok(answer) => answer,
+        // Without a response the effect may have been applied. Every effect is safe to repeat.
+        let time_limit = give_up_at.since(self.clock.now()).max(SHORTEST_LIMIT);
+        let response = match tokio::time::timeout(time_limit, self.send(effect)).await {
+            Ok(response) => response,
             Err(_) => {
                 let (operation, target) = effect.name();
-                Err(AwsError::unanswered(operation, &target, "no answer in time"))
+                Err(AwsError::unanswered(operation, &target, "no response in time"))
             }
         };
         let patience = if effect.is_optional() { Duration::ZERO } else { self.patience };
-        // What exists already was made by an earlier attempt, or is somebody else's, and what is gone
-        // need not be removed: both are answers.
-        let noted = match &answer {
+        // Not an error for the backoff: a resource that exists already was created by an earlier
+        // attempt or belongs to someone else, and a missing resource need not be deleted.
+        let noted = match &response {
             Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => {
                 &Ok(OverwriteResult::Replaced)
             }
@@ -123,10 +128,12 @@ impl Actor<'_> {
             other => other,
         };
         self.backoffs.note(self.uid, &key, noted, patience, self.clock.now());
-        match answer {
+        match response {
             Ok(OverwriteResult::Replaced) => EffectResult::Done,
-            Ok(OverwriteResult::Created) => EffectResult::PutBack,
-            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => EffectResult::Gone,
+            Ok(OverwriteResult::Created) => EffectResult::Recreated,
+            Err(error) if effect.is_removal() && error.class == AwsErrorClass::NotFound => {
+                EffectResult::NotFound
+            }
             Err(error) if error.class == AwsErrorClass::AlreadyExists => match effect.is_creation() {
                 true => EffectResult::Done,
                 false => EffectResult::InUse(error),
@@ -135,10 +142,10 @@ impl Actor<'_> {
         }
     }
 
-    /// A refusal, unless AWS only sees late what was made a moment ago.
+    /// A refusal, unless AWS only does not see a new resource yet.
     fn refused(&self, key: &str, error: AwsError) -> EffectResult {
         let refused_for = self.backoffs.refused_for(self.uid, key, self.clock.now());
-        match error.is_not_seen_yet() && refused_for < LAG_TOLD_AFTER {
+        match error.is_not_seen_yet() && refused_for < LAG_REPORTED_AFTER {
             true => EffectResult::NotSeenYet,
             false => EffectResult::Refused(error),
         }
@@ -146,7 +153,7 @@ impl Actor<'_> {
 
     async fn send(&self, effect: &Effect) -> AwsResult<OverwriteResult> {
         let aws = self.aws;
-        let answer = match effect {
+        let response = match effect {
             Effect::CreateLogGroup { name, tags } => aws.logs.create_log_group(name, tags).await,
             Effect::PutLogRetention { name } => aws.logs.put_log_retention(name, RETENTION_DAYS).await,
             Effect::CreateStream(stream) => aws.streams.create_stream(stream).await,
@@ -190,11 +197,11 @@ impl Actor<'_> {
             Effect::DeleteDashboard { name } => aws.dashboards.delete_dashboard(name).await,
             Effect::DeleteStream { arn } => aws.streams.delete_stream(arn).await,
         };
-        answer.map(|()| OverwriteResult::Replaced)
+        response.map(|()| OverwriteResult::Replaced)
     }
 
-    /// Writes over the parameter. If it was removed after the last look, that makes one without
-    /// tags, which in the end nobody could tell from a foreign one.
+    /// Overwrites the parameter. If it was deleted after the last read, this creates a parameter
+    /// without tags, so it is tagged: otherwise the cleanup could not tell it from a foreign one.
     async fn write_parameter(&self, name: &str, text: &str, tags: &Tags) -> AwsResult<OverwriteResult> {
         let parameters = &self.aws.parameters;
         let found = parameters.overwrite_parameter(name, text).await?;

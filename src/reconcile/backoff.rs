@@ -1,5 +1,5 @@
-//! When an operation that AWS refused may be tried again. In: refusals and successes. Out: whether
-//! to ask now, or what was answered last. Keeps calls bounded however often an object is reconciled.
+//! When a refused operation may be retried. In: refusals and successes. Out: whether to call now,
+//! or the last error. Bounds the number of calls however often an object is reconciled.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,15 @@ use crate::aws::{AwsError, AwsErrorClass, AwsResult};
 /// The pause after the first refusal; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause after a throttled, failed or unanswered call.
+/// The longest pause after a call that was throttled, failed or got no response.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest pause after a refusal that lasts until somebody acts: a minute costs them little.
-const LONGEST_PAUSE_UNTIL_SOMEBODY_ACTS: Duration = Duration::from_secs(60);
+/// The longest pause after an error that lasts until someone acts. A minute is short enough for
+/// them.
+const LONGEST_PAUSE_UNTIL_FIXED: Duration = Duration::from_secs(60);
 
-/// Doubles with every failure, up to `longest`. Up to a quarter is taken off, differently for every
-/// `salt`, so that many objects do not come back at once.
+/// The pause doubles with every failure, up to `longest`. Up to a quarter is subtracted,
+/// differently for every `salt`, so that many objects do not retry at once.
 pub fn pause(failures: u32, longest: Duration, salt: &str) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(longest);
     let spread =
@@ -27,12 +28,10 @@ pub fn pause(failures: u32, longest: Duration, salt: &str) -> Duration {
     doubled - doubled / 4 * spread / 256
 }
 
-/// The longest pause after a refusal of this class.
+/// The longest pause after an error of this class.
 fn longest_pause(class: AwsErrorClass) -> Duration {
     match class {
-        AwsErrorClass::Denied | AwsErrorClass::Quota | AwsErrorClass::Invalid => {
-            LONGEST_PAUSE_UNTIL_SOMEBODY_ACTS
-        }
+        AwsErrorClass::Denied | AwsErrorClass::Quota | AwsErrorClass::Invalid => LONGEST_PAUSE_UNTIL_FIXED,
         AwsErrorClass::NotFound
         | AwsErrorClass::AlreadyExists
         | AwsErrorClass::Throttled
@@ -53,35 +52,35 @@ struct Refusal {
 }
 
 impl Backoffs {
-    /// What was answered last, while `key` must not be tried again.
+    /// The last error, while `key` must not be retried.
     pub fn refusal(&self, uid: &str, key: &str, now: MicroTime) -> Option<AwsError> {
-        let held = self.lock();
-        let refusal = held.get(uid)?.get(key)?;
+        let all = self.lock();
+        let refusal = all.get(uid)?.get(key)?;
         (now < refusal.retry_at).then(|| refusal.error.clone())
     }
 
-    /// Notes how `key` went. A refusal pauses it for the time that its class asks for, and never for
-    /// longer than `at_most`: what the run in flight can wait.
+    /// Records the result of `key`. A refusal pauses it for the time that suits its class, but at
+    /// most for `at_most`: the time that the active run can wait.
     pub fn note<T>(&self, uid: &str, key: &str, result: &AwsResult<T>, at_most: Duration, now: MicroTime) {
-        let mut held = self.lock();
+        let mut all = self.lock();
         let error = match result {
             Ok(_) => {
-                if let Some(refusals) = held.get_mut(uid)
+                if let Some(refusals) = all.get_mut(uid)
                     && refusals.remove(key).is_some()
                 {
-                    tracing::info!(uid, operation = key, "AWS answers again");
+                    tracing::info!(uid, operation = key, "AWS accepts the call again");
                 }
                 return;
             }
             Err(error) => error,
         };
-        let refusals = held.entry(uid.to_owned()).or_default();
+        let refusals = all.entry(uid.to_owned()).or_default();
         let earlier = refusals.get(key);
         if earlier.is_none_or(|earlier| earlier.error != *error) {
             let class = error.class.name();
             match error.is_not_seen_yet() {
                 true => {
-                    tracing::info!(uid, error = %error, class, "AWS does not see yet what was made a moment ago")
+                    tracing::info!(uid, error = %error, class, "AWS does not see a new resource yet")
                 }
                 false => tracing::warn!(uid, error = %error, class, "AWS refused a call"),
             }
@@ -93,19 +92,19 @@ impl Backoffs {
         refusals.insert(key.to_owned(), refusal);
     }
 
-    /// For how long `key` has been refused. No time if it is not.
+    /// How long `key` has been refused; zero if it is not.
     pub fn refused_for(&self, uid: &str, key: &str, now: MicroTime) -> Duration {
-        let held = self.lock();
-        let refusal = held.get(uid).and_then(|refusals| refusals.get(key));
+        let all = self.lock();
+        let refusal = all.get(uid).and_then(|refusals| refusals.get(key));
         refusal.map_or(Duration::ZERO, |refusal| now.since(refusal.first_at))
     }
 
-    /// When `key` may be tried again, if it was refused.
+    /// When `key` may be retried, if it was refused.
     pub fn retry_at(&self, uid: &str, key: &str) -> Option<MicroTime> {
         self.lock().get(uid)?.get(key).map(|refusal| refusal.retry_at)
     }
 
-    /// Forgets all objects but those with these uids.
+    /// Drops the state of all objects except these uids.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.lock().retain(|uid, _| uids.contains(uid));
     }
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_their_bound_and_differ_by_object() {
+    fn pauses_double_up_to_a_bound_and_differ_by_object() {
         let spans: Vec<_> = (1..12).map(|failures| pause(failures, s(30), "uid-a")).collect();
         for (failures, span) in (1..).zip(&spans) {
             let full = s(1 << (failures - 1).min(10)).min(s(30));
@@ -140,19 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_operation_is_asked_less_and_less_often_until_it_is_answered() {
+    fn a_refused_operation_is_retried_less_often_until_it_succeeds() {
         let backoffs = Backoffs::default();
-        let (mut now, mut asked) = (T0, 0);
+        let (mut now, mut calls) = (T0, 0);
         while now < T0 + s(600) {
             if backoffs.refusal("uid", "service", now).is_none() {
-                asked += 1;
+                calls += 1;
                 backoffs.note("uid", "service", &refused("AccessDeniedException"), s(600), now);
             }
             now = now + s(1);
         }
-        assert!((12..25).contains(&asked), "{asked} calls in ten minutes");
-        assert_eq!(backoffs.refusal("uid", "stream", now), None, "other operations go on");
-        assert_eq!(backoffs.refused_for("uid", "service", now), s(600), "from the first refusal on");
+        assert!((12..25).contains(&calls), "{calls} calls in ten minutes");
+        assert_eq!(backoffs.refusal("uid", "stream", now), None, "other operations are not affected");
+        assert_eq!(backoffs.refused_for("uid", "service", now), s(600), "since the first refusal");
         assert_eq!(backoffs.refused_for("uid", "stream", now), s(0));
         backoffs.note("uid", "service", &Ok(()), s(600), now);
         assert_eq!(backoffs.refusal("uid", "service", now), None);

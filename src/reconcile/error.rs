@@ -1,5 +1,5 @@
-//! Why a pass could not finish. In: what went wrong. Out: a fixed word for metrics and a retry class. Waiting is not an
-//! error: it is a decision with a wake-up.
+//! Errors of a reconcile. In: what failed. Out: a fixed word for metrics and a retry class. Waiting
+//! is not an error: it is a decision with a wake-up time.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use kinesis_demo_api::conditions::Reason;
 use crate::aws::{AwsError, AwsErrorClass};
 use crate::kubernetes::ClusterError;
 
-/// Why a pass could not finish.
+/// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// Kubernetes did not take what was written.
+    /// The Kubernetes API rejected a write.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The object lacks what every stored object has.
+    /// The object lacks a field that every stored object has.
     #[error("read object: it has no {0}")]
     Malformed(&'static str),
 }
@@ -22,7 +22,7 @@ pub enum ReconcileError {
 /// When to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// After so long.
+    /// After this time.
     After(Duration),
     /// With per-object exponential backoff and jitter.
     Backoff,
@@ -48,7 +48,8 @@ impl ReconcileError {
     }
 }
 
-/// The condition reason of an AWS refusal. AWS has answered where it does not see what was made.
+/// The condition reason for an AWS error. If AWS does not see a new resource yet, it has responded,
+/// so that is `RequestRefused`.
 pub fn reason(error: &AwsError) -> Reason {
     match error.class {
         AwsErrorClass::Transient if error.is_not_seen_yet() => Reason::RequestRefused,

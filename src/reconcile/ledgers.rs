@@ -1,5 +1,6 @@
-//! What the tasks of the runs in hand said last. In: pages of the log as they are read. Out: every task's last word, once all
-//! of the log is read. A cache: after a restart it is filled again from the log.
+//! The latest ledger lines of the tasks of active runs. In: pages of the log as they are read. Out:
+//! the latest line of every task, once the whole log is read. A cache: after a restart it is filled
+//! from the log again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,98 +11,101 @@ use kinesis_demo_api::ledger::Ledgers;
 
 use crate::aws::LedgerPage;
 
-/// Lines reach the log late and out of order: each reading goes back behind the one before by so many times the longest delay that
-/// is expected. Lines are cumulative, so reading one twice does no harm.
+/// Lines reach the log late and out of order. So each reading starts before the end of the previous
+/// one, by this many times the longest expected delay. Lines are cumulative, so reading one twice
+/// does no harm.
 const OVERLAP_DELAYS: u32 = 4;
 
-/// Tasks start, and speak, before the traffic does.
+/// Tasks start, and write lines, before the traffic starts.
 const HEAD_START: Duration = Duration::from_secs(600);
 
-/// The last words, by object and run.
+/// The latest lines, by object and run.
 #[derive(Debug, Default)]
 pub struct LedgerStore(Mutex<HashMap<String, RunLedgers>>);
 
 #[derive(Debug)]
 struct RunLedgers {
     run: u32,
-    /// When the last reading began that came to its end.
+    /// When the last complete reading started.
     read_at: Option<MicroTime>,
-    /// The reading that is not at its end.
+    /// The reading that is not complete yet.
     open: Option<Reading>,
     ledgers: Arc<Ledgers>,
 }
 
-/// What to ask the log for next.
+/// The next page to read from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    began_at: MicroTime,
-    /// From when on lines must be read.
+    started_at: MicroTime,
+    /// The instant from which on lines must be read.
     pub since: MicroTime,
-    /// The page; `None`: the first one.
+    /// The page token; `None` for the first page.
     pub page: Option<String>,
 }
 
 impl LedgerStore {
-    /// The reading to go on with, or a new one. The first of a run reads all of its log, later ones what is new.
+    /// The reading to continue, or a new one. The first reading of a run covers its whole log,
+    /// later ones what is new.
     pub fn reading(
         &self,
         uid: &str,
         run: u32,
-        started_at: MicroTime,
+        traffic_starts_at: MicroTime,
         log_delay: Duration,
         now: MicroTime,
     ) -> Reading {
-        let from_start = started_at - HEAD_START;
+        let from_start = traffic_starts_at - HEAD_START;
         let store = self.lock();
-        let held = store.get(uid).filter(|held| held.run == run);
-        if let Some(open) = held.and_then(|held| held.open.clone()) {
+        let ledgers = store.get(uid).filter(|ledgers| ledgers.run == run);
+        if let Some(open) = ledgers.and_then(|ledgers| ledgers.open.clone()) {
             return open;
         }
         let overlap = log_delay * OVERLAP_DELAYS;
-        let read_at = held.and_then(|held| held.read_at);
+        let read_at = ledgers.and_then(|ledgers| ledgers.read_at);
         let since = read_at.map_or(from_start, |read_at| (read_at - overlap).max(from_start));
-        Reading { began_at: now, since, page: None }
+        Reading { started_at: now, since, page: None }
     }
 
-    /// Takes in what `reading` brought. At its end: everything known.
-    pub fn take(&self, uid: &str, run: u32, reading: Reading, found: LedgerPage) -> Option<Arc<Ledgers>> {
+    /// Stores a page of `reading`. Returns all known lines if it was the last page.
+    pub fn take(&self, uid: &str, run: u32, reading: Reading, page: LedgerPage) -> Option<Arc<Ledgers>> {
         let mut store = self.lock();
         let fresh = || RunLedgers { run, read_at: None, open: None, ledgers: Arc::default() };
-        let held = store.entry(uid.to_owned()).or_insert_with(fresh);
-        if held.run != run {
-            *held = fresh();
+        let run_ledgers = store.entry(uid.to_owned()).or_insert_with(fresh);
+        if run_ledgers.run != run {
+            *run_ledgers = fresh();
         }
-        let ledgers = Arc::make_mut(&mut held.ledgers);
-        found.lines.into_iter().filter(|line| line.run == run).for_each(|line| ledgers.take(line));
-        if found.next.is_some() {
-            held.open = Some(Reading { page: found.next, ..reading });
+        let ledgers = Arc::make_mut(&mut run_ledgers.ledgers);
+        page.lines.into_iter().filter(|line| line.run == run).for_each(|line| ledgers.take(line));
+        if page.next.is_some() {
+            run_ledgers.open = Some(Reading { page: page.next, ..reading });
             return None;
         }
-        held.open = None;
-        held.read_at = Some(reading.began_at);
-        Some(Arc::clone(&held.ledgers))
+        run_ledgers.open = None;
+        run_ledgers.read_at = Some(reading.started_at);
+        Some(Arc::clone(&run_ledgers.ledgers))
     }
 
-    /// When the last reading began that came to the log's end; `None` before there was one.
+    /// When the last complete reading started; `None` before there was one.
     pub fn read_at(&self, uid: &str, run: u32) -> Option<MicroTime> {
-        self.lock().get(uid).filter(|held| held.run == run)?.read_at
+        self.lock().get(uid).filter(|run_ledgers| run_ledgers.run == run)?.read_at
     }
 
-    /// The last words that were read so far.
+    /// The latest lines that were read so far.
     pub fn known(&self, uid: &str, run: u32) -> Arc<Ledgers> {
         let store = self.lock();
-        let held = store.get(uid).filter(|held| held.run == run);
-        held.map(|held| Arc::clone(&held.ledgers)).unwrap_or_default()
+        let run_ledgers = store.get(uid).filter(|run_ledgers| run_ledgers.run == run);
+        run_ledgers.map(|run_ledgers| Arc::clone(&run_ledgers.ledgers)).unwrap_or_default()
     }
 
-    /// The page that was to be read next is not known any more: the reading begins anew. What it brought is kept.
-    pub fn begin_anew(&self, uid: &str) {
-        if let Some(held) = self.lock().get_mut(uid) {
-            held.open = None;
+    /// Restarts the reading, because its page token is no longer valid. The lines read so far are
+    /// kept.
+    pub fn restart_reading(&self, uid: &str) {
+        if let Some(run_ledgers) = self.lock().get_mut(uid) {
+            run_ledgers.open = None;
         }
     }
 
-    /// Forgets all objects but those with these uids.
+    /// Drops the state of all objects except these uids.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.lock().retain(|uid, _| uids.contains(uid));
     }
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_read_from_before_the_traffic_and_then_from_what_may_have_come_late() {
+    fn later_readings_overlap_the_earlier_by_the_log_delay() {
         let store = LedgerStore::default();
         let read = |now| store.reading("uid", 1, T0, s(30), now);
         let first = read(T0 + s(3_600));
@@ -149,31 +153,31 @@ mod tests {
         assert!(store.take("uid", 1, first, a_page(1, 1, None)).is_some());
         let second = read(T0 + s(3_610));
         assert_eq!((second.since, &second.page), (T0 + s(3_480), &None));
-        // Another run of the same object begins anew.
+        // Another run of the same object starts a new reading.
         assert_eq!(store.reading("uid", 2, T0 + s(9_000), s(30), T0 + s(9_100)).since, T0 + s(8_400));
     }
 
     #[test]
-    fn a_reading_goes_on_where_it_was_and_counts_from_when_it_began() {
+    fn a_reading_continues_and_counts_from_its_start() {
         let store = LedgerStore::default();
         let read = |now| store.reading("uid", 1, T0, s(30), now);
         assert_eq!(store.take("uid", 1, read(T0 + s(1_000)), a_page(1, 7, Some("two"))), None);
-        let on = read(T0 + s(1_005));
-        assert_eq!((on.since, on.page.as_deref()), (T0 - s(600), Some("two")));
-        let ledgers = store.take("uid", 1, on, a_page(1, 6, None)).unwrap();
+        let second_page = read(T0 + s(1_005));
+        assert_eq!((second_page.since, second_page.page.as_deref()), (T0 - s(600), Some("two")));
+        let ledgers = store.take("uid", 1, second_page, a_page(1, 6, None)).unwrap();
         assert_eq!(ledgers.iter().map(|line| line.sequence).collect::<Vec<_>>(), [7]);
         assert_eq!(read(T0 + s(1_010)).since, T0 + s(1_000 - 120));
     }
 
     #[test]
-    fn a_page_that_is_gone_is_no_loss() {
+    fn an_expired_page_token_loses_no_lines() {
         let store = LedgerStore::default();
         let read = |now| store.reading("uid", 1, T0, s(30), now);
         assert_eq!(store.take("uid", 1, read(T0 + s(1_000)), a_page(1, 7, Some("two"))), None);
-        store.begin_anew("uid");
-        let anew = read(T0 + s(2_000));
-        assert_eq!((anew.since, &anew.page), (T0 - s(600), &None));
-        let ledgers = store.take("uid", 1, anew, LedgerPage::default()).unwrap();
+        store.restart_reading("uid");
+        let restarted = read(T0 + s(2_000));
+        assert_eq!((restarted.since, &restarted.page), (T0 - s(600), &None));
+        let ledgers = store.take("uid", 1, restarted, LedgerPage::default()).unwrap();
         assert_eq!(ledgers.iter().count(), 1);
     }
 }

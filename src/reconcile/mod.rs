@@ -1,7 +1,8 @@
-//! One pass over one object: plan → observe → decide → act → report.
+//! One reconcile of one object: plan → observe → decide → act → report.
 //!
-//! Effects carry out what the stored status says, so a pass acts first and then stores what it newly claims. A pass whose
-//! view of the object is older than our own last write does nothing.
+//! Effects carry out what the stored status says. So a reconcile first applies effects and then
+//! stores its new claims. A reconcile whose view of the object is older than our own last write
+//! does nothing.
 
 pub mod act;
 pub mod backoff;
@@ -42,7 +43,7 @@ use backoff::Backoffs;
 use error::ReconcileError;
 use ledgers::LedgerStore;
 use memory::Memory;
-use observe::{Look, ObservedState};
+use observe::{ObservedState, ResourceReader};
 use queue::{Capacity, Next, Queue, RunLister};
 use resources::names::Names;
 use stages::control::FirstStep;
@@ -50,20 +51,20 @@ use stages::parameter::SeenDocument;
 use stages::{Decision, Effect, ObjectContext, Removal, RunContext, Wake};
 use status::EffectResults;
 
-/// The key under which a refused preflight is paced.
+/// The backoff key for the preflight.
 const PREFLIGHT: &str = "preflight";
 
-/// What every pass needs.
+/// What every reconcile needs.
 pub struct Context {
     pub settings: Settings,
     pub regions: Arc<dyn Regions>,
     pub cluster: Arc<dyn Cluster>,
     pub clock: Arc<dyn Clock>,
-    /// The leadership under which we write.
+    /// The current epoch (leadership term), under which we write.
     pub epoch: Arc<AtomicU64>,
-    /// All objects, whose runs wait for each other.
+    /// Lists all objects, because runs wait for each other.
     pub run_lister: Arc<dyn RunLister>,
-    /// Where the generator's image is.
+    /// The registry that has the generator's image.
     pub registry: Arc<dyn Registry>,
     pub ledgers: LedgerStore,
     pub backoffs: Backoffs,
@@ -72,7 +73,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context in which nothing has been written yet.
+    /// A context without any state from earlier reconciles.
     pub fn new(
         settings: Settings,
         regions: Arc<dyn Regions>,
@@ -97,18 +98,18 @@ impl Context {
         }
     }
 
-    /// How many runs go on at once, and how many of them, with how many tasks, in one Region.
+    /// The limits on active runs in total, and on active runs and their tasks per Region.
     pub fn capacity(&self) -> Capacity {
         Capacity::new(self.settings.max_runs, &self.settings.timings)
     }
 
-    /// The objects that wait, and whose turn it is.
+    /// The queued objects that may start now.
     pub fn next_in_turn(&self) -> Vec<Next> {
         let entries = self.run_lister.entries();
         entries.map(|entries| self.queue.next_in_turn(&entries, self.capacity())).unwrap_or_default()
     }
 
-    /// Forgets all objects but those with these uids: the others are gone.
+    /// Drops the state of all objects except these uids: the others were deleted.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.queue.keep_only(uids);
         self.ledgers.keep_only(uids);
@@ -117,11 +118,12 @@ impl Context {
     }
 }
 
-/// How soon to look again when the watch lags behind our own write.
+/// How soon to reconcile again when the watch lags behind our own write.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// One reconcile. `Ok` says when to reconcile again. `unreadable` says why the stored spec does not
-/// parse, if so: `object` then has the spec that its run has pinned, and no further run begins.
+/// Reconciles one object. Returns when to reconcile again. `unreadable` is set if the stored spec
+/// does not parse, and says why. In that case `object` has the spec that its run has pinned, and no
+/// further run starts.
 pub async fn reconcile(
     demo: &KinesisDemo,
     unreadable: Option<&str>,
@@ -148,7 +150,7 @@ pub async fn reconcile(
         uid: &uid,
         generation: demo.metadata.generation,
         deleting: demo.metadata.deletion_timestamp.is_some(),
-        has_finalizer: demo.finalizers().iter().any(|held| held == FINALIZER),
+        has_finalizer: demo.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
         request: demo.annotations().get(REQUEST_ANNOTATION).map(String::as_str),
         abandon: demo.annotations().get(ABANDON_ANNOTATION).is_some_and(|value| value == "true"),
         spec: &demo.spec,
@@ -159,7 +161,7 @@ pub async fn reconcile(
     };
     let decision = match is_first_visit {
         true => visit_first(demo, &object, context, now),
-        false => match stages::intake(&object, now) {
+        false => match stages::decide_before_stage(&object, now) {
             Some(decision) => decision,
             None => next_decision(demo, &object, context, now).await?,
         },
@@ -170,7 +172,8 @@ pub async fn reconcile(
         Ok(false) => {}
         Err(error) => {
             if object.status.stage == Some(Stage::Pending) {
-                // Its place is for whoever is next; it takes another with its next try.
+                // Frees its slot for the next object; this object requests admission again when it
+                // retries.
                 context.queue.release(&uid);
             }
             return Err(error.into());
@@ -179,7 +182,8 @@ pub async fn reconcile(
     Ok(decision.wake)
 }
 
-/// The first visit. An object that has to wait is told so at once: where thousands wait, each write counts.
+/// The first reconcile of an object. An object that has to wait is marked as queued in the same
+/// write: with thousands of queued objects, each write counts.
 fn visit_first(
     demo: &KinesisDemo,
     object: &ObjectContext<'_>,
@@ -198,7 +202,8 @@ fn visit_first(
     }
 }
 
-/// How often the tasks of this run may read their control parameter, if it is its turn to begin.
+/// Returns how often the tasks of this run may read their control parameter, or the decision to
+/// wait.
 fn admit(
     demo: &KinesisDemo,
     object: &ObjectContext<'_>,
@@ -210,12 +215,12 @@ fn admit(
     let Some(entries) = context.run_lister.entries() else {
         return Err(Box::new(stages::decide_later(object, now + BEHIND, now)));
     };
-    let wanted = (plan.region.as_str(), plan.most_tasks);
-    let place = context.queue.admit(demo, wanted, &entries, capacity);
-    place.ok_or_else(|| Box::new(stages::decide_queued(object, plan, capacity, now)))
+    let request = (plan.region.as_str(), plan.most_tasks);
+    let interval = context.queue.admit(demo, request, &entries, capacity);
+    interval.ok_or_else(|| Box::new(stages::decide_queued(object, plan, capacity, now)))
 }
 
-/// What the stage does next, with its effects applied.
+/// The decision of the current stage, with its effects applied.
 async fn next_decision(
     demo: &KinesisDemo,
     object: &ObjectContext<'_>,
@@ -250,7 +255,7 @@ async fn reconcile_pending(
             return stages::decide_refused(object, &error, now);
         }
     };
-    // Before AWS is asked anything: many may wait for long.
+    // Admission comes before any AWS call: many objects may be queued for a long time.
     let read_every = match admit(demo, object, &plan, context, now) {
         Ok(read_every) => read_every,
         Err(queued) => return *queued,
@@ -285,7 +290,7 @@ async fn reconcile_run(
     let run = object.status.run.as_ref().ok_or(ReconcileError::Malformed("status.run"))?;
     let effective = run.effective.as_ref().ok_or(ReconcileError::Malformed("status.run.effective"))?;
     let deadline_at = run.deadline_at.ok_or(ReconcileError::Malformed("status.run.deadlineAt"))?;
-    // What was accepted once stays accepted: the operator's ceilings may have been lowered since.
+    // An accepted spec stays accepted, even if the operator's limits have been lowered since.
     let plan = Plan::new(&effective.spec, &stages::pinned_defaults(&context.settings.defaults, effective))
         .map_err(|_| ReconcileError::Malformed("plan in status.run.effective.spec"))?;
     let names = Names::of(effective);
@@ -301,17 +306,17 @@ async fn reconcile_run(
         plan: &plan,
         names: &names,
         timings: &timings,
-        wanted_read_every: wanted_read_every(object, context, &effective.region),
+        desired_read_every: desired_read_every(object, context, &effective.region),
         known: known.as_ref(),
         now,
     };
     let stage = object.status.stage.unwrap_or_default();
     let actor = actor(object, context, &aws, now);
 
-    // What the tasks wait for comes before any look.
+    // Writes that the tasks wait for come before any read.
     let mut first = Vec::new();
     match stages::control::first_step(&ctx) {
-        FirstStep::Look => {}
+        FirstStep::None => {}
         FirstStep::Claim(control) => return Ok(stages::decide_claim(&ctx, *control)),
         FirstStep::Apply(effects) => {
             let results = actor.apply(&effects).await;
@@ -326,13 +331,13 @@ async fn reconcile_run(
         _ => None,
     });
 
-    // What was just written is what is known from here on.
+    // The document that was just written is the known one from here on.
     let known = context.memory.document(object.uid);
     let ctx = RunContext { known: known.as_ref(), ..ctx };
-    let look = Look { aws: &aws, names: &names, uid: object.uid, context, now };
+    let reader = ResourceReader { aws: &aws, names: &names, uid: object.uid, context, now };
     let mut state = match stage {
-        Stage::CleaningUp => look.at_leftovers(&object.status.resources).await,
-        _ => look.at_run(object.status, written).await,
+        Stage::CleaningUp => reader.read_leftovers(&object.status.resources).await,
+        _ => reader.read_run(object.status, written).await,
     };
     if stages::parameter::outranked(&ctx, &state).is_some() {
         state.leads = context.cluster.still_leads(object.epoch).await.ok();
@@ -341,22 +346,22 @@ async fn reconcile_run(
     note_read(context, &ctx, &state);
     let results = actor.apply(&decision.effects).await;
     note_written(context, object.uid, &decision.effects, &results);
-    let effect_results = EffectResults { first: &first, results: &results, refused_looks: state.refusals() };
+    let effect_results = EffectResults { first: &first, results: &results, refused_reads: state.refusals() };
     Ok(status::conclude(object, decision, &effect_results, now))
 }
 
-/// How often the tasks of a run should read, by what all runs of the Region ask for.
-fn wanted_read_every(object: &ObjectContext<'_>, context: &Context, region: &str) -> u32 {
+/// How often the tasks of this run should read, given all runs in the Region.
+fn desired_read_every(object: &ObjectContext<'_>, context: &Context, region: &str) -> u32 {
     match object.status.stage {
         Some(Stage::Provisioning | Stage::Warming | Stage::Starting | Stage::Running) => {
             let entries = context.run_lister.entries().unwrap_or_default();
-            context.queue.wanted_interval(region, &entries, context.capacity())
+            context.queue.desired_interval(region, &entries, context.capacity())
         }
         _ => 0,
     }
 }
 
-/// A run that is over still removes what it, or one before it, could not: one run at a time.
+/// A finished run still deletes what it or an earlier run could not delete.
 async fn reconcile_leftovers(
     object: &ObjectContext<'_>,
     context: &Context,
@@ -364,9 +369,9 @@ async fn reconcile_leftovers(
 ) -> Result<Decision, ReconcileError> {
     let status = object.status;
     let run = status.run.as_ref().ok_or(ReconcileError::Malformed("status.run"))?;
-    let is_present = |held: &ResourceStatus| held.state == ResourceState::Present;
+    let is_present = |resource: &ResourceStatus| resource.state == ResourceState::Present;
     let of_this_run = status.resources.iter().any(is_present);
-    // One run at a time, each in its turn: none holds up another.
+    // One run per reconcile, in turn by the minute, so that no run blocks another.
     let runs = status.leftovers.len() + usize::from(of_this_run);
     let minute = usize::try_from(now.as_micros() / 60_000_000).unwrap_or_default();
     let turn = minute.checked_rem(runs).unwrap_or_default();
@@ -382,8 +387,8 @@ async fn reconcile_leftovers(
         _ => return Ok(stages::decide_nothing(object, now)),
     };
     let aws = context.regions.in_region(region);
-    let look = Look { aws: &aws, names: &removal.names, uid: object.uid, context, now };
-    let state = look.at_leftovers(resources).await;
+    let reader = ResourceReader { aws: &aws, names: &removal.names, uid: object.uid, context, now };
+    let state = reader.read_leftovers(resources).await;
     let decision = stages::decide_leftovers(object, &removal, &state, now);
     let results = actor(object, context, &aws, now).apply(&decision.effects).await;
     let effect_results = EffectResults { results: &results, ..EffectResults::default() };
@@ -392,16 +397,16 @@ async fn reconcile_leftovers(
 
 fn actor<'a>(object: &ObjectContext<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {
     let timings = &context.settings.timings;
-    let (patience, share) = match object.status.stage {
-        // The tasks' lease, or the next phase, waits for what was refused.
-        Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.look_within()),
-        _ => (Duration::MAX, timings.look_within()),
+    let (patience, time_limit) = match object.status.stage {
+        // The tasks' read lease or the next phase depends on the refused call.
+        Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.aws_time_limit()),
+        _ => (Duration::MAX, timings.aws_time_limit()),
     };
     let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
-    Actor { aws, uid: object.uid, backoffs, clock, patience, share, now }
+    Actor { aws, uid: object.uid, backoffs, clock, patience, time_limit, now }
 }
 
-/// Remembers what the parameter was seen to hold.
+/// Remembers the control document that was read from the parameter.
 fn note_read(context: &Context, ctx: &RunContext<'_>, state: &ObservedState) {
     let uid = ctx.object.uid;
     match stages::parameter::seen_document(ctx, state) {
@@ -411,7 +416,7 @@ fn note_read(context: &Context, ctx: &RunContext<'_>, state: &ObservedState) {
     }
 }
 
-/// Remembers what this leader wrote into the parameter.
+/// Remembers the control document that this leader wrote into the parameter.
 fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[EffectResult]) {
     for (effect, result) in effects.iter().zip(results) {
         let text = match effect {
@@ -420,8 +425,8 @@ fn note_written(context: &Context, uid: &str, effects: &[Effect], results: &[Eff
         };
         let Ok(document) = ControlDocument::parse(text) else { continue };
         match result {
-            EffectResult::Done | EffectResult::PutBack => context.memory.note_document(uid, document),
-            // Another version may be there now: only a look tells.
+            EffectResult::Done | EffectResult::Recreated => context.memory.note_document(uid, document),
+            // The parameter may contain another version now: only a read can say.
             EffectResult::Refused(error)
                 if error.class == AwsErrorClass::Transient
                     && context

@@ -1,5 +1,5 @@
-//! All reads. In: what the stage needs to know. Out: for each thing, what the look at it found.
-//! One look never waits for another, and none holds a reconcile for longer than its share.
+//! All reads. In: what the stage needs to know. Out: for each resource, the result of reading it.
+//! The reads run concurrently, and each has a time limit so that none delays the reconcile.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,21 +24,21 @@ use crate::aws::{
 use crate::registry::Registry;
 use crate::settings::Timings;
 
-/// How much of the log one reconcile reads: so many pages, each of a MiB or 10,000 lines at most
+/// How many pages of the log one reconcile reads. A page has at most 1 MiB or 10,000 lines
 /// (CloudWatch Logs API reference, FilterLogEvents).
 const LEDGER_PAGES_AT_ONCE: u32 = 8;
 
-/// How much is read of the end of a failed task's log: most of it are ledger lines.
+/// How many lines are read from the end of a failed task's log. Most of them are ledger lines.
 const LOG_LINES_READ: u32 = 50;
 
-/// What the preflight needs to know.
+/// Reads what the preflight needs to know.
 pub async fn prerequisites(
     aws: &Aws,
     registry: &dyn Registry,
     cluster: &str,
     plan: &Plan,
 ) -> AwsResult<ObservedState> {
-    // The account first: without credentials nothing else would be answered.
+    // The account comes first: without valid credentials every other call would fail.
     let account_id = aws.identity.fetch_account_id().await?;
     let advantage = async {
         match plan.needs_advantage {
@@ -57,8 +57,8 @@ pub async fn prerequisites(
     })
 }
 
-/// The looks of one reconcile at the resources of one run.
-pub struct Look<'a> {
+/// Reads the resources of one run in one reconcile.
+pub struct ResourceReader<'a> {
     pub aws: &'a Aws,
     pub names: &'a Names,
     pub uid: &'a str,
@@ -66,10 +66,10 @@ pub struct Look<'a> {
     pub now: MicroTime,
 }
 
-impl Look<'_> {
-    /// What a stage after the preflight needs to know. `written` is the control document that this
-    /// reconcile has just written, if it has: it need not be read again.
-    pub async fn at_run(
+impl ResourceReader<'_> {
+    /// Reads what a stage after the preflight needs to know. `written` is the control document that
+    /// this reconcile has just written, if any: it is not read again.
+    pub async fn read_run(
         &self,
         status: &KinesisDemoStatus,
         written: Option<ControlDocument>,
@@ -81,7 +81,7 @@ impl Look<'_> {
         let runs = stage == Stage::Running
             && status.control.as_ref().is_some_and(|control| control.state == ControlState::Run);
         let reads_parameter = (provisioning || controlled) && written.is_none();
-        let ceiling_due = provisioning || (runs && self.ceiling_is_due());
+        let scale_to_zero_due = provisioning || (runs && self.scale_to_zero_is_due());
         let ledgers_due = ledgers_are_due(status, &self.context.settings.timings, self.now);
 
         let (
@@ -102,7 +102,7 @@ impl Look<'_> {
             self.parameter(reads_parameter, provisioning),
             self.task_definition(provisioning),
             self.service(provisioning || moving),
-            self.scale_to_zero(ceiling_due),
+            self.scale_to_zero(scale_to_zero_due),
             self.tasks(moving),
             self.ledgers(ledgers_due, status),
             self.failed_task_log(status),
@@ -135,8 +135,8 @@ impl Look<'_> {
         state
     }
 
-    /// What is not there is gone only in the account of the run: under other credentials nothing is
-    /// known of it.
+    /// Replaces `Absent` by `Refused` if the credentials belong to another account. A missing
+    /// resource is deleted only if it is missing in the account of the run.
     async fn doubt_absence(&self, status: &KinesisDemoStatus, state: &mut ObservedState) {
         let absent = state.stream.is_absent()
             || state.service.is_absent()
@@ -154,7 +154,7 @@ impl Look<'_> {
                 format!("the credentials are not those of account {} any more", effective.account_id),
             ),
         };
-        // A cluster that is not there has no tasks: that says as little.
+        // Without the service's cluster no tasks are listed, so the task list proves as little.
         if state.service.is_absent() {
             state.tasks = Observed::Refused(why.clone());
         }
@@ -164,16 +164,15 @@ impl Look<'_> {
         state.scale_to_zero.doubt(&why);
     }
 
-    /// What removing these resources needs to know: of each that may still be there, with its tags.
-    pub async fn at_leftovers(&self, resources: &[ResourceStatus]) -> ObservedState {
-        let may_be_there = |type_| {
+    /// Reads what the removal of these resources needs: each that may still exist, with its tags.
+    pub async fn read_leftovers(&self, resources: &[ResourceStatus]) -> ObservedState {
+        let may_exist = |type_| {
             let mut resources = resources.iter();
-            resources.any(|held| held.type_ == type_ && held.state == ResourceState::Present)
+            resources.any(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
         };
-        let has_definition = may_be_there(ResourceType::TaskDefinition);
-        // Whether the service is gone decides when its scheduled action may go.
-        let has_service =
-            may_be_there(ResourceType::Service) || may_be_there(ResourceType::ScheduledScaleToZero);
+        let has_definition = may_exist(ResourceType::TaskDefinition);
+        // The scheduled action may be deleted only after the service.
+        let has_service = may_exist(ResourceType::Service) || may_exist(ResourceType::ScheduledScaleToZero);
         let (
             account_id,
             stream,
@@ -186,14 +185,14 @@ impl Look<'_> {
             dashboard,
         ) = join!(
             self.account(true),
-            self.stream(may_be_there(ResourceType::Stream), true),
-            self.log_group(may_be_there(ResourceType::LogGroup)),
-            self.parameter(may_be_there(ResourceType::ControlParameter), true),
+            self.stream(may_exist(ResourceType::Stream), true),
+            self.log_group(may_exist(ResourceType::LogGroup)),
+            self.parameter(may_exist(ResourceType::ControlParameter), true),
             self.task_definition(has_definition),
             self.inactive_task_definitions(has_definition),
             self.service(has_service),
-            self.scale_to_zero(may_be_there(ResourceType::ScheduledScaleToZero)),
-            self.dashboard(may_be_there(ResourceType::Dashboard)),
+            self.scale_to_zero(may_exist(ResourceType::ScheduledScaleToZero)),
+            self.dashboard(may_exist(ResourceType::Dashboard)),
         );
         ObservedState {
             account_id,
@@ -212,17 +211,21 @@ impl Look<'_> {
         }
     }
 
-    /// Where things are made or judged to be gone, whose account it is matters: the credentials may
-    /// have changed since the run began.
-    async fn account(&self, wanted: bool) -> Observed<String> {
-        let look = async { self.aws.identity.fetch_account_id().await.map(Some) };
-        self.look(wanted, "GetCallerIdentity", "account", look).await
+    /// Reads the account. It matters wherever resources are created or judged to be deleted: the
+    /// credentials may have changed since the run started.
+    async fn account(&self, is_needed: bool) -> Observed<String> {
+        let fetch = async { self.aws.identity.fetch_account_id().await.map(Some) };
+        self.read(is_needed, "GetCallerIdentity", "account", fetch).await
     }
 
-    async fn stream(&self, wanted: bool, with_tags: bool) -> (Observed<StreamDescription>, Observed<Tags>) {
+    async fn stream(
+        &self,
+        is_needed: bool,
+        with_tags: bool,
+    ) -> (Observed<StreamDescription>, Observed<Tags>) {
         let name = &self.names.stream;
-        let look = self.aws.streams.fetch_stream(name);
-        let stream = self.look(wanted, "DescribeStreamSummary", name, look).await;
+        let fetch = self.aws.streams.fetch_stream(name);
+        let stream = self.read(is_needed, "DescribeStreamSummary", name, fetch).await;
         let arn = stream.present().filter(|_| with_tags).map(|seen| seen.arn.clone());
         let tags = self
             .tags("stream tags", arn, |arn| async move { self.aws.streams.fetch_stream_tags(&arn).await });
@@ -230,10 +233,10 @@ impl Look<'_> {
         (stream, tags)
     }
 
-    async fn log_group(&self, wanted: bool) -> (Observed<LogGroupDescription>, Observed<Tags>) {
+    async fn log_group(&self, is_needed: bool) -> (Observed<LogGroupDescription>, Observed<Tags>) {
         let name = &self.names.log_group;
-        let look = self.aws.logs.fetch_log_group(name);
-        let log_group = self.look(wanted, "DescribeLogGroups", name, look).await;
+        let fetch = self.aws.logs.fetch_log_group(name);
+        let log_group = self.read(is_needed, "DescribeLogGroups", name, fetch).await;
         let arn = log_group.present().map(|seen| seen.arn.clone());
         let tags = self
             .tags("log group tags", arn, |arn| async move { self.aws.logs.fetch_log_group_tags(&arn).await });
@@ -243,17 +246,17 @@ impl Look<'_> {
 
     async fn parameter(
         &self,
-        wanted: bool,
+        is_needed: bool,
         with_tags: bool,
     ) -> (Observed<Option<ControlDocument>>, Observed<Tags>) {
         let name = &self.names.parameter;
-        let look = async {
+        let fetch = async {
             let text = self.aws.parameters.fetch_parameter(name).await?;
             Ok(text.map(|text| ControlDocument::parse(&text).ok()))
         };
-        let parameter = match wanted {
+        let parameter = match is_needed {
             true => {
-                self.look_keyed("GetParameter", "GetParameter", name, self.control_patience(), look).await
+                self.read_keyed("GetParameter", "GetParameter", name, self.control_patience(), fetch).await
             }
             false => Observed::Unread,
         };
@@ -265,64 +268,64 @@ impl Look<'_> {
         (parameter, tags)
     }
 
-    async fn task_definition(&self, wanted: bool) -> Observed<TaskDefinitionDescription> {
+    async fn task_definition(&self, is_needed: bool) -> Observed<TaskDefinitionDescription> {
         let family = &self.names.family;
-        let look = self.aws.task_definitions.fetch_task_definition(family);
-        self.look(wanted, "DescribeTaskDefinition", family, look).await
+        let fetch = self.aws.task_definitions.fetch_task_definition(family);
+        self.read(is_needed, "DescribeTaskDefinition", family, fetch).await
     }
 
-    async fn inactive_task_definitions(&self, wanted: bool) -> Observed<Vec<String>> {
+    async fn inactive_task_definitions(&self, is_needed: bool) -> Observed<Vec<String>> {
         let family = &self.names.family;
-        let look =
+        let fetch =
             async { self.aws.task_definitions.fetch_inactive_task_definitions(family).await.map(Some) };
-        self.look(wanted, "ListTaskDefinitions", family, look).await
+        self.read(is_needed, "ListTaskDefinitions", family, fetch).await
     }
 
-    async fn service(&self, wanted: bool) -> Observed<ServiceDescription> {
+    async fn service(&self, is_needed: bool) -> Observed<ServiceDescription> {
         let Names { cluster, service, .. } = self.names;
-        let look = self.aws.services.fetch_service(cluster, service);
-        self.look(wanted, "DescribeServices", service, look).await
+        let fetch = self.aws.services.fetch_service(cluster, service);
+        self.read(is_needed, "DescribeServices", service, fetch).await
     }
 
-    async fn scale_to_zero(&self, wanted: bool) -> Observed<ScheduledActionDescription> {
+    async fn scale_to_zero(&self, is_needed: bool) -> Observed<ScheduledActionDescription> {
         let Names { cluster, service, .. } = self.names;
-        let look = self.aws.scaling.fetch_scheduled_scale_to_zero(cluster, service);
-        let found = self.look(wanted, "DescribeScalableTargets", service, look).await;
-        if wanted {
-            self.context.memory.note_ceiling_seen(self.uid, self.now);
+        let fetch = self.aws.scaling.fetch_scheduled_scale_to_zero(cluster, service);
+        let found = self.read(is_needed, "DescribeScalableTargets", service, fetch).await;
+        if is_needed {
+            self.context.memory.note_scale_to_zero_read(self.uid, self.now);
         }
         found
     }
 
-    fn ceiling_is_due(&self) -> bool {
-        let every = self.context.settings.timings.ceiling_every;
-        self.context.memory.ceiling_seen_at(self.uid).is_none_or(|seen_at| self.now >= seen_at + every)
+    fn scale_to_zero_is_due(&self) -> bool {
+        let every = self.context.settings.timings.scale_to_zero_every;
+        self.context.memory.scale_to_zero_read_at(self.uid).is_none_or(|read_at| self.now >= read_at + every)
     }
 
-    async fn tasks(&self, wanted: bool) -> Observed<Vec<TaskDescription>> {
+    async fn tasks(&self, is_needed: bool) -> Observed<Vec<TaskDescription>> {
         let Names { cluster, service, .. } = self.names;
-        let look = async { self.aws.tasks.fetch_tasks(cluster, service).await.map(Some) };
-        self.look(wanted, "ListTasks", service, look).await
+        let fetch = async { self.aws.tasks.fetch_tasks(cluster, service).await.map(Some) };
+        self.read(is_needed, "ListTasks", service, fetch).await
     }
 
-    /// How the log of the task that failed last ends, once its lines must have reached the log.
+    /// The end of the log of the task that failed last, once its lines must have reached the log.
     async fn failed_task_log(&self, status: &KinesisDemoStatus) -> Observed<Vec<String>> {
         let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
         let delay = self.context.settings.timings.log_delay;
         let is_due = |failure: &&TaskFailure| failure.last_lines.is_none() && self.now >= failure.at + delay;
         let Some(failure) = failure.filter(is_due) else { return Observed::Unread };
         let group = &self.names.log_group;
-        let look = self.aws.logs.fetch_last_lines(group, &failure.task, LOG_LINES_READ);
-        self.look(true, "GetLogEvents", group, look).await
+        let fetch = self.aws.logs.fetch_last_lines(group, &failure.task, LOG_LINES_READ);
+        self.read(true, "GetLogEvents", group, fetch).await
     }
 
-    async fn dashboard(&self, wanted: bool) -> Observed<()> {
+    async fn dashboard(&self, is_needed: bool) -> Observed<()> {
         let name = &self.names.dashboard;
-        let look = async {
+        let fetch = async {
             let exists = self.aws.dashboards.fetch_dashboard_exists(name).await?;
             Ok(exists.then_some(()))
         };
-        self.look(wanted, "GetDashboard", name, look).await
+        self.read(is_needed, "GetDashboard", name, fetch).await
     }
 
     async fn tags<F: Future<Output = AwsResult<Tags>>>(
@@ -333,36 +336,36 @@ impl Look<'_> {
     ) -> Observed<Tags> {
         let Some(of) = of else { return Observed::Unread };
         let target = of.clone();
-        let look = async {
+        let read = async {
             match fetch(of).await {
-                // It went between the two looks.
+                // The resource was deleted between the two reads.
                 Err(error) if error.class == AwsErrorClass::NotFound => Ok(None),
-                answer => answer.map(Some),
+                response => response.map(Some),
             }
         };
-        self.look_keyed(key, "ListTagsForResource", &target, Duration::MAX, look).await
+        self.read_keyed(key, "ListTagsForResource", &target, Duration::MAX, read).await
     }
 
-    /// The longest that the next look at the parameter may wait: a change of slots waits for it.
+    /// The longest that a retry of reading the parameter may be delayed: slot changes wait for it.
     fn control_patience(&self) -> Duration {
         self.context.settings.timings.renew_every / 3
     }
 
-    async fn look<T>(
+    async fn read<T>(
         &self,
-        wanted: bool,
+        is_needed: bool,
         operation: &'static str,
         target: &str,
         fetch: impl Future<Output = AwsResult<Option<T>>>,
     ) -> Observed<T> {
-        match wanted {
-            true => self.look_keyed(operation, operation, target, Duration::MAX, fetch).await,
+        match is_needed {
+            true => self.read_keyed(operation, operation, target, Duration::MAX, fetch).await,
             false => Observed::Unread,
         }
     }
 
-    /// Looks at one thing, unless a look at it was refused a short while ago.
-    async fn look_keyed<T>(
+    /// Reads one resource, unless a read of it was refused a short while ago.
+    async fn read_keyed<T>(
         &self,
         key: &'static str,
         operation: &'static str,
@@ -375,19 +378,20 @@ impl Look<'_> {
         if let Some(refusal) = backoffs.refusal(self.uid, &key, self.now) {
             return Observed::Refused(refusal);
         }
-        let share = settings.timings.look_within();
-        let answer = match tokio::time::timeout(share, fetch).await {
-            Ok(answer) => answer,
-            Err(_) => Err(no_answer(operation, target, share)),
+        let time_limit = settings.timings.aws_time_limit();
+        let response = match tokio::time::timeout(time_limit, fetch).await {
+            Ok(response) => response,
+            Err(_) => Err(no_response(operation, target, time_limit)),
         };
-        backoffs.note(self.uid, &key, &answer, patience, self.context.clock.now());
-        answer.into()
+        backoffs.note(self.uid, &key, &response, patience, self.context.clock.now());
+        response.into()
     }
 
-    /// The latest ledger of every task, or `Unread` while pages of the log remain. Whoever takes over
-    /// a long run has much to read, and the renewal of the tasks' lease must not wait for it.
-    async fn ledgers(&self, wanted: bool, status: &KinesisDemoStatus) -> Observed<Arc<Ledgers>> {
-        if !wanted {
+    /// Returns the latest ledger of every task, or `Unread` while pages of the log remain. After a
+    /// takeover of a long run there is much to read, and the renewal of the tasks' lease must not
+    /// wait for it.
+    async fn ledgers(&self, is_needed: bool, status: &KinesisDemoStatus) -> Observed<Arc<Ledgers>> {
+        if !is_needed {
             return Observed::Unread;
         }
         let group = &self.names.log_group;
@@ -398,7 +402,7 @@ impl Look<'_> {
         }
         let (run, timings) = (status.run_number(), &settings.timings);
         let started_at = status.control.as_ref().map_or(self.now, |control| control.traffic_starts_at);
-        let share = timings.look_within();
+        let time_limit = timings.aws_time_limit();
         let reading = async {
             for _ in 0..LEDGER_PAGES_AT_ONCE {
                 let reading = store.reading(self.uid, run, started_at, timings.log_delay, self.now);
@@ -407,25 +411,25 @@ impl Look<'_> {
                 if let Some(ledgers) = store.take(self.uid, run, reading, page) {
                     return Ok(Some(ledgers));
                 }
-                // The next page may take as long as those before it.
-                if clock.now() >= self.now + share / 3 {
+                // The next page may take as long as the pages before it.
+                if clock.now() >= self.now + time_limit / 3 {
                     break;
                 }
             }
             Ok(None)
         };
-        let answer = match tokio::time::timeout(share, reading).await {
-            Ok(answer) => answer,
-            Err(_) => Err(no_answer(operation, group, share)),
+        let response = match tokio::time::timeout(time_limit, reading).await {
+            Ok(response) => response,
+            Err(_) => Err(no_response(operation, group, time_limit)),
         };
-        backoffs.note(self.uid, operation, &answer, Duration::MAX, clock.now());
-        match answer {
+        backoffs.note(self.uid, operation, &response, Duration::MAX, clock.now());
+        match response {
             Ok(Some(ledgers)) => Observed::Present(ledgers),
             Ok(None) => Observed::Unread,
             Err(error) => {
                 if error.class == AwsErrorClass::Invalid {
-                    // CloudWatch Logs forgets a page's token after a day.
-                    store.begin_anew(self.uid);
+                    // CloudWatch Logs expires a page token after a day.
+                    store.restart_reading(self.uid);
                 }
                 Observed::Refused(error)
             }
@@ -433,8 +437,8 @@ impl Look<'_> {
     }
 }
 
-fn no_answer(operation: &'static str, target: &str, share: Duration) -> AwsError {
-    AwsError::unanswered(operation, target, format!("no answer within {} s", share.as_secs()))
+fn no_response(operation: &'static str, target: &str, time_limit: Duration) -> AwsError {
+    AwsError::unanswered(operation, target, format!("no response within {} s", time_limit.as_secs()))
 }
 
 fn ledgers_are_due(status: &KinesisDemoStatus, timings: &Timings, now: MicroTime) -> bool {

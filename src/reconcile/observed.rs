@@ -1,5 +1,5 @@
-//! What looks at the outside found. In: answers. Out: for each thing, whether it is there, is not, or
-//! is not known. Types only: nothing here looks.
+//! The results of reads. In: AWS responses. Out: for each resource, whether it exists, does not
+//! exist, or is unknown. Types only: nothing here does I/O.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use crate::aws::{
 };
 use crate::registry::ImageLookup;
 
-/// What a look at one thing found. Only `Absent` means that it is gone.
+/// The result of reading one resource. Only `Absent` means that it does not exist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Observed<T> {
-    /// It was not looked at: the stage did not need to know, or not yet.
+    /// It was not read: the stage did not need it, or not yet.
     #[default]
     Unread,
-    /// It is not there.
+    /// It does not exist.
     Absent,
-    /// It is there.
+    /// It exists.
     Present(T),
-    /// The look was refused, or got no answer in time: nothing is known.
+    /// The read was refused, or got no response in time: nothing is known.
     Refused(AwsError),
 }
 
 impl<T> Observed<T> {
-    /// The thing, if it was seen.
+    /// The resource, if it was read and exists.
     pub fn present(&self) -> Option<&T> {
         match self {
             Self::Present(thing) => Some(thing),
@@ -36,19 +36,19 @@ impl<T> Observed<T> {
         }
     }
 
-    /// Takes back that it is not there: nothing is known.
+    /// Replaces `Absent` by `Refused`: nothing is known.
     pub(super) fn doubt(&mut self, why: &AwsError) {
         if self.is_absent() {
             *self = Self::Refused(why.clone());
         }
     }
 
-    /// Whether it was looked for and is not there.
+    /// Whether it was read and does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// Why it could not be looked at.
+    /// Why it could not be read.
     pub fn refusal(&self) -> Option<&AwsError> {
         match self {
             Self::Refused(error) => Some(error),
@@ -58,8 +58,8 @@ impl<T> Observed<T> {
 }
 
 impl<T> From<AwsResult<Option<T>>> for Observed<T> {
-    fn from(answer: AwsResult<Option<T>>) -> Self {
-        match answer {
+    fn from(response: AwsResult<Option<T>>) -> Self {
+        match response {
             Ok(Some(thing)) => Self::Present(thing),
             Ok(None) => Self::Absent,
             Err(error) => Self::Refused(error),
@@ -67,7 +67,7 @@ impl<T> From<AwsResult<Option<T>>> for Observed<T> {
     }
 }
 
-/// What was seen of the outside.
+/// Everything that one reconcile read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedState {
     pub account_id: Observed<String>,
@@ -75,41 +75,42 @@ pub struct ObservedState {
     pub cluster_is_active: Option<bool>,
     pub image: Option<ImageLookup>,
     pub stream: Observed<StreamDescription>,
-    /// Read together with the stream when ownership matters; so for the other tags.
+    /// Read together with the stream when ownership matters. The same holds for the other tags.
     pub stream_tags: Observed<Tags>,
     pub log_group: Observed<LogGroupDescription>,
     pub log_group_tags: Observed<Tags>,
-    /// The control document that the parameter holds; none if its text is no document.
+    /// The control document in the parameter; `None` if its text is not a control document.
     pub parameter: Observed<Option<ControlDocument>>,
     pub parameter_tags: Observed<Tags>,
     pub task_definition: Observed<TaskDefinitionDescription>,
     pub inactive_task_definitions: Observed<Vec<String>>,
     pub service: Observed<ServiceDescription>,
     pub scale_to_zero: Observed<ScheduledActionDescription>,
-    /// All tasks of the service, or nothing: never a part.
+    /// All tasks of the service, or none: never a part of them.
     pub tasks: Observed<Vec<TaskDescription>>,
-    /// How the log of the task that failed last ends; none if it has no log.
+    /// The end of the log of the task that failed last; `Absent` if it has no log.
     pub failed_task_log: Observed<Vec<String>>,
     pub dashboard: Observed<()>,
     /// The latest ledger of every task. `Unread` while pages of the log remain.
     pub ledgers: Observed<Arc<Ledgers>>,
-    /// The ledgers as far as this leader has read them, whatever this look found.
+    /// The ledgers that this leader has read so far, whatever this reconcile read.
     pub known_ledgers: Arc<Ledgers>,
-    /// Up to when this leader has read the log to its end.
+    /// The instant up to which this leader has read the log completely.
     pub log_read_at: Option<MicroTime>,
-    /// How far our clock is from AWS's, by the answers to these looks and earlier ones.
+    /// The difference between our clock and AWS's, from these responses and earlier ones.
     pub clock_skew: Option<ClockSkew>,
-    /// Whether the Lease says that this operator leads, where a foreign control document made it ask.
+    /// Whether the Lease says that this operator leads. Read only if a foreign control document was
+    /// found.
     pub leads: Option<bool>,
 }
 
 impl ObservedState {
-    /// The tasks that were seen; none if they could not be.
+    /// The tasks; empty if they could not be read.
     pub fn seen_tasks(&self) -> &[TaskDescription] {
         self.tasks.present().map_or(&[], Vec::as_slice)
     }
 
-    /// The looks that were refused.
+    /// The errors of the reads that were refused.
     pub fn refusals(&self) -> Vec<&AwsError> {
         [
             self.account_id.refusal(),

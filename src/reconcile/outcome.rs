@@ -1,5 +1,5 @@
-//! How a run ended, judged by its totals. In: the settled totals, and whether the log that they come
-//! from was lost. Out: the condition `TrafficDelivered`, and the outcome of a run whose schedule is
+//! How a run ended, judged by its totals. In: the settled totals, and whether the log behind them
+//! was lost. Out: the condition `TrafficDelivered`, and the outcome of a run whose schedule is
 //! complete. Pure.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
@@ -10,12 +10,13 @@ use super::run_event::RunEvent;
 use super::stages::DecisionBuilder;
 use super::stages::task_failures::failure_clause;
 
-/// One record in so many may be missing from what was offered before a run counts as failed, and from
-/// what was accepted before the traffic counts as delivered in part.
+/// One record in this many may be missing: from the offered records before a run fails, and from
+/// the accepted records before the traffic counts as partly delivered.
 const TOLERATED: u64 = 100;
 
-/// Why a complete schedule was no success: it was not offered. What a cold stream refused is what the
-/// demo is there to show, and no failure, unless nothing arrived at all.
+/// Why a run with a complete schedule failed: its records were not offered. Records that a cold
+/// stream throttles are what the demo shows. They are no failure, unless nothing was accepted at
+/// all.
 pub fn failure(totals: &TotalsStatus) -> Option<(Reason, String)> {
     let TotalsStatus { scheduled, accepted, .. } = *totals;
     if scheduled > 0 && accepted == 0 {
@@ -40,7 +41,7 @@ pub fn failure(totals: &TotalsStatus) -> Option<(Reason, String)> {
     })
 }
 
-/// The share that was accepted, and what became of the rest.
+/// The share of accepted records, and what happened to the rest.
 pub fn describe(totals: &TotalsStatus) -> String {
     let TotalsStatus {
         scheduled,
@@ -58,9 +59,9 @@ pub fn describe(totals: &TotalsStatus) -> String {
     let rest = [
         (failed, "failed"),
         (dropped, "dropped by tasks that had fallen behind"),
-        (unknown, "unknown (the answer was lost)"),
-        (unoffered, "offered by no task"),
-        (unreported, "unreported by tasks that ended without a last line"),
+        (unknown, "unknown (no response received)"),
+        (unoffered, "not offered by any task"),
+        (unreported, "unreported by tasks that ended without a final ledger line"),
         (excess, "beyond the schedule"),
     ];
     let rest: Vec<String> = rest
@@ -70,24 +71,23 @@ pub fn describe(totals: &TotalsStatus) -> String {
         .collect();
     let rest = if rest.is_empty() { String::new() } else { format!("; {}", rest.join(", ")) };
     format!(
-        "{accepted} of {scheduled} scheduled records were accepted ({percent} %){rest}; {throttled} refusals for want of throughput"
+        "{accepted} of {scheduled} scheduled records were accepted ({percent} %){rest}; {throttled} send attempts were throttled"
     )
 }
 
-/// A share in percent with one decimal, rounded down: 100.0 is all of them.
+/// A share in percent with one decimal, rounded down: 100.0 means all records.
 fn percent(part: u64, whole: u64) -> String {
     let tenths = u128::from(part) * 1_000 / u128::from(whole.max(1));
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// Writes the settled totals' meaning into the draft: the condition, an Event if something is missing,
-/// and the outcome if the schedule was complete.
+/// Adds the result of the settled totals to the decision: the condition, an Event if records are
+/// missing, and the outcome if the schedule was complete.
 pub fn note_delivery(totals: &TotalsStatus, log_is_lost: bool, builder: &mut DecisionBuilder) {
     let message = describe(totals);
     let number = builder.status.run_number();
     if log_is_lost {
-        let message =
-            format!("the tasks' log could not be read to its end, so this is what is known: {message}");
+        let message = format!("the tasks' log could not be read completely; known so far: {message}");
         builder.run_events.push(RunEvent::records_missing(number, &message));
         builder.found(
             ConditionType::TrafficDelivered,
@@ -108,14 +108,14 @@ pub fn note_delivery(totals: &TotalsStatus, log_is_lost: bool, builder: &mut Dec
         builder.run_events.push(RunEvent::records_missing(number, &message));
     }
     builder.found(ConditionType::TrafficDelivered, status, reason, message);
-    let stopped = failure_clause(&builder.status);
+    let task_failure = failure_clause(&builder.status);
     if let Some(run) = &mut builder.status.run
         && run.outcome == Some(Outcome::Succeeded)
         && let Some((reason, message)) = failure(totals)
     {
         run.outcome = Some(Outcome::Failed);
         run.reason = Some(reason);
-        run.message = Some(with_next_step(reason, &format!("{message}{stopped}")));
+        run.message = Some(with_next_step(reason, &format!("{message}{task_failure}")));
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_was_offered_is_a_success_however_much_was_throttled() {
+    fn an_offered_schedule_succeeds_however_much_is_throttled() {
         let throttled =
             TotalsStatus { offered: 1_600, failed: 1_248, throttled: 9_000, ..totals(1_600, 352) };
         assert_eq!(failure(&throttled), None);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_one_percent_that_nobody_offered_is_a_failure_of_any_kind() {
+    fn more_than_one_percent_not_offered_fails_the_run() {
         for missing in [
             TotalsStatus { unoffered: 2, ..totals(100, 98) },
             TotalsStatus { unreported: 2, ..totals(100, 98) },
@@ -151,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn the_message_has_the_share_and_what_became_of_the_rest() {
+    fn the_message_has_the_share_and_the_missing_records() {
         let totals = TotalsStatus { failed: 300, unoffered: 50, throttled: 12_000, ..totals(1_600, 1_250) };
         assert_eq!(
             describe(&totals),
-            "1250 of 1600 scheduled records were accepted (78.1 %); 300 failed, 50 offered by no task; 12000 refusals for want of throughput"
+            "1250 of 1600 scheduled records were accepted (78.1 %); 300 failed, 50 not offered by any task; 12000 send attempts were throttled"
         );
     }
 }

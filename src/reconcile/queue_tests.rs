@@ -54,18 +54,18 @@ fn capacity(runs: usize) -> Capacity {
     Capacity { runs, ..Capacity::new(10, &Timings::aws()) }
 }
 
-/// The names of those whose turn it is.
+/// The names of the objects that may start now.
 fn next(queue: &Queue, seen: &[QueuedRun], runs: usize) -> Vec<String> {
     queue.next_in_turn(seen, capacity(runs)).into_iter().map(|next| next.name).collect()
 }
 
-/// Takes a place for one task.
+/// Admits a run with one task.
 fn take(queue: &Queue, object: &KinesisDemo, seen: &[QueuedRun], runs: usize) -> Option<u32> {
     queue.admit(object, ("eu-west-1", 1), seen, capacity(runs))
 }
 
 #[test]
-fn runs_that_go_on_take_places_and_those_that_are_over_do_not() {
+fn active_runs_take_slots_and_finished_runs_do_not() {
     let (new, queue) = (fresh("new", "09"), Queue::default());
     let seen = entries(&[&running("a"), &over("b"), &new]);
     assert_eq!(take(&queue, &new, &seen, 1), None);
@@ -73,19 +73,20 @@ fn runs_that_go_on_take_places_and_those_that_are_over_do_not() {
 }
 
 #[test]
-fn a_place_is_taken_before_the_watch_shows_it() {
+fn a_slot_is_taken_before_the_watch_shows_it() {
     let (one, two, queue) = (fresh("one", "01"), fresh("two", "02"), Queue::default());
     let seen = entries(&[&one, &two]);
     assert_eq!(take(&queue, &two, &seen, 1), Some(3));
     assert_eq!(take(&queue, &one, &seen, 1), None);
-    // Asking again is no second place; nor is being seen to have begun.
+    // A second admission takes no second slot, and neither does an object that shows it has
+    // started.
     assert_eq!(take(&queue, &two, &entries(&[&running("two")]), 1), Some(3));
     queue.release("two");
     assert_eq!(take(&queue, &one, &seen, 1), Some(3));
 }
 
 #[test]
-fn who_waits_longer_goes_first() {
+fn the_run_that_waits_longest_starts_first() {
     let (early, late, queue) = (queued("z", "01"), queued("a", "02"), Queue::default());
     let seen = entries(&[&early, &late, &over("done")]);
     assert_eq!(take(&queue, &late, &seen, 1), None);
@@ -97,48 +98,49 @@ fn who_waits_longer_goes_first() {
 }
 
 #[test]
-fn what_something_else_stands_in_the_way_of_holds_nobody_up() {
+fn a_pending_object_that_is_not_queued_blocks_no_other() {
     let (blocked, new, queue) = (fresh("blocked", "01"), fresh("new", "02"), Queue::default());
     assert_eq!(take(&queue, &new, &entries(&[&blocked, &new]), 1), Some(3));
 }
 
 #[test]
-fn the_place_of_an_object_that_is_gone_is_free() {
-    let (gone, new, queue) = (fresh("gone", "01"), fresh("new", "02"), Queue::default());
-    assert_eq!(take(&queue, &gone, &entries(&[&gone, &new]), 1), Some(3));
+fn the_slot_of_a_deleted_object_is_free() {
+    let (deleted, new, queue) = (fresh("deleted", "01"), fresh("new", "02"), Queue::default());
+    assert_eq!(take(&queue, &deleted, &entries(&[&deleted, &new]), 1), Some(3));
     queue.keep_only(&HashSet::from(["new".to_owned()]));
     assert_eq!(take(&queue, &new, &entries(&[&new]), 1), Some(3));
 }
 
-/// 500 tasks are asked for, 250 can read often enough: the others wait, each Region for itself.
+/// 500 tasks are requested and 250 can read often enough. The others wait, per Region.
 #[test]
 fn runs_wait_for_each_others_tasks() {
     let queue = Queue::default();
     let waiting: Vec<KinesisDemo> =
         (1..=5).map(|number| queued_with(&format!("run-{number}"), &format!("0{number}"), 100)).collect();
     let mut seen = entries(&waiting.iter().collect::<Vec<_>>());
-    let place = |object: &KinesisDemo, seen: &[QueuedRun]| {
+    let admit = |object: &KinesisDemo, seen: &[QueuedRun]| {
         queue.admit(object, ("eu-west-1", 100), seen, capacity(10))
     };
-    assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 8, "two of them have room");
-    assert_eq!(place(&waiting[0], &seen), Some(8), "as often as it can beside the next");
+    assert_eq!(queue.desired_interval("eu-west-1", &seen, capacity(10)), 8, "two of them have room");
+    assert_eq!(admit(&waiting[0], &seen), Some(8), "as often as possible beside the next run");
     queue.release("run-1");
     let hasty = entries(&[&running_with("run-1", 100, 4), &waiting[1]]);
-    assert_eq!(place(&waiting[1], &hasty), None, "not before the first reads less often");
+    assert_eq!(admit(&waiting[1], &hasty), None, "not before the first run reads less often");
     seen = entries(&[&running_with("run-1", 100, 8), &waiting[1], &waiting[2], &waiting[3], &waiting[4]]);
     assert_eq!(next(&queue, &seen, 10), ["run-2"]);
-    assert_eq!(place(&waiting[1], &seen), Some(8));
-    assert_eq!(place(&waiting[2], &seen), None, "there is no room");
+    assert_eq!(admit(&waiting[1], &seen), Some(8));
+    assert_eq!(admit(&waiting[2], &seen), None, "there is no room");
     assert_eq!(next(&queue, &seen, 10), [] as [&str; 0]);
-    // What waits for room in one Region does not make the tasks of another read less often.
-    assert_eq!(queue.wanted_interval("us-east-1", &seen, capacity(10)), 3);
+    // Queued runs of one Region do not make the tasks of another read less often.
+    assert_eq!(queue.desired_interval("us-east-1", &seen, capacity(10)), 3);
 }
 
-/// Who finds no room in a Region holds up nobody in another, and is not passed by in its own.
+/// A run without room in its Region blocks no run of another Region, and is not overtaken in its
+/// own.
 #[test]
 fn each_region_has_its_own_order() {
     let queue = Queue::default();
-    let going_on: Vec<KinesisDemo> =
+    let active: Vec<KinesisDemo> =
         (0..5).map(|number| running_with(&format!("on-{number}"), 50, 10)).collect();
     let waiting = [
         queued_with("large", "01", 50),
@@ -146,24 +148,24 @@ fn each_region_has_its_own_order() {
         queued_with("larger", "03", 100),
         in_region(queued_with("elsewhere", "04", 100), "us-west-2"),
     ];
-    let seen = entries(&going_on.iter().chain(&waiting).collect::<Vec<_>>());
+    let seen = entries(&active.iter().chain(&waiting).collect::<Vec<_>>());
     assert_eq!(next(&queue, &seen, 10), ["elsewhere"]);
     assert_eq!(queue.admit(&waiting[1], ("eu-west-1", 1), &seen, capacity(10)), None);
     assert_eq!(queue.admit(&waiting[3], ("us-west-2", 100), &seen, capacity(10)), Some(4));
-    assert_eq!(queue.wanted_interval("us-west-2", &seen, capacity(10)), 4);
-    assert_eq!(queue.wanted_interval("eu-west-1", &seen, capacity(10)), 10);
+    assert_eq!(queue.desired_interval("us-west-2", &seen, capacity(10)), 4);
+    assert_eq!(queue.desired_interval("eu-west-1", &seen, capacity(10)), 10);
 }
 
 #[test]
-fn a_place_is_for_the_spec_that_it_was_taken_for() {
+fn a_slot_is_valid_only_for_its_spec() {
     let (object, queue) = (fresh("edited", "01"), Queue::default());
     let take = |tasks| queue.admit(&object, ("eu-west-1", tasks), &[], capacity(1));
     assert_eq!((take(1), take(100), take(1)), (Some(3), Some(4), Some(3)));
 }
 
-/// What an earlier version of the operator began, and what has no tasks any more.
+/// Includes a run that an earlier version of the operator started, and a run without tasks.
 #[test]
-fn a_run_weighs_what_its_tasks_read() {
+fn the_load_of_a_run_is_what_its_tasks_read() {
     let mut earlier = object("earlier", "00", json!({"stage": "Running"}));
     let effective = json!({
         "accountId": "000000000000", "region": "eu-west-1", "cluster": "c", "streamName": "s", "baseName": "b",
@@ -176,11 +178,11 @@ fn a_run_weighs_what_its_tasks_read() {
     run.effective = Some(serde_json::from_value(effective).unwrap());
     let queue = Queue::default();
     let beside = |other: &KinesisDemo| {
-        let place = queue.admit(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
+        let interval = queue.admit(&fresh("new", "09"), ("eu-west-1", 100), &entries(&[other]), capacity(10));
         queue.release("new");
-        place
+        interval
     };
-    assert_eq!(beside(&earlier), None, "73 tasks that read each 3 s");
+    assert_eq!(beside(&earlier), None, "73 tasks that each read every 3 s");
     assert_eq!(beside(&running_with("cleaning", 73, 3)), None);
     let cleaning = object("cleaning", "00", json!({"stage": "CleaningUp", "load": load(73, 3)}));
     assert_eq!(beside(&cleaning), Some(4));
@@ -192,70 +194,70 @@ fn in_region(mut object: KinesisDemo, region: &str) -> KinesisDemo {
     object
 }
 
-/// Whoever is first in its Region keeps its place against the runs of other Regions while the tasks
-/// of its own learn to read less often.
+/// The first run of a Region keeps its slot against the runs of other Regions while the tasks of
+/// its own Region change to longer intervals.
 #[test]
-fn a_place_is_kept_for_the_first_of_a_region_until_the_others_read_less_often() {
+fn the_first_run_of_a_region_keeps_its_slot_while_others_slow_down() {
     let queue = Queue::default();
     let first = queued_with("first", "01", 50);
     let [later, later_too] =
         ["later", "later-too"].map(|name| in_region(queued_with(name, "02", 1), "us-west-2"));
     let hasty = running_with("going-on", 75, 3);
-    let wanted = |seen: &[QueuedRun]| queue.wanted_interval("eu-west-1", seen, capacity(2));
+    let desired = |seen: &[QueuedRun]| queue.desired_interval("eu-west-1", seen, capacity(2));
     let seen = entries(&[&hasty, &first, &later]);
-    assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec![], 5), "its place is kept");
+    assert_eq!((next(&queue, &seen, 2), desired(&seen)), (vec![], 5), "its slot is kept");
     let other = in_region(running_with("other", 1, 3), "us-west-2");
     let seen = entries(&[&hasty, &other, &first, &later_too]);
-    assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec![], 5), "though there is no place yet");
+    assert_eq!((next(&queue, &seen, 2), desired(&seen)), (vec![], 5), "even though no slot is free yet");
     let seen = entries(&[&running_with("going-on", 75, 5), &first, &later_too]);
     assert_eq!(next(&queue, &seen, 2), ["first"]);
-    // Where it finds no room at all, it keeps nobody from a place.
+    // A run without any room keeps no slot from others.
     let seen = entries(&[&running_with("going-on", 226, 10), &first, &later]);
-    assert_eq!((next(&queue, &seen, 2), wanted(&seen)), (vec!["later".to_owned()], 10));
+    assert_eq!((next(&queue, &seen, 2), desired(&seen)), (vec!["later".to_owned()], 10));
 }
 
-/// As many as can write their control parameters; other Regions do not wait for them.
+/// The write budget limits the runs of a Region. Other Regions do not wait for them.
 #[test]
-fn a_region_has_room_for_as_many_runs_as_can_be_renewed() {
+fn a_region_allows_as_many_runs_as_can_be_renewed() {
     let queue = Queue::default();
-    let going_on: Vec<KinesisDemo> = (0..15).map(|number| running(&format!("on-{number}"))).collect();
+    let active: Vec<KinesisDemo> = (0..15).map(|number| running(&format!("on-{number}"))).collect();
     let waiting =
         [queued("next", "01"), queued("after", "02"), in_region(queued("elsewhere", "03"), "us-west-2")];
-    let next = |going_on: &[KinesisDemo]| {
-        let seen = entries(&going_on.iter().chain(&waiting).collect::<Vec<_>>());
+    let next = |active: &[KinesisDemo]| {
+        let seen = entries(&active.iter().chain(&waiting).collect::<Vec<_>>());
         let next = queue.next_in_turn(&seen, Capacity::new(60, &Timings::aws()));
         next.into_iter().map(|next| next.name).collect::<Vec<_>>()
     };
-    assert_eq!(next(&going_on), ["elsewhere"]);
-    assert_eq!(next(&going_on[1..]), ["next", "elsewhere"]);
-    let mut cleaning = going_on;
+    assert_eq!(next(&active), ["elsewhere"]);
+    assert_eq!(next(&active[1..]), ["next", "elsewhere"]);
+    let mut cleaning = active;
     cleaning[0] = object("on-0", "00", json!({"stage": "CleaningUp", "load": load(1, 3)}));
-    assert_eq!(next(&cleaning), ["next", "elsewhere"], "what is being removed is not renewed");
+    assert_eq!(next(&cleaning), ["next", "elsewhere"], "a run in CleaningUp is not renewed");
 }
 
-/// How long a run goes on, and how soon the others read less often once somebody waits for it.
+/// How long a run lasts, and how soon the others read less often once a run waits for it.
 const RUN_TAKES: u32 = 6;
 const STRETCH_TAKES: u32 = 2;
 
-/// A run that was asked for: when, where, and of how many tasks.
+/// A requested run: when, where, and its number of tasks.
 #[derive(Clone, Debug)]
-struct Asked {
+struct RequestedRun {
     at: u32,
     region: usize,
     tasks: u32,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn requested_run() -> impl Strategy<Value = RequestedRun> {
     let tasks = prop_oneof![Just(1_u32), 1..=100_u32, Just(100_u32)];
-    (0..60_u32, 0..3_usize, tasks).prop_map(|(at, region, tasks)| Asked { at, region, tasks })
+    (0..60_u32, 0..3_usize, tasks).prop_map(|(at, region, tasks)| RequestedRun { at, region, tasks })
 }
 
-/// When each of `all`, in the order of their asking, began.
-fn beginnings(all: &[Asked], capacity: Capacity) -> Vec<Option<u32>> {
+/// When each of `all`, in the order of their requests, started.
+fn start_times(all: &[RequestedRun], capacity: Capacity) -> Vec<Option<u32>> {
     const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "us-west-2"];
     let queue = Queue::default();
-    let mut began: Vec<Option<u32>> = vec![None; all.len()];
-    let mut going_on: HashMap<usize, (RunLoad, u32)> = HashMap::new();
+    let mut started: Vec<Option<u32>> = vec![None; all.len()];
+    let mut active: HashMap<usize, (RunLoad, u32)> = HashMap::new();
     let name = |number: usize| format!("run-{number:04}");
     let load_of = |number: usize, read_every_seconds| RunLoad {
         region: REGIONS[all[number].region].to_owned(),
@@ -265,8 +267,8 @@ fn beginnings(all: &[Asked], capacity: Capacity) -> Vec<Option<u32>> {
     let rank =
         |number: usize| MicroTime::from_micros(0) + Duration::from_secs(u64::try_from(number).unwrap());
     for now in 0..4_000 {
-        going_on.retain(|_, (_, began_at)| now < *began_at + RUN_TAKES);
-        let seen = |going_on: &HashMap<usize, (RunLoad, u32)>| -> Vec<QueuedRun> {
+        active.retain(|_, (_, began_at)| now < *began_at + RUN_TAKES);
+        let seen = |active: &HashMap<usize, (RunLoad, u32)>| -> Vec<QueuedRun> {
             let entry = |number: usize, waits: bool, load: RunLoad| QueuedRun {
                 rank: (rank(number), name(number)),
                 waits,
@@ -274,62 +276,63 @@ fn beginnings(all: &[Asked], capacity: Capacity) -> Vec<Option<u32>> {
                 namespace: "demos".into(),
                 name: name(number),
             };
-            let waiting = (0..all.len()).filter(|number| all[*number].at <= now && began[*number].is_none());
+            let waiting =
+                (0..all.len()).filter(|number| all[*number].at <= now && started[*number].is_none());
             let waiting = waiting.map(|number| entry(number, true, load_of(number, 3)));
             waiting
-                .chain(going_on.iter().map(|(number, (load, _))| entry(*number, false, load.clone())))
+                .chain(active.iter().map(|(number, (load, _))| entry(*number, false, load.clone())))
                 .collect()
         };
-        let entries = seen(&going_on);
+        let entries = seen(&active);
         if now % STRETCH_TAKES == 0 {
-            for (load, _) in going_on.values_mut() {
-                let wanted = queue.wanted_interval(&load.region, &entries, capacity);
-                load.read_every_seconds = load.read_every_seconds.max(wanted);
+            for (load, _) in active.values_mut() {
+                let desired = queue.desired_interval(&load.region, &entries, capacity);
+                load.read_every_seconds = load.read_every_seconds.max(desired);
             }
         }
-        let entries = seen(&going_on);
+        let entries = seen(&active);
         let next = queue.next_in_turn(&entries, capacity);
         for number in (0..all.len()).filter(|number| next.iter().any(|next| next.name == name(*number))) {
             let mut object = fresh(&name(number), "00");
             object.status.as_mut().unwrap().run.as_mut().unwrap().stage_entered_at = rank(number);
-            let wanted = load_of(number, 3);
-            let place = queue.admit(&object, (&wanted.region, wanted.tasks), &entries, capacity);
-            if let Some(seconds) = place {
-                began[number] = Some(now);
-                going_on.insert(number, (load_of(number, seconds), now));
+            let load = load_of(number, 3);
+            let interval = queue.admit(&object, (&load.region, load.tasks), &entries, capacity);
+            if let Some(seconds) = interval {
+                started[number] = Some(now);
+                active.insert(number, (load_of(number, seconds), now));
             }
         }
-        // From here on the objects say so themselves.
-        going_on.keys().for_each(|number| queue.release(&name(*number)));
-        if began.iter().all(Option::is_some) {
+        // From here on the objects themselves show that they have started.
+        active.keys().for_each(|number| queue.release(&name(*number)));
+        if started.iter().all(Option::is_some) {
             break;
         }
     }
-    began
+    started
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Whatever is asked for, in whichever Regions: everybody begins once those before it are over,
-    /// whoever comes later.
+    /// Whatever is requested, in whichever Regions: every run starts once the earlier ones have
+    /// ended, whatever is requested later.
     #[test]
-    fn everybody_begins_however_many_come_later(
-        asked in prop::collection::vec(asked(), 1..12),
+    fn every_run_starts_however_many_come_later(
+        requested in prop::collection::vec(requested_run(), 1..12),
         runs in 1..5_usize,
         of_a_region in 1..3_u64,
         others in 0..3_usize,
     ) {
-        // Small runs of one Region are asked for without end.
-        let without_end = (0..200).map(|at| Asked { at, region: others, tasks: 1 });
-        let mut all: Vec<Asked> = asked.into_iter().chain(without_end).collect();
-        all.sort_by_key(|asked| asked.at);
+        // Small runs of one Region are requested without end.
+        let without_end = (0..200).map(|at| RequestedRun { at, region: others, tasks: 1 });
+        let mut all: Vec<RequestedRun> = requested.into_iter().chain(without_end).collect();
+        all.sort_by_key(|requested| requested.at);
         let writes = WriteBudget::new(&Timings { renew_every: Duration::from_secs(of_a_region), ..Timings::aws() });
         let capacity = Capacity { runs, writes, ..Capacity::new(10, &Timings::aws()) };
-        let began = beginnings(&all, capacity);
-        for (number, (asked, began)) in all.iter().zip(&began).enumerate() {
+        let started = start_times(&all, capacity);
+        for (number, (requested, started)) in all.iter().zip(&started).enumerate() {
             let before = u32::try_from(number).unwrap();
-            let at_the_latest = asked.at + (before + 1) * (RUN_TAKES + STRETCH_TAKES);
-            prop_assert!(began.is_some_and(|began| began <= at_the_latest), "{number} {asked:?}: {began:?}");
+            let at_the_latest = requested.at + (before + 1) * (RUN_TAKES + STRETCH_TAKES);
+            prop_assert!(started.is_some_and(|started| started <= at_the_latest), "{number} {requested:?}: {started:?}");
         }
     }
 }

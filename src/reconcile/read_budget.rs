@@ -1,23 +1,24 @@
-//! How often the tasks of all runs may read their control parameters. In: the runs of a Region, with
-//! their tasks. Out: an interval for each, or that there is no room. Pure.
+//! How often the tasks of all runs may read their control parameters. In: the runs of a Region,
+//! with their tasks. Out: an interval for each, or that there is no room. Pure.
 //!
-//! Systems Manager answers GetParameter, GetParameters and GetParametersByPath together 40 times a second
-//! for everybody in an account's Region (AWS General Reference, Systems Manager quotas). Beyond that tasks
-//! are refused, and one that is refused for its whole read lease stops sending. So their reads become rarer
-//! as they become more, and a run for which there is no room waits.
+//! Systems Manager allows 40 GetParameter, GetParameters and GetParametersByPath requests a second
+//! together, for all callers in an account's Region (AWS General Reference, Systems Manager
+//! quotas). Beyond that it throttles tasks, and a task that is throttled for its whole read lease
+//! stops sending. So the tasks read less often the more of them there are, and a run without room
+//! waits.
 
 use kinesis_demo_api::status::RunLoad;
 
 use crate::settings::Timings;
 
-/// All of a Region's reads in a second.
+/// All reads per second in a Region.
 pub const READS_PER_SECOND: u32 = 40;
-/// What is left to software that is not ours.
+/// The reads left for other software.
 const LEFT_TO_OTHERS: u32 = 10;
-/// What is kept for the operator at the least, however few runs it allows.
+/// The reads reserved for the operator at least, however few runs it allows.
 const KEPT_FOR_OPERATOR: u32 = 5;
 
-/// What the tasks of a Region share.
+/// The reads that the tasks of a Region share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadBudget {
     reads_per_second: u32,
@@ -26,8 +27,8 @@ pub struct ReadBudget {
 }
 
 impl ReadBudget {
-    /// The share of the tasks, where `max_runs` runs go on at once in the Region at the most: the
-    /// operator reads the parameter of each with every look.
+    /// The share of the tasks, with at most `max_runs` active runs in the Region. The operator
+    /// reads the parameter of each run at every poll.
     pub fn new(max_runs: usize, timings: &Timings) -> Self {
         let seconds = |span: std::time::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1);
         let runs = u32::try_from(max_runs).unwrap_or(u32::MAX);
@@ -39,24 +40,25 @@ impl ReadBudget {
         }
     }
 
-    /// The most tasks that a Region has room for, each reading as rarely as it may.
+    /// The most tasks that a Region has room for, if each reads at the longest interval.
     pub fn most_tasks(self) -> u32 {
         self.reads_per_second.saturating_mul(self.longest_seconds)
     }
 
-    /// The interval in seconds at which so many tasks read no more often than they may.
+    /// The interval in seconds at which this many tasks stay within the budget.
     pub fn interval(self, tasks: u32) -> u32 {
         let fits = tasks.div_ceil(self.reads_per_second.max(1));
         fits.clamp(self.shortest_seconds, self.longest_seconds)
     }
 
-    /// The interval for a run of so many tasks beside those that go on, as often as these read now.
-    /// `None` if there is no room, or not before they read less often.
-    pub fn admit(self, tasks: u32, going_on: &[&RunLoad]) -> Option<u32> {
-        let interval = self.interval(tasks.saturating_add(total(going_on)));
+    /// The interval for a run of this many tasks beside the active runs, given how often these read
+    /// now. `None` if there is no room, or none before they read less often.
+    pub fn admit(self, tasks: u32, active: &[&RunLoad]) -> Option<u32> {
+        let interval = self.interval(tasks.saturating_add(total(active)));
         let milli_reads = |tasks: u32, seconds: u32| u64::from(tasks) * 1_000 / u64::from(seconds.max(1));
-        let held = going_on.iter().map(|load| milli_reads(load.tasks, load.read_every_seconds)).sum::<u64>();
-        let all = held + milli_reads(tasks, interval);
+        let active_reads =
+            active.iter().map(|load| milli_reads(load.tasks, load.read_every_seconds)).sum::<u64>();
+        let all = active_reads + milli_reads(tasks, interval);
         (all <= u64::from(self.reads_per_second) * 1_000).then_some(interval)
     }
 }
@@ -91,40 +93,44 @@ mod tests {
     }
 
     #[test]
-    fn a_run_waits_until_the_others_read_less_often_and_while_there_is_no_room() {
+    fn a_run_waits_until_the_read_budget_has_room() {
         assert_eq!(aws().admit(75, &[]), Some(3));
-        assert_eq!(aws().admit(50, &[&load(50, 3)]), None, "the first takes 17 of 25 reads, and needs 13");
+        assert_eq!(
+            aws().admit(50, &[&load(50, 3)]),
+            None,
+            "the first uses 17 of 25 reads, but needs only 13"
+        );
         assert_eq!(aws().admit(50, &[&load(50, 4)]), Some(4));
         assert_eq!(aws().admit(100, &[&load(100, 10), &load(50, 10)]), Some(10));
         assert_eq!(aws().admit(101, &[&load(100, 10), &load(50, 10)]), None);
     }
 
     #[test]
-    fn many_runs_leave_less_to_the_tasks() {
+    fn more_runs_leave_fewer_reads_for_the_tasks() {
         let most = |runs| ReadBudget::new(runs, &Timings::aws()).most_tasks();
         assert_eq!((most(1), most(25), most(26), most(100), most(150)), (250, 250, 240, 100, 0));
         assert_eq!(most(1_000), 0);
     }
 
     proptest! {
-        /// However runs come and go, all that were admitted together stay within the budget.
+        /// Whatever runs are requested, all admitted runs together stay within the budget.
         #[test]
-        fn what_is_admitted_fits(asked in prop::collection::vec(1..=100_u32, 1..30)) {
+        fn admitted_runs_fit_the_budget(requested in prop::collection::vec(1..=100_u32, 1..30)) {
             let budget = aws();
-            let mut going_on: Vec<RunLoad> = Vec::new();
-            for tasks in asked {
-                // Those that go on read less often as soon as somebody waits for it.
-                let all = going_on.iter().map(|load| load.tasks).sum::<u32>() + tasks;
+            let mut active: Vec<RunLoad> = Vec::new();
+            for tasks in requested {
+                // The active runs read less often as soon as another run waits for it.
+                let all = active.iter().map(|load| load.tasks).sum::<u32>() + tasks;
                 if all <= budget.most_tasks() {
-                    for load in &mut going_on {
+                    for load in &mut active {
                         load.read_every_seconds = load.read_every_seconds.max(budget.interval(all));
                     }
                 }
-                let held: Vec<&RunLoad> = going_on.iter().collect();
-                let admitted = budget.admit(tasks, &held);
+                let loads: Vec<&RunLoad> = active.iter().collect();
+                let admitted = budget.admit(tasks, &loads);
                 prop_assert_eq!(admitted.is_some(), all <= budget.most_tasks());
-                going_on.extend(admitted.map(|seconds| load(tasks, seconds)));
-                let milli: u64 = going_on
+                active.extend(admitted.map(|seconds| load(tasks, seconds)));
+                let milli: u64 = active
                     .iter()
                     .map(|load| u64::from(load.tasks) * 1_000 / u64::from(load.read_every_seconds))
                     .sum();

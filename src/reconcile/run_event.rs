@@ -1,4 +1,4 @@
-//! Events: one constructor for each thing that users are told about. Pure.
+//! Events: one constructor for each kind of Event that users see. Pure.
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::Reason;
@@ -20,10 +20,10 @@ pub struct RunEvent {
     pub severity: Severity,
     /// One word, PascalCase.
     pub reason: String,
-    /// What was done, one word, and the occasion: events that differ in neither reason nor action are counted up by the API as
-    /// one series, and keep the first one's note.
+    /// The action and what it applies to, in one word. The API counts Events with the same reason
+    /// and action as one series and keeps the note of the first, so this differs per occasion.
     pub action: String,
-    /// For people.
+    /// The text for users.
     pub note: String,
 }
 
@@ -49,7 +49,7 @@ impl RunEvent {
         }
     }
 
-    /// A traffic phase began.
+    /// A traffic phase started.
     pub fn phase_started(run: u32, name: &str, index: usize, of: usize, rate: u32) -> Self {
         let action = format!("StartPhase/run-{run}/{name}");
         Self::normal(
@@ -59,7 +59,7 @@ impl RunEvent {
         )
     }
 
-    /// The run was decided.
+    /// The outcome of the run was decided.
     pub fn decided(run: u32, outcome: Outcome, reason: Reason, message: &str) -> Self {
         let note = of_run(run, message);
         let action = format!("EndTraffic/run-{run}");
@@ -69,7 +69,7 @@ impl RunEvent {
         }
     }
 
-    /// Something stands in the way, and nothing will happen until it is out of it.
+    /// The run is blocked until someone acts.
     pub fn blocked(reason: Reason, message: &str) -> Self {
         Self::warning(reason, "CheckPrerequisites", message.to_owned())
     }
@@ -81,28 +81,28 @@ impl RunEvent {
         Self::warning(reason, &action, error.to_string())
     }
 
-    /// Nobody sends any more, because the control document could not be renewed in time.
+    /// No task sends, because the control document was not renewed in time.
     pub fn control_lapsed(from: MicroTime) -> Self {
         Self::warning(
             "ControlLapsed",
             &format!("RenewControl/{from}"),
             format!(
-                "no task sends since {from}: the control document was not renewed in time; the schedule waits"
+                "no task has sent since {from}: the control document was not renewed in time; the schedule is paused"
             ),
         )
     }
 
-    /// Traffic goes on after control had lapsed; the schedule moved.
-    pub fn schedule_moved(stop: Interruption) -> Self {
-        let seconds = stop.until.since(stop.from).as_secs();
+    /// Traffic continues after the control document had expired, so the schedule moved.
+    pub fn schedule_moved(interruption: Interruption) -> Self {
+        let seconds = interruption.until.since(interruption.from).as_secs();
         Self::warning(
             "ScheduleMoved",
-            &format!("ResumeTraffic/{}", stop.from),
-            format!("control had lapsed; the remaining schedule moved by {seconds} s"),
+            &format!("ResumeTraffic/{}", interruption.from),
+            format!("the control document had expired; the rest of the schedule moved by {seconds} s"),
         )
     }
 
-    /// Tasks got or lost slots.
+    /// The tasks that hold slots changed.
     pub fn slots_changed(admitted: usize, version: u64) -> Self {
         Self::normal(
             "SlotsChanged",
@@ -114,7 +114,7 @@ impl RunEvent {
         )
     }
 
-    /// The service got another size.
+    /// The desired count of the service changed.
     pub fn resized(from: u32, to: u32) -> Self {
         Self::normal(
             "ServiceResized",
@@ -123,93 +123,95 @@ impl RunEvent {
         )
     }
 
-    /// CloudWatch did not take the dashboard, or the operator's metrics. The run goes on without.
-    pub fn not_shown(run: u32, phases: u32, problem: &str) -> Self {
+    /// CloudWatch rejected the dashboard or the operator's metrics. The run continues without them.
+    pub fn dashboard_not_published(run: u32, phases: u32, problem: &str) -> Self {
         Self::warning(
             "DashboardNotPublished",
             &format!("PublishDashboard/run-{run}/phase-{phases}"),
-            format!("{problem}; the run goes on without, and it is tried again"),
+            format!("{problem}; the run continues without it, and the operator retries"),
         )
     }
 
-    /// Somebody changed or removed the control parameter; it says again what it should.
-    pub fn control_put_back(parameter: &str, version: u64) -> Self {
+    /// Someone else changed or deleted the control parameter. It was written again.
+    pub fn control_restored(parameter: &str, version: u64) -> Self {
         Self::warning(
             "ControlPutBack",
             &format!("PublishControl/version-{version}"),
-            format!("parameter {parameter} was changed or removed by somebody else; it is written again"),
+            format!("someone else changed or deleted parameter {parameter}; the operator wrote it again"),
         )
     }
 
-    /// Somebody changed or removed the scheduled scale-to-zero; it is there again.
-    pub fn ceiling_put_back(service: &str) -> Self {
+    /// Someone else changed or deleted the scheduled scale-to-zero. It was created again.
+    pub fn scale_to_zero_restored(service: &str) -> Self {
         Self::warning(
             "ScaleToZeroPutBack",
             "PutScheduledAction",
             format!(
-                "the scheduled scale-to-zero of service {service} was changed or removed by somebody else; it is made again"
+                "someone else changed or deleted the scheduled scale-to-zero of service {service}; the operator created it again"
             ),
         )
     }
 
-    /// Tasks that hang lost their slots to others.
+    /// Tasks that hang lost their slots to other tasks.
     pub fn silent_tasks_replaced(tasks: &[TaskId], version: u64) -> Self {
         let names: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
         Self::warning(
             "SilentTasksReplaced",
             &format!("PublishControl/version-{version}"),
             match names.as_slice() {
-                [name] => format!("task {name} writes no ledger lines any more; another sends in its place"),
+                [name] => {
+                    format!("task {name} no longer writes ledger lines; another task sends in its place")
+                }
                 _ => format!(
-                    "tasks {} write no ledger lines any more; others send in their place",
+                    "tasks {} no longer write ledger lines; other tasks send in their place",
                     names.join(", ")
                 ),
             },
         )
     }
 
-    /// A task stopped though nobody had asked it to.
+    /// A task stopped without a request to stop.
     pub fn task_failed(run: u32, failure: &TaskFailure) -> Self {
         let action = format!("RunTask/run-{run}/{}", failure.task);
         Self::warning("TaskFailed", &action, failure.describe())
     }
 
-    /// The stream refuses records of a phase for want of throughput, for the first time in it.
+    /// The stream throttles records of a phase for the first time in it.
     pub fn throttling_began(run: u32, phase: &str) -> Self {
         Self::warning(
             "ThrottlingBegan",
             &format!("SendRecords/run-{run}/{phase}"),
-            format!(
-                "phase {phase}: the stream refuses records for want of throughput; they are sent again for a while"
-            ),
+            format!("phase {phase}: the stream throttles records; the tasks retry them for a limited time"),
         )
     }
 
-    /// The fleet has fewer tasks than the phase needs.
-    pub fn fleet_is_short(run: u32, phase: &str, running: u32, needed: u32) -> Self {
+    /// Fewer tasks run than the phase needs.
+    pub fn tasks_are_short(run: u32, phase: &str, running: u32, needed: u32) -> Self {
         Self::warning(
             "FleetShort",
             &format!("ScaleService/run-{run}/{phase}"),
             match running {
                 0 => {
-                    format!("no task runs, and the phase needs {needed}; what is not sent is not made up for")
+                    format!(
+                        "no task runs, and the phase needs {needed}; records that are not sent now are not sent later"
+                    )
                 }
                 1 => format!(
-                    "1 of {needed} tasks runs; it sends up to its cap, and the rest is not made up for"
+                    "1 of {needed} tasks runs; it sends up to its cap, and the rest is not sent later"
                 ),
                 _ => format!(
-                    "{running} of {needed} tasks run; they send up to their cap, and the rest is not made up for"
+                    "{running} of {needed} tasks run; they send up to their cap, and the rest is not sent later"
                 ),
             },
         )
     }
 
-    /// Records that the schedule asked for are missing from what is known to have been sent.
+    /// Scheduled records are missing from the records that are known to have been sent.
     pub fn records_missing(run: u32, message: &str) -> Self {
         Self::warning("RecordsMissing", &format!("SettleTotals/run-{run}"), message.to_owned())
     }
 
-    /// A run is over, and something of it is left.
+    /// A run has ended, and some of its resources could not be deleted.
     pub fn removal_failed(run: u32, message: &str) -> Self {
         Self::warning(Reason::RemovalFailed, &format!("CleanUp/run-{run}"), message.to_owned())
     }
@@ -228,17 +230,17 @@ impl RunEvent {
         }
     }
 
-    /// A resource is gone.
+    /// A resource no longer exists.
     pub fn removed(resource: ResourceType, arn: &str) -> Self {
         let name = arn.rsplit([':', '/']).next().unwrap_or(arn);
         Self::normal(
             "ResourceRemoved",
             &format!("CleanUp/{resource:?}/{name}"),
-            format!("{resource} {arn} is gone"),
+            format!("{resource} {arn} no longer exists"),
         )
     }
 
-    /// A resource that looked like ours is somebody else's and was left alone.
+    /// A resource with one of our names belongs to someone else and was left alone.
     pub fn left_alone(resource: ResourceType, arn: &str) -> Self {
         Self::warning(
             Reason::OwnershipConflict,
@@ -247,13 +249,13 @@ impl RunEvent {
         )
     }
 
-    /// The object goes without its resources being removed.
+    /// The object is deleted, but its resources are not.
     pub fn abandoned(resources: &str) -> Self {
         Self::warning(Reason::ResourcesAbandoned, "CleanUp", format!("left behind on request: {resources}"))
     }
 }
 
-/// What is said of a run, which is named once.
+/// A message about a run, which it names once.
 fn of_run(run: u32, message: &str) -> String {
     match message.strip_prefix(&format!("run {run} ")) {
         Some(_) => message.to_owned(),
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_its_run_once_and_its_reason_is_not_said_again() {
+    fn an_event_names_its_run_once_and_does_not_repeat_its_reason() {
         let aborted = "run 1 was aborted on request";
         let decided = RunEvent::decided(1, Outcome::Aborted, Reason::AbortRequested, aborted);
         assert_eq!(note(&decided), ("AbortRequested", aborted));
@@ -284,22 +286,22 @@ mod tests {
     }
 
     #[test]
-    fn events_count_in_the_right_number() {
+    fn events_use_singular_and_plural_correctly() {
         let table = [
             (RunEvent::slots_changed(0, 3), "0 tasks send from control version 3 on"),
             (RunEvent::slots_changed(1, 3), "1 task sends from control version 3 on"),
             (RunEvent::slots_changed(2, 3), "2 tasks send from control version 3 on"),
             (
-                RunEvent::fleet_is_short(1, "peak", 0, 1),
-                "no task runs, and the phase needs 1; what is not sent is not made up for",
+                RunEvent::tasks_are_short(1, "peak", 0, 1),
+                "no task runs, and the phase needs 1; records that are not sent now are not sent later",
             ),
             (
-                RunEvent::fleet_is_short(1, "peak", 1, 4),
-                "1 of 4 tasks runs; it sends up to its cap, and the rest is not made up for",
+                RunEvent::tasks_are_short(1, "peak", 1, 4),
+                "1 of 4 tasks runs; it sends up to its cap, and the rest is not sent later",
             ),
             (
-                RunEvent::fleet_is_short(1, "peak", 3, 4),
-                "3 of 4 tasks run; they send up to their cap, and the rest is not made up for",
+                RunEvent::tasks_are_short(1, "peak", 3, 4),
+                "3 of 4 tasks run; they send up to their cap, and the rest is not sent later",
             ),
         ];
         for (run_event, expected) in table {
@@ -307,8 +309,8 @@ mod tests {
         }
         let tasks = ["0f", "1a"].map(|id| TaskId::from_arn(&format!("arn:aws:ecs:r:a:task/c/{id}{:030}", 0)));
         let one = RunEvent::silent_tasks_replaced(&tasks[..1], 2).note;
-        assert!(one.ends_with("writes no ledger lines any more; another sends in its place"), "{one}");
+        assert!(one.ends_with("no longer writes ledger lines; another task sends in its place"), "{one}");
         let two = RunEvent::silent_tasks_replaced(&tasks, 2).note;
-        assert!(two.ends_with("write no ledger lines any more; others send in their place"), "{two}");
+        assert!(two.ends_with("no longer write ledger lines; other tasks send in their place"), "{two}");
     }
 }

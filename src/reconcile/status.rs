@@ -1,6 +1,5 @@
-//! The one status write. In: a decision, and what became of its effects. Out: what is stored, then
-//! the finalizer, then the events. `conclude` is pure; `store` is the only place that writes to
-//! Kubernetes.
+//! The one status write. In: a decision, and the results of its effects. Out: the stored status,
+//! then the finalizer, then the Events. `conclude` is pure; only `store` writes to Kubernetes.
 
 use kinesis_demo_api::conditions::{self, ConditionStatus, ConditionType, Finding, Reason};
 use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, Stage};
@@ -13,27 +12,27 @@ use super::stages::{self, Decision, Effect, FinalizerChange, ObjectContext};
 use crate::aws::{AwsError, AwsErrorClass};
 use crate::kubernetes::{Cluster, ClusterError};
 
-/// How many refusals the summary names.
-const REFUSALS_TOLD: usize = 3;
+/// How many errors the summary lists.
+const MAX_ERRORS_REPORTED: usize = 3;
 
-/// The schema's bounds on what others' words may fill.
+/// The schema's limits for fields that contain text from others.
 const LONGEST_MESSAGE: usize = 2048;
 const LONGEST_PROBLEM: usize = 512;
 const LONGEST_ARN: usize = 1024;
 
-/// What became of the outside calls of a reconcile.
+/// The results of the AWS calls of a reconcile.
 #[derive(Debug, Default)]
 pub struct EffectResults<'a> {
-    /// Writes that came before the look, with their results.
+    /// Writes that came before the reads, with their results.
     pub first: &'a [(Effect, EffectResult)],
-    /// What became of the decision's effects, in their order.
+    /// The results of the decision's effects, in their order.
     pub results: &'a [EffectResult],
-    /// The looks that were refused.
-    pub refused_looks: Vec<&'a AwsError>,
+    /// The errors of refused reads.
+    pub refused_reads: Vec<&'a AwsError>,
 }
 
-/// The decision once it is known what AWS made of it: what is gone, what could not be removed, what
-/// is refused.
+/// Completes the decision with the results of its effects: what was deleted, what could not be
+/// deleted, what AWS refused.
 pub fn conclude(
     object: &ObjectContext<'_>,
     decision: Decision,
@@ -46,10 +45,10 @@ pub fn conclude(
         return bounded(failed);
     }
     let mut decision = note_removals(decision, results.results);
-    retell_leftovers(&mut decision, object, now);
-    untell_what_was_not_done(&mut decision, results.results);
-    note_size_zero(&mut decision, results);
-    note_put_back(&mut decision, results);
+    update_leftovers_message(&mut decision, object, now);
+    drop_events_of_failed_effects(&mut decision, results.results);
+    note_scaled_to_zero(&mut decision, results);
+    report_restored_parameter(&mut decision, results);
     note_warm_request(&mut decision, results.results);
     let optional_failures: Vec<AwsError> = decision
         .effects
@@ -58,12 +57,12 @@ pub fn conclude(
         .filter(|(effect, _)| effect.is_optional())
         .filter_map(|(_, result)| result.refusal().cloned())
         .collect();
-    decision = stages::with_missed(decision, &optional_failures);
-    let all: Vec<&AwsError> = refused.into_iter().chain(results.refused_looks.iter().copied()).collect();
+    decision = stages::with_optional_failures(decision, &optional_failures);
+    let all: Vec<&AwsError> = refused.into_iter().chain(results.refused_reads.iter().copied()).collect();
     bounded(with_refusals(object, decision, &all, now))
 }
 
-/// What was refused of what the run needs. A removal's refusal is told with its resource.
+/// Errors of effects that the run needs. Failed removals are reported with their resource.
 fn refusals_of_effects<'a>(decision: &Decision, results: &EffectResults<'a>) -> Vec<&'a AwsError> {
     let first = results.first.iter().filter_map(|(_, result)| result.refusal());
     let rest = decision.effects.iter().zip(results.results);
@@ -71,55 +70,56 @@ fn refusals_of_effects<'a>(decision: &Decision, results: &EffectResults<'a>) -> 
     first.chain(rest.filter_map(|(_, result)| result.refusal())).collect()
 }
 
-/// Notes in the resources what became of their removal.
+/// Records the results of removals in the resources.
 fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
     let removals = decision.effects.iter().zip(results);
-    let told: Vec<(ResourceType, bool, bool, EffectResult)> = removals
+    let outcomes: Vec<(ResourceType, bool, bool, EffectResult)> = removals
         .filter_map(|(effect, result)| {
             let type_ = effect.removes()?;
-            // A definition is gone once it is deleted, not once it is deregistered.
+            // A task definition no longer exists once it is deleted, not once it is deregistered.
             let ends = !matches!(effect, Effect::DeregisterTaskDefinition { .. });
             let releases = matches!(effect, Effect::UpdateWarmThroughput { .. });
             Some((type_, ends, releases, result.clone()))
         })
         .collect();
-    for (type_, ends, releases, result) in told {
+    for (type_, ends, releases, result) in outcomes {
         let unseen = decision.unseen.contains(&type_);
-        let Some(held) = removed_resource(&mut decision.status, decision.leftover_run, type_) else {
+        let Some(resource) = removed_resource(&mut decision.status, decision.leftover_run, type_) else {
             continue;
         };
         match result {
-            EffectResult::Gone if unseen && ends => {
-                decision.run_events.push(RunEvent::removed(type_, &held.arn));
-                held.state = ResourceState::Deleted;
-                held.problem = None;
+            EffectResult::NotFound if unseen && ends => {
+                decision.run_events.push(RunEvent::removed(type_, &resource.arn));
+                resource.state = ResourceState::Deleted;
+                resource.problem = None;
             }
-            // These are answered alike whether or not there was anything to remove.
+            // AWS responds the same to these, whether or not there was anything to remove.
             EffectResult::Done
                 if unseen
                     && ends
                     && matches!(type_, ResourceType::TaskDefinition | ResourceType::ScheduledScaleToZero) =>
             {
-                decision.run_events.push(RunEvent::removed(type_, &held.arn));
-                held.state = ResourceState::Deleted;
-                held.problem = None;
+                decision.run_events.push(RunEvent::removed(type_, &resource.arn));
+                resource.state = ResourceState::Deleted;
+                resource.problem = None;
             }
-            EffectResult::Done | EffectResult::PutBack | EffectResult::Gone => {
-                held.problem = None;
-                held.warm_released |= releases && result.is_done();
+            EffectResult::Done | EffectResult::Recreated | EffectResult::NotFound => {
+                resource.problem = None;
+                resource.warm_released |= releases && result.is_done();
             }
-            EffectResult::Refused(error) => held.problem = Some(error.to_string()),
-            // Being removed already is no problem; being held by something is.
+            EffectResult::Refused(error) => resource.problem = Some(error.to_string()),
+            // A resource that is already being deleted is no problem; one that is in use by
+            // something is.
             EffectResult::InUse(error) if !unseen => {
-                let known = held.problem.take().unwrap_or_default();
-                held.problem = Some(match known.as_str() {
+                let known = resource.problem.take().unwrap_or_default();
+                resource.problem = Some(match known.as_str() {
                     "" => error.to_string(),
                     known if known.contains(&error.message) => known.to_owned(),
                     known => format!("{error}; {known}"),
                 });
             }
             EffectResult::InUse(error) => {
-                held.problem.get_or_insert_with(|| error.to_string());
+                resource.problem.get_or_insert_with(|| error.to_string());
             }
             EffectResult::NotSeenYet | EffectResult::Skipped => {}
         }
@@ -127,8 +127,8 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
     decision
 }
 
-/// Has the condition tell what is left as it is known now, after the removals were tried.
-fn retell_leftovers(decision: &mut Decision, object: &ObjectContext<'_>, now: MicroTime) {
+/// Sets the condition's message to what is left now, after the removals were tried.
+fn update_leftovers_message(decision: &mut Decision, object: &ObjectContext<'_>, now: MicroTime) {
     let is_over = decision.status.stage.is_some_and(Stage::is_terminal);
     if is_over && !decision.status.has_leftovers() {
         let nothing = Finding::new(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
@@ -137,21 +137,21 @@ fn retell_leftovers(decision: &mut Decision, object: &ObjectContext<'_>, now: Mi
         return;
     }
     let message = stages::left_message(&decision.status);
-    let told = decision.status.conditions.iter_mut().find(|held| {
-        held.type_ == ConditionType::CleanedUp
-            && matches!(held.reason, Reason::ResourcesPresent | Reason::RemovalFailed)
+    let condition = decision.status.conditions.iter_mut().find(|condition| {
+        condition.type_ == ConditionType::CleanedUp
+            && matches!(condition.reason, Reason::ResourcesPresent | Reason::RemovalFailed)
     });
-    if let Some(told) = told.filter(|_| decision.effects.iter().any(Effect::is_removal)) {
-        told.message = message;
-        cut(&mut told.message, LONGEST_MESSAGE);
+    if let Some(condition) = condition.filter(|_| decision.effects.iter().any(Effect::is_removal)) {
+        condition.message = message;
+        cut(&mut condition.message, LONGEST_MESSAGE);
     }
 }
 
-/// Takes back the events of writes that AWS did not do: they would be told with every attempt.
-fn untell_what_was_not_done(decision: &mut Decision, results: &[EffectResult]) {
-    let was_done = |is_it: fn(&Effect) -> bool| {
+/// Drops the Events of writes that AWS did not apply: otherwise each attempt would publish them.
+fn drop_events_of_failed_effects(decision: &mut Decision, results: &[EffectResult]) {
+    let was_done = |matches: fn(&Effect) -> bool| {
         let mut all = decision.effects.iter().zip(results);
-        all.any(|(effect, result)| is_it(effect) && result.is_done())
+        all.any(|(effect, result)| matches(effect) && result.is_done())
     };
     let published =
         was_done(|effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. }));
@@ -165,7 +165,7 @@ fn untell_what_was_not_done(decision: &mut Decision, results: &[EffectResult]) {
     });
 }
 
-/// The resource that a removal was about: the run's own, or an earlier run's.
+/// The resource of a removal: the run's own, or an earlier run's.
 fn removed_resource(
     status: &mut KinesisDemoStatus,
     leftover_run: Option<u32>,
@@ -175,11 +175,11 @@ fn removed_resource(
         None => &mut status.resources,
         Some(run) => &mut status.leftovers.iter_mut().find(|leftover| leftover.run == run)?.resources,
     };
-    resources.iter_mut().find(|held| held.type_ == type_ && held.state == ResourceState::Present)
+    resources.iter_mut().find(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
 }
 
-/// A service that was taken to zero without a look is not asked for again.
-fn note_size_zero(decision: &mut Decision, results: &EffectResults<'_>) {
+/// A service that was scaled to zero before any read is not scaled again.
+fn note_scaled_to_zero(decision: &mut Decision, results: &EffectResults<'_>) {
     let zero = results.first.iter().any(|(effect, result)| {
         matches!(effect, Effect::ResizeService { desired: 0, .. }) && *result == EffectResult::Done
     });
@@ -188,34 +188,34 @@ fn note_size_zero(decision: &mut Decision, results: &EffectResults<'_>) {
     }
 }
 
-/// Counts the requests for warm throughput that AWS took: it is not asked for ever.
+/// Counts the accepted requests for warm throughput, because their number is limited.
 fn note_warm_request(decision: &mut Decision, results: &[EffectResult]) {
-    let asks = |effect: &Effect| matches!(effect, Effect::UpdateWarmThroughput { mib_per_second, .. } if *mib_per_second > 0);
+    let requests_warm = |effect: &Effect| matches!(effect, Effect::UpdateWarmThroughput { mib_per_second, .. } if *mib_per_second > 0);
     let mut all = decision.effects.iter().zip(results);
-    let taken = all.any(|(effect, result)| asks(effect) && result.is_done());
-    if let Some(stream) = decision.status.stream.as_mut().filter(|_| taken) {
+    let accepted = all.any(|(effect, result)| requests_warm(effect) && result.is_done());
+    if let Some(stream) = decision.status.stream.as_mut().filter(|_| accepted) {
         stream.warm_requests += 1;
     }
 }
 
-/// Tells of a control parameter that was removed after the last look and is there again.
-fn note_put_back(decision: &mut Decision, results: &EffectResults<'_>) {
+/// Reports a control parameter that was deleted after the last read and was created again.
+fn report_restored_parameter(decision: &mut Decision, results: &EffectResults<'_>) {
     let version = decision.status.control.as_ref().map_or(0, |control| control.version);
     let first = results.first.iter().map(|(effect, result)| (effect, result));
     let rest = decision.effects.iter().zip(results.results);
-    let told: Vec<RunEvent> = first
+    let restored: Vec<RunEvent> = first
         .chain(rest)
         .filter_map(|pair| match pair {
-            (Effect::WriteParameter { name, .. }, EffectResult::PutBack) => {
-                Some(RunEvent::control_put_back(name, version))
+            (Effect::WriteParameter { name, .. }, EffectResult::Recreated) => {
+                Some(RunEvent::control_restored(name, version))
             }
             _ => None,
         })
         .collect();
-    decision.run_events.extend(told);
+    decision.run_events.extend(restored);
 }
 
-/// The refusals in the summary, and an Event for each that is news.
+/// Adds the errors to the summary, and an Event for each new one.
 fn with_refusals(
     object: &ObjectContext<'_>,
     mut decision: Decision,
@@ -234,14 +234,15 @@ fn with_refusals(
         if texts.contains(&text) {
             continue;
         }
-        let is_known = stored.is_some_and(|held| held.reason.is_refusal() && held.message.contains(&text));
-        if !is_known && texts.len() < REFUSALS_TOLD {
+        let is_known = stored
+            .is_some_and(|condition| condition.reason.is_refusal() && condition.message.contains(&text));
+        if !is_known && texts.len() < MAX_ERRORS_REPORTED {
             decision.run_events.push(RunEvent::refused(reason(error), error));
         }
         texts.push(text);
     }
     let Some(first) = refused.first() else { return decision };
-    texts.truncate(REFUSALS_TOLD);
+    texts.truncate(MAX_ERRORS_REPORTED);
     let is_blocked = conditions::is_true(&decision.status.conditions, ConditionType::Stalled);
     if is_blocked {
         return decision;
@@ -252,7 +253,7 @@ fn with_refusals(
     decision
 }
 
-/// Cuts what others' words may fill to the schema's bounds: nothing that we write may be refused.
+/// Truncates text from others to the schema's limits, so that the API server rejects no write.
 pub fn bounded(mut decision: Decision) -> Decision {
     let status = &mut decision.status;
     if let Some(message) = status.run.as_mut().and_then(|run| run.message.as_mut()) {
@@ -261,20 +262,20 @@ pub fn bounded(mut decision: Decision) -> Decision {
     if let Some(last) = &mut status.last_request {
         cut(&mut last.message, LONGEST_MESSAGE);
     }
-    if let Some(problem) = status.dashboard.as_mut().and_then(|held| held.problem.as_mut()) {
+    if let Some(problem) = status.dashboard.as_mut().and_then(|dashboard| dashboard.problem.as_mut()) {
         cut(problem, LONGEST_PROBLEM);
     }
     let earlier = status.leftovers.iter_mut().flat_map(|leftover| &mut leftover.resources);
-    for held in status.resources.iter_mut().chain(earlier) {
-        cut(&mut held.arn, LONGEST_ARN);
-        if let Some(problem) = &mut held.problem {
+    for resource in status.resources.iter_mut().chain(earlier) {
+        cut(&mut resource.arn, LONGEST_ARN);
+        if let Some(problem) = &mut resource.problem {
             cut(problem, LONGEST_PROBLEM);
         }
     }
     decision
 }
 
-/// Cuts `text` to `longest` characters, as the schema counts them.
+/// Truncates `text` to `longest` characters, as the schema counts them.
 fn cut(text: &mut String, longest: usize) {
     if let Some((end, _)) = text.char_indices().nth(longest.saturating_sub(1))
         && text.chars().count() > longest
@@ -284,8 +285,8 @@ fn cut(text: &mut String, longest: usize) {
     }
 }
 
-/// Stores the decision's status if it differs, or changes the finalizer; then publishes its events.
-/// True if anything was written.
+/// Stores the decision's status if it differs, or changes the finalizer, and then publishes its
+/// Events. Returns whether anything was written.
 pub async fn store(
     cluster: &dyn Cluster,
     demo: &KinesisDemo,
@@ -293,7 +294,7 @@ pub async fn store(
 ) -> Result<bool, ClusterError> {
     let differs = demo.status.as_ref() != Some(&decision.status);
     match decision.finalizer {
-        // The object goes with its finalizer, so there is no status to store afterwards.
+        // Without its finalizer the object is deleted, so there is no status to store afterwards.
         FinalizerChange::Remove => cluster.put_finalizer(demo, false).await?,
         FinalizerChange::Add => cluster.put_finalizer(demo, true).await?,
         FinalizerChange::Keep if differs => cluster.replace_status(demo, &decision.status).await?,
@@ -310,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_cut_in_characters_and_only_if_they_are_too_long() {
+    fn text_is_truncated_by_characters_and_only_if_too_long() {
         let mut exact = "ü".repeat(LONGEST_PROBLEM);
         cut(&mut exact, LONGEST_PROBLEM);
         assert_eq!(exact, "ü".repeat(LONGEST_PROBLEM));

@@ -1,43 +1,44 @@
-//! How many runs of a Region may write their control parameters. In: how long a document is valid,
-//! and how often it is renewed. Out: the most runs that go on at once in one Region. Pure.
+//! How often control parameters may be written in a Region. In: the timings. Out: the most active
+//! runs in one Region. Pure.
 //!
-//! Systems Manager answers PutParameter 3 times a second for everybody in an account's Region (AWS
-//! General Reference, Systems Manager quotas). A run whose document is not renewed for as long as
-//! it is valid stops sending. So a run that could not be renewed in time waits.
+//! Systems Manager allows 3 PutParameter requests a second, for all callers in an account's Region
+//! (AWS General Reference, Systems Manager quotas). A run stops sending if its document is not
+//! renewed before it expires. So a run that could not be renewed in time waits.
 
 use std::time::Duration;
 
 use crate::settings::Timings;
 
-/// All of a Region's writes in a second.
+/// All writes per second in a Region.
 pub const WRITES_PER_SECOND: u32 = 3;
-/// What is left to software that is not ours.
+/// The writes left for other software.
 const LEFT_TO_OTHERS: u32 = 1;
-/// How often a run asks to write in a burst: for its renewal and for a version of its own, as when
-/// many begin at once or another operator takes over, and each again after a refusal, since others
-/// that ask meanwhile are answered before it.
+/// How many writes a run attempts in a burst: its renewal and a version of its own, as when many
+/// runs start at once or another operator takes over, and each again after a refusal, because
+/// requests of other runs may succeed first.
 const WRITES_IN_A_BURST: u64 = 4;
 
-/// What the runs of a Region share.
+/// The writes that the runs of a Region share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteBudget {
     most_runs: usize,
 }
 
 impl WriteBudget {
-    /// The share of runs that keep these times.
+    /// The share for runs with these timings.
     pub fn new(timings: &Timings) -> Self {
         let Timings { renew_every, valid_for, .. } = timings;
         let writes =
             |span: Duration| span.as_secs().saturating_mul((WRITES_PER_SECOND - LEFT_TO_OTHERS).into());
-        // All are renewed once in each interval. And a burst is over before any document lapses: one
-        // that is an interval old when it begins, and is refused for another before it is written.
+        // Every run is renewed once per interval. And a burst ends before any document expires,
+        // even one that is an interval old when the burst starts and is refused for another
+        // interval before it is written.
         let renewed = writes(*renew_every);
         let in_a_burst = writes(valid_for.saturating_sub(*renew_every * 2)) / WRITES_IN_A_BURST;
         Self { most_runs: usize::try_from(renewed.min(in_a_burst)).unwrap_or(usize::MAX).max(1) }
     }
 
-    /// The most runs that go on at once in one Region.
+    /// The most active runs in one Region.
     pub fn most_runs(self) -> usize {
         self.most_runs
     }
@@ -55,28 +56,29 @@ mod tests {
     }
 
     #[test]
-    fn the_most_runs_follow_from_how_often_each_is_renewed() {
+    fn the_run_limit_follows_from_the_renewal_interval() {
         let most = |timings: Timings| WriteBudget::new(&timings).most_runs();
         assert_eq!((most(Timings::aws()), most(Timings::local())), (15, 10));
         let table =
             [(15, 60, 15), (5, 60, 10), (15, 600, 30), (25, 60, 5), (15, 30, 1), (15, 15, 1), (0, 60, 1)];
         for (renew_every, valid_for, runs) in table {
             let timings = Timings { renew_every: s(renew_every), valid_for: s(valid_for), ..Timings::aws() };
-            assert_eq!(most(timings), runs, "renewed each {renew_every} s, valid for {valid_for} s");
+            assert_eq!(most(timings), runs, "renewed every {renew_every} s, valid for {valid_for} s");
         }
     }
 
     const TICKS_PER_SECOND: u32 = 4;
 
-    /// A document in Systems Manager, in ticks.
+    /// A document in Systems Manager. Times are in ticks.
     struct Renewed {
         valid_until: u32,
         due_at: u32,
         refusals: u32,
     }
 
-    /// The longest that any document went without a renewal, in seconds, where `runs` begin at once
-    /// and publish another version together in each of these seconds. Others use up their share.
+    /// The longest time, in seconds, that any document went without a renewal. `runs` runs start at
+    /// once and all publish another version in each second of `bursts`. Other software uses its
+    /// whole share.
     fn longest_gap(runs: usize, bursts: &[u32], seed: usize, timings: &Timings) -> u64 {
         let ticks = |span: Duration| u32::try_from(span.as_millis()).unwrap() * TICKS_PER_SECOND / 1_000;
         let (valid_for, renew_every) = (ticks(timings.valid_for), ticks(timings.renew_every));
@@ -111,20 +113,20 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_than_there_is_room_for_would_lapse() {
+    fn documents_expire_with_more_runs_than_the_limit() {
         let timings = Timings::aws();
         assert!(longest_gap(100, &[], 0, &timings) > timings.valid_for.as_secs());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
-        /// However often all of them publish at once, every document is renewed while it is valid.
+        /// However often all runs publish at once, every document is renewed while it is valid.
         #[test]
         fn every_document_is_renewed_in_time(
             mut bursts in prop::collection::vec(0..900_u32, 0..8),
             seed in 0..1_000_usize,
         ) {
-            // A run publishes another version no sooner than the last one counts.
+            // A run publishes another version only after the last one is in effect.
             let apart = u32::try_from(Timings::aws().change_takes().as_secs()).unwrap();
             bursts.sort_unstable();
             bursts.dedup_by(|later, earlier| later.saturating_sub(*earlier) < apart);

@@ -219,7 +219,7 @@ fn assert_leftovers_are_reported(harness: &Harness, operation: &str, case: &str)
         resource
             .problem
             .as_ref()
-            .is_some_and(|problem| problem.contains(operation) || problem.contains("service is gone"))
+            .is_some_and(|problem| problem.contains(operation) || problem.contains("service is deleted"))
     };
     for resource in &left {
         assert!(names_operation(&resource), "{case}: {resource:?}");

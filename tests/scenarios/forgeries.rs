@@ -49,7 +49,7 @@ async fn a_document_that_only_tasks_have_read_fails_the_run_too() {
         match obeyed {
             true => {
                 assert_eq!(run.reason, Some(Reason::ControlOverwritten), "after {steps} steps: {message}");
-                only_tasks_saw_it += u32::from(message.contains("tasks obey version"));
+                only_tasks_saw_it += u32::from(message.contains("tasks follow version"));
             }
             false if run.outcome == Some(Outcome::Succeeded) => assert_eq!(stored(&harness), SCHEDULED),
             false => {

@@ -148,9 +148,9 @@ async fn the_retention_of_the_log_group_is_set_before_the_traffic() {
 #[tokio::test]
 async fn the_final_message_names_the_missing_resource_and_the_call() {
     for (operation, missing) in [
-        ("RegisterScalableTarget", "scheduled scale-to-zero kd-viral-event-5f3c2a1b-r1 is not there"),
+        ("RegisterScalableTarget", "scheduled scale-to-zero kd-viral-event-5f3c2a1b-r1 does not exist"),
         ("PutRetentionPolicy", "log group /kinesisdemo/kd-viral-event-5f3c2a1b-r1 has no retention yet"),
-        ("RegisterTaskDefinition", "task definition kd-viral-event-5f3c2a1b-r1 is not there"),
+        ("RegisterTaskDefinition", "task definition kd-viral-event-5f3c2a1b-r1 does not exist"),
     ] {
         let mut harness = Harness::new(warm_spec());
         harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);

@@ -41,7 +41,7 @@ async fn an_image_pull_failure_is_in_condition_event_and_message() {
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::StartTimeout)));
     let message = run.message.unwrap();
-    assert!(message.contains(NO_IMAGE) && message.contains(". Next: mend what ECS names"), "{message}");
+    assert!(message.contains(NO_IMAGE) && message.contains(". Next: fix what ECS reports"), "{message}");
     // Every attempt fails in the same way: one Event is emitted, and the failures are counted.
     assert_eq!(failure_notes(&harness).len(), 1, "{:?}", failure_notes(&harness));
     assert!(failure_notes(&harness)[0].contains(NO_IMAGE), "{:?}", failure_notes(&harness));
@@ -125,7 +125,7 @@ async fn warm_throughput_requests_are_bounded() {
     let message = run.message.unwrap();
     assert!(
         message.starts_with(
-            "AWS took 3 requests for 100 MiB/s of warm throughput, and the stream's target is 40 MiB/s"
+            "AWS accepted 3 requests for 100 MiB/s of warm throughput, but the stream's target is 40 MiB/s"
         ),
         "{message}"
     );

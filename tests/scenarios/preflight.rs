@@ -79,7 +79,7 @@ async fn a_missing_image_or_architecture_is_refused() {
     assert_blocked(
         &mut harness,
         Reason::ArchitectureMissing,
-        "X86_64 (amd64 in images), generator image generator:1 is there for arm64",
+        "X86_64 (amd64 in images), but generator image generator:1 is available only for arm64",
     )
     .await;
     harness.registry.says(ImageLookup::For(vec!["amd64".into(), "arm64".into()]));

@@ -1,5 +1,5 @@
-//! The control document as a projection of what was claimed in status. In: the claims and the timeline. Out: the one
-//! document that they mean, whoever makes it and whenever.
+//! The control document as a projection of the claims in status. In: the claims and the timeline.
+//! Out: the document that they define. It is the same whoever builds it and whenever.
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, SCHEMA, Segment, TaskId};
@@ -9,7 +9,7 @@ use kinesis_demo_api::timeline::Timeline;
 use super::parameter::whole_seconds;
 use crate::settings::Timings;
 
-/// The document that `control` means for run number `run`.
+/// The document that `control` defines for run number `run`.
 pub fn document(
     control: &ControlStatus,
     timeline: &Timeline,
@@ -36,7 +36,8 @@ pub fn document(
             ControlState::Stop => Vec::new(),
         },
     };
-    // A hundred slots and very short phases may not fit; then tasks are told less far ahead, never something wrong.
+    // A hundred slots and very short phases may not fit. Then the document covers a shorter time,
+    // but is never wrong.
     while document.to_text().is_err() && document.segments.len() > 1 {
         document.segments.pop();
         if let Some(last) = document.segments.last() {
@@ -46,7 +47,7 @@ pub fn document(
     document
 }
 
-/// The legs from `claimed_at` until `valid_until`, and the one after them.
+/// The segments from `claimed_at` until `valid_until`, and the one after them.
 fn segments(
     timeline: &Timeline,
     claimed_at: MicroTime,
@@ -63,16 +64,16 @@ fn segments(
         .collect()
 }
 
-/// Who sends under the claimed version: those whose tenure has no end.
+/// The tasks that send under the claimed version: those whose slot assignment has no end.
 pub fn slots(control: &ControlStatus) -> Vec<Option<TaskId>> {
     let mut slots = Vec::new();
-    for held in control.assignments.iter().filter(|held| held.until.is_none()) {
-        let index = held.slot as usize;
+    for assignment in control.assignments.iter().filter(|assignment| assignment.until.is_none()) {
+        let index = assignment.slot as usize;
         if slots.len() <= index {
             slots.resize(index + 1, None);
         }
         if let Some(slot) = slots.get_mut(index) {
-            *slot = Some(held.task.clone());
+            *slot = Some(assignment.task.clone());
         }
     }
     slots

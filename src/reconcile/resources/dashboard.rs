@@ -1,9 +1,10 @@
-//! The run's CloudWatch dashboard. In: the pinned settings, the phases that have begun. Out: the body as JSON ("Dashboard body
-//! structure and syntax", CloudWatch API reference). Pure.
+//! The run's CloudWatch dashboard. In: the pinned settings and the phases that have started. Out:
+//! the body as JSON ("Dashboard body structure and syntax", CloudWatch API reference). Pure.
 //!
-//! Dashboards are global, so every widget that draws metrics names its region. Points are minutes: the reference takes no finer period
-//! on a dashboard. What the generator publishes are rates, one per task and window of ten seconds; all tasks' windows begin at the same
-//! instants. So the sum over a minute, divided by its six windows, is the fleet's rate.
+//! Dashboards are global, so every metric widget names its Region. Points are one minute apart: the
+//! reference allows no finer period on a dashboard. The generator publishes rates, one per task and
+//! window of ten seconds, and the windows of all tasks start at the same instants. So the sum over
+//! a minute, divided by its six windows, is the rate of all tasks.
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::demo::{PhaseSpec, WarmThroughputMode};
@@ -18,7 +19,8 @@ const THROTTLED: &str = "ThrottleExceptionsPerSecond";
 const LATENCY: &str = "AverageLatency";
 const PHASE_DIMENSION: &str = "DemoPhase";
 
-/// The length of a point, and how many of the generator's windows it holds (`--metrics-every-seconds`, 10).
+/// The length of a point, and the number of the generator's windows in it
+/// (`--metrics-every-seconds`, 10).
 const PERIOD_SECONDS: u32 = 60;
 const WINDOWS_PER_PERIOD: u32 = 6;
 
@@ -27,7 +29,7 @@ const WHOLE: u32 = 24;
 const HALF: u32 = 12;
 const HEIGHT: u32 = 7;
 
-/// One for each phase, over and over; neighbours differ.
+/// One color per phase, repeated; neighbours differ.
 const BANDS: [&str; 4] = ["#98df8a", "#ffbb78", "#ff9896", "#aec7e8"];
 const TARGET: &str = "#7f7f7f";
 const ACHIEVED: &str = "#1f77b4";
@@ -42,141 +44,148 @@ pub struct DashboardView<'a> {
     pub run: u32,
     /// The run's settings.
     pub effective: &'a Effective,
-    /// The phases that have begun.
+    /// The phases that have started.
     pub phases: &'a [PhaseReport],
 }
 
 /// The dashboard's body.
-pub fn body(picture: &DashboardView<'_>) -> String {
+pub fn body(view: &DashboardView<'_>) -> String {
     let header = json!({
-        "type": "text", "x": 0, "y": 0, "width": WHOLE, "height": header_height(picture),
-        "properties": {"markdown": header(picture)},
+        "type": "text", "x": 0, "y": 0, "width": WHOLE, "height": header_height(view),
+        "properties": {"markdown": header(view)},
     });
-    let below = header_height(picture);
+    let below = header_height(view);
     let graphs = [
-        (0, 0, HALF, traffic(picture)),
-        (HALF, 0, HALF, scaling(picture)),
-        (0, HEIGHT, HALF, throttles(picture)),
-        (HALF, HEIGHT, HALF, latency(picture)),
-        (0, 2 * HEIGHT, WHOLE, incoming(picture)),
+        (0, 0, HALF, traffic(view)),
+        (HALF, 0, HALF, scaling(view)),
+        (0, HEIGHT, HALF, throttles(view)),
+        (HALF, HEIGHT, HALF, latency(view)),
+        (0, 2 * HEIGHT, WHOLE, incoming(view)),
     ]
     .map(|(x, y, width, properties)| {
         json!({"type": "metric", "x": x, "y": below + y, "width": width, "height": HEIGHT, "properties": properties})
     });
     let widgets: Vec<Value> = std::iter::once(header).chain(graphs).collect();
-    json!({"start": start(picture), "periodOverride": "inherit", "widgets": widgets}).to_string()
+    json!({"start": start(view), "periodOverride": "inherit", "widgets": widgets}).to_string()
 }
 
-/// As far back as the run may reach.
-fn start(picture: &DashboardView<'_>) -> String {
-    let seconds = picture.effective.spec.limits.max_duration.value().as_secs();
+/// The time range: as long as the run may last.
+fn start(view: &DashboardView<'_>) -> String {
+    let seconds = view.effective.spec.limits.max_duration.value().as_secs();
     format!("-PT{}H", seconds.div_ceil(3600).max(1))
 }
 
-fn phases<'a>(picture: &DashboardView<'a>) -> &'a [PhaseSpec] {
-    &picture.effective.spec.phases
+fn phases<'a>(view: &DashboardView<'a>) -> &'a [PhaseSpec] {
+    &view.effective.spec.phases
 }
 
-fn header_height(picture: &DashboardView<'_>) -> u32 {
+fn header_height(view: &DashboardView<'_>) -> u32 {
     // A line of a table takes about two thirds of a grid unit; headings take two.
-    3 + u32::try_from(phases(picture).len()).unwrap_or(0) * 2 / 3
+    3 + u32::try_from(phases(view).len()).unwrap_or(0) * 2 / 3
 }
 
-fn header(picture: &DashboardView<'_>) -> String {
-    let Effective { account_id, region, stream_name, .. } = picture.effective;
+fn header(view: &DashboardView<'_>) -> String {
+    let Effective { account_id, region, stream_name, .. } = view.effective;
     let mut text = format!(
-        "# KinesisDemo {} run {}\nStream **{stream_name}** in {region}, account {account_id}. This dashboard goes with the run.\n\n\
+        "# KinesisDemo {} run {}\nStream **{stream_name}** in {region}, account {account_id}. This dashboard is deleted with the run.\n\n\
          Phase | Records per second | Lasts | Begins\n--- | --- | --- | ---\n",
-        picture.object, picture.run
+        view.object, view.run
     );
-    for phase in phases(picture) {
-        let begun = picture.phases.iter().find(|begun| begun.name == phase.name);
-        let begins = begun.map_or_else(|| "not yet".to_owned(), |begun| instant(begun.starts_at));
+    for phase in phases(view) {
+        let started = view.phases.iter().find(|started| started.name == phase.name);
+        let begins = started.map_or_else(|| "not yet".to_owned(), |started| instant(started.starts_at));
         let PhaseSpec { name, records_per_second, duration, .. } = phase;
         text.push_str(&format!("{name} | {records_per_second} | {duration} | {begins}\n"));
     }
     text
 }
 
-/// Target and what the fleet achieved.
-fn traffic(picture: &DashboardView<'_>) -> Value {
-    let mut metrics =
-        vec![ours(picture, RunMetric::TargetRecordsPerSecond, json!({"label": "target", "color": TARGET}))];
-    metrics.extend(fleet_rate(picture, SENT, "sent", "accepted", ACHIEVED));
-    graph(picture, "Traffic: target and achieved", metrics, json!({"left": axis("records per second")}))
+/// The target rate and the rate that the tasks achieved.
+fn traffic(view: &DashboardView<'_>) -> Value {
+    let mut metrics = vec![operator_metric(
+        view,
+        RunMetric::TargetRecordsPerSecond,
+        json!({"label": "target", "color": TARGET}),
+    )];
+    metrics.extend(rate_of_all_tasks(view, SENT, "sent", "accepted", ACHIEVED));
+    graph(view, "Traffic: target and achieved", metrics, json!({"left": axis("records per second")}))
 }
 
 /// Tasks, shards and warm throughput over time.
-fn scaling(picture: &DashboardView<'_>) -> Value {
+fn scaling(view: &DashboardView<'_>) -> Value {
     let mut metrics = vec![
-        ours(picture, RunMetric::DesiredTasks, json!({"label": "tasks desired"})),
-        ours(picture, RunMetric::RunningTasks, json!({"label": "tasks running"})),
-        ours(picture, RunMetric::OpenShards, json!({"label": "open shards"})),
+        operator_metric(view, RunMetric::DesiredTasks, json!({"label": "tasks desired"})),
+        operator_metric(view, RunMetric::RunningTasks, json!({"label": "tasks running"})),
+        operator_metric(view, RunMetric::OpenShards, json!({"label": "open shards"})),
     ];
     let mut axes = json!({"left": axis("tasks, shards")});
-    if picture.effective.spec.stream.warm_throughput.mode == WarmThroughputMode::Fixed {
+    if view.effective.spec.stream.warm_throughput.mode == WarmThroughputMode::Fixed {
         let right = |label: &str| json!({"label": label, "yAxis": "right"});
-        metrics.push(ours(picture, RunMetric::WarmThroughputTarget, right("warm throughput asked for")));
-        metrics.push(ours(picture, RunMetric::WarmThroughputCurrent, right("warm throughput")));
+        metrics.push(operator_metric(
+            view,
+            RunMetric::WarmThroughputTarget,
+            right("warm throughput requested"),
+        ));
+        metrics.push(operator_metric(view, RunMetric::WarmThroughputCurrent, right("warm throughput")));
         axes["right"] = axis("MiB/s");
     }
-    graph(picture, "Scaling: tasks, shards, warm throughput", metrics, axes)
+    graph(view, "Scaling: tasks, shards, warm throughput", metrics, axes)
 }
 
-/// Refusals for want of throughput, as the tasks and as Kinesis count them.
-fn throttles(picture: &DashboardView<'_>) -> Value {
-    let mut metrics = fleet_rate(picture, THROTTLED, "refused", "seen by the tasks", SLOWEST);
+/// Throttled records, as the tasks and as Kinesis count them.
+fn throttles(view: &DashboardView<'_>) -> Value {
+    let mut metrics = rate_of_all_tasks(view, THROTTLED, "refused", "seen by the tasks", SLOWEST);
     metrics.extend(stream_rate(
-        picture,
+        view,
         "PutRecords.ThrottledRecords",
         "throttled",
         "throttled records (Kinesis)",
         "",
     ));
     metrics.extend(stream_rate(
-        picture,
+        view,
         "WriteProvisionedThroughputExceeded",
         "exceeded",
         "write throughput exceeded (Kinesis)",
         "",
     ));
-    graph(picture, "Throttled records", metrics, json!({"left": axis("records per second")}))
+    graph(view, "Throttled records", metrics, json!({"left": axis("records per second")}))
 }
 
-/// From the instant a record was due until Kinesis confirmed it.
-fn latency(picture: &DashboardView<'_>) -> Value {
+/// The time from when a record was due until Kinesis confirmed it.
+fn latency(view: &DashboardView<'_>) -> Value {
     let of_each_phase = |stat: &'static str, color: &'static str| {
-        phases(picture).iter().map(move |phase| {
+        phases(view).iter().map(move |phase| {
             let drawn = json!({"stat": stat, "label": format!("{stat} {}", phase.name), "color": color});
-            theirs(picture, LATENCY, phase, drawn)
+            generator_metric(view, LATENCY, phase, drawn)
         })
     };
     let metrics = of_each_phase("p50", MEDIAN).chain(of_each_phase("p99", SLOWEST)).collect();
-    graph(picture, "Latency: half and 99 of 100 records", metrics, json!({"left": axis("milliseconds")}))
+    graph(view, "Latency: half and 99 of 100 records", metrics, json!({"left": axis("milliseconds")}))
 }
 
-/// What arrived, as Kinesis counts it.
-fn incoming(picture: &DashboardView<'_>) -> Value {
-    let mut metrics = stream_rate(picture, "IncomingRecords", "records", "records per second", "");
-    metrics.extend(stream_rate(picture, "IncomingBytes", "bytes", "MiB/s", "/1048576"));
+/// The records that arrived, as Kinesis counts them.
+fn incoming(view: &DashboardView<'_>) -> Value {
+    let mut metrics = stream_rate(view, "IncomingRecords", "records", "records per second", "");
+    metrics.extend(stream_rate(view, "IncomingBytes", "bytes", "MiB/s", "/1048576"));
     if let Some(drawn) = metrics.last_mut().and_then(|last| last.get_mut(0)) {
         drawn["yAxis"] = json!("right");
     }
     let axes = json!({"left": axis("records per second"), "right": axis("MiB/s")});
-    graph(picture, "Arriving at the stream", metrics, axes)
+    graph(view, "Arriving at the stream", metrics, axes)
 }
 
-fn graph(picture: &DashboardView<'_>, title: &str, metrics: Vec<Value>, axes: Value) -> Value {
+fn graph(view: &DashboardView<'_>, title: &str, metrics: Vec<Value>, axes: Value) -> Value {
     json!({
         "title": title,
         "view": "timeSeries",
         "stacked": false,
-        "region": picture.effective.region,
+        "region": view.effective.region,
         "period": PERIOD_SECONDS,
         "stat": "Average",
         "metrics": metrics,
         "yAxis": axes,
-        "annotations": {"vertical": bands(picture)},
+        "annotations": {"vertical": bands(view)},
     })
 }
 
@@ -184,10 +193,9 @@ fn axis(label: &str) -> Value {
     json!({"label": label, "min": 0, "showUnits": false})
 }
 
-/// Each phase that has begun, from its planned beginning to its planned end.
-fn bands(picture: &DashboardView<'_>) -> Vec<Value> {
-    picture
-        .phases
+/// Each phase that has started, from its planned start to its planned end.
+fn bands(view: &DashboardView<'_>) -> Vec<Value> {
+    view.phases
         .iter()
         .zip(BANDS.iter().cycle())
         .map(|(phase, color)| {
@@ -204,32 +212,39 @@ fn instant(at: MicroTime) -> String {
 }
 
 /// One of the operator's metrics.
-fn ours(picture: &DashboardView<'_>, metric: RunMetric, drawn: Value) -> Value {
-    json!([METRICS_NAMESPACE, metric.name(), RUN_DIMENSION, picture.effective.base_name, drawn])
+fn operator_metric(view: &DashboardView<'_>, metric: RunMetric, drawn: Value) -> Value {
+    json!([METRICS_NAMESPACE, metric.name(), RUN_DIMENSION, view.effective.base_name, drawn])
 }
 
 /// One of the generator's metrics, in one phase.
-fn theirs(picture: &DashboardView<'_>, metric: &str, phase: &PhaseSpec, drawn: Value) -> Value {
-    let run = &picture.effective.base_name;
+fn generator_metric(view: &DashboardView<'_>, metric: &str, phase: &PhaseSpec, drawn: Value) -> Value {
+    let run = &view.effective.base_name;
     json!([METRICS_NAMESPACE, metric, RUN_DIMENSION, run, PHASE_DIMENSION, phase.name, drawn])
 }
 
-/// The rate of all tasks in all phases: one line. Its parts are not drawn; their ids begin with `id`, and only theirs do.
-fn fleet_rate(picture: &DashboardView<'_>, metric: &str, id: &str, label: &str, color: &str) -> Vec<Value> {
+/// The rate of all tasks in all phases, as one line. Its parts are not drawn. Only their ids start
+/// with `id`.
+fn rate_of_all_tasks(
+    view: &DashboardView<'_>,
+    metric: &str,
+    id: &str,
+    label: &str,
+    color: &str,
+) -> Vec<Value> {
     let sum = json!([{
         "expression": format!("SUM(METRICS(\"{id}_\"))/{WINDOWS_PER_PERIOD}"), "id": format!("all_{id}"), "label": label,
         "color": color,
     }]);
-    let parts = phases(picture).iter().enumerate().map(|(number, phase)| {
+    let parts = phases(view).iter().enumerate().map(|(number, phase)| {
         let drawn = json!({"stat": "Sum", "id": format!("{id}_{number}"), "visible": false});
-        theirs(picture, metric, phase, drawn)
+        generator_metric(view, metric, phase, drawn)
     });
     std::iter::once(sum).chain(parts).collect()
 }
 
 /// One of Kinesis's own counts per minute, as a rate per second; `then` is applied to it.
-fn stream_rate(picture: &DashboardView<'_>, metric: &str, id: &str, label: &str, then: &str) -> Vec<Value> {
-    let stream = &picture.effective.stream_name;
+fn stream_rate(view: &DashboardView<'_>, metric: &str, id: &str, label: &str, then: &str) -> Vec<Value> {
+    let stream = &view.effective.stream_name;
     vec![
         json!(["AWS/Kinesis", metric, "StreamName", stream, {"stat": "Sum", "id": id, "visible": false}]),
         json!([{"expression": format!("{id}/PERIOD({id}){then}"), "id": format!("{id}_rate"), "label": label}]),
@@ -295,30 +310,31 @@ mod tests {
             .collect()
     }
 
-    fn shown(mode: WarmThroughputMode, begun: usize) -> Value {
+    fn shown(mode: WarmThroughputMode, started: usize) -> Value {
         let effective = effective(mode);
-        let phases = &reports(&effective)[..begun];
-        let picture = DashboardView { object: "demos/viral-event", run: 3, effective: &effective, phases };
-        serde_json::from_str(&body(&picture)).unwrap()
+        let phases = &reports(&effective)[..started];
+        let view = DashboardView { object: "demos/viral-event", run: 3, effective: &effective, phases };
+        serde_json::from_str(&body(&view)).unwrap()
     }
 
-    /// The file is also what the sandbox's own check and the emulators are given (`sandbox/src/services/cloudwatch`, `tests/foundation`).
+    /// The sandbox's own check and the emulators use this file, too
+    /// (`sandbox/src/services/cloudwatch`, `tests/foundation`).
     #[test]
-    fn in_the_second_phase_the_dashboard_is_as_written_down() {
-        let seen = shown(WarmThroughputMode::Fixed, 2);
+    fn the_dashboard_in_the_second_phase_matches_its_test_data() {
+        let actual = shown(WarmThroughputMode::Fixed, 2);
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("src/reconcile/resources/testdata/dashboard.json");
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&path, format!("{seen:#}\n")).unwrap();
+            std::fs::write(&path, format!("{actual:#}\n")).unwrap();
         }
-        let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        assert_eq!(seen, written, "UPDATE=1 writes {}", path.display());
+        let expected: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(actual, expected, "UPDATE=1 writes {}", path.display());
     }
 
     #[test]
-    fn a_phase_has_a_band_in_every_graph_once_it_has_begun() {
-        for begun in 0..=4 {
-            let body = shown(WarmThroughputMode::Fixed, begun);
+    fn a_started_phase_has_a_band_in_every_graph() {
+        for started in 0..=4 {
+            let body = shown(WarmThroughputMode::Fixed, started);
             let graphs: Vec<&Value> = body["widgets"]
                 .as_array()
                 .unwrap()
@@ -328,10 +344,10 @@ mod tests {
             assert_eq!(graphs.len(), 5);
             for graph in graphs {
                 assert_eq!(graph["properties"]["region"], "eu-west-1");
-                assert_eq!(graph["properties"]["annotations"]["vertical"].as_array().unwrap().len(), begun);
+                assert_eq!(graph["properties"]["annotations"]["vertical"].as_array().unwrap().len(), started);
             }
             let text = body["widgets"][0]["properties"]["markdown"].as_str().unwrap();
-            assert_eq!(text.matches("not yet").count(), 4 - begun);
+            assert_eq!(text.matches("not yet").count(), 4 - started);
         }
         let bands =
             &shown(WarmThroughputMode::Fixed, 2)["widgets"][1]["properties"]["annotations"]["vertical"];
@@ -352,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_what_metric_math_takes_and_name_one_line_each_within_a_graph() {
+    fn metric_ids_are_valid_and_unique_within_a_graph() {
         for widget in shown(WarmThroughputMode::Fixed, 4)["widgets"].as_array().unwrap() {
             let metrics = widget["properties"]["metrics"].as_array().cloned().unwrap_or_default();
             let drawn = metrics.iter().filter_map(|metric| metric.as_array()?.last()?["id"].as_str());
@@ -376,15 +392,15 @@ mod tests {
     }
 
     #[test]
-    fn the_most_that_a_plan_may_hold_stays_within_the_limits_of_a_graph() {
+    fn the_largest_plan_stays_within_the_limits_of_a_graph() {
         let mut effective = effective(WarmThroughputMode::Fixed);
         let phase = effective.spec.phases[0].clone();
         effective.spec.phases =
             (0..20).map(|number| PhaseSpec { name: format!("p{number}"), ..phase.clone() }).collect();
         effective.spec.limits.max_duration = kinesis_demo_api::duration::DurationText::seconds(40 * 60);
         let phases = &reports(&effective);
-        let picture = DashboardView { object: "demos/viral-event", run: 3, effective: &effective, phases };
-        let body: Value = serde_json::from_str(&body(&picture)).unwrap();
+        let view = DashboardView { object: "demos/viral-event", run: 3, effective: &effective, phases };
+        let body: Value = serde_json::from_str(&body(&view)).unwrap();
         for widget in body["widgets"].as_array().unwrap() {
             // "Each graph can have up to 500 metrics" (CloudWatch quotas).
             assert!(widget["properties"]["metrics"].as_array().map_or(0, Vec::len) <= 500);

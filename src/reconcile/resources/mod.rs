@@ -1,4 +1,5 @@
-//! What a run makes, resource by resource. In: the pinned settings and the plan. Out: requests to AWS. Pure.
+//! The resources that a run creates. In: the pinned settings and the plan. Out: requests to AWS.
+//! Pure.
 
 pub mod control;
 pub mod dashboard;

@@ -1,5 +1,5 @@
-//! Names of a run's resources: made from the object's uid and the run's number, so that repeating a step finds what an
-//! earlier attempt made, and two runs never meet.
+//! Names of a run's resources. They are derived from the object's uid and the run's number, so that
+//! a repeated step finds what an earlier attempt created, and two runs never collide.
 
 use kinesis_demo_api::status::Effective;
 use sha2::{Digest, Sha256};
@@ -16,7 +16,8 @@ pub struct Names {
     pub dashboard: String,
 }
 
-/// The longest part of the object's name that goes into other names, for people; uniqueness comes from the uid.
+/// The longest part of the object's name in other names, for readability. The uid makes them
+/// unique.
 const READABLE: usize = 40;
 
 /// The name that the resources of a run share: `kd-viral-event-5f3c2a1b-r1`.
@@ -33,7 +34,7 @@ impl Names {
         Self::new(&effective.cluster, &effective.stream_name, &effective.base_name)
     }
 
-    /// The names under `base`, but for the cluster's and the stream's, which have their own.
+    /// The names derived from `base`. Cluster and stream have names of their own.
     pub fn new(cluster: &str, stream: &str, base: &str) -> Self {
         Self {
             cluster: cluster.to_owned(),
@@ -46,7 +47,8 @@ impl Names {
         }
     }
 
-    /// A token that is the same whenever this run makes its service (CreateService takes at most 36 characters).
+    /// A token that is the same for every attempt to create this run's service (CreateService
+    /// accepts at most 36 characters).
     pub fn service_token(&self) -> String {
         let digest = Sha256::digest(format!("{}/{}", self.cluster, self.service));
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_whose_they_are_and_fit_aws() {
+    fn names_identify_their_object_and_fit_aws_limits() {
         let uid = "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab";
         assert_eq!(base_name("viral-event", uid, 3), "kd-viral-event-5f3c2a1b-r3");
         assert_eq!(base_name("a.b", uid, 1), "kd-a-b-5f3c2a1b-r1");

@@ -1,11 +1,11 @@
-//! The control parameter before there is anything to control.
+//! The control parameter before the first version is claimed.
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, ControlState, SCHEMA};
 
 use crate::settings::Timings;
 
-/// A document under which nobody sends.
+/// A document under which no task sends.
 pub fn idle_document(run: u32, epoch: u64, at: MicroTime, timings: &Timings) -> ControlDocument {
     ControlDocument {
         schema: SCHEMA,
@@ -23,7 +23,7 @@ pub fn idle_document(run: u32, epoch: u64, at: MicroTime, timings: &Timings) -> 
     }
 }
 
-/// Settings are whole seconds; a fraction would be cut.
+/// The duration in whole seconds. Settings have no fractions; a fraction would be dropped.
 pub fn whole_seconds(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }

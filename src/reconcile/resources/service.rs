@@ -1,4 +1,5 @@
-//! The ECS service that runs the generator tasks: made once, at zero; afterwards only its size changes.
+//! The ECS service that runs the generator tasks. It is created once with size zero; afterwards
+//! only its size changes.
 
 use kinesis_demo_api::plan::Plan;
 

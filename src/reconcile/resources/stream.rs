@@ -1,4 +1,4 @@
-//! The stream that a run makes.
+//! The stream that a run creates.
 
 use kinesis_demo_api::plan::Plan;
 

@@ -1,4 +1,4 @@
-//! Tags that say whose a resource is, and from when on nobody should miss it.
+//! Tags that identify the owner of a resource, and the time after which it is no longer needed.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ const RUN_TAG: &str = "kinesisdemo.io/run";
 const EXPIRES_TAG: &str = "kinesisdemo.io/expires-at";
 const MANAGED_BY_TAG: &str = "app.kubernetes.io/managed-by";
 
-/// Who a run's resources belong to.
+/// The owner of a run's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The object's uid: this alone decides whose a resource is.
+    /// The object's uid. It alone decides who owns a resource.
     pub uid: String,
     /// `namespace/name`, for people.
     pub object: String,
@@ -23,7 +23,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The tags of a resource that is of no use after `expires_at`.
+    /// The tags of a resource that is not needed after `expires_at`.
     pub fn tags(&self, expires_at: MicroTime) -> Tags {
         BTreeMap::from([
             (OWNER_TAG.to_owned(), self.uid.clone()),
@@ -34,7 +34,7 @@ impl Owner {
         ])
     }
 
-    /// Whether a resource with these tags is the object's.
+    /// Whether a resource with these tags belongs to the object.
     pub fn owns(&self, tags: &Tags) -> bool {
         tags.get(OWNER_TAG) == Some(&self.uid)
     }

@@ -1,5 +1,6 @@
-//! The task definition of a run: one for the whole run, so that no change of rate ever redeploys. What may change during
-//! a run is in the control document; what may not is in the environment.
+//! The task definition of a run: one for the whole run, so that a change of rate never redeploys.
+//! Settings that may change during a run are in the control document; fixed ones are in the
+//! environment.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use super::names::Names;
 use crate::aws::{NewTaskDefinition, Tags};
 use crate::settings::Timings;
 
-/// From SIGTERM to SIGKILL: long enough to finish what is in flight and to write the last word.
+/// From SIGTERM to SIGKILL: long enough to finish requests in flight and to write the final ledger
+/// line.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The roles under which tasks run.
@@ -22,7 +24,7 @@ pub struct Roles {
     pub execution: String,
 }
 
-/// The task definition of run number `run`, whose tasks send nothing after `ceiling`.
+/// The task definition of run number `run`, whose tasks send nothing after `scale_to_zero`.
 pub fn new_task_definition(
     names: &Names,
     plan: &Plan,
@@ -67,7 +69,7 @@ pub fn new_task_definition(
     }
 }
 
-/// The run's seed: the same run name gives the same records; tasks mix their own id in.
+/// The run's seed: the same run name gives the same records. Tasks mix in their own id.
 fn seed(name: &str) -> u64 {
     let digest = Sha256::digest(name);
     digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))

@@ -1,6 +1,7 @@
-//! Removes what a run made. Each thing goes by itself: what cannot be seen or removed keeps nothing
-//! else. Only the scheduled scale-to-zero waits: it is what stops the tasks if the service stays.
-//! Every step may be repeated. Nothing that does not carry this object's tag is touched.
+//! Removes what a run created. Each resource is removed independently: one that cannot be read or
+//! removed blocks no other. Only the scheduled scale-to-zero waits, because it stops the tasks if
+//! the service stays. Every step may be repeated. Resources without this object's tag are not
+//! touched.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,28 +20,29 @@ use crate::reconcile::resources::names::{Names, base_name};
 use crate::reconcile::resources::tags::Owner;
 use crate::reconcile::run_event::RunEvent;
 
-/// How often a run that is over looks at what it could not remove: soon at first, then seldom.
+/// How often a finished run retries what it could not remove: soon at first, later less often.
 const RETRY_SOON: Duration = Duration::from_secs(60);
 const RETRY_LATER: Duration = Duration::from_secs(300);
-const SOON: Duration = Duration::from_secs(3600);
+const SOON_FOR: Duration = Duration::from_secs(3600);
 
-/// Whose resources are removed, and what of the removal is allowed.
+/// The owner of the resources to remove, and what may be removed.
 #[derive(Debug)]
 pub struct Removal {
     pub names: Names,
     owner: Owner,
     account_id: String,
     retain_stream: bool,
-    /// The names follow from the object and the run number. What they name needs no second look.
+    /// Whether the names follow from the object and the run number. Then the resources need no tag
+    /// check.
     names_are_derived: bool,
     stream_is_named_by_user: bool,
-    /// When the run's stream was made, if that is known.
+    /// When the run's stream was created, if known.
     stream_created_at: Option<MicroTime>,
-    /// What this run wrote last into its parameter.
+    /// The document that this run wrote last into its parameter.
     last_document: Option<ControlDocument>,
 }
 
-/// What is to be done for a removal now.
+/// What a removal does now.
 #[derive(Debug, Default)]
 struct Step {
     effects: Vec<Effect>,
@@ -56,7 +58,7 @@ enum RemovalPermission {
 }
 
 impl Removal {
-    /// The removal of what the run under `effective` made.
+    /// The removal of what the run with these settings created.
     pub fn of_run(object: &ObjectContext<'_>, run: u32, effective: &Effective) -> Self {
         let derived = base_name(object.name, object.uid, run);
         Self {
@@ -66,7 +68,7 @@ impl Removal {
             retain_stream: effective.spec.cleanup.stream == CleanupPolicy::Retain,
             names_are_derived: effective.base_name == derived,
             stream_is_named_by_user: effective.stream_name != derived,
-            stream_created_at: object.status.stream.as_ref().and_then(|held| held.created_at),
+            stream_created_at: object.status.stream.as_ref().and_then(|stream| stream.created_at),
             last_document: None,
         }
     }
@@ -86,29 +88,29 @@ impl Removal {
         }
     }
 
-    /// Whether this is what the run wrote last, or was about to overwrite.
-    fn wrote(&self, held: Option<&ControlDocument>) -> bool {
-        held.zip(self.last_document.as_ref()).is_some_and(|(held, last)| {
-            (held.run, held.epoch) == (last.run, last.epoch) && held.version <= last.version
+    /// Whether the run wrote this document last, or was about to overwrite it.
+    fn wrote(&self, found: Option<&ControlDocument>) -> bool {
+        found.zip(self.last_document.as_ref()).is_some_and(|(found, last)| {
+            (found.run, found.epoch) == (last.run, last.epoch) && found.version <= last.version
         })
     }
 
-    /// Judges every resource that may still be there, and says what to do.
+    /// Checks every resource that may still exist, and returns what to do.
     fn step(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>) -> Step {
         let mut step = Step::default();
         match &state.account_id {
             Observed::Present(found) if *found == self.account_id => {}
-            // Without knowing the account, what is not there is not known to be gone.
+            // If the account is unknown, a missing resource is not known to be deleted.
             account => {
                 let problem = foreign_account(&self.account_id, state)
                     .or_else(|| account.refusal().map(ToString::to_string))
-                    .unwrap_or_else(|| "the account is not known yet".into());
+                    .unwrap_or_else(|| "the AWS account is not known yet".into());
                 note_problem_of_all(resources, &problem);
                 return step;
             }
         }
         self.remove_service(state, resources, &mut step);
-        self.remove_ceiling(state, resources, &mut step);
+        self.remove_scale_to_zero(state, resources, &mut step);
         self.remove_task_definition(state, resources, &mut step);
         self.remove_parameter(state, resources, &mut step);
         self.remove_log_group(state, resources, &mut step);
@@ -123,48 +125,53 @@ impl Removal {
         let Some(index) = present(resources, type_) else { return };
         let delete = || Effect::DeleteService { cluster: cluster.clone(), service: service.clone() };
         let permission = match &state.service {
-            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Absent => return note_deleted(resources, index, step),
             Observed::Present(seen) if seen.state == ServiceState::Inactive => {
-                return note_gone(resources, index, step);
+                return note_deleted(resources, index, step);
             }
             Observed::Present(seen) => {
                 let tags = Observed::Present(seen.tags.clone());
-                let permission = self.judge(&tags, resources, index, step);
+                let permission = self.check_tags(&tags, resources, index, step);
                 if seen.state == ServiceState::Draining {
                     return;
                 }
                 permission
             }
             Observed::Unread => return,
-            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+            Observed::Refused(error) => self.check_unread(error, resources, index),
         };
         carry_out(permission, type_, [delete()], step);
     }
 
-    /// It goes last of what the service has, when the service is gone.
-    fn remove_ceiling(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+    /// The scheduled scale-to-zero is removed after the service.
+    fn remove_scale_to_zero(
+        &self,
+        state: &ObservedState,
+        resources: &mut Vec<ResourceStatus>,
+        step: &mut Step,
+    ) {
         let Names { cluster, service, .. } = &self.names;
         let type_ = ResourceType::ScheduledScaleToZero;
         let Some(index) = present(resources, type_) else { return };
-        let service_left = resources.iter().find(|held| held.type_ == ResourceType::Service);
+        let service_left = resources.iter().find(|resource| resource.type_ == ResourceType::Service);
         match service_left {
-            // It has no tags of its own: it is as foreign as its service.
+            // It has no tags of its own. If the service belongs to someone else, so does this.
             None => {
                 resources.remove(index);
                 return;
             }
-            Some(held) if held.state == ResourceState::Present => {
-                return note_problem(resources, index, "it stays until the service is gone");
+            Some(service) if service.state == ResourceState::Present => {
+                return note_problem(resources, index, "it stays until the service is deleted");
             }
             Some(_) => {}
         }
         let delete =
             Effect::DeleteScheduledScaleToZero { cluster: cluster.clone(), service: service.clone() };
         let permission = match &state.scale_to_zero {
-            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Absent => return note_deleted(resources, index, step),
             Observed::Present(_) => RemovalPermission::Remove,
             Observed::Unread => return,
-            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+            Observed::Refused(error) => self.check_unread(error, resources, index),
         };
         carry_out(permission, type_, [delete], step);
     }
@@ -177,27 +184,29 @@ impl Removal {
     ) {
         let type_ = ResourceType::TaskDefinition;
         let Some(index) = present(resources, type_) else { return };
-        let known = resources.get(index).map(|held| held.arn.clone()).filter(|arn| arn.starts_with("arn:"));
+        let known =
+            resources.get(index).map(|resource| resource.arn.clone()).filter(|arn| arn.starts_with("arn:"));
         let both = |arn: String| {
             [Effect::DeregisterTaskDefinition { arn: arn.clone() }, Effect::DeleteTaskDefinition { arn }]
         };
         match (&state.task_definition, &state.inactive_task_definitions) {
             (Observed::Present(seen), _) => {
                 let tags = Observed::Present(seen.tags.clone());
-                let permission = self.judge(&tags, resources, index, step);
+                let permission = self.check_tags(&tags, resources, index, step);
                 let deregister = Effect::DeregisterTaskDefinition { arn: seen.arn.clone() };
                 carry_out(permission, type_, [deregister], step);
             }
             (Observed::Absent, Observed::Present(inactive)) if inactive.is_empty() => {
-                note_gone(resources, index, step);
+                note_deleted(resources, index, step);
             }
             (Observed::Absent, Observed::Present(inactive)) => {
-                // A family's deregistered revisions have the tags that they had; its name is ours alone.
+                // Deregistered revisions keep their tags, and the family name is derived from this
+                // object.
                 let delete = inactive.iter().map(|arn| Effect::DeleteTaskDefinition { arn: arn.clone() });
                 carry_out(RemovalPermission::Remove, type_, delete, step);
             }
             (Observed::Refused(error), _) | (_, Observed::Refused(error)) => {
-                match (self.judge_unseen(error, resources, index), known) {
+                match (self.check_unread(error, resources, index), known) {
                     (permission @ RemovalPermission::RemoveUnseen, Some(arn)) => {
                         carry_out(permission, type_, both(arn), step);
                     }
@@ -212,15 +221,16 @@ impl Removal {
         let type_ = ResourceType::ControlParameter;
         let Some(index) = present(resources, type_) else { return };
         let permission = match &state.parameter {
-            Observed::Absent => return note_gone(resources, index, step),
-            // A renewal that meets a parameter just deleted by hand makes it anew, without tags
-            // (PutParameter takes none when it overwrites): what we wrote says whose it is.
-            Observed::Present(held) if self.names_are_derived && self.wrote(held.as_ref()) => {
+            Observed::Absent => return note_deleted(resources, index, step),
+            // A renewal of a parameter that was just deleted by hand creates it again without tags
+            // (PutParameter accepts none when it overwrites). The document that we wrote proves
+            // that it is ours.
+            Observed::Present(found) if self.names_are_derived && self.wrote(found.as_ref()) => {
                 RemovalPermission::Remove
             }
-            Observed::Present(_) => self.judge(&state.parameter_tags, resources, index, step),
+            Observed::Present(_) => self.check_tags(&state.parameter_tags, resources, index, step),
             Observed::Unread => return,
-            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+            Observed::Refused(error) => self.check_unread(error, resources, index),
         };
         carry_out(permission, type_, [Effect::DeleteParameter { name: self.names.parameter.clone() }], step);
     }
@@ -229,10 +239,10 @@ impl Removal {
         let type_ = ResourceType::LogGroup;
         let Some(index) = present(resources, type_) else { return };
         let permission = match &state.log_group {
-            Observed::Absent => return note_gone(resources, index, step),
-            Observed::Present(_) => self.judge(&state.log_group_tags, resources, index, step),
+            Observed::Absent => return note_deleted(resources, index, step),
+            Observed::Present(_) => self.check_tags(&state.log_group_tags, resources, index, step),
             Observed::Unread => return,
-            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+            Observed::Refused(error) => self.check_unread(error, resources, index),
         };
         carry_out(permission, type_, [Effect::DeleteLogGroup { name: self.names.log_group.clone() }], step);
     }
@@ -241,21 +251,21 @@ impl Removal {
         let type_ = ResourceType::Stream;
         let Some(index) = present(resources, type_) else { return };
         match &state.stream {
-            Observed::Absent => note_gone(resources, index, step),
-            // The run's own was deleted by somebody: this one is theirs, whatever tags it has.
+            Observed::Absent => note_deleted(resources, index, step),
+            // Someone deleted the run's own stream. This one belongs to them, whatever tags it has.
             Observed::Present(seen) if is_later(self.stream_created_at, seen.created_at) => {
                 step.run_events.push(RunEvent::left_alone(type_, &seen.arn));
-                note_gone(resources, index, step);
+                note_deleted(resources, index, step);
             }
             Observed::Present(seen) => {
-                let permission = self.judge(&state.stream_tags, resources, index, step);
+                let permission = self.check_tags(&state.stream_tags, resources, index, step);
                 match (permission, self.retain_stream) {
                     (RemovalPermission::Leave, _) => {}
                     (permission, false) => {
-                        let is_told = |held: &ResourceStatus| {
-                            held.problem.as_ref().is_some_and(|problem| problem.contains("queues:"))
+                        let is_reported = |resource: &ResourceStatus| {
+                            resource.problem.as_ref().is_some_and(|problem| problem.contains("queues:"))
                         };
-                        if seen.queues > 0 && !resources.get(index).is_some_and(is_told) {
+                        if seen.queues > 0 && !resources.get(index).is_some_and(is_reported) {
                             let problem = format!("it has {} queues: delete them first", seen.queues);
                             note_problem(resources, index, &problem);
                         }
@@ -266,9 +276,11 @@ impl Removal {
             }
             Observed::Unread => {}
             Observed::Refused(error) => {
-                let known =
-                    resources.get(index).map(|held| held.arn.clone()).filter(|arn| arn.starts_with("arn:"));
-                match (self.judge_unseen(error, resources, index), known) {
+                let known = resources
+                    .get(index)
+                    .map(|resource| resource.arn.clone())
+                    .filter(|arn| arn.starts_with("arn:"));
+                match (self.check_unread(error, resources, index), known) {
                     (permission @ RemovalPermission::RemoveUnseen, Some(arn)) if !self.retain_stream => {
                         carry_out(permission, type_, [Effect::DeleteStream { arn }], step);
                     }
@@ -278,15 +290,15 @@ impl Removal {
         }
     }
 
-    /// Its name holds the object's uid, so it is ours, and it has no tags.
+    /// A dashboard has no tags. Its name contains the object's uid, which proves that it is ours.
     fn remove_dashboard(&self, state: &ObservedState, resources: &mut [ResourceStatus], step: &mut Step) {
         let type_ = ResourceType::Dashboard;
         let Some(index) = present(resources, type_) else { return };
         let permission = match &state.dashboard {
-            Observed::Absent => return note_gone(resources, index, step),
+            Observed::Absent => return note_deleted(resources, index, step),
             Observed::Present(()) if self.names_are_derived => RemovalPermission::Remove,
             Observed::Present(()) => {
-                return note_problem(resources, index, "its name is not this object's");
+                return note_problem(resources, index, "its name does not belong to this object");
             }
             Observed::Unread => return,
             Observed::Refused(_) if self.names_are_derived => RemovalPermission::RemoveUnseen,
@@ -295,56 +307,57 @@ impl Removal {
         carry_out(permission, type_, [Effect::DeleteDashboard { name: self.names.dashboard.clone() }], step);
     }
 
-    /// Whether a thing with these tags may be removed. A foreign one is struck from the list; one that
-    /// was ours and has lost its tag stays on it, for somebody to look at.
-    fn judge(
+    /// Whether a resource with these tags may be removed. A foreign resource is dropped from the
+    /// list. One that was ours and has lost its tag stays on it, so that someone can check it.
+    fn check_tags(
         &self,
         tags: &Observed<Tags>,
         resources: &mut Vec<ResourceStatus>,
         index: usize,
         step: &mut Step,
     ) -> RemovalPermission {
-        let Some(held) = resources.get_mut(index) else { return RemovalPermission::Leave };
+        let Some(resource) = resources.get_mut(index) else { return RemovalPermission::Leave };
         match tags {
             Observed::Present(tags) if self.owner.owns(tags) => {
-                held.owned = true;
+                resource.owned = true;
                 RemovalPermission::Remove
             }
-            Observed::Present(_) if held.owned => {
-                held.problem = Some(format!(
+            Observed::Present(_) if resource.owned => {
+                resource.problem = Some(format!(
                     "it no longer carries the tag {} of this object; tag it again, or remove it by hand",
                     crate::aws::OWNER_TAG
                 ));
                 RemovalPermission::Leave
             }
             Observed::Present(_) => {
-                step.run_events.push(RunEvent::left_alone(held.type_, &held.arn));
+                step.run_events.push(RunEvent::left_alone(resource.type_, &resource.arn));
                 resources.remove(index);
                 RemovalPermission::Leave
             }
-            Observed::Refused(error) => self.judge_unseen(error, resources, index),
+            Observed::Refused(error) => self.check_unread(error, resources, index),
             Observed::Absent | Observed::Unread => RemovalPermission::Leave,
         }
     }
 
-    /// Whether a thing may be removed that could not be looked at. The caller has checked the account.
-    fn judge_unseen(
+    /// Whether a resource that could not be read may be removed. The caller has checked the
+    /// account.
+    fn check_unread(
         &self,
         error: &AwsError,
         resources: &mut [ResourceStatus],
         index: usize,
     ) -> RemovalPermission {
-        let Some(held) = resources.get_mut(index) else { return RemovalPermission::Leave };
-        let is_users_stream = held.type_ == ResourceType::Stream && self.stream_is_named_by_user;
-        if self.names_are_derived && held.owned && !is_users_stream {
+        let Some(resource) = resources.get_mut(index) else { return RemovalPermission::Leave };
+        let is_users_stream = resource.type_ == ResourceType::Stream && self.stream_is_named_by_user;
+        if self.names_are_derived && resource.owned && !is_users_stream {
             return RemovalPermission::RemoveUnseen;
         }
-        held.problem = Some(error.to_string());
+        resource.problem = Some(error.to_string());
         RemovalPermission::Leave
     }
 }
 
-/// The removals of a stage in which the run ends.
+/// The removals of the stage in which the run ends.
 pub(super) fn decide_cleaning_up(
     ctx: &RunContext<'_>,
     state: &ObservedState,
@@ -362,11 +375,11 @@ pub(super) fn decide_cleaning_up(
         .status
         .resources
         .iter()
-        .all(|held| held.type_ != ResourceType::Dashboard || held.state != ResourceState::Present)
+        .all(|resource| resource.type_ != ResourceType::Dashboard || resource.state != ResourceState::Present)
     {
         builder.status.dashboard = None;
     }
-    if !builder.status.resources.iter().any(|held| held.state == ResourceState::Present) {
+    if !builder.status.resources.iter().any(|resource| resource.state == ResourceState::Present) {
         note_released(&mut builder);
         return match builder.status.has_leftovers() {
             false => builder.over(ctx.now),
@@ -393,8 +406,8 @@ pub(super) fn decide_cleaning_up(
     builder.wait_until(ctx.now + timings.poll_every)
 }
 
-/// What a run that is over still removes: its own resources, then those of runs before it, one run at
-/// a time. `state` is what was seen of the run that `removal` is about.
+/// What a finished run still removes: its own resources, and those of earlier runs, one run at a
+/// time. `state` is what was read for the run of `removal`.
 pub fn decide_leftovers(
     object: &ObjectContext<'_>,
     removal: &Removal,
@@ -402,7 +415,7 @@ pub fn decide_leftovers(
     now: MicroTime,
 ) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
-    let step = match builder.status.leftovers.iter_mut().find(|held| held.run == removal.owner.run) {
+    let step = match builder.status.leftovers.iter_mut().find(|leftover| leftover.run == removal.owner.run) {
         Some(leftover) => {
             builder.leftover_run = Some(leftover.run);
             removal.step(state, &mut leftover.resources)
@@ -410,10 +423,9 @@ pub fn decide_leftovers(
         None => removal.step(state, &mut builder.status.resources),
     };
     note_step(step, &mut builder);
-    builder
-        .status
-        .leftovers
-        .retain(|leftover| leftover.resources.iter().any(|held| held.state == ResourceState::Present));
+    builder.status.leftovers.retain(|leftover| {
+        leftover.resources.iter().any(|resource| resource.state == ResourceState::Present)
+    });
     if !builder.status.has_leftovers() {
         builder.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
         note_released(&mut builder);
@@ -422,7 +434,7 @@ pub fn decide_leftovers(
     let message = left_message(&builder.status);
     builder.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
     let finished_at = object.status.run.as_ref().and_then(|run| run.finished_at).unwrap_or(now);
-    let pause = if now.since(finished_at) < SOON { RETRY_SOON } else { RETRY_LATER };
+    let pause = if now.since(finished_at) < SOON_FOR { RETRY_SOON } else { RETRY_LATER };
     builder.wait_until(now + pause).finish(object, now)
 }
 
@@ -446,26 +458,26 @@ pub fn left_message(status: &KinesisDemoStatus) -> String {
 }
 
 fn present(resources: &[ResourceStatus], type_: ResourceType) -> Option<usize> {
-    resources.iter().position(|held| held.type_ == type_ && held.state == ResourceState::Present)
+    resources.iter().position(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
 }
 
-fn note_gone(resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
-    if let Some(held) = resources.get_mut(index) {
-        step.run_events.push(RunEvent::removed(held.type_, &held.arn));
-        held.state = ResourceState::Deleted;
-        held.problem = None;
+fn note_deleted(resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
+    if let Some(resource) = resources.get_mut(index) {
+        step.run_events.push(RunEvent::removed(resource.type_, &resource.arn));
+        resource.state = ResourceState::Deleted;
+        resource.problem = None;
     }
 }
 
 fn note_problem(resources: &mut [ResourceStatus], index: usize, problem: &str) {
-    if let Some(held) = resources.get_mut(index) {
-        held.problem = Some(problem.to_owned());
+    if let Some(resource) = resources.get_mut(index) {
+        resource.problem = Some(problem.to_owned());
     }
 }
 
 fn note_problem_of_all(resources: &mut [ResourceStatus], problem: &str) {
-    for held in resources.iter_mut().filter(|held| held.state == ResourceState::Present) {
-        held.problem = Some(problem.to_owned());
+    for resource in resources.iter_mut().filter(|resource| resource.state == ResourceState::Present) {
+        resource.problem = Some(problem.to_owned());
     }
 }
 
@@ -485,7 +497,7 @@ fn carry_out(
     step.effects.extend(effects);
 }
 
-/// A stream can be deleted once it is ACTIVE; until then there is nothing to do but wait.
+/// A stream can be deleted only while it is ACTIVE. Until then the operator waits.
 fn delete_stream(permission: RemovalPermission, seen: &StreamDescription, step: &mut Step) {
     if seen.state == StreamState::Active {
         let delete = Effect::DeleteStream { arn: seen.arn.clone() };
@@ -493,17 +505,17 @@ fn delete_stream(permission: RemovalPermission, seen: &StreamDescription, step: 
     }
 }
 
-/// A stream that stays gives its warm throughput back: with On-demand Advantage it costs nothing by
-/// itself, but it keeps the account from leaving Advantage.
+/// Releases the warm throughput of a stream that is retained. With On-demand Advantage it costs
+/// nothing by itself, but it keeps the account from leaving Advantage.
 fn retain_stream(seen: &StreamDescription, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
-    let Some(held) = resources.get_mut(index) else { return };
-    // AWS may go on showing the old target after it took the call: the call is made once.
-    let released = held.warm_released || seen.warm.is_none_or(|warm| warm.target == 0);
+    let Some(resource) = resources.get_mut(index) else { return };
+    // AWS may still show the old target after it accepted the call, so the call is made only once.
+    let released = resource.warm_released || seen.warm.is_none_or(|warm| warm.target == 0);
     match (seen.state, released) {
         (StreamState::Active, true) => {
-            seen.arn.clone_into(&mut held.arn);
-            held.state = ResourceState::Retained;
-            held.problem = None;
+            seen.arn.clone_into(&mut resource.arn);
+            resource.state = ResourceState::Retained;
+            resource.problem = None;
         }
         (StreamState::Active, false) => {
             let arn = seen.arn.clone();

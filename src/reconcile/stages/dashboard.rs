@@ -1,8 +1,9 @@
-//! Shows the run in CloudWatch: the dashboard, renewed when a phase begins, and the metrics that CloudWatch has none of its own for. In:
-//! a draft that a stage is done with. Out: the same draft, with what is to be published.
+//! Shows the run in CloudWatch: the dashboard, updated when a phase starts, and the metrics that
+//! CloudWatch itself does not have. In: the decision of a stage. Out: the same decision, with what
+//! to publish.
 //!
-//! The run does not depend on any of it: it is published only by passes that neither claim nor publish anything for the tasks, and
-//! what CloudWatch does not take is told and let be.
+//! The run does not depend on this. It is published only by reconciles that neither claim nor
+//! publish anything for the tasks. CloudWatch errors are reported as Events and otherwise ignored.
 
 use std::time::Duration;
 
@@ -17,35 +18,35 @@ use crate::reconcile::resources::dashboard::{DashboardView, body};
 use crate::reconcile::run_event::RunEvent;
 use crate::settings::SANDBOX_ACCOUNT;
 
-/// The most of CloudWatch's words that status keeps.
+/// The longest CloudWatch error text in status.
 const LONGEST_PROBLEM: usize = 512;
 
-/// Publishes what is due, if this pass has nothing more urgent to do.
+/// Publishes what is due, if this reconcile has nothing more urgent to do.
 pub(super) fn show(ctx: &RunContext<'_>, builder: &mut DecisionBuilder) {
     let stage = ctx.object.status.stage.unwrap_or_default();
     if !ctx.plan.dashboard || !(Stage::Warming..=Stage::Draining).contains(&stage) || is_urgent(ctx, builder)
     {
         return;
     }
-    let begun = phases_begun(&builder.status, ctx.now);
+    let started = phases_started(&builder.status, ctx.now);
     let is_dashboard_due =
-        builder.status.dashboard.as_ref().is_none_or(|held| held.phases_shown != Some(begun));
+        builder.status.dashboard.as_ref().is_none_or(|dashboard| dashboard.phases_shown != Some(started));
     if is_dashboard_due && stage != Stage::Draining {
-        show_dashboard(ctx, begun, builder);
+        show_dashboard(ctx, started, builder);
     }
     let every = ctx.timings.metrics_every;
-    if let Some(held) = &mut builder.status.dashboard
-        && held.phases_shown.is_some()
-        && held.metrics_at.is_none_or(|at| ctx.now >= at + every)
+    if let Some(dashboard) = &mut builder.status.dashboard
+        && dashboard.phases_shown.is_some()
+        && dashboard.metrics_at.is_none_or(|at| ctx.now >= at + every)
     {
-        held.metrics_at = Some(ctx.now);
+        dashboard.metrics_at = Some(ctx.now);
         let data = measured(ctx, &builder.status);
         let run_name = ctx.names.service.clone();
         builder.effects.push(Effect::PutMetrics { run_name, at: ctx.now, data });
     }
 }
 
-/// Whether the tasks wait for this pass, or the next one: then nothing may keep it.
+/// Whether the tasks wait for this reconcile or the next one. Then nothing may delay it.
 fn is_urgent(ctx: &RunContext<'_>, builder: &DecisionBuilder) -> bool {
     let publishes =
         |effect: &Effect| matches!(effect, Effect::WriteParameter { .. } | Effect::CreateParameter { .. });
@@ -55,14 +56,15 @@ fn is_urgent(ctx: &RunContext<'_>, builder: &DecisionBuilder) -> bool {
         || builder.effects.iter().any(publishes)
 }
 
-fn show_dashboard(ctx: &RunContext<'_>, begun: u32, builder: &mut DecisionBuilder) {
+fn show_dashboard(ctx: &RunContext<'_>, started: u32, builder: &mut DecisionBuilder) {
     let name = &ctx.names.dashboard;
-    let is_noted = |builder: &DecisionBuilder| {
+    let is_recorded = |builder: &DecisionBuilder| {
         let mut resources = builder.status.resources.iter();
         resources.any(|resource| resource.type_ == ResourceType::Dashboard)
     };
-    // What may come to be there is noted before: a lost answer must not leave it unaccounted for.
-    if builder.status.dashboard.is_none() || !is_noted(builder) {
+    // The dashboard is stored before it is created, so that a lost response does not leave it
+    // unaccounted for.
+    if builder.status.dashboard.is_none() || !is_recorded(builder) {
         builder.resource(ResourceType::Dashboard, name, ResourceState::Present);
         builder.status.dashboard.get_or_insert_with(|| DashboardStatus {
             name: name.clone(),
@@ -76,25 +78,25 @@ fn show_dashboard(ctx: &RunContext<'_>, begun: u32, builder: &mut DecisionBuilde
         return;
     }
     let object = format!("{}/{}", ctx.object.namespace, ctx.object.name);
-    let picture = DashboardView {
+    let view = DashboardView {
         object: &object,
         run: ctx.run.number,
         effective: ctx.effective,
-        phases: builder.status.phases.get(..begun as usize).unwrap_or_default(),
+        phases: builder.status.phases.get(..started as usize).unwrap_or_default(),
     };
-    builder.effects.push(Effect::PutDashboard { name: name.clone(), body: body(&picture) });
-    if let Some(held) = &mut builder.status.dashboard {
-        held.phases_shown = Some(begun);
-        held.problem = None;
+    builder.effects.push(Effect::PutDashboard { name: name.clone(), body: body(&view) });
+    if let Some(dashboard) = &mut builder.status.dashboard {
+        dashboard.phases_shown = Some(started);
+        dashboard.problem = None;
     }
 }
 
-fn phases_begun(status: &KinesisDemoStatus, now: MicroTime) -> u32 {
-    let begun = status.phases.iter().filter(|phase| phase.starts_at <= now).count();
-    u32::try_from(begun).unwrap_or(u32::MAX)
+fn phases_started(status: &KinesisDemoStatus, now: MicroTime) -> u32 {
+    let started = status.phases.iter().filter(|phase| phase.starts_at <= now).count();
+    u32::try_from(started).unwrap_or(u32::MAX)
 }
 
-/// What is known of the run now; what is not known yet is left out.
+/// The current values of the run. Unknown values are left out.
 fn measured(ctx: &RunContext<'_>, status: &KinesisDemoStatus) -> Vec<(RunMetric, u32)> {
     let rate = |control: &ControlStatus| {
         if ctx.now < ctx.traffic_ends_at(control) { ctx.timeline(control).rate_at(ctx.now) } else { 0 }
@@ -115,7 +117,8 @@ fn measured(ctx: &RunContext<'_>, status: &KinesisDemoStatus) -> Vec<(RunMetric,
     data
 }
 
-/// The dashboard's page. Each partition has a console of its own (AWS Management Console, service endpoints).
+/// The console page of the dashboard. Each partition has a console of its own (AWS Management
+/// Console, service endpoints).
 fn console_url(effective: &Effective, name: &str) -> Option<String> {
     let region = &effective.region;
     let host = match region.as_str() {
@@ -127,28 +130,33 @@ fn console_url(effective: &Effective, name: &str) -> Option<String> {
     Some(format!("https://{region}.{host}/cloudwatch/home?region={region}#dashboards/dashboard/{name}"))
 }
 
-/// The decision, with what CloudWatch made of the attempts to show the run: `missed` is what it did not take.
-pub fn with_missed(mut decision: Decision, optional_failures: &[AwsError]) -> Decision {
+/// Adds the results of publishing to CloudWatch to the decision: the errors of failed optional
+/// effects.
+pub fn with_optional_failures(mut decision: Decision, optional_failures: &[AwsError]) -> Decision {
     let attempted = decision.effects.iter().any(|effect| matches!(effect, Effect::PutDashboard { .. }));
-    let Some(held) = &mut decision.status.dashboard else { return decision };
+    let Some(dashboard) = &mut decision.status.dashboard else { return decision };
     if attempted {
         let refusal = optional_failures.iter().find(|error| error.operation == "PutDashboard");
         match refusal {
-            // The service failed, or its answer was lost: it may have been done.
+            // The service failed, or its response was lost: the dashboard may exist.
             Some(error) if error.class != AwsErrorClass::Transient => {
-                if !held.published {
+                if !dashboard.published {
                     decision.status.resources.retain(|resource| resource.type_ != ResourceType::Dashboard);
                 }
             }
-            _ => held.published = true,
+            _ => dashboard.published = true,
         }
     }
-    if !optional_failures.is_empty() && held.problem.is_none() {
+    if !optional_failures.is_empty() && dashboard.problem.is_none() {
         let texts: Vec<String> = optional_failures.iter().map(ToString::to_string).collect();
         let problem: String = texts.join("; ").chars().take(LONGEST_PROBLEM).collect();
         let run = decision.status.run.as_ref().map_or(1, |run| run.number);
-        decision.run_events.push(RunEvent::not_shown(run, held.phases_shown.unwrap_or(0), &problem));
-        held.problem = Some(problem);
+        decision.run_events.push(RunEvent::dashboard_not_published(
+            run,
+            dashboard.phases_shown.unwrap_or(0),
+            &problem,
+        ));
+        dashboard.problem = Some(problem);
     }
     decision
 }
@@ -160,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_in_the_console_of_the_regions_partition() {
+    fn the_page_is_in_the_console_of_the_partition() {
         let url = |account: &str, region: &str| {
             let effective = Effective {
                 account_id: account.into(),

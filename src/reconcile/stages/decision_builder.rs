@@ -1,5 +1,5 @@
-//! A decision in the making. In: findings, effects and notices as a stage comes upon them. Out: a decision whose conditions
-//! agree with its stage.
+//! Builds a decision. In: the findings, effects and Events of a stage. Out: a decision whose
+//! conditions agree with its stage.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::aws::AwsError;
 use crate::reconcile::next_step::with_next_step;
 use crate::reconcile::run_event::RunEvent;
 
-/// A decision in the making.
+/// A decision that is being built.
 pub struct DecisionBuilder {
     pub status: KinesisDemoStatus,
     pub effects: Vec<Effect>,
@@ -24,14 +24,14 @@ pub struct DecisionBuilder {
     findings: Vec<Finding>,
     blocked: Option<(Reason, String)>,
     progress: String,
-    /// Why it waits, if the stage does not say it.
+    /// Why the run waits, if the stage does not say it.
     reason: Option<Reason>,
     keeps_summary: bool,
     wake: Option<MicroTime>,
 }
 
 impl DecisionBuilder {
-    /// Nothing decided yet.
+    /// A decision that changes nothing yet.
     pub fn new(status: &KinesisDemoStatus) -> Self {
         Self {
             status: status.clone(),
@@ -49,7 +49,7 @@ impl DecisionBuilder {
         }
     }
 
-    /// Notes what holds.
+    /// Adds a condition.
     pub fn found(
         &mut self,
         type_: ConditionType,
@@ -60,21 +60,21 @@ impl DecisionBuilder {
         self.findings.push(Finding::new(type_, status, reason, message));
     }
 
-    /// Says what is being waited for.
+    /// Sets the message that says what the run waits for.
     pub fn progress(&mut self, message: impl Into<String>) {
         self.progress = message.into();
     }
 
-    /// Keeps what the summarising conditions say: this decision is not about them.
+    /// Keeps the summarising conditions as they are: this decision is not about them.
     pub fn keep_summary(&mut self) {
         self.keeps_summary = true;
     }
 
-    /// AWS refused something; an Event tells it if that is news.
+    /// AWS refused a call. Adds an Event if the error is new.
     pub fn refused(&mut self, reason: Reason, error: &AwsError) {
         let message = error.to_string();
         let known = conditions::find(&self.status.conditions, ConditionType::Reconciling)
-            .is_some_and(|held| held.reason == reason && held.message == message);
+            .is_some_and(|condition| condition.reason == reason && condition.message == message);
         if !known {
             self.run_events.push(RunEvent::refused(reason, error));
         }
@@ -82,17 +82,21 @@ impl DecisionBuilder {
         self.reason = Some(reason);
     }
 
-    /// Says that other runs come first. No Event tells it too: where a thousand wait, each would be a write.
+    /// Other runs come first. Adds no Event: with a thousand queued objects, each would cost a
+    /// write.
     pub fn queue(&mut self, message: String) {
         self.reason = Some(Reason::Queued);
         self.progress = message;
     }
 
-    /// Nothing will happen until somebody acts; looks again at `recheck_at`.
+    /// Nothing happens until someone acts. Reconciles again at `recheck_at`.
     pub fn block(mut self, reason: Reason, message: String, recheck_at: Option<MicroTime>) -> Self {
-        let known = conditions::find(&self.status.conditions, ConditionType::Stalled).is_some_and(|held| {
-            held.status == ConditionStatus::True && held.reason == reason && held.message == message
-        });
+        let known =
+            conditions::find(&self.status.conditions, ConditionType::Stalled).is_some_and(|condition| {
+                condition.status == ConditionStatus::True
+                    && condition.reason == reason
+                    && condition.message == message
+            });
         if !known {
             self.run_events.push(RunEvent::blocked(reason, &message));
         }
@@ -101,18 +105,19 @@ impl DecisionBuilder {
         self
     }
 
-    /// Looks again at `at` at the latest.
+    /// Reconciles again at `at` at the latest.
     pub fn wake_at(&mut self, at: MicroTime) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
-    /// Looks again at `at` at the latest, and returns the draft: for a stage that waits.
+    /// Reconciles again at `at` at the latest, and returns the builder, for a stage that waits.
     pub fn wait_until(mut self, at: MicroTime) -> Self {
         self.wake_at(at);
         self
     }
 
-    /// Moves the run to `stage`. The next pass does the stage's work, once this is stored.
+    /// Moves the run to `stage`. The next reconcile does the work of the stage, once this is
+    /// stored.
     pub fn enter(&mut self, stage: Stage, now: MicroTime, detail: &str) {
         if self.status.stage == Some(stage) {
             return;
@@ -126,7 +131,7 @@ impl DecisionBuilder {
         self.wake_at(now + Duration::from_secs(1));
     }
 
-    /// Decides how the run ends, and begins to end it: traffic first.
+    /// Decides the outcome of the run, and starts to end it: traffic first.
     pub fn end(self, outcome: Outcome, reason: Reason, message: impl Into<String>, now: MicroTime) -> Self {
         let message = match outcome {
             Outcome::Failed => with_next_step(reason, &message.into()),
@@ -137,7 +142,7 @@ impl DecisionBuilder {
         builder
     }
 
-    /// Decides how the run ends, if that is still open.
+    /// Decides the outcome of the run, if it is not decided yet.
     pub fn decided(mut self, outcome: Outcome, reason: Reason, message: String) -> Self {
         if let Some(run) = &mut self.status.run
             && run.outcome.is_none()
@@ -150,14 +155,14 @@ impl DecisionBuilder {
         self
     }
 
-    /// Nothing of the run is left, or nothing was ever made: it is over, as was decided.
+    /// The run has ended with the decided outcome, and nothing of it is left or was ever created.
     pub fn over(mut self, now: MicroTime) -> Self {
         self.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
         self.finish_run(now);
         self
     }
 
-    /// The run is over, though something of it could not be removed. The object stays held.
+    /// The run has ended, but some resources could not be removed. The object keeps its finalizer.
     pub fn over_with_leftovers(mut self, message: String, now: MicroTime) -> Self {
         self.run_events.push(RunEvent::removal_failed(self.status.run_number(), &message));
         self.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
@@ -175,7 +180,7 @@ impl DecisionBuilder {
         }
     }
 
-    /// Notes whether one of the run's resources is there.
+    /// Records the state of one of the run's resources.
     pub fn resource(&mut self, type_: ResourceType, arn: &str, state: ResourceState) {
         if let (ResourceType::Stream, ResourceState::Deleted, Some(stream)) =
             (type_, state, &mut self.status.stream)
@@ -187,7 +192,7 @@ impl DecisionBuilder {
                 if resource.state != state && state == ResourceState::Deleted {
                     self.run_events.push(RunEvent::removed(type_, &resource.arn));
                 }
-                // Once gone, the ARN that was known says more than the name.
+                // For a deleted resource the known ARN is kept: it says more than the name.
                 if state != ResourceState::Deleted {
                     arn.clone_into(&mut resource.arn);
                 }
@@ -211,14 +216,14 @@ impl DecisionBuilder {
         }
     }
 
-    /// Notes that our owner tag was read on one of the run's resources.
+    /// Records that our owner tag was read on one of the run's resources.
     pub fn owned(&mut self, type_: ResourceType) {
         for resource in self.status.resources.iter_mut().filter(|resource| resource.type_ == type_) {
             resource.owned = true;
         }
     }
 
-    /// The decision.
+    /// Completes the decision.
     pub fn finish(mut self, object: &ObjectContext<'_>, now: MicroTime) -> Decision {
         if !self.keeps_summary {
             self.findings.extend(summary(&self.status, self.blocked.as_ref(), self.reason, &self.progress));
@@ -238,7 +243,7 @@ impl DecisionBuilder {
     }
 }
 
-/// The five conditions that sum the stage up.
+/// The five conditions that summarise the stage.
 fn summary(
     status: &KinesisDemoStatus,
     blocked: Option<&(Reason, String)>,

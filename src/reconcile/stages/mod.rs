@@ -1,7 +1,8 @@
-//! What to do next. In: the object, its plan, what was observed. Out: a decision. Pure: no client, no clock, no randomness.
+//! What to do next. In: the object, its plan, the observed state. Out: a decision. Pure: no client,
+//! no clock, no randomness.
 //!
-//! Effects carry out what the stored status already says; what a pass newly claims is carried out by a later pass, once it
-//! is stored. So a crash between any two lines is harmless.
+//! Effects carry out what the stored status already says. New claims are stored first, and a later
+//! reconcile carries them out. So a crash between any two lines is harmless.
 
 mod cleanup;
 pub mod control;
@@ -33,12 +34,12 @@ use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 
 pub use cleanup::{Removal, decide_leftovers, left_message};
-pub use dashboard::with_missed;
+pub use dashboard::with_optional_failures;
 pub use decision_builder::DecisionBuilder;
 pub use pending::{
     decide_pending, decide_preflight_refused, decide_queued, decide_refused, decide_unreadable,
 };
-pub use requests::{decide_first_visit, first_visit, intake};
+pub use requests::{decide_before_stage, decide_first_visit, first_visit};
 
 use super::memory::KnownDocument;
 use super::observe::ObservedState;
@@ -49,7 +50,7 @@ use super::run_event::RunEvent;
 use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamDescription, Tags};
 use crate::settings::{Settings, Timings};
 
-/// What one reconcile concluded. Built by `decide`, executed by `act` and `report`.
+/// The result of one reconcile. Built by `decide`, executed by `act` and `status`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub status: KinesisDemoStatus,
@@ -57,21 +58,21 @@ pub struct Decision {
     pub run_events: Vec<RunEvent>,
     pub finalizer: FinalizerChange,
     pub wake: Wake,
-    /// What is removed without having been seen, because the look at it was refused: AWS's answer to
-    /// the removal tells whether it is gone.
+    /// Resources that are removed although they could not be read: AWS's response to the removal
+    /// says whether they still exist.
     pub unseen: BTreeSet<ResourceType>,
-    /// The earlier run whose leftovers the removals are about; otherwise they are the run's own.
+    /// The earlier run whose leftovers are removed. `None`: the removals are about the current run.
     pub leftover_run: Option<u32>,
 }
 
-/// When to look again. A watched change may always come sooner.
+/// When to reconcile again. A watched change may always trigger a reconcile earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     At(MicroTime),
     OnChange,
 }
 
-/// What becomes of our finalizer.
+/// The change to our finalizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FinalizerChange {
     #[default]
@@ -108,12 +109,13 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether it removes something that the run made.
+    /// Whether it removes something that the run created.
     pub fn is_removal(&self) -> bool {
         self.removes().is_some()
     }
 
-    /// Whether it makes something: an answer that the thing exists already is as good as success.
+    /// Whether it creates a resource. Then a response that the resource exists already counts as
+    /// success.
     pub fn is_creation(&self) -> bool {
         matches!(
             self,
@@ -124,7 +126,7 @@ impl Effect {
         )
     }
 
-    /// Whether what comes after it in a reconcile must not be done without it.
+    /// Whether later effects of the reconcile must not be applied without it.
     pub fn is_needed_by_the_next(&self) -> bool {
         matches!(
             self,
@@ -136,12 +138,12 @@ impl Effect {
         )
     }
 
-    /// Whether a run goes on as well without it: it only shows what happens.
+    /// Whether the run does not need it: it only shows what happens.
     pub fn is_optional(&self) -> bool {
         matches!(self, Self::PutDashboard { .. } | Self::PutMetrics { .. })
     }
 
-    /// The kind of thing that a removal removes.
+    /// The type of resource that it removes.
     pub fn removes(&self) -> Option<ResourceType> {
         Some(match self {
             Self::DeleteScheduledScaleToZero { .. } => ResourceType::ScheduledScaleToZero,
@@ -159,7 +161,7 @@ impl Effect {
         })
     }
 
-    /// The API operation that it comes down to, and what that is about.
+    /// The API operation, and its target.
     pub fn name(&self) -> (&'static str, String) {
         let (operation, target) = match self {
             Self::CreateLogGroup { name, .. } => ("CreateLogGroup", name),
@@ -188,7 +190,7 @@ impl Effect {
         (operation, target.clone())
     }
 
-    /// Under what its retries are paced: another size of a service is another write.
+    /// The backoff key. A service size is part of it, because another size is another write.
     pub fn key(&self) -> String {
         let (operation, target) = self.name();
         match self {
@@ -210,25 +212,25 @@ pub struct ObjectContext<'a> {
     pub has_finalizer: bool,
     /// The request annotation's text.
     pub request: Option<&'a str>,
-    /// Whether the annotation says to let the object go without removing what it made.
+    /// Whether the annotation says to delete the object without removing its resources.
     pub abandon: bool,
     pub spec: &'a KinesisDemoSpec,
-    /// Why the stored spec does not parse, if so; `spec` is then the one that the run has pinned.
+    /// Why the stored spec does not parse, if so. Then `spec` is the one that the run has pinned.
     pub unreadable: Option<&'a str>,
     pub status: &'a KinesisDemoStatus,
-    /// The leadership under which we write.
+    /// The current epoch (leadership term), under which we write.
     pub epoch: u64,
     pub settings: &'a Settings,
 }
 
 impl ObjectContext<'_> {
-    /// Whose the resources of `run` are.
+    /// The owner of the resources of `run`.
     pub fn owner(&self, run: u32) -> Owner {
         Owner { uid: self.uid.to_owned(), object: format!("{}/{}", self.namespace, self.name), run }
     }
 }
 
-/// A subject whose run has begun: everything about it is pinned.
+/// The context of a run that has started: all its settings are pinned.
 pub struct RunContext<'a> {
     pub object: ObjectContext<'a>,
     pub run: &'a RunStatus,
@@ -236,10 +238,10 @@ pub struct RunContext<'a> {
     pub deadline_at: MicroTime,
     pub plan: &'a Plan,
     pub names: &'a Names,
-    /// The spans that the run's control is built from, as often as its tasks read.
+    /// The timings of the run, adjusted to how often its tasks read.
     pub timings: &'a Timings,
-    /// How often they should read from now on, in seconds, by what all runs of the Region ask for.
-    pub wanted_read_every: u32,
+    /// How often the tasks should read from now on, in seconds, given all runs of the Region.
+    pub desired_read_every: u32,
     /// The control document as this leader knows it.
     pub known: Option<&'a KnownDocument>,
     pub now: MicroTime,
@@ -250,25 +252,25 @@ impl RunContext<'_> {
         self.object.owner(self.run.number)
     }
 
-    /// The tags of everything this run makes.
+    /// The tags of all resources of this run.
     fn tags(&self) -> Tags {
         self.owner().tags(self.deadline_at)
     }
 
-    /// Whether a stream of the run's name is not the one that the run made: somebody deleted that,
-    /// and made another.
+    /// Whether a stream with the run's stream name is not the one that the run created: someone
+    /// deleted that one and created another.
     fn is_another_stream(&self, seen: &StreamDescription) -> bool {
-        let made_at = self.object.status.stream.as_ref().and_then(|held| held.created_at);
-        is_later(made_at, seen.created_at)
+        let created_at = self.object.status.stream.as_ref().and_then(|stream| stream.created_at);
+        is_later(created_at, seen.created_at)
     }
 
-    /// The write that gives the service this size.
+    /// The write that sets the service to this size.
     fn resize(&self, desired: u32) -> Effect {
         let Names { cluster, service, .. } = self.names;
         Effect::ResizeService { cluster: cluster.clone(), service: service.clone(), desired }
     }
 
-    /// The write that has AWS itself take the service to zero at the deadline.
+    /// The write that makes AWS itself scale the service to zero at the deadline.
     fn put_scheduled_scale_to_zero(&self) -> Effect {
         let Names { cluster, service, .. } = self.names;
         let (cluster, service) = (cluster.clone(), service.clone());
@@ -285,7 +287,7 @@ impl RunContext<'_> {
         Timeline::new(&self.plan.phases, control.traffic_starts_at, &control.interruptions)
     }
 
-    /// The document that `control` means.
+    /// The control document that `control` defines.
     fn document(&self, control: &ControlStatus) -> ControlDocument {
         document(
             control,
@@ -297,8 +299,8 @@ impl RunContext<'_> {
         )
     }
 
-    /// What tells what became of the records that were due by `until`. A task that has said nothing
-    /// for `unreported_for` may have sent more than it said.
+    /// The inputs for the accounting of the records that were due by `until`. A task without a
+    /// ledger line for `unreported_for` may have sent more than it reported.
     fn accounting_inputs<'e>(
         &self,
         control: &'e ControlStatus,
@@ -309,7 +311,7 @@ impl RunContext<'_> {
     ) -> AccountingInputs<'e> {
         let ControlStatus { assignments, folded, .. } = control;
         let cap_per_task = self.plan.cap_per_task;
-        // After the schedule's end it changes nothing.
+        // After the end of the schedule this changes nothing.
         let cancelled_from = (control.state == ControlState::Stop).then_some(control.effective_at);
         AccountingInputs {
             timeline,
@@ -335,8 +337,8 @@ impl RunContext<'_> {
     }
 }
 
-/// Whether a thing that is seen was made after the one that is known. Deletion and creation together
-/// take longer than AWS's timestamps are rough.
+/// Whether the resource that was read was created after the known one. A deletion and a new
+/// creation take longer than the resolution of AWS's timestamps.
 fn is_later(known: Option<MicroTime>, seen: Option<MicroTime>) -> bool {
     known.zip(seen).is_some_and(|(known, seen)| seen > known + Duration::from_secs(1))
 }
@@ -370,41 +372,42 @@ pub fn decide(ctx: &RunContext<'_>, state: &ObservedState) -> Decision {
     builder.finish(&ctx.object, ctx.now)
 }
 
-/// Before its first version counts a run may read less often at any time: its tasks send nothing yet.
+/// Before its first version is in effect, a run may switch to a longer interval at any time: its
+/// tasks do not send yet.
 fn read_less_often(ctx: &RunContext<'_>, builder: &mut DecisionBuilder) {
     if let Some(load) = builder.status.run.as_mut().and_then(|run| run.load.as_mut()) {
-        load.read_every_seconds = load.read_every_seconds.max(ctx.wanted_read_every);
+        load.read_every_seconds = load.read_every_seconds.max(ctx.desired_read_every);
     }
 }
 
-/// What is said when the credentials have become another account's: nothing may be made then, and
-/// what is not there is not gone.
+/// The message if the credentials now belong to another account. Then nothing may be created, and a
+/// missing resource does not count as deleted.
 fn foreign_account(pinned: &str, state: &ObservedState) -> Option<String> {
     let found = state.account_id.present()?;
     (pinned != found).then(|| {
         format!(
-            "this run was begun in AWS account {pinned}, but the operator's credentials now belong to {found}; nothing is touched until they are {pinned}'s again"
+            "this run started in AWS account {pinned}, but the operator's credentials now belong to {found}; the operator changes nothing until they belong to {pinned} again"
         )
     })
 }
 
-/// What AWS refused last, if the conditions say that something is refused.
+/// The last AWS error, if the conditions report one.
 fn stored_refusal(status: &KinesisDemoStatus) -> Option<&str> {
     let summary = [ConditionType::Reconciling, ConditionType::Ready];
     summary.into_iter().find_map(|type_| {
-        let held = conditions::find(&status.conditions, type_)?;
-        held.reason.is_refusal().then_some(held.message.as_str())
+        let condition = conditions::find(&status.conditions, type_)?;
+        condition.reason.is_refusal().then_some(condition.message.as_str())
     })
 }
 
-/// What AWS refuses, as a clause for the end of a message: in this look, or when last written.
+/// The current AWS error, or else the stored one, as a clause for the end of a message.
 fn refusal_clause(ctx: &RunContext<'_>, state: &ObservedState) -> String {
     let seen = state.refusals().first().map(ToString::to_string);
     let refused = seen.or_else(|| stored_refusal(ctx.object.status).map(str::to_owned));
-    refused.map(|words| format!("; {words}")).unwrap_or_default()
+    refused.map(|error| format!("; {error}")).unwrap_or_default()
 }
 
-/// The claims as a decision: they are stored, and nothing else changes.
+/// A decision that only stores these claims.
 pub fn decide_claim(ctx: &RunContext<'_>, control: ControlStatus) -> Decision {
     let mut builder = DecisionBuilder::new(ctx.object.status);
     builder.keep_summary();
@@ -412,21 +415,21 @@ pub fn decide_claim(ctx: &RunContext<'_>, control: ControlStatus) -> Decision {
     builder.wait_until(ctx.now).finish(&ctx.object, ctx.now)
 }
 
-/// Nothing is known yet: it is looked at again, and nothing is written but what a first visit writes.
+/// Nothing is known yet: reconcile again, and write nothing that a first reconcile does not write.
 pub fn decide_later(object: &ObjectContext<'_>, at: MicroTime, now: MicroTime) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
     builder.keep_summary();
     builder.wait_until(at).finish(object, now)
 }
 
-/// Nothing is to be done until something changes.
+/// Nothing to do until something changes.
 pub fn decide_nothing(object: &ObjectContext<'_>, now: MicroTime) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
     builder.keep_summary();
     builder.finish(object, now)
 }
 
-/// What the operator allows, widened to what was accepted when the run began.
+/// The operator's defaults, without its limits: the spec was accepted when the run started.
 pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
     Defaults {
         region: effective.region.clone(),
@@ -439,8 +442,8 @@ pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
     }
 }
 
-/// A request that AWS calls wrong stays wrong: before the traffic ends, it ends the run. While things are being removed it is
-/// tried again.
+/// An invalid request stays invalid. Until the traffic starts, it ends the run. `None` in later
+/// stages: there the effect is retried.
 pub fn decide_invalid(object: &ObjectContext<'_>, error: &AwsError, now: MicroTime) -> Option<Decision> {
     let stage = object.status.stage.unwrap_or_default();
     matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting).then(|| {

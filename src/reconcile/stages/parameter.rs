@@ -1,5 +1,6 @@
-//! What the control parameter was seen to hold, against what was claimed and what this leader knows. In: a look. Out: whose
-//! document it is, and whether it outranks ours. Pure: what follows from it is decided in `control`.
+//! Compares the content of the control parameter with the claims and with what this leader knows.
+//! In: the result of reading it. Out: whose document it is, and whether it outranks ours. Pure:
+//! `control` decides what follows from it.
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{ControlDocument, Segment};
@@ -9,18 +10,19 @@ use kinesis_demo_api::status::ControlStatus;
 use super::RunContext;
 use crate::reconcile::observe::{Observed, ObservedState};
 
-/// What the parameter holds, against what was claimed.
+/// The content of the parameter, compared with the claims.
 #[derive(Debug, PartialEq)]
 pub(super) enum ParameterState {
     /// It could not be read.
     Unknown,
-    /// The claimed version is published; its validity may still have to be renewed.
+    /// The claimed version is published. Its validity may still have to be renewed.
     Published(ControlDocument),
-    /// It holds something older, nothing, or no document of this run.
+    /// It contains something older, nothing, or no document of this run.
     Unpublished(Option<ControlDocument>),
-    /// It holds a version from before our view of the claims, which our epoch outranks.
+    /// It contains a version that is newer than our view of the claims, but our epoch outranks it.
     Ahead(ControlDocument),
-    /// It holds a document that outranks ours and that we did not write: another leader's, or forged.
+    /// It contains a document that outranks ours and that we did not write: from another leader, or
+    /// forged.
     Foreign(ControlDocument),
 }
 
@@ -29,29 +31,38 @@ pub(super) fn parameter_state(
     control: &ControlStatus,
     state: &ObservedState,
 ) -> ParameterState {
-    let held = match &state.parameter {
+    let document = match &state.parameter {
         Observed::Unread | Observed::Refused(_) => return ParameterState::Unknown,
         Observed::Absent => return ParameterState::Unpublished(None),
-        Observed::Present(held) => held.clone(),
+        Observed::Present(document) => document.clone(),
     };
     let epoch = ctx.object.epoch;
-    let is_claimed =
-        |held: &ControlDocument| held.version == control.version && held.effective_at == control.effective_at;
-    match held {
-        Some(held) if held.run != ctx.run.number => ParameterState::Unpublished(None),
-        Some(held) if held.epoch > epoch => ParameterState::Foreign(held),
-        Some(held) if held.epoch == epoch && held.version > control.version => ParameterState::Foreign(held),
-        // A version was claimed with every later end of its validity that was ever written.
-        Some(held) if held.epoch == epoch && is_claimed(&held) && held.valid_until > control.valid_until => {
-            ParameterState::Foreign(held)
+    let is_claimed = |document: &ControlDocument| {
+        document.version == control.version && document.effective_at == control.effective_at
+    };
+    match document {
+        Some(document) if document.run != ctx.run.number => ParameterState::Unpublished(None),
+        Some(document) if document.epoch > epoch => ParameterState::Foreign(document),
+        Some(document) if document.epoch == epoch && document.version > control.version => {
+            ParameterState::Foreign(document)
         }
-        // Under an earlier epoch too: a new leader takes the version over as it is.
-        Some(held) if is_claimed(&held) => ParameterState::Published(held),
-        // A leader before us may have been one version further than our view of its claims.
-        Some(held) if (control.version..=control.version.saturating_add(1)).contains(&held.version) => {
-            ParameterState::Ahead(held)
+        // Every validity that was ever written for a version was claimed first.
+        Some(document)
+            if document.epoch == epoch
+                && is_claimed(&document)
+                && document.valid_until > control.valid_until =>
+        {
+            ParameterState::Foreign(document)
         }
-        Some(held) if held.version > control.version => ParameterState::Unpublished(None),
+        // Under an earlier epoch, too: a new leader takes the version over unchanged.
+        Some(document) if is_claimed(&document) => ParameterState::Published(document),
+        // An earlier leader may have been one version ahead of our view of its claims.
+        Some(document)
+            if (control.version..=control.version.saturating_add(1)).contains(&document.version) =>
+        {
+            ParameterState::Ahead(document)
+        }
+        Some(document) if document.version > control.version => ParameterState::Unpublished(None),
         older => ParameterState::Unpublished(older),
     }
 }
@@ -59,80 +70,87 @@ pub(super) fn parameter_state(
 /// Where a document that outranks ours was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outranked {
-    /// The parameter holds it.
+    /// In the parameter.
     ByParameter(ControlVersion),
-    /// A task with a slot says that it holds it. What the parameter held for a moment can be seen only so: a renewal
-    /// writes over it without a look.
+    /// A task with a slot reports that it has it. This is the only way to see a document that was
+    /// in the parameter only for a moment, because a renewal overwrites the parameter without a
+    /// read.
     ByTask(ControlVersion),
 }
 
-/// The document that outranks ours, if there is one: only the Lease tells whose it is.
+/// The document that outranks ours, if there is one. Only the Lease says whose it is.
 pub fn outranked(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Outranked> {
     let control = ctx.object.status.control.as_ref()?;
-    if let ParameterState::Foreign(held) = parameter_state(ctx, control, state) {
-        return Some(Outranked::ByParameter(ControlVersion::from(&held)));
+    if let ParameterState::Foreign(document) = parameter_state(ctx, control, state) {
+        return Some(Outranked::ByParameter(ControlVersion::from(&document)));
     }
     let ours = ControlVersion { epoch: ctx.object.epoch, version: control.version };
-    let with_slots = control.assignments.iter().filter(|held| held.until.is_none_or(|until| ctx.now < until));
-    let held = with_slots.filter_map(|held| state.known_ledgers.of(&held.task)?.control).max()?;
-    (held > ours).then_some(Outranked::ByTask(held))
+    let with_slots =
+        control.assignments.iter().filter(|assignment| assignment.until.is_none_or(|until| ctx.now < until));
+    let reported =
+        with_slots.filter_map(|assignment| state.known_ledgers.of(&assignment.task)?.control).max()?;
+    (reported > ours).then_some(Outranked::ByTask(reported))
 }
 
-/// What a look at the parameter found, against what this leader claimed or knows.
+/// The document that was read from the parameter, compared with the claims and what this leader
+/// knows.
 #[derive(Debug, PartialEq)]
 pub enum SeenDocument {
-    /// It was not looked at.
+    /// The parameter was not read.
     Unknown,
-    /// The claimed version, or the one that this leader knows to have been there, as it was claimed.
+    /// The claimed version, or the one that this leader knows to have been there, as it was
+    /// claimed.
     Trusted(Box<ControlDocument>),
     /// Something else, or nothing.
     Other,
 }
 
-/// Judges what the parameter was seen to hold. What somebody else wrote is never taken for ours, even
-/// under our numbers.
+/// Checks the document that was read from the parameter. A document written by someone else is
+/// never taken for ours, even under our numbers.
 pub fn seen_document(ctx: &RunContext<'_>, state: &ObservedState) -> SeenDocument {
-    let held = match &state.parameter {
+    let found = match &state.parameter {
         Observed::Unread | Observed::Refused(_) => return SeenDocument::Unknown,
         Observed::Absent => return SeenDocument::Other,
-        Observed::Present(held) => held,
+        Observed::Present(found) => found,
     };
-    let (Some(held), Some(control)) = (held, &ctx.object.status.control) else {
+    let (Some(found), Some(control)) = (found, &ctx.object.status.control) else {
         return SeenDocument::Other;
     };
-    let wanted = ctx.document(control);
+    let desired = ctx.document(control);
     let known = ctx.known.map(|known| &known.document);
     let planned: Vec<Segment> = ctx
         .timeline(control)
         .segments_from(MicroTime::from_micros(i64::MIN), ctx.plan.cap_per_task)
         .chain(known.into_iter().flat_map(|known| known.segments.iter().cloned()))
         .collect();
-    let ours = [Some(&wanted), known].into_iter().flatten();
+    let ours = [Some(&desired), known].into_iter().flatten();
     let is_older = known.is_some_and(|known| {
-        (known.version, known.effective_at) == (held.version, held.effective_at)
-            && held.valid_until < known.valid_until
+        (known.version, known.effective_at) == (found.version, found.effective_at)
+            && found.valid_until < known.valid_until
     });
-    let is_ours = ours.into_iter().any(|ours| is_same_version(ours, held))
-        && held.valid_until <= control.valid_until
+    let is_ours = ours.into_iter().any(|ours| is_same_version(ours, found))
+        && found.valid_until <= control.valid_until
         && !is_older
-        && held.segments.iter().all(|segment| planned.contains(segment));
+        && found.segments.iter().all(|segment| planned.contains(segment));
     match is_ours {
-        true => SeenDocument::Trusted(Box::new(held.clone())),
+        true => SeenDocument::Trusted(Box::new(found.clone())),
         false => SeenDocument::Other,
     }
 }
 
-/// Whether both are one version. One that an earlier leader claimed is taken over as it is.
-fn is_same_version(ours: &ControlDocument, held: &ControlDocument) -> bool {
-    held.epoch <= ours.epoch
-        && ControlDocument { epoch: ours.epoch, ..held.clone() }.is_same_but_for_validity(ours)
+/// Whether both are the same version. A version that an earlier leader claimed is taken over
+/// unchanged.
+fn is_same_version(ours: &ControlDocument, found: &ControlDocument) -> bool {
+    found.epoch <= ours.epoch
+        && ControlDocument { epoch: ours.epoch, ..found.clone() }.is_same_but_for_validity(ours)
 }
 
-/// Whether somebody else has changed or removed what this leader knows to have been there.
+/// Whether someone else changed or deleted a document that this leader knows to have been there.
 pub(super) fn was_displaced(ctx: &RunContext<'_>, state: &ObservedState) -> bool {
     let was_ours = match (ctx.known, &ctx.object.status.control) {
         (Some(known), _) => known.in_place,
-        // A new leader knows what was claimed: under that number it can only be somebody else's.
+        // A new leader knows what was claimed. Other content under that number was written by
+        // someone else.
         (None, Some(control)) => {
             matches!(parameter_state(ctx, control, state), ParameterState::Published(_))
         }

@@ -1,4 +1,5 @@
-//! Before the first outside effect: is everything there that the run needs, and may we? If so, the settings are pinned.
+//! Before the first effect: does everything exist that the run needs, and is it allowed? If so, the
+//! settings are pinned.
 
 use std::time::Duration;
 
@@ -17,17 +18,18 @@ use crate::reconcile::resources::names::base_name;
 use crate::reconcile::write_budget::WRITES_PER_SECOND;
 use crate::registry::ImageLookup;
 
-/// How often a blocked object's prerequisites are looked at again: three reads each time, well below six a minute.
+/// How often the prerequisites of a blocked object are checked again. A check is three reads, so
+/// this is well below six a minute.
 const RECHECK: Duration = Duration::from_secs(60);
 
-/// A spec that cannot be planned: the user's mistake. AWS is not asked anything.
+/// A spec that cannot be planned: the user's mistake. There is no call to AWS.
 pub fn decide_refused(object: &ObjectContext<'_>, error: &PlanError, now: MicroTime) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
     builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
     builder.block(Reason::Invalid, error.to_string(), None).finish(object, now)
 }
 
-/// A spec that does not parse, as one stored under an earlier definition may not.
+/// A spec that does not parse, for example one that was stored under an earlier definition.
 pub fn decide_unreadable(object: &ObjectContext<'_>, why: &str, now: MicroTime) -> Decision {
     let message = unreadable_message(why);
     let mut builder = DecisionBuilder::new(object.status);
@@ -35,19 +37,20 @@ pub fn decide_unreadable(object: &ObjectContext<'_>, why: &str, now: MicroTime) 
     builder.block(Reason::Invalid, message, None).finish(object, now)
 }
 
-/// What is said of a spec that does not parse.
+/// The message for a spec that does not parse.
 pub(super) fn unreadable_message(why: &str) -> String {
     format!(
-        "the stored spec does not parse: {why}; write it again as the definition has it now (kubectl explain kinesisdemo.spec)"
+        "the stored spec does not parse: {why}; rewrite it to match the current definition (kubectl explain kinesisdemo.spec)"
     )
 }
 
-/// How often an object that waits is looked at if nobody tells that it is its turn: nothing is read from
+/// How often a queued object is reconciled if no event triggers it earlier. Nothing is read from
 /// AWS for it.
-const NEXT_TURN: Duration = Duration::from_secs(60);
+const QUEUE_RECHECK: Duration = Duration::from_secs(60);
 
-/// Too many runs go on already, or too many tasks. AWS is not asked anything. Nothing is said that changes
-/// while it waits: a place in the queue would have each that leaves it rewrite all behind.
+/// Too many runs, or too many tasks, are active. There is no call to AWS. The message contains
+/// nothing that changes while the object waits: a queue position would cause a write to every
+/// queued object whenever one leaves the queue.
 pub fn decide_queued(
     object: &ObjectContext<'_>,
     plan: &Plan,
@@ -57,7 +60,7 @@ pub fn decide_queued(
     let mut builder = DecisionBuilder::new(object.status);
     builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     builder.queue(format!(
-        "waiting for its turn: --max-runs allows {} at once, and a Region has room for {} with {} tasks together (its control parameters may be written {WRITES_PER_SECOND} and read {READS_PER_SECOND} times a second); who asked first goes first",
+        "queued: --max-runs allows {} active runs, and a Region allows {} with {} tasks in total (its control parameters may be written {WRITES_PER_SECOND} and read {READS_PER_SECOND} times a second); runs start in the order in which they were requested",
         capacity.runs,
         capacity.runs_of_a_region(),
         capacity.reads.most_tasks(),
@@ -65,14 +68,14 @@ pub fn decide_queued(
     if let Some(run) = &mut builder.status.run {
         run.load = Some(load(plan, capacity.reads.interval(plan.most_tasks)));
     }
-    builder.wait_until(now + NEXT_TURN).finish(object, now)
+    builder.wait_until(now + QUEUE_RECHECK).finish(object, now)
 }
 
 fn load(plan: &Plan, read_every_seconds: u32) -> RunLoad {
     RunLoad { region: plan.region.clone(), tasks: plan.most_tasks, read_every_seconds }
 }
 
-/// The preflight got no answer. Nothing was made, so nothing is urgent.
+/// AWS refused a read of the preflight. Nothing was created, so nothing is urgent.
 pub fn decide_preflight_refused(
     object: &ObjectContext<'_>,
     error: &AwsError,
@@ -85,7 +88,7 @@ pub fn decide_preflight_refused(
     builder.wait_until(retry_at).finish(object, now)
 }
 
-/// The preflight of a spec that can be planned, of which it is the turn: its tasks will read each
+/// The preflight of an admitted object whose spec can be planned. Its tasks will read every
 /// `read_every` seconds.
 pub fn decide_pending(
     object: &ObjectContext<'_>,
@@ -98,7 +101,7 @@ pub fn decide_pending(
     builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     let builder = match preflight_failure(object, plan, state) {
         Some((reason, message)) => builder.block(reason, message, Some(now + RECHECK)),
-        // The finalizer comes before the first outside effect, in a pass of its own.
+        // The finalizer comes before the first effect, in a reconcile of its own.
         None if !object.has_finalizer => {
             builder.finalizer = FinalizerChange::Add;
             builder.wait_until(now + Duration::from_secs(1))
@@ -108,7 +111,7 @@ pub fn decide_pending(
     builder.finish(object, now)
 }
 
-/// What stands in the way, and what to do about it.
+/// The first unmet prerequisite, and what to do about it.
 fn preflight_failure(
     object: &ObjectContext<'_>,
     plan: &Plan,
@@ -121,14 +124,15 @@ fn preflight_failure(
         return Some((
             Reason::AccountNotAllowed,
             format!(
-                "the operator's credentials belong to AWS account {account}, its list allows {allowed}; to allow it, start the operator with --account {account}"
+                "the operator's credentials belong to AWS account {account}, but only {allowed} is allowed; to allow it, start the operator with --account {account}"
             ),
         ));
     }
     if settings.task_role_arn.is_none() || settings.execution_role_arn.is_none() {
         return Some((
             Reason::SettingsMissing,
-            "the operator knows no roles for the tasks; start it with --task-role-arn and --execution-role-arn".into(),
+            "the operator has no roles for the tasks; start it with --task-role-arn and --execution-role-arn"
+                .into(),
         ));
     }
     if state.cluster_is_active == Some(false) {
@@ -136,11 +140,11 @@ fn preflight_failure(
         return Some((
             Reason::ClusterMissing,
             format!(
-                "ECS cluster {cluster} is not there in {region}; create it (aws ecs create-cluster --cluster-name {cluster} --region {region}) or name another with --ecs-cluster"
+                "ECS cluster {cluster} does not exist in {region}; create it (aws ecs create-cluster --cluster-name {cluster} --region {region}) or name another with --ecs-cluster"
             ),
         ));
     }
-    if let Some(preflight_failure) = image_obstacle(plan, state) {
+    if let Some(preflight_failure) = image_failure(plan, state) {
         return Some(preflight_failure);
     }
     if plan.needs_advantage && !state.advantage.is_some_and(crate::aws::Advantage::is_on) {
@@ -148,16 +152,17 @@ fn preflight_failure(
         return Some((
             Reason::AdvantageRequired,
             format!(
-                "the run needs On-demand Advantage, which is off in account {account}, {region}. Switching it on commits the account for 24 hours to at least 25 MiB/s in and out ($101.25 in us-east-1); nothing here does it. Either do it yourself (aws kinesis update-account-settings) or set stream.warmThroughput.mode: None and billing.advantage: Ignore"
+                "the run needs On-demand Advantage, which is off in account {account}, {region}. Switching it on commits the account for 24 hours to at least 25 MiB/s in and out ($101.25 in us-east-1); the operator never does it. Either switch it on yourself (aws kinesis update-account-settings) or set stream.warmThroughput.mode: None and billing.advantage: Ignore"
             ),
         ));
     }
     None
 }
 
-/// Tasks that cannot pull their image are noticed only when the traffic should begin, and paid for until then.
-fn image_obstacle(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)> {
-    let (image, wanted) = (&plan.image, plan.fargate.architecture);
+/// Without this check a failed image pull is noticed only when the traffic should start, and AWS
+/// charges until then.
+fn image_failure(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)> {
+    let (image, architecture) = (&plan.image, plan.fargate.architecture);
     match state.image.as_ref()? {
         ImageLookup::Unknown => None,
         ImageLookup::Missing => Some((
@@ -166,19 +171,24 @@ fn image_obstacle(plan: &Plan, state: &ObservedState) -> Option<(Reason, String)
                 "the registry has no generator image {image}; push it, or name another (generator.image, --generator-image)"
             ),
         )),
-        ImageLookup::For(architectures) if architectures.iter().any(|held| held == wanted.oci_name()) => None,
+        ImageLookup::For(architectures)
+            if architectures.iter().any(|available| available == architecture.oci_name()) =>
+        {
+            None
+        }
         ImageLookup::For(architectures) => Some((
             Reason::ArchitectureMissing,
             format!(
-                "generator.fargate.architecture asks for {wanted} ({} in images), generator image {image} is there for {}; push it for {wanted} too, or ask for another architecture",
-                wanted.oci_name(),
-                if architectures.is_empty() { "none of Linux".into() } else { architectures.join(", ") },
+                "generator.fargate.architecture is {architecture} ({} in images), but generator image {image} is available only for {}; push it for {architecture} too, or choose another architecture",
+                architecture.oci_name(),
+                if architectures.is_empty() { "no Linux platform".into() } else { architectures.join(", ") },
             ),
         )),
     }
 }
 
-/// Pins the settings: from here on the run depends neither on edits nor on how the operator is configured.
+/// Pins the settings: from here on the run depends neither on edits nor on the operator's
+/// configuration.
 fn pinned(
     object: &ObjectContext<'_>,
     plan: &Plan,

@@ -1,5 +1,6 @@
-//! Makes what the run needs, in a stated order: log group, stream, parameter, task definition, service at zero, and the
-//! ceiling by which AWS itself would end it. Nothing of that name that is not ours is touched.
+//! Creates what the run needs, in this order: log group, stream, parameter, task definition,
+//! service with size zero, and the scheduled scale-to-zero by which AWS itself would end the run.
+//! Resources with our names that are not ours are not touched.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::reconcile::resources::stream::new_stream;
 use crate::reconcile::resources::task_definition::{Roles, new_task_definition};
 use crate::reconcile::stages::traffic_status::note_stream;
 
-/// How often a foreign resource is looked at again: whoever owns the name may let it go.
+/// How often a foreign resource is checked again: its owner may delete it.
 const RECHECK: Duration = Duration::from_secs(60);
 
 pub(super) fn decide_provisioning(
@@ -31,7 +32,8 @@ pub(super) fn decide_provisioning(
         );
         return builder.block(Reason::OwnershipConflict, message, Some(ctx.now + RECHECK));
     }
-    // What may have been made is noted before it is made: a lost answer must not leave it unaccounted for.
+    // Expected resources are stored before they are created, so that a lost response leaves none
+    // unaccounted for.
     if ctx.object.status.resources.is_empty() {
         for (type_, arn) in expected(ctx) {
             builder.resource(type_, &arn, ResourceState::Present);
@@ -46,37 +48,38 @@ pub(super) fn decide_provisioning(
         return builder.end(
             Outcome::Failed,
             Reason::SettingsMissing,
-            "the operator lost its settings for task roles",
+            "the operator no longer has roles for the tasks",
             ctx.now,
         );
     };
-    let missing_yet = outstanding(ctx, state);
-    if missing_yet.is_empty() {
+    let outstanding = not_ready(ctx, state);
+    if outstanding.is_empty() {
         builder.enter(Stage::Warming, ctx.now, "");
         return builder;
     }
-    let waits_for = missing_yet.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(", ");
+    let waits_for = outstanding.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", ");
     let timings = ctx.timings;
     let refused = refusal_clause(ctx, state);
     if ctx.now >= ctx.run.stage_entered_at + timings.stream_timeout {
-        let reason = match missing_yet.as_slice() {
+        let reason = match outstanding.as_slice() {
             [(ResourceType::Stream, _)] => Reason::StreamTimeout,
             _ => Reason::ProvisioningTimeout,
         };
         let seconds = timings.stream_timeout.as_secs();
-        let message = format!("not everything was made within {seconds} s: {waits_for}{refused}");
+        let message = format!("not all resources were ready within {seconds} s: {waits_for}{refused}");
         return builder.end(Outcome::Failed, reason, message, ctx.now);
     }
     builder.progress(format!("waiting: {waits_for}{refused}"));
-    // Without knowing whose account it is nothing is made.
+    // Nothing is created while the account is unknown.
     if state.account_id.present().is_some() {
         builder.effects = effects;
     }
     builder.wait_until(ctx.now + timings.poll_every)
 }
 
-/// What is not yet as the run needs it, in words: not there, not seen, or not ready.
-fn outstanding(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<(ResourceType, String)> {
+/// The resources that are not as the run needs them, with the reason: missing, not read, or not
+/// ready.
+fn not_ready(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<(ResourceType, String)> {
     use ResourceType::{ControlParameter, LogGroup, ScheduledScaleToZero, Service, Stream, TaskDefinition};
     let (names, owner) = (ctx.names, ctx.owner());
     let readable = |tags: &Observed<Tags>| match tags.present().is_some_and(|tags| owner.owns(tags)) {
@@ -97,12 +100,12 @@ fn outstanding(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<(ResourceType
     let service = seen(&state.service).and_then(|service| match service.state {
         ServiceState::Active => Ok(()),
         ServiceState::Draining => Err("is DRAINING"),
-        ServiceState::Inactive => Err("is not there"),
+        ServiceState::Inactive => Err("does not exist"),
     });
     let scale_to_zero = seen(&state.scale_to_zero).and_then(|scale_to_zero| {
         match scale_to_zero.target && scale_to_zero.action_at.is_some() {
             true => Ok(()),
-            false => Err("is not there"),
+            false => Err("does not exist"),
         }
     });
     [
@@ -121,12 +124,12 @@ fn outstanding(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<(ResourceType
 fn seen<T>(observed: &Observed<T>) -> Result<&T, &'static str> {
     match observed {
         Observed::Present(thing) => Ok(thing),
-        Observed::Absent => Err("is not there"),
-        Observed::Unread | Observed::Refused(_) => Err("could not be looked at"),
+        Observed::Absent => Err("does not exist"),
+        Observed::Unread | Observed::Refused(_) => Err("could not be read"),
     }
 }
 
-/// What the run will have made, by name, in the order in which it is made.
+/// The resources that the run will create, by name, in the order of their creation.
 fn expected(ctx: &RunContext<'_>) -> [(ResourceType, String); 6] {
     let names = ctx.names;
     [
@@ -139,7 +142,7 @@ fn expected(ctx: &RunContext<'_>) -> [(ResourceType, String); 6] {
     ]
 }
 
-/// Resources of our names without our tag.
+/// Resources with our names but without our tag.
 fn foreign(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<String> {
     let owner = ctx.owner();
     let is_foreign = |tags: Option<&Tags>| tags.is_some_and(|tags| !owner.owns(tags));
@@ -162,7 +165,7 @@ fn foreign(ctx: &RunContext<'_>, state: &ObservedState) -> Vec<String> {
     .collect()
 }
 
-/// The creations that are still to be done, in order; `None` without roles to give to tasks.
+/// The creations that are still due, in order; `None` without roles for the tasks.
 fn missing(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
     let (names, plan, settings, tags) = (ctx.names, ctx.plan, ctx.object.settings, ctx.tags());
     let roles =
@@ -171,8 +174,8 @@ fn missing(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Vec<Effect>> {
     if state.log_group.is_absent() {
         effects.push(Effect::CreateLogGroup { name: names.log_group.clone(), tags: tags.clone() });
     }
-    let keeps_for_ever = state.log_group.present().is_some_and(|seen| !seen.has_retention);
-    if state.log_group.is_absent() || keeps_for_ever {
+    let lacks_retention = state.log_group.present().is_some_and(|seen| !seen.has_retention);
+    if state.log_group.is_absent() || lacks_retention {
         effects.push(Effect::PutLogRetention { name: names.log_group.clone() });
     }
     if state.stream.is_absent() {
@@ -234,7 +237,7 @@ fn note_arns(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut Decision
     }
 }
 
-/// Notes on which resources our tag was read.
+/// Records on which resources our tag was read.
 fn note_owned(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
     let owner = ctx.owner();
     let tags = [

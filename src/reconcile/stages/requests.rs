@@ -1,5 +1,6 @@
-//! What comes before any stage: the first visit, a request, a deletion, the deadline, an edit. In: the object. Out: a
-//! decision if one of these settles the pass, without a look at AWS.
+//! What comes before the stage: the first reconcile, a request, a deletion, the deadline, an edit.
+//! In: the object. Out: a decision, if one of these completes the reconcile without reading from
+//! AWS.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
@@ -13,7 +14,7 @@ use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext, stored_re
 use crate::reconcile::resources::names::base_name;
 use crate::reconcile::run_event::RunEvent;
 
-/// How many runs the history keeps, and of how many runs leftovers are kept.
+/// The number of runs in the history, and of runs whose leftovers are kept.
 const HISTORY: usize = 5;
 const LEFTOVER_RUNS: usize = 5;
 
@@ -25,12 +26,13 @@ pub fn first_visit(now: MicroTime) -> KinesisDemoStatus {
     fresh(1, now, KinesisDemoStatus::default())
 }
 
-/// The first pass stores what is known before anything is looked at: every tool that waits sees all conditions at once.
+/// The first reconcile stores the initial status before any read. So tools that wait for a
+/// condition see all conditions at once.
 pub fn decide_first_visit(object: &ObjectContext<'_>, now: MicroTime) -> Decision {
     DecisionBuilder::new(object.status).wait_until(now).finish(object, now)
 }
 
-fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoStatus {
+fn fresh(number: u32, now: MicroTime, previous: KinesisDemoStatus) -> KinesisDemoStatus {
     use ConditionStatus::{False, Unknown};
     use ConditionType::{
         CleanedUp, ClockSkew, Finished, GeneratorsReady, SpecAccepted, StreamReady, Succeeded,
@@ -66,22 +68,22 @@ fn fresh(number: u32, now: MicroTime, held: KinesisDemoStatus) -> KinesisDemoSta
             effective: None,
         }),
         conditions: kinesis_demo_api::conditions::updated(
-            &held.conditions,
+            &previous.conditions,
             &findings,
-            held.observed_generation,
+            previous.observed_generation,
             now,
         ),
-        observed_generation: held.observed_generation,
-        last_request: held.last_request,
-        answered_requests: held.answered_requests,
-        history: held.history,
-        leftovers: held.leftovers,
+        observed_generation: previous.observed_generation,
+        last_request: previous.last_request,
+        answered_requests: previous.answered_requests,
+        history: previous.history,
+        leftovers: previous.leftovers,
         ..KinesisDemoStatus::default()
     }
 }
 
-/// Settles the pass if something other than the stage's work comes first.
-pub fn intake(object: &ObjectContext<'_>, now: MicroTime) -> Option<Decision> {
+/// Returns a decision if something takes precedence over the stage's own work.
+pub fn decide_before_stage(object: &ObjectContext<'_>, now: MicroTime) -> Option<Decision> {
     let stage = object.status.stage?;
     if let Some(builder) = restored(object, now) {
         return Some(builder.finish(object, now));
@@ -95,14 +97,16 @@ pub fn intake(object: &ObjectContext<'_>, now: MicroTime) -> Option<Decision> {
     }
     let left = object.status.has_leftovers();
     if stage.is_terminal() && object.has_finalizer && !left {
-        // Nothing of the run is left, so nothing needs us any more: an operator that goes must not keep a namespace from going.
+        // Nothing of the run is left, so the finalizer is not needed. An uninstalled operator must
+        // not block the deletion of a namespace.
         let mut builder = DecisionBuilder::new(object.status);
         builder.finalizer = FinalizerChange::Remove;
         return Some(builder.finish(object, now));
     }
     let needs_us = left || !(stage == Stage::Pending || stage.is_terminal());
     if needs_us && !object.has_finalizer && !object.deleting {
-        // Somebody took it away (a replaced object has none): without it the object could go before its resources.
+        // Someone removed the finalizer (for example by replacing the object). Without it the
+        // object could be deleted before its resources.
         let mut builder = DecisionBuilder::new(object.status);
         builder.keep_summary();
         builder.finalizer = FinalizerChange::Add;
@@ -113,8 +117,8 @@ pub fn intake(object: &ObjectContext<'_>, now: MicroTime) -> Option<Decision> {
         .map(|builder| builder.finish(object, now))
 }
 
-/// A status that was made for another object, as a restored backup has it: what it names is that
-/// object's, and nothing of it is touched.
+/// A status that was written for another object, as in a restored backup. The resources that it
+/// names belong to that object, so none of them is touched.
 fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilder> {
     let run = object.status.run.as_ref()?;
     let derived = base_name(object.name, object.uid, run.number);
@@ -141,9 +145,9 @@ fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilde
     });
     if let Some(request) = rerun {
         let message = format!("run {} begins", run.number + 1);
-        let held = KinesisDemoStatus { history: object.status.history.clone(), ..forgotten(object) };
-        let mut builder = DecisionBuilder::new(&fresh(run.number + 1, now, held));
-        answer(&mut builder, &request.id, Some(request.verb), true, message, now);
+        let previous = KinesisDemoStatus { history: object.status.history.clone(), ..kept_status(object) };
+        let mut builder = DecisionBuilder::new(&fresh(run.number + 1, now, previous));
+        record_answer(&mut builder, &request.id, Some(request.verb), true, message, now);
         builder.wake_at(now + std::time::Duration::from_secs(1));
         return Some(builder);
     }
@@ -153,15 +157,15 @@ fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilde
         .or(foreign_leftover.map(|leftover| leftover.base_name.as_str()))
         .unwrap_or_default();
     let message = format!(
-        "this status was made for the object with uid {owner}, this object has uid {} (was it restored from a backup?); nothing that it names is touched. Request rerun to begin a run of this object's own, and look for what the other left by the tag {} = {owner}",
+        "this status belongs to the object with uid {owner}, but this object has uid {} (was it restored from a backup?); the operator does not touch the resources that it names. Request rerun to start a run of this object, and search for the resources of the other object by the tag {} = {owner}",
         object.uid,
         crate::aws::OWNER_TAG,
     );
     Some(builder.block(Reason::StatusOfAnotherObject, message, None))
 }
 
-/// What may be kept of a status that is another object's.
-fn forgotten(object: &ObjectContext<'_>) -> KinesisDemoStatus {
+/// The parts that are kept of a status that belongs to another object.
+fn kept_status(object: &ObjectContext<'_>) -> KinesisDemoStatus {
     KinesisDemoStatus {
         answered_requests: object.status.answered_requests.clone(),
         observed_generation: object.status.observed_generation,
@@ -169,8 +173,8 @@ fn forgotten(object: &ObjectContext<'_>) -> KinesisDemoStatus {
     }
 }
 
-/// Notes the answer to a request, and that it was answered.
-fn answer(
+/// Records the result of a request, and that it was answered.
+fn record_answer(
     builder: &mut DecisionBuilder,
     id: &str,
     verb: Option<Verb>,
@@ -181,12 +185,12 @@ fn answer(
     builder.run_events.push(RunEvent::request_answered(id, accepted, &message));
     let outcome = if accepted { RequestOutcome::Accepted } else { RequestOutcome::Refused };
     builder.status.last_request = Some(LastRequest { id: id.to_owned(), verb, outcome, message, at: now });
-    builder.status.answered_requests.retain(|held| held != id);
+    builder.status.answered_requests.retain(|answered| answered != id);
     builder.status.answered_requests.insert(0, id.to_owned());
     builder.status.answered_requests.truncate(ANSWERED_REQUESTS);
 }
 
-/// A deleted object ends like an aborted one, and goes when nothing is left.
+/// A deleted object ends like an aborted run. Its finalizer is removed once nothing is left.
 fn deletion(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
     let mut builder = DecisionBuilder::new(object.status);
     if object.abandon && object.has_finalizer {
@@ -196,7 +200,7 @@ fn deletion(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<
         return Some(builder);
     }
     if stage == Stage::Pending && object.status.has_leftovers() {
-        // What earlier runs left is still to be removed: a run that is over does that.
+        // Leftovers of earlier runs still have to be removed. A finished run does that.
         let message = "the object was deleted".to_owned();
         let builder = builder.decided(Outcome::Aborted, Reason::ObjectDeleted, message);
         let left = object.status.present_resources().join("; ");
@@ -220,7 +224,7 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
     let parsed = Request::parse(text);
     let id: String = match &parsed {
         Ok(request) => request.id.clone(),
-        // An unreadable request has no id; its text names it, so that it is answered once.
+        // An unreadable request has no id. Its text serves as the id, so that it is answered once.
         Err(_) => text.chars().take(64).collect(),
     };
     let status = object.status;
@@ -232,7 +236,7 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
     let refuse = |verb, message: String| {
         let mut builder = DecisionBuilder::new(status);
         builder.keep_summary();
-        answer(&mut builder, &id, verb, false, message, now);
+        record_answer(&mut builder, &id, verb, false, message, now);
         builder.wake_at(now + std::time::Duration::from_secs(1));
         Some(builder)
     };
@@ -255,9 +259,9 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
         Verb::Abort => {
             let message = format!("run {number} was aborted on request");
             let mut builder = DecisionBuilder::new(status);
-            answer(&mut builder, &id, verb, true, message.clone(), now);
+            record_answer(&mut builder, &id, verb, true, message.clone(), now);
             let builder = match stage {
-                // Nothing was made yet, so there is nothing to drain.
+                // Nothing was created yet, so there is nothing to drain.
                 Stage::Pending => {
                     let builder = builder.decided(Outcome::Aborted, Reason::AbortRequested, message);
                     match status.has_leftovers() {
@@ -282,23 +286,23 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
                 return refuse(
                     verb,
                     format!(
-                        "{LEFTOVER_RUNS} runs have left things that could not be removed; remove them first: {left}"
+                        "{LEFTOVER_RUNS} runs have left resources that could not be deleted; delete them first: {left}"
                     ),
                 );
             }
             let message = format!("run {} begins", number + 1);
-            let held = KinesisDemoStatus { history: history(status), leftovers, ..status.clone() };
-            let mut builder = DecisionBuilder::new(&fresh(number + 1, now, held));
-            answer(&mut builder, &id, verb, true, message, now);
+            let previous = KinesisDemoStatus { history: history(status), leftovers, ..status.clone() };
+            let mut builder = DecisionBuilder::new(&fresh(number + 1, now, previous));
+            record_answer(&mut builder, &id, verb, true, message, now);
             builder.wake_at(now + std::time::Duration::from_secs(1));
             Some(builder)
         }
     }
 }
 
-/// What this run and those before it have left, by run.
+/// The leftovers of this run and of earlier runs.
 fn leftovers(status: &KinesisDemoStatus) -> Vec<Leftover> {
-    let is_present = |held: &&ResourceStatus| held.state == ResourceState::Present;
+    let is_present = |resource: &&ResourceStatus| resource.state == ResourceState::Present;
     let resources: Vec<_> = status.resources.iter().filter(is_present).cloned().collect();
     let of_this_run = status.run.as_ref().and_then(|run| {
         let effective = run.effective.as_ref().filter(|_| !resources.is_empty())?;
@@ -316,7 +320,7 @@ fn leftovers(status: &KinesisDemoStatus) -> Vec<Leftover> {
     of_this_run.into_iter().chain(status.leftovers.iter().cloned()).collect()
 }
 
-/// The runs so far, the one that is over now first.
+/// The past runs. The run that has just ended comes first.
 fn history(status: &KinesisDemoStatus) -> Vec<PastRun> {
     let past = status.run.as_ref().and_then(|run| {
         Some(PastRun {
@@ -342,12 +346,13 @@ fn deadline(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<
         .as_ref()
         .map(|effective| effective.spec.limits.max_duration.to_string())
         .unwrap_or_default();
-    let refused = stored_refusal(object.status).map(|words| format!("; {words}")).unwrap_or_default();
+    let refused = stored_refusal(object.status).map(|error| format!("; {error}")).unwrap_or_default();
     let message = format!("limits.maxDuration ({limit}) passed in stage {stage}{refused}");
     Some(DecisionBuilder::new(object.status).end(Outcome::Failed, Reason::DeadlineExceeded, message, now))
 }
 
-/// An edit during a run: what may change is taken over, the rest waits for the next run and says so.
+/// An edit during a run: allowed changes are applied, other changes wait for the next run, and a
+/// condition says so.
 fn edit(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
     if stage == Stage::Pending || object.deleting || object.status.observed_generation == object.generation {
         return None;
@@ -355,20 +360,21 @@ fn edit(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<Deci
     let effective = object.status.run.as_ref()?.effective.as_ref()?;
     let mut accepted = effective.spec.clone();
     accepted.cleanup = object.spec.cleanup.clone();
-    let asked = filled(object.spec, &object.settings.defaults);
+    let requested = filled(object.spec, &object.settings.defaults);
 
     let mut builder = DecisionBuilder::new(object.status);
     builder.keep_summary();
-    if let Some(held) = builder.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
-        held.spec = accepted.clone();
+    if let Some(effective) = builder.status.run.as_mut().and_then(|run| run.effective.as_mut()) {
+        effective.spec = accepted.clone();
     }
     if let Some(why) = object.unreadable {
         let message = unreadable_message(why);
         builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message);
-    } else if accepted == asked {
+    } else if accepted == requested {
         builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     } else {
-        let message = "only cleanup may change during a run; the other changes are kept for the next one (request rerun)";
+        let message =
+            "only cleanup may change during a run; the other changes apply to the next run (request rerun)";
         builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::ChangeDeferred, message);
     }
     Some(builder.wait_until(now))

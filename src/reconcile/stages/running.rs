@@ -1,5 +1,6 @@
-//! Traffic flows. Keeps control alive, the fleet ahead of the schedule, the totals up to date; ends
-//! the traffic when the schedule does, or when what it needs is gone.
+//! While traffic runs: keeps the control document valid, scales the service ahead of the schedule
+//! and updates the totals. Ends the traffic with the schedule, or when a resource that it needs was
+//! deleted.
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::accounting::{Folding, MAX_ASSIGNMENTS};
@@ -10,9 +11,9 @@ use kinesis_demo_api::timeline::Timeline;
 
 use super::control::{ControlUpdate, change_slots, control_update, longer_interval, may_change, publication};
 use super::parameter::{Outranked, ParameterState, outranked, parameter_state, was_displaced};
-use super::task_scaling::{holders, resize, silent_tasks, tasks_needed, wanted_holders, wanted_size};
+use super::task_scaling::{desired_holders, desired_size, holders, resize, silent_tasks, tasks_needed};
 use super::traffic_status::{
-    clock_message, note_generators, note_phase, note_short_fleet, note_stream, note_traffic,
+    clock_message, note_generators, note_phase, note_stream, note_task_shortage, note_traffic,
 };
 use super::{DecisionBuilder, RunContext};
 use crate::aws::{ClockSkew, ServiceState, StreamState};
@@ -29,7 +30,7 @@ pub(super) fn decide_running(
         return builder.end(
             Outcome::Failed,
             Reason::StartTimeout,
-            "the claims on the control document are lost",
+            "the claims on the control document (status.control) are missing",
             ctx.now,
         );
     };
@@ -38,14 +39,16 @@ pub(super) fn decide_running(
     note_stream(ctx, state, &mut builder);
     note_generators(ctx, state, Some(control), needed, &mut builder);
     note_phase(ctx, control, &timeline, &mut builder);
-    note_short_fleet(ctx, &timeline, &mut builder);
+    note_task_shortage(ctx, &timeline, &mut builder);
     note_traffic(ctx, state, control, false, &mut builder);
 
     let ends_at = timeline.ends_at().unwrap_or(ctx.now);
     let parameter = parameter_state(ctx, control, state);
-    // What was not sent because nobody led comes later, also if that was until after the schedule's end.
+    // Records that were not sent for lack of a leader are sent later, even if that time lasted
+    // beyond the end of the schedule.
     if ctx.now >= ends_at && !lapsed_before(ctx, control, &parameter, ends_at) {
-        // A clock that was set ends the schedule for us, not for the tasks: their totals judge it.
+        // A clock that was set ends the schedule for the operator, but not for the tasks. Their
+        // totals decide the outcome.
         let skew = state.clock_skew.and_then(ClockSkew::differs);
         let doubt = skew.map(|differs| format!(", though {}", clock_message(&differs))).unwrap_or_default();
         let message = format!("the schedule is complete{doubt}");
@@ -59,19 +62,19 @@ pub(super) fn decide_running(
         return builder.end(Outcome::Failed, Reason::ControlOverwritten, message, ctx.now);
     }
     if was_displaced(ctx, state) && !matches!(parameter, ParameterState::Foreign(_)) {
-        builder.run_events.push(RunEvent::control_put_back(&ctx.names.parameter, control.version));
+        builder.run_events.push(RunEvent::control_restored(&ctx.names.parameter, control.version));
     }
     let update = control_update(ctx, control, &parameter);
     if let ControlUpdate::GiveUp(too_many) = update {
         return builder.end(Outcome::Failed, Reason::TooManyInterruptions, too_many.to_string(), ctx.now);
     }
-    let fleet = TaskScaling { control, timeline: &timeline, parameter: &parameter, needed };
-    put_back_ceiling(ctx, state, &mut builder);
-    control_and_fleet(ctx, state, &fleet, update, &mut builder);
+    let scaling = TaskScaling { control, timeline: &timeline, parameter: &parameter, needed };
+    restore_scale_to_zero(ctx, state, &mut builder);
+    publish_and_scale(ctx, state, &scaling, update, &mut builder);
     if builder.status.control.as_ref().is_some_and(|claim| claim.assignments.len() > MAX_ASSIGNMENTS) {
         builder.status.control = Some(control.clone());
         let message = format!(
-            "tasks changed so often that more than {MAX_ASSIGNMENTS} changes of slots are to be accounted for"
+            "tasks changed so often that status cannot record all slot changes (at most {MAX_ASSIGNMENTS})"
         );
         return builder.end(Outcome::Failed, Reason::TooManyInterruptions, message, ctx.now);
     }
@@ -79,7 +82,7 @@ pub(super) fn decide_running(
     builder.wait_until(ctx.now + timings.poll_every)
 }
 
-/// Whether the tasks stopped before the schedule's end because no document was valid any longer.
+/// Whether the tasks stopped before the end of the schedule because their document had expired.
 fn lapsed_before(
     ctx: &RunContext<'_>,
     control: &ControlStatus,
@@ -87,33 +90,33 @@ fn lapsed_before(
     ends_at: MicroTime,
 ) -> bool {
     let known = ctx.known.map(|known| &known.document).filter(|known| known.state == ControlState::Run);
-    let held = match parameter {
-        ParameterState::Published(held) | ParameterState::Ahead(held) => Some(held),
-        ParameterState::Unpublished(held) => held.as_ref(),
+    let document = match parameter {
+        ParameterState::Published(document) | ParameterState::Ahead(document) => Some(document),
+        ParameterState::Unpublished(document) => document.as_ref(),
         ParameterState::Unknown | ParameterState::Foreign(_) => None,
     };
-    let published = held.into_iter().chain(known).map(|document| document.valid_until).max();
+    let published = document.into_iter().chain(known).map(|document| document.valid_until).max();
     published.unwrap_or(control.valid_until) < ends_at
 }
 
-/// What is said of a document that outranks ours though we lead.
+/// The message for a document that outranks ours although we lead.
 fn overwritten_message(ctx: &RunContext<'_>, outranked: Outranked) -> String {
     let parameter = &ctx.names.parameter;
-    let (found, held) = match outranked {
-        Outranked::ByParameter(held) => {
-            (format!("somebody wrote parameter {parameter}: it holds version"), held)
+    let (found, version) = match outranked {
+        Outranked::ByParameter(version) => {
+            (format!("someone else wrote parameter {parameter}: it contains version"), version)
         }
-        Outranked::ByTask(held) => {
-            (format!("somebody wrote parameter {parameter}: tasks obey version"), held)
+        Outranked::ByTask(version) => {
+            (format!("someone else wrote parameter {parameter}: tasks follow version"), version)
         }
     };
     format!(
-        "{found} {} of epoch {}, and the Lease says that this operator leads under epoch {}",
-        held.version, held.epoch, ctx.object.epoch
+        "{found} {} of epoch {}, but the Lease says that this operator leads under epoch {}",
+        version.version, version.epoch, ctx.object.epoch
     )
 }
 
-/// What the fleet is made to agree with.
+/// The inputs for publishing and scaling.
 struct TaskScaling<'a> {
     control: &'a ControlStatus,
     timeline: &'a Timeline,
@@ -121,11 +124,12 @@ struct TaskScaling<'a> {
     needed: u32,
 }
 
-/// When the record of slots is folded: well before its bound, since a change of slots may add two
-/// entries for each task.
+/// The number of slot assignments above which they are folded: well below the maximum, because a
+/// slot change may add two entries per task.
 const FOLD_ABOVE: usize = MAX_ASSIGNMENTS / 2;
 
-/// The claims with a shorter record of slots, if it has become long and the log is read to its end.
+/// The claims with folded slot assignments, if there are many of them and the log was read
+/// completely.
 fn folded(
     ctx: &RunContext<'_>,
     state: &ObservedState,
@@ -140,14 +144,14 @@ fn folded(
     Some(ControlStatus { assignments, folded, ..control.clone() })
 }
 
-fn control_and_fleet(
+fn publish_and_scale(
     ctx: &RunContext<'_>,
     state: &ObservedState,
-    fleet: &TaskScaling<'_>,
+    scaling: &TaskScaling<'_>,
     update: ControlUpdate,
     builder: &mut DecisionBuilder,
 ) {
-    let TaskScaling { control, timeline, parameter, needed } = *fleet;
+    let TaskScaling { control, timeline, parameter, needed } = *scaling;
     if let Some((index, window)) = timeline.phase_at(ctx.now) {
         builder.progress(format!("phase {} ({} of {})", window.name, index + 1, timeline.phases.len()));
     }
@@ -161,30 +165,31 @@ fn control_and_fleet(
     match update {
         ControlUpdate::GiveUp(_) => {}
         ControlUpdate::Wait => {
-            if let ParameterState::Foreign(held) = parameter {
+            if let ParameterState::Foreign(document) = parameter {
                 builder.progress(format!(
-                "parameter {} holds a document of epoch {}, this operator writes under epoch {}: another may lead, so nothing is written",
-                ctx.names.parameter, held.epoch, ctx.object.epoch
+                "parameter {} contains a document of epoch {}, but this operator writes under epoch {}: another operator may lead, so nothing is written",
+                ctx.names.parameter, document.epoch, ctx.object.epoch
             ));
             }
         }
         ControlUpdate::Claim(claim, moved) => {
-            // Told once: while nothing can be written, each further claim prolongs the same stop.
-            let begins = claim
+            // Reported once: while nothing can be written, each further claim extends the same
+            // interruption.
+            let new_interruption = claim
                 .interruptions
                 .last()
                 .filter(|_| claim.interruptions.len() > control.interruptions.len());
-            if let Some(stop) = begins.filter(|_| !moved.is_zero()) {
-                builder.run_events.push(RunEvent::control_lapsed(stop.from));
+            if let Some(interruption) = new_interruption.filter(|_| !moved.is_zero()) {
+                builder.run_events.push(RunEvent::control_lapsed(interruption.from));
             }
             builder.status.control = Some(*claim);
             claimed = true;
         }
         ControlUpdate::Stand => {
             let publication = publication(ctx, control, state);
-            // The version that ends a stop: now its whole length is known.
-            let ended = control.interruptions.last().filter(|stop| {
-                stop.until == control.effective_at
+            // The version that ends an interruption: now its whole length is known.
+            let ended = control.interruptions.last().filter(|interruption| {
+                interruption.until == control.effective_at
                     && publication.is_some()
                     && !matches!(parameter, ParameterState::Published(_))
             });
@@ -195,11 +200,12 @@ fn control_and_fleet(
     let silent = silent_tasks(ctx, control, timeline, state);
     if !claimed
         && may_change(ctx, control, parameter)
-        && let Some(wanted) = wanted_holders(ctx, control, timeline, state, needed, &silent)
+        && let Some(desired) = desired_holders(ctx, control, timeline, state, needed, &silent)
     {
         let shorter = folded(ctx, state, control, timeline);
-        let claim = change_slots(ctx, shorter.as_ref().unwrap_or(control), &wanted);
-        let replaced = silent.iter().filter(|task| !wanted.iter().any(|(_, held)| held == *task)).count();
+        let claim = change_slots(ctx, shorter.as_ref().unwrap_or(control), &desired);
+        let replaced =
+            silent.iter().filter(|task| !desired.iter().any(|(_, holder)| holder == *task)).count();
         if replaced > 0 {
             builder.run_events.push(RunEvent::silent_tasks_replaced(&silent, claim.version));
             if let Some(generators) = &mut builder.status.generators {
@@ -207,13 +213,13 @@ fn control_and_fleet(
                     generators.replaced.saturating_add(u32::try_from(replaced).unwrap_or(u32::MAX));
             }
         }
-        builder.run_events.push(RunEvent::slots_changed(wanted.len(), claim.version));
+        builder.run_events.push(RunEvent::slots_changed(desired.len(), claim.version));
         builder.status.control = Some(claim);
     }
-    // A silent task goes only once another has its slot.
+    // A silent task is stopped only after another task has its slot.
     let still_silent = holders(control).iter().filter(|(_, task)| silent.contains(task)).count();
-    let wanted_tasks = needed.saturating_add(u32::try_from(still_silent).unwrap_or(0));
-    if let Some(size) = wanted_size(ctx, control, parameter, state, wanted_tasks, needed) {
+    let tasks = needed.saturating_add(u32::try_from(still_silent).unwrap_or(0));
+    if let Some(size) = desired_size(ctx, control, parameter, state, tasks, needed) {
         builder
             .run_events
             .push(RunEvent::resized(state.service.present().map_or(0, |seen| seen.desired), size));
@@ -221,7 +227,8 @@ fn control_and_fleet(
     }
 }
 
-/// What the traffic cannot go on without, and that is gone. One look may err: the second one decides.
+/// A resource that the traffic needs and that no longer exists. One read may be wrong, so a second
+/// read decides.
 fn lost(
     ctx: &RunContext<'_>,
     state: &ObservedState,
@@ -231,7 +238,7 @@ fn lost(
     let stream = match &state.stream {
         Observed::Absent => Some(format!("stream {} was deleted while the traffic ran", names.stream)),
         Observed::Present(seen) if ctx.is_another_stream(seen) => Some(format!(
-            "stream {} was deleted while the traffic ran, and somebody made another of that name",
+            "stream {} was deleted while the traffic ran, and someone created another one with that name",
             names.stream
         )),
         Observed::Present(seen) if seen.state == StreamState::Deleting => {
@@ -254,7 +261,7 @@ fn lost(
     for (message, type_, reason) in losses {
         let Some(message) = message else { continue };
         let seen_before = conditions::find(&ctx.object.status.conditions, type_)
-            .is_some_and(|held| held.reason == Reason::Lost);
+            .is_some_and(|condition| condition.reason == Reason::Lost);
         builder.found(type_, ConditionStatus::False, Reason::Lost, message.clone());
         if seen_before && decided.is_none() {
             decided = Some((reason, message));
@@ -263,8 +270,9 @@ fn lost(
     decided
 }
 
-/// The scheduled scale-to-zero is what stops paying tasks if everything of ours dies.
-fn put_back_ceiling(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
+/// Restores the scheduled scale-to-zero: it stops the tasks, and their cost, if everything of ours
+/// fails.
+fn restore_scale_to_zero(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
     let at = MicroTime::from(ctx.deadline_at.whole_second());
     let is_there = match &state.scale_to_zero {
         Observed::Unread | Observed::Refused(_) => return,
@@ -274,6 +282,6 @@ fn put_back_ceiling(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut D
     if is_there {
         return;
     }
-    builder.run_events.push(RunEvent::ceiling_put_back(&ctx.names.service));
+    builder.run_events.push(RunEvent::scale_to_zero_restored(&ctx.names.service));
     builder.effects.push(ctx.put_scheduled_scale_to_zero());
 }

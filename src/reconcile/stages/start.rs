@@ -1,5 +1,6 @@
-//! Sizes the service for the beginning of the schedule. When its tasks run, the first version of the control document is
-//! claimed: the phase clock starts with ready capacity, never with an API call.
+//! Scales the service for the start of the schedule. When its tasks run, the first version of the
+//! control document is claimed. So the schedule starts when the capacity is ready, not with an API
+//! call.
 
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::control::TaskId;
@@ -46,9 +47,9 @@ pub(super) fn decide_starting(
         return builder;
     }
     let event = service.and_then(|seen| seen.last_event.as_deref());
-    let said = event.map(|event| format!("; ECS says: {event}")).unwrap_or_default();
+    let ecs_event = event.map(|event| format!("; ECS says: {event}")).unwrap_or_default();
     let (failure, refused) = (failure_clause(&builder.status), refusal_clause(ctx, state));
-    let message = format!("{} of {needed} tasks run{failure}{said}{refused}", ready.len());
+    let message = format!("{} of {needed} tasks run{failure}{ecs_event}{refused}", ready.len());
     if out_of_time {
         let message = format!("no task ran within {} s: {message}", timings.start_timeout.as_secs());
         return builder.end(Outcome::Failed, Reason::StartTimeout, message, ctx.now);

@@ -1,5 +1,6 @@
-//! Why tasks stopped by themselves: the run's log group goes with the run, so that status keeps ECS's
-//! reason and the last lines of the log. In: the tasks as seen, a look at the log. Out: status, an Event.
+//! Why tasks stopped unexpectedly. The run's log group is deleted with the run, so status keeps
+//! ECS's reason and the last log lines. In: the tasks, and the end of a log. Out: status and an
+//! Event.
 
 use kinesis_demo_api::KinesisDemoStatus;
 use kinesis_demo_api::ledger::LedgerLine;
@@ -10,16 +11,16 @@ use crate::aws::{TaskDescription, TaskStop};
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::run_event::RunEvent;
 
-/// The schema's bounds.
+/// The schema's limits.
 const LINES_KEPT: usize = 5;
 const LONGEST_LINE: usize = 256;
 const LONGEST_MESSAGE: usize = 1024;
 
-/// A log that cannot be read for so many times its usual delay is not waited for.
+/// How many log delays to wait for a log that cannot be read.
 const PATIENCE_IN_DELAYS: u32 = 4;
 
-/// Notes tasks that stopped though nobody had asked them to, and how the log of the last one ends.
-/// A crash loop is told once for each reason, and counted.
+/// Records tasks that stopped without a request, and the end of the last one's log. A crash loop is
+/// reported once per reason, and counted.
 pub(super) fn note_failures(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
     let Some(generators) = &mut builder.status.generators else { return };
     let delay = ctx.timings.log_delay;
@@ -38,19 +39,19 @@ pub(super) fn note_failures(ctx: &RunContext<'_>, state: &ObservedState, builder
         state.seen_tasks().iter().filter_map(|task| failure_of(ctx, task)).collect();
     generators.failed = generators.failed.max(u32::try_from(failures.len()).unwrap_or(u32::MAX));
     let newest = failures.into_iter().max_by(|a, b| (a.at, &a.task).cmp(&(b.at, &b.task)));
-    let is_told = |held: &TaskFailure| held.last_lines.is_some();
+    let is_reported = |failure: &TaskFailure| failure.last_lines.is_some();
     let is_news = |found: &TaskFailure| {
-        let held = generators.last_failure.as_ref();
-        held.is_none_or(|held| is_told(held) && found.at > held.at && found.message != held.message)
+        let last = generators.last_failure.as_ref();
+        last.is_none_or(|last| is_reported(last) && found.at > last.at && found.message != last.message)
     };
     if let Some(found) = newest.filter(is_news) {
         generators.last_failure = Some(found);
     }
 }
 
-/// A task of this run that stopped by itself, before its own deadline had it stop.
+/// The failure of a task of this run that stopped unexpectedly before its own deadline.
 fn failure_of(ctx: &RunContext<'_>, task: &TaskDescription) -> Option<TaskFailure> {
-    let stop: &TaskStop = task.stop.as_ref().filter(|stop| !stop.is_asked_for())?;
+    let stop: &TaskStop = task.stop.as_ref().filter(|stop| !stop.is_requested())?;
     let at = stop.at.unwrap_or(ctx.now);
     (at < ctx.deadline_at).then(|| TaskFailure {
         task: task.arn.rsplit('/').next().unwrap_or(&task.arn).to_owned(),
@@ -60,15 +61,15 @@ fn failure_of(ctx: &RunContext<'_>, task: &TaskDescription) -> Option<TaskFailur
     })
 }
 
-/// The last lines that are not the ledger's.
+/// The last lines that are not ledger lines.
 fn last_lines(log: &[String]) -> Vec<String> {
-    let words: Vec<&String> = log.iter().filter(|line| LedgerLine::parse(line).is_none()).collect();
-    let kept = words.iter().skip(words.len().saturating_sub(LINES_KEPT));
+    let lines: Vec<&String> = log.iter().filter(|line| LedgerLine::parse(line).is_none()).collect();
+    let kept = lines.iter().skip(lines.len().saturating_sub(LINES_KEPT));
     kept.map(|line| line.trim().chars().take(LONGEST_LINE).collect()).collect()
 }
 
 /// Whether the end of a failed task's log is still to be read.
-pub(super) fn is_being_read(status: &KinesisDemoStatus) -> bool {
+pub(super) fn failure_log_is_pending(status: &KinesisDemoStatus) -> bool {
     let failure = status.generators.as_ref().and_then(|generators| generators.last_failure.as_ref());
     failure.is_some_and(|failure| failure.last_lines.is_none())
 }

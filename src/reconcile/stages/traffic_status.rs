@@ -1,4 +1,4 @@
-//! What was seen, written into status: the stream, the tasks, the books.
+//! Writes the observed state into status: the stream, the tasks, the totals.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::control::slots;
 use crate::reconcile::run_event::RunEvent;
 
-/// Notes the stream, if it was looked at. A look that was refused keeps what was known of it.
+/// Records the stream, if it was read. A refused read keeps the known values.
 pub(super) fn note_stream(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{StreamReady, WarmThroughputReady};
@@ -36,9 +36,9 @@ pub(super) fn note_stream(ctx: &RunContext<'_>, state: &ObservedState, builder: 
         }
         Observed::Present(seen) if !ctx.is_another_stream(seen) => seen,
         Observed::Absent | Observed::Present(_) => {
-            if let Some(held) = &mut builder.status.stream {
-                held.set_deleted();
-                let message = format!("stream {} is not there", ctx.names.stream);
+            if let Some(stream) = &mut builder.status.stream {
+                stream.set_deleted();
+                let message = format!("stream {} does not exist", ctx.names.stream);
                 builder.found(StreamReady, False, Reason::Lost, message.clone());
                 if ctx.plan.warm_mib_per_second.is_some() {
                     builder.found(WarmThroughputReady, False, Reason::Lost, message);
@@ -47,12 +47,12 @@ pub(super) fn note_stream(ctx: &RunContext<'_>, state: &ObservedState, builder: 
             return;
         }
     };
-    let held = builder.status.stream.as_ref();
-    let made_at = held.and_then(|held| held.created_at);
-    let warm_requests = held.map_or(0, |held| held.warm_requests);
+    let known = builder.status.stream.as_ref();
+    let created_at = known.and_then(|stream| stream.created_at);
+    let warm_requests = known.map_or(0, |stream| stream.warm_requests);
     builder.status.stream = Some(StreamStatus {
         name: ctx.names.stream.clone(),
-        created_at: made_at.or(seen.created_at),
+        created_at: created_at.or(seen.created_at),
         arn: seen.arn.clone(),
         status: stream_word(seen.state).into(),
         shards: seen.open_shards,
@@ -74,15 +74,15 @@ pub(super) fn note_stream(ctx: &RunContext<'_>, state: &ObservedState, builder: 
             builder.found(StreamReady, False, Reason::Lost, message);
         }
     }
-    let Some(wanted) = ctx.plan.warm_mib_per_second else {
+    let Some(requested) = ctx.plan.warm_mib_per_second else {
         return builder.found(WarmThroughputReady, True, Reason::NotRequested, "");
     };
     let warm = seen.warm.unwrap_or(Warm { target: 0, current: 0 });
-    if warm.current >= wanted && warm.target >= wanted {
+    if warm.current >= requested && warm.target >= requested {
         builder.found(WarmThroughputReady, True, Reason::Reached, format!("{} MiB/s", warm.current));
     } else if ctx.object.status.stage > Some(Stage::Warming) {
         let message = format!(
-            "the stream has {} of {wanted} MiB/s, and its target is {} MiB/s: somebody changed it",
+            "the stream has {} of {requested} MiB/s, and its target is {} MiB/s: someone changed it",
             warm.current, warm.target
         );
         builder.found(WarmThroughputReady, False, Reason::Lost, message);
@@ -98,15 +98,15 @@ fn stream_word(state: StreamState) -> &'static str {
     }
 }
 
-/// The longest time that a task of this run took to start, as far as seen.
+/// The longest time that a task of this run took to start, as far as known.
 pub(super) fn slowest_start(ctx: &RunContext<'_>, state: &ObservedState) -> Option<Duration> {
     let seen =
         state.seen_tasks().iter().filter_map(|task| Some(task.started_at?.since(task.created_at?))).max();
-    let held = ctx.object.status.generators.as_ref().and_then(|held| held.slowest_start_seconds);
-    seen.max(held.map(|seconds| Duration::from_secs(seconds.into())))
+    let known = ctx.object.status.generators.as_ref().and_then(|generators| generators.slowest_start_seconds);
+    seen.max(known.map(|seconds| Duration::from_secs(seconds.into())))
 }
 
-/// Notes the tasks. What could not be seen stays as it was seen last.
+/// Records the tasks. Values that could not be read stay as they were.
 pub(super) fn note_generators(
     ctx: &RunContext<'_>,
     state: &ObservedState,
@@ -114,14 +114,14 @@ pub(super) fn note_generators(
     needed: u32,
     builder: &mut DecisionBuilder,
 ) {
-    let held = builder.status.generators.take().unwrap_or_default();
-    let running = state.tasks.present().map_or(held.running, |tasks| {
+    let known = builder.status.generators.take().unwrap_or_default();
+    let running = state.tasks.present().map_or(known.running, |tasks| {
         count(tasks.iter().filter(|task| task.state == TaskState::Running).count())
     });
     let desired = match &state.service {
         Observed::Present(service) => service.desired,
         Observed::Absent => 0,
-        Observed::Unread | Observed::Refused(_) => held.desired,
+        Observed::Unread | Observed::Refused(_) => known.desired,
     };
     let admitted = control.map_or(0, |control| slots(control).into_iter().flatten().count());
     builder.status.generators = Some(GeneratorsStatus {
@@ -130,11 +130,11 @@ pub(super) fn note_generators(
         admitted: count(admitted),
         slowest_start_seconds: slowest_start(ctx, state)
             .map(|slowest| u32::try_from(slowest.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
-        ..held
+        ..known
     });
     note_failures(ctx, state, builder);
     if let Some(error) = state.tasks.refusal().or_else(|| state.service.refusal()) {
-        let message = format!("{error}; {running} of {needed} tasks ran when they were last seen");
+        let message = format!("{error}; {running} of {needed} tasks ran at the last successful read");
         builder.found(ConditionType::GeneratorsReady, ConditionStatus::Unknown, reason(error), message);
         return;
     }
@@ -151,41 +151,44 @@ pub(super) fn note_generators(
     builder.found(ConditionType::GeneratorsReady, status, why, message);
 }
 
-/// Notes whether our clock and AWS's agree: the operator judges by its own, and the tasks send by theirs.
+/// Records whether our clock and AWS's agree: the operator works by its own clock, and the tasks
+/// send by theirs.
 pub(super) fn note_clock(state: &ObservedState, builder: &mut DecisionBuilder) {
     use ConditionType::ClockSkew;
     let Some(skew) = state.clock_skew else { return };
     let Some(differs) = skew.differs() else {
-        // A single answer tells a second's worth: until more narrow it down, what was known stands.
+        // A single response gives the difference only to a second. Until more responses narrow it
+        // down, the known state stays.
         let is_known = conditions::find(&builder.status.conditions, ClockSkew)
-            .is_some_and(|held| held.status != ConditionStatus::Unknown);
+            .is_some_and(|condition| condition.status != ConditionStatus::Unknown);
         if skew.agrees() || !is_known {
             builder.found(ClockSkew, ConditionStatus::False, Reason::ClocksAgree, "");
         }
         return;
     };
     let message = clock_message(&differs);
-    // How far is told anew with every look; that it is off, once.
+    // The condition shows the current difference; the Event is published once.
     if !conditions::is_true(&builder.status.conditions, ClockSkew) {
         builder.run_events.push(RunEvent::clocks_differ(&message));
     }
     builder.found(ClockSkew, ConditionStatus::True, Reason::ClocksDiffer, message);
 }
 
-/// What is said of a clock that is off.
+/// The message for a clock that is off.
 pub(super) fn clock_message(differs: &str) -> String {
     format!("the operator's clock is {differs} AWS's; set the clock of its node (NTP)")
 }
 
-/// Tells, once per phase, that fewer tasks send than the phase needs at this instant.
-pub(super) fn note_short_fleet(ctx: &RunContext<'_>, timeline: &Timeline, builder: &mut DecisionBuilder) {
+/// Reports, once per phase, that fewer tasks run than the phase needs now.
+pub(super) fn note_task_shortage(ctx: &RunContext<'_>, timeline: &Timeline, builder: &mut DecisionBuilder) {
     let needed_now = timeline.tasks_needed(ctx.now, ctx.now);
     let Some(generators) = &builder.status.generators else { return };
-    let (running, phase) = (generators.running, builder.status.phase.as_ref().map(|held| held.name.clone()));
+    let (running, phase) =
+        (generators.running, builder.status.phase.as_ref().map(|phase| phase.name.clone()));
     let Some(phase) = phase.filter(|_| running < needed_now) else { return };
     let Some(report) = builder.status.phases.iter_mut().find(|report| report.name == phase) else { return };
     if !std::mem::replace(&mut report.fleet_was_short, true) {
-        builder.run_events.push(RunEvent::fleet_is_short(ctx.run.number, &phase, running, needed_now));
+        builder.run_events.push(RunEvent::tasks_are_short(ctx.run.number, &phase, running, needed_now));
     }
 }
 
@@ -193,7 +196,7 @@ fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
 }
 
-/// Notes which phase it is, every phase's instants, and the end.
+/// Records the current phase, the instants of every phase, and the end.
 pub(super) fn note_phase(
     ctx: &RunContext<'_>,
     control: &ControlStatus,
@@ -211,13 +214,13 @@ pub(super) fn note_phase(
             records_per_second: window.rate,
         });
     }
-    let held = std::mem::take(&mut builder.status.phases);
+    let reports = std::mem::take(&mut builder.status.phases);
     let runs = ctx.object.status.stage == Some(Stage::Running);
     builder.status.phases = (timeline.phases.iter().enumerate())
         .map(|(index, window)| {
-            let measured = held.iter().find(|report| report.name == window.name);
+            let measured = reports.iter().find(|report| report.name == window.name);
             let had_begun = measured.is_some_and(|report| report.begun);
-            // Once in a run, though the schedule may move a boundary to and fro.
+            // Once per run, although the schedule may move a boundary back and forth.
             let begins = !had_begun && runs && ctx.now >= window.starts_at && ctx.now < window.ends_at;
             if begins {
                 builder.run_events.push(RunEvent::phase_started(
@@ -244,8 +247,8 @@ pub(super) fn note_phase(
     note_end(ctx, control, timeline, builder);
 }
 
-/// Notes when the traffic ends. Tasks send on until they have read that it is stopped: it ended
-/// when the schedule had asked for as much as is known to count.
+/// Records when the traffic ends. Tasks continue to send until they have read the stop. So the
+/// traffic ended when the schedule had reached the number of records that are known to count.
 fn note_end(
     ctx: &RunContext<'_>,
     control: &ControlStatus,
@@ -268,7 +271,8 @@ fn note_end(
     }
 }
 
-/// Notes the totals, if the log was read to its end; settled ones also without, as far as they are known.
+/// Records the totals, if the log was read completely. Settled totals are recorded in any case, as
+/// far as known.
 pub(super) fn note_traffic(
     ctx: &RunContext<'_>,
     state: &ObservedState,
@@ -295,7 +299,7 @@ pub(super) fn note_traffic(
     let accounting_inputs = ctx.accounting_inputs(control, &timeline, ledgers, unreported_for, until);
     let mut phases = accounting_inputs.totals();
     if !settled {
-        // Until the last word is in, what is missing is mostly on its way.
+        // Until the final ledger lines are read, missing records are mostly just not reported yet.
         phases.iter_mut().for_each(|phase| (phase.totals.unoffered, phase.totals.unreported) = (0, 0));
     }
     for (report, measured) in builder.status.phases.iter_mut().zip(&phases) {

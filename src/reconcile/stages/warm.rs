@@ -1,4 +1,5 @@
-//! Waits for the stream's warm throughput. Ready is ACTIVE with a target and a current throughput of at least what was asked for.
+//! Waits for the stream's warm throughput. The stream is ready if it is ACTIVE and its target and
+//! current throughput reach the requested value.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, Stage};
@@ -8,8 +9,8 @@ use super::{DecisionBuilder, Effect, RunContext};
 use crate::aws::{StreamState, Warm};
 use crate::reconcile::observe::{Observed, ObservedState};
 
-/// How many requests that AWS took may leave the stream's target too low.
-const MOST_REQUESTS: u32 = 3;
+/// After this many accepted requests with a target that is still too low, the run fails.
+const MAX_REQUESTS: u32 = 3;
 
 pub(super) fn decide_warming(
     ctx: &RunContext<'_>,
@@ -28,7 +29,7 @@ pub(super) fn decide_warming(
             if ctx.now >= ctx.run.stage_entered_at + timings.warm_timeout {
                 let why = state.stream.refusal().map(ToString::to_string).unwrap_or_default();
                 let message = format!(
-                    "the stream could not be seen to be warm within {} s: {why}",
+                    "the stream's warm throughput could not be read within {} s: {why}",
                     timings.warm_timeout.as_secs()
                 );
                 return builder.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, ctx.now);
@@ -36,33 +37,33 @@ pub(super) fn decide_warming(
             return builder.wait_until(ctx.now + timings.poll_every);
         }
     };
-    let wanted = ctx.plan.warm_mib_per_second.unwrap_or(0);
+    let requested = ctx.plan.warm_mib_per_second.unwrap_or(0);
     let Warm { target, current } = stream.warm.unwrap_or(Warm { target: 0, current: 0 });
-    if stream.state == StreamState::Active && target >= wanted && current >= wanted {
+    if stream.state == StreamState::Active && target >= requested && current >= requested {
         builder.enter(Stage::Starting, ctx.now, "");
         return builder;
     }
     if ctx.now >= ctx.run.stage_entered_at + timings.warm_timeout {
         let message = format!(
-            "warm throughput is at {current} of {wanted} MiB/s after {} s",
+            "warm throughput is at {current} of {requested} MiB/s after {} s",
             timings.warm_timeout.as_secs()
         );
         return builder.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, ctx.now);
     }
-    let requests = builder.status.stream.as_ref().map_or(0, |held| held.warm_requests);
-    if stream.state == StreamState::Active && target < wanted && requests >= MOST_REQUESTS {
+    let requests = builder.status.stream.as_ref().map_or(0, |stream| stream.warm_requests);
+    if stream.state == StreamState::Active && target < requested && requests >= MAX_REQUESTS {
         let message = format!(
-            "AWS took {requests} requests for {wanted} MiB/s of warm throughput, and the stream's target is {target} MiB/s: somebody lowers it, or the account may not have more"
+            "AWS accepted {requests} requests for {requested} MiB/s of warm throughput, but the stream's target is {target} MiB/s: someone lowers it, or the account may not have more"
         );
         return builder.end(Outcome::Failed, Reason::WarmThroughputTimeout, message, ctx.now);
     }
-    // One mutation of a stream at a time: AWS refuses a second one until the stream is ACTIVE again.
-    if stream.state == StreamState::Active && target < wanted {
+    // One change of a stream at a time: AWS refuses a second one until the stream is ACTIVE again.
+    if stream.state == StreamState::Active && target < requested {
         builder
             .effects
-            .push(Effect::UpdateWarmThroughput { arn: stream.arn.clone(), mib_per_second: wanted });
+            .push(Effect::UpdateWarmThroughput { arn: stream.arn.clone(), mib_per_second: requested });
     }
-    let message = format!("warm throughput {current} of {wanted} MiB/s");
+    let message = format!("warm throughput {current} of {requested} MiB/s");
     builder.found(
         ConditionType::WarmThroughputReady,
         ConditionStatus::False,
