@@ -9,7 +9,7 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
 use super::{Cluster, ClusterError};
 use crate::reconcile::queue::{QueuedRun, RunLister};
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 /// The cluster. Cheap to clone.
 #[derive(Clone, Default)]

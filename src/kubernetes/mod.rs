@@ -2,6 +2,7 @@
 //! the watch.
 
 pub mod client;
+pub mod events;
 pub mod fake;
 pub mod lease;
 pub mod write_fence;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
-use crate::reconcile::run_event::RunEvent;
+use events::RunEvent;
 
 /// The time limit of one request.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);

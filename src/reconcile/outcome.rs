@@ -6,7 +6,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, TotalsStatus};
 
 use super::next_step::with_next_step;
-use super::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 use super::stages::DecisionBuilder;
 use super::stages::task_failures::failure_clause;
 

@@ -6,26 +6,7 @@ use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::status::{Interruption, Outcome, ResourceType, Stage, TaskFailure};
 
 use crate::aws::AwsError;
-
-/// Whether an Event reports progress or a problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    Normal,
-    Warning,
-}
-
-/// An Event to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunEvent {
-    pub severity: Severity,
-    /// One word, PascalCase.
-    pub reason: String,
-    /// The action and what it applies to, in one word. The API counts Events with the same reason
-    /// and action as one series and keeps the note of the first, so this differs per occasion.
-    pub action: String,
-    /// The text for users.
-    pub note: String,
-}
+use crate::kubernetes::events::{RunEvent, Severity};
 
 impl RunEvent {
     fn normal(reason: impl ToString, action: &str, note: String) -> Self {

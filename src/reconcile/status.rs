@@ -7,7 +7,7 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
 
 use super::act::EffectResult;
 use super::error::reason;
-use super::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 use super::stages::{self, Decision, Effect, FinalizerChange, ObjectContext};
 use crate::aws::{AwsError, AwsErrorClass};
 use crate::kubernetes::{Cluster, ClusterError};

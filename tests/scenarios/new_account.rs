@@ -5,7 +5,7 @@ use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
-use kinesis_demo_operator::reconcile::run_event::Severity;
+use kinesis_demo_operator::kubernetes::events::Severity;
 
 use crate::harness::{Harness, s, warm_spec};
 

@@ -18,7 +18,7 @@ use crate::aws::{AwsError, ServiceState, StreamDescription, StreamState, Tags};
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::names::{Names, base_name};
 use crate::reconcile::resources::tags::Owner;
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 /// How often a finished run retries what it could not remove: soon at first, later less often.
 const RETRY_SOON: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 use super::{Decision, Effect, FinalizerChange, ObjectContext, Wake};
 use crate::aws::AwsError;
 use crate::reconcile::next_step::with_next_step;
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 /// A decision that is being built.
 pub struct DecisionBuilder {

@@ -46,7 +46,7 @@ use super::observe::ObservedState;
 use super::resources::control::document;
 use super::resources::names::Names;
 use super::resources::tags::Owner;
-use super::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamDescription, Tags};
 use crate::settings::{Settings, Timings};
 

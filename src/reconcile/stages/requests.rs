@@ -12,7 +12,7 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 use super::pending::unreadable_message;
 use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext, stored_refusal};
 use crate::reconcile::resources::names::base_name;
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 /// The number of runs in the history, and of runs whose leftovers are kept.
 const HISTORY: usize = 5;

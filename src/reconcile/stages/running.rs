@@ -18,7 +18,7 @@ use super::traffic_status::{
 use super::{DecisionBuilder, RunContext};
 use crate::aws::{ClockSkew, ServiceState, StreamState};
 use crate::reconcile::observe::{Observed, ObservedState};
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 pub(super) fn decide_running(
     ctx: &RunContext<'_>,

@@ -14,7 +14,7 @@ use super::traffic_status::{note_generators, note_phase, note_stream};
 use super::{DecisionBuilder, RunContext, refusal_clause};
 use crate::aws::ServiceState;
 use crate::reconcile::observe::{Observed, ObservedState};
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 pub(super) fn decide_starting(
     ctx: &RunContext<'_>,

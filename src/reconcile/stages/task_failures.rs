@@ -9,7 +9,7 @@ use kinesis_demo_api::status::TaskFailure;
 use super::{DecisionBuilder, RunContext};
 use crate::aws::{TaskDescription, TaskStop};
 use crate::reconcile::observe::{Observed, ObservedState};
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 /// The schema's limits.
 const LINES_KEPT: usize = 5;

@@ -18,7 +18,7 @@ use crate::aws::{StreamState, TaskState, Warm};
 use crate::reconcile::error::reason;
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::control::slots;
-use crate::reconcile::run_event::RunEvent;
+use crate::kubernetes::events::RunEvent;
 
 /// Records the stream, if it was read. A refused read keeps the known values.
 pub(super) fn note_stream(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
