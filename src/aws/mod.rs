@@ -7,7 +7,6 @@
 
 pub mod dashboards;
 pub mod error;
-pub mod fake;
 pub mod identity;
 pub mod logs;
 pub mod metrics;

@@ -3,7 +3,6 @@
 
 pub mod client;
 pub mod events;
-pub mod fake;
 pub mod lease;
 pub mod write_fence;
 pub mod writer;

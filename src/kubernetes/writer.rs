@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{CALL_TIMEOUT, Cluster, ClusterError, within};
+use crate::kubernetes::events::{RunEvent, Severity};
 use crate::kubernetes::lease;
 use crate::kubernetes::write_fence::WriteFence;
-use crate::kubernetes::events::{RunEvent, Severity};
 
 /// The field manager in managedFields, and the reporting controller of Events.
 pub const MANAGER: &str = "kinesis-demo-operator";

@@ -6,9 +6,9 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, TotalsStatus};
 
 use super::next_step::with_next_step;
-use crate::kubernetes::events::RunEvent;
 use super::stages::DecisionBuilder;
 use super::stages::task_failures::failure_clause;
+use crate::kubernetes::events::RunEvent;
 
 /// One record in this many may be missing: from the offered records before a run fails, and from
 /// the accepted records before the traffic counts as partly delivered.

@@ -7,9 +7,9 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime};
 
 use super::act::EffectResult;
 use super::error::reason;
-use crate::kubernetes::events::RunEvent;
 use super::stages::{self, Decision, Effect, FinalizerChange, ObjectContext};
 use crate::aws::{AwsError, AwsErrorClass};
+use crate::kubernetes::events::RunEvent;
 use crate::kubernetes::{Cluster, ClusterError};
 
 /// How many errors the summary lists.

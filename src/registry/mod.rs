@@ -2,7 +2,6 @@
 //! image reference. Out: the processor architectures for which the image exists. Reads only,
 //! without credentials, in one bounded attempt.
 
-pub mod fake;
 pub mod oci;
 
 use async_trait::async_trait;

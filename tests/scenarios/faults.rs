@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
 use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
-use kinesis_demo_operator::aws::fake::LastWord;
 use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::aws::FinalLine;
 
 use crate::harness::{Harness, assert_balanced, s, warm_spec};
 
@@ -19,7 +19,7 @@ async fn killed_tasks_are_replaced_and_their_unsent_records_counted() {
     harness.run_until_phase("peak").await;
     harness.clock.advance(s(10));
     for task in harness.aws.running_tasks().into_iter().take(3) {
-        assert!(harness.aws.kill_task(&task, LastWord::Unspoken));
+        assert!(harness.aws.kill_task(&task, FinalLine::Missing));
     }
     harness.run_to_end().await;
     let totals = harness.totals();

@@ -4,7 +4,7 @@
 use kinesis_demo_api::conditions::{ConditionType, Reason};
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::status::{Outcome, Stage, TaskFailure};
-use kinesis_demo_operator::aws::fake::LastWord;
+use kinesis_demo_testing::aws::FinalLine;
 
 use crate::harness::{Harness, s, warm_spec};
 
@@ -56,7 +56,7 @@ async fn the_last_log_lines_of_a_failed_task_are_kept_in_the_status() {
     harness.aws.set_last_line(PANIC);
     harness.run_until_phase("peak").await;
     let task: TaskId = harness.status().control.unwrap().assignments[0].task.clone();
-    assert!(harness.aws.kill_task(&task, LastWord::Unspoken));
+    assert!(harness.aws.kill_task(&task, FinalLine::Missing));
     harness.run_to_end().await;
     let failure = failure(&harness);
     assert_eq!(TaskId::from_arn(&failure.task), task);
@@ -89,7 +89,7 @@ async fn a_task_log_that_cannot_be_read_does_not_delay_the_run() {
     harness.aws.fail("GetLogEvents", kinesis_demo_operator::aws::AwsErrorClass::Denied, u32::MAX);
     harness.run_until_phase("baseline").await;
     let task: TaskId = harness.status().control.unwrap().assignments[0].task.clone();
-    assert!(harness.aws.kill_task(&task, LastWord::Spoken));
+    assert!(harness.aws.kill_task(&task, FinalLine::Written));
     harness.run_to_end().await;
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded), "{:?}", harness.status().run);
     assert_eq!(failure(&harness).last_lines, Some(vec![]));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use kinesis_demo_api::status::Stage;
 use kinesis_demo_operator::aws::AwsErrorClass;
-use kinesis_demo_operator::aws::fake::LastWord;
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::aws::FinalLine;
 use proptest::prelude::*;
 
 use crate::harness::{Harness, assert_balanced, s, warm_spec};
@@ -15,7 +15,7 @@ enum Fault {
     /// The operator is down for this many seconds, then another one takes over.
     Outage(u64),
     /// The n-th running task dies.
-    Kill(usize, LastWord),
+    Kill(usize, FinalLine),
     /// The next calls fail with this class, this many times.
     Errors(AwsErrorClass, u32),
     /// This many responses are lost.
@@ -27,7 +27,7 @@ enum Fault {
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         (1_u64..400).prop_map(Fault::Outage),
-        (0_usize..10, prop_oneof![Just(LastWord::Spoken), Just(LastWord::Unspoken)])
+        (0_usize..10, prop_oneof![Just(FinalLine::Written), Just(FinalLine::Missing)])
             .prop_map(|(task, word)| Fault::Kill(task, word)),
         (
             prop_oneof![

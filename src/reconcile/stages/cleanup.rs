@@ -15,10 +15,10 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 use super::traffic_status::note_stream;
 use super::{Decision, DecisionBuilder, Effect, ObjectContext, RunContext, foreign_account, is_later};
 use crate::aws::{AwsError, ServiceState, StreamDescription, StreamState, Tags};
+use crate::kubernetes::events::RunEvent;
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::names::{Names, base_name};
 use crate::reconcile::resources::tags::Owner;
-use crate::kubernetes::events::RunEvent;
 
 /// How often a finished run retries what it could not remove: soon at first, later less often.
 const RETRY_SOON: Duration = Duration::from_secs(60);

@@ -14,8 +14,8 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::{Decision, DecisionBuilder, Effect, RunContext};
 use crate::aws::{AwsError, AwsErrorClass, RunMetric};
-use crate::reconcile::resources::dashboard::{DashboardView, body};
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::resources::dashboard::{DashboardView, body};
 use crate::settings::SANDBOX_ACCOUNT;
 
 /// The longest CloudWatch error text in status.

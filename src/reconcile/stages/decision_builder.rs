@@ -10,8 +10,8 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::{Decision, Effect, FinalizerChange, ObjectContext, Wake};
 use crate::aws::AwsError;
-use crate::reconcile::next_step::with_next_step;
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::next_step::with_next_step;
 
 /// A decision that is being built.
 pub struct DecisionBuilder {

@@ -46,8 +46,8 @@ use super::observe::ObservedState;
 use super::resources::control::document;
 use super::resources::names::Names;
 use super::resources::tags::Owner;
-use crate::kubernetes::events::RunEvent;
 use crate::aws::{AwsError, NewService, NewStream, NewTaskDefinition, RunMetric, StreamDescription, Tags};
+use crate::kubernetes::events::RunEvent;
 use crate::settings::{Settings, Timings};
 
 /// The result of one reconcile. Built by `decide`, executed by `act` and `status`.

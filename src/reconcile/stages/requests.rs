@@ -11,8 +11,8 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::pending::unreadable_message;
 use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext, stored_refusal};
-use crate::reconcile::resources::names::base_name;
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::resources::names::base_name;
 
 /// The number of runs in the history, and of runs whose leftovers are kept.
 const HISTORY: usize = 5;

@@ -17,8 +17,8 @@ use super::traffic_status::{
 };
 use super::{DecisionBuilder, RunContext};
 use crate::aws::{ClockSkew, ServiceState, StreamState};
-use crate::reconcile::observe::{Observed, ObservedState};
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::observe::{Observed, ObservedState};
 
 pub(super) fn decide_running(
     ctx: &RunContext<'_>,

@@ -13,8 +13,8 @@ use super::task_scaling::{running, tasks_needed};
 use super::traffic_status::{note_generators, note_phase, note_stream};
 use super::{DecisionBuilder, RunContext, refusal_clause};
 use crate::aws::ServiceState;
-use crate::reconcile::observe::{Observed, ObservedState};
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::observe::{Observed, ObservedState};
 
 pub(super) fn decide_starting(
     ctx: &RunContext<'_>,

@@ -8,8 +8,8 @@ use kinesis_demo_api::status::TaskFailure;
 
 use super::{DecisionBuilder, RunContext};
 use crate::aws::{TaskDescription, TaskStop};
-use crate::reconcile::observe::{Observed, ObservedState};
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::observe::{Observed, ObservedState};
 
 /// The schema's limits.
 const LINES_KEPT: usize = 5;

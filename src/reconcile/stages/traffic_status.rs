@@ -15,10 +15,10 @@ use kinesis_demo_api::timeline::Timeline;
 use super::task_failures::{failure_clause, note_failures};
 use super::{DecisionBuilder, RunContext};
 use crate::aws::{StreamState, TaskState, Warm};
+use crate::kubernetes::events::RunEvent;
 use crate::reconcile::error::reason;
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::control::slots;
-use crate::kubernetes::events::RunEvent;
 
 /// Records the stream, if it was read. A refused read keeps the known values.
 pub(super) fn note_stream(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {

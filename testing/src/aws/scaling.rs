@@ -6,7 +6,9 @@ use kinesis_demo_api::MicroTime;
 
 use super::world::{RegionState, ServiceKey};
 use super::{Handle, api_error};
-use crate::aws::{AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription, ServiceState};
+use kinesis_demo_operator::aws::{
+    AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription, ServiceState,
+};
 
 pub(super) struct Target {
     pub(super) min: u32,
@@ -109,6 +111,6 @@ impl Scaling for Handle {
     }
 }
 
-fn ignore_not_found(error: crate::aws::AwsError) -> AwsResult<()> {
+fn ignore_not_found(error: kinesis_demo_operator::aws::AwsError) -> AwsResult<()> {
     if error.class == AwsErrorClass::NotFound { Ok(()) } else { Err(error) }
 }

@@ -19,7 +19,7 @@ use super::scaling::Target;
 use super::seeded_draws::SeededDraws;
 use super::snapshot::Snapshot;
 use super::{ApiError, Settings};
-use crate::aws::{AwsError, AwsResult, Tags};
+use kinesis_demo_operator::aws::{AwsError, AwsResult, Tags};
 
 /// The names of a cluster and a service.
 pub(super) type ServiceKey = (String, String);

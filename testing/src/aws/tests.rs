@@ -2,10 +2,10 @@
 //! calls fail. Tests of its tasks are in `fleet_tests`.
 
 use super::*;
-use crate::aws::{
+use kinesis_demo_api::demo::Architecture;
+use kinesis_demo_operator::aws::{
     NewService, NewStream, NewTaskDefinition, RunMetric, ServiceState, StreamState, Tags, Warm,
 };
-use kinesis_demo_api::demo::Architecture;
 
 pub(super) const T0: MicroTime = MicroTime::from_micros(1_800_000_000_000_000);
 

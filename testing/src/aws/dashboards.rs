@@ -8,7 +8,7 @@ use kinesis_demo_api::MicroTime;
 use serde_json::Value;
 
 use super::{Handle, api_error};
-use crate::aws::{AwsErrorClass, AwsResult, Dashboards, Metrics, RunMetric};
+use kinesis_demo_operator::aws::{AwsErrorClass, AwsResult, Dashboards, Metrics, RunMetric};
 
 /// What the account has in no region.
 #[derive(Default)]

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use kinesis_demo_api::demo::FINALIZER;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
-use super::{Cluster, ClusterError};
-use crate::reconcile::queue::{QueuedRun, RunLister};
-use crate::kubernetes::events::RunEvent;
+use kinesis_demo_operator::kubernetes::events::RunEvent;
+use kinesis_demo_operator::kubernetes::{Cluster, ClusterError};
+use kinesis_demo_operator::reconcile::queue::{QueuedRun, RunLister};
 
 /// The cluster. Cheap to clone.
 #[derive(Clone, Default)]

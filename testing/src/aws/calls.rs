@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 
-use crate::aws::{AwsError, AwsErrorClass};
+use kinesis_demo_operator::aws::{AwsError, AwsErrorClass};
 
 /// One call that reached AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,9 @@ use super::ecs::Service;
 use super::generator::{Generator, TaskEnvironment};
 use super::world::{Region, RegionState, ServiceKey};
 use super::{Handle, Settings, api_error};
-use crate::aws::{AwsErrorClass, AwsResult, ServiceState, TaskDescription, TaskState, TaskStop, Tasks};
+use kinesis_demo_operator::aws::{
+    AwsErrorClass, AwsResult, ServiceState, TaskDescription, TaskState, TaskStop, Tasks,
+};
 
 /// After this time ECS forgets stopped tasks (Amazon ECS API reference, DescribeTasks: "at least
 /// one hour").

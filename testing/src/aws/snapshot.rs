@@ -2,7 +2,7 @@
 
 use super::fleet::Task;
 use super::world::Region;
-use crate::aws::ServiceState;
+use kinesis_demo_operator::aws::ServiceState;
 
 /// The names of everything that exists, each with its region as a prefix; dashboards have none. A
 /// resource that is being deleted still exists. An INACTIVE service and a STOPPED task do not. An

@@ -7,7 +7,7 @@ use kinesis_demo_api::MicroTime;
 
 use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
-use crate::aws::{
+use kinesis_demo_operator::aws::{
     Advantage, AwsErrorClass, AwsResult, NewStream, StreamDescription, StreamState, Streams, Tags, Warm,
 };
 

@@ -11,7 +11,7 @@ use kinesis_demo_api::ledger::{ControlVersion, Counters, Latencies, LedgerLine, 
 
 use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
-use crate::aws::{AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
+use kinesis_demo_operator::aws::{AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
 
 /// The latency of every accepted record.
 const LATENCY: Duration = Duration::from_millis(20);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::control::gate::GapRule;
 
-use crate::aws::{Advantage, ClockSkew};
+use kinesis_demo_operator::aws::{Advantage, ClockSkew};
 
 /// Delays in the fake.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use kinesis_demo_api::schedule::ScheduleSegment;
 
 use super::tests::{T0, a_definition, a_fake, a_service, a_stream, owned, s};
 use super::*;
-use crate::aws::{NewTaskDefinition, TaskState};
+use kinesis_demo_operator::aws::{NewTaskDefinition, TaskState};
 
 /// A fake in which `tasks` tasks run at T0 + 100 s. The stream and everything else that they need
 /// exists.
@@ -71,7 +71,7 @@ async fn tasks_start_after_a_delay_up_to_the_capacity() {
     assert_eq!((seen.desired, seen.running, seen.pending), (5, 2, 1));
     assert!(seen.last_event.unwrap().contains("unable to place a task"));
     clock.advance(s(24));
-    let states = |tasks: Vec<crate::aws::TaskDescription>| {
+    let states = |tasks: Vec<kinesis_demo_operator::aws::TaskDescription>| {
         tasks.into_iter().map(|task| task.state).collect::<Vec<_>>()
     };
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
@@ -237,8 +237,8 @@ async fn lines_arrive_late_and_a_killed_task_has_no_final_line() {
     assert!(early.accepted < fake.stored("posts"), "{early:?}");
     clock.advance_to(T0 + s(140));
     let killed_task = fake.running_tasks()[0].clone();
-    assert!(fake.kill_task(&killed_task, LastWord::Unspoken));
-    assert!(!fake.kill_task(&killed_task, LastWord::Unspoken));
+    assert!(fake.kill_task(&killed_task, FinalLine::Missing));
+    assert!(!fake.kill_task(&killed_task, FinalLine::Missing));
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
     let killed = tasks.iter().find(|task| task.id == killed_task).unwrap();
     assert_eq!(killed.state, TaskState::Stopped);
@@ -265,7 +265,7 @@ async fn scale_in_spares_protected_tasks_until_protection_ends() {
     let spared: Vec<_> = tasks.iter().step_by(2).map(|task| task.arn.clone()).collect();
     aws.tasks.protect_tasks("default", &spared, 1).await.unwrap();
     aws.services.resize_service("default", "kd-service", 4).await.unwrap();
-    let stopping = |tasks: Vec<crate::aws::TaskDescription>| {
+    let stopping = |tasks: Vec<kinesis_demo_operator::aws::TaskDescription>| {
         tasks
             .into_iter()
             .filter(|task| task.state != TaskState::Running)

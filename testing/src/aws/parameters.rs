@@ -7,7 +7,7 @@ use kinesis_demo_api::control::{ControlDocument, MAX_BYTES};
 
 use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
-use crate::aws::{AwsErrorClass, AwsResult, OverwriteResult, Parameters, Tags};
+use kinesis_demo_operator::aws::{AwsErrorClass, AwsResult, OverwriteResult, Parameters, Tags};
 
 pub(super) struct Parameter {
     text: String,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{ImageLookup, Registry};
+use kinesis_demo_operator::registry::{ImageLookup, Registry};
 
 /// The registry. Cheap to clone. Returns `Unknown` until a result is set.
 #[derive(Clone, Default)]

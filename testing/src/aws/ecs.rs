@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
-use crate::aws::{
+use kinesis_demo_operator::aws::{
     AwsErrorClass, AwsResult, NewService, NewTaskDefinition, ServiceDescription, ServiceState, Services,
     TaskDefinitionDescription, TaskDefinitions,
 };

@@ -39,19 +39,23 @@ pub use generator::Sent;
 pub use settings::Delays;
 pub use snapshot::Snapshot;
 
-use super::{Advantage, Aws, AwsClock, AwsErrorClass, AwsResult, ClockSkew, Identity, Regions};
-use crate::clock::{Clock, ManualClock};
+use kinesis_demo_operator::aws::{
+    Advantage, Aws, AwsClock, AwsErrorClass, AwsResult, ClockSkew, Identity, Regions,
+};
+use kinesis_demo_operator::clock::Clock;
+
+use crate::clock::ManualClock;
 use calls::{Access, FaultKind};
 use settings::Settings;
 use world::{AccountState, RegionState};
 
 /// Whether a killed task writes its final ledger line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LastWord {
+pub enum FinalLine {
     /// It drained: the final line is written.
-    Spoken,
+    Written,
     /// SIGKILL or a lost host: nothing after the last regular line.
-    Unspoken,
+    Missing,
 }
 
 /// The fake. Clones share their state.
@@ -138,9 +142,9 @@ impl FakeAws {
 
     /// Ends a task at once, and its service replaces it. Returns false if no such task is starting,
     /// running or stopping.
-    pub fn kill_task(&self, task: &TaskId, last_word: LastWord) -> bool {
+    pub fn kill_task(&self, task: &TaskId, last_word: FinalLine) -> bool {
         let mut world = self.now();
-        let killed = world.kill_task(task, last_word == LastWord::Spoken);
+        let killed = world.kill_task(task, last_word == FinalLine::Written);
         world.place_tasks();
         killed
     }
@@ -156,7 +160,7 @@ impl FakeAws {
     }
 
     /// The tags of a parameter, if it exists.
-    pub fn parameter_tags(&self, name: &str) -> Option<super::Tags> {
+    pub fn parameter_tags(&self, name: &str) -> Option<kinesis_demo_operator::aws::Tags> {
         self.now().parameter_tags(name)
     }
 
