@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_cloudwatch::Client;
 use tracing::warn;
 
-use super::session::Api;
+use super::client::Api;
 use super::{AwsErrorClass, AwsResult, Dashboards};
 
 /// The account's dashboards.
@@ -61,7 +61,7 @@ mod tests {
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     use super::*;
-    use crate::aws::session::tests::{refused_in_cbor, unobserved};
+    use crate::aws::client::tests::{refused_in_cbor, unobserved};
 
     const NAME: &str = "KinesisDemo-kd-x-r1";
 

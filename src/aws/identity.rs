@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_sts::Client;
 
-use super::session::Api;
+use super::client::Api;
 use super::{AwsError, AwsResult, Identity};
 
 /// STS.
@@ -34,7 +34,7 @@ mod tests {
 
     use super::*;
     use crate::aws::AwsErrorClass;
-    use crate::aws::session::tests::unobserved;
+    use crate::aws::client::tests::unobserved;
 
     #[tokio::test]
     async fn the_account_id_comes_from_the_response() {

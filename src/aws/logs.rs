@@ -5,7 +5,7 @@ use aws_sdk_cloudwatchlogs::Client;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::{LedgerLine, MARKER};
 
-use super::session::Api;
+use super::client::Api;
 use super::task_definitions::log_stream;
 use super::{AwsErrorClass, AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
 
@@ -137,7 +137,7 @@ mod tests {
     use kinesis_demo_api::control::TaskId;
 
     use super::*;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     const ARN: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:/kd/log";
 

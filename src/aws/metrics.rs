@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use aws_smithy_types::DateTime;
 use kinesis_demo_api::MicroTime;
 
-use super::session::Api;
+use super::client::Api;
 use super::{AwsResult, METRICS_NAMESPACE, Metrics, RUN_DIMENSION, RunMetric};
 
 /// CloudWatch metrics in one region.
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::aws::AwsErrorClass;
-    use crate::aws::session::tests::{refused_in_cbor, unobserved};
+    use crate::aws::client::tests::{refused_in_cbor, unobserved};
 
     fn metrics(rules: &[&Rule]) -> CloudWatchMetrics {
         CloudWatchMetrics::new(unobserved(mock_client!(

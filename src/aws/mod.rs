@@ -5,6 +5,7 @@
 //! repeated: creating an existing resource fails with `AlreadyExists`, and deleting a missing one
 //! with `NotFound`.
 
+pub mod client;
 pub mod dashboards;
 pub mod error;
 pub mod identity;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType, ResourceTypeForTagging, Tag};
 
-use super::session::Api;
+use super::client::Api;
 use super::{AwsError, AwsErrorClass, AwsResult, OverwriteResult, Parameters, Tags};
 
 /// Systems Manager.
@@ -113,7 +113,7 @@ mod tests {
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     use super::*;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     fn ssm(rules: &[&Rule]) -> SsmParameters {
         SsmParameters::new(unobserved(mock_client!(aws_sdk_ssm, RuleMode::Sequential, rules, |config| {

@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use kinesis_demo_api::MicroTime;
 
-use super::session::Api;
+use super::client::Api;
 use super::{AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription};
 
 /// Each service has one action, so a constant name suffices.
@@ -161,7 +161,7 @@ mod tests {
     use aws_smithy_types::DateTime;
 
     use super::*;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     const ID: &str = "service/default/kd-service";
 

@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
     NetworkConfiguration, PropagateTags, ServiceField, Tag,
 };
 
-use super::session::Api;
+use super::client::Api;
 use super::{AwsError, AwsResult, NewService, ServiceDescription, ServiceState, Services, Tags};
 
 /// ECS services.
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
     use crate::aws::AwsErrorClass;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     fn services(rules: &[&Rule]) -> EcsServices {
         EcsServices::new(unobserved(mock_client!(aws_sdk_ecs, RuleMode::Sequential, rules, |config| config

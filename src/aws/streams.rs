@@ -18,7 +18,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 use kinesis_demo_api::MicroTime;
 
-use super::session::Api;
+use super::client::Api;
 use super::{
     Advantage, AwsError, AwsErrorClass, AwsResult, NewStream, StreamDescription, StreamState, Streams, Tags,
     Warm,
@@ -194,7 +194,7 @@ mod tests {
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     use super::*;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     const ARN: &str = "arn:aws:kinesis:eu-west-1:000000000000:stream/posts";
 

@@ -8,8 +8,8 @@ use aws_sdk_ecs::types::{
 };
 use kinesis_demo_api::demo::Architecture;
 
+use super::client::Api;
 use super::service::{ecs_tags, our_tags};
-use super::session::Api;
 use super::{
     AwsError, AwsErrorClass, AwsResult, NewTaskDefinition, TaskDefinitionDescription, TaskDefinitions,
 };
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::aws::Tags;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     const ARN: &str = "arn:aws:ecs:eu-west-1:000000000000:task-definition/kd-family:3";
 

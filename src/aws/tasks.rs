@@ -7,7 +7,7 @@ use aws_smithy_types::DateTime;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
-use super::session::Api;
+use super::client::Api;
 use super::task_definitions::CONTAINER;
 use super::{AwsErrorClass, AwsResult, TaskDescription, TaskState, TaskStop, Tasks};
 
@@ -162,7 +162,7 @@ mod tests {
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     use super::*;
-    use crate::aws::session::tests::{refused, unobserved};
+    use crate::aws::client::tests::{refused, unobserved};
 
     fn tasks(rules: &[&Rule]) -> EcsTasks {
         EcsTasks::new(unobserved(mock_client!(aws_sdk_ecs, RuleMode::Sequential, rules, |config| config
