@@ -9,8 +9,8 @@
 //! ```
 //!
 //! `reconcile` is one reconcile of one object; `controller` calls it; `start` constructs
-//! everything. `aws`, `kubernetes` and `registry` isolate the external systems behind narrow traits;
-//! the crate `testing` has an in-memory double of each.
+//! everything. `aws`, `kubernetes` and `registry` isolate the external systems behind narrow
+//! traits; the crate `testing` has an in-memory double of each.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod admin;

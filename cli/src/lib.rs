@@ -1,7 +1,7 @@
 //! The command line for KinesisDemo objects, and the local cluster for the demo.
 //!
 //! ```text
-//! args ─► commands (list, status, watch, start, stop, rerun, logs, cleanup) ─► cluster ─► API server
+//! args ─► commands (list, watch, start, stop, rerun, logs …) ─► cluster ─► API server
 //!     ├─► foundation ─► CloudFormation, ECS
 //!     └─► demo ─► local_cluster (API server, its process record) + operator + sandbox ─► report
 //! ```

@@ -2,7 +2,7 @@
 //! streams scale.
 //!
 //! ```text
-//! request ─► http (key, service, operation) ─► faults ─► limits ─► service ─► wire format ─► response
+//! request ─► http (key, operation) ─► faults ─► limits ─► service ─► wire format ─► response
 //!                                                                     │
 //!                               admin API (/_sandbox/…) ◄── arrivals, state, calls
 //! ```

@@ -49,7 +49,7 @@ impl LeaderFault {
 }
 
 /// One observed change of leadership.
-struct Handover {
+struct LeadershipChange {
     fault: LeaderFault,
     at: Timestamp,
     old: String,
@@ -129,7 +129,7 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     assert_balanced(&totals);
     assert_eq!(interruptions, []);
     for handover in &handovers {
-        let Handover { fault, leads_after, .. } = handover;
+        let LeadershipChange { fault, leads_after, .. } = handover;
         assert!(*leads_after < fault.limit(), "{fault:?}: another replica led only after {leads_after:?}");
     }
     assert_eq!(tasks_after, tasks, "tasks were started or stopped");
@@ -148,7 +148,7 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     cluster.close().await;
 }
 
-async fn handover(cluster: &TestCluster, release: &Installed<'_>, fault: LeaderFault) -> Handover {
+async fn handover(cluster: &TestCluster, release: &Installed<'_>, fault: LeaderFault) -> LeadershipChange {
     let (old, epoch) = release.settled(Duration::from_secs(240)).await;
     let replicas = release.replicas().await;
     let pod = replicas.iter().find(|pod| pod.name_any() == old).expect("the leader has no Pod");
@@ -193,7 +193,7 @@ async fn handover(cluster: &TestCluster, release: &Installed<'_>, fault: LeaderF
             Timestamp::now().duration_since(at).as_secs_f64()
         ))
     ));
-    Handover { fault, at, old, leads_after, works_after, epoch: new_epoch, resumed_at }
+    LeadershipChange { fault, at, old, leads_after, works_after, epoch: new_epoch, resumed_at }
 }
 
 /// Asserts that the last log lines of a process that lost the Lease, before its container restarts,
@@ -238,11 +238,11 @@ fn assert_order(samples: &[Sample]) {
 }
 
 /// Asserts that a replica that lost its leadership emits no Events unless it leads again.
-async fn assert_silence(cluster: &TestCluster, handovers: &[Handover]) {
+async fn assert_silence(cluster: &TestCluster, handovers: &[LeadershipChange]) {
     let events: Api<Event> = Api::namespaced(cluster.client.clone(), RUNS);
     let events = events.list(&ListParams::default()).await.unwrap().items;
     for (index, handover) in handovers.iter().enumerate() {
-        let Handover { fault, at, old, works_after, epoch, resumed_at, .. } = handover;
+        let LeadershipChange { fault, at, old, works_after, epoch, resumed_at, .. } = handover;
         let until = handovers.get(index + 1).map_or(Timestamp::now(), |next| next.at);
         let from = resumed_at.unwrap_or(*at + *works_after);
         let late = events.iter().filter(|event| {

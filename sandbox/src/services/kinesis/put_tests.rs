@@ -72,7 +72,8 @@ fn unknown_members_are_rejected_by_name_unless_empty() {
 
 #[test]
 fn cbor_may_have_chunks_and_indefinite_lengths() {
-    // {_ "StreamName": (_ "po", "sts"), "DryRun": true, "Records": [_ {_ "Data": (_ 'a', 'b'), "PartitionKey": "k"}]}
+    // {_ "StreamName": (_ "po", "sts"), "DryRun": true,
+    //  "Records": [_ {_ "Data": (_ 'a', 'b'), "PartitionKey": "k"}]}
     let text = |text: &str| [&[0x60 + text.len() as u8], text.as_bytes()].concat();
     let pieces = [
         vec![0xbf],
