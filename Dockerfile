@@ -1,22 +1,21 @@
 # syntax=docker/dockerfile:1
-# Not run by the project's own tests, which have no Docker; hack/images/check-dockerfile holds it against the sources.
-#
-# The three images with Docker; `make images` makes the same without it (hack/images/build). One target per image:
+# Builds the three images with Docker; `make images` builds the same images without it (hack/images/build). The project's tests have
+# no Docker, so they do not run it. One target per image:
 #
 #   docker buildx build --target operator  --tag kinesis-demo-operator:0.1.0  --load .
 #   docker buildx build --target generator --tag kinesis-demo-generator:0.1.0 --load .
 #   docker buildx build --target sandbox   --tag kinesis-demo-sandbox:0.1.0   --load .
 #
-# Both architectures, into a registry: --platform linux/amd64,linux/arm64 --tag REGISTRY/kinesis-demo-operator:0.1.0 --push
+# For both architectures, pushed to a registry: --platform linux/amd64,linux/arm64 --tag REGISTRY/kinesis-demo-operator:0.1.0 --push
 # For the labels: --build-arg REVISION=$(git rev-parse HEAD) --build-arg CREATED=$(git log -1 --format=%cI)
-# `hack/images/check-dockerfile` compares versions and arguments here with the project's.
+# hack/images/check-dockerfile compares the versions and arguments in this file with the project's.
 
-# Compiles on the machine's own platform for the one asked for: no emulation.
+# Cross-compiles on the machine's own platform, without emulation.
 FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev python3 python3-venv && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# The toolchain of the base image, which is that of rust-toolchain.toml; its further components are not needed here.
+# Selects the toolchain of the base image, which is the version in rust-toolchain.toml, without its additional components.
 ENV RUSTUP_TOOLCHAIN=1.95.0 CARGO_TARGET_DIR=/target
 ARG TARGETARCH
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

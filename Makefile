@@ -1,16 +1,17 @@
-# `make help` tells the targets. Works with GNU make 3.81 (macOS).
+# `make help` lists the targets. Works with GNU make 3.81 (macOS).
 
-# Expanded by the shell, quoted: a path may hold anything.
+# The shell expands it, in quotes: a path may contain any character.
 TARGET = "$${CARGO_TARGET_DIR:-target}"
 CLI = $(TARGET)/laptop/kubectl-kinesisdemo
 MANIFEST = examples/quick.yaml
-# Recipes and scripts read it from the environment: pasted into a command, a space would split it.
+# Recipes and scripts read it from the environment, since a space in it would split a command.
 export MANIFEST
 KEEP =
 REGISTRY =
 DEMO_FLAGS = $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
-# LLVM's linker, rustc's default on this platform, fills every % of an output path with a random digit and then finds no such folder.
+# LLVM's linker, rustc's default on this platform, replaces every % in an output path with a random digit, and then fails
+# because there is no such folder.
 ifneq (,$(findstring %,$(CURDIR)$(CARGO_TARGET_DIR)))
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS += -Clinker-features=-lld
 endif
@@ -19,50 +20,50 @@ endif
 .PHONY: help demo demo-down doctor laptop build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
 .PHONY: cluster-demo cluster-demo-down cluster-test kind kind-down
 
-help: ## Tell the targets
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  make demo MANIFEST=examples/cold.yaml   another event"
-	@echo "  make demo KEEP=1                        leave everything up; then: . target/demo/env"
+	@echo "  make demo KEEP=1                        leave everything running; then: . target/demo/env"
 
-demo: laptop ## Run a viral event on this machine, from nothing to nothing
+demo: laptop ## Run a viral event on this machine, and remove everything
 	@$(CLI) demo $(DEMO_FLAGS) -- "$$MANIFEST"
 
-demo-down: ## End what `make demo KEEP=1` left up
+demo-down: ## Stop what `make demo KEEP=1` left running
 	@hack/laptop/build --programs
 	@$(CLI) demo-down
 
 doctor: ## Check what the demo and the tests need on this machine
 	@hack/doctor
 
-# The API server is had at the same time: what is not found or fetched is built, and by another compiler.
-laptop: ## Build the programs for `make demo`: quickly, and fast only where records pass
+# At the same time, the API server is found, downloaded, or built by Go's compiler beside Rust's.
+laptop: ## Build the programs for `make demo`: a quick build, optimised only where records are handled
 	@hack/laptop/build
 
-build: ## Build all programs in release
+build: ## Build all programs in release mode
 	@cargo build --release --locked --workspace --bins
 
-assets: ## Have a Kubernetes API server on this machine (found, fetched or built)
+assets: ## Provide a Kubernetes API server on this machine (found, downloaded or built)
 	@hack/envtest/envtest
 
-# All targets at once: built apart, the programs would have the AWS crates compiled a second time, with other features.
-test: ## Run all tests; those with a real API server and real processes too
+# All targets at once: otherwise Cargo would compile the AWS crates a second time for the programs, with other features.
+test: ## Run all tests, including those with a real API server and real processes
 	@assets=$$(hack/envtest/envtest) && cargo build --locked --workspace --all-targets && \
 	  KUBEBUILDER_ASSETS="$$assets" cargo test --locked --workspace --no-fail-fast
 
-test-chart: ## Run the chart's tests, with the tools that are here or that hack/chart/tools made
+test-chart: ## Run the chart's tests, with the installed tools, or those of hack/chart/tools
 	@assets=$$(hack/envtest/envtest) && KUBEBUILDER_ASSETS="$$assets" tests/chart/run
 
-test-foundation: ## Lint the CloudFormation template and play it in emulators, where hack/foundation/venv was run
+test-foundation: ## Lint the CloudFormation template and deploy it to emulators (needs hack/foundation/venv)
 	@tests/foundation/run
 
 test-docs: ## Check the documentation: generated pages, links, commands, messages
 	@assets=$$(hack/envtest/envtest) && KUBEBUILDER_ASSETS="$$assets" tests/docs/run
 
-test-gitops: ## Judge recorded objects as Argo CD, Flux and kstatus do (Go)
+test-gitops: ## Evaluate recorded objects as Argo CD, Flux and kstatus do (Go)
 	@tests/gitops/run
 
-lint: ## Formatting, clippy with warnings denied, words and the width of comments
+lint: ## Check formatting, clippy with warnings denied, words and the width of comments
 	@cargo fmt --all --check
 	@hack/lint/text
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -70,7 +71,7 @@ lint: ## Formatting, clippy with warnings denied, words and the width of comment
 fmt: ## Format the code
 	@cargo fmt --all
 
-generate: ## Write the generated files: crds/, the chart's copy of it, docs/reference/
+generate: ## Write the generated files: crds/, the chart's copy, docs/reference/
 	@mkdir -p crds
 	@cargo build --locked --quiet --workspace --all-targets
 	@$(TARGET)/debug/kinesis-demo-operator crd > $(TARGET)/crd.yaml
@@ -81,20 +82,20 @@ generate: ## Write the generated files: crds/, the chart's copy of it, docs/refe
 images: ## Build the container images without Docker, into target/images (Linux, buildah)
 	@hack/images/build
 
-push: ## Push what `make images` made: make push REGISTRY=registry.example.com/team
+push: ## Push the images of `make images`: make push REGISTRY=registry.example.com/team
 	@hack/images/push "$(REGISTRY)"
 
-cluster-demo: build ## The demo in a cluster: make cluster-demo CONTEXT=kind-demo (images: see hack/cluster/load)
+cluster-demo: build ## Run the demo in a cluster: make cluster-demo CONTEXT=kind-demo (images: see hack/cluster/load)
 	@hack/cluster/load cluster-demo && hack/cluster/demo
 
-cluster-demo-down: ## Remove what cluster-demo made: make cluster-demo-down CONTEXT=kind-demo
+cluster-demo-down: ## Remove what cluster-demo created: make cluster-demo-down CONTEXT=kind-demo
 	@hack/cluster/demo down
 
-cluster-test: ## Test chart and images in a cluster, for itself: make cluster-test CONTEXT=kind-demo
+cluster-test: ## Test chart and images in a cluster: make cluster-test CONTEXT=kind-demo
 	@hack/cluster/load cluster-test && KINESISDEMO_CLUSTER_CONTEXT="$$CONTEXT" \
 	  cargo test --locked --workspace --test cluster -- --nocapture --test-threads 1
 
-kind: build ## The demo in a kind cluster of its own (Docker, kind, kubectl, helm)
+kind: build ## Run the demo in a new kind cluster (Docker, kind, kubectl, helm)
 	@hack/kind/kind
 
 kind-down: ## Delete that cluster

@@ -1,4 +1,4 @@
-//! The command line. Parsing only.
+//! The command line: only its definition and parsing.
 
 use std::path::PathBuf;
 
@@ -7,17 +7,17 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "foundation")]
 use crate::foundation::args::Foundation;
 
-/// Told under `--help`; scripts rely on them.
+/// Shown by `--help`; scripts rely on them.
 const EXIT_CODES: &str = "Exit codes:
-  0    what was asked for is done (a run that was watched: Succeeded)
-  1    an error, said on stderr
-  2    the command line was not understood
+  0    success (a watched run: Succeeded)
+  1    an error, printed on stderr
+  2    the command line is invalid
   3    the run ended as Failed
   4    the run ended as Aborted
-  5    demo: something was left behind
+  5    demo: resources remain in the sandbox
   130  interrupted (demo: after everything was stopped and removed)";
 
-/// Viral events on Amazon Kinesis on-demand streams: start them, watch them, end them.
+/// Starts, watches and stops viral events on Amazon Kinesis on-demand streams.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-kinesisdemo", bin_name = "kubectl kinesisdemo", version, about, after_help = EXIT_CODES)]
 pub struct Args {
@@ -29,41 +29,46 @@ pub struct Args {
 pub enum Command {
     /// List KinesisDemos.
     List(List),
-    /// Show one KinesisDemo: its run, its phases, what stands in its way.
+    /// Show one KinesisDemo: its run, its phases, and what blocks it.
     Status(One),
-    /// Watch one KinesisDemo: in place on a terminal, a line per change otherwise. Ends with the run.
+    /// Watch one KinesisDemo until its run ends: in place on a terminal, otherwise one line per change.
     Watch(One),
-    /// Make a KinesisDemo, by server-side apply, and watch its run.
+    /// Create a KinesisDemo, by server-side apply, and watch its run.
     Start(Start),
-    /// Abort a run: traffic to zero first, then everything that the run made is removed. Waits for that.
+    /// Abort a run: stop the traffic, then remove all resources of the run. Waits until this is done.
     Stop(Stop),
-    /// Begin the next run of a KinesisDemo whose run is over, and watch it.
+    /// Start the next run of a finished KinesisDemo, and watch it.
     Rerun(Rerun),
-    /// Show what the operator did and what AWS refused: the Kubernetes Events of one KinesisDemo, oldest first.
+    /// Show the Kubernetes Events of one KinesisDemo, oldest first: the operator's actions, and errors
+    /// from AWS.
     ///
-    /// The generator tasks' own logs are in CloudWatch Logs, in the log group that `status.resources` names; they are not shown here.
+    /// The generator tasks' own logs are not shown. They are in CloudWatch Logs, in the log group that
+    /// `status.resources` names.
     Logs(Logs),
-    /// Delete KinesisDemos and wait until everything they made is gone.
+    /// Delete KinesisDemos and wait until their AWS resources are deleted.
     Cleanup(Cleanup),
-    /// Make, show or delete what KinesisDemo needs in an AWS account: network, ECS cluster, image repositories, roles (a CloudFormation stack).
+    /// Deploy, show or delete the CloudFormation stack that KinesisDemo needs in an AWS account:
+    /// network, ECS cluster, image repositories, roles.
     ///
-    /// Credentials come from where the AWS CLI has them: the environment, the profile that AWS_PROFILE names, single sign-on.
+    /// Uses the same credentials as the AWS CLI: from the environment, the profile in AWS_PROFILE, or
+    /// single sign-on.
     #[cfg(feature = "foundation")]
     Foundation(Foundation),
-    /// Not in this program, which `make demo` built for the laptop; `make build` builds the one that has it.
+    /// Not included in this program, which `make demo` built; `make build` includes it.
     #[cfg(not(feature = "foundation"))]
     Foundation {
-        /// Taken, and not understood.
+        /// Accepted and ignored.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         words: Vec<String>,
     },
-    /// Run a viral event on this machine, with a Kubernetes API server and a local AWS of its own. Needs no account and no cluster.
+    /// Run a viral event on this machine, with its own Kubernetes API server and local AWS. Needs no
+    /// account and no cluster.
     Demo(Demo),
-    /// End what `demo --keep` left up. Does nothing where no demo has run.
+    /// Stop the demo that `demo --keep` left running. Does nothing if there is none.
     DemoDown(DemoDown),
 }
 
-/// Which cluster and namespace, as kubectl takes them.
+/// The cluster and namespace, with the same flags as kubectl.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Connection {
     /// The kubeconfig file. Default: $KUBECONFIG, or ~/.kube/config.
@@ -82,9 +87,9 @@ pub struct Connection {
 pub enum Output {
     #[default]
     Text,
-    /// JSON, as the API has it; for a watch one object per line.
+    /// JSON, as in the API; for a watch, one object per line.
     Json,
-    /// YAML, as the API has it; for a watch one document per object.
+    /// YAML, as in the API; for a watch, one document per object.
     Yaml,
 }
 
@@ -92,7 +97,7 @@ pub enum Output {
 pub struct List {
     #[command(flatten)]
     pub connection: Connection,
-    /// In all namespaces.
+    /// List objects in all namespaces.
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// How to print.
@@ -127,10 +132,10 @@ pub struct Start {
     /// Without a file: warm throughput in MiB/s, which needs On-demand Advantage. Default: none.
     #[arg(long, value_name = "MIB_PER_SECOND", value_parser = clap::value_parser!(i32).range(1..=10240))]
     pub warm_throughput: Option<i32>,
-    /// Take over fields that another tool owns, as kubectl does by the same name.
+    /// Take over fields that another tool owns, like the flag of kubectl.
     #[arg(long)]
     pub force_conflicts: bool,
-    /// Do not watch the run; return when the object is made.
+    /// Do not watch the run; return when the object is created.
     #[arg(long)]
     pub no_watch: bool,
 }
@@ -141,7 +146,7 @@ pub struct Stop {
     pub name: String,
     #[command(flatten)]
     pub connection: Connection,
-    /// Do not wait for the end; return when the operator has taken the request.
+    /// Do not wait for the end; return when the operator has accepted the request.
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -152,7 +157,7 @@ pub struct Rerun {
     pub name: String,
     #[command(flatten)]
     pub connection: Connection,
-    /// Do not watch the run; return when the operator has taken the request.
+    /// Do not watch the run; return when the operator has accepted the request.
     #[arg(long)]
     pub no_watch: bool,
 }
@@ -163,7 +168,7 @@ pub struct Logs {
     pub name: String,
     #[command(flatten)]
     pub connection: Connection,
-    /// Go on until the run is over.
+    /// Continue until the run is over.
     #[arg(short, long)]
     pub follow: bool,
     /// How to print.
@@ -176,15 +181,15 @@ pub struct Cleanup {
     /// The KinesisDemos' names.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub names: Vec<String>,
-    /// All of the namespace.
+    /// Delete all KinesisDemos of the namespace.
     #[arg(long)]
     pub all: bool,
-    /// With --all: of all namespaces.
+    /// With --all: delete those of all namespaces.
     #[arg(short = 'A', long, requires = "all", conflicts_with = "names")]
     pub all_namespaces: bool,
     #[command(flatten)]
     pub connection: Connection,
-    /// How long to wait for the removal, in seconds. It goes on after that, unwatched.
+    /// How long to wait for the removal, in seconds. The removal continues after that.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,
 }
@@ -193,21 +198,21 @@ pub struct Cleanup {
 pub struct Demo {
     /// A file with one KinesisDemo. Default: the built-in quick event (examples/quick.yaml).
     pub manifest: Option<PathBuf>,
-    /// The folder in which the demo makes one of its own, `demo`, for logs, keys and the report.
-    /// Nothing else in it is touched.
+    /// The folder in which the demo creates its own folder `demo`, for logs, keys and the report.
+    /// The demo touches nothing else in it.
     #[arg(long, value_name = "DIR", default_value = "target")]
     pub state: PathBuf,
-    /// Leave everything up at the end; `demo-down` ends it.
+    /// Leave everything running at the end; `demo-down` stops it.
     #[arg(long)]
     pub keep: bool,
-    /// How many times faster than the wall clock the local AWS's own delays pass (warming up, starting tasks, deleting).
+    /// How many times faster than real time the local AWS's delays pass (warm-up, task starts, deletion).
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub speed: u32,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct DemoDown {
-    /// The folder that the demo was given.
+    /// The --state folder of the demo.
     #[arg(long, value_name = "DIR", default_value = "target")]
     pub state: PathBuf,
 }
@@ -218,12 +223,12 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn command_line_definition_is_valid() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn start_takes_a_file_or_a_name_and_not_both() {
+    fn start_accepts_a_file_or_a_name_but_not_both() {
         let parse = |line: &str| Args::try_parse_from(line.split_whitespace());
         assert!(parse("x start -f a.yaml").is_ok());
         assert!(parse("x start --name a --warm-throughput 100 --region us-east-1").is_ok());
@@ -234,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn cleanup_takes_names_or_all_and_not_both() {
+    fn cleanup_accepts_names_or_all_but_not_both() {
         let parse = |line: &str| Args::try_parse_from(line.split_whitespace());
         assert!(parse("x cleanup a b").is_ok());
         assert!(parse("x cleanup --all -A").is_ok());

@@ -1,4 +1,4 @@
-"""Makes JSON schemas for kubeconform from one version's OpenAPI document, api/openapi-spec/swagger.json of k8s.io/kubernetes.
+"""Creates JSON schemas for kubeconform from one version's OpenAPI document, api/openapi-spec/swagger.json of k8s.io/kubernetes.
 
 In: the document and a folder. Out: in the folder, a file for each kind, strict: a field that the API does not have is refused.
 Usage: schemas.py SWAGGER FOLDER
@@ -9,12 +9,12 @@ import pathlib
 import sys
 
 INT_OR_STRING = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
-# Written as text or as a number; OpenAPI knows only the text.
+# May be a string or a number; the OpenAPI document has only the string.
 QUANTITY = {"anyOf": [{"type": "string"}, {"type": "number"}]}
 
 
 def strict(schema):
-    """The schema without OpenAPI's own words, and closed where it lists its fields."""
+    """The schema without keywords of OpenAPI, and without additional properties where it lists its fields."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -24,7 +24,7 @@ def strict(schema):
     result = {}
     for key, value in schema.items():
         if key == "properties":
-            # Here the keys are fields' names, which may be those of OpenAPI's words.
+            # Here the keys are names of fields, which may equal keywords of OpenAPI.
             result[key] = {name: strict(field) for name, field in value.items()}
         elif key not in ("description", "format", "default") and not key.startswith("x-"):
             result[key] = strict(value)
@@ -67,7 +67,7 @@ def main():
     for name, original in originals.items():
         for kind in original.get("x-kubernetes-group-version-kind", []):
             if name.startswith("io.k8s.apimachinery."):
-                continue  # Status, DeleteOptions and their like, which are in every group.
+                continue  # Status, DeleteOptions and similar, which are in every group.
             parts = [kind["kind"], kind["group"].split(".")[0], kind["version"]]
             file = folder / ("-".join(part for part in parts if part).lower() + ".json")
             schema = {

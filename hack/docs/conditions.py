@@ -1,4 +1,4 @@
-"""docs/reference/conditions.md. In: the enums of api/src/conditions.rs, and what to do about each reason (reasons.yaml). Out: a page."""
+"""docs/reference/conditions.md. In: the enums of api/src/conditions.rs, and the text for each reason (reasons.yaml). Out: a page."""
 
 import pathlib
 import re
@@ -7,22 +7,22 @@ import yaml
 
 HEAD = """# Conditions and reasons
 
-Made from `api/src/conditions.rs` and `hack/docs/reasons.yaml` by `hack/docs/generate`; do not edit. All conditions are set on the first visit of the
-operator; a reason is one word of a closed set, and never changes its meaning within an API version. The message says the rest: what was attempted, on what,
-what to do. [Troubleshooting](../troubleshooting.md) goes by messages.
+Generated from `api/src/conditions.rs` and `hack/docs/reasons.yaml` by `hack/docs/generate`; do not edit. The operator sets all conditions in its first
+reconcile of an object. A reason is one of the words below, and never changes its meaning within an API version. The message has the details: what was
+attempted, on what, and what to do. [Troubleshooting](../troubleshooting.md) lists messages.
 
 | Stage | Ready | Reconciling | Stalled | Finished | Succeeded |
 |---|---|---|---|---|---|
 | `Pending` to `Starting` | False | True | False | False | Unknown |
-| anything before `Running`, blocked | False | False | True | False | Unknown |
+| any stage before `Running`, blocked | False | False | True | False | Unknown |
 | `Running` | True | False | False | False | Unknown |
 | `Draining`, `CleaningUp` | False | True | False | False | Unknown |
 | `Succeeded` | True | False | False | True | True |
 | `Failed` | False | False | True | True | False |
 | `Aborted` | True | False | False | True | False |
 
-`kubectl wait --for=condition=Finished` waits for the end, `--for=condition=Succeeded` for a good one. If AWS refuses a call, its reason is put on
-`Ready` (in `Running`) or `Reconciling` (elsewhere) until a pass goes through; the operator goes on trying.
+`kubectl wait --for=condition=Finished` waits for the end, `--for=condition=Succeeded` for success. If an AWS call fails, `Ready` (in `Running`) or
+`Reconciling` (in other stages) has the reason until a reconcile succeeds; the operator keeps trying.
 """
 
 
@@ -54,7 +54,7 @@ def page(root):
     lines += ["", "## Reasons", ""]
     for group in reasons:
         lines += [f"### {group['title']}", "", "| Reason | Where | Meaning | What to do |", "|---|---|---|---|"]
-        for name, told in group["reasons"].items():
-            lines.append(f"| `{name}` | {told['where']} | {told['means']} | {told.get('do', '')} |")
+        for name, entry in group["reasons"].items():
+            lines.append(f"| `{name}` | {entry['where']} | {entry['means']} | {entry.get('do', '')} |")
         lines.append("")
     return "\n".join(lines)

@@ -1,10 +1,10 @@
-"""docs/reference/crd.md. In: the CustomResourceDefinition. Out: every field with its type, default, bounds and description. Pure but for reading."""
+"""docs/reference/crd.md. In: the CustomResourceDefinition. Out: every field with its type, default, bounds and description. Only reads."""
 
 import yaml
 
 HEAD = """# The KinesisDemo resource
 
-Made from `crds/kinesisdemos.kinesisdemo.io.yaml` by `hack/docs/generate`; do not edit. `kubectl explain kinesisdemo.spec` tells part of it.
+Generated from `crds/kinesisdemos.kinesisdemo.io.yaml` by `hack/docs/generate`; do not edit. `kubectl explain kinesisdemo.spec` shows part of it.
 """
 
 
@@ -89,7 +89,7 @@ def row(name, field, is_needed):
 
 
 def code(value):
-    """A default as YAML would have it; objects whose own fields have the defaults are told by `{}`."""
+    """A default as YAML; an object whose own fields have the defaults is shown as `{}`."""
     if isinstance(value, dict):
         return "`{}`"
     if isinstance(value, list):

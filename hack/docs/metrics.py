@@ -1,14 +1,14 @@
-"""docs/reference/metrics.md. In: the page of metrics that the chart's alerts are tested with, and the descriptions in src/metrics. Out: a page."""
+"""docs/reference/metrics.md. In: the metrics with which the chart's alerts are tested, and the descriptions in src/metrics. Out: a page."""
 
 import re
 
 HEAD = """# Metrics
 
-Made from `tests/chart/monitoring/metrics.txt` and `src/metrics` by `hack/docs/generate`; do not edit. Every replica serves `/metrics` in the OpenMetrics
-format on port 8080 of its Pod. Only the one that leads has metrics of objects and runs; they go when the object goes. `namespace` and `name` are the
-object's, so Prometheus must scrape with `honor_labels: true` (the chart's ServiceMonitor does).
+Generated from `tests/chart/monitoring/metrics.txt` and `src/metrics` by `hack/docs/generate`; do not edit. Every replica serves `/metrics` in the OpenMetrics
+format on port 8080 of its Pod. Only the leader has metrics of objects and runs, until the object is deleted. `namespace` and `name` are the object's, so
+Prometheus must scrape with `honor_labels: true` (the chart's ServiceMonitor does).
 
-How to scrape, alert and draw them: [Alerts and dashboards](../howto/monitor.md).
+How to scrape, alert and visualise them: [Alerts and dashboards](../howto/monitor.md).
 """
 
 
@@ -18,8 +18,8 @@ def page(root):
     lines = [HEAD, "| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
     for name, (kind, labels) in families.items():
         suffix = "_total" if kind == "counter" else ""
-        told = "; ".join(label(key, values) for key, values in labels.items())
-        lines.append(f"| `{name}{suffix}` | {kind} | {told} | {help_of[name]} |")
+        labelled = "; ".join(label(key, values) for key, values in labels.items())
+        lines.append(f"| `{name}{suffix}` | {kind} | {labelled} | {help_of[name]} |")
     return "\n".join([*lines, ""])
 
 
@@ -39,7 +39,7 @@ def read(root):
     return families
 
 
-# Labels whose values are a closed set, all of which the page shows.
+# Labels with a fixed set of values, all of which the page shows.
 CLOSED = {"kind", "state", "type"}
 
 
@@ -51,7 +51,7 @@ def label(key, values):
 
 
 def descriptions(root):
-    """Name to description, as the operator itself tells them in # HELP."""
+    """Name to description, as the operator serves them in # HELP."""
     found = {}
     for file in sorted((root / "src/metrics").glob("*.rs")):
         text = file.read_text(encoding="utf-8")

@@ -12,17 +12,17 @@ class Unavailable(Exception):
 
 OPERATOR = """# The operator's command line
 
-Made from `--help` by `hack/docs/generate`; do not edit. The chart sets these flags from its values
-([the chart's README](../../charts/kinesis-demo-operator/README.md)). AWS credentials, and an endpoint if it is not AWS's, come from the AWS SDK's own
+Generated from `--help` by `hack/docs/generate`; do not edit. The chart sets these flags from its values
+([the chart's README](../../charts/kinesis-demo-operator/README.md)). AWS credentials, and an endpoint other than AWS's, come from the AWS SDK's own
 environment variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, …), Kubernetes from `KUBECONFIG` or the Pod's ServiceAccount.
 
-Exit codes: 0 what was asked for is done; 1 an error, said on stderr (of `drain`: something remains; of `check`: something does not hold; of `run`: the lead
-was lost, or there was nothing to work with); 2 the command line was not understood.
+Exit codes: 0 success; 1 an error, printed on stderr (`drain`: resources remain; `check`: a check failed; `run`: the leadership was lost, or the operator could
+not start); 2 the command line is invalid.
 """
 
 CLI = """# kubectl kinesisdemo
 
-Made from `--help` by `hack/docs/generate`; do not edit. `make build` puts the program `kubectl-kinesisdemo` into `target/release`; anywhere on
+Generated from `--help` by `hack/docs/generate`; do not edit. `make build` puts the program `kubectl-kinesisdemo` into `target/release`; anywhere on
 `PATH`, it is the kubectl plugin `kubectl kinesisdemo`.
 """
 
@@ -52,8 +52,8 @@ def find(root, name, *arguments):
 
 
 def written(head, program, called):
-    """The page of a program: its help, then that of each command, and of what is below a command."""
-    overview = told(program)
+    """The page of a program: its help, then the help of each command and its subcommands."""
+    overview = help_of(program)
     lines = [head, "```", overview, "```", "", *below(program, called, "##", overview)]
     return "\n".join(lines)
 
@@ -61,7 +61,7 @@ def written(head, program, called):
 def below(program, called, mark, overview, words=()):
     """The sections of the commands that a help names."""
     for command in commands(overview):
-        help_text = told(program, *words, command)
+        help_text = help_of(program, *words, command)
         yield from (f"{mark} {called} {command}", "", "```", help_text, "```", "")
         yield from below(program, f"{called} {command}", mark + "#", help_text, (*words, command))
 
@@ -72,7 +72,7 @@ def commands(overview):
     return [name for name in names if name != "help"]
 
 
-def told(program, *command):
+def help_of(program, *command):
     # Without the environment: clap shows the values of variables that are set.
     ended = subprocess.run([program, *command, "--help"], env={}, check=True, capture_output=True, text=True)
     return "\n".join(line.rstrip() for line in ended.stdout.strip().splitlines())

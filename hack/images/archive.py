@@ -1,4 +1,4 @@
-"""Reads image archives: OCI layouts and what `docker load` takes. In: a tar file; nothing is written, nothing is believed unchecked."""
+"""Reads image archives: OCI layouts, and the format of `docker load`. In: a tar file. Verifies all digests; writes nothing."""
 
 import gzip
 import hashlib
@@ -12,7 +12,7 @@ GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 def sha256(data):
-    """The digest of bytes as image formats write it."""
+    """The digest of bytes, in the notation of image formats."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
@@ -31,7 +31,7 @@ class _Archive:
 
 
 class OciArchive(_Archive):
-    """An OCI layout with one manifest list; every blob that is read has the digest and size by which it is referred to."""
+    """An OCI layout with one manifest list; every blob that is read must have the digest and size of its descriptor."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -51,18 +51,18 @@ class OciArchive(_Archive):
         return data
 
     def architectures(self):
-        """Those in the manifest list."""
+        """The architectures in the manifest list."""
         return list(self._entries)
 
     def digest(self, architecture):
-        """Of the manifest of one architecture."""
+        """The digest of the manifest of one architecture."""
         return self._entries[architecture]["digest"]
 
     def _manifest(self, architecture):
         return json.loads(self._blob(self._entries[architecture]))
 
     def config(self, architecture):
-        """The image configuration, with layers that are what it says."""
+        """The image configuration, after checking that the layers match it."""
         manifest = self._manifest(architecture)
         config = json.loads(self._blob(manifest["config"]))
         digests = [sha256(gzip.decompress(self._blob(layer))) for layer in manifest["layers"]]
@@ -82,13 +82,13 @@ class OciArchive(_Archive):
         return found
 
     def compressed_size(self, architecture):
-        """What a pull moves: configuration and layers."""
+        """The size of a pull: configuration and layers."""
         manifest = self._manifest(architecture)
         return manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
 
 
 class DockerArchive(_Archive):
-    """What `docker load` takes, of one image."""
+    """An archive in the format of `docker load`, with one image."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -98,5 +98,5 @@ class DockerArchive(_Archive):
         self._layers = entry["Layers"]
 
     def layer_digests(self):
-        """Of the layers as they are in the archive, which does not compress them."""
+        """The digests of the layers in the archive, which are not compressed."""
         return [sha256(self._read(layer)) for layer in self._layers]

@@ -1,4 +1,4 @@
-"""Reads from an ELF program what decides whether it can run in an image with nothing else. In: its bytes."""
+"""Reads an ELF program, to check that it can run in an otherwise empty image. In: its bytes."""
 
 import hashlib
 import struct
@@ -9,7 +9,7 @@ NEEDED = 1
 
 
 class Program:
-    """A 64-bit little-endian ELF file: machine, interpreter, and how many shared libraries it asks for."""
+    """A 64-bit little-endian ELF file: machine, interpreter, and the number of shared libraries that it needs."""
 
     def __init__(self, data):
         assert data[:6] == b"\x7fELF\x02\x01", "no 64-bit little-endian ELF file"

@@ -1,4 +1,4 @@
-# Sourced by the scripts of this folder: what the images are called, what they are made from, where they go.
+# Sourced by the scripts of this folder: the images' names, contents and target folders.
 # In: CARGO_TARGET_DIR, IMAGE_PLATFORMS, IMAGE_SOURCE, SOURCE_DATE_EPOCH. bash 3.2 suffices.
 # shellcheck shell=bash disable=SC2034
 
@@ -26,22 +26,22 @@ command_of() { # command_of IMAGE: the default arguments
   esac
 }
 
-# Docker's names of the platforms; commas or spaces between them.
+# Docker's names of the platforms, separated by commas or spaces.
 platforms=$(echo "${IMAGE_PLATFORMS:-linux/amd64,linux/arm64}" | tr ',' ' ')
 architectures=
 for platform in $platforms; do
   case "$platform" in
     linux/amd64 | linux/arm64) architectures="$architectures ${platform#linux/}" ;;
-    *) fail "IMAGE_PLATFORMS names $platform; known are linux/amd64 and linux/arm64" ;;
+    *) fail "IMAGE_PLATFORMS contains $platform; supported are linux/amd64 and linux/arm64" ;;
   esac
 done
-[ -n "$architectures" ] || fail "IMAGE_PLATFORMS names no platform"
+[ -n "$architectures" ] || fail "IMAGE_PLATFORMS contains no platform"
 
-triple() { # triple ARCHITECTURE: Rust's name of it
+triple() { # triple ARCHITECTURE: Rust's target triple
   case "$1" in amd64) echo x86_64-unknown-linux-musl ;; arm64) echo aarch64-unknown-linux-musl ;; esac
 }
 
-# The commit and its time; the time of what is not committed is the commit's too, so that the same files give the same image.
+# The commit and its time. Uncommitted changes get the commit's time too, so that the same files give the same image.
 if revision=$(git -C "$root" rev-parse --verify --quiet HEAD 2>/dev/null); then
   created=$(git -C "$root" log -1 --format=%ct)
   if [ -n "$(git -C "$root" status --porcelain -- . 2>/dev/null)" ]; then revision=$revision-dirty; fi

@@ -17,8 +17,8 @@
 {{- end -}}
 
 {{/*
-The name by release and chart, asked for once in a rendering. A release whose words are twice in its names has them from an earlier chart; an
-upgrade renames nothing. Without a cluster (helm template) nothing is found.
+The name from release and chart, looked up once per rendering. An earlier chart repeated words in names; if its Deployment exists, an upgrade
+keeps that name. Without a cluster (helm template) nothing is found.
 */}}
 {{- define "kinesis-demo-operator.releaseName" -}}
 {{- $chart := default .Chart.Name .Values.nameOverride -}}
@@ -34,8 +34,8 @@ upgrade renames nothing. Without a cluster (helm template) nothing is found.
 {{- end -}}
 
 {{/*
-Two names as one, joined by a hyphen; words with which the first ends and the second begins are there once: kinesis-demo and
-kinesis-demo-operator are kinesis-demo-operator. In: list of both.
+Joins two names with a hyphen. Words at the end of the first and the beginning of the second appear once: kinesis-demo and
+kinesis-demo-operator give kinesis-demo-operator. In: list of both.
 */}}
 {{- define "kinesis-demo-operator.joined" -}}
 {{- $first := index . 0 -}}
@@ -55,7 +55,7 @@ kinesis-demo-operator are kinesis-demo-operator. In: list of both.
 {{- end -}}
 {{- end -}}
 
-{{/* The name of things that belong to no namespace: two releases of one name, in two namespaces, must not meet. */}}
+{{/* The name of cluster-scoped objects: it must differ for two releases of the same name in two namespaces. */}}
 {{- define "kinesis-demo-operator.clusterName" -}}
 {{- $name := include "kinesis-demo-operator.fullname" . -}}
 {{- ternary $name (printf "%s-%s" $name .Release.Namespace) (eq $name .Release.Namespace) -}}
@@ -69,14 +69,14 @@ kinesis-demo-operator are kinesis-demo-operator. In: list of both.
 {{- end -}}
 {{- end -}}
 
-{{/* The labels by which Pods are selected; they never change. In: dict root, component. */}}
+{{/* The selector labels of Pods; they never change. In: dict root, component. */}}
 {{- define "kinesis-demo-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "kinesis-demo-operator.name" .root | quote }}
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* All labels. In: dict root, component; more, labels of the user's, which do not replace ours. */}}
+{{/* All labels. In: dict root, component; more: the user's labels, which do not replace ours. */}}
 {{- define "kinesis-demo-operator.labels" -}}
 {{- $selector := include "kinesis-demo-operator.selectorLabels" . | fromYaml -}}
 {{- $ours := dict
@@ -98,7 +98,7 @@ app.kubernetes.io/component: {{ .component }}
 http://{{ include "kinesis-demo-operator.fullname" . }}-sandbox.{{ .Release.Namespace }}.svc:4566
 {{- end -}}
 
-{{/* The Secret that holds the sandbox's access key id. The sandbox writes the key: no manifest has one. */}}
+{{/* The Secret with the sandbox's access key id. The sandbox writes the key; no manifest contains it. */}}
 {{- define "kinesis-demo-operator.sandboxSecret" -}}
 {{ include "kinesis-demo-operator.fullname" . }}-sandbox
 {{- end -}}
@@ -108,14 +108,14 @@ http://{{ include "kinesis-demo-operator.fullname" . }}-sandbox.{{ .Release.Name
 {{- if eq (without .Values.aws.accounts "000000000000" | len) 0 }}true{{ end -}}
 {{- end -}}
 
-{{/* A duration as it is in values (`10m`), in seconds. */}}
+{{/* A duration from the values (`10m`), in seconds. */}}
 {{- define "kinesis-demo-operator.seconds" -}}
 {{- $unit := trunc -1 . -}}
 {{- mul (trimSuffix $unit . | int64) (get (dict "s" 1 "m" 60 "h" 3600) $unit) -}}
 {{- end -}}
 
 {{/*
-The labels of an alert. In: dict severity; namespace, of an alert whose query has none; more, labels of the user's, which may replace these.
+The labels of an alert. In: dict severity; namespace: for an alert whose query has none; more: the user's labels, which may replace these.
 */}}
 {{- define "kinesis-demo-operator.alertLabels" -}}
 {{- $ours := dict "severity" .severity -}}

@@ -1,6 +1,6 @@
-{{/* The operator's arguments, environment and rights. In: values. Out: lists. */}}
+{{/* The operator's arguments, environment and permissions. In: values. Out: lists. */}}
 
-{{/* The sandbox checks neither roles nor networks, but the operator asks for them as it would on AWS: names that stand for them. */}}
+{{/* The sandbox checks neither roles nor networks, but the operator requires them as on AWS, so these are placeholder names. */}}
 {{- define "kinesis-demo-operator.arguments" -}}
 - run
 - --admin-address={{ .Values.listenHost }}:8080
@@ -61,7 +61,7 @@
 {{- if .Values.sandbox.enabled }}
 - name: AWS_ENDPOINT_URL
   value: {{ include "kinesis-demo-operator.sandboxUrl" . }}
-# The key that lets its holders in; and nothing of the node's own shall be found.
+# The sandbox's key; and no credentials of the node from instance metadata.
 {{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
 - name: {{ . }}
   valueFrom: {secretKeyRef: {name: {{ include "kinesis-demo-operator.sandboxSecret" $ }}, key: {{ . }}}}
@@ -71,22 +71,22 @@
 {{- end }}
 {{- end -}}
 
-{{/* What the operator may do with KinesisDemo objects: exactly the rules of deploy/operator-role.yaml, which a test compares. */}}
+{{/* The operator's permissions for KinesisDemo objects: exactly the rules of deploy/operator-role.yaml; a test compares them. */}}
 {{- define "kinesis-demo-operator.rules" -}}
-# Patch: the finalizer, and nothing of the spec. Objects are made and deleted by people.
+# Patch: for the finalizer; the operator never changes the spec. Users create and delete objects.
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos]
   verbs: [list, watch, patch]
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos/status]
   verbs: [update]
-# Patch: a repeated event is counted up, not written anew.
+# Patch: a repeated event increments its count instead of creating a new one.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
 
-{{/* What the drain may do: see objects, and ask for aborts. */}}
+{{/* The drain's permissions: list objects, and request aborts. */}}
 {{- define "kinesis-demo-operator.drainRules" -}}
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos]

@@ -1,10 +1,10 @@
 {{/*
-Objects that may be there already: the CustomResourceDefinition, which outlives its release, and the Lease, which an operator makes
-where there is none. Helm refuses an install that would write over what another release owns; leaving them out of the
-manifest lets the install go on. Without a cluster (helm template, lint) nothing is found, and all is rendered.
+Objects that may exist already: the CustomResourceDefinition, which stays after an uninstall, and the Lease, which an operator creates if it is
+missing. Helm rejects an install that would overwrite another release's object, so such objects are left out of the manifest. Without a cluster
+(helm template, lint) nothing is found, and everything is rendered.
 */}}
 
-{{/* Who else owns an object: a sentence's end, or nothing. In: dict root, apiVersion, kind, namespace, name. */}}
+{{/* The other owner of an object, to complete a sentence; or nothing. In: dict root, apiVersion, kind, namespace, name. */}}
 {{- define "kinesis-demo-operator.otherOwner" -}}
 {{- $found := lookup .apiVersion .kind .namespace .name -}}
 {{- if $found -}}
@@ -23,7 +23,7 @@ release {{ $release }} in namespace {{ $namespace }}
 {{- include "kinesis-demo-operator.otherOwner" (dict "root" . "apiVersion" "apiextensions.k8s.io/v1" "kind" "CustomResourceDefinition" "namespace" "" "name" "kinesisdemos.kinesisdemo.io") -}}
 {{- end -}}
 
-{{/* Tells one version of the definition from another. */}}
+{{/* Identifies a version of the CustomResourceDefinition. */}}
 {{- define "kinesis-demo-operator.crdDigest" -}}
 {{- .Files.Get "files/kinesisdemos.kinesisdemo.io.yaml" | sha256sum -}}
 {{- end -}}

@@ -1,13 +1,13 @@
-{{/* What all Pods of the chart have in common. In: values. Out: parts of a Pod's spec. */}}
+{{/* The common parts of all Pods of the chart. In: values. Out: parts of a Pod's spec. */}}
 
-{{/* Whether this is OpenShift, which chooses users and groups itself: "true" or nothing. */}}
+{{/* Whether this is OpenShift, which assigns users and groups itself: "true" or nothing. */}}
 {{- define "kinesis-demo-operator.isOpenShift" -}}
 {{- if or (eq .Values.openshift "enabled") (and (eq .Values.openshift "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) }}true{{ end -}}
 {{- end -}}
 
 {{/*
-The restricted profile of the Pod Security Standards; 65532 is the images' user. OpenShift's restricted-v2 refuses users and groups that are
-not of the namespace's own range.
+The restricted profile of the Pod Security Standards; 65532 is the images' user. OpenShift's restricted-v2 rejects users and groups
+outside of the namespace's range.
 */}}
 {{- define "kinesis-demo-operator.podSecurityContext" -}}
 runAsNonRoot: true
@@ -20,7 +20,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
-{{/* What the user adds to every container, such as the certificates of a company's own authority, and where they are. */}}
+{{/* Mounts that the user adds to every container, such as the certificates of a company's own authority. */}}
 {{- define "kinesis-demo-operator.extraMounts" -}}
 {{- with .Values.extraVolumeMounts }}
 volumeMounts:
@@ -28,7 +28,7 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* The same of a Pod. */}}
+{{/* The volumes that the user adds to every Pod. */}}
 {{- define "kinesis-demo-operator.extraVolumes" -}}
 {{- with .Values.extraVolumes }}
 volumes:

@@ -1,4 +1,4 @@
-{{/* What a schema cannot say: values that contradict each other. In: values. Out: nothing, or the end of rendering with a sentence each. */}}
+{{/* Checks that a schema cannot express: values that contradict each other. In: values. Out: nothing, or a failure with one sentence for each. */}}
 {{- define "kinesis-demo-operator.validate" -}}
 {{- $wrong := list -}}
 {{- $real := not (include "kinesis-demo-operator.onlySandboxAccount" .) -}}
@@ -9,13 +9,13 @@
 {{- $wrong = append $wrong "image.registry: aws.accounts names a real account, and Fargate pulls the generator's image from a registry. Name it in image.registry or generator.image.registry." -}}
 {{- end -}}
 {{- if and .Values.crds.adopt (not .Values.crds.install) -}}
-{{- $wrong = append $wrong "crds.adopt: there is nothing to adopt while crds.install is false." -}}
+{{- $wrong = append $wrong "crds.adopt: there is nothing to adopt while crds.install is false. Remove crds.adopt, or set crds.install=true." -}}
 {{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
-{{- $wrong = append $wrong "serviceAccount.name: with serviceAccount.create=false, name the ServiceAccount that exists." -}}
+{{- $wrong = append $wrong "serviceAccount.name: required with serviceAccount.create=false. Set it to the name of an existing ServiceAccount." -}}
 {{- end -}}
 {{- if and (not .Values.serviceAccount.create) .Values.serviceAccount.annotations -}}
-{{- $wrong = append $wrong "serviceAccount.annotations: they would go nowhere, since serviceAccount.create is false." -}}
+{{- $wrong = append $wrong "serviceAccount.annotations: they have no effect with serviceAccount.create=false. Annotate the existing ServiceAccount instead." -}}
 {{- end -}}
 {{- range include "kinesis-demo-operator.limits" . | fromYamlArray }}{{ $wrong = append $wrong . }}{{ end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.sandbox.enabled) -}}
@@ -24,9 +24,9 @@
 {{- $port := regexFind ":[0-9]+/?$" (.value | default "") | trimPrefix ":" | trimSuffix "/" -}}
 {{- $ports := list }}{{ range $.Values.networkPolicy.proxyPorts }}{{ $ports = append $ports (. | int64 | toString) }}{{ end -}}
 {{- if not $.Values.networkPolicy.proxyTo -}}
-{{- $wrong = append $wrong (printf "networkPolicy.proxyTo: %s is set, but the policy lets the operator reach no proxy. Name the proxy's peers there and its ports in networkPolicy.proxyPorts." .name) -}}
+{{- $wrong = append $wrong (printf "networkPolicy.proxyTo: %s is set, but the NetworkPolicy allows no proxy. Set the proxy's peers there, and its ports in networkPolicy.proxyPorts." .name) -}}
 {{- else if and $port (not (has $port $ports)) -}}
-{{- $wrong = append $wrong (printf "networkPolicy.proxyPorts: %s names port %s, but the policy opens %s only. Add the port." .name $port (join ", " $ports)) -}}
+{{- $wrong = append $wrong (printf "networkPolicy.proxyPorts: %s names port %s, but the NetworkPolicy allows only %s. Add the port." .name $port (join ", " $ports)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -38,22 +38,22 @@
 {{- range $value := list "commonEnv" "extraEnv" -}}
 {{- range get $.Values $value -}}
 {{- if or (has .name $ours) (and (eq $value "commonEnv") (has .name $sandboxes)) -}}
-{{- $wrong = append $wrong (printf "%s: %s is set by the chart, from other values." $value .name) -}}
+{{- $wrong = append $wrong (printf "%s: %s is set by the chart. Remove it, and use the chart's values instead." $value .name) -}}
 {{- else if eq (get $seen .name) $value -}}
-{{- $wrong = append $wrong (printf "%s: %s is there twice." $value .name) -}}
+{{- $wrong = append $wrong (printf "%s: %s is set twice. Remove one." $value .name) -}}
 {{- else if hasKey $seen .name -}}
-{{- $wrong = append $wrong (printf "%s: %s is in commonEnv, too." $value .name) -}}
+{{- $wrong = append $wrong (printf "%s: %s is also in commonEnv. Remove one." $value .name) -}}
 {{- end -}}
 {{- $_ := set $seen .name $value -}}
 {{- end -}}
 {{- end -}}
 {{- $volumes := list -}}
 {{- range .Values.extraVolumes -}}
-{{- if has .name $volumes }}{{ $wrong = append $wrong (printf "extraVolumes: %s is there twice." .name) }}{{ end -}}
+{{- if has .name $volumes }}{{ $wrong = append $wrong (printf "extraVolumes: %s is defined twice. Remove one." .name) }}{{ end -}}
 {{- $volumes = append $volumes .name -}}
 {{- end -}}
 {{- range .Values.extraVolumeMounts -}}
-{{- if not (has .name $volumes) }}{{ $wrong = append $wrong (printf "extraVolumeMounts: there is no volume %s in extraVolumes." .name) }}{{ end -}}
+{{- if not (has .name $volumes) }}{{ $wrong = append $wrong (printf "extraVolumeMounts: extraVolumes has no volume %s. Add it." .name) }}{{ end -}}
 {{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "\n\n%s\n" (join "\n" $wrong)) -}}
@@ -61,7 +61,7 @@
 {{- end -}}
 
 {{/*
-Ceilings that the operator refuses, since AWS's limits leave no room for them: as src/run/write_budget.rs counts, which a test compares.
+Limits that the operator rejects because they exceed AWS's own: computed as in src/reconcile/write_budget.rs; a test compares them.
 In: values. Out: a list of sentences.
 */}}
 {{- define "kinesis-demo-operator.limits" -}}
@@ -69,6 +69,6 @@ In: values. Out: a list of sentences.
 {{- $runsOfRegion := ternary 10 15 .Values.sandbox.enabled -}}
 {{- $room := mul $runsOfRegion (len .Values.aws.regions) -}}
 {{- if gt $runs $room }}
-- {{ printf "ceilings.runs: %d can never fit: control parameters may be written 3 times a second in a Region, which leaves room for %d runs in each of aws.regions, %d in all. Lower it to %d." $runs $runsOfRegion $room $room | quote }}
+- {{ printf "ceilings.runs: %d exceeds AWS's limit: control parameters may be written 3 times a second in a Region, which leaves room for %d runs in each of aws.regions, %d in all. Lower it to %d." $runs $runsOfRegion $room $room | quote }}
 {{- end }}
 {{- end -}}

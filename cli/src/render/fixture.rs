@@ -1,4 +1,4 @@
-//! One status for the tests of this folder: a run in its peak. Pure.
+//! A status for the tests of this folder: a run in its peak. Pure.
 
 use kinesis_demo_api::KinesisDemo;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ pub fn peak() -> KinesisDemo {
     demo(json!({}))
 }
 
-/// The same with members of the status replaced.
+/// The same run with some fields of the status replaced.
 pub fn demo(changes: Value) -> KinesisDemo {
     let phase = |name: &str, rate: u32, starts_at: &str, ends_at: &str, accepted: u64| {
         json!({
@@ -47,7 +47,7 @@ pub fn demo(changes: Value) -> KinesisDemo {
     .unwrap()
 }
 
-/// A condition of that type and value.
+/// A condition with this type and status.
 pub fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({"type": type_, "status": status, "reason": reason, "message": message,
         "lastTransitionTime": "2026-11-22T10:00:00Z"})

@@ -1,4 +1,4 @@
-//! One KinesisDemo as a block of lines: what `status` prints, and what `watch` draws in place. Pure.
+//! Renders one KinesisDemo as a block of lines, for `status` and for `watch` on a terminal. Pure.
 
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
@@ -10,12 +10,12 @@ use super::number::{countdown, grouped};
 use super::phases::{phase_at, phases};
 use super::wrap::wrap;
 
-/// Before everything but the head.
+/// The indentation of all lines except the first.
 const INDENT: &str = "  ";
 /// Width of the bar that shows the rate against the target.
 const BAR: u64 = 30;
 
-/// Head, stream, tasks, traffic, phases, and what stands in the way; no line longer than the width.
+/// Renders head, stream, tasks, traffic, phases, and what blocks the run. No line exceeds `width`.
 #[must_use]
 pub fn frame(demo: &KinesisDemo, now: Timestamp, width: usize) -> Vec<String> {
     lines(demo, MicroTime::from(now), width).iter().flat_map(|line| wrap(line, width)).collect()
@@ -24,7 +24,7 @@ pub fn frame(demo: &KinesisDemo, now: Timestamp, width: usize) -> Vec<String> {
 fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
     let mut lines = vec![head(demo, now)];
     let Some(status) = &demo.status else {
-        lines.push("  waits for the operator (if this stays: does one run?)".into());
+        lines.push("  waiting for the operator (if this persists, check that it is running)".into());
         return lines;
     };
     lines.extend(stream(status));
@@ -34,8 +34,11 @@ fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
             generators.running, generators.desired, generators.admitted
         ));
     }
-    if let Some(url) =
-        status.dashboard.as_ref().filter(|held| held.published).and_then(|held| held.url.as_ref())
+    if let Some(url) = status
+        .dashboard
+        .as_ref()
+        .filter(|dashboard| dashboard.published)
+        .and_then(|dashboard| dashboard.url.as_ref())
     {
         lines.push(format!("  dashboard {url}"));
     }
@@ -80,7 +83,7 @@ fn head(demo: &KinesisDemo, now: MicroTime) -> String {
     parts.join(" · ")
 }
 
-/// What the clock says of the schedule: the phase that goes on, or the first one that is to come; and the end.
+/// The current phase, or the time until the first one, and the time until the traffic ends.
 fn clocks(status: &KinesisDemoStatus, now: MicroTime) -> Vec<String> {
     let mut parts = Vec::new();
     match (phase_at(&status.phases, now), status.phases.first(), &status.phase) {
@@ -157,29 +160,29 @@ fn bar(rate: u64, target: u64) -> String {
     (0..BAR).map(|cell| if cell < filled { '█' } else { '░' }).collect()
 }
 
-/// What is left in AWS: always answered once the run has made anything.
+/// The resources that remain in AWS, from the stage Draining on, or that none remain.
 fn resources(status: &KinesisDemoStatus) -> Vec<String> {
     let of = |state| {
-        let held: Vec<_> = status
+        let names: Vec<_> = status
             .resources
             .iter()
             .filter(|resource| resource.state == state)
             .map(|resource| format!("{} {}", resource.type_, resource.arn))
             .collect();
-        held.join(", ")
+        names.join(", ")
     };
     let (present, retained) = (of(ResourceState::Present), of(ResourceState::Retained));
     let cleaned = find(&status.conditions, ConditionType::CleanedUp)
         .is_some_and(|condition| condition.status == ConditionStatus::True);
     let mut lines = Vec::new();
     if !present.is_empty() && status.stage.is_some_and(|stage| stage >= Stage::Draining) {
-        lines.push(format!("  still there: {present}"));
+        lines.push(format!("  remaining: {present}"));
     }
     if !retained.is_empty() {
-        lines.push(format!("  retained as asked: {retained}"));
+        lines.push(format!("  retained: {retained}"));
     }
     if cleaned && retained.is_empty() && !status.resources.is_empty() {
-        lines.push("  nothing is left of it in AWS".into());
+        lines.push("  no resources of it remain in AWS".into());
     }
     lines
 }
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_frame_tells_what_is_left_and_every_phase_that_has_begun() {
+    fn running_frame_shows_countdowns_and_all_phases() {
         let lines = frame(&peak(), at("2026-11-22T10:00:26Z"), WIDE);
         assert_eq!(
             lines,
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn in_eighty_columns_everything_is_still_there() {
+    fn narrow_frames_show_everything() {
         let stalled = condition("Stalled", "True", "AccessDenied", &"a long story ".repeat(20));
         let crowded = demo(json!({"conditions": [stalled]}));
         let letters = |lines: Vec<String>| {
@@ -236,7 +239,7 @@ mod tests {
         }
         let part = frame(&peak(), now, 60);
         assert!(part.iter().all(|line| line.trim_end() == line), "{part:#?}");
-        // What people look at first stays together.
+        // The most important columns stay in one part.
         let narrow = frame(&peak(), now, 80);
         assert!(
             narrow.contains(
@@ -248,13 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_phase_is_counted_down_to_and_phases_change_by_the_clock() {
+    fn countdowns_and_phases_follow_the_clock() {
         let head = |now: &str, changes| frame(&demo(changes), at(now), WIDE).remove(0);
         let before = head("2026-11-22T09:59:55.300Z", json!({"phase": null}));
         assert!(before.contains("Running · first phase baseline in 5s · traffic ends in 52s"), "{before}");
         let almost = head("2026-11-22T09:59:59.999Z", json!({"phase": null}));
         assert!(almost.contains("first phase baseline in 1s"), "{almost}");
-        // The operator has not said so yet.
+        // The status does not show the phase yet.
         let begun = head("2026-11-22T10:00:00Z", json!({"phase": null}));
         assert!(begun.contains("phase baseline (1 of 4), 10s left · traffic ends in 47s"), "{begun}");
         let next = head("2026-11-22T10:00:37.5Z", json!({}));
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_gone_is_deleted_whatever_was_seen_of_it_last() {
+    fn removed_stream_is_shown_as_deleted() {
         let stream = json!({"name": "kd-quick-1", "arn": "arn", "status": "DELETING", "shards": 8});
         let gone = json!({"stage": "Succeeded", "stream": stream,
             "resources": [{"type": "Stream", "arn": "arn:stream", "state": "Deleted"}]});
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_is_shown_against_what_was_asked_for_when_the_rate_was_measured() {
+    fn ramp_rate_is_compared_with_the_target_of_the_same_window() {
         let mut ramp = peak();
         ramp.status.as_mut().unwrap().traffic.as_mut().unwrap().target = Some(45_000);
         let lines = frame(&ramp, at("2026-11-22T10:00:26Z"), WIDE);
@@ -282,10 +285,10 @@ mod tests {
     }
 
     #[test]
-    fn the_dashboard_is_named_while_there_is_one() {
+    fn dashboard_url_is_shown_while_it_is_published() {
         let lines = |published: bool, url: Option<&str>| {
-            let held = json!({"name": "KinesisDemo-quick", "published": published, "url": url});
-            frame(&demo(json!({"dashboard": held})), at("2026-11-22T10:00:26Z"), WIDE).join("\n")
+            let dashboard = json!({"name": "KinesisDemo-quick", "published": published, "url": url});
+            frame(&demo(json!({"dashboard": dashboard})), at("2026-11-22T10:00:26Z"), WIDE).join("\n")
         };
         let url = "https://console.example.com/d";
         assert!(lines(true, Some(url)).contains("\n  dashboard https://console.example.com/d\n"));
@@ -295,22 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_it_is_said_what_is_left_in_aws() {
+    fn finished_run_lists_remaining_and_retained_resources() {
         let resource = |state: &str| json!([{"type": "Stream", "arn": "arn:stream", "state": state}]);
         let cleaned = condition("CleanedUp", "True", "NothingLeft", "");
         let lines = |changes| frame(&demo(changes), at("2026-11-22T10:01:00Z"), WIDE).join("\n");
         let gone = json!({"stage": "Succeeded", "resources": resource("Deleted"), "conditions": [cleaned]});
-        assert!(lines(gone).ends_with("  nothing is left of it in AWS"));
+        assert!(lines(gone).ends_with("  no resources of it remain in AWS"));
         let kept = json!({"stage": "Succeeded", "resources": resource("Retained"), "conditions": [cleaned]});
-        assert!(lines(kept).ends_with("  retained as asked: stream arn:stream"));
+        assert!(lines(kept).ends_with("  retained: stream arn:stream"));
         let stuck = json!({"stage": "CleaningUp", "resources": resource("Present")});
-        assert!(lines(stuck).ends_with("  still there: stream arn:stream"));
-        // While it runs, it is no news that there is a stream.
-        assert!(!lines(json!({})).contains("still there"));
+        assert!(lines(stuck).ends_with("  remaining: stream arn:stream"));
+        // During the run, its stream is not listed as remaining.
+        assert!(!lines(json!({})).contains("remaining"));
     }
 
     #[test]
-    fn a_run_that_is_over_says_why_and_one_that_runs_does_not() {
+    fn only_a_finished_run_shows_why_it_ended() {
         let run =
             json!({"number": 2, "stageEnteredAt": "2026-11-22T10:00:00Z", "message": "aborted on request"});
         let last = |stage: &str| {
@@ -322,17 +325,17 @@ mod tests {
     }
 
     #[test]
-    fn without_a_status_the_operator_is_asked_for() {
+    fn object_without_status_waits_for_the_operator() {
         let mut fresh = peak();
         fresh.status = None;
         assert_eq!(
             frame(&fresh, Timestamp::UNIX_EPOCH, WIDE),
-            ["demos/quick", "  waits for the operator (if this stays: does one run?)"]
+            ["demos/quick", "  waiting for the operator (if this persists, check that it is running)"]
         );
     }
 
     #[test]
-    fn the_bar_is_full_at_the_target_and_beyond() {
+    fn bar_is_full_at_the_target_and_above() {
         assert_eq!(bar(0, 100).matches('█').count(), 0);
         assert_eq!(bar(50, 100).matches('█').count(), 15);
         assert_eq!(bar(200, 100).matches('█').count(), 30);

@@ -1,4 +1,4 @@
-//! One KinesisDemo as one line: for logs and pipes, a line per change. Pure.
+//! Renders one KinesisDemo as one line, for logs and pipes: one line per change. Pure.
 
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
@@ -7,18 +7,17 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, Stage};
 
 use super::number::grouped;
 
-/// What is worth a new line when it changes: everything shown but the clock.
+/// The line without the time. A new line is printed when this text changes.
 #[must_use]
 pub fn change(demo: &KinesisDemo) -> String {
     let name = demo.metadata.name.as_deref().unwrap_or_default();
     let Some(status) = &demo.status else {
-        return format!("{name} waits for the operator");
+        return format!("{name} waiting for the operator");
     };
     let mut parts = vec![name.to_owned(), stage(demo, status)];
     if let Some(phase) = &status.phase {
         parts.push(format!("{} {}/{}", phase.name, phase.index, phase.of));
-        // Until something of the phase has been seen there is none: the rate of the one before says
-        // nothing of it.
+        // A rate measured before the phase began belongs to the previous phase and is not shown.
         let is_of_this_phase =
             |traffic: &&TrafficStatus| traffic.rate_from.is_none_or(|from| from >= phase.starts_at);
         if let Some(traffic) = status.traffic.as_ref().filter(is_of_this_phase) {
@@ -31,7 +30,7 @@ pub fn change(demo: &KinesisDemo) -> String {
     }
     if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
         parts.push(format!("shards {}", stream.shards));
-        // Every on-demand stream under Advantage has some; it is told where some was asked for.
+        // With Advantage, every on-demand stream has warm throughput; it is shown only if requested.
         if let Some(warm) = stream.warm.filter(|warm| warm.target > 0) {
             parts.push(format!("warm {}/{}", warm.current, warm.target));
         }
@@ -56,13 +55,13 @@ pub fn change(demo: &KinesisDemo) -> String {
     parts.join("  ")
 }
 
-/// The same with the time in front.
+/// The line with the time in front.
 #[must_use]
 pub fn line(demo: &KinesisDemo, now: Timestamp) -> String {
     format!("{}  {}", now.strftime("%H:%M:%SZ"), change(demo))
 }
 
-/// The stage, and that the object is being deleted, which no stage says.
+/// The stage, with a note if the object is being deleted, for which there is no stage.
 #[must_use]
 pub fn stage(demo: &KinesisDemo, status: &KinesisDemoStatus) -> String {
     let stage = status.stage.unwrap_or(Stage::Pending);
@@ -72,16 +71,17 @@ pub fn stage(demo: &KinesisDemo, status: &KinesisDemoStatus) -> String {
     }
 }
 
-/// Whether the run's stream is no more: what it could take then says nothing.
+/// Whether the run's stream is deleted. Its last known capacity is then meaningless.
 #[must_use]
 pub fn is_gone(status: &KinesisDemoStatus) -> bool {
     let of_run = |resource: &&ResourceStatus| resource.type_ == ResourceType::Stream;
     let removed =
-        status.resources.iter().find(of_run).is_some_and(|held| held.state == ResourceState::Deleted);
+        status.resources.iter().find(of_run).is_some_and(|stream| stream.state == ResourceState::Deleted);
     removed || status.stream.as_ref().is_some_and(|stream| stream.status == StreamStatus::DELETED)
 }
 
-/// Whether nothing goes on until somebody changes something, and why in one word. A failed run is over and waits for nobody.
+/// The reason why the run is stalled until somebody makes a change, if it is. A failed run is over,
+/// so it is not stalled.
 #[must_use]
 pub fn stall(status: &KinesisDemoStatus) -> Option<Reason> {
     find(&status.conditions, ConditionType::Stalled)
@@ -91,19 +91,19 @@ pub fn stall(status: &KinesisDemoStatus) -> Option<Reason> {
         .map(|found| found.reason)
 }
 
-/// What keeps the run from going on, in the operator's words: a stall, a spec that is not accepted, or a failure's reason. An abort that
-/// was asked for is no obstacle.
+/// What blocks the run, as reason and message of a condition: a stall, a spec that is not accepted,
+/// or a failure. A requested abort is not an obstacle.
 #[must_use]
 pub fn obstacle(status: &KinesisDemoStatus) -> Option<String> {
-    let said = |type_, value| {
+    let condition = |type_, value| {
         find(&status.conditions, type_)
             .filter(|condition| condition.status == value)
             .map(|condition| format!("{}: {}", condition.reason, condition.message))
     };
-    said(ConditionType::Stalled, ConditionStatus::True)
-        .or_else(|| said(ConditionType::SpecAccepted, ConditionStatus::False))
+    condition(ConditionType::Stalled, ConditionStatus::True)
+        .or_else(|| condition(ConditionType::SpecAccepted, ConditionStatus::False))
         .or_else(|| {
-            said(ConditionType::Succeeded, ConditionStatus::False)
+            condition(ConditionType::Succeeded, ConditionStatus::False)
                 .filter(|_| status.stage == Some(Stage::Failed))
         })
 }
@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_line_tells_stage_phase_rate_tasks_capacity_and_losses() {
+    fn line_shows_stage_phase_rate_tasks_capacity_and_losses() {
         let now = "2026-11-22T10:00:26.9Z".parse().unwrap();
         assert_eq!(
             line(&peak(), now),
@@ -125,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_has_no_rate_before_something_of_it_has_been_seen() {
+    fn rate_is_hidden_until_it_was_measured_in_the_phase() {
         let since = |from: &str| {
-            let mut seen = json!({"scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0,
+            let mut traffic = json!({"scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0,
                 "dropped": 0, "unknown": 0, "unoffered": 0, "unreported": 0, "settled": false});
             for (member, value) in [
                 ("rate", json!(9_966)),
@@ -136,9 +136,9 @@ mod tests {
                 ("rateFrom", json!(from)),
                 ("rateUntil", json!("2026-11-22T10:00:25Z")),
             ] {
-                seen[member] = value;
+                traffic[member] = value;
             }
-            change(&demo(json!({"traffic": seen})))
+            change(&demo(json!({"traffic": traffic})))
         };
         let before = since("2026-11-22T10:00:21Z");
         assert!(before.starts_with("quick  Running  peak 3/4  tasks 5/5"), "{before}");
@@ -149,27 +149,27 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_gone_has_no_shards() {
+    fn deleted_stream_shows_no_shards() {
         let removed = json!({"resources": [{"type": "Stream", "arn": "a", "state": "Deleted"}]});
         let mut gone = json!({"name": "s", "arn": "a", "status": "DELETED", "shards": 0});
         for changes in [removed, json!({"stream": gone})] {
             let text = change(&demo(changes));
             assert!(!text.contains("shards") && !text.contains("warm"), "{text}");
         }
-        // Until then it may still be seen.
+        // A stream that is being deleted still shows its shards.
         gone["status"] = json!("DELETING");
         assert!(change(&demo(json!({"stream": gone}))).contains("shards 0"));
     }
 
     #[test]
-    fn the_clock_alone_is_no_change() {
+    fn time_alone_is_not_a_change() {
         assert_eq!(change(&peak()), change(&peak()));
         let slower = demo(json!({"generators": {"desired": 5, "running": 4, "admitted": 4}}));
         assert_ne!(change(&peak()), change(&slower));
     }
 
     #[test]
-    fn what_stands_in_the_way_is_told_in_the_operators_words() {
+    fn obstacle_shows_reason_and_message_of_the_condition() {
         let stalled = condition("Stalled", "True", "AccountNotAllowed", "account 1 is not on --account");
         let text = change(&demo(json!({"stage": "Pending", "conditions": [stalled]})));
         assert!(text.ends_with("! AccountNotAllowed: account 1 is not on --account"), "{text}");
@@ -184,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_status_waits_for_the_operator_and_a_deletion_shows() {
+    fn missing_status_and_deletion_are_shown() {
         let mut fresh = peak();
         fresh.status = None;
-        assert_eq!(change(&fresh), "quick waits for the operator");
+        assert_eq!(change(&fresh), "quick waiting for the operator");
         let mut going = peak();
         going.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));

@@ -1,4 +1,4 @@
-//! Objects as text for people. In: KinesisDemos and the present instant. Out: lines. Pure.
+//! Renders objects as text. In: KinesisDemos and the current time. Out: lines. Pure.
 
 pub mod frame;
 pub mod line;

@@ -1,4 +1,4 @@
-//! Numbers and durations for people. Pure.
+//! Formats numbers and durations. Pure.
 
 use std::time::Duration;
 
@@ -27,13 +27,13 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-/// What is left until an instant: a second that has begun counts, so that nothing is left only when it has come.
+/// The time until an instant, rounded up to whole seconds, so that zero is shown only at the end.
 #[must_use]
 pub fn countdown(left: Duration) -> String {
     span(left + Duration::from_nanos(999_999_999))
 }
 
-/// `count` things per second over a duration, rounded to the nearest.
+/// The rate of `count` records over a duration, rounded to the nearest integer.
 #[must_use]
 pub fn per_second(count: u64, over: Duration) -> u64 {
     let millis = over.as_millis().max(1);
@@ -62,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn a_countdown_ends_at_its_end_and_not_before() {
+    fn countdown_reaches_zero_only_at_the_end() {
         for (millis, text) in [(0, "0s"), (1, "1s"), (1000, "1s"), (1001, "2s"), (59_001, "1m00s")] {
             assert_eq!(countdown(Duration::from_millis(millis)), text);
         }
     }
 
     #[test]
-    fn rates_are_rounded_and_an_empty_span_is_no_division_by_zero() {
+    fn rates_are_rounded_and_zero_durations_are_allowed() {
         assert_eq!(per_second(100, Duration::from_millis(2000)), 50);
         assert_eq!(per_second(2, Duration::from_millis(3000)), 1);
         assert_eq!(per_second(0, Duration::ZERO), 0);

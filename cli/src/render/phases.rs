@@ -1,4 +1,4 @@
-//! The phases of a run as a table. Pure.
+//! Renders the phases of a run as a table. Pure.
 
 use kinesis_demo_api::status::{PhaseReport, TrafficStatus};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime, Stage};
@@ -6,7 +6,8 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime, Stage};
 use super::number::{grouped, per_second};
 use super::table::{Align, table_within};
 
-/// Target and achieved rate, refusals and latency of every phase; of those that have not begun, the target only.
+/// Target and achieved rate, rejections and latency of every phase. A phase that has not begun has
+/// only its target.
 #[must_use]
 pub fn phases(status: &KinesisDemoStatus, now: MicroTime, width: usize) -> Vec<String> {
     let header = [
@@ -21,15 +22,16 @@ pub fn phases(status: &KinesisDemoStatus, now: MicroTime, width: usize) -> Vec<S
         ("P99 ms", Align::Right),
         ("MAX ms", Align::Right),
     ];
-    // After the end nothing of the schedule goes on, or begins.
+    // After the end of the traffic, no phase continues or begins.
     let now = status.run.as_ref().and_then(|run| run.ends_at).map_or(now, |ends_at| now.min(ends_at));
-    // Once the traffic is over, no instant is one of a phase that goes on.
+    // Once the traffic is over, there is no current phase.
     let traffic = status.traffic.as_ref().filter(|_| status.stage == Some(Stage::Running));
     let rows: Vec<Vec<String>> = status.phases.iter().map(|report| row(report, traffic, now)).collect();
     table_within(&header, &rows, 1, width)
 }
 
-/// The phase that goes on at an instant, by the schedule. Who watches need not wait until the operator says so.
+/// The phase at an instant, by the schedule. It does not depend on when the operator updates the
+/// status.
 #[must_use]
 pub fn phase_at(reports: &[PhaseReport], now: MicroTime) -> Option<(usize, &PhaseReport)> {
     reports.iter().enumerate().find(|(_, report)| (report.starts_at..report.ends_at).contains(&now))
@@ -54,17 +56,17 @@ fn row(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) ->
     cells
 }
 
-/// Of the phase that goes on, the newest rate; of one that is over, or was cut short, what it took
-/// over its length. The books are as old as the last look: what was sent since then is no
-/// shortfall. None until something of the phase has been seen.
+/// The achieved rate. For the current phase, the latest rate. For a phase that is over or was cut
+/// short, the accepted records divided by its length. The totals only cover the time up to the last
+/// read, so the length ends there too. `None` until records of the phase were reported.
 fn achieved(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) -> Option<u64> {
-    let goes_on = now < report.ends_at;
+    let is_current = now < report.ends_at;
     let Some(traffic) = traffic else {
         let until = report.ends_at.min(now);
         return Some(per_second(report.totals.accepted, until.since(report.starts_at)));
     };
     let is_of_this_phase = traffic.rate_from.is_none_or(|from| from >= report.starts_at);
-    if goes_on && is_of_this_phase && traffic.sampled_at > report.starts_at {
+    if is_current && is_of_this_phase && traffic.sampled_at > report.starts_at {
         return Some(traffic.rate);
     }
     let seen_until = report.ends_at.min(now).min(traffic.rate_until.unwrap_or(traffic.sampled_at));
@@ -84,7 +86,7 @@ mod tests {
         format!("2026-11-22T10:00:{text}Z").parse::<jiff::Timestamp>().unwrap().into()
     }
 
-    /// ACHIEVED of the peak, which goes on from second 22 until 37 and has 180,000 accepted.
+    /// ACHIEVED of the peak, which lasts from second 22 to 37 and has 180,000 accepted.
     fn achieved_of_the_peak(now: &str, stage: &str, traffic: Value) -> String {
         let totals = json!({"scheduled": 0, "offered": 0, "accepted": 0, "throttled": 0, "failed": 0, "dropped": 0,
             "unknown": 0, "unoffered": 0, "unreported": 0, "rate": 48_000, "settled": false});
@@ -98,25 +100,25 @@ mod tests {
     }
 
     #[test]
-    fn the_phase_that_goes_on_achieves_the_newest_rate() {
+    fn current_phase_shows_the_latest_rate() {
         let sampled = |from: &str, until: &str| json!({"sampledAt": at(until), "rateFrom": at(from), "rateUntil": at(until)});
         assert_eq!(achieved_of_the_peak("30", "Running", sampled("24", "26")), "48,000");
         assert_eq!(achieved_of_the_peak("30", "Running", json!({"sampledAt": at("26")})), "48,000");
-        // A rate of the phase before says nothing of this one: what was accepted up to the last look does.
+        // The rate belongs to the previous phase, so the accepted records up to the last read count.
         assert_eq!(achieved_of_the_peak("30", "Running", sampled("20", "26")), "45,000");
-        // Nothing of it has been seen yet: that is no zero, and what comes next in the row is what was scheduled.
+        // Nothing was reported yet, so ACHIEVED is empty, not zero: the next cell is SCHEDULED.
         assert_eq!(achieved_of_the_peak("23", "Running", sampled("19", "21")), "180,000");
     }
 
     #[test]
-    fn a_phase_that_is_over_achieves_what_it_took_over_its_length() {
+    fn finished_phase_shows_accepted_records_per_second() {
         let late = json!({"sampledAt": at("38"), "rateFrom": at("36"), "rateUntil": at("38")});
         assert_eq!(achieved_of_the_peak("40", "Running", late.clone()), "12,000");
         assert_eq!(achieved_of_the_peak("50", "Succeeded", late), "12,000");
     }
 
     #[test]
-    fn a_run_that_was_stopped_is_held_against_the_time_in_which_it_sent() {
+    fn stopped_run_is_measured_over_the_time_in_which_it_sent() {
         for stage in ["Draining", "CleaningUp", "Aborted", "Failed"] {
             let run = json!({"number": 1, "stageEnteredAt": at("40"), "endsAt": at("26")});
             let status = demo(json!({"stage": stage, "run": run})).status.unwrap();
@@ -124,14 +126,14 @@ mod tests {
             let cells = |row: &String| row.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
             let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
             let begins = |row: &[String]| row[..3.min(row.len())].join(" ");
-            let told: Vec<String> = rows[1..].iter().map(|row| begins(row)).collect();
+            let shown: Vec<String> = rows[1..].iter().map(|row| begins(row)).collect();
             let expected = ["baseline 100 100", "spike 10,000 10,000", "peak 50,000 45,000", "decline 100"];
-            assert_eq!(told, expected, "{stage}: 180,000 of the peak in 4 s, and the decline never began");
+            assert_eq!(shown, expected, "{stage}: the peak has 180,000 in 4 s; the decline never began");
         }
     }
 
     #[test]
-    fn refusals_and_losses_have_a_column_each() {
+    fn throttled_and_failed_have_their_own_columns() {
         let mut status = demo(json!({})).status.unwrap();
         status.phases[2].totals.throttled = 1_234;
         status.phases[2].totals.failed = 56;
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_says_which_phase_it_is() {
+    fn current_phase_is_found_by_time() {
         let status = demo(json!({})).status.unwrap();
         let name =
             |now: &str| phase_at(&status.phases, at(now)).map(|(index, report)| (index, report.name.clone()));

@@ -1,13 +1,13 @@
-//! A table of texts, columns as wide as their widest cell, as kubectl prints them. Pure.
+//! Renders tables as kubectl does: columns are as wide as their widest cell. Pure.
 
-/// Which way a column leans.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     Left,
     Right,
 }
 
-/// Between two columns; less where there is no room for it.
+/// The spaces between two columns; fewer if the table would be too wide.
 const GAP: usize = 3;
 
 /// The lines of a table, header first. Rows shorter than the header are filled with empty cells.
@@ -17,8 +17,9 @@ pub fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> Vec<String> {
     lines(header, rows, &columns, GAP)
 }
 
-/// The same within a width: with less between the columns, and if that is not enough in parts, each of which begins with the first
-/// `keys` columns, by which a row is known. Nothing is cut off; a cell wider than all there is makes its line longer.
+/// The lines of a table within a width. If needed, the gaps shrink; if that is not enough, the table
+/// is split into parts, each of which begins with the first `keys` columns, which identify a row.
+/// Nothing is cut off: a cell wider than `width` makes its line longer.
 #[must_use]
 pub fn table_within(
     header: &[(&str, Align)],
@@ -76,14 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_without_spaces() {
+    fn columns_fit_their_widest_cell_without_trailing_spaces() {
         let header = [("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
         let rows = [vec!["a".into(), "50,000".into(), String::new()], vec!["longer".into(), "1".into()]];
         assert_eq!(table(&header, &rows), ["NAME       RATE   ENDS", "a        50,000", "longer        1"]);
     }
 
     #[test]
-    fn a_table_fits_the_width_by_smaller_gaps_and_then_in_parts() {
+    fn wide_table_shrinks_gaps_and_then_splits_into_parts() {
         let header = [("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
         let rows = [vec!["a".into(), "50,000".into(), "10:00".into()], vec!["longer".into(), "1".into()]];
         assert_eq!(table_within(&header, &rows, 1, 23), table(&header, &rows));
@@ -103,13 +104,13 @@ mod tests {
                 "longer"
             ]
         );
-        // However narrow: every column is there.
+        // Even the narrowest table has every column.
         let narrow = table_within(&header, &rows, 1, 1).join("\n");
         assert!(["RATE", "ENDS", "50,000", "10:00"].iter().all(|text| narrow.contains(text)), "{narrow}");
     }
 
     #[test]
-    fn every_part_has_all_columns_by_which_its_rows_are_known() {
+    fn every_part_begins_with_all_key_columns() {
         let header =
             [("SPACE", Align::Left), ("NAME", Align::Left), ("RATE", Align::Right), ("ENDS", Align::Left)];
         let rows =

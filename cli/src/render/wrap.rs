@@ -1,25 +1,25 @@
-//! Lines within a width. In: text and the number of columns there are. Out: as many lines as it takes; nothing is cut off. Pure.
+//! Wraps lines. In: text and a width. Out: as many lines as needed; nothing is cut off. Pure.
 
-/// Further than the line that it goes on.
+/// The indentation of continuation lines, relative to the first.
 const INDENT: usize = 4;
 
-/// Between the parts of a line: the best place to break it.
+/// The separator of a line's parts, where it breaks first.
 const DOT: char = '·';
 
-/// The line in pieces of at most `width` characters, broken between its parts, else at spaces, where there are any. What goes on
-/// is indented.
+/// Splits a line into pieces of at most `width` characters: between its parts, else at spaces, else
+/// anywhere. Continuation lines are indented.
 #[must_use]
 pub fn wrap(line: &str, width: usize) -> Vec<String> {
     let indent = line.chars().take_while(|letter| *letter == ' ').count() + INDENT;
-    // In less room than this, the indentation would be all there is.
+    // In a very narrow column, indentation would leave too little room for text.
     let indent = if indent * 2 > width { 0 } else { indent };
     let mut rest: Vec<char> = line.chars().collect();
     let mut lines = Vec::new();
     while rest.len() > width.max(1) {
         let start = rest.iter().take_while(|letter| **letter == ' ').count();
-        let room = rest.get(..=width.max(1)).unwrap_or(&rest);
-        let part = room.windows(2).rposition(|pair| pair == [' ', DOT]);
-        let space = room.iter().rposition(|letter| *letter == ' ');
+        let candidate = rest.get(..=width.max(1)).unwrap_or(&rest);
+        let part = candidate.windows(2).rposition(|pair| pair == [' ', DOT]);
+        let space = candidate.iter().rposition(|letter| *letter == ' ');
         let at = [part, space].into_iter().flatten().find(|at| *at > start).unwrap_or(width.max(1));
         let after = rest.split_off(at);
         lines.push(rest.iter().collect::<String>().trim_end().to_owned());
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_fits_stays_and_a_longer_one_breaks_at_spaces() {
+    fn long_lines_break_at_spaces_and_short_lines_stay() {
         assert_eq!(wrap("  one two", 9), ["  one two"]);
         assert_eq!(
             wrap("  one two three four five", 14),
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn no_letter_is_lost_whatever_the_width() {
+    fn no_letter_is_lost_at_any_width() {
         let line =
             "  ! AccessDenied: arn:aws:iam::123456789012:role/very-long-name-without-any-space · éü   end";
         let letters = |text: &str| text.chars().filter(|letter| *letter != ' ').collect::<String>();

@@ -1,7 +1,7 @@
 // Podsecurity checks the Pods of manifests against the restricted profile of the Pod Security Standards, with the code that
 // Kubernetes' own admission uses.
 //
-// In: manifests on stdin. Out: a line for each Pod that the profile refuses; exit code 1 if there is one, 2 if there is no Pod at all.
+// In: manifests on stdin. Out: a line for each Pod that violates the profile; exit code 1 if there is one, 2 if there is no Pod at all.
 // Usage: podsecurity VERSION, for example v1.36
 package main
 
@@ -19,7 +19,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// What is common to a Pod and to everything that makes Pods of a template.
+// The common fields of a Pod and of workloads with a Pod template.
 type manifest struct {
 	Kind     string            `json:"kind"`
 	Metadata metav1.ObjectMeta `json:"metadata"`

@@ -21,7 +21,7 @@ impl Pattern {
         if text.starts_with(['{', '[', '%']) {
             return Err(AwsError::client(
                 super::REFUSAL,
-                "Invalid filter pattern: anything but plain and quoted terms is not offered by this sandbox; docs/sandbox.md lists what is",
+                "Invalid filter pattern: anything but plain and quoted terms is not supported by this sandbox; docs/sandbox.md lists what is supported",
             ));
         }
         let mut pattern = Self::default();
