@@ -31,27 +31,29 @@ pub enum Command {
     List(List),
     /// Show one KinesisDemo: its run, its phases, and what blocks it.
     Status(One),
-    /// Watch one KinesisDemo until its run ends: in place on a terminal, otherwise one line per change.
+    /// Watch one KinesisDemo until its run ends: in place on a terminal, otherwise one line per
+    /// change.
     Watch(One),
     /// Create a KinesisDemo, by server-side apply, and watch its run.
     Start(Start),
-    /// Abort a run: stop the traffic, then remove all resources of the run. Waits until this is done.
+    /// Abort a run: stop the traffic, then remove all resources of the run. Waits until this is
+    /// done.
     Stop(Stop),
     /// Start the next run of a finished KinesisDemo, and watch it.
     Rerun(Rerun),
-    /// Show the Kubernetes Events of one KinesisDemo, oldest first: the operator's actions, and errors
-    /// from AWS.
+    /// Show the Kubernetes Events of one KinesisDemo, oldest first: the operator's actions, and
+    /// errors from AWS.
     ///
-    /// The generator tasks' own logs are not shown. They are in CloudWatch Logs, in the log group that
-    /// `status.resources` names.
+    /// The generator tasks' own logs are not shown. They are in CloudWatch Logs, in the log group
+    /// that `status.resources` names.
     Logs(Logs),
     /// Delete KinesisDemos and wait until their AWS resources are deleted.
     Cleanup(Cleanup),
     /// Deploy, show or delete the CloudFormation stack that KinesisDemo needs in an AWS account:
     /// network, ECS cluster, image repositories, roles.
     ///
-    /// Uses the same credentials as the AWS CLI: from the environment, the profile in AWS_PROFILE, or
-    /// single sign-on.
+    /// Uses the same credentials as the AWS CLI: from the environment, the profile in AWS_PROFILE,
+    /// or single sign-on.
     #[cfg(feature = "foundation")]
     Foundation(Foundation),
     /// Not included in this program, which `make demo` built; `make build` includes it.
@@ -61,8 +63,8 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         words: Vec<String>,
     },
-    /// Run a viral event on this machine, with its own Kubernetes API server and local AWS. Needs no
-    /// account and no cluster.
+    /// Run a viral event on this machine, with its own Kubernetes API server and local AWS. Needs
+    /// no account and no cluster.
     Demo(Demo),
     /// Stop the demo that `demo --keep` left running. Does nothing if there is none.
     DemoDown(DemoDown),
@@ -205,7 +207,8 @@ pub struct Demo {
     /// Leave everything running at the end; `demo-down` stops it.
     #[arg(long)]
     pub keep: bool,
-    /// How many times faster than real time the local AWS's delays pass (warm-up, task starts, deletion).
+    /// How many times faster than real time the local AWS's delays pass (warm-up, task starts,
+    /// deletion).
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub speed: u32,
 }

@@ -30,7 +30,8 @@ pub fn change(demo: &KinesisDemo) -> String {
     }
     if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
         parts.push(format!("shards {}", stream.shards));
-        // With Advantage, every on-demand stream has warm throughput; it is shown only if requested.
+        // With Advantage, every on-demand stream has warm throughput; it is shown only if
+        // requested.
         if let Some(warm) = stream.warm.filter(|warm| warm.target > 0) {
             parts.push(format!("warm {}/{}", warm.current, warm.target));
         }

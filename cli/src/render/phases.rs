@@ -104,7 +104,8 @@ mod tests {
         let sampled = |from: &str, until: &str| json!({"sampledAt": at(until), "rateFrom": at(from), "rateUntil": at(until)});
         assert_eq!(achieved_of_the_peak("30", "Running", sampled("24", "26")), "48,000");
         assert_eq!(achieved_of_the_peak("30", "Running", json!({"sampledAt": at("26")})), "48,000");
-        // The rate belongs to the previous phase, so the accepted records up to the last read count.
+        // The rate belongs to the previous phase, so the accepted records up to the last read
+        // count.
         assert_eq!(achieved_of_the_peak("30", "Running", sampled("20", "26")), "45,000");
         // Nothing was reported yet, so ACHIEVED is empty, not zero: the next cell is SCHEDULED.
         assert_eq!(achieved_of_the_peak("23", "Running", sampled("19", "21")), "180,000");

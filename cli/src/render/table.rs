@@ -17,9 +17,9 @@ pub fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> Vec<String> {
     lines(header, rows, &columns, GAP)
 }
 
-/// The lines of a table within a width. If needed, the gaps shrink; if that is not enough, the table
-/// is split into parts, each of which begins with the first `keys` columns, which identify a row.
-/// Nothing is cut off: a cell wider than `width` makes its line longer.
+/// The lines of a table within a width. If needed, the gaps shrink; if that is not enough, the
+/// table is split into parts, each of which begins with the first `keys` columns, which identify a
+/// row. Nothing is cut off: a cell wider than `width` makes its line longer.
 #[must_use]
 pub fn table_within(
     header: &[(&str, Align)],
