@@ -46,7 +46,7 @@ def rules(schema, whose):
     found = schema.get("x-kubernetes-validations", [])
     if not found:
         return []
-    lines = [f"{whose} is refused with these messages unless the rule (CEL) holds:", ""]
+    lines = [f"{whose} must satisfy these CEL rules; otherwise it is rejected with the message:", ""]
     for rule in found:
         lines.append(f"- \"{rule['message']}\": `{' '.join(rule['rule'].split())}`")
     return [*lines, ""]

@@ -222,7 +222,7 @@ class Answers(unittest.TestCase):
             by_title = dict(queries())
             self.assertEqual([series["metric"] for series in self.query(address, by_title["Stage"], now)], [{"stage": "Running"}])
             self.assertEqual([series["metric"] for series in self.query(address, by_title["Phases"], now)], [{"phase": "peak"}])
-            self.assertEqual(self.query(address, by_title["Replicas that lead"], now)[0]["value"][1], "1")
+            self.assertEqual(self.query(address, by_title["Leaders"], now)[0]["value"][1], "1")
             self.doCleanups()
 
 

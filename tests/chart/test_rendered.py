@@ -364,7 +364,7 @@ class Sandbox(unittest.TestCase):
             self.assertTrue(f'long = "{flag}"' in source or f"pub {flag.replace('-', '_')}:" in source, argument)
 
     def test_the_network_policy_selects_the_label_of_the_task_pods(self):
-        source = (ROOT / "sandbox/src/services/ecs/pods/manifest.rs").read_text(encoding="utf-8")
+        source = (ROOT / "sandbox/src/task_runner/pod/manifest.rs").read_text(encoding="utf-8")
         selected = find("everything", "NetworkPolicy", "-tasks")["spec"]["podSelector"]["matchLabels"]
         self.assertEqual(list(selected.values()), [RELEASE])
         self.assertIn(f'SANDBOX_LABEL: &str = "{list(selected)[0]}"', source)
