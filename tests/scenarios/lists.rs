@@ -53,12 +53,12 @@ async fn the_displayed_end_is_rounded_up_to_a_second() {
 async fn the_end_of_a_run_that_was_stopped_is_when_its_traffic_ended() {
     for millis in [0, 700, 5_000, 29_000] {
         let mut harness = Harness::new(warm_spec());
-        harness.play_until_phase("spike").await;
+        harness.run_until_phase("spike").await;
         harness.clock.advance(Duration::from_millis(millis));
         let planned = harness.status().run.unwrap().ends_at.unwrap();
         let asked_at = harness.clock.now();
         harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
-        harness.play_out().await;
+        harness.run_to_end().await;
         let status = harness.status();
         let run = status.run.as_ref().unwrap();
         let (ends_at, told) = (run.ends_at.unwrap(), run.ends.clone().unwrap());

@@ -80,14 +80,14 @@ const NOT_SEEN_YET: [(&str, &str, &str); 7] = [
 async fn told(mut harness: Harness) -> (Vec<String>, Vec<String>) {
     let mut conditions: Vec<String> = Vec::new();
     harness
-        .play_until(s(3_600), |status| {
+        .run_until(s(3_600), |status| {
             let refusals = status.conditions.iter().filter(|held| held.reason.is_refusal());
             conditions.extend(refusals.map(|held| format!("{}: {}", held.reason, held.message)));
             status.stage.is_some_and(Stage::is_terminal)
         })
         .await;
     conditions.dedup();
-    harness.play_out().await;
+    harness.run_to_end().await;
     let run = harness.status().run.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.message);
     harness.assert_nothing_left();

@@ -155,7 +155,7 @@ fn sample(path: &str, member: &Modelled) -> Value {
 }
 
 fn model() -> Model {
-    Model::read(include_str!("../models/kinesis.json"))
+    Model::read(include_str!("../../models/kinesis.json"))
 }
 
 #[test]
