@@ -184,7 +184,7 @@ fn a_kept_demo_runs_until_demo_down() {
     let env = state.join("env");
     assert_eq!(
         String::from_utf8(down.stdout).unwrap(),
-        format!("ended etcd\nA shell that read {} still points at this demo: close it.\n", env.display())
+        format!("ended etcd\nA shell that sourced {} still points at this demo: close it.\n", env.display())
     );
     assert!(!env.exists() && !state.join("kubectl-cache").exists());
     assert!(!etcd.wait().unwrap().success());

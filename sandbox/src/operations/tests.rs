@@ -70,7 +70,7 @@ fn offers() -> Vec<Offer> {
             service,
             operations: implementation.operations().unwrap(),
             model: serde_json::from_str(&text).unwrap(),
-            sources: crate_root.join("src").join(folder),
+            sources: crate_root.join("src/services").join(folder),
         }
     };
     vec![

@@ -124,7 +124,7 @@ async fn the_secret_gets_a_key_once_and_keeps_it(node: &Node) {
     let wrong = json!({"stringData": {"AWS_ACCESS_KEY_ID": "short"}});
     secrets.patch("sandbox", &PatchParams::default(), &Patch::Merge(&wrong)).await.unwrap();
     let error = format!("{:#}", fetch().await.unwrap_err());
-    assert!(error.contains("no access key id") && !error.contains("short"), "{error}");
+    assert!(error.contains("is not an access key id") && !error.contains("short"), "{error}");
 }
 
 async fn an_image_that_cannot_be_pulled_fails_the_task(node: &Node) {

@@ -198,7 +198,7 @@ async fn only_the_text_data_type_is_offered() {
     let mut image = control("ami-1");
     image["DataType"] = json!("aws:ec2:image");
     let refused = call(&ssm, "us-east-1", "PutParameter", image).await.unwrap_err();
-    assert!(refused.message.starts_with("the data type aws:ec2:image is not offered"), "{refused}");
+    assert!(refused.message.starts_with("the data type aws:ec2:image is not supported"), "{refused}");
     let mut text = control("one");
     text["DataType"] = json!("text");
     call(&ssm, "us-east-1", "PutParameter", text).await.unwrap();

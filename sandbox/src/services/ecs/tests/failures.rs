@@ -52,7 +52,7 @@ async fn only_the_failed_container_gets_the_reason() {
     let deployment = &service["deployments"][0];
     assert_eq!(
         (&deployment["rolloutState"], &deployment["rolloutStateReason"]),
-        (&json!("FAILED"), &json!("ECS deployment circuit breaker: tasks failed_task_and_service to start."))
+        (&json!("FAILED"), &json!("ECS deployment circuit breaker: tasks failed to start."))
     );
 }
 
