@@ -1,5 +1,6 @@
 //! Test doubles of the operator's surroundings: AWS, the Kubernetes API, container registries and
-//! the clock. Each simulates its system in memory behind the operator's own traits.
+//! the clock, each simulated in memory behind the operator's own traits. Also the assertion that
+//! every run's totals must pass.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
@@ -7,3 +8,4 @@ pub mod aws;
 pub mod clock;
 pub mod kubernetes;
 pub mod registry;
+pub mod totals;

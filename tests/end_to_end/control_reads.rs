@@ -6,12 +6,13 @@ use std::time::Duration;
 use aws_sdk_ssm::config::retry::RetryConfig;
 use aws_sdk_ssm::types::ParameterType;
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_testing::totals::assert_balanced;
 use kubectl_kinesisdemo::demo::environment::SandboxAddress;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::by_hand::sdk_config;
-use crate::local_cluster::{LocalStack, assert_balanced, exclusive_permit};
+use crate::local_cluster::{LocalStack, exclusive_permit};
 
 const TASKS: u32 = 60;
 

@@ -11,6 +11,7 @@ use kinesis_demo_api::conditions::{self, Condition, ConditionStatus, ConditionTy
 use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_operator::settings::Timings;
+use kinesis_demo_testing::totals::assert_balanced;
 use kube::Api;
 use kube::api::ListParams;
 use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
-use crate::local_cluster::{LocalStack, assert_balanced, run_permit, shared_permit};
+use crate::local_cluster::{LocalStack, run_permit, shared_permit};
 use crate::proxy::Proxy;
 use crate::{hand_changes, objects, refusals, tasks_that_fail};
 

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_testing::totals::assert_balanced;
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, assert_balanced, shared_permit};
+use crate::local_cluster::{LocalStack, shared_permit};
 
 /// Service, operation, code and message of errors that soon disappear.
 const TRANSIENT: [(&str, &str, &str, &str); 6] = [

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kinesis_demo_api::Stage;
+use kinesis_demo_testing::totals::assert_balanced;
 use kube::Api;
 use kube::api::DeleteParams;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, assert_balanced, shared_permit};
+use crate::local_cluster::{LocalStack, shared_permit};
 
 const KILLS: usize = 10;
 

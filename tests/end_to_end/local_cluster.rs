@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_demo_api::status::TotalsStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_iam::{Deployment, PolicyEvaluator, Principal};
 use kubectl_kinesisdemo::cluster::Cluster;
@@ -187,17 +186,4 @@ impl LocalStack {
         let evaluator = PolicyEvaluator::new(Deployment::sandbox()).unwrap();
         assert_eq!(evaluator.violations(&calls), [] as [&str; 0]);
     }
-}
-
-pub fn assert_balanced(totals: &TotalsStatus) {
-    assert_eq!(
-        totals.offered,
-        totals.accepted + totals.failed + totals.dropped + totals.unknown,
-        "{totals:?}"
-    );
-    assert_eq!(
-        totals.scheduled + totals.excess,
-        totals.offered + totals.unoffered + totals.unreported,
-        "{totals:?}"
-    );
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use kinesis_demo_api::Stage;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_testing::totals::assert_balanced;
 use nix::sys::signal::Signal;
 
 use crate::faults::{ENDS_WITHIN, FaultyCluster, Run, accepted, condition};
-use crate::local_cluster::assert_balanced;
 
 /// From the last log line of a task until another task has its slot: the silence limit, a task
 /// start, a change of slots.

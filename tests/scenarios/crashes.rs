@@ -7,8 +7,9 @@ use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
 
 use kinesis_demo_api::KinesisDemoSpec;
 use kinesis_demo_api::duration::DurationText;
+use kinesis_demo_testing::totals::assert_balanced;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 /// The warm event with shorter phases. The length of a run does not change which calls it makes.
 fn spec() -> KinesisDemoSpec {

@@ -7,9 +7,10 @@ use kinesis_demo_api::demo::DashboardMode;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, RunMetric};
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 use serde_json::Value;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 const NAME: &str = "KinesisDemo-kd-viral-event-5f3c2a1b-r1";
 const SCHEDULED: u64 = 120 * 60_200;

@@ -6,8 +6,9 @@ use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
 use kinesis_demo_operator::aws::{Aws, AwsErrorClass, ClockSkew, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 
-use crate::harness::{Harness, assert_balanced, s, settings, warm_spec};
+use crate::harness::{Harness, s, settings, warm_spec};
 
 pub const NAME: &str = "kd-viral-event-5f3c2a1b-r1";
 pub const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";

@@ -9,8 +9,9 @@ use kinesis_demo_api::request::RequestOutcome;
 use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 const STAGES: [Stage; 6] = [
     Stage::Provisioning,

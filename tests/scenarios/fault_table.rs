@@ -13,8 +13,9 @@ use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::status::{ResourceState, Stage};
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 /// The page that holds the table. With `UPDATE=1` it is written, otherwise compared.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/faults.md");

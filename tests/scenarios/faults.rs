@@ -8,8 +8,9 @@ use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
 use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
 use kinesis_demo_operator::clock::Clock;
 use kinesis_demo_testing::aws::FinalLine;
+use kinesis_demo_testing::totals::assert_balanced;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 const SCHEDULED: u64 = 120 * 60_200;
 

@@ -6,9 +6,10 @@ use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 
 use crate::disruptions::{PARAMETER, SCHEDULED, aws, document, event_count, stored};
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 #[tokio::test]
 async fn a_document_that_outranks_ours_fails_the_run_of_the_leader() {

@@ -9,9 +9,10 @@ use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::status::{Outcome, ResourceState, Stage};
 use kinesis_demo_operator::aws::{Aws, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 use proptest::prelude::*;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 const NAME: &str = "kd-viral-event-5f3c2a1b-r1";
 const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";

@@ -249,18 +249,3 @@ fn context(
         Arc::new(registry.clone()),
     )
 }
-
-/// offered = accepted + failed + dropped + unknown,
-/// scheduled + excess = offered + unoffered + unreported.
-pub fn assert_balanced(totals: &TotalsStatus) {
-    assert_eq!(
-        totals.offered,
-        totals.accepted + totals.failed + totals.dropped + totals.unknown,
-        "{totals:?}"
-    );
-    assert_eq!(
-        totals.scheduled + totals.excess,
-        totals.offered + totals.unoffered + totals.unreported,
-        "{totals:?}"
-    );
-}

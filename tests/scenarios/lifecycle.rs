@@ -6,8 +6,9 @@ use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::request::RequestOutcome;
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
 use kinesis_demo_operator::clock::Clock;
+use kinesis_demo_testing::totals::assert_balanced;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 /// 100, 10,000, 50,000 and 100 records per second, two minutes each.
 const SCHEDULED: u64 = 120 * (100 + 10_000 + 50_000 + 100);

@@ -6,9 +6,10 @@ use kinesis_demo_api::status::Stage;
 use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 use kinesis_demo_testing::aws::FinalLine;
+use kinesis_demo_testing::totals::assert_balanced;
 use proptest::prelude::*;
 
-use crate::harness::{Harness, assert_balanced, s, warm_spec};
+use crate::harness::{Harness, s, warm_spec};
 
 #[derive(Clone, Debug)]
 enum Fault {
