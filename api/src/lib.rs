@@ -5,12 +5,13 @@
 //! demo           the custom resource's spec            status      its status and stages
 //! conditions     their types, reasons, update rules    request     the request annotation
 //! plan           spec → checked Plan                   schedule    rates → record counts, shares
+//! limits         what an operator allows a plan to ask for
 //! timeline       the plan placed on the clock          ledger      what each task reports it sent
 //! control        the control document that tasks obey, and the gate that applies it
 //! accounting     scheduled records against offered records
 //! interruptions  intervals in which the schedule was paused
 //! time           instants as the API stores them       duration    "1m30s" in manifests
-//! allow_list     images and networks that a spec may name besides the operator's own
+//! allow_list     images and networks that a spec may name
 //! schema         the CRD's schema as API server and client generators need it
 //! proxy          which proxy leads to a Kubernetes API server
 //! kubeconfig     how to reach the server that a kubeconfig names
@@ -27,6 +28,7 @@ pub mod error_chain;
 pub mod interruptions;
 pub mod kubeconfig;
 pub mod ledger;
+pub mod limits;
 pub mod plan;
 pub mod proxy;
 pub mod request;
