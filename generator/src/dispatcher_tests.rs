@@ -149,7 +149,7 @@ async fn retries_end_when_a_record_is_too_old() {
     task.dispatch(100);
     task.dispatcher.drained().await;
     assert_eq!(task.counters().failed, 100);
-    let longest = limits.give_up_after + limits.longest_pause;
+    let longest = limits.give_up_after + limits.backoff.longest;
     assert!((limits.give_up_after..=longest).contains(&started.elapsed()), "{:?}", started.elapsed());
 }
 
