@@ -12,6 +12,7 @@
 //! interruptions  intervals in which the schedule was paused
 //! time           instants as the API stores them       duration    "1m30s" in manifests
 //! allow_list     images and networks that a spec may name
+//! aws_error      the classes of AWS errors, by code
 //! backoff        how long to wait before a retry
 //! schema         the CRD's schema as API server and client generators need it
 //! proxy          which proxy leads to a Kubernetes API server
@@ -21,6 +22,7 @@
 
 pub mod accounting;
 pub mod allow_list;
+pub mod aws_error;
 pub mod backoff;
 pub mod conditions;
 pub mod control;

@@ -31,7 +31,8 @@ use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::demo::Architecture;
 use kinesis_demo_api::ledger::LedgerLine;
 
-pub use error::{AwsError, AwsErrorClass};
+pub use error::AwsError;
+pub use kinesis_demo_api::aws_error::AwsErrorClass;
 
 /// The tag that names a resource's owner. Its value comes from `reconcile::resources`.
 pub const OWNER_TAG: &str = "kinesisdemo.io/owner";

@@ -22,8 +22,10 @@ use tracing::warn;
 use crate::batch::{Batch, Record};
 use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
-/// Error codes for exceeded throughput, per record or for a whole request (Kinesis API reference,
-/// PutRecords, "Errors"; the last two are returned by the service's front end, Common error types).
+/// Error codes for exceeded throughput of the stream, per record or for a whole request (Kinesis
+/// API reference, PutRecords, "Errors"; the last two are returned by the service's front end,
+/// Common error types). These are fewer than the codes of `AwsErrorClass::Throttled`: if KMS
+/// throttles, the stream still has throughput.
 const THROUGHPUT_CODES: [&str; 4] =
     ["ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException", "Throttling"];
 
