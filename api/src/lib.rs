@@ -2,8 +2,8 @@
 //! client, no clock, no I/O, except that `kubeconfig` reads the files that a kubeconfig names.
 //!
 //! ```text
-//! demo           the custom resource's spec            status      its status and stages
-//! conditions     their types, reasons, update rules    request     the request annotation
+//! demo           the custom resource: spec and status  request     the request annotation
+//! conditions     their types, reasons, update rules    record_size how large the records are
 //! plan           spec → checked Plan                   schedule    rates → record counts, shares
 //! limits         what an operator allows a plan to ask for
 //! timeline       the plan placed on the clock          ledger      what each task reports it sent
@@ -35,13 +35,13 @@ pub mod ledger;
 pub mod limits;
 pub mod plan;
 pub mod proxy;
+pub mod record_size;
 pub mod request;
 pub mod schedule;
 pub mod schema;
-pub mod status;
 pub mod time;
 pub mod timeline;
 
+pub use demo::status::{self, KinesisDemoStatus, Stage};
 pub use demo::{KinesisDemo, KinesisDemoSpec};
-pub use status::{KinesisDemoStatus, Stage};
 pub use time::MicroTime;

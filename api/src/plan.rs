@@ -1,6 +1,6 @@
 //! The spec as a checked plan. In: the spec, and the operator's defaults. Out: a plan without
-//! optional values, or the user's mistake in one sentence. What the operator allows is checked by
-//! [`crate::limits`]. Pure.
+//! optional values, or the user's mistake in one sentence. What an operator allows is checked in
+//! `limits`. Pure.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::demo::{
     AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, FargateSpec, KinesisDemoSpec, PhaseSpec,
     RampShape, RecordSizeMode, WarmThroughputMode,
 };
+use crate::record_size::RecordSize;
 
 /// What the operator fills in where a spec names nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,15 +39,6 @@ pub struct PlannedPhase {
     pub content: Content,
     /// The number of tasks that its highest rate needs; at least one.
     pub tasks: u32,
-}
-
-/// The size of the records' data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordSize {
-    /// Each record is as long as its post.
-    Natural,
-    /// Every record has this number of bytes.
-    Fixed(u32),
 }
 
 /// The tasks' hardware and network.

@@ -1,10 +1,10 @@
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::record_size::RecordSize;
 use kinesis_demo_api::schedule::Share;
 use tokio::time::advance;
 
 use super::*;
-use crate::args::RecordSize;
 use crate::clock::Clock;
 use crate::dispatcher::Limits;
 use crate::fake::{FakeStream, StreamBehavior, T0, TokioClock, segment};

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::control::gate::LONGEST_READ_LEASE;
 use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::record_size::RecordSize;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::*;
-use crate::args::RecordSize;
 use crate::dispatcher::Limits;
 use crate::fake::{
     FakeParameter, FakeStream, MemoryLedgerWriter, StreamBehavior, T0, TokioClock, document, ms, segment,
