@@ -413,11 +413,10 @@ async fn a_stream_recreated_by_someone_else_is_not_ours() {
         let arn = harness.status().stream.unwrap().arn;
         let tags = aws(&harness).streams.fetch_stream_tags(&arn).await.unwrap();
         aws(&harness).streams.delete_stream(&arn).await.unwrap();
-        let due = harness.clock.now() + pause;
         // In one case the operator is down in the meantime.
         match copies_tags {
             true => harness.clock.advance(pause),
-            false => while harness.clock.now() < due && harness.step().await {},
+            false => harness.run_for(pause).await,
         }
         let tags = if copies_tags { tags } else { Tags::new() };
         let theirs = NewStream { name: NAME.into(), warm_mib_per_second: None, tags };

@@ -8,7 +8,7 @@ use kinesis_demo_api::conditions::{Condition, ConditionType, find};
 use kinesis_demo_api::demo::{KinesisDemoSpec, REQUEST_ANNOTATION, WarmThroughputMode, WarmThroughputSpec};
 use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime};
-use kinesis_demo_operator::aws::Advantage;
+use kinesis_demo_operator::aws::{Advantage, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
 use kinesis_demo_operator::reconcile::error::ReconcileError;
 use kinesis_demo_operator::reconcile::stages::Wake;
@@ -85,6 +85,21 @@ impl Harness {
         }
     }
 
+    /// A run whose stream has the name of an existing stream of another team: `orders`.
+    pub async fn with_foreign_stream() -> Self {
+        let mut spec = warm_spec();
+        spec.stream.name = Some("orders".into());
+        let harness = Self::new(spec);
+        let foreign = NewStream {
+            name: "orders".into(),
+            warm_mib_per_second: None,
+            tags: Tags::from([("team".into(), "payments".into())]),
+        };
+        harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
+        harness.clock.advance(s(60));
+        harness
+    }
+
     /// The operator crashes and another one takes over, with the next epoch.
     pub fn restart(&mut self) {
         self.epoch += 1;
@@ -145,6 +160,12 @@ impl Harness {
 
     pub async fn run_until_phase(&mut self, name: &str) {
         self.run_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == name)).await;
+    }
+
+    /// Steps for this long, or until nothing is left to do.
+    pub async fn run_for(&mut self, span: Duration) {
+        let end = self.clock.now() + span;
+        while self.clock.now() < end && self.step().await {}
     }
 
     /// Steps until nothing is left to do: the object is deleted or waits for a change.
