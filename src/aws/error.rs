@@ -231,7 +231,7 @@ fn class_of_status(status: u16, has_code: bool) -> AwsErrorClass {
         429 => AwsErrorClass::Throttled,
         500.. => AwsErrorClass::Transient,
         _ if has_code => AwsErrorClass::Invalid,
-        // The response is not AWS's verdict on the request, so a retry may succeed.
+        // The response does not show what AWS decided, so a retry may succeed.
         _ => AwsErrorClass::Transient,
     }
 }

@@ -27,7 +27,7 @@ pub async fn a_stream_is_deleted(on: Arc<FaultyCluster>) {
     on.by_hand.kinesis.delete_stream().stream_arn(&arn).send().await.unwrap();
     run.wait_for_stage(SOON, Stage::Draining).await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
-    ended.assert_failed(Reason::StreamGone);
+    ended.assert_failed(Reason::StreamDeleted);
     assert_eq!(condition(&ended.status, ConditionType::StreamReady).status, ConditionStatus::False);
     // A stream in DELETING still accepts records, so how many are missing depends on timing.
     let totals = ended.totals();
@@ -46,7 +46,7 @@ pub async fn a_service_is_deleted(on: Arc<FaultyCluster>) {
     on.by_hand.ecs.delete_service().cluster(CLUSTER).service(service).force(true).send().await.unwrap();
     run.wait_for_stage(SOON, Stage::Draining).await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
-    ended.assert_failed(Reason::ServiceGone);
+    ended.assert_failed(Reason::ServiceDeleted);
     assert_eq!(on.proxy.count("CreateService", &run.mark()), 1, "it was created again");
     run.assert_nothing_left().await;
 }
@@ -60,7 +60,7 @@ pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, 
     sleep_until(renewed.valid_until - Timings::local().valid_for + after_renewal).await;
     on.by_hand.delete_parameter(&parameter).await;
     on.by_hand.wait_until_tagged(&parameter, SOON).await;
-    run.wait_for_event("ControlPutBack").await;
+    run.wait_for_event("ControlRestored").await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     // The tasks continue with the last document they read, for longer than the restore takes.
     ended.assert_all_arrived(SCHEDULED);
@@ -68,7 +68,7 @@ pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, 
 }
 
 pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyCluster>) {
-    let run = Run::apply(&on, "no-ceiling", &PHASES).await;
+    let run = Run::apply(&on, "no-scale-to-zero", &PHASES).await;
     run.wait_for_traffic().await;
     let service = run.base_name().await;
     let before = on.by_hand.scale_to_zero(&service).await.unwrap();
@@ -81,7 +81,7 @@ pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyCluster>) {
     tokio::time::timeout(SOON, restored)
         .await
         .expect("the scale-to-zero was not restored for the same instant");
-    run.wait_for_event("ScaleToZeroPutBack").await;
+    run.wait_for_event("ScaleToZeroRestored").await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
 }

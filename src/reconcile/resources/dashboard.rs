@@ -298,7 +298,7 @@ mod tests {
                 starts_at: window.starts_at,
                 ends_at: window.ends_at,
                 begun: false,
-                fleet_was_short: false,
+                tasks_were_missing: false,
                 totals: Default::default(),
                 latency_ms: None,
             })

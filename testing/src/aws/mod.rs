@@ -143,9 +143,9 @@ impl FakeAws {
 
     /// Ends a task at once, and its service replaces it. Returns false if no such task is starting,
     /// running or stopping.
-    pub fn kill_task(&self, task: &TaskId, last_word: FinalLine) -> bool {
+    pub fn kill_task(&self, task: &TaskId, final_line: FinalLine) -> bool {
         let mut world = self.now();
-        let killed = world.kill_task(task, last_word == FinalLine::Written);
+        let killed = world.kill_task(task, final_line == FinalLine::Written);
         world.place_tasks();
         killed
     }

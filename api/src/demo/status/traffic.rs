@@ -44,7 +44,7 @@ pub struct PhaseReport {
     pub begun: bool,
     /// Whether, at any time, fewer tasks ran than the phase needs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fleet_was_short: bool,
+    pub tasks_were_missing: bool,
     /// Its record totals.
     #[serde(flatten)]
     pub totals: TotalsStatus,
