@@ -9,6 +9,7 @@ use kinesis_demo_api::Stage;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_operator::settings::Timings;
+use kinesis_demo_testing::wait::wait_for;
 use kubectl_kinesisdemo::demo::parts::CLUSTER;
 use serde_json::json;
 
@@ -73,14 +74,10 @@ pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyCluster>) {
     let service = run.base_name().await;
     let before = on.by_hand.scale_to_zero(&service).await.unwrap();
     on.by_hand.delete_scale_to_zero(&service).await;
-    let restored = async {
-        while on.by_hand.scale_to_zero(&service).await.as_ref() != Some(&before) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(SOON, restored)
-        .await
-        .expect("the scale-to-zero was not restored for the same instant");
+    let restored = wait_for(SOON, || async {
+        (on.by_hand.scale_to_zero(&service).await.as_ref() == Some(&before)).then_some(())
+    });
+    restored.await.expect("the scale-to-zero was not restored for the same instant");
     run.wait_for_event("ScaleToZeroRestored").await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
