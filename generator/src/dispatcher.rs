@@ -21,7 +21,7 @@ use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
 /// Limits on what one task sends.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct DispatchLimits {
     /// Concurrent requests.
     pub requests: usize,
     /// Records that are queued, in flight or waiting for a retry.
@@ -40,7 +40,7 @@ pub struct Limits {
     pub backoff: Backoff,
 }
 
-impl Default for Limits {
+impl Default for DispatchLimits {
     fn default() -> Self {
         Self {
             // At 15 ms per request, 16 concurrent requests carry half a million records per second.
@@ -84,7 +84,7 @@ pub struct Dispatcher {
     sender: Arc<dyn Sender>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
-    limits: Limits,
+    limits: DispatchLimits,
     request_permits: Semaphore,
     records: AtomicUsize,
     bytes: AtomicUsize,
@@ -99,7 +99,7 @@ impl Dispatcher {
         sender: Arc<dyn Sender>,
         recorder: Arc<Recorder>,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        limits: DispatchLimits,
     ) -> Arc<Self> {
         Arc::new(Self {
             sender,

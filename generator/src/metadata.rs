@@ -21,7 +21,7 @@ const BACKOFF: Backoff = Backoff {
 };
 
 #[derive(Deserialize)]
-struct Task {
+struct TaskMetadata {
     #[serde(rename = "TaskARN")]
     arn: String,
 }
@@ -52,7 +52,7 @@ async fn fetch_once(metadata_uri: &str) -> Result<TaskId, MetadataError> {
     let client =
         reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().map_err(MetadataError::Get)?;
     let response = client.get(format!("{metadata_uri}/task")).send().await.map_err(MetadataError::Get)?;
-    let task: Task =
+    let task: TaskMetadata =
         response.error_for_status().map_err(MetadataError::Get)?.json().await.map_err(MetadataError::Get)?;
     if task.arn.is_empty() {
         return Err(MetadataError::NoArn);

@@ -83,7 +83,7 @@ pub async fn poll_control(
 
 /// Outcome of the last read. Changes are logged, and it determines the next pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ReadState {
     Starting,
     Missing,
     Failing,
@@ -94,7 +94,7 @@ enum State {
 
 #[derive(Debug)]
 struct Cadence {
-    state: State,
+    state: ReadState,
     /// Consecutive reads with this outcome; counted only for `Missing` and `Throttled`.
     consecutive: u32,
     read_every: Duration,
@@ -104,7 +104,7 @@ struct Cadence {
 impl Default for Cadence {
     fn default() -> Self {
         Self {
-            state: State::Starting,
+            state: ReadState::Starting,
             consecutive: 0,
             read_every: FIRST_MISSING_PAUSE,
             read_lease: 4 * MAX_READ_TIMEOUT,
@@ -117,13 +117,13 @@ impl Cadence {
         let state = match outcome {
             Ok(Some(document)) => {
                 (self.read_every, self.read_lease) = (document.read_every(), document.read_lease());
-                State::Reading
+                ReadState::Reading
             }
-            Ok(None) => State::Missing,
-            Err(ReadError::Throttled(_)) => State::Throttled,
-            Err(_) => State::Failing,
+            Ok(None) => ReadState::Missing,
+            Err(ReadError::Throttled(_)) => ReadState::Throttled,
+            Err(_) => ReadState::Failing,
         };
-        let is_repeat = state == self.state && matches!(state, State::Missing | State::Throttled);
+        let is_repeat = state == self.state && matches!(state, ReadState::Missing | ReadState::Throttled);
         self.consecutive = if is_repeat { self.consecutive.saturating_add(1) } else { 1 };
         if state == self.state {
             return;
@@ -145,15 +145,15 @@ impl Cadence {
     /// The pause until the next read.
     fn pause(&self, random: &mut impl Rng) -> Duration {
         match self.state {
-            State::Reading => JITTER.of(self.read_every, random),
-            State::Failing => JITTER.of((self.read_every / 2).max(MIN_READ_TIMEOUT), random),
-            State::Throttled => {
+            ReadState::Reading => JITTER.of(self.read_every, random),
+            ReadState::Failing => JITTER.of((self.read_every / 2).max(MIN_READ_TIMEOUT), random),
+            ReadState::Throttled => {
                 let first = self.read_every.mul_f64(FACTOR);
                 let longest = MAX_THROTTLED_PAUSE.max(first);
                 let backoff = Backoff { first, factor: FACTOR, longest, jitter: JITTER };
                 backoff.pause(self.consecutive, random)
             }
-            State::Starting | State::Missing => {
+            ReadState::Starting | ReadState::Missing => {
                 let (first, longest) = (FIRST_MISSING_PAUSE, MAX_MISSING_PAUSE);
                 let backoff = Backoff { first, factor: FACTOR, longest, jitter: JITTER };
                 backoff.pause(self.consecutive, random)

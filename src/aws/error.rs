@@ -87,7 +87,7 @@ impl AwsError {
 }
 
 /// A rule for a code with several meanings: the message and the operation decide.
-struct Rule {
+struct MessageRule {
     code: &'static str,
     /// Any operation, if empty.
     operations: &'static [&'static str],
@@ -120,8 +120,8 @@ const fn rule(
     operations: &'static [&'static str],
     phrases: &'static [&'static str],
     class: AwsErrorClass,
-) -> Rule {
-    Rule { code, operations, phrases, class, is_lag: false }
+) -> MessageRule {
+    MessageRule { code, operations, phrases, class, is_lag: false }
 }
 
 /// A rule for what AWS returns while it does not see a new resource yet.
@@ -129,12 +129,12 @@ const fn lag(
     code: &'static str,
     operations: &'static [&'static str],
     phrases: &'static [&'static str],
-) -> Rule {
-    Rule { code, operations, phrases, class: AwsErrorClass::Transient, is_lag: true }
+) -> MessageRule {
+    MessageRule { code, operations, phrases, class: AwsErrorClass::Transient, is_lag: true }
 }
 
 /// The rules. The first that matches decides. If none matches, the code alone decides.
-const RULES: &[Rule] = {
+const RULES: &[MessageRule] = {
     use AwsErrorClass::{AlreadyExists, Denied, NotFound, Throttled, Transient};
     &[
         lag("InvalidParameterException", SERVICE_OPERATIONS, LINKED_ROLE),
@@ -193,7 +193,7 @@ const RULES: &[Rule] = {
     ]
 };
 
-impl Rule {
+impl MessageRule {
     fn matches(&self, operation: &str, code: &str, message: &str) -> bool {
         self.code == code
             && (self.operations.is_empty() || self.operations.contains(&operation))
@@ -220,7 +220,7 @@ fn class_of(operation: &str, code: &str, message: &str) -> Option<AwsErrorClass>
 }
 
 /// The rule for an error response, if any.
-fn rule_for(operation: &str, code: &str, message: &str) -> Option<&'static Rule> {
+fn rule_for(operation: &str, code: &str, message: &str) -> Option<&'static MessageRule> {
     RULES.iter().find(|rule| rule.matches(operation, code, message))
 }
 
