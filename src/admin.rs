@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::metrics::OperatorMetrics;
 use crate::metrics::exposition::Exposition;
 
 /// State that the endpoints report.
 #[derive(Clone)]
 pub struct Admin {
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<OperatorMetrics>,
     /// Readiness, not liveness: true while the operator leads, or has read the Lease and stands by
     /// to acquire it.
     pub ready: Arc<AtomicBool>,

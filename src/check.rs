@@ -73,11 +73,11 @@ async fn fetch(url: &Url, host: &str, replica: SocketAddr, path: &str) -> anyhow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::OperatorMetrics;
 
     #[test]
     fn leadership_is_read_from_the_operators_metrics() {
-        let metrics = Metrics::default();
+        let metrics = OperatorMetrics::default();
         assert_eq!(leadership(&metrics.text().unwrap()), Some(0));
         metrics.leads(true);
         assert_eq!(leadership(&metrics.text().unwrap()), Some(1));

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::duration::DurationText;
+use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
 
 use crate::reconcile::write_budget::{WRITES_PER_SECOND, WriteBudget};
@@ -202,23 +203,27 @@ impl RunArgs {
                 self.max_runs,
             ));
         }
+        let defaults = Defaults {
+            region,
+            image: self.generator_image.clone(),
+            subnets: self.subnets.clone(),
+            security_groups: self.security_groups.clone(),
+        };
+        let allow_list = AllowList {
+            images: self.allow_image.clone(),
+            subnets: self.allow_subnet.clone(),
+            security_groups: self.allow_security_group.clone(),
+        };
         Ok(Settings {
             accounts: self.accounts.clone(),
-            defaults: Defaults {
-                region,
+            limits: Limits {
                 regions: self.regions.clone(),
-                image: self.generator_image.clone(),
-                subnets: self.subnets.clone(),
-                security_groups: self.security_groups.clone(),
-                allow_list: AllowList {
-                    images: self.allow_image.clone(),
-                    subnets: self.allow_subnet.clone(),
-                    security_groups: self.allow_security_group.clone(),
-                },
+                allow_list: allow_list.and_defaults(&defaults),
                 max_records_per_second: self.max_records_per_second,
                 max_tasks: self.max_tasks,
                 max_warm_mib_per_second: self.max_warm_mib_per_second,
             },
+            defaults,
             ecs_cluster: self.ecs_cluster.clone(),
             task_role_arn: self.task_role_arn.clone(),
             execution_role_arn: self.execution_role_arn.clone(),

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::kubernetes::{CALL_TIMEOUT, within};
-use crate::metrics::Metrics;
+use crate::metrics::OperatorMetrics;
 use crate::reconcile::backoff::pause;
 use crate::reconcile::error::{ReconcileError, Retry};
 use crate::reconcile::queue::Next;
@@ -45,7 +45,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// The state of the controller loop, in addition to the reconciles' own context.
 pub struct ControllerContext {
     pub context: Context,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<OperatorMetrics>,
     client: Client,
     failures: Mutex<HashMap<String, u32>>,
     /// Active runs and other objects have separate permits, so that active runs never wait for the
@@ -60,7 +60,7 @@ impl ControllerContext {
     /// time, and half as many other objects.
     pub fn new(
         context: Context,
-        metrics: Arc<Metrics>,
+        metrics: Arc<OperatorMetrics>,
         client: Client,
         concurrency: u16,
         stop: CancellationToken,
@@ -307,7 +307,8 @@ fn retry(
     let (namespace, name) = (&meta.namespace, &meta.name);
     match error {
         ReconcileError::Cluster(
-            crate::kubernetes::ClusterError::Conflict { .. } | crate::kubernetes::ClusterError::Gone { .. },
+            crate::kubernetes::ClusterError::Conflict { .. }
+            | crate::kubernetes::ClusterError::NotFound { .. },
         ) => {
             tracing::debug!(
                 namespace,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
 
 /// The sandbox's account. It is the only allowed account by default.
@@ -13,8 +14,10 @@ pub const SANDBOX_ACCOUNT: &str = "000000000000";
 pub struct Settings {
     /// The accounts in which runs may create resources.
     pub accounts: Vec<String>,
-    /// Defaults and limits for objects.
+    /// What is filled in where an object names nothing.
     pub defaults: Defaults,
+    /// What objects may ask for.
+    pub limits: Limits,
     /// The ECS cluster in which services are created.
     pub ecs_cluster: String,
     /// The task role of the generator.

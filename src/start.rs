@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::controller::{self, ControllerContext};
 use crate::kubernetes::lease;
 use crate::kubernetes::writer::KubeCluster;
-use crate::metrics::Metrics;
+use crate::metrics::OperatorMetrics;
 use crate::reconcile::Context;
 use crate::registry::oci::OciRegistry;
 
@@ -23,7 +23,7 @@ use crate::registry::oci::OciRegistry;
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let settings = args.settings().map_err(anyhow::Error::msg)?;
     let identity = args.identity.clone().unwrap_or_else(host_name);
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(OperatorMetrics::default());
     let ready = Arc::new(AtomicBool::new(false));
     let stop = stop_on_signal()?;
 

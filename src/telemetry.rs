@@ -16,10 +16,12 @@ pub enum LogFormat {
 /// Starts logging to standard error. `filter` is a tracing filter, as in `info,kube=warn`.
 pub fn start(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let is_coloured =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_coloured);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // By default the subscriber colors the text unless NO_COLOR is set.
+    let subscriber = match std::io::stderr().is_terminal() {
+        true => subscriber,
+        false => subscriber.with_ansi(false),
+    };
     match format {
         LogFormat::Json => subscriber.json().init(),
         LogFormat::Text => subscriber.init(),

@@ -1,8 +1,10 @@
-//! What objects may name besides the operator's own images, subnets and security groups. In: the
-//! operator's lists. Out: whether a name is on them. Pure.
+//! The images, subnets and security groups that objects may name. In: the operator's lists. Out:
+//! whether a name is on them. Pure.
 //!
 //! Without these lists, anyone who may create objects in a namespace could run any program,
 //! anywhere in the account, with the tasks' role.
+
+use crate::plan::Defaults;
 
 /// The names that objects may use. An entry that ends in `*` matches every name with that prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,15 @@ impl AllowList {
     pub fn everything() -> Self {
         let all = || vec!["*".to_owned()];
         Self { images: all(), subnets: all(), security_groups: all() }
+    }
+
+    /// Allows the operator's own images, subnets and security groups, too.
+    #[must_use]
+    pub fn and_defaults(mut self, defaults: &Defaults) -> Self {
+        self.images.extend(defaults.image.iter().cloned());
+        self.subnets.extend(defaults.subnets.iter().cloned());
+        self.security_groups.extend(defaults.security_groups.iter().cloned());
+        self
     }
 }
 

@@ -2,7 +2,7 @@
 //! merged list, sorted and without overlap. Pure.
 
 use crate::MicroTime;
-use crate::status::Interruption;
+use crate::demo::status::Interruption;
 
 /// The maximum number of interruptions in status (its schema's limit).
 pub const MAX_INTERRUPTIONS: usize = 64;

@@ -2,15 +2,18 @@
 //! client, no clock, no I/O, except that `kubeconfig` reads the files that a kubeconfig names.
 //!
 //! ```text
-//! demo           the custom resource's spec            status      its status and stages
-//! conditions     their types, reasons, update rules    request     the request annotation
+//! demo           the custom resource: spec and status  request     the request annotation
+//! conditions     their types, reasons, update rules    record_size how large the records are
 //! plan           spec → checked Plan                   schedule    rates → record counts, shares
+//! limits         what an operator allows a plan to ask for
 //! timeline       the plan placed on the clock          ledger      what each task reports it sent
 //! control        the control document that tasks obey, and the gate that applies it
 //! accounting     scheduled records against offered records
 //! interruptions  intervals in which the schedule was paused
 //! time           instants as the API stores them       duration    "1m30s" in manifests
-//! allow_list     images and networks that a spec may name besides the operator's own
+//! allow_list     images and networks that a spec may name
+//! aws_error      the classes of AWS errors, by code
+//! backoff        how long to wait before a retry
 //! schema         the CRD's schema as API server and client generators need it
 //! proxy          which proxy leads to a Kubernetes API server
 //! kubeconfig     how to reach the server that a kubeconfig names
@@ -19,6 +22,8 @@
 
 pub mod accounting;
 pub mod allow_list;
+pub mod aws_error;
+pub mod backoff;
 pub mod conditions;
 pub mod control;
 pub mod demo;
@@ -27,15 +32,16 @@ pub mod error_chain;
 pub mod interruptions;
 pub mod kubeconfig;
 pub mod ledger;
+pub mod limits;
 pub mod plan;
 pub mod proxy;
+pub mod record_size;
 pub mod request;
 pub mod schedule;
 pub mod schema;
-pub mod status;
 pub mod time;
 pub mod timeline;
 
+pub use demo::status::{self, KinesisDemoStatus, Stage};
 pub use demo::{KinesisDemo, KinesisDemoSpec};
-pub use status::{KinesisDemoStatus, Stage};
 pub use time::MicroTime;

@@ -1,36 +1,27 @@
-//! The spec as a checked plan. In: the spec, and the operator's defaults and limits. Out: a plan
-//! without optional values, or the user's mistake in one sentence. Pure.
+//! The spec as a checked plan. In: the spec, and the operator's defaults. Out: a plan without
+//! optional values, or the user's mistake in one sentence. What an operator allows is checked in
+//! `limits`. Pure.
 
 use std::time::Duration;
 
-use crate::allow_list::{AllowList, is_listed};
 use crate::control::Content;
 use crate::demo::{
-    AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, KinesisDemoSpec, PhaseSpec, RampShape,
-    RecordSizeMode, WarmThroughputMode,
+    AdvantagePolicy, Architecture, CleanupPolicy, DashboardMode, FargateSpec, KinesisDemoSpec, PhaseSpec,
+    RampShape, RecordSizeMode, WarmThroughputMode,
 };
+use crate::record_size::RecordSize;
 
-/// The operator's defaults and limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the operator fills in where a spec names nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
-    /// The region of objects that name none.
+    /// The region.
     pub region: String,
-    /// The regions that objects may name.
-    pub regions: Vec<String>,
-    /// The generator image of objects that name none.
+    /// The generator image.
     pub image: Option<String>,
-    /// The subnets of objects that name none.
+    /// The subnets.
     pub subnets: Vec<String>,
-    /// The security groups of objects that name none.
+    /// The security groups.
     pub security_groups: Vec<String>,
-    /// What objects may name instead of the defaults.
-    pub allow_list: AllowList,
-    /// The maximum rate of a phase.
-    pub max_records_per_second: u32,
-    /// The maximum number of tasks of a phase.
-    pub max_tasks: u32,
-    /// The maximum warm throughput.
-    pub max_warm_mib_per_second: u32,
 }
 
 /// One checked phase.
@@ -48,15 +39,6 @@ pub struct PlannedPhase {
     pub content: Content,
     /// The number of tasks that its highest rate needs; at least one.
     pub tasks: u32,
-}
-
-/// The size of the records' data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordSize {
-    /// Each record is as long as its post.
-    Natural,
-    /// Every record has this number of bytes.
-    Fixed(u32),
 }
 
 /// The tasks' hardware and network.
@@ -108,12 +90,6 @@ pub struct Plan {
 /// A mistake in the spec.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    #[error("region {region}: this operator allows {allowed}; use one of these, or allow it with --region")]
-    RegionNotAllowed { region: String, allowed: String },
-    #[error(
-        "{field}: this operator does not allow {requested}; leave the field out to use the operator's default, or allow it with {flag}"
-    )]
-    NotAllowed { field: &'static str, requested: String, flag: &'static str },
     #[error("generator.image: not set in the manifest, and the operator has no default (--generator-image)")]
     NoImage,
     #[error("generator.fargate.subnets: not set in the manifest, and the operator has no default (--subnet)")]
@@ -124,8 +100,6 @@ pub enum PlanError {
     NoPhases,
     #[error("phases[{phase}]: {problem}")]
     Phase { phase: String, problem: String },
-    #[error("{field}: {requested} is above this operator's limit of {limit} ({flag})")]
-    AboveLimit { field: String, requested: u32, limit: u32, flag: &'static str },
     #[error("phases: the total duration is {total} s, limits.maxDuration allows {limit} s")]
     TooLong { total: u64, limit: u64 },
     #[error("{0}: a value is missing or out of range")]
@@ -136,17 +110,12 @@ pub enum PlanError {
 const CAP_FACTOR: u32 = 2;
 
 impl Plan {
-    /// Checks `spec` against the operator's limits. Schema rules that the plan relies on are
-    /// checked again: a stored object may be older than the schema.
+    /// Plans `spec`, with the operator's defaults filled in. Schema rules that the plan relies on
+    /// are checked again: a stored object may be older than the schema.
     pub fn new(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Self, PlanError> {
+        let spec = &filled(spec, defaults);
         let rate_per_task = positive(spec.generator.rate_per_task, "generator.ratePerTask")?;
         let max_tasks = positive(spec.generator.max_tasks, "generator.maxTasks")?;
-        at_most(
-            "generator.maxTasks",
-            max_tasks.min(needed(spec, rate_per_task)),
-            defaults.max_tasks,
-            "--max-tasks",
-        )?;
 
         let mut phases: Vec<PlannedPhase> = Vec::with_capacity(spec.phases.len());
         for phase in &spec.phases {
@@ -158,12 +127,6 @@ impl Plan {
                     problem: "a phase of this name exists already".into(),
                 });
             }
-            at_most(
-                "phases[].recordsPerSecond",
-                planned.rate,
-                defaults.max_records_per_second,
-                "--max-records-per-second",
-            )?;
             phases.push(planned);
         }
         let most_tasks = phases.iter().map(|phase| phase.tasks).max().ok_or(PlanError::NoPhases)?;
@@ -178,14 +141,7 @@ impl Plan {
             match (spec.stream.warm_throughput.mode, spec.stream.warm_throughput.mib_per_second) {
                 (WarmThroughputMode::None, _) => None,
                 (WarmThroughputMode::Fixed, requested) => {
-                    let requested = positive(requested.unwrap_or(0), "stream.warmThroughput.mibPerSecond")?;
-                    at_most(
-                        "stream.warmThroughput.mibPerSecond",
-                        requested,
-                        defaults.max_warm_mib_per_second,
-                        "--max-warm-mib-per-second",
-                    )?;
-                    Some(requested)
+                    Some(positive(requested.unwrap_or(0), "stream.warmThroughput.mibPerSecond")?)
                 }
             };
         let record_size = match (spec.generator.records.size.mode, spec.generator.records.size.bytes) {
@@ -196,17 +152,17 @@ impl Plan {
         };
 
         Ok(Self {
-            region: region(spec, defaults)?,
+            region: spec.region.clone().unwrap_or_else(|| defaults.region.clone()),
             stream_name: spec.stream.name.clone(),
             warm_mib_per_second,
             needs_advantage: warm_mib_per_second.is_some()
                 || spec.billing.advantage == AdvantagePolicy::Require,
             phases,
-            image: image(spec, defaults)?,
+            image: spec.generator.image.clone().ok_or(PlanError::NoImage)?,
             cap_per_task: rate_per_task.saturating_mul(CAP_FACTOR),
             most_tasks,
             record_size,
-            fargate: fargate(spec, defaults)?,
+            fargate: fargate(&spec.generator.fargate)?,
             max_duration,
             retain_stream: spec.cleanup.stream == CleanupPolicy::Retain,
             dashboard: spec.dashboard.mode == DashboardMode::CloudWatch,
@@ -234,40 +190,10 @@ pub fn filled(spec: &KinesisDemoSpec, defaults: &Defaults) -> KinesisDemoSpec {
     filled
 }
 
-fn region(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanError> {
-    let region = spec.region.clone().unwrap_or_else(|| defaults.region.clone());
-    if defaults.regions.contains(&region) {
-        return Ok(region);
-    }
-    Err(PlanError::RegionNotAllowed { region, allowed: defaults.regions.join(", ") })
-}
-
-fn image(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<String, PlanError> {
-    let requested = spec.generator.image.as_slice();
-    allowed(
-        "generator.image",
-        requested,
-        defaults.image.as_slice(),
-        &defaults.allow_list.images,
-        "--allow-image",
-    )?;
-    requested.first().or(defaults.image.as_ref()).cloned().ok_or(PlanError::NoImage)
-}
-
-fn fargate(spec: &KinesisDemoSpec, defaults: &Defaults) -> Result<Fargate, PlanError> {
-    let requested = &filled(spec, defaults).generator.fargate;
+fn fargate(requested: &FargateSpec) -> Result<Fargate, PlanError> {
     if requested.subnets.is_empty() {
         return Err(PlanError::NoSubnets);
     }
-    let AllowList { subnets, security_groups, .. } = &defaults.allow_list;
-    allowed("generator.fargate.subnets", &requested.subnets, &defaults.subnets, subnets, "--allow-subnet")?;
-    allowed(
-        "generator.fargate.securityGroups",
-        &requested.security_groups,
-        &defaults.security_groups,
-        security_groups,
-        "--allow-security-group",
-    )?;
     Ok(Fargate {
         cpu: positive(requested.cpu, "generator.fargate.cpu")?,
         memory_mib: positive(requested.memory_mib, "generator.fargate.memoryMiB")?,
@@ -307,34 +233,8 @@ fn planned(
     Ok(PlannedPhase { name: phase.name.clone(), duration, rate, ramp, content: phase.content, tasks })
 }
 
-fn needed(spec: &KinesisDemoSpec, rate_per_task: u32) -> u32 {
-    let highest = spec.phases.iter().map(|phase| phase.records_per_second).max().unwrap_or(0);
-    u32::try_from(highest).unwrap_or(0).div_ceil(rate_per_task)
-}
-
 fn positive(value: i32, field: &'static str) -> Result<u32, PlanError> {
     u32::try_from(value).ok().filter(|value| *value > 0).ok_or(PlanError::Malformed(field))
-}
-
-/// Checks that every requested name is one of the operator's own or on its allow-list.
-fn allowed(
-    field: &'static str,
-    requested: &[String],
-    own: &[String],
-    listed: &[String],
-    flag: &'static str,
-) -> Result<(), PlanError> {
-    match requested.iter().find(|name| !own.contains(name) && !is_listed(listed, name)) {
-        Some(name) => Err(PlanError::NotAllowed { field, requested: name.clone(), flag }),
-        None => Ok(()),
-    }
-}
-
-fn at_most(field: &str, requested: u32, limit: u32, flag: &'static str) -> Result<(), PlanError> {
-    if requested > limit {
-        return Err(PlanError::AboveLimit { field: field.to_owned(), requested, limit, flag });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -346,14 +246,9 @@ mod tests {
     fn defaults() -> Defaults {
         Defaults {
             region: "us-east-1".into(),
-            regions: vec!["us-east-1".into(), "eu-west-1".into()],
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
-            allow_list: AllowList { images: vec!["team/*".into()], ..AllowList::default() },
-            max_records_per_second: 200_000,
-            max_tasks: 100,
-            max_warm_mib_per_second: 200,
         }
     }
 
@@ -386,16 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_defaults_and_allow_listed_names_are_accepted() {
-        for image in ["generator:1", "team/generator:9"] {
-            let mut spec = KinesisDemoSpec::default();
-            spec.generator.image = Some(image.into());
-            spec.generator.fargate.subnets = vec!["subnet-0a1b2c3d".into()];
-            assert_eq!(Plan::new(&spec, &defaults()).unwrap().image, image);
-        }
-    }
-
-    #[test]
     fn warm_throughput_needs_advantage() {
         let mut spec = KinesisDemoSpec::default();
         spec.stream.warm_throughput =
@@ -414,19 +299,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_field_and_the_next_step() {
-        assert!(plan_error(|s| s.region = Some("mars-north-1".into())).contains("--region"));
-        assert!(
-            plan_error(|s| s.stream.warm_throughput =
-                WarmThroughputSpec { mode: WarmThroughputMode::Fixed, mib_per_second: Some(201) })
-            .contains("stream.warmThroughput.mibPerSecond: 201 is above this operator's limit of 200")
-        );
         assert!(plan_error(|s| s.phases[2].records_per_second = 250_001).contains("51 tasks"));
-        assert!(
-            plan_error(|s| {
-                s.phases[2].records_per_second = 250_000;
-            })
-            .contains("--max-records-per-second")
-        );
         assert!(
             plan_error(|s| s.limits.max_duration = DurationText::seconds(479))
                 .contains("limits.maxDuration allows 479 s")
@@ -437,20 +310,6 @@ mod tests {
         let message = plan_error(|spec| *spec = serde_json::from_value(null).unwrap());
         assert!(message.contains("phases: null") && message.contains("leave the field out"), "{message}");
 
-        assert_eq!(
-            plan_error(|s| s.generator.image = Some("other/generator:1".into())),
-            "generator.image: this operator does not allow other/generator:1; leave the field out to use the operator's default, or allow it with --allow-image"
-        );
-        assert!(
-            plan_error(
-                |s| s.generator.fargate.subnets = vec!["subnet-0a1b2c3d".into(), "subnet-00000001".into()]
-            )
-            .contains("generator.fargate.subnets: this operator does not allow subnet-00000001")
-        );
-        assert!(
-            plan_error(|s| s.generator.fargate.security_groups = vec!["sg-00000001".into()])
-                .contains("--allow-security-group")
-        );
         let mut without_defaults = defaults();
         without_defaults.subnets.clear();
         assert_eq!(Plan::new(&KinesisDemoSpec::default(), &without_defaults), Err(PlanError::NoSubnets));
@@ -469,10 +328,12 @@ mod tests {
     fn a_filled_spec_does_not_depend_on_the_operators_defaults() {
         let spec = KinesisDemoSpec::default();
         let plan = Plan::new(&spec, &defaults()).unwrap();
-        let mut other = defaults();
-        other.allow_list = AllowList::everything();
-        other.image = Some("generator:2".into());
-        other.subnets = vec!["subnet-ffffffff".into()];
+        let other = Defaults {
+            region: "eu-west-1".into(),
+            image: Some("generator:2".into()),
+            subnets: vec!["subnet-ffffffff".into()],
+            security_groups: vec![],
+        };
         let pinned = Plan::new(&filled(&spec, &defaults()), &other).unwrap();
         assert_eq!(pinned, plan);
         assert_ne!(Plan::new(&spec, &other).unwrap(), plan);

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::MicroTime;
 use crate::control::{Content, Segment};
+use crate::demo::status::Interruption;
 use crate::plan::PlannedPhase;
 use crate::schedule::{Part, ScheduleSegment};
-use crate::status::Interruption;
 
 /// A segment and its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

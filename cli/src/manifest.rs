@@ -6,7 +6,8 @@ use std::path::Path;
 
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::GROUP;
-use kinesis_demo_api::plan::{Defaults, Plan};
+use kinesis_demo_api::limits::{Limits, accepted_plan};
+use kinesis_demo_api::plan::Defaults;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ impl Manifest {
     /// Checks what needs no API server: unknown fields, values of the wrong type, and plans that
     /// the operator would refuse. The error is a sentence for the user. The API server checks the
     /// schema's other rules.
-    pub fn check(&self, defaults: &Defaults) -> Result<(), String> {
+    pub fn check(&self, defaults: &Defaults, limits: &Limits) -> Result<(), String> {
         let mut unknown = Vec::new();
         list_unknown_fields(&self.document, &schema(), "", &mut unknown);
         if !unknown.is_empty() {
@@ -38,7 +39,7 @@ impl Manifest {
         }
         let demo: KinesisDemo = serde_json::from_value(without_nulls(&self.document))
             .map_err(|error| format!("it is not a valid KinesisDemo: {error}"))?;
-        Plan::new(&demo.spec, defaults).map(drop).map_err(|error| error.to_string())
+        accepted_plan(&demo.spec, defaults, limits).map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -176,6 +177,7 @@ pub fn from_flags(name: &str, region: Option<&str>, warm_throughput: Option<i32>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::parts::{operator_defaults, operator_limits};
 
     const MINIMAL: &str =
         "apiVersion: kinesisdemo.io/v1alpha1\nkind: KinesisDemo\nmetadata: {name: a}\nspec: {}\n";
@@ -231,7 +233,7 @@ mod tests {
                     "metadata": {"name": "a", "labels": {"any": "thing"}}, "spec": spec,
                 }),
             };
-            manifest.check(&crate::demo::parts::operator_defaults())
+            manifest.check(&operator_defaults(), &operator_limits())
         };
         let phase = |rate: Value| json!([{"name": "a", "duration": "5s", "recordsPerSecond": rate}]);
         for (spec, words) in [
@@ -284,7 +286,7 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let read = read_manifest(&path).unwrap();
-            assert_eq!(read.check(&crate::demo::parts::operator_defaults()), Ok(()), "{}", path.display());
+            assert_eq!(read.check(&operator_defaults(), &operator_limits()), Ok(()), "{}", path.display());
             serde_json::from_value::<KinesisDemo>(read.document).unwrap();
             names.push(path.file_name().unwrap().to_string_lossy().into_owned());
         }

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::gate::DueRecords;
 use kinesis_demo_api::control::{Content, Segment, TaskId};
+use kinesis_demo_api::record_size::RecordSize;
 use kinesis_demo_api::schedule::{ScheduleSegment, Share};
-use kinesis_demo_generator::args::RecordSize;
 use kinesis_demo_generator::batch::Batch;
 use kinesis_demo_generator::clock::{Clock, SystemClock};
-use kinesis_demo_generator::dispatcher::{Dispatcher, Limits};
+use kinesis_demo_generator::dispatcher::{DispatchLimits, Dispatcher};
 use kinesis_demo_generator::pacer::Pacer;
 use kinesis_demo_generator::payload::Posts;
 use kinesis_demo_generator::recorder::Recorder;
@@ -72,7 +72,7 @@ fn measure_delivery() {
             Arc::clone(&sink) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
-            Limits::default(),
+            DispatchLimits::default(),
         );
         let mut pacer = Pacer::new(posts(RecordSize::Natural), Arc::clone(&dispatcher), recorder);
         let started = Instant::now();

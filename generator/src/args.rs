@@ -1,22 +1,22 @@
 //! The generator's command line. In: flags or environment variables, as the task definition sets
 //! them. Out: checked settings. Pure.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::gate::{LONGEST_READ_LEASE, TaskLimits};
+use kinesis_demo_api::record_size::RecordSize;
 
 use crate::payload::PARTITION_KEY_BYTES;
 
 /// A smaller record could not hold its id.
-const MIN_FIXED_BYTES: usize = 64;
+const MIN_FIXED_BYTES: u32 = 64;
 
 /// Data and partition key together (Kinesis API reference, PutRecords: 1 MiB unless the stream
 /// allows more).
-const MAX_FIXED_BYTES: usize = (1 << 20) - PARTITION_KEY_BYTES;
+const MAX_FIXED_BYTES: u32 = (1 << 20) - PARTITION_KEY_BYTES as u32;
 
 /// Publishes social-media posts to a Kinesis stream at the rate that a control document requests.
 ///
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, env = "KINESISDEMO_MAX_RECORDS_PER_SECOND")]
     pub max_records_per_second: u32,
     /// Size of a record's data: `Natural` or `Fixed:<bytes>`.
-    #[arg(long, env = "KINESISDEMO_RECORD_SIZE", default_value = "Natural")]
+    #[arg(long, env = "KINESISDEMO_RECORD_SIZE", default_value = "Natural", value_parser = parse_record_size)]
     pub record_size: RecordSize,
     /// Seed of the posts and keys; combined with the task id.
     #[arg(long, env = "KINESISDEMO_SEED", default_value_t = 0)]
@@ -90,32 +90,13 @@ impl Args {
     }
 }
 
-/// The size of a record's data in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordSize {
-    /// The size of the post itself.
-    Natural,
-    /// Exactly this size.
-    Fixed(usize),
-}
-
-impl FromStr for RecordSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "Natural" {
-            return Ok(Self::Natural);
-        }
-        let bytes = text
-            .strip_prefix("Fixed:")
-            .and_then(|number| number.parse().ok())
-            .ok_or_else(|| format!("`{text}` is not a record size: use `Natural` or `Fixed:<bytes>`"))?;
-        if !(MIN_FIXED_BYTES..=MAX_FIXED_BYTES).contains(&bytes) {
-            return Err(format!(
-                "a fixed record size must be between {MIN_FIXED_BYTES} and {MAX_FIXED_BYTES} bytes, not {bytes}"
-            ));
-        }
-        Ok(Self::Fixed(bytes))
+fn parse_record_size(text: &str) -> Result<RecordSize, String> {
+    let size = text.parse()?;
+    match size {
+        RecordSize::Fixed(bytes) if !(MIN_FIXED_BYTES..=MAX_FIXED_BYTES).contains(&bytes) => Err(format!(
+            "a fixed record size must be between {MIN_FIXED_BYTES} and {MAX_FIXED_BYTES} bytes, not {bytes}"
+        )),
+        _ => Ok(size),
     }
 }
 
@@ -192,11 +173,11 @@ mod tests {
 
     #[test]
     fn record_sizes_outside_their_bounds_are_rejected() {
-        assert_eq!("Natural".parse(), Ok(RecordSize::Natural));
-        assert_eq!("Fixed:64".parse(), Ok(RecordSize::Fixed(64)));
-        assert_eq!("Fixed:1048568".parse(), Ok(RecordSize::Fixed(1_048_568)));
+        assert_eq!(parse_record_size("Natural"), Ok(RecordSize::Natural));
+        assert_eq!(parse_record_size("Fixed:64"), Ok(RecordSize::Fixed(64)));
+        assert_eq!(parse_record_size("Fixed:1048568"), Ok(RecordSize::Fixed(1_048_568)));
         for invalid in ["Fixed:63", "Fixed:1048569", "Fixed:-1", "Fixed:", "natural", "300", ""] {
-            assert!(invalid.parse::<RecordSize>().is_err(), "{invalid}");
+            assert!(parse_record_size(invalid).is_err(), "{invalid}");
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::backoff::{Backoff, Jitter};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::batch::{Batch, Record};
@@ -20,7 +21,7 @@ use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
 /// Limits on what one task sends.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct DispatchLimits {
     /// Concurrent requests.
     pub requests: usize,
     /// Records that are queued, in flight or waiting for a retry.
@@ -35,13 +36,11 @@ pub struct Limits {
     pub retry_reserve: usize,
     /// Offered records that earn one retry.
     pub offered_per_retry: usize,
-    /// The pause after the first rejection; it doubles with each attempt.
-    pub first_pause: Duration,
-    /// The longest pause.
-    pub longest_pause: Duration,
+    /// The pause between the attempts.
+    pub backoff: Backoff,
 }
 
-impl Default for Limits {
+impl Default for DispatchLimits {
     fn default() -> Self {
         Self {
             // At 15 ms per request, 16 concurrent requests carry half a million records per second.
@@ -58,8 +57,13 @@ impl Default for Limits {
             // One retry per two offered records: the most that lasting throttling may cost in
             // requests and processor time.
             offered_per_retry: 2,
-            first_pause: Duration::from_millis(50),
-            longest_pause: Duration::from_secs(1),
+            backoff: Backoff {
+                first: Duration::from_millis(50),
+                factor: 2.0,
+                longest: Duration::from_secs(1),
+                // Tasks that were throttled together do not retry together.
+                jitter: Jitter { from: 0.5, to: 1.0 },
+            },
         }
     }
 }
@@ -80,7 +84,7 @@ pub struct Dispatcher {
     sender: Arc<dyn Sender>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
-    limits: Limits,
+    limits: DispatchLimits,
     request_permits: Semaphore,
     records: AtomicUsize,
     bytes: AtomicUsize,
@@ -95,7 +99,7 @@ impl Dispatcher {
         sender: Arc<dyn Sender>,
         recorder: Arc<Recorder>,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        limits: DispatchLimits,
     ) -> Arc<Self> {
         Arc::new(Self {
             sender,
@@ -182,9 +186,10 @@ impl Dispatcher {
             self.settle(&mut batch, send_outcome);
             self.charge_retries(&mut batch, attempts);
             if !batch.is_empty() {
+                let pause = self.limits.backoff.pause(attempts, &mut rand::rng());
                 tokio::select! {
                     _ = shutdown.wait_for(|shutdown| *shutdown >= ShutdownLevel::StopSending) => {}
-                    () = tokio::time::sleep(self.pause_after(attempts)) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         }
@@ -281,13 +286,6 @@ impl Dispatcher {
                 totals.retried(record.phase, 1);
             }
         }
-    }
-
-    /// Half of the pause is random, so that tasks that were throttled together do not retry
-    /// together.
-    fn pause_after(&self, attempts: u32) -> Duration {
-        let doubled = self.limits.first_pause.saturating_mul(1 << (attempts.saturating_sub(1)).min(16));
-        doubled.min(self.limits.longest_pause).mul_f64(rand::random_range(0.5..=1.0))
     }
 }
 

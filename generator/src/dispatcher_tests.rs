@@ -13,7 +13,7 @@ struct TestTask {
     created: u32,
 }
 
-fn test_task(behavior: StreamBehavior, limits: Limits, seed: u64) -> TestTask {
+fn test_task(behavior: StreamBehavior, limits: DispatchLimits, seed: u64) -> TestTask {
     let clock: Arc<dyn Clock> = TokioClock::new();
     let stream = FakeStream::new(Arc::clone(&clock), behavior, seed);
     let recorder = Arc::new(Recorder::default());
@@ -56,21 +56,24 @@ fn ms(milliseconds: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn latency_is_measured_from_the_due_time() {
-    let mut task =
-        test_task(StreamBehavior { latency: ms(20), ..StreamBehavior::default() }, Limits::default(), 1);
+    let mut task = test_task(
+        StreamBehavior { latency: ms(20), ..StreamBehavior::default() },
+        DispatchLimits::default(),
+        1,
+    );
     task.dispatch(500);
     task.dispatcher.drained().await;
     let phase_ledger = ledger(&mut task.recorder.totals());
     assert_eq!(phase_ledger.counters, Counters { offered: 500, accepted: 500, ..Counters::default() });
     let latency = phase_ledger.latency.max().unwrap();
     assert!((ms(20)..ms(22)).contains(&latency), "{latency:?}");
-    assert_eq!(task.dispatcher.room(), Limits::default().records);
+    assert_eq!(task.dispatcher.room(), DispatchLimits::default().records);
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_rejected_records_are_retried_with_the_same_bytes() {
     let behavior = StreamBehavior { reject_records: 300, ..StreamBehavior::default() };
-    let mut task = test_task(behavior, Limits { attempts: 100, ..Limits::default() }, 2);
+    let mut task = test_task(behavior, DispatchLimits { attempts: 100, ..DispatchLimits::default() }, 2);
     task.dispatch(400);
     task.dispatcher.drained().await;
     let requests = task.stream.requests();
@@ -101,7 +104,7 @@ async fn only_rejected_records_are_retried_with_the_same_bytes() {
 #[tokio::test(start_paused = true)]
 async fn a_rejected_request_counts_per_record_and_pauses_double() {
     let behavior = StreamBehavior { reject_requests: 1_000, ..StreamBehavior::default() };
-    let mut task = test_task(behavior, Limits::default(), 3);
+    let mut task = test_task(behavior, DispatchLimits::default(), 3);
     task.dispatch(10);
     task.dispatcher.drained().await;
     let counters = task.counters();
@@ -122,7 +125,7 @@ async fn records_whose_response_was_lost_are_not_retried() {
         StreamBehavior { lose_before_storing: 1_000, ..StreamBehavior::default() },
         StreamBehavior { lose_after_storing: 1_000, ..StreamBehavior::default() },
     ] {
-        let mut task = test_task(behavior, Limits::default(), 4);
+        let mut task = test_task(behavior, DispatchLimits::default(), 4);
         task.dispatch(7);
         task.dispatcher.drained().await;
         assert_eq!(task.counters(), Counters { offered: 7, unknown: 7, ..Counters::default() });
@@ -132,7 +135,7 @@ async fn records_whose_response_was_lost_are_not_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn records_that_wait_too_long_for_a_request_slot_are_dropped() {
-    let limits = Limits { requests: 1, ..Limits::default() };
+    let limits = DispatchLimits { requests: 1, ..DispatchLimits::default() };
     let mut task = test_task(StreamBehavior { latency: ms(4_000), ..StreamBehavior::default() }, limits, 5);
     task.dispatch(3);
     task.dispatch(5);
@@ -143,19 +146,19 @@ async fn records_that_wait_too_long_for_a_request_slot_are_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_end_when_a_record_is_too_old() {
-    let limits = Limits { attempts: 1_000, ..Limits::default() };
+    let limits = DispatchLimits { attempts: 1_000, ..DispatchLimits::default() };
     let mut task = test_task(StreamBehavior { capacity: Some(0), ..StreamBehavior::default() }, limits, 6);
     let started = Instant::now();
     task.dispatch(100);
     task.dispatcher.drained().await;
     assert_eq!(task.counters().failed, 100);
-    let longest = limits.give_up_after + limits.longest_pause;
+    let longest = limits.give_up_after + limits.backoff.longest;
     assert!((limits.give_up_after..=longest).contains(&started.elapsed()), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn lasting_rejections_cost_one_retry_per_two_offered_records() {
-    let limits = Limits::default();
+    let limits = DispatchLimits::default();
     let mut task = test_task(StreamBehavior { capacity: Some(0), ..StreamBehavior::default() }, limits, 11);
     for _ in 0..100 {
         task.dispatch(500);
@@ -171,7 +174,7 @@ async fn lasting_rejections_cost_one_retry_per_two_offered_records() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_requests_and_waiting_records_are_bounded() {
-    let limits = Limits { requests: 4, records: 1_000, ..Limits::default() };
+    let limits = DispatchLimits { requests: 4, records: 1_000, ..DispatchLimits::default() };
     let mut task = test_task(StreamBehavior { latency: ms(100), ..StreamBehavior::default() }, limits, 7);
     for batch in 0..8 {
         assert_eq!(task.dispatcher.room(), 1_000 - batch * 100);
@@ -180,7 +183,7 @@ async fn concurrent_requests_and_waiting_records_are_bounded() {
     task.dispatcher.drained().await;
     assert_eq!((task.stream.max_in_flight(), task.dispatcher.room()), (4, 1_000));
 
-    let by_bytes = Limits { bytes: 80, ..limits };
+    let by_bytes = DispatchLimits { bytes: 80, ..limits };
     let mut task = test_task(StreamBehavior { latency: ms(100), ..StreamBehavior::default() }, by_bytes, 8);
     task.dispatch(10);
     assert_eq!(task.dispatcher.room(), 0);
@@ -190,7 +193,7 @@ async fn concurrent_requests_and_waiting_records_are_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn stop_sending_drops_waiting_records_and_awaits_responses() {
-    let limits = Limits { requests: 1, ..Limits::default() };
+    let limits = DispatchLimits { requests: 1, ..DispatchLimits::default() };
     let mut task = test_task(StreamBehavior { latency: ms(500), ..StreamBehavior::default() }, limits, 9);
     task.dispatch(3);
     sleep(ms(10)).await;
@@ -206,7 +209,7 @@ async fn stop_sending_drops_waiting_records_and_awaits_responses() {
 #[tokio::test(start_paused = true)]
 async fn abandon_settles_every_record() {
     let behavior = StreamBehavior { capacity: Some(0), ..StreamBehavior::default() };
-    let mut task = test_task(behavior, Limits { requests: 1, ..Limits::default() }, 10);
+    let mut task = test_task(behavior, DispatchLimits { requests: 1, ..DispatchLimits::default() }, 10);
     task.dispatch(2);
     sleep(ms(5)).await;
     task.stream.behavior.lock().unwrap().hangs = true;
@@ -240,7 +243,7 @@ proptest! {
                 latency: ms(latency), reject_records, reject_requests, lose_before_storing, lose_after_storing, capacity,
                 hangs: false,
             };
-            let mut task = test_task(behavior, Limits { requests, ..Limits::default() }, seed);
+            let mut task = test_task(behavior, DispatchLimits { requests, ..DispatchLimits::default() }, seed);
             for (records, pause) in batches {
                 task.dispatch(records);
                 let counters = task.counters();
@@ -259,7 +262,7 @@ proptest! {
             prop_assert!(most <= 1);
             let bounds = counters.accepted..=counters.accepted + counters.unknown;
             prop_assert!(bounds.contains(&(stored as u64)), "{stored} {counters:?}");
-            prop_assert_eq!(task.dispatcher.room(), Limits::default().records);
+            prop_assert_eq!(task.dispatcher.room(), DispatchLimits::default().records);
             Ok(())
         })?;
     }

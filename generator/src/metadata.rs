@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kinesis_demo_api::backoff::{Backoff, Jitter};
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::error_chain::error_chain;
 use serde::Deserialize;
@@ -11,11 +12,16 @@ use tracing::{info, warn};
 use crate::error::MetadataError;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Without jitter: every task has an endpoint of its own.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    factor: 2.0,
+    longest: Duration::from_secs(5),
+    jitter: Jitter::NONE,
+};
 
 #[derive(Deserialize)]
-struct Task {
+struct TaskMetadata {
     #[serde(rename = "TaskARN")]
     arn: String,
 }
@@ -23,22 +29,21 @@ struct Task {
 /// Retries until the endpoint responds. Without its id a task sends nothing, but it does not have
 /// to be replaced.
 pub async fn fetch_task_id(metadata_uri: &str) -> TaskId {
-    let mut pause = FIRST_PAUSE;
-    let mut is_first_failure = true;
+    let mut failures = 0_u32;
     loop {
         match fetch_once(metadata_uri).await {
             Ok(task) => {
                 info!(task = task.as_str(), "task metadata read");
                 return task;
             }
-            Err(error) if is_first_failure => {
+            Err(error) if failures == 0 => {
                 warn!(error = error_chain(&error), "could not read the task metadata; retrying")
             }
             Err(_) => {}
         }
-        is_first_failure = false;
+        failures = failures.saturating_add(1);
+        let pause = BACKOFF.pause(failures, &mut rand::rng());
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -47,7 +52,7 @@ async fn fetch_once(metadata_uri: &str) -> Result<TaskId, MetadataError> {
     let client =
         reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().map_err(MetadataError::Get)?;
     let response = client.get(format!("{metadata_uri}/task")).send().await.map_err(MetadataError::Get)?;
-    let task: Task =
+    let task: TaskMetadata =
         response.error_for_status().map_err(MetadataError::Get)?.json().await.map_err(MetadataError::Get)?;
     if task.arn.is_empty() {
         return Err(MetadataError::NoArn);

@@ -34,12 +34,12 @@ pub struct Datum {
     /// The start of its window.
     pub at: MicroTime,
     /// What was measured.
-    pub value: Value,
+    pub value: MetricValue,
 }
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum MetricValue {
     /// A rate over the window.
     Rate(f64),
     /// Values and the number of records with each value. CloudWatch computes percentiles from
@@ -96,7 +96,7 @@ const MAX_VALUES: usize = 150;
 
 /// The data points of a phase's window that started at `at` and is `length` long.
 pub fn metric_data(phase: &str, window: &Window, at: MicroTime, length: Duration) -> Vec<Datum> {
-    let rate = |count: u64| Value::Rate(count as f64 / length.as_secs_f64());
+    let rate = |count: u64| MetricValue::Rate(count as f64 / length.as_secs_f64());
     let counters = &window.counters;
     let mut values = vec![
         (Metric::MessagesPerSecond, rate(counters.accepted)),
@@ -108,12 +108,14 @@ pub fn metric_data(phase: &str, window: &Window, at: MicroTime, length: Duration
         window.latency.values().map(|(latency, count)| (latency.as_secs_f64() * 1e3, count as f64)).collect();
     // CloudWatch merges data points of the same metric and instant.
     values.extend(
-        latencies.chunks(MAX_VALUES).map(|chunk| (Metric::AverageLatency, Value::Counted(chunk.to_vec()))),
+        latencies
+            .chunks(MAX_VALUES)
+            .map(|chunk| (Metric::AverageLatency, MetricValue::Counted(chunk.to_vec()))),
     );
     let settled = counters.settled();
     if settled > 0 {
         let percent = |holds: bool| if holds { 100.0 } else { 0.0 };
-        let value = Value::Statistics {
+        let value = MetricValue::Statistics {
             count: settled as f64,
             sum: counters.accepted as f64 * 100.0,
             min: percent(counters.accepted == settled),

@@ -45,12 +45,12 @@ fn a_window_becomes_six_metrics() {
     let data = metric_data("peak", &window, T0, TEN_SECONDS);
     let seen: Vec<_> = data.iter().map(|datum| (datum.metric.name(), datum.value.clone())).collect();
     let expected = [
-        ("MessagesPerSecond", Value::Rate(1.5)),
-        ("BatchesPerSecond", Value::Rate(0.4)),
-        ("ThrottleExceptionsPerSecond", Value::Rate(4.0)),
-        ("RetriesPerSecond", Value::Rate(3.5)),
-        ("AverageLatency", Value::Counted(vec![(0.1, 10.0), (0.2, 5.0)])),
-        ("SuccessRate", Value::Statistics { count: 20.0, sum: 1_500.0, min: 0.0, max: 100.0 }),
+        ("MessagesPerSecond", MetricValue::Rate(1.5)),
+        ("BatchesPerSecond", MetricValue::Rate(0.4)),
+        ("ThrottleExceptionsPerSecond", MetricValue::Rate(4.0)),
+        ("RetriesPerSecond", MetricValue::Rate(3.5)),
+        ("AverageLatency", MetricValue::Counted(vec![(0.1, 10.0), (0.2, 5.0)])),
+        ("SuccessRate", MetricValue::Statistics { count: 20.0, sum: 1_500.0, min: 0.0, max: 100.0 }),
     ];
     assert_eq!(seen, expected);
     assert!(data.iter().all(|datum| datum.phase == "peak" && datum.at == T0));
@@ -80,7 +80,7 @@ fn many_latencies_are_split_into_several_data_points() {
         .iter()
         .filter(|datum| datum.metric == Metric::AverageLatency && datum.at == T0)
         .map(|datum| match &datum.value {
-            Value::Counted(values) => values.clone(),
+            MetricValue::Counted(values) => values.clone(),
             other => panic!("percentiles need counted values, not {other:?}"),
         })
         .collect();
@@ -130,6 +130,6 @@ async fn each_window_is_published_once_and_the_last_one_on_shutdown() {
     let data = sink.data.lock().unwrap();
     let rates = data.iter().filter(|datum| datum.metric == Metric::MessagesPerSecond);
     let rates: Vec<_> = rates.map(|datum| (datum.at.since(T0).as_secs(), datum.value.clone())).collect();
-    assert_eq!(rates, [(0, Value::Rate(2.0)), (30, Value::Rate(4.0))]);
+    assert_eq!(rates, [(0, MetricValue::Rate(2.0)), (30, MetricValue::Rate(4.0))]);
     assert_eq!(data.len(), 12);
 }

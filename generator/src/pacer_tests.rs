@@ -1,12 +1,12 @@
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::record_size::RecordSize;
 use kinesis_demo_api::schedule::Share;
 use tokio::time::advance;
 
 use super::*;
-use crate::args::RecordSize;
 use crate::clock::Clock;
-use crate::dispatcher::Limits;
+use crate::dispatcher::DispatchLimits;
 use crate::fake::{FakeStream, StreamBehavior, T0, TokioClock, segment};
 
 struct TestTask {
@@ -17,7 +17,7 @@ struct TestTask {
     pacer: Pacer,
 }
 
-fn test_task(behavior: StreamBehavior, limits: Limits) -> TestTask {
+fn test_task(behavior: StreamBehavior, limits: DispatchLimits) -> TestTask {
     let clock = TokioClock::new();
     let stream = FakeStream::new(Arc::clone(&clock) as _, behavior, 1);
     let recorder = Arc::new(Recorder::default());
@@ -71,7 +71,7 @@ fn due_times_are_spread_evenly_over_the_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn due_records_are_sent_at_once_in_the_fewest_requests() {
-    let mut task = test_task(StreamBehavior::default(), Limits::default());
+    let mut task = test_task(StreamBehavior::default(), DispatchLimits::default());
     advance(ms(20)).await;
     task.offer(30, 0, 20);
     tokio::task::yield_now().await;
@@ -86,7 +86,7 @@ async fn due_records_are_sent_at_once_in_the_fewest_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn records_that_are_too_late_are_dropped() {
-    let mut task = test_task(StreamBehavior::default(), Limits::default());
+    let mut task = test_task(StreamBehavior::default(), DispatchLimits::default());
     advance(ms(3_000)).await;
     task.offer(3_000, 0, 3_000);
     task.dispatcher.drained().await;
@@ -99,7 +99,7 @@ async fn records_that_are_too_late_are_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn records_beyond_the_dispatchers_room_are_dropped_for_good() {
-    let limits = Limits { records: 1_200, requests: 1, ..Limits::default() };
+    let limits = DispatchLimits { records: 1_200, requests: 1, ..DispatchLimits::default() };
     let mut task = test_task(StreamBehavior { latency: ms(100), ..StreamBehavior::default() }, limits);
     advance(ms(10)).await;
     task.offer(2_000, 0, 10);

@@ -8,10 +8,10 @@ use std::ops::Range;
 use jiff::tz::Offset;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::{Content, TaskId};
+use kinesis_demo_api::record_size::RecordSize;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::args::RecordSize;
 use fragments::Fragments;
 
 /// Partition keys count toward a stream's throughput (Kinesis FAQ), so they are short; 40 random
@@ -90,6 +90,7 @@ impl Posts {
         buffer.push(b'}');
 
         if let RecordSize::Fixed(size) = self.size {
+            let size = size as usize;
             if buffer.len() - start <= size {
                 pad(buffer, start, size);
             } else {

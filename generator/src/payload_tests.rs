@@ -97,7 +97,7 @@ fn tone_and_size_depend_on_the_kind_of_post() {
 #[test]
 fn fixed_size_posts_have_the_exact_size_and_are_valid_json() {
     for size in (64..=130).chain((131..=460).step_by(7)).chain([65_536, (1 << 20) - PARTITION_KEY_BYTES]) {
-        let mut posts = posts(3, "a1b2c3d4", RecordSize::Fixed(size));
+        let mut posts = posts(3, "a1b2c3d4", RecordSize::Fixed(u32::try_from(size).unwrap()));
         for content in CONTENTS {
             for (_, post) in next_posts(&mut posts, content, if size > 1_000 { 1 } else { 10 }) {
                 assert_eq!(post.len(), size);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kinesis_demo_api::backoff::{Backoff, Jitter};
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::error_chain::error_chain;
+use rand::Rng;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -38,6 +40,13 @@ const MAX_MISSING_PAUSE: Duration = Duration::from_secs(4);
 /// longer.
 const MAX_THROTTLED_PAUSE: Duration = Duration::from_secs(10);
 
+/// What each further read without a document, or a throttled one, multiplies the pause by: slowly,
+/// so that a throttled task still has two reads within a lease of three intervals.
+const FACTOR: f64 = 1.5;
+
+/// Tasks that started together spread out, while the average read rate stays as planned.
+const JITTER: Jitter = Jitter { from: 0.9, to: 1.1 };
+
 /// Timeout of one read. It is shorter if the read lease is short, so that one lost response does
 /// not cost the lease.
 const MAX_READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,7 +73,8 @@ pub async fn poll_control(
         {
             return;
         }
-        tokio::time::sleep(cadence.pause()).await;
+        let pause = cadence.pause(&mut rand::rng());
+        tokio::time::sleep(pause).await;
         if reads.is_closed() {
             return;
         }
@@ -73,7 +83,7 @@ pub async fn poll_control(
 
 /// Outcome of the last read. Changes are logged, and it determines the next pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ReadState {
     Starting,
     Missing,
     Failing,
@@ -84,7 +94,7 @@ enum State {
 
 #[derive(Debug)]
 struct Cadence {
-    state: State,
+    state: ReadState,
     /// Consecutive reads with this outcome; counted only for `Missing` and `Throttled`.
     consecutive: u32,
     read_every: Duration,
@@ -94,7 +104,7 @@ struct Cadence {
 impl Default for Cadence {
     fn default() -> Self {
         Self {
-            state: State::Starting,
+            state: ReadState::Starting,
             consecutive: 0,
             read_every: FIRST_MISSING_PAUSE,
             read_lease: 4 * MAX_READ_TIMEOUT,
@@ -107,13 +117,13 @@ impl Cadence {
         let state = match outcome {
             Ok(Some(document)) => {
                 (self.read_every, self.read_lease) = (document.read_every(), document.read_lease());
-                State::Reading
+                ReadState::Reading
             }
-            Ok(None) => State::Missing,
-            Err(ReadError::Throttled(_)) => State::Throttled,
-            Err(_) => State::Failing,
+            Ok(None) => ReadState::Missing,
+            Err(ReadError::Throttled(_)) => ReadState::Throttled,
+            Err(_) => ReadState::Failing,
         };
-        let is_repeat = state == self.state && matches!(state, State::Missing | State::Throttled);
+        let is_repeat = state == self.state && matches!(state, ReadState::Missing | ReadState::Throttled);
         self.consecutive = if is_repeat { self.consecutive.saturating_add(1) } else { 1 };
         if state == self.state {
             return;
@@ -132,27 +142,23 @@ impl Cadence {
         (self.read_lease / 4).clamp(MIN_READ_TIMEOUT, MAX_READ_TIMEOUT)
     }
 
-    /// The pause until the next read, randomly up to 10 % shorter or longer: tasks that started
-    /// together spread out, while the average read rate stays as planned.
-    fn pause(&self) -> Duration {
-        self.pause_with(rand::random_range(0.9..=1.1))
-    }
-
-    fn pause_with(&self, jitter: f64) -> Duration {
-        let pause = match self.state {
-            State::Reading => self.read_every,
-            State::Failing => (self.read_every / 2).max(MIN_READ_TIMEOUT),
-            // Backs off, but slowly at first: there are still two reads within a lease of three
-            // intervals.
-            State::Throttled => {
-                let longest = MAX_THROTTLED_PAUSE.max(self.read_every * 3 / 2);
-                self.read_every.mul_f64(1.5_f64.powi(self.consecutive.min(8) as i32)).min(longest)
+    /// The pause until the next read.
+    fn pause(&self, random: &mut impl Rng) -> Duration {
+        match self.state {
+            ReadState::Reading => JITTER.of(self.read_every, random),
+            ReadState::Failing => JITTER.of((self.read_every / 2).max(MIN_READ_TIMEOUT), random),
+            ReadState::Throttled => {
+                let first = self.read_every.mul_f64(FACTOR);
+                let longest = MAX_THROTTLED_PAUSE.max(first);
+                let backoff = Backoff { first, factor: FACTOR, longest, jitter: JITTER };
+                backoff.pause(self.consecutive, random)
             }
-            State::Starting | State::Missing => FIRST_MISSING_PAUSE
-                .mul_f64(1.5_f64.powi(self.consecutive.min(8) as i32 - 1))
-                .min(MAX_MISSING_PAUSE),
-        };
-        pause.mul_f64(jitter)
+            ReadState::Starting | ReadState::Missing => {
+                let (first, longest) = (FIRST_MISSING_PAUSE, MAX_MISSING_PAUSE);
+                let backoff = Backoff { first, factor: FACTOR, longest, jitter: JITTER };
+                backoff.pause(self.consecutive, random)
+            }
+        }
     }
 }
 

@@ -1,4 +1,6 @@
 use kinesis_demo_api::control::{ControlState, SCHEMA};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -99,15 +101,18 @@ fn a_throttled_task_backs_off_but_retries_within_its_lease() {
     (document.read_every_seconds, document.read_lease_seconds) = (3, 9);
     let mut cadence = Cadence::default();
     cadence.note(&Ok(Some(document)));
-    let every = cadence.pause_with(1.0);
-    let mut pauses = vec![every];
+    let random = &mut ChaCha8Rng::seed_from_u64(7);
+    let mut pauses = vec![cadence.pause(random)];
     for _ in 0..6 {
         cadence.note(&throttled());
-        pauses.push(cadence.pause_with(1.0));
+        pauses.push(cadence.pause(random));
     }
-    assert!(pauses.windows(2).take(3).all(|pair| pair[0] < pair[1]), "{pauses:?}");
-    assert_eq!(pauses.last(), Some(&MAX_THROTTLED_PAUSE));
-    assert!((pauses[0] + pauses[1]).mul_f64(1.1) < Duration::from_secs(9), "{pauses:?}");
+    let seconds = |seconds: f64| Duration::from_secs_f64(seconds);
+    for (pause, planned) in pauses.iter().zip([3.0, 4.5, 6.75, 10.0, 10.0, 10.0, 10.0]) {
+        assert!((seconds(planned * 0.9)..=seconds(planned * 1.1)).contains(pause), "{pauses:?}");
+    }
+    // Even the longest first two pauses leave time for another read within the lease.
+    assert!(seconds((3.0 + 4.5) * 1.1) < Duration::from_secs(9));
 }
 
 /// A Region's token bucket: 40 reads per second for everyone (as in sandbox/src/limits.rs).
@@ -131,14 +136,14 @@ impl Bucket {
 /// how many tasks lapsed, and how many of 1,000 reads by the other readers were throttled.
 fn simulate_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
     const HORIZON: f64 = 1_800.0;
-    let mut random: rand_chacha::ChaCha8Rng = rand::SeedableRng::seed_from_u64(7);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut document = a_document(1);
     (document.read_every_seconds, document.read_lease_seconds) = (every, lease);
     let mut readers: Vec<(f64, Cadence, f64, bool)> = (0..tasks)
         .map(|_| {
             let mut cadence = Cadence::default();
             cadence.note(&Ok(Some(document.clone())));
-            let first = rand::RngExt::random_range(&mut random, 0.0..f64::from(every));
+            let first = random.random_range(0.0..f64::from(every));
             (first, cadence, 0.0, false)
         })
         .collect();
@@ -174,8 +179,7 @@ fn simulate_region(tasks: usize, every: u32, lease: u32) -> (usize, usize) {
             false => Err(ReadError::Throttled("Rate exceeded".into())),
         };
         cadence.note(&outcome);
-        let jitter = rand::RngExt::random_range(&mut random, 0.9..=1.1);
-        *due = at + cadence.pause_with(jitter).as_secs_f64();
+        *due = at + cadence.pause(&mut random).as_secs_f64();
     }
     (readers.iter().filter(|reader| reader.3).count(), throttled * 1_000 / requests.max(1))
 }

@@ -11,7 +11,7 @@ use tracing::info;
 use crate::args::Args;
 use crate::aws::{CloudWatchMetrics, KinesisSender, ParameterSource, Session};
 use crate::clock::{Clock, SystemClock};
-use crate::dispatcher::{Dispatcher, Limits};
+use crate::dispatcher::{DispatchLimits, Dispatcher};
 use crate::ledger_writer::StdoutLedgerWriter;
 use crate::metadata::fetch_task_id;
 use crate::metrics::Publisher;
@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     info!(%task, run = args.run, name = args.run_name, stream = args.stream, "generator started");
 
-    let limits = Limits::default();
+    let limits = DispatchLimits::default();
     let session = Session::open(&args.region, limits.requests).await;
     let recorder = Arc::new(Recorder::default());
     let sender = Arc::new(KinesisSender::new(session.kinesis(), &args.stream));

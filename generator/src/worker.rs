@@ -61,7 +61,7 @@ pub struct Worker {
 
 /// Why the worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum WorkerEnd {
     /// The task received a shutdown signal.
     Stopped,
     /// The deadline passed.
@@ -75,14 +75,14 @@ impl Worker {
         mut self,
         mut reads: mpsc::Receiver<ControlRead>,
         stop: impl Future<Output = ()>,
-    ) -> End {
+    ) -> WorkerEnd {
         tokio::pin!(stop);
         let mut gate = Gate::new(self.task.clone(), self.limits, self.clock.now());
         let mut state = WorkerState::default();
         let end = loop {
             let now = self.clock.now();
             if now.wall >= self.limits.deadline {
-                break End::DeadlinePassed;
+                break WorkerEnd::DeadlinePassed;
             }
             self.pacer.offer(&gate.release(now), now);
             let send_state = gate.send_state(now);
@@ -94,7 +94,7 @@ impl Worker {
                 state.owes_final_line && send_state == SendState::Finished && !self.dispatcher.is_idle();
             tokio::select! {
                 biased;
-                () = &mut stop => break End::Stopped,
+                () = &mut stop => break WorkerEnd::Stopped,
                 Some(read) = reads.recv() => self.apply_read(&mut gate, read, &mut state),
                 () = self.dispatcher.drained(), if waits_for_drain => {}
                 () = tokio::time::sleep(sleep) => {}
@@ -186,10 +186,10 @@ impl Worker {
         sleep.max(Duration::from_millis(1))
     }
 
-    async fn finish(&mut self, end: End, newest: Option<ControlVersion>) {
+    async fn finish(&mut self, end: WorkerEnd, newest: Option<ControlVersion>) {
         match end {
-            End::Stopped => info!("shutdown signal received: draining"),
-            End::DeadlinePassed => {
+            WorkerEnd::Stopped => info!("shutdown signal received: draining"),
+            WorkerEnd::DeadlinePassed => {
                 info!("the deadline has passed: draining");
                 self.dispatcher.stop_sending();
             }

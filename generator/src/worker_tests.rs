@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::control::gate::LONGEST_READ_LEASE;
 use kinesis_demo_api::ledger::Counters;
+use kinesis_demo_api::record_size::RecordSize;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::*;
-use crate::args::RecordSize;
-use crate::dispatcher::Limits;
+use crate::dispatcher::DispatchLimits;
 use crate::fake::{
     FakeParameter, FakeStream, MemoryLedgerWriter, StreamBehavior, T0, TokioClock, document, ms, segment,
 };
@@ -24,7 +24,7 @@ struct TestTask {
     parameter: Arc<FakeParameter>,
     ledger_writer: MemoryLedgerWriter,
     stop: Option<oneshot::Sender<()>>,
-    work: JoinHandle<End>,
+    work: JoinHandle<WorkerEnd>,
 }
 
 fn task_id() -> TaskId {
@@ -42,7 +42,7 @@ fn test_task(behavior: StreamBehavior) -> TestTask {
         Arc::clone(&stream) as _,
         Arc::clone(&recorder),
         Arc::clone(&clock) as _,
-        Limits::default(),
+        DispatchLimits::default(),
     );
     let posts = Posts::new(1, "kd-x-r1", &task_id(), RecordSize::Natural);
     let pacer = Pacer::new(posts, Arc::clone(&dispatcher), Arc::clone(&recorder));
@@ -82,7 +82,7 @@ impl TestTask {
         self.parameter.put(document.to_text().unwrap());
     }
 
-    async fn stop(mut self) -> (End, Vec<LedgerLine>) {
+    async fn stop(mut self) -> (WorkerEnd, Vec<LedgerLine>) {
         self.stop.take().unwrap().send(()).unwrap();
         (self.work.await.unwrap(), self.ledger_writer.lines())
     }
@@ -150,7 +150,7 @@ async fn phases_start_on_time_and_send_at_their_rates() {
     );
 
     let (end, lines) = task.stop().await;
-    assert_eq!(end, End::Stopped);
+    assert_eq!(end, WorkerEnd::Stopped);
     assert_sound(&lines);
     assert!(lines.last().unwrap().is_final);
 }
@@ -247,7 +247,7 @@ async fn after_sigterm_the_final_line_settles_all_records() {
     task.put_document(&schedule_document());
     task.at(17_003).await;
     let (end, lines) = task.stop().await;
-    assert_eq!(end, End::Stopped);
+    assert_eq!(end, WorkerEnd::Stopped);
     assert_sound(&lines);
     let last = lines.last().unwrap();
     let spike = &counters(last)["spike"];
@@ -356,7 +356,7 @@ async fn the_worker_ends_at_the_deadline() {
     };
     task.put_document(&endless);
     let TestTask { started, stream, ledger_writer, work, stop: _stop, .. } = task;
-    assert_eq!(work.await.unwrap(), End::DeadlinePassed);
+    assert_eq!(work.await.unwrap(), WorkerEnd::DeadlinePassed);
     assert!(started.elapsed() < ms(600_100), "{:?}", started.elapsed());
     assert!(stream.requests().iter().all(|request| request.at < ms(600_000)));
     let lines = ledger_writer.lines();

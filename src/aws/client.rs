@@ -26,13 +26,7 @@ impl CallOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::Failed(AwsErrorClass::NotFound) => "not_found",
-            Self::Failed(AwsErrorClass::AlreadyExists) => "already_exists",
-            Self::Failed(AwsErrorClass::Throttled) => "throttled",
-            Self::Failed(AwsErrorClass::Denied) => "denied",
-            Self::Failed(AwsErrorClass::Quota) => "quota",
-            Self::Failed(AwsErrorClass::Invalid) => "invalid",
-            Self::Failed(AwsErrorClass::Transient) => "transient",
+            Self::Failed(class) => class.name(),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Classifies AWS errors. In: an SDK error. Out: one of seven classes, with what was attempted.
-//! This is the only place that maps error codes to classes, and that has rules based on AWS's error
-//! messages.
+//! Classifies AWS errors. In: an SDK error. Out: its class, with what was attempted. This is the
+//! only place that has rules based on AWS's error messages. The table of codes is
+//! [`AwsErrorClass::of_code`].
 
 use std::error::Error;
 
@@ -8,42 +8,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use kinesis_demo_api::aws_error::AwsErrorClass;
 use kinesis_demo_api::error_chain::error_chain;
-
-/// What an error means for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AwsErrorClass {
-    /// The resource does not exist.
-    NotFound,
-    /// The resource exists already, or is in a state in which it cannot be changed (in use,
-    /// updating).
-    AlreadyExists,
-    /// Too many calls: retry later, with jitter.
-    Throttled,
-    /// Our credentials do not allow the call: someone must act.
-    Denied,
-    /// A quota is exhausted: someone must act, or something must end.
-    Quota,
-    /// The request itself is invalid: a retry is useless.
-    Invalid,
-    /// The service failed, or the response was lost: the request may have been executed.
-    Transient,
-}
-
-impl AwsErrorClass {
-    /// The class as a fixed word, for metrics and events.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NotFound => "NotFound",
-            Self::AlreadyExists => "AlreadyExists",
-            Self::Throttled => "Throttled",
-            Self::Denied => "Denied",
-            Self::Quota => "Quota",
-            Self::Invalid => "Invalid",
-            Self::Transient => "Transient",
-        }
-    }
-}
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +87,7 @@ impl AwsError {
 }
 
 /// A rule for a code with several meanings: the message and the operation decide.
-struct Rule {
+struct MessageRule {
     code: &'static str,
     /// Any operation, if empty.
     operations: &'static [&'static str],
@@ -154,8 +120,8 @@ const fn rule(
     operations: &'static [&'static str],
     phrases: &'static [&'static str],
     class: AwsErrorClass,
-) -> Rule {
-    Rule { code, operations, phrases, class, is_lag: false }
+) -> MessageRule {
+    MessageRule { code, operations, phrases, class, is_lag: false }
 }
 
 /// A rule for what AWS returns while it does not see a new resource yet.
@@ -163,12 +129,12 @@ const fn lag(
     code: &'static str,
     operations: &'static [&'static str],
     phrases: &'static [&'static str],
-) -> Rule {
-    Rule { code, operations, phrases, class: AwsErrorClass::Transient, is_lag: true }
+) -> MessageRule {
+    MessageRule { code, operations, phrases, class: AwsErrorClass::Transient, is_lag: true }
 }
 
 /// The rules. The first that matches decides. If none matches, the code alone decides.
-const RULES: &[Rule] = {
+const RULES: &[MessageRule] = {
     use AwsErrorClass::{AlreadyExists, Denied, NotFound, Throttled, Transient};
     &[
         lag("InvalidParameterException", SERVICE_OPERATIONS, LINKED_ROLE),
@@ -227,7 +193,7 @@ const RULES: &[Rule] = {
     ]
 };
 
-impl Rule {
+impl MessageRule {
     fn matches(&self, operation: &str, code: &str, message: &str) -> bool {
         self.code == code
             && (self.operations.is_empty() || self.operations.contains(&operation))
@@ -250,127 +216,12 @@ fn contains_phrase(message: &str, phrase: &str) -> bool {
 
 /// The class of an error response. `None` if its code is in no table.
 fn class_of(operation: &str, code: &str, message: &str) -> Option<AwsErrorClass> {
-    rule_for(operation, code, message).map(|rule| rule.class).or_else(|| class_of_code(code))
+    rule_for(operation, code, message).map(|rule| rule.class).or_else(|| AwsErrorClass::of_code(code))
 }
 
 /// The rule for an error response, if any.
-fn rule_for(operation: &str, code: &str, message: &str) -> Option<&'static Rule> {
+fn rule_for(operation: &str, code: &str, message: &str) -> Option<&'static MessageRule> {
     RULES.iter().find(|rule| rule.matches(operation, code, message))
-}
-
-/// The table of codes.
-fn class_of_code(code: &str) -> Option<AwsErrorClass> {
-    use AwsErrorClass::{AlreadyExists, Denied, Invalid, NotFound, Quota, Throttled, Transient};
-    Some(match code {
-        // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling; CloudWatch
-        // dashboards, by shape and by the code of its query protocol (the SDK uses the latter if
-        // the response has it).
-        "ResourceNotFoundException"
-        | "ParameterNotFound"
-        | "InvalidResourceId"
-        | "ClusterNotFoundException"
-        | "ServiceNotFoundException"
-        | "TargetNotFoundException"
-        | "TaskSetNotFoundException"
-        | "ObjectNotFoundException"
-        | "DashboardNotFoundError"
-        | "ResourceNotFound" => NotFound,
-        // ECS returns this for a service that is DRAINING or INACTIVE: deleted, or about to be.
-        "ServiceNotActiveException" => NotFound,
-
-        "ResourceInUseException"
-        | "ParameterAlreadyExists"
-        | "ResourceAlreadyExistsException"
-        | "UpdateInProgressException" => AlreadyExists,
-
-        "ThrottlingException"
-        | "Throttling"
-        | "ThrottledException"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "BandwidthLimitExceeded"
-        | "PriorRequestNotComplete"
-        | "TransactionInProgressException"
-        | "ProvisionedThroughputExceededException"
-        | "KMSThrottlingException"
-        | "TooManyUpdates"
-        | "SlowDown" => Throttled,
-
-        "LimitExceededException"
-        | "LimitExceededFault"
-        | "LimitExceeded"
-        | "ServiceQuotaExceededException"
-        | "ParameterLimitExceeded"
-        | "ParameterMaxVersionLimitExceeded" => Quota,
-
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "AccessDeniedFault"
-        | "UnauthorizedException"
-        | "UnauthorizedOperation"
-        | "NotAuthorized"
-        | "AuthFailure"
-        | "OptInRequired"
-        | "BlockedException"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidIdentityToken"
-        | "ExpiredIdentityToken"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "KMSAccessDeniedException"
-        | "KMSDisabledException"
-        | "KMSInvalidStateException"
-        | "KMSNotFoundException"
-        | "KMSOptInRequired" => Denied,
-
-        "ClientException"
-        | "InvalidParameterException"
-        | "InvalidArgumentException"
-        | "ValidationException"
-        | "ValidationError"
-        | "InvalidParameterValue"
-        | "InvalidParameterValueException"
-        | "DashboardInvalidInputError"
-        | "InvalidParameterInput"
-        | "SerializationException"
-        | "UnknownOperationException"
-        | "UnsupportedFeatureException"
-        | "PlatformUnknownException"
-        | "PlatformTaskDefinitionIncompatibilityException" => Invalid,
-
-        // Logs: OperationAborted, two simultaneous requests for the same group. Auto Scaling:
-        // FailedResourceAccess, it could not reach ECS; ConcurrentUpdate, two simultaneous updates.
-        // Dashboards: Conflict, the same. The security token service: IDPCommunicationError, the
-        // identity provider did not respond.
-        "OperationAbortedException"
-        | "ConcurrentUpdateException"
-        | "ConflictException"
-        | "Conflict"
-        | "FailedResourceAccessException"
-        | "IDPCommunicationError"
-        | "ServerException"
-        | "InternalFailure"
-        | "InternalFailureException"
-        | "InternalServerError"
-        | "InternalServiceException"
-        | "InternalServiceError"
-        | "InternalServiceFault"
-        | "InternalError"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException"
-        | "RequestTimeout"
-        | "RequestTimeoutException" => Transient,
-        _ => return None,
-    })
 }
 
 /// The class for codes that are not in the table, and for responses without a code.
@@ -380,7 +231,7 @@ fn class_of_status(status: u16, has_code: bool) -> AwsErrorClass {
         429 => AwsErrorClass::Throttled,
         500.. => AwsErrorClass::Transient,
         _ if has_code => AwsErrorClass::Invalid,
-        // The response is not AWS's verdict on the request, so a retry may succeed.
+        // The response does not show what AWS decided, so a retry may succeed.
         _ => AwsErrorClass::Transient,
     }
 }

@@ -33,7 +33,7 @@ struct CallLabels {
 }
 
 /// The registry and its instruments.
-pub struct Metrics {
+pub struct OperatorMetrics {
     registry: Registry,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_seconds: Histogram,
@@ -44,7 +44,7 @@ pub struct Metrics {
     pub runs: Arc<Runs>,
 }
 
-impl Default for Metrics {
+impl Default for OperatorMetrics {
     fn default() -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let metrics = Self {
@@ -77,7 +77,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl OperatorMetrics {
     /// Counts a reconcile.
     pub fn reconciled(&self, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { outcome }).inc();
@@ -97,7 +97,7 @@ impl Metrics {
     }
 }
 
-impl CallObserver for Metrics {
+impl CallObserver for OperatorMetrics {
     fn called(&self, service: &str, operation: &str, outcome: CallOutcome, latency: Duration) {
         let labels =
             CallLabels { service: service.into(), operation: operation.into(), outcome: outcome.as_str() };
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_text_contains_instruments_with_their_labels() {
-        let metrics = Metrics::default();
+        let metrics = OperatorMetrics::default();
         metrics.reconciled("ok", Duration::from_millis(20));
         metrics.leads(true);
         let text = metrics.text().unwrap();
@@ -131,7 +131,7 @@ mod tests {
             names
         };
         // A counter family appears only after its first count.
-        let metrics = Metrics::default();
+        let metrics = OperatorMetrics::default();
         metrics.reconciled("ok", Duration::ZERO);
         metrics.called("kinesis", "DescribeStreamSummary", CallOutcome::Ok, Duration::ZERO);
         assert_eq!(families(PAGE), families(&metrics.text().unwrap()));

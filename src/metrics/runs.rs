@@ -69,7 +69,7 @@ impl Collector for Runs {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stored: Vec<_> = watches.iter().flat_map(Store::state).collect();
         let objects: Vec<&KinesisDemo> = stored.iter().filter_map(|object| object.0.as_ref().ok()).collect();
-        for Family { name, help, samples } in families(&objects) {
+        for MetricFamily { name, help, samples } in families(&objects) {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for Sample { labels, value } in samples {
                 ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
@@ -86,14 +86,14 @@ struct Sample {
 }
 
 #[derive(Debug, PartialEq)]
-struct Family {
+struct MetricFamily {
     name: &'static str,
     help: &'static str,
     samples: Vec<Sample>,
 }
 
 /// One value of an object, with the labels that distinguish it from the object's other values.
-type Value = (&'static str, Vec<(&'static str, String)>, i64);
+type NamedValue = (&'static str, Vec<(&'static str, String)>, i64);
 
 /// Every family in which an object can have a value, without the prefix.
 const RUN_FAMILIES: [(&str, &str); 10] = [
@@ -109,7 +109,7 @@ const RUN_FAMILIES: [(&str, &str); 10] = [
     ("run_condition", "The object's conditions: 1 True, 0 False, -1 Unknown"),
 ];
 
-fn families(objects: &[&KinesisDemo]) -> Vec<Family> {
+fn families(objects: &[&KinesisDemo]) -> Vec<MetricFamily> {
     let mut by_name: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
     let mut ordered: Vec<(String, String, &KinesisDemo)> = objects
         .iter()
@@ -124,8 +124,8 @@ fn families(objects: &[&KinesisDemo]) -> Vec<Family> {
         }
     }
     let counted =
-        Family { name: "objects", help: "KinesisDemo objects, by stage", samples: by_stage(objects) };
-    let runs = RUN_FAMILIES.into_iter().map(|(name, help)| Family {
+        MetricFamily { name: "objects", help: "KinesisDemo objects, by stage", samples: by_stage(objects) };
+    let runs = RUN_FAMILIES.into_iter().map(|(name, help)| MetricFamily {
         name,
         help,
         samples: by_name.remove(name).unwrap_or_default(),
@@ -143,8 +143,8 @@ fn by_stage(objects: &[&KinesisDemo]) -> Vec<Sample> {
     counts.into_iter().map(sample).collect()
 }
 
-fn values(status: &KinesisDemoStatus) -> Vec<Value> {
-    let mut values: Vec<Value> = Vec::new();
+fn values(status: &KinesisDemoStatus) -> Vec<NamedValue> {
+    let mut values: Vec<NamedValue> = Vec::new();
     let phase = status.phase.as_ref();
     let labels = vec![
         ("stage", status.stage.unwrap_or_default().to_string()),

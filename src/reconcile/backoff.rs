@@ -2,10 +2,14 @@
 //! or the last error. Bounds the number of calls however often an object is reconciled.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::backoff::{Backoff, Jitter};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::aws::{AwsError, AwsErrorClass, AwsResult};
 
@@ -19,13 +23,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// them.
 const LONGEST_PAUSE_UNTIL_FIXED: Duration = Duration::from_secs(60);
 
-/// The pause doubles with every failure, up to `longest`. Up to a quarter is subtracted,
-/// differently for every `salt`, so that many objects do not retry at once.
-pub fn pause(failures: u32, longest: Duration, salt: &str) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(longest);
-    let spread =
-        salt.bytes().fold(failures, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 256;
-    doubled - doubled / 4 * spread / 256
+/// The pause of the object `uid` after `failures` failures in a row: it doubles up to `longest`.
+/// The jitter follows from the uid, so that objects do not retry at once, and a scenario takes the
+/// same course each time.
+pub fn pause(failures: u32, longest: Duration, uid: &str) -> Duration {
+    let backoff =
+        Backoff { first: FIRST_PAUSE, factor: 2.0, longest, jitter: Jitter { from: 0.75, to: 1.0 } };
+    let mut hasher = DefaultHasher::new();
+    (uid, failures).hash(&mut hasher);
+    backoff.pause(failures, &mut StdRng::seed_from_u64(hasher.finish()))
 }
 
 /// The longest pause after an error of this class.

@@ -28,7 +28,8 @@ use std::time::Duration;
 
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
-use kinesis_demo_api::plan::Plan;
+use kinesis_demo_api::limits::accepted_plan;
+use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::status::{ResourceState, ResourceStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::ResourceExt;
@@ -193,7 +194,8 @@ fn visit_first(
     let visited = stages::decide_first_visit(object, now);
     let object = ObjectContext { status: &visited.status, ..*object };
     let may_wait = object.unreadable.is_none() && !object.deleting;
-    match may_wait.then(|| Plan::new(object.spec, &context.settings.defaults)) {
+    let Settings { defaults, limits, .. } = &context.settings;
+    match may_wait.then(|| accepted_plan(object.spec, defaults, limits)) {
         Some(Ok(plan)) => match admit(demo, &object, &plan, context, now) {
             Err(queued) => *queued,
             Ok(_) => visited,
@@ -248,7 +250,8 @@ async fn reconcile_pending(
         context.queue.release(object.uid);
         return stages::decide_unreadable(object, why, now);
     }
-    let plan = match Plan::new(object.spec, &context.settings.defaults) {
+    let Settings { defaults, limits, .. } = &context.settings;
+    let plan = match accepted_plan(object.spec, defaults, limits) {
         Ok(plan) => plan,
         Err(error) => {
             context.queue.release(object.uid);
@@ -290,8 +293,10 @@ async fn reconcile_run(
     let run = object.status.run.as_ref().ok_or(ReconcileError::Malformed("status.run"))?;
     let effective = run.effective.as_ref().ok_or(ReconcileError::Malformed("status.run.effective"))?;
     let deadline_at = run.deadline_at.ok_or(ReconcileError::Malformed("status.run.deadlineAt"))?;
-    // An accepted spec stays accepted, even if the operator's limits have been lowered since.
-    let plan = Plan::new(&effective.spec, &stages::pinned_defaults(&context.settings.defaults, effective))
+    // The pinned spec was accepted and filled when the run started. So the operator's limits and
+    // defaults of today do not count.
+    let defaults = Defaults { region: effective.region.clone(), ..Defaults::default() };
+    let plan = Plan::new(&effective.spec, &defaults)
         .map_err(|_| ReconcileError::Malformed("plan in status.run.effective.spec"))?;
     let names = Names::of(effective);
     let aws = context.regions.in_region(&effective.region);

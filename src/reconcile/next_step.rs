@@ -39,7 +39,7 @@ fn next_step(reason: Reason) -> Option<&'static str> {
         Reason::NothingDelivered => {
             "check the records (status.phases) and the tasks (status.generators), then rerun"
         }
-        Reason::StreamGone | Reason::ServiceGone => "find out who is allowed to delete it, then rerun",
+        Reason::StreamDeleted | Reason::ServiceDeleted => "find out who is allowed to delete it, then rerun",
         Reason::ControlOverwritten => "find out who is allowed to write it (ssm:PutParameter), then rerun",
         Reason::ScheduleNotOffered => {
             "check which tasks stopped or were missing (status.phases, status.generators), then rerun"
@@ -67,8 +67,8 @@ mod tests {
             message.len()
         );
         assert_eq!(
-            with_next_step(Reason::StreamGone, "it is gone."),
-            "it is gone. Next: find out who is allowed to delete it, then rerun"
+            with_next_step(Reason::StreamDeleted, "it was deleted."),
+            "it was deleted. Next: find out who is allowed to delete it, then rerun"
         );
         assert_eq!(with_next_step(Reason::Completed, "the schedule is complete"), "the schedule is complete");
     }

@@ -14,7 +14,7 @@ use kinesis_demo_api::status::{Effective, RunLoad, RunStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use kube::ResourceExt;
 
-use super::read_budget::{ReadBudget, total};
+use super::read_budget::ReadBudget;
 use super::write_budget::WriteBudget;
 use crate::settings::Timings;
 
@@ -163,7 +163,7 @@ impl Queue {
         let admitted = self.lock();
         let snapshot = QueueSnapshot { admitted: &admitted, entries, capacity };
         let waiting = snapshot.waiting();
-        let next = snapshot.startable(&waiting.iter().map(|entry| Candidate::of(entry)).collect::<Vec<_>>());
+        let next = snapshot.walk(waiting.iter().map(|entry| Candidate::of(entry))).startable;
         let is_next = |entry: &&&QueuedRun| next.iter().any(|(uid, _)| *uid == entry.uid());
         let to_next = |entry: &&QueuedRun| Next {
             uid: entry.uid().to_owned(),
@@ -226,69 +226,99 @@ impl<'a> QueueSnapshot<'a> {
     /// earlier for the same Region is overtaken.
     fn admission_interval(&self, own: &Rank, region: &str, tasks: u32) -> Option<u32> {
         let waiting = self.waiting();
-        let mut candidates: Vec<Candidate<'_>> =
-            waiting.iter().filter(|entry| entry.rank < *own).map(|entry| Candidate::of(entry)).collect();
-        candidates.push(Candidate { uid: &own.1, region, tasks });
-        self.startable(&candidates).into_iter().find(|(uid, _)| *uid == own.1).map(|(_, interval)| interval)
-    }
-
-    /// Which of these could start now, in this order, and how often the tasks of each may read. A
-    /// run without room in its Region blocks the later runs of that Region, but not those of other
-    /// Regions. A run that has room only once the others read less often keeps its slot: runs of
-    /// other Regions must not take it in the meantime.
-    fn startable<'c>(&self, candidates: &[Candidate<'c>]) -> Vec<(&'c str, u32)> {
-        let mut count = self.count_active();
-        let mut loads: Vec<RunLoad> = self.active_loads().into_iter().cloned().collect();
-        let (mut full, mut next) = (HashSet::new(), Vec::new());
-        for Candidate { uid, region, tasks } in candidates {
-            if count >= self.capacity.runs {
-                break;
-            }
-            if full.contains(region) {
-                continue;
-            }
-            let in_region: Vec<&RunLoad> = loads.iter().filter(|load| load.region == *region).collect();
-            if !self.capacity.has_room_for(*tasks, in_region.len(), total(&in_region)) {
-                full.insert(*region);
-                continue;
-            }
-            count += 1;
-            let Some(interval) = self.capacity.reads.admit(*tasks, &in_region) else {
-                full.insert(*region);
-                continue;
-            };
-            next.push((*uid, interval));
-            loads.push(RunLoad { region: (*region).to_owned(), tasks: *tasks, read_every_seconds: interval });
-        }
-        next
+        let earlier = waiting.iter().filter(|entry| entry.rank < *own).map(|entry| Candidate::of(entry));
+        let walk = self.walk(earlier.chain([Candidate { uid: &own.1, region, tasks }]));
+        walk.startable.into_iter().find(|(uid, _)| *uid == own.1).map(|(_, interval)| interval)
     }
 
     /// How often tasks in `region` should read: given the active runs, and the next queued runs
-    /// that will have room. The first queued run of a Region counts before a slot is free, so that
-    /// the other runs read less often by then.
+    /// that will have room.
     fn desired_interval(&self, region: &str) -> u32 {
-        let mut regions: HashMap<&str, (usize, u32)> = HashMap::new();
+        let walk = self.walk(self.waiting().into_iter().map(Candidate::of));
+        self.capacity.reads.interval(walk.regions.get(region).map_or(0, |region| region.tasks))
+    }
+
+    /// Goes through these runs in order, and finds which could start now and which have room in
+    /// their Region.
+    ///
+    /// A run without room in its Region blocks the later runs of that Region, but not those of
+    /// other Regions. A run that has room only once the others read less often keeps its slot, and
+    /// so do the runs behind it: runs of other Regions must not take these slots in the meantime.
+    fn walk<'c>(&self, candidates: impl Iterator<Item = Candidate<'c>>) -> QueueWalk<'c> {
+        let mut walk = QueueWalk::default();
         for load in self.active_loads() {
-            let (runs, tasks) = regions.entry(load.region.as_str()).or_default();
-            (*runs, *tasks) = (*runs + 1, tasks.saturating_add(load.tasks));
+            walk.region(&load.region).start(load.clone());
         }
         let mut slots = self.capacity.runs.saturating_sub(self.count_active());
-        let (mut seen, mut full) = (HashSet::new(), HashSet::new());
-        for next in self.waiting().into_iter().map(Candidate::of) {
-            let (runs, tasks) = regions.entry(next.region).or_default();
-            let is_first = seen.insert(next.region);
-            let is_next = is_first || slots > 0;
-            if full.contains(next.region)
-                || !is_next
-                || !self.capacity.has_room_for(next.tasks, *runs, *tasks)
-            {
-                full.insert(next.region);
+        for Candidate { uid, region: name, tasks } in candidates {
+            let region = walk.region(name);
+            // The first queued run of a Region counts before a slot is free, so that the other runs
+            // read less often by then.
+            let is_next = !region.has_queued || slots > 0;
+            region.has_queued = true;
+            if region.is_full || !is_next || !self.capacity.has_room_for(tasks, region.runs, region.tasks) {
+                region.is_full = true;
                 continue;
             }
-            (*runs, *tasks) = (*runs + 1, tasks.saturating_add(next.tasks));
+            let interval = match slots > 0 && !region.is_waiting {
+                true => self.capacity.reads.admit(tasks, &region.reading.iter().collect::<Vec<_>>()),
+                false => None,
+            };
+            match interval {
+                Some(read_every_seconds) => {
+                    region.start(RunLoad { region: name.to_owned(), tasks, read_every_seconds });
+                    walk.startable.push((uid, read_every_seconds));
+                }
+                None => {
+                    region.is_waiting = true;
+                    region.count(tasks);
+                }
+            }
             slots = slots.saturating_sub(1);
         }
-        self.capacity.reads.interval(regions.get(region).map_or(0, |(_, tasks)| *tasks))
+        walk
+    }
+}
+
+/// What a walk through the queue found.
+#[derive(Default)]
+struct QueueWalk<'c> {
+    /// The runs that could start now, by uid, and how often the tasks of each may read.
+    startable: Vec<(&'c str, u32)>,
+    regions: HashMap<String, RegionWalk>,
+}
+
+impl QueueWalk<'_> {
+    fn region(&mut self, name: &str) -> &mut RegionWalk {
+        self.regions.entry(name.to_owned()).or_default()
+    }
+}
+
+/// A Region during a walk.
+#[derive(Default)]
+struct RegionWalk {
+    /// The active runs, and the queued ones that could start now.
+    reading: Vec<RunLoad>,
+    /// The number of these, and of the queued runs that have room once the tasks read less often or
+    /// a slot is free.
+    runs: usize,
+    /// The tasks of all of these.
+    tasks: u32,
+    has_queued: bool,
+    /// A queued run waits until the tasks read less often, or for a slot. So do those behind it.
+    is_waiting: bool,
+    is_full: bool,
+}
+
+impl RegionWalk {
+    fn start(&mut self, load: RunLoad) {
+        self.count(load.tasks);
+        self.reading.push(load);
+    }
+
+    fn count(&mut self, tasks: u32) {
+        self.runs += 1;
+        self.tasks = self.tasks.saturating_add(tasks);
     }
 }
 

@@ -64,7 +64,7 @@ impl ReadBudget {
 }
 
 /// The tasks of these runs.
-pub fn total(loads: &[&RunLoad]) -> u32 {
+fn total(loads: &[&RunLoad]) -> u32 {
     loads.iter().fold(0, |sum, load| sum.saturating_add(load.tasks))
 }
 

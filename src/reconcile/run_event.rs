@@ -116,7 +116,7 @@ impl RunEvent {
     /// Someone else changed or deleted the control parameter. It was written again.
     pub fn control_restored(parameter: &str, version: u64) -> Self {
         Self::warning(
-            "ControlPutBack",
+            "ControlRestored",
             &format!("PublishControl/version-{version}"),
             format!("someone else changed or deleted parameter {parameter}; the operator wrote it again"),
         )
@@ -125,7 +125,7 @@ impl RunEvent {
     /// Someone else changed or deleted the scheduled scale-to-zero. It was created again.
     pub fn scale_to_zero_restored(service: &str) -> Self {
         Self::warning(
-            "ScaleToZeroPutBack",
+            "ScaleToZeroRestored",
             "PutScheduledAction",
             format!(
                 "someone else changed or deleted the scheduled scale-to-zero of service {service}; the operator created it again"
@@ -167,9 +167,9 @@ impl RunEvent {
     }
 
     /// Fewer tasks run than the phase needs.
-    pub fn tasks_are_short(run: u32, phase: &str, running: u32, needed: u32) -> Self {
+    pub fn tasks_are_missing(run: u32, phase: &str, running: u32, needed: u32) -> Self {
         Self::warning(
-            "FleetShort",
+            "TasksMissing",
             &format!("ScaleService/run-{run}/{phase}"),
             match running {
                 0 => {
@@ -273,15 +273,15 @@ mod tests {
             (RunEvent::slots_changed(1, 3), "1 task sends from control version 3 on"),
             (RunEvent::slots_changed(2, 3), "2 tasks send from control version 3 on"),
             (
-                RunEvent::tasks_are_short(1, "peak", 0, 1),
+                RunEvent::tasks_are_missing(1, "peak", 0, 1),
                 "no task runs, and the phase needs 1; records that are not sent now are not sent later",
             ),
             (
-                RunEvent::tasks_are_short(1, "peak", 1, 4),
+                RunEvent::tasks_are_missing(1, "peak", 1, 4),
                 "1 of 4 tasks runs; it sends up to its cap, and the rest is not sent later",
             ),
             (
-                RunEvent::tasks_are_short(1, "peak", 3, 4),
+                RunEvent::tasks_are_missing(1, "peak", 3, 4),
                 "3 of 4 tasks run; they send up to their cap, and the rest is not sent later",
             ),
         ];

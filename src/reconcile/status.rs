@@ -160,7 +160,7 @@ fn drop_events_of_failed_effects(decision: &mut Decision, results: &[EffectResul
     decision.run_events.retain(|run_event| match run_event.reason.as_str() {
         "ServiceResized" => resized,
         "ScheduleMoved" => published,
-        "ScaleToZeroPutBack" => scheduled,
+        "ScaleToZeroRestored" => scheduled,
         _ => true,
     });
 }

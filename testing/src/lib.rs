@@ -1,6 +1,6 @@
 //! Test doubles of the operator's surroundings: AWS, the Kubernetes API, container registries and
-//! the clock, each simulated in memory behind the operator's own traits. Also the assertion that
-//! every run's totals must pass.
+//! the clock, each simulated in memory behind the operator's own traits. Also the settings of the
+//! operator in tests, the assertion that every run's totals must pass, and how tests wait.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
@@ -8,4 +8,6 @@ pub mod aws;
 pub mod clock;
 pub mod kubernetes;
 pub mod registry;
+pub mod settings;
 pub mod totals;
+pub mod wait;

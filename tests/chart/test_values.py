@@ -202,13 +202,13 @@ class Agreement(unittest.TestCase):
         self.assertIn("chart requires kubeVersion: >=1.33.0-0", ended.stderr)
 
 
-class Ceilings(unittest.TestCase):
-    """That the chart refuses the ceilings that its operator refuses, and with the same number."""
+class Limits(unittest.TestCase):
+    """That the chart refuses the limits that its operator refuses, and with the same number."""
 
     OPERATOR = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/kinesis-demo-operator"
 
     def operators_refusal(self, runs, tasks, regions, sandbox):
-        """What the operator says of ceilings; nothing if it takes them and looks for its cluster."""
+        """What the operator says of limits; nothing if it takes them and looks for its cluster."""
         flags = [f"--region={region}" for region in regions] + (["--local-timings"] if sandbox else [])
         ended = run(self.OPERATOR, "run", f"--max-runs={runs}", f"--max-tasks={tasks}", "--admin-address=127.0.0.1:0", *flags,
                     env={"KUBECONFIG": "/nonexistent"})
@@ -224,7 +224,7 @@ class Ceilings(unittest.TestCase):
                 for runs in (1, 10, 11, 15, 16, 20, 21, 30, 31, 1000):
                     for tasks in (1, 100):
                         with self.subTest(runs=runs, tasks=tasks, regions=regions, sandbox=sandbox):
-                            ended = ended_with({"sandbox": {"enabled": sandbox}, "aws": {"regions": regions}, "ceilings": {"runs": runs, "tasks": tasks}})
+                            ended = ended_with({"sandbox": {"enabled": sandbox}, "aws": {"regions": regions}, "limits": {"runs": runs, "tasks": tasks}})
                             told = self.operators_refusal(runs, tasks, regions, sandbox)
                             self.assertEqual(ended.returncode != 0, told is not None, f"operator: {told}\nchart: {ended.stderr}")
                             for room in re.findall(r"room for \d+ \w+|\d+ in all", told or ""):

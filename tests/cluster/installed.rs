@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Secret};
+use kinesis_demo_testing::wait::wait_for;
 use kube::api::{DynamicObject, GroupVersionKind, ListParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Discovery, ResourceExt};
@@ -162,15 +163,8 @@ impl Installed<'_> {
 
     /// Waits until no object of the release is in the cluster: Pods take time to terminate.
     pub async fn wait_until_removed(&self, limit: Duration) {
-        let give_up_at = Instant::now() + limit;
-        loop {
-            let remains = self.remains().await;
-            if remains.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < give_up_at, "left behind: {remains:?}");
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        let removed = wait_for(limit, || async { self.remains().await.is_empty().then_some(()) }).await;
+        assert!(removed.is_some(), "left behind: {:?}", self.remains().await);
     }
 
     /// The objects in the cluster that have the release's name or label, or that its Pods created.

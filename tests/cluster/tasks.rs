@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kinesis_demo_api::Stage;
 use kinesis_demo_api::request::Verb;
+use kinesis_demo_testing::wait::wait_for;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -83,14 +84,9 @@ async fn pods_survive_the_operator_and_a_killed_task_is_replaced() {
     signal(process(&victim, "kinesis-demo-generator").await.expect("the task has no process"), "KILL").await;
     let killed_at = Timestamp::now();
     let limit = Duration::from_secs(60);
-    let replaced = tokio::time::timeout(limit, async {
-        loop {
-            let now: BTreeSet<_> = release.task_pods().await.into_iter().map(|pod| pod.name_any()).collect();
-            if now.len() == TASKS && !now.contains(&victim.name_any()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
+    let replaced = wait_for(limit, || async {
+        let now: BTreeSet<_> = release.task_pods().await.into_iter().map(|pod| pod.name_any()).collect();
+        (now.len() == TASKS && !now.contains(&victim.name_any())).then_some(())
     });
     replaced.await.expect("the killed task was not replaced");
     let replaced_after = Timestamp::now().duration_since(killed_at).as_secs_f64();
@@ -110,15 +106,10 @@ async fn pods_survive_the_operator_and_a_killed_task_is_replaced() {
         Timestamp::now().duration_since(killed_at).as_secs_f64()
     ));
     // Both tasks send again: wait until the full rate has arrived for two seconds.
-    let full = tokio::time::timeout(Duration::from_secs(30), async {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let (_, seen) = arrivals(&release, &arn).await;
-            let newest: u64 = seen.buckets.iter().rev().skip(1).take(20).map(|bucket| bucket.records).sum();
-            if newest.abs_diff(u64::from(RATE) * 2) * 20 <= u64::from(RATE) * 2 {
-                return;
-            }
-        }
+    let full = wait_for(Duration::from_secs(30), || async {
+        let (_, seen) = arrivals(&release, &arn).await;
+        let newest: u64 = seen.buckets.iter().rev().skip(1).take(20).map(|bucket| bucket.records).sum();
+        (newest.abs_diff(u64::from(RATE) * 2) * 20 <= u64::from(RATE) * 2).then_some(())
     });
     full.await.expect("the full rate did not arrive again");
 

@@ -58,7 +58,7 @@ class Messages(unittest.TestCase):
 
     def test_every_error_about_a_plan_or_a_run_is_documented(self):
         missing, known_parts = [], [fragments(line) for line in documented()]
-        for file in ("api/src/plan.rs", "src/reconcile/stages/pending.rs", "src/reconcile/stages/requests.rs", "cli/src/local_cluster/mod.rs"):
+        for file in ("api/src/plan.rs", "api/src/limits.rs", "src/reconcile/stages/pending.rs", "src/reconcile/stages/requests.rs", "cli/src/local_cluster/mod.rs"):
             text = (ROOT / file).read_text(encoding="utf-8").split("#[cfg(test)]")[0]
             text = re.sub(r"\\\n\s*", "", text)
             found = re.findall(r'(?:#\[error\(|PlanError::|problem\(|format!\(|refuse\([^"]*)\s*"((?:[^"\\]|\\.)+)"', text)

@@ -10,6 +10,7 @@ use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace}
 use aws_sdk_ssm::types::ResourceTypeForTagging;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_testing::wait::wait_for;
 use kubectl_kinesisdemo::demo::environment::SandboxAddress;
 use kubectl_kinesisdemo::demo::parts::{CLUSTER, REGION};
 
@@ -83,21 +84,13 @@ impl ByHand {
 
     /// Waits until the parameter exists and has the owner tag.
     pub async fn wait_until_tagged(&self, parameter: &str, limit: Duration) {
-        let tagged = async {
-            loop {
-                let tags = self.ssm.list_tags_for_resource().resource_id(parameter);
-                let tags = tags.resource_type(ResourceTypeForTagging::Parameter).send().await;
-                if tags
-                    .is_ok_and(|tags| tags.tag_list().iter().any(|tag| tag.key() == "kinesisdemo.io/owner"))
-                {
-                    return;
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        let tagged = tokio::time::timeout(limit, tagged).await;
+        let tagged = wait_for(limit, || async {
+            let tags = self.ssm.list_tags_for_resource().resource_id(parameter);
+            let tags = tags.resource_type(ResourceTypeForTagging::Parameter).send().await.ok()?;
+            tags.tag_list().iter().any(|tag| tag.key() == "kinesisdemo.io/owner").then_some(())
+        });
         assert!(
-            tagged.is_ok(),
+            tagged.await.is_some(),
             "{parameter} has no owner tag after {limit:?}: {:?}",
             self.document(parameter).await
         );

@@ -12,6 +12,7 @@ use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_operator::settings::Timings;
 use kinesis_demo_testing::totals::assert_balanced;
+use kinesis_demo_testing::wait::wait_for;
 use kube::Api;
 use kube::api::ListParams;
 use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
@@ -221,13 +222,9 @@ impl Run {
     /// Waits until an Event with this reason exists for this object, because Events are written
     /// after the status. Asserts that there is exactly one.
     pub async fn wait_for_event(&self, reason: &str) {
-        let emitted = async {
-            while self.events(reason).await == 0 {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        };
-        let emitted = tokio::time::timeout(Duration::from_secs(10), emitted).await;
-        assert!(emitted.is_ok(), "no Event {reason} about {}", self.name);
+        let emitted =
+            wait_for(Duration::from_secs(10), || async { (self.events(reason).await > 0).then_some(()) });
+        assert!(emitted.await.is_some(), "no Event {reason} about {}", self.name);
         assert_eq!(self.events(reason).await, 1, "{reason}");
     }
 

@@ -9,6 +9,7 @@ use kinesis_demo_api::Stage;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_operator::settings::Timings;
+use kinesis_demo_testing::wait::wait_for;
 use kubectl_kinesisdemo::demo::parts::CLUSTER;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ pub async fn a_stream_is_deleted(on: Arc<FaultyCluster>) {
     on.by_hand.kinesis.delete_stream().stream_arn(&arn).send().await.unwrap();
     run.wait_for_stage(SOON, Stage::Draining).await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
-    ended.assert_failed(Reason::StreamGone);
+    ended.assert_failed(Reason::StreamDeleted);
     assert_eq!(condition(&ended.status, ConditionType::StreamReady).status, ConditionStatus::False);
     // A stream in DELETING still accepts records, so how many are missing depends on timing.
     let totals = ended.totals();
@@ -46,7 +47,7 @@ pub async fn a_service_is_deleted(on: Arc<FaultyCluster>) {
     on.by_hand.ecs.delete_service().cluster(CLUSTER).service(service).force(true).send().await.unwrap();
     run.wait_for_stage(SOON, Stage::Draining).await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
-    ended.assert_failed(Reason::ServiceGone);
+    ended.assert_failed(Reason::ServiceDeleted);
     assert_eq!(on.proxy.count("CreateService", &run.mark()), 1, "it was created again");
     run.assert_nothing_left().await;
 }
@@ -60,7 +61,7 @@ pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, 
     sleep_until(renewed.valid_until - Timings::local().valid_for + after_renewal).await;
     on.by_hand.delete_parameter(&parameter).await;
     on.by_hand.wait_until_tagged(&parameter, SOON).await;
-    run.wait_for_event("ControlPutBack").await;
+    run.wait_for_event("ControlRestored").await;
     let ended = run.wait_until_over(ENDS_WITHIN).await;
     // The tasks continue with the last document they read, for longer than the restore takes.
     ended.assert_all_arrived(SCHEDULED);
@@ -68,20 +69,16 @@ pub async fn a_parameter_is_deleted(on: Arc<FaultyCluster>, name: &'static str, 
 }
 
 pub async fn a_scale_to_zero_is_deleted(on: Arc<FaultyCluster>) {
-    let run = Run::apply(&on, "no-ceiling", &PHASES).await;
+    let run = Run::apply(&on, "no-scale-to-zero", &PHASES).await;
     run.wait_for_traffic().await;
     let service = run.base_name().await;
     let before = on.by_hand.scale_to_zero(&service).await.unwrap();
     on.by_hand.delete_scale_to_zero(&service).await;
-    let restored = async {
-        while on.by_hand.scale_to_zero(&service).await.as_ref() != Some(&before) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(SOON, restored)
-        .await
-        .expect("the scale-to-zero was not restored for the same instant");
-    run.wait_for_event("ScaleToZeroPutBack").await;
+    let restored = wait_for(SOON, || async {
+        (on.by_hand.scale_to_zero(&service).await.as_ref() == Some(&before)).then_some(())
+    });
+    restored.await.expect("the scale-to-zero was not restored for the same instant");
+    run.wait_for_event("ScaleToZeroRestored").await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
 }

@@ -9,6 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::FINALIZER;
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_testing::wait::wait_for;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -36,13 +37,9 @@ async fn wait_until_gone<K>(api: &Api<K>, name: &str, limit: Duration)
 where
     K: Clone + Debug + DeserializeOwned,
 {
-    let gone = async {
-        while api.get_opt(name).await.unwrap().is_some() {
-            tokio::time::sleep(POLL).await;
-        }
-    };
-    let gone = tokio::time::timeout(limit, gone).await;
-    assert!(gone.is_ok(), "{name} still exists after {limit:?}: {:?}", api.get_opt(name).await);
+    let deleted =
+        wait_for(limit, || async { api.get_opt(name).await.unwrap().is_none().then_some(()) }).await;
+    assert!(deleted.is_some(), "{name} still exists after {limit:?}: {:?}", api.get_opt(name).await);
 }
 
 /// Applies a manifest that the current schema rejects. A wider schema, as of an older version, is
@@ -88,18 +85,13 @@ pub async fn a_spec_stops_parsing_during_a_run(on: Arc<FaultyCluster>) {
     });
     apply_under_a_wider_schema(&on.stack.client(), "unread", &manifest).await;
     let api = as_stored(&on.stack.client());
-    let over = async {
-        loop {
-            // The object does not parse, so it is read as untyped data.
-            let stored = api.get("unread").await.unwrap().data;
-            if matches!(stored["status"]["stage"].as_str(), Some("Succeeded" | "Failed" | "Aborted")) {
-                return stored;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    };
-    let over = tokio::time::timeout(ENDS_WITHIN, over).await;
-    let over = over.unwrap_or_else(|_| panic!("the run did not end\n{}", on.stack.operator_log()));
+    let over = wait_for(ENDS_WITHIN, || async {
+        // The object does not parse, so it is read as untyped data.
+        let stored = api.get("unread").await.unwrap().data;
+        let stage = stored["status"]["stage"].as_str();
+        matches!(stage, Some("Succeeded" | "Failed" | "Aborted")).then_some(stored)
+    });
+    let over = over.await.unwrap_or_else(|| panic!("the run did not end\n{}", on.stack.operator_log()));
     assert_eq!(over["status"]["stage"], "Succeeded", "{over:#}");
     assert_eq!(over["status"]["traffic"]["accepted"], SCHEDULED, "{over:#}");
     run.assert_nothing_left_in_sandbox().await;
@@ -137,20 +129,12 @@ pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyCluster>) {
     copies.create(&PostParams::default(), &copy).await.unwrap();
     let patch = json!({ "status": original.status });
     copies.patch_status("backup", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    let reported = async {
-        loop {
-            let status = copies.get("backup").await.unwrap().status.unwrap_or_default();
-            let stalled =
-                status.conditions.iter().find(|condition| condition.type_ == ConditionType::Stalled);
-            if stalled.is_some_and(|condition| condition.reason == Reason::StatusOfAnotherObject) {
-                return;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    };
-    tokio::time::timeout(SOON, reported)
-        .await
-        .expect("the copy did not report that its status belongs to another object");
+    let reported = wait_for(SOON, || async {
+        let status = copies.get("backup").await.unwrap().status.unwrap_or_default();
+        let stalled = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Stalled);
+        stalled.is_some_and(|condition| condition.reason == Reason::StatusOfAnotherObject).then_some(())
+    });
+    reported.await.expect("the copy did not report that its status belongs to another object");
     copies.delete("backup", &Default::default()).await.unwrap();
     wait_until_gone(&copies, "backup", SOON).await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);

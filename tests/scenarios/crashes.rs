@@ -47,7 +47,8 @@ async fn a_crash_after_any_single_call_does_not_change_the_result() {
         assert_eq!(
             harness.status().stage,
             Some(Stage::Succeeded),
-            "crash after call {call}: {:?}",
+            "crash after call {call}: {:?} {:?}",
+            harness.status().run.and_then(|run| run.message),
             harness.errors
         );
         assert_eq!(harness.outcome(), Some(Outcome::Succeeded));

@@ -42,7 +42,7 @@ async fn a_stream_deleted_during_a_run_fails_it_and_is_not_recreated() {
     assert!(harness.clock.now().since(from) < s(30));
     harness.run_to_end().await;
     let run = harness.status().run.unwrap();
-    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::StreamGone)));
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::StreamDeleted)));
     assert!(run.message.unwrap().contains(NAME));
     assert_eq!(harness.aws.call_counts()["CreateStream"], 1);
     assert_eq!(harness.condition(ConditionType::StreamReady).status, ConditionStatus::False);
@@ -57,7 +57,7 @@ async fn a_service_deleted_during_a_run_fails_it_and_is_not_recreated() {
     aws(&harness).services.delete_service("default", NAME).await.unwrap();
     harness.run_to_end().await;
     let run = harness.status().run.unwrap();
-    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ServiceGone)));
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::ServiceDeleted)));
     assert_eq!(harness.aws.call_counts()["CreateService"], 1);
     harness.assert_nothing_left();
 }
@@ -71,7 +71,7 @@ async fn a_parameter_deleted_during_a_run_is_restored_with_its_tags() {
     harness.run_until_phase("peak").await;
     let tags = harness.aws.parameter_tags(PARAMETER).expect("the parameter was not restored");
     assert_eq!(tags["kinesisdemo.io/owner"], "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab");
-    assert_eq!(event_count(&harness, "ControlPutBack"), 1);
+    assert_eq!(event_count(&harness, "ControlRestored"), 1);
     harness.run_to_end().await;
     let totals = harness.totals();
     assert_balanced(&totals);
@@ -97,7 +97,7 @@ async fn a_parameter_is_restored_with_its_tags_whenever_it_is_deleted() {
             Some("5f3c2a1b-9d2e-4c7a-8f10-1234567890ab"),
             "deleted after {steps} steps"
         );
-        assert_eq!(event_count(&harness, "ControlPutBack"), 1, "deleted after {steps} steps");
+        assert_eq!(event_count(&harness, "ControlRestored"), 1, "deleted after {steps} steps");
         harness.run_to_end().await;
         let ended = (harness.outcome(), stored(&harness));
         assert_eq!(ended, (Some(Outcome::Succeeded), SCHEDULED), "deleted after {steps} steps");
@@ -115,7 +115,7 @@ async fn a_scale_to_zero_deleted_during_a_run_is_restored() {
         aws(&harness).scaling.fetch_scheduled_scale_to_zero("default", NAME).await.unwrap().unwrap();
     let deadline_at = harness.status().run.unwrap().deadline_at.unwrap();
     assert_eq!(restored.action_at.map(|at| deadline_at.since(at) < s(1)), Some(true));
-    assert_eq!(event_count(&harness, "ScaleToZeroPutBack"), 1);
+    assert_eq!(event_count(&harness, "ScaleToZeroRestored"), 1);
     harness.run_to_end().await;
     assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED));
     harness.assert_nothing_left();
@@ -228,7 +228,7 @@ async fn the_current_version_is_renewed_while_publishing_fails() {
     harness.aws.fail_for("GetParameter", AwsErrorClass::Transient, s(120));
     harness.run_to_end().await;
     assert_eq!(harness.status().control.unwrap().interruptions, [], "control lapsed");
-    assert_eq!(event_count(&harness, "ControlPutBack"), 0, "no other writer was involved");
+    assert_eq!(event_count(&harness, "ControlRestored"), 0, "no other writer was involved");
     harness.assert_nothing_left();
 }
 
@@ -413,18 +413,17 @@ async fn a_stream_recreated_by_someone_else_is_not_ours() {
         let arn = harness.status().stream.unwrap().arn;
         let tags = aws(&harness).streams.fetch_stream_tags(&arn).await.unwrap();
         aws(&harness).streams.delete_stream(&arn).await.unwrap();
-        let due = harness.clock.now() + pause;
         // In one case the operator is down in the meantime.
         match copies_tags {
             true => harness.clock.advance(pause),
-            false => while harness.clock.now() < due && harness.step().await {},
+            false => harness.run_for(pause).await,
         }
         let tags = if copies_tags { tags } else { Tags::new() };
         let theirs = NewStream { name: NAME.into(), warm_mib_per_second: None, tags };
         aws(&harness).streams.create_stream(&theirs).await.unwrap();
         harness.run_to_end().await;
         let status = harness.status();
-        assert_eq!(status.run.unwrap().reason, Some(Reason::StreamGone), "{pause:?}");
+        assert_eq!(status.run.unwrap().reason, Some(Reason::StreamDeleted), "{pause:?}");
         assert_eq!(harness.condition(ConditionType::CleanedUp).status, ConditionStatus::True);
         assert_eq!(harness.aws.snapshot().streams.len(), 1, "the other stream was removed");
     }

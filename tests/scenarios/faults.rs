@@ -1,11 +1,9 @@
 //! Runs with faults around the operator: tasks die, capacity runs out, AWS denies calls, control
 //! lapses.
 
-use std::collections::BTreeMap;
-
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
 use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage};
-use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions};
+use kinesis_demo_operator::aws::{AwsErrorClass, Regions};
 use kinesis_demo_operator::clock::Clock;
 use kinesis_demo_testing::aws::FinalLine;
 use kinesis_demo_testing::totals::assert_balanced;
@@ -266,16 +264,7 @@ async fn an_invalid_request_fails_the_run_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_foreign_stream_of_the_same_name_is_never_touched() {
-    let mut spec = warm_spec();
-    spec.stream.name = Some("orders".into());
-    let mut harness = Harness::new(spec);
-    let foreign = NewStream {
-        name: "orders".into(),
-        warm_mib_per_second: None,
-        tags: BTreeMap::from([("team".into(), "payments".into())]),
-    };
-    harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
-    harness.clock.advance(s(60));
+    let mut harness = Harness::with_foreign_stream().await;
     for _ in 0..10 {
         harness.step().await;
     }

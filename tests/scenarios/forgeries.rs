@@ -98,7 +98,7 @@ async fn a_document_that_ours_outranks_is_overwritten() {
         aws(&harness).parameters.overwrite_parameter(PARAMETER, &forged).await.unwrap();
         harness.run_to_end().await;
         assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
-        assert_eq!(event_count(&harness, "ControlPutBack"), 1, "{forged}");
+        assert_eq!(event_count(&harness, "ControlRestored"), 1, "{forged}");
         harness.assert_nothing_left();
     }
 }
@@ -122,7 +122,7 @@ async fn an_older_copy_of_our_own_document_replays_nothing() {
         harness.run_to_end().await;
         assert_eq!(harness.status().control.unwrap().interruptions, [], "{forged}");
         assert_eq!((harness.outcome(), stored(&harness)), (Some(Outcome::Succeeded), SCHEDULED), "{forged}");
-        assert_eq!(event_count(&harness, "ControlPutBack"), 1, "{forged}");
+        assert_eq!(event_count(&harness, "ControlRestored"), 1, "{forged}");
         harness.assert_nothing_left();
     }
 }
@@ -155,7 +155,7 @@ async fn sending_more_than_the_schedule_fails_the_run() {
             0 => succeeded += u32::from(run.outcome == Some(Outcome::Succeeded)),
             _ => assert_eq!(run.outcome, Some(Outcome::Failed), "{totals:?}: {:?}", run.message),
         }
-        assert!(event_count(&harness, "ControlPutBack") > 0);
+        assert!(event_count(&harness, "ControlRestored") > 0);
         harness.assert_nothing_left();
     }
     assert!(succeeded > 0, "tasks must ignore another document with the version they already have");

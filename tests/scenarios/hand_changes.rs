@@ -119,8 +119,7 @@ async fn run_with(changes: &[(u64, Change)]) -> Harness {
     };
     harness.aws.in_region("us-east-1").streams.create_stream(&neighbour).await.unwrap();
     for (after, change) in changes {
-        let due = harness.clock.now() + s(*after);
-        while harness.clock.now() < due && harness.step().await {}
+        harness.run_for(s(*after)).await;
         apply(&harness, *change).await;
     }
     let end = harness.clock.now() + s(7_200);

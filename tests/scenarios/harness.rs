@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::conditions::{Condition, ConditionType, find};
 use kinesis_demo_api::demo::{KinesisDemoSpec, REQUEST_ANNOTATION, WarmThroughputMode, WarmThroughputSpec};
-use kinesis_demo_api::plan::Defaults;
 use kinesis_demo_api::status::{KinesisDemoStatus, Outcome, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime};
-use kinesis_demo_operator::aws::Advantage;
+use kinesis_demo_operator::aws::{Advantage, NewStream, Regions, Tags};
 use kinesis_demo_operator::clock::Clock;
 use kinesis_demo_operator::reconcile::error::ReconcileError;
 use kinesis_demo_operator::reconcile::stages::Wake;
 use kinesis_demo_operator::reconcile::{Context, reconcile};
-use kinesis_demo_operator::settings::{Settings, Timings};
+use kinesis_demo_operator::settings::Settings;
 use kinesis_demo_testing::aws::FakeAws;
 use kinesis_demo_testing::clock::ManualClock;
 use kinesis_demo_testing::kubernetes::FakeCluster;
 use kinesis_demo_testing::registry::FakeRegistry;
+pub use kinesis_demo_testing::settings::settings;
 
 pub const T0: MicroTime = MicroTime::from_micros(1_795_000_000_000_000);
 const UID: &str = "5f3c2a1b-9d2e-4c7a-8f10-1234567890ab";
@@ -29,29 +28,6 @@ const WATCH_LAG: Duration = Duration::from_millis(50);
 
 pub fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-pub fn settings() -> Settings {
-    Settings {
-        accounts: vec!["000000000000".into()],
-        defaults: Defaults {
-            region: "us-east-1".into(),
-            regions: vec!["us-east-1".into()],
-            image: Some("generator:1".into()),
-            subnets: vec!["subnet-0a1b2c3d".into()],
-            security_groups: vec![],
-            allow_list: AllowList::default(),
-            max_records_per_second: 200_000,
-            max_tasks: 100,
-            max_warm_mib_per_second: 200,
-        },
-        ecs_cluster: "default".into(),
-        task_role_arn: Some("arn:aws:iam::000000000000:role/task".into()),
-        execution_role_arn: Some("arn:aws:iam::000000000000:role/execution".into()),
-        assign_public_ip: true,
-        max_runs: 10,
-        timings: Timings::aws(),
-    }
 }
 
 /// The original demo with fixed warm throughput.
@@ -107,6 +83,21 @@ impl Harness {
             idle: false,
             unreadable: None,
         }
+    }
+
+    /// A run whose stream has the name of an existing stream of another team: `orders`.
+    pub async fn with_foreign_stream() -> Self {
+        let mut spec = warm_spec();
+        spec.stream.name = Some("orders".into());
+        let harness = Self::new(spec);
+        let foreign = NewStream {
+            name: "orders".into(),
+            warm_mib_per_second: None,
+            tags: Tags::from([("team".into(), "payments".into())]),
+        };
+        harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
+        harness.clock.advance(s(60));
+        harness
     }
 
     /// The operator crashes and another one takes over, with the next epoch.
@@ -169,6 +160,12 @@ impl Harness {
 
     pub async fn run_until_phase(&mut self, name: &str) {
         self.run_until(s(7200), |status| status.phase.as_ref().is_some_and(|phase| phase.name == name)).await;
+    }
+
+    /// Steps for this long, or until nothing is left to do.
+    pub async fn run_for(&mut self, span: Duration) {
+        let end = self.clock.now() + span;
+        while self.clock.now() < end && self.step().await {}
     }
 
     /// Steps until nothing is left to do: the object is deleted or waits for a change.

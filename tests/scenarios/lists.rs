@@ -61,11 +61,11 @@ async fn the_end_of_a_run_that_was_stopped_is_when_its_traffic_ended() {
         harness.run_to_end().await;
         let status = harness.status();
         let run = status.run.as_ref().unwrap();
-        let (ends_at, told) = (run.ends_at.unwrap(), run.ends.clone().unwrap());
+        let (ends_at, shown) = (run.ends_at.unwrap(), run.ends.clone().unwrap());
         assert!(ends_at >= asked_at && ends_at <= asked_at + s(20), "{ends_at}, asked at {asked_at}");
         assert!(ends_at < planned && ends_at <= run.tasks_stopped_at.unwrap(), "{ends_at}");
-        let late = kinesis_demo_api::MicroTime::from(told.0);
-        assert!(late >= ends_at && late.since(ends_at) < Duration::from_secs(1), "{ends_at} as {told:?}");
+        let late = kinesis_demo_api::MicroTime::from(shown.0);
+        assert!(late >= ends_at && late.since(ends_at) < Duration::from_secs(1), "{ends_at} as {shown:?}");
         // Over the time in which it sent, the phase has the rate that it asked for.
         let spike = status.phases.iter().find(|report| report.name == "spike").unwrap();
         let sent_for = ends_at.since(spike.starts_at).as_micros();

@@ -64,8 +64,8 @@ async fn a_first_run_that_meets_all_these_errors_succeeds() {
     harness.assert_nothing_left();
 }
 
-/// Operation, code and words of what AWS answers while it does not see yet what was made a moment
-/// ago.
+/// Operation, error code and message with which AWS responds while it does not see a resource yet
+/// that was just created.
 const NOT_SEEN_YET: [(&str, &str, &str); 7] = [
     ("CreateService", "InvalidParameterException", NO_ROLE),
     ("CreateService", "ClientException", "TaskDefinition not found."),
@@ -76,13 +76,13 @@ const NOT_SEEN_YET: [(&str, &str, &str); 7] = [
     ("PutRetentionPolicy", "OperationAbortedException", "A conflicting operation is currently in progress"),
 ];
 
-/// The events that warn, by reason, and the refusals that a condition told at some time.
-async fn told(mut harness: Harness) -> (Vec<String>, Vec<String>) {
+/// The warning Events, and the AWS errors that a condition reported at some time.
+async fn warnings_of(mut harness: Harness) -> (Vec<String>, Vec<String>) {
     let mut conditions: Vec<String> = Vec::new();
     harness
         .run_until(s(3_600), |status| {
-            let refusals = status.conditions.iter().filter(|held| held.reason.is_refusal());
-            conditions.extend(refusals.map(|held| format!("{}: {}", held.reason, held.message)));
+            let refusals = status.conditions.iter().filter(|condition| condition.reason.is_refusal());
+            conditions.extend(refusals.map(|refusal| format!("{}: {}", refusal.reason, refusal.message)));
             status.stage.is_some_and(Stage::is_terminal)
         })
         .await;
@@ -102,18 +102,18 @@ async fn nobody_is_warned_of_what_aws_sees_a_little_late() {
         for times in [1, 4] {
             let harness = Harness::new(warm_spec());
             harness.aws.refuse_with(operation, code, words, times);
-            assert_eq!(told(harness).await, (vec![], vec![]), "{operation} {words}, {times} times");
+            assert_eq!(warnings_of(harness).await, (vec![], vec![]), "{operation} {words}, {times} times");
         }
     }
 }
 
 #[tokio::test]
-async fn what_aws_does_not_see_for_minutes_is_told_in_its_words() {
+async fn what_aws_does_not_see_for_minutes_is_reported_in_its_words() {
     for (operation, code, words) in NOT_SEEN_YET {
         let harness = Harness::new(warm_spec());
         // Pauses double to half a minute: some of these come more than a minute after the first.
         harness.aws.refuse_with(operation, code, words, 8);
-        let (events, conditions) = told(harness).await;
+        let (events, conditions) = warnings_of(harness).await;
         let [event] = events.as_slice() else { panic!("{operation} {words}: {events:?}") };
         assert!(
             event.starts_with(&format!("RequestRefused: {operation} ")) && event.contains(words),
@@ -128,7 +128,7 @@ async fn two_revisions_of_a_task_definition_at_once_do_not_end_a_run() {
     let harness = Harness::new(warm_spec());
     let words = "Too many concurrent attempts to create a new revision of the specified family.";
     harness.aws.refuse_with("RegisterTaskDefinition", "ClientException", words, 3);
-    let (events, _) = told(harness).await;
+    let (events, _) = warnings_of(harness).await;
     let [event] = events.as_slice() else { panic!("{events:?}") };
     assert!(event.starts_with("Throttled: RegisterTaskDefinition ") && event.ends_with(words), "{event}");
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kinesis_demo_api::status::Stage;
 use kinesis_demo_operator::aws::AwsErrorClass;
-use kinesis_demo_operator::clock::Clock;
 use kinesis_demo_testing::aws::FinalLine;
 use kinesis_demo_testing::totals::assert_balanced;
 use proptest::prelude::*;
@@ -47,8 +46,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 async fn run_with(faults: Vec<(u64, Fault)>) -> Harness {
     let mut harness = Harness::new(warm_spec());
     for (after, fault) in faults {
-        let due = harness.clock.now() + s(after);
-        while harness.clock.now() < due && harness.step().await {}
+        harness.run_for(s(after)).await;
         match fault {
             Fault::Outage(seconds) => {
                 harness.clock.advance(s(seconds));

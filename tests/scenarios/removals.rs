@@ -4,7 +4,7 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::{CleanupPolicy, KinesisDemoSpec};
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
-use kinesis_demo_operator::aws::{AwsErrorClass, NewStream, Regions, Tags};
+use kinesis_demo_operator::aws::AwsErrorClass;
 use kinesis_demo_operator::clock::Clock;
 
 use crate::harness::{Harness, s, warm_spec};
@@ -14,11 +14,6 @@ const PARAMETER: &str = "/kinesisdemo/kd-viral-event-5f3c2a1b-r1/control";
 
 fn finalizers(harness: &Harness) -> usize {
     harness.cluster.object().and_then(|object| object.metadata.finalizers).unwrap_or_default().len()
-}
-
-async fn run_for(harness: &mut Harness, seconds: u64) {
-    let until = harness.clock.now() + s(seconds);
-    while harness.clock.now() < until && harness.step().await {}
 }
 
 async fn run_until_terminal(harness: &mut Harness) {
@@ -42,7 +37,7 @@ async fn a_stream_with_queues_is_kept_and_their_count_reported() {
     assert_eq!((harness.aws.snapshot().streams.len(), finalizers(&harness)), (1, 1));
     assert!(harness.aws.snapshot().services.is_empty() && harness.aws.snapshot().parameters.is_empty());
     harness.aws.set_queues(STREAM, 0);
-    run_for(&mut harness, 900).await;
+    harness.run_for(s(900)).await;
     harness.assert_nothing_left();
     assert_eq!(harness.condition(ConditionType::CleanedUp).reason, Reason::NothingLeft);
     assert_eq!(finalizers(&harness), 0);
@@ -63,7 +58,7 @@ async fn a_stream_without_its_tag_is_kept_and_reported() {
     );
     assert_eq!(harness.aws.call_counts().get("DeleteStream"), None);
     harness.delete();
-    run_for(&mut harness, 300).await;
+    harness.run_for(s(300)).await;
     assert!(harness.cluster.object().is_some(), "the object was deleted although a stream is left");
     assert_eq!(harness.aws.snapshot().streams.len(), 1);
 }
@@ -92,7 +87,7 @@ async fn the_status_of_another_object_is_not_acted_upon() {
     let before = harness.aws.snapshot();
     let writes = harness.aws.writes_since(kinesis_demo_api::MicroTime::from_micros(0));
     harness.cluster.edit(|object| object.metadata.uid = Some("00000000-aaaa-bbbb-cccc-222222222222".into()));
-    run_for(&mut harness, 600).await;
+    harness.run_for(s(600)).await;
     let stalled = harness.condition(ConditionType::Stalled);
     assert_eq!((stalled.status, stalled.reason), (ConditionStatus::True, Reason::StatusOfAnotherObject));
     assert!(stalled.message.contains("5f3c2a1b-9d2e-4c7a-8f10-1234567890ab"), "{}", stalled.message);
@@ -136,10 +131,10 @@ async fn the_next_run_takes_over_the_leftovers_of_earlier_runs() {
     assert_eq!(cleaned.status, ConditionStatus::False);
     assert!(cleaned.message.contains("-r1") && cleaned.message.contains("-r2"), "{}", cleaned.message);
     harness.delete();
-    run_for(&mut harness, 600).await;
+    harness.run_for(s(600)).await;
     assert!(harness.cluster.object().is_some(), "the object was deleted although two log groups are left");
     harness.aws.clear_faults();
-    run_for(&mut harness, 1_200).await;
+    harness.run_for(s(1_200)).await;
     assert!(harness.cluster.object().is_none());
     assert!(harness.aws.snapshot().is_empty(), "{:#?}", harness.aws.snapshot());
 }
@@ -152,7 +147,7 @@ async fn nothing_is_removed_in_an_unverified_account() {
         harness.aws.fail(operation, AwsErrorClass::Denied, u32::MAX);
     }
     let from = harness.clock.now();
-    run_for(&mut harness, 300).await;
+    harness.run_for(s(300)).await;
     assert_eq!(harness.aws.writes_since(from), 0);
     // With credentials of another account, "not found" would be mistaken for "deleted".
     harness.aws.clear_faults();
@@ -164,7 +159,7 @@ async fn nothing_is_removed_in_an_unverified_account() {
     assert!(cleaned.message.contains("123456789012"), "{}", cleaned.message);
     harness.aws.set_account_id("000000000000");
     harness.aws.clear_faults();
-    run_for(&mut harness, 600).await;
+    harness.run_for(s(600)).await;
     harness.assert_nothing_left();
 }
 
@@ -186,26 +181,17 @@ async fn a_stream_named_by_the_user_is_only_removed_after_a_read() {
         .collect();
     assert_eq!(left, [ResourceType::Stream]);
     harness.aws.clear_faults();
-    run_for(&mut harness, 600).await;
+    harness.run_for(s(600)).await;
     harness.assert_nothing_left();
 }
 
 #[tokio::test]
 async fn a_foreign_stream_of_the_same_name_survives_denied_reads() {
-    let mut spec = warm_spec();
-    spec.stream.name = Some("orders".into());
-    let mut harness = Harness::new(spec);
-    let foreign = NewStream {
-        name: "orders".into(),
-        warm_mib_per_second: None,
-        tags: Tags::from([("team".into(), "payments".into())]),
-    };
-    harness.aws.in_region("us-east-1").streams.create_stream(&foreign).await.unwrap();
-    harness.clock.advance(s(60));
+    let mut harness = Harness::with_foreign_stream().await;
     harness.aws.fail("ListTagsForResource", AwsErrorClass::Denied, u32::MAX);
-    run_for(&mut harness, 900).await;
+    harness.run_for(s(900)).await;
     harness.delete();
-    run_for(&mut harness, 3_600).await;
+    harness.run_for(s(3_600)).await;
     assert!(harness.aws.snapshot().streams.contains(&"us-east-1/orders".to_owned()));
     assert_eq!(harness.aws.call_counts().get("DeleteStream"), None);
 }
@@ -239,11 +225,11 @@ async fn an_abort_does_not_wait_for_reads() {
     }
     harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#);
     let requested_at = harness.clock.now();
-    run_for(&mut harness, 45).await;
+    harness.run_for(s(45)).await;
     let (at, text) = harness.aws.parameter_writes(PARAMETER).pop().unwrap();
     assert!(text.contains(r#""state":"Stop""#) && at.since(requested_at) < s(2), "{at} {text}");
     assert_eq!(harness.aws.arrivals(at + s(4), at + s(600)), 0, "tasks must read Stop within 3 s");
-    run_for(&mut harness, 15).await;
+    harness.run_for(s(15)).await;
     assert_eq!(harness.aws.running_tasks().len(), 0, "{:?}", harness.aws.call_counts());
     run_until_terminal(&mut harness).await;
     assert_eq!(harness.status().stage, Some(Stage::Aborted));

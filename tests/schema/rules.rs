@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use kinesis_demo_api::allow_list::AllowList;
-use kinesis_demo_api::plan::{Defaults, Plan};
+use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoSpec};
+use kinesis_demo_testing::settings::settings;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
 use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions, assets, definition};
@@ -379,7 +379,7 @@ async fn nulls(api: &Api<DynamicObject>) {
             Err(error) => Err(error.to_string()),
         }
     };
-    let plan = |demo: &KinesisDemo| Plan::new(&demo.spec, &operator_defaults());
+    let plan = |demo: &KinesisDemo| Plan::new(&demo.spec, &settings().defaults);
 
     // The API server keeps this null, and the plan rejects it instead of using the default phases.
     let no_phases = stored(json!({ "phases": null })).await.unwrap();
@@ -423,19 +423,5 @@ async fn nulls(api: &Api<DynamicObject>) {
         phases(json!({ "name": null })),
     ] {
         assert!(stored(spec.clone()).await.is_err(), "{spec} was accepted");
-    }
-}
-
-fn operator_defaults() -> Defaults {
-    Defaults {
-        region: "us-east-1".into(),
-        regions: vec!["us-east-1".into()],
-        image: Some("generator:1".into()),
-        subnets: vec!["subnet-0a1b2c3d".into()],
-        security_groups: vec![],
-        allow_list: AllowList::default(),
-        max_records_per_second: 200_000,
-        max_tasks: 100,
-        max_warm_mib_per_second: 200,
     }
 }

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::gate::{Gate, TaskLimits};
 use crate::control::{Content, ControlDocument, ControlState, SCHEMA};
+use crate::demo::status::Interruption;
 use crate::interruptions::with_interruption;
 use crate::plan::PlannedPhase;
-use crate::status::Interruption;
 use crate::time::Now;
 
 const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);

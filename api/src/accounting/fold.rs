@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::AccountingInputs;
 use crate::MicroTime;
 use crate::control::TaskId;
-use crate::status::{Assignment, FoldedPhase};
+use crate::demo::status::{Assignment, FoldedPhase};
 
 /// The maximum number of assignments in status (its schema's limit). A run that reaches it even
 /// after folding must end.

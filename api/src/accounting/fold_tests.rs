@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::control::Content;
+use crate::demo::status::TotalsStatus;
 use crate::ledger::{Counters, Latencies, LedgerLine, Ledgers, MARKER, PhaseLedger};
 use crate::plan::PlannedPhase;
-use crate::status::TotalsStatus;
 use crate::timeline::Timeline;
 
 const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use crate::MicroTime;
 use crate::control::TaskId;
+use crate::demo::status::{Assignment, FoldedPhase, LatencyStatus, TotalsStatus};
 use crate::ledger::{Latencies, Ledgers, PhaseLedger};
 use crate::schedule::Share;
-use crate::status::{Assignment, FoldedPhase, LatencyStatus, TotalsStatus};
 use crate::timeline::Timeline;
 
 pub use fold::{Folding, MAX_ASSIGNMENTS};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::AccountingInputs;
 use crate::MicroTime;
 use crate::control::TaskId;
+use crate::demo::status::TrafficStatus;
 use crate::ledger::Mark;
 
 /// The window's length in ledger intervals.
@@ -33,6 +34,16 @@ pub struct Rate {
     pub accepted: u64,
     /// Records scheduled per second, rounded.
     pub target: u64,
+}
+
+impl TrafficStatus {
+    /// Sets `rate` and its window. Without one, the rate is zero and there is no window.
+    pub fn set_rate(&mut self, rate: Option<Rate>) {
+        self.rate = rate.map_or(0, |rate| rate.accepted);
+        self.target = rate.map(|rate| rate.target);
+        self.rate_from = rate.map(|rate| rate.from);
+        self.rate_until = rate.map(|rate| rate.until);
+    }
 }
 
 impl AccountingInputs<'_> {

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::control::Content;
+use crate::demo::status::{Assignment, Interruption};
 use crate::ledger::{Counters, Latencies, LedgerLine, Ledgers, MARKER, PhaseLedger};
 use crate::plan::PlannedPhase;
-use crate::status::{Assignment, Interruption};
 use crate::timeline::Timeline;
 
 const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);

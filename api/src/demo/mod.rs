@@ -1,9 +1,9 @@
-//! The custom resource's spec. The status is in `crate::status`. Pure. The CRD's schema and its CEL
-//! rules are generated from these types.
+//! The custom resource: its spec, and its status, which contains the pinned spec. Pure. The CRD's
+//! schema and its CEL rules are generated from these types.
 //!
 //! ```text
 //! mod         the whole spec                 phases      the traffic
-//! generator   the tasks that publish
+//! generator   the tasks that publish         status      the state of the run
 //! ```
 //!
 //! Defaults are part of the schema, so `spec: {}` is stored with every default filled in. Derived
@@ -11,17 +11,18 @@
 
 mod generator;
 mod phases;
+pub mod status;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::duration::DurationText;
-use crate::status::KinesisDemoStatus;
 
 pub use generator::{Architecture, FargateSpec, GeneratorSpec, RecordSizeMode, RecordSizeSpec, RecordsSpec};
 use phases::default_phases;
 pub use phases::{PhaseSpec, RampShape, RampSpec};
+use status::KinesisDemoStatus;
 
 /// The API group.
 pub const GROUP: &str = "kinesisdemo.io";

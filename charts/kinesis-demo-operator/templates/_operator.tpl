@@ -39,10 +39,10 @@
 {{- range .Values.allowed.securityGroups }}
 - --allow-security-group={{ . }}
 {{- end }}
-- --max-runs={{ .Values.ceilings.runs | int64 }}
-- --max-records-per-second={{ .Values.ceilings.recordsPerSecond | int64 }}
-- --max-tasks={{ .Values.ceilings.tasks | int64 }}
-- --max-warm-mib-per-second={{ .Values.ceilings.warmMibPerSecond | int64 }}
+- --max-runs={{ .Values.limits.runs | int64 }}
+- --max-records-per-second={{ .Values.limits.recordsPerSecond | int64 }}
+- --max-tasks={{ .Values.limits.tasks | int64 }}
+- --max-warm-mib-per-second={{ .Values.limits.warmMibPerSecond | int64 }}
 - --concurrency={{ .Values.concurrency | int64 }}
 - --log-format={{ .Values.log.format }}
 - --log={{ .Values.log.filter }}

@@ -65,10 +65,10 @@ Limits that the operator rejects because they exceed AWS's own: computed as in s
 In: values. Out: a list of sentences.
 */}}
 {{- define "kinesis-demo-operator.limits" -}}
-{{- $runs := .Values.ceilings.runs | int64 -}}
+{{- $runs := .Values.limits.runs | int64 -}}
 {{- $runsOfRegion := ternary 10 15 .Values.sandbox.enabled -}}
 {{- $room := mul $runsOfRegion (len .Values.aws.regions) -}}
 {{- if gt $runs $room }}
-- {{ printf "ceilings.runs: %d exceeds AWS's limit: control parameters may be written 3 times a second in a Region, which leaves room for %d runs in each of aws.regions, %d in all. Lower it to %d." $runs $runsOfRegion $room $room | quote }}
+- {{ printf "limits.runs: %d exceeds AWS's limit: control parameters may be written 3 times a second in a Region, which leaves room for %d runs in each of aws.regions, %d in all. Lower it to %d." $runs $runsOfRegion $room $room | quote }}
 {{- end }}
 {{- end -}}

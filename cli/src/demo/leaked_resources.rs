@@ -148,7 +148,7 @@ mod tests {
         after["kinesis"]["streams"] =
             json!([{"StreamName": "posts", "StreamARN": "arn:posts", "Shards": [{"id": "0"}]}]);
         after["scaling"] = json!({"regions": {"us-east-1": {"scheduledActions": [
-            {"resource": "service/a", "name": "ceiling"}, {"resource": "service/b", "name": "ceiling"}]}}});
+            {"resource": "service/a", "name": "scale-to-zero"}, {"resource": "service/b", "name": "scale-to-zero"}]}}});
         after["ecs"]["us-east-1"]["clusters"][0]["services"] = json!([{"name": "svc", "status": "DRAINING"}]);
         after["logs"]["logGroups"]["us-east-1"] = json!([{"logGroupName": "/kinesis-demo/a", "events": 3}]);
         after["ssm"] = json!({"parameters": {"us-east-1": {"/kd/a": {"type": "String", "value": "x"}}}});
@@ -160,8 +160,8 @@ mod tests {
                 "ecs.us-east-1.clusters.services: svc",
                 "kinesis.streams: arn:posts",
                 "logs.logGroups.us-east-1: /kinesis-demo/a",
-                "scaling.regions.us-east-1.scheduledActions: service/a ceiling",
-                "scaling.regions.us-east-1.scheduledActions: service/b ceiling",
+                "scaling.regions.us-east-1.scheduledActions: service/a scale-to-zero",
+                "scaling.regions.us-east-1.scheduledActions: service/b scale-to-zero",
                 "ssm.parameters.us-east-1./kd/a: {\"type\":\"String\",\"value\":\"x\"}",
             ]
         );

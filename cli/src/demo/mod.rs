@@ -35,7 +35,7 @@ use crate::local_cluster::{Lifetime, Progress, Supervisor, write_private};
 use crate::manifest::{Manifest, manifest, read_manifest};
 use crate::output::width;
 use interrupts::Interrupts;
-use parts::operator_defaults;
+use parts::{operator_defaults, operator_limits};
 use report::Report;
 use session::{DemoSession, RunOutcome, tidy};
 
@@ -213,6 +213,6 @@ fn chosen_manifest(path: Option<&Path>) -> Result<Manifest, CliError> {
         Some(path) => read_manifest(path)?,
         None => manifest(QUICK).map_err(refused)?,
     };
-    manifest.check(&operator_defaults()).map_err(refused)?;
+    manifest.check(&operator_defaults(), &operator_limits()).map_err(refused)?;
     Ok(manifest)
 }

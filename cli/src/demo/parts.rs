@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinesis_demo_api::allow_list::AllowList;
+use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
 use serde::Deserialize;
 use tokio::process::Command;
@@ -77,16 +78,23 @@ struct Address {
     address: String,
 }
 
-/// The demo operator's defaults and limits. All resources are in the sandbox, so a manifest may use
-/// any of them.
+/// What the demo's operator fills in where a manifest names nothing.
 #[must_use]
 pub fn operator_defaults() -> Defaults {
     Defaults {
         region: REGION.into(),
-        regions: vec![REGION.into()],
         image: Some(IMAGE.into()),
         subnets: vec![SUBNET.into()],
         security_groups: vec![SECURITY_GROUP.into()],
+    }
+}
+
+/// What the demo's operator allows. All resources are in the sandbox, so a manifest may use any of
+/// them.
+#[must_use]
+pub fn operator_limits() -> Limits {
+    Limits {
+        regions: vec![REGION.into()],
         allow_list: AllowList::everything(),
         max_records_per_second: 200_000,
         max_tasks: 100,
@@ -175,17 +183,9 @@ pub async fn start_operator(
     sandbox: &SandboxAddress,
 ) -> Result<(), CliError> {
     let role = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
-    let Defaults {
-        region: _,
-        regions,
-        image,
-        subnets,
-        security_groups,
-        allow_list,
-        max_records_per_second,
-        max_tasks,
-        max_warm_mib_per_second,
-    } = operator_defaults();
+    let Defaults { region: _, image, subnets, security_groups } = operator_defaults();
+    let Limits { regions, allow_list, max_records_per_second, max_tasks, max_warm_mib_per_second } =
+        operator_limits();
     let mut command = Command::new(&programs.operator);
     command
         .args(["run", "--account", ACCOUNT, "--ecs-cluster", CLUSTER])

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit, StatisticS
 use aws_smithy_types::DateTime;
 
 use crate::error::PublishError;
-use crate::metrics::{Datum, Metric, MetricSink, Value};
+use crate::metrics::{Datum, Metric, MetricSink, MetricValue};
 
 /// The maximum number of data points per request (CloudWatch API reference, PutMetricData).
 const MAX_DATA: usize = 1000;
@@ -42,12 +42,12 @@ impl CloudWatchMetrics {
             .storage_resolution(EVERY_SECOND)
             .unit(unit(metric));
         match value {
-            Value::Rate(rate) => metric_datum.value(rate),
-            Value::Counted(values) => {
+            MetricValue::Rate(rate) => metric_datum.value(rate),
+            MetricValue::Counted(values) => {
                 let (values, counts) = values.into_iter().unzip();
                 metric_datum.set_values(Some(values)).set_counts(Some(counts))
             }
-            Value::Statistics { count, sum, min, max } => metric_datum.statistic_values(
+            MetricValue::Statistics { count, sum, min, max } => metric_datum.statistic_values(
                 StatisticSet::builder().sample_count(count).sum(sum).minimum(min).maximum(max).build(),
             ),
         }
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn datum(metric: Metric, value: Value) -> Datum {
+    fn datum(metric: Metric, value: MetricValue) -> Datum {
         Datum { metric, phase: "peak".into(), at: MicroTime::from_micros(1_700_000_000_000_000), value }
     }
 
@@ -125,9 +125,12 @@ mod tests {
             .then_output(|| PutMetricDataOutput::builder().build());
         let client = mock_client!(aws_sdk_cloudwatch, [&put]);
         let data = vec![
-            datum(Metric::MessagesPerSecond, Value::Rate(4_990.5)),
-            datum(Metric::AverageLatency, Value::Counted(vec![(5.0, 9.0), (20.0, 1.0)])),
-            datum(Metric::SuccessRate, Value::Statistics { count: 2.0, sum: 100.0, min: 0.0, max: 100.0 }),
+            datum(Metric::MessagesPerSecond, MetricValue::Rate(4_990.5)),
+            datum(Metric::AverageLatency, MetricValue::Counted(vec![(5.0, 9.0), (20.0, 1.0)])),
+            datum(
+                Metric::SuccessRate,
+                MetricValue::Statistics { count: 2.0, sum: 100.0, min: 0.0, max: 100.0 },
+            ),
         ];
         metrics(client).put(data).await.unwrap();
         assert_eq!(put.num_calls(), 1);
@@ -141,8 +144,8 @@ mod tests {
         let second = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
         let client = mock_client!(aws_sdk_cloudwatch, RuleMode::Sequential, [&put, &second, &failing]);
         let metrics = metrics(client);
-        metrics.put(vec![datum(Metric::SuccessRate, Value::Rate(1.0)); MAX_DATA + 1]).await.unwrap();
+        metrics.put(vec![datum(Metric::SuccessRate, MetricValue::Rate(1.0)); MAX_DATA + 1]).await.unwrap();
         assert_eq!((put.num_calls(), second.num_calls()), (1, 1));
-        assert!(metrics.put(vec![datum(Metric::SuccessRate, Value::Rate(1.0))]).await.is_err());
+        assert!(metrics.put(vec![datum(Metric::SuccessRate, MetricValue::Rate(1.0))]).await.is_err());
     }
 }

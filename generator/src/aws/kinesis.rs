@@ -22,20 +22,22 @@ use tracing::warn;
 use crate::batch::{Batch, Record};
 use crate::sender::{RecordOutcome, Rejection, SendOutcome, Sender};
 
-/// Error codes for exceeded throughput, per record or for a whole request (Kinesis API reference,
-/// PutRecords, "Errors"; the last two are returned by the service's front end, Common error types).
+/// Error codes for exceeded throughput of the stream, per record or for a whole request (Kinesis
+/// API reference, PutRecords, "Errors"; the last two are returned by the service's front end,
+/// Common error types). These are fewer than the codes of `AwsErrorClass::Throttled`: if KMS
+/// throttles, the stream still has throughput.
 const THROUGHPUT_CODES: [&str; 4] =
     ["ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException", "Throttling"];
 
 /// Sends to one stream.
 pub struct KinesisSender {
     client: Client,
-    stream: Stream,
+    stream: StreamTarget,
     /// Error codes already logged. Each is logged once; their number is in the counters.
     logged_codes: Mutex<BTreeSet<String>>,
 }
 
-enum Stream {
+enum StreamTarget {
     Name(String),
     Arn(String),
 }
@@ -43,8 +45,11 @@ enum Stream {
 impl KinesisSender {
     /// Creates a sender to a stream, given by name or ARN.
     pub fn new(client: Client, stream: &str) -> Self {
-        let stream =
-            if stream.starts_with("arn:") { Stream::Arn(stream.into()) } else { Stream::Name(stream.into()) };
+        let stream = if stream.starts_with("arn:") {
+            StreamTarget::Arn(stream.into())
+        } else {
+            StreamTarget::Name(stream.into())
+        };
         Self { client, stream, logged_codes: Mutex::default() }
     }
 
@@ -71,8 +76,8 @@ impl Sender for KinesisSender {
         }
         let request = self.client.put_records().set_records(Some(entries));
         let request = match &self.stream {
-            Stream::Name(name) => request.stream_name(name),
-            Stream::Arn(arn) => request.stream_arn(arn),
+            StreamTarget::Name(name) => request.stream_name(name),
+            StreamTarget::Arn(arn) => request.stream_arn(arn),
         };
         match request.send().await {
             Ok(output) => record_outcomes(&output, batch.records().len()),

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata;
+use kinesis_demo_api::aws_error::AwsErrorClass;
 
 use crate::error::ReadError;
 use crate::reader::ControlSource;
@@ -34,18 +35,8 @@ impl ControlSource for ParameterSource {
     }
 }
 
-/// Systems Manager returns the first of these codes (its API reference, "Common error types"); the
-/// others are returned by AWS front ends for all services.
 fn is_throttling(code: &str) -> bool {
-    matches!(
-        code,
-        "ThrottlingException"
-            | "Throttling"
-            | "ThrottledException"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "TooManyUpdates"
-    )
+    AwsErrorClass::of_code(code) == Some(AwsErrorClass::Throttled)
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ async fn a_client_that_retries_succeeds_in_a_fresh_account() {
     let change = ScalableTargetAction::builder().max_capacity(0).build();
     let mut errors = 0;
     for _ in 0..40 {
-        let put = scaling.put_scheduled_action().scheduled_action_name("ceiling");
+        let put = scaling.put_scheduled_action().scheduled_action_name("scale-to-zero");
         let put = put.schedule(format!("at({})", at.strftime("%Y-%m-%dT%H:%M:%S")));
         let put = put.service_namespace(namespace.clone()).resource_id(resource);
         let put = put.scalable_dimension(dimension.clone()).scalable_target_action(change.clone());

@@ -257,7 +257,7 @@ mod tests {
 
     use kinesis_demo_api::KinesisDemoSpec;
     use kinesis_demo_api::demo::WarmThroughputSpec;
-    use kinesis_demo_api::plan::Plan;
+    use kinesis_demo_api::plan::{Defaults, Plan};
     use kinesis_demo_api::timeline::Timeline;
 
     use super::*;
@@ -282,16 +282,11 @@ mod tests {
     }
 
     fn reports(effective: &Effective) -> Vec<PhaseReport> {
-        let defaults = kinesis_demo_api::plan::Defaults {
+        let defaults = Defaults {
             region: effective.region.clone(),
-            regions: vec![effective.region.clone()],
             image: Some("generator:1".into()),
             subnets: vec!["subnet-0a1b2c3d".into()],
             security_groups: vec![],
-            allow_list: kinesis_demo_api::allow_list::AllowList::default(),
-            max_records_per_second: 200_000,
-            max_tasks: 100,
-            max_warm_mib_per_second: 200,
         };
         let plan = Plan::new(&effective.spec, &defaults).unwrap();
         let windows = Timeline::new(&plan.phases, T0, &[]).phases.into_iter();
@@ -303,7 +298,7 @@ mod tests {
                 starts_at: window.starts_at,
                 ends_at: window.ends_at,
                 begun: false,
-                fleet_was_short: false,
+                tasks_were_missing: false,
                 totals: Default::default(),
                 latency_ms: None,
             })

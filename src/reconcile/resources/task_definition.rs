@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_api::plan::{Plan, RecordSize};
+use kinesis_demo_api::plan::Plan;
 use sha2::{Digest, Sha256};
 
 use super::names::Names;
@@ -34,10 +34,6 @@ pub fn new_task_definition(
     timings: &Timings,
     tags: Tags,
 ) -> NewTaskDefinition {
-    let record_size = match plan.record_size {
-        RecordSize::Natural => "Natural".to_owned(),
-        RecordSize::Fixed(bytes) => format!("Fixed:{bytes}"),
-    };
     let environment = [
         ("AWS_REGION", plan.region.clone()),
         ("KINESISDEMO_CONTROL_PARAMETER", names.parameter.clone()),
@@ -46,7 +42,7 @@ pub fn new_task_definition(
         ("KINESISDEMO_RUN_NAME", names.service.clone()),
         ("KINESISDEMO_DEADLINE", scale_to_zero.to_string()),
         ("KINESISDEMO_MAX_RECORDS_PER_SECOND", plan.highest_rate().to_string()),
-        ("KINESISDEMO_RECORD_SIZE", record_size),
+        ("KINESISDEMO_RECORD_SIZE", plan.record_size.to_string()),
         ("KINESISDEMO_SEED", seed(&names.service).to_string()),
         ("KINESISDEMO_LEDGER_EVERY_SECONDS", timings.ledger_every.as_secs().max(1).to_string()),
     ];

@@ -24,11 +24,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kinesis_demo_api::accounting::AccountingInputs;
-use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::conditions::{self, ConditionType, Reason};
 use kinesis_demo_api::control::{ControlDocument, ControlState};
 use kinesis_demo_api::ledger::Ledgers;
-use kinesis_demo_api::plan::{Defaults, Plan};
+use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::status::{ControlStatus, Effective, Outcome, ResourceType, RunStatus, Stage};
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
@@ -427,19 +426,6 @@ pub fn decide_nothing(object: &ObjectContext<'_>, now: MicroTime) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
     builder.keep_summary();
     builder.finish(object, now)
-}
-
-/// The operator's defaults, without its limits: the spec was accepted when the run started.
-pub fn pinned_defaults(defaults: &Defaults, effective: &Effective) -> Defaults {
-    Defaults {
-        region: effective.region.clone(),
-        regions: vec![effective.region.clone()],
-        allow_list: AllowList::everything(),
-        max_records_per_second: u32::MAX,
-        max_tasks: u32::MAX,
-        max_warm_mib_per_second: u32::MAX,
-        ..defaults.clone()
-    }
 }
 
 /// An invalid request stays invalid. Until the traffic starts, it ends the run. `None` in later

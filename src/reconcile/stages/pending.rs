@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
-use kinesis_demo_api::plan::{Plan, PlanError, filled};
+use kinesis_demo_api::limits::SpecError;
+use kinesis_demo_api::plan::{Plan, filled};
 use kinesis_demo_api::status::{Effective, RunLoad, Stage};
 
 use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext};
@@ -22,8 +23,9 @@ use crate::registry::ImageLookup;
 /// this is well below six a minute.
 const RECHECK: Duration = Duration::from_secs(60);
 
-/// A spec that cannot be planned: the user's mistake. There is no call to AWS.
-pub fn decide_refused(object: &ObjectContext<'_>, error: &PlanError, now: MicroTime) -> Decision {
+/// A spec that cannot be planned, or asks for more than the operator allows: the user's mistake.
+/// There is no call to AWS.
+pub fn decide_refused(object: &ObjectContext<'_>, error: &SpecError, now: MicroTime) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
     builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
     builder.block(Reason::Invalid, error.to_string(), None).finish(object, now)

@@ -254,8 +254,8 @@ fn lost(
         _ => None,
     };
     let losses = [
-        (stream, ConditionType::StreamReady, Reason::StreamGone),
-        (service, ConditionType::GeneratorsReady, Reason::ServiceGone),
+        (stream, ConditionType::StreamReady, Reason::StreamDeleted),
+        (service, ConditionType::GeneratorsReady, Reason::ServiceDeleted),
     ];
     let mut decided = None;
     for (message, type_, reason) in losses {

@@ -30,7 +30,7 @@ pub(super) fn decide_starting(
         Observed::Present(seen) if seen.state == ServiceState::Active => Some(seen),
         Observed::Present(_) | Observed::Absent => {
             let message = format!("service {} has disappeared", ctx.names.service);
-            return builder.end(Outcome::Failed, Reason::ServiceGone, message, ctx.now);
+            return builder.end(Outcome::Failed, Reason::ServiceDeleted, message, ctx.now);
         }
         Observed::Unread | Observed::Refused(_) => None,
     };

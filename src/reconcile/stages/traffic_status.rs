@@ -141,7 +141,7 @@ pub(super) fn note_generators(
     let (status, why) = match control.is_some() {
         _ if running >= needed => (ConditionStatus::True, Reason::TasksRunning),
         false => (ConditionStatus::False, Reason::TasksStarting),
-        true => (ConditionStatus::False, Reason::TasksShort),
+        true => (ConditionStatus::False, Reason::TasksMissing),
     };
     let failure = match status {
         ConditionStatus::True => String::new(),
@@ -187,8 +187,8 @@ pub(super) fn note_task_shortage(ctx: &RunContext<'_>, timeline: &Timeline, buil
         (generators.running, builder.status.phase.as_ref().map(|phase| phase.name.clone()));
     let Some(phase) = phase.filter(|_| running < needed_now) else { return };
     let Some(report) = builder.status.phases.iter_mut().find(|report| report.name == phase) else { return };
-    if !std::mem::replace(&mut report.fleet_was_short, true) {
-        builder.run_events.push(RunEvent::tasks_are_short(ctx.run.number, &phase, running, needed_now));
+    if !std::mem::replace(&mut report.tasks_were_missing, true) {
+        builder.run_events.push(RunEvent::tasks_are_missing(ctx.run.number, &phase, running, needed_now));
     }
 }
 
@@ -238,7 +238,7 @@ pub(super) fn note_phase(
                 starts_at: window.starts_at,
                 ends_at: window.ends_at,
                 begun: had_begun || begins,
-                fleet_was_short: measured.is_some_and(|report| report.fleet_was_short),
+                tasks_were_missing: measured.is_some_and(|report| report.tasks_were_missing),
                 totals: measured.map(|report| report.totals.clone()).unwrap_or_default(),
                 latency_ms: measured.and_then(|report| report.latency_ms),
             }

@@ -23,7 +23,7 @@ pub(super) fn decide_warming(
         Observed::Present(stream) if !ctx.is_another_stream(stream) => stream,
         Observed::Absent | Observed::Present(_) => {
             let message = format!("stream {} has disappeared", ctx.names.stream);
-            return builder.end(Outcome::Failed, Reason::StreamGone, message, ctx.now);
+            return builder.end(Outcome::Failed, Reason::StreamDeleted, message, ctx.now);
         }
         Observed::Unread | Observed::Refused(_) => {
             if ctx.now >= ctx.run.stage_entered_at + timings.warm_timeout {

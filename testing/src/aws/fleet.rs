@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use super::ecs::Service;
 use super::generator::{Generator, TaskEnvironment};
@@ -252,11 +254,11 @@ impl RegionState<'_> {
         let room =
             usize::try_from(self.settings.task_capacity).unwrap_or(usize::MAX).saturating_sub(existing);
         for _ in 0..wanted.min(room) {
-            let full_id = format!("{:016x}{:016x}", self.draws.draw(), self.draws.draw());
+            let full_id = format!("{:032x}", self.random.random::<u128>());
             let arn = self.arn("ecs", &format!("task/{}/{full_id}", key.0));
             let delays = &self.settings.delays;
-            let spread = u64::try_from(delays.task_start_spread.as_micros()).unwrap_or(u64::MAX);
-            let takes = delays.task_start.max(MIN_START) + Duration::from_micros(self.draws.below(spread));
+            let later = self.random.random_range(Duration::ZERO..=delays.task_start_spread);
+            let takes = delays.task_start.max(MIN_START) + later;
             self.region.tasks.push(Task {
                 id: TaskId::from_arn(&arn),
                 service: key.clone(),
@@ -290,8 +292,7 @@ impl RegionState<'_> {
                 .filter(|(_, task)| may_stop(task))
                 .map(|(index, _)| index)
                 .collect();
-            let pick = self.draws.below(u64::try_from(candidates.len()).unwrap_or(u64::MAX));
-            let selected = usize::try_from(pick).ok().and_then(|pick| candidates.get(pick));
+            let selected = candidates.choose(self.random);
             let Some(task) = selected.and_then(|index| self.region.tasks.get_mut(*index)) else { return };
             task.stop(now, self.settings.delays.task_stop, StopReason::scaled_in());
         }

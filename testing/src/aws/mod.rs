@@ -15,7 +15,6 @@ mod kinesis;
 mod logs;
 mod parameters;
 mod scaling;
-mod seeded_draws;
 mod settings;
 mod snapshot;
 mod world;
@@ -32,6 +31,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 pub use calls::Call;
 pub use dashboards::Measured;
@@ -137,14 +138,14 @@ impl FakeAws {
 
     /// Sets the seed of task ids, start times and the selection of tasks for scale-in.
     pub fn set_seed(&self, seed: u64) {
-        self.now().draws.seed(seed);
+        self.now().random = ChaCha8Rng::seed_from_u64(seed);
     }
 
     /// Ends a task at once, and its service replaces it. Returns false if no such task is starting,
     /// running or stopping.
-    pub fn kill_task(&self, task: &TaskId, last_word: FinalLine) -> bool {
+    pub fn kill_task(&self, task: &TaskId, final_line: FinalLine) -> bool {
         let mut world = self.now();
-        let killed = world.kill_task(task, last_word == FinalLine::Written);
+        let killed = world.kill_task(task, final_line == FinalLine::Written);
         world.place_tasks();
         killed
     }

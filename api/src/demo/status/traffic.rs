@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
-use crate::accounting::Rate;
 
 /// The current traffic phase.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +44,7 @@ pub struct PhaseReport {
     pub begun: bool,
     /// Whether, at any time, fewer tasks ran than the phase needs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fleet_was_short: bool,
+    pub tasks_were_missing: bool,
     /// Its record totals.
     #[serde(flatten)]
     pub totals: TotalsStatus,
@@ -124,14 +123,4 @@ pub struct TrafficStatus {
     pub sampled_at: MicroTime,
     /// True once no ledger can change any more.
     pub settled: bool,
-}
-
-impl TrafficStatus {
-    /// Sets `rate` and its window. Without one, the rate is zero and there is no window.
-    pub fn set_rate(&mut self, rate: Option<Rate>) {
-        self.rate = rate.map_or(0, |rate| rate.accepted);
-        self.target = rate.map(|rate| rate.target);
-        self.rate_from = rate.map(|rate| rate.from);
-        self.rate_until = rate.map(|rate| rate.until);
-    }
 }

@@ -1,29 +1,20 @@
 //! Removes what a run created. Each resource is removed independently: one that cannot be read or
 //! removed blocks no other. Only the scheduled scale-to-zero waits, because it stops the tasks if
-//! the service stays. Every step may be repeated. Resources without this object's tag are not
-//! touched.
+//! the service stays. Resources without this object's tag are not touched.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
+use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatus, ResourceType};
-use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
-use super::traffic_status::note_stream;
-use super::{Decision, DecisionBuilder, Effect, ObjectContext, RunContext, foreign_account, is_later};
+use super::super::{Effect, ObjectContext, foreign_account, is_later};
 use crate::aws::{AwsError, ServiceState, StreamDescription, StreamState, Tags};
 use crate::kubernetes::events::RunEvent;
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::names::{Names, base_name};
 use crate::reconcile::resources::tags::Owner;
-
-/// How often a finished run retries what it could not remove: soon at first, later less often.
-const RETRY_SOON: Duration = Duration::from_secs(60);
-const RETRY_LATER: Duration = Duration::from_secs(300);
-const SOON_FOR: Duration = Duration::from_secs(3600);
 
 /// The owner of the resources to remove, and what may be removed.
 #[derive(Debug)]
@@ -42,12 +33,12 @@ pub struct Removal {
     last_document: Option<ControlDocument>,
 }
 
-/// What a removal does now.
+/// What a removal does next.
 #[derive(Debug, Default)]
-struct Step {
-    effects: Vec<Effect>,
-    unseen: BTreeSet<ResourceType>,
-    run_events: Vec<RunEvent>,
+pub(super) struct RemovalStep {
+    pub(super) effects: Vec<Effect>,
+    pub(super) unseen: BTreeSet<ResourceType>,
+    pub(super) run_events: Vec<RunEvent>,
 }
 
 /// What may be done with one resource.
@@ -73,6 +64,11 @@ impl Removal {
         }
     }
 
+    /// The same removal, given the document that the run wrote last.
+    pub(super) fn with_last_document(self, last_document: Option<ControlDocument>) -> Self {
+        Self { last_document, ..self }
+    }
+
     /// The removal of what an earlier run left.
     pub fn of_leftover(object: &ObjectContext<'_>, leftover: &Leftover) -> Self {
         let derived = base_name(object.name, object.uid, leftover.run);
@@ -88,6 +84,11 @@ impl Removal {
         }
     }
 
+    /// The number of the run.
+    pub(super) fn run(&self) -> u32 {
+        self.owner.run
+    }
+
     /// Whether the run wrote this document last, or was about to overwrite it.
     fn wrote(&self, found: Option<&ControlDocument>) -> bool {
         found.zip(self.last_document.as_ref()).is_some_and(|(found, last)| {
@@ -96,8 +97,8 @@ impl Removal {
     }
 
     /// Checks every resource that may still exist, and returns what to do.
-    fn step(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>) -> Step {
-        let mut step = Step::default();
+    pub(super) fn step(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>) -> RemovalStep {
+        let mut step = RemovalStep::default();
         match &state.account_id {
             Observed::Present(found) if *found == self.account_id => {}
             // If the account is unknown, a missing resource is not known to be deleted.
@@ -119,7 +120,12 @@ impl Removal {
         step
     }
 
-    fn remove_service(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+    fn remove_service(
+        &self,
+        state: &ObservedState,
+        resources: &mut Vec<ResourceStatus>,
+        step: &mut RemovalStep,
+    ) {
         let Names { cluster, service, .. } = &self.names;
         let type_ = ResourceType::Service;
         let Some(index) = present(resources, type_) else { return };
@@ -148,7 +154,7 @@ impl Removal {
         &self,
         state: &ObservedState,
         resources: &mut Vec<ResourceStatus>,
-        step: &mut Step,
+        step: &mut RemovalStep,
     ) {
         let Names { cluster, service, .. } = &self.names;
         let type_ = ResourceType::ScheduledScaleToZero;
@@ -180,7 +186,7 @@ impl Removal {
         &self,
         state: &ObservedState,
         resources: &mut Vec<ResourceStatus>,
-        step: &mut Step,
+        step: &mut RemovalStep,
     ) {
         let type_ = ResourceType::TaskDefinition;
         let Some(index) = present(resources, type_) else { return };
@@ -217,7 +223,12 @@ impl Removal {
         }
     }
 
-    fn remove_parameter(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+    fn remove_parameter(
+        &self,
+        state: &ObservedState,
+        resources: &mut Vec<ResourceStatus>,
+        step: &mut RemovalStep,
+    ) {
         let type_ = ResourceType::ControlParameter;
         let Some(index) = present(resources, type_) else { return };
         let permission = match &state.parameter {
@@ -235,7 +246,12 @@ impl Removal {
         carry_out(permission, type_, [Effect::DeleteParameter { name: self.names.parameter.clone() }], step);
     }
 
-    fn remove_log_group(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+    fn remove_log_group(
+        &self,
+        state: &ObservedState,
+        resources: &mut Vec<ResourceStatus>,
+        step: &mut RemovalStep,
+    ) {
         let type_ = ResourceType::LogGroup;
         let Some(index) = present(resources, type_) else { return };
         let permission = match &state.log_group {
@@ -247,7 +263,12 @@ impl Removal {
         carry_out(permission, type_, [Effect::DeleteLogGroup { name: self.names.log_group.clone() }], step);
     }
 
-    fn remove_stream(&self, state: &ObservedState, resources: &mut Vec<ResourceStatus>, step: &mut Step) {
+    fn remove_stream(
+        &self,
+        state: &ObservedState,
+        resources: &mut Vec<ResourceStatus>,
+        step: &mut RemovalStep,
+    ) {
         let type_ = ResourceType::Stream;
         let Some(index) = present(resources, type_) else { return };
         match &state.stream {
@@ -291,7 +312,12 @@ impl Removal {
     }
 
     /// A dashboard has no tags. Its name contains the object's uid, which proves that it is ours.
-    fn remove_dashboard(&self, state: &ObservedState, resources: &mut [ResourceStatus], step: &mut Step) {
+    fn remove_dashboard(
+        &self,
+        state: &ObservedState,
+        resources: &mut [ResourceStatus],
+        step: &mut RemovalStep,
+    ) {
         let type_ = ResourceType::Dashboard;
         let Some(index) = present(resources, type_) else { return };
         let permission = match &state.dashboard {
@@ -314,7 +340,7 @@ impl Removal {
         tags: &Observed<Tags>,
         resources: &mut Vec<ResourceStatus>,
         index: usize,
-        step: &mut Step,
+        step: &mut RemovalStep,
     ) -> RemovalPermission {
         let Some(resource) = resources.get_mut(index) else { return RemovalPermission::Leave };
         match tags {
@@ -357,111 +383,11 @@ impl Removal {
     }
 }
 
-/// The removals of the stage in which the run ends.
-pub(super) fn decide_cleaning_up(
-    ctx: &RunContext<'_>,
-    state: &ObservedState,
-    mut builder: DecisionBuilder,
-) -> DecisionBuilder {
-    let timings = ctx.timings;
-    note_stream(ctx, state, &mut builder);
-    let removal = Removal {
-        last_document: ctx.object.status.control.as_ref().map(|control| ctx.document(control)),
-        ..Removal::of_run(&ctx.object, ctx.run.number, ctx.effective)
-    };
-    let step = removal.step(state, &mut builder.status.resources);
-    note_step(step, &mut builder);
-    if builder
-        .status
-        .resources
-        .iter()
-        .all(|resource| resource.type_ != ResourceType::Dashboard || resource.state != ResourceState::Present)
-    {
-        builder.status.dashboard = None;
-    }
-    if !builder.status.resources.iter().any(|resource| resource.state == ResourceState::Present) {
-        note_released(&mut builder);
-        return match builder.status.has_leftovers() {
-            false => builder.over(ctx.now),
-            true => {
-                let message = left_message(&builder.status);
-                builder.over_with_leftovers(message, ctx.now)
-            }
-        };
-    }
-    let message = left_message(&builder.status);
-    if ctx.now >= ctx.run.stage_entered_at + timings.cleanup_timeout {
-        return builder.over_with_leftovers(message, ctx.now).wait_until(ctx.now + Duration::from_secs(1));
-    }
-    if let Some(message) = foreign_account(&ctx.effective.account_id, state) {
-        return builder.block(Reason::AccountNotAllowed, message, Some(ctx.now + timings.renew_every));
-    }
-    builder.found(
-        ConditionType::CleanedUp,
-        ConditionStatus::False,
-        Reason::ResourcesPresent,
-        message.clone(),
-    );
-    builder.progress(message);
-    builder.wait_until(ctx.now + timings.poll_every)
-}
-
-/// What a finished run still removes: its own resources, and those of earlier runs, one run at a
-/// time. `state` is what was read for the run of `removal`.
-pub fn decide_leftovers(
-    object: &ObjectContext<'_>,
-    removal: &Removal,
-    state: &ObservedState,
-    now: MicroTime,
-) -> Decision {
-    let mut builder = DecisionBuilder::new(object.status);
-    let step = match builder.status.leftovers.iter_mut().find(|leftover| leftover.run == removal.owner.run) {
-        Some(leftover) => {
-            builder.leftover_run = Some(leftover.run);
-            removal.step(state, &mut leftover.resources)
-        }
-        None => removal.step(state, &mut builder.status.resources),
-    };
-    note_step(step, &mut builder);
-    builder.status.leftovers.retain(|leftover| {
-        leftover.resources.iter().any(|resource| resource.state == ResourceState::Present)
-    });
-    if !builder.status.has_leftovers() {
-        builder.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
-        note_released(&mut builder);
-        return builder.wait_until(now + Duration::from_secs(1)).finish(object, now);
-    }
-    let message = left_message(&builder.status);
-    builder.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
-    let finished_at = object.status.run.as_ref().and_then(|run| run.finished_at).unwrap_or(now);
-    let pause = if now.since(finished_at) < SOON_FOR { RETRY_SOON } else { RETRY_LATER };
-    builder.wait_until(now + pause).finish(object, now)
-}
-
-fn note_step(step: Step, builder: &mut DecisionBuilder) {
-    let Step { effects, unseen, run_events } = step;
-    builder.effects.extend(effects);
-    builder.unseen.extend(unseen);
-    builder.run_events.extend(run_events);
-}
-
-fn note_released(builder: &mut DecisionBuilder) {
-    for type_ in [ConditionType::StreamReady, ConditionType::WarmThroughputReady] {
-        builder.found(type_, ConditionStatus::False, Reason::Released, "the run is over");
-    }
-}
-
-/// What is left, why, and what to do about it.
-pub fn left_message(status: &KinesisDemoStatus) -> String {
-    let left = status.present_resources().join("; ");
-    format!("still there: {left}. The operator keeps trying; allow what is refused, or remove it by hand")
-}
-
 fn present(resources: &[ResourceStatus], type_: ResourceType) -> Option<usize> {
     resources.iter().position(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
 }
 
-fn note_deleted(resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
+fn note_deleted(resources: &mut [ResourceStatus], index: usize, step: &mut RemovalStep) {
     if let Some(resource) = resources.get_mut(index) {
         step.run_events.push(RunEvent::removed(resource.type_, &resource.arn));
         resource.state = ResourceState::Deleted;
@@ -485,7 +411,7 @@ fn carry_out(
     permission: RemovalPermission,
     type_: ResourceType,
     effects: impl IntoIterator<Item = Effect>,
-    step: &mut Step,
+    step: &mut RemovalStep,
 ) {
     match permission {
         RemovalPermission::Leave => return,
@@ -498,7 +424,7 @@ fn carry_out(
 }
 
 /// A stream can be deleted only while it is ACTIVE. Until then the operator waits.
-fn delete_stream(permission: RemovalPermission, seen: &StreamDescription, step: &mut Step) {
+fn delete_stream(permission: RemovalPermission, seen: &StreamDescription, step: &mut RemovalStep) {
     if seen.state == StreamState::Active {
         let delete = Effect::DeleteStream { arn: seen.arn.clone() };
         carry_out(permission, ResourceType::Stream, [delete], step);
@@ -507,7 +433,12 @@ fn delete_stream(permission: RemovalPermission, seen: &StreamDescription, step: 
 
 /// Releases the warm throughput of a stream that is retained. With On-demand Advantage it costs
 /// nothing by itself, but it keeps the account from leaving Advantage.
-fn retain_stream(seen: &StreamDescription, resources: &mut [ResourceStatus], index: usize, step: &mut Step) {
+fn retain_stream(
+    seen: &StreamDescription,
+    resources: &mut [ResourceStatus],
+    index: usize,
+    step: &mut RemovalStep,
+) {
     let Some(resource) = resources.get_mut(index) else { return };
     // AWS may still show the old target after it accepted the call, so the call is made only once.
     let released = resource.warm_released || seen.warm.is_none_or(|warm| warm.target == 0);
