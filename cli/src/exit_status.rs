@@ -4,23 +4,23 @@ use std::process::ExitCode;
 
 use kinesis_demo_api::{KinesisDemo, Stage};
 
-/// The help text lists the codes (`args::Args`); scripts rely on the numbers.
+/// The help text lists the codes (`command_line::Args`); scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    Done,
+pub enum ExitStatus {
+    Success,
     Error,
     RunFailed,
     RunAborted,
-    Leftovers,
+    LeakedResources,
     Interrupted,
 }
 
-impl Ending {
-    /// The ending that corresponds to a watched run's outcome.
+impl ExitStatus {
+    /// The status that corresponds to a watched run's outcome.
     #[must_use]
     pub fn of_run(demo: &KinesisDemo) -> Self {
         match demo.status.as_ref().and_then(|status| status.stage) {
-            Some(Stage::Succeeded) => Self::Done,
+            Some(Stage::Succeeded) => Self::Success,
             Some(Stage::Aborted) => Self::RunAborted,
             Some(Stage::Failed) => Self::RunFailed,
             _ => Self::Error,
@@ -30,38 +30,38 @@ impl Ending {
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
-            Self::Done => 0,
+            Self::Success => 0,
             Self::Error => 1,
             Self::RunFailed => 3,
             Self::RunAborted => 4,
-            Self::Leftovers => 5,
+            Self::LeakedResources => 5,
             Self::Interrupted => 130,
         }
     }
 }
 
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
-        Self::from(ending.code())
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status.code())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Args;
+    use crate::command_line::Args;
     use clap::CommandFactory;
 
     #[test]
     fn every_code_is_in_the_help_text() {
         let help = Args::command().render_long_help().to_string();
-        for ending in [
-            Ending::Done,
-            Ending::Error,
-            Ending::RunFailed,
-            Ending::RunAborted,
-            Ending::Leftovers,
-            Ending::Interrupted,
+        for status in [
+            ExitStatus::Success,
+            ExitStatus::Error,
+            ExitStatus::RunFailed,
+            ExitStatus::RunAborted,
+            ExitStatus::LeakedResources,
+            ExitStatus::Interrupted,
         ] {
             assert!(help.contains(&format!("\n  {:<5}", ending.code())), "{ending:?}");
         }

@@ -8,7 +8,7 @@ use crate::manifest::without_nulls;
 
 /// A field that another tool set to a value that the document alone would not produce.
 #[derive(Debug, PartialEq, Eq)]
-pub struct KeptField {
+pub struct ManagedField {
     pub path: String,
     pub owners: Vec<String>,
 }
@@ -16,7 +16,7 @@ pub struct KeptField {
 /// The spec's fields that the object has and the document does not, and that `us` does not own
 /// alone.
 #[must_use]
-pub fn kept_fields(document: &Value, demo: &KinesisDemo, us: &str) -> Vec<KeptField> {
+pub fn fields_of_other_managers(document: &Value, demo: &KinesisDemo, us: &str) -> Vec<ManagedField> {
     // A document that does not parse cannot have been applied.
     let Ok(alone) = serde_json::from_value::<KinesisDemo>(without_nulls(document)) else {
         return Vec::new();
@@ -28,7 +28,7 @@ pub fn kept_fields(document: &Value, demo: &KinesisDemo, us: &str) -> Vec<KeptFi
     });
     let mut found = Vec::new();
     let spec = Field { path: "spec".into(), owners: owners.collect() };
-    spec.list_kept(&json!(demo.spec), Some(&json!(alone.spec)), document.get("spec"), &mut found);
+    spec.list_managed(&json!(demo.spec), Some(&json!(alone.spec)), document.get("spec"), &mut found);
     found
 }
 
@@ -42,12 +42,12 @@ struct Field<'a> {
 impl Field<'_> {
     /// `current` is the object's value, `alone` the value that the document alone would produce,
     /// and `given` the value in the document.
-    fn list_kept(
+    fn list_managed(
         &self,
         current: &Value,
         alone: Option<&Value>,
         given: Option<&Value>,
-        found: &mut Vec<KeptField>,
+        found: &mut Vec<ManagedField>,
     ) {
         match (current, given) {
             // A null requests the default, or no value where the schema allows that.
@@ -57,7 +57,7 @@ impl Field<'_> {
                     let alone = alone.and_then(|alone| alone.get(name));
                     let given = given.and_then(|given| given.get(name));
                     let field = self.below(&format!(".{name}"), &format!("f:{name}"));
-                    field.list_kept(member, alone, given, found);
+                    field.list_managed(member, alone, given, found);
                 }
             }
             // In a set list each manager owns its own items; any other list has one owner.
@@ -83,12 +83,12 @@ impl Field<'_> {
         Field { path: format!("{}{step}", self.path), owners: owners.collect() }
     }
 
-    fn add_owned(&self, found: &mut Vec<KeptField>) {
+    fn add_owned(&self, found: &mut Vec<ManagedField>) {
         let mut owners: Vec<String> = self.owners.iter().map(|(manager, _)| (*manager).to_owned()).collect();
         owners.sort_unstable();
         owners.dedup();
         if !owners.is_empty() {
-            found.push(KeptField { path: self.path.clone(), owners });
+            found.push(ManagedField { path: self.path.clone(), owners });
         }
     }
 }
@@ -109,10 +109,10 @@ mod tests {
         json!({"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": spec}})
     }
 
-    fn kept(given: Value, demo: &KinesisDemo) -> Vec<(String, String)> {
+    fn managed(given: Value, demo: &KinesisDemo) -> Vec<(String, String)> {
         let document = json!({"apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemo",
             "metadata": {"name": "a"}, "spec": given});
-        let fields = kept_fields(&document, demo, "us").into_iter();
+        let fields = fields_of_other_managers(&document, demo, "us").into_iter();
         fields.map(|field| (field.path, field.owners.join(", "))).collect()
     }
 
@@ -129,19 +129,22 @@ mod tests {
             "generator": {"maxTasks": 50}, "region": "eu-west-1"});
         let demo = object(spec.clone(), json!([owner("kubectl-client-side-apply", fields.clone())]));
         let limit = one("spec.limits.maxDuration", "kubectl-client-side-apply");
-        assert_eq!(kept(json!({"region": "eu-west-1"}), &demo), limit);
-        assert_eq!(kept(json!({"region": "eu-west-1", "limits": {}}), &demo), limit);
-        assert_eq!(kept(json!({"region": "eu-west-1", "limits": null}), &demo), Vec::new());
-        assert_eq!(kept(spec.clone(), &demo), Vec::new());
-        let both: Vec<String> = kept(json!({}), &demo).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(managed(json!({"region": "eu-west-1"}), &demo), limit);
+        assert_eq!(managed(json!({"region": "eu-west-1", "limits": {}}), &demo), limit);
+        assert_eq!(managed(json!({"region": "eu-west-1", "limits": null}), &demo), Vec::new());
+        assert_eq!(managed(spec.clone(), &demo), Vec::new());
+        let both: Vec<String> = managed(json!({}), &demo).into_iter().map(|(path, _)| path).collect();
         assert_eq!(both, ["spec.region", "spec.limits.maxDuration"]);
 
         // A field with no other owner is removed by our own apply.
-        assert_eq!(kept(json!({}), &object(spec.clone(), json!([owner("us", fields.clone())]))), Vec::new());
+        assert_eq!(
+            managed(json!({}), &object(spec.clone(), json!([owner("us", fields.clone())]))),
+            Vec::new()
+        );
         let shared =
             json!([owner("us", fields.clone()), owner("x", json!({"f:region": {}})), owner("y", fields)]);
         assert_eq!(
-            kept(json!({"limits": {"maxDuration": "2h"}}), &object(spec, shared)),
+            managed(json!({"limits": {"maxDuration": "2h"}}), &object(spec, shared)),
             one("spec.region", "x, y")
         );
     }
@@ -154,7 +157,7 @@ mod tests {
             {".": {}, "v:\"subnet-1a1b2c3d\"": {}}}}});
         let demo = object(json!({"phases": phases, "generator": nets}), json!([owner("argocd", fields)]));
         let given = json!({"phases": phases, "generator": {"fargate": {"subnets": ["subnet-0a1b2c3d"]}}});
-        assert_eq!(kept(given, &demo), one("spec.generator.fargate.subnets[subnet-1a1b2c3d]", "argocd"));
-        assert_eq!(kept(json!({"generator": nets}), &demo), one("spec.phases", "argocd"));
+        assert_eq!(managed(given, &demo), one("spec.generator.fargate.subnets[subnet-1a1b2c3d]", "argocd"));
+        assert_eq!(managed(json!({"generator": nets}), &demo), one("spec.phases", "argocd"));
     }
 }

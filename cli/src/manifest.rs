@@ -231,7 +231,7 @@ mod tests {
                     "metadata": {"name": "a", "labels": {"any": "thing"}}, "spec": spec,
                 }),
             };
-            manifest.check(&crate::demo::parts::operator_defaults())
+            manifest.check(&kinesis_demo_local_cluster::programs::operator_defaults())
         };
         let phase = |rate: Value| json!([{"name": "a", "duration": "5s", "recordsPerSecond": rate}]);
         for (spec, words) in [
@@ -284,7 +284,12 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let read = read_manifest(&path).unwrap();
-            assert_eq!(read.check(&crate::demo::parts::operator_defaults()), Ok(()), "{}", path.display());
+            assert_eq!(
+                read.check(&kinesis_demo_local_cluster::programs::operator_defaults()),
+                Ok(()),
+                "{}",
+                path.display()
+            );
             serde_json::from_value::<KinesisDemo>(read.document).unwrap();
             names.push(path.file_name().unwrap().to_string_lossy().into_owned());
         }

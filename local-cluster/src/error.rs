@@ -1,41 +1,6 @@
-//! Local Kubernetes: a real API server as child processes, and a record of the processes that we
-//! started.
-//!
-//! In: the folder that `--state` names. Out: an API server with RBAC, and kubeconfigs for an
-//! administrator and for the operator's own identity. Stopping removes all of it. Everything here
-//! has side effects (files in our one folder, processes, loopback ports) except [`certificates`],
-//! [`kubeconfig`], [`shell`] and [`process_record`]'s decision which processes may be killed.
+//! Errors of the local cluster: what was attempted, on what, why, and what to do next. Pure.
 
-pub mod access;
-pub mod api_server;
-pub mod assets;
-pub mod certificates;
-pub mod definition;
-pub mod kind;
-pub mod kubeconfig;
-pub mod kubernetes;
-pub mod leftovers;
-pub mod process_record;
-pub mod shell;
-pub mod spawner;
-pub mod state_folder;
-pub mod state_lock;
-pub mod supervisor;
-
-pub use api_server::{ApiServer, ApiServerOptions};
-pub use supervisor::{Lifetime, Supervisor};
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// Receives one line for each step that takes noticeable time.
-pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// A progress callback that discards its lines.
-#[must_use]
-pub fn silent() -> Progress {
-    Arc::new(|_| {})
-}
+use std::path::PathBuf;
 
 /// Why the local Kubernetes could not be started, supervised or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +27,12 @@ pub enum LocalClusterError {
         "kube-apiserver and etcd could not be found or built: {reason}; run `make doctor` to see what is missing"
     )]
     NoAssets { reason: String },
+    #[error("{name} is not in {}; run `make demo` to build all programs of the demo into one folder", folder.display())]
+    NoProgram { name: String, folder: PathBuf },
+    #[error("could not use the programs in {folder:?}: its name is not UTF-8; move them to another folder")]
+    ProgramsFolder { folder: PathBuf },
+    #[error("could not {attempt}: {reason}")]
+    Sandbox { attempt: String, reason: String },
     #[error("could not create the API server's certificates")]
     Certificates(#[from] rcgen::Error),
     #[error("could not {attempt}")]
@@ -78,7 +49,7 @@ pub enum LocalClusterError {
         "a demo started with --keep is running in {} ({what}); stop it with `kubectl kinesisdemo demo-down --state {dir}` (in a checkout: make demo-down), or choose another folder with --state",
         path.display()
     )]
-    Kept { path: PathBuf, what: String, dir: String },
+    Detached { path: PathBuf, what: String, dir: String },
     #[error(
         "{} was not created by a demo: {why}; nothing was changed. Move it, or choose another folder with --state",
         path.display()
@@ -101,29 +72,16 @@ impl LocalClusterError {
     }
 }
 
-/// Creates a folder inside the state folder with mode 0700. An existing folder is accepted; a
-/// symbolic link is an error.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), LocalClusterError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let failed =
-        |source| LocalClusterError::File { attempt: "create the folder", path: path.to_path_buf(), source };
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-            if is_folder { Ok(()) } else { Err(failed(error)) }
-        }
-        result => result.map_err(failed),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use kinesis_demo_api::error_chain::error_chain;
 
-/// Replaces a file atomically, with mode 0600. A reader sees either the old or the new content, and
-/// other users cannot read the keys.
-pub(crate) fn write_private(path: &Path, text: &[u8]) -> Result<(), LocalClusterError> {
-    use std::io::Write;
-    let failed = |source| LocalClusterError::File { attempt: "write", path: path.to_path_buf(), source };
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    // `NamedTempFile` creates the file with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(text).map_err(failed)?;
-    file.persist(path).map(drop).map_err(|error| failed(error.error))
+    use super::*;
+
+    #[test]
+    fn an_api_error_shows_only_the_servers_message() {
+        let status = kube::core::Status::failure("namespaces \"x\" is forbidden", "Forbidden").with_code(403);
+        let error = LocalClusterError::kubernetes("create the namespace x", kube::Error::Api(status.boxed()));
+        assert_eq!(error_chain(&error), "could not create the namespace x: namespaces \"x\" is forbidden");
+    }
 }

@@ -1,4 +1,4 @@
-//! Runs our own programs as child processes of the demo. In: a supervisor and addresses. Out: the
+//! Runs our own programs as child processes. In: a supervisor, the folder of the programs. Out: the
 //! sandbox's address and key; a running operator.
 
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use kinesis_demo_api::plan::Defaults;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::environment::{SandboxAddress, aws_variables};
-use crate::error::CliError;
-use crate::local_cluster::leftovers::sandbox_state;
-use crate::local_cluster::supervisor::log_tail;
-use crate::local_cluster::{LocalClusterError, Supervisor, make_private_folder};
+use crate::error::LocalClusterError;
+use crate::private_files::{make_private_folder, remove_if_present};
+use crate::processes::supervisor::{Supervisor, log_tail};
+use crate::sandbox::address::{SandboxAddress, aws_variables};
+use crate::state::folder::sandbox_state;
 
 pub const SANDBOX: &str = "sandbox";
 pub const OPERATOR: &str = "operator";
@@ -40,29 +40,28 @@ pub struct Programs {
 
 impl Programs {
     /// The programs in this executable's folder. They were built together, so their versions match.
-    pub fn next_to_this() -> Result<Self, CliError> {
-        let this = std::env::current_exe()?;
+    pub fn next_to_this() -> Result<Self, LocalClusterError> {
+        let this = std::env::current_exe().map_err(|source| LocalClusterError::File {
+            attempt: "find",
+            path: "the running executable".into(),
+            source,
+        })?;
         Self::in_folder(this.parent().unwrap_or(Path::new(".")))
     }
 
     /// The programs in a folder.
-    pub fn in_folder(folder: &Path) -> Result<Self, CliError> {
+    pub fn in_folder(folder: &Path) -> Result<Self, LocalClusterError> {
         // The sandbox gets the program of an image in one argument, and writes it to a list as
         // JSON.
         if folder.to_str().is_none() {
-            return Err(CliError::Refused(format!(
-                "could not use the programs in {folder:?}: its name is not UTF-8; move them to another folder"
-            )));
+            return Err(LocalClusterError::ProgramsFolder { folder: folder.to_path_buf() });
         }
         let find = |name: &str| {
             let path = folder.join(name);
             if path.is_file() {
                 return Ok(path);
             }
-            Err(CliError::Refused(format!(
-                "{name} is not in {}; run `make demo` to build all programs of the demo into one folder",
-                folder.display()
-            )))
+            Err(LocalClusterError::NoProgram { name: name.to_owned(), folder: folder.to_path_buf() })
         };
         Ok(Self {
             operator: find("kinesis-demo-operator")?,
@@ -106,14 +105,12 @@ pub async fn start_sandbox(
     supervisor: &Supervisor,
     programs: &Programs,
     speed: u32,
-) -> Result<SandboxAddress, CliError> {
+) -> Result<SandboxAddress, LocalClusterError> {
     let state = sandbox_state(supervisor.state());
     make_private_folder(&state)?;
     let file = state.join("address.json");
     // Otherwise the address of an earlier run would be used.
-    if file.exists() {
-        std::fs::remove_file(&file)?;
-    }
+    remove_if_present(&file)?;
     let mut image = std::ffi::OsString::from(format!("{IMAGE}="));
     image.push(&programs.generator);
     let mut command = Command::new(&programs.sandbox);
@@ -145,7 +142,7 @@ pub async fn start_sandbox(
     let waiting = async {
         loop {
             if let Some(exit) = supervisor.exit_of(SANDBOX) {
-                return Err(LocalClusterError::from(exit));
+                return Err(exit.into());
             }
             let address =
                 std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Address>(&bytes).ok());
@@ -156,14 +153,13 @@ pub async fn start_sandbox(
         }
     };
     match tokio::time::timeout(SANDBOX_TIMEOUT, waiting).await {
-        Ok(address) => Ok(address?),
+        Ok(address) => address,
         Err(_) => Err(LocalClusterError::NotReady {
             role: SANDBOX.into(),
             seconds: SANDBOX_TIMEOUT.as_secs(),
             log: supervisor.log_path(SANDBOX),
             tail: log_tail(&supervisor.log_path(SANDBOX)),
-        }
-        .into()),
+        }),
     }
 }
 
@@ -173,7 +169,7 @@ pub async fn start_operator(
     programs: &Programs,
     kubeconfig: &Path,
     sandbox: &SandboxAddress,
-) -> Result<(), CliError> {
+) -> Result<(), LocalClusterError> {
     let role = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/{name}");
     let Defaults {
         region: _,
@@ -212,8 +208,7 @@ pub async fn start_operator(
     }
     clean_environment(&mut command);
     command.env("KUBECONFIG", kubeconfig).envs(aws_variables(sandbox, REGION));
-    supervisor.start(OPERATOR, command).await?;
-    Ok(())
+    supervisor.start(OPERATOR, command).await
 }
 
 /// An unguessable access key id: 122 random bits.

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod harness;
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,11 +12,13 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kinesis_demo_local_cluster::kubernetes::certificates::Identity;
+use kinesis_demo_local_cluster::kubernetes::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
+use kinesis_demo_local_cluster::processes::orphans::running;
+use kinesis_demo_local_cluster::processes::record::{fetch_process, is_still_ours};
+use kinesis_demo_local_cluster::{ApiServer, ApiServerOptions};
 use kube::api::{Api, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kubectl_kinesisdemo::local_cluster::certificates::Identity;
-use kubectl_kinesisdemo::local_cluster::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
-use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions, leftovers};
 
 async fn may(
     client: &kube::Client,
@@ -52,7 +52,7 @@ async fn may(
 
 #[tokio::test]
 async fn an_api_server_enforces_rbac_and_stops_completely() {
-    let Some(options) = harness::api_server_options().await else { return };
+    let Some(options) = ApiServerOptions::cached().await else { return };
     let state = tempfile::tempdir().unwrap();
     let started_at = Instant::now();
     let server = ApiServer::start(state.path(), options.clone()).await.unwrap();
@@ -101,18 +101,13 @@ async fn an_api_server_enforces_rbac_and_stops_completely() {
     assert_files_are_private(server.supervisor().state());
 
     let folder = server.supervisor().state().to_path_buf();
-    let processes = leftovers::running(&folder).unwrap();
+    let processes = running(&folder).unwrap();
     let roles: Vec<_> = processes.iter().map(|entry| entry.role.as_str()).collect();
     assert_eq!(roles, ["etcd", "kube-apiserver"]);
     server.stop().await;
-    assert_eq!(leftovers::running(&folder).unwrap(), vec![]);
+    assert_eq!(running(&folder).unwrap(), vec![]);
     for entry in processes {
-        let state = kubectl_kinesisdemo::local_cluster::process_record::fetch_process(entry.pid);
-        assert!(
-            !kubectl_kinesisdemo::local_cluster::process_record::is_still_ours(&entry, &state),
-            "{} still runs",
-            entry.role
-        );
+        assert!(!is_still_ours(&entry, &fetch_process(entry.pid)), "{} still runs", entry.role);
     }
     println!("started and stopped in {:?}", started_at.elapsed());
 }
@@ -231,7 +226,6 @@ fn assert_files_are_private(state: &Path) {
 
 #[tokio::test]
 async fn a_program_that_cannot_start_is_named_with_its_log_tail() {
-    kubectl_kinesisdemo::install_crypto();
     let state = tempfile::tempdir().unwrap();
     let assets = tempfile::tempdir().unwrap();
     for name in ["etcd", "kube-apiserver"] {

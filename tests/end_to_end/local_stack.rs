@@ -1,21 +1,22 @@
-//! The local cluster of a test: everything that `make demo` starts, in a folder of its own.
+//! A test's own local cluster: everything that `make demo` starts, in a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_iam::{Deployment, PolicyEvaluator, Principal};
-use kubectl_kinesisdemo::cluster::Cluster;
-use kubectl_kinesisdemo::demo::environment::SandboxAddress;
-use kubectl_kinesisdemo::demo::leaked_resources::{Allowed, left_behind};
-use kubectl_kinesisdemo::demo::parts::{
+use kinesis_demo_local_cluster::kubernetes::Kubernetes;
+use kinesis_demo_local_cluster::kubernetes::assets::cached_assets;
+use kinesis_demo_local_cluster::kubernetes::definition::{put_definition, put_namespace};
+use kinesis_demo_local_cluster::processes::supervisor::log_tail;
+use kinesis_demo_local_cluster::programs::{
     CLUSTER, OPERATOR, Programs, SANDBOX, recorded_calls, start_operator, start_sandbox,
 };
-use kubectl_kinesisdemo::demo::sandbox::Sandbox;
-use kubectl_kinesisdemo::follow::until;
-use kubectl_kinesisdemo::local_cluster::definition::{put_definition, put_namespace};
-use kubectl_kinesisdemo::local_cluster::kubernetes::Kubernetes;
-use kubectl_kinesisdemo::local_cluster::{Lifetime, Supervisor, assets, silent};
+use kinesis_demo_local_cluster::sandbox::address::SandboxAddress;
+use kinesis_demo_local_cluster::sandbox::client::SandboxClient;
+use kinesis_demo_local_cluster::sandbox::leaked_resources::{Allowed, leaked_resources};
+use kinesis_demo_local_cluster::{Lifetime, Supervisor, silent};
+use kinesis_demo_testing::demos::Demos;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -40,9 +41,7 @@ pub type RunPermit = SemaphorePermit<'static>;
 
 /// Whether the tests can run here. If not, prints why.
 async fn can_run_here() -> bool {
-    kubectl_kinesisdemo::install_crypto();
-    if assets::cached_assets().await.is_none() {
-        println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
+    if cached_assets().await.is_none() {
         return false;
     }
     if let Err(error) = Programs::in_folder(&programs()) {
@@ -70,8 +69,8 @@ pub async fn exclusive_permit() -> Option<RunPermit> {
 
 pub struct LocalStack {
     pub supervisor: Supervisor,
-    pub cluster: Cluster,
-    pub sandbox: Sandbox,
+    pub demos: Demos,
+    pub sandbox: SandboxClient,
     kubernetes: Kubernetes,
     kubeconfig: PathBuf,
     /// The address of AWS for the operator: the sandbox, or the proxy in front of it.
@@ -98,17 +97,17 @@ impl LocalStack {
 
     async fn without_operator() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let supervisor = Supervisor::open(state.path(), Lifetime::Run).unwrap();
+        let supervisor = Supervisor::open(state.path(), Lifetime::UntilExit).unwrap();
         let programs = Programs::in_folder(&programs()).unwrap();
         let kubernetes = Kubernetes::start(&supervisor, &silent()).await.unwrap();
         let address = start_sandbox(&supervisor, &programs, SPEED).await.unwrap();
-        let sandbox = Sandbox::at(address.clone()).unwrap();
+        let sandbox = SandboxClient::at(address.clone()).unwrap();
         let before = sandbox.fetch_state().await.unwrap();
         put_definition(&kubernetes.client()).await.unwrap();
         put_namespace(&kubernetes.client(), "demos").await.unwrap();
         let kubeconfig = kubernetes.operator_kubeconfig().await.unwrap();
-        let cluster = Cluster::new(kubernetes.client(), "demos");
-        Self { supervisor, cluster, sandbox, kubernetes, kubeconfig, aws: address, before, _state: state }
+        let demos = Demos::new(kubernetes.client(), "demos");
+        Self { supervisor, demos, sandbox, kubernetes, kubeconfig, aws: address, before, _state: state }
     }
 
     /// A client with administrator rights.
@@ -136,15 +135,23 @@ impl LocalStack {
         limit: Duration,
         wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
-        match tokio::time::timeout(limit, until(&self.cluster, name, wanted)).await {
-            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} was deleted")),
+        match tokio::time::timeout(limit, self.demos.wait_until(name, wanted)).await {
+            Ok(demo) => demo.unwrap_or_else(|| panic!("{name} was deleted")),
             Err(_) => {
-                let last = self.cluster.fetch(name).await;
+                let last = self.demos.fetch(name).await;
                 panic!(
                     "{name} did not reach the wanted state within {limit:?}: {last:#?}\n{}",
                     self.operator_log()
                 )
             }
+        }
+    }
+
+    /// Waits until the object is deleted.
+    pub async fn wait_until_deleted(&self, name: &str, limit: Duration) {
+        if tokio::time::timeout(limit, self.demos.wait_until_deleted(name)).await.is_err() {
+            let last = self.demos.fetch(name).await;
+            panic!("{name} still exists after {limit:?}: {last:#?}\n{}", self.operator_log());
         }
     }
 
@@ -157,13 +164,13 @@ impl LocalStack {
     }
 
     pub fn operator_log(&self) -> String {
-        kubectl_kinesisdemo::local_cluster::supervisor::log_tail(&self.supervisor.log_path(OPERATOR))
+        log_tail(&self.supervisor.log_path(OPERATOR))
     }
 
     /// The resources in the sandbox that did not exist at the start.
-    pub async fn leftovers(&self) -> Vec<String> {
+    pub async fn leaked_resources(&self) -> Vec<String> {
         let after = self.sandbox.fetch_state().await.unwrap();
-        left_behind(&self.before, &after, Allowed { retained: &[], cluster: CLUSTER })
+        leaked_resources(&self.before, &after, Allowed { retained: &[], cluster: CLUSTER })
     }
 
     /// Stops everything. Asserts that our published IAM policies allow every call that was made.

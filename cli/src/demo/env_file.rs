@@ -3,39 +3,15 @@
 
 use std::path::Path;
 
-use crate::local_cluster::shell::quoted;
+use kinesis_demo_local_cluster::sandbox::address::{SandboxAddress, aws_variables};
+use kinesis_demo_local_cluster::shell::quoted;
 
 /// kubectl's cache for the demo's API server. It is in the demo's folder, not in `~/.kube/cache`.
 pub const KUBECTL_CACHE: &str = "kubectl-cache";
-/// The sandbox does not check signatures, so any value works.
-const SECRET_ACCESS_KEY: &str = "sandbox";
-
-/// The sandbox's address and the access key id that it accepts. Not `Debug`, because it contains
-/// the key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SandboxAddress {
-    pub endpoint: String,
-    pub access_key_id: String,
-}
-
-/// Variables that make an AWS SDK or CLI use the sandbox only: no metadata service and no profile
-/// of the user.
-#[must_use]
-pub fn aws_variables(sandbox: &SandboxAddress, region: &str) -> Vec<(&'static str, String)> {
-    let SandboxAddress { endpoint, access_key_id } = sandbox;
-    vec![
-        ("AWS_ENDPOINT_URL", endpoint.to_owned()),
-        ("AWS_REGION", region.to_owned()),
-        ("AWS_DEFAULT_REGION", region.to_owned()),
-        ("AWS_ACCESS_KEY_ID", access_key_id.to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
-        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-    ]
-}
 
 /// The text of `<state>/env`. It contains the key, so only its user may read the file.
 #[must_use]
-pub fn environment(state: &Path, kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
+pub fn env_file(state: &Path, kubeconfig: &Path, sandbox: &SandboxAddress, region: &str) -> String {
     let mut lines =
         vec!["# Source this file (`. …/env`) to use kubectl and the AWS CLI with the local demo.".to_owned()];
     let mut variables = vec![
@@ -62,7 +38,7 @@ mod tests {
     fn loopback_is_added_to_existing_proxy_exemptions() {
         let sandbox =
             SandboxAddress { endpoint: "http://127.0.0.1:4566".into(), access_key_id: "SANDBOX0".into() };
-        let text = environment(Path::new("/s"), Path::new("/k"), &sandbox, "us-east-1");
+        let text = env_file(Path::new("/s"), Path::new("/k"), &sandbox, "us-east-1");
         let read = |before: &str| {
             let script = format!(
                 "set -eu; unset NO_PROXY no_proxy; {before}\n{text}printf '%s|%s' \"$NO_PROXY\" \"$no_proxy\""
@@ -85,7 +61,7 @@ mod tests {
         };
         for folder in ["/home/o'neil/my demo", "/a=b/50%/\u{e9}t\u{e9}", "/\"q\" $HOME `id`/two\nlines"] {
             let kubeconfig = format!("{folder}/admin.kubeconfig");
-            let text = environment(Path::new(folder), Path::new(&kubeconfig), &sandbox, "us-east-1");
+            let text = env_file(Path::new(folder), Path::new(&kubeconfig), &sandbox, "us-east-1");
             let script = format!(
                 "{text}printf '%s|%s|%s|%s|%s' \"$KUBECONFIG\" \"$KUBECACHEDIR\" \"$AWS_ENDPOINT_URL\" \"$AWS_ACCESS_KEY_ID\" \"$AWS_REGION\""
             );

@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::process::Command;
 
-use super::access::{OperatorAccess, grant_operator_access};
+use super::assets::cached_assets;
 use super::certificates::{Certificates, new_certificates};
 use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, write_kubeconfig};
-use super::supervisor::log_tail;
-use super::{Lifetime, LocalClusterError, Progress, Supervisor, make_private_folder, silent, write_private};
+use super::operator_access::{OperatorAccess, grant_operator_access};
+use crate::error::LocalClusterError;
+use crate::private_files::{make_private_folder, write_private};
+use crate::processes::supervisor::{Lifetime, Supervisor, log_tail};
+use crate::progress::{Progress, silent};
 
 /// How to start the API server.
 #[derive(Clone)]
@@ -29,7 +32,13 @@ pub struct ApiServerOptions {
 impl ApiServerOptions {
     #[must_use]
     pub fn new(assets: PathBuf) -> Self {
-        Self { assets, lifetime: Lifetime::Run, progress: silent() }
+        Self { assets, lifetime: Lifetime::UntilExit, progress: silent() }
+    }
+
+    /// For tests: the programs that are already on this machine. Without them, prints a line and
+    /// returns None.
+    pub async fn cached() -> Option<Self> {
+        cached_assets().await.map(Self::new)
     }
 }
 
@@ -82,9 +91,12 @@ impl ApiServer {
         let began = Instant::now();
         let files = Files::write_new(supervisor.state())?;
         progress("starting etcd");
-        let etcd = start_etcd(supervisor, assets, &files).await?;
+        let etcd = start_on_free_port(supervisor, ETCD, |port| etcd_command(assets, &files, port)).await?;
         progress("starting kube-apiserver");
-        let endpoint = start_api_server(supervisor, assets, &files, &etcd).await?;
+        let audit_log = supervisor.log_path(AUDIT_LOG);
+        let command = |port| api_server_command(assets, &files, &audit_log, &etcd, port);
+        let server = start_on_free_port(supervisor, API_SERVER, command).await?;
+        let endpoint = Endpoint { server, authority: files.certificates.authority.clone() };
         let admin_kubeconfig = supervisor.state().join("admin.kubeconfig");
         let admin = Credentials::Certificate(files.certificates.admin.clone());
         write_kubeconfig(&admin_kubeconfig, &kubeconfig(&endpoint, "admin", "default", &admin))?;
@@ -199,94 +211,85 @@ fn free_port() -> Result<u16, LocalClusterError> {
     listener.local_addr().map(|address| address.port()).map_err(failed)
 }
 
-async fn start_etcd(
+/// Starts a program that listens at a free port, and waits until it does. Returns its URL.
+/// `command` receives the port. If another process binds the port first, tries again with another.
+async fn start_on_free_port(
     supervisor: &Supervisor,
-    assets: &Path,
-    files: &Files,
+    role: &str,
+    command: impl Fn(u16) -> Command,
 ) -> Result<String, LocalClusterError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let url = format!("https://127.0.0.1:{}", free_port()?);
-        let mut command = Command::new(assets.join("etcd"));
-        remove_variables(&mut command, "ETCD_");
-        command
-            .arg(files.flag("--data-dir", "etcd"))
-            .arg(format!("--listen-client-urls={url}"))
-            .arg(format!("--advertise-client-urls={url}"))
-            // A single member has no peers, so any port works.
-            .arg("--listen-peer-urls=https://127.0.0.1:0")
-            // Any user of this machine can reach both ports. The client port accepts only the API
-            // server's certificate; no certificate is issued for the peer port.
-            .args(["--client-cert-auth", "--peer-client-cert-auth"])
-            .arg(files.flag("--trusted-ca-file", "etcd-authority.crt"))
-            .arg(files.flag("--cert-file", "etcd-server.crt"))
-            .arg(files.flag("--key-file", "etcd-server.key"))
-            .arg(files.flag("--peer-trusted-ca-file", "etcd-authority.crt"))
-            .arg(files.flag("--peer-cert-file", "etcd-server.crt"))
-            .arg(files.flag("--peer-key-file", "etcd-server.key"))
-            .args(["--unsafe-no-fsync", "--log-level=warn"]);
-        supervisor.start(ETCD, command).await?;
-        match wait_for_port(supervisor, ETCD, &url).await {
-            Err(error) if attempts < PORT_ATTEMPTS && port_was_taken(supervisor, ETCD) => {
+        let port = free_port()?;
+        let url = url(port);
+        supervisor.start(role, command(port)).await?;
+        match wait_for_port(supervisor, role, port).await {
+            Err(error) if attempts < PORT_ATTEMPTS && port_was_taken(supervisor, role) => {
                 tracing::info!(%error, "another process took the port; retrying with a new one");
-                supervisor.stop(ETCD).await;
+                supervisor.stop(role).await;
             }
             outcome => return outcome.map(|()| url),
         }
     }
 }
 
-async fn start_api_server(
-    supervisor: &Supervisor,
-    assets: &Path,
-    files: &Files,
-    etcd: &str,
-) -> Result<Endpoint, LocalClusterError> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let port = free_port()?;
-        let mut command = Command::new(assets.join("kube-apiserver"));
-        command
-            .arg(format!("--etcd-servers={etcd}"))
-            .arg(files.flag("--etcd-cafile", "etcd-authority.crt"))
-            .arg(files.flag("--etcd-certfile", "etcd-client.crt"))
-            .arg(files.flag("--etcd-keyfile", "etcd-client.key"))
-            .arg(format!("--secure-port={port}"))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-            .args(["--authorization-mode=RBAC", "--anonymous-auth=false"])
-            .arg(files.flag("--client-ca-file", "authority.crt"))
-            .arg(files.flag("--tls-cert-file", "server.crt"))
-            .arg(files.flag("--tls-private-key-file", "server.key"))
-            .arg(files.flag("--service-account-key-file", "tokens.pub"))
-            .arg(files.flag("--service-account-signing-key-file", "tokens.key"))
-            .arg(files.flag("--cert-dir", "made-by-the-api-server"))
-            .arg(files.flag("--audit-policy-file", "audit-policy.yaml"))
-            .arg(format!("--audit-log-path={}", supervisor.log_path(AUDIT_LOG).display()))
-            .args([
-                "--service-account-issuer=https://kubernetes.default.svc",
-                "--service-cluster-ip-range=10.0.0.0/24",
-                // For a shorter start: flow control is not needed here, and with one API server
-                // there are no endpoints to reconcile.
-                "--enable-priority-and-fairness=false",
-                "--endpoint-reconciler-type=none",
-                // Close watches immediately on stop.
-                "--shutdown-delay-duration=0s",
-            ]);
-        supervisor.start(API_SERVER, command).await?;
-        let server = format!("https://127.0.0.1:{port}");
-        match wait_for_port(supervisor, API_SERVER, &server).await {
-            Err(error) if attempts < PORT_ATTEMPTS && port_was_taken(supervisor, API_SERVER) => {
-                tracing::info!(%error, "another process took the port; retrying with a new one");
-                supervisor.stop(API_SERVER).await;
-            }
-            outcome => {
-                return outcome
-                    .map(|()| Endpoint { server, authority: files.certificates.authority.clone() });
-            }
-        }
-    }
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
+}
+
+fn etcd_command(assets: &Path, files: &Files, port: u16) -> Command {
+    let url = url(port);
+    let mut command = Command::new(assets.join("etcd"));
+    remove_variables(&mut command, "ETCD_");
+    command
+        .arg(files.flag("--data-dir", "etcd"))
+        .arg(format!("--listen-client-urls={url}"))
+        .arg(format!("--advertise-client-urls={url}"))
+        // A single member has no peers, so any port works.
+        .arg("--listen-peer-urls=https://127.0.0.1:0")
+        // Any user of this machine can reach both ports. The client port accepts only the API
+        // server's certificate; no certificate is issued for the peer port.
+        .args(["--client-cert-auth", "--peer-client-cert-auth"])
+        .arg(files.flag("--trusted-ca-file", "etcd-authority.crt"))
+        .arg(files.flag("--cert-file", "etcd-server.crt"))
+        .arg(files.flag("--key-file", "etcd-server.key"))
+        .arg(files.flag("--peer-trusted-ca-file", "etcd-authority.crt"))
+        .arg(files.flag("--peer-cert-file", "etcd-server.crt"))
+        .arg(files.flag("--peer-key-file", "etcd-server.key"))
+        .args(["--unsafe-no-fsync", "--log-level=warn"]);
+    command
+}
+
+fn api_server_command(assets: &Path, files: &Files, audit_log: &Path, etcd: &str, port: u16) -> Command {
+    let mut command = Command::new(assets.join("kube-apiserver"));
+    command
+        .arg(format!("--etcd-servers={etcd}"))
+        .arg(files.flag("--etcd-cafile", "etcd-authority.crt"))
+        .arg(files.flag("--etcd-certfile", "etcd-client.crt"))
+        .arg(files.flag("--etcd-keyfile", "etcd-client.key"))
+        .arg(format!("--secure-port={port}"))
+        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
+        .args(["--authorization-mode=RBAC", "--anonymous-auth=false"])
+        .arg(files.flag("--client-ca-file", "authority.crt"))
+        .arg(files.flag("--tls-cert-file", "server.crt"))
+        .arg(files.flag("--tls-private-key-file", "server.key"))
+        .arg(files.flag("--service-account-key-file", "tokens.pub"))
+        .arg(files.flag("--service-account-signing-key-file", "tokens.key"))
+        .arg(files.flag("--cert-dir", "made-by-the-api-server"))
+        .arg(files.flag("--audit-policy-file", "audit-policy.yaml"))
+        .arg(format!("--audit-log-path={}", audit_log.display()))
+        .args([
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            // For a shorter start: flow control is not needed here, and with one API server there
+            // are no endpoints to reconcile.
+            "--enable-priority-and-fairness=false",
+            "--endpoint-reconciler-type=none",
+            // Close watches immediately on stop.
+            "--shutdown-delay-duration=0s",
+        ]);
+    command
 }
 
 /// Removes the variables with this prefix from the child's environment: etcd also reads every flag
@@ -303,10 +306,9 @@ fn port_was_taken(supervisor: &Supervisor, role: &str) -> bool {
     supervisor.exit_of(role).is_some_and(|exit| exit.tail.contains("address already in use"))
 }
 
-/// Waits until a process listens at the address of `url`.
-async fn wait_for_port(supervisor: &Supervisor, role: &str, url: &str) -> Result<(), LocalClusterError> {
-    let address = url.split_once("://").map_or(url, |(_, address)| address);
-    let listens = async || tokio::net::TcpStream::connect(address).await.is_ok();
+/// Waits until a process listens at the port.
+async fn wait_for_port(supervisor: &Supervisor, role: &str, port: u16) -> Result<(), LocalClusterError> {
+    let listens = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
     wait_for(supervisor, role, listens).await
 }
 

@@ -8,7 +8,8 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use super::{LocalClusterError, Progress};
+use crate::error::LocalClusterError;
+use crate::progress::{Progress, silent};
 
 /// How much work is allowed to obtain the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +101,14 @@ fn printed_path(mut line: Vec<u8>) -> PathBuf {
     std::ffi::OsString::from_vec(line).into()
 }
 
-/// The programs that are already on this machine, for tests. If None, a test that needs an API
-/// server prints a line and passes.
+/// The programs that are already on this machine, for tests. Without them, prints a line and
+/// returns None: a test that needs an API server then passes.
 pub async fn cached_assets() -> Option<PathBuf> {
-    fetch_assets(Effort::Cached, &super::silent()).await.ok().flatten()
+    let assets = fetch_assets(Effort::Cached, &silent()).await.ok().flatten();
+    if assets.is_none() {
+        println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
+    }
+    assets
 }
 
 #[cfg(test)]

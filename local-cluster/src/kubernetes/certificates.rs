@@ -43,7 +43,7 @@ const SERVER_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "kubernetes.default.s
 /// Creates new authorities and certificates. They are valid from one day ago (clocks differ) for a
 /// year from now, which is longer than any demo runs.
 pub fn new_certificates(now: Timestamp) -> Result<Certificates, rcgen::Error> {
-    let (certificate, issuer) = new_authority("kinesis-demo-laptop", now)?;
+    let (certificate, issuer) = new_authority("kinesis-demo-local", now)?;
     let mut server = params("kube-apiserver", None, &SERVER_NAMES, now)?;
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     // `system:masters` is the group that RBAC's bootstrap policy binds to everything.

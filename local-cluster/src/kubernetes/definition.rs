@@ -12,8 +12,8 @@ use kube::runtime::wait::{await_condition, conditions::is_crd_established};
 use kube::{CustomResourceExt, ResourceExt};
 use serde_json::json;
 
-use super::LocalClusterError;
-use crate::cluster::FIELD_MANAGER;
+use super::apply::FIELD_MANAGER;
+use crate::error::LocalClusterError;
 
 /// The API server serves a new resource within a second or two.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::access::{OperatorAccess, grant_operator_access};
 use super::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig, read_endpoint, write_kubeconfig};
-use super::{LocalClusterError, Progress};
+use super::operator_access::{OperatorAccess, grant_operator_access};
+use crate::error::LocalClusterError;
+use crate::private_files::write_private;
+use crate::progress::Progress;
 
 /// A working Docker responds within moments. One that is still starting (Docker Desktop) may not
 /// respond at all.
@@ -61,7 +63,7 @@ fn marker(state: &Path) -> PathBuf {
 impl KindCluster {
     pub async fn start(state: &Path, progress: &Progress) -> Result<Self, LocalClusterError> {
         let name = cluster_name(state);
-        super::write_private(&marker(state), name.as_bytes())?;
+        write_private(&marker(state), name.as_bytes())?;
         progress(&format!("creating the kind cluster {name} (about a minute, and the node image once)"));
         let path = admin_kubeconfig(state);
         let mut command = Command::new("kind");
@@ -93,7 +95,7 @@ impl KindCluster {
         admin_kubeconfig(&self.state)
     }
 
-    /// See [`super::ApiServer::operator_kubeconfig`].
+    /// See [`super::api_server::ApiServer::operator_kubeconfig`].
     pub async fn operator_kubeconfig(&self) -> Result<PathBuf, LocalClusterError> {
         let OperatorAccess { token, namespace, user } = grant_operator_access(&self.client).await?;
         let path = self.state.join("operator.kubeconfig");
@@ -109,7 +111,7 @@ impl KindCluster {
 }
 
 /// Deletes the cluster of an earlier run if its marker file exists. Returns the cluster's name.
-pub async fn clear_leftover_cluster(state: &Path) -> Result<Option<String>, LocalClusterError> {
+pub async fn delete_orphaned_cluster(state: &Path) -> Result<Option<String>, LocalClusterError> {
     let Ok(name) = std::fs::read_to_string(marker(state)) else {
         return Ok(None);
     };

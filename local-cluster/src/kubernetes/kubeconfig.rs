@@ -9,7 +9,9 @@ use kube::config::Kubeconfig;
 use serde_json::json;
 
 use super::certificates::Identity;
-use super::{LocalClusterError, write_private};
+use crate::error::LocalClusterError;
+use crate::private_files::write_private;
+use crate::tls::install_crypto_provider;
 
 /// How a user authenticates.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ pub fn kubeconfig(endpoint: &Endpoint, user: &str, namespace: &str, credentials:
     format!("{document:#}\n")
 }
 
-const CLUSTER: &str = "kinesis-demo-laptop";
+const CLUSTER: &str = "kinesis-demo-local";
 
 /// Writes the text to a file with mode 0600.
 pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LocalClusterError> {
@@ -61,6 +63,7 @@ pub fn write_kubeconfig(path: &Path, text: &str) -> Result<(), LocalClusterError
 /// The file contains everything needed. Environment variables are ignored, so that a proxy setting
 /// of the user does not affect loopback connections.
 pub async fn client_from(path: &Path) -> Result<kube::Client, LocalClusterError> {
+    install_crypto_provider();
     let attempt = || format!("read the kubeconfig {}", path.display());
     let kubeconfig =
         Kubeconfig::read_from(path).map_err(|error| LocalClusterError::kubernetes(attempt(), error))?;

@@ -2,11 +2,23 @@
 //! own API server. Uses the programs if they are installed or can be downloaded, else kind if
 //! Docker is available, else a build of the programs.
 
+pub mod api_server;
+pub mod apply;
+pub mod assets;
+pub mod certificates;
+pub mod definition;
+pub mod kind;
+pub mod kubeconfig;
+pub mod operator_access;
+
 use std::path::PathBuf;
 
-use super::assets::{Effort, fetch_assets};
-use super::kind::{KindCluster, is_available};
-use super::{ApiServer, LocalClusterError, Progress, Supervisor};
+use self::api_server::ApiServer;
+use self::assets::{Effort, fetch_assets};
+use self::kind::{KindCluster, is_available};
+use crate::error::LocalClusterError;
+use crate::processes::supervisor::Supervisor;
+use crate::progress::Progress;
 
 /// An API server that only this demo uses.
 pub enum Kubernetes {

@@ -4,9 +4,10 @@
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::api::{Api, PostParams};
 
-use super::LocalClusterError;
+use super::apply::apply_documents;
+use crate::error::LocalClusterError;
 
 /// Namespace, ServiceAccount, roles and bindings of the operator: the same manifest that installs
 /// them in a cluster.
@@ -14,7 +15,7 @@ pub const OPERATOR_ROLE: &str = include_str!("../../../deploy/operator-role.yaml
 
 const NAMESPACE: &str = "kinesis-demo-system";
 const ACCOUNT: &str = "kinesis-demo-operator";
-/// A local demo may be kept running for a day and a night.
+/// A detached demo may run for a day and a night.
 const TOKEN_SECONDS: i64 = 48 * 3600;
 
 /// The operator's user name, namespace and token.
@@ -41,33 +42,4 @@ pub async fn grant_operator_access(client: &kube::Client) -> Result<OperatorAcce
         LocalClusterError::kubernetes(attempt, std::io::Error::other("the response contained no token"))
     })?;
     Ok(OperatorAccess { token, namespace: NAMESPACE.into(), user: ACCOUNT.into() })
-}
-
-/// Applies every document of a YAML text in order, with server-side apply. Works only for kinds
-/// with a regular plural.
-pub async fn apply_documents(client: &kube::Client, yaml: &str) -> Result<(), LocalClusterError> {
-    let documents: Vec<DynamicObject> = serde_saphyr::from_multiple(yaml)
-        .map_err(|error| LocalClusterError::kubernetes("read the operator's role", error))?;
-    for document in documents {
-        apply_document(client, &document).await?;
-    }
-    Ok(())
-}
-
-async fn apply_document(client: &kube::Client, document: &DynamicObject) -> Result<(), LocalClusterError> {
-    let types = document.types.clone().unwrap_or_default();
-    let name = document.metadata.name.clone().unwrap_or_default();
-    let attempt = || format!("apply {} {name}", types.kind);
-    let kind = GroupVersionKind::try_from(&types)
-        .map_err(|error| LocalClusterError::kubernetes(attempt(), error))?;
-    let resource = ApiResource::from_gvk(&kind);
-    let api: Api<DynamicObject> = match &document.metadata.namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    let params = PatchParams::apply("kubectl-kinesisdemo").force();
-    api.patch(&name, &params, &Patch::Apply(document))
-        .await
-        .map(drop)
-        .map_err(|error| LocalClusterError::kubernetes(attempt(), error))
 }

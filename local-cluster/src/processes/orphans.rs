@@ -1,25 +1,21 @@
 //! Ends the processes that an earlier run left behind. In: a state folder's record. Out: the roles
 //! that were ended. Kills only processes whose id and start are in the record (see
-//! [`super::process_record`]).
+//! [`super::record`]).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::LocalClusterError;
-use super::process_record::{ProcessEntry, ProcessRecord, fetch_process, fetch_sandbox_tasks, is_still_ours};
+use super::record::{ProcessEntry, ProcessRecord, fetch_process, fetch_sandbox_tasks, is_still_ours};
+use crate::error::LocalClusterError;
+use crate::private_files::remove_if_present;
+use crate::state::folder::sandbox_state;
 
 /// Time from SIGTERM to SIGKILL. The API server drains for a moment; all others should end quickly.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// The sandbox's own state folder, which contains its list of tasks.
-#[must_use]
-pub fn sandbox_state(state: &Path) -> PathBuf {
-    state.join("sandbox")
-}
 
 /// All recorded processes that are still running: ours and the sandbox's tasks, in the order in
 /// which they were started.
@@ -32,7 +28,7 @@ pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
 
 /// Ends the recorded processes, the last started first, and removes the record. Returns the roles
 /// that were ended.
-pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LocalClusterError> {
+pub fn end_orphans(state: &Path) -> Result<Vec<String>, LocalClusterError> {
     let mut cleared = Vec::new();
     for entry in ProcessRecord::at(state).fetch()?.iter().rev() {
         end_recorded(entry, &mut cleared)?;
@@ -44,12 +40,7 @@ pub fn clear_leftovers(state: &Path) -> Result<Vec<String>, LocalClusterError> {
         end_recorded(entry, &mut cleared)?;
     }
     for path in [state.join("processes.json"), sandbox.join("tasks.json")] {
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(LocalClusterError::File { attempt: "remove", path, source });
-            }
-            _ => {}
-        }
+        remove_if_present(&path)?;
     }
     Ok(cleared)
 }
@@ -87,13 +78,13 @@ fn is_running(entry: &ProcessEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_cluster::process_record::ProcessState;
+    use crate::processes::record::ProcessState;
     use std::process::{Child, Command};
 
     fn sleeper() -> (Child, ProcessEntry) {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let ProcessState::Alive { start_time } = fetch_process(pid) else {
+        let ProcessState::Running { start_time } = fetch_process(pid) else {
             panic!("it was just started");
         };
         let role = "etcd".into();
@@ -106,7 +97,7 @@ mod tests {
         let (mut child, entry) = sleeper();
         ProcessRecord::at(state.path()).put(&[entry]).unwrap();
         assert_eq!(running(state.path()).unwrap().len(), 1);
-        assert_eq!(clear_leftovers(state.path()).unwrap(), ["etcd"]);
+        assert_eq!(end_orphans(state.path()).unwrap(), ["etcd"]);
         assert!(!child.wait().unwrap().success());
         assert!(running(state.path()).unwrap().is_empty());
         assert!(!state.path().join("processes.json").exists());
@@ -118,7 +109,7 @@ mod tests {
         let (mut child, mut entry) = sleeper();
         entry.start_time.push('1');
         ProcessRecord::at(state.path()).put(&[entry]).unwrap();
-        assert_eq!(clear_leftovers(state.path()).unwrap(), Vec::<String>::new());
+        assert_eq!(end_orphans(state.path()).unwrap(), Vec::<String>::new());
         assert!(child.try_wait().unwrap().is_none(), "it must still be running");
         child.kill().unwrap();
         child.wait().unwrap();
@@ -134,7 +125,7 @@ mod tests {
         let now = jiff::Timestamp::now();
         let text = serde_json::json!([{"pid": entry.pid, "startedAt": now, "linuxStartTicks": ticks, "taskId": "a1"}]);
         std::fs::write(folder.join("tasks.json"), text.to_string()).unwrap();
-        assert_eq!(clear_leftovers(state.path()).unwrap(), ["generator task a1"]);
+        assert_eq!(end_orphans(state.path()).unwrap(), ["generator task a1"]);
         assert!(!child.wait().unwrap().success());
     }
 }

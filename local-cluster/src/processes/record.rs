@@ -1,4 +1,4 @@
-//! The record of the processes we started. It is kept in a file so that the next run can end what a
+//! The record of the processes we started. It is a file, so that the next run can end what a
 //! killed run left behind.
 //!
 //! In: process ids with the instant each process started. Out: which of them are still the
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::{LocalClusterError, write_private};
+use crate::error::LocalClusterError;
+use crate::private_files::write_private;
 
 /// One process that we started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +38,8 @@ struct TaskEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessState {
     /// There is no such process, or it has ended and its parent has not waited for it yet.
-    Gone,
-    Alive {
+    NotRunning,
+    Running {
         start_time: String,
     },
 }
@@ -48,8 +49,8 @@ pub enum ProcessState {
 #[must_use]
 pub fn is_still_ours(entry: &ProcessEntry, state: &ProcessState) -> bool {
     match state {
-        ProcessState::Gone => false,
-        ProcessState::Alive { start_time } => *start_time == entry.start_time,
+        ProcessState::NotRunning => false,
+        ProcessState::Running { start_time } => *start_time == entry.start_time,
     }
 }
 
@@ -62,8 +63,8 @@ pub fn fetch_process(pid: i32) -> ProcessState {
         started_by_ps(pid)
     };
     match start_time {
-        Some(start_time) => ProcessState::Alive { start_time },
-        None => ProcessState::Gone,
+        Some(start_time) => ProcessState::Running { start_time },
+        None => ProcessState::NotRunning,
     }
 }
 
@@ -126,7 +127,7 @@ pub fn fetch_sandbox_tasks(folder: &Path) -> Result<Vec<ProcessEntry>, LocalClus
         pid: task.pid,
         start_time: match (task.linux_start_ticks, fetch_process(task.pid)) {
             (Some(ticks), _) => ticks.to_string(),
-            (None, ProcessState::Alive { start_time })
+            (None, ProcessState::Running { start_time })
                 if started_at(&start_time, task.started_at, &TimeZone::system()) =>
             {
                 start_time
@@ -166,9 +167,9 @@ mod tests {
     #[test]
     fn a_reused_process_id_does_not_match() {
         let mine = entry(4242, "1000");
-        assert!(is_still_ours(&mine, &ProcessState::Alive { start_time: "1000".into() }));
-        assert!(!is_still_ours(&mine, &ProcessState::Alive { start_time: "1001".into() }));
-        assert!(!is_still_ours(&mine, &ProcessState::Gone));
+        assert!(is_still_ours(&mine, &ProcessState::Running { start_time: "1000".into() }));
+        assert!(!is_still_ours(&mine, &ProcessState::Running { start_time: "1001".into() }));
+        assert!(!is_still_ours(&mine, &ProcessState::NotRunning));
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn our_own_process_is_found_and_matches_itself() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let ProcessState::Alive { start_time } = fetch_process(pid) else {
+        let ProcessState::Running { start_time } = fetch_process(pid) else {
             panic!("this process is running");
         };
         assert!(is_still_ours(&entry(pid, &start_time), &fetch_process(pid)));

@@ -17,17 +17,21 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::process_record::{ProcessEntry, ProcessRecord, ProcessState, fetch_process, is_still_ours};
+use super::orphans;
+use super::record::{ProcessEntry, ProcessRecord, ProcessState, fetch_process, is_still_ours};
 use super::spawner::start_child;
-use super::state_folder::claim;
-use super::state_lock::StateLock;
-use super::{LocalClusterError, make_private_folder};
+use crate::error::LocalClusterError;
+use crate::private_files::make_private_folder;
+use crate::state::folder::claim;
+use crate::state::lock::StateLock;
 
-/// Whether the children end with this process or keep running after it.
+/// How long the children run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    Run,
-    Keep,
+    /// They end with this process.
+    UntilExit,
+    /// They continue after it.
+    Detached,
 }
 
 /// Time from SIGTERM to SIGKILL. The sandbox has tasks of its own to end in that time.
@@ -79,8 +83,9 @@ impl Supervisor {
     pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, LocalClusterError> {
         let state = claim(dir)?;
         let lock = StateLock::take(&state)?;
-        lock.check_not_kept(dir, &super::leftovers::running(&state)?)?;
-        let cleared = super::leftovers::clear_leftovers(&state)?;
+        let running: Vec<_> = orphans::running(&state)?.into_iter().map(|entry| entry.role).collect();
+        lock.check_not_detached(dir, &running)?;
+        let cleared = orphans::end_orphans(&state)?;
         make_private_folder(&state.join("logs"))?;
         Ok(Self(Arc::new(Shared {
             record: ProcessRecord::at(&state),
@@ -93,13 +98,13 @@ impl Supervisor {
     }
 
     /// Records which object is running, for the error that other processes get.
-    pub fn record_usage(&self, plays: &str) -> Result<(), LocalClusterError> {
-        self.lock().set_plays(plays)
+    pub fn record_usage(&self, object: &str) -> Result<(), LocalClusterError> {
+        self.lock().set_object(object)
     }
 
-    /// Records that the children keep running after this process.
-    pub fn record_kept(&self) -> Result<(), LocalClusterError> {
-        self.lock().keep()
+    /// Records that the children continue after this process.
+    pub fn record_detached(&self) -> Result<(), LocalClusterError> {
+        self.lock().record_detached()
     }
 
     /// The demo's own folder: `<dir>/demo`.
@@ -127,16 +132,16 @@ impl Supervisor {
         let log = self.log_path(role);
         let output = File::create(&log).map_err(failed)?;
         command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
-        let mut child = start_child(command, self.0.lifetime == Lifetime::Run).await.map_err(failed)?;
+        let mut child = start_child(command, self.0.lifetime == Lifetime::UntilExit).await.map_err(failed)?;
         let pid = child
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
             .ok_or_else(|| failed(std::io::Error::other("it exited immediately")))?;
         let start_time = match fetch_process(pid) {
-            ProcessState::Alive { start_time } => start_time,
+            ProcessState::Running { start_time } => start_time,
             // It has already exited: the record needs no start time, and the watcher below reports
             // the exit.
-            ProcessState::Gone => String::new(),
+            ProcessState::NotRunning => String::new(),
         };
         let (sender, ended) = watch::channel(None);
         tokio::spawn(async move {
@@ -217,7 +222,7 @@ impl Supervisor {
 
     /// Our children and the sandbox's tasks that are still running.
     pub fn running(&self) -> Result<Vec<ProcessEntry>, LocalClusterError> {
-        super::leftovers::running(&self.0.state)
+        orphans::running(&self.0.state)
     }
 
     fn lock(&self) -> MutexGuard<'_, StateLock> {
@@ -276,7 +281,7 @@ impl Drop for Shared {
     /// Runs after a panic or a missing stop: sends SIGTERM in reverse order and waits briefly, so
     /// that the sandbox can end its own tasks. Blocks. The orderly way is [`Supervisor::stop_all`].
     fn drop(&mut self) {
-        if self.lifetime == Lifetime::Keep {
+        if self.lifetime == Lifetime::Detached {
             return;
         }
         let children = self.children.get_mut().unwrap_or_else(PoisonError::into_inner);

@@ -7,13 +7,13 @@ use kinesis_demo_api::error_chain::error_chain;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::address::SandboxAddress;
 use super::boundaries::Arrivals;
-use super::environment::SandboxAddress;
-use crate::error::CliError;
+use crate::error::LocalClusterError;
 
 /// A client of the sandbox's admin API, which is not part of AWS.
 #[derive(Clone)]
-pub struct Sandbox {
+pub struct SandboxClient {
     address: SandboxAddress,
     http: reqwest::Client,
 }
@@ -37,9 +37,9 @@ struct Totals {
     records: u64,
 }
 
-impl Sandbox {
-    pub fn at(address: SandboxAddress) -> Result<Self, CliError> {
-        let failed = |error: reqwest::Error| CliError::Sandbox {
+impl SandboxClient {
+    pub fn at(address: SandboxAddress) -> Result<Self, LocalClusterError> {
+        let failed = |error: reqwest::Error| LocalClusterError::Sandbox {
             attempt: "prepare an HTTP client".into(),
             reason: error_chain(&error),
         };
@@ -55,9 +55,9 @@ impl Sandbox {
     }
 
     /// Adds a fault to the sandbox's responses to AWS API calls (`docs/sandbox.md`, Faults).
-    pub async fn add_fault(&self, fault: &Value) -> Result<(), CliError> {
+    pub async fn add_fault(&self, fault: &Value) -> Result<(), LocalClusterError> {
         const PATH: &str = "/_sandbox/faults";
-        let failed = |error: reqwest::Error| CliError::Sandbox {
+        let failed = |error: reqwest::Error| LocalClusterError::Sandbox {
             attempt: format!("add a fault at {PATH} of the sandbox"),
             reason: error_chain(&error),
         };
@@ -67,18 +67,18 @@ impl Sandbox {
     }
 
     /// The faults that have not been used up yet.
-    pub async fn fetch_faults(&self) -> Result<Value, CliError> {
+    pub async fn fetch_faults(&self) -> Result<Value, LocalClusterError> {
         self.fetch("/_sandbox/faults", &[]).await
     }
 
     /// The sandbox's whole state.
-    pub async fn fetch_state(&self) -> Result<Value, CliError> {
+    pub async fn fetch_state(&self) -> Result<Value, LocalClusterError> {
         self.fetch("/_sandbox/state", &[]).await
     }
 
     /// How many records the stream with that ARN accepted, and when. None if there was no such
     /// stream.
-    pub async fn fetch_arrivals(&self, arn: &str) -> Result<Option<(u64, Arrivals)>, CliError> {
+    pub async fn fetch_arrivals(&self, arn: &str) -> Result<Option<(u64, Arrivals)>, LocalClusterError> {
         let Streams { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
         let stream = streams.into_iter().find(|stream| stream.arn == arn);
         Ok(stream.map(|stream| (stream.totals.records, stream.arrivals)))
@@ -88,14 +88,17 @@ impl Sandbox {
         &self,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, CliError> {
-        let failed = |error: reqwest::Error| CliError::Sandbox {
+    ) -> Result<T, LocalClusterError> {
+        let failed = |error: reqwest::Error| LocalClusterError::Sandbox {
             attempt: format!("read {path} of the sandbox"),
             reason: error_chain(&error),
         };
         let SandboxAddress { endpoint, access_key_id } = &self.address;
         let mut url = reqwest::Url::parse(&format!("{endpoint}{path}")).map_err(|error| {
-            CliError::Sandbox { attempt: format!("read {path} of the sandbox"), reason: error.to_string() }
+            LocalClusterError::Sandbox {
+                attempt: format!("read {path} of the sandbox"),
+                reason: error.to_string(),
+            }
         })?;
         url.query_pairs_mut().extend_pairs(query);
         let request = self.http.get(url).bearer_auth(access_key_id);

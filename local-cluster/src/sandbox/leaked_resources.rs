@@ -24,7 +24,7 @@ pub struct Allowed<'a> {
 
 /// The resources in `after` that are not in `before`.
 #[must_use]
-pub fn left_behind(before: &Value, after: &Value, allowed: Allowed<'_>) -> Vec<String> {
+pub fn leaked_resources(before: &Value, after: &Value, allowed: Allowed<'_>) -> Vec<String> {
     let mut found = Vec::new();
     compare(Some(before), after, &mut Vec::new(), &mut found);
     let own_cluster = format!(".clusters: {}", allowed.cluster);
@@ -121,7 +121,7 @@ mod tests {
         let after = json!({"ecs": {"us-east-1": {"clusters": [{"name": "kinesis-demo", "services": []}]},
             "eu-west-1": {"clusters": ["kinesis-demo", "my-kinesis-demo"]}}});
         let allowed = Allowed { cluster: "kinesis-demo", ..Allowed::default() };
-        assert_eq!(left_behind(&before(), &after, allowed), ["ecs.eu-west-1.clusters: my-kinesis-demo"]);
+        assert_eq!(leaked_resources(&before(), &after, allowed), ["ecs.eu-west-1.clusters: my-kinesis-demo"]);
     }
 
     fn before() -> Value {
@@ -139,7 +139,7 @@ mod tests {
         after["kinesis"]["recordBytesHeld"] = json!(42);
         after["kinesis"]["minimumThroughputBillingCommitment"]["us-east-1"] = json!({"Status": "ENABLED"});
         after["logs"]["logGroups"]["us-east-1"] = json!([]);
-        assert_eq!(left_behind(&before(), &after, Allowed::default()), Vec::<String>::new());
+        assert_eq!(leaked_resources(&before(), &after, Allowed::default()), Vec::<String>::new());
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         after["ecs"]["us-east-1"]["clusters"][0]["services"] = json!([{"name": "svc", "status": "DRAINING"}]);
         after["logs"]["logGroups"]["us-east-1"] = json!([{"logGroupName": "/kinesis-demo/a", "events": 3}]);
         after["ssm"] = json!({"parameters": {"us-east-1": {"/kd/a": {"type": "String", "value": "x"}}}});
-        let mut left = left_behind(&before(), &after, Allowed::default());
+        let mut left = leaked_resources(&before(), &after, Allowed::default());
         left.sort();
         assert_eq!(
             left,
@@ -173,7 +173,10 @@ mod tests {
         after["kinesis"]["streams"] = json!([{"StreamARN": "arn:posts"}]);
         after["ecs"]["us-east-1"]["taskDefinitions"] = json!([{"arn": "arn:td:1", "active": false}]);
         after["ecs"]["us-east-1"]["clusters"][0]["services"] = json!([{"name": "svc", "status": "INACTIVE"}]);
-        assert_eq!(left_behind(&before(), &after, retained(&["arn:posts".into()])), Vec::<String>::new());
-        assert_eq!(left_behind(&before(), &after, retained(&[String::new()])).len(), 1);
+        assert_eq!(
+            leaked_resources(&before(), &after, retained(&["arn:posts".into()])),
+            Vec::<String>::new()
+        );
+        assert_eq!(leaked_resources(&before(), &after, retained(&[String::new()])).len(), 1);
     }
 }

@@ -9,13 +9,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::LocalClusterError;
+use crate::error::LocalClusterError;
 
 /// The name of our folder in `<DIR>`.
-pub const NAME: &str = "demo";
+pub const FOLDER_NAME: &str = "demo";
 /// The marker file that identifies a folder as ours.
-pub const MARK: &str = ".kubectl-kinesisdemo";
-const MARK_TEXT: &str = "\
+pub const MARKER: &str = ".kubectl-kinesisdemo";
+const MARKER_TEXT: &str = "\
 `kubectl kinesisdemo demo` created this folder and deletes its content. Do not keep your own files here.
 ";
 /// The folder contains keys, tokens and etcd's data.
@@ -44,7 +44,13 @@ pub fn absolute(dir: &Path) -> Result<PathBuf, LocalClusterError> {
 /// Where a demo with `--state <dir>` keeps its files. Pure.
 #[must_use]
 pub fn folder_in(dir: &Path) -> PathBuf {
-    dir.join(NAME)
+    dir.join(FOLDER_NAME)
+}
+
+/// The sandbox's folder in a demo's folder, which contains its list of tasks. Pure.
+#[must_use]
+pub fn sandbox_state(state: &Path) -> PathBuf {
+    state.join("sandbox")
 }
 
 /// Returns who owns the demo's folder in `dir`. Changes nothing.
@@ -70,7 +76,7 @@ pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Ok(Owner::Foreign("it belongs to another user".into()));
     }
-    if std::fs::symlink_metadata(folder.join(MARK)).is_ok_and(|mark| mark.is_file()) {
+    if std::fs::symlink_metadata(folder.join(MARKER)).is_ok_and(|mark| mark.is_file()) {
         return Ok(Owner::Ours);
     }
     let mut entries = std::fs::read_dir(&folder).map_err(failed)?;
@@ -84,7 +90,7 @@ pub fn owner(dir: &Path) -> Result<Owner, LocalClusterError> {
 }
 
 /// Fails if the folder is no longer the demo's, because someone replaced it.
-pub fn still_ours(folder: &Path) -> Result<(), LocalClusterError> {
+pub fn check_still_ours(folder: &Path) -> Result<(), LocalClusterError> {
     let why = match owner(folder.parent().unwrap_or(folder))? {
         Owner::Ours => return Ok(()),
         Owner::Nobody => "it does not exist".into(),
@@ -150,10 +156,10 @@ fn usable(dir: &Path) -> Result<PathBuf, LocalClusterError> {
 
 fn write_marker(folder: &Path) -> Result<(), LocalClusterError> {
     use std::io::Write;
-    let path = folder.join(MARK);
+    let path = folder.join(MARKER);
     let failed = |source| LocalClusterError::File { attempt: "write", path: path.clone(), source };
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut marker) => marker.write_all(MARK_TEXT.as_bytes()).map_err(failed),
+        Ok(mut marker) => marker.write_all(MARKER_TEXT.as_bytes()).map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
@@ -167,17 +173,17 @@ mod tests {
     fn a_folder_that_replaced_ours_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let folder = claim(dir.path()).unwrap();
-        still_ours(&folder).unwrap();
+        check_still_ours(&folder).unwrap();
         std::fs::rename(&folder, dir.path().join("moved")).unwrap();
-        assert!(matches!(still_ours(&folder), Err(LocalClusterError::Replaced { .. })));
+        assert!(matches!(check_still_ours(&folder), Err(LocalClusterError::Replaced { .. })));
         std::fs::create_dir(&folder).unwrap();
-        assert!(still_ours(&folder).is_err(), "an empty folder is not ours");
+        assert!(check_still_ours(&folder).is_err(), "an empty folder is not ours");
         std::fs::write(folder.join("report.json"), "mine").unwrap();
-        let error = still_ours(&folder).unwrap_err().to_string();
+        let error = check_still_ours(&folder).unwrap_err().to_string();
         assert!(error.contains("report.json") && error.contains("the demo's keys"), "{error}");
         std::fs::remove_dir_all(&folder).unwrap();
         std::os::unix::fs::symlink(dir.path().join("moved"), &folder).unwrap();
-        assert!(still_ours(&folder).is_err(), "a symbolic link is refused, even to our own folder");
+        assert!(check_still_ours(&folder).is_err(), "a symbolic link is refused, even to our own folder");
     }
 
     fn mode(path: &Path) -> u32 {
@@ -192,7 +198,7 @@ mod tests {
         assert_eq!(owner(&requested).unwrap(), Owner::Nobody);
         let folder = claim(&requested).unwrap();
         assert_eq!(folder, requested.join("demo"));
-        assert_eq!((mode(&folder), mode(&folder.join(MARK))), (0o700, 0o600));
+        assert_eq!((mode(&folder), mode(&folder.join(MARKER))), (0o700, 0o600));
         assert_eq!(owner(&requested).unwrap(), Owner::Ours);
         assert_eq!(claim(&requested).unwrap(), folder);
         assert_eq!(mode(dir.path()), 0o755, "only our own folder becomes private");
@@ -213,7 +219,7 @@ mod tests {
         std::fs::create_dir_all(folder_in(other.path()).join("sandbox")).unwrap();
         let error = claim(other.path()).unwrap_err().to_string();
         assert!(error.contains("it contains sandbox but no marker file"), "{error}");
-        assert!(!folder_in(other.path()).join(MARK).exists());
+        assert!(!folder_in(other.path()).join(MARKER).exists());
     }
 
     #[test]
@@ -230,7 +236,7 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder_in(dir.path())).unwrap();
-        std::os::unix::fs::symlink(target.join(MARK), folder_in(dir.path()).join(MARK)).unwrap();
+        std::os::unix::fs::symlink(target.join(MARKER), folder_in(dir.path()).join(MARKER)).unwrap();
         assert!(claim(dir.path()).unwrap_err().to_string().contains("no marker file"));
     }
 

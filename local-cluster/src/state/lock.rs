@@ -1,5 +1,5 @@
 //! Who is using a state folder, and whether a demo was started there with `--keep`. In: a state
-//! folder. Out: its lock, or who has it. Writes `lock` and `kept.json` in that folder.
+//! folder. Out: its lock, or who has it. Writes `lock` and `detached.json` in that folder.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
-use super::process_record::ProcessEntry;
-use super::{LocalClusterError, write_private};
+use super::folder::absolute;
+use crate::error::LocalClusterError;
+use crate::private_files::{remove_if_present, write_private};
+use crate::shell::quoted;
 
 /// Which process uses the folder, since when, and for which object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,19 +20,19 @@ pub struct Usage {
     pub pid: u32,
     pub since: Timestamp,
     /// For example `KinesisDemo default/quick`. None until the manifest is known.
-    pub plays: Option<String>,
+    pub object: Option<String>,
 }
 
 impl Usage {
     fn of_this_process() -> Self {
         let now = Timestamp::now();
-        Self { pid: std::process::id(), since: now.round(Unit::Second).unwrap_or(now), plays: None }
+        Self { pid: std::process::id(), since: now.round(Unit::Second).unwrap_or(now), object: None }
     }
 
     /// Does not name the process: with `--keep` it has already ended.
     fn described(&self) -> String {
-        match &self.plays {
-            Some(plays) => format!("{plays}, since {}", self.since),
+        match &self.object {
+            Some(object) => format!("{object}, since {}", self.since),
             None => format!("since {}", self.since),
         }
     }
@@ -80,45 +82,39 @@ impl StateLock {
     }
 
     /// Records which object is running, for the error that other processes get.
-    pub fn set_plays(&mut self, plays: &str) -> Result<(), LocalClusterError> {
-        self.usage.plays = Some(plays.to_owned());
+    pub fn set_object(&mut self, object: &str) -> Result<(), LocalClusterError> {
+        self.usage.object = Some(object.to_owned());
         self.write()
     }
 
-    /// Records that the processes stay when this process ends.
-    pub fn keep(&self) -> Result<(), LocalClusterError> {
-        write_private(&kept_file(&self.folder), json(&self.usage).as_bytes())
+    /// Records that the processes continue when this process ends.
+    pub fn record_detached(&self) -> Result<(), LocalClusterError> {
+        write_private(&detached_file(&self.folder), json(&self.usage).as_bytes())
     }
 
-    /// Fails if a demo started with `--keep` is running in the folder. Removes the record of one
-    /// that has ended.
-    pub fn check_not_kept(&self, dir: &Path, running: &[ProcessEntry]) -> Result<(), LocalClusterError> {
-        let path = kept_file(&self.folder);
+    /// Fails if a demo started with `--keep` is running in the folder. `running` has the roles of
+    /// its processes that still run. Removes the record of a demo that has ended.
+    pub fn check_not_detached(&self, dir: &Path, running: &[String]) -> Result<(), LocalClusterError> {
+        let path = detached_file(&self.folder);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         if running.is_empty() {
-            return self.clear_kept();
+            return self.clear_detached();
         }
-        let mut roles: Vec<_> = running.iter().map(|entry| entry.role.as_str()).collect();
+        let mut roles = running.to_vec();
         roles.dedup();
         // The record is written atomically. Even if it is damaged, its existence means that a demo
         // was started with `--keep`.
         let what = serde_json::from_str::<Usage>(&text).map(|usage| usage.described()).unwrap_or_default();
-        Err(LocalClusterError::Kept {
+        Err(LocalClusterError::Detached {
             path: self.folder.clone(),
             what: format!("{what}: {}", roles.join(", ")),
-            dir: super::shell::quoted(&super::state_folder::absolute(dir)?.display().to_string()),
+            dir: quoted(&absolute(dir)?.display().to_string()),
         })
     }
 
-    /// Removes the record of a kept demo, if there is one.
-    pub fn clear_kept(&self) -> Result<(), LocalClusterError> {
-        let path = kept_file(&self.folder);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(LocalClusterError::File { attempt: "remove", path, source })
-            }
-            _ => Ok(()),
-        }
+    /// Removes the record of a detached demo, if there is one.
+    pub fn clear_detached(&self) -> Result<(), LocalClusterError> {
+        remove_if_present(&detached_file(&self.folder))
     }
 
     fn write(&mut self) -> Result<(), LocalClusterError> {
@@ -136,8 +132,8 @@ impl StateLock {
     }
 }
 
-fn kept_file(folder: &Path) -> PathBuf {
-    folder.join("kept.json")
+fn detached_file(folder: &Path) -> PathBuf {
+    folder.join("detached.json")
 }
 
 /// Serialising numbers and strings cannot fail.
@@ -149,15 +145,11 @@ fn json(usage: &Usage) -> String {
 mod tests {
     use super::*;
 
-    fn entry(role: &str) -> ProcessEntry {
-        ProcessEntry { role: role.into(), pid: 1, start_time: "0".into() }
-    }
-
     #[test]
     fn the_lock_error_names_its_holder_and_the_running_object() {
         let folder = tempfile::tempdir().unwrap();
         let mut lock = StateLock::take(folder.path()).unwrap();
-        lock.set_plays("KinesisDemo default/quick").unwrap();
+        lock.set_object("KinesisDemo default/quick").unwrap();
         for _ in 0..2 {
             let message = StateLock::take(folder.path()).unwrap_err().to_string();
             let pid = std::process::id();
@@ -172,22 +164,23 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_demo_blocks_the_folder_only_while_it_runs() {
+    fn a_detached_demo_blocks_the_folder_only_while_it_runs() {
         let folder = tempfile::tempdir().unwrap();
         let dir = Path::new("/my demos");
         let mut lock = StateLock::take(folder.path()).unwrap();
         assert!(
-            lock.check_not_kept(dir, &[entry("etcd")]).is_ok(),
-            "processes left by a killed demo do not count as a kept demo"
+            lock.check_not_detached(dir, &["etcd".into()]).is_ok(),
+            "processes left by a killed demo do not count as a detached demo"
         );
-        lock.set_plays("KinesisDemo default/quick").unwrap();
-        lock.keep().unwrap();
-        let message = lock.check_not_kept(dir, &[entry("etcd"), entry("operator")]).unwrap_err().to_string();
+        lock.set_object("KinesisDemo default/quick").unwrap();
+        lock.record_detached().unwrap();
+        let message =
+            lock.check_not_detached(dir, &["etcd".into(), "operator".into()]).unwrap_err().to_string();
         for part in ["KinesisDemo default/quick, since 2", "etcd, operator", "demo-down --state '/my demos'"]
         {
             assert!(message.contains(part), "{message}");
         }
-        lock.check_not_kept(dir, &[]).unwrap();
-        assert!(!kept_file(folder.path()).exists());
+        lock.check_not_detached(dir, &[]).unwrap();
+        assert!(!detached_file(folder.path()).exists());
     }
 }
