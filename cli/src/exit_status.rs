@@ -63,7 +63,7 @@ mod tests {
             ExitStatus::LeakedResources,
             ExitStatus::Interrupted,
         ] {
-            assert!(help.contains(&format!("\n  {:<5}", ending.code())), "{ending:?}");
+            assert!(help.contains(&format!("\n  {:<5}", status.code())), "{status:?}");
         }
     }
 }

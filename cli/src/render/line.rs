@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn obstacle_shows_reason_and_message_of_the_condition() {
+    fn a_blocking_condition_shows_its_reason_and_message() {
         let stalled = condition("Stalled", "True", "AccountNotAllowed", "account 1 is not on --account");
         let text = change(&demo(json!({"stage": "Pending", "conditions": [stalled]})));
         assert!(text.ends_with("! AccountNotAllowed: account 1 is not on --account"), "{text}");
