@@ -307,7 +307,8 @@ fn retry(
     let (namespace, name) = (&meta.namespace, &meta.name);
     match error {
         ReconcileError::Cluster(
-            crate::kubernetes::ClusterError::Conflict { .. } | crate::kubernetes::ClusterError::Gone { .. },
+            crate::kubernetes::ClusterError::Conflict { .. }
+            | crate::kubernetes::ClusterError::NotFound { .. },
         ) => {
             tracing::debug!(
                 namespace,

@@ -2,9 +2,9 @@
 //! processes. The demo and the tests of all crates use it.
 //!
 //! ```text
-//! processes ─► kubernetes: etcd, kube-apiserver (or kind), the definition, the operator's role
-//!     │   └──► programs: the sandbox, the operator ─► sandbox: its admin API, what it received
-//!     └─ state: the folder of one demo, and its lock
+//! kubernetes: etcd, kube-apiserver (or kind), definition, operator's role ─┐
+//! programs: the operator, the sandbox ────────────────────────────────────┴─► processes ─► state
+//! sandbox: a client of its admin API, and what follows from its responses
 //! ```
 //!
 //! In: the folder that `--state` names. Out: an API server with RBAC, kubeconfigs for an

@@ -37,7 +37,7 @@ pub enum ClusterError {
     Conflict { what: &'static str, object: String },
     /// The object was deleted.
     #[error("write {what} of {object}: it was deleted")]
-    Gone { what: &'static str, object: String },
+    NotFound { what: &'static str, object: String },
     /// Any other error.
     #[error("write {what} of {object}")]
     Other {

@@ -145,7 +145,9 @@ impl KubeCluster {
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 Err(ClusterError::Conflict { what, object })
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(ClusterError::Gone { what, object }),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                Err(ClusterError::NotFound { what, object })
+            }
             Err(error) => Err(other(error.into())),
         }
     }

@@ -33,7 +33,7 @@ impl ReconcileError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Cluster(ClusterError::Conflict { .. }) => "conflict",
-            Self::Cluster(ClusterError::Gone { .. }) => "gone",
+            Self::Cluster(ClusterError::NotFound { .. }) => "not_found",
             Self::Cluster(ClusterError::Other { .. }) => "kubernetes",
             Self::Malformed(_) => "malformed",
         }

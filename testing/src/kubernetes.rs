@@ -114,7 +114,7 @@ impl FakeCluster {
             let name = read_object.metadata.name.clone().unwrap_or_default();
             let deny = state.deny_writes;
             let Some(object) = &mut state.object else {
-                return Err(ClusterError::Gone { what, object: name });
+                return Err(ClusterError::NotFound { what, object: name });
             };
             if deny || object.metadata.resource_version != read_object.metadata.resource_version {
                 return Err(ClusterError::Conflict { what, object: name });

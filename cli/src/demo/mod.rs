@@ -53,7 +53,7 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
     let state = supervisor.state().to_path_buf();
     // Absolute, so that the command works from any folder.
     let shown_dir = quoted(&absolute(&dir)?.display().to_string());
-    for role in supervisor.cleared() {
+    for role in supervisor.ended_orphans() {
         progress(&format!("ended a process of an earlier run: {role}"));
     }
     delete_orphaned_cluster(&state).await?;

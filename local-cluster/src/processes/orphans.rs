@@ -29,29 +29,29 @@ pub fn running(state: &Path) -> Result<Vec<ProcessEntry>, LocalClusterError> {
 /// Ends the recorded processes, the last started first, and removes the record. Returns the roles
 /// that were ended.
 pub fn end_orphans(state: &Path) -> Result<Vec<String>, LocalClusterError> {
-    let mut cleared = Vec::new();
+    let mut ended = Vec::new();
     for entry in ProcessRecord::at(state).fetch()?.iter().rev() {
-        end_recorded(entry, &mut cleared)?;
+        end_recorded(entry, &mut ended)?;
     }
     // Read the list only now: a sandbox that ended in an orderly way has just ended its tasks and
     // may have rewritten it.
     let sandbox = sandbox_state(state);
     for entry in &fetch_sandbox_tasks(&sandbox)? {
-        end_recorded(entry, &mut cleared)?;
+        end_recorded(entry, &mut ended)?;
     }
     for path in [state.join("processes.json"), sandbox.join("tasks.json")] {
         remove_if_present(&path)?;
     }
-    Ok(cleared)
+    Ok(ended)
 }
 
-fn end_recorded(entry: &ProcessEntry, cleared: &mut Vec<String>) -> Result<(), LocalClusterError> {
+fn end_recorded(entry: &ProcessEntry, ended: &mut Vec<String>) -> Result<(), LocalClusterError> {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         if !is_running(entry) {
             break;
         }
-        if !cleared.contains(&entry.role) {
-            cleared.push(entry.role.clone());
+        if !ended.contains(&entry.role) {
+            ended.push(entry.role.clone());
         }
         match kill(Pid::from_raw(entry.pid), signal) {
             Ok(()) | Err(Errno::ESRCH) => {}

@@ -67,7 +67,7 @@ struct Shared {
     lifetime: Lifetime,
     record: ProcessRecord,
     children: Mutex<Vec<Supervised>>,
-    cleared: Vec<String>,
+    ended_orphans: Vec<String>,
     /// Held while the supervisor lives: two runs in one folder would kill each other's processes.
     lock: Mutex<StateLock>,
 }
@@ -85,14 +85,14 @@ impl Supervisor {
         let lock = StateLock::take(&state)?;
         let running: Vec<_> = orphans::running(&state)?.into_iter().map(|entry| entry.role).collect();
         lock.check_not_detached(dir, &running)?;
-        let cleared = orphans::end_orphans(&state)?;
+        let ended_orphans = orphans::end_orphans(&state)?;
         make_private_folder(&state.join("logs"))?;
         Ok(Self(Arc::new(Shared {
             record: ProcessRecord::at(&state),
             state,
             lifetime,
             children: Mutex::new(Vec::new()),
-            cleared,
+            ended_orphans,
             lock: Mutex::new(lock),
         })))
     }
@@ -115,8 +115,8 @@ impl Supervisor {
 
     /// The roles of the processes of an earlier run that were ended.
     #[must_use]
-    pub fn cleared(&self) -> &[String] {
-        &self.0.cleared
+    pub fn ended_orphans(&self) -> &[String] {
+        &self.0.ended_orphans
     }
 
     #[must_use]
