@@ -2,7 +2,7 @@
 
 # The shell expands it, in quotes: a path may contain any character.
 TARGET = "$${CARGO_TARGET_DIR:-target}"
-CLI = $(TARGET)/laptop/kubectl-kinesisdemo
+CLI = $(TARGET)/local/kubectl-kinesisdemo
 MANIFEST = examples/quick.yaml
 # Recipes and scripts read it from the environment, since a space in it would split a command.
 export MANIFEST
@@ -17,7 +17,7 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS += -Clinker-features=-lld
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-down doctor laptop build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
+.PHONY: help demo demo-down demo-programs doctor build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
 .PHONY: cluster-demo cluster-demo-down cluster-test kind kind-down
 
 help: ## List the targets
@@ -26,19 +26,19 @@ help: ## List the targets
 	@echo "  make demo MANIFEST=examples/cold.yaml   another event"
 	@echo "  make demo KEEP=1                        leave everything running; then: . target/demo/env"
 
-demo: laptop ## Run a viral event on this machine, and remove everything
+demo: demo-programs ## Run a viral event on this machine, and remove everything
 	@$(CLI) demo $(DEMO_FLAGS) -- "$$MANIFEST"
 
 demo-down: ## Stop what `make demo KEEP=1` left running
-	@hack/laptop/build --programs
+	@hack/demo/build --programs
 	@$(CLI) demo-down
 
 doctor: ## Check what the demo and the tests need on this machine
 	@hack/doctor
 
 # At the same time, the API server is found, downloaded, or built by Go's compiler beside Rust's.
-laptop: ## Build the programs for `make demo`: a quick build, optimised only where records are handled
-	@hack/laptop/build
+demo-programs: ## Build the programs for `make demo`: a quick build, optimised only where records are handled
+	@hack/demo/build
 
 build: ## Build all programs in release mode
 	@cargo build --release --locked --workspace --bins

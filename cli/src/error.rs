@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::proxy::ProxyError;
-
-#[cfg(feature = "foundation")]
-use crate::foundation::FoundationError;
-use crate::local_cluster::LocalClusterError;
+use kinesis_demo_local_cluster::LocalClusterError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -37,11 +34,6 @@ pub enum CliError {
     Manifest { path: PathBuf, reason: String },
     #[error("{0}")]
     Refused(String),
-    #[error("could not {attempt}: {reason}")]
-    Sandbox { attempt: String, reason: String },
-    #[cfg(feature = "foundation")]
-    #[error(transparent)]
-    Foundation(#[from] FoundationError),
     #[error(transparent)]
     LocalCluster(#[from] LocalClusterError),
     #[error("could not write to the terminal or a pipe")]
@@ -64,8 +56,6 @@ impl CliError {
                     .into(),
             ),
             Self::Manifest { .. } => Some(CORRECT.into()),
-            #[cfg(feature = "foundation")]
-            Self::Foundation(error) => error.next_step(),
             _ => None,
         }
     }
@@ -156,12 +146,5 @@ mod tests {
         let error = CliError::kubernetes("delete it", kube::Error::Api(other.boxed()));
         assert_eq!(error_chain(&error), "could not delete it: the object has been modified");
         assert!(error.next_step().unwrap().contains("try again"));
-    }
-
-    #[test]
-    fn an_api_error_shows_only_the_servers_message() {
-        let status = kube::core::Status::failure("namespaces \"x\" is forbidden", "Forbidden").with_code(403);
-        let error = LocalClusterError::kubernetes("create the namespace x", kube::Error::Api(status.boxed()));
-        assert_eq!(error_chain(&error), "could not create the namespace x: namespaces \"x\" is forbidden");
     }
 }

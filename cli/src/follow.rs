@@ -13,7 +13,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 
 use crate::cluster::Cluster;
 use crate::error::CliError;
-use crate::render::line::obstacle;
+use crate::render::line::blocking_condition;
 use crate::screen::Screen;
 
 /// How often the clocks on a terminal are updated.
@@ -24,7 +24,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the watch ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum End {
+pub enum WatchOutcome {
     /// The run is over.
     Over(Box<KinesisDemo>),
     /// The run cannot continue until someone changes something.
@@ -60,23 +60,23 @@ pub async fn follow(
     give_up_on_stall: bool,
     screen: &mut Screen,
     mut observe: impl FnMut(&KinesisDemo, Timestamp),
-) -> Result<End, CliError> {
+) -> Result<WatchOutcome, CliError> {
     let mut changes = pin!(cluster.watch(name));
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             change = next(&mut changes) => {
-                let Some(demo) = change? else { return Ok(End::Deleted) };
+                let Some(demo) = change? else { return Ok(WatchOutcome::Deleted) };
                 let now = Timestamp::now();
                 screen.show(&demo, now)?;
                 observe(&demo, now);
                 if is_over(&demo, run) {
                     screen.leave();
-                    return Ok(End::Over(Box::new(demo)));
+                    return Ok(WatchOutcome::Over(Box::new(demo)));
                 }
                 if give_up_on_stall && is_stalled(&demo) {
                     screen.leave();
-                    return Ok(End::Stalled(Box::new(demo)));
+                    return Ok(WatchOutcome::Stalled(Box::new(demo)));
                 }
             }
             _ = tick.tick() => screen.tick(Timestamp::now())?,
@@ -85,7 +85,7 @@ pub async fn follow(
 }
 
 /// Waits until the predicate holds for the object. None if it was deleted.
-pub async fn until(
+pub async fn wait_until(
     cluster: &Cluster,
     name: &str,
     mut predicate: impl FnMut(&KinesisDemo) -> bool,
@@ -102,7 +102,7 @@ pub async fn until(
 /// Waits until the operator has responded to the request with that id. A refusal is returned as an
 /// error.
 pub async fn wait_for_response(cluster: &Cluster, name: &str, id: &str) -> Result<KinesisDemo, CliError> {
-    let response = until(cluster, name, |demo| last_request(demo).is_some_and(|last| last.id == id));
+    let response = wait_until(cluster, name, |demo| last_request(demo).is_some_and(|last| last.id == id));
     let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, response).await else {
         return Err(CliError::Refused(format!(
             "the operator did not respond within {} s: check that it is running. The request stays on {name} until it does",
@@ -125,14 +125,14 @@ fn last_request(demo: &KinesisDemo) -> Option<&LastRequest> {
 }
 
 /// Waits until the object is deleted, and reports at each change what still exists.
-pub async fn wait_until_gone(
+pub async fn wait_until_deleted(
     cluster: &Cluster,
     name: &str,
     timeout: Duration,
     progress: &dyn Fn(&str),
 ) -> Result<(), CliError> {
     let mut reported = String::new();
-    let deleted = until(cluster, name, |demo| {
+    let deleted = wait_until(cluster, name, |demo| {
         let left = remaining(demo);
         if left != reported {
             progress(&format!("{name}: {left}"));
@@ -164,8 +164,8 @@ fn remaining(demo: &KinesisDemo) -> String {
         true => format!("{stage}, nothing left in AWS"),
         false => format!("{stage}, still there: {}", present.join(", ")),
     };
-    if let Some(obstacle) = obstacle(status) {
-        text.push_str(&format!(" ! {obstacle}"));
+    if let Some(condition) = blocking_condition(status) {
+        text.push_str(&format!(" ! {condition}"));
     }
     text
 }

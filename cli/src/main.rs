@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kinesis_demo_api::error_chain::error_chain;
-use kubectl_kinesisdemo::args::Args;
-use kubectl_kinesisdemo::ending::Ending;
+use kinesis_demo_local_cluster::tls::install_crypto_provider;
+use kubectl_kinesisdemo::command_line::{Args, run};
+use kubectl_kinesisdemo::exit_status::ExitStatus;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Args::parse();
-    kubectl_kinesisdemo::install_crypto();
+    install_crypto_provider();
     // kube logs every unsuccessful response, and waiting for a server to become ready causes many.
     // Our own errors contain what matters.
     let filter =
@@ -25,20 +26,15 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(is_coloured)
         .init();
-    match kubectl_kinesisdemo::run(arguments.command).await {
+    match run(arguments.command).await {
         Ok(ending) => ending.into(),
-        // A closed pipe, as in `kubectl kinesisdemo list | head`, is not an error.
-        Err(kubectl_kinesisdemo::error::CliError::Output(error))
-            if error.kind() == std::io::ErrorKind::BrokenPipe =>
-        {
-            Ending::Done.into()
-        }
+        Err(error) if error.is_closed_pipe() => ExitStatus::Success.into(),
         Err(error) => {
             eprintln!("error: {}", error_chain(&error));
             if let Some(next) = error.next_step() {
                 eprintln!("next: {next}");
             }
-            Ending::Error.into()
+            ExitStatus::Error.into()
         }
     }
 }

@@ -177,7 +177,7 @@ pub fn from_flags(name: &str, region: Option<&str>, warm_throughput: Option<i32>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::parts::{operator_defaults, operator_limits};
+    use kinesis_demo_local_cluster::programs::{operator_defaults, operator_limits};
 
     const MINIMAL: &str =
         "apiVersion: kinesisdemo.io/v1alpha1\nkind: KinesisDemo\nmetadata: {name: a}\nspec: {}\n";

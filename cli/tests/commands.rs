@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,9 +11,10 @@ use std::process::{Output, Stdio};
 use k8s_openapi::api::events::v1::Event;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
+use kinesis_demo_local_cluster::kubernetes::definition;
+use kinesis_demo_local_cluster::{ApiServer, ApiServerOptions};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use kubectl_kinesisdemo::local_cluster::{ApiServer, definition};
 use serde_json::{Value, json};
 
 /// A cluster with a namespace `demos`, and the program configured to use it.
@@ -26,7 +25,7 @@ struct Harness {
 
 impl Harness {
     async fn set_up() -> Option<Self> {
-        let options = harness::api_server_options().await?;
+        let options = ApiServerOptions::cached().await?;
         let state = tempfile::tempdir().unwrap();
         let server = ApiServer::start(state.path(), options).await.unwrap();
         definition::put_namespace(&server.client(), "demos").await.unwrap();

@@ -6,16 +6,13 @@
 
 use std::process::{Command, Stdio};
 
-use kubectl_kinesisdemo::local_cluster::{assets, leftovers, state_folder::claim};
+use kinesis_demo_local_cluster::kubernetes::assets::cached_assets;
+use kinesis_demo_local_cluster::processes::orphans::running;
+use kinesis_demo_local_cluster::state::folder::claim;
 
 #[tokio::test]
 async fn a_rejected_manifest_ends_the_demo_and_keeps_the_report() {
-    let Some(assets) = assets::cached_assets().await else {
-        println!(
-            "skipped: no kube-apiserver and etcd on this machine; hack/envtest/envtest fetches or builds them"
-        );
-        return;
-    };
+    let Some(assets) = cached_assets().await else { return };
     let folder = tempfile::Builder::new()
         .prefix("a b'c=d%20\"\u{e9}$HOME")
         .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
@@ -49,6 +46,6 @@ async fn a_rejected_manifest_ends_the_demo_and_keeps_the_report() {
     assert!(message.contains("next: correct the manifest"), "{message}");
     assert_eq!(std::fs::read_to_string(state.join("report.json")).unwrap(), "the last report");
     assert!(!state.join("logs/sandbox.log").exists() && !state.join("logs/operator.log").exists());
-    assert_eq!(leftovers::running(&state).unwrap(), vec![]);
+    assert_eq!(running(&state).unwrap(), vec![]);
     assert!(!state.join("kubernetes").exists(), "keys of a stopped server are removed");
 }

@@ -1,7 +1,7 @@
 //! Process handling of the demo, with scripts that do nothing in place of etcd and the other
 //! programs. The demo ends what it starts, also on Ctrl-C; the next command ends what a SIGKILL
-//! left; a demo that is running or kept is not disturbed. All folders have names that are hard for
-//! shells and parsers.
+//! left; a demo that is running or detached is not disturbed. All folders have names that are hard
+//! for shells and parsers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kubectl_kinesisdemo::local_cluster::process_record::{
+use kinesis_demo_local_cluster::processes::record::{
     ProcessEntry, ProcessRecord, ProcessState, fetch_process, is_still_ours,
 };
-use kubectl_kinesisdemo::local_cluster::state_folder::{claim, folder_in};
-use kubectl_kinesisdemo::local_cluster::state_lock::StateLock;
+use kinesis_demo_local_cluster::state::folder::{claim, folder_in};
+use kinesis_demo_local_cluster::state::lock::StateLock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -152,19 +152,19 @@ fn two_demos_do_not_share_a_folder() {
 }
 
 #[test]
-fn a_kept_demo_runs_until_demo_down() {
+fn a_detached_demo_runs_until_demo_down() {
     let folder = Folder::new(None);
     let state = claim(&folder.dir()).unwrap();
     let mut etcd = Command::new("sleep").arg("600").spawn().unwrap();
     let pid = i32::try_from(etcd.id()).unwrap();
-    let ProcessState::Alive { start_time } = fetch_process(pid) else { panic!("it was just started") };
+    let ProcessState::Running { start_time } = fetch_process(pid) else { panic!("it was just started") };
     ProcessRecord::at(&state).put(&[ProcessEntry { role: "etcd".into(), pid, start_time }]).unwrap();
     let mut lock = StateLock::take(&state).unwrap();
-    lock.set_plays("KinesisDemo default/viral").unwrap();
-    lock.keep().unwrap();
+    lock.set_object("KinesisDemo default/viral").unwrap();
+    lock.record_detached().unwrap();
     drop(lock);
     std::fs::write(state.join("report.json"), "the last report").unwrap();
-    std::fs::write(state.join("env"), "export KUBECONFIG=/gone").unwrap();
+    std::fs::write(state.join("env"), "export KUBECONFIG=/removed").unwrap();
     std::fs::create_dir_all(state.join("kubectl-cache/discovery")).unwrap();
 
     let refused = folder.start("demo").wait_with_output().unwrap();
@@ -178,7 +178,7 @@ fn a_kept_demo_runs_until_demo_down() {
     ] {
         assert!(message.contains(part), "{message}");
     }
-    assert!(etcd.try_wait().unwrap().is_none(), "a refused demo must not end the kept one");
+    assert!(etcd.try_wait().unwrap().is_none(), "a refused demo must not end the detached one");
 
     let down = folder.start("demo-down").wait_with_output().unwrap();
     let env = state.join("env");
@@ -190,7 +190,7 @@ fn a_kept_demo_runs_until_demo_down() {
     assert!(!etcd.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(state.join("report.json")).unwrap(), "the last report");
 
-    // No demo is kept any more, so the next one starts.
+    // No demo is running any more, so the next one starts.
     let demo = folder.start("demo");
     started(&folder.state());
     signal(&demo, Signal::SIGINT);

@@ -4,13 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use kubectl_kinesisdemo::local_cluster::{ApiServer, definition};
+use kinesis_demo_local_cluster::kubernetes::definition;
+use kinesis_demo_local_cluster::{ApiServer, ApiServerOptions};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -103,7 +102,7 @@ struct Harness {
 
 impl Harness {
     async fn set_up() -> Option<Self> {
-        let options = harness::api_server_options().await?;
+        let options = ApiServerOptions::cached().await?;
         let state = tempfile::tempdir().unwrap();
         let server = ApiServer::start(state.path(), options).await.unwrap();
         definition::put_definition(&server.client()).await.unwrap();

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use kubectl_kinesisdemo::local_cluster::state_folder::{MARK, claim, folder_in};
+use kinesis_demo_local_cluster::state::folder::{MARKER, claim, folder_in};
 
 /// Every path below `folder`, and the folder itself, with mode and content. Links are not followed.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, String)> {
@@ -160,7 +160,7 @@ fn only_the_state_folder_itself_may_be_a_link() {
     let before = tree(real.path());
     assert_eq!(run("demo", &link).status.code(), Some(1));
     assert_eq!(tree_without_ours(real.path()), before);
-    assert!(folder_in(real.path()).join(MARK).is_file());
+    assert!(folder_in(real.path()).join(MARKER).is_file());
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn an_unusable_state_path_is_refused_without_changes() {
         assert!(printed(&refused).contains("choose another folder with --state"), "{}", printed(&refused));
         assert_eq!(tree(dir.path()), before);
     }
-    assert!(!Path::new("/demo").join(MARK).exists());
+    assert!(!Path::new("/demo").join(MARKER).exists());
 }
 
 /// In the folder of an earlier demo, `demo-down` removes useless files and keeps logs and the

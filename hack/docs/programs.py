@@ -32,7 +32,7 @@ def operator_page(root):
 
 
 def cli_page(root):
-    sources = ("cli/src/args.rs", "cli/src/foundation/args.rs", "foundation/template.yaml")
+    sources = ("cli/src/command_line.rs", "cli/src/args.rs", "cli/src/foundation/args.rs", "foundation/template.yaml")
     return written(CLI, find(root, "kubectl-kinesisdemo", *sources), "kubectl kinesisdemo")
 
 

@@ -281,7 +281,7 @@ class Described(unittest.TestCase):
             self.assertNotIn("icon", run(helm, "lint", CHART, "--kube-version", KUBERNETES).stdout)
 
     def test_every_documented_upgrade_resets_then_reuses_values(self):
-        listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "README.md", "docs", "charts", "foundation", "hack", "cli/src"],
+        listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "README.md", "docs", "charts", "foundation", "hack", "cli/src", "local-cluster/src"],
                                 cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
         found = 0
         for name in listed:

@@ -2,7 +2,7 @@
 //! constant rate. Out: the window of two seconds with the largest deviation. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use kubectl_kinesisdemo::demo::boundaries::Bucket;
+use kinesis_demo_local_cluster::sandbox::boundaries::Bucket;
 
 const WINDOW: SignedDuration = SignedDuration::from_secs(2);
 const BUCKET: SignedDuration = SignedDuration::from_millis(100);

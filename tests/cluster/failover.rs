@@ -94,7 +94,7 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     let calls = release.page("calls").await.unwrap();
     let tasks_after: BTreeSet<_> = release.task_pods().await.into_iter().map(|pod| pod.name_any()).collect();
     let (_, seen) = arrivals(&release, &arn).await;
-    cluster.runs.put_request("peak", Verb::Abort, None).await.unwrap();
+    cluster.runs.put_request("peak", Verb::Abort).await.unwrap();
     let over =
         cluster.wait("peak", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
     let status = over.status.unwrap();

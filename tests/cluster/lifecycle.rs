@@ -10,8 +10,8 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType};
 use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::status::TotalsStatus;
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_local_cluster::sandbox::leaked_resources::{Allowed, leaked_resources};
 use kube::ResourceExt;
-use kubectl_kinesisdemo::demo::leaked_resources::{Allowed, left_behind};
 use serde_json::{Value, json};
 
 use crate::installed::{Installed, install};
@@ -60,7 +60,7 @@ pub fn steady(name: &str, per_second: u32, per_task: u32, lasts: &str) -> Value 
 }
 
 fn left(before: &Value, now: &Value) -> Vec<String> {
-    left_behind(before, now, Allowed { retained: &[], cluster: "kinesis-demo" })
+    leaked_resources(before, now, Allowed { retained: &[], cluster: "kinesis-demo" })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,7 +192,7 @@ async fn uninstall_in_the_middle(cluster: &TestCluster, release: &Installed<'_>,
 async fn reruns(cluster: &TestCluster, release: &Installed<'_>, quick: &KinesisDemo) {
     let found = cluster.runs.fetch("quick").await.unwrap();
     assert_eq!((&found.metadata.uid, stage(&found)), (&quick.metadata.uid, Some(Stage::Succeeded)));
-    cluster.runs.put_request("quick", Verb::Rerun, None).await.unwrap();
+    cluster.runs.put_request("quick", Verb::Rerun).await.unwrap();
     let second = |demo: &KinesisDemo| {
         let run = demo.status.as_ref().and_then(|status| status.run.as_ref());
         run.is_some_and(|run| run.number == 2) && stage(demo).is_some_and(Stage::is_terminal)

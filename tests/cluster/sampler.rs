@@ -15,11 +15,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_local_cluster::sandbox::boundaries::Arrivals;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{Config, watcher};
 use kube::{Api, Resource, ResourceExt};
-use kubectl_kinesisdemo::demo::boundaries::Arrivals;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -113,7 +113,7 @@ async fn pods_survive_the_operator_and_a_killed_task_is_replaced() {
     });
     full.await.expect("the full rate did not arrive again");
 
-    cluster.runs.put_request("steady", Verb::Abort, None).await.unwrap();
+    cluster.runs.put_request("steady", Verb::Abort).await.unwrap();
     let over =
         cluster.wait("steady", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
     let totals = over.status.unwrap().traffic.unwrap().totals;

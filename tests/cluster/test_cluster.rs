@@ -8,13 +8,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_local_cluster::tls::install_crypto_provider;
+use kinesis_demo_testing::demos::Demos;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::KubeConfigOptions;
 use kube::core::DeserializeGuard;
 use kube::runtime::wait::delete::{Error, delete_and_finalize};
 use kube::{Api, Client, Config, Resource, ResourceExt};
-use kubectl_kinesisdemo::cluster::Cluster;
-use kubectl_kinesisdemo::follow::until;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::process::Command;
@@ -34,7 +34,7 @@ static SERIAL_LOCK: Mutex<()> = Mutex::const_new(());
 
 pub struct TestCluster {
     pub client: Client,
-    pub runs: Cluster,
+    pub runs: Demos,
     /// The host name of the API server, which its proxy forwards as `Host`.
     pub api_server: String,
     context: String,
@@ -54,10 +54,10 @@ pub fn number(name: &str, default: u32) -> u32 {
     }
 }
 
-/// The cluster, without leftovers of earlier tests. If no cluster is named, prints so and returns
+/// The cluster, without objects of earlier tests. If no cluster is named, prints so and returns
 /// `None`.
 pub async fn test_cluster() -> Option<TestCluster> {
-    kubectl_kinesisdemo::install_crypto();
+    install_crypto_provider();
     let Ok(context) = std::env::var("KINESISDEMO_CLUSTER_CONTEXT") else {
         println!("skipped: no cluster named; run make cluster-test CONTEXT=…");
         return None;
@@ -69,13 +69,14 @@ pub async fn test_cluster() -> Option<TestCluster> {
     let client = Client::try_from(config).unwrap();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition_preexists = definitions.get_opt(DEFINITION).await.unwrap().is_some();
-    let runs = Cluster::new(client.clone(), RUNS);
+    let runs = Demos::new(client.clone(), RUNS);
     let began = Instant::now();
     let cluster =
         TestCluster { client, runs, api_server, context, began, definition_preexists, _serial: serial };
     cluster.clear().await;
     if definition_preexists {
-        let others = cluster.runs.fetch_all(true).await.unwrap();
+        let all: Api<DeserializeGuard<KinesisDemo>> = Api::all(cluster.client.clone());
+        let others = all.list(&ListParams::default()).await.unwrap();
         let others: Vec<_> = others
             .iter()
             .map(|object| format!("{:?}/{:?}", object.meta().namespace, object.meta().name))
@@ -145,8 +146,8 @@ impl TestCluster {
         limit: Duration,
         wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
-        match tokio::time::timeout(limit, until(&self.runs, name, wanted)).await {
-            Ok(demo) => demo.unwrap().unwrap_or_else(|| panic!("{name} was deleted")),
+        match tokio::time::timeout(limit, self.runs.wait_until(name, wanted)).await {
+            Ok(demo) => demo.unwrap_or_else(|| panic!("{name} was deleted")),
             Err(_) => panic!(
                 "{name} did not reach the wanted state within {limit:?}: {:#?}",
                 self.runs.fetch(name).await
@@ -162,7 +163,7 @@ impl TestCluster {
     async fn clear(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let ours = namespaces.list(&ListParams::default().labels(MARK)).await.unwrap().items;
-        // Leftovers of a failed test may have no operator that removes their finalizers.
+        // The objects of a failed test may have no operator that removes their finalizers.
         if ours.iter().any(|namespace| namespace.name_any() == RUNS) {
             let demos: Api<DeserializeGuard<KinesisDemo>> = Api::namespaced(self.client.clone(), RUNS);
             for demo in demos.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {

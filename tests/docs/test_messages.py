@@ -17,7 +17,7 @@ FOREIGN = ['no matches for kind "KinesisDemo"', "exists and cannot be imported i
 @functools.lru_cache
 def sources():
     """All text that users can see, with the line breaks of string literals and YAML removed."""
-    files = [path for folder in ("src", "api/src", "cli/src", "sandbox/src") for path in (ROOT / folder).rglob("*.rs")]
+    files = [path for folder in ("src", "api/src", "cli/src", "local-cluster/src", "sandbox/src") for path in (ROOT / folder).rglob("*.rs")]
     files += [*(ROOT / "charts/kinesis-demo-operator/templates").rglob("*"), *(ROOT / "crds").glob("*.yaml")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
     return " ".join(re.sub(r"\\\n\s*", "", text).split())
@@ -58,7 +58,7 @@ class Messages(unittest.TestCase):
 
     def test_every_error_about_a_plan_or_a_run_is_documented(self):
         missing, known_parts = [], [fragments(line) for line in documented()]
-        for file in ("api/src/plan.rs", "api/src/limits.rs", "src/reconcile/stages/pending.rs", "src/reconcile/stages/requests.rs", "cli/src/local_cluster/mod.rs"):
+        for file in ("api/src/plan.rs", "api/src/limits.rs", "src/reconcile/stages/pending.rs", "src/reconcile/stages/requests.rs", "local-cluster/src/error.rs"):
             text = (ROOT / file).read_text(encoding="utf-8").split("#[cfg(test)]")[0]
             text = re.sub(r"\\\n\s*", "", text)
             found = re.findall(r'(?:#\[error\(|PlanError::|problem\(|format!\(|refuse\([^"]*)\s*"((?:[^"\\]|\\.)+)"', text)

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use kinesis_demo_api::Stage;
-use kubectl_kinesisdemo::demo::boundaries::boundaries;
+use kinesis_demo_local_cluster::sandbox::boundaries::boundaries;
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, exclusive_permit};
+use crate::local_stack::{LocalStack, exclusive_permit};
 
 /// How long arrivals may lag behind the plan.
 const TOLERANCE: Duration = Duration::from_millis(300);
@@ -29,7 +29,7 @@ async fn arrivals_change_at_the_planned_instants() {
             ],
         },
     });
-    stack.cluster.apply("steps", &manifest).await.unwrap();
+    stack.demos.apply("steps", &manifest).await.unwrap();
     let over = stack.wait_until_over("steps").await;
     let planned = boundaries(&over);
     let status = over.status.unwrap();
@@ -71,6 +71,6 @@ async fn arrivals_change_at_the_planned_instants() {
             );
         }
     }
-    stack.cluster.delete("steps").await.unwrap();
+    stack.demos.delete("steps").await.unwrap();
     stack.stop().await;
 }

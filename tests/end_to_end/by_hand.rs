@@ -11,8 +11,8 @@ use aws_sdk_ssm::types::ResourceTypeForTagging;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_testing::wait::wait_for;
-use kubectl_kinesisdemo::demo::environment::SandboxAddress;
-use kubectl_kinesisdemo::demo::parts::{CLUSTER, REGION};
+use kinesis_demo_local_cluster::programs::{CLUSTER, REGION};
+use kinesis_demo_local_cluster::sandbox::address::SandboxAddress;
 
 /// The polling interval of the sandbox.
 const POLL: Duration = Duration::from_millis(50);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use aws_sdk_ssm::config::retry::RetryConfig;
 use aws_sdk_ssm::types::ParameterType;
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_local_cluster::sandbox::address::SandboxAddress;
 use kinesis_demo_testing::totals::assert_balanced;
-use kubectl_kinesisdemo::demo::environment::SandboxAddress;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::by_hand::sdk_config;
-use crate::local_cluster::{LocalStack, exclusive_permit};
+use crate::local_stack::{LocalStack, exclusive_permit};
 
 const TASKS: u32 = 60;
 
@@ -50,7 +50,7 @@ async fn sixty_tasks_leave_reads_to_others_and_control_never_lapses() {
             "generator": { "ratePerTask": 1, "maxTasks": TASKS },
         },
     });
-    stack.cluster.apply("many", &manifest).await.unwrap();
+    stack.demos.apply("many", &manifest).await.unwrap();
     let all_run = |demo: &KinesisDemo| {
         let status = demo.status.as_ref();
         status.is_some_and(|status| status.stage == Some(Stage::Running) && status.phase.is_some())
@@ -69,6 +69,6 @@ async fn sixty_tasks_leave_reads_to_others_and_control_never_lapses() {
     assert_balanced(&totals);
     assert_eq!((totals.scheduled, totals.unoffered), (2_400, 0), "{totals:?}");
     assert_eq!(status.control.unwrap().interruptions, []);
-    assert_eq!(stack.leftovers().await, [] as [&str; 0]);
+    assert_eq!(stack.leaked_resources().await, [] as [&str; 0]);
     stack.stop().await;
 }

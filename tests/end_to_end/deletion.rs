@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use kinesis_demo_api::{KinesisDemo, Stage};
-use kubectl_kinesisdemo::follow::wait_until_gone;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, shared_permit};
+use crate::local_stack::{LocalStack, shared_permit};
 
 fn manifest(name: &str) -> Value {
     json!({
@@ -42,13 +41,11 @@ async fn deletion_during_a_run_leaves_nothing() {
         }),
     ];
     for (name, moment) in moments {
-        stack.cluster.apply(name, &manifest(name)).await.unwrap();
+        stack.demos.apply(name, &manifest(name)).await.unwrap();
         stack.wait(name, Duration::from_secs(60), moment).await;
-        stack.cluster.delete(name).await.unwrap();
-        if let Err(error) = wait_until_gone(&stack.cluster, name, Duration::from_secs(90), &|_| {}).await {
-            panic!("{name}: {error}\n{}", stack.operator_log());
-        }
-        assert_eq!(stack.leftovers().await, [] as [&str; 0], "deleted while {name}");
+        stack.demos.delete(name).await.unwrap();
+        stack.wait_until_deleted(name, Duration::from_secs(90)).await;
+        assert_eq!(stack.leaked_resources().await, [] as [&str; 0], "deleted while {name}");
     }
     stack.stop().await;
 }
@@ -59,17 +56,17 @@ async fn a_blocked_object_does_not_affect_others() {
     let stack = LocalStack::start().await;
     let mut refused = manifest("refused");
     refused["spec"]["stream"]["warmThroughput"]["mibPerSecond"] = json!(10_000);
-    stack.cluster.apply("refused", &refused).await.unwrap();
+    stack.demos.apply("refused", &refused).await.unwrap();
     let mut quick = manifest("quick");
     quick["spec"]["phases"][0]["duration"] = json!("3s");
-    stack.cluster.apply("quick", &quick).await.unwrap();
+    stack.demos.apply("quick", &quick).await.unwrap();
     let over = stack.wait_until_over("quick").await;
     assert_eq!(stage(&over), Some(Stage::Succeeded));
-    let refused = stack.cluster.fetch("refused").await.unwrap();
+    let refused = stack.demos.fetch("refused").await.unwrap();
     assert_eq!(stage(&refused), Some(Stage::Pending));
-    stack.cluster.delete("refused").await.unwrap();
-    stack.cluster.delete("quick").await.unwrap();
-    wait_until_gone(&stack.cluster, "refused", Duration::from_secs(30), &|_| {}).await.unwrap();
-    wait_until_gone(&stack.cluster, "quick", Duration::from_secs(30), &|_| {}).await.unwrap();
+    stack.demos.delete("refused").await.unwrap();
+    stack.demos.delete("quick").await.unwrap();
+    stack.wait_until_deleted("refused", Duration::from_secs(30)).await;
+    stack.wait_until_deleted("quick", Duration::from_secs(30)).await;
     stack.stop().await;
 }

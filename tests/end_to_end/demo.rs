@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::local_cluster::{programs, shared_permit};
+use crate::local_stack::{programs, shared_permit};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
@@ -37,7 +37,7 @@ async fn the_smoke_demo_succeeds_reports_and_leaves_nothing() {
     let report: Value =
         serde_json::from_slice(&std::fs::read(state.join("demo/report.json")).unwrap()).unwrap();
     assert_eq!(report["outcome"], "Succeeded", "{report:#}");
-    assert_eq!(report["leftovers"], serde_json::json!([]));
+    assert_eq!(report["leaked"], serde_json::json!([]));
     let phases = report["phases"].as_array().unwrap();
     let rates: Vec<_> = phases.iter().map(|phase| phase["scheduled"].as_u64().unwrap()).collect();
     assert_eq!(rates, [500, 5_000]);

@@ -10,19 +10,19 @@ use k8s_openapi::api::events::v1::Event;
 use kinesis_demo_api::conditions::{self, Condition, ConditionStatus, ConditionType};
 use kinesis_demo_api::status::{KinesisDemoStatus, ResourceState, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_local_cluster::kubernetes::api_server::AUDIT_LOG;
 use kinesis_demo_operator::settings::Timings;
 use kinesis_demo_testing::totals::assert_balanced;
 use kinesis_demo_testing::wait::wait_for;
 use kube::Api;
 use kube::api::ListParams;
-use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::by_hand::ByHand;
-use crate::local_cluster::{LocalStack, run_permit, shared_permit};
+use crate::local_stack::{LocalStack, run_permit, shared_permit};
 use crate::proxy::Proxy;
 use crate::{hand_changes, objects, refusals, tasks_that_fail};
 
@@ -146,7 +146,7 @@ impl Run {
             "metadata": { "name": name },
             "spec": { "stream": stream, "phases": phases },
         });
-        on.stack.cluster.apply(name, &manifest).await.unwrap();
+        on.stack.demos.apply(name, &manifest).await.unwrap();
         Self { on: Arc::clone(on), name }
     }
 
@@ -157,7 +157,7 @@ impl Run {
 
     /// The name of the run's stream and service.
     pub async fn base_name(&self) -> String {
-        let demo = self.on.stack.cluster.fetch(self.name).await.unwrap();
+        let demo = self.on.stack.demos.fetch(self.name).await.unwrap();
         demo.status.unwrap().run.unwrap().effective.unwrap().base_name
     }
 
@@ -240,7 +240,7 @@ impl Run {
 
     /// Asserts that the sandbox has no resource of this run.
     pub async fn assert_nothing_left_in_sandbox(&self) {
-        let mut left = self.on.stack.leftovers().await;
+        let mut left = self.on.stack.leaked_resources().await;
         left.retain(|line| line.contains(&self.mark()));
         assert_eq!(left, [] as [&str; 0]);
     }

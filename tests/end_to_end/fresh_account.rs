@@ -8,7 +8,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_testing::totals::assert_balanced;
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, shared_permit};
+use crate::local_stack::{LocalStack, shared_permit};
 
 /// Service, operation, code and message of errors that soon disappear.
 const TRANSIENT: [(&str, &str, &str, &str); 6] = [
@@ -62,7 +62,7 @@ async fn the_first_run_of_an_account_succeeds() {
         "metadata": { "name": "first" },
         "spec": { "phases": [{ "name": "only", "duration": "10s", "recordsPerSecond": 100 }] },
     });
-    stack.cluster.apply("first", &manifest).await.unwrap();
+    stack.demos.apply("first", &manifest).await.unwrap();
     let over = |demo: &KinesisDemo| {
         demo.status.as_ref().and_then(|status| status.stage).is_some_and(Stage::is_terminal)
     };
@@ -76,6 +76,6 @@ async fn the_first_run_of_an_account_succeeds() {
         json!({"faults": []}),
         "a fault was not hit twice"
     );
-    assert_eq!(stack.leftovers().await, [] as [&str; 0]);
+    assert_eq!(stack.leaked_resources().await, [] as [&str; 0]);
     stack.stop().await;
 }

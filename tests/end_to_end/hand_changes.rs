@@ -8,9 +8,9 @@ use aws_sdk_kinesis::types::WarmThroughputObject;
 use kinesis_demo_api::Stage;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::control::ControlDocument;
+use kinesis_demo_local_cluster::programs::CLUSTER;
 use kinesis_demo_operator::settings::Timings;
 use kinesis_demo_testing::wait::wait_for;
-use kubectl_kinesisdemo::demo::parts::CLUSTER;
 use serde_json::json;
 
 use crate::by_hand::sleep_until;

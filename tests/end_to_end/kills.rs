@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, shared_permit};
+use crate::local_stack::{LocalStack, shared_permit};
 
 const KILLS: usize = 10;
 
@@ -59,12 +59,12 @@ async fn ten_kills_at_random_instants_do_not_change_the_result() {
     instants.sort();
 
     let stack = LocalStack::start().await;
-    stack.cluster.apply("killed", &manifest()).await.unwrap();
+    stack.demos.apply("killed", &manifest()).await.unwrap();
     let began = tokio::time::Instant::now();
     let mut most = std::collections::BTreeMap::new();
     for (number, instant) in instants.iter().enumerate() {
         tokio::time::sleep_until(began + *instant).await;
-        let demo = stack.cluster.fetch("killed").await.unwrap();
+        let demo = stack.demos.fetch("killed").await.unwrap();
         println!(
             "kill {} at {instant:?} in stage {:?}",
             number + 1,
@@ -86,14 +86,14 @@ async fn ten_kills_at_random_instants_do_not_change_the_result() {
     assert_eq!(demo.metadata.generation, Some(1));
     note_kinds(&stack, &mut most).await;
     assert!(most.values().all(|count| *count <= 1), "something existed twice: {most:?}");
-    assert_eq!(stack.leftovers().await, [] as [&str; 0]);
+    assert_eq!(stack.leaked_resources().await, [] as [&str; 0]);
     stack.stop().await;
 }
 
 /// Records the largest number of resources of each kind, except tasks, that exist at once.
 async fn note_kinds(stack: &LocalStack, most: &mut std::collections::BTreeMap<String, usize>) {
     let mut now = std::collections::BTreeMap::<String, usize>::new();
-    for line in stack.leftovers().await {
+    for line in stack.leaked_resources().await {
         let kind = line.split(':').next().unwrap_or_default().to_owned();
         if !["tasks", "processes", "logStreams", "containers", "events"]
             .iter()

@@ -12,7 +12,7 @@ mod faults;
 mod fresh_account;
 mod hand_changes;
 mod kills;
-mod local_cluster;
+mod local_stack;
 mod objects;
 mod permissions;
 mod proxy;

@@ -33,7 +33,7 @@ fn objects(on: &FaultyCluster, namespace: &str) -> Api<KinesisDemo> {
     Api::namespaced(on.stack.client(), namespace)
 }
 
-async fn wait_until_gone<K>(api: &Api<K>, name: &str, limit: Duration)
+async fn wait_until_deleted<K>(api: &Api<K>, name: &str, limit: Duration)
 where
     K: Clone + Debug + DeserializeOwned,
 {
@@ -100,7 +100,7 @@ pub async fn a_spec_stops_parsing_during_a_run(on: Arc<FaultyCluster>) {
         "the log contains the whole object"
     );
     api.delete("unread", &Default::default()).await.unwrap();
-    wait_until_gone(&api, "unread", SOON).await;
+    wait_until_deleted(&api, "unread", SOON).await;
 }
 
 /// `kubectl replace` with a manifest that has no finalizer.
@@ -112,8 +112,8 @@ pub async fn an_object_is_replaced(on: Arc<FaultyCluster>) {
     api.patch("replaced", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     let has_finalizer = |demo: &KinesisDemo| demo.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     on.stack.wait("replaced", SOON, has_finalizer).await;
-    on.stack.cluster.delete("replaced").await.unwrap();
-    wait_until_gone(&api, "replaced", ENDS_WITHIN).await;
+    on.stack.demos.delete("replaced").await.unwrap();
+    wait_until_deleted(&api, "replaced", ENDS_WITHIN).await;
     run.assert_nothing_left_in_sandbox().await;
 }
 
@@ -136,7 +136,7 @@ pub async fn an_object_is_restored_beside_its_original(on: Arc<FaultyCluster>) {
     });
     reported.await.expect("the copy did not report that its status belongs to another object");
     copies.delete("backup", &Default::default()).await.unwrap();
-    wait_until_gone(&copies, "backup", SOON).await;
+    wait_until_deleted(&copies, "backup", SOON).await;
     run.wait_until_over(ENDS_WITHIN).await.assert_all_arrived(SCHEDULED);
     run.assert_nothing_left().await;
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kinesis_demo_api::{KinesisDemo, Stage};
-use kubectl_kinesisdemo::follow::wait_until_gone;
-use kubectl_kinesisdemo::local_cluster::access::OPERATOR_ROLE;
-use kubectl_kinesisdemo::local_cluster::api_server::AUDIT_LOG;
+use kinesis_demo_local_cluster::kubernetes::api_server::AUDIT_LOG;
+use kinesis_demo_local_cluster::kubernetes::operator_access::OPERATOR_ROLE;
+use kinesis_demo_local_cluster::programs::OPERATOR;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::local_cluster::{LocalStack, shared_permit};
+use crate::local_stack::{LocalStack, shared_permit};
 
 /// A verb on a resource, as in `patch events.events.k8s.io`.
 type Right = String;
@@ -112,7 +112,7 @@ async fn the_role_is_exactly_what_the_operator_uses() {
         "metadata": { "name": "busy" },
         "spec": { "phases": [{ "name": "steady", "duration": "2m", "recordsPerSecond": 200 }] },
     });
-    stack.cluster.apply("busy", &manifest).await.unwrap();
+    stack.demos.apply("busy", &manifest).await.unwrap();
     let accepted = |demo: &KinesisDemo| {
         demo.status
             .as_ref()
@@ -128,16 +128,16 @@ async fn the_role_is_exactly_what_the_operator_uses() {
     }
     // Another operator takes over the Lease during a run.
     stack.kill_operator().await;
-    let before = accepted(&stack.cluster.fetch("busy").await.unwrap());
+    let before = accepted(&stack.demos.fetch("busy").await.unwrap());
     stack.wait("busy", Duration::from_secs(60), |demo| accepted(demo) > before).await;
-    assert_eq!(stage(&stack.cluster.fetch("busy").await.unwrap()), Some(Stage::Running));
-    stack.cluster.delete("busy").await.unwrap();
-    wait_until_gone(&stack.cluster, "busy", Duration::from_secs(90), &|_| {}).await.unwrap();
+    assert_eq!(stage(&stack.demos.fetch("busy").await.unwrap()), Some(Stage::Running));
+    stack.demos.delete("busy").await.unwrap();
+    stack.wait_until_deleted("busy", Duration::from_secs(90)).await;
 
     let log = stack.supervisor.log_path(AUDIT_LOG);
     // The last requests (the end of the watch, the release of the Lease) are only logged when the
     // operator stops.
-    stack.supervisor.stop(kubectl_kinesisdemo::demo::parts::OPERATOR).await;
+    stack.supervisor.stop(OPERATOR).await;
     let (used, refused) = used(&std::fs::read_to_string(log).unwrap());
     assert_eq!(refused, [] as [String; 0]);
     assert_eq!(used, granted(), "used (left), granted (right)");

@@ -288,7 +288,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use aws_sdk_ssm::error::ProvideErrorMetadata as _;
-    use kubectl_kinesisdemo::demo::environment::SandboxAddress;
+    use kinesis_demo_local_cluster::sandbox::address::SandboxAddress;
+    use kinesis_demo_local_cluster::tls::install_crypto_provider;
 
     use super::*;
     use crate::by_hand::sdk_config;
@@ -297,7 +298,7 @@ mod tests {
     /// texts.
     #[tokio::test]
     async fn the_sdk_parses_injected_errors_in_each_aws_protocol() {
-        kubectl_kinesisdemo::install_crypto();
+        install_crypto_provider();
         // Nothing listens on this port, so a call without a fault fails.
         let proxy = Proxy::start("http://127.0.0.1:9").await;
         let address = SandboxAddress { endpoint: proxy.endpoint.clone(), access_key_id: "KEY".into() };

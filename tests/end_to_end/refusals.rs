@@ -116,7 +116,7 @@ pub async fn a_service_whose_deletion_is_denied(on: Arc<FaultyCluster>) {
         on.by_hand.scale_to_zero(&service).await.is_some(),
         "the scheduled scale-to-zero was removed before the service"
     );
-    let demo = on.stack.cluster.fetch("held-service").await.unwrap();
+    let demo = on.stack.demos.fetch("held-service").await.unwrap();
     assert_eq!(demo.metadata.finalizers.unwrap_or_default().len(), 1);
     assert!(fault.hits() < 40, "{} calls in about two minutes", fault.hits());
 

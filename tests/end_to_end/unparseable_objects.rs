@@ -2,10 +2,10 @@
 //! operator.
 
 use kinesis_demo_api::Stage;
-use kubectl_kinesisdemo::demo::parts::OPERATOR;
+use kinesis_demo_local_cluster::programs::OPERATOR;
 use serde_json::json;
 
-use crate::local_cluster::{LocalStack, shared_permit};
+use crate::local_stack::{LocalStack, shared_permit};
 use crate::objects::apply_under_a_wider_schema;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,10 +27,10 @@ async fn an_unparseable_object_does_not_affect_others() {
         "metadata": { "name": "sound" },
         "spec": { "phases": [{ "name": "a", "duration": "2s", "recordsPerSecond": 100 }] },
     });
-    stack.cluster.apply("sound", &manifest).await.unwrap();
+    stack.demos.apply("sound", &manifest).await.unwrap();
     let over = stack.wait_until_over("sound").await;
     assert_eq!(over.status.and_then(|status| status.stage), Some(Stage::Succeeded));
     assert!(stack.supervisor.pid(OPERATOR).is_some(), "{}", stack.operator_log());
-    stack.cluster.delete("sound").await.unwrap();
+    stack.demos.delete("sound").await.unwrap();
     stack.stop().await;
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoSpec};
 use kinesis_demo_testing::settings::settings;
+use kinesis_demo_local_cluster::kubernetes::definition;
+use kinesis_demo_local_cluster::{ApiServer, ApiServerOptions};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
-use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions, assets, definition};
 use serde_json::{Value, json};
 
 /// A spec at the bound of a rule, and one beyond it. `message` is a part of the API server's error
@@ -287,13 +288,9 @@ async fn refusal(api: &Api<DynamicObject>, object: &DynamicObject) -> Option<Str
 
 #[tokio::test]
 async fn a_real_api_server_enforces_every_rule() {
-    kubectl_kinesisdemo::install_crypto();
-    let Some(assets) = assets::cached_assets().await else {
-        println!("skipped: no kube-apiserver and etcd on this machine; `make assets` fetches or builds them");
-        return;
-    };
+    let Some(options) = ApiServerOptions::cached().await else { return };
     let state = tempfile::tempdir().unwrap();
-    let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+    let server = ApiServer::start(state.path(), options).await.unwrap();
     definition::put_definition(&server.client()).await.unwrap();
     let kind = KinesisDemo::api_resource();
     let api: Api<DynamicObject> = Api::namespaced_with(server.client(), "default", &kind);

@@ -6,11 +6,11 @@ use kube::core::DeserializeGuard;
 
 use crate::args::Cleanup;
 use crate::cluster::Cluster;
-use crate::ending::Ending;
 use crate::error::CliError;
-use crate::follow::wait_until_gone;
+use crate::exit_status::ExitStatus;
+use crate::follow::wait_until_deleted;
 
-pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
+pub async fn cleanup(arguments: Cleanup) -> Result<ExitStatus, CliError> {
     let Cleanup { names, all, all_namespaces, connection, timeout } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let targets: Vec<(Cluster, String)> = match all {
@@ -28,7 +28,7 @@ pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
     };
     if targets.is_empty() {
         println!("no KinesisDemo to delete");
-        return Ok(Ending::Done);
+        return Ok(ExitStatus::Success);
     }
     // Start all deletions first, so that the removals run in parallel.
     let mut deleted = Vec::new();
@@ -41,11 +41,11 @@ pub async fn cleanup(arguments: Cleanup) -> Result<Ending, CliError> {
         deleted.push((cluster, name));
     }
     for (cluster, name) in deleted {
-        wait_until_gone(cluster, name, Duration::from_secs(timeout), &|line| println!("{line}")).await?;
+        wait_until_deleted(cluster, name, Duration::from_secs(timeout), &|line| println!("{line}")).await?;
         println!(
             "{}/{name} is deleted, with everything it created (except retained resources)",
             cluster.namespace()
         );
     }
-    Ok(Ending::Done)
+    Ok(ExitStatus::Success)
 }

@@ -12,15 +12,15 @@ use kube::ResourceExt;
 
 use crate::args::{Logs, Output};
 use crate::cluster::{Cluster, last_seen};
-use crate::ending::Ending;
 use crate::error::CliError;
+use crate::exit_status::ExitStatus;
 use crate::follow::is_over;
 use crate::output::item;
 
 /// How often `--follow` polls.
 const EVERY: Duration = Duration::from_secs(2);
 
-pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
+pub async fn logs(arguments: Logs) -> Result<ExitStatus, CliError> {
     let Logs { name, connection, follow, output } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let mut demo = cluster.fetch(&name).await?;
@@ -46,12 +46,12 @@ pub async fn logs(arguments: Logs) -> Result<Ending, CliError> {
             if printed.is_empty() && output == Output::Text {
                 eprintln!("no Events for {name}: Kubernetes deletes them after an hour");
             }
-            return Ok(Ending::Done);
+            return Ok(ExitStatus::Success);
         }
         tokio::time::sleep(EVERY).await;
         match cluster.fetch_if_present(&name).await? {
             Some(present) => demo = present,
-            None => return Ok(Ending::Done),
+            None => return Ok(ExitStatus::Success),
         }
     }
 }

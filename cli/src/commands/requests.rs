@@ -5,14 +5,14 @@ use kinesis_demo_api::request::Verb;
 use crate::args::{Output, Rerun, Stop};
 use crate::cluster::Cluster;
 use crate::commands::start::watch_run;
-use crate::ending::Ending;
 use crate::error::CliError;
-use crate::follow::{End, follow, wait_for_response};
+use crate::exit_status::ExitStatus;
+use crate::follow::{WatchOutcome, follow, wait_for_response};
 use crate::screen::Screen;
 
 /// Aborts the current run. The request's precondition is the run's number, so a later run is not
 /// aborted.
-pub async fn stop(arguments: Stop) -> Result<Ending, CliError> {
+pub async fn stop(arguments: Stop) -> Result<ExitStatus, CliError> {
     let Stop { name, connection, no_wait } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let run = current_run(&cluster, &name).await?;
@@ -22,17 +22,17 @@ pub async fn stop(arguments: Stop) -> Result<Ending, CliError> {
         "{name}: the operator accepted the request; it stops the traffic first, then removes everything"
     );
     if no_wait {
-        return Ok(Ending::Done);
+        return Ok(ExitStatus::Success);
     }
     let mut screen = Screen::new(Output::Text);
     match follow(&cluster, &name, run.unwrap_or(1), false, &mut screen, |_, _| {}).await? {
         // A requested abort is a success of this command, whatever the run's outcome.
-        End::Over(_) | End::Deleted => Ok(Ending::Done),
-        End::Stalled(_) => Ok(Ending::Error),
+        WatchOutcome::Over(_) | WatchOutcome::Deleted => Ok(ExitStatus::Success),
+        WatchOutcome::Stalled(_) => Ok(ExitStatus::Error),
     }
 }
 
-pub async fn rerun(arguments: Rerun) -> Result<Ending, CliError> {
+pub async fn rerun(arguments: Rerun) -> Result<ExitStatus, CliError> {
     let Rerun { name, connection, no_watch } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let run = current_run(&cluster, &name).await?;
@@ -40,7 +40,7 @@ pub async fn rerun(arguments: Rerun) -> Result<Ending, CliError> {
     wait_for_response(&cluster, &name, &id).await?;
     eprintln!("{name}: the operator accepted the request");
     if no_watch {
-        return Ok(Ending::Done);
+        return Ok(ExitStatus::Success);
     }
     watch_run(&cluster, &name, run.map_or(1, |run| run + 1)).await
 }

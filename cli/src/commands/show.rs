@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::args::{List, One, Output};
 use crate::cluster::Cluster;
-use crate::ending::Ending;
 use crate::error::CliError;
-use crate::follow::{End, follow};
+use crate::exit_status::ExitStatus;
+use crate::follow::{WatchOutcome, follow};
 use crate::output::{document, width};
 use crate::render::frame::frame;
 use crate::render::line::{stage, stall};
@@ -20,7 +20,7 @@ use crate::render::number::grouped;
 use crate::render::table::{Align, table_within};
 use crate::screen::Screen;
 
-pub async fn list(arguments: List) -> Result<Ending, CliError> {
+pub async fn list(arguments: List) -> Result<ExitStatus, CliError> {
     let cluster = Cluster::connect(&arguments.connection).await?;
     let demos = cluster.fetch_all(arguments.all_namespaces).await?;
     let mut out = std::io::stdout().lock();
@@ -62,7 +62,7 @@ pub async fn list(arguments: List) -> Result<Ending, CliError> {
             );
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// The columns of `kubectl get kd`, with names that can be passed to the other verbs.
@@ -129,7 +129,7 @@ fn cells(demo: &KinesisDemo) -> Vec<String> {
     ]
 }
 
-pub async fn status(arguments: One) -> Result<Ending, CliError> {
+pub async fn status(arguments: One) -> Result<ExitStatus, CliError> {
     let cluster = Cluster::connect(&arguments.connection).await?;
     let demo = cluster.fetch(&arguments.name).await?;
     let mut out = std::io::stdout().lock();
@@ -141,11 +141,11 @@ pub async fn status(arguments: One) -> Result<Ending, CliError> {
             }
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// Ends when the run is over, whatever its outcome. A run that is already over is shown once.
-pub async fn watch(arguments: One) -> Result<Ending, CliError> {
+pub async fn watch(arguments: One) -> Result<ExitStatus, CliError> {
     let cluster = Cluster::connect(&arguments.connection).await?;
     // The watch itself would wait for an object that does not exist, or for a cluster that never
     // responds.
@@ -153,10 +153,10 @@ pub async fn watch(arguments: One) -> Result<Ending, CliError> {
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     let mut screen = Screen::new(arguments.output);
     match follow(&cluster, &demo.name_any(), run, false, &mut screen, |_, _| {}).await? {
-        End::Over(demo) | End::Stalled(demo) => Ok(Ending::of_run(&demo)),
-        End::Deleted => {
+        WatchOutcome::Over(demo) | WatchOutcome::Stalled(demo) => Ok(ExitStatus::of_run(&demo)),
+        WatchOutcome::Deleted => {
             eprintln!("{} was deleted", arguments.name);
-            Ok(Ending::Done)
+            Ok(ExitStatus::Success)
         }
     }
 }

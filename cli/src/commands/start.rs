@@ -2,15 +2,15 @@
 
 use crate::args::{Output, Start};
 use crate::cluster::{Cluster, FIELD_MANAGER};
-use crate::ending::Ending;
 use crate::error::CliError;
-use crate::follow::{End, follow, is_over};
-use crate::kept::{KeptField, kept_fields};
+use crate::exit_status::ExitStatus;
+use crate::field_managers::{ManagedField, fields_of_other_managers};
+use crate::follow::{WatchOutcome, follow, is_over};
 use crate::manifest::{from_flags, read_manifest};
-use crate::render::line::obstacle;
+use crate::render::line::blocking_condition;
 use crate::screen::Screen;
 
-pub async fn start(arguments: Start) -> Result<Ending, CliError> {
+pub async fn start(arguments: Start) -> Result<ExitStatus, CliError> {
     let Start { connection, filename, name, region, warm_throughput, force_conflicts, no_watch } = arguments;
     let manifest = match (&filename, &name) {
         (Some(path), _) => read_manifest(path)?,
@@ -31,10 +31,10 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
         true => cluster.apply_and_take_over(name, document).await?,
         false => cluster.apply(name, document).await?,
     };
-    let kept = kept_fields(document, &demo, FIELD_MANAGER);
-    if !kept.is_empty() {
-        eprintln!("{}/{name} keeps fields that were not given: {}", cluster.namespace(), described(&kept));
-        eprintln!("next: {KEPT}");
+    let managed = fields_of_other_managers(document, &demo, FIELD_MANAGER);
+    if !managed.is_empty() {
+        eprintln!("{}/{name} keeps fields that were not given: {}", cluster.namespace(), described(&managed));
+        eprintln!("next: {HOW_TO_CHANGE}");
     }
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
     if is_over(&demo, run) {
@@ -46,28 +46,30 @@ pub async fn start(arguments: Start) -> Result<Ending, CliError> {
     }
     eprintln!("{}/{} is applied", cluster.namespace(), manifest.name);
     if no_watch {
-        return Ok(Ending::Done);
+        return Ok(ExitStatus::Success);
     }
     watch_run(&cluster, &manifest.name, run).await
 }
 
-const KEPT: &str = "to change these fields, set them here with --force-conflicts; to restore their defaults, remove them with the \
+const HOW_TO_CHANGE: &str = "to change these fields, set them here with --force-conflicts; to restore their defaults, remove them with the \
                     tool that owns them (kubectl-client-side-apply is a plain `kubectl apply`)";
 
-fn described(kept: &[KeptField]) -> String {
-    let fields = kept.iter().map(|field| format!("{} (owned by {})", field.path, field.owners.join(", ")));
+fn described(fields: &[ManagedField]) -> String {
+    let fields = fields.iter().map(|field| format!("{} (owned by {})", field.path, field.owners.join(", ")));
     fields.collect::<Vec<_>>().join("; ")
 }
 
 /// Watches one run to its end and returns the corresponding ending.
-pub async fn watch_run(cluster: &Cluster, name: &str, run: u32) -> Result<Ending, CliError> {
+pub async fn watch_run(cluster: &Cluster, name: &str, run: u32) -> Result<ExitStatus, CliError> {
     let mut screen = Screen::new(Output::Text);
     match follow(cluster, name, run, true, &mut screen, |_, _| {}).await? {
-        End::Over(demo) => Ok(Ending::of_run(&demo)),
-        End::Stalled(demo) => {
-            let why = demo.status.as_ref().and_then(obstacle).unwrap_or_default();
+        WatchOutcome::Over(demo) => Ok(ExitStatus::of_run(&demo)),
+        WatchOutcome::Stalled(demo) => {
+            let why = demo.status.as_ref().and_then(blocking_condition).unwrap_or_default();
             Err(CliError::Refused(format!("the run is stalled until something changes: {why}")))
         }
-        End::Deleted => Err(CliError::Refused(format!("{name} was deleted while its run was watched"))),
+        WatchOutcome::Deleted => {
+            Err(CliError::Refused(format!("{name} was deleted while its run was watched")))
+        }
     }
 }

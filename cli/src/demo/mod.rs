@@ -2,18 +2,14 @@
 //! event, writes a report, and stops everything.
 //!
 //! In: a manifest and the folder of `--state`, in which the demo creates its own (see
-//! [`crate::local_cluster::state_folder`]). Out: the run shown live, `report.json`, a summary, an
-//! exit code. The demo ends everything it starts, also after Ctrl-C. The next run ends what a
-//! SIGKILL left. A demo started with `--keep` is ended only by `demo-down`.
+//! [`kinesis_demo_local_cluster::state::folder`]). Out: the run shown live, `report.json`, a
+//! summary, an exit code. The demo ends everything it starts, also after Ctrl-C. The next run ends
+//! what a SIGKILL left. A demo started with `--keep` is ended only by `demo-down`.
 
-pub mod boundaries;
-pub mod environment;
+pub mod env_file;
 pub mod interrupts;
-pub mod leaked_resources;
-pub mod parts;
 pub mod report;
 pub mod samples;
-pub mod sandbox;
 pub mod session;
 pub mod summary;
 
@@ -22,44 +18,45 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kinesis_demo_local_cluster::kubernetes::kind::delete_orphaned_cluster;
+use kinesis_demo_local_cluster::private_files::write_private;
+use kinesis_demo_local_cluster::processes::orphans::end_orphans;
+use kinesis_demo_local_cluster::shell::quoted;
+use kinesis_demo_local_cluster::state::folder::{Owner, absolute, check_still_ours, folder_in, owner};
+use kinesis_demo_local_cluster::state::lock::StateLock;
+use kinesis_demo_local_cluster::{Lifetime, Progress, Supervisor};
 
 use crate::args::{Demo, DemoDown};
-use crate::ending::Ending;
 use crate::error::CliError;
-use crate::local_cluster::kind::clear_leftover_cluster;
-use crate::local_cluster::leftovers::clear_leftovers;
-use crate::local_cluster::shell::quoted;
-use crate::local_cluster::state_folder::{Owner, absolute, folder_in, owner, still_ours};
-use crate::local_cluster::state_lock::StateLock;
-use crate::local_cluster::{Lifetime, Progress, Supervisor, write_private};
+use crate::exit_status::ExitStatus;
 use crate::manifest::{Manifest, manifest, read_manifest};
 use crate::output::width;
 use interrupts::Interrupts;
-use parts::{operator_defaults, operator_limits};
+use kinesis_demo_local_cluster::programs::{operator_defaults, operator_limits};
 use report::Report;
-use session::{DemoSession, RunOutcome, tidy};
+use session::{DemoSession, RunOutcome, remove_temporary_files};
 
 /// The manifest used by default: the four phases at full rates, within a minute.
 const QUICK: &str = include_str!("../../../examples/quick.yaml");
 
 /// Starts everything, runs the demo, and stops everything.
-pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
+pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
     let Demo { manifest: path, state: dir, keep, speed } = arguments;
     // Report manifest errors before anything is started.
     let manifest = chosen_manifest(path.as_deref())?;
     let mut interrupts = Interrupts::listen()?;
     // `eprintln!` panics if the terminal is closed, which would prevent the cleanup.
     let progress: Progress = Arc::new(|line: &str| drop(writeln!(std::io::stderr(), "· {line}")));
-    let lifetime = if keep { Lifetime::Keep } else { Lifetime::Run };
+    let lifetime = if keep { Lifetime::Detached } else { Lifetime::UntilExit };
     let supervisor = Supervisor::open(&dir, lifetime)?;
     supervisor.record_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
     let state = supervisor.state().to_path_buf();
     // Absolute, so that the command works from any folder.
     let shown_dir = quoted(&absolute(&dir)?.display().to_string());
-    for role in supervisor.cleared() {
+    for role in supervisor.ended_orphans() {
         progress(&format!("ended a process of an earlier run: {role}"));
     }
-    clear_leftover_cluster(&state).await?;
+    delete_orphaned_cluster(&state).await?;
 
     let started_at = Timestamp::now();
     let setting_up = DemoSession::set_up(&supervisor, &manifest, speed, &progress);
@@ -68,7 +65,7 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
         () = interrupts.next() => {
             progress("interrupted: stopping all processes");
             stop_early(&supervisor).await?;
-            return Ok(Ending::Interrupted);
+            return Ok(ExitStatus::Interrupted);
         }
     };
     let session = match session {
@@ -100,11 +97,11 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
         progress("stopping all processes");
         session.stop().await?;
         survivors = supervisor.running()?;
-        tidy(&state)?;
+        remove_temporary_files(&state)?;
     }
     let report = report.and_then(|mut report| {
         let processes = survivors.iter().map(|entry| format!("process {} (pid {})", entry.role, entry.pid));
-        report.leftovers.extend(processes);
+        report.leaked.extend(processes);
         // Without a run there is nothing to report, and the last run's report is kept.
         if has_started(&outcome) {
             write_report(&state, &report)?;
@@ -116,7 +113,7 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
         (None, Err(error)) => Err(error),
         (None, Ok(report)) => {
             if keeps_running {
-                supervisor.record_kept()?;
+                supervisor.record_detached()?;
                 let mut out = std::io::stdout().lock();
                 writeln!(
                     out,
@@ -125,7 +122,7 @@ pub async fn run(arguments: Demo) -> Result<Ending, CliError> {
                 let env = state.join("env").display().to_string();
                 writeln!(out, "For kubectl and the AWS CLI:  . {}", quoted(&env))?;
             }
-            Ok(ending(&report, &outcome, interrupted))
+            Ok(exit_status(&report, &outcome, interrupted))
         }
     }
 }
@@ -139,14 +136,14 @@ fn has_started(outcome: &RunOutcome) -> bool {
 /// Stops everything when the demo ends before its run.
 async fn stop_early(supervisor: &Supervisor) -> Result<(), CliError> {
     supervisor.stop_all().await;
-    clear_leftover_cluster(supervisor.state()).await?;
-    tidy(supervisor.state())?;
+    delete_orphaned_cluster(supervisor.state()).await?;
+    remove_temporary_files(supervisor.state())?;
     Ok(())
 }
 
 /// Writes the report and prints its summary.
 fn write_report(state: &Path, report: &Report) -> Result<(), CliError> {
-    still_ours(state)?;
+    check_still_ours(state)?;
     let path = state.join("report.json");
     // Serialising strings, numbers and lists of them cannot fail.
     let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
@@ -160,19 +157,19 @@ fn write_report(state: &Path, report: &Report) -> Result<(), CliError> {
     Ok(())
 }
 
-fn ending(report: &Report, outcome: &RunOutcome, interrupted: bool) -> Ending {
-    if !report.leftovers.is_empty() {
-        return Ending::Leftovers;
+fn exit_status(report: &Report, outcome: &RunOutcome, interrupted: bool) -> ExitStatus {
+    if !report.leaked.is_empty() {
+        return ExitStatus::LeakedResources;
     }
     match &outcome.last {
-        _ if interrupted => Ending::Interrupted,
-        Some(demo) => Ending::of_run(demo),
-        None => Ending::Error,
+        _ if interrupted => ExitStatus::Interrupted,
+        Some(demo) => ExitStatus::of_run(demo),
+        None => ExitStatus::Error,
     }
 }
 
 /// Ends what `demo --keep` left running, and what a killed demo left behind.
-pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
+pub async fn down(arguments: DemoDown) -> Result<ExitStatus, CliError> {
     let dir = absolute(&arguments.state)?;
     let state = folder_in(&dir);
     let why_not = match owner(&dir)? {
@@ -182,11 +179,11 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
     };
     if let Some(why_not) = why_not {
         println!("no demo has run in {}{why_not}; nothing was changed", dir.display());
-        return Ok(Ending::Done);
+        return Ok(ExitStatus::Success);
     }
     let lock = StateLock::take(&state)?;
-    let cleared = clear_leftovers(&state)?;
-    let cluster = clear_leftover_cluster(&state).await?;
+    let cleared = end_orphans(&state)?;
+    let cluster = delete_orphaned_cluster(&state).await?;
     for role in &cleared {
         println!("ended {role}");
     }
@@ -196,14 +193,14 @@ pub async fn down(arguments: DemoDown) -> Result<Ending, CliError> {
     if cleared.is_empty() && cluster.is_none() {
         println!("no process of {} is running", state.display());
     }
-    lock.clear_kept()?;
+    lock.clear_detached()?;
     let env = state.join("env");
     let has_env = env.exists();
-    tidy(&state)?;
+    remove_temporary_files(&state)?;
     if has_env {
         println!("A shell that sourced {} still points at this demo: close it.", env.display());
     }
-    Ok(Ending::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn chosen_manifest(path: Option<&Path>) -> Result<Manifest, CliError> {

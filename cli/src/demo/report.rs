@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{LatencyStatus, PhaseReport};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
+use kinesis_demo_local_cluster::sandbox::boundaries::{Arrivals, boundaries};
 use serde::Serialize;
 
-use super::boundaries::{Arrivals, boundaries};
 use super::samples::{Samples, StreamSample, TaskSample};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,7 +22,7 @@ pub struct Report {
     pub tasks: Vec<TaskSample>,
     pub stream: Vec<StreamSample>,
     /// What was left behind; empty after a clean run.
-    pub leftovers: Vec<String>,
+    pub leaked: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,14 +64,14 @@ pub struct DemoObservation {
     pub stored: u64,
     /// When the stream accepted them.
     pub arrivals: Arrivals,
-    pub leftovers: Vec<String>,
+    pub leaked: Vec<String>,
 }
 
 /// The report of the run that `demo` shows at the end of the demo. Without a run, the outcome is
 /// Aborted.
 #[must_use]
 pub fn report(demo: Option<&KinesisDemo>, observation: DemoObservation, now: Timestamp) -> Report {
-    let DemoObservation { samples, stored, arrivals, leftovers } = observation;
+    let DemoObservation { samples, stored, arrivals, leaked } = observation;
     let status = demo.and_then(|demo| demo.status.as_ref());
     let outcome = match status.and_then(|status| status.stage) {
         Some(Stage::Succeeded) => "Succeeded",
@@ -101,7 +101,7 @@ pub fn report(demo: Option<&KinesisDemo>, observation: DemoObservation, now: Tim
         stored,
         tasks: samples.tasks,
         stream: samples.stream,
-        leftovers,
+        leaked,
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
         };
         assert_eq!(
             keys(&written),
-            ["leftovers", "outcome", "phases", "stored", "stream", "tasks", "unreported"]
+            ["leaked", "outcome", "phases", "stored", "stream", "tasks", "unreported"]
         );
         assert_eq!(
             keys(&written["phases"][0]),
@@ -224,10 +224,10 @@ mod tests {
     fn without_a_run_the_outcome_is_aborted() {
         let none = report(
             None,
-            DemoObservation { leftovers: vec!["x".into()], ..DemoObservation::default() },
+            DemoObservation { leaked: vec!["x".into()], ..DemoObservation::default() },
             Timestamp::UNIX_EPOCH,
         );
         assert_eq!((none.outcome.as_str(), none.phases.len()), ("Aborted", 0));
-        assert_eq!(none.leftovers, ["x"]);
+        assert_eq!(none.leaked, ["x"]);
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kinesis_demo_api::{KinesisDemo, MicroTime};
 use serde::Serialize;
 
-use crate::render::line::is_gone;
+use crate::render::line::is_stream_deleted;
 
 /// How many tasks were desired, and how many were running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ impl Samples {
             }
         }
         // A deleted stream is not a change of capacity.
-        if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
+        if let Some(stream) = status.stream.as_ref().filter(|_| !is_stream_deleted(status)) {
             let (warm_target, warm_current) = stream.warm.map_or((0, 0), |warm| (warm.target, warm.current));
             let sample = StreamSample { at, shards: stream.shards, warm_target, warm_current };
             let same = |last: &StreamSample| StreamSample { at, ..*last } == sample;

@@ -8,25 +8,28 @@ use jiff::Timestamp;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::status::ResourceState;
+use kinesis_demo_local_cluster::kubernetes::Kubernetes;
+use kinesis_demo_local_cluster::kubernetes::definition::{put_definition, put_namespace};
+use kinesis_demo_local_cluster::private_files::write_private;
+use kinesis_demo_local_cluster::programs::{
+    CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox,
+};
+use kinesis_demo_local_cluster::sandbox::client::SandboxClient;
+use kinesis_demo_local_cluster::sandbox::leaked_resources::{Allowed, leaked_resources};
+use kinesis_demo_local_cluster::state::folder::check_still_ours;
+use kinesis_demo_local_cluster::{LocalClusterError, Progress, Supervisor};
 use serde_json::Value;
 
-use super::environment::{KUBECTL_CACHE, environment};
+use super::env_file::{KUBECTL_CACHE, env_file};
 use super::interrupts::Interrupts;
-use super::leaked_resources::{Allowed, left_behind};
-use super::parts::{CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox};
 use super::report::{DemoObservation, Report, report};
 use super::samples::Samples;
-use super::sandbox::Sandbox;
 use crate::args::Output;
 use crate::cluster::Cluster;
 use crate::error::CliError;
-use crate::follow::{End, follow, wait_until_gone};
-use crate::local_cluster::definition::{put_definition, put_namespace};
-use crate::local_cluster::kubernetes::Kubernetes;
-use crate::local_cluster::state_folder::still_ours;
-use crate::local_cluster::{LocalClusterError, Progress, Supervisor};
+use crate::follow::{WatchOutcome, follow, wait_until_deleted};
 use crate::manifest::Manifest;
-use crate::render::line::obstacle;
+use crate::render::line::blocking_condition;
 use crate::screen::Screen;
 
 /// Limit for an abort, which stops traffic, drains, and removes everything. The sandbox's own
@@ -40,7 +43,7 @@ pub struct DemoSession {
     supervisor: Supervisor,
     kubernetes: Kubernetes,
     cluster: Cluster,
-    sandbox: Sandbox,
+    sandbox: SandboxClient,
     /// The sandbox's state before the run.
     before: Value,
 }
@@ -74,10 +77,10 @@ impl DemoSession {
         // started.
         cluster.try_apply(&manifest.name, &manifest.document).await?;
         let address = start_sandbox(supervisor, &programs, speed).await?;
-        let sandbox = Sandbox::at(address)?;
+        let sandbox = SandboxClient::at(address)?;
         let before = sandbox.fetch_state().await?;
-        let text = environment(supervisor.state(), &kubernetes.admin_kubeconfig(), sandbox.address(), REGION);
-        crate::local_cluster::write_private(&supervisor.state().join("env"), text.as_bytes())?;
+        let text = env_file(supervisor.state(), &kubernetes.admin_kubeconfig(), sandbox.address(), REGION);
+        write_private(&supervisor.state().join("env"), text.as_bytes())?;
         progress("starting the operator under its own role");
         let kubeconfig = kubernetes.operator_kubeconfig().await?;
         start_operator(supervisor, &programs, &kubeconfig, sandbox.address()).await?;
@@ -124,9 +127,9 @@ impl DemoSession {
             };
             tokio::select! {
                 end = &mut following => return match end? {
-                    End::Over(_) | End::Deleted => Ok(()),
-                    End::Stalled(demo) => {
-                        let why = demo.status.as_ref().and_then(obstacle).unwrap_or_default();
+                    WatchOutcome::Over(_) | WatchOutcome::Deleted => Ok(()),
+                    WatchOutcome::Stalled(demo) => {
+                        let why = demo.status.as_ref().and_then(blocking_condition).unwrap_or_default();
                         Err(CliError::Refused(format!("the run is stalled until something changes: {why}")))
                     }
                 },
@@ -147,8 +150,8 @@ impl DemoSession {
         }
     }
 
-    /// Deletes the object and waits until it is gone. Does nothing if the operator or the sandbox
-    /// has exited: nothing would remove the object's resources, and those end with the sandbox.
+    /// Deletes the object and waits for its end. Does nothing if the operator or the sandbox has
+    /// exited: nothing would remove the object's resources, and those end with the sandbox.
     pub async fn remove(
         &self,
         name: &str,
@@ -160,7 +163,7 @@ impl DemoSession {
         }
         let removing = async {
             self.cluster.delete(name).await?;
-            wait_until_gone(&self.cluster, name, REMOVE_TIMEOUT, &|line| progress(line)).await
+            wait_until_deleted(&self.cluster, name, REMOVE_TIMEOUT, &|line| progress(line)).await
         };
         tokio::select! {
             result = removing => result,
@@ -173,17 +176,17 @@ impl DemoSession {
     /// retained.
     pub async fn left_in_sandbox(&self, last: Option<&KinesisDemo>) -> Result<Vec<String>, CliError> {
         let after = self.sandbox.fetch_state().await?;
-        Ok(left_behind(&self.before, &after, Allowed { retained: &retained(last), cluster: CLUSTER }))
+        Ok(leaked_resources(&self.before, &after, Allowed { retained: &retained(last), cluster: CLUSTER }))
     }
 
-    pub async fn report(&self, outcome: &RunOutcome, leftovers: Vec<String>) -> Result<Report, CliError> {
+    pub async fn report(&self, outcome: &RunOutcome, leaked: Vec<String>) -> Result<Report, CliError> {
         let arn = outcome.last.as_ref().and_then(|demo| demo.status.as_ref()?.stream.as_ref());
         let arrived = match arn {
             Some(stream) => self.sandbox.fetch_arrivals(&stream.arn).await?,
             None => None,
         };
         let (stored, arrivals) = arrived.unwrap_or_default();
-        let observation = DemoObservation { samples: outcome.samples.clone(), stored, arrivals, leftovers };
+        let observation = DemoObservation { samples: outcome.samples.clone(), stored, arrivals, leaked };
         Ok(report(outcome.last.as_ref(), observation, Timestamp::now()))
     }
 
@@ -216,8 +219,8 @@ fn retained(last: Option<&KinesisDemo>) -> Vec<String> {
 
 /// Removes files that are useless after the end: keys and tokens of servers that have stopped, and
 /// the data of etcd and the sandbox. Logs and the report are kept.
-pub fn tidy(state: &Path) -> Result<(), LocalClusterError> {
-    still_ours(state)?;
+pub fn remove_temporary_files(state: &Path) -> Result<(), LocalClusterError> {
+    check_still_ours(state)?;
     for name in ["kubernetes", "sandbox", KUBECTL_CACHE] {
         let _ = std::fs::remove_dir_all(state.join(name));
     }

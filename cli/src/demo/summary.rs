@@ -55,7 +55,7 @@ pub fn summary(report: &Report, width: usize) -> Vec<String> {
             lines.push(format!("{name}: {}", series(&points, zero)));
         }
     }
-    match report.leftovers.as_slice() {
+    match report.leaked.as_slice() {
         [] => lines.push("Left behind: nothing".into()),
         left => {
             lines.push("Left behind:".into());
@@ -180,7 +180,7 @@ mod tests {
                 TaskSample { at: at(5), desired: 10, running: 10 },
             ],
             stream: vec![StreamSample { at: at(0), shards: 4, warm_target: 100, warm_current: 100 }],
-            leftovers: vec![],
+            leaked: vec![],
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn series_show_changes_and_the_end_shows_leftovers() {
+    fn series_show_changes_and_the_end_shows_leaked_resources() {
         let mut report = report();
         let lines = summary(&report, WIDE);
         assert!(lines.contains(&"Tasks: 0s 1, 5s 10".to_owned()), "{lines:#?}");
@@ -210,7 +210,7 @@ mod tests {
         // With Advantage a cold stream has warm throughput that was not requested.
         report.stream[0].warm_target = 0;
         assert!(!summary(&report, WIDE).iter().any(|line| line.starts_with("Warm")));
-        report.leftovers = vec!["process etcd (pid 7)".into()];
+        report.leaked = vec!["process etcd (pid 7)".into()];
         assert_eq!(summary(&report, WIDE).last().unwrap(), "  process etcd (pid 7)");
     }
 

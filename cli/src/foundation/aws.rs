@@ -21,9 +21,10 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 use jiff::Timestamp;
 use kinesis_demo_api::error_chain::error_chain;
 
-use super::error::AwsCause;
+use super::context::{DesiredStack, Services, Stacks, Update};
+use super::error::{AwsCause, FoundationError, FoundationResult};
 use super::stack::{Stack, StackEvent};
-use super::{DesiredStack, FoundationError, FoundationResult, Services, Stacks, Update, template};
+use super::template;
 
 /// Part of the user agent of every call.
 const APP_NAME: &str = "kubectl-kinesisdemo";

@@ -2,67 +2,71 @@
 //! in Kubernetes. Out: success once nothing of the stack is left, or an error that says why
 //! something remains. Deletes one stack of ours, and only while no run needs it.
 
+use super::context::{Services, StackContext};
+use super::error::{FoundationError, FoundationResult};
 use super::follow::{Followed, follow, follow_last_operation};
 use super::runs::{FetchedRuns, Runs, live_runs};
 use super::stack::{Stack, StackStatus, described, operation_state, undeleted};
-use super::{FoundationError, FoundationResult, Services, Site};
 
 /// How many runs an error names.
 const NAMED: usize = 10;
 
 /// `runs` is None if Kubernetes is not to be checked.
 pub(super) async fn delete(
-    site: &Site<'_>,
+    context: &StackContext<'_>,
     services: &dyn Services,
     runs: Option<&dyn Runs>,
 ) -> FoundationResult<()> {
-    let Some(mut stack) = site.stacks.fetch(&site.stack_name).await? else {
-        (site.progress)(&format!(
+    let Some(mut stack) = context.stacks.fetch(&context.stack_name).await? else {
+        (context.progress)(&format!(
             "there is no stack {} in {}: nothing to delete",
-            site.stack_name, site.region
+            context.stack_name, context.region
         ));
         return Ok(());
     };
-    site.claim(&stack)?;
+    context.claim(&stack)?;
     // Wait for an update to end first, so that the state of every resource is known. A creation can
     // be deleted at once.
     while operation_state(&stack.status) == StackStatus::InProgress
         && !matches!(stack.status.as_str(), "DELETE_IN_PROGRESS" | "CREATE_IN_PROGRESS")
     {
-        (site.progress)(&format!("{} is {}: waiting until that operation ends", stack.name, stack.status));
-        match follow_last_operation(site, &stack.id).await?.stack {
+        (context.progress)(&format!("{} is {}: waiting until that operation ends", stack.name, stack.status));
+        match follow_last_operation(context, &stack.id).await?.stack {
             Some(remaining) => stack = remaining,
-            None => return report_deleted(site),
+            None => return report_deleted(context),
         }
     }
     let followed = if stack.status == "DELETE_IN_PROGRESS" {
-        (site.progress)(&format!("{} is already being deleted: watching that deletion", stack.name));
-        follow_last_operation(site, &stack.id).await?
+        (context.progress)(&format!("{} is already being deleted: watching that deletion", stack.name));
+        follow_last_operation(context, &stack.id).await?
     } else {
-        refuse_while_runs_live(site, &stack, services, runs).await?;
-        let known = site.stacks.fetch_events(&stack.id, None).await?;
-        site.stacks.delete(&stack.id).await?;
-        follow(site, &stack.id, known.last().map(|event| event.id.clone())).await?
+        refuse_while_runs_live(context, &stack, services, runs).await?;
+        let known = context.stacks.fetch_events(&stack.id, None).await?;
+        context.stacks.delete(&stack.id).await?;
+        follow(context, &stack.id, known.last().map(|event| event.id.clone())).await?
     };
     match followed.stack {
-        None => report_deleted(site),
-        Some(_) => Err(deletion_failed(site, &stack, &followed)),
+        None => report_deleted(context),
+        Some(_) => Err(deletion_failed(context, &stack, &followed)),
     }
 }
 
-fn report_deleted(site: &Site<'_>) -> FoundationResult<()> {
-    (site.progress)(&format!("the stack {} is completely deleted in {}", site.stack_name, site.region));
+fn report_deleted(context: &StackContext<'_>) -> FoundationResult<()> {
+    (context.progress)(&format!(
+        "the stack {} is completely deleted in {}",
+        context.stack_name, context.region
+    ));
     Ok(())
 }
 
 async fn refuse_while_runs_live(
-    site: &Site<'_>,
+    context: &StackContext<'_>,
     stack: &Stack,
     services: &dyn Services,
     runs: Option<&dyn Runs>,
 ) -> FoundationResult<()> {
-    let again = site.command("delete");
-    if let Some(cluster) = site.stacks.fetch_cluster(&stack.id).await? {
+    let again = context.command("delete");
+    if let Some(cluster) = context.stacks.fetch_cluster(&stack.id).await? {
         let live = services.fetch_live(&cluster).await?;
         if !live.is_empty() {
             return Err(FoundationError::refused(
@@ -77,26 +81,26 @@ async fn refuse_while_runs_live(
     }
     let objects = match runs {
         None => {
-            (site.progress)("Kubernetes is not checked for active runs; AWS has none");
+            (context.progress)("Kubernetes is not checked for active runs; AWS has none");
             return Ok(());
         }
         Some(runs) => match runs.fetch().await? {
             FetchedRuns::Objects(objects) => objects,
             FetchedRuns::Unavailable(why) => {
-                (site.progress)(&format!("{why}: only AWS was checked for active runs; it has none"));
+                (context.progress)(&format!("{why}: only AWS was checked for active runs; it has none"));
                 return Ok(());
             }
         },
     };
-    let live = live_runs(&objects, &site.account, &site.region);
+    let live = live_runs(&objects, &context.account, &context.region);
     if live.is_empty() {
         return Ok(());
     }
     Err(FoundationError::refused(
         format!(
             "KinesisDemos of account {} and Region {} are not over: {}",
-            site.account,
-            site.region,
+            context.account,
+            context.region,
             named(&live)
         ),
         format!(
@@ -114,7 +118,7 @@ fn named(live: &[String]) -> String {
     }
 }
 
-fn deletion_failed(site: &Site<'_>, stack: &Stack, followed: &Followed) -> FoundationError {
+fn deletion_failed(context: &StackContext<'_>, stack: &Stack, followed: &Followed) -> FoundationError {
     let left: Vec<String> = undeleted(&followed.events, &stack.id).into_iter().map(described).collect();
     let status = followed.stack.as_ref().map_or("", |stack| &stack.status);
     let reason = followed.stack.as_ref().and_then(|stack| stack.reason.as_deref());
@@ -127,7 +131,7 @@ fn deletion_failed(site: &Site<'_>, stack: &Stack, followed: &Followed) -> Found
         format!("the stack {} is {status}: {what}", stack.name),
         format!(
             "remove what blocks these resources, then run `{}` again; all other resources are deleted",
-            site.command("delete")
+            context.command("delete")
         ),
     )
 }
@@ -156,7 +160,7 @@ mod tests {
     }
 
     async fn deleting(cloud: &Cloud, runs: Option<&dyn Runs>) -> FoundationResult<()> {
-        cloud.with_site(async |site| delete(site, cloud, runs).await).await
+        cloud.with_context(async |context| delete(context, cloud, runs).await).await
     }
 
     fn deletion() -> Vec<Step> {

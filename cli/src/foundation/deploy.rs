@@ -4,90 +4,99 @@
 
 use std::collections::BTreeMap;
 
+use super::context::{DesiredStack, StackContext, Update};
+use super::error::{FoundationError, FoundationResult};
 use super::follow::{Followed, follow, follow_last_operation};
 use super::stack::{
     FOUNDATION_TAG, PART_OF_TAG, Stack, StackEvent, StackStatus, described, first_failure, is_deployed,
     lacks_service_linked_role, operation_state,
 };
-use super::{DesiredStack, FoundationError, FoundationResult, Site, Update, template};
+use super::template;
 
 /// Returns the chart's values once the stack is up to date.
-pub(super) async fn deploy(site: &Site<'_>, named: &BTreeMap<String, String>) -> FoundationResult<String> {
+pub(super) async fn deploy(
+    context: &StackContext<'_>,
+    named: &BTreeMap<String, String>,
+) -> FoundationResult<String> {
     for choice in template::choices(named) {
-        (site.progress)(&choice);
+        (context.progress)(&choice);
     }
     let stack = loop {
-        let Some(stack) = site.stacks.fetch(&site.stack_name).await? else {
-            break create(site, named).await?;
+        let Some(stack) = context.stacks.fetch(&context.stack_name).await? else {
+            break create(context, named).await?;
         };
-        site.claim(&stack)?;
+        context.claim(&stack)?;
         match operation_state(&stack.status) {
-            StackStatus::Deleted => break create(site, named).await?,
-            StackStatus::Ready => break update(site, stack, named).await?,
-            StackStatus::Stuck(why) => return Err(stuck(site, &stack, why)),
+            StackStatus::Deleted => break create(context, named).await?,
+            StackStatus::Ready => break update(context, stack, named).await?,
+            StackStatus::Stuck(why) => return Err(stuck(context, &stack, why)),
             // The result may differ from what is requested now; the next iteration checks that.
-            StackStatus::InProgress => follow_running_operation(site, &stack).await?,
+            StackStatus::InProgress => follow_running_operation(context, &stack).await?,
         }
     };
     let values = stack.values().map(str::to_owned).ok_or_else(|| {
         let why = format!("the stack {} has no output with Helm values", stack.name);
-        FoundationError::refused(why, format!("run `{}` to see its outputs", site.command("status")))
+        FoundationError::refused(why, format!("run `{}` to see its outputs", context.command("status")))
     })?;
-    for line in next_steps(site, &stack) {
-        (site.progress)(&line);
+    for line in next_steps(context, &stack) {
+        (context.progress)(&line);
     }
     Ok(values)
 }
 
-async fn create(site: &Site<'_>, named: &BTreeMap<String, String>) -> FoundationResult<Stack> {
+async fn create(context: &StackContext<'_>, named: &BTreeMap<String, String>) -> FoundationResult<Stack> {
     let parameters = named.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-    let desired = DesiredStack { parameters, tags: tags(site, BTreeMap::new()) };
-    let id = site.stacks.create(&site.stack_name, &desired).await?;
-    deployed(site, &id, follow(site, &id, None).await?).await
+    let desired = DesiredStack { parameters, tags: tags(context, BTreeMap::new()) };
+    let id = context.stacks.create(&context.stack_name, &desired).await?;
+    deployed(context, &id, follow(context, &id, None).await?).await
 }
 
-async fn update(site: &Site<'_>, stack: Stack, named: &BTreeMap<String, String>) -> FoundationResult<Stack> {
-    let known = site.stacks.fetch_events(&stack.id, None).await?;
+async fn update(
+    context: &StackContext<'_>,
+    stack: Stack,
+    named: &BTreeMap<String, String>,
+) -> FoundationResult<Stack> {
+    let known = context.stacks.fetch_events(&stack.id, None).await?;
     let desired = DesiredStack {
         parameters: template::for_update(named, &stack.parameters),
-        tags: tags(site, stack.tags.clone()),
+        tags: tags(context, stack.tags.clone()),
     };
-    match site.stacks.update(&stack.id, &desired).await? {
+    match context.stacks.update(&stack.id, &desired).await? {
         Update::NothingToChange => {
-            (site.progress)(&format!("{} is up to date: nothing to change", stack.name));
+            (context.progress)(&format!("{} is up to date: nothing to change", stack.name));
             Ok(stack)
         }
         Update::Started => {
             let last = known.last().map(|event| event.id.clone());
-            deployed(site, &stack.id, follow(site, &stack.id, last).await?).await
+            deployed(context, &stack.id, follow(context, &stack.id, last).await?).await
         }
     }
 }
 
 /// Watches an operation that someone else started, or that this command started before it was
 /// interrupted.
-async fn follow_running_operation(site: &Site<'_>, stack: &Stack) -> FoundationResult<()> {
-    (site.progress)(&format!("{} is {}: waiting until that operation ends", stack.name, stack.status));
-    let followed = follow_last_operation(site, &stack.id).await?;
+async fn follow_running_operation(context: &StackContext<'_>, stack: &Stack) -> FoundationResult<()> {
+    (context.progress)(&format!("{} is {}: waiting until that operation ends", stack.name, stack.status));
+    let followed = follow_last_operation(context, &stack.id).await?;
     if followed.stack.is_none() && first_failure(&followed.events, &stack.id).is_none() {
         let why = format!("the stack {} was being deleted and no longer exists", stack.name);
         return Err(FoundationError::refused(
             why,
-            format!("run `{}` to create a new one", site.command("deploy")),
+            format!("run `{}` to create a new one", context.command("deploy")),
         ));
     }
-    deployed(site, &stack.id, followed).await.map(drop)
+    deployed(context, &stack.id, followed).await.map(drop)
 }
 
 /// The stack's current tags, and ours.
-fn tags(site: &Site<'_>, mut present: BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn tags(context: &StackContext<'_>, mut present: BTreeMap<String, String>) -> BTreeMap<String, String> {
     present.insert(PART_OF_TAG.0.into(), PART_OF_TAG.1.into());
-    present.insert(FOUNDATION_TAG.into(), site.stack_name.clone());
+    present.insert(FOUNDATION_TAG.into(), context.stack_name.clone());
     present
 }
 
 /// Returns the stack if the operation succeeded, otherwise an error with the first failure.
-async fn deployed(site: &Site<'_>, stack_id: &str, followed: Followed) -> FoundationResult<Stack> {
+async fn deployed(context: &StackContext<'_>, stack_id: &str, followed: Followed) -> FoundationResult<Stack> {
     let Followed { stack, events } = followed;
     let remaining = match stack {
         Some(stack) if is_deployed(&stack.status) => return Ok(stack),
@@ -99,20 +108,20 @@ async fn deployed(site: &Site<'_>, stack_id: &str, followed: Followed) -> Founda
         // The operation was rejected as a whole. CloudFormation's validation has the details, if
         // the caller may read them.
         _ => {
-            let invalid = site.stacks.fetch_invalid(stack_id).await.unwrap_or_default();
+            let invalid = context.stacks.fetch_invalid(stack_id).await.unwrap_or_default();
             invalid.into_iter().next().or(cause.map(described))
         }
     };
-    Err(failed(site, remaining.as_ref(), cause, failure))
+    Err(failed(context, remaining.as_ref(), cause, failure))
 }
 
 fn failed(
-    site: &Site<'_>,
+    context: &StackContext<'_>,
     left: Option<&Stack>,
     cause: Option<&StackEvent>,
     failure: Option<String>,
 ) -> FoundationError {
-    let name = &site.stack_name;
+    let name = &context.stack_name;
     let what = match left {
         None => format!("creating the stack {name} failed, and CloudFormation deleted it"),
         Some(stack) => format!("the operation on the stack {name} failed, and it is now {}", stack.status),
@@ -122,11 +131,11 @@ fn failed(
         (None, Some(reason)) => format!("{what}: {reason}"),
         (None, None) => what,
     };
-    let again = site.command("deploy");
+    let again = context.command("deploy");
     let next = match left {
         _ if cause.is_some_and(lacks_service_linked_role) => {
             let first = match left {
-                Some(_) => format!("run `{}`, then ", site.command("delete")),
+                Some(_) => format!("run `{}`, then ", context.command("delete")),
                 None => String::new(),
             };
             format!(
@@ -140,32 +149,32 @@ fn failed(
             StackStatus::Ready => {
                 format!("correct the reported cause and run `{again}` again; the stack is as it was before")
             }
-            _ => recovery_steps(site, stack),
+            _ => recovery_steps(context, stack),
         },
     };
     FoundationError::refused(why, next)
 }
 
-fn stuck(site: &Site<'_>, stack: &Stack, why: &str) -> FoundationError {
+fn stuck(context: &StackContext<'_>, stack: &Stack, why: &str) -> FoundationError {
     let reason = stack.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let why = format!("the stack {} is {} and cannot be updated: {why}{reason}", stack.name, stack.status);
-    FoundationError::refused(why, recovery_steps(site, stack))
+    FoundationError::refused(why, recovery_steps(context, stack))
 }
 
 /// What to do with a stack that cannot be updated.
-fn recovery_steps(site: &Site<'_>, stack: &Stack) -> String {
-    let (delete, deploy) = (site.command("delete"), site.command("deploy"));
+fn recovery_steps(context: &StackContext<'_>, stack: &Stack) -> String {
+    let (delete, deploy) = (context.command("delete"), context.command("deploy"));
     if stack.status == "UPDATE_ROLLBACK_FAILED" {
         return format!(
             "run `aws cloudformation continue-update-rollback --region {} --stack-name {}`, then `{deploy}`; or run `{delete}`",
-            site.region, stack.name
+            context.region, stack.name
         );
     }
     format!("remove what is left with `{delete}`, then create a new stack with `{deploy}`")
 }
 
 /// Lines that say what to do after a successful deployment.
-fn next_steps(site: &Site<'_>, stack: &Stack) -> Vec<String> {
+fn next_steps(context: &StackContext<'_>, stack: &Stack) -> Vec<String> {
     let of = |key: &str| stack.outputs.get(key).map_or("", String::as_str);
     let namespace = stack.parameters.get("OperatorNamespace").map_or("kinesis-demo-system", String::as_str);
     vec![
@@ -173,7 +182,7 @@ fn next_steps(site: &Site<'_>, stack: &Stack) -> Vec<String> {
             "{} is {}; its Helm values are on stdout (to print them again: {} --output values)",
             stack.name,
             stack.status,
-            site.command("status")
+            context.command("status")
         ),
         format!(
             "next: push the images with `make push REGISTRY={}` (foundation/README.md), then run",
@@ -196,7 +205,7 @@ mod tests {
 
     async fn deploying(cloud: &Cloud, pairs: &[(&str, &str)]) -> FoundationResult<String> {
         let named = named(pairs);
-        cloud.with_site(async |site| deploy(site, &named).await).await
+        cloud.with_context(async |context| deploy(context, &named).await).await
     }
 
     fn creation(end: Step) -> Vec<Step> {

@@ -17,7 +17,11 @@ pub enum FoundationError {
     /// Kubernetes could not be checked for active runs.
     #[error("could not check Kubernetes for active runs")]
     Kubernetes(#[source] Box<CliError>),
+    #[error("could not write to the terminal or a pipe")]
+    Output(#[from] std::io::Error),
 }
+
+pub type FoundationResult<T> = Result<T, FoundationError>;
 
 /// Why a call failed, as far as the next step depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl FoundationError {
                 "check that AWS is reachable from here. A started operation continues in AWS; run the same command to resume watching it"
                     .into(),
             ),
-            Self::Aws { cause: AwsCause::Other, .. } => None,
+            Self::Aws { cause: AwsCause::Other, .. } | Self::Output(_) => None,
         }
     }
 }

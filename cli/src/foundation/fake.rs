@@ -7,8 +7,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
+use super::context::{DesiredStack, Services, StackContext, Stacks, Update};
+use super::error::FoundationResult;
 use super::stack::{FOUNDATION_TAG, Stack, StackEvent, VALUES_OUTPUT};
-use super::{DesiredStack, FoundationResult, Services, Site, Stacks, Update};
 
 pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:111122223333:stack/kinesis-demo/1";
 
@@ -98,10 +99,10 @@ impl Cloud {
         self.0.lock().unwrap().progress.clone()
     }
 
-    /// Calls `action` with a site for the stack kinesis-demo.
-    pub async fn with_site<T>(&self, action: impl AsyncFnOnce(&Site<'_>) -> T) -> T {
+    /// Calls `action` with a context for the stack kinesis-demo.
+    pub async fn with_context<T>(&self, action: impl AsyncFnOnce(&StackContext<'_>) -> T) -> T {
         let progress = |line: &str| self.0.lock().unwrap().progress.push(line.to_owned());
-        let site = Site {
+        let context = StackContext {
             stacks: self,
             account: "111122223333".into(),
             region: "us-east-1".into(),
@@ -109,7 +110,7 @@ impl Cloud {
             flags: String::new(),
             progress: &progress,
         };
-        action(&site).await
+        action(&context).await
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::context::StackContext;
+use super::error::FoundationResult;
 use super::stack::{Stack, StackEvent, StackStatus, before_last_operation, operation_state};
-use super::{FoundationResult, Site};
 
 /// The poll interval: short after new events, then longer. A stack operation takes minutes, and its
 /// events come every few seconds.
@@ -28,16 +29,19 @@ pub(super) struct Followed {
 
 /// Watches the stack's last operation from its beginning, whether someone else started it or this
 /// command did before it was interrupted.
-pub(super) async fn follow_last_operation(site: &Site<'_>, stack_id: &str) -> FoundationResult<Followed> {
-    let known = site.stacks.fetch_events(stack_id, None).await?;
+pub(super) async fn follow_last_operation(
+    context: &StackContext<'_>,
+    stack_id: &str,
+) -> FoundationResult<Followed> {
+    let known = context.stacks.fetch_events(stack_id, None).await?;
     let before = before_last_operation(&known, stack_id).map(|event| event.id.clone());
-    follow(site, stack_id, before).await
+    follow(context, stack_id, before).await
 }
 
 /// Watches the operation that started after the event `after`. Uses the stack's ID, since a failed
 /// stack may delete itself.
 pub(super) async fn follow(
-    site: &Site<'_>,
+    context: &StackContext<'_>,
     stack_id: &str,
     after: Option<String>,
 ) -> FoundationResult<Followed> {
@@ -47,10 +51,10 @@ pub(super) async fn follow(
     let mut settled_since = None;
     loop {
         // Fetch the stack before its events, so that the event of a final status is included.
-        let stack = site.stacks.fetch(stack_id).await?;
-        let fresh = site.stacks.fetch_events(stack_id, last.as_deref()).await?;
+        let stack = context.stacks.fetch(stack_id).await?;
+        let fresh = context.stacks.fetch_events(stack_id, last.as_deref()).await?;
         for event in &fresh {
-            (site.progress)(&event.line());
+            (context.progress)(&event.line());
         }
         pause = if fresh.is_empty() { LONGEST.min(pause * 2) } else { SHORTEST };
         last = fresh.last().map(|event| event.id.clone()).or(last);
@@ -93,7 +97,8 @@ mod tests {
             Step::of(vec![event("Vpc", "AWS::EC2::VPC", "UPDATE_COMPLETE", None)]),
             Step::to("UPDATE_COMPLETE", vec![stack_event("UPDATE_COMPLETE", None)]),
         ]);
-        let followed = cloud.with_site(async |site| follow(site, STACK_ID, Some(known)).await).await.unwrap();
+        let followed =
+            cloud.with_context(async |context| follow(context, STACK_ID, Some(known)).await).await.unwrap();
         assert_eq!(followed.stack.unwrap().status, "UPDATE_COMPLETE");
         let statuses: Vec<&str> = followed.events.iter().map(|event| event.status.as_str()).collect();
         assert_eq!(statuses, ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_COMPLETE"]);
@@ -108,7 +113,8 @@ mod tests {
             Step::to("DELETE_IN_PROGRESS", vec![stack_event("DELETE_IN_PROGRESS", None)]),
             Step::to("DELETE_COMPLETE", vec![stack_event("DELETE_COMPLETE", None)]),
         ]);
-        let followed = cloud.with_site(async |site| follow(site, STACK_ID, None).await).await.unwrap();
+        let followed =
+            cloud.with_context(async |context| follow(context, STACK_ID, None).await).await.unwrap();
         assert_eq!((followed.stack, followed.events.len()), (None, 3));
     }
 
@@ -116,7 +122,8 @@ mod tests {
     async fn polling_slows_down_and_stops_waiting_for_a_missing_event() {
         let cloud = Cloud::with_stack("CREATE_COMPLETE");
         let began = Instant::now();
-        let followed = cloud.with_site(async |site| follow(site, STACK_ID, None).await).await.unwrap();
+        let followed =
+            cloud.with_context(async |context| follow(context, STACK_ID, None).await).await.unwrap();
         assert_eq!(followed.stack.unwrap().status, "CREATE_COMPLETE");
         // 2 s, 4 s, and then every 5 s.
         assert_eq!(began.elapsed(), Duration::from_secs(31));

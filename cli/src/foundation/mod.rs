@@ -10,6 +10,7 @@
 
 pub mod args;
 mod aws;
+mod context;
 mod delete;
 mod deploy;
 mod error;
@@ -24,89 +25,15 @@ mod template;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use async_trait::async_trait;
-
-pub use error::FoundationError;
+pub use error::{FoundationError, FoundationResult};
 
 use self::args::{DEFAULT_STACK, Foundation, StackLocation, Verb};
+use self::context::StackContext;
 use self::runs::{ClusterRuns, Runs};
-use self::stack::{Stack, StackEvent};
-use crate::ending::Ending;
-use crate::error::CliError;
-
-type FoundationResult<T> = Result<T, FoundationError>;
-
-/// The CloudFormation calls.
-#[async_trait]
-trait Stacks: Send + Sync {
-    /// The stack with that name or ID. A deleted stack can be found only by its ID.
-    async fn fetch(&self, name_or_id: &str) -> FoundationResult<Option<Stack>>;
-    /// The stack's events after the one with that ID, oldest first; all events if `after` is None.
-    async fn fetch_events(&self, stack_id: &str, after: Option<&str>) -> FoundationResult<Vec<StackEvent>>;
-    /// The errors that the last operation's validation found before it created anything: each with
-    /// its resource and reason.
-    async fn fetch_invalid(&self, stack_id: &str) -> FoundationResult<Vec<String>>;
-    /// The ECS cluster that the stack created, if it still exists.
-    async fn fetch_cluster(&self, stack_id: &str) -> FoundationResult<Option<String>>;
-    /// Starts the creation of a stack that deletes itself if it fails. Returns its ID.
-    async fn create(&self, name: &str, desired: &DesiredStack) -> FoundationResult<String>;
-    async fn update(&self, stack_id: &str, desired: &DesiredStack) -> FoundationResult<Update>;
-    /// Starts the deletion.
-    async fn delete(&self, stack_id: &str) -> FoundationResult<()>;
-}
-
-/// The ECS calls.
-#[async_trait]
-trait Services: Send + Sync {
-    /// Descriptions of the cluster's services and tasks that have not stopped.
-    async fn fetch_live(&self, cluster: &str) -> FoundationResult<Vec<String>>;
-}
-
-/// The desired parameters and tags of a stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct DesiredStack {
-    /// None keeps the stack's current value.
-    parameters: Vec<(String, Option<String>)>,
-    tags: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Update {
-    Started,
-    NothingToChange,
-}
-
-/// The stack that a command works on, and where it is.
-struct Site<'a> {
-    stacks: &'a dyn Stacks,
-    account: String,
-    region: String,
-    stack_name: String,
-    /// The flags that select this stack in another command, where they differ from the defaults.
-    flags: String,
-    /// Receives the progress lines.
-    progress: &'a (dyn Fn(&str) + Sync),
-}
-
-impl Site<'_> {
-    /// Another of our commands for the same stack.
-    fn command(&self, verb: &str) -> String {
-        format!("kubectl kinesisdemo foundation {verb}{}", self.flags)
-    }
-
-    /// Fails for a stack that is not ours: an update would replace its resources, and a deletion
-    /// remove them.
-    fn claim(&self, stack: &Stack) -> FoundationResult<()> {
-        if stack.is_foundation() {
-            return Ok(());
-        }
-        let why = format!("the stack {} is not a KinesisDemo foundation and was not changed", stack.name);
-        Err(FoundationError::refused(why, "choose another --stack-name"))
-    }
-}
+use crate::exit_status::ExitStatus;
 
 /// Runs the command.
-pub async fn run(arguments: Foundation) -> Result<Ending, CliError> {
+pub async fn run(arguments: Foundation) -> FoundationResult<ExitStatus> {
     let location = match &arguments.verb {
         Verb::Deploy(deploy) => &deploy.location,
         Verb::Status(status) => &status.location,
@@ -118,7 +45,7 @@ pub async fn run(arguments: Foundation) -> Result<Ending, CliError> {
         _ => BTreeMap::new(),
     };
     let account = aws::connect(location.region.as_deref()).await?;
-    let site = Site {
+    let context = StackContext {
         stacks: &account.stacks,
         account: account.id.clone(),
         region: account.region.clone(),
@@ -127,24 +54,24 @@ pub async fn run(arguments: Foundation) -> Result<Ending, CliError> {
         progress: &|line| eprintln!("{line}"),
     };
     let endpoint = account.endpoint.as_ref().map(|url| format!(", at {url}")).unwrap_or_default();
-    (site.progress)(&format!(
+    (context.progress)(&format!(
         "account {}, Region {}, stack {}{endpoint}",
-        site.account, site.region, site.stack_name
+        context.account, context.region, context.stack_name
     ));
     match arguments.verb {
         Verb::Deploy(_) => {
-            let values = deploy::deploy(&site, &named).await?;
+            let values = deploy::deploy(&context, &named).await?;
             print(&values)?;
         }
-        Verb::Status(arguments) => print(&status::status(&site, arguments.output).await?)?,
+        Verb::Status(arguments) => print(&status::status(&context, arguments.output).await?)?,
         Verb::Delete(arguments) => {
             let runs = (!arguments.skip_kubernetes)
                 .then_some(ClusterRuns { kubeconfig: arguments.kubeconfig, context: arguments.context });
             let runs = runs.as_ref().map(|runs| runs as &dyn Runs);
-            delete::delete(&site, &account.services, runs).await?;
+            delete::delete(&context, &account.services, runs).await?;
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn print(text: &str) -> std::io::Result<()> {

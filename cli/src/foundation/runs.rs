@@ -10,7 +10,7 @@ use kube::config::KubeconfigError;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 
-use super::{FoundationError, FoundationResult};
+use super::error::{FoundationError, FoundationResult};
 use crate::args::Connection;
 use crate::cluster::Cluster;
 use crate::error::CliError;

@@ -5,43 +5,44 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::args::StackOutput;
+use super::context::StackContext;
+use super::error::{FoundationError, FoundationResult};
 use super::stack::{Stack, VALUES_OUTPUT, since};
-use super::{FoundationError, FoundationResult, Site};
 
 /// The text for stdout.
-pub(super) async fn status(site: &Site<'_>, output: StackOutput) -> FoundationResult<String> {
-    let stack = site.stacks.fetch(&site.stack_name).await?.ok_or_else(|| {
+pub(super) async fn status(context: &StackContext<'_>, output: StackOutput) -> FoundationResult<String> {
+    let stack = context.stacks.fetch(&context.stack_name).await?.ok_or_else(|| {
         FoundationError::refused(
             format!(
                 "there is no stack {} in account {} and Region {}",
-                site.stack_name, site.account, site.region
+                context.stack_name, context.account, context.region
             ),
             format!(
                 "create it with `{}`, or choose another with --region and --stack-name",
-                site.command("deploy")
+                context.command("deploy")
             ),
         )
     })?;
     if output == StackOutput::Values {
         let why = || format!("the stack {} is {} and has no Helm values", stack.name, stack.status);
-        let next = || format!("run `{}` to complete it", site.command("deploy"));
+        let next = || format!("run `{}` to complete it", context.command("deploy"));
         return stack.values().map(str::to_owned).ok_or_else(|| FoundationError::refused(why(), next()));
     }
-    let events = site.stacks.fetch_events(&stack.id, None).await?;
+    let events = context.stacks.fetch_events(&stack.id, None).await?;
     let since = since(&stack, &events);
     Ok(match output {
         StackOutput::Json => {
             let mut document = json!(stack);
-            document["account"] = json!(site.account);
-            document["region"] = json!(site.region);
+            document["account"] = json!(context.account);
+            document["region"] = json!(context.region);
             document["since"] = json!(since);
             format!("{document:#}\n")
         }
-        _ => text(site, &stack, since),
+        _ => text(context, &stack, since),
     })
 }
 
-fn text(site: &Site<'_>, stack: &Stack, since: Option<jiff::Timestamp>) -> String {
+fn text(context: &StackContext<'_>, stack: &Stack, since: Option<jiff::Timestamp>) -> String {
     let mut text = String::new();
     let since = since.map(|at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
     let reason = stack.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -50,7 +51,7 @@ fn text(site: &Site<'_>, stack: &Stack, since: Option<jiff::Timestamp>) -> Strin
     if !stack.is_foundation() {
         let _ = writeln!(text, "This stack is not a KinesisDemo foundation.");
     }
-    let values = format!("({} --output values)", site.command("status"));
+    let values = format!("({} --output values)", context.command("status"));
     for (title, pairs) in [("Outputs", &stack.outputs), ("Parameters", &stack.parameters)] {
         let width = pairs.keys().map(String::len).max().unwrap_or_default();
         let _ = writeln!(text, "\n{title}{}", if pairs.is_empty() { ": none" } else { "" });
@@ -68,7 +69,7 @@ mod tests {
     use crate::foundation::fake::{Cloud, STACK_ID, stack_event};
 
     async fn shown(cloud: &Cloud, output: StackOutput) -> FoundationResult<String> {
-        cloud.with_site(async |site| status(site, output).await).await
+        cloud.with_context(async |context| status(context, output).await).await
     }
 
     fn deployed() -> Cloud {

@@ -5,7 +5,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
 use kinesis_demo_api::status::{ResourceState, TrafficStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 
-use super::line::{is_gone, obstacle, stage};
+use super::line::{blocking_condition, is_stream_deleted, stage};
 use super::number::{countdown, grouped};
 use super::phases::{phase_at, phases};
 use super::wrap::wrap;
@@ -54,8 +54,8 @@ fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
         lines.push(format!("  last request: {:?} ({})", request.outcome, request.message));
     }
     lines.extend(resources(status));
-    match obstacle(status) {
-        Some(obstacle) => lines.push(format!("  ! {obstacle}")),
+    match blocking_condition(status) {
+        Some(condition) => lines.push(format!("  ! {condition}")),
         None => lines.extend(ended(status)),
     }
     lines
@@ -117,7 +117,7 @@ fn clocks(status: &KinesisDemoStatus, now: MicroTime) -> Vec<String> {
 
 fn stream(status: &KinesisDemoStatus) -> Option<String> {
     let stream = status.stream.as_ref()?;
-    if is_gone(status) {
+    if is_stream_deleted(status) {
         return Some(format!("  stream    {}, deleted", stream.name));
     }
     let warm = match stream.warm.filter(|warm| warm.target > 0) {
@@ -269,9 +269,9 @@ mod tests {
     #[test]
     fn removed_stream_is_shown_as_deleted() {
         let stream = json!({"name": "kd-quick-1", "arn": "arn", "status": "DELETING", "shards": 8});
-        let gone = json!({"stage": "Succeeded", "stream": stream,
+        let deleted = json!({"stage": "Succeeded", "stream": stream,
             "resources": [{"type": "Stream", "arn": "arn:stream", "state": "Deleted"}]});
-        let lines = frame(&demo(gone), at("2026-11-22T10:01:00Z"), WIDE);
+        let lines = frame(&demo(deleted), at("2026-11-22T10:01:00Z"), WIDE);
         assert!(lines.contains(&"  stream    kd-quick-1, deleted".to_owned()), "{lines:#?}");
         assert!(!lines.join("\n").contains("8 shards"), "{lines:#?}");
     }
@@ -302,10 +302,12 @@ mod tests {
         let resource = |state: &str| json!([{"type": "Stream", "arn": "arn:stream", "state": state}]);
         let cleaned = condition("CleanedUp", "True", "NothingLeft", "");
         let lines = |changes| frame(&demo(changes), at("2026-11-22T10:01:00Z"), WIDE).join("\n");
-        let gone = json!({"stage": "Succeeded", "resources": resource("Deleted"), "conditions": [cleaned]});
-        assert!(lines(gone).ends_with("  no resources of it remain in AWS"));
-        let kept = json!({"stage": "Succeeded", "resources": resource("Retained"), "conditions": [cleaned]});
-        assert!(lines(kept).ends_with("  retained: stream arn:stream"));
+        let deleted =
+            json!({"stage": "Succeeded", "resources": resource("Deleted"), "conditions": [cleaned]});
+        assert!(lines(deleted).ends_with("  no resources of it remain in AWS"));
+        let retained =
+            json!({"stage": "Succeeded", "resources": resource("Retained"), "conditions": [cleaned]});
+        assert!(lines(retained).ends_with("  retained: stream arn:stream"));
         let stuck = json!({"stage": "CleaningUp", "resources": resource("Present")});
         assert!(lines(stuck).ends_with("  remaining: stream arn:stream"));
         // During the run, its stream is not listed as remaining.

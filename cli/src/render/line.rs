@@ -28,7 +28,7 @@ pub fn change(demo: &KinesisDemo) -> String {
     if let Some(generators) = &status.generators {
         parts.push(format!("tasks {}/{}", generators.running, generators.desired));
     }
-    if let Some(stream) = status.stream.as_ref().filter(|_| !is_gone(status)) {
+    if let Some(stream) = status.stream.as_ref().filter(|_| !is_stream_deleted(status)) {
         parts.push(format!("shards {}", stream.shards));
         // With Advantage, every on-demand stream has warm throughput; it is shown only if
         // requested.
@@ -50,8 +50,8 @@ pub fn change(demo: &KinesisDemo) -> String {
             }
         }
     }
-    if let Some(obstacle) = obstacle(status) {
-        parts.push(format!("! {obstacle}"));
+    if let Some(condition) = blocking_condition(status) {
+        parts.push(format!("! {condition}"));
     }
     parts.join("  ")
 }
@@ -74,7 +74,7 @@ pub fn stage(demo: &KinesisDemo, status: &KinesisDemoStatus) -> String {
 
 /// Whether the run's stream is deleted. Its last known capacity is then meaningless.
 #[must_use]
-pub fn is_gone(status: &KinesisDemoStatus) -> bool {
+pub fn is_stream_deleted(status: &KinesisDemoStatus) -> bool {
     let of_run = |resource: &&ResourceStatus| resource.type_ == ResourceType::Stream;
     let removed =
         status.resources.iter().find(of_run).is_some_and(|stream| stream.state == ResourceState::Deleted);
@@ -93,9 +93,9 @@ pub fn stall(status: &KinesisDemoStatus) -> Option<Reason> {
 }
 
 /// What blocks the run, as reason and message of a condition: a stall, a spec that is not accepted,
-/// or a failure. A requested abort is not an obstacle.
+/// or a failure. A requested abort blocks nothing.
 #[must_use]
-pub fn obstacle(status: &KinesisDemoStatus) -> Option<String> {
+pub fn blocking_condition(status: &KinesisDemoStatus) -> Option<String> {
     let condition = |type_, value| {
         find(&status.conditions, type_)
             .filter(|condition| condition.status == value)
@@ -152,14 +152,14 @@ mod tests {
     #[test]
     fn deleted_stream_shows_no_shards() {
         let removed = json!({"resources": [{"type": "Stream", "arn": "a", "state": "Deleted"}]});
-        let mut gone = json!({"name": "s", "arn": "a", "status": "DELETED", "shards": 0});
-        for changes in [removed, json!({"stream": gone})] {
+        let mut deleted = json!({"name": "s", "arn": "a", "status": "DELETED", "shards": 0});
+        for changes in [removed, json!({"stream": deleted})] {
             let text = change(&demo(changes));
             assert!(!text.contains("shards") && !text.contains("warm"), "{text}");
         }
         // A stream that is being deleted still shows its shards.
-        gone["status"] = json!("DELETING");
-        assert!(change(&demo(json!({"stream": gone}))).contains("shards 0"));
+        deleted["status"] = json!("DELETING");
+        assert!(change(&demo(json!({"stream": deleted}))).contains("shards 0"));
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn obstacle_shows_reason_and_message_of_the_condition() {
+    fn a_blocking_condition_shows_its_reason_and_message() {
         let stalled = condition("Stalled", "True", "AccountNotAllowed", "account 1 is not on --account");
         let text = change(&demo(json!({"stage": "Pending", "conditions": [stalled]})));
         assert!(text.ends_with("! AccountNotAllowed: account 1 is not on --account"), "{text}");
@@ -180,7 +180,7 @@ mod tests {
         assert!(text.ends_with("! StreamTimeout: not ACTIVE after 300 s"), "{text}");
         let aborted = condition("Succeeded", "False", "Aborted", "on request");
         for calm in [peak(), demo(json!({"stage": "Aborted", "conditions": [aborted]}))] {
-            assert_eq!(obstacle(calm.status.as_ref().unwrap()), None);
+            assert_eq!(blocking_condition(calm.status.as_ref().unwrap()), None);
         }
     }
 

@@ -12,14 +12,13 @@ use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Binding, Pod, ServiceAccount};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt};
-use kubectl_kinesisdemo::local_cluster::access::apply_documents;
-use kubectl_kinesisdemo::local_cluster::assets::cached_assets;
-use kubectl_kinesisdemo::local_cluster::kubeconfig::{
+use kinesis_demo_local_cluster::kubernetes::apply::apply_documents;
+use kinesis_demo_local_cluster::kubernetes::kubeconfig::{
     Credentials, client_from, kubeconfig, write_kubeconfig,
 };
-use kubectl_kinesisdemo::local_cluster::{ApiServer, ApiServerOptions};
+use kinesis_demo_local_cluster::{ApiServer, ApiServerOptions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -59,13 +58,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the API server; `None` if its binaries are not on this machine.
+    /// Starts the API server. Without its programs, prints a line and returns `None`.
     pub async fn start() -> Option<Self> {
-        // An error means that another client has already installed a provider.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let assets = cached_assets().await?;
+        let options = ApiServerOptions::cached().await?;
         let state = tempfile::tempdir().unwrap();
-        let server = ApiServer::start(state.path(), ApiServerOptions::new(assets)).await.unwrap();
+        let server = ApiServer::start(state.path(), options).await.unwrap();
         Some(Self { server, state })
     }
 

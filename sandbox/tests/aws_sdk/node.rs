@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_ecs::types::DesiredStatus;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kinesis_demo_local_cluster::kubernetes::kubeconfig::client_from;
 use kinesis_demo_sandbox::Options;
 use kinesis_demo_sandbox::clock::ModelClock;
 use kinesis_demo_sandbox::task_runner::pod::PodSettings;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
-use kubectl_kinesisdemo::local_cluster::kubeconfig::client_from;
 use serde_json::json;
 
 use crate::ecs_harness::EcsHarness;
@@ -33,8 +33,6 @@ impl Node {
     async fn start() -> Option<Self> {
         let variable = |name: &str| std::env::var(format!("KINESISDEMO_NODE_{name}")).ok();
         let (kubeconfig, image, listen) = (variable("KUBECONFIG")?, variable("IMAGE")?, variable("LISTEN")?);
-        // An error means that another client has already installed a provider.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = client_from(kubeconfig.as_ref()).await.unwrap();
         let namespace: Namespace = serde_json::from_value(json!({
             "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},

@@ -33,10 +33,7 @@ async fn harness(node: &Node) -> EcsHarness {
 /// All cases share one API server, because its start takes longer than they do.
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_run_as_pods() {
-    let Some(cluster) = Cluster::start().await else {
-        println!("skipped: no kube-apiserver and etcd on this machine");
-        return;
-    };
+    let Some(cluster) = Cluster::start().await else { return };
     pods_start_stop_and_deliver_their_last_lines(&cluster.namespace("life").await).await;
     an_image_that_cannot_be_pulled_fails_the_task(&cluster.namespace("pull").await).await;
     changes_while_the_api_server_is_offline_are_noticed_later(&cluster.namespace("offline").await).await;

@@ -1,0 +1,108 @@
+//! A client of the sandbox's admin API. In: its address and key. Out: its state, and what arrived
+//! in a stream. Uses HTTP on loopback.
+
+use std::time::Duration;
+
+use kinesis_demo_api::error_chain::error_chain;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::address::SandboxAddress;
+use super::boundaries::Arrivals;
+use crate::error::LocalClusterError;
+
+/// A client of the sandbox's admin API, which is not part of AWS.
+#[derive(Clone)]
+pub struct SandboxClient {
+    address: SandboxAddress,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Streams {
+    streams: Vec<Stream>,
+}
+
+/// What one stream accepted since it was created.
+#[derive(Deserialize)]
+struct Stream {
+    arn: String,
+    totals: Totals,
+    #[serde(flatten)]
+    arrivals: Arrivals,
+}
+
+#[derive(Deserialize)]
+struct Totals {
+    records: u64,
+}
+
+impl SandboxClient {
+    pub fn at(address: SandboxAddress) -> Result<Self, LocalClusterError> {
+        let failed = |error: reqwest::Error| LocalClusterError::Sandbox {
+            attempt: "prepare an HTTP client".into(),
+            reason: error_chain(&error),
+        };
+        // Loopback requests must not go through the user's proxy.
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().map_err(failed)?;
+        Ok(Self { address, http })
+    }
+
+    #[must_use]
+    pub fn address(&self) -> &SandboxAddress {
+        &self.address
+    }
+
+    /// Adds a fault to the sandbox's responses to AWS API calls (`docs/sandbox.md`, Faults).
+    pub async fn add_fault(&self, fault: &Value) -> Result<(), LocalClusterError> {
+        const PATH: &str = "/_sandbox/faults";
+        let failed = |error: reqwest::Error| LocalClusterError::Sandbox {
+            attempt: format!("add a fault at {PATH} of the sandbox"),
+            reason: error_chain(&error),
+        };
+        let SandboxAddress { endpoint, access_key_id } = &self.address;
+        let request = self.http.post(format!("{endpoint}{PATH}")).bearer_auth(access_key_id).json(fault);
+        request.send().await.and_then(reqwest::Response::error_for_status).map(drop).map_err(failed)
+    }
+
+    /// The faults that have not been used up yet.
+    pub async fn fetch_faults(&self) -> Result<Value, LocalClusterError> {
+        self.fetch("/_sandbox/faults", &[]).await
+    }
+
+    /// The sandbox's whole state.
+    pub async fn fetch_state(&self) -> Result<Value, LocalClusterError> {
+        self.fetch("/_sandbox/state", &[]).await
+    }
+
+    /// How many records the stream with that ARN accepted, and when. None if there was no such
+    /// stream.
+    pub async fn fetch_arrivals(&self, arn: &str) -> Result<Option<(u64, Arrivals)>, LocalClusterError> {
+        let Streams { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
+        let stream = streams.into_iter().find(|stream| stream.arn == arn);
+        Ok(stream.map(|stream| (stream.totals.records, stream.arrivals)))
+    }
+
+    async fn fetch<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, LocalClusterError> {
+        let failed = |error: reqwest::Error| LocalClusterError::Sandbox {
+            attempt: format!("read {path} of the sandbox"),
+            reason: error_chain(&error),
+        };
+        let SandboxAddress { endpoint, access_key_id } = &self.address;
+        let mut url = reqwest::Url::parse(&format!("{endpoint}{path}")).map_err(|error| {
+            LocalClusterError::Sandbox {
+                attempt: format!("read {path} of the sandbox"),
+                reason: error.to_string(),
+            }
+        })?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.http.get(url).bearer_auth(access_key_id);
+        let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        response.json().await.map_err(failed)
+    }
+}
