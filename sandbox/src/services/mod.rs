@@ -68,7 +68,7 @@ impl AwsError {
 /// One modelled service.
 #[async_trait]
 pub trait Service: Send + Sync {
-    /// The offered operations, against which requests are checked first. `None` if the service
+    /// The supported operations, against which requests are checked first. `None` if the service
     /// checks requests itself.
     fn operations(&self) -> Option<&'static [Operation]> {
         None

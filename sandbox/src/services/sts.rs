@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::operations::Operation;
 use crate::services::{AwsError, Call, Service};
 
-const OPERATIONS: &[Operation] = &[Operation::honouring("GetCallerIdentity", "ValidationError", "")];
+const OPERATIONS: &[Operation] = &[Operation::supporting("GetCallerIdentity", "ValidationError", "")];
 
 /// The modelled STS.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ pub(crate) trait TaskRunner: Send + Sync + 'static {
 
     /// Stops what an earlier sandbox left, and returns once it no longer exists. Called once,
     /// before the first launch.
-    async fn clear_leftovers(&self) -> anyhow::Result<()>;
+    async fn remove_orphans(&self) -> anyhow::Result<()>;
 
     /// Launches a task.
     async fn launch(&self, launch: Launch);

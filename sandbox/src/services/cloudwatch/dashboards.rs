@@ -104,7 +104,7 @@ pub(super) fn list_dashboards(dashboards: &Dashboards, request: Request<'_>) -> 
         (name.clone(), view)
     });
     let (items, next) = page(entries, request.input.text("NextToken")?, DASHBOARDS_PER_PAGE)
-        .map_err(|_| request.input.refusal("The next token specified is invalid."))?;
+        .map_err(|_| request.input.invalid("The next token specified is invalid."))?;
     let mut output = json!({"DashboardEntries": items});
     if let Some(next) = next {
         output["NextToken"] = Value::from(next);
@@ -120,7 +120,7 @@ pub(super) fn delete_dashboards(
 ) -> Result<Value, AwsError> {
     let names = request.input.texts("DashboardNames")?;
     if names.is_empty() || names.len() > DASHBOARDS_PER_DELETE {
-        return Err(request.input.refusal("Between 1 and 100 dashboards can be deleted at once."));
+        return Err(request.input.invalid("Between 1 and 100 dashboards can be deleted at once."));
     }
     if let Some(missing) = names.iter().find(|name| !dashboards.contains_key(**name)) {
         return Err(not_found(missing));
@@ -147,7 +147,7 @@ pub(super) fn tag_resource(dashboards: &mut Dashboards, request: Request<'_>) ->
     let mut merged = tags.clone();
     merged.extend(added);
     if merged.len() > TAGS_PER_RESOURCE {
-        return Err(request.input.refusal("A resource can have at most 50 tags."));
+        return Err(request.input.invalid("A resource can have at most 50 tags."));
     }
     *tags = merged;
     Ok(json!({}))

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::series::{Datum, Key, Measured, Metrics};
-use super::{REFUSAL, Request};
-use crate::parameters::Members;
+use super::{INVALID_REQUEST, Request};
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// "Up to 1000 different metrics per request", "up to 150 values", "up to 30 dimensions".
@@ -61,7 +61,7 @@ pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Re
         .map(|(index, datum)| (format!("MetricData.member.{}", index + 1), datum))
         .collect();
     for (entity, entity_data) in input.list("EntityMetricData")?.iter().enumerate() {
-        let data_of_entity = Members::new(entity_data, REFUSAL).list("MetricData")?;
+        let data_of_entity = Parameters::new(entity_data, INVALID_REQUEST).list("MetricData")?;
         data.extend(data_of_entity.iter().enumerate().map(|(index, datum)| {
             (format!("EntityMetricData.member.{}.MetricData.member.{}", entity + 1, index + 1), datum)
         }));
@@ -74,7 +74,9 @@ pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Re
     }
     let data = data
         .into_iter()
-        .map(|(path, datum)| checked_datum(namespace, &path, Members::new(datum, REFUSAL), request.wall))
+        .map(|(path, datum)| {
+            checked_datum(namespace, &path, Parameters::new(datum, INVALID_REQUEST), request.wall)
+        })
         .collect::<Result<Vec<Datum>, AwsError>>()?;
     metrics.enqueue(data, request.now);
     Ok(Value::Null)
@@ -86,20 +88,20 @@ fn missing(parameter: &str) -> AwsError {
 
 fn too_many(collection: &str, limit: usize) -> AwsError {
     AwsError::client(
-        REFUSAL,
+        INVALID_REQUEST,
         format!("The collection {collection} must not have a size greater than {limit}."),
     )
 }
 
-fn checked_namespace(input: Members<'_>) -> Result<&str, AwsError> {
+fn checked_namespace(input: Parameters<'_>) -> Result<&str, AwsError> {
     let namespace = input.text("Namespace")?.ok_or_else(|| missing("Namespace"))?;
     if namespace.starts_with("AWS/") {
-        return Err(input.refusal(format!(
+        return Err(input.invalid(format!(
             "The value {namespace} for parameter Namespace is invalid. Namespaces beginning with AWS/ are reserved."
         )));
     }
     if !is_label(namespace, 255) || namespace.starts_with(':') {
-        return Err(input.refusal(format!("The value {namespace} for parameter Namespace is invalid.")));
+        return Err(input.invalid(format!("The value {namespace} for parameter Namespace is invalid.")));
     }
     Ok(namespace)
 }
@@ -111,28 +113,28 @@ fn is_label(text: &str, longest: usize) -> bool {
         && text.chars().all(|c| c.is_ascii() && !c.is_ascii_control())
 }
 
-fn checked_datum(namespace: &str, path: &str, datum: Members<'_>, wall: i64) -> Result<Datum, AwsError> {
+fn checked_datum(namespace: &str, path: &str, datum: Parameters<'_>, wall: i64) -> Result<Datum, AwsError> {
     let name = datum.text("MetricName")?.ok_or_else(|| missing(&format!("{path}.MetricName")))?;
     if !is_label(name, 255) {
-        return Err(datum.refusal(format!("The value {name} for parameter {path}.MetricName is invalid.")));
+        return Err(datum.invalid(format!("The value {name} for parameter {path}.MetricName is invalid.")));
     }
     let unit = datum.text("Unit")?.unwrap_or("None");
     if !UNITS.contains(&unit) {
-        return Err(datum.refusal(format!("The value {unit} for parameter {path}.Unit is invalid.")));
+        return Err(datum.invalid(format!("The value {unit} for parameter {path}.Unit is invalid.")));
     }
     let resolution = datum.integer("StorageResolution")?.unwrap_or(60);
     if !matches!(resolution, 1 | 60) {
         return Err(datum
-            .refusal(format!("The value {resolution} for parameter {path}.StorageResolution is invalid.")));
+            .invalid(format!("The value {resolution} for parameter {path}.StorageResolution is invalid.")));
     }
     let at = datum.instant("Timestamp")?.map_or(wall, jiff::Timestamp::as_millisecond);
     if at < wall - PAST {
-        return Err(datum.refusal(format!(
+        return Err(datum.invalid(format!(
             "The parameter {path}.Timestamp must specify a time no more than two weeks in the past."
         )));
     }
     if at > wall + FUTURE {
-        return Err(datum.refusal(format!(
+        return Err(datum.invalid(format!(
             "The parameter {path}.Timestamp must specify a time no more than two hours in the future."
         )));
     }
@@ -148,33 +150,33 @@ fn checked_datum(namespace: &str, path: &str, datum: Members<'_>, wall: i64) -> 
     })
 }
 
-fn checked_dimensions(path: &str, datum: Members<'_>) -> Result<BTreeMap<String, String>, AwsError> {
+fn checked_dimensions(path: &str, datum: Parameters<'_>) -> Result<BTreeMap<String, String>, AwsError> {
     let listed = datum.list("Dimensions")?;
     if listed.len() > DIMENSIONS {
         return Err(too_many(&format!("{path}.Dimensions"), DIMENSIONS));
     }
     let mut dimensions = BTreeMap::new();
     for (number, dimension) in listed.iter().enumerate() {
-        let dimension = Members::new(dimension, REFUSAL);
+        let dimension = Parameters::new(dimension, INVALID_REQUEST);
         let part = format!("{path}.Dimensions.member.{}", number + 1);
         for (member, longest) in [("Name", 255), ("Value", 1024)] {
             let text = dimension.text(member)?.ok_or_else(|| missing(&format!("{part}.{member}")))?;
             if !is_label(text, longest) || (member == "Name" && text.starts_with(':')) {
                 return Err(
-                    datum.refusal(format!("The value {text} for parameter {part}.{member} is invalid."))
+                    datum.invalid(format!("The value {text} for parameter {part}.{member} is invalid."))
                 );
             }
         }
         let name = dimension.required_text("Name")?.to_owned();
         if dimensions.insert(name, dimension.required_text("Value")?.to_owned()).is_some() {
-            return Err(datum.refusal(format!("Duplicate dimension name at {part}.Name")));
+            return Err(datum.invalid(format!("Duplicate dimension name at {part}.Name")));
         }
     }
     Ok(dimensions)
 }
 
 /// The values of a datum, which must be given in exactly one of three forms.
-fn measured(path: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
+fn measured(path: &str, datum: Parameters<'_>) -> Result<Measured, AwsError> {
     let forms: Vec<&str> = ["Value", "Values", "StatisticValues"]
         .into_iter()
         .filter(|form| {
@@ -199,7 +201,7 @@ fn measured(path: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
         value.as_f64().filter(|number| (-bound..=bound).contains(number)).ok_or_else(|| {
             // NaN and infinities, which JSON cannot represent, arrive as strings.
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            datum.refusal(format!("The value {text} for parameter {parameter} is invalid."))
+            datum.invalid(format!("The value {text} for parameter {parameter} is invalid."))
         })
     };
     match form {
@@ -213,7 +215,7 @@ fn measured(path: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
                 return Err(too_many(&format!("{path}.Values"), VALUES));
             }
             if !counts.is_empty() && counts.len() != values.len() {
-                return Err(datum.refusal(format!(
+                return Err(datum.invalid(format!(
                     "The parameters {path}.Values and {path}.Counts must be of the same size."
                 )));
             }
@@ -224,7 +226,7 @@ fn measured(path: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
                     None => 1.0,
                 };
                 if count <= 0.0 {
-                    return Err(datum.refusal(format!(
+                    return Err(datum.invalid(format!(
                         "The value {count} for parameter {path}.Counts.member.{} is invalid.",
                         index + 1
                     )));
@@ -239,7 +241,7 @@ fn measured(path: &str, datum: Members<'_>) -> Result<Measured, AwsError> {
             let [count, sum, minimum, maximum] =
                 [part("SampleCount")?, part("Sum")?, part("Minimum")?, part("Maximum")?];
             if minimum > maximum || count <= 0.0 {
-                return Err(datum.refusal(format!(
+                return Err(datum.invalid(format!(
                     "The parameter {path}.StatisticValues is invalid: it needs samples and Minimum must not exceed Maximum."
                 )));
             }

@@ -20,12 +20,12 @@ use serde_json::{Value, json};
 
 use crate::clock::ModelClock;
 use crate::operations::Operation;
-use crate::parameters::Members;
+use crate::parameters::Parameters;
 use crate::services::{AwsError, Call, Caller, Service};
 use dashboards::Dashboards;
 use series::Metrics;
 
-const REFUSAL: &str = "InvalidParameterValueException";
+const INVALID_REQUEST: &str = "InvalidParameterValueException";
 
 /// The modelled CloudWatch.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ struct CloudWatchState {
 /// A request, with its model time and real time.
 #[derive(Clone, Copy)]
 struct Request<'a> {
-    input: Members<'a>,
+    input: Parameters<'a>,
     caller: &'a Caller,
     /// Model time: determines what reads see.
     now: Timestamp,
@@ -66,7 +66,7 @@ impl Service for CloudWatch {
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
-            input: Members::new(call.input, REFUSAL),
+            input: Parameters::new(call.input, INVALID_REQUEST),
             caller: call.caller,
             now: call.now,
             wall: self.clock.wall_at(call.now).as_millisecond(),

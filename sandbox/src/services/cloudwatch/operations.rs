@@ -1,16 +1,16 @@
-//! The CloudWatch operations that are offered, and how each member is treated
+//! The CloudWatch operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::REFUSAL;
+use super::INVALID_REQUEST;
 use crate::operations::Operation;
 
-const fn offered(name: &'static str, honoured: &'static str) -> Operation {
-    Operation::honouring(name, REFUSAL, honoured)
+const fn operation(name: &'static str, supported: &'static str) -> Operation {
+    Operation::supporting(name, INVALID_REQUEST, supported)
 }
 
-/// All offered operations.
+/// All supported operations.
 pub(super) const OPERATIONS: &[Operation] = &[
-    offered(
+    operation(
         "PutMetricData",
         "Namespace MetricData.MetricName MetricData.Dimensions.Name MetricData.Dimensions.Value MetricData.Timestamp
          MetricData.Value MetricData.StatisticValues.SampleCount MetricData.StatisticValues.Sum
@@ -24,36 +24,36 @@ pub(super) const OPERATIONS: &[Operation] = &[
          EntityMetricData.MetricData.Counts EntityMetricData.MetricData.Unit
          EntityMetricData.MetricData.StorageResolution",
     )
-    .idle(&[("EntityMetricData.Entity", "the data is stored; no offered operation returns entities")])
-    .refusing("StrictEntityValidation"),
-    Operation::honouring(
+    .without_effect(&[("EntityMetricData.Entity", "the data is stored; no supported operation returns entities")])
+    .rejecting("StrictEntityValidation"),
+    Operation::supporting(
         "GetMetricData",
-        super::queries::REFUSAL,
+        super::queries::INVALID_REQUEST,
         "MetricDataQueries.Id MetricDataQueries.MetricStat.Metric.Namespace
          MetricDataQueries.MetricStat.Metric.MetricName MetricDataQueries.MetricStat.Metric.Dimensions.Name
          MetricDataQueries.MetricStat.Metric.Dimensions.Value MetricDataQueries.MetricStat.Period
          MetricDataQueries.MetricStat.Stat MetricDataQueries.MetricStat.Unit MetricDataQueries.Label
          MetricDataQueries.ReturnData StartTime EndTime NextToken ScanBy MaxDatapoints",
     )
-    .refusing(
+    .rejecting(
         "MetricDataQueries.Expression MetricDataQueries.Period MetricDataQueries.AccountId LabelOptions",
     ),
-    offered(
+    operation(
         "GetMetricStatistics",
         "Namespace MetricName Dimensions.Name Dimensions.Value StartTime EndTime Period Statistics ExtendedStatistics
          Unit",
     ),
-    offered("ListMetrics", "Namespace MetricName Dimensions.Name Dimensions.Value NextToken")
-        .refusing("RecentlyActive IncludeLinkedAccounts OwningAccount"),
-    Operation::honouring(
+    operation("ListMetrics", "Namespace MetricName Dimensions.Name Dimensions.Value NextToken")
+        .rejecting("RecentlyActive IncludeLinkedAccounts OwningAccount"),
+    Operation::supporting(
         "PutDashboard",
         "DashboardInvalidInputError",
         "DashboardName DashboardBody Tags.Key Tags.Value",
     ),
-    offered("GetDashboard", "DashboardName"),
-    offered("ListDashboards", "DashboardNamePrefix NextToken"),
-    offered("DeleteDashboards", "DashboardNames"),
-    offered("TagResource", "ResourceARN Tags.Key Tags.Value"),
-    offered("UntagResource", "ResourceARN TagKeys"),
-    offered("ListTagsForResource", "ResourceARN"),
+    operation("GetDashboard", "DashboardName"),
+    operation("ListDashboards", "DashboardNamePrefix NextToken"),
+    operation("DeleteDashboards", "DashboardNames"),
+    operation("TagResource", "ResourceARN Tags.Key Tags.Value"),
+    operation("UntagResource", "ResourceARN TagKeys"),
+    operation("ListTagsForResource", "ResourceARN"),
 ];

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::Request;
 use super::series::{Key, Metrics};
 use super::statistic::Statistic;
-use crate::operations::NOT_OFFERED;
-use crate::parameters::Members;
+use crate::operations::NOT_SUPPORTED;
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// "As many as 500 metrics", "100,800 data points" (GetMetricData reference).
@@ -18,19 +18,19 @@ const QUERIES: usize = 500;
 const DATAPOINTS: i64 = 100_800;
 
 /// The error code of GetMetricData for invalid requests, which AWS's model does not list.
-pub(super) const REFUSAL: &str = "ValidationError";
+pub(super) const INVALID_REQUEST: &str = "ValidationError";
 
-fn refusal(message: impl Into<String>) -> AwsError {
-    AwsError::client(REFUSAL, message)
+fn invalid(message: impl Into<String>) -> AwsError {
+    AwsError::client(INVALID_REQUEST, message)
 }
 
 /// The metric key in a structure.
-pub(super) fn key(metric: Members<'_>) -> Result<Key, AwsError> {
+pub(super) fn key(metric: Parameters<'_>) -> Result<Key, AwsError> {
     let dimensions = metric
         .list("Dimensions")?
         .iter()
         .map(|dimension| {
-            let dimension = Members::new(dimension, REFUSAL);
+            let dimension = Parameters::new(dimension, INVALID_REQUEST);
             Ok((dimension.required_text("Name")?.to_owned(), dimension.required_text("Value")?.to_owned()))
         })
         .collect::<Result<BTreeMap<_, _>, AwsError>>()?;
@@ -48,7 +48,7 @@ pub(super) fn is_period(seconds: i64) -> bool {
 
 /// The time range in whole seconds. The start is rounded down to the period if that is shorter than
 /// a minute, otherwise to the minute ("StartTime"). The end is rounded up.
-pub(super) fn span(input: Members<'_>, period: i64) -> Result<(i64, i64), AwsError> {
+pub(super) fn span(input: Parameters<'_>, period: i64) -> Result<(i64, i64), AwsError> {
     let required = |name: &str| {
         input.instant(name)?.ok_or_else(|| {
             AwsError::client(
@@ -59,7 +59,7 @@ pub(super) fn span(input: Members<'_>, period: i64) -> Result<(i64, i64), AwsErr
     };
     let (start, end) = (required("StartTime")?, required("EndTime")?);
     if start >= end {
-        return Err(refusal("The parameter StartTime must be less than the parameter EndTime."));
+        return Err(invalid("The parameter StartTime must be less than the parameter EndTime."));
     }
     let granularity = period.min(60);
     let end = end.as_millisecond().div_euclid(1000) + i64::from(end.subsec_nanosecond() > 0);
@@ -77,18 +77,18 @@ pub(super) fn get_metric_data(metrics: &Metrics, request: Request<'_>) -> Result
     let input = request.input;
     let queries = input.list("MetricDataQueries")?;
     if queries.is_empty() || queries.len() > QUERIES {
-        return Err(refusal(format!(
+        return Err(invalid(format!(
             "The collection MetricDataQueries must have between 1 and {QUERIES} members."
         )));
     }
     let newest_first = match input.text("ScanBy")?.unwrap_or("TimestampDescending") {
         "TimestampDescending" => true,
         "TimestampAscending" => false,
-        other => return Err(refusal(format!("The value {other} for parameter ScanBy is invalid."))),
+        other => return Err(invalid(format!("The value {other} for parameter ScanBy is invalid."))),
     };
     let limit = input.integer("MaxDatapoints")?.unwrap_or(DATAPOINTS);
     if !(1..=DATAPOINTS).contains(&limit) {
-        return Err(refusal(format!("MaxDatapoints must be between 1 and {DATAPOINTS}.")));
+        return Err(invalid(format!("MaxDatapoints must be between 1 and {DATAPOINTS}.")));
     }
     let skipped: usize = match input.text("NextToken")? {
         None => 0,
@@ -98,11 +98,11 @@ pub(super) fn get_metric_data(metrics: &Metrics, request: Request<'_>) -> Result
     };
     let mut results = Vec::new();
     for query in queries {
-        results.extend(evaluate(metrics, input, Members::new(query, REFUSAL), newest_first)?);
+        results.extend(evaluate(metrics, input, Parameters::new(query, INVALID_REQUEST), newest_first)?);
     }
     for (index, result) in results.iter().enumerate() {
         if results[..index].iter().any(|earlier| earlier.id == result.id) {
-            return Err(refusal(format!("The value {} for parameter Id is not unique.", result.id)));
+            return Err(invalid(format!("The value {} for parameter Id is not unique.", result.id)));
         }
     }
     // A page spans the points of all queries in order. Its token is the number of points on earlier
@@ -132,8 +132,8 @@ pub(super) fn get_metric_data(metrics: &Metrics, request: Request<'_>) -> Result
 
 fn evaluate(
     metrics: &Metrics,
-    input: Members<'_>,
-    query: Members<'_>,
+    input: Parameters<'_>,
+    query: Parameters<'_>,
     newest_first: bool,
 ) -> Result<Option<QueryResult>, AwsError> {
     let id = query.required_text("Id")?;
@@ -141,24 +141,24 @@ fn evaluate(
         && id.len() <= 255
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !well_formed {
-        return Err(refusal(format!(
+        return Err(invalid(format!(
             "The value {id} for parameter Id is invalid: it must start with a lowercase letter and hold letters, digits and underscores."
         )));
     }
     if query.raw("MetricStat").is_none() {
-        return Err(refusal(format!("The query {id} needs a MetricStat.")));
+        return Err(invalid(format!("The query {id} needs a MetricStat.")));
     }
     let metric_stat = query.nested("MetricStat")?;
     let key = key(metric_stat.nested("Metric")?)?;
     let period = metric_stat.required_integer("Period")?;
     if !is_period(period) {
-        return Err(refusal(format!(
+        return Err(invalid(format!(
             "The value {period} for parameter Period is invalid: use 1, 5, 10, 20, 30 or a multiple of 60."
         )));
     }
     let name = metric_stat.required_text("Stat")?;
     let statistic = Statistic::parse(name)
-        .ok_or_else(|| refusal(format!("The value {name} for parameter Stat is invalid or not modelled.")))?;
+        .ok_or_else(|| invalid(format!("The value {name} for parameter Stat is invalid or not modelled.")))?;
     let span = span(input, period)?;
     let mut points: Vec<(i64, f64)> = metrics
         .buckets_by_period(&key, metric_stat.text("Unit")?, span, period)
@@ -170,7 +170,7 @@ fn evaluate(
     }
     let label = query.text("Label")?.unwrap_or(&key.name).to_owned();
     if label.contains("${") {
-        return Err(refusal(format!("a Label with dynamic parts {NOT_OFFERED}")));
+        return Err(invalid(format!("a Label with dynamic parts {NOT_SUPPORTED}")));
     }
     let is_returned = query.flag("ReturnData")?.unwrap_or(true);
     Ok(is_returned.then(|| QueryResult { id: id.to_owned(), label, points }))

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::queries::{is_period, key, span};
 use super::series::{Key, Metrics};
 use super::statistic::Statistic;
-use super::{REFUSAL, Request};
+use super::{INVALID_REQUEST, Request};
 use crate::paging::page;
-use crate::parameters::Members;
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// "The maximum number of data points returned from a single call is 1,440" (GetMetricStatistics
@@ -21,7 +21,7 @@ pub(super) fn get_metric_statistics(metrics: &Metrics, request: Request<'_>) -> 
     let key = key(input)?;
     let period = input.required_integer("Period")?;
     if !is_period(period) {
-        return Err(input.refusal(format!("The value {period} for parameter Period is invalid.")));
+        return Err(input.invalid(format!("The value {period} for parameter Period is invalid.")));
     }
     let (start, end) = span(input, period)?;
     if (end - start).div_euclid(period) > DATAPOINTS {
@@ -43,7 +43,7 @@ pub(super) fn get_metric_statistics(metrics: &Metrics, request: Request<'_>) -> 
     let read = |name: &&str| {
         Statistic::parse(name)
             .map(|statistic| ((*name).to_owned(), statistic))
-            .ok_or_else(|| input.refusal(format!("The value {name} for parameter Statistics is invalid.")))
+            .ok_or_else(|| input.invalid(format!("The value {name} for parameter Statistics is invalid.")))
     };
     let plain = plain.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let extended = extended.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -78,7 +78,7 @@ pub(super) fn list_metrics(metrics: &Metrics, request: Request<'_>) -> Result<Va
         .list("Dimensions")?
         .iter()
         .map(|filter| {
-            let filter = Members::new(filter, REFUSAL);
+            let filter = Parameters::new(filter, INVALID_REQUEST);
             Ok((filter.required_text("Name")?, filter.text("Value")?))
         })
         .collect::<Result<Vec<_>, AwsError>>()?;
@@ -99,7 +99,7 @@ pub(super) fn list_metrics(metrics: &Metrics, request: Request<'_>) -> Result<Va
     let mut sorted: Vec<(String, Value)> = listed.collect();
     sorted.sort_by(|left, right| left.0.cmp(&right.0));
     let (items, next) = page(sorted, input.text("NextToken")?, METRICS_PER_PAGE)
-        .map_err(|_| input.refusal("The next token specified is invalid."))?;
+        .map_err(|_| input.invalid("The next token specified is invalid."))?;
     let mut output = json!({"Metrics": items});
     if let Some(next) = next {
         output["NextToken"] = Value::from(next);

@@ -31,7 +31,7 @@ impl Harness {
         self.at(0, "PutMetricData", json!({"Namespace": "Demo", "MetricData": data})).await
     }
 
-    async fn refused(&self, datum: Value) -> AwsError {
+    async fn error_for(&self, datum: Value) -> AwsError {
         self.put(json!([datum])).await.unwrap_err()
     }
 
@@ -142,7 +142,7 @@ async fn a_request_beyond_the_limits_is_rejected_as_a_whole() {
         (json!({"Value": 1}), "MissingRequiredParameterException"),
     ];
     for (datum, code) in cases {
-        assert_eq!(harness.refused(datum.clone()).await.code, code, "{datum}");
+        assert_eq!(harness.error_for(datum.clone()).await.code, code, "{datum}");
     }
     let accepted = [
         plain(json!({"Values": values(150)})),

@@ -50,7 +50,7 @@ pub(super) fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Resu
     if !is_name(name) {
         return Err(request
             .input
-            .refusal("Cluster name can only contain up to 255 letters, numbers, hyphens, and underscores."));
+            .invalid("Cluster name can only contain up to 255 letters, numbers, hyphens, and underscores."));
     }
     let tags = request.input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
@@ -75,7 +75,7 @@ pub(super) fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Resu
 
 pub(super) fn check_tag_count(request: Request<'_>, tags: &Tags) -> Result<(), AwsError> {
     if tags.len() > TAGS_PER_RESOURCE {
-        return Err(request.input.refusal("The number of tags exceeds the limit of 50 tags per resource."));
+        return Err(request.input.invalid("The number of tags exceeds the limit of 50 tags per resource."));
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ pub(super) fn put_cluster_capacity_providers(
 pub(super) fn describe_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let mut names = request.input.texts("clusters")?;
     if names.len() > 100 {
-        return Err(request.input.refusal("Clusters cannot have more than 100 elements."));
+        return Err(request.input.invalid("Clusters cannot have more than 100 elements."));
     }
     if names.is_empty() {
         names.push("default");

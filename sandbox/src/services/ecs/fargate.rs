@@ -4,9 +4,9 @@
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::request::{REFUSAL, client};
+use super::request::{INVALID_REQUEST, client};
 use super::state::{AwsLogs, ContainerSpec};
-use crate::parameters::Members;
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// "The max stop timeout value is 120 seconds and if the parameter is not specified, the default
@@ -61,7 +61,7 @@ fn whole(value: f64) -> Option<u32> {
 }
 
 /// The task's size in CPU units and MiB.
-pub(super) fn size(input: Members<'_>) -> Result<(u32, u32), AwsError> {
+pub(super) fn size(input: Parameters<'_>) -> Result<(u32, u32), AwsError> {
     let required = |name: &str| {
         input
             .text(name)?
@@ -78,7 +78,7 @@ pub(super) fn size(input: Members<'_>) -> Result<(u32, u32), AwsError> {
 }
 
 /// The validated containers.
-pub(super) fn containers(input: Members<'_>, size: (u32, u32)) -> Result<Vec<ContainerSpec>, AwsError> {
+pub(super) fn containers(input: Parameters<'_>, size: (u32, u32)) -> Result<Vec<ContainerSpec>, AwsError> {
     let definitions = input.list("containerDefinitions")?;
     if definitions.is_empty() {
         return Err(client("Container list cannot be empty."));
@@ -89,7 +89,7 @@ pub(super) fn containers(input: Members<'_>, size: (u32, u32)) -> Result<Vec<Con
     let has_execution_role = input.text("executionRoleArn")?.is_some();
     let containers = definitions
         .iter()
-        .map(|definition| container(Members::new(definition, REFUSAL), has_execution_role))
+        .map(|definition| container(Parameters::new(definition, INVALID_REQUEST), has_execution_role))
         .collect::<Result<Vec<_>, _>>()?;
     if !containers.iter().any(|container| container.essential) {
         return Err(client("At least one container in the task definition must be marked essential."));
@@ -114,7 +114,7 @@ pub(super) fn containers(input: Members<'_>, size: (u32, u32)) -> Result<Vec<Con
     Ok(containers)
 }
 
-fn container(definition: Members<'_>, has_execution_role: bool) -> Result<ContainerSpec, AwsError> {
+fn container(definition: Parameters<'_>, has_execution_role: bool) -> Result<ContainerSpec, AwsError> {
     let name = definition.text("name")?.unwrap_or_default();
     if !super::request::is_name(name) {
         return Err(client(
@@ -135,7 +135,7 @@ fn container(definition: Members<'_>, has_execution_role: bool) -> Result<Contai
         .list("environment")?
         .iter()
         .map(|pair| {
-            let pair = Members::new(pair, REFUSAL);
+            let pair = Parameters::new(pair, INVALID_REQUEST);
             Ok((
                 pair.text("name")?.unwrap_or_default().to_owned(),
                 pair.text("value")?.unwrap_or_default().to_owned(),
@@ -166,7 +166,7 @@ fn container(definition: Members<'_>, has_execution_role: bool) -> Result<Contai
     })
 }
 
-fn logs(definition: Members<'_>, has_execution_role: bool) -> Result<Option<AwsLogs>, AwsError> {
+fn logs(definition: Parameters<'_>, has_execution_role: bool) -> Result<Option<AwsLogs>, AwsError> {
     if definition.raw("logConfiguration").is_none() {
         return Ok(None);
     }
@@ -281,7 +281,7 @@ mod tests {
         if role {
             input["executionRoleArn"] = json!("arn:aws:iam::000000000000:role/x");
         }
-        let error = containers(Members::new(&input, REFUSAL), (256, 512)).unwrap_err();
+        let error = containers(Parameters::new(&input, INVALID_REQUEST), (256, 512)).unwrap_err();
         assert_eq!(error.code, "ClientException");
         error.message
     }

@@ -51,14 +51,14 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Secret;
 use crate::clock::ModelClock;
 use crate::operations::Operation;
-use crate::parameters::Members;
+use crate::parameters::Parameters;
 use crate::services::logs::Logs;
 use crate::services::{AwsError, Call, Service};
 use crate::task_runner::pod::{PodRunner, PodSettings};
 use crate::task_runner::process::ProcessRunner;
 use crate::task_runner::{Report, TaskRunner};
 pub use launch::TaskEnvironment;
-use request::{REFUSAL, Request};
+use request::{INVALID_REQUEST, Request};
 use state::{EcsState, ServiceStatus, TaskStatus};
 pub use task_rules::TaskRules;
 
@@ -166,7 +166,7 @@ impl Ecs {
             ),
             TaskSettings::Pods(settings) => Arc::new(PodRunner::new(*settings, logs, sender)?),
         };
-        runner.clear_leftovers().await?;
+        runner.remove_orphans().await?;
         ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "the ECS loop has already been started");
         self.lock().launch_timing = runner.launch_timing();
         let stopping = CancellationToken::new();
@@ -254,7 +254,7 @@ impl Service for Ecs {
         let mut state = self.lock();
         let state = &mut *state;
         let request = Request {
-            input: Members::new(call.input, REFUSAL),
+            input: Parameters::new(call.input, INVALID_REQUEST),
             raw: call.input,
             caller: call.caller,
             clock: &self.clock,

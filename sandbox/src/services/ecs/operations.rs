@@ -1,7 +1,7 @@
-//! The ECS operations that are offered, and how each member is treated (`crate::operations`).
+//! The ECS operations that are supported, and how each parameter is treated (`crate::operations`).
 //! Whether a task definition may use a member also depends on what runs tasks: `task_rules`.
 
-use super::request::REFUSAL;
+use super::request::INVALID_REQUEST;
 use crate::operations::Operation;
 
 /// The error code for unmodelled features of services ("UnsupportedFeatureException: the specified
@@ -10,8 +10,8 @@ pub(super) const UNSUPPORTED: &str = "UnsupportedFeatureException";
 /// The error code for invalid task definitions.
 const CLIENT: &str = "ClientException";
 
-const fn offered(name: &'static str, honoured: &'static str) -> Operation {
-    Operation::honouring(name, REFUSAL, honoured)
+const fn operation(name: &'static str, supported: &'static str) -> Operation {
+    Operation::supporting(name, INVALID_REQUEST, supported)
 }
 
 const BALANCED: (&str, &str) = (
@@ -20,7 +20,7 @@ const BALANCED: (&str, &str) = (
 );
 const EXECUTED: (&str, &str) = (
     "enableExecuteCommand",
-    "it permits ExecuteCommand, which is not offered; the value is returned as it was set",
+    "it permits ExecuteCommand, which is not supported; the value is returned as it was set",
 );
 const CLUSTER_SETTINGS: &[(&str, &str)] = &[
     ("settings.name", "Container Insights metrics are not modelled; the value is returned as it was set"),
@@ -33,7 +33,7 @@ const SERVICE_SETTINGS: &[(&str, &str)] = &[BALANCED, EXECUTED];
 const DEFINITION_SETTINGS: &[(&str, &str)] = &[
     ("taskRoleArn", "tasks use the sandbox's own credentials, which permit everything"),
     ("runtimePlatform.cpuArchitecture", "validated; tasks use the architecture of the machine or node"),
-    ("runtimePlatform.operatingSystemFamily", "validated; only LINUX is offered"),
+    ("runtimePlatform.operatingSystemFamily", "validated; only LINUX is supported"),
     ("ephemeralStorage.sizeInGiB", "validated; tasks use the file system of the machine, or a read-only one"),
     ("containerDefinitions.portMappings", "with awsvpc networking it opens no port"),
     ("containerDefinitions.readonlyRootFilesystem", "it only removes permissions"),
@@ -41,24 +41,24 @@ const DEFINITION_SETTINGS: &[(&str, &str)] = &[
     ("containerDefinitions.versionConsistency", "it does not change what runs"),
 ];
 
-/// All offered operations.
+/// All supported operations.
 pub(super) const OPERATIONS: &[Operation] = &[
-    offered(
+    operation(
         "CreateCluster",
         "clusterName tags.key tags.value capacityProviders defaultCapacityProviderStrategy.capacityProvider
          defaultCapacityProviderStrategy.weight defaultCapacityProviderStrategy.base",
     )
-    .idle(CLUSTER_SETTINGS)
-    .refusing("configuration serviceConnectDefaults"),
-    offered(
+    .without_effect(CLUSTER_SETTINGS)
+    .rejecting("configuration serviceConnectDefaults"),
+    operation(
         "PutClusterCapacityProviders",
         "cluster capacityProviders defaultCapacityProviderStrategy.capacityProvider
          defaultCapacityProviderStrategy.weight defaultCapacityProviderStrategy.base",
     ),
-    offered("DescribeClusters", "clusters include"),
-    offered("ListClusters", "nextToken maxResults"),
-    offered("DeleteCluster", "cluster"),
-    Operation::honouring(
+    operation("DescribeClusters", "clusters include"),
+    operation("ListClusters", "nextToken maxResults"),
+    operation("DeleteCluster", "cluster"),
+    Operation::supporting(
         "RegisterTaskDefinition",
         CLIENT,
         "family executionRoleArn networkMode requiresCompatibilities cpu memory tags.key tags.value
@@ -69,8 +69,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
          containerDefinitions.stopTimeout containerDefinitions.logConfiguration.logDriver
          containerDefinitions.logConfiguration.options",
     )
-    .idle(DEFINITION_SETTINGS)
-    .refusing(
+    .without_effect(DEFINITION_SETTINGS)
+    .rejecting(
         "volumes placementConstraints pidMode ipcMode proxyConfiguration inferenceAccelerators enableFaultInjection
          trustedExecutionConfiguration
          containerDefinitions.repositoryCredentials containerDefinitions.links containerDefinitions.restartPolicy
@@ -84,12 +84,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
          containerDefinitions.systemControls containerDefinitions.resourceRequirements
          containerDefinitions.firelensConfiguration containerDefinitions.credentialSpecs",
     ),
-    offered("DescribeTaskDefinition", "taskDefinition include"),
-    offered("ListTaskDefinitions", "familyPrefix status sort nextToken maxResults"),
-    offered("ListTaskDefinitionFamilies", "familyPrefix status nextToken maxResults"),
-    offered("DeregisterTaskDefinition", "taskDefinition"),
-    offered("DeleteTaskDefinitions", "taskDefinitions"),
-    Operation::honouring(
+    operation("DescribeTaskDefinition", "taskDefinition include"),
+    operation("ListTaskDefinitions", "familyPrefix status sort nextToken maxResults"),
+    operation("ListTaskDefinitionFamilies", "familyPrefix status nextToken maxResults"),
+    operation("DeregisterTaskDefinition", "taskDefinition"),
+    operation("DeleteTaskDefinitions", "taskDefinitions"),
+    Operation::supporting(
         "CreateService",
         UNSUPPORTED,
         "cluster serviceName taskDefinition desiredCount clientToken launchType platformVersion schedulingStrategy
@@ -103,8 +103,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
          networkConfiguration.awsvpcConfiguration.assignPublicIp
          tags.key tags.value enableECSManagedTags propagateTags",
     )
-    .idle(SERVICE_SETTINGS)
-    .refusing(
+    .without_effect(SERVICE_SETTINGS)
+    .rejecting(
         "role loadBalancers serviceRegistries placementConstraints placementStrategy healthCheckGracePeriodSeconds
          serviceConnectConfiguration volumeConfigurations vpcLatticeConfigurations gatewayConnectors monitoring
          deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration deploymentConfiguration.alarms
@@ -112,7 +112,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
          deploymentConfiguration.linearConfiguration deploymentConfiguration.canaryConfiguration
          deploymentConfiguration.earlySuccessCriteria",
     ),
-    Operation::honouring(
+    Operation::supporting(
         "UpdateService",
         UNSUPPORTED,
         "cluster service taskDefinition desiredCount forceNewDeployment platformVersion
@@ -125,8 +125,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
          networkConfiguration.awsvpcConfiguration.subnets networkConfiguration.awsvpcConfiguration.securityGroups
          networkConfiguration.awsvpcConfiguration.assignPublicIp enableECSManagedTags propagateTags",
     )
-    .idle(SERVICE_SETTINGS)
-    .refusing(
+    .without_effect(SERVICE_SETTINGS)
+    .rejecting(
         "loadBalancers serviceRegistries placementConstraints placementStrategy healthCheckGracePeriodSeconds
          serviceConnectConfiguration volumeConfigurations vpcLatticeConfigurations gatewayConnectors monitoring
          deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration deploymentConfiguration.alarms
@@ -134,19 +134,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
          deploymentConfiguration.linearConfiguration deploymentConfiguration.canaryConfiguration
          deploymentConfiguration.earlySuccessCriteria",
     ),
-    offered("DescribeServices", "cluster services include"),
-    offered(
+    operation("DescribeServices", "cluster services include"),
+    operation(
         "ListServices",
         "cluster nextToken maxResults launchType schedulingStrategy resourceManagementType",
     ),
-    offered("DeleteService", "cluster service force"),
-    offered("ListTasks", "cluster family nextToken maxResults startedBy serviceName desiredStatus launchType")
-        .refusing("containerInstance daemonName"),
-    offered("DescribeTasks", "cluster tasks include"),
-    offered("StopTask", "cluster task reason"),
-    offered("UpdateTaskProtection", "cluster tasks protectionEnabled expiresInMinutes"),
-    offered("GetTaskProtection", "cluster tasks"),
-    offered("TagResource", "resourceArn tags.key tags.value"),
-    offered("UntagResource", "resourceArn tagKeys"),
-    offered("ListTagsForResource", "resourceArn"),
+    operation("DeleteService", "cluster service force"),
+    operation("ListTasks", "cluster family nextToken maxResults startedBy serviceName desiredStatus launchType")
+        .rejecting("containerInstance daemonName"),
+    operation("DescribeTasks", "cluster tasks include"),
+    operation("StopTask", "cluster task reason"),
+    operation("UpdateTaskProtection", "cluster tasks protectionEnabled expiresInMinutes"),
+    operation("GetTaskProtection", "cluster tasks"),
+    operation("TagResource", "resourceArn tags.key tags.value"),
+    operation("UntagResource", "resourceArn tagKeys"),
+    operation("ListTagsForResource", "resourceArn"),
 ];

@@ -57,13 +57,13 @@ pub(super) fn update_task_protection(state: &mut EcsState, request: Request<'_>)
     let input = request.input;
     let references = input.texts("tasks")?;
     if references.is_empty() || references.len() > TASKS_PER_UPDATE {
-        return Err(input.refusal("Number of tasks must be between 1 and 10."));
+        return Err(input.invalid("Number of tasks must be between 1 and 10."));
     }
     let enabled =
-        input.flag("protectionEnabled")?.ok_or_else(|| input.refusal("protectionEnabled is required."))?;
+        input.flag("protectionEnabled")?.ok_or_else(|| input.invalid("protectionEnabled is required."))?;
     let minutes = input.integer("expiresInMinutes")?;
     if minutes.is_some_and(|minutes| !MINUTES.contains(&minutes)) {
-        return Err(input.refusal("expiresInMinutes must be between 1 and 2880."));
+        return Err(input.invalid("expiresInMinutes must be between 1 and 2880."));
     }
     // Protection expires in real time, so that a minute is a minute on the caller's clock.
     let duration = state.pace.real(SignedDuration::from_mins(minutes.unwrap_or(DEFAULT_MINUTES)));
@@ -75,7 +75,7 @@ pub(super) fn get_task_protection(state: &mut EcsState, request: Request<'_>) ->
     let input = request.input;
     let mut references = input.texts("tasks")?;
     if references.len() > TASKS_PER_READ {
-        return Err(input.refusal("Number of tasks must be at most 100."));
+        return Err(input.invalid("Number of tasks must be at most 100."));
     }
     let all: Vec<String>;
     if references.is_empty() {

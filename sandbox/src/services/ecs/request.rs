@@ -8,14 +8,14 @@ use super::state::{Cluster, EcsState, Region};
 use crate::arn::{Arn, PARTITION};
 use crate::clock::ModelClock;
 use crate::paging::page;
-use crate::parameters::{Members, Tags, epoch_seconds};
+use crate::parameters::{Parameters, Tags, epoch_seconds};
 use crate::services::{AwsError, Caller};
 
-pub(super) const REFUSAL: &str = "InvalidParameterException";
+pub(super) const INVALID_REQUEST: &str = "InvalidParameterException";
 
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
-    pub input: Members<'a>,
+    pub input: Parameters<'a>,
     pub raw: &'a Value,
     pub caller: &'a Caller,
     pub clock: &'a ModelClock,
@@ -51,7 +51,7 @@ impl<'a> Request<'a> {
         reference: &'n str,
     ) -> Result<&'n str, AwsError> {
         match self.cluster_and_name(kind, reference)? {
-            (Some(other), _) if other != cluster => Err(self.input.refusal(format!(
+            (Some(other), _) if other != cluster => Err(self.input.invalid(format!(
                 "Invalid identifier: Identifier is for cluster {other}. Your cluster is {cluster}"
             ))),
             (_, name) => Ok(name),
@@ -68,13 +68,13 @@ impl<'a> Request<'a> {
         if !reference.starts_with("arn:") {
             return Ok((None, last_part(reference)));
         }
-        let invalid = |why: &str| self.input.refusal(format!("Invalid identifier: {why}"));
+        let invalid = |why: &str| self.input.invalid(format!("Invalid identifier: {why}"));
         let arn = Arn::parse(reference).ok_or_else(|| invalid("Unexpected number of separators"))?;
         if (arn.partition, arn.service) != (PARTITION, "ecs") {
             return Err(invalid(&format!("Identifier is for service {}:{}", arn.partition, arn.service)));
         }
         if arn.region != self.caller.region {
-            return Err(self.input.refusal("Invalid Region in ARN"));
+            return Err(self.input.invalid("Invalid Region in ARN"));
         }
         let own = &self.caller.account;
         if arn.account != own {
@@ -119,7 +119,7 @@ impl<'a> Request<'a> {
     ) -> Result<Value, AwsError> {
         let size = self.input.bounded("maxResults", 1..=largest, default)? as usize;
         let (items, next) = page(items, self.input.text("nextToken")?, size)
-            .map_err(|_| self.input.refusal("Invalid token"))?;
+            .map_err(|_| self.input.invalid("Invalid token"))?;
         let mut output = json!({ member: items });
         if let Some(next) = next {
             output["nextToken"] = Value::from(next);
@@ -140,7 +140,7 @@ pub(super) fn assume_linked_role(state: &mut EcsState) -> Result<(), AwsError> {
         return Ok(());
     }
     Err(AwsError::client(
-        REFUSAL,
+        INVALID_REQUEST,
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
     ))
 }

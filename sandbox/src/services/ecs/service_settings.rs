@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use super::operations::UNSUPPORTED;
-use super::request::{REFUSAL, Request, client};
+use super::request::{INVALID_REQUEST, Request, client};
 use super::state::{Cluster, LaunchKind, ServiceSettings};
-use crate::operations::NOT_OFFERED;
-use crate::parameters::Members;
+use crate::operations::NOT_SUPPORTED;
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// "Subnets: up to 16", "security groups: up to 5" (AwsVpcConfiguration).
@@ -27,7 +27,7 @@ pub(super) fn created(request: Request<'_>, cluster: &Cluster) -> Result<Service
         launch: launch(input, cluster)?,
         platform_version: platform_version(input)?.unwrap_or("LATEST").to_owned(),
         network: network(input)?.ok_or_else(|| {
-            input.refusal("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+            input.invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
         })?,
         propagate_tags,
         managed_tags: input.flag("enableECSManagedTags")?.unwrap_or(false),
@@ -81,64 +81,64 @@ pub(super) fn updated(
     Ok((settings, redeploys))
 }
 
-/// The member's value, or an error if it is not one of `offered`.
-fn only<'a>(input: Members<'a>, member: &str, offered: &[&str]) -> Result<Option<&'a str>, AwsError> {
+/// The member's value, or an error if it is not one of `supported`.
+fn only<'a>(input: Parameters<'a>, member: &str, supported: &[&str]) -> Result<Option<&'a str>, AwsError> {
     match input.text(member)? {
-        Some(value) if !offered.contains(&value) => Err(not_offered(&format!("{member} {value}"))),
+        Some(value) if !supported.contains(&value) => Err(not_supported(&format!("{member} {value}"))),
         value => Ok(value),
     }
 }
 
-fn not_offered(what: &str) -> AwsError {
-    AwsError::client(UNSUPPORTED, format!("{what} {NOT_OFFERED}"))
+fn not_supported(what: &str) -> AwsError {
+    AwsError::client(UNSUPPORTED, format!("{what} {NOT_SUPPORTED}"))
 }
 
-fn platform_version(input: Members<'_>) -> Result<Option<&str>, AwsError> {
+fn platform_version(input: Parameters<'_>) -> Result<Option<&str>, AwsError> {
     only(input, "platformVersion", &["LATEST", "1.4.0"])
 }
 
-fn propagation(input: Members<'_>) -> Result<Option<&str>, AwsError> {
+fn propagation(input: Parameters<'_>) -> Result<Option<&str>, AwsError> {
     match input.text("propagateTags")? {
         Some(other) if !matches!(other, "TASK_DEFINITION" | "SERVICE" | "NONE") => {
-            Err(input.refusal(format!("Invalid propagateTags value: {other}")))
+            Err(input.invalid(format!("Invalid propagateTags value: {other}")))
         }
         value => Ok(value),
     }
 }
 
-fn rebalancing(input: Members<'_>) -> Result<Option<&str>, AwsError> {
+fn rebalancing(input: Parameters<'_>) -> Result<Option<&str>, AwsError> {
     match input.text("availabilityZoneRebalancing")? {
         Some(other) if !matches!(other, "ENABLED" | "DISABLED") => {
-            Err(input.refusal(format!("Invalid availabilityZoneRebalancing value: {other}")))
+            Err(input.invalid(format!("Invalid availabilityZoneRebalancing value: {other}")))
         }
         value => Ok(value),
     }
 }
 
-fn launch(input: Members<'_>, cluster: &Cluster) -> Result<LaunchKind, AwsError> {
+fn launch(input: Parameters<'_>, cluster: &Cluster) -> Result<LaunchKind, AwsError> {
     let strategy = input.list("capacityProviderStrategy")?;
     let kind = input.text("launchType")?;
     if kind.is_some() && !strategy.is_empty() {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
         ));
     }
     match kind {
         Some("FARGATE") => return Ok(LaunchKind::Fargate),
-        Some(other) => return Err(not_offered(&format!("launchType {other}"))),
+        Some(other) => return Err(not_supported(&format!("launchType {other}"))),
         None => {}
     }
     let strategy = if strategy.is_empty() { cluster.default_strategy.as_slice() } else { strategy };
     if strategy.is_empty() {
-        return Err(not_offered(
+        return Err(not_supported(
             "launchType EC2, AWS's default without launchType and capacityProviderStrategy,",
         ));
     }
     for item in strategy {
-        let item = Members::new(item, REFUSAL);
+        let item = Parameters::new(item, INVALID_REQUEST);
         let provider = item.required_text("capacityProvider")?;
         if !cluster.capacity_providers.iter().any(|associated| associated == provider) {
-            return Err(input.refusal(
+            return Err(input.invalid(
                 "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
             ));
         }
@@ -148,7 +148,7 @@ fn launch(input: Members<'_>, cluster: &Cluster) -> Result<LaunchKind, AwsError>
     Ok(LaunchKind::Strategy(strategy.to_vec()))
 }
 
-fn network(input: Members<'_>) -> Result<Option<Value>, AwsError> {
+fn network(input: Parameters<'_>) -> Result<Option<Value>, AwsError> {
     let configuration = input.nested("networkConfiguration")?;
     if configuration.raw("awsvpcConfiguration").is_none() {
         return Ok(None);
@@ -156,17 +156,17 @@ fn network(input: Members<'_>) -> Result<Option<Value>, AwsError> {
     let vpc = configuration.nested("awsvpcConfiguration")?;
     let (subnets, groups) = (vpc.texts("subnets")?, vpc.texts("securityGroups")?);
     if subnets.is_empty() {
-        return Err(input.refusal("subnets can not be empty."));
+        return Err(input.invalid("subnets can not be empty."));
     }
     if subnets.len() > SUBNETS {
-        return Err(input.refusal(format!("subnets can have at most {SUBNETS} items.")));
+        return Err(input.invalid(format!("subnets can have at most {SUBNETS} items.")));
     }
     if groups.len() > SECURITY_GROUPS {
-        return Err(input.refusal(format!("securityGroups can have at most {SECURITY_GROUPS} items.")));
+        return Err(input.invalid(format!("securityGroups can have at most {SECURITY_GROUPS} items.")));
     }
     let public = vpc.text("assignPublicIp")?.unwrap_or("DISABLED");
     if !matches!(public, "ENABLED" | "DISABLED") {
-        return Err(input.refusal(format!("Invalid assignPublicIp value: {public}")));
+        return Err(input.invalid(format!("Invalid assignPublicIp value: {public}")));
     }
     Ok(Some(json!({"awsvpcConfiguration": {
         "subnets": subnets, "securityGroups": groups, "assignPublicIp": public,
@@ -175,7 +175,7 @@ fn network(input: Members<'_>) -> Result<Option<Value>, AwsError> {
 
 /// The deployment configuration. What the request leaves out comes from `current`, or from the
 /// defaults (200 and 100 percent, no circuit breaker).
-fn deployment(input: Members<'_>, current: Option<&ServiceSettings>) -> Result<ServiceSettings, AwsError> {
+fn deployment(input: Parameters<'_>, current: Option<&ServiceSettings>) -> Result<ServiceSettings, AwsError> {
     let configuration = input.nested("deploymentConfiguration")?;
     only(configuration, "strategy", &["ROLLING"])?;
     let maximum = configuration.bounded(

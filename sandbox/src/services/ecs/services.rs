@@ -46,8 +46,8 @@ fn desired(request: Request<'_>) -> Result<Option<u32>, AwsError> {
     match request.input.integer("desiredCount")? {
         None => Ok(None),
         Some(count) if (0..=TASKS_PER_SERVICE).contains(&count) => Ok(u32::try_from(count).ok()),
-        Some(count) if count < 0 => Err(request.input.refusal("desiredCount cannot be negative.")),
-        Some(_) => Err(request.input.refusal(format!("desiredCount cannot be above {TASKS_PER_SERVICE}."))),
+        Some(count) if count < 0 => Err(request.input.invalid("desiredCount cannot be negative.")),
+        Some(_) => Err(request.input.invalid(format!("desiredCount cannot be above {TASKS_PER_SERVICE}."))),
     }
 }
 
@@ -56,11 +56,11 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
     let name = input.text("serviceName")?.unwrap_or_default();
     if !is_name(name) {
         return Err(input
-            .refusal("Service name can only contain up to 255 letters, numbers, hyphens, and underscores."));
+            .invalid("Service name can only contain up to 255 letters, numbers, hyphens, and underscores."));
     }
     let token = input.text("clientToken")?;
     if token.is_some_and(|token| token.len() > TOKEN_LENGTH || !token.is_ascii()) {
-        return Err(input.refusal("clientToken can have up to 36 ASCII characters."));
+        return Err(input.invalid("clientToken can have up to 36 ASCII characters."));
     }
     let tags = input.tag_list("tags", "key", "value")?;
     check_tag_count(request, &tags)?;
@@ -70,7 +70,7 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
     let settings = service_settings::created(request, cluster)?;
     let definition = definition(region, request, input.required_text("taskDefinition")?)?;
     let desired = desired(request)?
-        .ok_or_else(|| input.refusal("desiredCount is required when schedulingStrategy is REPLICA."))?;
+        .ok_or_else(|| input.invalid("desiredCount is required when schedulingStrategy is REPLICA."))?;
     let key = (cluster_name.to_owned(), name.to_owned());
     if let Some(existing) = region.services.get(&key) {
         match existing.status {
@@ -83,10 +83,10 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
                 return Ok(json!({"service": view(request, existing, true)}));
             }
             ServiceStatus::Active => {
-                return Err(input.refusal("Creation of service was not idempotent."));
+                return Err(input.invalid("Creation of service was not idempotent."));
             }
             ServiceStatus::Draining => {
-                return Err(input.refusal("Unable to Start a service that is still Draining."));
+                return Err(input.invalid("Unable to Start a service that is still Draining."));
             }
             ServiceStatus::Inactive => {}
         }
@@ -179,10 +179,10 @@ pub(super) fn update_service(state: &mut EcsState, request: Request<'_>) -> Resu
 pub(super) fn describe_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let names = request.input.texts("services")?;
     if names.is_empty() {
-        return Err(request.input.refusal("Services cannot be empty."));
+        return Err(request.input.invalid("Services cannot be empty."));
     }
     if names.len() > SERVICES_PER_CALL {
-        return Err(request.input.refusal("Cannot describe more than 10 services."));
+        return Err(request.input.invalid("Cannot describe more than 10 services."));
     }
     let tags = request.includes("TAGS")?;
     let region = state.region(&request.caller.region);
@@ -229,7 +229,7 @@ pub(super) fn delete_service(state: &mut EcsState, request: Request<'_>) -> Resu
     match service.status {
         ServiceStatus::Inactive => return Err(service_not_found()),
         ServiceStatus::Active if service.desired > 0 && !force => {
-            return Err(request.input.refusal("The service cannot be stopped while it is scaled above 0."));
+            return Err(request.input.invalid("The service cannot be stopped while it is scaled above 0."));
         }
         ServiceStatus::Active | ServiceStatus::Draining => {}
     }

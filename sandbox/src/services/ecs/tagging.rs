@@ -14,11 +14,11 @@ fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tag
     let missing = |what: &str| {
         request
             .input
-            .refusal(format!("The specified {what} was not found. Specify a valid ARN and try again."))
+            .invalid(format!("The specified {what} was not found. Specify a valid ARN and try again."))
     };
     let resource = arn
         .strip_prefix(&request.arn(""))
-        .ok_or_else(|| request.input.refusal("Invalid resource ARN. Specify a valid ARN and try again."))?;
+        .ok_or_else(|| request.input.invalid("Invalid resource ARN. Specify a valid ARN and try again."))?;
     let region = state.region(&request.caller.region);
     let parts: Vec<&str> = resource.split('/').collect();
     match parts.as_slice() {
@@ -45,7 +45,7 @@ fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tag
             })
             .map(|definition| &mut definition.tags)
             .ok_or_else(|| missing("task definition")),
-        _ => Err(request.input.refusal("Invalid resource ARN. Specify a valid ARN and try again.")),
+        _ => Err(request.input.invalid("Invalid resource ARN. Specify a valid ARN and try again.")),
     }
 }
 

@@ -9,7 +9,7 @@ use super::fargate;
 use super::request::{Request, client, failure, is_name, tags_view};
 use super::state::{Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region};
 use super::task_rules::TaskRules;
-use crate::operations::NOT_OFFERED;
+use crate::operations::NOT_SUPPORTED;
 use crate::services::AwsError;
 
 /// "Task definition size: 64 KB" (ECS quotas).
@@ -68,7 +68,7 @@ pub(super) fn register_task_definition(
         return Err(client(format!("Invalid requires compatibilities: {unknown}")));
     }
     if !compatibilities.contains(&"FARGATE") {
-        return Err(client(format!("a task definition for anything but FARGATE {NOT_OFFERED}")));
+        return Err(client(format!("a task definition for anything but FARGATE {NOT_SUPPORTED}")));
     }
     if input.text("networkMode")? != Some("awsvpc") {
         return Err(client("Fargate only supports network mode \u{2018}awsvpc\u{2019}."));
@@ -141,7 +141,7 @@ fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
     match platform.text("operatingSystemFamily")? {
         None | Some("LINUX") => {}
         Some(other) => {
-            return Err(client(format!("runtimePlatform operatingSystemFamily {other} {NOT_OFFERED}")));
+            return Err(client(format!("runtimePlatform operatingSystemFamily {other} {NOT_SUPPORTED}")));
         }
     }
     let storage = request.input.nested("ephemeralStorage")?;
@@ -192,12 +192,12 @@ pub(super) fn list_task_definitions(state: &mut EcsState, request: Request<'_>) 
         "ACTIVE" => DefinitionStatus::Active,
         "INACTIVE" => DefinitionStatus::Inactive,
         "DELETE_IN_PROGRESS" => DefinitionStatus::DeleteInProgress,
-        other => return Err(input.refusal(format!("{other} is not a status of a task definition"))),
+        other => return Err(input.invalid(format!("{other} is not a status of a task definition"))),
     };
     let descending = match input.text("sort")?.unwrap_or("ASC") {
         "ASC" => false,
         "DESC" => true,
-        other => return Err(input.refusal(format!("{other} is not a sort order"))),
+        other => return Err(input.invalid(format!("{other} is not a sort order"))),
     };
     let region = state.region(&request.caller.region);
     // "familyPrefix: the full family name" (ListTaskDefinitions reference).
@@ -232,7 +232,7 @@ pub(super) fn list_task_definition_families(
         other => {
             return Err(request
                 .input
-                .refusal(format!("{other} is not a status of a task definition family")));
+                .invalid(format!("{other} is not a status of a task definition family")));
         }
     };
     // "ACTIVE: families that have an ACTIVE task definition revision" (ListTaskDefinitionFamilies
@@ -278,7 +278,7 @@ pub(super) fn deregister_task_definition(
 pub(super) fn delete_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("taskDefinitions")?;
     if references.is_empty() || references.len() > 10 {
-        return Err(request.input.refusal("Specify between 1 and 10 task definitions."));
+        return Err(request.input.invalid("Specify between 1 and 10 task definitions."));
     }
     let region = state.region(&request.caller.region);
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! What a task definition may use, depending on how tasks run; `operations` lists what is offered
+//! What a task definition may use, depending on how tasks run; `operations` lists what is supported
 //! at all. In: the members of `RegisterTaskDefinition`. Out: nothing, or an error with the member
 //! and the reason. Pure.
 //!
@@ -7,9 +7,9 @@
 
 use serde_json::Value;
 
-use super::request::{REFUSAL, client};
-use crate::operations::{NOT_OFFERED, asks_for_nothing};
-use crate::parameters::Members;
+use super::request::{INVALID_REQUEST, client};
+use crate::operations::{NOT_SUPPORTED, is_unset};
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// How tasks run, which determines what a definition may use.
@@ -63,8 +63,8 @@ const VARIABLES: [&str; 16] = [
 ];
 
 impl TaskRules {
-    /// Rejects what cannot be honoured. The caller has already checked the types of the members.
-    pub(super) fn check(&self, definition: Members<'_>) -> Result<(), AwsError> {
+    /// Rejects what is not supported. The caller has already checked the types of the members.
+    pub(super) fn check(&self, definition: Parameters<'_>) -> Result<(), AwsError> {
         definition
             .list("containerDefinitions")?
             .iter()
@@ -72,14 +72,14 @@ impl TaskRules {
     }
 
     fn check_container(&self, definition: &Value) -> Result<(), AwsError> {
-        let container = Members::new(definition, REFUSAL);
+        let container = Parameters::new(definition, INVALID_REQUEST);
         let name = container.text("name")?.unwrap_or_default();
         let rejected = |why: String| Err(client(format!("Container '{name}': {why}")));
         check_logs(container).or_else(rejected)?;
         let Self::Processes { allowed_variables } = self else { return Ok(()) };
         let pod_only = POD_MEMBERS
             .into_iter()
-            .find(|member| container.raw(member).is_some_and(|value| !asks_for_nothing(value)));
+            .find(|member| container.raw(member).is_some_and(|value| !is_unset(value)));
         if let Some(member) = pod_only {
             return rejected(format!(
                 "'{member}' is not supported when tasks run as processes of this machine: a process runs only the \
@@ -95,7 +95,7 @@ impl TaskRules {
             ));
         }
         for pair in container.list("environment")? {
-            let variable = Members::new(pair, REFUSAL).text("name")?.unwrap_or_default();
+            let variable = Parameters::new(pair, INVALID_REQUEST).text("name")?.unwrap_or_default();
             if !is_allowed(variable, allowed_variables) {
                 return rejected(format!(
                     "the environment variable {variable} is not allowed when tasks run as processes of this machine: a \
@@ -110,24 +110,24 @@ impl TaskRules {
     }
 }
 
-/// Rejects what cannot be honoured in a container's log configuration.
-fn check_logs(container: Members<'_>) -> Result<(), String> {
-    let nested = |outer: Members<'_>, member| outer.raw(member).cloned().unwrap_or(Value::Null);
+/// Rejects what is not supported in a container's log configuration.
+fn check_logs(container: Parameters<'_>) -> Result<(), String> {
+    let nested = |outer: Parameters<'_>, member| outer.raw(member).cloned().unwrap_or(Value::Null);
     let configuration = nested(container, "logConfiguration");
-    let configuration = Members::new(&configuration, REFUSAL);
+    let configuration = Parameters::new(&configuration, INVALID_REQUEST);
     match configuration.raw("logDriver").and_then(Value::as_str) {
         None | Some("awslogs") => {}
-        Some(driver) => return Err(format!("the log driver {driver} {NOT_OFFERED}")),
+        Some(driver) => return Err(format!("the log driver {driver} {NOT_SUPPORTED}")),
     }
     let options = nested(configuration, "options");
-    let is_set = |value: &Value| !asks_for_nothing(value) && *value != "false";
+    let is_set = |value: &Value| !is_unset(value) && *value != "false";
     let unknown = options
         .as_object()
         .into_iter()
         .flatten()
         .find(|(option, value)| !LOG_OPTIONS.contains(&option.as_str()) && is_set(value));
     match unknown {
-        Some((option, _)) => Err(format!("the option {option} of awslogs {NOT_OFFERED}")),
+        Some((option, _)) => Err(format!("the option {option} of awslogs {NOT_SUPPORTED}")),
         None => Ok(()),
     }
 }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn checked(rules: &TaskRules, container: Value) -> Result<(), AwsError> {
-        rules.check(Members::new(&json!({"containerDefinitions": [container]}), REFUSAL))
+        rules.check(Parameters::new(&json!({"containerDefinitions": [container]}), INVALID_REQUEST))
     }
 
     /// A container with a name, an image and these members.

@@ -145,7 +145,7 @@ pub(super) fn list_tasks(state: &mut EcsState, request: Request<'_>) -> Result<V
         // "PENDING … doesn't return any results, because Amazon ECS never sets the desired status
         // to it" (ListTasks).
         "PENDING" => return Ok(json!({"taskArns": []})),
-        other => return Err(input.refusal(format!("{other} is not a desired status"))),
+        other => return Err(input.invalid(format!("{other} is not a desired status"))),
     };
     let family = input.text("family")?;
     let started_by = input.text("startedBy")?;
@@ -179,10 +179,10 @@ pub(super) fn list_tasks(state: &mut EcsState, request: Request<'_>) -> Result<V
 pub(super) fn describe_tasks(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("tasks")?;
     if references.is_empty() {
-        return Err(request.input.refusal("Tasks cannot be empty."));
+        return Err(request.input.invalid("Tasks cannot be empty."));
     }
     if references.len() > TASKS_PER_CALL {
-        return Err(request.input.refusal("Tasks cannot have more than 100 elements."));
+        return Err(request.input.invalid("Tasks cannot have more than 100 elements."));
     }
     let tags = request.includes("TAGS")?;
     let region = state.region(&request.caller.region);
@@ -205,7 +205,7 @@ pub(super) fn stop_task(state: &mut EcsState, request: Request<'_>) -> Result<Va
     let region = state.region(region_name);
     let (cluster, _) = request.cluster(region)?;
     let id = request.name_within(cluster, "task", reference)?;
-    let missing = || request.input.refusal("The referenced task was not found.");
+    let missing = || request.input.invalid("The referenced task was not found.");
     if region.tasks.get(id).is_none_or(|task| task.cluster != cluster) {
         return Err(missing());
     }

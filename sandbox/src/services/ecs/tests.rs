@@ -426,11 +426,11 @@ async fn tags_propagate_to_tasks_as_configured() {
 async fn only_empty_clusters_can_be_deleted() {
     let mut harness = Harness::with_service(1).await;
     harness.advance_seconds(45, false);
-    let refused = harness.call("DeleteCluster", json!({})).await.unwrap_err();
-    assert_eq!(refused.code, "ClusterContainsServicesException");
+    let rejected = harness.call("DeleteCluster", json!({})).await.unwrap_err();
+    assert_eq!(rejected.code, "ClusterContainsServicesException");
     harness.call("DeleteService", json!({"service": "s", "force": true})).await.unwrap();
-    let refused = harness.call("DeleteCluster", json!({})).await.unwrap_err();
-    assert_eq!(refused.code, "ClusterContainsTasksException");
+    let rejected = harness.call("DeleteCluster", json!({})).await.unwrap_err();
+    assert_eq!(rejected.code, "ClusterContainsTasksException");
     harness.advance_seconds(30, false);
     assert_eq!(harness.call("DeleteCluster", json!({})).await.unwrap()["cluster"]["status"], "INACTIVE");
     let described = harness.call("DescribeClusters", json!({"clusters": ["demo", "none"]})).await.unwrap();

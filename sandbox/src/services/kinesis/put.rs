@@ -160,7 +160,7 @@ struct Response {
 #[serde(untagged, rename_all_fields = "PascalCase")]
 enum EntryResult {
     Stored { shard_id: String, sequence_number: String },
-    Refused { error_code: &'static str, error_message: String },
+    Rejected { error_code: &'static str, error_message: String },
 }
 
 /// Writes the response, in the order of the request.
@@ -175,7 +175,7 @@ pub fn response(
             shard_id: id_of(record_id.shard),
             sequence_number: record_id.sequence_number(),
         },
-        Outcome::Throttled(shard) => EntryResult::Refused {
+        Outcome::Throttled(shard) => EntryResult::Rejected {
             error_code: "ProvisionedThroughputExceededException",
             error_message: error::rate_exceeded_text(&id_of(*shard), stream, account),
         },

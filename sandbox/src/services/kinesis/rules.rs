@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::{error, pattern};
 use crate::constraints::{self, Kind, Pattern, Rule, violations};
-use crate::operations::{asks_for_nothing, not_offered};
-use crate::parameters::Usage::{self, Honoured, NoEffect, Refused};
-use crate::parameters::refused;
+use crate::operations::{is_unset, not_supported};
+use crate::parameters::Usage::{self, NoEffect, Rejected, Supported};
+use crate::parameters::first_rejected;
 use crate::services::AwsError;
 
 /// A parameter of a request.
@@ -172,14 +172,14 @@ fn record() -> Vec<(&'static str, FieldDef)> {
 
 /// Parameters with the effect that AWS documents.
 fn honoured(members: Vec<(&'static str, FieldDef)>) -> Members {
-    members.into_iter().map(|(name, rule)| Member::new(name, rule, Honoured)).collect()
+    members.into_iter().map(|(name, rule)| Member::new(name, rule, Supported)).collect()
 }
 
 /// The same, plus the `StreamId` that all operations of the model have.
 fn with_id(members: Vec<(&'static str, FieldDef)>) -> Members {
     let mut members = honoured(members);
     let rule = string().regex(pattern::STREAM_ID).len_gte(1).len_lte(24);
-    let usage = Refused("AWS reserves it for future use; name the stream by StreamName or an ARN");
+    let usage = Rejected("AWS reserves it for future use; name the stream by StreamName or an ARN");
     members.push(Member::new("StreamId", rule, usage));
     members
 }
@@ -283,7 +283,7 @@ fn members(operation: &str) -> Option<Members> {
 }
 
 /// The operations that the sandbox supports.
-const OFFERED: [&str; 23] = [
+const SUPPORTED: [&str; 23] = [
     "AddTagsToStream",
     "CreateStream",
     "DecreaseStreamRetentionPeriod",
@@ -310,7 +310,7 @@ const OFFERED: [&str; 23] = [
 ];
 
 /// The other operations of AWS (botocore 1.44.8).
-const NOT_OFFERED: [&str; 34] = [
+const NOT_SUPPORTED: [&str; 34] = [
     "AcknowledgeDeadLetterQueueRecords",
     "AcknowledgeQueueRecords",
     "CreateChannel",
@@ -349,7 +349,7 @@ const NOT_OFFERED: [&str; 34] = [
 
 /// By operation.
 static MEMBERS: LazyLock<BTreeMap<&str, Members>> = LazyLock::new(|| {
-    OFFERED.into_iter().filter_map(|operation| Some((operation, members(operation)?))).collect()
+    SUPPORTED.into_iter().filter_map(|operation| Some((operation, members(operation)?))).collect()
 });
 
 fn shard_filter() -> FieldDef {
@@ -380,7 +380,7 @@ pub fn nulls(paths: &[String]) -> AwsError {
 /// The error for an operation without rules. If AWS does not know it either, the error has AWS's
 /// form, which has no text.
 fn unknown(operation: &str) -> AwsError {
-    if NOT_OFFERED.contains(&operation) {
+    if NOT_SUPPORTED.contains(&operation) {
         crate::operations::unknown("kinesis", operation)
     } else {
         AwsError::client("UnknownOperationException", "")
@@ -403,13 +403,13 @@ pub fn checked(operation: &str, input: &Value) -> Result<Value, AwsError> {
     for (name, value) in input.as_object().into_iter().flatten() {
         let unknown_member = match known(name) {
             Some(member) => unknown_member(&member.constraints, value).map(|below| format!("{name}.{below}")),
-            None => (!asks_for_nothing(value)).then(|| name.clone()),
+            None => (!is_unset(value)).then(|| name.clone()),
         };
         if let Some(unknown_member) = unknown_member {
-            return Err(error::invalid(not_offered(operation, &unknown_member)));
+            return Err(error::invalid(not_supported(operation, &unknown_member)));
         }
     }
-    match refused(&checked, members.iter().map(|member| (member.name, member.usage))) {
+    match first_rejected(&checked, members.iter().map(|member| (member.name, member.usage))) {
         Some(message) => Err(error::invalid(message)),
         None => Ok(checked),
     }
@@ -423,7 +423,7 @@ fn unknown_member(rule: &Rule, value: &Value) -> Option<String> {
         (Kind::Structure(members), Value::Object(given)) => {
             given.iter().find_map(|(name, value)| match members.iter().find(|(member, _)| member == name) {
                 Some((_, rule)) => unknown_member(rule, value).map(|below| format!("{name}.{below}")),
-                None => (!asks_for_nothing(value)).then(|| name.clone()),
+                None => (!is_unset(value)).then(|| name.clone()),
             })
         }
         _ => None,

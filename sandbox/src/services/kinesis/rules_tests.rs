@@ -44,7 +44,7 @@ fn bounds_are_inclusive() {
 
 #[test]
 fn unsupported_and_unknown_operations_are_rejected() {
-    for operation in NOT_OFFERED {
+    for operation in NOT_SUPPORTED {
         let (code, message) = error_of(operation, json!({}));
         assert_eq!(code, "UnknownOperationException");
         assert_eq!(
@@ -162,9 +162,9 @@ fn model() -> Model {
 fn every_aws_operation_is_listed() {
     let model = model();
     let offered: Vec<&str> = model.operations.keys().map(String::as_str).collect();
-    assert_eq!(offered, OFFERED);
-    assert_eq!(model.others, NOT_OFFERED);
-    assert_eq!(MEMBERS.len(), OFFERED.len());
+    assert_eq!(offered, SUPPORTED);
+    assert_eq!(model.others, NOT_SUPPORTED);
+    assert_eq!(MEMBERS.len(), SUPPORTED.len());
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Whether unknown members of a `PutRecords` body have a value that is not empty
-//! (`operations::asks_for_nothing`). In: a value's bytes. Out: yes or no, without storing the
+//! (`operations::is_empty`). In: a value's bytes. Out: yes or no, without storing the
 //! value. Pure.
 
 use std::fmt;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::groups::{EVENT_OVERHEAD, existing, no_such_stream};
 use super::{Groups, Request};
-use crate::parameters::Members;
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// "The maximum batch size is 1,048,576 bytes", including 26 bytes for each message.
@@ -49,7 +49,7 @@ pub(super) fn put_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
         .list("logEvents")?
         .iter()
         .map(|event| {
-            let event = Members::new(event, super::REFUSAL);
+            let event = Parameters::new(event, super::INVALID_REQUEST);
             Ok((event.required_integer("timestamp")?, event.required_text("message")?))
         })
         .collect::<Result<Vec<(i64, &str)>, AwsError>>()?;
@@ -77,32 +77,32 @@ pub(super) fn put_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
     Ok(output)
 }
 
-fn check_batch(input: Members<'_>, batch: &[(i64, &str)]) -> Result<(), AwsError> {
+fn check_batch(input: Parameters<'_>, batch: &[(i64, &str)]) -> Result<(), AwsError> {
     if batch.is_empty() || batch.len() > BATCH_EVENTS {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "1 validation error detected: Value at 'logEvents' failed to satisfy constraint: Member must have length between 1 and 10000, inclusive",
         ));
     }
     if let Some((_, long)) = batch.iter().find(|(_, message)| message.len() > EVENT_BYTES) {
         return Err(
-            input.refusal(format!("Log event too large: {} bytes exceeds limit of 1048576", long.len()))
+            input.invalid(format!("Log event too large: {} bytes exceeds limit of 1048576", long.len()))
         );
     }
     if batch.iter().any(|(at, message)| *at < 0 || message.is_empty()) {
-        return Err(input.refusal("Log events need a timestamp of 0 or more and a message that is not empty"));
+        return Err(input.invalid("Log events need a timestamp of 0 or more and a message that is not empty"));
     }
     let bytes: usize = batch.iter().map(|(_, message)| message.len() + EVENT_OVERHEAD).sum();
     if bytes > BATCH_BYTES {
-        return Err(input.refusal(format!("Upload too large: {bytes} bytes exceeds limit of 1048576")));
+        return Err(input.invalid(format!("Upload too large: {bytes} bytes exceeds limit of 1048576")));
     }
     if batch.windows(2).any(|pair| pair[0].0 > pair[1].0) {
         return Err(
-            input.refusal("Log events in a single PutLogEvents request must be in chronological order.")
+            input.invalid("Log events in a single PutLogEvents request must be in chronological order.")
         );
     }
     let span = batch.last().map_or(0, |last| last.0) - batch.first().map_or(0, |first| first.0);
     if span > SPAN {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
         ));
     }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::events::Event;
-use super::{GROUP_BYTES, Groups, REFUSAL, Request};
+use super::{GROUP_BYTES, Groups, INVALID_REQUEST, Request};
 use crate::arn::Arn;
-use crate::operations::NOT_OFFERED;
+use crate::operations::NOT_SUPPORTED;
 use crate::paging::page;
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
 use crate::services::AwsError;
@@ -45,7 +45,7 @@ impl Group {
     pub fn create_stream(&mut self, name: &str, wall: i64) -> Result<(), AwsError> {
         if name.is_empty() || name.len() > 512 || name.contains([':', '*']) {
             return Err(AwsError::client(
-                REFUSAL,
+                INVALID_REQUEST,
                 format!(
                     "1 validation error detected: Value '{name}' at 'logStreamName' failed to satisfy constraint: Member must satisfy regular expression pattern: [^:*]*"
                 ),
@@ -118,7 +118,7 @@ pub(super) fn requested_group<'a>(
         (None, Some(name)) => name,
         _ => {
             return Err(input
-                .refusal("Exactly one of the parameters logGroupName and logGroupIdentifier is required"));
+                .invalid("Exactly one of the parameters logGroupName and logGroupIdentifier is required"));
         }
     };
     Ok((name.to_owned(), existing(groups, name)?))
@@ -132,7 +132,7 @@ fn no_such_group() -> AwsError {
 /// accounts cannot be linked.
 fn name_in_arn<'a>(request: Request<'_>, arn: &'a str) -> Result<&'a str, AwsError> {
     let named = Arn::parse(arn).and_then(|arn| arn.resource.strip_prefix("log-group:"));
-    let name = named.ok_or_else(|| request.input.refusal("Invalid resource ARN."))?;
+    let name = named.ok_or_else(|| request.input.invalid("Invalid resource ARN."))?;
     Arn::own(arn, "logs", request.region, request.account).ok_or_else(no_such_group)?;
     Ok(name.strip_suffix(":*").unwrap_or(name))
 }
@@ -145,7 +145,7 @@ fn checked_group_name<'a>(request: Request<'a>) -> Result<&'a str, AwsError> {
     let name = request.input.required_text("logGroupName")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '#');
     if name.is_empty() || name.len() > 512 || !name.chars().all(allowed) {
-        return Err(request.input.refusal(format!(
+        return Err(request.input.invalid(format!(
             "1 validation error detected: Value '{name}' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+"
         )));
     }
@@ -156,12 +156,12 @@ pub(super) fn create_log_group(groups: &mut Groups, request: Request<'_>) -> Res
     let name = checked_group_name(request)?;
     let tags = request.input.tag_map("tags")?;
     if tags.len() > TAGS_PER_RESOURCE {
-        return Err(request.input.refusal("A log group can have at most 50 tags"));
+        return Err(request.input.invalid("A log group can have at most 50 tags"));
     }
     let class = match request.input.text("logGroupClass")?.unwrap_or("STANDARD") {
         class @ "STANDARD" => class.to_owned(),
         // Groups of the other classes differ in how they are stored and read.
-        other => return Err(request.input.refusal(format!("the log group class {other} {NOT_OFFERED}"))),
+        other => return Err(request.input.invalid(format!("the log group class {other} {NOT_SUPPORTED}"))),
     };
     if groups.contains_key(name) {
         return Err(AwsError::client(
@@ -194,7 +194,7 @@ pub(super) fn put_retention_policy(groups: &mut Groups, request: Request<'_>) ->
     let days = request.input.required_integer("retentionInDays")?;
     let group = existing(groups, checked_group_name(request)?)?;
     if !RETENTION_DAYS.contains(&days) {
-        return Err(request.input.refusal(format!(
+        return Err(request.input.invalid(format!(
             "1 validation error detected: Value '{days}' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: {RETENTION_DAYS:?}"
         )));
     }
@@ -212,7 +212,7 @@ pub(super) fn describe_log_groups(groups: &mut Groups, request: Request<'_>) -> 
     let (prefix, pattern) = (input.text("logGroupNamePrefix")?, input.text("logGroupNamePattern")?);
     if prefix.is_some() && pattern.is_some() {
         return Err(input
-            .refusal("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."));
+            .invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."));
     }
     let class = input.text("logGroupClass")?;
     let matching = groups
@@ -247,7 +247,7 @@ fn paged(
 ) -> Result<Value, AwsError> {
     let limit = request.input.bounded("limit", 1..=50, 50)? as usize;
     let (items, next) = page(items, request.input.text("nextToken")?, limit)
-        .map_err(|_| request.input.refusal("The specified nextToken is invalid."))?;
+        .map_err(|_| request.input.invalid("The specified nextToken is invalid."))?;
     let mut output = json!({ member: items });
     if let Some(next) = next {
         output["nextToken"] = Value::from(next);
@@ -277,10 +277,10 @@ pub(super) fn describe_log_streams(groups: &mut Groups, request: Request<'_>) ->
     let by_time = match input.text("orderBy")?.unwrap_or("LogStreamName") {
         "LogStreamName" => false,
         "LastEventTime" => true,
-        other => return Err(input.refusal(format!("{other} is not an order of log streams"))),
+        other => return Err(input.invalid(format!("{other} is not an order of log streams"))),
     };
     if by_time && prefix.is_some() {
-        return Err(input.refusal("Cannot order by LastEventTime with a logStreamNamePrefix."));
+        return Err(input.invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
     }
     let arn = arn(request, &group_name);
     let mut streams: Vec<(String, Value)> = group

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::clock::ModelClock;
 use crate::operations::Operation;
-use crate::parameters::Members;
+use crate::parameters::Parameters;
 use crate::services::{AwsError, Call, Service};
 use groups::Group;
 
@@ -30,7 +30,7 @@ pub const INGESTION_DELAY: SignedDuration = SignedDuration::from_secs(2);
 /// a long run.
 pub const GROUP_BYTES: usize = 64 * 1024 * 1024;
 
-const REFUSAL: &str = "InvalidParameterException";
+const INVALID_REQUEST: &str = "InvalidParameterException";
 
 type Groups = BTreeMap<String, Group>;
 
@@ -44,7 +44,7 @@ pub struct Logs {
 /// A request, with its model time and real time.
 #[derive(Clone, Copy)]
 struct Request<'a> {
-    input: Members<'a>,
+    input: Parameters<'a>,
     region: &'a str,
     account: &'a str,
     /// Model time: determines what reads see.
@@ -102,7 +102,7 @@ impl Service for Logs {
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
-            input: Members::new(call.input, REFUSAL),
+            input: Parameters::new(call.input, INVALID_REQUEST),
             region: &call.caller.region,
             account: &call.caller.account,
             now: call.now,

@@ -1,45 +1,45 @@
-//! The CloudWatch Logs operations that are offered, and how each member is treated
+//! The CloudWatch Logs operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::REFUSAL;
+use super::INVALID_REQUEST;
 use crate::operations::Operation;
 
-const fn offered(name: &'static str, honoured: &'static str) -> Operation {
-    Operation::honouring(name, REFUSAL, honoured)
+const fn operation(name: &'static str, supported: &'static str) -> Operation {
+    Operation::supporting(name, INVALID_REQUEST, supported)
 }
 
 const UNMASKED: (&str, &str) = ("unmask", "nothing is masked without data protection policies");
 
-/// All offered operations.
+/// All supported operations.
 pub(super) const OPERATIONS: &[Operation] = &[
-    offered("CreateLogGroup", "logGroupName tags logGroupClass").refusing("kmsKeyId deletionProtectionEnabled"),
-    offered("DeleteLogGroup", "logGroupName"),
-    offered("PutRetentionPolicy", "logGroupName retentionInDays"),
-    offered("DeleteRetentionPolicy", "logGroupName"),
-    offered("DescribeLogGroups", "logGroupNamePrefix logGroupNamePattern nextToken limit logGroupClass")
-        .refusing("accountIdentifiers includeLinkedAccounts logGroupIdentifiers"),
-    offered("CreateLogStream", "logGroupName logStreamName"),
-    offered("DeleteLogStream", "logGroupName logStreamName"),
-    offered(
+    operation("CreateLogGroup", "logGroupName tags logGroupClass").rejecting("kmsKeyId deletionProtectionEnabled"),
+    operation("DeleteLogGroup", "logGroupName"),
+    operation("PutRetentionPolicy", "logGroupName retentionInDays"),
+    operation("DeleteRetentionPolicy", "logGroupName"),
+    operation("DescribeLogGroups", "logGroupNamePrefix logGroupNamePattern nextToken limit logGroupClass")
+        .rejecting("accountIdentifiers includeLinkedAccounts logGroupIdentifiers"),
+    operation("CreateLogStream", "logGroupName logStreamName"),
+    operation("DeleteLogStream", "logGroupName logStreamName"),
+    operation(
         "DescribeLogStreams",
         "logGroupName logGroupIdentifier logStreamNamePrefix orderBy descending nextToken limit",
     ),
-    offered("TagResource", "resourceArn tags"),
-    offered("UntagResource", "resourceArn tagKeys"),
-    offered("ListTagsForResource", "resourceArn"),
-    offered("PutLogEvents", "logGroupName logStreamName logEvents.timestamp logEvents.message").idle(&[
+    operation("TagResource", "resourceArn tags"),
+    operation("UntagResource", "resourceArn tagKeys"),
+    operation("ListTagsForResource", "resourceArn"),
+    operation("PutLogEvents", "logGroupName logStreamName logEvents.timestamp logEvents.message").without_effect(&[
         ("sequenceToken", "AWS ignores it too"),
-        ("entity", "no offered operation returns entities"),
+        ("entity", "no supported operation returns entities"),
     ]),
-    offered(
+    operation(
         "GetLogEvents",
         "logGroupName logGroupIdentifier logStreamName startTime endTime nextToken limit startFromHead",
     )
-    .idle(&[UNMASKED]),
-    offered(
+    .without_effect(&[UNMASKED]),
+    operation(
         "FilterLogEvents",
         "logGroupName logGroupIdentifier logStreamNames logStreamNamePrefix startTime endTime filterPattern nextToken
          limit startFromHead",
     )
-    .idle(&[UNMASKED, ("interleaved", "AWS ignores it too and assumes true")]),
+    .without_effect(&[UNMASKED, ("interleaved", "AWS ignores it too and assumes true")]),
 ];

@@ -20,7 +20,7 @@ impl Pattern {
         let text = text.trim();
         if text.starts_with(['{', '[', '%']) {
             return Err(AwsError::client(
-                super::REFUSAL,
+                super::INVALID_REQUEST,
                 "Invalid filter pattern: anything but plain and quoted terms is not supported by this sandbox; docs/sandbox.md lists what is supported",
             ));
         }
@@ -60,7 +60,12 @@ fn quoted(rest: &mut Rest<'_>) -> Result<String, AwsError> {
             Some('"') => return Ok(term),
             Some('\\') => term.extend(rest.next()),
             Some(c) => term.push(c),
-            None => return Err(AwsError::client(super::REFUSAL, "Invalid filter pattern: unclosed quote")),
+            None => {
+                return Err(AwsError::client(
+                    super::INVALID_REQUEST,
+                    "Invalid filter pattern: unclosed quote",
+                ));
+            }
         }
     }
 }
@@ -73,7 +78,10 @@ fn plain(rest: &mut Rest<'_>) -> Result<String, AwsError> {
         term.push(c);
     }
     if term.is_empty() || !term.chars().all(|c| c.is_alphanumeric() || c == '_') {
-        return Err(AwsError::client(super::REFUSAL, format!("Invalid character(s) in term '{term}'")));
+        return Err(AwsError::client(
+            super::INVALID_REQUEST,
+            format!("Invalid character(s) in term '{term}'"),
+        ));
     }
     Ok(term)
 }

@@ -40,7 +40,7 @@ fn parse_token(token: &str, request: Request<'_>) -> Result<EventKey, AwsError> 
         let (timestamp, arrival) = token.split_at_checked(16)?;
         Some((timestamp.parse().ok()?, arrival.parse().ok()?))
     };
-    parse().ok_or_else(|| request.input.refusal("The specified nextToken is invalid."))
+    parse().ok_or_else(|| request.input.invalid("The specified nextToken is invalid."))
 }
 
 /// The visible events of the requested time range that match `matches`, in order. `startTime` is
@@ -115,7 +115,7 @@ pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
             page = earlier;
             (before, after) = (end, end);
         }
-        Some(_) => return Err(input.refusal("The specified nextToken is invalid.")),
+        Some(_) => return Err(input.invalid("The specified nextToken is invalid.")),
     }
     // "If you have reached the end of the stream, it returns the same token you passed in"
     // (GetLogEvents reference).
@@ -142,15 +142,15 @@ pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Re
     let prefix = input.text("logStreamNamePrefix")?;
     if !names.is_empty() && prefix.is_some() {
         return Err(
-            input.refusal("The parameters logStreamNames and logStreamNamePrefix are mutually exclusive")
+            input.invalid("The parameters logStreamNames and logStreamNamePrefix are mutually exclusive")
         );
     }
     if names.len() > 100 {
-        return Err(input.refusal("A search covers at most 100 named log streams"));
+        return Err(input.invalid("A search covers at most 100 named log streams"));
     }
     let from_head = input.flag("startFromHead")?.unwrap_or(true);
     if !from_head && input.integer("startTime")?.is_none_or(|start| start < OLDEST_FIRST_UNTIL) {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "startFromHead can be false only with a startTime on or after Jan 1, 2024 00:00:00 UTC",
         ));
     }

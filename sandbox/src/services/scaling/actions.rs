@@ -13,31 +13,31 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
     let resource = resource_id(input)?;
     let name = input.required_text("ScheduledActionName")?;
     if name.is_empty() || name.len() > 256 || name.contains([':', '/', '|']) || name.trim() != name {
-        return Err(input.refusal(format!("Invalid scheduled action name: {name}")));
+        return Err(input.invalid(format!("Invalid scheduled action name: {name}")));
     }
     let key = (resource.to_owned(), name.to_owned());
     let existing = region.actions.get(&key);
     let schedule = match (input.text("Schedule")?, existing) {
         (Some(schedule), _) => schedule.to_owned(),
         (None, Some(existing)) => existing.schedule.clone(),
-        (None, None) => return Err(input.refusal("Schedule must be specified")),
+        (None, None) => return Err(input.invalid("Schedule must be specified")),
     };
     let timezone = input.text("Timezone")?.map(str::to_owned).or_else(|| existing?.timezone.clone());
-    let due_at = schedule::due_at(&schedule, timezone.as_deref()).map_err(|why| input.refusal(why))?;
+    let due_at = schedule::due_at(&schedule, timezone.as_deref()).map_err(|why| input.invalid(why))?;
     if due_at <= request.wall {
-        return Err(input.refusal(format!("Schedule expression {schedule} is in the past")));
+        return Err(input.invalid(format!("Schedule expression {schedule} is in the past")));
     }
     let change = input.nested("ScalableTargetAction")?;
     let (minimum, maximum) = (capacity(change, "MinCapacity")?, capacity(change, "MaxCapacity")?);
     if minimum.is_none() && maximum.is_none() && existing.is_none() {
         return Err(
-            input.refusal("ScalableTargetAction with a MinCapacity or a MaxCapacity must be specified")
+            input.invalid("ScalableTargetAction with a MinCapacity or a MaxCapacity must be specified")
         );
     }
     if let (Some(minimum), Some(maximum)) = (minimum, maximum)
         && minimum > maximum
     {
-        return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
+        return Err(input.invalid("Maximum capacity cannot be less than minimum capacity"));
     }
     if region.targets.get(resource).is_none_or(|target| target.visible_at > request.wall) {
         return Err(no_target(resource));

@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::clock::ModelClock;
-use crate::operations::{NOT_OFFERED, Operation};
+use crate::operations::{NOT_SUPPORTED, Operation};
 use crate::paging::page;
-use crate::parameters::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
+use crate::parameters::{Parameters, TAGS_PER_RESOURCE, Tags, epoch_seconds};
 use crate::services::ecs::Ecs;
 use crate::services::{AwsError, Call, Caller, Service};
 
-const REFUSAL: &str = "ValidationException";
+const INVALID_REQUEST: &str = "ValidationException";
 const DIMENSION: &str = "ecs:service:DesiredCount";
 /// How often due actions are looked up. AWS guarantees only the minute; the short interval lets
 /// tests check the second.
@@ -86,7 +86,7 @@ pub struct Scaling {
 /// A request and its real time.
 #[derive(Clone, Copy)]
 struct Request<'a> {
-    input: Members<'a>,
+    input: Parameters<'a>,
     caller: &'a Caller,
     wall: Timestamp,
 }
@@ -101,11 +101,11 @@ impl Scaling {
     /// Fails the first call in a new account that needs the service-linked role. That call creates
     /// the role ("Service-linked roles for Application Auto Scaling": "created … when you register
     /// your first scalable target").
-    fn assume_linked_role(&self, input: Members<'_>, role: &str) -> Result<(), AwsError> {
+    fn assume_linked_role(&self, input: Parameters<'_>, role: &str) -> Result<(), AwsError> {
         if self.has_linked_role.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        Err(input.refusal(format!("Unable to assume IAM role: {role}")))
+        Err(input.invalid(format!("Unable to assume IAM role: {role}")))
     }
 
     /// When a target that is registered at `wall` becomes visible to operations that refer to it.
@@ -187,7 +187,7 @@ impl Scaling {
         let input = request.input;
         let resource = resource_id(input)?;
         let (cluster, service) = cluster_and_service(resource).ok_or_else(|| {
-            input.refusal(format!(
+            input.invalid(format!(
                 "Unsupported service namespace, resource type or scalable dimension: {resource}"
             ))
         })?;
@@ -202,13 +202,13 @@ impl Scaling {
             ((minimum, maximum), Some(existing)) => {
                 (minimum.unwrap_or(existing.minimum), maximum.unwrap_or(existing.maximum))
             }
-            _ => return Err(input.refusal("Minimum and maximum capacity are required when registering a scalable target for the first time")),
+            _ => return Err(input.invalid("Minimum and maximum capacity are required when registering a scalable target for the first time")),
         };
         if minimum > maximum {
-            return Err(input.refusal("Maximum capacity cannot be less than minimum capacity"));
+            return Err(input.invalid("Maximum capacity cannot be less than minimum capacity"));
         }
         if existing.is_some() && !tags.is_empty() {
-            return Err(input.refusal(
+            return Err(input.invalid(
                 "Tags cannot be specified when updating a scalable target. Use TagResource instead",
             ));
         }
@@ -218,7 +218,7 @@ impl Scaling {
         );
         self.assume_linked_role(input, &role_arn)?;
         if !self.ecs.is_visible_to_services(region_name, cluster, service) {
-            return Err(input.refusal(format!("ECS service doesn't exist: {resource}")));
+            return Err(input.invalid(format!("ECS service doesn't exist: {resource}")));
         }
         let mut target = existing.cloned().unwrap_or_else(|| {
             let id = uuid::Uuid::new_v4().simple().to_string();
@@ -270,45 +270,45 @@ fn cluster_and_service(resource: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn check_namespace(input: Members<'_>) -> Result<(), AwsError> {
+fn check_namespace(input: Parameters<'_>) -> Result<(), AwsError> {
     match input.required_text("ServiceNamespace")? {
         "ecs" => Ok(()),
-        other => Err(input.refusal(format!("the service namespace {other} {NOT_OFFERED}"))),
+        other => Err(input.invalid(format!("the service namespace {other} {NOT_SUPPORTED}"))),
     }
 }
 
 /// The request's resource id, after checking its namespace and dimension.
-fn resource_id<'a>(input: Members<'a>) -> Result<&'a str, AwsError> {
+fn resource_id<'a>(input: Parameters<'a>) -> Result<&'a str, AwsError> {
     check_namespace(input)?;
     check_dimension(input, input.required_text("ScalableDimension")?)?;
     input.required_text("ResourceId")
 }
 
-fn check_dimension(input: Members<'_>, dimension: &str) -> Result<(), AwsError> {
+fn check_dimension(input: Parameters<'_>, dimension: &str) -> Result<(), AwsError> {
     if dimension == DIMENSION {
         return Ok(());
     }
     let message = "Unsupported service namespace, resource type or scalable dimension";
-    Err(input.refusal(format!("{message}: {dimension}")))
+    Err(input.invalid(format!("{message}: {dimension}")))
 }
 
 /// Checks the filters of a describe operation. "If you specify a scalable dimension, you must also
 /// specify a resource ID" (DescribeScalableTargets and related operations).
-fn check_filters(input: Members<'_>, names_a_resource: bool) -> Result<(), AwsError> {
+fn check_filters(input: Parameters<'_>, names_a_resource: bool) -> Result<(), AwsError> {
     check_namespace(input)?;
     match input.text("ScalableDimension")? {
         None => Ok(()),
         Some(_) if !names_a_resource => {
-            Err(input.refusal("A resource ID must be specified with a scalable dimension"))
+            Err(input.invalid("A resource ID must be specified with a scalable dimension"))
         }
         Some(dimension) => check_dimension(input, dimension),
     }
 }
 
-fn capacity(input: Members<'_>, name: &str) -> Result<Option<u32>, AwsError> {
+fn capacity(input: Parameters<'_>, name: &str) -> Result<Option<u32>, AwsError> {
     input
         .integer(name)?
-        .map(|value| u32::try_from(value).map_err(|_| input.refusal(format!("{name} must not be negative"))))
+        .map(|value| u32::try_from(value).map_err(|_| input.invalid(format!("{name} must not be negative"))))
         .transpose()
 }
 
@@ -322,7 +322,7 @@ fn no_target(resource: &str) -> AwsError {
 }
 
 fn paged(
-    input: Members<'_>,
+    input: Parameters<'_>,
     member: &str,
     items: impl IntoIterator<Item = (String, Value)>,
 ) -> Result<Value, AwsError> {
@@ -423,7 +423,7 @@ impl Service for Scaling {
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let request = Request {
-            input: Members::new(call.input, REFUSAL),
+            input: Parameters::new(call.input, INVALID_REQUEST),
             caller: call.caller,
             wall: self.clock.wall_at(call.now),
         };

@@ -1,50 +1,53 @@
-//! The Application Auto Scaling operations that are offered, and how each member is treated
+//! The Application Auto Scaling operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::REFUSAL;
+use super::INVALID_REQUEST;
 use crate::operations::Operation;
 
-const fn offered(name: &'static str, honoured: &'static str) -> Operation {
-    Operation::honouring(name, REFUSAL, honoured)
+const fn operation(name: &'static str, supported: &'static str) -> Operation {
+    Operation::supporting(name, INVALID_REQUEST, supported)
 }
 
-/// All offered operations.
+/// All supported operations.
 pub(super) const OPERATIONS: &[Operation] = &[
-    offered(
+    operation(
         "RegisterScalableTarget",
         "ServiceNamespace ResourceId ScalableDimension MinCapacity MaxCapacity Tags
          SuspendedState.ScheduledScalingSuspended",
     )
-    .idle(&[
+    .without_effect(&[
         ("RoleARN", "AWS always uses the service-linked role for ECS"),
         (
             "SuspendedState.DynamicScalingInSuspended",
-            "scaling policies are not offered; the value is returned as it was set",
+            "scaling policies are not supported; the value is returned as it was set",
         ),
         (
             "SuspendedState.DynamicScalingOutSuspended",
-            "scaling policies are not offered; the value is returned as it was set",
+            "scaling policies are not supported; the value is returned as it was set",
         ),
     ]),
-    offered("DescribeScalableTargets", "ServiceNamespace ResourceIds ScalableDimension MaxResults NextToken"),
-    offered("DeregisterScalableTarget", "ServiceNamespace ResourceId ScalableDimension"),
-    offered(
+    operation(
+        "DescribeScalableTargets",
+        "ServiceNamespace ResourceIds ScalableDimension MaxResults NextToken",
+    ),
+    operation("DeregisterScalableTarget", "ServiceNamespace ResourceId ScalableDimension"),
+    operation(
         "PutScheduledAction",
         "ServiceNamespace Schedule Timezone ScheduledActionName ResourceId ScalableDimension
          ScalableTargetAction.MinCapacity ScalableTargetAction.MaxCapacity",
     )
-    .refusing("StartTime EndTime"),
-    offered(
+    .rejecting("StartTime EndTime"),
+    operation(
         "DescribeScheduledActions",
         "ServiceNamespace ScheduledActionNames ResourceId ScalableDimension MaxResults NextToken",
     ),
-    offered("DeleteScheduledAction", "ServiceNamespace ScheduledActionName ResourceId ScalableDimension"),
-    offered(
+    operation("DeleteScheduledAction", "ServiceNamespace ScheduledActionName ResourceId ScalableDimension"),
+    operation(
         "DescribeScalingActivities",
         "ServiceNamespace ResourceId ScalableDimension MaxResults NextToken",
     )
-    .refusing("IncludeNotScaledActivities"),
-    offered("TagResource", "ResourceARN Tags"),
-    offered("UntagResource", "ResourceARN TagKeys"),
-    offered("ListTagsForResource", "ResourceARN"),
+    .rejecting("IncludeNotScaledActivities"),
+    operation("TagResource", "ResourceARN Tags"),
+    operation("UntagResource", "ResourceARN TagKeys"),
+    operation("ListTagsForResource", "ResourceARN"),
 ];

@@ -6,21 +6,21 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::operations::NOT_OFFERED;
+use crate::operations::NOT_SUPPORTED;
 
-/// When a one-time action is due. AWS's default time zone is UTC. Other time zones are not offered,
+/// When a one-time action is due. AWS's default time zone is UTC. Other time zones are not supported,
 /// because they need a time zone database, which the sandbox does not include.
 pub(super) fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp, String> {
     let inner = schedule.strip_prefix("at(").and_then(|rest| rest.strip_suffix(')'));
     let Some(text) = inner else {
         return Err(if schedule.starts_with("rate(") || schedule.starts_with("cron(") {
-            format!("the schedule {schedule} {NOT_OFFERED}")
+            format!("the schedule {schedule} {NOT_SUPPORTED}")
         } else {
             format!("Unable to parse schedule expression {schedule}")
         });
     };
     if let Some(other) = timezone.filter(|name| !matches!(*name, "UTC" | "Etc/UTC")) {
-        return Err(format!("the timezone {other} {NOT_OFFERED}"));
+        return Err(format!("the timezone {other} {NOT_SUPPORTED}"));
     }
     // Accept only this form; `DateTime` itself would accept others.
     let exact = text.len() == 19 && text.as_bytes()[10] == b'T';

@@ -1,9 +1,9 @@
 //! `ParameterFilters` of `DescribeParameters` and `GetParametersByPath`. In: a request. Out: which
 //! parameters match. Pure.
 
-use super::{Parameter, REFUSAL};
-use crate::operations::NOT_OFFERED;
-use crate::parameters::Members;
+use super::{INVALID_REQUEST, Parameter};
+use crate::operations::NOT_SUPPORTED;
+use crate::parameters::Parameters;
 use crate::services::AwsError;
 
 /// What a filter compares (ParameterStringFilter, Key).
@@ -37,7 +37,7 @@ pub(super) struct Filters<'a>(Vec<Filter<'a>>);
 
 impl<'a> Filters<'a> {
     /// Parses the filters of `DescribeParameters`.
-    pub fn described(input: Members<'a>) -> Result<Self, AwsError> {
+    pub fn described(input: Parameters<'a>) -> Result<Self, AwsError> {
         Self::read(input, |name| match name {
             "Name" => Some(Key::Name),
             "Type" => Some(Key::Type),
@@ -50,14 +50,14 @@ impl<'a> Filters<'a> {
 
     /// Parses the filters of `GetParametersByPath`, which supports fewer ("supported: Type, KeyId,
     /// and Label").
-    pub fn by_path(input: Members<'a>) -> Result<Self, AwsError> {
+    pub fn by_path(input: Parameters<'a>) -> Result<Self, AwsError> {
         Self::read(input, |name| (name == "Type").then_some(Key::Type))
     }
 
-    fn read(input: Members<'a>, key: impl Fn(&'a str) -> Option<Key<'a>>) -> Result<Self, AwsError> {
+    fn read(input: Parameters<'a>, key: impl Fn(&'a str) -> Option<Key<'a>>) -> Result<Self, AwsError> {
         let filters = input.list("ParameterFilters")?.iter();
         filters
-            .map(|filter| Filter::read(Members::new(filter, REFUSAL), &key))
+            .map(|filter| Filter::read(Parameters::new(filter, INVALID_REQUEST), &key))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -69,10 +69,10 @@ impl<'a> Filters<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn read(filter: Members<'a>, key: impl Fn(&'a str) -> Option<Key<'a>>) -> Result<Self, AwsError> {
+    fn read(filter: Parameters<'a>, key: impl Fn(&'a str) -> Option<Key<'a>>) -> Result<Self, AwsError> {
         let name = filter.required_text("Key")?;
         let key = key(name).ok_or_else(|| {
-            AwsError::client("InvalidFilterKey", format!("the filter {name} {NOT_OFFERED}"))
+            AwsError::client("InvalidFilterKey", format!("the filter {name} {NOT_SUPPORTED}"))
         })?;
         let values = filter.texts("Values")?;
         let default = if matches!(key, Key::Path) { "OneLevel" } else { "Equals" };

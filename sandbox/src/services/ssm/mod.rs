@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::arn::Arn;
 use crate::clock::ModelClock;
-use crate::operations::{NOT_OFFERED, Operation};
+use crate::operations::{NOT_SUPPORTED, Operation};
 use crate::paging::page;
-use crate::parameters::{Members, TAGS_PER_RESOURCE, Tags, epoch_seconds};
+use crate::parameters::{Parameters, TAGS_PER_RESOURCE, Tags, epoch_seconds};
 use crate::services::{AwsError, Call, Caller, Service};
 use filters::Filters;
 
@@ -33,7 +33,7 @@ const HIERARCHY_LEVELS: usize = 15;
 /// The maximum length of a name including the ARN around it (PutParameter reference, Name).
 const ARN_LENGTH: usize = 1011;
 
-const REFUSAL: &str = "ValidationException";
+const INVALID_REQUEST: &str = "ValidationException";
 
 #[derive(Clone, Debug)]
 struct Revision {
@@ -52,13 +52,13 @@ struct Parameter {
     tags: Tags,
 }
 
-type Parameters = BTreeMap<String, Parameter>;
+type ParameterStore = BTreeMap<String, Parameter>;
 
 /// The modelled Parameter Store.
 #[derive(Debug)]
 pub struct Ssm {
     clock: ModelClock,
-    regions: Mutex<BTreeMap<String, Parameters>>,
+    regions: Mutex<BTreeMap<String, ParameterStore>>,
 }
 
 impl Ssm {
@@ -77,7 +77,7 @@ impl Service for Ssm {
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         let parameters = regions.entry(call.caller.region.clone()).or_default();
-        let input = Members::new(call.input, REFUSAL);
+        let input = Parameters::new(call.input, INVALID_REQUEST);
         match call.operation {
             "PutParameter" => put_parameter(parameters, input, call.caller, self.clock.wall_at(call.now)),
             "GetParameter" => get_parameter(parameters, input, call.caller),
@@ -95,7 +95,7 @@ impl Service for Ssm {
 
     fn state(&self, _now: Timestamp) -> Value {
         let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = |parameters: &Parameters| -> Value {
+        let view = |parameters: &ParameterStore| -> Value {
             parameters
                 .iter()
                 .map(|(name, parameter)| {
@@ -125,7 +125,7 @@ fn arn(caller: &Caller, name: &str) -> String {
 /// A parameter's name from a name or an ARN, and the selector after the colon. ARNs of another
 /// Region or account are not found, because parameters are not shared.
 fn name_and_selector<'a>(
-    parameters: &Parameters,
+    parameters: &ParameterStore,
     reference: &'a str,
     caller: &Caller,
 ) -> Result<(String, Option<&'a str>), AwsError> {
@@ -144,17 +144,17 @@ fn name_and_selector<'a>(
     Ok((name, selector))
 }
 
-fn checked_name(input: Members<'_>, caller: &Caller) -> Result<String, AwsError> {
+fn checked_name(input: Parameters<'_>, caller: &Caller) -> Result<String, AwsError> {
     let name = input.required_text("Name")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/');
     if name.is_empty() || !name.chars().all(allowed) || (name.contains('/') && !name.starts_with('/')) {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "Parameter name: can't be prefixed with \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_",
         ));
     }
     let first = name.trim_start_matches('/').to_ascii_lowercase();
     if first.starts_with("aws") || first.starts_with("ssm") {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive), except for global parameter name path prefixed with \"aws\"",
         ));
     }
@@ -165,14 +165,14 @@ fn checked_name(input: Members<'_>, caller: &Caller) -> Result<String, AwsError>
         ));
     }
     if arn(caller, name).len() > ARN_LENGTH {
-        return Err(input.refusal("Parameter name exceeds the maximum length of 1011 characters"));
+        return Err(input.invalid("Parameter name exceeds the maximum length of 1011 characters"));
     }
     Ok(name.to_owned())
 }
 
-fn checked_tier(input: Members<'_>, bytes: usize) -> Result<&'static str, AwsError> {
+fn checked_tier(input: Parameters<'_>, bytes: usize) -> Result<&'static str, AwsError> {
     let over = |tier: &str, limit: usize| {
-        input.refusal(format!(
+        input.invalid(format!(
             "{tier} tier parameters support a maximum parameter value of {limit} characters.{}",
             if tier == "Standard" {
                 " To create a larger parameter value, upgrade the parameter to use the advanced-parameter tier. For more information, see https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html"
@@ -187,15 +187,15 @@ fn checked_tier(input: Members<'_>, bytes: usize) -> Result<&'static str, AwsErr
         "Intelligent-Tiering" if bytes <= STANDARD_BYTES => Ok("Standard"),
         "Advanced" | "Intelligent-Tiering" if bytes > ADVANCED_BYTES => Err(over("Advanced", ADVANCED_BYTES)),
         "Advanced" | "Intelligent-Tiering" => Ok("Advanced"),
-        other => Err(input.refusal(format!(
+        other => Err(input.invalid(format!(
             "1 validation error detected: Value '{other}' at 'tier' failed to satisfy constraint: Member must satisfy enum value set: [Standard, Advanced, Intelligent-Tiering]"
         ))),
     }
 }
 
 fn put_parameter(
-    parameters: &mut Parameters,
-    input: Members<'_>,
+    parameters: &mut ParameterStore,
+    input: Parameters<'_>,
     caller: &Caller,
     now: Timestamp,
 ) -> Result<Value, AwsError> {
@@ -204,7 +204,7 @@ fn put_parameter(
     let overwrite = input.flag("Overwrite")?.unwrap_or(false);
     let tags = input.tag_list("Tags", "Key", "Value")?;
     if overwrite && !tags.is_empty() {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.",
         ));
     }
@@ -212,7 +212,7 @@ fn put_parameter(
         return Err(AwsError::client("TooManyTagsError", "The number of tags exceeds the maximum of 50."));
     }
     if value.is_empty() {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1",
         ));
     }
@@ -228,18 +228,18 @@ fn put_parameter(
     let kind = match (input.text("Type")?, latest) {
         (Some(kind @ ("String" | "StringList" | "SecureString")), _) => kind.to_owned(),
         (Some(other), _) => {
-            return Err(input.refusal(format!(
+            return Err(input.invalid(format!(
                 "1 validation error detected: Value '{other}' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [SecureString, StringList, String]"
             )));
         }
         (None, Some(latest)) => latest.kind.clone(),
         (None, None) => {
-            return Err(input.refusal("A parameter type is required when you create a parameter."));
+            return Err(input.invalid("A parameter type is required when you create a parameter."));
         }
     };
     let data_type = match input.text("DataType")? {
         Some(other) if other != "text" => {
-            return Err(input.refusal(format!("the data type {other} {NOT_OFFERED}")));
+            return Err(input.invalid(format!("the data type {other} {NOT_SUPPORTED}")));
         }
         given => given,
     };
@@ -296,7 +296,7 @@ fn parameter_view(
 }
 
 fn found(
-    parameters: &Parameters,
+    parameters: &ParameterStore,
     caller: &Caller,
     reference: &str,
     decrypt: bool,
@@ -323,23 +323,31 @@ fn found(
     Ok(view)
 }
 
-fn get_parameter(parameters: &Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
+fn get_parameter(
+    parameters: &ParameterStore,
+    input: Parameters<'_>,
+    caller: &Caller,
+) -> Result<Value, AwsError> {
     let decrypt = input.flag("WithDecryption")?.unwrap_or(false);
     Ok(json!({"Parameter": found(parameters, caller, input.required_text("Name")?, decrypt)?}))
 }
 
 /// "Up to 10 names" (GetParameters and DeleteParameters references).
-fn up_to_ten_names(input: Members<'_>) -> Result<Vec<&str>, AwsError> {
+fn up_to_ten_names(input: Parameters<'_>) -> Result<Vec<&str>, AwsError> {
     let names = input.texts("Names")?;
     if names.is_empty() || names.len() > 10 {
-        return Err(input.refusal(format!(
+        return Err(input.invalid(format!(
             "1 validation error detected: Value '{names:?}' at 'names' failed to satisfy constraint: Member must have length between 1 and 10, inclusive"
         )));
     }
     Ok(names)
 }
 
-fn get_parameters(parameters: &Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
+fn get_parameters(
+    parameters: &ParameterStore,
+    input: Parameters<'_>,
+    caller: &Caller,
+) -> Result<Value, AwsError> {
     let decrypt = input.flag("WithDecryption")?.unwrap_or(false);
     let (mut found_parameters, mut invalid) = (Vec::new(), Vec::new());
     for name in up_to_ten_names(input)? {
@@ -352,7 +360,7 @@ fn get_parameters(parameters: &Parameters, input: Members<'_>, caller: &Caller) 
 }
 
 fn paged(
-    input: Members<'_>,
+    input: Parameters<'_>,
     member: &str,
     largest: i64,
     items: impl Iterator<Item = (String, Value)>,
@@ -368,13 +376,13 @@ fn paged(
 }
 
 fn get_parameters_by_path(
-    parameters: &Parameters,
-    input: Members<'_>,
+    parameters: &ParameterStore,
+    input: Parameters<'_>,
     caller: &Caller,
 ) -> Result<Value, AwsError> {
     let path = input.required_text("Path")?;
     if !path.starts_with('/') {
-        return Err(input.refusal(
+        return Err(input.invalid(
             "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\".",
         ));
     }
@@ -392,8 +400,8 @@ fn get_parameters_by_path(
 }
 
 fn describe_parameters(
-    parameters: &Parameters,
-    input: Members<'_>,
+    parameters: &ParameterStore,
+    input: Parameters<'_>,
     caller: &Caller,
 ) -> Result<Value, AwsError> {
     let filters = Filters::described(input)?;
@@ -419,13 +427,13 @@ fn describe_parameters(
     paged(input, "Parameters", 50, views)
 }
 
-fn delete_parameter(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
+fn delete_parameter(parameters: &mut ParameterStore, input: Parameters<'_>) -> Result<Value, AwsError> {
     // "You can't enter the ARN for a parameter, only the parameter name itself" (DeleteParameter,
     // DeleteParameters).
     parameters.remove(input.required_text("Name")?).map(|_| json!({})).ok_or_else(not_found)
 }
 
-fn delete_parameters(parameters: &mut Parameters, input: Members<'_>) -> Result<Value, AwsError> {
+fn delete_parameters(parameters: &mut ParameterStore, input: Parameters<'_>) -> Result<Value, AwsError> {
     let names = up_to_ten_names(input)?;
     let (deleted, invalid): (Vec<&str>, Vec<&str>) =
         names.into_iter().partition(|name| parameters.remove(*name).is_some());
@@ -434,14 +442,14 @@ fn delete_parameters(parameters: &mut Parameters, input: Members<'_>) -> Result<
 
 fn tagged<'a>(
     parameters: &'a mut Parameters,
-    input: Members<'_>,
+    input: Parameters<'_>,
     caller: &Caller,
 ) -> Result<&'a mut Tags, AwsError> {
     let kind = input.required_text("ResourceType")?;
     if kind != "Parameter" {
         return Err(AwsError::client(
             "InvalidResourceType",
-            format!("the resource type {kind} {NOT_OFFERED}"),
+            format!("the resource type {kind} {NOT_SUPPORTED}"),
         ));
     }
     let invalid = || {
@@ -456,7 +464,11 @@ fn tagged<'a>(
     Ok(&mut parameter.tags)
 }
 
-fn add_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
+fn add_tags(
+    parameters: &mut ParameterStore,
+    input: Parameters<'_>,
+    caller: &Caller,
+) -> Result<Value, AwsError> {
     let added = input.tag_list("Tags", "Key", "Value")?;
     let tags = tagged(parameters, input, caller)?;
     let mut merged = tags.clone();
@@ -468,14 +480,22 @@ fn add_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) ->
     Ok(json!({}))
 }
 
-fn remove_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
+fn remove_tags(
+    parameters: &mut ParameterStore,
+    input: Parameters<'_>,
+    caller: &Caller,
+) -> Result<Value, AwsError> {
     let keys = input.texts("TagKeys")?;
     let tags = tagged(parameters, input, caller)?;
     tags.retain(|key, _| !keys.contains(&key.as_str()));
     Ok(json!({}))
 }
 
-fn list_tags(parameters: &mut Parameters, input: Members<'_>, caller: &Caller) -> Result<Value, AwsError> {
+fn list_tags(
+    parameters: &mut ParameterStore,
+    input: Parameters<'_>,
+    caller: &Caller,
+) -> Result<Value, AwsError> {
     let tags = tagged(parameters, input, caller)?;
     Ok(
         json!({"TagList": tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect::<Vec<_>>()}),

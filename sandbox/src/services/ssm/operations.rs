@@ -1,32 +1,32 @@
-//! The Parameter Store operations that are offered, and how each member is treated
+//! The Parameter Store operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::REFUSAL;
+use super::INVALID_REQUEST;
 use crate::operations::Operation;
 
-const fn offered(name: &'static str, honoured: &'static str) -> Operation {
-    Operation::honouring(name, REFUSAL, honoured)
+const fn operation(name: &'static str, supported: &'static str) -> Operation {
+    Operation::supporting(name, INVALID_REQUEST, supported)
 }
 
-/// All offered operations.
+/// All supported operations.
 pub(super) const OPERATIONS: &[Operation] = &[
-    offered("PutParameter", "Name Description Value Type Overwrite Tags.Key Tags.Value Tier DataType")
-        .refusing("KeyId AllowedPattern Policies"),
-    offered("GetParameter", "Name WithDecryption"),
-    offered("GetParameters", "Names WithDecryption"),
-    offered(
+    operation("PutParameter", "Name Description Value Type Overwrite Tags.Key Tags.Value Tier DataType")
+        .rejecting("KeyId AllowedPattern Policies"),
+    operation("GetParameter", "Name WithDecryption"),
+    operation("GetParameters", "Names WithDecryption"),
+    operation(
         "GetParametersByPath",
         "Path Recursive WithDecryption MaxResults NextToken ParameterFilters.Key ParameterFilters.Option
          ParameterFilters.Values",
     ),
-    offered(
+    operation(
         "DescribeParameters",
         "MaxResults NextToken ParameterFilters.Key ParameterFilters.Option ParameterFilters.Values",
     )
-    .refusing("Filters Shared"),
-    offered("DeleteParameter", "Name"),
-    offered("DeleteParameters", "Names"),
-    offered("AddTagsToResource", "ResourceType ResourceId Tags.Key Tags.Value"),
-    offered("RemoveTagsFromResource", "ResourceType ResourceId TagKeys"),
-    offered("ListTagsForResource", "ResourceType ResourceId"),
+    .rejecting("Filters Shared"),
+    operation("DeleteParameter", "Name"),
+    operation("DeleteParameters", "Names"),
+    operation("AddTagsToResource", "ResourceType ResourceId Tags.Key Tags.Value"),
+    operation("RemoveTagsFromResource", "ResourceType ResourceId TagKeys"),
+    operation("ListTagsForResource", "ResourceType ResourceId"),
 ];

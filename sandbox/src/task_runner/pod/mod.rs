@@ -94,7 +94,7 @@ impl TaskRunner for PodRunner {
         LaunchTiming::AtPull
     }
 
-    async fn clear_leftovers(&self) -> Result<()> {
+    async fn remove_orphans(&self) -> Result<()> {
         let began = Instant::now();
         let mut graces = [(Duration::ZERO, 1), (FORCE_AFTER, 0)].into_iter().peekable();
         loop {

@@ -140,7 +140,7 @@ impl TaskRunner for ProcessRunner {
 
     /// A supervisor handles processes that outlived their sandbox: it reads `tasks.json` before it
     /// starts a new sandbox.
-    async fn clear_leftovers(&self) -> anyhow::Result<()> {
+    async fn remove_orphans(&self) -> anyhow::Result<()> {
         lock(&self.pids).reset();
         Ok(())
     }

@@ -25,10 +25,10 @@ pub fn response(registry: &Registry, uri: &Uri, headers: &HeaderMap) -> Response
     };
     let path = uri.path().strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()?.split_once('.'));
-    let is_offered = |name: &str| identity::service_named(name).is_some();
+    let is_supported_service = |name: &str| identity::service_named(name).is_some();
     match (path, target) {
         // The services exist but use other protocols; AWS rejects such a request as unaddressed.
-        (Some((service, _)), _) | (None, Some((service, _))) if is_offered(service) => {
+        (Some((service, _)), _) | (None, Some((service, _))) if is_supported_service(service) => {
             response::unaddressed()
         }
         (Some((service, _)), _) => spoken(Protocol::Cbor, &operations::unknown_service(service)),
