@@ -14,6 +14,7 @@ pub mod access;
 pub mod admin;
 pub mod args;
 pub mod arn;
+pub mod call;
 pub mod calls;
 pub mod clock;
 pub mod connections;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// What one bucket is shared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

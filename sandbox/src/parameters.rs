@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// Tags, sorted by key so that responses are stable.
 pub type Tags = BTreeMap<String, String>;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use self::identity::{Protocol, Target};
 use self::response::ResponseContext;
 use crate::access::Access;
+use crate::call::{AwsError, Call, Caller};
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
@@ -32,7 +33,6 @@ use crate::protocol::{self, Encoding};
 use crate::recording::{self, Recording};
 use crate::registry::Registry;
 use crate::services::kinesis::{Kinesis, put_parameters};
-use crate::services::{AwsError, Call, Caller};
 
 /// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, plus its JSON.
 const MAX_BODY_BYTES: usize = 20 << 20;

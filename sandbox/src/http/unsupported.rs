@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::identity::{self, Protocol};
 use super::response::{self, ResponseContext};
+use crate::call::AwsError;
 use crate::operations;
 use crate::protocol;
 use crate::registry::Registry;
-use crate::services::AwsError;
 
 /// Services whose clients expect XML if a request names no operation in header or body (REST-XML
 /// protocol).

@@ -7,11 +7,11 @@
 use serde_json::Value;
 
 use super::Operation;
+use crate::call::AwsError;
 use crate::constraints::{
     Constraint, Kind, Part, Rule, Step, Violation, plain, validation_message, violations,
 };
 use crate::models;
-use crate::services::AwsError;
 
 /// How a service words a violation.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod constraints;
 
 use serde_json::Value;
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// The end of the message of every such error.
 pub const NOT_SUPPORTED: &str = "is not supported by this sandbox; docs/sandbox.md lists what is supported";

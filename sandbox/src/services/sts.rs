@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::call::{AwsError, Call};
 use crate::operations::Operation;
-use crate::services::{AwsError, Call, Service};
+use crate::services::Service;
 
 const OPERATIONS: &[Operation] = &[Operation::supporting("GetCallerIdentity", "ValidationError", "")];
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::Request;
 use super::dashboard_body::{Findings, check};
+use crate::call::AwsError;
 use crate::paging::page;
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
-use crate::services::AwsError;
 
 /// "Up to 100 dashboards" (DeleteDashboards reference), and the page size of ListDashboards ("up to
 /// 1000 results").

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::series::{Datum, Key, Measured, Metrics};
 use super::{INVALID_REQUEST, Request};
+use crate::call::AwsError;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// "Up to 1000 different metrics per request", "up to 150 values", "up to 30 dimensions".
 const DATA: usize = 1000;

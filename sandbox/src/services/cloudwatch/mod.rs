@@ -18,10 +18,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
 use crate::operations::Operation;
 use crate::parameters::Parameters;
-use crate::services::{AwsError, Call, Caller, Service};
+use crate::services::Service;
 use dashboards::Dashboards;
 use series::Metrics;
 

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::Request;
 use super::series::{Key, Metrics};
 use super::statistic::Statistic;
+use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// "As many as 500 metrics", "100,800 data points" (GetMetricData reference).
 const QUERIES: usize = 500;

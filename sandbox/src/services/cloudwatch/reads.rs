@@ -6,9 +6,9 @@ use super::queries::{is_period, key, span};
 use super::series::{Key, Metrics};
 use super::statistic::Statistic;
 use super::{INVALID_REQUEST, Request};
+use crate::call::AwsError;
 use crate::paging::page;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// "The maximum number of data points returned from a single call is 1,440" (GetMetricStatistics
 /// reference).

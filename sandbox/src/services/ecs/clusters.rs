@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::request::{Request, assume_linked_role, client, cluster_not_found, failure, is_name, tags_view};
 use super::state::{Cluster, EcsState, Region, ServiceStatus, TaskStatus};
+use crate::call::AwsError;
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
-use crate::services::AwsError;
 
 fn view(request: Request<'_>, region: &Region, name: &str, cluster: &Cluster, tags: bool) -> Value {
     let tasks = || region.tasks.values().filter(|task| task.cluster == name && task.should_run());

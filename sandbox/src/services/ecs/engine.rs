@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Ecs;
 use super::launch::{TaskEnvironment, prepare};
 use super::lifecycle::{self, Effect};
-use crate::task_runner::{Report, StartFailure, TaskRunner};
+use crate::task_runner::{StartFailure, TaskReport, TaskRunner};
 
 /// The tick interval. It is short compared with the modelled delays at usual speeds, and long
 /// compared with the work of one tick.
@@ -24,7 +24,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn run(
     ecs: Arc<Ecs>,
     runner: Arc<dyn TaskRunner>,
-    mut reports: mpsc::UnboundedReceiver<Report>,
+    mut reports: mpsc::UnboundedReceiver<TaskReport>,
     environment: TaskEnvironment,
     stop: CancellationToken,
 ) {
@@ -47,7 +47,10 @@ pub(super) async fn run(
                 Effect::Start { region, task } => match prepare(&ecs, &region, &task, &environment) {
                     Ok(launch) => runner.launch(launch).await,
                     Err(reason) => {
-                        ecs.record(Report::FailedToStart { task, failure: StartFailure::of_task(reason) });
+                        ecs.record(TaskReport::FailedToStart {
+                            task,
+                            failure: StartFailure::of_task(reason),
+                        });
                     }
                 },
                 Effect::Terminate { task } => runner.terminate(&task),
@@ -61,20 +64,20 @@ pub(super) async fn run(
 async fn end_all(
     ecs: &Ecs,
     runner: &dyn TaskRunner,
-    mut reports: mpsc::UnboundedReceiver<Report>,
+    mut reports: mpsc::UnboundedReceiver<TaskReport>,
     mut ticks: tokio::time::Interval,
 ) {
-    runner.tasks().iter().for_each(|task| runner.terminate(task));
+    runner.remaining_tasks().iter().for_each(|task| runner.terminate(task));
     let timeout = tokio::time::sleep(SHUTDOWN_TIMEOUT);
     tokio::pin!(timeout);
     let mut killed = false;
-    while !runner.tasks().is_empty() {
+    while !runner.remaining_tasks().is_empty() {
         tokio::select! {
             Some(report) = reports.recv() => ecs.record(report),
             _ = ticks.tick() => {}
             () = &mut timeout, if !killed => {
                 killed = true;
-                runner.tasks().iter().for_each(|task| runner.kill(task));
+                runner.remaining_tasks().iter().for_each(|task| runner.kill(task));
             }
         }
     }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::request::{INVALID_REQUEST, client};
 use super::state::{AwsLogs, ContainerSpec};
+use crate::call::AwsError;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// "The max stop timeout value is 120 seconds and if the parameter is not specified, the default
 /// value of 30 seconds is used" (ContainerDefinition, stopTimeout).

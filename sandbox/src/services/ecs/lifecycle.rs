@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::rollout::{self, add_event, trip_breaker};
 use super::state::{EcsState, Region, Stop, Task, TaskStatus, later, span};
 use super::visibility;
-use crate::task_runner::{End, LaunchTiming, StartFailure};
+use crate::task_runner::{ContainerExit, LaunchTiming, StartFailure};
 
 /// The time to remove the network interface after a task's containers ended. AWS publishes no
 /// figure; some seconds are typical.
@@ -172,7 +172,7 @@ pub(super) fn started(state: &mut EcsState, region: &str, task_id: &str, now: Ti
 }
 
 /// Records that the runner cancelled a launch; nothing of it ran or is left.
-pub(super) fn withdrawn(state: &mut EcsState, region: &str, task_id: &str) {
+pub(super) fn cancelled(state: &mut EcsState, region: &str, task_id: &str) {
     if let Some(task) = state.region(region).tasks.get_mut(task_id) {
         task.starting = false;
     }
@@ -220,12 +220,18 @@ pub(super) fn failed_to_start(
 }
 
 /// Records that a container ended.
-pub(super) fn exited(state: &mut EcsState, region: &str, task_id: &str, container: usize, end: End) {
+pub(super) fn exited(
+    state: &mut EcsState,
+    region: &str,
+    task_id: &str,
+    container: usize,
+    exit: ContainerExit,
+) {
     let Some(task) = state.region(region).tasks.get_mut(task_id) else { return };
     if let Some(container) = task.containers.get_mut(container) {
         container.alive = false;
-        container.exit_code = end.code;
-        container.reason = end.reason;
+        container.exit_code = exit.code;
+        container.reason = exit.reason;
     }
     task.version += 1;
 }

@@ -49,14 +49,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Secret;
+use crate::call::{AwsError, Call};
 use crate::clock::ModelClock;
 use crate::operations::Operation;
 use crate::parameters::Parameters;
-use crate::services::logs::Logs;
-use crate::services::{AwsError, Call, Service};
+use crate::services::Service;
+use crate::services::integrations::ScalableServices;
 use crate::task_runner::pod::{PodRunner, PodSettings};
 use crate::task_runner::process::ProcessRunner;
-use crate::task_runner::{Report, TaskRunner};
+use crate::task_runner::{ContainerLogs, TaskReport, TaskRunner};
 pub use launch::TaskEnvironment;
 use request::{INVALID_REQUEST, Request};
 use state::{EcsState, ServiceStatus, TaskStatus};
@@ -101,7 +102,7 @@ pub enum TaskSettings {
 pub struct Ecs {
     clock: ModelClock,
     account: String,
-    logs: Arc<Logs>,
+    logs: Arc<dyn ContainerLogs>,
     rules: TaskRules,
     /// Part of the metadata endpoint's address. Only tasks know it, so other clients are rejected.
     metadata_token: Secret,
@@ -135,7 +136,7 @@ impl Drop for Engine {
 
 impl Ecs {
     /// An account without services.
-    pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
+    pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<dyn ContainerLogs>) -> Arc<Self> {
         let EcsSettings { account, clusters, seed, vcpu_quota, is_fresh_account, rules } = settings;
         let mut state = EcsState::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
         state.has_linked_role = !is_fresh_account;
@@ -179,30 +180,32 @@ impl Ecs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, report: Report) {
+    fn record(&self, report: TaskReport) {
         let now = self.clock.now();
         let mut state = self.lock();
         let state = &mut *state;
-        let (Report::Started { task }
-        | Report::FailedToStart { task, .. }
-        | Report::Withdrawn { task }
-        | Report::Exited { task, .. }) = &report;
-        let region = state.regions.iter().find(|(_, region)| region.tasks.contains_key(task));
+        let region = state.regions.iter().find(|(_, region)| region.tasks.contains_key(report.task()));
         let Some(region) = region.map(|(name, _)| name.clone()) else { return };
         match report {
-            Report::Started { task } => lifecycle::started(state, &region, &task, now),
-            Report::FailedToStart { task, failure } => {
+            TaskReport::Started { task } => lifecycle::started(state, &region, &task, now),
+            TaskReport::FailedToStart { task, failure } => {
                 lifecycle::failed_to_start(state, &region, &task, failure, now);
             }
-            Report::Withdrawn { task } => lifecycle::withdrawn(state, &region, &task),
-            Report::Exited { task, container, end } => {
-                lifecycle::exited(state, &region, &task, container, end);
+            TaskReport::Cancelled { task } => lifecycle::cancelled(state, &region, &task),
+            TaskReport::Exited { task, container, exit } => {
+                lifecycle::exited(state, &region, &task, container, exit);
             }
         }
     }
 
-    /// Whether other AWS services see the service yet. Their view of ECS lags behind its writes.
-    pub fn is_visible_to_services(&self, region: &str, cluster: &str, service: &str) -> bool {
+    /// The processes or Pods that run tasks, for `GET /_sandbox/tasks`.
+    pub fn running_tasks(&self) -> Value {
+        self.runner.get().map_or_else(|| json!({"tasks": []}), |runner| runner.view())
+    }
+}
+
+impl ScalableServices for Ecs {
+    fn is_visible_to_services(&self, region: &str, cluster: &str, service: &str) -> bool {
         let now = self.clock.now();
         let mut state = self.lock();
         let service = state.region(region).services.get(&(cluster.to_owned(), service.to_owned()));
@@ -211,21 +214,13 @@ impl Ecs {
         })
     }
 
-    /// Draws a read-after-write lag, in real time.
-    pub fn draw_read_lag(&self) -> SignedDuration {
-        lifecycle::read_lag(&mut self.lock().rng)
-    }
-
-    /// The desired count of an active service, for Application Auto Scaling.
-    pub fn desired_count(&self, region: &str, cluster: &str, service: &str) -> Option<u32> {
+    fn desired_count(&self, region: &str, cluster: &str, service: &str) -> Option<u32> {
         let mut state = self.lock();
         let service = state.region(region).services.get(&(cluster.to_owned(), service.to_owned()))?;
         (service.status == ServiceStatus::Active).then_some(service.desired)
     }
 
-    /// Sets the desired count, as Application Auto Scaling does through UpdateService. Returns
-    /// false if there is no such active service.
-    pub fn set_desired_count(&self, region: &str, cluster: &str, service: &str, desired: u32) -> bool {
+    fn set_desired_count(&self, region: &str, cluster: &str, service: &str, desired: u32) -> bool {
         let mut state = self.lock();
         let key = (cluster.to_owned(), service.to_owned());
         match state.region(region).services.get_mut(&key) {
@@ -238,9 +233,8 @@ impl Ecs {
         }
     }
 
-    /// The processes or Pods that run tasks, for `GET /_sandbox/tasks`.
-    pub fn running_tasks(&self) -> Value {
-        self.runner.get().map_or_else(|| json!({"tasks": []}), |runner| runner.view())
+    fn draw_read_lag(&self) -> SignedDuration {
+        lifecycle::read_lag(&mut self.lock().rng)
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::request::{Request, failure};
 use super::state::{EcsState, Task, TaskStatus, later};
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// "Up to 10 tasks", "1 to 2,880 minutes, by default 120" (UpdateTaskProtection reference).
 const TASKS_PER_UPDATE: usize = 10;

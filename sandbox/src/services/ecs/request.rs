@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::state::{Cluster, EcsState, Region};
 use crate::arn::{Arn, PARTITION};
+use crate::call::{AwsError, Caller};
 use crate::clock::ModelClock;
 use crate::paging::page;
 use crate::parameters::{Parameters, Tags, epoch_seconds};
-use crate::services::{AwsError, Caller};
 
 pub(super) const INVALID_REQUEST: &str = "InvalidParameterException";
 

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::operations::UNSUPPORTED;
 use super::request::{INVALID_REQUEST, Request, client};
 use super::state::{Cluster, LaunchKind, ServiceSettings};
+use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// "Subnets: up to 16", "security groups: up to 5" (AwsVpcConfiguration).
 const SUBNETS: usize = 16;

@@ -17,7 +17,7 @@ use super::state::{
     ServiceStatus, deployment_id, later,
 };
 use super::task_definitions;
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// "DescribeServices: up to 10 services in a single operation."
 const SERVICES_PER_CALL: usize = 10;

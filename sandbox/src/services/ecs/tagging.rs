@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::clusters::check_tag_count;
 use super::request::{Request, cluster_not_found, tags_view};
 use super::state::EcsState;
+use crate::call::AwsError;
 use crate::parameters::Tags;
-use crate::services::AwsError;
 
 /// The tags of the resource with the ARN `resourceArn`.
 fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {

@@ -9,8 +9,8 @@ use super::fargate;
 use super::request::{Request, client, failure, is_name, tags_view};
 use super::state::{Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region};
 use super::task_rules::TaskRules;
+use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
-use crate::services::AwsError;
 
 /// "Task definition size: 64 KB" (ECS quotas).
 const DEFINITION_BYTES: usize = 64 * 1024;

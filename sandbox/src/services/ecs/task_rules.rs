@@ -8,9 +8,9 @@
 use serde_json::Value;
 
 use super::request::{INVALID_REQUEST, client};
+use crate::call::AwsError;
 use crate::operations::{NOT_SUPPORTED, is_unset};
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// How tasks run, which determines what a definition may use.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::lifecycle::request_stop;
 use super::request::{Request, failure, tags_view};
 use super::state::{Container, ContainerSpec, EcsState, Task, TaskStatus};
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// "Up to 100 tasks" (DescribeTasks), "1 to 100 results" (ListTasks).
 const TASKS_PER_CALL: usize = 100;

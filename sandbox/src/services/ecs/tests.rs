@@ -6,7 +6,8 @@ use rand_chacha::rand_core::SeedableRng as _;
 
 use super::lifecycle::{self, Effect};
 use super::*;
-use crate::services::Caller;
+use crate::call::Caller;
+use crate::services::logs::Logs;
 
 const REGION: &str = "us-east-1";
 
@@ -108,7 +109,7 @@ impl Harness {
 
     fn exit(&mut self, task: &str, code: i32) {
         self.running.remove(task);
-        let end = crate::task_runner::End { code: Some(code), reason: None };
+        let end = crate::task_runner::ContainerExit { code: Some(code), reason: None };
         lifecycle::exited(&mut self.ecs.lock(), REGION, task, 0, end);
     }
 }

@@ -13,9 +13,9 @@ use super::stream::{Distribution, Incoming, Mode, Stream, StreamSpec};
 use super::world::{KinesisState, MAX_ON_DEMAND_STREAMS, Outcome, shard_quota, throughput_quota_mib};
 use super::{error, listing, put, read, tags, view};
 use crate::arn::Arn;
+use crate::call::{AwsError, Caller};
 use crate::clock::{ModelClock, Moment};
 use crate::parameters::instant_of_seconds;
-use crate::services::{AwsError, Caller};
 
 /// API reference, `RetentionPeriodHours`: 24 hours to 365 days.
 const RETENTION_HOURS: std::ops::RangeInclusive<u64> = 24..=8760;

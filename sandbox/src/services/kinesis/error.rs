@@ -2,7 +2,7 @@
 //! recordings of the service). Texts marked "ours" state what AWS's documentation says, in the same
 //! style. Pure.
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// The stream does not exist or is still being created.
 pub fn stream_not_found(name: &str, account: &str) -> AwsError {

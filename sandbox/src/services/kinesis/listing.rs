@@ -10,8 +10,8 @@ use super::error;
 use super::shard::{Shard, id_of};
 use super::stream::Stream;
 use super::view;
+use crate::call::AwsError;
 use crate::parameters::instant_of_seconds;
-use crate::services::AwsError;
 
 /// API reference, `ListShards`: "Tokens expire after 300 seconds."
 const TOKEN_LIFETIME: SignedDuration = SignedDuration::from_secs(300);

@@ -35,10 +35,11 @@ use serde_json::{Value, json};
 
 use self::commitment::{Commitment, DesiredState};
 use self::world::{KinesisState, RECORD_MEMORY_BYTES};
+use crate::call::{AwsError, Call, Caller};
 use crate::clock::{ModelClock, Moment};
 use crate::ingest_statistics::IngestStatistics;
 use crate::protocol::Encoding;
-use crate::services::{AwsError, Call, Caller, Service};
+use crate::services::Service;
 
 /// How often the state advances without a call; short compared with the shortest delay at usual
 /// speeds.

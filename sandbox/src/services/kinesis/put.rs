@@ -16,9 +16,9 @@ use super::rules::{self, PUT_RULES};
 use super::shard::id_of;
 use super::stream::Incoming;
 use super::world::Outcome;
+use crate::call::AwsError;
 use crate::constraints::admits;
 use crate::protocol::Encoding;
-use crate::services::AwsError;
 
 /// API reference, `PutRecords`: "up to a limit of 10 MiB for the entire request, including
 /// partition keys".

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::put_request::{each, text};
 use super::rules::PUT_RULES;
 use super::unknown_members::{IsSet, is_set};
+use crate::call::AwsError;
 use crate::protocol::Encoding;
-use crate::services::AwsError;
 
 /// Empty lists and maps in CBOR, the same with indefinite length, and their end (RFC 8949, 3.2.1).
 const EMPTY_LIST: u8 = 0x80;

@@ -13,8 +13,8 @@ use super::listing::child_shards;
 use super::shard::{RecordId, Shard, id_of, nanos};
 use super::stream::Stream;
 use super::view::epoch_seconds;
+use crate::call::AwsError;
 use crate::parameters::instant_of_seconds;
-use crate::services::AwsError;
 
 /// API reference, `GetShardIterator`: "A shard iterator expires 5 minutes after it is returned".
 const ITERATOR_LIFETIME_MILLIS: u64 = 300_000;

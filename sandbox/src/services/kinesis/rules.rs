@@ -11,11 +11,11 @@ use ferrokinesis::validation::{FieldDef, FieldType, check_types};
 use serde_json::Value;
 
 use super::{error, pattern};
+use crate::call::AwsError;
 use crate::constraints::{self, Kind, Pattern, Rule, violations};
 use crate::operations::{is_unset, not_supported};
 use crate::parameters::Usage::{self, NoEffect, Rejected, Supported};
 use crate::parameters::first_rejected;
-use crate::services::AwsError;
 
 /// A parameter of a request.
 pub struct Member {

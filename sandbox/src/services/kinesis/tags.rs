@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::error;
 use super::stream::Stream;
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// API reference, `CreateStream`: "A set of up to 50 key-value pairs".
 const MAX_TAGS: usize = 50;

@@ -9,9 +9,9 @@ use super::error;
 use super::put;
 use super::shard::RecordId;
 use super::stream::{Distribution, Identity, Incoming, Mode, Stream, StreamSpec};
+use crate::call::{AwsError, Caller};
 use crate::clock::Moment;
 use crate::ingest_statistics::{IngestStatistics, Tally};
-use crate::services::{AwsError, Caller};
 
 /// Memory for readable records. AWS keeps records for the retention period; here the oldest are
 /// dropped beyond this size.

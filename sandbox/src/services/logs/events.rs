@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::groups::{EVENT_OVERHEAD, existing, no_such_stream};
 use super::{Groups, Request};
+use crate::call::AwsError;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// "The maximum batch size is 1,048,576 bytes", including 26 bytes for each message.
 const BATCH_BYTES: usize = 1_048_576;

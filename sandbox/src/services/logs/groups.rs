@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::events::Event;
 use super::{GROUP_BYTES, Groups, INVALID_REQUEST, Request};
 use crate::arn::Arn;
+use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
 use crate::paging::page;
 use crate::parameters::{TAGS_PER_RESOURCE, Tags};
-use crate::services::AwsError;
 
 /// PutRetentionPolicy reference, retentionInDays.
 const RETENTION_DAYS: [i64; 22] =

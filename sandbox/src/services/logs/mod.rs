@@ -17,10 +17,12 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::call::{AwsError, Call};
 use crate::clock::ModelClock;
 use crate::operations::Operation;
 use crate::parameters::Parameters;
-use crate::services::{AwsError, Call, Service};
+use crate::services::Service;
+use crate::task_runner::{ContainerLogs, LogStream};
 use groups::Group;
 
 /// The time after its arrival until an event appears in reads, in model time. AWS specifies no
@@ -62,34 +64,28 @@ impl Logs {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Groups>> {
         self.regions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Creates the stream for a container's output, as the awslogs driver does before the container
-    /// starts. An existing stream is accepted.
-    pub fn create_container_stream(&self, region: &str, group: &str, stream: &str) -> Result<(), AwsError> {
+impl ContainerLogs for Logs {
+    /// As the awslogs driver does before the container starts.
+    fn create_stream(&self, stream: &LogStream) -> Result<(), AwsError> {
+        let LogStream { region, group, name } = stream;
         let wall = self.clock.moment().wall.as_millisecond();
         let mut regions = self.lock();
-        let group = groups::existing(regions.entry(region.to_owned()).or_default(), group)?;
-        match group.create_stream(stream, wall) {
+        let group = groups::existing(regions.entry(region.clone()).or_default(), group)?;
+        match group.create_stream(name, wall) {
             Err(error) if error.code == "ResourceAlreadyExistsException" => Ok(()),
             other => other,
         }
     }
 
-    /// Appends one line of a container with the timestamp `written`, or the current time. If the
-    /// group was deleted in the meantime, the line is lost, as on AWS.
-    pub fn append_container_line(
-        &self,
-        region: &str,
-        group: &str,
-        stream: &str,
-        line: String,
-        written: Option<Timestamp>,
-    ) {
+    fn append(&self, stream: &LogStream, line: String, written: Option<Timestamp>) {
+        let LogStream { region, group, name } = stream;
         let moment = self.clock.moment();
         let mut regions = self.lock();
         if let Some(group) = regions.get_mut(region).and_then(|groups| groups.get_mut(group)) {
             let wall = moment.wall.as_millisecond();
-            group.append(stream, written.map_or(wall, Timestamp::as_millisecond), line, wall, moment.model);
+            group.append(name, written.map_or(wall, Timestamp::as_millisecond), line, wall, moment.model);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! Patterns for JSON (`{ … }`), space-delimited text (`[ … ]`) and regular expressions (`%…%`) are
 //! not modelled. They are rejected, so that none silently matches nothing.
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// A parsed pattern.
 #[derive(Debug, Default, PartialEq, Eq)]

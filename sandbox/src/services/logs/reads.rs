@@ -11,7 +11,7 @@ use super::events::Event;
 use super::groups::{Group, no_such_stream, requested_group};
 use super::pattern::Pattern;
 use super::{Groups, Request};
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// "The maximum is as many log events as can fit in a response size of 1 MB, up to 10,000" (both
 /// operations).

@@ -1,7 +1,7 @@
 //! Tests of CloudWatch Logs through `Service::call`.
 
 use super::*;
-use crate::services::Caller;
+use crate::call::Caller;
 
 struct Harness {
     logs: Logs,
@@ -159,10 +159,14 @@ async fn groups_are_described_tagged_and_deleted() {
 #[tokio::test]
 async fn container_lines_require_a_group_and_get_a_timestamp() {
     let harness = Harness::with_stream().await;
-    let missing = harness.logs.create_container_stream("us-east-1", "/none", "p/c/1").unwrap_err();
+    let stream =
+        |group: &str| LogStream { region: "us-east-1".into(), group: group.into(), name: "p/c/1".into() };
+    let missing = harness.logs.create_stream(&stream("/none")).unwrap_err();
     assert_eq!(missing.code, "ResourceNotFoundException");
-    harness.logs.create_container_stream("us-east-1", "/g", "p/c/1").unwrap();
-    harness.logs.append_container_line("us-east-1", "/g", "p/c/1", "from the task".to_owned(), None);
+    for _ in 0..2 {
+        harness.logs.create_stream(&stream("/g")).unwrap();
+    }
+    harness.logs.append(&stream("/g"), "from the task".to_owned(), None);
     let read = json!({"logGroupName": "/g", "logStreamName": "p/c/1"});
     let response = harness.at(60, "GetLogEvents", read).await.unwrap();
     assert_eq!(messages(&response), ["from the task"]);

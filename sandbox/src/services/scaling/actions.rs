@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::schedule;
 use super::{Action, DIMENSION, Region, Request, capacity, check_filters, no_target, paged, resource_id};
+use crate::call::AwsError;
 use crate::parameters::epoch_seconds;
-use crate::services::AwsError;
 
 pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;

@@ -19,12 +19,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
 use crate::operations::{NOT_SUPPORTED, Operation};
 use crate::paging::page;
 use crate::parameters::{Parameters, TAGS_PER_RESOURCE, Tags, epoch_seconds};
-use crate::services::ecs::Ecs;
-use crate::services::{AwsError, Call, Caller, Service};
+use crate::services::Service;
+use crate::services::integrations::ScalableServices;
 
 const INVALID_REQUEST: &str = "ValidationException";
 const DIMENSION: &str = "ecs:service:DesiredCount";
@@ -76,7 +77,7 @@ struct Region {
 /// The modelled Application Auto Scaling.
 pub struct Scaling {
     clock: ModelClock,
-    ecs: Arc<Ecs>,
+    ecs: Arc<dyn ScalableServices>,
     /// Whether the account started without the service-linked role, as new accounts do.
     is_fresh_account: bool,
     has_linked_role: AtomicBool,
@@ -93,7 +94,7 @@ struct Request<'a> {
 
 impl Scaling {
     /// Creates the service, with no targets in any region.
-    pub fn new(clock: ModelClock, ecs: Arc<Ecs>, is_fresh_account: bool) -> Arc<Self> {
+    pub fn new(clock: ModelClock, ecs: Arc<dyn ScalableServices>, is_fresh_account: bool) -> Arc<Self> {
         let has_linked_role = AtomicBool::new(!is_fresh_account);
         Arc::new(Self { clock, ecs, is_fresh_account, has_linked_role, regions: Mutex::default() })
     }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::services::ecs::{EcsSettings, TaskRules};
+use crate::services::ecs::{Ecs, EcsSettings, TaskRules};
 use crate::services::logs::Logs;
 
 const RESOURCE: &str = "service/demo/generators";

@@ -2,9 +2,9 @@
 //! parameters match. Pure.
 
 use super::{INVALID_REQUEST, Parameter};
+use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
 use crate::parameters::Parameters;
-use crate::services::AwsError;
 
 /// What a filter compares (ParameterStringFilter, Key).
 enum Key<'a> {

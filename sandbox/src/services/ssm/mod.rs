@@ -15,11 +15,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arn::Arn;
+use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
 use crate::operations::{NOT_SUPPORTED, Operation};
 use crate::paging::page;
 use crate::parameters::{Parameters, TAGS_PER_RESOURCE, Tags, epoch_seconds};
-use crate::services::{AwsError, Call, Caller, Service};
+use crate::services::Service;
 use filters::Filters;
 
 /// "Standard parameters: 4 KB", "Advanced: 8 KB" (Managing parameter tiers).

@@ -2,7 +2,7 @@
 //! and the runner's start.
 
 use super::*;
-use crate::task_runner::{End, LaunchTiming};
+use crate::task_runner::{ContainerExit, LaunchTiming};
 
 /// A service whose tasks are passed to their runner when the image pull begins, at that moment.
 /// Returns a task's ARN.
@@ -31,7 +31,7 @@ fn advance_seconds(harness: &mut Harness, seconds: u32) -> Vec<Effect> {
 }
 
 fn exited(harness: &Harness, arn: &str, code: Option<i32>) {
-    let end = End { code, reason: code.is_none().then(|| "the Pod was deleted".to_owned()) };
+    let end = ContainerExit { code, reason: code.is_none().then(|| "the Pod was deleted".to_owned()) };
     lifecycle::exited(&mut harness.ecs.lock(), REGION, id(arn), 0, end);
 }
 
@@ -87,7 +87,7 @@ async fn a_cancelled_launch_neither_runs_nor_counts_as_failed() {
         crate::task_runner::StartFailure::of_task("CannotPullContainerError: no"),
         harness.clock.now(),
     );
-    lifecycle::withdrawn(&mut harness.ecs.lock(), REGION, id(&arn));
+    lifecycle::cancelled(&mut harness.ecs.lock(), REGION, id(&arn));
     advance_seconds(&mut harness, 15);
     let task = harness.task(&arn).await;
     assert_eq!(
