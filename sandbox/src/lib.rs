@@ -35,5 +35,6 @@ pub mod services;
 pub mod start;
 pub mod task_runner;
 pub mod tls;
+pub mod token_bucket;
 
 pub use start::{Options, Running, Sandbox};

@@ -32,7 +32,7 @@ use crate::operations;
 use crate::protocol::{self, Encoding};
 use crate::recording::{self, Recording};
 use crate::registry::Registry;
-use crate::services::kinesis::{Kinesis, put_parameters};
+use crate::services::kinesis::Kinesis;
 
 /// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, plus its JSON.
 const MAX_BODY_BYTES: usize = 20 << 20;
@@ -125,7 +125,7 @@ pub async fn handle(State(state): State<Arc<HttpState>>, request: Request) -> Re
         match &input {
             Input::Parameters(parameters) => recording.note(request, parameters),
             Input::Records(encoding, body) => {
-                recording.note_records(request, || put_parameters::members(*encoding, body).ok());
+                recording.note_records(request, || Kinesis::put_records_parameters(*encoding, body).ok());
             }
         }
     }

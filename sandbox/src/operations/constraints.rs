@@ -33,7 +33,7 @@ const NOT_ENFORCED: [(&str, &str, &str, &str); 9] = [
         "ecs",
         "RegisterTaskDefinition",
         "",
-        "Fargate's rules and texts for definitions are in `ecs/model/fargate`",
+        "Fargate's rules and texts for definitions are in `ecs/ops/fargate`",
     ),
     (
         "ecs",

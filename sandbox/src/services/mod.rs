@@ -5,23 +5,26 @@
 //!
 //! Every service has the same files, so that who knows one of them finds everything in another:
 //!
-//! | File | What it has |
-//! |---|---|
-//! | `mod.rs` | what the service is; its state behind a lock; which function performs which operation; its background loop, if it has one |
-//! | `request.rs` | a call with its times, and what its operations read from it alike: names, ARNs, pages |
-//! | `state.rs` | what exists, by region, and how it changes with time alone |
-//! | `ops/` | one file for each operation or group of related operations: parse, act, answer. `ops/mod.rs` is the table of the operations and of how each of their parameters is treated |
-//! | `errors.rs` | the service's error codes and messages |
-//! | `view.rs` | how state becomes a response, and `GET /_sandbox/state` |
-//! | `model/` | rules of AWS that need a model of their own, such as how Kinesis scales. Pure: it knows neither the service's state nor its requests |
+//! - `mod.rs`: what the service is; its state behind a lock; which function performs which
+//!   operation; its background loop, if it has one.
+//! - `request.rs`: a call with its times, and what its operations read from it alike: names, ARNs,
+//!   pages.
+//! - `state.rs`: what exists, by region, and how it changes with time alone.
+//! - `ops/`: one file for each operation or group of related operations: parse, act, answer.
+//!   `ops/mod.rs` is the table of the operations and of how each of their parameters is treated.
+//! - `errors.rs`: the service's error codes and messages.
+//! - `view.rs`: how state becomes a response, and `GET /_sandbox/state`.
+//! - `model/`: rules of AWS that need a model of their own, such as how Kinesis scales. Pure: it
+//!   knows neither the service's state nor its requests.
 //!
-//! Files depend on those below them: `mod` → `ops` → `view`, `request` → `state` → `model`, `errors`.
-//! A large file becomes a folder of the same name (`ecs/state/`). A service of one operation is one
-//! file (`sts.rs`). Tests of a whole service are in its `tests.rs`; tests of a file are in the file.
+//! Files depend on those below them only: `mod` → `ops` → `view`, `request` → `state` → `model`,
+//! `errors`. A large file becomes a folder of the same name (`ecs/state/`). A service of one
+//! operation is one file (`sts.rs`). Tests of a whole service are in its `tests.rs`; tests of a
+//! file are in the file.
 //!
-//! No service uses the code of another. What they do for each other is in `integrations`; what they
-//! share is below them: `call`, `clock`, `parameters` (types, tags, instants), `operations` (tables),
-//! `arn`, `paging`, `token_bucket`.
+//! No service uses the code of another. What they do for each other is in `integrations`. What they
+//! share is below them: `call`, `clock`, `parameters` (types, tags, instants), `operations` (the
+//! tables), `arn`, `paging`, `token_bucket`.
 //!
 //! # What a service sees
 //!

@@ -1,8 +1,10 @@
 //! Tests of CloudWatch through `Service::call`, with a manual clock.
 
 use jiff::SignedDuration;
+use serde_json::json;
 
 use super::*;
+use crate::call::Caller;
 
 struct Harness {
     cloudwatch: CloudWatch,

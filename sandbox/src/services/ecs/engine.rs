@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Ecs;
 use super::launch::{TaskEnvironment, prepare};
-use super::lifecycle::{self, Effect};
+use super::state::{self, Effect};
 use crate::task_runner::{StartFailure, TaskReport, TaskRunner};
 
 /// The tick interval. It is short compared with the modelled delays at usual speeds, and long
@@ -19,6 +20,29 @@ const TICK: Duration = Duration::from_millis(25);
 /// The time limit for tasks to end when the sandbox stops, in real time. Remaining tasks are
 /// killed.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The background loop of ECS. Dropping it ends the tasks in the background; [`Engine::stop`] also
+/// waits until they have ended.
+pub struct Engine {
+    pub(super) stopping: CancellationToken,
+    pub(super) task: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Ends all tasks: SIGTERM, then SIGKILL. Returns when none is left.
+    pub async fn stop(mut self) {
+        self.stopping.cancel();
+        if let Err(error) = (&mut self.task).await {
+            tracing::warn!(%error, "the ECS loop panicked; tasks may still be running");
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
 
 /// Runs until `stop`, then ends all tasks.
 pub(super) async fn run(
@@ -41,7 +65,7 @@ pub(super) async fn run(
             ecs.record(report);
         }
         let now = ecs.clock.now();
-        let effects = lifecycle::step(&mut ecs.lock(), now);
+        let effects = state::step(&mut ecs.lock(), now);
         for effect in effects {
             match effect {
                 Effect::Start { region, task } => match prepare(&ecs, &region, &task, &environment) {

@@ -20,7 +20,7 @@ pub struct TaskEnvironment {
 
 /// The stream name that the awslogs driver creates ("Using the awslogs log driver",
 /// awslogs-stream-prefix).
-pub(super) fn stream_name(prefix: &str, container: &str, task: &str) -> String {
+pub fn stream_name(prefix: &str, container: &str, task: &str) -> String {
     format!("{prefix}/{container}/{task}")
 }
 

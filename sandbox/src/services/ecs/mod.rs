@@ -3,40 +3,24 @@
 //! Logs, and their metadata endpoint.
 //!
 //! ```text
-//! operations (clusters, task_definitions, services, tasks, protection, tagging)
-//!     │
-//!     ▼
-//!   state ◄── lifecycle, rollout, visibility (pure)
-//!     ▲
-//!     │
-//! engine: ticks, effects ──► launch ──► runner: processes or Pods ──► logs
+//! ops ──► state ◄── engine: ticks, reports, effects ──► launch ──► task runner: processes or Pods
+//!           ▲                                                               └─► logs
+//!       metadata
 //! ```
 //!
 //! The state uses model time. Instants shown to callers and real durations are converted where they
 //! leave or enter it (`state`).
 
-mod clusters;
 mod engine;
-mod fargate;
+mod errors;
 mod launch;
-mod lifecycle;
 pub mod metadata;
-mod operations;
-mod protection;
+mod model;
+mod ops;
 mod request;
-mod rollout;
-mod scheduler;
-mod service_settings;
-mod service_view;
-mod services;
 mod state;
-mod tagging;
-mod task_definitions;
-mod task_rules;
-mod tasks;
-mod visibility;
+mod view;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -45,23 +29,24 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Secret;
 use crate::call::{AwsError, Call};
 use crate::clock::ModelClock;
 use crate::operations::Operation;
-use crate::parameters::Parameters;
 use crate::services::Service;
 use crate::services::integrations::ScalableServices;
 use crate::task_runner::pod::{PodRunner, PodSettings};
 use crate::task_runner::process::ProcessRunner;
 use crate::task_runner::{ContainerLogs, TaskReport, TaskRunner};
+pub use engine::Engine;
 pub use launch::TaskEnvironment;
-use request::{INVALID_REQUEST, Request};
-use state::{EcsState, ServiceStatus, TaskStatus};
-pub use task_rules::TaskRules;
+use model::time::read_lag;
+pub use ops::task_rules::TaskRules;
+use ops::{clusters, services, tags, task_definitions, task_protection, tasks};
+use request::Request;
+use state::{EcsState, ServiceStatus};
 
 /// The sandbox's initial Fargate vCPU quota. AWS gives new accounts 6 (L-3032A538, adjustable). An
 /// account that runs demos of a hundred small tasks needs an increase such as this.
@@ -111,29 +96,6 @@ pub struct Ecs {
     runner: OnceLock<Arc<dyn TaskRunner>>,
 }
 
-/// The background loop of ECS. Dropping it ends the tasks in the background; [`Engine::stop`] also
-/// waits until they have ended.
-pub struct Engine {
-    stopping: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Engine {
-    /// Ends all tasks: SIGTERM, then SIGKILL. Returns when none is left.
-    pub async fn stop(mut self) {
-        self.stopping.cancel();
-        if let Err(error) = (&mut self.task).await {
-            tracing::warn!(%error, "the ECS loop panicked; tasks may still be running");
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stopping.cancel();
-    }
-}
-
 impl Ecs {
     /// An account without services.
     pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<dyn ContainerLogs>) -> Arc<Self> {
@@ -181,21 +143,7 @@ impl Ecs {
     }
 
     fn record(&self, report: TaskReport) {
-        let now = self.clock.now();
-        let mut state = self.lock();
-        let state = &mut *state;
-        let region = state.regions.iter().find(|(_, region)| region.tasks.contains_key(report.task()));
-        let Some(region) = region.map(|(name, _)| name.clone()) else { return };
-        match report {
-            TaskReport::Started { task } => lifecycle::started(state, &region, &task, now),
-            TaskReport::FailedToStart { task, failure } => {
-                lifecycle::failed_to_start(state, &region, &task, failure, now);
-            }
-            TaskReport::Cancelled { task } => lifecycle::cancelled(state, &region, &task),
-            TaskReport::Exited { task, container, exit } => {
-                lifecycle::exited(state, &region, &task, container, exit);
-            }
-        }
+        state::record(&mut self.lock(), report, self.clock.now());
     }
 
     /// The processes or Pods that run tasks, for `GET /_sandbox/tasks`.
@@ -234,26 +182,20 @@ impl ScalableServices for Ecs {
     }
 
     fn draw_read_lag(&self) -> SignedDuration {
-        lifecycle::read_lag(&mut self.lock().rng)
+        read_lag(&mut self.lock().rng)
     }
 }
 
 #[async_trait]
 impl Service for Ecs {
     fn operations(&self) -> Option<&'static [Operation]> {
-        Some(operations::OPERATIONS)
+        Some(ops::OPERATIONS)
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let mut state = self.lock();
         let state = &mut *state;
-        let request = Request {
-            input: Parameters::new(call.input, INVALID_REQUEST),
-            raw: call.input,
-            caller: call.caller,
-            clock: &self.clock,
-            now: call.now,
-        };
+        let request = Request::new(&call, &self.clock);
         match call.operation {
             "CreateCluster" => clusters::create_cluster(state, request),
             "PutClusterCapacityProviders" => clusters::put_cluster_capacity_providers(state, request),
@@ -276,60 +218,18 @@ impl Service for Ecs {
             "ListTasks" => tasks::list_tasks(state, request),
             "DescribeTasks" => tasks::describe_tasks(state, request),
             "StopTask" => tasks::stop_task(state, request),
-            "UpdateTaskProtection" => protection::update_task_protection(state, request),
-            "GetTaskProtection" => protection::get_task_protection(state, request),
-            "TagResource" => tagging::tag_resource(state, request),
-            "UntagResource" => tagging::untag_resource(state, request),
-            "ListTagsForResource" => tagging::list_tags_for_resource(state, request),
+            "UpdateTaskProtection" => task_protection::update_task_protection(state, request),
+            "GetTaskProtection" => task_protection::get_task_protection(state, request),
+            "TagResource" => tags::tag_resource(state, request),
+            "UntagResource" => tags::untag_resource(state, request),
+            "ListTagsForResource" => tags::list_tags_for_resource(state, request),
             other => Err(crate::operations::unknown("ecs", other)),
         }
     }
 
     fn state(&self, _now: Timestamp) -> Value {
-        let state = self.lock();
-        let regions: BTreeMap<_, _> =
-            state.regions.iter().map(|(name, region)| (name.clone(), region_state(region))).collect();
-        json!({"regions": regions})
+        view::all(&self.lock().regions)
     }
-}
-
-fn region_state(region: &state::Region) -> Value {
-    let clusters: Vec<&String> =
-        region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| name).collect();
-    let definitions: Vec<Value> = region
-        .families
-        .values()
-        .flat_map(|family| family.revisions.values())
-        .map(|definition| {
-            json!({
-                "arn": definition.body.arn,
-                "active": definition.status == state::DefinitionStatus::Active,
-                "tags": definition.tags,
-            })
-        })
-        .collect();
-    let services: Vec<Value> = region
-        .services
-        .values()
-        .map(|service| {
-            json!({
-                "name": service.name, "cluster": service.cluster, "status": service.status.text(),
-                "desired": service.desired, "tags": service.tags,
-            })
-        })
-        .collect();
-    let tasks: Vec<Value> = region
-        .tasks
-        .values()
-        .map(|task| {
-            json!({
-                "arn": task.arn, "service": task.service.as_ref().map(|(service, _)| service),
-                "status": task.status.text(), "running": task.status == TaskStatus::Running,
-                "stoppedReason": task.stop.as_ref().map(|stop| &stop.reason),
-            })
-        })
-        .collect();
-    json!({"clusters": clusters, "taskDefinitions": definitions, "services": services, "tasks": tasks})
 }
 
 #[cfg(test)]

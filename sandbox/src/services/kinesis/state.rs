@@ -1,14 +1,14 @@
-//! The complete state of Kinesis: regions, their streams and commitments, and the bounded memory
-//! for records. Pure.
+//! What exists in Kinesis: regions, their streams and commitments, and the bounded memory for
+//! records. With time, everything in it advances (`model`). Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::commitment::Commitment;
-use super::error;
-use super::put;
-use super::shard::RecordId;
-use super::stream::{Distribution, Identity, Incoming, Mode, Stream, StreamSpec};
+use super::errors;
+use super::model::commitment::Commitment;
+use super::model::shard::RecordId;
+use super::model::stream::{Identity, Incoming, Stream};
+use super::model::stream_spec::{Distribution, Mode, StreamSpec};
 use crate::call::{AwsError, Caller};
 use crate::clock::Moment;
 use crate::ingest_statistics::{IngestStatistics, Tally};
@@ -45,7 +45,7 @@ pub struct Region {
 
 /// The complete state.
 pub struct KinesisState {
-    arrivals: Arc<IngestStatistics>,
+    ingest_statistics: Arc<IngestStatistics>,
     initial: Commitment,
     regions: BTreeMap<String, Region>,
     next_uid: u64,
@@ -75,9 +75,9 @@ pub enum Outcome {
 
 impl KinesisState {
     /// An account without streams. Every region starts with the given commitment.
-    pub fn new(arrivals: Arc<IngestStatistics>, initial: Commitment, memory_limit: usize) -> Self {
+    pub fn new(ingest_statistics: Arc<IngestStatistics>, initial: Commitment, memory_limit: usize) -> Self {
         let memory = RecordMemory { limit: memory_limit, used: 0, segments: VecDeque::new() };
-        Self { arrivals, initial, regions: BTreeMap::new(), next_uid: 0, memory }
+        Self { ingest_statistics, initial, regions: BTreeMap::new(), next_uid: 0, memory }
     }
 
     /// Advances all regions to `now`.
@@ -121,7 +121,7 @@ impl KinesisState {
 
     /// A stream by name.
     pub fn stream(&mut self, caller: &Caller, name: &str) -> Result<&mut Stream, AwsError> {
-        let not_found = error::stream_not_found(name, &caller.account);
+        let not_found = errors::stream_not_found(name, &caller.account);
         self.region(caller).streams.get_mut(name).ok_or(not_found)
     }
 
@@ -130,10 +130,10 @@ impl KinesisState {
         let region = self.region(caller);
         let account = &caller.account;
         if region.streams.contains_key(&spec.name) {
-            return Err(error::stream_exists(&spec.name, account));
+            return Err(errors::stream_exists(&spec.name, account));
         }
         if region.streams.values().filter(|stream| stream.is_creating()).count() >= MAX_CREATING {
-            return Err(error::limit(format!(
+            return Err(errors::limit(format!(
                 "Limit for streams being created concurrently exceeded for account {account}: {MAX_CREATING}."
             )));
         }
@@ -141,7 +141,7 @@ impl KinesisState {
             Mode::OnDemand => {
                 let on_demand = region.on_demand_streams();
                 if on_demand >= MAX_ON_DEMAND_STREAMS {
-                    return Err(error::limit(format!(
+                    return Err(errors::limit(format!(
                         "This request would exceed the on-demand stream limit for the account {account} in {}. Current \
                          on-demand stream count for the account: {on_demand}. Limit: {MAX_ON_DEMAND_STREAMS}.",
                         caller.region
@@ -153,7 +153,7 @@ impl KinesisState {
                 let current = region.provisioned_shards();
                 let wanted = spec.shards as usize;
                 if current + wanted > quota {
-                    return Err(error::limit(format!(
+                    return Err(errors::limit(format!(
                         "This request would exceed the shard limit for the account {account} in {}. Current shard count \
                          for the account: {current}. Limit: {quota}. Number of additional shards that would have resulted \
                          from this request: {wanted}. Refer to the AWS Service Limits page \
@@ -165,7 +165,7 @@ impl KinesisState {
             }
         }
         let arn = format!("arn:aws:kinesis:{}:{account}:stream/{}", caller.region, spec.name);
-        let ingest_id = self.arrivals.open(&spec.name, &arn, now.wall);
+        let ingest_id = self.ingest_statistics.open(&spec.name, &arn, now.wall);
         let identity = Identity { uid: self.next_uid, arn, ingest_id };
         self.next_uid += 1;
         let name = spec.name.clone();
@@ -177,7 +177,7 @@ impl KinesisState {
     /// The result of a dry run of [`KinesisState::put`]: the error of the real call, or the error
     /// that reports success.
     pub fn dry_put(&mut self, caller: &Caller, name: &str, records: &[Incoming<'_>]) -> AwsError {
-        stream_for_put(&mut self.regions, caller, name, records).err().unwrap_or_else(error::dry_run)
+        stream_for_put(&mut self.regions, caller, name, records).err().unwrap_or_else(errors::dry_run)
     }
 
     /// Stores records in a stream; each record is stored or rejected individually.
@@ -189,7 +189,7 @@ impl KinesisState {
         now: Moment,
     ) -> Result<Vec<Outcome>, AwsError> {
         let stream = stream_for_put(&mut self.regions, caller, name, records)?;
-        let not_found = || error::stream_not_found(name, &caller.account);
+        let not_found = || errors::stream_not_found(name, &caller.account);
         let mut tally = Tally::default();
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
@@ -211,7 +211,7 @@ impl KinesisState {
                 }
             }
         }
-        self.arrivals.count(stream.identity.ingest_id, now.wall, tally);
+        self.ingest_statistics.count(stream.identity.ingest_id, now.wall, tally);
         self.trim();
         Ok(outcomes)
     }
@@ -237,12 +237,12 @@ fn stream_for_put<'a>(
     name: &str,
     records: &[Incoming<'_>],
 ) -> Result<&'a mut Stream, AwsError> {
-    let not_found = || error::stream_not_found(name, &caller.account);
+    let not_found = || errors::stream_not_found(name, &caller.account);
     let region = regions.get_mut(&caller.region).ok_or_else(not_found)?;
     let stream = region.streams.get_mut(name).filter(|stream| !stream.is_creating()).ok_or_else(not_found)?;
     let largest = stream.spec.max_record_kib as usize * 1024;
     if records.iter().any(|record| record.key.len() + record.data.len() > largest) {
-        return Err(error::invalid(format!(
+        return Err(errors::invalid(format!(
             "The combined size of a record's data and partition key exceeds the stream's maximum record size of \
              {largest} bytes"
         )));
@@ -251,7 +251,7 @@ fn stream_for_put<'a>(
         let keyless = records.iter().enumerate().filter(|(_, record)| record.key.is_empty());
         let positions: Vec<usize> = keyless.map(|(position, _)| position).collect();
         if !positions.is_empty() {
-            return Err(put::missing_keys(&positions));
+            return Err(errors::missing_keys(&positions));
         }
     }
     Ok(stream)
@@ -271,5 +271,5 @@ impl Region {
 }
 
 #[cfg(test)]
-#[path = "world_tests.rs"]
+#[path = "state_tests.rs"]
 mod tests;

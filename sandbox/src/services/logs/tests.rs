@@ -1,5 +1,10 @@
 //! Tests of CloudWatch Logs through `Service::call`.
 
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::errors::INVALID_REQUEST;
+use super::state::INGESTION_DELAY;
 use super::*;
 use crate::call::Caller;
 

@@ -1,8 +1,12 @@
 //! Application Auto Scaling with the modelled ECS and a manual clock.
 
 use jiff::SignedDuration;
+use serde_json::json;
 
+use super::errors::{INVALID_REQUEST, target_not_found};
+use super::state::DIMENSION;
 use super::*;
+use crate::call::Caller;
 use crate::services::ecs::{Ecs, EcsSettings, TaskRules};
 use crate::services::logs::Logs;
 
@@ -231,7 +235,7 @@ async fn first_calls_in_a_new_account_create_roles_and_fail() {
     assert_eq!(missing.message, format!("ECS service doesn't exist: {RESOURCE}"));
     harness.advance_millis(1_000);
     harness.register().await.unwrap();
-    let lag = succeeds_after(&harness, no_target(RESOURCE), Harness::put_action).await;
+    let lag = succeeds_after(&harness, target_not_found(RESOURCE), Harness::put_action).await;
     assert!((100..=925).contains(&lag), "{lag}");
     // An existing target is found at once.
     harness.register().await.unwrap();
@@ -271,4 +275,24 @@ async fn filtering_by_dimension_requires_a_resource() {
         assert_eq!(rejected.code, INVALID_REQUEST, "{operation}");
         harness.call(operation, json!({})).await.unwrap();
     }
+}
+
+#[test]
+fn a_failed_activity_does_not_say_that_it_succeeded() {
+    let activity = |succeeded| state::Activity {
+        id: "id".into(),
+        resource: RESOURCE.into(),
+        cause: "because".into(),
+        at: Timestamp::UNIX_EPOCH,
+        desired: 3,
+        succeeded,
+    };
+    let shown = |succeeded| {
+        let view = view::activity(&activity(succeeded));
+        (view["StatusCode"].clone(), view["StatusMessage"].clone())
+    };
+    let success = "Successfully set desired count to 3. Change successfully fulfilled by ecs.";
+    assert_eq!(shown(true), (json!("Successful"), json!(success)));
+    let failure = "Failed to set desired count to 3. The ECS service is not active.";
+    assert_eq!(shown(false), (json!("Failed"), json!(failure)));
 }

@@ -1,6 +1,9 @@
 //! Tests of Parameter Store through `Service::call`.
 
+use serde_json::json;
+
 use super::*;
+use crate::call::Caller;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -217,7 +220,7 @@ async fn foreign_arns_find_nothing_and_deletion_takes_names_only() {
         "arn:aws:ssm:us-east-1:000000000000:document/demo/control",
     ] {
         let read = call(&ssm, "us-east-1", "GetParameter", json!({"Name": other})).await;
-        assert_eq!(read, Err(not_found()), "{other}");
+        assert_eq!(read, Err(errors::parameter_not_found()), "{other}");
         let both = json!({"Names": [own, other]});
         let read = call(&ssm, "us-east-1", "GetParameters", both).await.unwrap();
         assert_eq!(read["Parameters"].as_array().unwrap().len(), 1, "{other}");
@@ -227,6 +230,6 @@ async fn foreign_arns_find_nothing_and_deletion_takes_names_only() {
         assert_eq!(rejected.code, "InvalidResourceId", "{other}");
     }
     let by_arn = call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": own})).await;
-    assert_eq!(by_arn, Err(not_found()));
+    assert_eq!(by_arn, Err(errors::parameter_not_found()));
     call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": "/demo/control"})).await.unwrap();
 }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
 /// The time after its arrival until a data point appears in reads, in model time. "Can take up to
 /// two minutes for a new metric, up to fifteen to appear in ListMetrics" (PutMetricData reference).
@@ -24,7 +23,7 @@ const SERIES_KEPT: usize = 50_000;
 
 /// A metric's identity: namespace, name, dimensions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub struct Key {
     pub namespace: String,
     pub name: String,
     pub dimensions: BTreeMap<String, String>,
@@ -32,7 +31,7 @@ pub(super) struct Key {
 
 /// The values of one datum.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Measured {
+pub enum Measured {
     /// Values with their counts.
     Values(Vec<(f64, f64)>),
     /// Sample count, sum, minimum, maximum.
@@ -40,7 +39,7 @@ pub(super) enum Measured {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Datum {
+pub struct Datum {
     pub key: Key,
     pub unit: String,
     /// Epoch seconds, rounded down to the storage resolution.
@@ -50,7 +49,7 @@ pub(super) struct Datum {
 
 /// All data of one second or minute.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Bucket {
+pub struct Bucket {
     pub count: f64,
     pub sum: f64,
     pub minimum: f64,
@@ -150,7 +149,7 @@ struct Metric {
 
 /// One region's metrics.
 #[derive(Debug, Default)]
-pub(super) struct Metrics {
+pub struct Metrics {
     arriving: VecDeque<(Timestamp, Datum)>,
     metrics: BTreeMap<Key, Metric>,
 }
@@ -212,11 +211,13 @@ impl Metrics {
         self.metrics.iter().filter(move |(_, metric)| metric.listed_at <= now).map(|(key, _)| key)
     }
 
-    pub fn state(&self) -> Value {
-        let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
-        for key in self.metrics.keys() {
-            *namespaces.entry(&key.namespace).or_default() += 1;
-        }
-        json!({"metricsByNamespace": namespaces, "arriving": self.arriving.len()})
+    /// All metrics, including those that ListMetrics does not show yet.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.metrics.keys()
+    }
+
+    /// The number of data points that are not visible yet.
+    pub fn arriving_count(&self) -> usize {
+        self.arriving.len()
     }
 }

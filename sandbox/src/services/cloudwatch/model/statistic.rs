@@ -4,7 +4,7 @@ use super::series::Bucket;
 
 /// What to compute over a period.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Statistic {
+pub enum Statistic {
     Sum,
     Average,
     Minimum,

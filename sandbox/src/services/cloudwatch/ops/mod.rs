@@ -1,7 +1,14 @@
 //! The CloudWatch operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::INVALID_REQUEST;
+pub mod dashboards;
+pub mod get_metric_data;
+pub mod get_metric_statistics;
+pub mod list_metrics;
+pub mod put_metric_data;
+pub mod tags;
+
+use super::errors::{INVALID_DASHBOARD, INVALID_QUERY, INVALID_REQUEST};
 use crate::operations::Operation;
 
 const fn operation(name: &'static str, supported: &'static str) -> Operation {
@@ -9,7 +16,7 @@ const fn operation(name: &'static str, supported: &'static str) -> Operation {
 }
 
 /// All supported operations.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &[
     operation(
         "PutMetricData",
         "Namespace MetricData.MetricName MetricData.Dimensions.Name MetricData.Dimensions.Value MetricData.Timestamp
@@ -28,7 +35,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .rejecting("StrictEntityValidation"),
     Operation::supporting(
         "GetMetricData",
-        super::queries::INVALID_REQUEST,
+        INVALID_QUERY,
         "MetricDataQueries.Id MetricDataQueries.MetricStat.Metric.Namespace
          MetricDataQueries.MetricStat.Metric.MetricName MetricDataQueries.MetricStat.Metric.Dimensions.Name
          MetricDataQueries.MetricStat.Metric.Dimensions.Value MetricDataQueries.MetricStat.Period
@@ -47,7 +54,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .rejecting("RecentlyActive IncludeLinkedAccounts OwningAccount"),
     Operation::supporting(
         "PutDashboard",
-        "DashboardInvalidInputError",
+        INVALID_DASHBOARD,
         "DashboardName DashboardBody Tags.Key Tags.Value",
     ),
     operation("GetDashboard", "DashboardName"),

@@ -1,4 +1,5 @@
-//! `PutMetricData`. In: a request. Out: data points, all of them or none. No I/O.
+//! `PutMetricData`. In: one region's metrics and a request. Out: data points, all of them or none.
+//! No I/O.
 //!
 //! Limits: PutMetricData and MetricDatum references.
 
@@ -6,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::series::{Datum, Key, Measured, Metrics};
-use super::{INVALID_REQUEST, Request};
 use crate::call::AwsError;
 use crate::parameters::Parameters;
+use crate::services::cloudwatch::errors::{self, INVALID_REQUEST, collection_too_large, missing_parameter};
+use crate::services::cloudwatch::model::series::{Datum, Key, Measured, Metrics};
+use crate::services::cloudwatch::request::Request;
 
 /// "Up to 1000 different metrics per request", "up to 150 values", "up to 30 dimensions".
 const DATA: usize = 1000;
@@ -51,7 +53,7 @@ const UNITS: [&str; 27] = [
     "None",
 ];
 
-pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let namespace = checked_namespace(input)?;
     let mut data: Vec<(String, &Value)> = input
@@ -67,10 +69,10 @@ pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Re
         }));
     }
     if data.is_empty() {
-        return Err(missing("MetricData"));
+        return Err(missing_parameter("MetricData"));
     }
     if data.len() > DATA {
-        return Err(too_many("MetricData", DATA));
+        return Err(collection_too_large("MetricData", DATA));
     }
     let data = data
         .into_iter()
@@ -82,19 +84,8 @@ pub(super) fn put_metric_data(metrics: &mut Metrics, request: Request<'_>) -> Re
     Ok(Value::Null)
 }
 
-fn missing(parameter: &str) -> AwsError {
-    AwsError::client("MissingRequiredParameterException", format!("The parameter {parameter} is required."))
-}
-
-fn too_many(collection: &str, limit: usize) -> AwsError {
-    AwsError::client(
-        INVALID_REQUEST,
-        format!("The collection {collection} must not have a size greater than {limit}."),
-    )
-}
-
 fn checked_namespace(input: Parameters<'_>) -> Result<&str, AwsError> {
-    let namespace = input.text("Namespace")?.ok_or_else(|| missing("Namespace"))?;
+    let namespace = input.text("Namespace")?.ok_or_else(|| missing_parameter("Namespace"))?;
     if namespace.starts_with("AWS/") {
         return Err(input.invalid(format!(
             "The value {namespace} for parameter Namespace is invalid. Namespaces beginning with AWS/ are reserved."
@@ -114,7 +105,7 @@ fn is_label(text: &str, longest: usize) -> bool {
 }
 
 fn checked_datum(namespace: &str, path: &str, datum: Parameters<'_>, wall: i64) -> Result<Datum, AwsError> {
-    let name = datum.text("MetricName")?.ok_or_else(|| missing(&format!("{path}.MetricName")))?;
+    let name = datum.text("MetricName")?.ok_or_else(|| missing_parameter(&format!("{path}.MetricName")))?;
     if !is_label(name, 255) {
         return Err(datum.invalid(format!("The value {name} for parameter {path}.MetricName is invalid.")));
     }
@@ -153,14 +144,15 @@ fn checked_datum(namespace: &str, path: &str, datum: Parameters<'_>, wall: i64) 
 fn checked_dimensions(path: &str, datum: Parameters<'_>) -> Result<BTreeMap<String, String>, AwsError> {
     let listed = datum.list("Dimensions")?;
     if listed.len() > DIMENSIONS {
-        return Err(too_many(&format!("{path}.Dimensions"), DIMENSIONS));
+        return Err(collection_too_large(&format!("{path}.Dimensions"), DIMENSIONS));
     }
     let mut dimensions = BTreeMap::new();
     for (number, dimension) in listed.iter().enumerate() {
         let dimension = Parameters::new(dimension, INVALID_REQUEST);
         let part = format!("{path}.Dimensions.member.{}", number + 1);
         for (member, longest) in [("Name", 255), ("Value", 1024)] {
-            let text = dimension.text(member)?.ok_or_else(|| missing(&format!("{part}.{member}")))?;
+            let text =
+                dimension.text(member)?.ok_or_else(|| missing_parameter(&format!("{part}.{member}")))?;
             if !is_label(text, longest) || (member == "Name" && text.starts_with(':')) {
                 return Err(
                     datum.invalid(format!("The value {text} for parameter {part}.{member} is invalid."))
@@ -184,19 +176,16 @@ fn measured(path: &str, datum: Parameters<'_>) -> Result<Measured, AwsError> {
         })
         .collect();
     let form = match forms.as_slice() {
-        [] => return Err(missing(&format!("{path}.Value"))),
+        [] => return Err(missing_parameter(&format!("{path}.Value"))),
         [form] => *form,
         [first, second, ..] => {
-            return Err(AwsError::client(
-                "InvalidParameterCombinationException",
-                format!(
-                    "The parameters {path}.{first} and {path}.{second} are mutually exclusive and you have specified both."
-                ),
-            ));
+            return Err(errors::invalid_combination(format!(
+                "The parameters {path}.{first} and {path}.{second} are mutually exclusive and you have specified both."
+            )));
         }
     };
     let number = |parameter: String, value: Option<&Value>| {
-        let value = value.ok_or_else(|| missing(&parameter))?;
+        let value = value.ok_or_else(|| missing_parameter(&parameter))?;
         let bound = 2_f64.powi(EXPONENT);
         value.as_f64().filter(|number| (-bound..=bound).contains(number)).ok_or_else(|| {
             // NaN and infinities, which JSON cannot represent, arrive as strings.
@@ -212,7 +201,7 @@ fn measured(path: &str, datum: Parameters<'_>) -> Result<Measured, AwsError> {
         "Values" => {
             let (values, counts) = (datum.list("Values")?, datum.list("Counts")?);
             if values.len() > VALUES {
-                return Err(too_many(&format!("{path}.Values"), VALUES));
+                return Err(collection_too_large(&format!("{path}.Values"), VALUES));
             }
             if !counts.is_empty() && counts.len() != values.len() {
                 return Err(datum.invalid(format!(

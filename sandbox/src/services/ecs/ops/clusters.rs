@@ -2,38 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::request::{Request, assume_linked_role, client, cluster_not_found, failure, is_name, tags_view};
-use super::state::{Cluster, EcsState, Region, ServiceStatus, TaskStatus};
 use crate::call::AwsError;
-use crate::parameters::{TAGS_PER_RESOURCE, Tags};
-
-fn view(request: Request<'_>, region: &Region, name: &str, cluster: &Cluster, tags: bool) -> Value {
-    let tasks = || region.tasks.values().filter(|task| task.cluster == name && task.should_run());
-    let running = tasks().filter(|task| task.status == TaskStatus::Running).count();
-    let active = region
-        .services
-        .values()
-        .filter(|service| service.cluster == name && service.status == ServiceStatus::Active)
-        .count();
-    json!({
-        "clusterArn": request.arn(&format!("cluster/{name}")),
-        "clusterName": name,
-        "status": if cluster.active { "ACTIVE" } else { "INACTIVE" },
-        "registeredContainerInstancesCount": 0,
-        "runningTasksCount": running,
-        "pendingTasksCount": tasks().count() - running,
-        "activeServicesCount": active,
-        "statistics": [],
-        "tags": if tags { tags_view(&cluster.tags) } else { json!([]) },
-        "settings": if cluster.settings.is_empty() {
-            json!([{"name": "containerInsights", "value": "disabled"}])
-        } else {
-            json!(cluster.settings)
-        },
-        "capacityProviders": cluster.capacity_providers,
-        "defaultCapacityProviderStrategy": cluster.default_strategy,
-    })
-}
+use crate::services::ecs::errors::{self, client, cluster_not_found};
+use crate::services::ecs::request::{Request, is_name};
+use crate::services::ecs::state::{Cluster, EcsState, ServiceStatus, TaskStatus};
+use crate::services::ecs::view::{self, failure};
 
 fn providers(request: Request<'_>) -> Result<Vec<String>, AwsError> {
     let names = request.input.texts("capacityProviders")?;
@@ -45,7 +18,7 @@ fn providers(request: Request<'_>) -> Result<Vec<String>, AwsError> {
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-pub(super) fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let name = request.input.text("clusterName")?.unwrap_or("default");
     if !is_name(name) {
         return Err(request
@@ -53,12 +26,12 @@ pub(super) fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Resu
             .invalid("Cluster name can only contain up to 255 letters, numbers, hyphens, and underscores."));
     }
     let tags = request.input.tag_list("tags", "key", "value")?;
-    check_tag_count(request, &tags)?;
+    request.check_tag_count(&tags)?;
     let capacity_providers = providers(request)?;
     // Creating an active cluster again returns the existing one.
     let region = state.region(&request.caller.region);
     if !region.clusters.get(name).is_some_and(|cluster| cluster.active) {
-        assume_linked_role(state)?;
+        state.assume_linked_role()?;
         let cluster = Cluster {
             active: true,
             tags,
@@ -70,20 +43,10 @@ pub(super) fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Resu
     }
     let region = state.region(&request.caller.region);
     let cluster = region.clusters.get(name).ok_or_else(cluster_not_found)?;
-    Ok(json!({"cluster": view(request, region, name, cluster, true)}))
+    Ok(json!({"cluster": view::cluster(request, region, name, cluster, true)}))
 }
 
-pub(super) fn check_tag_count(request: Request<'_>, tags: &Tags) -> Result<(), AwsError> {
-    if tags.len() > TAGS_PER_RESOURCE {
-        return Err(request.input.invalid("The number of tags exceeds the limit of 50 tags per resource."));
-    }
-    Ok(())
-}
-
-pub(super) fn put_cluster_capacity_providers(
-    state: &mut EcsState,
-    request: Request<'_>,
-) -> Result<Value, AwsError> {
+pub fn put_cluster_capacity_providers(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let capacity_providers = providers(request)?;
     let strategy = request.input.list("defaultCapacityProviderStrategy")?.to_vec();
     let region = state.region(&request.caller.region);
@@ -93,10 +56,10 @@ pub(super) fn put_cluster_capacity_providers(
         cluster.default_strategy = strategy;
     }
     let cluster = region.clusters.get(name).ok_or_else(cluster_not_found)?;
-    Ok(json!({"cluster": view(request, region, name, cluster, true)}))
+    Ok(json!({"cluster": view::cluster(request, region, name, cluster, true)}))
 }
 
-pub(super) fn describe_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn describe_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let mut names = request.input.texts("clusters")?;
     if names.len() > 100 {
         return Err(request.input.invalid("Clusters cannot have more than 100 elements."));
@@ -110,14 +73,14 @@ pub(super) fn describe_clusters(state: &mut EcsState, request: Request<'_>) -> R
     for name in names {
         let name = request.name("cluster", name)?;
         match region.clusters.get(name) {
-            Some(cluster) => clusters.push(view(request, region, name, cluster, tags)),
+            Some(cluster) => clusters.push(view::cluster(request, region, name, cluster, tags)),
             None => failures.push(failure(request.arn(&format!("cluster/{name}")), "MISSING")),
         }
     }
     Ok(json!({"clusters": clusters, "failures": failures}))
 }
 
-pub(super) fn list_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn list_clusters(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let region = state.region(&request.caller.region);
     let arns = region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| {
         let arn = request.arn(&format!("cluster/{name}"));
@@ -126,7 +89,7 @@ pub(super) fn list_clusters(state: &mut EcsState, request: Request<'_>) -> Resul
     request.paged("clusterArns", 100, 100, arns)
 }
 
-pub(super) fn delete_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn delete_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let name = request.name("cluster", request.input.required_text("cluster")?)?;
     let region = state.region(&request.caller.region);
     if !region.clusters.contains_key(name) {
@@ -137,20 +100,14 @@ pub(super) fn delete_cluster(state: &mut EcsState, request: Request<'_>) -> Resu
         .values()
         .any(|service| service.cluster == name && service.status == ServiceStatus::Active);
     if has_active_services {
-        return Err(AwsError::client(
-            "ClusterContainsServicesException",
-            "The Cluster cannot be deleted while Services are active.",
-        ));
+        return Err(errors::cluster_contains_services());
     }
     if region.tasks.values().any(|task| task.cluster == name && task.status != TaskStatus::Stopped) {
-        return Err(AwsError::client(
-            "ClusterContainsTasksException",
-            "The Cluster cannot be deleted while Tasks are active.",
-        ));
+        return Err(errors::cluster_contains_tasks());
     }
     if let Some(cluster) = region.clusters.get_mut(name) {
         cluster.active = false;
     }
     let cluster = region.clusters.get(name).ok_or_else(cluster_not_found)?;
-    Ok(json!({"cluster": view(request, region, name, cluster, true)}))
+    Ok(json!({"cluster": view::cluster(request, region, name, cluster, true)}))
 }

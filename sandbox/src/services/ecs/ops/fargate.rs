@@ -4,10 +4,11 @@
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::request::{INVALID_REQUEST, client};
-use super::state::{AwsLogs, ContainerSpec};
 use crate::call::AwsError;
 use crate::parameters::Parameters;
+use crate::services::ecs::errors::{INVALID_REQUEST, client};
+use crate::services::ecs::request::is_name;
+use crate::services::ecs::state::{AwsLogs, ContainerSpec};
 
 /// "The max stop timeout value is 120 seconds and if the parameter is not specified, the default
 /// value of 30 seconds is used" (ContainerDefinition, stopTimeout).
@@ -29,7 +30,7 @@ const SIZES: [(u32, u32, u32, u32); 7] = [
 ];
 
 /// Whether Fargate has this size.
-pub(super) fn offers(cpu: u32, memory: u32) -> bool {
+pub fn is_size(cpu: u32, memory: u32) -> bool {
     if cpu == 256 {
         return matches!(memory, 512 | 1024 | 2048);
     }
@@ -39,7 +40,7 @@ pub(super) fn offers(cpu: u32, memory: u32) -> bool {
 }
 
 /// Parses CPU units from `256`, `.25 vCPU` or `1vcpu`.
-pub(super) fn cpu_units(text: &str) -> Option<u32> {
+pub fn cpu_units(text: &str) -> Option<u32> {
     let lower = text.to_ascii_lowercase();
     match lower.strip_suffix("vcpu") {
         Some(cores) => whole(cores.trim().parse::<f64>().ok()? * 1024.0),
@@ -48,7 +49,7 @@ pub(super) fn cpu_units(text: &str) -> Option<u32> {
 }
 
 /// Parses MiB from `512`, `0.5 GB` or `1gb`.
-pub(super) fn memory_mib(text: &str) -> Option<u32> {
+pub fn memory_mib(text: &str) -> Option<u32> {
     let lower = text.to_ascii_lowercase();
     match lower.strip_suffix("gb") {
         Some(gigabytes) => whole(gigabytes.trim().parse::<f64>().ok()? * 1024.0),
@@ -61,7 +62,7 @@ fn whole(value: f64) -> Option<u32> {
 }
 
 /// The task's size in CPU units and MiB.
-pub(super) fn size(input: Parameters<'_>) -> Result<(u32, u32), AwsError> {
+pub fn size(input: Parameters<'_>) -> Result<(u32, u32), AwsError> {
     let required = |name: &str| {
         input
             .text(name)?
@@ -71,14 +72,14 @@ pub(super) fn size(input: Parameters<'_>) -> Result<(u32, u32), AwsError> {
     let cpu = cpu_units(cpu).ok_or_else(|| client(format!("Invalid 'cpu' setting for task: {cpu}")))?;
     let memory =
         memory_mib(memory).ok_or_else(|| client(format!("Invalid 'memory' setting for task: {memory}")))?;
-    if !offers(cpu, memory) {
+    if !is_size(cpu, memory) {
         return Err(client("No Fargate configuration exists for given values."));
     }
     Ok((cpu, memory))
 }
 
 /// The validated containers.
-pub(super) fn containers(input: Parameters<'_>, size: (u32, u32)) -> Result<Vec<ContainerSpec>, AwsError> {
+pub fn containers(input: Parameters<'_>, size: (u32, u32)) -> Result<Vec<ContainerSpec>, AwsError> {
     let definitions = input.list("containerDefinitions")?;
     if definitions.is_empty() {
         return Err(client("Container list cannot be empty."));
@@ -116,7 +117,7 @@ pub(super) fn containers(input: Parameters<'_>, size: (u32, u32)) -> Result<Vec<
 
 fn container(definition: Parameters<'_>, has_execution_role: bool) -> Result<ContainerSpec, AwsError> {
     let name = definition.text("name")?.unwrap_or_default();
-    if !super::request::is_name(name) {
+    if !is_name(name) {
         return Err(client(
             "Container.name should not be null or empty and can only contain up to 255 letters, numbers, hyphens, and underscores.",
         ));
@@ -202,7 +203,7 @@ fn logs(definition: Parameters<'_>, has_execution_role: bool) -> Result<Option<A
 
 /// One container definition as AWS returns it: with defaults, and the environment sorted by name.
 /// AWS promises no order, so clients must not compare such lists by position.
-pub(super) fn container_echo(definition: &Value) -> Value {
+pub fn container_echo(definition: &Value) -> Value {
     let mut echo = definition.clone();
     let Some(members) = echo.as_object_mut() else { return echo };
     members.entry("cpu").or_insert(Value::from(0));
@@ -257,9 +258,9 @@ mod tests {
             (300, 512),
             (0, 0),
         ];
-        assert!(accepted.iter().all(|(cpu, memory)| offers(*cpu, *memory)));
+        assert!(accepted.iter().all(|(cpu, memory)| is_size(*cpu, *memory)));
         for (cpu, memory) in rejected {
-            assert!(!offers(cpu, memory), "{cpu} {memory}");
+            assert!(!is_size(cpu, memory), "{cpu} {memory}");
         }
     }
 

@@ -1,14 +1,19 @@
 //! The ECS operations that are supported, and how each parameter is treated (`crate::operations`).
 //! Whether a task definition may use a member also depends on what runs tasks: `task_rules`.
 
-use super::request::INVALID_REQUEST;
-use crate::operations::Operation;
+mod fargate;
+mod service_settings;
 
-/// The error code for unmodelled features of services ("UnsupportedFeatureException: the specified
-/// capability isn't supported").
-pub(super) const UNSUPPORTED: &str = "UnsupportedFeatureException";
-/// The error code for invalid task definitions.
-const CLIENT: &str = "ClientException";
+pub mod clusters;
+pub mod services;
+pub mod tags;
+pub mod task_definitions;
+pub mod task_protection;
+pub mod task_rules;
+pub mod tasks;
+
+use super::errors::{CLIENT, INVALID_REQUEST, UNSUPPORTED_FEATURE};
+use crate::operations::Operation;
 
 const fn operation(name: &'static str, supported: &'static str) -> Operation {
     Operation::supporting(name, INVALID_REQUEST, supported)
@@ -42,7 +47,7 @@ const DEFINITION_SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// All supported operations.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &[
     operation(
         "CreateCluster",
         "clusterName tags.key tags.value capacityProviders defaultCapacityProviderStrategy.capacityProvider
@@ -91,7 +96,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("DeleteTaskDefinitions", "taskDefinitions"),
     Operation::supporting(
         "CreateService",
-        UNSUPPORTED,
+        UNSUPPORTED_FEATURE,
         "cluster serviceName taskDefinition desiredCount clientToken launchType platformVersion schedulingStrategy
          capacityProviderStrategy.capacityProvider capacityProviderStrategy.weight capacityProviderStrategy.base
          deploymentConfiguration.deploymentCircuitBreaker.enable
@@ -114,7 +119,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::supporting(
         "UpdateService",
-        UNSUPPORTED,
+        UNSUPPORTED_FEATURE,
         "cluster service taskDefinition desiredCount forceNewDeployment platformVersion
          capacityProviderStrategy.capacityProvider capacityProviderStrategy.weight capacityProviderStrategy.base
          deploymentConfiguration.deploymentCircuitBreaker.enable

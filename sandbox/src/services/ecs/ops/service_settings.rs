@@ -3,21 +3,21 @@
 
 use serde_json::{Value, json};
 
-use super::operations::UNSUPPORTED;
-use super::request::{INVALID_REQUEST, Request, client};
-use super::state::{Cluster, LaunchKind, ServiceSettings};
 use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
 use crate::parameters::Parameters;
+use crate::services::ecs::errors::{INVALID_REQUEST, client, unsupported_feature};
+use crate::services::ecs::request::Request;
+use crate::services::ecs::state::{Cluster, LaunchKind, ServiceSettings};
 
 /// "Subnets: up to 16", "security groups: up to 5" (AwsVpcConfiguration).
 const SUBNETS: usize = 16;
 const SECURITY_GROUPS: usize = 5;
 /// "Tasks per service: 5,000" (ECS quotas).
-pub(super) const TASKS_PER_SERVICE: i64 = 5_000;
+pub const TASKS_PER_SERVICE: i64 = 5_000;
 
 /// The settings of a new service.
-pub(super) fn created(request: Request<'_>, cluster: &Cluster) -> Result<ServiceSettings, AwsError> {
+pub fn created(request: Request<'_>, cluster: &Cluster) -> Result<ServiceSettings, AwsError> {
     let input = request.input;
     only(input, "schedulingStrategy", &["REPLICA"])?;
     only(input.nested("deploymentController")?, "type", &["ECS"])?;
@@ -39,7 +39,7 @@ pub(super) fn created(request: Request<'_>, cluster: &Cluster) -> Result<Service
 
 /// The settings of an existing service after an update, and whether the change starts a new
 /// deployment.
-pub(super) fn updated(
+pub fn updated(
     request: Request<'_>,
     current: &ServiceSettings,
     cluster: &Cluster,
@@ -90,7 +90,7 @@ fn only<'a>(input: Parameters<'a>, member: &str, supported: &[&str]) -> Result<O
 }
 
 fn not_supported(what: &str) -> AwsError {
-    AwsError::client(UNSUPPORTED, format!("{what} {NOT_SUPPORTED}"))
+    unsupported_feature(format!("{what} {NOT_SUPPORTED}"))
 }
 
 fn platform_version(input: Parameters<'_>) -> Result<Option<&str>, AwsError> {

@@ -1,32 +1,28 @@
-//! Operations on services. In: the state and a request. Out: the response. No I/O. `rollout` starts
-//! and stops the tasks later.
+//! Operations on services. In: the state and a request. Out: the response. No I/O. `state::rollout`
+//! starts and stops the tasks later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::clusters::check_tag_count;
-use super::lifecycle::read_lag;
-use super::request::{Request, assume_linked_role, client, failure, is_name};
-use super::scheduler::Backoff;
 use super::service_settings::{self, TASKS_PER_SERVICE};
-use super::service_view::view;
-use super::state::{
-    DefinitionBody, DefinitionStatus, Deployment, EcsState, Published, Region, Rollout, Service,
-    ServiceStatus, deployment_id, later,
-};
-use super::task_definitions;
 use crate::call::AwsError;
+use crate::services::ecs::errors::{client, service_not_active, service_not_found};
+use crate::services::ecs::model::ids::deployment_id;
+use crate::services::ecs::model::launch_limits::ServiceThrottle;
+use crate::services::ecs::model::time::{later, read_lag};
+use crate::services::ecs::request::{Request, is_name};
+use crate::services::ecs::state::{
+    DefinitionBody, DefinitionStatus, Deployment, EcsState, Published, Region, Rollout, Service,
+    ServiceStatus,
+};
+use crate::services::ecs::view::{self, failure};
 
 /// "DescribeServices: up to 10 services in a single operation."
 const SERVICES_PER_CALL: usize = 10;
 /// "clientToken: up to 36 ASCII characters" (CreateService reference).
 const TOKEN_LENGTH: usize = 36;
-
-fn service_not_found() -> AwsError {
-    AwsError::client("ServiceNotFoundException", "Service not found.")
-}
 
 fn definition(
     region: &Region,
@@ -34,8 +30,7 @@ fn definition(
     reference: &str,
 ) -> Result<Arc<DefinitionBody>, AwsError> {
     let reference = request.name("task-definition", reference)?;
-    let found = task_definitions::find_definition(region, reference)
-        .ok_or_else(|| client("TaskDefinition not found."))?;
+    let found = region.definition(reference).ok_or_else(|| client("TaskDefinition not found."))?;
     if found.status != DefinitionStatus::Active {
         return Err(client("TaskDefinition is inactive"));
     }
@@ -51,7 +46,7 @@ fn desired(request: Request<'_>) -> Result<Option<u32>, AwsError> {
     }
 }
 
-pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn create_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let name = input.text("serviceName")?.unwrap_or_default();
     if !is_name(name) {
@@ -63,7 +58,7 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
         return Err(input.invalid("clientToken can have up to 36 ASCII characters."));
     }
     let tags = input.tag_list("tags", "key", "value")?;
-    check_tag_count(request, &tags)?;
+    request.check_tag_count(&tags)?;
     let deployment_id = deployment_id(&mut state.rng);
     let region = state.region(&request.caller.region);
     let (cluster_name, cluster) = request.cluster(region)?;
@@ -80,7 +75,7 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
                     && existing.client_token.as_deref() == token
                     && existing.request == *request.raw =>
             {
-                return Ok(json!({"service": view(request, existing, true)}));
+                return Ok(json!({"service": view::service(request, existing, true)}));
             }
             ServiceStatus::Active => {
                 return Err(input.invalid("Creation of service was not idempotent."));
@@ -91,8 +86,8 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
             ServiceStatus::Inactive => {}
         }
     }
-    assume_linked_role(state)?;
-    let lag = state.pace.real(read_lag(&mut state.rng));
+    state.assume_linked_role()?;
+    let lag = state.speed.model_time(read_lag(&mut state.rng));
     let deployment = Deployment {
         id: deployment_id,
         definition,
@@ -116,11 +111,11 @@ pub(super) fn create_service(state: &mut EcsState, request: Request<'_>) -> Resu
         client_token: token.map(str::to_owned),
         request: request.raw.clone(),
         settings,
-        backoff: Backoff::default(),
+        throttle: ServiceThrottle::default(),
         published: Published::default(),
         steady: false,
     };
-    let response = json!({"service": view(request, &service, true)});
+    let response = json!({"service": view::service(request, &service, true)});
     state.region(&request.caller.region).services.insert(key, service);
     Ok(response)
 }
@@ -132,7 +127,7 @@ fn find_service<'r>(region: &'r mut Region, request: Request<'_>) -> Result<&'r 
     region.services.get_mut(&(cluster.to_owned(), name.to_owned())).ok_or_else(service_not_found)
 }
 
-pub(super) fn update_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn update_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let new_id = deployment_id(&mut state.rng);
     let region = state.region(&request.caller.region);
     let (cluster_name, cluster) = request.cluster(region)?;
@@ -145,7 +140,7 @@ pub(super) fn update_service(state: &mut EcsState, request: Request<'_>) -> Resu
     let service = find_service(region, request)?;
     debug_assert_eq!(service.cluster, cluster_name);
     if service.status != ServiceStatus::Active {
-        return Err(AwsError::client("ServiceNotActiveException", "Service was not ACTIVE."));
+        return Err(service_not_active());
     }
     let (settings, mut redeploys) = service_settings::updated(request, &service.settings, &cluster)?;
     let primary = service.primary().cloned();
@@ -159,7 +154,7 @@ pub(super) fn update_service(state: &mut EcsState, request: Request<'_>) -> Resu
         service.desired = desired;
     }
     service.steady = false;
-    service.backoff.clear();
+    service.throttle.clear();
     if let (true, Some(definition)) = (redeploys, next) {
         let deployment = Deployment {
             id: new_id,
@@ -173,10 +168,10 @@ pub(super) fn update_service(state: &mut EcsState, request: Request<'_>) -> Resu
     } else if let Some(primary) = service.deployments.first_mut() {
         primary.updated_at = request.now;
     }
-    Ok(json!({"service": view(request, service, true)}))
+    Ok(json!({"service": view::service(request, service, true)}))
 }
 
-pub(super) fn describe_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn describe_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let names = request.input.texts("services")?;
     if names.is_empty() {
         return Err(request.input.invalid("Services cannot be empty."));
@@ -191,14 +186,14 @@ pub(super) fn describe_services(state: &mut EcsState, request: Request<'_>) -> R
     for name in names {
         let name = request.name_within(cluster, "service", name)?;
         match region.services.get(&(cluster.to_owned(), name.to_owned())) {
-            Some(service) => services.push(view(request, service, tags)),
+            Some(service) => services.push(view::service(request, service, tags)),
             None => failures.push(failure(request.arn(&format!("service/{cluster}/{name}")), "MISSING")),
         }
     }
     Ok(json!({"services": services, "failures": failures}))
 }
 
-pub(super) fn list_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn list_services(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     // All services here have these kinds, so a filter for another kind matches none.
     let kinds = [
@@ -223,7 +218,7 @@ pub(super) fn list_services(state: &mut EcsState, request: Request<'_>) -> Resul
     request.paged("serviceArns", 100, 10, arns)
 }
 
-pub(super) fn delete_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn delete_service(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let force = request.input.flag("force")?.unwrap_or(false);
     let service = find_service(state.region(&request.caller.region), request)?;
     match service.status {
@@ -235,5 +230,5 @@ pub(super) fn delete_service(state: &mut EcsState, request: Request<'_>) -> Resu
     }
     service.status = ServiceStatus::Draining;
     service.desired = 0;
-    Ok(json!({"service": view(request, service, true)}))
+    Ok(json!({"service": view::service(request, service, true)}))
 }

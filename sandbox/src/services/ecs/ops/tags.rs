@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::clusters::check_tag_count;
-use super::request::{Request, cluster_not_found, tags_view};
-use super::state::EcsState;
 use crate::call::AwsError;
 use crate::parameters::Tags;
+use crate::services::ecs::errors::{cluster_not_found, service_not_found};
+use crate::services::ecs::request::Request;
+use crate::services::ecs::state::EcsState;
+use crate::services::ecs::view;
 
 /// The tags of the resource with the ARN `resourceArn`.
 fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tags, AwsError> {
@@ -28,11 +29,7 @@ fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tag
         }
         ["service", cluster, name] => {
             let key = ((*cluster).to_owned(), (*name).to_owned());
-            region
-                .services
-                .get_mut(&key)
-                .map(|service| &mut service.tags)
-                .ok_or_else(|| AwsError::client("ServiceNotFoundException", "Service not found."))
+            region.services.get_mut(&key).map(|service| &mut service.tags).ok_or_else(service_not_found)
         }
         ["task", _, id] => {
             region.tasks.get_mut(*id).map(|task| &mut task.tags).ok_or_else(|| missing("task"))
@@ -49,22 +46,22 @@ fn tags<'w>(state: &'w mut EcsState, request: Request<'_>) -> Result<&'w mut Tag
     }
 }
 
-pub(super) fn tag_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn tag_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let added = request.input.tag_list("tags", "key", "value")?;
     let tags = tags(state, request)?;
     let mut merged = tags.clone();
     merged.extend(added);
-    check_tag_count(request, &merged)?;
+    request.check_tag_count(&merged)?;
     *tags = merged;
     Ok(json!({}))
 }
 
-pub(super) fn untag_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn untag_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let keys = request.input.texts("tagKeys")?;
     tags(state, request)?.retain(|key, _| !keys.contains(&key.as_str()));
     Ok(json!({}))
 }
 
-pub(super) fn list_tags_for_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
-    Ok(json!({"tags": tags_view(tags(state, request)?)}))
+pub fn list_tags_for_resource(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+    Ok(json!({"tags": view::tags(tags(state, request)?)}))
 }

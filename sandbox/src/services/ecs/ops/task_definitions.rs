@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::clusters::check_tag_count;
 use super::fargate;
-use super::request::{Request, client, failure, is_name, tags_view};
-use super::state::{Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region};
 use super::task_rules::TaskRules;
 use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
+use crate::services::ecs::errors::client;
+use crate::services::ecs::request::{Request, is_name};
+use crate::services::ecs::state::{
+    Definition, DefinitionBody, DefinitionStatus, EcsState, Family, Region, family_and_revision,
+};
+use crate::services::ecs::view::{self, failure};
 
 /// "Task definition size: 64 KB" (ECS quotas).
 const DEFINITION_BYTES: usize = 64 * 1024;
@@ -25,30 +28,7 @@ const RETURNED: [&str; 7] = [
     "ephemeralStorage",
 ];
 
-fn view(request: Request<'_>, definition: &Definition) -> Value {
-    let body = &definition.body;
-    let mut view = body.echo.clone();
-    view.insert(
-        "status".to_owned(),
-        Value::from(match definition.status {
-            DefinitionStatus::Active => "ACTIVE",
-            DefinitionStatus::Inactive => "INACTIVE",
-            DefinitionStatus::DeleteInProgress => "DELETE_IN_PROGRESS",
-        }),
-    );
-    view.insert("registeredAt".to_owned(), request.time(definition.registered_at));
-    for (member, at) in [
-        ("deregisteredAt", definition.deregistered_at),
-        ("deleteRequestedAt", definition.delete_requested_at),
-    ] {
-        if let Some(at) = at {
-            view.insert(member.to_owned(), request.time(at));
-        }
-    }
-    Value::Object(view)
-}
-
-pub(super) fn register_task_definition(
+pub fn register_task_definition(
     state: &mut EcsState,
     request: Request<'_>,
     rules: &TaskRules,
@@ -78,7 +58,7 @@ pub(super) fn register_task_definition(
     let containers = fargate::containers(input, size)?;
     rules.check(input)?;
     let tags = input.tag_list("tags", "key", "value")?;
-    check_tag_count(request, &tags)?;
+    request.check_tag_count(&tags)?;
 
     let mut echo: Map<String, Value> = RETURNED
         .iter()
@@ -127,7 +107,7 @@ pub(super) fn register_task_definition(
         delete_requested_at: None,
         tags,
     };
-    let response = json!({"taskDefinition": view(request, &definition), "tags": tags_view(&definition.tags)});
+    let response = json!({"taskDefinition": view::task_definition(request, &definition), "tags": view::tags(&definition.tags)});
     family_state.revisions.insert(revision, definition);
     Ok(response)
 }
@@ -151,41 +131,20 @@ fn check_platform(request: Request<'_>) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// Splits a reference into its family and, if present, its revision.
-fn family_and_revision(reference: &str) -> Option<(&str, Option<u32>)> {
-    match reference.split_once(':') {
-        None => Some((reference, None)),
-        Some((family, revision)) => Some((family, Some(revision.parse().ok()?))),
-    }
-}
-
-/// The definition that a reference names; without a revision, the latest active one.
-pub(super) fn find_definition<'r>(region: &'r Region, reference: &str) -> Option<&'r Definition> {
-    let (family, revision) = family_and_revision(reference)?;
-    let revisions = &region.families.get(family)?.revisions;
-    match revision {
-        Some(revision) => revisions.get(&revision),
-        None => revisions.values().rev().find(|definition| definition.status == DefinitionStatus::Active),
-    }
-}
-
-pub(super) fn describe_task_definition(
-    state: &mut EcsState,
-    request: Request<'_>,
-) -> Result<Value, AwsError> {
+pub fn describe_task_definition(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let reference = request.name("task-definition", request.input.required_text("taskDefinition")?)?;
     let tags = request.includes("TAGS")?;
     let region = state.region(&request.caller.region);
     let definition =
-        find_definition(region, reference).ok_or_else(|| client("Unable to describe task definition."))?;
-    let mut response = json!({"taskDefinition": view(request, definition)});
+        region.definition(reference).ok_or_else(|| client("Unable to describe task definition."))?;
+    let mut response = json!({"taskDefinition": view::task_definition(request, definition)});
     if tags {
-        response["tags"] = tags_view(&definition.tags);
+        response["tags"] = view::tags(&definition.tags);
     }
     Ok(response)
 }
 
-pub(super) fn list_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn list_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let family = input.text("familyPrefix")?;
     let status = match input.text("status")?.unwrap_or("ACTIVE") {
@@ -220,10 +179,7 @@ pub(super) fn list_task_definitions(state: &mut EcsState, request: Request<'_>) 
     request.paged("taskDefinitionArns", 100, 100, arns.into_iter().map(|(key, arn)| (key, json!(arn))))
 }
 
-pub(super) fn list_task_definition_families(
-    state: &mut EcsState,
-    request: Request<'_>,
-) -> Result<Value, AwsError> {
+pub fn list_task_definition_families(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let prefix = request.input.text("familyPrefix")?.unwrap_or_default();
     let active = match request.input.text("status")?.unwrap_or("ALL") {
         "ALL" => None,
@@ -262,20 +218,17 @@ fn exact_revision<'r>(region: &'r mut Region, reference: &str) -> Result<&'r mut
     region.families.get_mut(family).and_then(|family| family.revisions.get_mut(&revision)).ok_or_else(missing)
 }
 
-pub(super) fn deregister_task_definition(
-    state: &mut EcsState,
-    request: Request<'_>,
-) -> Result<Value, AwsError> {
+pub fn deregister_task_definition(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let reference = request.name("task-definition", request.input.required_text("taskDefinition")?)?;
     let definition = exact_revision(state.region(&request.caller.region), reference)?;
     if definition.status == DefinitionStatus::Active {
         definition.status = DefinitionStatus::Inactive;
         definition.deregistered_at = Some(request.now);
     }
-    Ok(json!({"taskDefinition": view(request, definition)}))
+    Ok(json!({"taskDefinition": view::task_definition(request, definition)}))
 }
 
-pub(super) fn delete_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn delete_task_definitions(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let references = request.input.texts("taskDefinitions")?;
     if references.is_empty() || references.len() > 10 {
         return Err(request.input.invalid("Specify between 1 and 10 task definitions."));
@@ -294,7 +247,7 @@ pub(super) fn delete_task_definitions(state: &mut EcsState, request: Request<'_>
             Ok(definition) => {
                 definition.status = DefinitionStatus::DeleteInProgress;
                 definition.delete_requested_at.get_or_insert(request.now);
-                deleted.push(view(request, definition));
+                deleted.push(view::task_definition(request, definition));
             }
         }
     }

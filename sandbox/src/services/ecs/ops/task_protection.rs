@@ -3,9 +3,11 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::request::{Request, failure};
-use super::state::{EcsState, Task, TaskStatus, later};
 use crate::call::AwsError;
+use crate::services::ecs::model::time::later;
+use crate::services::ecs::request::Request;
+use crate::services::ecs::state::{EcsState, Task, TaskStatus};
+use crate::services::ecs::view::{self, failure};
 
 /// "Up to 10 tasks", "1 to 2,880 minutes, by default 120" (UpdateTaskProtection reference).
 const TASKS_PER_UPDATE: usize = 10;
@@ -13,14 +15,6 @@ const TASKS_PER_UPDATE: usize = 10;
 const TASKS_PER_READ: usize = 100;
 const MINUTES: std::ops::RangeInclusive<i64> = 1..=2_880;
 const DEFAULT_MINUTES: i64 = 120;
-
-fn view(request: Request<'_>, task: &Task) -> Value {
-    let mut view = json!({"taskArn": task.arn, "protectionEnabled": task.protected(request.now)});
-    if let Some(until) = task.protected_until.filter(|until| *until > request.now) {
-        view["expirationDate"] = request.time(until);
-    }
-    view
-}
 
 /// Applies `change` to each named task that can be protected, and returns the response for all of
 /// them.
@@ -46,14 +40,14 @@ fn change_protection(
             }
             Some(task) => {
                 change(task);
-                protected.push(view(request, task));
+                protected.push(view::protected_task(request, task));
             }
         }
     }
     Ok(json!({"protectedTasks": protected, "failures": failures}))
 }
 
-pub(super) fn update_task_protection(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn update_task_protection(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let references = input.texts("tasks")?;
     if references.is_empty() || references.len() > TASKS_PER_UPDATE {
@@ -66,12 +60,12 @@ pub(super) fn update_task_protection(state: &mut EcsState, request: Request<'_>)
         return Err(input.invalid("expiresInMinutes must be between 1 and 2880."));
     }
     // Protection expires in real time, so that a minute is a minute on the caller's clock.
-    let duration = state.pace.real(SignedDuration::from_mins(minutes.unwrap_or(DEFAULT_MINUTES)));
+    let duration = state.speed.model_time(SignedDuration::from_mins(minutes.unwrap_or(DEFAULT_MINUTES)));
     let until = enabled.then(|| later(request.now, duration));
     change_protection(state, request, &references, |task| task.protected_until = until)
 }
 
-pub(super) fn get_task_protection(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn get_task_protection(state: &mut EcsState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let mut references = input.texts("tasks")?;
     if references.len() > TASKS_PER_READ {

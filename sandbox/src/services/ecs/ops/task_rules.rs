@@ -1,16 +1,16 @@
-//! What a task definition may use, depending on how tasks run; `operations` lists what is supported
-//! at all. In: the members of `RegisterTaskDefinition`. Out: nothing, or an error with the member
-//! and the reason. Pure.
+//! What a task definition may use, depending on how tasks run; the table in `ops/mod.rs` lists what
+//! is supported at all. In: the members of `RegisterTaskDefinition`. Out: nothing, or an error with
+//! the member and the reason. Pure.
 //!
 //! A process of this machine runs as the user of the sandbox. A request must therefore not choose
 //! what is loaded into it, what it runs, or where.
 
 use serde_json::Value;
 
-use super::request::{INVALID_REQUEST, client};
 use crate::call::AwsError;
 use crate::operations::{NOT_SUPPORTED, is_unset};
 use crate::parameters::Parameters;
+use crate::services::ecs::errors::{INVALID_REQUEST, client};
 
 /// How tasks run, which determines what a definition may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ const VARIABLES: [&str; 16] = [
 
 impl TaskRules {
     /// Rejects what is not supported. The caller has already checked the types of the members.
-    pub(super) fn check(&self, definition: Parameters<'_>) -> Result<(), AwsError> {
+    pub fn check(&self, definition: Parameters<'_>) -> Result<(), AwsError> {
         definition
             .list("containerDefinitions")?
             .iter()

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::lifecycle::{read_lag, request_stop};
-use super::scheduler::{self, LiveTask, ServiceTarget};
-use super::state::{
-    Container, Deployment, EcsState, LaunchKind, Region, Rollout, Service, ServiceEvent, ServiceStatus, Task,
-    TaskStatus, hex, later, uuid,
-};
+use super::account::{EcsState, Region};
+use super::lifecycle::request_stop;
+use super::service::{Deployment, LaunchKind, Rollout, Service, ServiceEvent, ServiceStatus};
+use super::task::{Container, Task, TaskStatus};
+use crate::services::ecs::model::ids::{hex, uuid};
+use crate::services::ecs::model::scheduler::{self, LiveTask, ServiceTarget};
+use crate::services::ecs::model::time::{later, read_lag};
 
 /// "The last 100 events" (Service, events).
 const EVENTS_KEPT: usize = 100;
@@ -21,7 +22,7 @@ const EVENTS_KEPT: usize = 100;
 const QUOTA_RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// Schedules every service of the region once.
-pub(super) fn step_services(state: &mut EcsState, region_name: &str, now: Timestamp) {
+pub fn step_services(state: &mut EcsState, region_name: &str, now: Timestamp) {
     let names: Vec<(String, String)> = state.region(region_name).services.keys().cloned().collect();
     for name in names {
         schedule(state, region_name, &name, now);
@@ -68,7 +69,7 @@ fn schedule(state: &mut EcsState, region_name: &str, name: &(String, String), no
     let Some(service) = services.get_mut(name) else { return };
     let Some(primary) = service.primary().cloned() else { return };
     let is_failed = primary.rollout == Rollout::Failed;
-    let allowed = if is_failed { 0 } else { launches.available(now).min(service.backoff.available(now)) };
+    let allowed = if is_failed { 0 } else { launches.available(now).min(service.throttle.available(now)) };
     let target = ServiceTarget {
         desired: service.desired,
         maximum_percent: service.settings.maximum_percent,
@@ -112,9 +113,9 @@ fn schedule(state: &mut EcsState, region_name: &str, name: &(String, String), no
     }
     let region = state.region(region_name);
     if let Some(service) = region.services.get_mut(name) {
-        service.backoff.launched(started.len(), now);
+        service.throttle.launched(started.len(), now);
         if exceeds_quota {
-            service.backoff.wait_until(later(now, QUOTA_RETRY));
+            service.throttle.wait_until(later(now, QUOTA_RETRY));
         }
     }
     region.launches.take(started.len());
@@ -138,7 +139,7 @@ fn new_task(
     now: Timestamp,
 ) -> Task {
     let (provisioning, total) = scheduler::start_latency(&mut state.rng);
-    let lag = state.pace.real(read_lag(&mut state.rng));
+    let lag = state.speed.model_time(read_lag(&mut state.rng));
     let id = hex(&mut state.rng, 32);
     let scope = format!("arn:aws:ecs:{region_name}:{}", state.account);
     let containers = deployment
@@ -213,7 +214,8 @@ fn new_task(
     }
 }
 
-pub(super) fn add_event(
+/// Adds an event to a service.
+pub fn add_event(
     state: &mut EcsState,
     region: &str,
     name: &(String, String),
@@ -273,7 +275,7 @@ fn update_rollout_state(state: &mut EcsState, region_name: &str, name: &(String,
 
 /// Counts a failed start against its deployment, and fails the deployment if its circuit breaker
 /// requires it.
-pub(super) fn trip_breaker(service: &mut Service, deployment_id: &str, now: Timestamp) -> Option<String> {
+pub fn trip_breaker(service: &mut Service, deployment_id: &str, now: Timestamp) -> Option<String> {
     let threshold = scheduler::breaker_threshold(service.desired);
     let (enabled, rollback) = (service.settings.circuit_breaker, service.settings.rollback);
     let index = service.deployments.iter().position(|deployment| deployment.id == deployment_id)?;

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::lifecycle::read_lag;
-use super::state::{Counts, Definition, DefinitionStatus, EcsState, Region, TaskStatus, later};
+use super::account::{EcsState, Region};
+use super::service::Counts;
+use super::task::TaskStatus;
+use super::task_definition::{Definition, DefinitionStatus};
+use crate::services::ecs::model::time::{later, read_lag};
 
 /// "Stopped tasks appear in the returned results for at least one hour" (ListTasks, DescribeTasks).
 const STOPPED_KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -18,8 +21,8 @@ const MAX_STOPPED: usize = 5_000;
 const INACTIVE_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Queues the current counts; they become visible to reads after the read lag.
-pub(super) fn publish_counts(state: &mut EcsState, region_name: &str, now: Timestamp) {
-    let pace = state.pace;
+pub fn publish_counts(state: &mut EcsState, region_name: &str, now: Timestamp) {
+    let speed = state.speed;
     let EcsState { regions, rng, .. } = state;
     let Some(region) = regions.get_mut(region_name) else { return };
     let Region { services, tasks, .. } = region;
@@ -52,7 +55,7 @@ pub(super) fn publish_counts(state: &mut EcsState, region_name: &str, now: Times
         }
         let latest = published.upcoming.back().map_or(&published.visible, |(_, counts)| counts);
         if *latest != counts {
-            let visible_at = later(now, pace.real(read_lag(rng)));
+            let visible_at = later(now, speed.model_time(read_lag(rng)));
             // A later value never becomes visible before an earlier one.
             let visible_at = published.upcoming.back().map_or(visible_at, |(at, _)| visible_at.max(*at));
             published.upcoming.push_back((visible_at, counts));
@@ -61,7 +64,7 @@ pub(super) fn publish_counts(state: &mut EcsState, region_name: &str, now: Times
 }
 
 /// Removes what AWS would no longer return.
-pub(super) fn collect_garbage(state: &mut EcsState, region_name: &str, now: Timestamp) {
+pub fn collect_garbage(state: &mut EcsState, region_name: &str, now: Timestamp) {
     let region = state.region(region_name);
     region.tasks.retain(|_, task| task.stopped_at.is_none_or(|at| now.duration_since(at) < STOPPED_KEPT));
     let mut stopped: Vec<(Timestamp, String)> =

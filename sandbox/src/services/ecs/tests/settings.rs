@@ -85,16 +85,16 @@ async fn failures_until_deployment_failed(breaker: Value) -> u32 {
     for _ in 0..2_000 {
         harness.clock.advance(std::time::Duration::from_millis(500));
         let now = harness.clock.now();
-        let effects = lifecycle::step(&mut harness.ecs.lock(), now);
+        let effects = state::step(&mut harness.ecs.lock(), now);
         for task in failing.drain(..) {
-            let failure = crate::task_runner::StartFailure::of_task("ResourceInitializationError: no");
-            lifecycle::failed_to_start(&mut harness.ecs.lock(), REGION, &task, failure, now);
+            let failure = StartFailure::of_task("ResourceInitializationError: no");
+            harness.failed_to_start(&task, failure);
             failures += 1;
         }
         for effect in effects {
             let Effect::Start { task, .. } = effect else { continue };
             if failures == 2 && !has_run {
-                lifecycle::started(&mut harness.ecs.lock(), REGION, &task, now);
+                harness.started(&task);
                 has_run = true;
             } else {
                 failing.push(task);

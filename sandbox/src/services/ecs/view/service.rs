@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::{Request, tags_view};
-use super::state::{Counts, Deployment, LaunchKind, Rollout, Service};
+use super::tags as tags_view;
+use crate::services::ecs::request::Request;
+use crate::services::ecs::state::{Counts, Deployment, LaunchKind, Rollout, Service};
 
 fn launch_members(launch: &LaunchKind) -> Map<String, Value> {
     match launch {
@@ -44,7 +45,8 @@ fn deployment_view(request: Request<'_>, service: &Service, index: usize, deploy
     view
 }
 
-pub(super) fn view(request: Request<'_>, service: &Service, tags: bool) -> Value {
+/// `Service`.
+pub fn service(request: Request<'_>, service: &Service, tags: bool) -> Value {
     let settings = &service.settings;
     let counts = service.deployments.iter().map(|deployment| service.counts(&deployment.id, request.now));
     let (running, pending) = counts

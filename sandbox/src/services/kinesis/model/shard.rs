@@ -4,20 +4,10 @@ use ferrokinesis::sequence::{self, SeqObj};
 use jiff::Timestamp;
 
 use super::hash::HashRange;
+use super::load::Load;
 use super::rate_limit::{ReadLimit, WriteLimit};
 use super::record_log::RecordLog;
 use crate::clock::Moment;
-
-/// The load of a shard since the last measurement, for the capacity model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Records stored.
-    pub records: u64,
-    /// Bytes stored, keys included.
-    pub bytes: u64,
-    /// Records rejected.
-    pub throttled: u64,
-}
 
 /// Identifies a stored record, with all parts of its sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +68,6 @@ pub struct Shard {
 impl Shard {
     /// A new, empty shard with full limits.
     pub fn open(index: u32, range: HashRange, parents: (Option<u32>, Option<u32>), at: Moment) -> Self {
-        let nanos = nanos(at.wall);
         Self {
             index,
             range,
@@ -87,9 +76,9 @@ impl Shard {
             opened_at: at,
             closed: None,
             record_log: RecordLog::default(),
-            reads: ReadLimit::full(nanos),
+            reads: ReadLimit::default(),
             load: Load::default(),
-            writes: WriteLimit::full(nanos),
+            writes: WriteLimit::default(),
             // 0 is the position of the shard's starting sequence number.
             next_seq: 1,
         }
@@ -114,7 +103,7 @@ impl Shard {
     /// Stores a record, or rejects it if the shard's limit per second is reached.
     pub fn put(&mut self, key: &str, data: &[u8], at: Timestamp) -> Option<(RecordId, Option<usize>)> {
         let bytes = key.len() + data.len();
-        if !self.writes.admits(bytes, nanos(at)) {
+        if !self.writes.admits(bytes, at) {
             self.load.throttled += 1;
             return None;
         }
@@ -152,9 +141,4 @@ impl Shard {
 /// A shard's id.
 pub fn id_of(index: u32) -> String {
     sequence::shard_id_name(i64::from(index))
-}
-
-/// Nanoseconds since 1970; enough until 2262.
-pub fn nanos(at: Timestamp) -> i64 {
-    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
 }

@@ -78,7 +78,7 @@ fn shards_merge_into_equal_ranges_if_boundaries_allow() {
     let mut shards = Shards::create(100, T0);
     shards.shrink(4, T0);
     let starts: Vec<u128> = shards.open().iter().map(|shard| shard.range.start).collect();
-    let hundredths = crate::services::kinesis::hash::equal_starts(100);
+    let hundredths = crate::services::kinesis::model::hash::equal_starts(100);
     assert_eq!(starts, [hundredths[0], hundredths[25], hundredths[50], hundredths[75]]);
     shards.shrink(0, T0);
     assert_eq!(shards.open_count(), 1);

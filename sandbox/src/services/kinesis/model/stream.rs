@@ -1,13 +1,15 @@
 //! One stream: its settings, its lifecycle, and how its capacity follows its traffic. Pure; time is
 //! passed in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::load_history::{INITIAL_SHARDS, LoadHistory, MilliShards};
-use super::shard::{Load, RecordId};
+use super::load::{Load, MilliShards};
+use super::load_history::{INITIAL_SHARDS, LoadHistory};
+use super::shard::RecordId;
 use super::shards::Shards;
+use super::stream_spec::{Distribution, Mode, StreamSpec};
 use crate::clock::Moment;
 use crate::ingest_statistics::IngestId;
 
@@ -28,63 +30,6 @@ const SPLITTING: SignedDuration = SignedDuration::from_secs(60);
 /// A shard that throttles at this load is split even if the stream as a whole has room, because its
 /// keys are hot.
 const SATURATED: MilliShards = MilliShards(900);
-
-/// What decides the number of shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The traffic, and warm throughput.
-    OnDemand,
-    /// The caller.
-    Provisioned,
-}
-
-impl Mode {
-    /// The value in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OnDemand => "ON_DEMAND",
-            Self::Provisioned => "PROVISIONED",
-        }
-    }
-}
-
-/// How records are distributed over the shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distribution {
-    /// By the hash of the partition key.
-    UserPartitionKey,
-    /// Evenly, regardless of the key.
-    Auto,
-}
-
-impl Distribution {
-    /// The value in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UserPartitionKey => "USER_PARTITION_KEY",
-            Self::Auto => "AUTO",
-        }
-    }
-}
-
-/// The checked request of `CreateStream`.
-#[derive(Clone, Debug)]
-pub struct StreamSpec {
-    /// The name.
-    pub name: String,
-    /// The capacity mode.
-    pub mode: Mode,
-    /// Shards of a provisioned stream.
-    pub shards: u32,
-    /// Warm throughput in MiB/s; 0 for none.
-    pub warm_mib: u32,
-    /// Tags.
-    pub tags: BTreeMap<String, String>,
-    /// The largest record, in KiB.
-    pub max_record_kib: u32,
-    /// How records are distributed.
-    pub distribution: Distribution,
-}
 
 /// The lifecycle phase of a stream.
 enum Phase {

@@ -1,5 +1,7 @@
 //! A stream under a manual clock: creation, growth, warm-up, scale-down, deletion.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::ingest_statistics::IngestStatistics;
 

@@ -8,13 +8,14 @@ use ferrokinesis::shard_iterator::{create_shard_iterator, decode_shard_iterator}
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::error;
-use super::listing::child_shards;
-use super::shard::{RecordId, Shard, id_of, nanos};
-use super::stream::Stream;
-use super::view::epoch_seconds;
 use crate::call::AwsError;
 use crate::parameters::instant_of_seconds;
+use crate::services::kinesis::errors;
+use crate::services::kinesis::model::shard::{RecordId, Shard, id_of};
+use crate::services::kinesis::model::stream::Stream;
+use crate::services::kinesis::request::{Request, stream_name};
+use crate::services::kinesis::state::KinesisState;
+use crate::services::kinesis::view::{child_shards, epoch_seconds};
 
 /// API reference, `GetShardIterator`: "A shard iterator expires 5 minutes after it is returned".
 const ITERATOR_LIFETIME_MILLIS: u64 = 300_000;
@@ -26,25 +27,40 @@ const MAX_RECORDS: u64 = 10_000;
 /// A shard's number, from its id.
 fn shard_number(id: &str, stream: &str, account: &str) -> Result<u32, AwsError> {
     let number = resolve_shard_id(id).ok().and_then(|(_, number)| u32::try_from(number).ok());
-    number.ok_or_else(|| {
-        AwsError::client(
-            "ResourceNotFoundException",
-            format!("Could not find shard {id} in stream {stream} under account {account}."),
-        )
-    })
+    number.ok_or_else(|| errors::no_such_shard_id(id, stream, account))
 }
 
-/// `GetShardIterator`.
-pub fn iterator(stream: &Stream, members: &Value, account: &str, now: Timestamp) -> Result<Value, AwsError> {
+pub fn get_shard_iterator(state: &mut KinesisState, request: Request<'_>) -> Result<Value, AwsError> {
+    let stream = request.readable_stream(state)?;
+    let iterator = iterator(stream, request.input, &request.caller.account, request.now.wall)?;
+    request.unless_dry_run(iterator)
+}
+
+pub fn get_records(state: &mut KinesisState, request: Request<'_>) -> Result<Value, AwsError> {
+    let (input, caller, now) = (request.input, request.caller, request.now.wall);
+    let position = position(input["ShardIterator"].as_str().unwrap_or_default(), now)?;
+    if input["StreamARN"].is_string() {
+        let named = stream_name(None, input["StreamARN"].as_str(), caller)?;
+        if named != position.stream {
+            return Err(errors::foreign_iterator(&named, &caller.account));
+        }
+    }
+    let stream = state.stream(caller, &position.stream)?;
+    request.unless_dry_run(Value::Null)?;
+    records(stream, &position, input["Limit"].as_u64(), &caller.account, now)
+}
+
+/// A new iterator.
+fn iterator(stream: &Stream, members: &Value, account: &str, now: Timestamp) -> Result<Value, AwsError> {
     let name = &stream.spec.name;
     let id = members["ShardId"].as_str().unwrap_or_default();
     let number = shard_number(id, name, account)?;
-    let not_found = || error::shard_not_found(&id_of(number), name, account);
+    let not_found = || errors::shard_not_found(&id_of(number), name, account);
     let shard = stream.shards.shard(number).ok_or_else(not_found)?;
     let kind = members["ShardIteratorType"].as_str().unwrap_or_default();
     let given = members["StartingSequenceNumber"].as_str();
     let mismatch = |what: &str| {
-        error::invalid(format!(
+        errors::invalid(format!(
             "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
              TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {what} \
              StartingSequenceNumber."
@@ -67,14 +83,14 @@ pub fn iterator(stream: &Stream, members: &Value, account: &str, now: Timestamp)
 fn sequence_position(shard: &Shard, given: &str, stream: &str, account: &str) -> Result<u64, AwsError> {
     let id = shard.id();
     let invalid = |suffix: &str| {
-        error::invalid(format!(
+        errors::invalid(format!(
             "StartingSequenceNumber {given} used in GetShardIterator on shard {id} in stream {stream} under account \
              {account} is invalid{suffix}"
         ))
     };
     let sequence = parse_sequence(given).map_err(|_| invalid("."))?;
     if sequence.shard_ix != i64::from(shard.index) {
-        return Err(error::invalid(format!(
+        return Err(errors::invalid(format!(
             "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {id}",
             ferrokinesis::sequence::shard_id_name(sequence.shard_ix)
         )));
@@ -87,14 +103,14 @@ fn sequence_position(shard: &Shard, given: &str, stream: &str, account: &str) ->
 
 fn timestamp_position(shard: &Shard, timestamp: &Value, now: Timestamp) -> Result<u64, AwsError> {
     let at = timestamp.as_f64().and_then(instant_of_seconds).ok_or_else(|| {
-        error::invalid(
+        errors::invalid(
             "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp \
              parameter.",
         )
     })?;
     let millis = at.as_millisecond();
     if millis > now.as_millisecond() {
-        return Err(error::invalid(format!(
+        return Err(errors::invalid(format!(
             "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
              {millis}, currentTimestampInMillis: {}",
             now.as_millisecond()
@@ -118,9 +134,9 @@ fn token(stream: &str, shard: &Shard, seq: u64, now: Timestamp) -> String {
 }
 
 /// A decoded iterator.
-pub struct LogCursor {
+struct IteratorPosition {
     /// The stream it belongs to.
-    pub stream: String,
+    stream: String,
     shard: String,
     number: u32,
     shard_millis: u64,
@@ -128,8 +144,8 @@ pub struct LogCursor {
 }
 
 /// Reads an iterator that has not expired.
-pub fn position(iterator: &str, now: Timestamp) -> Result<LogCursor, AwsError> {
-    let invalid = || error::invalid("Invalid ShardIterator.");
+fn position(iterator: &str, now: Timestamp) -> Result<IteratorPosition, AwsError> {
+    let invalid = || errors::invalid("Invalid ShardIterator.");
     let (issued_millis, stream, shard, sequence) = decode_shard_iterator(iterator).map_err(|_| invalid())?;
     let now_millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     let age = now_millis.checked_sub(issued_millis).ok_or_else(invalid)?;
@@ -138,19 +154,15 @@ pub fn position(iterator: &str, now: Timestamp) -> Result<LogCursor, AwsError> {
             let at = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
             at.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
         };
-        return Err(AwsError::client(
-            "ExpiredIteratorException",
-            format!(
-                "Iterator expired. The iterator was created at time {} while right now it is {} which is further in the \
-                 future than the tolerated delay of {ITERATOR_LIFETIME_MILLIS} milliseconds.",
-                spelled(issued_millis),
-                spelled(now_millis)
-            ),
+        return Err(errors::expired_iterator(
+            &spelled(issued_millis),
+            &spelled(now_millis),
+            ITERATOR_LIFETIME_MILLIS,
         ));
     }
     let sequence = parse_sequence(&sequence).map_err(|_| invalid())?;
     let number = u32::try_from(sequence.shard_ix).map_err(|_| invalid())?;
-    Ok(LogCursor {
+    Ok(IteratorPosition {
         stream,
         shard,
         number,
@@ -159,22 +171,22 @@ pub fn position(iterator: &str, now: Timestamp) -> Result<LogCursor, AwsError> {
     })
 }
 
-/// `GetRecords`.
-pub fn records(
+/// The records at a position, and the next iterator.
+fn records(
     stream: &mut Stream,
-    position: &LogCursor,
+    position: &IteratorPosition,
     limit: Option<u64>,
     account: &str,
     now: Timestamp,
 ) -> Result<Value, AwsError> {
     let name = stream.spec.name.clone();
-    let not_found = || error::shard_not_found(&position.shard, &name, account);
+    let not_found = || errors::shard_not_found(&position.shard, &name, account);
     let shard = stream.shards.shard_mut(position.number).ok_or_else(not_found)?;
     if shard.opened_millis() != position.shard_millis {
         return Err(not_found());
     }
-    if !shard.reads.admits(nanos(now)) {
-        return Err(error::rate_exceeded(&position.shard, &name, account));
+    if !shard.reads.admits(now) {
+        return Err(errors::rate_exceeded(&position.shard, &name, account));
     }
     let most = usize::try_from(limit.unwrap_or(MAX_RECORDS).min(MAX_RECORDS)).unwrap_or(usize::MAX);
     let mut bytes = 0;
@@ -232,7 +244,7 @@ pub fn records(
 mod tests {
     use super::*;
     use crate::clock::Moment;
-    use crate::services::kinesis::hash::equal_ranges;
+    use crate::services::kinesis::model::hash::equal_ranges;
 
     #[test]
     fn timestamps_in_seconds_find_records_to_the_millisecond() {

@@ -44,7 +44,7 @@ fn bounds_are_inclusive() {
 
 #[test]
 fn unsupported_and_unknown_operations_are_rejected() {
-    for operation in NOT_SUPPORTED {
+    for operation in UNSUPPORTED {
         let (code, message) = error_of(operation, json!({}));
         assert_eq!(code, "UnknownOperationException");
         assert_eq!(
@@ -155,16 +155,16 @@ fn sample(path: &str, member: &Modelled) -> Value {
 }
 
 fn model() -> Model {
-    Model::read(include_str!("../../models/kinesis.json"))
+    Model::read(include_str!("../../../models/kinesis.json"))
 }
 
 #[test]
 fn every_aws_operation_is_listed() {
     let model = model();
-    let offered: Vec<&str> = model.operations.keys().map(String::as_str).collect();
-    assert_eq!(offered, SUPPORTED);
-    assert_eq!(model.others, NOT_SUPPORTED);
-    assert_eq!(MEMBERS.len(), SUPPORTED.len());
+    let supported: Vec<&str> = model.operations.keys().map(String::as_str).collect();
+    assert_eq!(supported, SUPPORTED);
+    assert_eq!(model.others, UNSUPPORTED);
+    assert_eq!(PARAMETERS.len(), SUPPORTED.len());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn every_parameter_has_a_usage_and_the_models_constraints() {
     let model = model();
     let usage = |operation: &str, path: &str| {
         let name = path.split(['.', '[', '{']).next()?;
-        let member = MEMBERS.get(operation)?.iter().find(|member| member.name == name)?;
+        let member = PARAMETERS.get(operation)?.iter().find(|member| member.name == name)?;
         rule_in_model_form(&member.rule, &path[name.len()..])?;
         Some(member.usage)
     };
@@ -180,7 +180,7 @@ fn every_parameter_has_a_usage_and_the_models_constraints() {
     for (operation, modelled) in &model.operations {
         for (path, expected) in modelled {
             let name = path.split(['.', '[', '{']).next().unwrap();
-            let member = MEMBERS[operation.as_str()].iter().find(|member| member.name == name).unwrap();
+            let member = PARAMETERS[operation.as_str()].iter().find(|member| member.name == name).unwrap();
             assert_eq!(
                 &rule_in_model_form(&member.rule, &path[name.len()..]).unwrap(),
                 expected,
@@ -188,7 +188,7 @@ fn every_parameter_has_a_usage_and_the_models_constraints() {
             );
         }
         let top = modelled.keys().filter(|path| !path.contains(['.', '[', '{'])).count();
-        assert_eq!(MEMBERS[operation.as_str()].len(), top, "{operation} must have only AWS's parameters");
+        assert_eq!(PARAMETERS[operation.as_str()].len(), top, "{operation} must have only AWS's parameters");
     }
 }
 

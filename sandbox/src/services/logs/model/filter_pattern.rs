@@ -6,21 +6,21 @@
 //! not modelled. They are rejected, so that none silently matches nothing.
 
 use crate::call::AwsError;
+use crate::services::logs::errors;
 
 /// A parsed pattern.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub struct FilterPattern {
     all: Vec<String>,
     none: Vec<String>,
     any: Vec<String>,
 }
 
-impl Pattern {
+impl FilterPattern {
     pub fn parse(text: &str) -> Result<Self, AwsError> {
         let text = text.trim();
         if text.starts_with(['{', '[', '%']) {
-            return Err(AwsError::client(
-                super::INVALID_REQUEST,
+            return Err(errors::invalid_pattern(
                 "Invalid filter pattern: anything but plain and quoted terms is not supported by this sandbox; docs/sandbox.md lists what is supported",
             ));
         }
@@ -61,10 +61,7 @@ fn quoted(rest: &mut Rest<'_>) -> Result<String, AwsError> {
             Some('\\') => term.extend(rest.next()),
             Some(c) => term.push(c),
             None => {
-                return Err(AwsError::client(
-                    super::INVALID_REQUEST,
-                    "Invalid filter pattern: unclosed quote",
-                ));
+                return Err(errors::invalid_pattern("Invalid filter pattern: unclosed quote"));
             }
         }
     }
@@ -78,10 +75,7 @@ fn plain(rest: &mut Rest<'_>) -> Result<String, AwsError> {
         term.push(c);
     }
     if term.is_empty() || !term.chars().all(|c| c.is_alphanumeric() || c == '_') {
-        return Err(AwsError::client(
-            super::INVALID_REQUEST,
-            format!("Invalid character(s) in term '{term}'"),
-        ));
+        return Err(errors::invalid_pattern(format!("Invalid character(s) in term '{term}'")));
     }
     Ok(term)
 }
@@ -104,14 +98,22 @@ mod tests {
             (r#""two words""#, "just two words here", true),
         ];
         for (pattern, message, expected) in cases {
-            assert_eq!(Pattern::parse(pattern).unwrap().matches(message), expected, "{pattern} on {message}");
+            assert_eq!(
+                FilterPattern::parse(pattern).unwrap().matches(message),
+                expected,
+                "{pattern} on {message}"
+            );
         }
     }
 
     #[test]
     fn unsupported_patterns_are_rejected() {
         for pattern in ["{ $.a = 1 }", "[a, b]", "%x%", "a.b", "\"open", "-"] {
-            assert_eq!(Pattern::parse(pattern).unwrap_err().code, "InvalidParameterException", "{pattern}");
+            assert_eq!(
+                FilterPattern::parse(pattern).unwrap_err().code,
+                "InvalidParameterException",
+                "{pattern}"
+            );
         }
     }
 }

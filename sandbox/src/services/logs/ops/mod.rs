@@ -1,7 +1,13 @@
 //! The CloudWatch Logs operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::INVALID_REQUEST;
+pub mod groups;
+pub mod put_log_events;
+pub mod read_events;
+pub mod streams;
+pub mod tags;
+
+use super::errors::INVALID_REQUEST;
 use crate::operations::Operation;
 
 const fn operation(name: &'static str, supported: &'static str) -> Operation {
@@ -11,7 +17,7 @@ const fn operation(name: &'static str, supported: &'static str) -> Operation {
 const UNMASKED: (&str, &str) = ("unmask", "nothing is masked without data protection policies");
 
 /// All supported operations.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &[
     operation("CreateLogGroup", "logGroupName tags logGroupClass").rejecting("kmsKeyId deletionProtectionEnabled"),
     operation("DeleteLogGroup", "logGroupName"),
     operation("PutRetentionPolicy", "logGroupName retentionInDays"),

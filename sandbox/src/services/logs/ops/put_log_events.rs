@@ -1,14 +1,14 @@
-//! Ingestion of log events. In: `PutLogEvents`. Out: which events were rejected. No I/O.
+//! `PutLogEvents`. In: one region's groups and a request. Out: which events were rejected. No I/O.
 //!
 //! Limits: PutLogEvents reference.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::groups::{EVENT_OVERHEAD, existing, no_such_stream};
-use super::{Groups, Request};
 use crate::call::AwsError;
 use crate::parameters::Parameters;
+use crate::services::logs::errors::{self, INVALID_REQUEST};
+use crate::services::logs::request::Request;
+use crate::services::logs::state::{EVENT_OVERHEAD, Groups, existing};
 
 /// "The maximum batch size is 1,048,576 bytes", including 26 bytes for each message.
 const BATCH_BYTES: usize = 1_048_576;
@@ -24,32 +24,18 @@ const PAST: i64 = 14 * 24 * HOUR;
 /// "A batch of log events in a single request cannot span more than 24 hours."
 const SPAN: i64 = 24 * HOUR;
 
-/// One event.
-#[derive(Debug)]
-pub(super) struct Event {
-    pub stream: String,
-    /// The sender's timestamp, in milliseconds.
-    pub timestamp: i64,
-    /// The sequence number of its arrival at the group; unique within the group.
-    pub arrival: u64,
-    pub message: String,
-    pub ingested: i64,
-    /// The model time at which it becomes visible to reads.
-    pub visible_at: Timestamp,
-}
-
-pub(super) fn put_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn put_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let group = existing(groups, input.required_text("logGroupName")?)?;
     let stream = input.required_text("logStreamName")?;
     if !group.streams.contains_key(stream) {
-        return Err(no_such_stream());
+        return Err(errors::stream_not_found());
     }
     let batch = input
         .list("logEvents")?
         .iter()
         .map(|event| {
-            let event = Parameters::new(event, super::INVALID_REQUEST);
+            let event = Parameters::new(event, INVALID_REQUEST);
             Ok((event.required_integer("timestamp")?, event.required_text("message")?))
         })
         .collect::<Result<Vec<(i64, &str)>, AwsError>>()?;

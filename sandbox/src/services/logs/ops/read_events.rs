@@ -7,11 +7,11 @@
 
 use serde_json::{Value, json};
 
-use super::events::Event;
-use super::groups::{Group, no_such_stream, requested_group};
-use super::pattern::Pattern;
-use super::{Groups, Request};
 use crate::call::AwsError;
+use crate::services::logs::model::filter_pattern::FilterPattern;
+use crate::services::logs::request::Request;
+use crate::services::logs::state::{EVENT_OVERHEAD, Event, Group, Groups};
+use crate::services::logs::{errors, view};
 
 /// "The maximum is as many log events as can fit in a response size of 1 MB, up to 10,000" (both
 /// operations).
@@ -35,12 +35,12 @@ fn token((timestamp, arrival): EventKey) -> String {
     format!("{timestamp:016}{arrival:020}")
 }
 
-fn parse_token(token: &str, request: Request<'_>) -> Result<EventKey, AwsError> {
+fn parse_token(token: &str) -> Result<EventKey, AwsError> {
     let parse = || {
         let (timestamp, arrival) = token.split_at_checked(16)?;
         Some((timestamp.parse().ok()?, arrival.parse().ok()?))
     };
-    parse().ok_or_else(|| request.input.invalid("The specified nextToken is invalid."))
+    parse().ok_or_else(errors::invalid_next_token)
 }
 
 /// The visible events of the requested time range that match `matches`, in order. `startTime` is
@@ -72,20 +72,20 @@ fn page_of<'a>(events: impl Iterator<Item = &'a Event>, limit: usize) -> Vec<&'a
     events
         .take(limit)
         .take_while(|event| {
-            bytes += event.message.len() + super::groups::EVENT_OVERHEAD;
+            bytes += event.message.len() + EVENT_OVERHEAD;
             bytes <= PAGE_BYTES
         })
         .collect()
 }
 
-pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let limit = input.bounded("limit", 1..=PAGE_EVENTS, PAGE_EVENTS)? as usize;
     let from_head = input.flag("startFromHead")?.unwrap_or(false);
-    let (_, group) = requested_group(groups, request)?;
+    let (_, group) = request.group(groups)?;
     let stream = input.required_text("logStreamName")?;
     if !group.streams.contains_key(stream) {
-        return Err(no_such_stream());
+        return Err(errors::stream_not_found());
     }
     let events = visible(group, request, false, |event| event.stream == stream)?;
 
@@ -104,29 +104,24 @@ pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
             (before, after) = ((0, 0), (0, 0));
         }
         Some((_, Some(("f", rest)))) => {
-            let start = parse_token(rest, request)?;
+            let start = parse_token(rest)?;
             page = page_of(events.into_iter().filter(|event| event_key(event) > start), limit);
             (before, after) = (start, start);
         }
         Some((_, Some(("b", rest)))) => {
-            let end = parse_token(rest, request)?;
+            let end = parse_token(rest)?;
             let mut earlier = page_of(events.into_iter().rev().filter(|event| event_key(event) < end), limit);
             earlier.reverse();
             page = earlier;
             (before, after) = (end, end);
         }
-        Some(_) => return Err(input.invalid("The specified nextToken is invalid.")),
+        Some(_) => return Err(errors::invalid_next_token()),
     }
     // "If you have reached the end of the stream, it returns the same token you passed in"
     // (GetLogEvents reference).
     let first = page.first().map_or(before, |event| event_key(event));
     let last = page.last().map_or(after, |event| event_key(event));
-    let events: Vec<Value> = page
-        .iter()
-        .map(|event| {
-            json!({"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.ingested})
-        })
-        .collect();
+    let events: Vec<Value> = page.iter().map(|event| view::event(event)).collect();
     Ok(json!({
         "events": events,
         "nextForwardToken": format!("f/{}", token(last)),
@@ -134,10 +129,10 @@ pub(super) fn get_log_events(groups: &mut Groups, request: Request<'_>) -> Resul
     }))
 }
 
-pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let limit = input.bounded("limit", 1..=PAGE_EVENTS, PAGE_EVENTS)? as usize;
-    let pattern = Pattern::parse(input.text("filterPattern")?.unwrap_or_default())?;
+    let pattern = FilterPattern::parse(input.text("filterPattern")?.unwrap_or_default())?;
     let names = input.texts("logStreamNames")?;
     let prefix = input.text("logStreamNamePrefix")?;
     if !names.is_empty() && prefix.is_some() {
@@ -154,17 +149,17 @@ pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Re
             "startFromHead can be false only with a startTime on or after Jan 1, 2024 00:00:00 UTC",
         ));
     }
-    let (_, group) = requested_group(groups, request)?;
+    let (_, group) = request.group(groups)?;
     if names.iter().any(|name| !group.streams.contains_key(*name)) {
-        return Err(no_such_stream());
+        return Err(errors::stream_not_found());
     }
     // "If you provide both nextToken and startFromHead, the direction of the nextToken is used"
     // (FilterLogEvents).
     let (from_head, after) = match input.text("nextToken")? {
         None => (from_head, None),
         Some(token) => match token.strip_prefix(LATEST_FIRST) {
-            Some(rest) => (false, Some(parse_token(rest, request)?)),
-            None => (true, Some(parse_token(token, request)?)),
+            Some(rest) => (false, Some(parse_token(rest)?)),
+            None => (true, Some(parse_token(token)?)),
         },
     };
     let is_searched = |stream: &str| {
@@ -182,14 +177,7 @@ pub(super) fn filter_log_events(groups: &mut Groups, request: Request<'_>) -> Re
     let rest: Vec<&Event> = events.into_iter().filter(is_after_token).collect();
     let page = page_of(rest.iter().copied(), limit);
     let mut output = json!({
-        "events": page.iter().map(|event| json!({
-            "logStreamName": event.stream,
-            "timestamp": event.timestamp,
-            "message": event.message,
-            "ingestionTime": event.ingested,
-            // As on AWS: 56 digits, increasing with the event's order.
-            "eventId": format!("{:056}", (event.timestamp as u128) << 64 | u128::from(event.arrival)),
-        })).collect::<Vec<_>>(),
+        "events": page.iter().map(|event| view::filtered_event(event)).collect::<Vec<_>>(),
         "searchedLogStreams": [],
     });
     if let (true, Some(last)) = (page.len() < rest.len(), page.last()) {

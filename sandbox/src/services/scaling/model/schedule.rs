@@ -8,9 +8,9 @@ use jiff::tz::TimeZone;
 
 use crate::operations::NOT_SUPPORTED;
 
-/// When a one-time action is due. AWS's default time zone is UTC. Other time zones are not supported,
-/// because they need a time zone database, which the sandbox does not include.
-pub(super) fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp, String> {
+/// When a one-time action is due. AWS's default time zone is UTC. Other time zones are not
+/// supported, because they need a time zone database, which the sandbox does not include.
+pub fn due_at(schedule: &str, timezone: Option<&str>) -> Result<Timestamp, String> {
     let inner = schedule.strip_prefix("at(").and_then(|rest| rest.strip_suffix(')'));
     let Some(text) = inner else {
         return Err(if schedule.starts_with("rate(") || schedule.starts_with("cron(") {

@@ -1,7 +1,12 @@
 //! The Application Auto Scaling operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::INVALID_REQUEST;
+pub mod activities;
+pub mod scheduled_actions;
+pub mod tags;
+pub mod targets;
+
+use super::errors::INVALID_REQUEST;
 use crate::operations::Operation;
 
 const fn operation(name: &'static str, supported: &'static str) -> Operation {
@@ -9,7 +14,7 @@ const fn operation(name: &'static str, supported: &'static str) -> Operation {
 }
 
 /// All supported operations.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &[
     operation(
         "RegisterScalableTarget",
         "ServiceNamespace ResourceId ScalableDimension MinCapacity MaxCapacity Tags

@@ -1,21 +1,23 @@
-//! Scheduled actions: creating, describing and deleting them. In: one region and a request. Out:
-//! the response. No I/O. The loop in `mod.rs` fires due actions.
+//! Scheduled actions: creating, describing and deleting them. In: the state and a request. Out: the
+//! response. No I/O. `ScalingState::fire_due` fires due actions.
 
 use serde_json::{Value, json};
 
-use super::schedule;
-use super::{Action, DIMENSION, Region, Request, capacity, check_filters, no_target, paged, resource_id};
 use crate::call::AwsError;
-use crate::parameters::epoch_seconds;
+use crate::services::scaling::model::schedule;
+use crate::services::scaling::request::{Request, capacity};
+use crate::services::scaling::state::{Action, ScalingState};
+use crate::services::scaling::{errors, view};
 
-pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn put_scheduled_action(state: &mut ScalingState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
-    let resource = resource_id(input)?;
+    let resource = request.resource_id()?;
     let name = input.required_text("ScheduledActionName")?;
     if name.is_empty() || name.len() > 256 || name.contains([':', '/', '|']) || name.trim() != name {
         return Err(input.invalid(format!("Invalid scheduled action name: {name}")));
     }
     let key = (resource.to_owned(), name.to_owned());
+    let region = state.region(&request.caller.region);
     let existing = region.actions.get(&key);
     let schedule = match (input.text("Schedule")?, existing) {
         (Some(schedule), _) => schedule.to_owned(),
@@ -40,7 +42,7 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
         return Err(input.invalid("Maximum capacity cannot be less than minimum capacity"));
     }
     if region.targets.get(resource).is_none_or(|target| target.visible_at > request.wall) {
-        return Err(no_target(resource));
+        return Err(errors::target_not_found(resource));
     }
     let action = Action {
         arn: existing.map_or_else(
@@ -66,50 +68,27 @@ pub(super) fn put_scheduled_action(region: &mut Region, request: Request<'_>) ->
     Ok(json!({}))
 }
 
-pub(super) fn describe_scheduled_actions(region: &Region, request: Request<'_>) -> Result<Value, AwsError> {
+pub fn describe_scheduled_actions(state: &mut ScalingState, request: Request<'_>) -> Result<Value, AwsError> {
     let input = request.input;
     let names = input.texts("ScheduledActionNames")?;
     let resource = input.text("ResourceId")?;
-    check_filters(input, resource.is_some())?;
-    let actions = region
+    request.check_filters(resource.is_some())?;
+    let actions = state
+        .region(&request.caller.region)
         .actions
         .iter()
         .filter(|((owner, name), _)| {
             resource.is_none_or(|resource| resource == owner)
                 && (names.is_empty() || names.contains(&name.as_str()))
         })
-        .map(|((owner, name), action)| {
-            let mut change = json!({});
-            for (member, bound) in [("MinCapacity", action.minimum), ("MaxCapacity", action.maximum)] {
-                if let Some(bound) = bound {
-                    change[member] = Value::from(bound);
-                }
-            }
-            let mut view = json!({
-                "ScheduledActionName": name,
-                "ScheduledActionARN": action.arn,
-                "ServiceNamespace": "ecs",
-                "Schedule": action.schedule,
-                "ResourceId": owner,
-                "ScalableDimension": DIMENSION,
-                "ScalableTargetAction": change,
-                "CreationTime": epoch_seconds(action.created_at),
-            });
-            if let Some(timezone) = &action.timezone {
-                view["Timezone"] = Value::from(timezone.as_str());
-            }
-            (format!("{owner} {name}"), view)
-        });
-    paged(input, "ScheduledActions", actions)
+        .map(|((owner, name), action)| (format!("{owner} {name}"), view::action(owner, name, action)));
+    request.paged("ScheduledActions", actions)
 }
 
-pub(super) fn delete_scheduled_action(region: &mut Region, request: Request<'_>) -> Result<Value, AwsError> {
-    let resource = resource_id(request.input)?;
+pub fn delete_scheduled_action(state: &mut ScalingState, request: Request<'_>) -> Result<Value, AwsError> {
+    let resource = request.resource_id()?;
     let name = request.input.required_text("ScheduledActionName")?;
-    region.actions.remove(&(resource.to_owned(), name.to_owned())).map(|_| json!({})).ok_or_else(|| {
-        AwsError::client(
-            "ObjectNotFoundException",
-            format!("No scheduled action found for service namespace: ecs, resource ID: {resource}, scheduled action name: {name}"),
-        )
-    })
+    let removed =
+        state.region(&request.caller.region).actions.remove(&(resource.to_owned(), name.to_owned()));
+    removed.map(|_| json!({})).ok_or_else(|| errors::action_not_found(resource, name))
 }

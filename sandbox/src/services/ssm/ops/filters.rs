@@ -1,10 +1,11 @@
 //! `ParameterFilters` of `DescribeParameters` and `GetParametersByPath`. In: a request. Out: which
 //! parameters match. Pure.
 
-use super::{INVALID_REQUEST, Parameter};
 use crate::call::AwsError;
 use crate::operations::NOT_SUPPORTED;
 use crate::parameters::Parameters;
+use crate::services::ssm::errors::{self, INVALID_REQUEST};
+use crate::services::ssm::state::Parameter;
 
 /// What a filter compares (ParameterStringFilter, Key).
 enum Key<'a> {
@@ -33,7 +34,7 @@ struct Filter<'a> {
 }
 
 /// Filters, all of which a parameter must match.
-pub(super) struct Filters<'a>(Vec<Filter<'a>>);
+pub struct Filters<'a>(Vec<Filter<'a>>);
 
 impl<'a> Filters<'a> {
     /// Parses the filters of `DescribeParameters`.
@@ -82,15 +83,15 @@ impl<'a> Filter<'a> {
         let comparison = match (&key, option) {
             (Key::Path, "OneLevel") => Comparison::OneLevel,
             (Key::Path, "Recursive") => Comparison::Recursive,
-            (Key::Path, _) => return Err(invalid_option(name, option)),
+            (Key::Path, _) => return Err(errors::invalid_filter_option(name, option)),
             (_, "Equals") => Comparison::Equals,
             (_, "BeginsWith") => Comparison::BeginsWith,
             (Key::Name, "Contains") => Comparison::Contains,
-            _ => return Err(invalid_option(name, option)),
+            _ => return Err(errors::invalid_filter_option(name, option)),
         };
         // A tag filter without values matches every parameter with that tag.
         if values.is_empty() && !matches!(key, Key::Tag(_)) {
-            return Err(AwsError::client("InvalidFilterValue", format!("The filter {name} needs Values.")));
+            return Err(errors::invalid_filter_value(name));
         }
         Ok(Self { key, comparison, values })
     }
@@ -98,7 +99,7 @@ impl<'a> Filter<'a> {
     fn matches(&self, name: &str, parameter: &Parameter) -> bool {
         let text = match &self.key {
             Key::Name | Key::Path => Some(name),
-            Key::Type => parameter.revisions.back().map(|latest| latest.kind.as_str()),
+            Key::Type => parameter.latest().map(|latest| latest.kind.as_str()),
             Key::Tier => Some(parameter.tier.as_str()),
             Key::DataType => Some(parameter.data_type.as_str()),
             Key::Tag(tag) => parameter.tags.get(*tag).map(String::as_str),
@@ -121,8 +122,4 @@ impl Comparison {
             }
         }
     }
-}
-
-fn invalid_option(name: &str, option: &str) -> AwsError {
-    AwsError::client("InvalidFilterOption", format!("The filter {name} does not take the option {option}."))
 }

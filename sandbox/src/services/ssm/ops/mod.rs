@@ -1,7 +1,14 @@
 //! The Parameter Store operations that are supported, and how each parameter is treated
 //! (`crate::operations`).
 
-use super::INVALID_REQUEST;
+pub mod delete_parameters;
+pub mod describe_parameters;
+mod filters;
+pub mod get_parameters;
+pub mod put_parameter;
+pub mod tags;
+
+use super::errors::INVALID_REQUEST;
 use crate::operations::Operation;
 
 const fn operation(name: &'static str, supported: &'static str) -> Operation {
@@ -9,7 +16,7 @@ const fn operation(name: &'static str, supported: &'static str) -> Operation {
 }
 
 /// All supported operations.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &[
     operation("PutParameter", "Name Description Value Type Overwrite Tags.Key Tags.Value Tier DataType")
         .rejecting("KeyId AllowedPattern Policies"),
     operation("GetParameter", "Name WithDecryption"),

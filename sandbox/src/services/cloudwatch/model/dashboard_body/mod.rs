@@ -1,30 +1,34 @@
 //! Validates a dashboard's body. In: its text. Out: warnings, and the errors for which it is
 //! rejected, each with its path. Pure.
 //!
-//! Source: "Dashboard body structure and syntax" (CloudWatch API reference). Members that it does
-//! not list are warnings: "the input was valid enough for the dashboard to be created or modified,
-//! but some elements of the dashboard might not render" (PutDashboard). So are periods that it does
-//! not list but that CloudWatch draws.
+//! Source: "Dashboard body structure and syntax" (CloudWatch API reference). Properties that it
+//! does not list are warnings: "the input was valid enough for the dashboard to be created or
+//! modified, but some elements of the dashboard might not render" (PutDashboard). So are periods
+//! that it does not list but that CloudWatch draws.
+
+mod schema;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+
+use schema::Shape::{self, Flag, Number, OneOf, Other, Text, Whole};
+use schema::{ALARM, AXIS, BODY, HORIZONTAL, LOG, METRIC, RENDERING, TEXT, VERTICAL, WIDGET};
 
 /// "0 to 500 widgets."
 const WIDGETS: usize = 500;
 /// "Up to 500 metrics" (CloudWatch quotas, dashboards).
 const METRICS: usize = 500;
-const KINDS: [&str; 6] = ["metric", "text", "log", "alarm", "explorer", "chart"];
 
 /// The errors and warnings of a body.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Findings {
+pub struct Findings {
     pub errors: Vec<Finding>,
     pub warnings: Vec<Finding>,
 }
 
 /// One error or warning and its path.
 #[derive(Debug, PartialEq)]
-pub(super) struct Finding {
+pub struct Finding {
     pub path: String,
     pub message: String,
 }
@@ -35,103 +39,8 @@ impl Finding {
     }
 }
 
-/// The allowed values of a member.
-enum Shape {
-    Text,
-    Flag,
-    Number,
-    OneOf(&'static [&'static str]),
-    Whole(i64, i64),
-    /// Checked elsewhere.
-    Other,
-}
-
-use Shape::{Flag, Number, OneOf, Other, Text, Whole};
-
-const BODY: &[(&str, Shape)] = &[
-    ("widgets", Other),
-    ("start", Other),
-    ("end", Other),
-    ("periodOverride", OneOf(&["auto", "inherit"])),
-    ("variables", Other),
-];
-const WIDGET: &[(&str, Shape)] = &[
-    ("type", OneOf(&KINDS)),
-    ("x", Whole(0, 23)),
-    ("y", Whole(0, i64::MAX)),
-    ("width", Whole(1, 24)),
-    ("height", Whole(1, 1000)),
-    ("properties", Other),
-];
-const TEXT: &[(&str, Shape)] = &[("markdown", Text), ("background", OneOf(&["solid", "transparent"]))];
-const METRIC: &[(&str, Shape)] = &[
-    ("accountId", Text),
-    ("annotations", Other),
-    ("end", Other),
-    ("legend", Other),
-    ("liveData", Flag),
-    ("metrics", Other),
-    ("period", Other),
-    ("region", Text),
-    ("setPeriodToTimeRange", Flag),
-    ("singleValueFullPrecision", Flag),
-    ("sparkline", Flag),
-    ("stacked", Flag),
-    ("start", Other),
-    ("stat", Other),
-    ("table", Other),
-    ("timezone", Text),
-    ("title", Text),
-    ("trend", Flag),
-    ("view", OneOf(&["timeSeries", "singleValue", "gauge", "bar", "pie", "table"])),
-    ("yAxis", Other),
-];
-const RENDERING: &[(&str, Shape)] = &[
-    ("accountId", Text),
-    ("color", Other),
-    ("expression", Text),
-    ("id", Other),
-    ("label", Text),
-    ("period", Other),
-    ("region", Text),
-    ("stat", Other),
-    ("visible", Flag),
-    ("yAxis", OneOf(&["left", "right"])),
-];
-const AXIS: &[(&str, Shape)] = &[("label", Text), ("max", Number), ("min", Number), ("showUnits", Flag)];
-const HORIZONTAL: &[(&str, Shape)] = &[
-    ("color", Other),
-    ("fill", OneOf(&["above", "below", "none"])),
-    ("label", Text),
-    ("value", Number),
-    ("visible", Flag),
-    ("yAxis", OneOf(&["left", "right"])),
-];
-const VERTICAL: &[(&str, Shape)] = &[
-    ("color", Other),
-    ("fill", OneOf(&["before", "after", "none"])),
-    ("label", Text),
-    ("value", Other),
-    ("visible", Flag),
-];
-const LOG: &[(&str, Shape)] = &[
-    ("accountId", Text),
-    ("query", Text),
-    ("queryLanguage", Text),
-    ("region", Text),
-    ("stacked", Flag),
-    ("title", Text),
-    ("view", OneOf(&["table", "timeSeries", "bar", "pie"])),
-];
-const ALARM: &[(&str, Shape)] = &[
-    ("alarms", Other),
-    ("sortBy", OneOf(&["default", "stateUpdatedTimestamp", "timestamp"])),
-    ("states", Other),
-    ("title", Text),
-];
-
 /// Validates a body.
-pub(super) fn check(text: &str) -> Findings {
+pub fn check(text: &str) -> Findings {
     let mut findings = Findings::default();
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(body)) => findings.body(&body),

@@ -6,7 +6,7 @@ use super::*;
 
 /// The dashboard body that the operator creates. A test in `src/reconcile/resources/dashboard.rs`
 /// keeps this file current.
-const OPERATOR_BODY: &str = include_str!("../../../../../src/reconcile/resources/testdata/dashboard.json");
+const OPERATOR_BODY: &str = include_str!("../../../../../../src/reconcile/resources/testdata/dashboard.json");
 
 fn metric(change: Value) -> Value {
     let mut properties =

@@ -1,4 +1,4 @@
-//! The parts of a `PutRecords` body that its error messages need: the members that the rules check,
+//! The parts of a `PutRecords` body that its error messages need: the parameters that are checked,
 //! the first unknown member of each structure (as `true`), and at most one record more than
 //! allowed. Reading more could fill the memory, because a body can have millions of tiny parts. In:
 //! bytes. Out: members. Pure.
@@ -10,11 +10,12 @@ use minicbor::decode::{Decoder, Error};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::put_request::{each, text};
-use super::rules::PUT_RULES;
-use super::unknown_members::{IsSet, is_set};
+use super::cbor::{each, text};
+use super::is_set::{IsSet, is_set};
 use crate::call::AwsError;
 use crate::protocol::Encoding;
+use crate::services::kinesis::errors;
+use crate::services::kinesis::parameters::PUT_RULES;
 
 /// Empty lists and maps in CBOR, the same with indefinite length, and their end (RFC 8949, 3.2.1).
 const EMPTY_LIST: u8 = 0x80;
@@ -57,25 +58,24 @@ impl Part {
 }
 
 /// Reads a body.
-pub fn members(encoding: Encoding, body: &[u8]) -> Result<Value, AwsError> {
+pub fn read(encoding: Encoding, body: &[u8]) -> Result<Value, AwsError> {
     if body.is_empty() {
         return encoding.decode(body);
     }
-    let unreadable = |why: String| AwsError::client("SerializationException", why);
     match encoding {
         Encoding::Json => {
             let mut json = serde_json::Deserializer::from_slice(body);
             let read = Part::Request.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
             match read {
                 Ok(value @ Value::Object(_)) => Ok(value),
-                Ok(_) | Err(_) => Err(unreadable(String::new())),
+                Ok(_) | Err(_) => Err(errors::unreadable("")),
             }
         }
         Encoding::Cbor => {
             let mut kept = Vec::new();
             Part::Request
                 .copy(&mut Decoder::new(body), &mut kept)
-                .map_err(|error| unreadable(error.to_string()))?;
+                .map_err(|error| errors::unreadable(error.to_string()))?;
             encoding.decode(&kept)
         }
     }
@@ -218,7 +218,6 @@ fn copy_since(start: usize, body: &Decoder<'_>, kept: &mut Vec<u8>) {
 mod tests {
     use serde_json::json;
 
-    use super::super::rules;
     use super::*;
     use crate::protocol::cbor::KINESIS;
 
@@ -233,7 +232,7 @@ mod tests {
 
     /// What the rules return for members, however they were read.
     fn checked_by_rules(read: Result<Value, AwsError>) -> Result<Value, AwsError> {
-        rules::checked("PutRecords", &read?)
+        crate::services::kinesis::ops::checked("PutRecords", &read?)
     }
 
     #[test]
@@ -278,7 +277,7 @@ mod tests {
         for whole in cases {
             for encoding in BOTH {
                 let body = body(encoding, &whole);
-                let read = checked_by_rules(members(encoding, &body));
+                let read = checked_by_rules(read(encoding, &body));
                 assert_eq!(read, checked_by_rules(encoding.decode(&body)), "{encoding:?} {whole}");
             }
         }
@@ -300,7 +299,7 @@ mod tests {
             (Encoding::Cbor, b"\xa1\x6aStreamName\xd8\x20\x60"),
         ] {
             let code = |read: Result<Value, AwsError>| read.map_err(|error| error.code);
-            assert_eq!(code(members(encoding, wrong)), code(encoding.decode(wrong)), "{wrong:?}");
+            assert_eq!(code(read(encoding, wrong)), code(encoding.decode(wrong)), "{wrong:?}");
         }
     }
 
@@ -316,11 +315,15 @@ mod tests {
             .collect();
         for encoding in BOTH {
             let mut body = body(encoding, &whole);
-            let read = members(encoding, &body).unwrap();
-            assert_eq!(read, json!({"Unknown": true, "Records": kept, "StreamName": {}}), "{encoding:?}");
+            let kept_parts = read(encoding, &body).unwrap();
+            assert_eq!(
+                kept_parts,
+                json!({"Unknown": true, "Records": kept, "StreamName": {}}),
+                "{encoding:?}"
+            );
             // An unreadable end makes the whole body unreadable.
             body.truncate(body.len() - 1);
-            assert_eq!(members(encoding, &body).unwrap_err().code, "SerializationException");
+            assert_eq!(read(encoding, &body).unwrap_err().code, "SerializationException");
         }
     }
 }

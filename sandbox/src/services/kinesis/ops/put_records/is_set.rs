@@ -1,5 +1,5 @@
 //! Whether unknown members of a `PutRecords` body have a value that is not empty
-//! (`operations::is_empty`). In: a value's bytes. Out: yes or no, without storing the
+//! (`operations::is_unset`). In: a value's bytes. Out: yes or no, without storing the
 //! value. Pure.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::put_request::{each, text};
+use super::cbor::{each, text};
 
 /// The maximum nesting of a CBOR value that is examined; deeper values count as not empty. The
 /// number is serde_json's limit.

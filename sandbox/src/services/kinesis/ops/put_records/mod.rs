@@ -1,5 +1,10 @@
-//! `PutRecords` and `PutRecord`: from bytes to bytes, without generic JSON in between. Pure except
+//! `PutRecords`: from bytes to bytes, without generic JSON in between. Pure except
 //! for the scratch buffers.
+
+mod cbor;
+pub mod error_parameters;
+mod is_set;
+mod request;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,16 +14,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ferrokinesis::sequence::partition_key_to_hash_key;
 use serde::Serialize;
 
-use super::error;
-use super::put_parameters;
-use super::put_request::{Data, PutEntry, Request};
-use super::rules::{self, PUT_RULES};
-use super::shard::id_of;
-use super::stream::Incoming;
-use super::world::Outcome;
+use request::{Data, PutEntry, Request};
+
 use crate::call::AwsError;
 use crate::constraints::admits;
 use crate::protocol::Encoding;
+use crate::services::kinesis::errors;
+use crate::services::kinesis::model::shard::id_of;
+use crate::services::kinesis::model::stream::Incoming;
+use crate::services::kinesis::parameters::PUT_RULES;
+use crate::services::kinesis::state::Outcome;
 
 /// API reference, `PutRecords`: "up to a limit of 10 MiB for the entire request, including
 /// partition keys".
@@ -116,7 +121,7 @@ fn checked(request: Request<'_>) -> Option<Result<Batch<'_>, AwsError>> {
         kept.push(Record { key, hash, data });
     }
     if bytes > MAX_REQUEST_BYTES {
-        return Some(Err(error::invalid("Records size exceeds 10 MB limit")));
+        return Some(Err(errors::invalid("Records size exceeds 10 MB limit")));
     }
     Some(Ok(Batch { name, arn, dry_run, decoded, records: kept }))
 }
@@ -124,7 +129,7 @@ fn checked(request: Request<'_>) -> Option<Result<Batch<'_>, AwsError>> {
 /// An explicit hash key.
 pub fn explicit_hash(text: &str) -> Result<u128, AwsError> {
     text.parse().map_err(|_| {
-        error::invalid(format!(
+        errors::invalid(format!(
             "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
         ))
     })
@@ -133,20 +138,9 @@ pub fn explicit_hash(text: &str) -> Result<u128, AwsError> {
 /// The error for a body that is not a valid request.
 fn parse_error(encoding: Encoding, body: &[u8]) -> AwsError {
     let checked_by_rules =
-        put_parameters::members(encoding, body).and_then(|input| rules::checked("PutRecords", &input));
+        error_parameters::read(encoding, body).and_then(|input| super::checked("PutRecords", &input));
     // The rules accepted the body although the parser did not, so it cannot be read at all.
-    checked_by_rules.err().unwrap_or_else(|| AwsError::client("SerializationException", ""))
-}
-
-/// The error for records without a partition key, by position, if the stream requires one.
-pub fn missing_keys(positions: &[usize]) -> AwsError {
-    let path = |position: &usize| format!("records.{}.member.partitionKey", position + 1);
-    rules::nulls(&positions.iter().map(path).collect::<Vec<_>>())
-}
-
-/// The error for a `PutRecord` without a partition key, if the stream requires one.
-pub fn missing_key() -> AwsError {
-    rules::nulls(&["partitionKey".to_owned()])
+    checked_by_rules.err().unwrap_or_else(|| errors::unreadable(""))
 }
 
 #[derive(Serialize)]
@@ -177,7 +171,7 @@ pub fn response(
         },
         Outcome::Throttled(shard) => EntryResult::Rejected {
             error_code: "ProvisionedThroughputExceededException",
-            error_message: error::rate_exceeded_text(&id_of(*shard), stream, account),
+            error_message: errors::rate_exceeded_text(&id_of(*shard), stream, account),
         },
     };
     let response = Response {
@@ -191,5 +185,4 @@ pub fn response(
 }
 
 #[cfg(test)]
-#[path = "put_tests.rs"]
 mod tests;

@@ -5,14 +5,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::rules::PUT_RULES;
-use super::unknown_members::{IsSet, is_set};
+use super::cbor::{bytes, each, text, unless_null};
+use super::is_set::{IsSet, is_set};
 use crate::protocol::Encoding;
+use crate::services::kinesis::parameters::PUT_RULES;
 
 /// Why a body is passed to the rules, which produce AWS's error messages.
 const TOO_MANY: &str = "too many records";
@@ -209,9 +209,7 @@ fn optional_text<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'
     Ok(members.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text))
 }
 
-type Cbor<'a> = Decoder<'a>;
-
-fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
+fn cbor_request<'a>(body: &mut Decoder<'a>) -> Result<Option<Request<'a>>, Error> {
     let mut request = Request::default();
     let mut is_usual = true;
     let length = body.map()?;
@@ -242,11 +240,11 @@ fn cbor_request<'a>(body: &mut Cbor<'a>) -> Result<Option<Request<'a>>, Error> {
     Ok(is_usual.then_some(request))
 }
 
-fn skip_unknown_in_cbor(body: &mut Cbor<'_>) -> Result<(), Error> {
+fn skip_unknown_in_cbor(body: &mut Decoder<'_>) -> Result<(), Error> {
     if is_set(body)? { Err(Error::message(UNKNOWN_MEMBER)) } else { Ok(()) }
 }
 
-fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<PutEntry<'a>>, Error> {
+fn cbor_entry<'a>(body: &mut Decoder<'a>) -> Result<Option<PutEntry<'a>>, Error> {
     let (mut data, mut key, mut hash) = (None, None, None);
     let length = body.map()?;
     each(body, length, |body| {
@@ -259,46 +257,4 @@ fn cbor_entry<'a>(body: &mut Cbor<'a>) -> Result<Option<PutEntry<'a>>, Error> {
         Ok(())
     })?;
     Ok(data.map(|data| PutEntry { data: Data::Bytes(data), key, hash }))
-}
-
-/// Reads each part of a map or list with definite (`Some`) or indefinite length. Jackson writes
-/// both.
-pub(super) fn each<'a>(
-    body: &mut Cbor<'a>,
-    length: Option<u64>,
-    mut read: impl FnMut(&mut Cbor<'a>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut left = length;
-    loop {
-        match &mut left {
-            Some(0) => return Ok(()),
-            Some(left) => *left -= 1,
-            None if body.datatype()? == Type::Break => return body.skip(),
-            None => {}
-        }
-        read(body)?;
-    }
-}
-
-fn unless_null<'a, T>(
-    body: &mut Cbor<'a>,
-    read: impl FnOnce(&mut Cbor<'a>) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    if body.datatype()? == Type::Null { body.null().map(|()| None) } else { read(body).map(Some) }
-}
-
-/// A text, whole or in chunks; Jackson writes long ones in chunks.
-pub(super) fn text<'a>(body: &mut Cbor<'a>) -> Result<Cow<'a, str>, Error> {
-    if body.datatype()? == Type::String {
-        return body.str().map(Cow::Borrowed);
-    }
-    body.str_iter()?.collect::<Result<String, Error>>().map(Cow::Owned)
-}
-
-fn bytes<'a>(body: &mut Cbor<'a>) -> Result<Cow<'a, [u8]>, Error> {
-    if body.datatype()? == Type::Bytes {
-        return body.bytes().map(Cow::Borrowed);
-    }
-    let pieces = body.bytes_iter()?.collect::<Result<Vec<&[u8]>, Error>>()?;
-    Ok(Cow::Owned(pieces.concat()))
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::protocol::cbor::{KINESIS, to_bytes};
-use crate::services::kinesis::shard::RecordId as Stored;
+use crate::services::kinesis::model::shard::RecordId as Stored;
+use crate::services::kinesis::ops;
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Cbor];
 
@@ -53,7 +54,7 @@ fn unknown_members_are_rejected_by_name_unless_empty() {
         [json!(0), json!(false), json!(""), json!([]), json!({"a": {"b": 0.0}}), json!(null), json!({})];
     for encoding in BOTH {
         let named = |path: &str| {
-            error::invalid(format!(
+            errors::invalid(format!(
                 "PutRecords: the parameter {path} is not supported by this sandbox; docs/sandbox.md lists what is supported"
             ))
         };
@@ -188,7 +189,7 @@ fn both_paths_admit_the_same_keys_and_hashes() {
             let record = json!({"Data": "YQ==", "PartitionKey": key, "ExplicitHashKey": hash});
             let mut alone = record.clone();
             alone["StreamName"] = json!("a");
-            let generic = rules::checked("PutRecord", &alone).map(|_| ());
+            let generic = ops::checked("PutRecord", &alone).map(|_| ());
             for encoding in BOTH {
                 let bytes = body(encoding, &json!({"StreamName": "a", "Records": [record]}));
                 let fast = batch(encoding, &bytes).map(|_| ());
