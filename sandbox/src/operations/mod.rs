@@ -24,12 +24,25 @@ pub struct Operation {
     pub error_code: &'static str,
     /// The parameters that have their documented effect, separated by spaces. Structures are listed
     /// by their members; the items of a list of values or a map are left to the service.
-    pub supported: &'static str,
+    supported: &'static str,
     /// The parameters without any noticeable effect, including everything below them, and the
     /// reason.
-    pub without_effect: &'static [(&'static str, &'static str)],
+    without_effect: &'static [(&'static str, &'static str)],
     /// The rejected parameters, separated by spaces, including everything below them. Unknown
     /// parameters are rejected too.
+    rejected: &'static str,
+    /// Parameters that the operation has like another one.
+    shared: Option<&'static SharedParameters>,
+}
+
+/// Parameters that several operations have, and treat alike. The fields are those of [`Operation`].
+#[derive(Clone, Copy, Debug)]
+pub struct SharedParameters {
+    /// See [`Operation::supporting`].
+    pub supported: &'static str,
+    /// See [`Operation::without_effect`].
+    pub without_effect: &'static [(&'static str, &'static str)],
+    /// See [`Operation::rejecting`].
     pub rejected: &'static str,
 }
 
@@ -51,7 +64,7 @@ pub enum Treatment {
 impl Operation {
     /// An operation all of whose parameters are supported.
     pub const fn supporting(name: &'static str, error_code: &'static str, supported: &'static str) -> Self {
-        Self { name, error_code, supported, without_effect: &[], rejected: "" }
+        Self { name, error_code, supported, without_effect: &[], rejected: "", shared: None }
     }
 
     /// The same operation with parameters that have no effect.
@@ -62,6 +75,29 @@ impl Operation {
     /// The same operation with rejected parameters.
     pub const fn rejecting(self, rejected: &'static str) -> Self {
         Self { rejected, ..self }
+    }
+
+    /// The same operation with parameters that other operations have as well.
+    pub const fn sharing(self, shared: &'static SharedParameters) -> Self {
+        Self { shared: Some(shared), ..self }
+    }
+
+    /// The paths of the supported parameters.
+    pub fn supported_parameters(&self) -> impl Iterator<Item = &'static str> {
+        let shared = self.shared.map(|shared| shared.supported);
+        [self.supported].into_iter().chain(shared).flat_map(str::split_ascii_whitespace)
+    }
+
+    /// The paths of the parameters without effect, and the reasons.
+    pub fn ineffective_parameters(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let shared = self.shared.map(|shared| shared.without_effect).unwrap_or_default();
+        self.without_effect.iter().chain(shared).copied()
+    }
+
+    /// The paths of the rejected parameters.
+    pub fn rejected_parameters(&self) -> impl Iterator<Item = &'static str> {
+        let shared = self.shared.map(|shared| shared.rejected);
+        [self.rejected].into_iter().chain(shared).flat_map(str::split_ascii_whitespace)
     }
 
     /// How the parameter at this path is treated.
@@ -79,12 +115,10 @@ impl Operation {
 
     /// All parameters in the table.
     pub fn parameters(&self) -> impl Iterator<Item = (&'static str, Treatment)> {
-        let treated = |paths: &'static str, treatment| {
-            paths.split_ascii_whitespace().map(move |path| (path, treatment))
-        };
-        treated(self.supported, Treatment::Supported)
-            .chain(self.without_effect.iter().map(|(path, _)| (*path, Treatment::NoEffect)))
-            .chain(treated(self.rejected, Treatment::Rejected))
+        let supported = self.supported_parameters().map(|path| (path, Treatment::Supported));
+        let without_effect = self.ineffective_parameters().map(|(path, _)| (path, Treatment::NoEffect));
+        let rejected = self.rejected_parameters().map(|path| (path, Treatment::Rejected));
+        supported.chain(without_effect).chain(rejected)
     }
 
     /// Rejects a request with a parameter that the sandbox does not support.

@@ -186,7 +186,7 @@ fn tables_list_existing_parameters_once_and_with_a_reason() {
                 assert!(known.contains(path), "{} has no parameter {path}", operation.name);
                 assert!(seen.insert(path), "{} lists {path} twice", operation.name);
             }
-            assert!(operation.without_effect.iter().all(|(_, why)| why.len() > 10), "{}", operation.name);
+            assert!(operation.ineffective_parameters().all(|(_, why)| why.len() > 10), "{}", operation.name);
         }
     }
 }
@@ -272,7 +272,7 @@ fn supported_parameters_are_read_by_the_service() {
             }
         }
         for operation in table.operations {
-            for path in operation.supported.split_ascii_whitespace() {
+            for path in operation.supported_parameters() {
                 let name = path.rsplit('.').next().unwrap();
                 assert!(sources.contains(&format!("\"{name}\"")), "{} never reads {path}", operation.name);
             }
@@ -316,10 +316,13 @@ const PAGE_ENDS: &str = "<!-- end -->\n";
 
 /// A service's section of the page: first the operations without restrictions, then the others.
 fn page_of(table: &ServiceTable) -> String {
-    let (whole, parts): (Vec<&Operation>, Vec<&Operation>) = table
-        .operations
-        .iter()
-        .partition(|operation| operation.without_effect.is_empty() && operation.rejected.is_empty());
+    let (whole, parts): (Vec<&Operation>, Vec<&Operation>) = table.operations.iter().partition(|operation| {
+        operation
+            .ineffective_parameters()
+            .chain(operation.rejected_parameters().map(|path| (path, "")))
+            .next()
+            .is_none()
+    });
     let names: Vec<&str> = whole.iter().map(|operation| operation.name).collect();
     let mut text =
         format!("**{}**, all parameters supported: {}.\n\n", title(table.service), names.join(", "));
@@ -330,10 +333,9 @@ fn page_of(table: &ServiceTable) -> String {
         "| Operation | Rejected parameters | Parameters without effect, and why |\n|---|---|---|\n",
     );
     for operation in parts {
-        let rejected: Vec<String> =
-            operation.rejected.split_ascii_whitespace().map(|member| format!("`{member}`")).collect();
+        let rejected: Vec<String> = operation.rejected_parameters().map(|path| format!("`{path}`")).collect();
         let without_effect: Vec<String> =
-            operation.without_effect.iter().map(|(member, why)| format!("`{member}`: {why}")).collect();
+            operation.ineffective_parameters().map(|(path, why)| format!("`{path}`: {why}")).collect();
         text.push_str(&format!(
             "| {} | {} | {} |\n",
             operation.name,

@@ -13,7 +13,7 @@ pub mod task_rules;
 pub mod tasks;
 
 use super::errors::{CLIENT, INVALID_REQUEST, UNSUPPORTED_FEATURE};
-use crate::operations::Operation;
+use crate::operations::{Operation, SharedParameters};
 
 const fn operation(name: &'static str, supported: &'static str) -> Operation {
     Operation::supporting(name, INVALID_REQUEST, supported)
@@ -31,7 +31,25 @@ const CLUSTER_SETTINGS: &[(&str, &str)] = &[
     ("settings.name", "Container Insights metrics are not modelled; the value is returned as it was set"),
     ("settings.value", "Container Insights metrics are not modelled; the value is returned as it was set"),
 ];
-const SERVICE_SETTINGS: &[(&str, &str)] = &[BALANCED, EXECUTED];
+/// The parameters that CreateService and UpdateService have alike.
+const SERVICE: SharedParameters = SharedParameters {
+    supported: "cluster taskDefinition desiredCount platformVersion
+         capacityProviderStrategy.capacityProvider capacityProviderStrategy.weight capacityProviderStrategy.base
+         deploymentConfiguration.deploymentCircuitBreaker.enable
+         deploymentConfiguration.deploymentCircuitBreaker.rollback
+         deploymentConfiguration.deploymentCircuitBreaker.resetOnHealthyTask
+         deploymentConfiguration.maximumPercent deploymentConfiguration.minimumHealthyPercent
+         deploymentConfiguration.strategy deploymentController.type
+         networkConfiguration.awsvpcConfiguration.subnets networkConfiguration.awsvpcConfiguration.securityGroups
+         networkConfiguration.awsvpcConfiguration.assignPublicIp enableECSManagedTags propagateTags",
+    without_effect: &[BALANCED, EXECUTED],
+    rejected: "loadBalancers serviceRegistries placementConstraints placementStrategy healthCheckGracePeriodSeconds
+         serviceConnectConfiguration volumeConfigurations vpcLatticeConfigurations gatewayConnectors monitoring
+         deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration deploymentConfiguration.alarms
+         deploymentConfiguration.bakeTimeInMinutes deploymentConfiguration.lifecycleHooks
+         deploymentConfiguration.linearConfiguration deploymentConfiguration.canaryConfiguration
+         deploymentConfiguration.earlySuccessCriteria",
+};
 
 /// Members that have no effect because tasks have these properties in any case, or cannot have
 /// others.
@@ -97,48 +115,11 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::supporting(
         "CreateService",
         UNSUPPORTED_FEATURE,
-        "cluster serviceName taskDefinition desiredCount clientToken launchType platformVersion schedulingStrategy
-         capacityProviderStrategy.capacityProvider capacityProviderStrategy.weight capacityProviderStrategy.base
-         deploymentConfiguration.deploymentCircuitBreaker.enable
-         deploymentConfiguration.deploymentCircuitBreaker.rollback
-         deploymentConfiguration.deploymentCircuitBreaker.resetOnHealthyTask
-         deploymentConfiguration.maximumPercent deploymentConfiguration.minimumHealthyPercent
-         deploymentConfiguration.strategy deploymentController.type
-         networkConfiguration.awsvpcConfiguration.subnets networkConfiguration.awsvpcConfiguration.securityGroups
-         networkConfiguration.awsvpcConfiguration.assignPublicIp
-         tags.key tags.value enableECSManagedTags propagateTags",
+        "serviceName clientToken launchType schedulingStrategy tags.key tags.value",
     )
-    .without_effect(SERVICE_SETTINGS)
-    .rejecting(
-        "role loadBalancers serviceRegistries placementConstraints placementStrategy healthCheckGracePeriodSeconds
-         serviceConnectConfiguration volumeConfigurations vpcLatticeConfigurations gatewayConnectors monitoring
-         deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration deploymentConfiguration.alarms
-         deploymentConfiguration.bakeTimeInMinutes deploymentConfiguration.lifecycleHooks
-         deploymentConfiguration.linearConfiguration deploymentConfiguration.canaryConfiguration
-         deploymentConfiguration.earlySuccessCriteria",
-    ),
-    Operation::supporting(
-        "UpdateService",
-        UNSUPPORTED_FEATURE,
-        "cluster service taskDefinition desiredCount forceNewDeployment platformVersion
-         capacityProviderStrategy.capacityProvider capacityProviderStrategy.weight capacityProviderStrategy.base
-         deploymentConfiguration.deploymentCircuitBreaker.enable
-         deploymentConfiguration.deploymentCircuitBreaker.rollback
-         deploymentConfiguration.deploymentCircuitBreaker.resetOnHealthyTask
-         deploymentConfiguration.maximumPercent deploymentConfiguration.minimumHealthyPercent
-         deploymentConfiguration.strategy deploymentController.type
-         networkConfiguration.awsvpcConfiguration.subnets networkConfiguration.awsvpcConfiguration.securityGroups
-         networkConfiguration.awsvpcConfiguration.assignPublicIp enableECSManagedTags propagateTags",
-    )
-    .without_effect(SERVICE_SETTINGS)
-    .rejecting(
-        "loadBalancers serviceRegistries placementConstraints placementStrategy healthCheckGracePeriodSeconds
-         serviceConnectConfiguration volumeConfigurations vpcLatticeConfigurations gatewayConnectors monitoring
-         deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration deploymentConfiguration.alarms
-         deploymentConfiguration.bakeTimeInMinutes deploymentConfiguration.lifecycleHooks
-         deploymentConfiguration.linearConfiguration deploymentConfiguration.canaryConfiguration
-         deploymentConfiguration.earlySuccessCriteria",
-    ),
+    .rejecting("role")
+    .sharing(&SERVICE),
+    Operation::supporting("UpdateService", UNSUPPORTED_FEATURE, "service forceNewDeployment").sharing(&SERVICE),
     operation("DescribeServices", "cluster services include"),
     operation(
         "ListServices",
