@@ -4,7 +4,7 @@
 //! ```text
 //! request ─► http (key, operation) ─► faults ─► limits ─► service ─► wire format ─► response
 //!                                                                     │
-//!                               admin API (/_sandbox/…) ◄── arrivals, state, calls
+//!                               admin API (/_sandbox/…) ◄── ingest statistics, state, calls
 //! ```
 //!
 //! `docs/sandbox.md` lists what is modelled and what is not.
@@ -25,6 +25,7 @@ pub mod ingest_statistics;
 pub mod limits;
 pub mod models;
 pub mod operations;
+pub mod options;
 pub mod paging;
 pub mod parameters;
 pub mod protocol;
@@ -37,4 +38,5 @@ pub mod task_runner;
 pub mod tls;
 pub mod token_bucket;
 
-pub use start::{Options, Running, Sandbox};
+pub use options::Options;
+pub use start::{Running, Sandbox};
