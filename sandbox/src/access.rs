@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
-use uuid::Uuid;
 
 /// The environment variable with the access key id. There is no command-line argument for it,
 /// because other users can read arguments.
@@ -58,14 +57,14 @@ pub enum AccessError {
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// A new secret with 122 random bits, in letters and digits.
+    /// A new secret with 128 random bits, in letters and digits.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().simple().to_string().into())
+        Self(random_hex().into())
     }
 
     /// A new access key id. Scanners for leaked AWS keys do not mistake it for a real one.
     pub fn random_access_key_id() -> Self {
-        Self(format!("SANDBOX{}", Uuid::new_v4().simple().to_string().to_uppercase()).into())
+        Self(format!("SANDBOX{}", random_hex().to_uppercase()).into())
     }
 
     /// An access key id from the user. `origin` says in errors where it came from.
@@ -87,6 +86,11 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// 32 hexadecimal digits.
+fn random_hex() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 impl fmt::Debug for Secret {

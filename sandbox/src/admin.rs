@@ -27,7 +27,7 @@ pub struct AdminApi {
     /// Services, counts and faults.
     pub http: Arc<HttpState>,
     /// The records and bytes that reached the streams.
-    pub arrivals: Arc<IngestStatistics>,
+    pub ingest_statistics: Arc<IngestStatistics>,
     /// Lists the processes or Pods that run tasks.
     pub tasks: Arc<dyn Fn() -> Value + Send + Sync>,
 }
@@ -109,7 +109,7 @@ struct ArrivalsQuery {
 }
 
 async fn arrivals(State(api): State<AdminApi>, Query(query): Query<ArrivalsQuery>) -> Json<Value> {
-    Json(json!({ "streams": api.arrivals.report(query.stream.as_deref(), query.since) }))
+    Json(json!({ "streams": api.ingest_statistics.report(query.stream.as_deref(), query.since) }))
 }
 
 async fn tasks(State(api): State<AdminApi>) -> Json<Value> {

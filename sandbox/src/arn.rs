@@ -1,7 +1,7 @@
 //! Parses Amazon Resource Names. In: a text. Out: its parts, and whether it names a resource of the
 //! caller's account and Region. Pure.
 
-use crate::services::Caller;
+use crate::call::Caller;
 
 /// The partition of all of the sandbox's Regions.
 pub const PARTITION: &str = "aws";

@@ -4,7 +4,7 @@
 //! ```text
 //! request ─► http (key, operation) ─► faults ─► limits ─► service ─► wire format ─► response
 //!                                                                     │
-//!                               admin API (/_sandbox/…) ◄── arrivals, state, calls
+//!                               admin API (/_sandbox/…) ◄── ingest statistics, state, calls
 //! ```
 //!
 //! `docs/sandbox.md` lists what is modelled and what is not.
@@ -14,6 +14,7 @@ pub mod access;
 pub mod admin;
 pub mod args;
 pub mod arn;
+pub mod call;
 pub mod calls;
 pub mod clock;
 pub mod connections;
@@ -24,6 +25,7 @@ pub mod ingest_statistics;
 pub mod limits;
 pub mod models;
 pub mod operations;
+pub mod options;
 pub mod paging;
 pub mod parameters;
 pub mod protocol;
@@ -34,5 +36,7 @@ pub mod services;
 pub mod start;
 pub mod task_runner;
 pub mod tls;
+pub mod token_bucket;
 
-pub use start::{Options, Running, Sandbox};
+pub use options::Options;
+pub use start::{Running, Sandbox};

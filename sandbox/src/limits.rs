@@ -10,7 +10,11 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::services::AwsError;
+use crate::call::AwsError;
+use crate::token_bucket::{Rate, TokenBucket};
+
+/// Beyond this number, full buckets are dropped. The number is ours.
+const MOST_BUCKETS: usize = 4096;
 
 /// What one bucket is shared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +31,8 @@ struct Rule {
     operations: &'static [&'static str],
     rate: Rate,
     /// Regions with a different rate.
-    elsewhere: &'static [(&'static str, u32)],
+    elsewhere: &'static [(&'static str, i64)],
     scope: Scope,
-}
-
-/// A bucket's size and refill rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rate {
-    burst: u32,
-    per_second: u32,
-}
-
-impl Rate {
-    const fn steady(per_second: u32) -> Self {
-        Self { burst: per_second, per_second }
-    }
 }
 
 impl Rule {
@@ -55,8 +46,8 @@ impl Rule {
 const fn region(
     service: &'static str,
     operations: &'static [&'static str],
-    burst: u32,
-    per_second: u32,
+    burst: i64,
+    per_second: i64,
 ) -> Rule {
     Rule { service, operations, rate: Rate { burst, per_second }, elsewhere: &[], scope: Scope::Region }
 }
@@ -65,13 +56,13 @@ const fn region(
 const fn by_region(
     service: &'static str,
     operations: &'static [&'static str],
-    per_second: u32,
-    elsewhere: &'static [(&'static str, u32)],
+    per_second: i64,
+    elsewhere: &'static [(&'static str, i64)],
 ) -> Rule {
     Rule { service, operations, rate: Rate::steady(per_second), elsewhere, scope: Scope::Region }
 }
 
-const fn stream(operations: &'static [&'static str], per_second: u32) -> Rule {
+const fn stream(operations: &'static [&'static str], per_second: i64) -> Rule {
     Rule {
         service: "kinesis",
         operations,
@@ -195,7 +186,7 @@ pub fn throttled(service: &str, operation: &str, account: &str) -> AwsError {
 
 /// The buckets of one account.
 #[derive(Default)]
-pub struct Limits(Mutex<HashMap<(usize, String), Bucket>>);
+pub struct Limits(Mutex<HashMap<(usize, String), TokenBucket>>);
 
 impl Limits {
     /// Full buckets.
@@ -225,13 +216,13 @@ impl Limits {
         };
         let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Streams come and go, and a full bucket is equivalent to no bucket.
-        if buckets.len() > 4096 {
-            buckets.retain(|_, bucket| !bucket.is_full(wall));
+        if buckets.len() > MOST_BUCKETS {
+            buckets.retain(|(index, key), bucket| {
+                let region = key.split('/').next().unwrap_or_default();
+                RULES.get(*index).is_some_and(|rule| !bucket.is_full(rule.rate(region), wall))
+            });
         }
-        buckets
-            .entry((index, key))
-            .or_insert(Bucket { free_at: Timestamp::MIN })
-            .take(rule.rate(region), wall)
+        buckets.entry((index, key)).or_default().try_take(rule.rate(region), 1, wall)
     }
 }
 
@@ -239,29 +230,6 @@ impl Limits {
 fn stream_of(input: &Value) -> &str {
     let arn = input["StreamARN"].as_str().and_then(|arn| arn.split_once(":stream/")).map(|(_, name)| name);
     input["StreamName"].as_str().or(arn).unwrap_or_default()
-}
-
-/// A token bucket, stored as the instant at which it is full again (generic cell rate algorithm).
-struct Bucket {
-    free_at: Timestamp,
-}
-
-impl Bucket {
-    fn take(&mut self, rate: Rate, now: Timestamp) -> bool {
-        let token = jiff::SignedDuration::from_nanos(1_000_000_000 / i64::from(rate.per_second));
-        let full_at = self.free_at.max(now);
-        let depth = token * i32::try_from(rate.burst).unwrap_or(i32::MAX);
-        let after = full_at.saturating_add(token).unwrap_or(Timestamp::MAX);
-        if after.duration_since(now) > depth {
-            return false;
-        }
-        self.free_at = after;
-        true
-    }
-
-    fn is_full(&self, now: Timestamp) -> bool {
-        self.free_at <= now
-    }
 }
 
 #[cfg(test)]

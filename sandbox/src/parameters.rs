@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// Tags, sorted by key so that responses are stable.
 pub type Tags = BTreeMap<String, String>;
@@ -17,24 +17,27 @@ pub type Tags = BTreeMap<String, String>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// It has the effect that AWS documents.
-    Honoured,
+    Supported,
     /// It has no effect that a caller could notice here; the text says why.
     NoEffect(&'static str),
     /// A request with it is rejected; the text says why.
-    Refused(&'static str),
+    Rejected(&'static str),
 }
 
 /// The error message for the first unsupported parameter of a request. Null and empty values are
 /// accepted.
-pub fn refused<'a>(input: &Value, members: impl IntoIterator<Item = (&'a str, Usage)>) -> Option<String> {
+pub fn first_rejected<'a>(
+    input: &Value,
+    parameters: impl IntoIterator<Item = (&'a str, Usage)>,
+) -> Option<String> {
     let asks = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
         Value::Array(items) => !items.is_empty(),
         Value::Object(members) => !members.is_empty(),
         Value::String(_) | Value::Bool(true) | Value::Number(_) => true,
     };
-    members.into_iter().find_map(|(name, usage)| match usage {
-        Usage::Refused(why) if input.get(name).is_some_and(asks) => {
+    parameters.into_iter().find_map(|(name, usage)| match usage {
+        Usage::Rejected(why) if input.get(name).is_some_and(asks) => {
             Some(format!("{name} is not supported by this sandbox: {why}"))
         }
         _ => None,
@@ -43,16 +46,16 @@ pub fn refused<'a>(input: &Value, members: impl IntoIterator<Item = (&'a str, Us
 
 /// The parameters of one structure, and the error code with which the service rejects invalid ones.
 #[derive(Clone, Copy)]
-pub struct Members<'a> {
+pub struct Parameters<'a> {
     value: &'a Value,
-    refusal: &'static str,
+    error_code: &'static str,
 }
 
-impl<'a> Members<'a> {
-    /// Reads `value`, rejecting invalid parameters with the code `refusal` (such as
+impl<'a> Parameters<'a> {
+    /// Reads `value`, rejecting invalid parameters with `error_code` (such as
     /// `ValidationException`).
-    pub fn new(value: &'a Value, refusal: &'static str) -> Self {
-        Self { value, refusal }
+    pub fn new(value: &'a Value, error_code: &'static str) -> Self {
+        Self { value, error_code }
     }
 
     /// The parameter as it was sent; JSON null counts as absent, as in AWS's serialisers.
@@ -61,8 +64,8 @@ impl<'a> Members<'a> {
     }
 
     /// An error with the service's own code.
-    pub fn refusal(&self, message: impl Into<String>) -> AwsError {
-        AwsError::client(self.refusal, message)
+    pub fn invalid(&self, message: impl Into<String>) -> AwsError {
+        AwsError::client(self.error_code, message)
     }
 
     fn typed<T>(
@@ -81,7 +84,7 @@ impl<'a> Members<'a> {
 
     fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, AwsError> {
         value.ok_or_else(|| {
-            self.refusal(format!(
+            self.invalid(format!(
                 "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
                 lower_camel(name)
             ))
@@ -119,7 +122,7 @@ impl<'a> Members<'a> {
         }
         let (side, bound) =
             if value < *bounds.start() { ("greater", bounds.start()) } else { ("less", bounds.end()) };
-        Err(self.refusal(format!(
+        Err(self.invalid(format!(
             "1 validation error detected: Value '{value}' at '{}' failed to satisfy constraint: Member must have value {side} than or equal to {bound}",
             lower_camel(name)
         )))
@@ -143,9 +146,9 @@ impl<'a> Members<'a> {
     }
 
     /// A nested structure. If it is absent, the result has no parameters.
-    pub fn nested(&self, name: &str) -> Result<Members<'a>, AwsError> {
+    pub fn nested(&self, name: &str) -> Result<Parameters<'a>, AwsError> {
         let value = self.typed(name, "structure", |value| value.is_object().then_some(value))?;
-        Ok(Members { value: value.unwrap_or(&Value::Null), refusal: self.refusal })
+        Ok(Parameters { value: value.unwrap_or(&Value::Null), error_code: self.error_code })
     }
 
     /// An instant, sent as epoch seconds.
@@ -159,7 +162,7 @@ impl<'a> Members<'a> {
             .list(name)?
             .iter()
             .map(|tag| {
-                let tag = Members::new(tag, self.refusal);
+                let tag = Parameters::new(tag, self.error_code);
                 Ok((tag.required_text(key)?.to_owned(), tag.text(value)?.unwrap_or_default().to_owned()))
             })
             .collect::<Result<Tags, AwsError>>()?;
@@ -183,13 +186,13 @@ impl<'a> Members<'a> {
     fn checked_tags(&self, tags: Tags) -> Result<Tags, AwsError> {
         for (key, value) in &tags {
             if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
-                return Err(self.refusal(
+                return Err(self.invalid(
                     "Tag keys must have 1 to 128 characters and tag values at most 256 characters",
                 ));
             }
             if key.to_ascii_lowercase().starts_with("aws:") {
                 return Err(
-                    self.refusal("Tag keys starting with aws: are reserved for internal use by AWS services")
+                    self.invalid("Tag keys starting with aws: are reserved for internal use by AWS services")
                 );
             }
         }
@@ -232,8 +235,9 @@ mod tests {
 
     #[test]
     fn unsupported_parameters_are_named_unless_empty() {
-        let members = [("A", Usage::Refused("because")), ("B", Usage::Honoured), ("C", Usage::NoEffect("x"))];
-        let message = |input: Value| refused(&input, members);
+        let usages =
+            [("A", Usage::Rejected("because")), ("B", Usage::Supported), ("C", Usage::NoEffect("x"))];
+        let message = |input: Value| first_rejected(&input, usages);
         assert_eq!(message(json!({"A": 0, "B": 1})).unwrap(), "A is not supported by this sandbox: because");
         for nothing in
             [json!({}), json!({"A": null}), json!({"A": []}), json!({"A": {}}), json!({"A": false})]
@@ -246,7 +250,7 @@ mod tests {
     #[test]
     fn a_missing_parameter_has_the_services_error_code() {
         let input = json!({"Value": null});
-        let error = Members::new(&input, "ValidationException").required_text("Value").unwrap_err();
+        let error = Parameters::new(&input, "ValidationException").required_text("Value").unwrap_err();
         assert_eq!(error.code, "ValidationException");
         assert_eq!(
             error.message,
@@ -257,17 +261,17 @@ mod tests {
     #[test]
     fn a_parameter_of_the_wrong_type_is_a_serialization_error() {
         let input = json!({"Limit": "ten", "Names": ["a", 1]});
-        let members = Members::new(&input, "ValidationException");
-        assert_eq!(members.integer("Limit").unwrap_err().code, "SerializationException");
-        assert_eq!(members.texts("Names").unwrap_err().code, "SerializationException");
+        let parameters = Parameters::new(&input, "ValidationException");
+        assert_eq!(parameters.integer("Limit").unwrap_err().code, "SerializationException");
+        assert_eq!(parameters.texts("Names").unwrap_err().code, "SerializationException");
     }
 
     #[test]
     fn bounds_are_inclusive_and_named_in_the_error() {
         let input = json!({"maxResults": 101});
-        let members = Members::new(&input, "InvalidParameterException");
-        assert_eq!(members.bounded("maxResults", 1..=101, 100), Ok(101));
-        let error = members.bounded("maxResults", 1..=100, 100).unwrap_err();
+        let parameters = Parameters::new(&input, "InvalidParameterException");
+        assert_eq!(parameters.bounded("maxResults", 1..=101, 100), Ok(101));
+        let error = parameters.bounded("maxResults", 1..=100, 100).unwrap_err();
         assert!(error.message.ends_with(
             "'maxResults' failed to satisfy constraint: Member must have value less than or equal to 100"
         ));
@@ -284,7 +288,7 @@ mod tests {
     fn reserved_and_oversized_tags_are_rejected() {
         for tags in [json!({"aws:x": "y"}), json!({"": "y"}), json!({"k": "v".repeat(257)})] {
             let input = json!({"tags": tags});
-            assert!(Members::new(&input, "InvalidParameterException").tag_map("tags").is_err());
+            assert!(Parameters::new(&input, "InvalidParameterException").tag_map("tags").is_err());
         }
     }
 }

@@ -5,14 +5,12 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use uuid::Uuid;
-
 /// Writes a file atomically, because readers may read it as soon as it appears. Replaces an
 /// existing file; does not follow a symbolic link at the path.
 pub fn publish(path: &Path, contents: &[u8]) -> io::Result<()> {
     // The random name prevents others from placing a link there in advance, and `create_new` does
     // not follow one.
-    let temporary = path.with_file_name(format!(".{}.tmp", Uuid::new_v4().simple()));
+    let temporary = path.with_file_name(format!(".{:032x}.tmp", rand::random::<u128>()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
     let published = file.write_all(contents).and_then(|()| std::fs::rename(&temporary, path));
     if published.is_err() {

@@ -10,7 +10,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Mutex;
 
 use kinesis_demo_sandbox::tls::TlsSettings;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
@@ -18,6 +18,11 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
+
+#[path = "aws_sdk/wait.rs"]
+mod wait;
+
+use wait::wait_for;
 
 /// Fast, but slow enough that streams do not scale while a client runs.
 const SPEED: u32 = 20;
@@ -212,19 +217,18 @@ async fn moto() -> (Child, String) {
     let serve = ["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", &port.to_string()];
     let mut command = Command::new(python);
     command.args(serve).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut server = command.spawn().unwrap();
-    for _ in 0..300 {
-        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return (server, format!("http://127.0.0.1:{port}"));
-        }
-        let ended = server.try_wait().unwrap();
+    let server = command.spawn().unwrap();
+    let server = Mutex::new(server);
+    wait_for("moto to accept connections", async || {
+        let ended = server.lock().unwrap().try_wait().unwrap();
         assert!(
             ended.is_none(),
             "moto exited with {ended:?}; install it with: pip install 'moto[server,dynamodb]'"
         );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("moto did not accept connections within 30 seconds");
+        TcpStream::connect(("127.0.0.1", port)).await.ok()
+    })
+    .await;
+    (server.into_inner().unwrap(), format!("http://127.0.0.1:{port}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

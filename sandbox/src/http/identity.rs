@@ -3,7 +3,7 @@
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// The protocols of the modelled AWS services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

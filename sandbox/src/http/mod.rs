@@ -8,7 +8,7 @@
 pub mod guard;
 pub mod identity;
 pub mod response;
-mod unoffered;
+mod unsupported;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use self::identity::{Protocol, Target};
 use self::response::ResponseContext;
 use crate::access::Access;
+use crate::call::{AwsError, Call, Caller};
 use crate::calls::Calls;
 use crate::clock::ModelClock;
 use crate::faults::{Fault, Faults, Kind};
@@ -31,8 +32,7 @@ use crate::operations;
 use crate::protocol::{self, Encoding};
 use crate::recording::{self, Recording};
 use crate::registry::Registry;
-use crate::services::kinesis::{Kinesis, put_parameters};
-use crate::services::{AwsError, Call, Caller};
+use crate::services::kinesis::Kinesis;
 
 /// Larger than the largest legal request: a `PutRecords` of 10 MiB, in base64, plus its JSON.
 const MAX_BODY_BYTES: usize = 20 << 20;
@@ -63,9 +63,9 @@ pub struct HttpState {
     pub recording: Option<Recording>,
 }
 
-/// The result of a call: members still to be encoded, or an encoded body.
+/// The result of a call: a value still to be encoded, or an encoded body.
 enum Output {
-    Members(Value),
+    Value(Value),
     Encoded(Bytes),
 }
 
@@ -74,7 +74,7 @@ pub async fn handle(State(state): State<Arc<HttpState>>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     let request_id = Uuid::new_v4();
     let Some(target) = identity::target(&parts.method, &parts.uri, &parts.headers) else {
-        return unoffered::response(&state.registry, &parts.uri, &parts.headers);
+        return unsupported::response(&state.registry, &parts.uri, &parts.headers);
     };
     let unnamed = |service| ResponseContext {
         protocol: target.protocol,
@@ -123,9 +123,9 @@ pub async fn handle(State(state): State<Arc<HttpState>>, request: Request) -> Re
             region: &caller.region,
         };
         match &input {
-            Input::Members(members) => recording.note(request, members),
+            Input::Parameters(parameters) => recording.note(request, parameters),
             Input::Records(encoding, body) => {
-                recording.note_records(request, || put_parameters::members(*encoding, body).ok());
+                recording.note_records(request, || Kinesis::put_records_parameters(*encoding, body).ok());
             }
         }
     }
@@ -135,15 +135,15 @@ pub async fn handle(State(state): State<Arc<HttpState>>, request: Request) -> Re
     match (lost, outcome) {
         (Some(fault), _) if fault.status.is_some() => response_context.error(&fault.error()),
         (Some(_), _) => response::lost(),
-        (None, Ok(Output::Members(value))) => response_context.success(&value),
+        (None, Ok(Output::Value(value))) => response_context.success(&value),
         (None, Ok(Output::Encoded(body))) => response_context.respond_encoded(body),
         (None, Err(error)) => response_context.error(&error),
     }
 }
 
-/// A request's members, or the body if the service decodes it itself.
+/// A request's parameters, or the body if the service decodes it itself.
 enum Input {
-    Members(Value),
+    Parameters(Value),
     Records(Encoding, Bytes),
 }
 
@@ -181,7 +181,7 @@ impl HttpState {
                 let answer = self.kinesis.put_records(caller, encoding, &body);
                 return answer.map(|body| Output::Encoded(body.into()));
             }
-            Input::Members(input) => input,
+            Input::Parameters(input) => input,
         };
         let Some(handler) = self.registry.service(service) else {
             return Err(operations::unknown_service(service));
@@ -190,10 +190,10 @@ impl HttpState {
         if !self.limits.admits(service, operation, &caller.region, &input, moment.wall) {
             return Err(limits::throttled(service, operation, &self.account));
         }
-        if let Some(offered) = handler.operations() {
-            operations::admit(offered, service, operation, &input)?;
+        if let Some(supported) = handler.operations() {
+            operations::check_request(supported, service, operation, &input)?;
         }
-        handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Members)
+        handler.call(Call { operation, input: &input, caller, now: moment.model }).await.map(Output::Value)
     }
 }
 
@@ -244,13 +244,13 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AwsError> {
     }
 }
 
-/// The operation and its members.
+/// The operation and its parameters.
 fn decoded(target: &Target, body: Bytes) -> Result<(String, Input), AwsError> {
     let encoding = match target.protocol {
         Protocol::JsonInCbor => Encoding::Cbor,
         Protocol::Json | Protocol::Cbor | Protocol::Query => Encoding::Json,
     };
-    let (operation, members) = match (target.protocol, &target.operation) {
+    let (operation, parameters) = match (target.protocol, &target.operation) {
         (Protocol::Query, _) | (_, None) => protocol::query::decode(&body)?,
         (Protocol::Cbor, Some(operation)) => (operation.clone(), protocol::cbor::RPC_V2.decode(&body)?),
         (Protocol::Json | Protocol::JsonInCbor, Some(operation)) => {
@@ -260,5 +260,5 @@ fn decoded(target: &Target, body: Bytes) -> Result<(String, Input), AwsError> {
             (operation.clone(), encoding.decode(&body)?)
         }
     };
-    Ok((operation, Input::Members(members)))
+    Ok((operation, Input::Parameters(parameters)))
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::identity::Protocol;
+use crate::call::AwsError;
 use crate::protocol;
-use crate::services::AwsError;
 
 /// The parts of a request that its response depends on.
 pub struct ResponseContext<'a> {

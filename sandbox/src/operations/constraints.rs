@@ -7,11 +7,11 @@
 use serde_json::Value;
 
 use super::Operation;
+use crate::call::AwsError;
 use crate::constraints::{
     Constraint, Kind, Part, Rule, Step, Violation, plain, validation_message, violations,
 };
 use crate::models;
-use crate::services::AwsError;
 
 /// How a service words a violation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,18 +29,23 @@ enum Wording {
 /// Constraints that are not checked here: service, operation, path (including everything below it),
 /// and the reason.
 const NOT_ENFORCED: [(&str, &str, &str, &str); 9] = [
-    ("ecs", "RegisterTaskDefinition", "", "Fargate's rules and texts for definitions are in `ecs/fargate`"),
+    (
+        "ecs",
+        "RegisterTaskDefinition",
+        "",
+        "Fargate's rules and texts for definitions are in `ecs/ops/fargate`",
+    ),
     (
         "ecs",
         "CreateService",
         "",
-        "the tables reject unsupported members by name; `ecs/service_settings` checks the others",
+        "the tables reject unsupported members by name; `ecs/ops/service_settings` checks the others",
     ),
     (
         "ecs",
         "UpdateService",
         "",
-        "the tables reject unsupported members by name; `ecs/service_settings` checks the others",
+        "the tables reject unsupported members by name; `ecs/ops/service_settings` checks the others",
     ),
     ("logs", "PutLogEvents", "sequenceToken", "AWS ignores it"),
     ("logs", "PutLogEvents", "entity", "AWS accepts the events and returns rejectedEntityInfo"),
@@ -90,11 +95,11 @@ pub(super) fn check(service: &str, operation: &Operation, input: &Value) -> Resu
     });
     match (found.first(), wording) {
         (None, _) => Ok(()),
-        (Some(_), Wording::Common) => Err(AwsError::client(operation.refusal, validation_message(&found))),
+        (Some(_), Wording::Common) => Err(AwsError::client(operation.error_code, validation_message(&found))),
         (Some(first), Wording::CloudWatch) => {
-            Err(AwsError::client(operation.refusal, cloudwatch_message(first)))
+            Err(AwsError::client(operation.error_code, cloudwatch_message(first)))
         }
-        (Some(first), Wording::Ecs) => Err(AwsError::client(operation.refusal, ecs_message(first))),
+        (Some(first), Wording::Ecs) => Err(AwsError::client(operation.error_code, ecs_message(first))),
     }
 }
 
@@ -133,7 +138,7 @@ fn table_path(path: &[Step<'_>]) -> String {
 
 /// "The parameter MetricData.member.20.Dimensions.member.4.Value must be shorter than 257
 /// characters" (aws/amazon-cloudwatch-agent, issue 240); the other texts are the same as in
-/// `cloudwatch/ingestion`.
+/// `cloudwatch/ops/put_metric_data`.
 fn cloudwatch_message(violation: &Violation<'_>) -> String {
     let mut path = String::new();
     for step in &violation.path {

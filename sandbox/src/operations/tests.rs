@@ -21,7 +21,7 @@ use crate::services::ssm::Ssm;
 use crate::services::sts::Sts;
 
 /// A service's table and model.
-struct Offer {
+struct ServiceTable {
     /// The signing name.
     service: &'static str,
     operations: &'static [Operation],
@@ -50,7 +50,7 @@ struct Member {
     r#enum: Option<Vec<String>>,
 }
 
-fn offers() -> Vec<Offer> {
+fn tables() -> Vec<ServiceTable> {
     let clock = ModelClock::manual(1);
     let logs = Arc::new(Logs::new(clock.clone()));
     let settings = EcsSettings {
@@ -63,10 +63,10 @@ fn offers() -> Vec<Offer> {
     };
     let ecs = Ecs::new(clock.clone(), settings, logs.clone());
     let scaling = Scaling::new(clock.clone(), ecs.clone(), false);
-    let offer = |service, model: &str, folder: &str, implementation: &dyn Service| {
+    let table = |service, model: &str, folder: &str, implementation: &dyn Service| {
         let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(crate_root.join(format!("src/models/{model}.json"))).unwrap();
-        Offer {
+        ServiceTable {
             service,
             operations: implementation.operations().unwrap(),
             model: serde_json::from_str(&text).unwrap(),
@@ -74,12 +74,12 @@ fn offers() -> Vec<Offer> {
         }
     };
     vec![
-        offer("application-autoscaling", "application-autoscaling", "scaling", scaling.as_ref()),
-        offer("ecs", "ecs", "ecs", ecs.as_ref()),
-        offer("logs", "logs", "logs", logs.as_ref()),
-        offer("monitoring", "cloudwatch", "cloudwatch", &CloudWatch::new(clock.clone())),
-        offer("ssm", "ssm", "ssm", &Ssm::new(clock)),
-        offer("sts", "sts", "sts.rs", &Sts),
+        table("application-autoscaling", "application-autoscaling", "scaling", scaling.as_ref()),
+        table("ecs", "ecs", "ecs", ecs.as_ref()),
+        table("logs", "logs", "logs", logs.as_ref()),
+        table("monitoring", "cloudwatch", "cloudwatch", &CloudWatch::new(clock.clone())),
+        table("ssm", "ssm", "ssm", &Ssm::new(clock)),
+        table("sts", "sts", "sts.rs", &Sts),
     ]
 }
 
@@ -88,7 +88,7 @@ fn plain(path: &str) -> String {
     path.replace("[]", "")
 }
 
-impl Offer {
+impl ServiceTable {
     /// Each operation with the parameters of its input, by path. The last part lists the paths of
     /// structure members.
     fn members(&self) -> Vec<(&Operation, &BTreeMap<String, Member>, Vec<&str>)> {
@@ -136,31 +136,31 @@ fn request(path: &str, value: Value) -> Value {
 
 #[test]
 fn tables_and_extracts_have_the_same_operations() {
-    for offer in offers() {
-        let tables: BTreeSet<&str> = offer.operations.iter().map(|operation| operation.name).collect();
-        assert_eq!(tables.len(), offer.operations.len(), "{}: an operation is listed twice", offer.service);
-        let model: BTreeSet<&str> = offer.model.operations.keys().map(String::as_str).collect();
-        assert_eq!(tables, model, "{}: run hack/service-members", offer.service);
+    for table in tables() {
+        let listed: BTreeSet<&str> = table.operations.iter().map(|operation| operation.name).collect();
+        assert_eq!(listed.len(), table.operations.len(), "{}: an operation is listed twice", table.service);
+        let model: BTreeSet<&str> = table.model.operations.keys().map(String::as_str).collect();
+        assert_eq!(listed, model, "{}: run hack/service-members", table.service);
     }
 }
 
 #[test]
 fn every_parameter_of_every_operation_has_a_treatment() {
     let mut forgotten = Vec::new();
-    for offer in offers() {
-        for (operation, members, paths) in offer.members() {
+    for table in tables() {
+        for (operation, members, paths) in table.members() {
             for path in paths {
                 let is_structure =
                     members.keys().any(|other| plain(other).starts_with(&format!("{}.", plain(path))));
                 let fits = match treatment_within(operation, &plain(path)) {
-                    Treatment::Idle | Treatment::Refused => true,
-                    Treatment::Parts => is_structure,
+                    Treatment::NoEffect | Treatment::Rejected => true,
+                    Treatment::Structure => is_structure,
                     // A structure's members must be listed individually.
-                    Treatment::Honoured => !is_structure,
+                    Treatment::Supported => !is_structure,
                     Treatment::Unknown => false,
                 };
                 if !fits {
-                    forgotten.push(format!("{} {} {path}", offer.service, operation.name));
+                    forgotten.push(format!("{} {} {path}", table.service, operation.name));
                 }
             }
         }
@@ -172,43 +172,43 @@ fn every_parameter_of_every_operation_has_a_treatment() {
 fn treatment_within(operation: &Operation, path: &str) -> Treatment {
     let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
     ends.map(|end| operation.treatment(&path[..end]))
-        .find(|treatment| *treatment != Treatment::Parts)
-        .unwrap_or(Treatment::Parts)
+        .find(|treatment| *treatment != Treatment::Structure)
+        .unwrap_or(Treatment::Structure)
 }
 
 #[test]
 fn tables_list_existing_parameters_once_and_with_a_reason() {
-    for offer in offers() {
-        for (operation, members, _) in offer.members() {
+    for table in tables() {
+        for (operation, members, _) in table.members() {
             let known: BTreeSet<String> = members.keys().map(|path| plain(path)).collect();
             let mut seen = BTreeSet::new();
-            for (path, _) in operation.members() {
+            for (path, _) in operation.parameters() {
                 assert!(known.contains(path), "{} has no parameter {path}", operation.name);
                 assert!(seen.insert(path), "{} lists {path} twice", operation.name);
             }
-            assert!(operation.idle.iter().all(|(_, why)| why.len() > 10), "{}", operation.name);
+            assert!(operation.ineffective_parameters().all(|(_, why)| why.len() > 10), "{}", operation.name);
         }
     }
 }
 
 #[test]
 fn rejected_parameters_are_named_unless_empty() {
-    let mut refused = 0;
-    for offer in offers() {
-        for (operation, members, paths) in offer.members() {
+    let mut rejected = 0;
+    for table in tables() {
+        for (operation, members, paths) in table.members() {
             for path in paths {
                 let treatment = operation.treatment(&plain(path));
                 let result = operation.check(&request(path, sample(members, path)));
-                if treatment != Treatment::Refused {
+                if treatment != Treatment::Rejected {
                     continue;
                 }
-                refused += 1;
+                rejected += 1;
                 let message = format!(
                     "{}: the parameter {} is not supported by this sandbox; docs/sandbox.md lists what is supported",
                     operation.name,
                     plain(path)
                 );
-                assert_eq!(result, Err(AwsError::client(operation.refusal, message)));
+                assert_eq!(result, Err(AwsError::client(operation.error_code, message)));
                 for nothing in
                     [json!(null), json!(false), json!(""), json!([]), json!({}), json!({"a": [], "b": 0})]
                 {
@@ -217,17 +217,17 @@ fn rejected_parameters_are_named_unless_empty() {
             }
         }
     }
-    assert!(refused > 60, "{refused}");
+    assert!(rejected > 60, "{rejected}");
 }
 
 #[test]
-fn honoured_and_idle_parameters_are_accepted() {
-    for offer in offers() {
-        for (operation, members, paths) in offer.members() {
+fn supported_and_ineffective_parameters_are_accepted() {
+    for table in tables() {
+        for (operation, members, paths) in table.members() {
             for path in paths {
                 let passes = matches!(
                     treatment_within(operation, &plain(path)),
-                    Treatment::Honoured | Treatment::Idle
+                    Treatment::Supported | Treatment::NoEffect
                 );
                 if passes {
                     operation.check(&request(path, sample(members, path))).unwrap();
@@ -239,17 +239,17 @@ fn honoured_and_idle_parameters_are_accepted() {
 
 #[test]
 fn unknown_parameters_are_rejected_at_every_depth() {
-    for offer in offers() {
-        for (operation, members, _) in offer.members() {
+    for table in tables() {
+        for (operation, members, _) in table.members() {
             let mut paths = vec!["typo".to_owned()];
             for (path, member) in members {
-                if member.r#type == "structure" && operation.treatment(&plain(path)) == Treatment::Parts {
+                if member.r#type == "structure" && operation.treatment(&plain(path)) == Treatment::Structure {
                     paths.push(format!("{path}.typo"));
                 }
             }
             for path in paths {
                 let error = operation.check(&request(&path, json!("x"))).unwrap_err();
-                assert_eq!(error.code, operation.refusal);
+                assert_eq!(error.code, operation.error_code);
                 assert!(
                     error.message.contains(&format!("the parameter {} is not supported", plain(&path))),
                     "{error}"
@@ -259,20 +259,20 @@ fn unknown_parameters_are_rejected_at_every_depth() {
     }
 }
 
-/// A table that lists a parameter as honoured although no code reads it would let it be ignored.
+/// A table that lists a parameter as supported although no code reads it would let it be ignored.
 #[test]
-fn honoured_parameters_are_read_by_the_service() {
-    for offer in offers() {
+fn supported_parameters_are_read_by_the_service() {
+    for table in tables() {
         let mut sources = String::new();
-        for file in rust_files(&offer.sources) {
-            let name = file.file_name().unwrap();
-            if name != "operations.rs" && !name.to_string_lossy().contains("tests") {
+        for file in rust_files(&table.sources) {
+            let is_table = file.ends_with("ops/mod.rs");
+            if !is_table && !file.to_string_lossy().contains("tests") {
                 let text = std::fs::read_to_string(&file).unwrap();
                 sources.push_str(text.split("#[cfg(test)]").next().unwrap());
             }
         }
-        for operation in offer.operations {
-            for path in operation.honoured.split_ascii_whitespace() {
+        for operation in table.operations {
+            for path in operation.supported_parameters() {
                 let name = path.rsplit('.').next().unwrap();
                 assert!(sources.contains(&format!("\"{name}\"")), "{} never reads {path}", operation.name);
             }
@@ -293,17 +293,17 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn unsupported_operations_are_rejected() {
-    for offer in offers() {
-        assert!(!offer.model.others.is_empty());
-        for operation in &offer.model.others {
-            let error = admit(offer.operations, offer.service, operation, &json!({})).unwrap_err();
-            let by_query = matches!(offer.service, "monitoring" | "sts");
+    for table in tables() {
+        assert!(!table.model.others.is_empty());
+        for operation in &table.model.others {
+            let error = check_request(table.operations, table.service, operation, &json!({})).unwrap_err();
+            let by_query = matches!(table.service, "monitoring" | "sts");
             assert_eq!(error.code, if by_query { "InvalidAction" } else { "UnknownOperationException" });
             assert_eq!(
                 error.message,
                 format!(
                     "The operation {operation} of {} is not supported by this sandbox; docs/sandbox.md lists what is supported",
-                    title(offer.service)
+                    title(table.service)
                 )
             );
         }
@@ -315,14 +315,17 @@ const PAGE_BEGINS: &str =
 const PAGE_ENDS: &str = "<!-- end -->\n";
 
 /// A service's section of the page: first the operations without restrictions, then the others.
-fn page_of(offer: &Offer) -> String {
-    let (whole, parts): (Vec<&Operation>, Vec<&Operation>) = offer
-        .operations
-        .iter()
-        .partition(|operation| operation.idle.is_empty() && operation.refused.is_empty());
+fn page_of(table: &ServiceTable) -> String {
+    let (whole, parts): (Vec<&Operation>, Vec<&Operation>) = table.operations.iter().partition(|operation| {
+        operation
+            .ineffective_parameters()
+            .chain(operation.rejected_parameters().map(|path| (path, "")))
+            .next()
+            .is_none()
+    });
     let names: Vec<&str> = whole.iter().map(|operation| operation.name).collect();
     let mut text =
-        format!("**{}**, all parameters supported: {}.\n\n", title(offer.service), names.join(", "));
+        format!("**{}**, all parameters supported: {}.\n\n", title(table.service), names.join(", "));
     if parts.is_empty() {
         return text;
     }
@@ -330,11 +333,15 @@ fn page_of(offer: &Offer) -> String {
         "| Operation | Rejected parameters | Parameters without effect, and why |\n|---|---|---|\n",
     );
     for operation in parts {
-        let refused: Vec<String> =
-            operation.refused.split_ascii_whitespace().map(|member| format!("`{member}`")).collect();
-        let idle: Vec<String> =
-            operation.idle.iter().map(|(member, why)| format!("`{member}`: {why}")).collect();
-        text.push_str(&format!("| {} | {} | {} |\n", operation.name, refused.join(", "), idle.join("; ")));
+        let rejected: Vec<String> = operation.rejected_parameters().map(|path| format!("`{path}`")).collect();
+        let without_effect: Vec<String> =
+            operation.ineffective_parameters().map(|(path, why)| format!("`{path}`: {why}")).collect();
+        text.push_str(&format!(
+            "| {} | {} | {} |\n",
+            operation.name,
+            rejected.join(", "),
+            without_effect.join("; ")
+        ));
     }
     text.push('\n');
     text
@@ -346,7 +353,7 @@ fn the_page_matches_the_tables() {
     let text = std::fs::read_to_string(&page).unwrap();
     let (before, rest) = text.split_once(PAGE_BEGINS).unwrap();
     let (listed, after) = rest.split_once(PAGE_ENDS).unwrap();
-    let right: String = offers().iter().map(page_of).collect();
+    let right: String = tables().iter().map(page_of).collect();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(page, format!("{before}{PAGE_BEGINS}\n{right}{PAGE_ENDS}{after}")).unwrap();
     } else {

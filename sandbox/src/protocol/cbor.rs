@@ -9,7 +9,7 @@ use ciborium::Value as Cbor;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// RFC 8949, 3.4.2: the tag of a timestamp. Smithy counts seconds, the older protocol milliseconds.
 const INSTANT: u64 = 1;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// The media type of requests and responses.
 pub const CONTENT_TYPE: &str = "application/x-amz-json-1.1";

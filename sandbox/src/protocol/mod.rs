@@ -19,7 +19,7 @@ pub mod query;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::services::AwsError;
+use crate::call::AwsError;
 
 /// The encoding of Kinesis's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use quick_xml::events::BytesText;
 use serde_json::{Map, Value, json};
 
 use super::cbor::RPC_V2;
+use crate::call::AwsError;
 use crate::parameters::instant_of_seconds;
-use crate::services::AwsError;
 
 /// The media type of responses.
 pub const CONTENT_TYPE: &str = "text/xml";

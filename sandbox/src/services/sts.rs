@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::call::{AwsError, Call};
 use crate::operations::Operation;
-use crate::services::{AwsError, Call, Service};
+use crate::services::Service;
 
-const OPERATIONS: &[Operation] = &[Operation::honouring("GetCallerIdentity", "ValidationError", "")];
+const OPERATIONS: &[Operation] = &[Operation::supporting("GetCallerIdentity", "ValidationError", "")];
 
 /// The modelled STS.
 #[derive(Debug, Default)]

@@ -1,7 +1,5 @@
 //! Tests of ECS tasks as local processes: states, environment, logs and exits.
 
-use std::time::Duration;
-
 use aws_sdk_ecs::types::{
     AwsVpcConfiguration, Compatibility, ContainerDefinition, DesiredStatus, LaunchType, NetworkConfiguration,
     NetworkMode, TaskStopCode,
@@ -13,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::ecs_harness::{EcsHarness, IMAGE};
+use crate::wait::wait_for;
 
 fn pid(process: &Value) -> Pid {
     Pid::from_raw(i32::try_from(process["pid"].as_u64().unwrap()).unwrap())
@@ -272,16 +271,4 @@ async fn a_killed_sandbox_leaves_no_tasks() {
     })
     .await;
     std::fs::remove_dir_all(&directory).unwrap();
-}
-
-/// Waits for an effect of another process.
-#[cfg(target_os = "linux")]
-async fn wait_for<T>(what: &str, find: impl AsyncFn() -> Option<T>) -> T {
-    for _ in 0..1_000 {
-        if let Some(found) = find().await {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("timed out waiting for {what}");
 }

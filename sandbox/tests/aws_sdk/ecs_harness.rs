@@ -12,6 +12,7 @@ use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use serde_json::Value;
 
 use crate::test_sandbox::{admin, config};
+use crate::wait::wait_for;
 
 pub const IMAGE: &str = "example.com/generator:1";
 
@@ -142,14 +143,14 @@ impl EcsHarness {
     /// Advances the clock until `condition` is true, with real time between the steps for the
     /// sandbox's loop.
     pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
-        for _ in 0..1_000 {
-            if condition().await {
-                return;
+        wait_for(what, async || {
+            let is_true = condition().await;
+            if !is_true {
+                self.clock.advance(Duration::from_millis(500));
             }
-            self.clock.advance(Duration::from_millis(500));
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
-        panic!("timed out waiting for {what}");
+            is_true.then_some(())
+        })
+        .await;
     }
 
     pub async fn until_running(&self, count: i32) {

@@ -22,3 +22,4 @@ mod small_services;
 mod test_sandbox;
 mod tls;
 mod unsupported;
+mod wait;

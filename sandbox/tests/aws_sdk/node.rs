@@ -16,6 +16,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::ecs_harness::EcsHarness;
+use crate::wait::wait_within;
 
 const NAMESPACE: &str = "kinesis-demo-node-test";
 /// Counts as fast as a shell can. On SIGTERM it prints nine more numbers at once, then a final
@@ -82,12 +83,9 @@ impl Node {
 
     /// Waits until `condition` is true; returns how long that took.
     async fn within(&self, seconds: u64, what: &str, condition: impl AsyncFn() -> bool) -> Duration {
-        let started = Instant::now();
-        while !condition().await {
-            assert!(started.elapsed() < Duration::from_secs(seconds), "timed out waiting for {what}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        started.elapsed()
+        let began = Instant::now();
+        wait_within(Duration::from_secs(seconds), what, async || condition().await.then_some(())).await;
+        began.elapsed()
     }
 
     async fn stopped(&self, codes: &[i32]) -> Vec<String> {

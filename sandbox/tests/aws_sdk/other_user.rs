@@ -5,7 +5,6 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use aws_sdk_ecs::error::ProvideErrorMetadata as _;
 use aws_sdk_ecs::types::{
@@ -16,6 +15,7 @@ use kinesis_demo_sandbox::access::ACCESS_KEY_VARIABLE;
 use serde_json::Value;
 
 use crate::test_sandbox::config_for;
+use crate::wait::wait_for;
 
 /// The user id of `nobody` on most systems.
 const NOBODY: u32 = 65_534;
@@ -44,16 +44,6 @@ fn request_as_nobody(port: u16, method: &str, path: &str, headers: &[&str]) -> S
     let request =
         lines.iter().chain(headers).fold(String::new(), |text, line| text + line + r"\r\n") + r"\r\n";
     as_nobody(&format!("exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{request}' >&3 && head -n 1 <&3"))
-}
-
-async fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
-    for _ in 0..1_000 {
-        if let Some(found) = find() {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("timed out waiting for {what}");
 }
 
 /// A running sandbox, killed when the test ends, even by a panic.
@@ -131,7 +121,7 @@ async fn another_user_can_neither_read_the_key_nor_call_the_sandbox() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let sandbox = start(folder.path());
     let read = |name: &str| std::fs::read(folder.path().join(name)).ok();
-    let address = until("the address", || read("address.json")).await;
+    let address = wait_for("the address", async || read("address.json")).await;
     let address: Value = serde_json::from_slice(&address).unwrap();
     let address = address["address"].as_str().unwrap().to_owned();
     let port: u16 = address.rsplit_once(':').unwrap().1.parse().unwrap();
@@ -139,7 +129,7 @@ async fn another_user_can_neither_read_the_key_nor_call_the_sandbox() {
     let ecs = aws_sdk_ecs::Client::new(&config_for(&format!("http://{address}"), &key, "us-east-1").await);
     run_a_task(&ecs).await;
     let listed = || -> Option<Value> { serde_json::from_slice(&read("tasks.json")?).ok() };
-    let task = until("the task", || listed()?.as_array()?.first().cloned()).await;
+    let task = wait_for("the task", async || listed()?.as_array()?.first().cloned()).await;
     let task_pid = task["pid"].as_u64().unwrap();
 
     // The task has the key, but not the sandbox's environment.

@@ -1,7 +1,5 @@
 //! Tests of ECS tasks as Pods, against a real API server: states, logs, interruptions and exits.
 
-use std::time::Duration;
-
 use aws_sdk_ecs::types::DesiredStatus;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kinesis_demo_sandbox::Options;
@@ -13,6 +11,7 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, Node};
 use crate::ecs_harness::{EcsHarness, IMAGE};
+use crate::wait::wait_for;
 
 async fn harness(node: &Node) -> EcsHarness {
     let pods = PodSettings {
@@ -151,9 +150,8 @@ async fn changes_while_the_api_server_is_offline_are_noticed_later(node: &Node) 
     let names = node.kubelet.names().await;
     node.kubelet.offline.send_replace(true);
     node.kubelet.pods.delete(&names[0], &DeleteParams::default()).await.unwrap();
-    while node.kubelet.names().await.contains(&names[0]) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_deleted = async || (!node.kubelet.names().await.contains(&names[0])).then_some(());
+    wait_for("the deletion of a Pod", is_deleted).await;
     // A change requested meanwhile takes effect later.
     harness.resize(1).await;
     let tasks = harness.tasks(DesiredStatus::Running).await;

@@ -23,6 +23,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::wait::wait_for;
+
 struct TestSandbox {
     running: Running,
     _folder: TempDir,
@@ -176,12 +178,7 @@ async fn the_address_file_has_the_tls_endpoint_and_the_ca_file() {
     sandbox.args(["--address-file", "sandbox.json"]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut sandbox = sandbox.spawn().unwrap();
     let path = folder.path().join("sandbox.json");
-    let written = async {
-        while !path.exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+    wait_for("the address file", async || path.exists().then_some(())).await;
     let endpoints: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let ca_file = PathBuf::from(endpoints["tlsCaFile"].as_str().unwrap());
     assert_eq!(ca_file.file_name().unwrap(), "sandbox.json.ca.pem");
@@ -224,11 +221,6 @@ async fn a_ca_path_that_is_not_utf_8_is_an_error_not_a_panic() {
     let path = OsStr::from_bytes(b"\xfe.pem");
     sandbox.arg("--tls-ca-file").arg(path).stdout(Stdio::null()).stderr(Stdio::null());
     let mut sandbox = sandbox.spawn().unwrap();
-    let written = async {
-        while !folder.path().join(path).exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+    wait_for("the CA file", async || folder.path().join(path).exists().then_some(())).await;
     sandbox.kill().await.unwrap();
 }

@@ -63,28 +63,28 @@ fn broken(members: &BTreeMap<String, Member>, path: &str) -> Vec<(Value, String)
 #[test]
 fn every_constraint_is_checked_or_listed_as_not_enforced() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for offer in offers() {
-        for (operation, members, _) in offer.members() {
+    for table in tables() {
+        for (operation, members, _) in table.members() {
             for (path, member) in members {
                 for (value, expected) in broken(members, path) {
                     let is_empty_list = value == json!([]);
-                    let result = check(offer.service, operation, &breaking(path, value));
+                    let result = check(table.service, operation, &breaking(path, value));
                     let table_path = plain(path).replace("{key}", "").replace("{value}", "");
-                    let is_not_enforced = not_enforced(offer.service, operation.name, &table_path).is_some()
-                        || (offer.service == "ecs" && member.r#enum.is_none())
-                        || (offer.service == "monitoring" && is_empty_list);
-                    let case_name = format!("{} {} {path}", offer.service, operation.name);
+                    let is_not_enforced = not_enforced(table.service, operation.name, &table_path).is_some()
+                        || (table.service == "ecs" && member.r#enum.is_none())
+                        || (table.service == "monitoring" && is_empty_list);
+                    let case_name = format!("{} {} {path}", table.service, operation.name);
                     match result {
                         Ok(()) => assert!(is_not_enforced, "{case_name}: {expected}"),
                         Err(error) if is_not_enforced => {
                             assert!(!error.message.contains(&expected), "{case_name}: {error}")
                         }
                         Err(error) => {
-                            assert_eq!(error.code, operation.refusal, "{case_name}");
-                            if !matches!(offer.service, "ecs" | "monitoring") {
+                            assert_eq!(error.code, operation.error_code, "{case_name}");
+                            if !matches!(table.service, "ecs" | "monitoring") {
                                 assert!(error.message.contains(&expected), "{case_name}: {error}");
                             }
-                            *counts.entry(offer.service).or_default() += 1;
+                            *counts.entry(table.service).or_default() += 1;
                         }
                     }
                 }
@@ -100,15 +100,15 @@ fn every_constraint_is_checked_or_listed_as_not_enforced() {
 #[test]
 fn missing_required_parameters_are_named_by_path() {
     let mut count = 0;
-    for offer in offers().iter().filter(|offer| !matches!(offer.service, "ecs" | "monitoring")) {
-        for (operation, members, _) in offer.members() {
+    for table in tables().iter().filter(|table| !matches!(table.service, "ecs" | "monitoring")) {
+        for (operation, members, _) in table.members() {
             for (path, _) in members.iter().filter(|(_, member)| member.required) {
-                if not_enforced(offer.service, operation.name, &plain(path)).is_some() {
+                if not_enforced(table.service, operation.name, &plain(path)).is_some() {
                     continue;
                 }
                 let input =
                     path.rsplit_once('.').map_or(json!({}), |(parent, _)| breaking(parent, json!({})));
-                let error = check(offer.service, operation, &input).unwrap_err();
+                let error = check(table.service, operation, &input).unwrap_err();
                 let name = crate::constraints::lower_camel(path.rsplit('.').next().unwrap());
                 let expected = format!("{name}' failed to satisfy constraint: Member must not be null");
                 assert!(error.message.contains(&expected), "{} {path}: {error}", operation.name);
@@ -224,10 +224,10 @@ fn each_service_has_its_own_error_texts() {
             "Invalid setting 'name'".to_owned(),
         ),
     ];
-    let offers = offers();
+    let tables = tables();
     for (service, operation, input, code, message) in cases {
-        let offer = offers.iter().find(|offer| offer.service == service).unwrap();
-        let refused = admit(offer.operations, service, operation, &input).unwrap_err();
-        assert_eq!(refused, AwsError::client(code, message), "{service} {operation}");
+        let table = tables.iter().find(|table| table.service == service).unwrap();
+        let error = check_request(table.operations, service, operation, &input).unwrap_err();
+        assert_eq!(error, AwsError::client(code, message), "{service} {operation}");
     }
 }

@@ -2,30 +2,26 @@
 //! Keeps everything in memory: metrics by region, and dashboards for the whole account, because
 //! they are global on AWS.
 
-mod dashboard_body;
-mod dashboards;
-mod ingestion;
-mod operations;
-mod queries;
-mod reads;
-mod series;
-mod statistic;
+mod errors;
+mod model;
+mod ops;
+mod request;
+mod state;
+mod view;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::call::{AwsError, Call};
 use crate::clock::ModelClock;
 use crate::operations::Operation;
-use crate::parameters::Members;
-use crate::services::{AwsError, Call, Caller, Service};
-use dashboards::Dashboards;
-use series::Metrics;
-
-const REFUSAL: &str = "InvalidParameterValueException";
+use crate::services::Service;
+use ops::{dashboards, get_metric_data, get_metric_statistics, list_metrics, put_metric_data, tags};
+use request::Request;
+use state::CloudWatchState;
 
 /// The modelled CloudWatch.
 #[derive(Debug)]
@@ -34,68 +30,45 @@ pub struct CloudWatch {
     state: Mutex<CloudWatchState>,
 }
 
-#[derive(Debug, Default)]
-struct CloudWatchState {
-    regions: BTreeMap<String, Metrics>,
-    dashboards: Dashboards,
-}
-
-/// A request, with its model time and real time.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    input: Members<'a>,
-    caller: &'a Caller,
-    /// Model time: determines what reads see.
-    now: Timestamp,
-    /// Real time in milliseconds.
-    wall: i64,
-}
-
 impl CloudWatch {
     /// Creates the service, without metrics and dashboards.
     pub fn new(clock: ModelClock) -> Self {
         Self { clock, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CloudWatchState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Service for CloudWatch {
     fn operations(&self) -> Option<&'static [Operation]> {
-        Some(operations::OPERATIONS)
+        Some(ops::OPERATIONS)
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
-        let request = Request {
-            input: Members::new(call.input, REFUSAL),
-            caller: call.caller,
-            now: call.now,
-            wall: self.clock.wall_at(call.now).as_millisecond(),
-        };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let CloudWatchState { regions, dashboards } = &mut *state;
-        let metrics = regions.entry(call.caller.region.clone()).or_default();
-        metrics.ingest_due(call.now);
+        let request = Request::new(&call, &self.clock);
+        let mut state = self.lock();
+        let (metrics, boards) = state.at(&call.caller.region, call.now);
         match call.operation {
-            "PutMetricData" => ingestion::put_metric_data(metrics, request),
-            "GetMetricData" => queries::get_metric_data(metrics, request),
-            "GetMetricStatistics" => reads::get_metric_statistics(metrics, request),
-            "ListMetrics" => reads::list_metrics(metrics, request),
-            "PutDashboard" => dashboards::put_dashboard(dashboards, request),
-            "GetDashboard" => dashboards::get_dashboard(dashboards, request),
-            "ListDashboards" => dashboards::list_dashboards(dashboards, request),
-            "DeleteDashboards" => dashboards::delete_dashboards(dashboards, request),
-            "TagResource" => dashboards::tag_resource(dashboards, request),
-            "UntagResource" => dashboards::untag_resource(dashboards, request),
-            "ListTagsForResource" => dashboards::list_tags_for_resource(dashboards, request),
+            "PutMetricData" => put_metric_data::put_metric_data(metrics, request),
+            "GetMetricData" => get_metric_data::get_metric_data(metrics, request),
+            "GetMetricStatistics" => get_metric_statistics::get_metric_statistics(metrics, request),
+            "ListMetrics" => list_metrics::list_metrics(metrics, request),
+            "PutDashboard" => dashboards::put_dashboard(boards, request),
+            "GetDashboard" => dashboards::get_dashboard(boards, request),
+            "ListDashboards" => dashboards::list_dashboards(boards, request),
+            "DeleteDashboards" => dashboards::delete_dashboards(boards, request),
+            "TagResource" => tags::tag_resource(boards, request),
+            "UntagResource" => tags::untag_resource(boards, request),
+            "ListTagsForResource" => tags::list_tags_for_resource(boards, request),
             other => Err(crate::operations::unknown("monitoring", other)),
         }
     }
 
     fn state(&self, _now: Timestamp) -> Value {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let metrics: BTreeMap<_, _> =
-            state.regions.iter().map(|(region, metrics)| (region.clone(), metrics.state())).collect();
-        json!({"dashboards": state.dashboards.keys().collect::<Vec<_>>(), "metrics": metrics})
+        view::all(&self.lock())
     }
 }
 

@@ -1,8 +1,10 @@
 //! Tests of CloudWatch through `Service::call`, with a manual clock.
 
 use jiff::SignedDuration;
+use serde_json::json;
 
 use super::*;
+use crate::call::Caller;
 
 struct Harness {
     cloudwatch: CloudWatch,
@@ -31,7 +33,7 @@ impl Harness {
         self.at(0, "PutMetricData", json!({"Namespace": "Demo", "MetricData": data})).await
     }
 
-    async fn refused(&self, datum: Value) -> AwsError {
+    async fn error_for(&self, datum: Value) -> AwsError {
         self.put(json!([datum])).await.unwrap_err()
     }
 
@@ -142,7 +144,7 @@ async fn a_request_beyond_the_limits_is_rejected_as_a_whole() {
         (json!({"Value": 1}), "MissingRequiredParameterException"),
     ];
     for (datum, code) in cases {
-        assert_eq!(harness.refused(datum.clone()).await.code, code, "{datum}");
+        assert_eq!(harness.error_for(datum.clone()).await.code, code, "{datum}");
     }
     let accepted = [
         plain(json!({"Values": values(150)})),

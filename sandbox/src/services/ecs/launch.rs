@@ -20,7 +20,7 @@ pub struct TaskEnvironment {
 
 /// The stream name that the awslogs driver creates ("Using the awslogs log driver",
 /// awslogs-stream-prefix).
-pub(super) fn stream_name(prefix: &str, container: &str, task: &str) -> String {
+pub fn stream_name(prefix: &str, container: &str, task: &str) -> String {
     format!("{prefix}/{container}/{task}")
 }
 
@@ -43,7 +43,7 @@ pub(super) fn prepare(
             name: stream_name(&logs.prefix, &spec.name, &task.id),
         });
         if let Some(stream) = &output {
-            ecs.logs.create_container_stream(&stream.region, &stream.group, &stream.name).map_err(|error| {
+            ecs.logs.create_stream(stream).map_err(|error| {
                 format!(
                     "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: {error} : exit status 1"
                 )

@@ -3,40 +3,24 @@
 //! Logs, and their metadata endpoint.
 //!
 //! ```text
-//! operations (clusters, task_definitions, services, tasks, protection, tagging)
-//!     │
-//!     ▼
-//!   state ◄── lifecycle, rollout, visibility (pure)
-//!     ▲
-//!     │
-//! engine: ticks, effects ──► launch ──► runner: processes or Pods ──► logs
+//! ops ──► state ◄── engine: ticks, reports, effects ──► launch ──► task runner: processes or Pods
+//!           ▲                                                               └─► logs
+//!       metadata
 //! ```
 //!
 //! The state uses model time. Instants shown to callers and real durations are converted where they
 //! leave or enter it (`state`).
 
-mod clusters;
 mod engine;
-mod fargate;
+mod errors;
 mod launch;
-mod lifecycle;
 pub mod metadata;
-mod operations;
-mod protection;
+mod model;
+mod ops;
 mod request;
-mod rollout;
-mod scheduler;
-mod service_settings;
-mod service_view;
-mod services;
 mod state;
-mod tagging;
-mod task_definitions;
-mod task_rules;
-mod tasks;
-mod visibility;
+mod view;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -45,22 +29,24 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Secret;
+use crate::call::{AwsError, Call};
 use crate::clock::ModelClock;
 use crate::operations::Operation;
-use crate::parameters::Members;
-use crate::services::logs::Logs;
-use crate::services::{AwsError, Call, Service};
+use crate::services::Service;
+use crate::services::integrations::ScalableServices;
 use crate::task_runner::pod::{PodRunner, PodSettings};
 use crate::task_runner::process::ProcessRunner;
-use crate::task_runner::{Report, TaskRunner};
+use crate::task_runner::{ContainerLogs, TaskReport, TaskRunner};
+pub use engine::Engine;
 pub use launch::TaskEnvironment;
-use request::{REFUSAL, Request};
-use state::{EcsState, ServiceStatus, TaskStatus};
-pub use task_rules::TaskRules;
+use model::time::read_lag;
+pub use ops::task_rules::TaskRules;
+use ops::{clusters, services, tags, task_definitions, task_protection, tasks};
+use request::Request;
+use state::{EcsState, ServiceStatus};
 
 /// The sandbox's initial Fargate vCPU quota. AWS gives new accounts 6 (L-3032A538, adjustable). An
 /// account that runs demos of a hundred small tasks needs an increase such as this.
@@ -101,7 +87,7 @@ pub enum TaskSettings {
 pub struct Ecs {
     clock: ModelClock,
     account: String,
-    logs: Arc<Logs>,
+    logs: Arc<dyn ContainerLogs>,
     rules: TaskRules,
     /// Part of the metadata endpoint's address. Only tasks know it, so other clients are rejected.
     metadata_token: Secret,
@@ -110,32 +96,9 @@ pub struct Ecs {
     runner: OnceLock<Arc<dyn TaskRunner>>,
 }
 
-/// The background loop of ECS. Dropping it ends the tasks in the background; [`Engine::stop`] also
-/// waits until they have ended.
-pub struct Engine {
-    stopping: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Engine {
-    /// Ends all tasks: SIGTERM, then SIGKILL. Returns when none is left.
-    pub async fn stop(mut self) {
-        self.stopping.cancel();
-        if let Err(error) = (&mut self.task).await {
-            tracing::warn!(%error, "the ECS loop panicked; tasks may still be running");
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stopping.cancel();
-    }
-}
-
 impl Ecs {
     /// An account without services.
-    pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<Logs>) -> Arc<Self> {
+    pub fn new(clock: ModelClock, settings: EcsSettings, logs: Arc<dyn ContainerLogs>) -> Arc<Self> {
         let EcsSettings { account, clusters, seed, vcpu_quota, is_fresh_account, rules } = settings;
         let mut state = EcsState::new(account.clone(), clock.speed(), seed, vcpu_quota, clusters);
         state.has_linked_role = !is_fresh_account;
@@ -166,7 +129,7 @@ impl Ecs {
             ),
             TaskSettings::Pods(settings) => Arc::new(PodRunner::new(*settings, logs, sender)?),
         };
-        runner.clear_leftovers().await?;
+        runner.remove_orphans().await?;
         ensure!(self.runner.set(Arc::clone(&runner)).is_ok(), "the ECS loop has already been started");
         self.lock().launch_timing = runner.launch_timing();
         let stopping = CancellationToken::new();
@@ -179,30 +142,18 @@ impl Ecs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, report: Report) {
-        let now = self.clock.now();
-        let mut state = self.lock();
-        let state = &mut *state;
-        let (Report::Started { task }
-        | Report::FailedToStart { task, .. }
-        | Report::Withdrawn { task }
-        | Report::Exited { task, .. }) = &report;
-        let region = state.regions.iter().find(|(_, region)| region.tasks.contains_key(task));
-        let Some(region) = region.map(|(name, _)| name.clone()) else { return };
-        match report {
-            Report::Started { task } => lifecycle::started(state, &region, &task, now),
-            Report::FailedToStart { task, failure } => {
-                lifecycle::failed_to_start(state, &region, &task, failure, now);
-            }
-            Report::Withdrawn { task } => lifecycle::withdrawn(state, &region, &task),
-            Report::Exited { task, container, end } => {
-                lifecycle::exited(state, &region, &task, container, end);
-            }
-        }
+    fn record(&self, report: TaskReport) {
+        state::record(&mut self.lock(), report, self.clock.now());
     }
 
-    /// Whether other AWS services see the service yet. Their view of ECS lags behind its writes.
-    pub fn is_visible_to_services(&self, region: &str, cluster: &str, service: &str) -> bool {
+    /// The processes or Pods that run tasks, for `GET /_sandbox/tasks`.
+    pub fn running_tasks(&self) -> Value {
+        self.runner.get().map_or_else(|| json!({"tasks": []}), |runner| runner.view())
+    }
+}
+
+impl ScalableServices for Ecs {
+    fn is_visible_to_services(&self, region: &str, cluster: &str, service: &str) -> bool {
         let now = self.clock.now();
         let mut state = self.lock();
         let service = state.region(region).services.get(&(cluster.to_owned(), service.to_owned()));
@@ -211,21 +162,13 @@ impl Ecs {
         })
     }
 
-    /// Draws a read-after-write lag, in real time.
-    pub fn draw_read_lag(&self) -> SignedDuration {
-        lifecycle::read_lag(&mut self.lock().rng)
-    }
-
-    /// The desired count of an active service, for Application Auto Scaling.
-    pub fn desired_count(&self, region: &str, cluster: &str, service: &str) -> Option<u32> {
+    fn desired_count(&self, region: &str, cluster: &str, service: &str) -> Option<u32> {
         let mut state = self.lock();
         let service = state.region(region).services.get(&(cluster.to_owned(), service.to_owned()))?;
         (service.status == ServiceStatus::Active).then_some(service.desired)
     }
 
-    /// Sets the desired count, as Application Auto Scaling does through UpdateService. Returns
-    /// false if there is no such active service.
-    pub fn set_desired_count(&self, region: &str, cluster: &str, service: &str, desired: u32) -> bool {
+    fn set_desired_count(&self, region: &str, cluster: &str, service: &str, desired: u32) -> bool {
         let mut state = self.lock();
         let key = (cluster.to_owned(), service.to_owned());
         match state.region(region).services.get_mut(&key) {
@@ -238,28 +181,21 @@ impl Ecs {
         }
     }
 
-    /// The processes or Pods that run tasks, for `GET /_sandbox/tasks`.
-    pub fn running_tasks(&self) -> Value {
-        self.runner.get().map_or_else(|| json!({"tasks": []}), |runner| runner.view())
+    fn draw_read_lag(&self) -> SignedDuration {
+        read_lag(&mut self.lock().rng)
     }
 }
 
 #[async_trait]
 impl Service for Ecs {
     fn operations(&self) -> Option<&'static [Operation]> {
-        Some(operations::OPERATIONS)
+        Some(ops::OPERATIONS)
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Value, AwsError> {
         let mut state = self.lock();
         let state = &mut *state;
-        let request = Request {
-            input: Members::new(call.input, REFUSAL),
-            raw: call.input,
-            caller: call.caller,
-            clock: &self.clock,
-            now: call.now,
-        };
+        let request = Request::new(&call, &self.clock);
         match call.operation {
             "CreateCluster" => clusters::create_cluster(state, request),
             "PutClusterCapacityProviders" => clusters::put_cluster_capacity_providers(state, request),
@@ -282,60 +218,18 @@ impl Service for Ecs {
             "ListTasks" => tasks::list_tasks(state, request),
             "DescribeTasks" => tasks::describe_tasks(state, request),
             "StopTask" => tasks::stop_task(state, request),
-            "UpdateTaskProtection" => protection::update_task_protection(state, request),
-            "GetTaskProtection" => protection::get_task_protection(state, request),
-            "TagResource" => tagging::tag_resource(state, request),
-            "UntagResource" => tagging::untag_resource(state, request),
-            "ListTagsForResource" => tagging::list_tags_for_resource(state, request),
+            "UpdateTaskProtection" => task_protection::update_task_protection(state, request),
+            "GetTaskProtection" => task_protection::get_task_protection(state, request),
+            "TagResource" => tags::tag_resource(state, request),
+            "UntagResource" => tags::untag_resource(state, request),
+            "ListTagsForResource" => tags::list_tags_for_resource(state, request),
             other => Err(crate::operations::unknown("ecs", other)),
         }
     }
 
     fn state(&self, _now: Timestamp) -> Value {
-        let state = self.lock();
-        let regions: BTreeMap<_, _> =
-            state.regions.iter().map(|(name, region)| (name.clone(), region_state(region))).collect();
-        json!({"regions": regions})
+        view::all(&self.lock().regions)
     }
-}
-
-fn region_state(region: &state::Region) -> Value {
-    let clusters: Vec<&String> =
-        region.clusters.iter().filter(|(_, cluster)| cluster.active).map(|(name, _)| name).collect();
-    let definitions: Vec<Value> = region
-        .families
-        .values()
-        .flat_map(|family| family.revisions.values())
-        .map(|definition| {
-            json!({
-                "arn": definition.body.arn,
-                "active": definition.status == state::DefinitionStatus::Active,
-                "tags": definition.tags,
-            })
-        })
-        .collect();
-    let services: Vec<Value> = region
-        .services
-        .values()
-        .map(|service| {
-            json!({
-                "name": service.name, "cluster": service.cluster, "status": service.status.text(),
-                "desired": service.desired, "tags": service.tags,
-            })
-        })
-        .collect();
-    let tasks: Vec<Value> = region
-        .tasks
-        .values()
-        .map(|task| {
-            json!({
-                "arn": task.arn, "service": task.service.as_ref().map(|(service, _)| service),
-                "status": task.status.text(), "running": task.status == TaskStatus::Running,
-                "stoppedReason": task.stop.as_ref().map(|stop| &stop.reason),
-            })
-        })
-        .collect();
-    json!({"clusters": clusters, "taskDefinitions": definitions, "services": services, "tasks": tasks})
 }
 
 #[cfg(test)]

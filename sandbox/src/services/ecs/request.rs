@@ -1,21 +1,21 @@
-//! The common part of all ECS operations. In: a call. Out: its members, resolved references, and
-//! the common parts of responses. No I/O.
+//! A call of ECS, and what its operations read from it alike. In: a call. Out: references to
+//! resources, ARNs, pages. No I/O.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::state::{Cluster, EcsState, Region};
+use super::errors::{self, INVALID_REQUEST};
+use super::state::{Cluster, Region};
 use crate::arn::{Arn, PARTITION};
+use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
 use crate::paging::page;
-use crate::parameters::{Members, Tags, epoch_seconds};
-use crate::services::{AwsError, Caller};
+use crate::parameters::{Parameters, TAGS_PER_RESOURCE, Tags, epoch_seconds};
 
-pub(super) const REFUSAL: &str = "InvalidParameterException";
-
+/// A request, and the clock that converts its instants.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub input: Members<'a>,
+pub struct Request<'a> {
+    pub input: Parameters<'a>,
     pub raw: &'a Value,
     pub caller: &'a Caller,
     pub clock: &'a ModelClock,
@@ -23,6 +23,19 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    pub fn new(call: &Call<'a>, clock: &'a ModelClock) -> Self {
+        let input = Parameters::new(call.input, INVALID_REQUEST);
+        Self { input, raw: call.input, caller: call.caller, clock, now: call.now }
+    }
+
+    /// Rejects more tags than a resource may have.
+    pub fn check_tag_count(&self, tags: &Tags) -> Result<(), AwsError> {
+        if tags.len() > TAGS_PER_RESOURCE {
+            return Err(self.input.invalid("The number of tags exceeds the limit of 50 tags per resource."));
+        }
+        Ok(())
+    }
+
     /// Converts an instant of the model to the caller's clock.
     pub fn time(&self, at: Timestamp) -> Value {
         epoch_seconds(self.clock.wall_at(at))
@@ -51,7 +64,7 @@ impl<'a> Request<'a> {
         reference: &'n str,
     ) -> Result<&'n str, AwsError> {
         match self.cluster_and_name(kind, reference)? {
-            (Some(other), _) if other != cluster => Err(self.input.refusal(format!(
+            (Some(other), _) if other != cluster => Err(self.input.invalid(format!(
                 "Invalid identifier: Identifier is for cluster {other}. Your cluster is {cluster}"
             ))),
             (_, name) => Ok(name),
@@ -68,13 +81,13 @@ impl<'a> Request<'a> {
         if !reference.starts_with("arn:") {
             return Ok((None, last_part(reference)));
         }
-        let invalid = |why: &str| self.input.refusal(format!("Invalid identifier: {why}"));
+        let invalid = |why: &str| self.input.invalid(format!("Invalid identifier: {why}"));
         let arn = Arn::parse(reference).ok_or_else(|| invalid("Unexpected number of separators"))?;
         if (arn.partition, arn.service) != (PARTITION, "ecs") {
             return Err(invalid(&format!("Identifier is for service {}:{}", arn.partition, arn.service)));
         }
         if arn.region != self.caller.region {
-            return Err(self.input.refusal("Invalid Region in ARN"));
+            return Err(self.input.invalid("Invalid Region in ARN"));
         }
         let own = &self.caller.account;
         if arn.account != own {
@@ -101,7 +114,7 @@ impl<'a> Request<'a> {
     pub fn cluster<'r>(&self, region: &'r Region) -> Result<(&'a str, &'r Cluster), AwsError> {
         let name = self.cluster_name()?;
         let cluster = region.clusters.get(name).filter(|cluster| cluster.active);
-        cluster.map(|cluster| (name, cluster)).ok_or_else(cluster_not_found)
+        cluster.map(|cluster| (name, cluster)).ok_or_else(errors::cluster_not_found)
     }
 
     /// Whether the member `include` contains `what`.
@@ -119,7 +132,7 @@ impl<'a> Request<'a> {
     ) -> Result<Value, AwsError> {
         let size = self.input.bounded("maxResults", 1..=largest, default)? as usize;
         let (items, next) = page(items, self.input.text("nextToken")?, size)
-            .map_err(|_| self.input.refusal("Invalid token"))?;
+            .map_err(|_| self.input.invalid("Invalid token"))?;
         let mut output = json!({ member: items });
         if let Some(next) = next {
             output["nextToken"] = Value::from(next);
@@ -128,44 +141,14 @@ impl<'a> Request<'a> {
     }
 }
 
-pub(super) fn cluster_not_found() -> AwsError {
-    AwsError::client("ClusterNotFoundException", "Cluster not found.")
-}
-
-/// Fails the first call in a new account that needs the service-linked role. That call creates the
-/// role: "the service-linked role is automatically created when you create a cluster, or create or
-/// update a service" (ECS developer guide, "Using service-linked roles").
-pub(super) fn assume_linked_role(state: &mut EcsState) -> Result<(), AwsError> {
-    if std::mem::replace(&mut state.has_linked_role, true) {
-        return Ok(());
-    }
-    Err(AwsError::client(
-        REFUSAL,
-        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
-    ))
-}
-
-pub(super) fn client(message: impl Into<String>) -> AwsError {
-    AwsError::client("ClientException", message)
-}
-
 /// The part after the last slash.
-pub(super) fn last_part(reference: &str) -> &str {
+fn last_part(reference: &str) -> &str {
     reference.rsplit('/').next().unwrap_or(reference)
-}
-
-pub(super) fn failure(arn: String, reason: &str) -> Value {
-    json!({"arn": arn, "reason": reason})
-}
-
-/// Tags in the lower-case format of ECS.
-pub(super) fn tags_view(tags: &Tags) -> Value {
-    tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect()
 }
 
 /// Whether `text` is a valid name of a cluster, service or family: up to 255 letters, digits,
 /// hyphens and underscores (CreateCluster, CreateService, RegisterTaskDefinition references).
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::commitment::Commitment;
-use super::shard::{Shard, id_of};
-use super::stream::{Mode, Stream};
+use super::model::commitment::Commitment;
+use super::model::shard::{Shard, id_of};
+use super::model::stream::Stream;
+use super::model::stream_spec::Mode;
+use super::state::KinesisState;
 use crate::clock::ModelClock;
 
 /// An instant as the JSON protocols send it: epoch seconds with milliseconds.
@@ -93,4 +95,52 @@ pub fn commitment(commitment: &Commitment, clock: &ModelClock) -> Value {
         }
     }
     value
+}
+
+/// The children of a closed shard, as `GetRecords` returns them at its end.
+pub fn child_shards(stream: &Stream, closed: u32) -> Vec<Value> {
+    let child = |shard: &Shard| {
+        let parents: Vec<String> =
+            [shard.parent, shard.adjacent_parent].into_iter().flatten().map(id_of).collect();
+        json!({ "ShardId": shard.id(), "ParentShards": parents, "HashKeyRange": hash_range(shard) })
+    };
+    stream.shards.children(closed).map(child).collect()
+}
+
+/// A list of `Tag`.
+pub fn tags<'a>(tags: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<Value> {
+    tags.map(|(key, value)| json!({ "Key": key, "Value": value })).collect()
+}
+
+/// `StreamSummary`, of `ListStreams`.
+pub fn listed_stream(stream: &Stream) -> Value {
+    json!({
+        "StreamName": stream.spec.name,
+        "StreamARN": stream.identity.arn,
+        "StreamStatus": stream.status(),
+        "StreamModeDetails": { "StreamMode": stream.spec.mode.as_str() },
+        "StreamCreationTimestamp": epoch_seconds(stream.created_at.wall),
+    })
+}
+
+/// The complete state, for `GET /_sandbox/state`.
+pub fn all(state: &KinesisState, clock: &ModelClock) -> Value {
+    let mut streams = Vec::new();
+    let mut commitments = serde_json::Map::new();
+    for (name, region) in state.regions() {
+        let is_committed = region.commitment.is_committed();
+        for stream in region.streams.values() {
+            let mut shown = summary(stream, is_committed);
+            shown["Region"] = json!(name);
+            shown["Tags"] = json!(stream.spec.tags);
+            shown["ForgottenRecords"] = json!(stream.forgotten_records);
+            streams.push(shown);
+        }
+        commitments.insert(name.clone(), commitment(&region.commitment, clock));
+    }
+    json!({
+        "streams": streams,
+        "minimumThroughputBillingCommitment": commitments,
+        "recordBytesHeld": state.record_bytes(),
+    })
 }

@@ -1,7 +1,12 @@
 //! Tests of CloudWatch Logs through `Service::call`.
 
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::errors::INVALID_REQUEST;
+use super::state::INGESTION_DELAY;
 use super::*;
-use crate::services::Caller;
+use crate::call::Caller;
 
 struct Harness {
     logs: Logs,
@@ -159,10 +164,14 @@ async fn groups_are_described_tagged_and_deleted() {
 #[tokio::test]
 async fn container_lines_require_a_group_and_get_a_timestamp() {
     let harness = Harness::with_stream().await;
-    let missing = harness.logs.create_container_stream("us-east-1", "/none", "p/c/1").unwrap_err();
+    let stream =
+        |group: &str| LogStream { region: "us-east-1".into(), group: group.into(), name: "p/c/1".into() };
+    let missing = harness.logs.create_stream(&stream("/none")).unwrap_err();
     assert_eq!(missing.code, "ResourceNotFoundException");
-    harness.logs.create_container_stream("us-east-1", "/g", "p/c/1").unwrap();
-    harness.logs.append_container_line("us-east-1", "/g", "p/c/1", "from the task".to_owned(), None);
+    for _ in 0..2 {
+        harness.logs.create_stream(&stream("/g")).unwrap();
+    }
+    harness.logs.append(&stream("/g"), "from the task".to_owned(), None);
     let read = json!({"logGroupName": "/g", "logStreamName": "p/c/1"});
     let response = harness.at(60, "GetLogEvents", read).await.unwrap();
     assert_eq!(messages(&response), ["from the task"]);
@@ -184,8 +193,8 @@ async fn a_search_can_start_with_the_latest_events() {
     assert_eq!((messages(&rest), rest.get("nextToken")), (vec!["a"], None));
     for start in [json!(null), json!(1_704_067_199_999_i64)] {
         let early = json!({"logGroupName": "/g", "startFromHead": false, "startTime": start});
-        let refused = harness.at(9, "FilterLogEvents", early).await.unwrap_err();
-        assert_eq!(refused.code, "InvalidParameterException");
+        let rejected = harness.at(9, "FilterLogEvents", early).await.unwrap_err();
+        assert_eq!(rejected.code, "InvalidParameterException");
     }
 }
 
@@ -193,9 +202,9 @@ async fn a_search_can_start_with_the_latest_events() {
 async fn only_the_standard_class_is_offered_and_can_be_listed() {
     let harness = Harness::with_stream().await;
     let infrequent = json!({"logGroupName": "/i", "logGroupClass": "INFREQUENT_ACCESS"});
-    let refused = harness.at(0, "CreateLogGroup", infrequent).await.unwrap_err();
+    let rejected = harness.at(0, "CreateLogGroup", infrequent).await.unwrap_err();
     assert_eq!(
-        refused.message,
+        rejected.message,
         "the log group class INFREQUENT_ACCESS is not supported by this sandbox; docs/sandbox.md lists what is supported"
     );
     for (class, count) in [("STANDARD", 1), ("INFREQUENT_ACCESS", 0)] {
@@ -221,6 +230,9 @@ async fn foreign_arns_find_no_group() {
         assert_eq!(harness.at(0, "ListTagsForResource", tags).await, Err(not_found.clone()), "{other}");
     }
     let stream = json!({"resourceArn": "arn:aws:logs:us-east-1:000000000000:stream:/g"});
-    let refused = harness.at(0, "ListTagsForResource", stream).await.unwrap_err();
-    assert_eq!((refused.code.as_str(), refused.message.as_str()), (REFUSAL, "Invalid resource ARN."));
+    let rejected = harness.at(0, "ListTagsForResource", stream).await.unwrap_err();
+    assert_eq!(
+        (rejected.code.as_str(), rejected.message.as_str()),
+        (INVALID_REQUEST, "Invalid resource ARN.")
+    );
 }

@@ -1,9 +1,13 @@
 //! Application Auto Scaling with the modelled ECS and a manual clock.
 
 use jiff::SignedDuration;
+use serde_json::json;
 
+use super::errors::{INVALID_REQUEST, target_not_found};
+use super::state::DIMENSION;
 use super::*;
-use crate::services::ecs::{EcsSettings, TaskRules};
+use crate::call::Caller;
+use crate::services::ecs::{Ecs, EcsSettings, TaskRules};
 use crate::services::logs::Logs;
 
 const RESOURCE: &str = "service/demo/generators";
@@ -198,7 +202,7 @@ async fn scaling_sees_a_new_service_after_a_real_time_lag() {
     for _ in 0..2 {
         let harness = Harness::new(false);
         harness.create_service(1).await.unwrap();
-        let expected = AwsError::client(REFUSAL, format!("ECS service doesn't exist: {RESOURCE}"));
+        let expected = AwsError::client(INVALID_REQUEST, format!("ECS service doesn't exist: {RESOURCE}"));
         let lag = succeeds_after(&harness, expected, Harness::register).await;
         assert!((100..=925).contains(&lag), "{lag}");
         lags.push(lag);
@@ -218,20 +222,20 @@ async fn a_service_being_deleted_cannot_be_registered() {
 #[tokio::test]
 async fn first_calls_in_a_new_account_create_roles_and_fail() {
     let harness = Harness::new(true);
-    let refused = harness.create_service(1).await.unwrap_err();
+    let rejected = harness.create_service(1).await.unwrap_err();
     let message =
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
-    assert_eq!(refused, AwsError::client("InvalidParameterException", message));
+    assert_eq!(rejected, AwsError::client("InvalidParameterException", message));
     harness.create_service(1).await.unwrap();
     // Application Auto Scaling has its own role, and checks ECS only once it exists.
     let message = "Unable to assume IAM role: arn:aws:iam::000000000000:role/aws-service-role/\
          ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService";
-    assert_eq!(harness.register().await.unwrap_err(), AwsError::client(REFUSAL, message));
+    assert_eq!(harness.register().await.unwrap_err(), AwsError::client(INVALID_REQUEST, message));
     let missing = harness.register().await.unwrap_err();
     assert_eq!(missing.message, format!("ECS service doesn't exist: {RESOURCE}"));
     harness.advance_millis(1_000);
     harness.register().await.unwrap();
-    let lag = succeeds_after(&harness, no_target(RESOURCE), Harness::put_action).await;
+    let lag = succeeds_after(&harness, target_not_found(RESOURCE), Harness::put_action).await;
     assert!((100..=925).contains(&lag), "{lag}");
     // An existing target is found at once.
     harness.register().await.unwrap();
@@ -242,11 +246,11 @@ async fn first_calls_in_a_new_account_create_roles_and_fail() {
 async fn an_invalid_call_does_not_create_the_role() {
     let harness = Harness::new(true);
     let nameless = json!({"cluster": "demo", "serviceName": "a b"});
-    let refused = harness.send(harness.ecs.as_ref(), "CreateService", nameless).await.unwrap_err();
-    assert!(refused.message.starts_with("Service name"), "{refused}");
+    let rejected = harness.send(harness.ecs.as_ref(), "CreateService", nameless).await.unwrap_err();
+    assert!(rejected.message.starts_with("Service name"), "{rejected}");
     let named = json!({"clusterName": "another"});
-    let refused = harness.send(harness.ecs.as_ref(), "CreateCluster", named.clone()).await.unwrap_err();
-    assert!(refused.message.starts_with("Unable to assume the service linked role"), "{refused}");
+    let rejected = harness.send(harness.ecs.as_ref(), "CreateCluster", named.clone()).await.unwrap_err();
+    assert!(rejected.message.starts_with("Unable to assume the service linked role"), "{rejected}");
     harness.send(harness.ecs.as_ref(), "CreateCluster", named).await.unwrap();
     harness.create_service(1).await.unwrap();
 }
@@ -267,8 +271,28 @@ async fn filtering_by_dimension_requires_a_resource() {
     assert!(describe(other).await.is_err());
     for operation in ["DescribeScheduledActions", "DescribeScalingActivities"] {
         let input = json!({"ServiceNamespace": "ecs", "ScalableDimension": DIMENSION});
-        let refused = harness.send(harness.scaling.as_ref(), operation, input).await.unwrap_err();
-        assert_eq!(refused.code, REFUSAL, "{operation}");
+        let rejected = harness.send(harness.scaling.as_ref(), operation, input).await.unwrap_err();
+        assert_eq!(rejected.code, INVALID_REQUEST, "{operation}");
         harness.call(operation, json!({})).await.unwrap();
     }
+}
+
+#[test]
+fn a_failed_activity_does_not_say_that_it_succeeded() {
+    let activity = |succeeded| state::Activity {
+        id: "id".into(),
+        resource: RESOURCE.into(),
+        cause: "because".into(),
+        at: Timestamp::UNIX_EPOCH,
+        desired: 3,
+        succeeded,
+    };
+    let shown = |succeeded| {
+        let view = view::activity(&activity(succeeded));
+        (view["StatusCode"].clone(), view["StatusMessage"].clone())
+    };
+    let success = "Successfully set desired count to 3. Change successfully fulfilled by ecs.";
+    assert_eq!(shown(true), (json!("Successful"), json!(success)));
+    let failure = "Failed to set desired count to 3. The ECS service is not active.";
+    assert_eq!(shown(false), (json!("Failed"), json!(failure)));
 }

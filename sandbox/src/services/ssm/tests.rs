@@ -1,6 +1,9 @@
 //! Tests of Parameter Store through `Service::call`.
 
+use serde_json::json;
+
 use super::*;
+use crate::call::Caller;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -188,8 +191,8 @@ async fn parameters_are_filtered_by_key_option_and_values() {
     let found = call(&ssm, "us-east-1", "GetParametersByPath", secure).await.unwrap();
     assert_eq!(found["Parameters"].as_array().unwrap().len(), 1);
     let named = below(json!({"Key": "Name", "Values": ["/a/one"]}));
-    let refused = call(&ssm, "us-east-1", "GetParametersByPath", named).await.unwrap_err();
-    assert_eq!(refused.code, "InvalidFilterKey");
+    let rejected = call(&ssm, "us-east-1", "GetParametersByPath", named).await.unwrap_err();
+    assert_eq!(rejected.code, "InvalidFilterKey");
 }
 
 #[tokio::test]
@@ -197,8 +200,8 @@ async fn only_the_text_data_type_is_offered() {
     let ssm = Ssm::new(ModelClock::start(1));
     let mut image = control("ami-1");
     image["DataType"] = json!("aws:ec2:image");
-    let refused = call(&ssm, "us-east-1", "PutParameter", image).await.unwrap_err();
-    assert!(refused.message.starts_with("the data type aws:ec2:image is not supported"), "{refused}");
+    let rejected = call(&ssm, "us-east-1", "PutParameter", image).await.unwrap_err();
+    assert!(rejected.message.starts_with("the data type aws:ec2:image is not supported"), "{rejected}");
     let mut text = control("one");
     text["DataType"] = json!("text");
     call(&ssm, "us-east-1", "PutParameter", text).await.unwrap();
@@ -217,16 +220,16 @@ async fn foreign_arns_find_nothing_and_deletion_takes_names_only() {
         "arn:aws:ssm:us-east-1:000000000000:document/demo/control",
     ] {
         let read = call(&ssm, "us-east-1", "GetParameter", json!({"Name": other})).await;
-        assert_eq!(read, Err(not_found()), "{other}");
+        assert_eq!(read, Err(errors::parameter_not_found()), "{other}");
         let both = json!({"Names": [own, other]});
         let read = call(&ssm, "us-east-1", "GetParameters", both).await.unwrap();
         assert_eq!(read["Parameters"].as_array().unwrap().len(), 1, "{other}");
         assert_eq!(read["InvalidParameters"], json!([other]));
         let tags = json!({"ResourceType": "Parameter", "ResourceId": other});
-        let refused = call(&ssm, "us-east-1", "ListTagsForResource", tags).await.unwrap_err();
-        assert_eq!(refused.code, "InvalidResourceId", "{other}");
+        let rejected = call(&ssm, "us-east-1", "ListTagsForResource", tags).await.unwrap_err();
+        assert_eq!(rejected.code, "InvalidResourceId", "{other}");
     }
     let by_arn = call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": own})).await;
-    assert_eq!(by_arn, Err(not_found()));
+    assert_eq!(by_arn, Err(errors::parameter_not_found()));
     call(&ssm, "us-east-1", "DeleteParameter", json!({"Name": "/demo/control"})).await.unwrap();
 }

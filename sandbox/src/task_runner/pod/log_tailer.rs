@@ -19,8 +19,7 @@ use tokio::time::Instant;
 
 use super::calls::{CallError, FIRST_PAUSE, RETRY_FOR, call};
 use super::log_cursor::LogCursor;
-use crate::services::logs::Logs;
-use crate::task_runner::LogStream;
+use crate::task_runner::{ContainerLogs, LogStream};
 
 /// Longer lines are split, as the awslogs driver does at the maximum size of an event.
 const LINE_BYTES: u64 = 256 * 1024;
@@ -37,7 +36,7 @@ pub(super) struct LogTailer {
     pub pod: String,
     pub container: String,
     pub stream: LogStream,
-    pub logs: Arc<Logs>,
+    pub logs: Arc<dyn ContainerLogs>,
 }
 
 /// How one stream ended.
@@ -162,8 +161,7 @@ impl LogTailer {
             if let Some(at) = written.filter(|_| !text.is_empty())
                 && cursor.take(&mut replay, at, text)
             {
-                let LogStream { region, group, name } = &self.stream;
-                self.logs.append_container_line(region, group, name, text.to_owned(), Some(at));
+                self.logs.append(&self.stream, text.to_owned(), Some(at));
             }
         }
     }

@@ -10,8 +10,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use super::*;
-use crate::clock::ModelClock;
-use crate::services::{Call, Caller, Service};
+use crate::call::AwsError;
 
 /// The response to a log request.
 #[derive(Clone, Copy, Debug)]
@@ -68,16 +67,35 @@ impl Node {
     }
 }
 
+/// The appended lines: milliseconds since the first instant of the log, and text.
+#[derive(Default)]
+struct AppendedLines(Mutex<Vec<(i64, String)>>);
+
+impl ContainerLogs for AppendedLines {
+    fn create_stream(&self, _stream: &LogStream) -> Result<(), AwsError> {
+        Ok(())
+    }
+
+    fn append(&self, stream: &LogStream, line: String, written: Option<Timestamp>) {
+        assert_eq!(*stream, stream_of_the_container());
+        let since_first = written.unwrap().as_millisecond() - at(0).as_millisecond();
+        self.0.lock().unwrap().push((since_first, line));
+    }
+}
+
+fn stream_of_the_container() -> LogStream {
+    LogStream { region: "us-east-1".into(), group: "/g".into(), name: "run/main/t".into() }
+}
+
 struct Harness {
     node: Arc<Mutex<Node>>,
-    logs: Arc<Logs>,
-    clock: ModelClock,
+    logs: Arc<AppendedLines>,
     ended: watch::Sender<bool>,
     running: tokio::task::JoinHandle<()>,
 }
 
 impl Harness {
-    async fn start(log: &[(i64, &str)], replies: &[Reply]) -> Self {
+    fn start(log: &[(i64, &str)], replies: &[Reply]) -> Self {
         let line = |(millis, text): &(i64, &str)| (at(*millis), (*text).to_owned());
         let node = Node {
             log: log.iter().map(line).collect(),
@@ -90,42 +108,23 @@ impl Harness {
             let response = requested.lock().unwrap().reply(&request);
             async move { Ok::<_, std::io::Error>(response) }
         });
-        let clock = ModelClock::manual(1);
-        let logs = Arc::new(Logs::new(clock.clone()));
+        let logs = Arc::new(AppendedLines::default());
         let (ended, receiver) = watch::channel(false);
         let tailer = LogTailer {
             pods: Api::namespaced(kube::Client::new(service, "demo"), "demo"),
             pod: "p".into(),
             container: "main".into(),
-            stream: LogStream { region: "us-east-1".into(), group: "/g".into(), name: "run/main/t".into() },
-            logs: Arc::clone(&logs),
+            stream: stream_of_the_container(),
+            logs: logs.clone(),
         };
-        let harness = Self { node, logs, clock, ended, running: tokio::spawn(tailer.run(receiver)) };
-        harness.call("CreateLogGroup", json!({"logGroupName": "/g"})).await;
-        harness.logs.create_container_stream("us-east-1", "/g", "run/main/t").unwrap();
-        harness
+        Self { node, logs, ended, running: tokio::spawn(tailer.run(receiver)) }
     }
 
-    async fn call(&self, operation: &str, input: serde_json::Value) -> serde_json::Value {
-        let caller = Caller { account: "000000000000".into(), region: "us-east-1".into() };
-        let call = Call { operation, input: &input, caller: &caller, now: self.clock.now() };
-        self.logs.call(call).await.unwrap()
-    }
-
-    /// The events in CloudWatch Logs: milliseconds since the first instant of the log, and text.
-    async fn logged(&self) -> Vec<(i64, String)> {
-        self.clock.advance(Duration::from_secs(10));
-        let read = json!({"logGroupName": "/g", "logStreamName": "run/main/t", "startFromHead": true});
-        let reply = self.call("GetLogEvents", read).await;
-        let events = reply["events"].as_array().unwrap();
-        let first = at(0).as_millisecond();
-        events
-            .iter()
-            .map(|event| {
-                let message = event["message"].as_str().unwrap().to_owned();
-                (event["timestamp"].as_i64().unwrap() - first, message)
-            })
-            .collect()
+    /// The lines in the order of their timestamps, as CloudWatch Logs returns them.
+    fn logged(&self) -> Vec<(i64, String)> {
+        let mut lines = self.logs.0.lock().unwrap().clone();
+        lines.sort_by_key(|(millis, _)| *millis);
+        lines
     }
 
     /// Lets the tailer run for this long.
@@ -137,7 +136,7 @@ impl Harness {
     async fn end(mut self) -> (Vec<(i64, String)>, Vec<String>) {
         self.ended.send_replace(true);
         (&mut self.running).await.unwrap();
-        let logged = self.logged().await;
+        let logged = self.logged();
         let requests = self.node.lock().unwrap().requests.clone();
         (logged, requests)
     }
@@ -158,7 +157,7 @@ async fn every_line_is_logged_once_wherever_the_stream_breaks() {
     let length: usize = LOG.iter().map(|(millis, text)| format!("{} {text}\n", at(*millis)).len()).sum();
     for at in 0..=length {
         for reply in [Reply::Breaks(at), Reply::Ends(at)] {
-            let harness = Harness::start(&LOG, &[reply, Reply::Fails(500), reply]).await;
+            let harness = Harness::start(&LOG, &[reply, Reply::Fails(500), reply]);
             harness.wait(10).await;
             let (logged, _) = harness.end().await;
             assert_eq!(logged, expected(&LOG), "{reply:?}");
@@ -168,7 +167,7 @@ async fn every_line_is_logged_once_wherever_the_stream_breaks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_stream_is_dropped_after_the_container_ends() {
-    let harness = Harness::start(&LOG, &[Reply::Hangs(40)]).await;
+    let harness = Harness::start(&LOG, &[Reply::Hangs(40)]);
     harness.wait(1).await;
     let (logged, requests) = harness.end().await;
     assert_eq!(logged, expected(&LOG));
@@ -178,27 +177,26 @@ async fn a_hanging_stream_is_dropped_after_the_container_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_is_reopened() {
-    let harness = Harness::start(&LOG, &[Reply::Hangs(40), Reply::Hangs(usize::MAX)]).await;
+    let harness = Harness::start(&LOG, &[Reply::Hangs(40), Reply::Hangs(usize::MAX)]);
     harness.wait(SILENCE.as_secs() + 5).await;
-    assert_eq!(harness.logged().await, expected(&LOG));
+    assert_eq!(harness.logged(), expected(&LOG));
     assert_eq!(harness.end().await.0, expected(&LOG));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_read_is_retried_unless_there_is_no_log() {
-    let harness = Harness::start(&LOG, &[Reply::Hangs(0), Reply::Fails(503), Reply::Breaks(50)]).await;
+    let harness = Harness::start(&LOG, &[Reply::Hangs(0), Reply::Fails(503), Reply::Breaks(50)]);
     harness.wait(1).await;
     assert_eq!(harness.end().await.0, expected(&LOG));
     let missing =
-        Harness::start(&LOG, &[Reply::Breaks(0), Reply::Fails(404), Reply::Fails(404), Reply::Fails(404)])
-            .await;
+        Harness::start(&LOG, &[Reply::Breaks(0), Reply::Fails(404), Reply::Fails(404), Reply::Fails(404)]);
     assert_eq!(missing.end().await.0, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn long_lines_are_split_and_kubelets_own_lines_skipped() {
     let long = "x".repeat(300 * 1024);
-    let harness = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Reply::Breaks(280 * 1024)]).await;
+    let harness = Harness::start(&[(0, &long), (1, ""), (2, "end")], &[Reply::Breaks(280 * 1024)]);
     harness.wait(5).await;
     let (logged, _) = harness.end().await;
     let stamp = at(0).to_string().len() + 1;

@@ -32,8 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Launch, LaunchTiming, Report, StartFailure, TaskRunner};
-use crate::services::logs::Logs;
+use super::{ContainerLogs, Launch, LaunchTiming, StartFailure, TaskReport, TaskRunner};
 use calls::call_with_retry;
 use manifest::SANDBOX_LABEL;
 use pod_task::PodTask;
@@ -51,8 +50,8 @@ const POLL_EVERY: Duration = Duration::from_millis(300);
 pub(crate) struct PodRunner {
     settings: PodSettings,
     pods: Api<Pod>,
-    logs: Arc<Logs>,
-    reports: mpsc::UnboundedSender<Report>,
+    logs: Arc<dyn ContainerLogs>,
+    reports: mpsc::UnboundedSender<TaskReport>,
     registry: Arc<PodRegistry>,
     watching: JoinHandle<()>,
 }
@@ -67,8 +66,8 @@ impl PodRunner {
     /// Creates a runner without tasks and starts the watch. Must be called within a Tokio runtime.
     pub fn new(
         settings: PodSettings,
-        logs: Arc<Logs>,
-        reports: mpsc::UnboundedSender<Report>,
+        logs: Arc<dyn ContainerLogs>,
+        reports: mpsc::UnboundedSender<TaskReport>,
     ) -> Result<Self> {
         let instance = settings::checked_instance(&settings.instance)?;
         let pods: Api<Pod> = Api::namespaced(settings.client.clone(), &settings.namespace);
@@ -80,7 +79,7 @@ impl PodRunner {
         Ok(Self { settings, pods, logs, reports, registry, watching })
     }
 
-    async fn leftovers(&self) -> Result<Vec<Pod>> {
+    async fn orphans(&self) -> Result<Vec<Pod>> {
         let selector = ListParams::default().labels(&format!("{SANDBOX_LABEL}={}", self.settings.instance));
         let listed = call_with_retry(|| self.pods.list(&selector)).await;
         let PodSettings { namespace, .. } = &self.settings;
@@ -94,11 +93,11 @@ impl TaskRunner for PodRunner {
         LaunchTiming::AtPull
     }
 
-    async fn clear_leftovers(&self) -> Result<()> {
+    async fn remove_orphans(&self) -> Result<()> {
         let began = Instant::now();
         let mut graces = [(Duration::ZERO, 1), (FORCE_AFTER, 0)].into_iter().peekable();
         loop {
-            let left = self.leftovers().await?;
+            let left = self.orphans().await?;
             if left.is_empty() {
                 return Ok(());
             }
@@ -131,7 +130,7 @@ impl TaskRunner for PodRunner {
             Err(reason) => {
                 // Fails only if the sandbox is stopping.
                 let failure = StartFailure::of_task(reason);
-                let _ = self.reports.send(Report::FailedToStart { task: launch.task, failure });
+                let _ = self.reports.send(TaskReport::FailedToStart { task: launch.task, failure });
                 return;
             }
         };
@@ -169,7 +168,7 @@ impl TaskRunner for PodRunner {
         self.registry.send(task, PodCommand::Kill);
     }
 
-    fn tasks(&self) -> Vec<String> {
+    fn remaining_tasks(&self) -> Vec<String> {
         self.registry.lock().values().map(|entry| entry.task.clone()).collect()
     }
 

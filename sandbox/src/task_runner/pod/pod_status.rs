@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
 
-use crate::task_runner::{End, StartFailure};
+use crate::task_runner::{ContainerExit, StartFailure};
 
 /// The state of a Pod, for its task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct PodView {
 pub(super) enum ContainerView {
     Waiting,
     Running,
-    Ended(End),
+    Ended(ContainerExit),
 }
 
 impl PodView {
@@ -57,7 +57,7 @@ pub(super) fn pod_view(pod: &Pod, names: &[String]) -> PodView {
         let why = status.and_then(|status| status.message.clone().or_else(|| status.reason.clone()));
         let why = why.unwrap_or_else(|| "the Pod failed".to_owned());
         for container in containers.iter_mut().filter(|container| **container == ContainerView::Waiting) {
-            *container = ContainerView::Ended(End { code: None, reason: Some(why.clone()) });
+            *container = ContainerView::Ended(ContainerExit { code: None, reason: Some(why.clone()) });
         }
         if !started && statuses.iter().all(|container| !has_run(container.state.as_ref())) {
             failure = Some(StartFailure::of_task(format!(
@@ -98,14 +98,14 @@ fn never_ran(state: &ContainerState) -> bool {
     })
 }
 
-fn end(terminated: &ContainerStateTerminated) -> End {
+fn end(terminated: &ContainerStateTerminated) -> ContainerExit {
     let reason = match terminated.reason.as_deref() {
         // "Stopped tasks error messages", OutOfMemoryError.
         Some("OOMKilled") => Some("OutOfMemoryError: Container killed due to memory usage".to_owned()),
         Some("ContainerStatusUnknown") => terminated.message.clone(),
         _ => None,
     };
-    End { code: Some(terminated.exit_code), reason }
+    ContainerExit { code: Some(terminated.exit_code), reason }
 }
 
 /// Why a container will not start. The reasons are kubelet's; ECS's messages are from "Stopped
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn end(code: i32) -> ContainerView {
-        ContainerView::Ended(End { code: Some(code), reason: None })
+        ContainerView::Ended(ContainerExit { code: Some(code), reason: None })
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_container_out_of_memory_has_ecs_reason() {
         let reason = Some("OutOfMemoryError: Container killed due to memory usage".to_owned());
-        let expected = vec![ContainerView::Ended(End { code: Some(137), reason })];
+        let expected = vec![ContainerView::Ended(ContainerExit { code: Some(137), reason })];
         assert_eq!(view_of("Failed", &[ended(137, "OOMKilled")]).containers, expected);
     }
 
@@ -257,8 +257,10 @@ mod tests {
         );
         assert_eq!(evicted.failure, None);
         assert!(evicted.started);
-        let lost =
-            ContainerView::Ended(End { code: None, reason: Some("the node was low on memory".into()) });
+        let lost = ContainerView::Ended(ContainerExit {
+            code: None,
+            reason: Some("the node was low on memory".into()),
+        });
         assert_eq!(evicted.containers, [lost, end(0)]);
     }
 

@@ -27,8 +27,7 @@ use super::calls::{FIRST_PAUSE, LONGEST_PAUSE, call, call_with_retry};
 use super::log_tailer::{LogTailer, error_chain};
 use super::pod_status::{ContainerView, PodView, pod_view};
 use super::registry::{PodCommand, PodObservation};
-use crate::services::logs::Logs;
-use crate::task_runner::{End, Launch, Report, StartFailure};
+use crate::task_runner::{ContainerExit, ContainerLogs, Launch, StartFailure, TaskReport};
 
 /// The time that kubelet gets after a grace period for its own SIGKILL and status, before the Pod
 /// is deleted.
@@ -41,8 +40,8 @@ const DELETIONS: usize = 4;
 /// Manages one Pod.
 pub(super) struct PodTask {
     pub pods: Api<Pod>,
-    pub logs: Arc<Logs>,
-    pub reports: mpsc::UnboundedSender<Report>,
+    pub logs: Arc<dyn ContainerLogs>,
+    pub reports: mpsc::UnboundedSender<TaskReport>,
     pub launch: Launch,
     pub manifest: Pod,
     /// The Pod's name, and its containers' names in the order of the task definition.
@@ -89,19 +88,19 @@ impl PodTask {
             Creation::Cancelled => {
                 // The last attempt may have succeeded although it failed here.
                 self.remove().await;
-                self.report(Report::Withdrawn { task: self.launch.task.clone() });
+                self.report(TaskReport::Cancelled { task: self.launch.task.clone() });
             }
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: TaskReport) {
         // Fails only if the sandbox is stopping.
         let _ = self.reports.send(report);
     }
 
     fn fail(&self, failure: StartFailure) {
         tracing::info!(pod = self.name, reason = failure.reason, "an ecs task failed to start");
-        self.report(Report::FailedToStart { task: self.launch.task.clone(), failure });
+        self.report(TaskReport::FailedToStart { task: self.launch.task.clone(), failure });
     }
 
     async fn create(&mut self) -> Creation {
@@ -201,8 +200,10 @@ impl PodTask {
                 .iter_mut()
                 .filter(|container| !matches!(container, ContainerView::Ended(_)))
             {
-                *container =
-                    ContainerView::Ended(End { code: None, reason: Some("the Pod was deleted".to_owned()) });
+                *container = ContainerView::Ended(ContainerExit {
+                    code: None,
+                    reason: Some("the Pod was deleted".to_owned()),
+                });
             }
         }
         if let Some(why) = progress.view.unschedulable.as_deref().filter(|_| !progress.warned) {
@@ -254,10 +255,10 @@ impl PodTask {
             }
             if progress.view.started {
                 progress.started = true;
-                self.report(Report::Started { task: task() });
+                self.report(TaskReport::Started { task: task() });
             } else if progress.is_deleted {
                 if progress.terminated_at.is_some() {
-                    self.report(Report::Withdrawn { task: task() });
+                    self.report(TaskReport::Cancelled { task: task() });
                 } else {
                     self.fail(StartFailure::of_task(
                         "ResourceInitializationError: the task's Pod was deleted before it ran",
@@ -270,12 +271,12 @@ impl PodTask {
             return false;
         }
         for (index, container) in progress.view.containers.iter().enumerate() {
-            if let ContainerView::Ended(end) = container
+            if let ContainerView::Ended(exit) = container
                 && progress.drained[index]
                 && !progress.reported[index]
             {
                 progress.reported[index] = true;
-                self.report(Report::Exited { task: task(), container: index, end: end.clone() });
+                self.report(TaskReport::Exited { task: task(), container: index, exit: exit.clone() });
             }
         }
         progress.reported.iter().all(|reported| *reported)

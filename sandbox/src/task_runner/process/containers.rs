@@ -17,8 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::services::logs::Logs;
-use crate::task_runner::{End, LogStream};
+use crate::task_runner::{ContainerExit, ContainerLogs, LogStream};
 
 /// Longer lines are split. The awslogs driver does the same at the maximum size of an event
 /// (PutLogEvents: 1 MB; the driver splits at 256 KiB).
@@ -39,7 +38,7 @@ pub(super) struct Program {
 pub(super) type ContainerKey = (String, usize);
 
 /// Called when a container's process has ended and all its output is in the log.
-pub(super) type OnExit = Box<dyn Fn(ContainerKey, End) + Send + Sync>;
+pub(super) type OnExit = Box<dyn Fn(ContainerKey, ContainerExit) + Send + Sync>;
 
 struct StartRequest {
     program: Program,
@@ -51,12 +50,12 @@ pub(super) struct Containers {
     requests: std::sync::mpsc::Sender<StartRequest>,
     signals: Mutex<HashMap<ContainerKey, mpsc::UnboundedSender<Signal>>>,
     on_exit: OnExit,
-    logs: Arc<Logs>,
+    logs: Arc<dyn ContainerLogs>,
 }
 
 impl Containers {
     /// Creates an empty set and its thread. Must be called within a Tokio runtime.
-    pub fn new(logs: Arc<Logs>, on_exit: OnExit) -> std::io::Result<Self> {
+    pub fn new(logs: Arc<dyn ContainerLogs>, on_exit: OnExit) -> std::io::Result<Self> {
         let (requests, incoming) = std::sync::mpsc::channel::<StartRequest>();
         let runtime = tokio::runtime::Handle::current();
         // The kernel's parent-death signal follows the thread that forked, not the process.
@@ -153,7 +152,7 @@ impl Containers {
         }
         let code = status.map_or(255, exit_code);
         self.lock().remove(&key);
-        (self.on_exit)(key, End { code: Some(code), reason: None });
+        (self.on_exit)(key, ContainerExit { code: Some(code), reason: None });
     }
 
     async fn forward(self: Arc<Self>, output: impl AsyncRead + Unpin, stream: LogStream) {
@@ -168,13 +167,7 @@ impl Containers {
                     let text = text.trim_end_matches(['\n', '\r']);
                     // CloudWatch Logs rejects empty events, so the driver skips empty lines.
                     if !text.is_empty() {
-                        self.logs.append_container_line(
-                            &stream.region,
-                            &stream.group,
-                            &stream.name,
-                            text.to_owned(),
-                            None,
-                        );
+                        self.logs.append(&stream, text.to_owned(), None);
                     }
                 }
             }

@@ -1,8 +1,10 @@
 //! Tasks as processes of this machine. In: launches, and the command of each image. Out: processes,
 //! reports and `tasks.json`.
 
+pub(crate) mod command;
 mod containers;
 pub mod pids;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,11 +15,12 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{ContainerLaunch, Launch, LaunchTiming, Report, StartFailure, TaskRunner};
+use super::{ContainerLaunch, ContainerLogs, Launch, LaunchTiming, StartFailure, TaskReport, TaskRunner};
 use crate::clock::ModelClock;
-use crate::services::logs::Logs;
+use command::command_line;
 use containers::{ContainerKey, Containers, Program};
 use pids::{PidFile, RecordedProcess, linux_start_ticks};
+use reports::Reports;
 
 /// The variables that tasks inherit from the sandbox's environment: where programs are, and where
 /// tasks may write.
@@ -29,7 +32,7 @@ pub(crate) struct ProcessRunner {
     images: BTreeMap<String, (PathBuf, Vec<String>)>,
     containers: Arc<Containers>,
     pids: Arc<Mutex<PidFile>>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: Arc<Reports>,
 }
 
 impl ProcessRunner {
@@ -39,20 +42,20 @@ impl ProcessRunner {
         clock: ModelClock,
         images: &[(String, String)],
         state_dir: Option<&Path>,
-        logs: Arc<Logs>,
-        reports: mpsc::UnboundedSender<Report>,
+        logs: Arc<dyn ContainerLogs>,
+        reports: mpsc::UnboundedSender<TaskReport>,
     ) -> std::io::Result<Self> {
         let images = images
             .iter()
             .filter_map(|(image, command)| Some((image.clone(), command_line(command)?)))
             .collect();
         let pids = Arc::new(Mutex::new(PidFile::new(state_dir)));
-        let (ended, listed) = (reports.clone(), Arc::clone(&pids));
-        let on_exit = move |key: ContainerKey, end| {
+        let reports = Arc::new(Reports::new(reports));
+        let (ended, listed) = (Arc::clone(&reports), Arc::clone(&pids));
+        let on_exit = move |key: ContainerKey, exit| {
             lock(&listed).remove(&key);
             let (task, container) = key;
-            // Fails only if the sandbox is stopping.
-            let _ = ended.send(Report::Exited { task, container, end });
+            ended.exit(TaskReport::Exited { task, container, exit });
         };
         let containers = Arc::new(Containers::new(logs, Box::new(on_exit))?);
         Ok(Self { clock, images, containers, pids, reports })
@@ -140,24 +143,24 @@ impl TaskRunner for ProcessRunner {
 
     /// A supervisor handles processes that outlived their sandbox: it reads `tasks.json` before it
     /// starts a new sandbox.
-    async fn clear_leftovers(&self) -> anyhow::Result<()> {
+    async fn remove_orphans(&self) -> anyhow::Result<()> {
         lock(&self.pids).reset();
         Ok(())
     }
 
     async fn launch(&self, launch: Launch) {
         let task = launch.task.clone();
+        self.reports.hold(&task);
         let report = match self.start(launch).await {
-            Ok(()) => Report::Started { task },
+            Ok(()) => TaskReport::Started { task },
             Err(failure) => {
                 tracing::info!(task, reason = failure.reason, "an ecs task failed to start");
                 // Stops those containers that did start.
                 self.containers.signal(&task, Signal::SIGKILL);
-                Report::FailedToStart { task, failure }
+                TaskReport::FailedToStart { task, failure }
             }
         };
-        // Fails only if the sandbox is stopping.
-        let _ = self.reports.send(report);
+        self.reports.start(report);
     }
 
     fn terminate(&self, task: &str) {
@@ -168,26 +171,13 @@ impl TaskRunner for ProcessRunner {
         self.containers.signal(task, Signal::SIGKILL);
     }
 
-    fn tasks(&self) -> Vec<String> {
+    fn remaining_tasks(&self) -> Vec<String> {
         self.containers.tasks()
     }
 
     fn view(&self) -> Value {
         json!({"tasks": lock(&self.pids).entries().collect::<Vec<_>>()})
     }
-}
-
-/// The program and the first arguments of an image. A relative path starts at the sandbox's working
-/// directory at start.
-fn command_line(command: &str) -> Option<(PathBuf, Vec<String>)> {
-    let mut words = crate::args::command_words(command).ok()?.into_iter();
-    let program = PathBuf::from(words.next()?);
-    let program = if program.components().count() > 1 && program.is_relative() {
-        std::path::absolute(&program).unwrap_or(program)
-    } else {
-        program
-    };
-    Some((program, words.collect()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Tasks that fail to start: the reasons of containers and the events of the service.
 
 use super::*;
-use crate::task_runner::StartFailure;
 
 /// Runs a service whose tasks, with two containers, all fail to start. Returns one task and the
 /// service.
@@ -20,10 +19,10 @@ async fn failed_task_and_service(failure: StartFailure) -> (Value, Value) {
     for _ in 0..600 {
         harness.clock.advance(std::time::Duration::from_millis(500));
         let now = harness.clock.now();
-        let effects = lifecycle::step(&mut harness.ecs.lock(), now);
+        let effects = state::step(&mut harness.ecs.lock(), now);
         for effect in effects {
             let Effect::Start { task, .. } = effect else { panic!("{effect:?}") };
-            lifecycle::failed_to_start(&mut harness.ecs.lock(), REGION, &task, failure.clone(), now);
+            harness.failed_to_start(&task, failure.clone());
         }
     }
     let stopped = harness.listed("STOPPED").await;
@@ -61,4 +60,41 @@ async fn a_failure_of_the_whole_task_is_no_containers_reason() {
     let (task, _) = failed_task_and_service(StartFailure::of_task("ResourceInitializationError: no")).await;
     assert_eq!(task["stoppedReason"], "ResourceInitializationError: no");
     assert_eq!(reasons(&task), [None, None]);
+}
+
+#[tokio::test]
+async fn failed_starts_back_off_and_trip_the_circuit_breaker() {
+    let harness = Harness::new(100);
+    harness.register("generator").await;
+    let mut creation = Harness::creation("s", 1);
+    creation["deploymentConfiguration"] =
+        json!({"deploymentCircuitBreaker": {"enable": true, "rollback": false}});
+    harness.call("CreateService", creation).await.unwrap();
+    let mut failures = Vec::new();
+    for _ in 0..600 {
+        harness.clock.advance(std::time::Duration::from_millis(500));
+        let now = harness.clock.now();
+        let effects = state::step(&mut harness.ecs.lock(), now);
+        for effect in effects {
+            let Effect::Start { task, .. } = effect else { panic!("{effect:?}") };
+            failures.push(now);
+            harness.failed_to_start(
+                &task,
+                StartFailure { reason: "CannotPullContainerError: no".into(), container: Some(0) },
+            );
+        }
+    }
+    assert_eq!(failures.len(), 3, "the breaker allows three failed starts of one task");
+    let gaps: Vec<i64> = failures.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+    assert!((30..=51).contains(&gaps[0]) && (40..=61).contains(&gaps[1]), "{gaps:?}");
+    let service = harness.service().await;
+    assert_eq!(service["deployments"][0]["rolloutState"], "FAILED");
+    assert_eq!(service["deployments"][0]["failedTasks"], 3);
+    let stopped = harness.listed("STOPPED").await;
+    let task = harness.task(&stopped[0]).await;
+    assert_eq!(
+        (&task["stopCode"], &task["containers"][0]["reason"]),
+        (&json!("TaskFailedToStart"), &json!("CannotPullContainerError: no"))
+    );
+    assert_eq!(task.get("startedAt"), None);
 }

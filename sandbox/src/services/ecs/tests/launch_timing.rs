@@ -2,7 +2,7 @@
 //! and the runner's start.
 
 use super::*;
-use crate::task_runner::{End, LaunchTiming};
+use crate::task_runner::LaunchTiming;
 
 /// A service whose tasks are passed to their runner when the image pull begins, at that moment.
 /// Returns a task's ARN.
@@ -23,7 +23,7 @@ async fn launched_at_pull() -> (Harness, String) {
 fn step(harness: &mut Harness) -> Vec<Effect> {
     harness.clock.advance(std::time::Duration::from_millis(500));
     let now = harness.clock.now();
-    lifecycle::step(&mut harness.ecs.lock(), now)
+    state::step(&mut harness.ecs.lock(), now)
 }
 
 fn advance_seconds(harness: &mut Harness, seconds: u32) -> Vec<Effect> {
@@ -31,14 +31,14 @@ fn advance_seconds(harness: &mut Harness, seconds: u32) -> Vec<Effect> {
 }
 
 fn exited(harness: &Harness, arn: &str, code: Option<i32>) {
-    let end = End { code, reason: code.is_none().then(|| "the Pod was deleted".to_owned()) };
-    lifecycle::exited(&mut harness.ecs.lock(), REGION, id(arn), 0, end);
+    let end = ContainerExit { code, reason: code.is_none().then(|| "the Pod was deleted".to_owned()) };
+    harness.exited(id(arn), end);
 }
 
 #[tokio::test]
 async fn an_early_runner_waits_for_the_modelled_latency() {
     let (mut harness, arn) = launched_at_pull().await;
-    lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
+    harness.started(id(&arn));
     step(&mut harness);
     assert_eq!(harness.task(&arn).await["lastStatus"], "PENDING");
     assert_eq!(advance_seconds(&mut harness, 35), [], "a task is launched only once");
@@ -54,7 +54,7 @@ async fn a_task_stays_pending_until_a_late_runner_starts_it() {
     advance_seconds(&mut harness, 300);
     assert_eq!(harness.task(&arn).await["lastStatus"], "PENDING");
     assert_eq!(harness.service().await["pendingCount"], 1);
-    lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
+    harness.started(id(&arn));
     step(&mut harness);
     assert_eq!(harness.task(&arn).await["lastStatus"], "RUNNING");
 }
@@ -62,7 +62,7 @@ async fn a_task_stays_pending_until_a_late_runner_starts_it() {
 #[tokio::test]
 async fn a_container_ending_during_the_latency_counts_as_run() {
     let (mut harness, arn) = launched_at_pull().await;
-    lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
+    harness.started(id(&arn));
     exited(&harness, &arn, Some(3));
     advance_seconds(&mut harness, 40);
     let task = harness.task(&arn).await;
@@ -80,14 +80,8 @@ async fn a_cancelled_launch_neither_runs_nor_counts_as_failed() {
     assert_eq!(advance_seconds(&mut harness, 2), [Effect::Terminate { task: id(&arn).to_owned() }]);
     assert_eq!(harness.task(&arn).await["lastStatus"], "STOPPING");
     // A failure that the runner reports after the stop is not a failure of the service.
-    lifecycle::failed_to_start(
-        &mut harness.ecs.lock(),
-        REGION,
-        id(&arn),
-        crate::task_runner::StartFailure::of_task("CannotPullContainerError: no"),
-        harness.clock.now(),
-    );
-    lifecycle::withdrawn(&mut harness.ecs.lock(), REGION, id(&arn));
+    harness.failed_to_start(id(&arn), StartFailure::of_task("CannotPullContainerError: no"));
+    harness.cancelled(id(&arn));
     advance_seconds(&mut harness, 15);
     let task = harness.task(&arn).await;
     assert_eq!(
@@ -101,7 +95,7 @@ async fn a_cancelled_launch_neither_runs_nor_counts_as_failed() {
 #[tokio::test]
 async fn a_task_with_a_vanished_container_is_replaced() {
     let (mut harness, arn) = launched_at_pull().await;
-    lifecycle::started(&mut harness.ecs.lock(), REGION, id(&arn), harness.clock.now());
+    harness.started(id(&arn));
     advance_seconds(&mut harness, 35);
     exited(&harness, &arn, None);
     let effects = advance_seconds(&mut harness, 40);

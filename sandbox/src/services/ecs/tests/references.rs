@@ -84,7 +84,7 @@ async fn foreign_arns_are_rejected_in_every_operation() {
         ),
     ];
     for (operation, input, message) in cases {
-        let refused = harness.call(operation, input.clone()).await.unwrap_err();
-        assert_eq!(refused, AwsError::client("InvalidParameterException", message), "{operation} {input}");
+        let rejected = harness.call(operation, input.clone()).await.unwrap_err();
+        assert_eq!(rejected, AwsError::client("InvalidParameterException", message), "{operation} {input}");
     }
 }

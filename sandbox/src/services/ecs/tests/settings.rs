@@ -22,8 +22,8 @@ async fn families_are_filtered_by_having_an_active_revision() {
         (count(Some("ALL")).await, count(Some("ACTIVE")).await, count(Some("INACTIVE")).await),
         (1, 0, 1)
     );
-    let refused = harness.call("ListTaskDefinitionFamilies", json!({"status": "GONE"})).await.unwrap_err();
-    assert_eq!(refused.code, "InvalidParameterException");
+    let rejected = harness.call("ListTaskDefinitionFamilies", json!({"status": "GONE"})).await.unwrap_err();
+    assert_eq!(rejected.code, "InvalidParameterException");
 }
 
 #[tokio::test]
@@ -53,10 +53,10 @@ async fn errors_name_settings_that_are_not_offered() {
         (nested("deploymentConfiguration", "strategy", "BLUE_GREEN"), "strategy BLUE_GREEN"),
     ] {
         update["service"] = json!("s");
-        let refused = harness.call("UpdateService", update).await.unwrap_err();
+        let rejected = harness.call("UpdateService", update).await.unwrap_err();
         let message =
             format!("{named} is not supported by this sandbox; docs/sandbox.md lists what is supported");
-        assert_eq!(refused, AwsError::client("UnsupportedFeatureException", message));
+        assert_eq!(rejected, AwsError::client("UnsupportedFeatureException", message));
     }
 }
 
@@ -85,16 +85,16 @@ async fn failures_until_deployment_failed(breaker: Value) -> u32 {
     for _ in 0..2_000 {
         harness.clock.advance(std::time::Duration::from_millis(500));
         let now = harness.clock.now();
-        let effects = lifecycle::step(&mut harness.ecs.lock(), now);
+        let effects = state::step(&mut harness.ecs.lock(), now);
         for task in failing.drain(..) {
-            let failure = crate::task_runner::StartFailure::of_task("ResourceInitializationError: no");
-            lifecycle::failed_to_start(&mut harness.ecs.lock(), REGION, &task, failure, now);
+            let failure = StartFailure::of_task("ResourceInitializationError: no");
+            harness.failed_to_start(&task, failure);
             failures += 1;
         }
         for effect in effects {
             let Effect::Start { task, .. } = effect else { continue };
             if failures == 2 && !has_run {
-                lifecycle::started(&mut harness.ecs.lock(), REGION, &task, now);
+                harness.started(&task);
                 has_run = true;
             } else {
                 failing.push(task);

@@ -1,0 +1,3 @@
+//! The filter patterns of CloudWatch Logs. Pure.
+
+pub mod filter_pattern;

@@ -1,0 +1,3 @@
+//! The schedules of Application Auto Scaling. Pure.
+
+pub mod schedule;
