@@ -42,7 +42,7 @@ CMD ["run"]
 
 FROM image AS generator
 LABEL org.opencontainers.image.title=kinesis-demo-generator \
-      org.opencontainers.image.description="Publishes social-media posts to Amazon Kinesis at exactly the rate a control document asks for"
+      org.opencontainers.image.description="Publishes social-media posts to Amazon Kinesis at exactly the rate that a control document requests"
 COPY --from=build /images/kinesis-demo-generator/ /
 ENTRYPOINT ["/kinesis-demo-generator"]
 
