@@ -9,6 +9,7 @@
 mod docs;
 #[cfg(not(feature = "docs"))]
 mod full_build;
+mod images;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Check the archives of container images, and print a table with their sizes.
+    CheckImages(images::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Docs { check } => docs::run(check),
         #[cfg(not(feature = "docs"))]
         Command::Docs { check } => full_build::docs(check),
+        Command::CheckImages(arguments) => images::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
