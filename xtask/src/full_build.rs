@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::workspace::root;
+use crate::workspace::{cargo, root};
 
 /// Cargo selects the features of dependencies for all packages together, and with a test among the
 /// targets, those that tests need. So this build shares its dependencies with `make test`; for
@@ -15,9 +15,7 @@ const BUILD: [&str; 7] = ["build", "--locked", "--workspace", "--bin", "xtask", 
 pub fn docs(check: bool) -> anyhow::Result<()> {
     // The build replaces this file.
     let program = std::env::current_exe().context("find this program's own file")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built =
-        Command::new(cargo).args(BUILD).current_dir(root()).status().context("build xtask with Cargo")?;
+    let built = cargo().args(BUILD).current_dir(root()).status().context("build xtask with Cargo")?;
     ensure!(built.success(), "the programs do not compile: correct the errors above");
     let mut command = Command::new(&program);
     command.arg("docs").args(check.then_some("--check"));

@@ -10,6 +10,7 @@ mod docs;
 #[cfg(not(feature = "docs"))]
 mod full_build;
 mod images;
+mod modules;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Check the archives of container images, and print a table with their sizes.
     CheckImages(images::Arguments),
+    /// Check that no top-level modules of a crate form a circle, and that the layers hold.
+    Modules(modules::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "docs"))]
         Command::Docs { check } => full_build::docs(check),
         Command::CheckImages(arguments) => images::run(&arguments),
+        Command::Modules(arguments) => modules::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
