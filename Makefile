@@ -41,7 +41,7 @@ demo-programs: ## Build the programs for `make demo`: a quick build, optimised o
 	@hack/demo/build
 
 build: ## Build all programs in release mode
-	@cargo build --release --locked --workspace --bins
+	@cargo build --release --locked --workspace --exclude xtask --bins
 
 assets: ## Provide a Kubernetes API server on this machine (found, downloaded or built)
 	@hack/envtest/envtest
@@ -72,12 +72,7 @@ fmt: ## Format the code
 	@cargo fmt --all
 
 generate: ## Write the generated files: crds/, the chart's copy, docs/reference/
-	@mkdir -p crds
-	@cargo build --locked --quiet --workspace --all-targets
-	@$(TARGET)/debug/kinesis-demo-operator crd > $(TARGET)/crd.yaml
-	@mv $(TARGET)/crd.yaml crds/kinesisdemos.kinesisdemo.io.yaml
-	@cp crds/kinesisdemos.kinesisdemo.io.yaml charts/kinesis-demo-operator/files/
-	@hack/docs/generate
+	@cargo xtask docs
 
 images: ## Build the container images without Docker, into target/images (Linux, buildah)
 	@hack/images/build

@@ -28,3 +28,4 @@ pub mod registry;
 pub mod settings;
 pub mod start;
 pub mod telemetry;
+pub mod write_fence;

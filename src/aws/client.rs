@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{AwsError, AwsErrorClass, AwsResult};
-use crate::kubernetes::write_fence::WriteFence;
+use crate::write_fence::WriteFence;
 
 /// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

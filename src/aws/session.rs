@@ -28,7 +28,7 @@ use super::suspect_connection::SuspectConnectionInterceptor;
 use super::task_definitions::EcsTaskDefinitions;
 use super::tasks::EcsTasks;
 use super::{Aws, Regions};
-use crate::kubernetes::write_fence::WriteFence;
+use crate::write_fence::WriteFence;
 
 /// Part of the user agent of every call.
 const APP_NAME: &str = "kinesis-demo-operator";

@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 
 use super::within;
-use super::write_fence::WriteFence;
+use crate::write_fence::WriteFence;
 
 /// The name of the Lease.
 pub const NAME: &str = "kinesis-demo-operator";

@@ -4,7 +4,6 @@
 pub mod client;
 pub mod events;
 pub mod lease;
-pub mod write_fence;
 pub mod writer;
 
 use std::future::Future;

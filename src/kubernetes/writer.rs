@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{CALL_TIMEOUT, Cluster, ClusterError, within};
 use crate::kubernetes::events::{RunEvent, Severity};
 use crate::kubernetes::lease;
-use crate::kubernetes::write_fence::WriteFence;
+use crate::write_fence::WriteFence;
 
 /// The field manager in managedFields, and the reporting controller of Events.
 pub const MANAGER: &str = "kinesis-demo-operator";

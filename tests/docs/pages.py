@@ -12,7 +12,7 @@ PAGES = sorted(
     [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "foundation/README.md", "charts/kinesis-demo-operator/README.md")]
     + list((ROOT / "docs").rglob("*.md"))
 )
-# Generated from sources by hack/docs/generate, which has a test of its own.
+# Generated from the programs' types by xtask, which has a test for them.
 GENERATED = {"crd.md", "conditions.md", "metrics.md", "operator.md", "cli.md"}
 
 
