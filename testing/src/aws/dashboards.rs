@@ -15,12 +15,12 @@ use kinesis_demo_operator::aws::{AwsErrorClass, AwsResult, Dashboards, Metrics, 
 pub(super) struct Account {
     /// Bodies by name.
     pub(super) dashboards: BTreeMap<String, String>,
-    pub(super) measured: Vec<Measured>,
+    pub(super) published_metrics: Vec<PublishedMetric>,
 }
 
 /// One value of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
+pub struct PublishedMetric {
     /// The value of the metric's dimension.
     pub run_name: String,
     /// The time of the measurement.
@@ -87,7 +87,7 @@ impl Metrics for Handle {
                 return Err(api_error("ValidationException", "The parameter MetricData is required."));
             }
             let run_name = run_name.to_owned();
-            state.account.measured.extend(data.iter().map(|&(metric, value)| Measured {
+            state.account.published_metrics.extend(data.iter().map(|&(metric, value)| PublishedMetric {
                 run_name: run_name.clone(),
                 at,
                 metric,

@@ -90,10 +90,10 @@ async fn shares_add_up_to_the_schedule_exactly() {
     let (fake, clock, aws) = a_fleet(3).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(140));
-    assert_eq!(fake.arrivals(T0, T0 + s(110)), 0);
-    assert_eq!(fake.arrivals(T0, T0 + s(140)), 3_030);
+    assert_eq!(fake.records_arrived(T0, T0 + s(110)), 0);
+    assert_eq!(fake.records_arrived(T0, T0 + s(140)), 3_030);
     clock.advance_to(T0 + s(200));
-    assert_eq!(fake.arrivals(T0, T0 + s(200)), 6_060);
+    assert_eq!(fake.records_arrived(T0, T0 + s(200)), 6_060);
     assert_eq!(fake.stored("posts"), 6_060);
     let seconds = fake.records_by_second();
     assert_eq!(seconds.len(), 60);
@@ -114,7 +114,7 @@ async fn a_new_version_takes_effect_at_one_instant_on_all_tasks() {
     publish(&aws, &second).await;
     clock.advance_to(T0 + s(200));
     assert_eq!(fake.mixed_versions(), []);
-    assert_eq!(fake.arrivals(T0 + s(130), T0 + s(150)), 2_020);
+    assert_eq!(fake.records_arrived(T0 + s(130), T0 + s(150)), 2_020);
     let shares: Vec<_> = fake.sent().iter().map(|sent| (sent.version.1, sent.from, sent.share.of)).collect();
     assert_eq!(shares.iter().filter(|share| **share == (1, T0 + s(110), 4)).count(), 4);
     assert_eq!(shares.iter().filter(|share| **share == (2, T0 + s(140), 3)).count(), 3);
@@ -134,9 +134,9 @@ async fn a_task_that_missed_a_version_waits_for_the_newer_one() {
         publish(&aws, &ControlDocument { version: 3, effective_at: T0 + s(150), ..first }).await;
         clock.advance_to(T0 + s(170));
         // The last read of version 1 allows 15 s more.
-        assert_eq!(fake.arrivals(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
-        assert_eq!(fake.arrivals(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
-        assert_eq!(fake.arrivals(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
+        assert_eq!(fake.records_arrived(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
+        assert_eq!(fake.records_arrived(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
+        assert_eq!(fake.records_arrived(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
     }
 }
 
@@ -151,11 +151,11 @@ async fn a_document_above_the_plans_rate_is_ignored() {
     publish(&aws, &forged).await;
     clock.advance_to(T0 + s(170));
     assert_eq!(
-        fake.arrivals(T0, T0 + s(130)),
+        fake.records_arrived(T0, T0 + s(130)),
         2_020,
         "as before, while the read lease of the last valid document lasts"
     );
-    assert_eq!(fake.arrivals(T0 + s(135), T0 + s(170)), 0);
+    assert_eq!(fake.records_arrived(T0 + s(135), T0 + s(170)), 0);
 }
 
 #[tokio::test]
@@ -188,19 +188,19 @@ async fn nothing_is_sent_without_renewal_or_after_stop() {
     let lease = ControlDocument { valid_until: T0 + s(120), ..a_document(&fake) };
     publish(&aws, &lease).await;
     clock.advance_to(T0 + s(130));
-    assert_eq!(fake.arrivals(T0, T0 + s(130)), 1_010, "until the lease lapsed");
+    assert_eq!(fake.records_arrived(T0, T0 + s(130)), 1_010, "until the lease lapsed");
     publish(&aws, &ControlDocument { valid_until: T0 + s(300), ..lease.clone() }).await;
     clock.advance_to(T0 + s(140));
-    let renewed = fake.arrivals(T0 + s(130), T0 + s(140));
+    let renewed = fake.records_arrived(T0 + s(130), T0 + s(140));
     assert!(
         (700..1_010).contains(&renewed),
         "no task sends what was due before it read the renewal: {renewed}"
     );
     publish(&aws, &ControlDocument { version: 2, state: ControlState::Stop, ..lease }).await;
     clock.advance_to(T0 + s(160));
-    let after = fake.arrivals(T0 + s(140), T0 + s(160));
+    let after = fake.records_arrived(T0 + s(140), T0 + s(160));
     assert!(after <= 303, "{after} records after Stop was published");
-    assert_eq!(fake.arrivals(T0 + s(144), T0 + s(160)), 0);
+    assert_eq!(fake.records_arrived(T0 + s(144), T0 + s(160)), 0);
 }
 
 #[tokio::test]

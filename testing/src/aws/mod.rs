@@ -34,7 +34,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 
 pub use calls::Call;
-pub use dashboards::Measured;
+pub use dashboards::PublishedMetric;
 pub use generator::Sent;
 pub use settings::Delays;
 pub use snapshot::Snapshot;
@@ -142,9 +142,9 @@ impl FakeAws {
 
     /// Ends a task at once, and its service replaces it. Returns false if no such task is starting,
     /// running or stopping.
-    pub fn kill_task(&self, task: &TaskId, last_word: FinalLine) -> bool {
+    pub fn kill_task(&self, task: &TaskId, final_line: FinalLine) -> bool {
         let mut world = self.now();
-        let killed = world.kill_task(task, last_word == FinalLine::Written);
+        let killed = world.kill_task(task, final_line == FinalLine::Written);
         world.place_tasks();
         killed
     }
@@ -186,7 +186,7 @@ impl FakeAws {
     }
 
     /// Fails the next `times` calls of `operation` with this code and message.
-    pub fn refuse_with(&self, operation: &str, code: &'static str, message: &str, times: u32) {
+    pub fn fail_with(&self, operation: &str, code: &'static str, message: &str, times: u32) {
         let kind = FaultKind::FailWith { code, message: message.to_owned() };
         self.now().fault_injector.add_fault(operation, kind, times);
     }
@@ -265,7 +265,7 @@ impl FakeAws {
     }
 
     /// The number of records that arrived at all streams in [`from`, `until`).
-    pub fn arrivals(&self, from: MicroTime, until: MicroTime) -> u64 {
+    pub fn records_arrived(&self, from: MicroTime, until: MicroTime) -> u64 {
         self.now().sent().map(|sent| sent.within(from, until)).sum()
     }
 
@@ -320,8 +320,8 @@ impl FakeAws {
     }
 
     /// The published metric values, in order.
-    pub fn measured(&self) -> Vec<Measured> {
-        self.now().account.measured.clone()
+    pub fn published_metrics(&self) -> Vec<PublishedMetric> {
+        self.now().account.published_metrics.clone()
     }
 
     /// The running tasks, in the order of their placement.

@@ -326,6 +326,6 @@ async fn dashboards_belong_to_the_account_and_metrics_are_kept() {
     assert!(fake.snapshot().is_empty());
 
     aws.metrics.put_run_metrics("kd-r1", T0, &[(RunMetric::OpenShards, 4)]).await.unwrap();
-    let kept = Measured { run_name: "kd-r1".into(), at: T0, metric: RunMetric::OpenShards, value: 4 };
-    assert_eq!(fake.measured(), [kept]);
+    let kept = PublishedMetric { run_name: "kd-r1".into(), at: T0, metric: RunMetric::OpenShards, value: 4 };
+    assert_eq!(fake.published_metrics(), [kept]);
 }
