@@ -1,5 +1,5 @@
 //! Task definitions, clusters and services of the fake. In: calls. Out: what ECS would store. Tasks
-//! are in `fleet`.
+//! are in `tasks`.
 
 use async_trait::async_trait;
 

@@ -9,7 +9,6 @@
 mod calls;
 mod dashboards;
 mod ecs;
-mod fleet;
 mod generator;
 mod kinesis;
 mod logs;
@@ -18,10 +17,11 @@ mod scaling;
 mod seeded_draws;
 mod settings;
 mod snapshot;
+mod tasks;
 mod world;
 
 #[cfg(test)]
-mod fleet_tests;
+mod tasks_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,5 @@
 //! Tests of the fake itself, so that a failing scenario points at the operator: resources, and how
-//! calls fail. Tests of its tasks are in `fleet_tests`.
+//! calls fail. Tests of its tasks are in `tasks_tests`.
 
 use super::*;
 use kinesis_demo_api::demo::Architecture;

@@ -10,7 +10,6 @@ use kinesis_demo_api::control::TaskId;
 use super::calls::{Access, Call, FaultInjector, FaultKind, injected};
 use super::dashboards::Account;
 use super::ecs::{Family, Service};
-use super::fleet::Task;
 use super::generator::{Sent, TaskEnvironment};
 use super::kinesis::Stream;
 use super::logs::LogGroup;
@@ -18,6 +17,7 @@ use super::parameters::Parameter;
 use super::scaling::Target;
 use super::seeded_draws::SeededDraws;
 use super::snapshot::Snapshot;
+use super::tasks::Task;
 use super::{ApiError, Settings};
 use kinesis_demo_operator::aws::{AwsError, AwsResult, Tags};
 
