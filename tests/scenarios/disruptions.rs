@@ -419,7 +419,8 @@ async fn a_stream_recreated_by_someone_else_is_not_ours() {
             true => harness.clock.advance(pause),
             false => while harness.clock.now() < due && harness.step().await {},
         }
-        let tags = if copies_tags { tags } else { Tags::new() };
+        let others = Tags::from([("team".into(), "other".into())]);
+        let tags = if copies_tags { tags } else { others };
         let theirs = NewStream { name: NAME.into(), warm_mib_per_second: None, tags };
         aws(&harness).streams.create_stream(&theirs).await.unwrap();
         harness.run_to_end().await;

@@ -18,6 +18,7 @@ mod seeded_draws;
 mod settings;
 mod snapshot;
 mod tasks;
+mod validation;
 mod world;
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(super) struct RegionState<'a> {
     pub(super) settings: &'a Settings,
     pub(super) draws: &'a mut SeededDraws,
     pub(super) now: MicroTime,
-    name: &'a str,
+    pub(super) name: &'a str,
 }
 
 impl RegionState<'_> {
@@ -133,6 +133,8 @@ impl AccountState {
                 let response = match (fault, result) {
                     (Some(_), Ok(_)) => Err(AwsError::unanswered(operation, target, "the response was lost")),
                     (_, result) => result.map_err(|ApiError { code, message }| {
+                        // Like the operator's adapters, which show the code if there is no message.
+                        let message = if message.is_empty() { code.to_owned() } else { message };
                         AwsError::refused(operation, target, code, message)
                     }),
                 };
