@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod conformance;
 pub mod kubernetes;
 pub mod registry;
 pub mod totals;
