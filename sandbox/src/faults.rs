@@ -133,8 +133,9 @@ impl Kind {
     /// The message for a rule of this kind with an unused `member`.
     fn unused_member(self, member: &str) -> String {
         let why = match self {
+            _ if member == "latencyMs" => "only Latency delays a call",
             Self::Throttle => "it returns the service's own throttling error; use Error for another code",
-            Self::Error => "only Latency delays a call",
+            Self::Error => "it has a status, a code and a message",
             Self::Latency => "the call proceeds and returns its normal response",
             Self::LoseResponse => "the connection breaks without a response unless the rule has a status",
         };
@@ -248,12 +249,26 @@ mod tests {
             (r#""kind":"Latency","latencyMs":1,"message":"m""#, "Latency does not use message: "),
             (r#""kind":"Latency","latencyMs":1,"code":"c""#, "Latency does not use code: "),
             (r#""kind":"Latency","latencyMs":1,"status":500"#, "Latency does not use status: "),
-            (r#""kind":"Error","latencyMs":1"#, "Error does not use latencyMs: "),
-            (r#""kind":"Throttle","latencyMs":1"#, "Throttle does not use latencyMs: "),
+            (r#""kind":"Error","latencyMs":1"#, "Error does not use latencyMs: only Latency delays a call"),
+            (
+                r#""kind":"Throttle","latencyMs":1"#,
+                "Throttle does not use latencyMs: only Latency delays a call",
+            ),
+            (
+                r#""kind":"LoseResponse","latencyMs":1"#,
+                "LoseResponse does not use latencyMs: only Latency delays a call",
+            ),
+            (
+                r#""kind":"LoseResponse","status":503,"latencyMs":1"#,
+                "LoseResponse does not use latencyMs: only Latency delays a call",
+            ),
             (r#""kind":"Throttle","code":"c""#, "Throttle does not use code: "),
             (r#""kind":"Throttle","status":400"#, "Throttle does not use status: "),
-            (r#""kind":"LoseResponse","message":"m""#, "LoseResponse does not use message: "),
-            (r#""kind":"LoseResponse","code":"c""#, "LoseResponse does not use code: "),
+            (
+                r#""kind":"LoseResponse","message":"m""#,
+                "LoseResponse does not use message: the connection breaks without a response unless the rule has a status",
+            ),
+            (r#""kind":"LoseResponse","code":"c""#, "LoseResponse does not use code: the connection breaks"),
         ] {
             let problem_found = rule(&format!(r#"{{"service":"a","operation":"b",{members}}}"#)).problem();
             assert!(

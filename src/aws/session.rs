@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::{
@@ -95,12 +95,24 @@ impl SdkRegions {
         observer: Arc<dyn CallObserver>,
         write_fence: WriteFence,
     ) -> Self {
+        let environment = aws_config::defaults(BehaviorVersion::latest());
+        Self::connect_with(environment, default_region, observer, write_fence).await
+    }
+
+    /// As [`SdkRegions::connect`], but with what `loader` sets instead of the environment:
+    /// credentials and the endpoint. For tests, which cannot change their environment.
+    pub async fn connect_with(
+        loader: ConfigLoader,
+        default_region: &str,
+        observer: Arc<dyn CallObserver>,
+        write_fence: WriteFence,
+    ) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        let mut loader = loader
             .region(Region::new(default_region.to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts);

@@ -7,6 +7,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod conformance;
 pub mod demos;
 pub mod kubernetes;
 pub mod registry;

@@ -63,7 +63,7 @@ async fn metrics_are_published_only_while_the_run_is_active() {
     let cleaning_at = harness.clock.now();
     harness.run_to_end().await;
 
-    let data_points = harness.aws.measured();
+    let data_points = harness.aws.published_metrics();
     let values = |metric: RunMetric| -> Vec<u32> {
         let mut values: Vec<u32> =
             data_points.iter().filter(|one| one.metric == metric).map(|one| one.value).collect();
@@ -90,7 +90,7 @@ async fn metrics_are_published_only_while_the_run_is_active() {
 async fn a_cold_run_publishes_no_warm_throughput_metric() {
     let mut harness = Harness::new(Default::default());
     harness.run_until_stage(Stage::Draining).await;
-    let metrics: BTreeSet<_> = harness.aws.measured().iter().map(|one| one.metric).collect();
+    let metrics: BTreeSet<_> = harness.aws.published_metrics().iter().map(|one| one.metric).collect();
     assert_eq!(
         metrics.into_iter().collect::<Vec<_>>(),
         [

@@ -374,7 +374,7 @@ async fn the_service_goes_to_zero_if_the_stop_cannot_be_written() {
     let requested_at = harness.clock.now();
     harness.run_to_end().await;
     assert_eq!(harness.status().stage, Some(Stage::Aborted));
-    assert_eq!(harness.aws.arrivals(requested_at + s(100), requested_at + s(3_600)), 0);
+    assert_eq!(harness.aws.records_arrived(requested_at + s(100), requested_at + s(3_600)), 0);
     let totals = harness.totals();
     assert_balanced(&totals);
     assert!(totals.offered <= totals.scheduled, "{totals:?}");
@@ -418,7 +418,8 @@ async fn a_stream_recreated_by_someone_else_is_not_ours() {
             true => harness.clock.advance(pause),
             false => harness.run_for(pause).await,
         }
-        let tags = if copies_tags { tags } else { Tags::new() };
+        let others = Tags::from([("team".into(), "other".into())]);
+        let tags = if copies_tags { tags } else { others };
         let theirs = NewStream { name: NAME.into(), warm_mib_per_second: None, tags };
         aws(&harness).streams.create_stream(&theirs).await.unwrap();
         harness.run_to_end().await;

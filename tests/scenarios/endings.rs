@@ -33,7 +33,7 @@ async fn deletion_at_any_stage_stops_traffic_and_removes_everything() {
         assert!(harness.cluster.object().is_none(), "{stage}: the object is still there");
         harness.assert_nothing_left();
         assert_eq!(
-            harness.aws.arrivals(deleted_at + s(30), deleted_at + s(3600)),
+            harness.aws.records_arrived(deleted_at + s(30), deleted_at + s(3600)),
             0,
             "{stage}: traffic continued"
         );
@@ -55,7 +55,7 @@ async fn deletion_in_the_peak_stops_traffic_before_removing_anything() {
         .map(|call| call.at);
     let first_removal = removals.min().expect("no Delete call was made");
     assert!(first_removal > deleted_at);
-    assert_eq!(harness.aws.arrivals(first_removal, first_removal + s(3600)), 0);
+    assert_eq!(harness.aws.records_arrived(first_removal, first_removal + s(3600)), 0);
     harness.assert_nothing_left();
 }
 
@@ -110,7 +110,7 @@ async fn a_stop_ends_traffic_even_if_the_parameter_cannot_be_written() {
                 false => harness.request(r#"{"verb":"abort","run":1,"id":"stop"}"#),
             }
             harness.run_to_end().await;
-            let late = harness.aws.arrivals(requested_at + s(20), requested_at + s(3_600));
+            let late = harness.aws.records_arrived(requested_at + s(20), requested_at + s(3_600));
             assert_eq!(late, 0, "{class:?}, by deletion: {by_deletion}");
             if !by_deletion {
                 let totals = harness.totals();
@@ -227,7 +227,7 @@ async fn the_deadline_ends_a_run_that_takes_too_long() {
     harness.run_to_end().await;
     let run = harness.status().run.unwrap();
     assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::DeadlineExceeded)));
-    assert_eq!(harness.aws.arrivals(run.deadline_at.unwrap(), run.deadline_at.unwrap() + s(3600)), 0);
+    assert_eq!(harness.aws.records_arrived(run.deadline_at.unwrap(), run.deadline_at.unwrap() + s(3600)), 0);
     assert_balanced(&harness.totals());
     harness.assert_nothing_left();
 }
@@ -238,10 +238,10 @@ async fn without_an_operator_traffic_ends_with_the_lease() {
     harness.run_until_phase("peak").await;
     let lost_at = harness.clock.now();
     let deadline_at = harness.status().run.unwrap().deadline_at.unwrap();
-    assert!(harness.aws.arrivals(lost_at - s(5), lost_at) > 0);
+    assert!(harness.aws.records_arrived(lost_at - s(5), lost_at) > 0);
     harness.clock.advance_to(deadline_at + s(120));
     assert_eq!(
-        harness.aws.arrivals(lost_at + s(61), deadline_at + s(120)),
+        harness.aws.records_arrived(lost_at + s(61), deadline_at + s(120)),
         0,
         "records were sent after control had lapsed"
     );

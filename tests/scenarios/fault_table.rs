@@ -192,15 +192,15 @@ async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
             .as_ref()
             .and_then(|run| run.reason)
             .map_or_else(String::new, |reason| reason.to_string()),
-        accepted: arrivals(&harness, ended_at),
+        accepted: records_arrived(&harness, ended_at),
         interruptions: status.control.map_or(0, |control| control.interruptions.len()),
         left,
         calls,
     }
 }
 
-fn arrivals(harness: &Harness, until: MicroTime) -> u64 {
-    harness.aws.arrivals(until - s(7_200), until)
+fn records_arrived(harness: &Harness, until: MicroTime) -> u64 {
+    harness.aws.records_arrived(until - s(7_200), until)
 }
 
 /// Every resource that is left is reported with its cause, and every other resource is deleted.

@@ -42,7 +42,7 @@ async fn every_phase_arrives_at_its_rate_in_every_second() {
         for second in 0..length {
             let from = phase.starts_at + s(second);
             assert_eq!(
-                harness.aws.arrivals(from, from + s(1)),
+                harness.aws.records_arrived(from, from + s(1)),
                 u64::from(phase.records_per_second),
                 "{} second {second}",
                 phase.name
@@ -51,7 +51,7 @@ async fn every_phase_arrives_at_its_rate_in_every_second() {
         assert_eq!(phase.totals.accepted, u64::from(phase.records_per_second) * length);
     }
     let first = harness.status().phases[0].starts_at;
-    assert_eq!(harness.aws.arrivals(first - s(60), first), 0, "records arrived before the start");
+    assert_eq!(harness.aws.records_arrived(first - s(60), first), 0, "records arrived before the start");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn the_rate_in_status_is_what_arrived_during_a_ramp() {
                 && samples.insert(traffic.sampled_at)
             {
                 let micros = u64::try_from(until.since(from).as_micros()).unwrap();
-                let arrived = aws.arrivals(from, until) * 1_000_000 / micros;
+                let arrived = aws.records_arrived(from, until) * 1_000_000 / micros;
                 assert!(traffic.rate.abs_diff(arrived) <= 1, "{arrived} arrived per second: {traffic:?}");
                 assert!(
                     traffic.target.unwrap().abs_diff(arrived) <= 1,

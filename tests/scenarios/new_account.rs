@@ -38,7 +38,7 @@ async fn errors_of_a_new_account_are_retried() {
     for (operation, code, text) in TRANSIENT {
         for times in [1, 3] {
             let mut harness = Harness::new(warm_spec());
-            harness.aws.refuse_with(operation, code, text, times);
+            harness.aws.fail_with(operation, code, text, times);
             harness.run_to_end().await;
             let run = harness.status().run.unwrap();
             assert_eq!(
@@ -56,7 +56,7 @@ async fn errors_of_a_new_account_are_retried() {
 async fn a_first_run_that_meets_all_these_errors_succeeds() {
     let mut harness = Harness::new(warm_spec());
     for (operation, code, text) in TRANSIENT {
-        harness.aws.refuse_with(operation, code, text, 2);
+        harness.aws.fail_with(operation, code, text, 2);
     }
     harness.run_to_end().await;
     let run = harness.status().run.unwrap();
@@ -101,7 +101,7 @@ async fn nobody_is_warned_of_what_aws_sees_a_little_late() {
     for (operation, code, words) in NOT_SEEN_YET {
         for times in [1, 4] {
             let harness = Harness::new(warm_spec());
-            harness.aws.refuse_with(operation, code, words, times);
+            harness.aws.fail_with(operation, code, words, times);
             assert_eq!(warnings_of(harness).await, (vec![], vec![]), "{operation} {words}, {times} times");
         }
     }
@@ -112,7 +112,7 @@ async fn what_aws_does_not_see_for_minutes_is_reported_in_its_words() {
     for (operation, code, words) in NOT_SEEN_YET {
         let harness = Harness::new(warm_spec());
         // Pauses double to half a minute: some of these come more than a minute after the first.
-        harness.aws.refuse_with(operation, code, words, 8);
+        harness.aws.fail_with(operation, code, words, 8);
         let (events, conditions) = warnings_of(harness).await;
         let [event] = events.as_slice() else { panic!("{operation} {words}: {events:?}") };
         assert!(
@@ -127,7 +127,7 @@ async fn what_aws_does_not_see_for_minutes_is_reported_in_its_words() {
 async fn two_revisions_of_a_task_definition_at_once_do_not_end_a_run() {
     let harness = Harness::new(warm_spec());
     let words = "Too many concurrent attempts to create a new revision of the specified family.";
-    harness.aws.refuse_with("RegisterTaskDefinition", "ClientException", words, 3);
+    harness.aws.fail_with("RegisterTaskDefinition", "ClientException", words, 3);
     let (events, _) = warnings_of(harness).await;
     let [event] = events.as_slice() else { panic!("{events:?}") };
     assert!(event.starts_with("Throttled: RegisterTaskDefinition ") && event.ends_with(words), "{event}");

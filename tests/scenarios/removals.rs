@@ -228,7 +228,7 @@ async fn an_abort_does_not_wait_for_reads() {
     harness.run_for(s(45)).await;
     let (at, text) = harness.aws.parameter_writes(PARAMETER).pop().unwrap();
     assert!(text.contains(r#""state":"Stop""#) && at.since(requested_at) < s(2), "{at} {text}");
-    assert_eq!(harness.aws.arrivals(at + s(4), at + s(600)), 0, "tasks must read Stop within 3 s");
+    assert_eq!(harness.aws.records_arrived(at + s(4), at + s(600)), 0, "tasks must read Stop within 3 s");
     harness.run_for(s(15)).await;
     assert_eq!(harness.aws.running_tasks().len(), 0, "{:?}", harness.aws.call_counts());
     run_until_terminal(&mut harness).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
+use super::validation::{STREAM_NAME, check_tags};
 use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{
@@ -15,8 +16,11 @@ use kinesis_demo_operator::aws::{
 /// guide, on-demand mode).
 const BASELINE_MIB: u32 = 4;
 
-/// Kinesis developer guide, quotas: 10 GiB/s of warm throughput per stream.
-const MAX_WARM_MIB: u32 = 10_240;
+/// Kinesis developer guide, quotas: an on-demand stream's throughput, which also limits its warm
+/// throughput, is 10 GiB/s in three regions and 200 MiB/s in the others.
+fn throughput_quota_mib(region: &str) -> u32 {
+    if matches!(region, "us-east-1" | "us-west-2" | "eu-west-1") { 10_240 } else { 200 }
+}
 
 /// Kinesis API reference, CreateStream: at most five streams in the CREATING state at once.
 const MAX_CREATING: usize = 5;
@@ -68,10 +72,11 @@ impl Stream {
         self.target.max(BASELINE_MIB)
     }
 
+    /// A stream has no shards, and thereby no throughput, until it is created.
     fn current_at(&self, now: MicroTime) -> u32 {
         let (start, began_at) = self.from;
         let Some(until) = self.until.filter(|_| self.state == StreamState::Updating) else {
-            return if self.state == StreamState::Creating { BASELINE_MIB } else { self.capacity() };
+            return if self.state == StreamState::Creating { 0 } else { self.capacity() };
         };
         let whole = i128::try_from(until.since(began_at).as_micros()).unwrap_or(1).max(1);
         let done = i128::try_from(now.since(began_at).as_micros()).unwrap_or(whole).min(whole);
@@ -87,6 +92,11 @@ impl Stream {
     }
 }
 
+/// The name in `arn:aws:kinesis:…:stream/name`.
+fn name_in(arn: &str) -> &str {
+    arn.rsplit_once(":stream/").map_or(arn, |(_, name)| name)
+}
+
 impl RegionState<'_> {
     /// Moves streams whose state has ended to the next state.
     pub(super) fn advance_streams(&mut self) {
@@ -98,9 +108,12 @@ impl RegionState<'_> {
             }
             match stream.state {
                 StreamState::Deleting => return false,
+                // AWS does not document which states come between CREATING and the requested
+                // throughput. In the sandbox the stream stays CREATING.
                 StreamState::Creating if stream.target > BASELINE_MIB => {
-                    stream.until = None;
-                    stream.move_to(stream.target, now, warm_update);
+                    stream.state = StreamState::Updating;
+                    stream.from = (BASELINE_MIB, now);
+                    stream.until = Some(now + warm_update);
                 }
                 StreamState::Creating | StreamState::Updating | StreamState::Active => {
                     stream.state = StreamState::Active;
@@ -112,17 +125,24 @@ impl RegionState<'_> {
     }
 
     fn stream_by_arn(&mut self, arn: &str) -> Result<&mut Stream, ApiError> {
-        let found = self.region.streams.values_mut().find(|stream| stream.arn == arn);
-        found.ok_or_else(|| api_error("ResourceNotFoundException", format!("Stream {arn} not found.")))
+        let missing = self.stream_error("ResourceNotFoundException", name_in(arn), "not found.");
+        self.region.streams.values_mut().find(|stream| stream.arn == arn).ok_or(missing)
+    }
+
+    fn stream_error(&self, code: &'static str, name: &str, what: &str) -> ApiError {
+        let account = &self.settings.account_id;
+        api_error(code, format!("Stream {name} under account {account} {what}"))
     }
 
     fn active_stream(&mut self, arn: &str) -> Result<&mut Stream, ApiError> {
-        let stream = self.stream_by_arn(arn)?;
-        if stream.state != StreamState::Active {
-            let text = format!("Stream {arn} not ACTIVE, instead in state {:?}", stream.state);
-            return Err(api_error("ResourceInUseException", text));
-        }
-        Ok(stream)
+        let status = match self.stream_by_arn(arn)?.state {
+            StreamState::Active => return self.stream_by_arn(arn),
+            StreamState::Creating => "CREATING",
+            StreamState::Updating => "UPDATING",
+            StreamState::Deleting => "DELETING",
+        };
+        let what = format!("not ACTIVE, instead in state {status}");
+        Err(self.stream_error("ResourceInUseException", name_in(arn), &what))
     }
 
     fn check_warm(&self, mib_per_second: u32) -> Result<(), ApiError> {
@@ -131,9 +151,13 @@ impl RegionState<'_> {
             let text = format!("Account {account} is not enabled for minimum throughput billing commitment");
             return Err(api_error("ValidationException", text));
         }
-        if mib_per_second > MAX_WARM_MIB {
-            let text = format!("Warm throughput {mib_per_second} exceeds {MAX_WARM_MIB}");
-            return Err(api_error("InvalidArgumentException", text));
+        let (region, quota) = (self.name, throughput_quota_mib(self.name));
+        if mib_per_second > quota {
+            let account = &self.settings.account_id;
+            let text = format!(
+                "WarmThroughputMiBps {mib_per_second} exceeds the limit of {quota} for account {account} in {region}."
+            );
+            return Err(api_error("LimitExceededException", text));
         }
         Ok(())
     }
@@ -145,10 +169,8 @@ impl Streams for Handle {
         let response =
             self.reach("DescribeStreamSummary").await.read("DescribeStreamSummary", name, |state| {
                 let committed = state.settings.advantage.is_on();
-                let stream = state.region.streams.get(name);
-                let stream = stream.ok_or_else(|| {
-                    api_error("ResourceNotFoundException", format!("Stream {name} not found."))
-                })?;
+                let missing = state.stream_error("ResourceNotFoundException", name, "not found.");
+                let stream = state.region.streams.get(name).ok_or(missing)?;
                 let current = stream.current_at(state.now);
                 Ok(StreamDescription {
                     arn: stream.arn.clone(),
@@ -174,20 +196,28 @@ impl Streams for Handle {
     async fn create_stream(&self, stream: &NewStream) -> AwsResult<()> {
         let NewStream { name, warm_mib_per_second, tags } = stream;
         self.reach("CreateStream").await.write("CreateStream", name, |state| {
+            STREAM_NAME.check(name)?;
+            check_tags("ValidationException", tags)?;
             if let Some(warm) = *warm_mib_per_second {
                 state.check_warm(warm)?;
             }
             let streams = &state.region.streams;
             if streams.contains_key(name) {
-                return Err(api_error("ResourceInUseException", format!("Stream {name} already exists.")));
+                return Err(state.stream_error("ResourceInUseException", name, "already exists."));
             }
+            let (account, region) = (&state.settings.account_id, state.name);
             if streams.values().filter(|stream| stream.state == StreamState::Creating).count() >= MAX_CREATING
             {
-                let text = "At most 5 streams may be in CREATING concurrently";
+                let text = format!(
+                    "Limit for streams being created concurrently exceeded for account {account}: {MAX_CREATING}."
+                );
                 return Err(api_error("LimitExceededException", text));
             }
             if streams.len() >= MAX_STREAMS {
-                let text = "This request would exceed the on-demand stream limit for the account";
+                let text = format!(
+                    "This request would exceed the on-demand stream limit for the account {account} in {region}. Current on-demand stream count for the account: {}. Limit: {MAX_STREAMS}.",
+                    streams.len()
+                );
                 return Err(api_error("LimitExceededException", text));
             }
             let created = Stream {
@@ -209,6 +239,7 @@ impl Streams for Handle {
 
     async fn update_warm_throughput(&self, arn: &str, mib_per_second: u32) -> AwsResult<()> {
         self.reach("UpdateStreamWarmThroughput").await.write("UpdateStreamWarmThroughput", arn, |state| {
+            state.stream_by_arn(arn)?;
             state.check_warm(mib_per_second)?;
             let (now, takes) = (state.now, state.settings.delays.warm_update);
             let keeps_target = mib_per_second == 0 && state.settings.keeps_warm_targets;

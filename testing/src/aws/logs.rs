@@ -9,6 +9,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::ledger::{ControlVersion, Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
 
+use super::validation::{LOG_GROUP_NAME, check_tags, violation};
 use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
@@ -96,6 +97,8 @@ impl Logs for Handle {
 
     async fn create_log_group(&self, name: &str, tags: &Tags) -> AwsResult<()> {
         self.reach("CreateLogGroup").await.write("CreateLogGroup", name, |state| {
+            LOG_GROUP_NAME.check(name)?;
+            check_tags("InvalidParameterException", tags)?;
             if state.region.log_groups.contains_key(name) {
                 let text = "The specified log group already exists";
                 return Err(api_error("ResourceAlreadyExistsException", text));
@@ -110,13 +113,13 @@ impl Logs for Handle {
 
     async fn put_log_retention(&self, name: &str, days: u32) -> AwsResult<()> {
         self.reach("PutRetentionPolicy").await.write("PutRetentionPolicy", name, |state| {
+            let group = state.log_group(name)?;
             if !RETENTION_DAYS.contains(&days) {
-                return Err(api_error(
-                    "InvalidParameterException",
-                    format!("{days} is not a retention period"),
-                ));
+                let constraint = format!("Member must satisfy enum value set: {RETENTION_DAYS:?}");
+                let days = days.to_string();
+                return Err(violation("InvalidParameterException", &days, "retentionInDays", &constraint));
             }
-            state.log_group(name)?.retention_days = Some(days);
+            group.retention_days = Some(days);
             Ok(())
         })
     }
@@ -170,7 +173,9 @@ impl Logs for Handle {
                 return Ok(None);
             }
             let last_line = state.settings.last_line.clone();
-            let lines = state.log_group(group)?.lines.iter();
+            // A group that was deleted has no streams either.
+            let Ok(group) = state.log_group(group) else { return Ok(None) };
+            let lines = group.lines.iter();
             let lines = lines.filter(|line| line.task == id && line.visible_at <= now);
             let mut texts: Vec<String> = lines.filter_map(|line| line.ledger_line().to_text().ok()).collect();
             texts.extend(last_line);

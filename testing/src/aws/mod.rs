@@ -9,7 +9,6 @@
 mod calls;
 mod dashboards;
 mod ecs;
-mod fleet;
 mod generator;
 mod kinesis;
 mod logs;
@@ -17,10 +16,12 @@ mod parameters;
 mod scaling;
 mod settings;
 mod snapshot;
+mod tasks;
+mod validation;
 mod world;
 
 #[cfg(test)]
-mod fleet_tests;
+mod tasks_tests;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub use calls::Call;
-pub use dashboards::Measured;
+pub use dashboards::PublishedMetric;
 pub use generator::Sent;
 pub use settings::Delays;
 pub use snapshot::Snapshot;
@@ -187,7 +188,7 @@ impl FakeAws {
     }
 
     /// Fails the next `times` calls of `operation` with this code and message.
-    pub fn refuse_with(&self, operation: &str, code: &'static str, message: &str, times: u32) {
+    pub fn fail_with(&self, operation: &str, code: &'static str, message: &str, times: u32) {
         let kind = FaultKind::FailWith { code, message: message.to_owned() };
         self.now().fault_injector.add_fault(operation, kind, times);
     }
@@ -266,7 +267,7 @@ impl FakeAws {
     }
 
     /// The number of records that arrived at all streams in [`from`, `until`).
-    pub fn arrivals(&self, from: MicroTime, until: MicroTime) -> u64 {
+    pub fn records_arrived(&self, from: MicroTime, until: MicroTime) -> u64 {
         self.now().sent().map(|sent| sent.within(from, until)).sum()
     }
 
@@ -321,8 +322,8 @@ impl FakeAws {
     }
 
     /// The published metric values, in order.
-    pub fn measured(&self) -> Vec<Measured> {
-        self.now().account.measured.clone()
+    pub fn published_metrics(&self) -> Vec<PublishedMetric> {
+        self.now().account.published_metrics.clone()
     }
 
     /// The running tasks, in the order of their placement.

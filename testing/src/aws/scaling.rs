@@ -2,10 +2,12 @@
 //! scaled to zero.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
 
+use super::ecs::Service;
 use super::world::{RegionState, ServiceKey};
-use super::{Handle, api_error};
+use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{
     AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription, ServiceState,
 };
@@ -17,20 +19,49 @@ pub(super) struct Target {
 }
 
 impl RegionState<'_> {
-    /// Runs scheduled actions that are due. A one-time action runs once and is then deleted.
+    /// Runs scheduled actions that are due. A one-time action runs once. AWS does not say what
+    /// becomes of it; here it is deleted.
     pub(super) fn fire_scheduled_actions(&mut self) {
         for (key, target) in &mut self.region.targets {
             if target.action_at.is_some_and(|at| at <= self.now) {
                 *target = Target { min: 0, max: 0, action_at: None };
                 if let Some(service) = self.region.services.get_mut(key) {
-                    service.desired = service.desired.clamp(target.min, target.max);
-                    service.record_event(
-                        "Successfully set desired count to 0. Change successfully fulfilled by ecs.",
-                    );
+                    target.enforce(service);
                 }
             }
         }
     }
+
+    /// Whether Application Auto Scaling sees the service: some time after ECS created it
+    /// (terraform-provider-aws, internal/service/appautoscaling/target.go).
+    fn is_visible_to_scaling(&self, key: &ServiceKey) -> bool {
+        let lag = self.settings.delays.scaling_lag;
+        self.region.services.get(key).is_some_and(|service| {
+            service.state == ServiceState::Active && service.created_at + lag <= self.now
+        })
+    }
+}
+
+impl Target {
+    /// Moves the desired count of an active service into the bounds.
+    fn enforce(&self, service: &mut Service) {
+        let desired = service.desired.clamp(self.min, self.max);
+        if service.state == ServiceState::Active && desired != service.desired {
+            service.resize(desired);
+        }
+    }
+}
+
+/// The schedule expression for an instant in UTC.
+fn schedule_at(second: Timestamp) -> String {
+    second.strftime("at(%Y-%m-%dT%H:%M:%S)").to_string()
+}
+
+fn no_target(id: &str) -> ApiError {
+    let text = format!(
+        "No scalable target registered for service namespace: ecs, resource ID: {id}, scalable dimension: ecs:service:DesiredCount"
+    );
+    api_error("ObjectNotFoundException", text)
 }
 
 fn key(cluster: &str, service: &str) -> ServiceKey {
@@ -69,23 +100,25 @@ impl Scaling for Handle {
     ) -> AwsResult<()> {
         let (key, id) = (key(cluster, service), resource_id(cluster, service));
         self.reach("RegisterScalableTarget").await.write("RegisterScalableTarget", &id, |state| {
-            if !state.region.services.get(&key).is_some_and(|service| service.state == ServiceState::Active) {
+            if !state.is_visible_to_scaling(&key) {
                 return Err(api_error("ValidationException", format!("ECS service doesn't exist: {id}")));
             }
             let target =
                 state.region.targets.entry(key.clone()).or_insert(Target { min: 0, max: 0, action_at: None });
             (target.min, target.max) = (0, max_tasks);
+            if let Some(service) = state.region.services.get_mut(&key) {
+                target.enforce(service);
+            }
             Ok(())
         })?;
         self.reach("PutScheduledAction").await.write("PutScheduledAction", &id, |state| {
-            if at <= state.now {
-                return Err(api_error("ValidationException", "Schedule time is in the past"));
-            }
-            let missing =
-                || api_error("ObjectNotFoundException", format!("No scalable target registered for {id}"));
             // `at()` has whole seconds.
-            let at = MicroTime::from(at.whole_second());
-            state.region.targets.get_mut(&key).ok_or_else(missing)?.action_at = Some(at);
+            let (schedule, at) = (schedule_at(at.whole_second()), MicroTime::from(at.whole_second()));
+            if at <= state.now {
+                let text = format!("Schedule expression {schedule} is in the past");
+                return Err(api_error("ValidationException", text));
+            }
+            state.region.targets.get_mut(&key).ok_or_else(|| no_target(&id))?.action_at = Some(at);
             Ok(())
         })
     }
@@ -103,9 +136,7 @@ impl Scaling for Handle {
                 // Also deletes its scheduled actions (Application Auto Scaling API reference,
                 // DeregisterScalableTarget).
                 let removed = state.region.targets.remove(&key);
-                removed
-                    .map(drop)
-                    .ok_or_else(|| api_error("ObjectNotFoundException", "No scalable target found"))
+                removed.map(drop).ok_or_else(|| no_target(&id))
             });
         target.or_else(ignore_not_found)
     }

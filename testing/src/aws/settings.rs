@@ -23,6 +23,8 @@ pub struct Delays {
     pub task_stop: Duration,
     /// From writing a line until it can be read from the log.
     pub log_delivery: Duration,
+    /// From CreateService until Application Auto Scaling sees the service.
+    pub scaling_lag: Duration,
 }
 
 impl Default for Delays {
@@ -36,6 +38,7 @@ impl Default for Delays {
             task_start_spread: s(5),
             task_stop: s(2),
             log_delivery: s(3),
+            scaling_lag: Duration::from_millis(900),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What exists in the fake. In: its regions. Out: names by kind. Pure.
 
-use super::fleet::Task;
+use super::tasks::Task;
 use super::world::Region;
 use kinesis_demo_operator::aws::ServiceState;
 

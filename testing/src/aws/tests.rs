@@ -1,5 +1,5 @@
 //! Tests of the fake itself, so that a failing scenario points at the operator: resources, and how
-//! calls fail. Tests of its tasks are in `fleet_tests`.
+//! calls fail. Tests of its tasks are in `tasks_tests`.
 
 use super::*;
 use kinesis_demo_api::demo::Architecture;
@@ -227,7 +227,7 @@ async fn a_service_is_created_once_and_drains_before_inactive() {
     assert_eq!((seen.state, seen.desired, seen.running, seen.pending), (ServiceState::Active, 2, 2, 0));
     aws.services.delete_service("default", "kd-service").await.unwrap();
     let seen = aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap();
-    assert_eq!((seen.state, seen.running), (ServiceState::Draining, 2));
+    assert_eq!((seen.state, seen.running), (ServiceState::Draining, 0), "both are stopping");
     assert_eq!(class(aws.services.create_service(&a_service()).await), AwsErrorClass::Transient);
     assert_eq!(class(aws.services.resize_service("default", "kd-service", 1).await), AwsErrorClass::NotFound);
     clock.advance(s(2));
@@ -247,13 +247,16 @@ async fn the_scheduled_action_scales_the_service_to_zero() {
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
     aws.services.create_service(&a_service()).await.unwrap();
     aws.services.resize_service("default", "kd-service", 3).await.unwrap();
+    let unseen = aws.scaling.put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60)).await;
+    assert!(unseen.unwrap_err().is_not_seen_yet());
+    clock.advance(s(1));
     aws.scaling
         .put_scheduled_scale_to_zero("default", "kd-service", 9, T0 + s(60) + Duration::from_millis(900))
         .await
         .unwrap();
     let seen = aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await.unwrap().unwrap();
     assert_eq!((seen.target, seen.action_at), (true, Some(T0 + s(60))));
-    clock.advance(s(59));
+    clock.advance(s(58));
     assert_eq!(fake.running_tasks().len(), 3);
     clock.advance(s(1));
     assert_eq!(fake.running_tasks().len(), 0);
@@ -326,6 +329,6 @@ async fn dashboards_belong_to_the_account_and_metrics_are_kept() {
     assert!(fake.snapshot().is_empty());
 
     aws.metrics.put_run_metrics("kd-r1", T0, &[(RunMetric::OpenShards, 4)]).await.unwrap();
-    let kept = Measured { run_name: "kd-r1".into(), at: T0, metric: RunMetric::OpenShards, value: 4 };
-    assert_eq!(fake.measured(), [kept]);
+    let kept = PublishedMetric { run_name: "kd-r1".into(), at: T0, metric: RunMetric::OpenShards, value: 4 };
+    assert_eq!(fake.published_metrics(), [kept]);
 }

@@ -12,13 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use super::calls::{Access, Call, FaultInjector, FaultKind, injected};
 use super::dashboards::Account;
 use super::ecs::{Family, Service};
-use super::fleet::Task;
 use super::generator::{Sent, TaskEnvironment};
 use super::kinesis::Stream;
 use super::logs::LogGroup;
 use super::parameters::Parameter;
 use super::scaling::Target;
 use super::snapshot::Snapshot;
+use super::tasks::Task;
 use super::{ApiError, Settings};
 use kinesis_demo_operator::aws::{AwsError, AwsResult, Tags};
 
@@ -63,7 +63,7 @@ pub(super) struct RegionState<'a> {
     pub(super) settings: &'a Settings,
     pub(super) random: &'a mut ChaCha8Rng,
     pub(super) now: MicroTime,
-    name: &'a str,
+    pub(super) name: &'a str,
 }
 
 impl RegionState<'_> {
@@ -141,6 +141,8 @@ impl AccountState {
                 let response = match (fault, result) {
                     (Some(_), Ok(_)) => Err(AwsError::unanswered(operation, target, "the response was lost")),
                     (_, result) => result.map_err(|ApiError { code, message }| {
+                        // Like the operator's adapters, which show the code if there is no message.
+                        let message = if message.is_empty() { code.to_owned() } else { message };
                         AwsError::refused(operation, target, code, message)
                     }),
                 };

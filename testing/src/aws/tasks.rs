@@ -29,11 +29,15 @@ const MIN_START: Duration = Duration::from_secs(1);
 const TASKS_PER_DESCRIBE: usize = 100;
 const TASKS_PER_PROTECTION: usize = 10;
 
+/// Amazon ECS API reference, UpdateTaskProtection, `expiresInMinutes`.
+const PROTECTION_MINUTES: std::ops::RangeInclusive<u32> = 1..=2_880;
+
 /// Why a task stops, in ECS's words.
 #[derive(Clone)]
 struct StopReason {
     code: &'static str,
     reason: String,
+    /// Unknown until its process has exited.
     exit_code: Option<i32>,
 }
 
@@ -47,8 +51,10 @@ impl StopReason {
         Self::new("EssentialContainerExited", "Essential container in task exited", Some(exit_code))
     }
 
-    fn scaled_in() -> Self {
-        Self::new("ServiceSchedulerInitiated", "Scaling activity initiated by deployment", Some(0))
+    /// The service scheduler stops the task.
+    fn scaled_in(deployment: &str) -> Self {
+        let reason = format!("Scaling activity initiated by (deployment {deployment})");
+        Self::new("ServiceSchedulerInitiated", reason, None)
     }
 
     fn failed_to_start(reason: impl Into<String>) -> Self {
@@ -102,7 +108,7 @@ impl Task {
         }
     }
 
-    fn is_meant_to_run(&self) -> bool {
+    pub(super) fn is_meant_to_run(&self) -> bool {
         matches!(self.life, TaskLifecycle::Starting { .. } | TaskLifecycle::Running)
     }
 
@@ -116,6 +122,11 @@ impl Task {
             generator.stop_sending();
         }
         self.life = TaskLifecycle::Stopping { began_at: now, until: now + takes, why };
+    }
+
+    /// The whole id, of which [`TaskId`] is the beginning.
+    fn full_id(&self) -> String {
+        self.arn.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
     fn describe(&self) -> TaskDescription {
@@ -144,12 +155,13 @@ impl Task {
 }
 
 impl Region {
-    /// The counts of a service's running and pending tasks, as in DescribeServices.
+    /// The counts of a service's running and pending tasks, as in DescribeServices: those in the
+    /// state RUNNING, and those that start. A task that is stopping is in neither.
     pub(super) fn task_counts(&self, key: &ServiceKey) -> (u32, u32) {
         let count = |is: fn(&TaskLifecycle) -> bool| {
             self.tasks.iter().filter(|task| task.service == *key && is(&task.life)).count()
         };
-        let running = count(|life| matches!(life, TaskLifecycle::Running | TaskLifecycle::Stopping { .. }));
+        let running = count(|life| matches!(life, TaskLifecycle::Running));
         let pending = count(|life| matches!(life, TaskLifecycle::Starting { .. }));
         (u32::try_from(running).unwrap_or(u32::MAX), u32::try_from(pending).unwrap_or(u32::MAX))
     }
@@ -222,13 +234,14 @@ impl RegionState<'_> {
                     task.stop(now, self.settings.delays.task_stop, StopReason::exited(0));
                 }
                 TaskLifecycle::Stopping { until, why, .. } if *until <= now => {
-                    let why = why.clone();
+                    let exited = task.generator.as_ref().map(|_| 0);
+                    let why = StopReason { exit_code: why.exit_code.or(exited), ..why.clone() };
                     self.region.end_task(index, true, now, why, self.settings);
                 }
                 _ => {}
             }
         }
-        self.retire_services();
+        self.advance_services();
     }
 
     /// Starts missing tasks and stops excess tasks of every service.
@@ -246,13 +259,14 @@ impl RegionState<'_> {
                 self.stop_tasks(&key, own - desired);
             }
         }
-        self.retire_services();
+        self.advance_services();
     }
 
     fn start_tasks(&mut self, key: &ServiceKey, wanted: usize) {
         let existing = self.region.tasks.iter().filter(|task| !task.is_stopped()).count();
         let room =
             usize::try_from(self.settings.task_capacity).unwrap_or(usize::MAX).saturating_sub(existing);
+        let mut started = Vec::new();
         for _ in 0..wanted.min(room) {
             let full_id = format!("{:032x}", self.random.random::<u128>());
             let arn = self.arn("ecs", &format!("task/{}/{full_id}", key.0));
@@ -269,16 +283,20 @@ impl RegionState<'_> {
                 started_at: None,
                 protected_until: None,
             });
+            started.push(full_id);
         }
+        self.note_tasks(key, "has started", "tasks", &started);
         let Some(service) = self.region.services.get_mut(key).filter(|_| wanted > room) else { return };
         service.record_event("was unable to place a task. Reason: You've reached the limit on the number of vCPUs you can run concurrently.");
     }
 
     /// Stops tasks that are not protected. ECS does not document which ones it selects.
     fn stop_tasks(&mut self, key: &ServiceKey, excess: usize) {
-        let now = self.now;
-        let is_deleted =
-            self.region.services.get(key).is_some_and(|service| service.state == ServiceState::Draining);
+        let Some(service) = self.region.services.get(key).filter(|_| excess > 0) else { return };
+        let is_deleted = service.state == ServiceState::Draining;
+        let why = StopReason::scaled_in(&service.deployment_id());
+        let (now, takes) = (self.now, self.settings.delays.task_stop);
+        let mut stopped = Vec::new();
         for _ in 0..excess {
             let may_stop = |task: &Task| {
                 // A forced deletion of the service ignores protection.
@@ -293,9 +311,18 @@ impl RegionState<'_> {
                 .map(|(index, _)| index)
                 .collect();
             let selected = candidates.choose(self.random);
-            let Some(task) = selected.and_then(|index| self.region.tasks.get_mut(*index)) else { return };
-            task.stop(now, self.settings.delays.task_stop, StopReason::scaled_in());
+            let Some(task) = selected.and_then(|index| self.region.tasks.get_mut(*index)) else { break };
+            task.stop(now, takes, why.clone());
+            stopped.push(task.full_id());
         }
+        self.note_tasks(key, "has stopped", "running tasks", &stopped);
+    }
+
+    /// Records the event of a service that started or stopped these tasks.
+    fn note_tasks(&mut self, key: &ServiceKey, has_done: &str, what: &str, ids: &[String]) {
+        let Some(service) = self.region.services.get_mut(key).filter(|_| !ids.is_empty()) else { return };
+        let named: Vec<String> = ids.iter().map(|id| format!("(task {id})")).collect();
+        service.record_event(&format!("{has_done} {} {what}: {}.", ids.len(), named.join(" ")));
     }
 
     fn start_process(&mut self, index: usize) {
@@ -304,7 +331,7 @@ impl RegionState<'_> {
         let Some(service) = self.region.services.get(&task.service) else { return };
         let definition = &service.definition;
         if !self.region.log_groups.contains_key(&definition.log_group) {
-            let reason = "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition.";
+            let reason = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1";
             task.life = TaskLifecycle::Stopped { at: now, why: StopReason::failed_to_start(reason) };
             return;
         }
@@ -363,7 +390,7 @@ impl Tasks for Handle {
     }
 
     async fn protect_tasks(&self, cluster: &str, arns: &[String], minutes: u32) -> AwsResult<()> {
-        self.set_protection(cluster, arns, Some(Duration::from_secs(60) * minutes)).await
+        self.set_protection(cluster, arns, Some(minutes)).await
     }
 
     async fn release_tasks(&self, cluster: &str, arns: &[String]) -> AwsResult<()> {
@@ -372,12 +399,18 @@ impl Tasks for Handle {
 }
 
 impl Handle {
-    async fn set_protection(&self, cluster: &str, arns: &[String], lasts: Option<Duration>) -> AwsResult<()> {
+    async fn set_protection(&self, cluster: &str, arns: &[String], lasts: Option<u32>) -> AwsResult<()> {
         for batch in arns.chunks(TASKS_PER_PROTECTION) {
             self.reach("UpdateTaskProtection").await.write("UpdateTaskProtection", cluster, |state| {
-                let until = lasts.map(|lasts| state.now + lasts);
+                if lasts.is_some_and(|minutes| !PROTECTION_MINUTES.contains(&minutes)) {
+                    let text = "expiresInMinutes must be between 1 and 2880.";
+                    return Err(api_error("InvalidParameterException", text));
+                }
+                state.require_cluster(cluster)?;
+                let until = lasts.map(|minutes| state.now + Duration::from_secs(60) * minutes);
                 for task in &mut state.region.tasks {
-                    if batch.contains(&task.arn) && task.is_meant_to_run() {
+                    // Only running tasks of this cluster. The response lists the others.
+                    if batch.contains(&task.arn) && task.service.0 == cluster && task.is_running() {
                         task.protected_until = until;
                     }
                 }

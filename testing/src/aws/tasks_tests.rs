@@ -12,13 +12,13 @@ use kinesis_demo_operator::aws::{NewTaskDefinition, TaskState};
 
 /// A fake in which `tasks` tasks run at T0 + 100 s. The stream and everything else that they need
 /// exists.
-async fn a_fleet(tasks: u32) -> (FakeAws, ManualClock, Aws) {
+async fn with_tasks(tasks: u32) -> (FakeAws, ManualClock, Aws) {
     let (fake, clock, aws) = a_fake();
-    start_fleet(&fake, &clock, &aws, tasks).await;
+    start_tasks(&fake, &clock, &aws, tasks).await;
     (fake, clock, aws)
 }
 
-async fn start_fleet(fake: &FakeAws, clock: &ManualClock, aws: &Aws, tasks: u32) {
+async fn start_tasks(fake: &FakeAws, clock: &ManualClock, aws: &Aws, tasks: u32) {
     aws.logs.create_log_group("/kd/log", &owned()).await.unwrap();
     aws.streams.create_stream(&a_stream(None)).await.unwrap();
     aws.task_definitions.register_task_definition(&a_definition()).await.unwrap();
@@ -64,7 +64,7 @@ async fn totals(aws: &Aws) -> (Counters, usize) {
 
 #[tokio::test]
 async fn tasks_start_after_a_delay_up_to_the_capacity() {
-    let (fake, clock, aws) = a_fleet(2).await;
+    let (fake, clock, aws) = with_tasks(2).await;
     fake.set_capacity(3);
     aws.services.resize_service("default", "kd-service", 5).await.unwrap();
     let seen = aws.services.fetch_service("default", "kd-service").await.unwrap().unwrap();
@@ -87,13 +87,13 @@ async fn tasks_start_after_a_delay_up_to_the_capacity() {
 
 #[tokio::test]
 async fn shares_add_up_to_the_schedule_exactly() {
-    let (fake, clock, aws) = a_fleet(3).await;
+    let (fake, clock, aws) = with_tasks(3).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(140));
-    assert_eq!(fake.arrivals(T0, T0 + s(110)), 0);
-    assert_eq!(fake.arrivals(T0, T0 + s(140)), 3_030);
+    assert_eq!(fake.records_arrived(T0, T0 + s(110)), 0);
+    assert_eq!(fake.records_arrived(T0, T0 + s(140)), 3_030);
     clock.advance_to(T0 + s(200));
-    assert_eq!(fake.arrivals(T0, T0 + s(200)), 6_060);
+    assert_eq!(fake.records_arrived(T0, T0 + s(200)), 6_060);
     assert_eq!(fake.stored("posts"), 6_060);
     let seconds = fake.records_by_second();
     assert_eq!(seconds.len(), 60);
@@ -105,7 +105,7 @@ async fn shares_add_up_to_the_schedule_exactly() {
 
 #[tokio::test]
 async fn a_new_version_takes_effect_at_one_instant_on_all_tasks() {
-    let (fake, clock, aws) = a_fleet(4).await;
+    let (fake, clock, aws) = with_tasks(4).await;
     let first = a_document(&fake);
     publish(&aws, &first).await;
     clock.advance_to(T0 + s(120));
@@ -114,7 +114,7 @@ async fn a_new_version_takes_effect_at_one_instant_on_all_tasks() {
     publish(&aws, &second).await;
     clock.advance_to(T0 + s(200));
     assert_eq!(fake.mixed_versions(), []);
-    assert_eq!(fake.arrivals(T0 + s(130), T0 + s(150)), 2_020);
+    assert_eq!(fake.records_arrived(T0 + s(130), T0 + s(150)), 2_020);
     let shares: Vec<_> = fake.sent().iter().map(|sent| (sent.version.1, sent.from, sent.share.of)).collect();
     assert_eq!(shares.iter().filter(|share| **share == (1, T0 + s(110), 4)).count(), 4);
     assert_eq!(shares.iter().filter(|share| **share == (2, T0 + s(140), 3)).count(), 3);
@@ -126,7 +126,7 @@ async fn a_task_that_missed_a_version_waits_for_the_newer_one() {
     for (rule, within_the_gap) in [(GapRule::Obey, 0), (GapRule::Ignore, 10 * 101)] {
         let (fake, clock, aws) = a_fake();
         fake.set_gap_rule(rule);
-        start_fleet(&fake, &clock, &aws, 2).await;
+        start_tasks(&fake, &clock, &aws, 2).await;
         let first = a_document(&fake);
         publish(&aws, &first).await;
         clock.advance_to(T0 + s(120));
@@ -134,15 +134,15 @@ async fn a_task_that_missed_a_version_waits_for_the_newer_one() {
         publish(&aws, &ControlDocument { version: 3, effective_at: T0 + s(150), ..first }).await;
         clock.advance_to(T0 + s(170));
         // The last read of version 1 allows 15 s more.
-        assert_eq!(fake.arrivals(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
-        assert_eq!(fake.arrivals(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
-        assert_eq!(fake.arrivals(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
+        assert_eq!(fake.records_arrived(T0 + s(110), T0 + s(130)), 20 * 101, "{rule:?}");
+        assert_eq!(fake.records_arrived(T0 + s(140), T0 + s(150)), within_the_gap, "{rule:?}");
+        assert_eq!(fake.records_arrived(T0 + s(150), T0 + s(170)), 20 * 101, "{rule:?}");
     }
 }
 
 #[tokio::test]
 async fn a_document_above_the_plans_rate_is_ignored() {
-    let (fake, clock, aws) = a_fleet(2).await;
+    let (fake, clock, aws) = with_tasks(2).await;
     let first = a_document(&fake);
     publish(&aws, &first).await;
     clock.advance_to(T0 + s(120));
@@ -151,16 +151,16 @@ async fn a_document_above_the_plans_rate_is_ignored() {
     publish(&aws, &forged).await;
     clock.advance_to(T0 + s(170));
     assert_eq!(
-        fake.arrivals(T0, T0 + s(130)),
+        fake.records_arrived(T0, T0 + s(130)),
         2_020,
         "as before, while the read lease of the last valid document lasts"
     );
-    assert_eq!(fake.arrivals(T0 + s(135), T0 + s(170)), 0);
+    assert_eq!(fake.records_arrived(T0 + s(135), T0 + s(170)), 0);
 }
 
 #[tokio::test]
 async fn a_task_with_a_slot_writes_regular_lines_until_the_final_one() {
-    let (fake, clock, aws) = a_fleet(1).await;
+    let (fake, clock, aws) = with_tasks(1).await;
     let mut calm = a_document(&fake);
     calm.segments[0].span.rate = [0, 0];
     calm.segments.push(Segment {
@@ -184,28 +184,28 @@ async fn a_task_with_a_slot_writes_regular_lines_until_the_final_one() {
 
 #[tokio::test]
 async fn nothing_is_sent_without_renewal_or_after_stop() {
-    let (fake, clock, aws) = a_fleet(2).await;
+    let (fake, clock, aws) = with_tasks(2).await;
     let lease = ControlDocument { valid_until: T0 + s(120), ..a_document(&fake) };
     publish(&aws, &lease).await;
     clock.advance_to(T0 + s(130));
-    assert_eq!(fake.arrivals(T0, T0 + s(130)), 1_010, "until the lease lapsed");
+    assert_eq!(fake.records_arrived(T0, T0 + s(130)), 1_010, "until the lease lapsed");
     publish(&aws, &ControlDocument { valid_until: T0 + s(300), ..lease.clone() }).await;
     clock.advance_to(T0 + s(140));
-    let renewed = fake.arrivals(T0 + s(130), T0 + s(140));
+    let renewed = fake.records_arrived(T0 + s(130), T0 + s(140));
     assert!(
         (700..1_010).contains(&renewed),
         "no task sends what was due before it read the renewal: {renewed}"
     );
     publish(&aws, &ControlDocument { version: 2, state: ControlState::Stop, ..lease }).await;
     clock.advance_to(T0 + s(160));
-    let after = fake.arrivals(T0 + s(140), T0 + s(160));
+    let after = fake.records_arrived(T0 + s(140), T0 + s(160));
     assert!(after <= 303, "{after} records after Stop was published");
-    assert_eq!(fake.arrivals(T0 + s(144), T0 + s(160)), 0);
+    assert_eq!(fake.records_arrived(T0 + s(144), T0 + s(160)), 0);
 }
 
 #[tokio::test]
 async fn a_task_that_cannot_read_stops_at_the_end_of_its_read_lease() {
-    let (fake, clock, aws) = a_fleet(1).await;
+    let (fake, clock, aws) = with_tasks(1).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(120));
     aws.parameters.delete_parameter("/kd/control").await.unwrap();
@@ -216,7 +216,7 @@ async fn a_task_that_cannot_read_stops_at_the_end_of_its_read_lease() {
 
 #[tokio::test]
 async fn the_deadline_ends_sending_and_the_process() {
-    let (fake, clock, aws) = a_fleet(1).await;
+    let (fake, clock, aws) = with_tasks(1).await;
     let far = T0 + s(2_000);
     let mut document = ControlDocument { valid_until: far, ends_by: far, ..a_document(&fake) };
     document.segments[0].span.until = far;
@@ -230,7 +230,7 @@ async fn the_deadline_ends_sending_and_the_process() {
 
 #[tokio::test]
 async fn lines_arrive_late_and_a_killed_task_has_no_final_line() {
-    let (fake, clock, aws) = a_fleet(2).await;
+    let (fake, clock, aws) = with_tasks(2).await;
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(118));
     let (early, _) = totals(&aws).await;
@@ -260,7 +260,7 @@ async fn lines_arrive_late_and_a_killed_task_has_no_final_line() {
 
 #[tokio::test]
 async fn scale_in_spares_protected_tasks_until_protection_ends() {
-    let (fake, clock, aws) = a_fleet(10).await;
+    let (fake, clock, aws) = with_tasks(10).await;
     let tasks = aws.tasks.fetch_tasks("default", "kd-service").await.unwrap();
     let spared: Vec<_> = tasks.iter().step_by(2).map(|task| task.arn.clone()).collect();
     aws.tasks.protect_tasks("default", &spared, 1).await.unwrap();
@@ -290,7 +290,7 @@ async fn scale_in_spares_protected_tasks_until_protection_ends() {
 async fn tasks_selected_for_scale_in_depend_on_the_seed() {
     let mut orders = std::collections::BTreeSet::new();
     for seed in 0..8 {
-        let (fake, clock, aws) = a_fleet(6).await;
+        let (fake, clock, aws) = with_tasks(6).await;
         let placed = fake.running_tasks();
         fake.set_seed(seed);
         aws.services.resize_service("default", "kd-service", 3).await.unwrap();
@@ -302,7 +302,7 @@ async fn tasks_selected_for_scale_in_depend_on_the_seed() {
 
 #[tokio::test]
 async fn a_full_stream_throttles_and_the_books_balance() {
-    let (fake, clock, aws) = a_fleet(3).await;
+    let (fake, clock, aws) = with_tasks(3).await;
     fake.set_stream_capacity(Some(50));
     publish(&aws, &a_document(&fake)).await;
     clock.advance_to(T0 + s(180));
@@ -317,7 +317,7 @@ async fn a_full_stream_throttles_and_the_books_balance() {
 
 #[tokio::test]
 async fn tasks_without_a_log_group_or_a_usable_environment_never_run() {
-    let (fake, clock, aws) = a_fleet(1).await;
+    let (fake, clock, aws) = with_tasks(1).await;
     aws.logs.delete_log_group("/kd/log").await.unwrap();
     aws.services.resize_service("default", "kd-service", 2).await.unwrap();
     clock.advance(s(25));
