@@ -56,8 +56,8 @@ pub struct ControllerContext {
 }
 
 impl ControllerContext {
-    /// A context without failures. At most `concurrency` active runs are reconciled at the same
-    /// time, and half as many other objects.
+    /// A context in which no object has failed yet. At most `concurrency` active runs are
+    /// reconciled at the same time, and half as many other objects.
     pub fn new(
         context: Context,
         metrics: Arc<OperatorMetrics>,

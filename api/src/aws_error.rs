@@ -41,6 +41,8 @@ impl AwsErrorClass {
     /// The class of an error code; `None` if it is not in the table.
     pub fn of_code(code: &str) -> Option<Self> {
         Some(match code {
+            code if rejects_credentials(code) => Self::Denied,
+
             // Kinesis and CloudWatch Logs; Systems Manager; ECS; Application Auto Scaling;
             // CloudWatch dashboards, by shape and by the code of its query protocol (the SDK uses
             // the latter if the response has it).
@@ -93,18 +95,6 @@ impl AwsErrorClass {
             | "AuthFailure"
             | "OptInRequired"
             | "BlockedException"
-            | "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidIdentityToken"
-            | "ExpiredIdentityToken"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "RequestExpired"
-            | "InvalidSignatureException"
-            | "SignatureDoesNotMatch"
-            | "IncompleteSignature"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
             | "KMSAccessDeniedException"
             | "KMSDisabledException"
             | "KMSInvalidStateException"
@@ -153,6 +143,27 @@ impl AwsErrorClass {
     }
 }
 
+/// Whether AWS rejected the credentials themselves: missing, wrong, expired, or with a wrong
+/// signature. The caller's permissions do not matter then. The codes are from the AWS API
+/// reference, "Common error types", in old and new spellings.
+pub fn rejects_credentials(code: &str) -> bool {
+    matches!(
+        code,
+        "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidIdentityToken"
+            | "ExpiredIdentityToken"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +178,16 @@ mod tests {
         assert_eq!(class("ClusterNotFoundException"), Some(AwsErrorClass::NotFound));
         assert_eq!(class("AccessDenied"), Some(AwsErrorClass::Denied));
         assert_eq!(class("throttlingexception"), None, "codes are exact");
+    }
+
+    #[test]
+    fn rejected_credentials_are_a_kind_of_denial() {
+        for code in ["ExpiredToken", "UnrecognizedClientException", "SignatureDoesNotMatch"] {
+            assert!(rejects_credentials(code), "{code}");
+            assert_eq!(AwsErrorClass::of_code(code), Some(AwsErrorClass::Denied), "{code}");
+        }
+        for code in ["AccessDenied", "OptInRequired", "ThrottlingException"] {
+            assert!(!rejects_credentials(code), "{code}");
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! time           instants as the API stores them       duration    "1m30s" in manifests
 //! allow_list     images and networks that a spec may name
 //! aws_error      the classes of AWS errors, by code
+//! error_chain    an error with all its causes, as one line
 //! backoff        how long to wait before a retry
 //! schema         the CRD's schema as API server and client generators need it
 //! proxy          which proxy leads to a Kubernetes API server

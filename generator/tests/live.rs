@@ -90,8 +90,8 @@ impl TestEnvironment {
     }
 
     /// Records that arrived, by the start of their tenth of a second.
-    async fn arrivals(&self) -> BTreeMap<MicroTime, u64> {
-        let url = format!("{}/_sandbox/arrivals?stream={STREAM}", self.sandbox.endpoint_url());
+    async fn ingest_statistics(&self) -> BTreeMap<MicroTime, u64> {
+        let url = format!("{}/_sandbox/ingest?stream={STREAM}", self.sandbox.endpoint_url());
         let report: serde_json::Value = reqwest::Client::new()
             .get(url)
             .bearer_auth(self.sandbox.access_key_id())
@@ -212,18 +212,20 @@ async fn two_tasks_send_the_exact_schedule_and_change_rate_on_time() {
         assert_eq!(ledgers.of(&TaskId::from_arn(id)).unwrap().phases["spike"].counters.offered, 3_000);
     }
 
-    let arrivals = environment.arrivals().await;
-    assert_eq!(arrivals.values().sum::<u64>(), 6_400);
+    let ingest_statistics = environment.ingest_statistics().await;
+    assert_eq!(ingest_statistics.values().sum::<u64>(), 6_400);
     let boundary = start + ms(2_000);
     // 20 records per tenth of a second before the boundary, 200 after it. The change may take 300
     // ms.
-    let busiest_before = arrivals.range(..boundary - ms(100)).map(|(_, records)| *records).max().unwrap();
-    let within =
-        |from, until| arrivals.range(boundary + ms(from)..boundary + ms(until)).map(|(_, n)| *n).sum::<u64>();
+    let busiest_before =
+        ingest_statistics.range(..boundary - ms(100)).map(|(_, records)| *records).max().unwrap();
+    let within = |from, until| {
+        ingest_statistics.range(boundary + ms(from)..boundary + ms(until)).map(|(_, n)| *n).sum::<u64>()
+    };
     println!("latency {:?}", ledgers.phase("spike").latency.percentile(99.0));
     println!(
         "around the boundary: {:?}",
-        arrivals
+        ingest_statistics
             .range(boundary - ms(500)..boundary + ms(1_000))
             .map(|(at, n)| (at.since(start).as_millis(), *n))
             .collect::<Vec<_>>()
@@ -271,7 +273,7 @@ async fn the_ledger_agrees_with_the_stream_under_faults() {
     println!("{counters:?}");
     assert_eq!((counters.offered, counters.settled()), (18_000, 18_000));
     assert!(counters.throttled > 0 && counters.unknown > 0, "{counters:?}");
-    let stored: u64 = environment.arrivals().await.values().sum();
+    let stored: u64 = environment.ingest_statistics().await.values().sum();
     assert!(
         (counters.accepted..=counters.accepted + counters.unknown).contains(&stored),
         "{stored} {counters:?}"

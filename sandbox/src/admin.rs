@@ -1,6 +1,6 @@
-//! The admin API under `/_sandbox/`: health, state, arrivals, tasks, calls and faults. It is not
-//! part of AWS. It requires the access key id. Bodies must be declared as JSON, because a browser
-//! sends other content types across origins without a preflight request.
+//! The admin API under `/_sandbox/`: health, state, ingest statistics, tasks, calls and faults. It
+//! is not part of AWS. It requires the access key id. Bodies must be declared as JSON, because a
+//! browser sends other content types across origins without a preflight request.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub fn routes(api: AdminApi) -> Router {
     Router::new()
         .route("/_sandbox/health", get(health))
         .route("/_sandbox/state", get(state))
-        .route("/_sandbox/arrivals", get(arrivals))
+        .route("/_sandbox/ingest", get(ingest_statistics))
         .route("/_sandbox/tasks", get(tasks))
         .route("/_sandbox/calls", get(calls))
         .route("/_sandbox/faults", get(pending_faults).post(add_fault).delete(clear_faults))
@@ -103,12 +103,12 @@ async fn state(State(api): State<AdminApi>) -> Json<Value> {
 }
 
 #[derive(Deserialize)]
-struct ArrivalsQuery {
+struct IngestQuery {
     stream: Option<String>,
     since: Option<jiff::Timestamp>,
 }
 
-async fn arrivals(State(api): State<AdminApi>, Query(query): Query<ArrivalsQuery>) -> Json<Value> {
+async fn ingest_statistics(State(api): State<AdminApi>, Query(query): Query<IngestQuery>) -> Json<Value> {
     Json(json!({ "streams": api.ingest_statistics.report(query.stream.as_deref(), query.since) }))
 }
 

@@ -72,8 +72,8 @@ impl Pattern {
     /// Compiles a pattern of a model; `None` if the engine does not support it.
     pub fn new(text: &str) -> Option<Self> {
         let meaning = MEANINGS.iter().find(|(known, _)| *known == text).map(|(_, meaning)| *meaning);
-        // The services match the whole text. Their character classes are ASCII, except the Unicode
-        // categories.
+        // AWS matches a pattern against the whole text. Classes such as `\w` contain ASCII only;
+        // `\p{…}` contains all of Unicode.
         let is_unicode = meaning.is_some() || text.contains(r"\p{");
         let meant = meaning.unwrap_or(text);
         let regex = RegexBuilder::new(&format!("^(?:{meant})$")).unicode(is_unicode).build().ok()?;

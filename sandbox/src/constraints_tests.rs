@@ -128,6 +128,6 @@ fn messages_name_the_allowed_numbers_and_values() {
         "1 validation error detected: Value 'C' at 'tier' failed to satisfy constraint: Member must satisfy enum value set: \
          [A, B]"
     );
-    // The type differs from the model's; the code that reads the member rejects it.
+    // A value of another type passes this check; the code that reads the member rejects it.
     assert_eq!(message_for("Tier", &tier, json!(1)), None);
 }

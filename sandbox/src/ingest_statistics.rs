@@ -56,7 +56,7 @@ struct StreamCounts {
     buckets: VecDeque<Bucket>,
 }
 
-/// One stream's counts as `GET /_sandbox/arrivals` returns them.
+/// One stream's counts as `GET /_sandbox/ingest` returns them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamIngest {
@@ -188,44 +188,44 @@ mod tests {
 
     #[test]
     fn arrivals_are_counted_in_buckets_of_100_ms() {
-        let arrivals = IngestStatistics::new();
-        let id = arrivals.open("posts", "arn:posts", T0);
-        arrivals.count(id, T0 + SignedDuration::from_millis(99), tally(1));
-        arrivals.count(id, T0 + SignedDuration::from_millis(100), tally(2));
-        arrivals.count(id, T0 + SignedDuration::from_millis(20), tally(4));
-        let report = arrivals.report(Some("posts"), None);
+        let ingest_statistics = IngestStatistics::new();
+        let id = ingest_statistics.open("posts", "arn:posts", T0);
+        ingest_statistics.count(id, T0 + SignedDuration::from_millis(99), tally(1));
+        ingest_statistics.count(id, T0 + SignedDuration::from_millis(100), tally(2));
+        ingest_statistics.count(id, T0 + SignedDuration::from_millis(20), tally(4));
+        let report = ingest_statistics.report(Some("posts"), None);
         let buckets: Vec<_> =
             report[0].buckets.iter().map(|bucket| (bucket.at, bucket.tally.records)).collect();
         assert_eq!(buckets, [(T0, 5), (T0 + SignedDuration::from_millis(100), 2)]);
         assert_eq!(report[0].totals, Tally { records: 7, bytes: 70, throttled: 3 });
-        let later = arrivals.report(None, Some(T0 + SignedDuration::from_millis(50)));
+        let later = ingest_statistics.report(None, Some(T0 + SignedDuration::from_millis(50)));
         assert_eq!((later[0].buckets.len(), later[0].totals.records), (1, 7));
     }
 
     #[test]
     fn a_reused_name_has_separate_counts() {
-        let arrivals = IngestStatistics::new();
-        let first = arrivals.open("posts", "arn:posts", T0);
-        let second = arrivals.open("posts", "arn:posts", T0 + SignedDuration::from_secs(5));
-        arrivals.count(first, T0, tally(1));
-        arrivals.count(second, T0, tally(2));
-        let totals: Vec<_> = arrivals
+        let ingest_statistics = IngestStatistics::new();
+        let first = ingest_statistics.open("posts", "arn:posts", T0);
+        let second = ingest_statistics.open("posts", "arn:posts", T0 + SignedDuration::from_secs(5));
+        ingest_statistics.count(first, T0, tally(1));
+        ingest_statistics.count(second, T0, tally(2));
+        let totals: Vec<_> = ingest_statistics
             .report(Some("arn:posts"), None)
             .iter()
             .map(|stream_counts| stream_counts.totals.records)
             .collect();
         assert_eq!(totals, [1, 2]);
-        assert!(arrivals.report(Some("other"), None).is_empty());
+        assert!(ingest_statistics.report(Some("other"), None).is_empty());
     }
 
     #[test]
     fn dropped_buckets_stay_in_the_totals() {
-        let arrivals = IngestStatistics::new();
-        let id = arrivals.open("posts", "arn:posts", T0);
+        let ingest_statistics = IngestStatistics::new();
+        let id = ingest_statistics.open("posts", "arn:posts", T0);
         for bucket in 0..=MAX_BUCKETS as i64 {
-            arrivals.count(id, T0 + SignedDuration::from_millis(bucket * BUCKET_MILLIS), tally(1));
+            ingest_statistics.count(id, T0 + SignedDuration::from_millis(bucket * BUCKET_MILLIS), tally(1));
         }
-        let report = arrivals.report(None, None);
+        let report = ingest_statistics.report(None, None);
         assert_eq!(report[0].buckets.len(), MAX_BUCKETS);
         assert_eq!(report[0].forgotten_buckets, 1);
         assert_eq!(report[0].totals.records, MAX_BUCKETS as u64 + 1);

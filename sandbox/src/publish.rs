@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_written_atomically_without_leftovers() {
+    fn files_are_written_atomically_and_no_others_remain() {
         let folder = tempfile::tempdir().unwrap();
         for name in [OsStr::new("ca.pem"), OsStr::from_bytes(b"\xff.pem")] {
             let path = folder.path().join(name);

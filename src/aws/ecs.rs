@@ -8,7 +8,8 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::demo::Architecture;
 
-use super::{AwsResult, Tags};
+use super::error::AwsResult;
+use super::tags::Tags;
 
 /// A task definition to register: one Fargate container.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use kinesis_demo_api::aws_error::AwsErrorClass;
 use kinesis_demo_api::error_chain::error_chain;
 
+/// The result of a call.
+pub type AwsResult<T> = Result<T, AwsError>;
+
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} {target}: {message}")]

@@ -19,10 +19,10 @@ pub mod session;
 pub mod skew;
 pub mod streams;
 mod suspect_connection;
+pub mod tags;
 pub mod task_definitions;
 pub mod tasks;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -33,23 +33,15 @@ pub use ecs::{
     NewService, NewTaskDefinition, ServiceDescription, ServiceState, Services, TaskDefinitionDescription,
     TaskDefinitions, TaskDescription, TaskState, TaskStop, Tasks,
 };
-pub use error::AwsError;
+pub use error::{AwsError, AwsResult};
 pub use kinesis_demo_api::aws_error::AwsErrorClass;
-
-/// The tag that names a resource's owner. Its value comes from `reconcile::resources`.
-pub const OWNER_TAG: &str = "kinesisdemo.io/owner";
+pub use tags::{OWNER_TAG, Tags};
 
 /// The CloudWatch namespace of the generator's metrics and the operator's.
 pub const METRICS_NAMESPACE: &str = "KinesisDemo";
 
 /// The dimension of every metric that names the run.
 pub const RUN_DIMENSION: &str = "RunName";
-
-/// Tags of a resource.
-pub type Tags = BTreeMap<String, String>;
-
-/// Result of a call.
-pub type AwsResult<T> = Result<T, AwsError>;
 
 /// The AWS clients of one account in one region.
 #[derive(Clone)]

@@ -61,7 +61,7 @@ pub struct Actor<'a> {
     pub backoffs: &'a Backoffs,
     pub clock: &'a dyn Clock,
     /// The longest that the active run can wait for a retry of a refused effect.
-    pub patience: Duration,
+    pub longest_wait: Duration,
     /// The time limit of all effects of a reconcile together.
     pub time_limit: Duration,
     pub now: MicroTime,
@@ -115,7 +115,7 @@ impl Actor<'_> {
                 Err(AwsError::unanswered(operation, &target, "no response in time"))
             }
         };
-        let patience = if effect.is_optional() { Duration::ZERO } else { self.patience };
+        let longest_wait = if effect.is_optional() { Duration::ZERO } else { self.longest_wait };
         // Not an error for the backoff: a resource that exists already was created by an earlier
         // attempt or belongs to someone else, and a missing resource need not be deleted.
         let noted = match &response {
@@ -127,7 +127,7 @@ impl Actor<'_> {
             }
             other => other,
         };
-        self.backoffs.note(self.uid, &key, noted, patience, self.clock.now());
+        self.backoffs.note(self.uid, &key, noted, longest_wait, self.clock.now());
         match response {
             Ok(OverwriteResult::Replaced) => EffectResult::Done,
             Ok(OverwriteResult::Created) => EffectResult::Recreated,

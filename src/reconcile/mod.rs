@@ -6,13 +6,13 @@
 
 pub mod act;
 pub mod backoff;
+pub mod context;
 pub mod error;
 pub mod ledgers;
 pub mod memory;
 mod next_step;
 pub mod observe;
 pub mod observed;
-pub mod outcome;
 pub mod queue;
 pub mod read_budget;
 pub mod resources;
@@ -21,9 +21,7 @@ pub mod stages;
 pub mod status;
 pub mod write_budget;
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kinesis_demo_api::control::ControlDocument;
@@ -34,18 +32,12 @@ use kinesis_demo_api::status::{ResourceState, ResourceStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::ResourceExt;
 
-use crate::aws::{Aws, AwsErrorClass, Regions};
-use crate::clock::Clock;
-use crate::kubernetes::Cluster;
-use crate::registry::Registry;
+use crate::aws::{Aws, AwsErrorClass};
 use crate::settings::Settings;
 use act::{Actor, EffectResult};
-use backoff::Backoffs;
+pub use context::Context;
 use error::ReconcileError;
-use ledgers::LedgerStore;
-use memory::Memory;
 use observe::{ObservedState, ResourceReader};
-use queue::{Capacity, Next, Queue, RunLister};
 use resources::names::Names;
 use stages::control::FirstStep;
 use stages::parameter::SeenDocument;
@@ -54,70 +46,6 @@ use status::EffectResults;
 
 /// The backoff key for the preflight.
 const PREFLIGHT: &str = "preflight";
-
-/// What every reconcile needs.
-pub struct Context {
-    pub settings: Settings,
-    pub regions: Arc<dyn Regions>,
-    pub cluster: Arc<dyn Cluster>,
-    pub clock: Arc<dyn Clock>,
-    /// The current epoch (leadership term), under which we write.
-    pub epoch: Arc<AtomicU64>,
-    /// Lists all objects, because runs wait for each other.
-    pub run_lister: Arc<dyn RunLister>,
-    /// The registry that has the generator's image.
-    pub registry: Arc<dyn Registry>,
-    pub ledgers: LedgerStore,
-    pub backoffs: Backoffs,
-    pub memory: Memory,
-    queue: Queue,
-}
-
-impl Context {
-    /// A context without any state from earlier reconciles.
-    pub fn new(
-        settings: Settings,
-        regions: Arc<dyn Regions>,
-        cluster: Arc<dyn Cluster>,
-        clock: Arc<dyn Clock>,
-        epoch: Arc<AtomicU64>,
-        run_lister: Arc<dyn RunLister>,
-        registry: Arc<dyn Registry>,
-    ) -> Self {
-        Self {
-            settings,
-            regions,
-            cluster,
-            clock,
-            epoch,
-            run_lister,
-            registry,
-            ledgers: LedgerStore::default(),
-            backoffs: Backoffs::default(),
-            memory: Memory::default(),
-            queue: Queue::default(),
-        }
-    }
-
-    /// The limits on active runs in total, and on active runs and their tasks per Region.
-    pub fn capacity(&self) -> Capacity {
-        Capacity::new(self.settings.max_runs, &self.settings.timings)
-    }
-
-    /// The queued objects that may start now.
-    pub fn next_in_turn(&self) -> Vec<Next> {
-        let entries = self.run_lister.entries();
-        entries.map(|entries| self.queue.next_in_turn(&entries, self.capacity())).unwrap_or_default()
-    }
-
-    /// Drops the state of all objects except these uids: the others were deleted.
-    pub fn keep_only(&self, uids: &HashSet<String>) {
-        self.queue.keep_only(uids);
-        self.ledgers.keep_only(uids);
-        self.backoffs.keep_only(uids);
-        self.memory.keep_only(uids);
-    }
-}
 
 /// How soon to reconcile again when the watch lags behind our own write.
 const BEHIND: Duration = Duration::from_secs(1);
@@ -235,7 +163,9 @@ async fn next_decision(
     }
     match stage {
         Stage::Pending => Ok(reconcile_pending(demo, object, context, now).await),
-        Stage::Succeeded | Stage::Failed | Stage::Aborted => reconcile_leftovers(object, context, now).await,
+        Stage::Succeeded | Stage::Failed | Stage::Aborted => {
+            reconcile_leaked_resources(object, context, now).await
+        }
         _ => reconcile_run(object, context, now).await,
     }
 }
@@ -341,7 +271,7 @@ async fn reconcile_run(
     let ctx = RunContext { known: known.as_ref(), ..ctx };
     let reader = ResourceReader { aws: &aws, names: &names, uid: object.uid, context, now };
     let mut state = match stage {
-        Stage::CleaningUp => reader.read_leftovers(&object.status.resources).await,
+        Stage::CleaningUp => reader.read_leaked_resources(&object.status.resources).await,
         _ => reader.read_run(object.status, written).await,
     };
     if stages::parameter::outranked(&ctx, &state).is_some() {
@@ -367,7 +297,7 @@ fn desired_read_every(object: &ObjectContext<'_>, context: &Context, region: &st
 }
 
 /// A finished run still deletes what it or an earlier run could not delete.
-async fn reconcile_leftovers(
+async fn reconcile_leaked_resources(
     object: &ObjectContext<'_>,
     context: &Context,
     now: MicroTime,
@@ -377,24 +307,22 @@ async fn reconcile_leftovers(
     let is_present = |resource: &ResourceStatus| resource.state == ResourceState::Present;
     let of_this_run = status.resources.iter().any(is_present);
     // One run per reconcile, in turn by the minute, so that no run blocks another.
-    let runs = status.leftovers.len() + usize::from(of_this_run);
+    let runs = status.leaked_resources.len() + usize::from(of_this_run);
     let minute = usize::try_from(now.as_micros() / 60_000_000).unwrap_or_default();
     let turn = minute.checked_rem(runs).unwrap_or_default();
-    let leftover = status.leftovers.get(if of_this_run { turn.wrapping_sub(1) } else { turn });
-    let (removal, resources, region) = match (&run.effective, leftover) {
+    let leaked = status.leaked_resources.get(if of_this_run { turn.wrapping_sub(1) } else { turn });
+    let (removal, resources, region) = match (&run.effective, leaked) {
         (Some(effective), None) if of_this_run => {
             let removal = Removal::of_run(object, run.number, effective);
             (removal, &status.resources, &effective.region)
         }
-        (_, Some(leftover)) => {
-            (Removal::of_leftover(object, leftover), &leftover.resources, &leftover.region)
-        }
+        (_, Some(leaked)) => (Removal::of_earlier_run(object, leaked), &leaked.resources, &leaked.region),
         _ => return Ok(stages::decide_nothing(object, now)),
     };
     let aws = context.regions.in_region(region);
     let reader = ResourceReader { aws: &aws, names: &removal.names, uid: object.uid, context, now };
-    let state = reader.read_leftovers(resources).await;
-    let decision = stages::decide_leftovers(object, &removal, &state, now);
+    let state = reader.read_leaked_resources(resources).await;
+    let decision = stages::decide_leaked_resources(object, &removal, &state, now);
     let results = actor(object, context, &aws, now).apply(&decision.effects).await;
     let effect_results = EffectResults { results: &results, ..EffectResults::default() };
     Ok(status::conclude(object, decision, &effect_results, now))
@@ -402,13 +330,13 @@ async fn reconcile_leftovers(
 
 fn actor<'a>(object: &ObjectContext<'a>, context: &'a Context, aws: &'a Aws, now: MicroTime) -> Actor<'a> {
     let timings = &context.settings.timings;
-    let (patience, time_limit) = match object.status.stage {
+    let (longest_wait, time_limit) = match object.status.stage {
         // The tasks' read lease or the next phase depends on the refused call.
         Some(Stage::Running | Stage::Draining) => (timings.renew_every / 2, timings.aws_time_limit()),
         _ => (Duration::MAX, timings.aws_time_limit()),
     };
     let (backoffs, clock) = (&context.backoffs, context.clock.as_ref());
-    Actor { aws, uid: object.uid, backoffs, clock, patience, time_limit, now }
+    Actor { aws, uid: object.uid, backoffs, clock, longest_wait, time_limit, now }
 }
 
 /// Remembers the control document that was read from the parameter.

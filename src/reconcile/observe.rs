@@ -165,7 +165,7 @@ impl ResourceReader<'_> {
     }
 
     /// Reads what the removal of these resources needs: each that may still exist, with its tags.
-    pub async fn read_leftovers(&self, resources: &[ResourceStatus]) -> ObservedState {
+    pub async fn read_leaked_resources(&self, resources: &[ResourceStatus]) -> ObservedState {
         let may_exist = |type_| {
             let mut resources = resources.iter();
             resources.any(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)

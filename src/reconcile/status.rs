@@ -45,7 +45,7 @@ pub fn conclude(
         return bounded(failed);
     }
     let mut decision = note_removals(decision, results.results);
-    update_leftovers_message(&mut decision, object, now);
+    update_leaked_resources_message(&mut decision, object, now);
     drop_events_of_failed_effects(&mut decision, results.results);
     note_scaled_to_zero(&mut decision, results);
     report_restored_parameter(&mut decision, results);
@@ -84,7 +84,7 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
         .collect();
     for (type_, ends, releases, result) in outcomes {
         let unseen = decision.unseen.contains(&type_);
-        let Some(resource) = removed_resource(&mut decision.status, decision.leftover_run, type_) else {
+        let Some(resource) = removed_resource(&mut decision.status, decision.leaked_run, type_) else {
             continue;
         };
         match result {
@@ -128,9 +128,9 @@ fn note_removals(mut decision: Decision, results: &[EffectResult]) -> Decision {
 }
 
 /// Sets the condition's message to what is left now, after the removals were tried.
-fn update_leftovers_message(decision: &mut Decision, object: &ObjectContext<'_>, now: MicroTime) {
+fn update_leaked_resources_message(decision: &mut Decision, object: &ObjectContext<'_>, now: MicroTime) {
     let is_over = decision.status.stage.is_some_and(Stage::is_terminal);
-    if is_over && !decision.status.has_leftovers() {
+    if is_over && !decision.status.has_leaked_resources() {
         let nothing = Finding::new(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
         decision.status.conditions =
             conditions::updated(&decision.status.conditions, &[nothing], object.generation, now);
@@ -168,12 +168,12 @@ fn drop_events_of_failed_effects(decision: &mut Decision, results: &[EffectResul
 /// The resource of a removal: the run's own, or an earlier run's.
 fn removed_resource(
     status: &mut KinesisDemoStatus,
-    leftover_run: Option<u32>,
+    leaked_run: Option<u32>,
     type_: ResourceType,
 ) -> Option<&mut ResourceStatus> {
-    let resources = match leftover_run {
+    let resources = match leaked_run {
         None => &mut status.resources,
-        Some(run) => &mut status.leftovers.iter_mut().find(|leftover| leftover.run == run)?.resources,
+        Some(run) => &mut status.leaked_resources.iter_mut().find(|leaked| leaked.run == run)?.resources,
     };
     resources.iter_mut().find(|resource| resource.type_ == type_ && resource.state == ResourceState::Present)
 }
@@ -265,7 +265,7 @@ pub fn bounded(mut decision: Decision) -> Decision {
     if let Some(problem) = status.dashboard.as_mut().and_then(|dashboard| dashboard.problem.as_mut()) {
         cut(problem, LONGEST_PROBLEM);
     }
-    let earlier = status.leftovers.iter_mut().flat_map(|leftover| &mut leftover.resources);
+    let earlier = status.leaked_resources.iter_mut().flat_map(|leaked| &mut leaked.resources);
     for resource in status.resources.iter_mut().chain(earlier) {
         cut(&mut resource.arn, LONGEST_ARN);
         if let Some(problem) = &mut resource.problem {

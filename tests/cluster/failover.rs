@@ -15,11 +15,11 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::arrivals::{windows, worst};
+use crate::ingest_statistics::{windows, worst};
 use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
 use crate::node::{process, signal, wait_until_exited};
-use crate::sampler::{Sample, arrivals, sample_during};
+use crate::sampler::{Sample, ingest_statistics, sample_during};
 use crate::test_cluster::{RUNS, SYSTEM, TestCluster, number, test_cluster};
 
 const OPERATOR: &str = "kinesis-demo-operator";
@@ -93,7 +93,7 @@ async fn fifteen_changes_of_leadership_in_the_peak() {
     let ended_at = Timestamp::now();
     let calls = release.page("calls").await.unwrap();
     let tasks_after: BTreeSet<_> = release.task_pods().await.into_iter().map(|pod| pod.name_any()).collect();
-    let (_, seen) = arrivals(&release, &arn).await;
+    let (_, seen) = ingest_statistics(&release, &arn).await;
     cluster.runs.put_request("peak", Verb::Abort).await.unwrap();
     let over =
         cluster.wait("peak", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;

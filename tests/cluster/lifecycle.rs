@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::installed::{Installed, install};
-use crate::sampler::{Sample, arrivals, last_arrival, sample_during};
+use crate::sampler::{Sample, ingest_statistics, last_arrival, sample_during};
 use crate::test_cluster::{RUNS, TestCluster, test_cluster};
 
 /// The chart gives its Pods at most a minute to terminate.
@@ -118,7 +118,7 @@ async fn a_viral_event(cluster: &TestCluster, release: &Installed<'_>) -> Kinesi
     assert_eq!(succeeded.map(|found| found.status), Some(ConditionStatus::True), "{:#?}", status.run);
     let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
-    let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
+    let (stored, _) = ingest_statistics(release, &status.stream.unwrap().arn).await;
     assert_eq!(stored, totals.accepted + totals.unknown);
     cluster.step(format!("quick.yaml succeeded: {stored} records stored; {totals:?}"));
 
@@ -169,14 +169,14 @@ async fn uninstall_in_the_middle(cluster: &TestCluster, release: &Installed<'_>,
                 () = &mut uninstall => return,
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
             }
-            if let Some(page) = release.page(&format!("arrivals?stream={arn}")).await {
+            if let Some(page) = release.page(&format!("ingest?stream={arn}")).await {
                 last = serde_json::from_value(page["streams"][0].clone()).ok().or(last.take());
             }
         }
     })
     .await;
     let seconds = Timestamp::now().duration_since(requested_at).as_secs_f64();
-    let span = assert_traffic_first(&samples, last_arrival(&last.expect("no arrivals were read")));
+    let span = assert_traffic_first(&samples, last_arrival(&last.expect("no records arrived read")));
     let state = samples.iter().rev().find_map(|sample| sample.state.as_ref()).unwrap();
     assert_eq!(left(before, state), [""; 0]);
     let demo = cluster.runs.fetch("steady").await.unwrap();
@@ -202,7 +202,7 @@ async fn reruns(cluster: &TestCluster, release: &Installed<'_>, quick: &KinesisD
     let status = over.status.unwrap();
     let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
-    let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
+    let (stored, _) = ingest_statistics(release, &status.stream.unwrap().arn).await;
     assert_eq!(stored, totals.accepted + totals.unknown);
     cluster.step(format!("an object of the first release was rerun: {stored} records stored"));
 }
@@ -230,7 +230,7 @@ async fn upgrade_in_the_middle(cluster: &TestCluster, release: &Installed<'_>) {
     let totals = status.traffic.unwrap().totals;
     assert_balanced(&totals);
     assert_eq!((totals.accepted, totals.unoffered), (90_000, 0), "{totals:?}");
-    let (stored, _) = arrivals(release, &status.stream.unwrap().arn).await;
+    let (stored, _) = ingest_statistics(release, &status.stream.unwrap().arn).await;
     assert_eq!(stored, totals.accepted);
     let after: BTreeSet<_> = release.replicas().await.iter().map(|pod| pod.name_any()).collect();
     assert!(before.is_disjoint(&after), "{before:?} {after:?}");
@@ -245,8 +245,8 @@ async fn end_of_the_namespace(cluster: &TestCluster, release: &Installed<'_>, be
     let deleting = cluster.delete_namespace(RUNS, Duration::from_secs(120));
     let (samples, ()) = sample_during(cluster, release, "doomed", deleting).await;
     let seconds = Timestamp::now().duration_since(requested_at).as_secs_f64();
-    let (_, arrivals) = arrivals(release, &arn).await;
-    let span = assert_traffic_first(&samples, last_arrival(&arrivals));
+    let (_, ingest_statistics) = ingest_statistics(release, &arn).await;
+    let span = assert_traffic_first(&samples, last_arrival(&ingest_statistics));
     assert_eq!(left(before, &release.page("state").await.unwrap()), [""; 0]);
     assert_eq!(release.task_pods().await.len(), 0);
     cluster.step(format!(

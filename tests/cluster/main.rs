@@ -16,8 +16,8 @@
 //! stop.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod arrivals;
 mod failover;
+mod ingest_statistics;
 mod installed;
 mod lifecycle;
 mod node;

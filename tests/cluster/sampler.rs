@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::control::ControlDocument;
-use kinesis_demo_local_cluster::sandbox::boundaries::Arrivals;
+use kinesis_demo_local_cluster::sandbox::boundaries::IngestStatistics;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{Config, watcher};
@@ -123,17 +123,17 @@ fn named(name: &str) -> Config {
 }
 
 /// The records that one stream has received: how many, and when.
-pub async fn arrivals(installed: &Installed<'_>, stream_arn: &str) -> (u64, Arrivals) {
+pub async fn ingest_statistics(installed: &Installed<'_>, stream_arn: &str) -> (u64, IngestStatistics) {
     let page =
-        installed.page(&format!("arrivals?stream={stream_arn}")).await.expect("the sandbox does not respond");
+        installed.page(&format!("ingest?stream={stream_arn}")).await.expect("the sandbox does not respond");
     let stream = &page["streams"][0];
     let records = stream["totals"]["records"].as_u64().expect("the stream received no records");
     (records, serde_json::from_value(stream.clone()).unwrap())
 }
 
 /// When the last record arrived.
-pub fn last_arrival(arrivals: &Arrivals) -> Timestamp {
-    arrivals
+pub fn last_arrival(ingest_statistics: &IngestStatistics) -> Timestamp {
+    ingest_statistics
         .buckets
         .iter()
         .filter(|bucket| bucket.records > 0)

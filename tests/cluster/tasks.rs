@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::installed::{Installed, install};
 use crate::lifecycle::{accepted, assert_balanced, stage, steady};
 use crate::node::{process, signal};
-use crate::sampler::{arrivals, sample_during};
+use crate::sampler::{ingest_statistics, sample_during};
 use crate::test_cluster::test_cluster;
 
 const RATE: u32 = 2_000;
@@ -107,7 +107,7 @@ async fn pods_survive_the_operator_and_a_killed_task_is_replaced() {
     ));
     // Both tasks send again: wait until the full rate has arrived for two seconds.
     let full = wait_for(Duration::from_secs(30), || async {
-        let (_, seen) = arrivals(&release, &arn).await;
+        let (_, seen) = ingest_statistics(&release, &arn).await;
         let newest: u64 = seen.buckets.iter().rev().skip(1).take(20).map(|bucket| bucket.records).sum();
         (newest.abs_diff(u64::from(RATE) * 2) * 20 <= u64::from(RATE) * 2).then_some(())
     });
@@ -118,7 +118,7 @@ async fn pods_survive_the_operator_and_a_killed_task_is_replaced() {
         cluster.wait("steady", Duration::from_secs(60), |demo| stage(demo) == Some(Stage::Aborted)).await;
     let totals = over.status.unwrap().traffic.unwrap().totals;
     assert_balanced(&totals);
-    let (stored, _) = arrivals(&release, &arn).await;
+    let (stored, _) = ingest_statistics(&release, &arn).await;
     // What the killed task sent after its last ledger line is stored but not reported.
     assert!(
         stored >= totals.accepted && stored <= totals.accepted + totals.unknown + totals.unreported,

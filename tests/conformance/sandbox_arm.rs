@@ -17,7 +17,7 @@ use kinesis_demo_api::ledger::MARKER;
 use kinesis_demo_operator::aws::client::{CallObserver, CallOutcome};
 use kinesis_demo_operator::aws::session::SdkRegions;
 use kinesis_demo_operator::aws::{Advantage, Aws, Regions, TaskDescription};
-use kinesis_demo_operator::kubernetes::write_fence::WriteFence;
+use kinesis_demo_operator::write_fence::WriteFence;
 use kinesis_demo_sandbox::clock::ModelClock;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
 use kinesis_demo_testing::conformance::{

@@ -35,16 +35,16 @@ async fn arrivals_change_at_the_planned_instants() {
     let status = over.status.unwrap();
     assert_eq!(status.stage, Some(Stage::Succeeded));
     let arn = status.stream.unwrap().arn;
-    let (_, arrivals) =
-        stack.sandbox.fetch_arrivals(&arn).await.unwrap().expect("the stream received no records");
+    let (_, ingest_statistics) =
+        stack.sandbox.fetch_ingest_statistics(&arn).await.unwrap().expect("the stream received no records");
 
     let changed: Vec<_> =
-        planned.iter().flatten().map(|boundary| arrivals.changed_within_millis(*boundary)).collect();
+        planned.iter().flatten().map(|boundary| ingest_statistics.changed_within_millis(*boundary)).collect();
     assert_eq!(changed.len(), 2, "{planned:?}");
     for within in changed {
         assert!(
             within.is_some_and(|millis| u128::from(millis) <= TOLERANCE.as_millis()),
-            "{within:?} in {arrivals:?}"
+            "{within:?} in {ingest_statistics:?}"
         );
     }
     // From there on the rate stays constant.
@@ -53,7 +53,7 @@ async fn arrivals_change_at_the_planned_instants() {
         // The buckets that lie entirely within the settled part of the phase. A single bucket holds
         // a few batches more or less than its share, so half a second of buckets is checked
         // together.
-        let inside: Vec<u64> = arrivals
+        let inside: Vec<u64> = ingest_statistics
             .buckets
             .iter()
             .filter(|bucket| {

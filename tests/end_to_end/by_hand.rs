@@ -10,9 +10,9 @@ use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace}
 use aws_sdk_ssm::types::ResourceTypeForTagging;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::ControlDocument;
-use kinesis_demo_testing::wait::wait_for;
 use kinesis_demo_local_cluster::programs::{CLUSTER, REGION};
 use kinesis_demo_local_cluster::sandbox::address::SandboxAddress;
+use kinesis_demo_testing::wait::wait_for;
 
 /// The polling interval of the sandbox.
 const POLL: Duration = Duration::from_millis(50);

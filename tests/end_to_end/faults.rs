@@ -191,7 +191,7 @@ impl Run {
 
     pub async fn stored(&self, status: &KinesisDemoStatus) -> u64 {
         let arn = &status.stream.as_ref().unwrap().arn;
-        self.on.stack.sandbox.fetch_arrivals(arn).await.unwrap().map_or(0, |(records, _)| records)
+        self.on.stack.sandbox.fetch_ingest_statistics(arn).await.unwrap().map_or(0, |(records, _)| records)
     }
 
     /// The texts that identify the operator's requests about this run.

@@ -119,8 +119,8 @@ pub async fn a_document_is_forged(on: Arc<FaultyCluster>) {
     assert!(ended.status.control.as_ref().unwrap().epoch < FORGED_EPOCH, "the forged epoch was outbid");
     assert!(ended.status.run.as_ref().unwrap().message.as_ref().unwrap().contains("1000000000"));
     let arn = &ended.status.stream.as_ref().unwrap().arn;
-    let (_, arrivals) = on.stack.sandbox.fetch_arrivals(arn).await.unwrap().unwrap();
-    for window in arrivals.buckets.windows(10) {
+    let (_, ingest_statistics) = on.stack.sandbox.fetch_ingest_statistics(arn).await.unwrap().unwrap();
+    for window in ingest_statistics.buckets.windows(10) {
         let within = window[9].at.duration_since(window[0].at).as_millis() < 1_000;
         let records: u64 = window.iter().map(|bucket| bucket.records).sum();
         assert!(!within || records <= RATE * 3 / 2, "{records} records within a second: {window:?}");

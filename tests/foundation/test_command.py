@@ -275,7 +275,7 @@ def test_a_failed_update_leaves_the_stack_unchanged(stack, command):
     command.done("deploy")
 
 
-def test_a_failed_deletion_lists_leftovers_and_can_be_retried(stack, command):
+def test_a_failed_deletion_lists_what_remains_and_can_be_retried(stack, command):
     before = stack.inventory()
     command.done("deploy")
     ec2 = stack.emulator.client("ec2")

@@ -168,7 +168,7 @@ async fn ending(operation: &'static str, stage: Stage, fault: Fault) -> Ending {
     }
     let ended_at = harness.clock.now();
     let status = harness.status();
-    let left = assert_leftovers_are_reported(&harness, operation, &case);
+    let left = assert_leaked_resources_are_reported(&harness, operation, &case);
     if let Some(traffic) = &status.traffic {
         assert_balanced(&traffic.totals);
     }
@@ -205,7 +205,7 @@ fn records_arrived(harness: &Harness, until: MicroTime) -> u64 {
 
 /// Every resource that is left is reported with its cause, and every other resource is deleted.
 /// Returns the kinds of the resources that are left.
-fn assert_leftovers_are_reported(harness: &Harness, operation: &str, case: &str) -> Vec<String> {
+fn assert_leaked_resources_are_reported(harness: &Harness, operation: &str, case: &str) -> Vec<String> {
     let status = harness.status();
     let cleaned = harness.condition(ConditionType::CleanedUp);
     let left: Vec<_> =

@@ -1,5 +1,5 @@
 //! What is removed, what is not, and what is reported: streams with queues, lost tags, lost
-//! finalizers, restored objects, leftovers of earlier runs.
+//! finalizers, restored objects, leaked resources of earlier runs.
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::{CleanupPolicy, KinesisDemoSpec};
@@ -116,15 +116,18 @@ async fn deleting_a_restored_object_touches_no_resource() {
 }
 
 #[tokio::test]
-async fn the_next_run_takes_over_the_leftovers_of_earlier_runs() {
+async fn the_next_run_takes_over_leaked_resources_of_earlier_runs() {
     let mut harness = Harness::new(warm_spec());
     harness.aws.fail("DeleteLogGroup", AwsErrorClass::Denied, u32::MAX);
     run_until_terminal(&mut harness).await;
     harness.request(r#"{"verb":"rerun","run":1,"id":"again"}"#);
     harness.run_until(s(600), |status| status.run.as_ref().is_some_and(|run| run.number == 2)).await;
-    let leftovers = harness.status().leftovers;
-    assert_eq!((leftovers.len(), leftovers[0].run, leftovers[0].resources.len()), (1, 1, 1));
-    assert_eq!(leftovers[0].resources[0].type_, ResourceType::LogGroup);
+    let leaked_resources = harness.status().leaked_resources;
+    assert_eq!(
+        (leaked_resources.len(), leaked_resources[0].run, leaked_resources[0].resources.len()),
+        (1, 1, 1)
+    );
+    assert_eq!(leaked_resources[0].resources[0].type_, ResourceType::LogGroup);
     run_until_terminal(&mut harness).await;
     assert_eq!((harness.outcome(), harness.aws.snapshot().log_groups.len()), (Some(Outcome::Succeeded), 2));
     let cleaned = harness.condition(ConditionType::CleanedUp);

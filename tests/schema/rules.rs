@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoSpec};
-use kinesis_demo_testing::settings::settings;
 use kinesis_demo_local_cluster::kubernetes::definition;
 use kinesis_demo_local_cluster::{ApiServer, ApiServerOptions};
+use kinesis_demo_testing::settings::settings;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
 use serde_json::{Value, json};

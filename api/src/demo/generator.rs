@@ -55,7 +55,7 @@ pub struct RecordsSpec {
 /// How large the records are.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(self.mode == 'Fixed') == has(self.bytes)").message("generator.records.size.bytes: required with mode Fixed, and only then"))]
+#[x_kube(validation = Rule::new("(self.mode == 'Fixed') == has(self.bytes)").message("generator.records.size.bytes: required with mode Fixed, not allowed otherwise"))]
 pub struct RecordSizeSpec {
     /// Natural: each record is as long as its post. Fixed: every record has as many bytes as
     /// `bytes` says.

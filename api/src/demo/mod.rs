@@ -141,7 +141,7 @@ pub struct StreamSpec {
 /// Advantage in the account and region.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(self.mode == 'Fixed') == has(self.mibPerSecond)").message("stream.warmThroughput.mibPerSecond: required with mode Fixed, and only then"))]
+#[x_kube(validation = Rule::new("(self.mode == 'Fixed') == has(self.mibPerSecond)").message("stream.warmThroughput.mibPerSecond: required with mode Fixed, not allowed otherwise"))]
 pub struct WarmThroughputSpec {
     /// None: the stream starts cold. Fixed: the stream has `mibPerSecond` MiB/s.
     #[serde(default)]

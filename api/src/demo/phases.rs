@@ -35,7 +35,7 @@ pub struct PhaseSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(self.shape == 'Linear') == has(self.over)").message("phases[].ramp.over: required with shape Linear, and only then"),
+    validation = Rule::new("(self.shape == 'Linear') == has(self.over)").message("phases[].ramp.over: required with shape Linear, not allowed otherwise"),
     validation = Rule::new("!has(self.over) || duration(self.over) >= duration('1s')").message("phases[].ramp.over: at least 1s")
 )]
 pub struct RampSpec {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kinesis_demo_api::control::ControlState;
 use kinesis_demo_api::status::{LatencyStatus, PhaseReport};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
-use kinesis_demo_local_cluster::sandbox::boundaries::{Arrivals, boundaries};
+use kinesis_demo_local_cluster::sandbox::boundaries::{IngestStatistics, boundaries};
 use serde::Serialize;
 
 use super::samples::{Samples, StreamSample, TaskSample};
@@ -63,7 +63,7 @@ pub struct DemoObservation {
     /// Records that the stream accepted.
     pub stored: u64,
     /// When the stream accepted them.
-    pub arrivals: Arrivals,
+    pub ingest_statistics: IngestStatistics,
     pub leaked: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ pub struct DemoObservation {
 /// Aborted.
 #[must_use]
 pub fn report(demo: Option<&KinesisDemo>, observation: DemoObservation, now: Timestamp) -> Report {
-    let DemoObservation { samples, stored, arrivals, leaked } = observation;
+    let DemoObservation { samples, stored, ingest_statistics, leaked } = observation;
     let status = demo.and_then(|demo| demo.status.as_ref());
     let outcome = match status.and_then(|status| status.stage) {
         Some(Stage::Succeeded) => "Succeeded",
@@ -94,7 +94,11 @@ pub fn report(demo: Option<&KinesisDemo>, observation: DemoObservation, now: Tim
             .iter()
             .zip(boundaries)
             .map(|(phase, boundary)| {
-                row(phase, over_at, boundary.and_then(|boundary| arrivals.changed_within_millis(boundary)))
+                row(
+                    phase,
+                    over_at,
+                    boundary.and_then(|boundary| ingest_statistics.changed_within_millis(boundary)),
+                )
             })
             .collect(),
         unreported,

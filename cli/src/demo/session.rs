@@ -182,11 +182,12 @@ impl DemoSession {
     pub async fn report(&self, outcome: &RunOutcome, leaked: Vec<String>) -> Result<Report, CliError> {
         let arn = outcome.last.as_ref().and_then(|demo| demo.status.as_ref()?.stream.as_ref());
         let arrived = match arn {
-            Some(stream) => self.sandbox.fetch_arrivals(&stream.arn).await?,
+            Some(stream) => self.sandbox.fetch_ingest_statistics(&stream.arn).await?,
             None => None,
         };
-        let (stored, arrivals) = arrived.unwrap_or_default();
-        let observation = DemoObservation { samples: outcome.samples.clone(), stored, arrivals, leaked };
+        let (stored, ingest_statistics) = arrived.unwrap_or_default();
+        let observation =
+            DemoObservation { samples: outcome.samples.clone(), stored, ingest_statistics, leaked };
         Ok(report(outcome.last.as_ref(), observation, Timestamp::now()))
     }
 

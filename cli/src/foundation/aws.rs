@@ -19,6 +19,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use jiff::Timestamp;
+use kinesis_demo_api::aws_error::{AwsErrorClass, rejects_credentials};
 use kinesis_demo_api::error_chain::error_chain;
 
 use super::context::{DesiredStack, Services, Stacks, Update};
@@ -372,23 +373,11 @@ where
     FoundationError::Aws { attempt: attempt.to_owned(), cause, reason }
 }
 
-/// The error codes that all services share (AWS API reference, "Common error types"), in old and
-/// new spellings.
+/// What an error code says about the cause.
 fn cause_of(code: &str) -> AwsCause {
-    match code {
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" => AwsCause::Credentials,
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "OptInRequired" => {
-            AwsCause::Denied
-        }
+    match AwsErrorClass::of_code(code) {
+        _ if rejects_credentials(code) => AwsCause::Credentials,
+        Some(AwsErrorClass::Denied) => AwsCause::Denied,
         _ => AwsCause::Other,
     }
 }

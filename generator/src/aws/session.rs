@@ -47,7 +47,8 @@ impl Session {
             .http_client(http)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            // Not needed: request and response bodies are small, and every attempt has a timeout.
+            // Protection against stalled streams is not needed: bodies are small, and every attempt
+            // has a timeout.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new(APP_NAME) {
             loader = loader.app_name(name);

@@ -10,17 +10,17 @@ use kinesis_demo_api::demo::RampShape;
 use kinesis_demo_api::status::PhaseReport;
 use serde::Deserialize;
 
-/// The records that arrived from `at` for [`Arrivals::bucket_millis`].
+/// The records that arrived from `at` for [`IngestStatistics::bucket_millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Bucket {
     pub at: Timestamp,
     pub records: u64,
 }
 
-/// The arrivals of one stream, as counted by the sandbox. Empty buckets are omitted.
+/// The ingest statistics of one stream, as counted by the sandbox. Empty buckets are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Arrivals {
+pub struct IngestStatistics {
     pub bucket_millis: u32,
     pub buckets: Vec<Bucket>,
 }
@@ -53,7 +53,7 @@ pub fn boundaries(demo: &KinesisDemo) -> Vec<Option<Boundary>> {
     status.phases.iter().map(&mut boundary).collect()
 }
 
-impl Arrivals {
+impl IngestStatistics {
     /// Within how many milliseconds of the boundary, early or late, the arrivals changed from the
     /// old rate to the new one.
     ///
@@ -109,22 +109,22 @@ mod tests {
     use serde_json::json;
 
     /// Consecutive buckets that begin at second 0.
-    fn arrivals(records: &[u64]) -> Arrivals {
+    fn ingest_statistics(records: &[u64]) -> IngestStatistics {
         let bucket = |(index, records): (usize, &u64)| Bucket {
             at: Timestamp::from_millisecond(i64::try_from(index).unwrap() * 100).unwrap(),
             records: *records,
         };
-        Arrivals { bucket_millis: 100, buckets: records.iter().enumerate().map(bucket).collect() }
+        IngestStatistics { bucket_millis: 100, buckets: records.iter().enumerate().map(bucket).collect() }
     }
 
     fn step_at(millis: i64, old: u32, new: u32) -> Boundary {
         Boundary { at: Timestamp::from_millisecond(millis).unwrap(), rates: (old, new) }
     }
 
-    fn rise(late_buckets: usize) -> Arrivals {
+    fn rise(late_buckets: usize) -> IngestStatistics {
         let mut records = vec![1_000; 10 + late_buckets];
         records.resize(30, 5_000);
-        arrivals(&records)
+        ingest_statistics(&records)
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
     fn a_rate_nearer_to_the_old_one_has_not_changed() {
         let mut half = vec![1_000; 10];
         half.resize(30, 2_900);
-        assert_eq!(arrivals(&half).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
+        assert_eq!(ingest_statistics(&half).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
     }
 
     #[test]
@@ -166,14 +166,17 @@ mod tests {
     fn a_missing_bucket_counts_as_empty() {
         let mut fall = vec![5_000; 10];
         fall.resize(12, 0);
-        let mut observed = arrivals(&fall);
+        let mut observed = ingest_statistics(&fall);
         observed.buckets.truncate(10);
         assert_eq!(observed.changed_within_millis(step_at(1_000, 50_000, 100)), Some(0));
     }
 
     #[test]
     fn a_missing_or_small_change_has_no_result() {
-        assert_eq!(arrivals(&[1_000; 30]).changed_within_millis(step_at(1_000, 10_000, 50_000)), None);
+        assert_eq!(
+            ingest_statistics(&[1_000; 30]).changed_within_millis(step_at(1_000, 10_000, 50_000)),
+            None
+        );
         assert_eq!(rise(0).changed_within_millis(step_at(1_000, 100, 200)), None);
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::address::SandboxAddress;
-use super::boundaries::Arrivals;
+use super::boundaries::IngestStatistics;
 use crate::error::LocalClusterError;
 
 /// A client of the sandbox's admin API, which is not part of AWS.
@@ -29,7 +29,7 @@ struct Stream {
     arn: String,
     totals: Totals,
     #[serde(flatten)]
-    arrivals: Arrivals,
+    ingest_statistics: IngestStatistics,
 }
 
 #[derive(Deserialize)]
@@ -78,10 +78,13 @@ impl SandboxClient {
 
     /// How many records the stream with that ARN accepted, and when. None if there was no such
     /// stream.
-    pub async fn fetch_arrivals(&self, arn: &str) -> Result<Option<(u64, Arrivals)>, LocalClusterError> {
-        let Streams { streams } = self.fetch("/_sandbox/arrivals", &[("stream", arn)]).await?;
+    pub async fn fetch_ingest_statistics(
+        &self,
+        arn: &str,
+    ) -> Result<Option<(u64, IngestStatistics)>, LocalClusterError> {
+        let Streams { streams } = self.fetch("/_sandbox/ingest", &[("stream", arn)]).await?;
         let stream = streams.into_iter().find(|stream| stream.arn == arn);
-        Ok(stream.map(|stream| (stream.totals.records, stream.arrivals)))
+        Ok(stream.map(|stream| (stream.totals.records, stream.ingest_statistics)))
     }
 
     async fn fetch<T: serde::de::DeserializeOwned>(

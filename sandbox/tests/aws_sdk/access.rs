@@ -18,7 +18,7 @@ const OTHER_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const ADMIN: [(&str, &str); 10] = [
     ("GET", "health"),
     ("GET", "state"),
-    ("GET", "arrivals"),
+    ("GET", "ingest"),
     ("GET", "tasks"),
     ("GET", "calls"),
     ("GET", "faults"),
@@ -195,7 +195,7 @@ async fn a_large_request_without_the_key_is_rejected_and_not_stored() {
     assert_eq!(create.send().await.unwrap_err().code(), Some("UnrecognizedClientException"));
     let state = sandbox.admin_get("state").await;
     assert_eq!(state["kinesis"]["streams"].as_array().unwrap().len(), 1);
-    assert_eq!(sandbox.admin_get("arrivals").await["streams"][0]["totals"]["records"], 0);
+    assert_eq!(sandbox.admin_get("ingest").await["streams"][0]["totals"]["records"], 0);
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn a_new_account_has_empty_lists() {
     let sandbox = TestSandbox::start().await;
     let state = sandbox.admin_get("state").await;
     assert_eq!(state["kinesis"]["streams"], json!([]));
-    assert_eq!(sandbox.admin_get("arrivals").await, json!({"streams": []}));
+    assert_eq!(sandbox.admin_get("ingest").await, json!({"streams": []}));
     assert_eq!(sandbox.admin_get("calls").await["services"], json!({}));
 }
 

@@ -75,10 +75,10 @@ async fn a_stream_goes_from_creating_to_deleted() {
         "ResourceNotFoundException"
     );
     assert_eq!(sandbox.admin_get("state").await["kinesis"]["streams"], json!([]));
-    let arrivals = sandbox.admin_get("arrivals?stream=posts").await;
+    let ingest_statistics = sandbox.admin_get("ingest?stream=posts").await;
     assert_eq!(
-        arrivals["streams"][0]["totals"]["records"], 2,
-        "the arrivals are kept after the stream is deleted"
+        ingest_statistics["streams"][0]["totals"]["records"], 2,
+        "the statistics are kept after the stream is deleted"
     );
 }
 

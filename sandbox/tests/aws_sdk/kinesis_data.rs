@@ -56,10 +56,10 @@ async fn a_shard_accepts_1_000_records_per_second() {
     let single = sandbox.kinesis.put_record().stream_name("posts").partition_key("k").data(Blob::new("x"));
     assert_eq!(code(single.send().await), "ProvisionedThroughputExceededException");
 
-    let arrivals = sandbox.admin_get("arrivals").await;
-    assert_eq!(arrivals["streams"][0]["totals"]["records"], 1005);
-    assert_eq!(arrivals["streams"][0]["totals"]["throttled"], 3 + 495 + 1);
-    let buckets = arrivals["streams"][0]["buckets"].as_array().unwrap();
+    let ingest_statistics = sandbox.admin_get("ingest").await;
+    assert_eq!(ingest_statistics["streams"][0]["totals"]["records"], 1005);
+    assert_eq!(ingest_statistics["streams"][0]["totals"]["throttled"], 3 + 495 + 1);
+    let buckets = ingest_statistics["streams"][0]["buckets"].as_array().unwrap();
     let counted: u64 = buckets.iter().map(|bucket| bucket["records"].as_u64().unwrap()).sum();
     assert_eq!(counted, 1005);
 }

@@ -36,7 +36,7 @@ async fn tasks_run_as_pods() {
     pods_start_stop_and_deliver_their_last_lines(&cluster.namespace("life").await).await;
     an_image_that_cannot_be_pulled_fails_the_task(&cluster.namespace("pull").await).await;
     changes_while_the_api_server_is_offline_are_noticed_later(&cluster.namespace("offline").await).await;
-    a_sandbox_deletes_leftover_pods_and_leaves_none(&cluster.namespace("leftovers").await).await;
+    a_sandbox_deletes_orphaned_pods_and_leaves_none(&cluster.namespace("orphans").await).await;
     the_secret_gets_a_key_once_and_keeps_it(&cluster.namespace("secret").await).await;
     cluster.stop().await;
 }
@@ -184,7 +184,7 @@ async fn changes_while_the_api_server_is_offline_are_noticed_later(node: &Node) 
     harness.end().await;
 }
 
-async fn a_sandbox_deletes_leftover_pods_and_leaves_none(node: &Node) {
+async fn a_sandbox_deletes_orphaned_pods_and_leaves_none(node: &Node) {
     let pod = |name: &str, sandbox: &str| -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": name, "labels": {"kinesisdemo.io/sandbox": sandbox}},

@@ -394,7 +394,8 @@ pub(super) fn stop(ctx: &RunContext<'_>, control: &ControlStatus, ends_at: Micro
     claim
 }
 
-/// The claim of `stop` with the current time, because it was not published in time.
+/// What `stop` claimed, with new times from now: the document was not published before the old
+/// ones.
 fn redated_stop(ctx: &RunContext<'_>, control: &ControlStatus) -> ControlStatus {
     let timings = ctx.timings;
     let ends_at = ctx.timeline(control).ends_at().unwrap_or(ctx.now).min(ctx.deadline_at);

@@ -20,7 +20,7 @@ pub struct DecisionBuilder {
     pub run_events: Vec<RunEvent>,
     pub finalizer: FinalizerChange,
     pub unseen: BTreeSet<ResourceType>,
-    pub leftover_run: Option<u32>,
+    pub leaked_run: Option<u32>,
     findings: Vec<Finding>,
     blocked: Option<(Reason, String)>,
     progress: String,
@@ -39,7 +39,7 @@ impl DecisionBuilder {
             run_events: Vec::new(),
             finalizer: FinalizerChange::Keep,
             unseen: BTreeSet::new(),
-            leftover_run: None,
+            leaked_run: None,
             findings: Vec::new(),
             blocked: None,
             progress: String::new(),
@@ -163,7 +163,7 @@ impl DecisionBuilder {
     }
 
     /// The run has ended, but some resources could not be removed. The object keeps its finalizer.
-    pub fn over_with_leftovers(mut self, message: String, now: MicroTime) -> Self {
+    pub fn over_with_leaked_resources(mut self, message: String, now: MicroTime) -> Self {
         self.run_events.push(RunEvent::removal_failed(self.status.run_number(), &message));
         self.found(ConditionType::CleanedUp, ConditionStatus::False, Reason::RemovalFailed, message);
         self.finish_run(now);
@@ -238,7 +238,7 @@ impl DecisionBuilder {
             finalizer: self.finalizer,
             wake: self.wake.map_or(Wake::OnChange, Wake::At),
             unseen: self.unseen,
-            leftover_run: self.leftover_run,
+            leaked_run: self.leaked_run,
         }
     }
 }

@@ -6,6 +6,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{ControlStatus, Stage};
 
 use super::control::{publication, stop_is_late};
+use super::outcome;
 use super::parameter::outranked;
 use super::task_failures::failure_log_is_pending;
 use super::task_scaling::running;
@@ -13,7 +14,6 @@ use super::traffic_status::{note_generators, note_phase, note_traffic};
 use super::{DecisionBuilder, Effect, RunContext};
 use crate::aws::{AwsErrorClass, ServiceState, TaskState};
 use crate::reconcile::observe::{Observed, ObservedState};
-use crate::reconcile::outcome;
 
 pub(super) fn decide_draining(
     ctx: &RunContext<'_>,

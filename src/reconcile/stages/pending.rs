@@ -12,7 +12,7 @@ use kinesis_demo_api::status::{Effective, RunLoad, Stage};
 use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext};
 use crate::aws::AwsError;
 use crate::reconcile::error::reason;
-use crate::reconcile::observe::ObservedState;
+use crate::reconcile::observed::ObservedState;
 use crate::reconcile::queue::Capacity;
 use crate::reconcile::read_budget::READS_PER_SECOND;
 use crate::reconcile::resources::names::base_name;

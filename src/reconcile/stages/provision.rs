@@ -27,7 +27,7 @@ pub(super) fn decide_provisioning(
     let foreign = foreign(ctx, state);
     if !foreign.is_empty() {
         let message = format!(
-            "{} exist without this object's tag and are not touched; remove them, or choose another name",
+            "these names are taken by resources without this object's owner tag, which are not touched: {}; remove them, or choose another name",
             foreign.join(", ")
         );
         return builder.block(Reason::OwnershipConflict, message, Some(ctx.now + RECHECK));

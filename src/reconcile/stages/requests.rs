@@ -6,7 +6,9 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::plan::filled;
 use kinesis_demo_api::request::{LastRequest, Request, RequestOutcome, Verb};
-use kinesis_demo_api::status::{Leftover, Outcome, PastRun, ResourceState, ResourceStatus, RunStatus, Stage};
+use kinesis_demo_api::status::{
+    LeakedResources, Outcome, PastRun, ResourceState, ResourceStatus, RunStatus, Stage,
+};
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use super::pending::unreadable_message;
@@ -14,9 +16,9 @@ use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext, stored_re
 use crate::kubernetes::events::RunEvent;
 use crate::reconcile::resources::names::base_name;
 
-/// The number of runs in the history, and of runs whose leftovers are kept.
+/// The number of runs in the history, and of runs whose leaked resources are kept.
 const HISTORY: usize = 5;
-const LEFTOVER_RUNS: usize = 5;
+const LEAKED_RUNS: usize = 5;
 
 /// How many answered requests are remembered.
 const ANSWERED_REQUESTS: usize = 50;
@@ -77,7 +79,7 @@ fn fresh(number: u32, now: MicroTime, previous: KinesisDemoStatus) -> KinesisDem
         last_request: previous.last_request,
         answered_requests: previous.answered_requests,
         history: previous.history,
-        leftovers: previous.leftovers,
+        leaked_resources: previous.leaked_resources,
         ..KinesisDemoStatus::default()
     }
 }
@@ -95,7 +97,7 @@ pub fn decide_before_stage(object: &ObjectContext<'_>, now: MicroTime) -> Option
     } else if let Some(builder) = request(object, stage, now) {
         return Some(builder.finish(object, now));
     }
-    let left = object.status.has_leftovers();
+    let left = object.status.has_leaked_resources();
     if stage.is_terminal() && object.has_finalizer && !left {
         // Nothing of the run is left, so the finalizer is not needed. An uninstalled operator must
         // not block the deletion of a namespace.
@@ -122,15 +124,15 @@ pub fn decide_before_stage(object: &ObjectContext<'_>, now: MicroTime) -> Option
 fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilder> {
     let run = object.status.run.as_ref()?;
     let derived = base_name(object.name, object.uid, run.number);
-    let foreign_leftover = object
+    let foreign_leak = object
         .status
-        .leftovers
+        .leaked_resources
         .iter()
-        .find(|leftover| leftover.base_name != base_name(object.name, object.uid, leftover.run));
+        .find(|leaked| leaked.base_name != base_name(object.name, object.uid, leaked.run));
     let is_ours = run.effective.as_ref().is_none_or(|effective| {
         effective.object_uid.as_deref().is_none_or(|uid| uid == object.uid) && effective.base_name == derived
     });
-    if is_ours && foreign_leftover.is_none() {
+    if is_ours && foreign_leak.is_none() {
         return None;
     }
     let mut builder = DecisionBuilder::new(object.status);
@@ -154,7 +156,7 @@ fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilde
     let effective = run.effective.as_ref();
     let owner = effective
         .and_then(|effective| effective.object_uid.as_deref().or(Some(&effective.base_name)))
-        .or(foreign_leftover.map(|leftover| leftover.base_name.as_str()))
+        .or(foreign_leak.map(|leaked| leaked.base_name.as_str()))
         .unwrap_or_default();
     let message = format!(
         "this status belongs to the object with uid {owner}, but this object has uid {} (was it restored from a backup?); the operator does not touch the resources that it names. Request rerun to start a run of this object, and search for the resources of the other object by the tag {} = {owner}",
@@ -199,15 +201,15 @@ fn deletion(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<
         builder.finalizer = FinalizerChange::Remove;
         return Some(builder);
     }
-    if stage == Stage::Pending && object.status.has_leftovers() {
-        // Leftovers of earlier runs still have to be removed. A finished run does that.
+    if stage == Stage::Pending && object.status.has_leaked_resources() {
+        // Resources of earlier runs still have to be removed. A finished run does that.
         let message = "the object was deleted".to_owned();
         let builder = builder.decided(Outcome::Aborted, Reason::ObjectDeleted, message);
         let left = object.status.present_resources().join("; ");
-        return Some(builder.over_with_leftovers(format!("still there: {left}"), now));
+        return Some(builder.over_with_leaked_resources(format!("still there: {left}"), now));
     }
     if stage == Stage::Pending || stage.is_terminal() {
-        if object.status.has_leftovers() {
+        if object.status.has_leaked_resources() {
             return None;
         }
         if object.has_finalizer {
@@ -264,11 +266,11 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
                 // Nothing was created yet, so there is nothing to drain.
                 Stage::Pending => {
                     let builder = builder.decided(Outcome::Aborted, Reason::AbortRequested, message);
-                    match status.has_leftovers() {
+                    match status.has_leaked_resources() {
                         false => builder.over(now),
                         true => {
                             let left = status.present_resources().join("; ");
-                            builder.over_with_leftovers(format!("still there: {left}"), now)
+                            builder.over_with_leaked_resources(format!("still there: {left}"), now)
                         }
                     }
                 }
@@ -280,18 +282,18 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
             refuse(verb, format!("run {number} is not over yet ({stage}); abort it first, or wait"))
         }
         Verb::Rerun => {
-            let leftovers = leftovers(status);
-            if leftovers.len() > LEFTOVER_RUNS {
+            let leaked_resources = leaked_resources(status);
+            if leaked_resources.len() > LEAKED_RUNS {
                 let left = status.present_resources().join("; ");
                 return refuse(
                     verb,
                     format!(
-                        "{LEFTOVER_RUNS} runs have left resources that could not be deleted; delete them first: {left}"
+                        "{LEAKED_RUNS} runs have left resources that could not be deleted; delete them first: {left}"
                     ),
                 );
             }
             let message = format!("run {} begins", number + 1);
-            let previous = KinesisDemoStatus { history: history(status), leftovers, ..status.clone() };
+            let previous = KinesisDemoStatus { history: history(status), leaked_resources, ..status.clone() };
             let mut builder = DecisionBuilder::new(&fresh(number + 1, now, previous));
             record_answer(&mut builder, &id, verb, true, message, now);
             builder.wake_at(now + std::time::Duration::from_secs(1));
@@ -300,13 +302,13 @@ fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<D
     }
 }
 
-/// The leftovers of this run and of earlier runs.
-fn leftovers(status: &KinesisDemoStatus) -> Vec<Leftover> {
+/// The leaked resources of this run and of earlier runs.
+fn leaked_resources(status: &KinesisDemoStatus) -> Vec<LeakedResources> {
     let is_present = |resource: &&ResourceStatus| resource.state == ResourceState::Present;
     let resources: Vec<_> = status.resources.iter().filter(is_present).cloned().collect();
     let of_this_run = status.run.as_ref().and_then(|run| {
         let effective = run.effective.as_ref().filter(|_| !resources.is_empty())?;
-        Some(Leftover {
+        Some(LeakedResources {
             run: run.number,
             account_id: effective.account_id.clone(),
             region: effective.region.clone(),
@@ -317,7 +319,7 @@ fn leftovers(status: &KinesisDemoStatus) -> Vec<Leftover> {
             resources: resources.clone(),
         })
     });
-    of_this_run.into_iter().chain(status.leftovers.iter().cloned()).collect()
+    of_this_run.into_iter().chain(status.leaked_resources.iter().cloned()).collect()
 }
 
 /// The past runs. The run that has just ended comes first.

@@ -15,7 +15,7 @@ use kinesis_demo_api::timeline::Timeline;
 use super::parameter::ParameterState;
 use super::{Effect, RunContext};
 use crate::aws::{TaskDescription, TaskState};
-use crate::reconcile::observe::ObservedState;
+use crate::reconcile::observed::ObservedState;
 use crate::reconcile::stages::traffic_status::slowest_start;
 
 /// How long the remaining tasks of a scale-in are protected: longer than ECS takes to select and

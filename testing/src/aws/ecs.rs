@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
+use super::state::RegionState;
 use super::validation::is_ecs_name;
-use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{
     AwsErrorClass, AwsResult, NewService, NewTaskDefinition, ServiceDescription, ServiceState, Services,

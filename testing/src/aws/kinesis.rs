@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
 
+use super::state::RegionState;
 use super::validation::{STREAM_NAME, check_tags};
-use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{
     Advantage, AwsErrorClass, AwsResult, NewStream, StreamDescription, StreamState, Streams, Tags, Warm,

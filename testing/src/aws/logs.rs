@@ -9,8 +9,8 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::ledger::{ControlVersion, Counters, Latencies, LedgerLine, MARKER, PhaseLedger};
 
+use super::state::RegionState;
 use super::validation::{LOG_GROUP_NAME, check_tags, violation};
-use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{AwsResult, LedgerPage, LogGroupDescription, Logs, Tags};
 

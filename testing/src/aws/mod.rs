@@ -16,9 +16,9 @@ mod parameters;
 mod scaling;
 mod settings;
 mod snapshot;
+mod state;
 mod tasks;
 mod validation;
-mod world;
 
 #[cfg(test)]
 mod tasks_tests;
@@ -49,7 +49,7 @@ use kinesis_demo_operator::clock::Clock;
 use crate::clock::ManualClock;
 use calls::{Access, FaultKind};
 use settings::Settings;
-use world::{AccountState, RegionState};
+use state::{AccountState, RegionState};
 
 /// Whether a killed task writes its final ledger line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +64,15 @@ pub enum FinalLine {
 #[derive(Clone)]
 pub struct FakeAws {
     clock: ManualClock,
-    world: Arc<Mutex<AccountState>>,
+    state: Arc<Mutex<AccountState>>,
 }
 
 impl FakeAws {
     /// An account `000000000000` that contains only the ECS cluster `default`. Advantage is off.
     pub fn new(clock: ManualClock) -> Self {
         let settings = Settings::default();
-        let world = AccountState::new(settings, clock.now());
-        Self { clock, world: Arc::new(Mutex::new(world)) }
+        let state = AccountState::new(settings, clock.now());
+        Self { clock, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Sets the account of later calls.
@@ -122,9 +122,9 @@ impl FakeAws {
 
     /// Sets how many tasks may exist at once per region. Excess tasks keep running.
     pub fn set_capacity(&self, tasks: u32) {
-        let mut world = self.now();
-        world.settings.task_capacity = tasks;
-        world.place_tasks();
+        let mut state = self.now();
+        state.settings.task_capacity = tasks;
+        state.place_tasks();
     }
 
     /// Sets how many records per second each stream accepts. The others are throttled and given up.
@@ -145,9 +145,9 @@ impl FakeAws {
     /// Ends a task at once, and its service replaces it. Returns false if no such task is starting,
     /// running or stopping.
     pub fn kill_task(&self, task: &TaskId, final_line: FinalLine) -> bool {
-        let mut world = self.now();
-        let killed = world.kill_task(task, final_line == FinalLine::Written);
-        world.place_tasks();
+        let mut state = self.now();
+        let killed = state.kill_task(task, final_line == FinalLine::Written);
+        state.place_tasks();
         killed
     }
 
@@ -273,9 +273,9 @@ impl FakeAws {
 
     /// The number of records that arrived at all streams, by second since 1970.
     pub fn records_by_second(&self) -> BTreeMap<i64, u64> {
-        let world = self.now();
+        let state = self.now();
         let mut seconds = BTreeMap::new();
-        for sent in world.sent() {
+        for sent in state.sent() {
             let last = sent.until.as_micros().saturating_sub(1).div_euclid(1_000_000);
             for second in sent.from.as_micros().div_euclid(1_000_000)..=last {
                 let from = MicroTime::from_micros(second * 1_000_000);
@@ -334,9 +334,9 @@ impl FakeAws {
     /// The state at the clock's instant.
     fn now(&self) -> MutexGuard<'_, AccountState> {
         let now = self.clock.now();
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.advance_to(now);
-        world
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance_to(now);
+        state
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kinesis_demo_api::control::{ControlDocument, MAX_BYTES};
 
+use super::state::RegionState;
 use super::validation::violation;
-use super::world::RegionState;
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{AwsErrorClass, AwsResult, OverwriteResult, Parameters, Tags};
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kinesis_demo_api::MicroTime;
 
 use super::ecs::Service;
-use super::world::{RegionState, ServiceKey};
+use super::state::{RegionState, ServiceKey};
 use super::{ApiError, Handle, api_error};
 use kinesis_demo_operator::aws::{
     AwsErrorClass, AwsResult, Scaling, ScheduledActionDescription, ServiceState,

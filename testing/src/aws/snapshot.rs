@@ -1,7 +1,7 @@
 //! What exists in the fake. In: its regions. Out: names by kind. Pure.
 
+use super::state::Region;
 use super::tasks::Task;
-use super::world::Region;
 use kinesis_demo_operator::aws::ServiceState;
 
 /// The names of everything that exists, each with its region as a prefix; dashboards have none. A

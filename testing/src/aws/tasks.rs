@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom;
 
 use super::ecs::Service;
 use super::generator::{Generator, TaskEnvironment};
-use super::world::{Region, RegionState, ServiceKey};
+use super::state::{Region, RegionState, ServiceKey};
 use super::{Handle, Settings, api_error};
 use kinesis_demo_operator::aws::{
     AwsErrorClass, AwsResult, ServiceState, TaskDescription, TaskState, TaskStop, Tasks,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_operator::aws::client::{CallObserver, CallOutcome};
-use kinesis_demo_operator::metrics::Metrics;
+use kinesis_demo_operator::metrics::OperatorMetrics;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
@@ -60,7 +60,7 @@ pub fn page() -> anyhow::Result<String> {
 
 /// What the operator serves when every metric has a value.
 fn exposition() -> anyhow::Result<String> {
-    let metrics = Metrics::default();
+    let metrics = OperatorMetrics::default();
     metrics.reconciled("ok", Duration::ZERO);
     metrics.called("kinesis", "DescribeStreamSummary", CallOutcome::Ok, Duration::ZERO);
     let (objects, mut writer) = reflector::store();

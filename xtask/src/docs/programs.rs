@@ -31,7 +31,7 @@ pub fn operator_page() -> anyhow::Result<String> {
 
 /// The page of the kubectl plugin.
 pub fn cli_page() -> anyhow::Result<String> {
-    page(CLI, &kubectl_kinesisdemo::args::Args::command(), "kubectl kinesisdemo")
+    page(CLI, &kubectl_kinesisdemo::command_line::Args::command(), "kubectl kinesisdemo")
 }
 
 fn page(head: &str, program: &Command, called: &str) -> anyhow::Result<String> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditions::Condition;
 use crate::request::LastRequest;
 pub use control::{Assignment, ControlStatus, FoldedPhase, Interruption};
-pub use resources::{Leftover, ResourceState, ResourceStatus, ResourceType};
+pub use resources::{LeakedResources, ResourceState, ResourceStatus, ResourceType};
 pub use run::{Effective, PastRun, RunLoad, RunStatus};
 pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};
 pub use traffic::{LatencyStatus, PhaseReport, PhaseStatus, TotalsStatus, TrafficStatus};
@@ -82,7 +82,7 @@ pub struct KinesisDemoStatus {
     /// Resources that previous runs could not delete. The operator keeps trying.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
-    pub leftovers: Vec<Leftover>,
+    pub leaked_resources: Vec<LeakedResources>,
 }
 
 impl KinesisDemoStatus {
@@ -101,16 +101,16 @@ impl KinesisDemoStatus {
     /// Descriptions, for people, of the AWS resources of this and of previous runs that still
     /// exist: types, ARNs, and why a deletion failed.
     pub fn present_resources(&self) -> Vec<String> {
-        let earlier = self.leftovers.iter().flat_map(|leftover| &leftover.resources);
+        let earlier = self.leaked_resources.iter().flat_map(|leaked| &leaked.resources);
         let present = |resource: &&ResourceStatus| resource.state == ResourceState::Present;
         self.resources.iter().chain(earlier).filter(present).map(ResourceStatus::describe).collect()
     }
 
     /// Whether any AWS resource of this or of a previous run may still exist.
-    pub fn has_leftovers(&self) -> bool {
+    pub fn has_leaked_resources(&self) -> bool {
         let is_present = |resource: &ResourceStatus| resource.state == ResourceState::Present;
         self.resources.iter().any(is_present)
-            || self.leftovers.iter().any(|leftover| leftover.resources.iter().any(is_present))
+            || self.leaked_resources.iter().any(|leaked| leaked.resources.iter().any(is_present))
     }
 }
 

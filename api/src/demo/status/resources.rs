@@ -80,7 +80,7 @@ impl ResourceStatus {
 /// Resources that an earlier run could not delete, and what is needed to find them.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Leftover {
+pub struct LeakedResources {
     /// The run's number.
     #[schemars(range(min = 1))]
     pub run: u32,

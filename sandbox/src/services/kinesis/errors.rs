@@ -52,7 +52,7 @@ pub fn shard_not_found(shard: &str, stream: &str, account: &str) -> AwsError {
     )
 }
 
-/// The iterator belongs to another stream than the one named. The text is ours.
+/// The iterator belongs to a stream other than the named one. AWS documents no text; this is ours.
 pub fn foreign_iterator(stream: &str, account: &str) -> AwsError {
     invalid(format!(
         "The ShardIterator does not belong to the stream that StreamARN names, {stream} under account {account}."

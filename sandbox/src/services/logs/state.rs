@@ -33,7 +33,7 @@ pub struct Group {
     pub events: VecDeque<Event>,
     /// The size of the events.
     pub bytes: usize,
-    arrivals: u64,
+    ingested: u64,
 }
 
 /// A log stream.
@@ -82,7 +82,7 @@ impl Group {
             streams: BTreeMap::new(),
             events: VecDeque::new(),
             bytes: 0,
-            arrivals: 0,
+            ingested: 0,
         }
     }
 
@@ -114,11 +114,11 @@ impl Group {
         stream_state.last_event = Some(stream_state.last_event.map_or(timestamp, |last| last.max(timestamp)));
         stream_state.last_ingestion = Some(wall);
         self.bytes += message.len() + EVENT_OVERHEAD;
-        self.arrivals += 1;
+        self.ingested += 1;
         self.events.push_back(Event {
             stream: stream.to_owned(),
             timestamp,
-            arrival: self.arrivals,
+            arrival: self.ingested,
             message,
             ingested: wall,
             visible_at: now.saturating_add(INGESTION_DELAY).unwrap_or(now),

@@ -14,7 +14,7 @@ use removal::RemovalStep;
 
 use super::traffic_status::note_stream;
 use super::{Decision, DecisionBuilder, ObjectContext, RunContext, foreign_account};
-use crate::reconcile::observe::ObservedState;
+use crate::reconcile::observed::ObservedState;
 
 /// How often a finished run retries what it could not remove: soon at first, later less often.
 const RETRY_SOON: Duration = Duration::from_secs(60);
@@ -44,17 +44,19 @@ pub(super) fn decide_cleaning_up(
     }
     if !builder.status.resources.iter().any(|resource| resource.state == ResourceState::Present) {
         note_released(&mut builder);
-        return match builder.status.has_leftovers() {
+        return match builder.status.has_leaked_resources() {
             false => builder.over(ctx.now),
             true => {
                 let message = left_message(&builder.status);
-                builder.over_with_leftovers(message, ctx.now)
+                builder.over_with_leaked_resources(message, ctx.now)
             }
         };
     }
     let message = left_message(&builder.status);
     if ctx.now >= ctx.run.stage_entered_at + timings.cleanup_timeout {
-        return builder.over_with_leftovers(message, ctx.now).wait_until(ctx.now + Duration::from_secs(1));
+        return builder
+            .over_with_leaked_resources(message, ctx.now)
+            .wait_until(ctx.now + Duration::from_secs(1));
     }
     if let Some(message) = foreign_account(&ctx.effective.account_id, state) {
         return builder.block(Reason::AccountNotAllowed, message, Some(ctx.now + timings.renew_every));
@@ -71,25 +73,26 @@ pub(super) fn decide_cleaning_up(
 
 /// What a finished run still removes: its own resources, and those of earlier runs, one run at a
 /// time. `state` is what was read for the run of `removal`.
-pub fn decide_leftovers(
+pub fn decide_leaked_resources(
     object: &ObjectContext<'_>,
     removal: &Removal,
     state: &ObservedState,
     now: MicroTime,
 ) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
-    let step = match builder.status.leftovers.iter_mut().find(|leftover| leftover.run == removal.run()) {
-        Some(leftover) => {
-            builder.leftover_run = Some(leftover.run);
-            removal.step(state, &mut leftover.resources)
+    let step = match builder.status.leaked_resources.iter_mut().find(|leaked| leaked.run == removal.run()) {
+        Some(leaked) => {
+            builder.leaked_run = Some(leaked.run);
+            removal.step(state, &mut leaked.resources)
         }
         None => removal.step(state, &mut builder.status.resources),
     };
     note_step(step, &mut builder);
-    builder.status.leftovers.retain(|leftover| {
-        leftover.resources.iter().any(|resource| resource.state == ResourceState::Present)
-    });
-    if !builder.status.has_leftovers() {
+    builder
+        .status
+        .leaked_resources
+        .retain(|leaked| leaked.resources.iter().any(|resource| resource.state == ResourceState::Present));
+    if !builder.status.has_leaked_resources() {
         builder.found(ConditionType::CleanedUp, ConditionStatus::True, Reason::NothingLeft, "");
         note_released(&mut builder);
         return builder.wait_until(now + Duration::from_secs(1)).finish(object, now);

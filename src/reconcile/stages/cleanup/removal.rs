@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::control::ControlDocument;
 use kinesis_demo_api::demo::CleanupPolicy;
-use kinesis_demo_api::status::{Effective, Leftover, ResourceState, ResourceStatus, ResourceType};
+use kinesis_demo_api::status::{Effective, LeakedResources, ResourceState, ResourceStatus, ResourceType};
 
-use super::super::{Effect, ObjectContext, foreign_account, is_later};
+use super::super::context::is_later;
+use super::super::{Effect, ObjectContext, foreign_account};
 use crate::aws::{AwsError, ServiceState, StreamDescription, StreamState, Tags};
 use crate::kubernetes::events::RunEvent;
 use crate::reconcile::observe::{Observed, ObservedState};
@@ -70,15 +71,15 @@ impl Removal {
     }
 
     /// The removal of what an earlier run left.
-    pub fn of_leftover(object: &ObjectContext<'_>, leftover: &Leftover) -> Self {
-        let derived = base_name(object.name, object.uid, leftover.run);
+    pub fn of_earlier_run(object: &ObjectContext<'_>, leaked: &LeakedResources) -> Self {
+        let derived = base_name(object.name, object.uid, leaked.run);
         Self {
-            names: Names::new(&leftover.cluster, &leftover.stream_name, &leftover.base_name),
-            owner: object.owner(leftover.run),
-            account_id: leftover.account_id.clone(),
-            retain_stream: leftover.retain_stream,
-            names_are_derived: leftover.base_name == derived,
-            stream_is_named_by_user: leftover.stream_name != derived,
+            names: Names::new(&leaked.cluster, &leaked.stream_name, &leaked.base_name),
+            owner: object.owner(leaked.run),
+            account_id: leaked.account_id.clone(),
+            retain_stream: leaked.retain_stream,
+            names_are_derived: leaked.base_name == derived,
+            stream_is_named_by_user: leaked.stream_name != derived,
             stream_created_at: None,
             last_document: None,
         }

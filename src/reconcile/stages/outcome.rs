@@ -5,10 +5,10 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, TotalsStatus};
 
-use super::next_step::with_next_step;
-use super::stages::DecisionBuilder;
-use super::stages::task_failures::failure_clause;
+use super::decision_builder::DecisionBuilder;
+use super::task_failures::failure_clause;
 use crate::kubernetes::events::RunEvent;
+use crate::reconcile::next_step::with_next_step;
 
 /// One record in this many may be missing: from the offered records before a run fails, and from
 /// the accepted records before the traffic counts as partly delivered.
