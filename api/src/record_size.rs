@@ -28,9 +28,10 @@ impl FromStr for RecordSize {
         if text == "Natural" {
             return Ok(Self::Natural);
         }
-        let bytes = text.strip_prefix("Fixed:").and_then(|number| number.parse().ok());
+        let bytes = text.strip_prefix("Fixed:").and_then(|number| number.parse::<u64>().ok());
+        // A number that is too large stays too large: the bounds are checked elsewhere.
         bytes
-            .map(Self::Fixed)
+            .map(|bytes| Self::Fixed(u32::try_from(bytes).unwrap_or(u32::MAX)))
             .ok_or_else(|| format!("`{text}` is not a record size: use `Natural` or `Fixed:<bytes>`"))
     }
 }
@@ -44,6 +45,7 @@ mod tests {
         for (size, text) in [(RecordSize::Natural, "Natural"), (RecordSize::Fixed(1_024), "Fixed:1024")] {
             assert_eq!((size.to_string().as_str(), text.parse()), (text, Ok(size)));
         }
+        assert_eq!("Fixed:99999999999".parse(), Ok(RecordSize::Fixed(u32::MAX)));
         for invalid in ["Fixed:-1", "Fixed:", "natural", "300", ""] {
             assert!(invalid.parse::<RecordSize>().is_err(), "{invalid}");
         }

@@ -12,7 +12,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kinesis_demo_local_cluster::kubernetes::certificates::Identity;
+use kinesis_demo_local_cluster::kubernetes::certificates::ClientCertificate;
 use kinesis_demo_local_cluster::kubernetes::kubeconfig::{Credentials, Endpoint, client_from, kubeconfig};
 use kinesis_demo_local_cluster::processes::orphans::running;
 use kinesis_demo_local_cluster::processes::record::{fetch_process, is_still_ours};
@@ -157,7 +157,7 @@ async fn assert_ports_are_closed(server: &ApiServer) {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let of = |name: &str| {
         let (certificate, key) = (read(&format!("{name}.crt")), read(&format!("{name}.key")));
-        Credentials::Certificate(Identity { certificate, key })
+        Credentials::Certificate(ClientCertificate { certificate, key })
     };
     let unauthenticated = Credentials::Token("guessed".into());
     let mut etcd_responses = 0;

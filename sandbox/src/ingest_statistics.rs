@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_are_counted_in_buckets_of_100_ms() {
+    fn records_are_counted_in_buckets_of_100_ms() {
         let ingest_statistics = IngestStatistics::new();
         let id = ingest_statistics.open("posts", "arn:posts", T0);
         ingest_statistics.count(id, T0 + SignedDuration::from_millis(99), tally(1));

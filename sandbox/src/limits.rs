@@ -26,7 +26,7 @@ enum Scope {
 }
 
 /// One published limit; the operations of a rule share its bucket.
-struct Rule {
+struct RateRule {
     service: &'static str,
     operations: &'static [&'static str],
     rate: Rate,
@@ -35,7 +35,7 @@ struct Rule {
     scope: Scope,
 }
 
-impl Rule {
+impl RateRule {
     /// The rate in this region.
     fn rate(&self, region: &str) -> Rate {
         let other = self.elsewhere.iter().find(|(name, _)| *name == region);
@@ -48,8 +48,8 @@ const fn region(
     operations: &'static [&'static str],
     burst: i64,
     per_second: i64,
-) -> Rule {
-    Rule { service, operations, rate: Rate { burst, per_second }, elsewhere: &[], scope: Scope::Region }
+) -> RateRule {
+    RateRule { service, operations, rate: Rate { burst, per_second }, elsewhere: &[], scope: Scope::Region }
 }
 
 /// One operation with different rates in some regions.
@@ -58,12 +58,12 @@ const fn by_region(
     operations: &'static [&'static str],
     per_second: i64,
     elsewhere: &'static [(&'static str, i64)],
-) -> Rule {
-    Rule { service, operations, rate: Rate::steady(per_second), elsewhere, scope: Scope::Region }
+) -> RateRule {
+    RateRule { service, operations, rate: Rate::steady(per_second), elsewhere, scope: Scope::Region }
 }
 
-const fn stream(operations: &'static [&'static str], per_second: i64) -> Rule {
-    Rule {
+const fn stream(operations: &'static [&'static str], per_second: i64) -> RateRule {
+    RateRule {
         service: "kinesis",
         operations,
         rate: Rate::steady(per_second),
@@ -77,7 +77,7 @@ const fn stream(operations: &'static [&'static str], per_second: i64) -> Rule {
 /// throttling for the Amazon ECS API" (bucket size and refill rate per group of actions). Systems
 /// Manager: General Reference, "Parameter Store" quotas at standard throughput. CloudWatch and
 /// CloudWatch Logs: their user guides' "service quotas". STS: IAM user guide, "quotas".
-const RULES: &[Rule] = &[
+const RULES: &[RateRule] = &[
     region("kinesis", &["CreateStream"], 5, 5),
     region("kinesis", &["DeleteStream"], 5, 5),
     region("kinesis", &["UpdateStreamWarmThroughput"], 5, 5),

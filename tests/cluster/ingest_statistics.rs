@@ -42,7 +42,7 @@ pub fn worst(windows: &[Window]) -> Window {
 }
 
 #[test]
-fn a_second_without_arrivals_is_half_a_window() {
+fn a_second_without_records_is_half_a_window() {
     let start = Timestamp::from_second(1_000).unwrap();
     let at = |tenth: i64| start + BUCKET * i32::try_from(tenth).unwrap();
     let buckets: Vec<_> = (0..100)

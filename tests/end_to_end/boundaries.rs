@@ -13,7 +13,7 @@ use crate::local_stack::{LocalStack, exclusive_permit};
 const TOLERANCE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn arrivals_change_at_the_planned_instants() {
+async fn records_arrive_at_the_new_rate_from_the_planned_instants() {
     let Some(_permit) = exclusive_permit().await else { return };
     let stack = LocalStack::start().await;
     let manifest = json!({

@@ -31,7 +31,7 @@ fn timeline() -> Timeline {
 
 /// Tasks that follow the schedule, accept `percent` of it, and write a line each interval, each
 /// with its own offset.
-struct Fleet {
+struct TestTasks {
     timeline: Timeline,
     assignments: Vec<Assignment>,
     percent: u64,
@@ -39,7 +39,7 @@ struct Fleet {
     dies_at: Option<u64>,
 }
 
-impl Fleet {
+impl TestTasks {
     /// One task from the start, nine more from `grows_at` on.
     fn growing(grows_at: u64) -> Self {
         let assignments = (0..10).map(|slot| Assignment {
@@ -122,16 +122,16 @@ fn the_rate_does_not_drop_while_the_fleet_grows() {
     for (grows_at, percent, allowed) in
         [(25_000, 100, 1.0), (40_000, 100, 1.0), (40_000, 37, 6.0), (60_000, 100, 1.0)]
     {
-        let fleet = Fleet { percent, ..Fleet::growing(grows_at) };
+        let tasks = TestTasks { percent, ..TestTasks::growing(grows_at) };
         let mut checks = 0;
         for now in (2_000..150_000).step_by(730) {
-            let Some(rate) = fleet.rate(now) else {
+            let Some(rate) = tasks.rate(now) else {
                 assert!(now <= 10_500, "no rate at {now}");
                 continue;
             };
             checks += 1;
-            let off = (rate.accepted as f64 - fleet.truth(&rate)).abs();
-            assert!(off <= allowed, "off by {off} at {now}: {rate:?}, {}", fleet.truth(&rate));
+            let off = (rate.accepted as f64 - tasks.truth(&rate)).abs();
+            assert!(off <= allowed, "off by {off} at {now}: {rate:?}, {}", tasks.truth(&rate));
             if percent == 100 {
                 assert!(rate.accepted.abs_diff(rate.target) <= 1, "at {now}: {rate:?}");
             }
@@ -147,43 +147,43 @@ fn the_rate_does_not_drop_while_the_fleet_grows() {
 
 #[test]
 fn the_target_of_a_ramp_is_that_of_the_same_window() {
-    let fleet = Fleet::growing(40_000);
-    let seen: Vec<_> = (28_000..40_000).step_by(1_000).filter_map(|now| fleet.rate(now)).collect();
+    let tasks = TestTasks::growing(40_000);
+    let seen: Vec<_> = (28_000..40_000).step_by(1_000).filter_map(|now| tasks.rate(now)).collect();
     assert!(seen.iter().any(|rate| (1_000..8_000).contains(&rate.target)), "{seen:?}");
     assert!(seen.windows(2).all(|pair| pair[0].target <= pair[1].target), "{seen:?}");
 }
 
 #[test]
 fn a_silent_task_is_awaited_three_intervals_then_counts_zero() {
-    let fleet = Fleet { dies_at: Some(82_000), ..Fleet::growing(25_000) };
+    let tasks = TestTasks { dies_at: Some(82_000), ..TestTasks::growing(25_000) };
     let last_line_at = T0 + ms(80_000);
     assert!(
-        fleet.rate(93_000).unwrap().until == last_line_at,
+        tasks.rate(93_000).unwrap().until == last_line_at,
         "the dead task is awaited: {:?}",
-        fleet.rate(93_000)
+        tasks.rate(93_000)
     );
-    let late = fleet.rate(112_000).unwrap();
+    let late = tasks.rate(112_000).unwrap();
     assert!(late.until > T0 + ms(100_000), "{late:?}");
     assert_eq!((late.accepted, late.target), (9_000, 10_000));
-    assert!((fleet.truth(&late) - 9_000.0).abs() <= 1.0);
+    assert!((tasks.truth(&late) - 9_000.0).abs() <= 1.0);
 }
 
 #[test]
 fn ended_tasks_count_to_their_final_line_and_none_without_lines() {
-    let mut fleet = Fleet::growing(25_000);
-    assert_eq!(fleet.accounting_inputs(&Ledgers::default(), 0).rate(T0, ms(INTERVAL), ms(LOG_DELAY)), None);
-    for assignment in &mut fleet.assignments {
+    let mut tasks = TestTasks::growing(25_000);
+    assert_eq!(tasks.accounting_inputs(&Ledgers::default(), 0).rate(T0, ms(INTERVAL), ms(LOG_DELAY)), None);
+    for assignment in &mut tasks.assignments {
         assignment.until = Some(T0 + ms(90_000));
     }
     let mut ledgers = Ledgers::default();
-    for (slot, assignment) in fleet.assignments.iter().enumerate() {
-        let accepted = |at| fleet.accepted(slot, at);
+    for (slot, assignment) in tasks.assignments.iter().enumerate() {
+        let accepted = |at| tasks.accepted(slot, at);
         ledgers.take(line(&assignment.task, 1, T0 + ms(85_000), accepted(T0 + ms(85_000))));
         let last = line(&assignment.task, 2, T0 + ms(90_020), accepted(T0 + ms(90_020)));
         ledgers.take(LedgerLine { is_final: true, ..last });
     }
     let rate =
-        |now| fleet.accounting_inputs(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY)).unwrap();
+        |now| tasks.accounting_inputs(&ledgers, now).rate(T0 + ms(now), ms(INTERVAL), ms(LOG_DELAY)).unwrap();
     let ending = rate(95_000);
     assert_eq!((ending.until, ending.accepted), (T0 + ms(95_000), 5_000), "half of the window has traffic");
     assert_eq!(rate(101_000).accepted, 0);

@@ -19,7 +19,7 @@ const WIDTH: usize = 110;
 
 /// A parameter of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
+pub struct StackParameter {
     pub name: String,
     pub default: String,
     /// Empty where the template has a pattern instead. AWS checks the pattern before it creates
@@ -39,10 +39,10 @@ struct Definition {
 
 /// The template's parameters, by name.
 #[must_use]
-pub fn parameters() -> Vec<Parameter> {
+pub fn parameters() -> Vec<StackParameter> {
     // A test of this crate checks that the template is well formed.
     let definitions: BTreeMap<String, Definition> = serde_saphyr::from_str(section()).unwrap_or_default();
-    let parameter = |(name, definition): (String, Definition)| Parameter {
+    let parameter = |(name, definition): (String, Definition)| StackParameter {
         name,
         default: scalar(&definition.default),
         allowed: definition.allowed_values.iter().map(scalar).collect(),
@@ -70,7 +70,7 @@ fn scalar(value: &Value) -> String {
 #[must_use]
 pub fn listing() -> String {
     let mut text = String::from("Parameters (foundation/README.md has the prices):");
-    for Parameter { name, default, allowed, description } in parameters() {
+    for StackParameter { name, default, allowed, description } in parameters() {
         let default = if default.is_empty() { "none" } else { &default };
         let _ = write!(text, "\n  {name}, default {default}");
         if !allowed.is_empty() {
@@ -120,7 +120,7 @@ pub fn for_update(
     named: &BTreeMap<String, String>,
     present: &BTreeMap<String, String>,
 ) -> Vec<(String, Option<String>)> {
-    let sent = |Parameter { name, .. }: Parameter| match named.get(&name) {
+    let sent = |StackParameter { name, .. }: StackParameter| match named.get(&name) {
         Some(value) => Some((name, Some(value.clone()))),
         None => present.contains_key(&name).then_some((name, None)),
     };
@@ -131,7 +131,7 @@ pub fn for_update(
 /// cost money while nothing runs.
 #[must_use]
 pub fn choices(named: &BTreeMap<String, String>) -> Vec<String> {
-    let described = |Parameter { name, default, description, .. }: Parameter| {
+    let described = |StackParameter { name, default, description, .. }: StackParameter| {
         let value = named.get(&name).filter(|value| **value != default)?;
         let default = if default.is_empty() { "none" } else { &default };
         Some(format!("{name}={value} (default {default}): {description}"))

@@ -13,7 +13,7 @@ use rcgen::{
 
 /// A certificate and its private key, both PEM.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct ClientCertificate {
     pub certificate: String,
     pub key: String,
 }
@@ -22,8 +22,8 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct Certificates {
     pub authority: String,
-    pub server: Identity,
-    pub admin: Identity,
+    pub server: ClientCertificate,
+    pub admin: ClientCertificate,
     pub etcd: EtcdCertificates,
     /// Signs and checks ServiceAccount tokens: (private key, public key).
     pub tokens: (String, String),
@@ -33,8 +33,8 @@ pub struct Certificates {
 #[derive(Clone, Debug)]
 pub struct EtcdCertificates {
     pub authority: String,
-    pub server: Identity,
-    pub client: Identity,
+    pub server: ClientCertificate,
+    pub client: ClientCertificate,
 }
 
 /// The host names of the API server on this machine.
@@ -81,10 +81,13 @@ fn new_authority(name: &str, now: Timestamp) -> Result<(String, Issuer<'static, 
     Ok((certificate, Issuer::new(authority, key)))
 }
 
-fn signed(mut params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<Identity, rcgen::Error> {
+fn signed(
+    mut params: CertificateParams,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<ClientCertificate, rcgen::Error> {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let key = KeyPair::generate()?;
-    Ok(Identity { certificate: params.signed_by(&key, issuer)?.pem(), key: key.serialize_pem() })
+    Ok(ClientCertificate { certificate: params.signed_by(&key, issuer)?.pem(), key: key.serialize_pem() })
 }
 
 fn params(

@@ -8,7 +8,7 @@ use kinesis_demo_api::kubeconfig::direct_config;
 use kube::config::Kubeconfig;
 use serde_json::json;
 
-use super::certificates::Identity;
+use super::certificates::ClientCertificate;
 use crate::error::LocalClusterError;
 use crate::private_files::write_private;
 use crate::tls::install_crypto_provider;
@@ -16,7 +16,7 @@ use crate::tls::install_crypto_provider;
 /// How a user authenticates.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    Certificate(Identity),
+    Certificate(ClientCertificate),
     Token(String),
 }
 

@@ -45,7 +45,7 @@ pub const ADMIN_KEY_HEADER: &str = "x-sandbox-access-key-id";
 
 /// The target of a request, determined before its signature and body are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct RequestTarget {
     /// The format of request and response body.
     pub protocol: Protocol,
     /// The signing name of the service; `None` for query requests, which name it only in the
@@ -57,14 +57,14 @@ pub struct Target {
 
 /// Reads the target. For `None`, AWS returns "Unable to determine service/operation name to be
 /// authorized".
-pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
+pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<RequestTarget> {
     if method != Method::POST {
         return None;
     }
     if let Some(rest) = uri.path().strip_prefix("/service/") {
         let (prefix, operation) = rest.split_once("/operation/")?;
         let service = service_named(prefix).filter(|service| is_supported(Protocol::Cbor, service))?;
-        return Some(Target {
+        return Some(RequestTarget {
             protocol: Protocol::Cbor,
             service: Some(service),
             operation: Some(operation.to_owned()),
@@ -75,13 +75,13 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target>
         let service = service_named(prefix)?;
         let is_cbor = is_supported(Protocol::JsonInCbor, service)
             && content_type(headers).starts_with("application/x-amz-cbor-1.");
-        return Some(Target {
+        return Some(RequestTarget {
             protocol: if is_cbor { Protocol::JsonInCbor } else { Protocol::Json },
             service: Some(service),
             operation: Some(operation.to_owned()),
         });
     }
-    content_type(headers).starts_with("application/x-www-form-urlencoded").then_some(Target {
+    content_type(headers).starts_with("application/x-www-form-urlencoded").then_some(RequestTarget {
         protocol: Protocol::Query,
         service: None,
         operation: None,
@@ -240,7 +240,7 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
-    fn post(path: &'static str, pairs: &[(&'static str, &str)]) -> Option<Target> {
+    fn post(path: &'static str, pairs: &[(&'static str, &str)]) -> Option<RequestTarget> {
         target(&Method::POST, &Uri::from_static(path), &headers(pairs))
     }
 

@@ -20,7 +20,7 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::identity::{Protocol, Target};
+use self::identity::{Protocol, RequestTarget};
 use self::response::ResponseContext;
 use crate::access::Access;
 use crate::call::{AwsError, Call, Caller};
@@ -245,7 +245,7 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AwsError> {
 }
 
 /// The operation and its parameters.
-fn decoded(target: &Target, body: Bytes) -> Result<(String, Input), AwsError> {
+fn decoded(target: &RequestTarget, body: Bytes) -> Result<(String, Input), AwsError> {
     let encoding = match target.protocol {
         Protocol::JsonInCbor => Encoding::Cbor,
         Protocol::Json | Protocol::Cbor | Protocol::Query => Encoding::Json,

@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 const VALID_DAYS: std::ops::RangeInclusive<i64> = -1..=365;
 
 /// The certificates and the key of a sandbox.
-pub struct Identity {
+pub struct ServerCertificate {
     /// The authority's certificate in PEM, for clients to trust.
     pub authority: String,
     /// The sandbox's certificate.
@@ -42,7 +42,7 @@ pub fn names(listening: IpAddr, more: &[String]) -> Vec<String> {
 }
 
 /// Creates an authority and a certificate for these names.
-pub fn issue(names: Vec<String>, now: Timestamp) -> Result<Identity, rcgen::Error> {
+pub fn issue(names: Vec<String>, now: Timestamp) -> Result<ServerCertificate, rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = params(Vec::new(), "kinesis-demo-sandbox authority", now)?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -55,7 +55,7 @@ pub fn issue(names: Vec<String>, now: Timestamp) -> Result<Identity, rcgen::Erro
     server.use_authority_key_identifier_extension = true;
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    Ok(Identity {
+    Ok(ServerCertificate {
         authority: published,
         certificate: server.signed_by(&key, &issuer)?.der().clone(),
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),

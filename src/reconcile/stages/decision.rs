@@ -1,5 +1,5 @@
-//! What a decision consists of. In: nothing. Out: the types that `decide` builds, and that `act` and
-//! `status` execute. Pure.
+//! What a decision consists of: the types that `decide` builds, and that `act` and `status`
+//! execute. Pure.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,8 @@ pub struct Decision {
     /// Resources that are removed although they could not be read: AWS's response to the removal
     /// says whether they still exist.
     pub unseen: BTreeSet<ResourceType>,
-    /// The earlier run whose leaked resources are removed. `None`: the removals are about the current run.
+    /// The earlier run whose leaked resources are removed. `None`: the removals are about the
+    /// current run.
     pub leaked_run: Option<u32>,
 }
 

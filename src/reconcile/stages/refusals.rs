@@ -1,5 +1,5 @@
-//! Errors of AWS in the messages of a run. In: the stored status and the observed state. Out: texts.
-//! Pure.
+//! Errors of AWS in the messages of a run. In: the stored status and the observed state. Out:
+//! texts. Pure.
 
 use kinesis_demo_api::KinesisDemoStatus;
 use kinesis_demo_api::conditions::{self, ConditionType};

@@ -24,6 +24,32 @@ pub(super) async fn an_error_response_is_passed_on_whole(arm: &dyn Arm) {
     logs.create_log_group(LOG_GROUP, &tags("ns/demo")).await.unwrap();
 }
 
+/// JSON for Application Auto Scaling and Kinesis, CBOR for CloudWatch, the query protocol for STS.
+pub(super) async fn an_error_is_read_in_every_protocol(arm: &dyn Arm) {
+    let aws = aws(arm);
+    let injected = InjectedError {
+        status: 400,
+        code: "AccessDeniedException",
+        message: "User is not authorized to perform this",
+    };
+    let denied = |operation: &'static str, target: &str| {
+        refusal(AwsErrorClass::Denied, operation, target, injected.code, injected.message)
+    };
+    for operation in
+        ["GetCallerIdentity", "DescribeAccountSettings", "PutDashboard", "DescribeScalableTargets"]
+    {
+        arm.fail(operation, &injected).await;
+    }
+    assert_refused(aws.identity.fetch_account_id().await, denied("GetCallerIdentity", "account"));
+    assert_refused(aws.streams.fetch_advantage().await, denied("DescribeAccountSettings", "account"));
+    let put = aws.dashboards.put_dashboard("kd", r#"{"widgets": []}"#).await;
+    assert_refused(put, denied("PutDashboard", "kd"));
+    let scaling = aws.scaling.fetch_scheduled_scale_to_zero("default", "kd-service").await;
+    assert_refused(scaling, denied("DescribeScalableTargets", "service/default/kd-service"));
+    arm.clear_faults().await;
+    assert!(!aws.dashboards.fetch_dashboard_exists("kd").await.unwrap());
+}
+
 pub(super) async fn a_call_whose_response_is_lost_was_performed(arm: &dyn Arm) {
     let logs = aws(arm).logs;
     arm.lose_responses("CreateLogGroup").await;

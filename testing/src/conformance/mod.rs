@@ -63,6 +63,7 @@ macro_rules! for_each_conformance_body {
             }
             faults {
                 an_error_response_is_passed_on_whole,
+                an_error_is_read_in_every_protocol,
                 a_call_whose_response_is_lost_was_performed,
             }
             streams {

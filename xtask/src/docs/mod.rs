@@ -9,6 +9,7 @@ mod metrics;
 mod programs;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -44,7 +45,10 @@ pub fn run(check: bool) -> anyhow::Result<()> {
 fn stale(folder: &Path) -> anyhow::Result<Vec<(Generated, String)>> {
     let mut stale = Vec::new();
     for (path, text) in generated()? {
-        let current = fs::read_to_string(folder.join(path)).unwrap_or_default();
+        let current = match fs::read_to_string(folder.join(path)) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => String::new(),
+            read => read.with_context(|| format!("read {path}"))?,
+        };
         if current != text {
             let differences = differences(path, &current, &text);
             stale.push(((path, text), differences));

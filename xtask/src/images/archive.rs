@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -78,8 +78,12 @@ impl TarFile {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("read {name}"))?;
         let mut files = BTreeMap::new();
-        for entry in tar::Archive::new(file).entries().with_context(|| format!("read {name}"))? {
-            let mut entry = entry.with_context(|| format!("read {name}"))?;
+        // The cause may quote the file's bytes.
+        let no_archive = |cause: std::io::Error| {
+            anyhow!("{name} is not a tar archive: {}", cause.to_string().escape_debug())
+        };
+        for entry in tar::Archive::new(file).entries().map_err(no_archive)? {
+            let mut entry = entry.map_err(no_archive)?;
             let path = entry.path()?.to_string_lossy().into_owned();
             let mut content = Vec::new();
             entry.read_to_end(&mut content).with_context(|| format!("read {path} in {name}"))?;

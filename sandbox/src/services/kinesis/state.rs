@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::errors;
 use super::model::commitment::Commitment;
 use super::model::shard::RecordId;
-use super::model::stream::{Identity, Incoming, Stream};
+use super::model::stream::{Incoming, Stream, StreamIdentity};
 use super::model::stream_spec::{Distribution, Mode, StreamSpec};
 use crate::call::{AwsError, Caller};
 use crate::clock::Moment;
@@ -56,10 +56,10 @@ pub struct KinesisState {
 struct RecordMemory {
     limit: usize,
     used: usize,
-    segments: VecDeque<Segment>,
+    segments: VecDeque<StoredSegment>,
 }
 
-struct Segment {
+struct StoredSegment {
     stream: u64,
     shard: u32,
 }
@@ -166,7 +166,7 @@ impl KinesisState {
         }
         let arn = format!("arn:aws:kinesis:{}:{account}:stream/{}", caller.region, spec.name);
         let ingest_id = self.ingest_statistics.open(&spec.name, &arn, now.wall);
-        let identity = Identity { uid: self.next_uid, arn, ingest_id };
+        let identity = StreamIdentity { uid: self.next_uid, arn, ingest_id };
         self.next_uid += 1;
         let name = spec.name.clone();
         let stream = Stream::create(identity, spec, throughput_quota_mib(&caller.region), now);
@@ -201,7 +201,7 @@ impl KinesisState {
                         self.memory.used += cost;
                         self.memory
                             .segments
-                            .push_back(Segment { stream: stream.identity.uid, shard: stored.id.shard });
+                            .push_back(StoredSegment { stream: stream.identity.uid, shard: stored.id.shard });
                     }
                     outcomes.push(Outcome::Stored(stored.id));
                 }

@@ -28,7 +28,7 @@ pub struct Group {
     pub class: String,
     pub retention_days: Option<i64>,
     pub tags: Tags,
-    pub streams: BTreeMap<String, Stream>,
+    pub streams: BTreeMap<String, LogStreamState>,
     /// In the order of arrival.
     pub events: VecDeque<Event>,
     /// The size of the events.
@@ -38,7 +38,7 @@ pub struct Group {
 
 /// A log stream.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub struct LogStreamState {
     pub created: i64,
     pub first_event: Option<i64>,
     pub last_event: Option<i64>,
@@ -93,7 +93,7 @@ impl Group {
         if self.streams.contains_key(name) {
             return Err(errors::stream_exists());
         }
-        self.streams.insert(name.to_owned(), Stream { created: wall, ..Stream::default() });
+        self.streams.insert(name.to_owned(), LogStreamState { created: wall, ..LogStreamState::default() });
         Ok(())
     }
 

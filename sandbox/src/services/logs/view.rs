@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::request::Request;
-use super::state::{Event, Group, Groups, Stream};
+use super::state::{Event, Group, Groups, LogStreamState};
 
 /// `LogGroup`.
 pub fn group(request: Request<'_>, name: &str, group: &Group) -> Value {
@@ -26,7 +26,7 @@ pub fn group(request: Request<'_>, name: &str, group: &Group) -> Value {
 }
 
 /// `LogStream`, in the group with this ARN.
-pub fn stream(group_arn: &str, name: &str, stream: &Stream) -> Value {
+pub fn stream(group_arn: &str, name: &str, stream: &LogStreamState) -> Value {
     let mut view = json!({
         "logStreamName": name,
         "creationTime": stream.created,

@@ -49,7 +49,7 @@ pub struct Datum {
 
 /// All data of one second or minute.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bucket {
+pub struct MetricBucket {
     pub count: f64,
     pub sum: f64,
     pub minimum: f64,
@@ -58,7 +58,7 @@ pub struct Bucket {
     values: Option<HashMap<u64, f64>>,
 }
 
-impl Default for Bucket {
+impl Default for MetricBucket {
     fn default() -> Self {
         Self {
             count: 0.0,
@@ -70,7 +70,7 @@ impl Default for Bucket {
     }
 }
 
-impl Bucket {
+impl MetricBucket {
     pub fn add(&mut self, measured: &Measured) {
         match measured {
             Measured::Values(values) => {
@@ -144,7 +144,7 @@ impl Bucket {
 struct Metric {
     listed_at: Timestamp,
     /// By unit, then by second.
-    units: BTreeMap<String, BTreeMap<i64, Bucket>>,
+    units: BTreeMap<String, BTreeMap<i64, MetricBucket>>,
 }
 
 /// One region's metrics.
@@ -188,8 +188,8 @@ impl Metrics {
         unit: Option<&str>,
         (start, end): (i64, i64),
         period: i64,
-    ) -> BTreeMap<i64, Bucket> {
-        let mut periods: BTreeMap<i64, Bucket> = BTreeMap::new();
+    ) -> BTreeMap<i64, MetricBucket> {
+        let mut periods: BTreeMap<i64, MetricBucket> = BTreeMap::new();
         let Some(metric) = self.metrics.get(key) else { return periods };
         for (_, buckets) in metric.units.iter().filter(|(name, _)| unit.is_none_or(|unit| unit == *name)) {
             for (second, bucket) in buckets.range(start..end.max(start)) {

@@ -1,6 +1,6 @@
 //! Statistics by name. In: a name and a bucket. Out: a number. Pure.
 
-use super::series::Bucket;
+use super::series::MetricBucket;
 
 /// What to compute over a period.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +37,7 @@ impl Statistic {
         })
     }
 
-    pub fn of(self, bucket: &Bucket) -> Option<f64> {
+    pub fn of(self, bucket: &MetricBucket) -> Option<f64> {
         match self {
             Self::Sum => Some(bucket.sum),
             Self::Average => (bucket.count > 0.0).then(|| bucket.sum / bucket.count),
@@ -54,8 +54,8 @@ mod tests {
     use super::super::series::Measured;
     use super::*;
 
-    fn bucket() -> Bucket {
-        let mut bucket = Bucket::default();
+    fn bucket() -> MetricBucket {
+        let mut bucket = MetricBucket::default();
         bucket.add(&Measured::Values((1..=100).map(|value| (f64::from(value), 1.0)).collect()));
         bucket
     }

@@ -17,12 +17,12 @@ struct LoggedRecord {
 }
 
 #[derive(Default)]
-struct Segment {
+struct LogSegment {
     bytes: Vec<u8>,
     entries: Vec<LoggedRecord>,
 }
 
-impl Segment {
+impl LogSegment {
     fn cost(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<LoggedRecord>()
     }
@@ -64,8 +64,8 @@ pub struct Freed {
 /// One shard's records.
 #[derive(Default)]
 pub struct RecordLog {
-    closed: VecDeque<Segment>,
-    open: Segment,
+    closed: VecDeque<LogSegment>,
+    open: LogSegment,
 }
 
 impl RecordLog {
@@ -104,7 +104,7 @@ impl RecordLog {
 
     /// The memory of the closed segments.
     pub fn closed_cost(&self) -> usize {
-        self.closed.iter().map(Segment::cost).sum()
+        self.closed.iter().map(LogSegment::cost).sum()
     }
 
     /// Records from `seq` on, oldest first.

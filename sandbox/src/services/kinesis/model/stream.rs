@@ -57,7 +57,7 @@ enum Phase {
 }
 
 /// The identity of a stream, which never changes.
-pub struct Identity {
+pub struct StreamIdentity {
     /// Unique in the sandbox, unlike names.
     pub uid: u64,
     /// The ARN.
@@ -69,7 +69,7 @@ pub struct Identity {
 /// A stream.
 pub struct Stream {
     /// Its identity.
-    pub identity: Identity,
+    pub identity: StreamIdentity,
     /// Its settings from `CreateStream`; some can be changed later.
     pub spec: StreamSpec,
     /// When it was created.
@@ -94,7 +94,7 @@ pub struct Stream {
 
 impl Stream {
     /// A stream whose creation begins now.
-    pub fn create(identity: Identity, spec: StreamSpec, max_shards: u32, now: Moment) -> Self {
+    pub fn create(identity: StreamIdentity, spec: StreamSpec, max_shards: u32, now: Moment) -> Self {
         let (shards, warming) = match spec.mode {
             Mode::Provisioned => (spec.shards, SignedDuration::ZERO),
             Mode::OnDemand => {

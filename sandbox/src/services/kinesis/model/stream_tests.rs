@@ -19,7 +19,7 @@ impl Harness {
         let start = Timestamp::UNIX_EPOCH;
         let now = Moment { wall: start, model: start };
         let ingest_id = IngestStatistics::new().open(&spec.name, "arn", start);
-        let identity = Identity { uid: 7, arn: "arn".to_owned(), ingest_id };
+        let identity = StreamIdentity { uid: 7, arn: "arn".to_owned(), ingest_id };
         Self { stream: Stream::create(identity, spec, 200, now), wall: start, is_deleted: false }
     }
 
