@@ -109,15 +109,7 @@ fn at_most(field: &'static str, requested: u32, limit: u32, flag: &'static str) 
 mod tests {
     use super::*;
     use crate::demo::{WarmThroughputMode, WarmThroughputSpec};
-
-    fn defaults() -> Defaults {
-        Defaults {
-            region: "us-east-1".into(),
-            image: Some("generator:1".into()),
-            subnets: vec!["subnet-0a1b2c3d".into()],
-            security_groups: vec![],
-        }
-    }
+    use crate::plan::tests::defaults;
 
     fn limits() -> Limits {
         let listed = AllowList { images: vec!["team/*".into()], ..AllowList::default() };

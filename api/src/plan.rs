@@ -238,12 +238,12 @@ fn positive(value: i32, field: &'static str) -> Result<u32, PlanError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::demo::WarmThroughputSpec;
     use crate::duration::DurationText;
 
-    fn defaults() -> Defaults {
+    pub(crate) fn defaults() -> Defaults {
         Defaults {
             region: "us-east-1".into(),
             image: Some("generator:1".into()),

@@ -1,11 +1,12 @@
 //! Pages of keyed items. In: items sorted by their key, a page size and the caller's token. Out:
-//! one page and the next token. Pure.
+//! one page and the next token, alone or as a response. Pure.
 //!
 //! A token contains the last key returned, not an offset, so items added or removed between two
 //! pages do not shift the pages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
 /// The token was not issued by this module.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +30,23 @@ pub fn page<T>(
     }
     let next = remaining.peek().map(|_| URL_SAFE_NO_PAD.encode(last));
     Ok((page, next))
+}
+
+/// One page as a response: the items under `member`, and the token of the next page, if there is
+/// one, under `token_member`.
+pub fn page_response(
+    member: &str,
+    items: impl IntoIterator<Item = (String, Value)>,
+    token_member: &str,
+    token: Option<&str>,
+    size: usize,
+) -> Result<Value, InvalidToken> {
+    let (items, next) = page(items, token, size)?;
+    let mut response = json!({ member: items });
+    if let Some(next) = next {
+        response[token_member] = Value::from(next);
+    }
+    Ok(response)
 }
 
 fn last_key(token: &str) -> Result<String, InvalidToken> {
@@ -62,6 +80,15 @@ mod tests {
     #[test]
     fn an_exactly_full_last_page_has_no_token() {
         assert_eq!(page(keyed(&["a", "b"]), None, 2).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_response_has_a_token_only_if_there_is_a_next_page() {
+        let items = || ["a", "b"].map(|key| (key.to_owned(), json!(key)));
+        let first = page_response("Names", items(), "NextToken", None, 1).unwrap();
+        assert_eq!(first, json!({"Names": ["a"], "NextToken": URL_SAFE_NO_PAD.encode("a")}));
+        let last = page_response("Names", items(), "NextToken", first["NextToken"].as_str(), 1).unwrap();
+        assert_eq!(last, json!({"Names": ["b"]}));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! client. Out: objects. Calls the API server.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kinesis_demo_api::KinesisDemo;
@@ -62,6 +63,22 @@ impl Demos {
             }
         }
         None
+    }
+
+    /// The same with a time limit. The error says what was there at the end.
+    pub async fn wait_within(
+        &self,
+        name: &str,
+        limit: Duration,
+        predicate: impl FnMut(&KinesisDemo) -> bool,
+    ) -> Result<KinesisDemo, String> {
+        match tokio::time::timeout(limit, self.wait_until(name, predicate)).await {
+            Ok(demo) => demo.ok_or_else(|| format!("{name} was deleted")),
+            Err(_) => {
+                let last = self.fetch(name).await;
+                Err(format!("{name} did not reach the wanted state within {limit:?}: {last:#?}"))
+            }
+        }
     }
 
     /// Waits until the object is deleted.

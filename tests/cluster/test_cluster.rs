@@ -146,13 +146,7 @@ impl TestCluster {
         limit: Duration,
         wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
-        match tokio::time::timeout(limit, self.runs.wait_until(name, wanted)).await {
-            Ok(demo) => demo.unwrap_or_else(|| panic!("{name} was deleted")),
-            Err(_) => panic!(
-                "{name} did not reach the wanted state within {limit:?}: {:#?}",
-                self.runs.fetch(name).await
-            ),
-        }
+        self.runs.wait_within(name, limit, wanted).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Removes everything that the tests created.

@@ -135,16 +135,8 @@ impl LocalStack {
         limit: Duration,
         wanted: impl FnMut(&KinesisDemo) -> bool,
     ) -> KinesisDemo {
-        match tokio::time::timeout(limit, self.demos.wait_until(name, wanted)).await {
-            Ok(demo) => demo.unwrap_or_else(|| panic!("{name} was deleted")),
-            Err(_) => {
-                let last = self.demos.fetch(name).await;
-                panic!(
-                    "{name} did not reach the wanted state within {limit:?}: {last:#?}\n{}",
-                    self.operator_log()
-                )
-            }
-        }
+        let reached = self.demos.wait_within(name, limit, wanted).await;
+        reached.unwrap_or_else(|error| panic!("{error}\n{}", self.operator_log()))
     }
 
     /// Waits until the object is deleted.

@@ -145,6 +145,33 @@ pub(super) async fn sizes_timeouts_and_families_follow_the_rules(arm: &dyn Arm) 
         let expected = refusal(class, operation, &definition.family, "ClientException", message);
         assert_refused(definitions.register_task_definition(&definition).await, expected);
     }
+    // Both arms have a table of the sizes. The edges of every row hold them together.
+    for (cpu, least, most) in [
+        (256, 512, 2_048),
+        (512, 1_024, 4_096),
+        (1_024, 2_048, 8_192),
+        (2_048, 4_096, 16_384),
+        (4_096, 8_192, 30_720),
+        (8_192, 16_384, 61_440),
+        (16_384, 32_768, 122_880),
+    ] {
+        // AWS limits the calls per second.
+        arm.let_time_pass(Duration::from_secs(60)).await;
+        for memory_mib in [least, most] {
+            definitions.register_task_definition(&sized(cpu, memory_mib)).await.unwrap();
+        }
+        for memory_mib in [least / 2, least + 256, most * 2] {
+            let error = definitions.register_task_definition(&sized(cpu, memory_mib)).await.unwrap_err();
+            let expected = refusal(
+                AwsErrorClass::Invalid,
+                "RegisterTaskDefinition",
+                &valid.family,
+                "ClientException",
+                size,
+            );
+            assert_eq!(error, expected, "{cpu}, {memory_mib}");
+        }
+    }
     for definition in [sized(256, 2_048), sized(8_192, 20_480), stopping_after(120), named("a".repeat(255))] {
         definitions.register_task_definition(&definition).await.unwrap();
     }

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::{self, INVALID_QUERY, INVALID_REQUEST};
 use super::model::series::Key;
 use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
-use crate::paging::page;
+use crate::paging::page_response;
 use crate::parameters::Parameters;
 
 /// A request, with its model time and real time.
@@ -46,13 +46,8 @@ impl<'a> Request<'a> {
         size: usize,
         items: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<Value, AwsError> {
-        let (items, next) =
-            page(items, self.input.text("NextToken")?, size).map_err(|_| errors::invalid_next_token())?;
-        let mut output = json!({ member: items });
-        if let Some(next) = next {
-            output["NextToken"] = Value::from(next);
-        }
-        Ok(output)
+        page_response(member, items, "NextToken", self.input.text("NextToken")?, size)
+            .map_err(|_| errors::invalid_next_token())
     }
 }
 

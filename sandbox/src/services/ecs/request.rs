@@ -2,14 +2,14 @@
 //! resources, ARNs, pages. No I/O.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::{self, INVALID_REQUEST};
 use super::state::{Cluster, Region};
 use crate::arn::{Arn, PARTITION};
 use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
-use crate::paging::page;
+use crate::paging::page_response;
 use crate::parameters::{Parameters, TAGS_PER_RESOURCE, Tags, epoch_seconds};
 
 /// A request, and the clock that converts its instants.
@@ -131,13 +131,8 @@ impl<'a> Request<'a> {
         items: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<Value, AwsError> {
         let size = self.input.bounded("maxResults", 1..=largest, default)? as usize;
-        let (items, next) = page(items, self.input.text("nextToken")?, size)
-            .map_err(|_| self.input.invalid("Invalid token"))?;
-        let mut output = json!({ member: items });
-        if let Some(next) = next {
-            output["nextToken"] = Value::from(next);
-        }
-        Ok(output)
+        page_response(member, items, "nextToken", self.input.text("nextToken")?, size)
+            .map_err(|_| self.input.invalid("Invalid token"))
     }
 }
 

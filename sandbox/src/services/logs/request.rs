@@ -2,14 +2,14 @@
 //! ARNs, pages. No I/O.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::{self, INVALID_REQUEST};
 use super::state::{Group, Groups, existing};
 use crate::arn::Arn;
 use crate::call::{AwsError, Call};
 use crate::clock::ModelClock;
-use crate::paging::page;
+use crate::paging::page_response;
 use crate::parameters::Parameters;
 
 /// A request, with its model time and real time.
@@ -82,12 +82,7 @@ impl<'a> Request<'a> {
         items: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<Value, AwsError> {
         let limit = self.input.bounded("limit", 1..=50, 50)? as usize;
-        let (items, next) =
-            page(items, self.input.text("nextToken")?, limit).map_err(|_| errors::invalid_next_token())?;
-        let mut output = json!({ member: items });
-        if let Some(next) = next {
-            output["nextToken"] = Value::from(next);
-        }
-        Ok(output)
+        page_response(member, items, "nextToken", self.input.text("nextToken")?, limit)
+            .map_err(|_| errors::invalid_next_token())
     }
 }

@@ -2,14 +2,14 @@
 //! resource ids, capacities, pages. No I/O.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::{self, INVALID_REQUEST};
 use super::state::DIMENSION;
 use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
 use crate::operations::NOT_SUPPORTED;
-use crate::paging::page;
+use crate::paging::page_response;
 use crate::parameters::Parameters;
 use crate::services::integrations::ScalableServices;
 
@@ -73,13 +73,8 @@ impl<'a> Request<'a> {
         // "This value can be between 1 and 50. The default value is 50" (DescribeScalableTargets
         // and related operations).
         let size = self.input.bounded("MaxResults", 1..=50, 50)? as usize;
-        let (items, next) =
-            page(items, self.input.text("NextToken")?, size).map_err(|_| errors::invalid_next_token())?;
-        let mut output = json!({ member: items });
-        if let Some(next) = next {
-            output["NextToken"] = Value::from(next);
-        }
-        Ok(output)
+        page_response(member, items, "NextToken", self.input.text("NextToken")?, size)
+            .map_err(|_| errors::invalid_next_token())
     }
 }
 

@@ -2,14 +2,14 @@
 //! selectors, pages. No I/O.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::errors::{self, INVALID_REQUEST};
 use super::state::ParameterStore;
 use crate::arn::Arn;
 use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
-use crate::paging::page;
+use crate::paging::page_response;
 use crate::parameters::Parameters;
 
 /// A request, with its real time.
@@ -74,12 +74,7 @@ impl<'a> Request<'a> {
         items: impl Iterator<Item = (String, Value)>,
     ) -> Result<Value, AwsError> {
         let size = self.input.bounded("MaxResults", 1..=largest, largest)? as usize;
-        let (items, next) =
-            page(items, self.input.text("NextToken")?, size).map_err(|_| errors::invalid_next_token())?;
-        let mut output = json!({ member: items });
-        if let Some(next) = next {
-            output["NextToken"] = Value::from(next);
-        }
-        Ok(output)
+        page_response(member, items, "NextToken", self.input.text("NextToken")?, size)
+            .map_err(|_| errors::invalid_next_token())
     }
 }
