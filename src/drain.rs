@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
-use kinesis_demo_api::request::{Request, Verb};
+use kinesis_demo_api::request::{RunRequest, Verb};
 use kinesis_demo_api::{KinesisDemo, Stage};
 use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
@@ -115,7 +115,7 @@ async fn put_abort(client: &Client, object: &DeserializeGuard<KinesisDemo>, id: 
     let meta = object.meta();
     let (namespace, name) =
         (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
-    let request = json!(Request { verb: Verb::Abort, run: None, id: id.to_owned() }).to_string();
+    let request = json!(RunRequest { verb: Verb::Abort, run: None, id: id.to_owned() }).to_string();
     let patch = json!({ "metadata": { "annotations": { REQUEST_ANNOTATION: request } } });
     let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let api: Api<KinesisDemo> = Api::namespaced(client.clone(), &namespace);

@@ -22,7 +22,7 @@ pub enum Verb {
 /// A request, as the annotation carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Request {
+pub struct RunRequest {
     /// What is requested.
     pub verb: Verb,
     /// The run that the request is for. A request for another run is refused.
@@ -32,7 +32,7 @@ pub struct Request {
     pub id: String,
 }
 
-impl Request {
+impl RunRequest {
     /// Parses the annotation. The error is a sentence for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_BYTES {
@@ -81,18 +81,18 @@ mod tests {
 
     #[test]
     fn a_request_has_a_verb_a_run_and_an_id() {
-        let request = Request::parse(r#"{"verb":"abort","run":3,"id":"x1"}"#).unwrap();
-        assert_eq!(request, Request { verb: Verb::Abort, run: Some(3), id: "x1".into() });
-        assert_eq!(Request::parse(r#"{"verb":"rerun","id":"x2"}"#).unwrap().run, None);
+        let request = RunRequest::parse(r#"{"verb":"abort","run":3,"id":"x1"}"#).unwrap();
+        assert_eq!(request, RunRequest { verb: Verb::Abort, run: Some(3), id: "x1".into() });
+        assert_eq!(RunRequest::parse(r#"{"verb":"rerun","id":"x2"}"#).unwrap().run, None);
     }
 
     #[test]
     fn an_invalid_request_is_rejected_with_the_reason() {
-        assert!(Request::parse("abort").unwrap_err().contains("looks like"));
-        assert!(Request::parse(r#"{"verb":"explode","id":"x"}"#).unwrap_err().contains("explode"));
-        assert!(Request::parse(r#"{"verb":"abort","id":""}"#).unwrap_err().contains("1 to 64"));
+        assert!(RunRequest::parse("abort").unwrap_err().contains("looks like"));
+        assert!(RunRequest::parse(r#"{"verb":"explode","id":"x"}"#).unwrap_err().contains("explode"));
+        assert!(RunRequest::parse(r#"{"verb":"abort","id":""}"#).unwrap_err().contains("1 to 64"));
         assert!(
-            Request::parse(&format!(r#"{{"verb":"abort","id":"{}"}}"#, "x".repeat(2000)))
+            RunRequest::parse(&format!(r#"{{"verb":"abort","id":"{}"}}"#, "x".repeat(2000)))
                 .unwrap_err()
                 .contains("bytes")
         );

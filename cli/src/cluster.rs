@@ -8,7 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
 use kinesis_demo_api::kubeconfig::{self, ConnectionError};
-use kinesis_demo_api::request::{Request, Verb};
+use kinesis_demo_api::request::{RunRequest, Verb};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::Kubeconfig;
 use kube::core::DeserializeGuard;
@@ -159,7 +159,7 @@ impl Cluster {
     /// `status.lastRequest` repeats.
     pub async fn put_request(&self, name: &str, verb: Verb, run: Option<u32>) -> Result<String, CliError> {
         let id = uuid::Uuid::new_v4().to_string();
-        let request = json!(Request { verb, run, id: id.clone() });
+        let request = json!(RunRequest { verb, run, id: id.clone() });
         let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: request.to_string()}}});
         let attempt = || format!("put the request {} on {}", request["verb"], self.named(name));
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };

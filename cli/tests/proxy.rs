@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 const HOST: &str = "api.example";
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum ProxyKind {
     Connect,
     Socks5,
 }
@@ -30,7 +30,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn start(kind: Kind, server: SocketAddr) -> Self {
+    async fn start(kind: ProxyKind, server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self { address: listener.local_addr().unwrap(), requested: Arc::default() };
         let requested = Arc::clone(&proxy.requested);
@@ -55,13 +55,13 @@ impl Proxy {
 }
 
 async fn relay(
-    kind: Kind,
+    kind: ProxyKind,
     mut client: TcpStream,
     server: SocketAddr,
     requested: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     match kind {
-        Kind::Connect => {
+        ProxyKind::Connect => {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(client.read_u8().await?);
@@ -74,7 +74,7 @@ async fn relay(
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
         }
         // RFC 1928: no authentication, a connection to a host name.
-        Kind::Socks5 => {
+        ProxyKind::Socks5 => {
             let mut greeting = [0; 2];
             client.read_exact(&mut greeting).await?;
             let mut methods = vec![0; greeting[1].into()];
@@ -153,8 +153,8 @@ async fn run(words: &[&str], environment: &[(&str, &str)]) -> CommandResult {
 async fn the_program_uses_the_same_proxy_as_kubectl() {
     let Some(harness) = Harness::set_up().await else { return };
     let address = SocketAddr::from(([127, 0, 0, 1], harness.port));
-    let connect = Proxy::start(Kind::Connect, address).await;
-    let socks = Proxy::start(Kind::Socks5, address).await;
+    let connect = Proxy::start(ProxyKind::Connect, address).await;
+    let socks = Proxy::start(ProxyKind::Socks5, address).await;
     let (http, port) = (connect.url("http"), harness.port);
     let requested = [format!("CONNECT {HOST}:{port} HTTP/1.1")];
 
@@ -197,7 +197,7 @@ async fn the_program_uses_the_same_proxy_as_kubectl() {
 #[tokio::test]
 async fn no_proxy_hosts_and_loopback_are_reached_directly() {
     let Some(harness) = Harness::set_up().await else { return };
-    let connect = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], harness.port))).await;
+    let connect = Proxy::start(ProxyKind::Connect, SocketAddr::from(([127, 0, 0, 1], harness.port))).await;
     let http = connect.url("http");
 
     let plain = harness.kubeconfig(HOST, None);
@@ -246,7 +246,7 @@ async fn no_proxy_hosts_and_loopback_are_reached_directly() {
 #[tokio::test]
 async fn aws_calls_also_use_the_proxy() {
     // No server is behind the proxy: recording the requested host is enough.
-    let proxy = Proxy::start(Kind::Connect, SocketAddr::from(([127, 0, 0, 1], 1))).await;
+    let proxy = Proxy::start(ProxyKind::Connect, SocketAddr::from(([127, 0, 0, 1], 1))).await;
     let (http, bare) = (proxy.url("http"), proxy.address.to_string());
     let account = [
         ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),

@@ -31,7 +31,7 @@ const MEANINGS: [(&str, &str); 2] = [
 #[derive(Clone, Debug, Default)]
 pub struct Rule {
     /// The member's type, and the rules of its parts.
-    pub kind: Kind,
+    pub kind: RuleKind,
     /// Whether it must not be null.
     pub required: bool,
     /// The minimum of a number or length.
@@ -46,7 +46,7 @@ pub struct Rule {
 
 /// See [`Rule::kind`].
 #[derive(Clone, Debug, Default)]
-pub enum Kind {
+pub enum RuleKind {
     /// A boolean, an instant, or anything else without constraints.
     #[default]
     Plain,
@@ -214,12 +214,14 @@ fn check_value<'a>(
     };
     match (value, &rule.kind) {
         (Value::Null, _) => report(Constraint::NotNull),
-        (Value::String(base64), Kind::Blob) => length_constraints(rule, decoded_length(base64), &mut report),
-        (Value::String(text), Kind::Text) => text_constraints(rule, text, report),
-        (Value::Number(number), Kind::Number) => {
+        (Value::String(base64), RuleKind::Blob) => {
+            length_constraints(rule, decoded_length(base64), &mut report)
+        }
+        (Value::String(text), RuleKind::Text) => text_constraints(rule, text, report),
+        (Value::Number(number), RuleKind::Number) => {
             number_constraints(rule, number.as_f64().unwrap_or_default(), &mut report);
         }
-        (Value::Array(items), Kind::List(item)) => {
+        (Value::Array(items), RuleKind::List(item)) => {
             length_constraints(rule, items.len(), &mut report);
             let texts = items.iter().filter_map(Value::as_str);
             if let Some(part) = is_text(item).then(|| part(item, "Member", texts)).flatten() {
@@ -231,7 +233,7 @@ fn check_value<'a>(
                 path.pop();
             }
         }
-        (Value::Object(entries), Kind::Map(key, entry)) => {
+        (Value::Object(entries), RuleKind::Map(key, entry)) => {
             length_constraints(rule, entries.len(), &mut report);
             if let Some(part) = part(key, "Map keys", entries.keys().map(String::as_str)) {
                 report(Constraint::Parts(part));
@@ -246,7 +248,7 @@ fn check_value<'a>(
                 path.pop();
             }
         }
-        (Value::Object(_), Kind::Structure(members)) => {
+        (Value::Object(_), RuleKind::Structure(members)) => {
             for (name, member) in members {
                 path.push(Step::Member(name));
                 check_value(&value[name.as_str()], member, path, found);
@@ -258,7 +260,7 @@ fn check_value<'a>(
 }
 
 fn is_text(rule: &Rule) -> bool {
-    matches!(rule.kind, Kind::Text)
+    matches!(rule.kind, RuleKind::Text)
 }
 
 /// The decoded length of a base64 text, in bytes.
@@ -346,7 +348,7 @@ pub fn lower_camel(name: &str) -> String {
 fn shown(value: &Value, rule: &Rule) -> String {
     let text = match (value, &rule.kind) {
         (Value::Null, _) => return "null".to_owned(),
-        (Value::String(base64), Kind::Blob) => {
+        (Value::String(base64), RuleKind::Blob) => {
             let length = decoded_length(base64);
             format!("java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]")
         }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn text() -> Rule {
-    Rule { kind: Kind::Text, ..Rule::default() }
+    Rule { kind: RuleKind::Text, ..Rule::default() }
 }
 
 fn patterned(pattern: &str) -> Rule {
@@ -15,7 +15,7 @@ fn long(least: f64, most: f64) -> Rule {
 }
 
 fn list(item: Rule) -> Rule {
-    Rule { kind: Kind::List(Box::new(item)), ..Rule::default() }
+    Rule { kind: RuleKind::List(Box::new(item)), ..Rule::default() }
 }
 
 /// The error message of a request with only this member.
@@ -67,7 +67,10 @@ fn lengths_count_characters_not_bytes() {
 fn violations_of_items_are_reported_for_the_collection() {
     let keys = list(long(1.0, 3.0));
     let tags = Rule {
-        kind: Kind::Map(Box::new(long(1.0, 3.0)), Box::new(Rule { most: Some(2.0), ..patterned("[a-z]*") })),
+        kind: RuleKind::Map(
+            Box::new(long(1.0, 3.0)),
+            Box::new(Rule { most: Some(2.0), ..patterned("[a-z]*") }),
+        ),
         ..Rule::default()
     };
     assert_eq!(message_for("TagKeys", &keys, json!(["字字字", "a"])), None);
@@ -87,10 +90,10 @@ fn violations_of_items_are_reported_for_the_collection() {
 
 #[test]
 fn blob_lengths_are_decoded_and_nested_members_are_named() {
-    let data = Rule { kind: Kind::Blob, required: true, most: Some(2.0), ..Rule::default() };
+    let data = Rule { kind: RuleKind::Blob, required: true, most: Some(2.0), ..Rule::default() };
     let key = Rule { least: Some(1.0), ..text() };
     let entry = Rule {
-        kind: Kind::Structure(vec![("PartitionKey".to_owned(), key), ("Data".to_owned(), data)]),
+        kind: RuleKind::Structure(vec![("PartitionKey".to_owned(), key), ("Data".to_owned(), data)]),
         ..Rule::default()
     };
     let rule = Rule { most: Some(2.0), ..list(entry) };
@@ -115,7 +118,7 @@ fn blob_lengths_are_decoded_and_nested_members_are_named() {
 
 #[test]
 fn messages_name_the_allowed_numbers_and_values() {
-    let number = Rule { kind: Kind::Number, least: Some(1.0), most: Some(50.0), ..Rule::default() };
+    let number = Rule { kind: RuleKind::Number, least: Some(1.0), most: Some(50.0), ..Rule::default() };
     assert_eq!(message_for("MaxResults", &number, json!(50)), None);
     assert_eq!(
         message_for("MaxResults", &number, json!(51)).unwrap(),

@@ -10,7 +10,7 @@ use crate::call::AwsError;
 
 /// The effect of an injected fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum FaultKind {
     /// The call fails with the service's throttling error before it takes effect. `message`
     /// replaces the usual text.
     Throttle,
@@ -33,7 +33,7 @@ pub struct Fault {
     /// The operation, or `*`.
     pub operation: String,
     /// What happens to the call.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// To how many calls it happens.
     #[serde(default = "once")]
     pub times: u32,
@@ -64,7 +64,7 @@ impl Fault {
         if self.service.is_empty() || self.operation.is_empty() {
             return Some("service and operation must each be a name or `*`".to_owned());
         }
-        if self.kind == Kind::Latency && self.latency_ms.is_none() {
+        if self.kind == FaultKind::Latency && self.latency_ms.is_none() {
             return Some("Latency needs latencyMs".to_owned());
         }
         if let Some(member) = self.first_unused_member() {
@@ -82,14 +82,17 @@ impl Fault {
     /// The first member that is set although this kind of rule does not use it.
     fn first_unused_member(&self) -> Option<&'static str> {
         let returns_an_error = match self.kind {
-            Kind::Throttle | Kind::Error => true,
-            Kind::LoseResponse => self.status.is_some(),
-            Kind::Latency => false,
+            FaultKind::Throttle | FaultKind::Error => true,
+            FaultKind::LoseResponse => self.status.is_some(),
+            FaultKind::Latency => false,
         };
-        let has_its_own_code = self.kind == Kind::Throttle || !returns_an_error;
+        let has_its_own_code = self.kind == FaultKind::Throttle || !returns_an_error;
         [
-            ("latencyMs", self.latency_ms.is_some() && self.kind != Kind::Latency),
-            ("status", self.status.is_some() && matches!(self.kind, Kind::Throttle | Kind::Latency)),
+            ("latencyMs", self.latency_ms.is_some() && self.kind != FaultKind::Latency),
+            (
+                "status",
+                self.status.is_some() && matches!(self.kind, FaultKind::Throttle | FaultKind::Latency),
+            ),
             ("code", self.code.is_some() && has_its_own_code),
             ("message", self.message.is_some() && !returns_an_error),
         ]
@@ -129,7 +132,7 @@ impl Fault {
     }
 }
 
-impl Kind {
+impl FaultKind {
     /// The message for a rule of this kind with an unused `member`.
     fn unused_member(self, member: &str) -> String {
         let why = match self {
@@ -219,8 +222,8 @@ mod tests {
             r#"{"service":"*","operation":"PutMetricData","kind":"Error","code":"X","status":503}"#,
         ));
         let first = faults.due("monitoring", "PutMetricData").unwrap();
-        assert_eq!((first.kind, first.latency()), (Kind::Latency, Duration::from_millis(5)));
-        assert_eq!(faults.due("monitoring", "PutMetricData").unwrap().kind, Kind::Error);
+        assert_eq!((first.kind, first.latency()), (FaultKind::Latency, Duration::from_millis(5)));
+        assert_eq!(faults.due("monitoring", "PutMetricData").unwrap().kind, FaultKind::Error);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use crate::constraints::{Kind, Pattern, Rule};
+use crate::constraints::{Pattern, Rule, RuleKind};
 
 /// By signing name. The rules of Kinesis are in `services/kinesis`, because the order of its
 /// violations is known.
@@ -46,7 +46,7 @@ fn structure(members: &Map<String, Value>, path: &str) -> Rule {
     };
     let names = members.keys().filter_map(|other| name(other));
     let members = names.map(|name| (name.clone(), rule(members, &below(&name)))).collect();
-    Rule { kind: Kind::Structure(members), ..Rule::default() }
+    Rule { kind: RuleKind::Structure(members), ..Rule::default() }
 }
 
 /// The extract's rule for the member at `path`.
@@ -54,13 +54,13 @@ fn rule(members: &Map<String, Value>, path: &str) -> Rule {
     let Some(description) = members.get(path) else { return Rule::default() };
     let part = |suffix: &str| Box::new(rule(members, &format!("{path}{suffix}")));
     let kind = match description["type"].as_str().unwrap_or_default() {
-        "string" => Kind::Text,
-        "integer" | "long" | "double" | "float" => Kind::Number,
-        "blob" => Kind::Blob,
-        "list" => Kind::List(part("[]")),
-        "map" => Kind::Map(part("{key}"), part("{value}")),
+        "string" => RuleKind::Text,
+        "integer" | "long" | "double" | "float" => RuleKind::Number,
+        "blob" => RuleKind::Blob,
+        "list" => RuleKind::List(part("[]")),
+        "map" => RuleKind::Map(part("{key}"), part("{value}")),
         "structure" => structure(members, path).kind,
-        _ => Kind::Plain,
+        _ => RuleKind::Plain,
     };
     let values = description["enum"]
         .as_array()
@@ -100,10 +100,10 @@ mod tests {
     /// The number of members below a rule.
     fn count(rule: &Rule) -> usize {
         match &rule.kind {
-            Kind::Structure(members) => members.iter().map(|(_, member)| 1 + count(member)).sum(),
-            Kind::List(item) => 1 + count(item),
-            Kind::Map(key, value) => 2 + count(key) + count(value),
-            Kind::Plain | Kind::Number | Kind::Text | Kind::Blob => 0,
+            RuleKind::Structure(members) => members.iter().map(|(_, member)| 1 + count(member)).sum(),
+            RuleKind::List(item) => 1 + count(item),
+            RuleKind::Map(key, value) => 2 + count(key) + count(value),
+            RuleKind::Plain | RuleKind::Number | RuleKind::Text | RuleKind::Blob => 0,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
-use kinesis_demo_api::request::{Request, Verb};
+use kinesis_demo_api::request::{RunRequest, Verb};
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Demos {
     /// Writes a request to the object's annotation.
     pub async fn put_request(&self, name: &str, verb: Verb) -> Result<(), kube::Error> {
         let id = jiff::Timestamp::now().to_string();
-        let request = json!(Request { verb, run: None, id }).to_string();
+        let request = json!(RunRequest { verb, run: None, id }).to_string();
         let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: request}}});
         self.0.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
     }

@@ -80,6 +80,20 @@ class Names(unittest.TestCase):
                 self.assertEqual(alert["labels"]["team"], "streaming")
                 self.assertNotIn("{{ .", json.dumps(alert))
 
+    def test_alerts_and_dashboard_count_the_same_calls_as_failed(self):
+        outcomes = {}
+        for title, query in list(queries()) + [(alert["alert"], alert["expr"]) for alert in alerts()]:
+            for selected in re.findall(r'kinesisdemo_aws_calls_total\{[^}]*outcome=~"([^"]+)"', query):
+                outcomes[title] = set(selected.split("|"))
+        self.assertEqual(set(outcomes), {"Failed AWS calls", "KinesisDemoOperatorAwsCallsFailing"})
+        # The words of the error classes, without those of normal calls.
+        classes = (ROOT / "api/src/aws_error.rs").read_text(encoding="utf-8")
+        words = set(re.findall(r'Self::\w+ => "(\w+)"', classes)) - {"not_found", "already_exists"}
+        self.assertGreater(len(words), 3)
+        for title, counted in outcomes.items():
+            with self.subTest(query=title):
+                self.assertEqual(counted, words)
+
     def test_the_dashboard_is_complete(self):
         ids = [panel["id"] for panel in DASHBOARD["panels"]]
         self.assertEqual(len(ids), len(set(ids)))

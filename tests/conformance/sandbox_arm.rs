@@ -7,16 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_cloudwatch::types::{Datapoint, Dimension, Statistic};
 use aws_sdk_kinesis::types::{
     MinimumThroughputBillingCommitmentInput, MinimumThroughputBillingCommitmentInputStatus as Commitment,
 };
+use aws_smithy_types::DateTime;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::MARKER;
 use kinesis_demo_operator::aws::client::{CallObserver, CallOutcome};
 use kinesis_demo_operator::aws::session::SdkRegions;
-use kinesis_demo_operator::aws::{Advantage, Aws, Regions, TaskDescription};
+use kinesis_demo_operator::aws::{
+    Advantage, Aws, METRICS_NAMESPACE, RUN_DIMENSION, Regions, RunMetric, TaskDescription,
+};
 use kinesis_demo_operator::write_fence::WriteFence;
 use kinesis_demo_sandbox::clock::ModelClock;
 use kinesis_demo_sandbox::{Options, Running, Sandbox};
@@ -110,10 +114,14 @@ impl SandboxArm {
         assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
     }
 
+    /// The configuration of the arm's own clients.
+    async fn config(&self, region: &'static str) -> SdkConfig {
+        loader(&self.running).region(Region::new(region)).load().await
+    }
+
     async fn update_commitment(&self, region: &'static str, commitment: Commitment) {
-        let config = loader(&self.running).region(Region::new(region)).load().await;
         let commitment = MinimumThroughputBillingCommitmentInput::builder().status(commitment).build();
-        aws_sdk_kinesis::Client::new(&config)
+        aws_sdk_kinesis::Client::new(&self.config(region).await)
             .update_account_settings()
             .minimum_throughput_billing_commitment(commitment.unwrap())
             .send()
@@ -189,6 +197,29 @@ impl Arm for SandboxArm {
         kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
     }
 
+    async fn values_by_minute(&self, run_name: &str, metric: RunMetric) -> Vec<(MicroTime, u32)> {
+        let now = self.now().as_micros().div_euclid(1_000_000);
+        let response = aws_sdk_cloudwatch::Client::new(&self.config(REGION).await)
+            .get_metric_statistics()
+            .namespace(METRICS_NAMESPACE)
+            .metric_name(metric.name())
+            .dimensions(Dimension::builder().name(RUN_DIMENSION).value(run_name).build())
+            .start_time(DateTime::from_secs(now - 3_600))
+            .end_time(DateTime::from_secs(now))
+            .period(60)
+            .statistics(Statistic::Maximum)
+            .send()
+            .await
+            .unwrap();
+        let point = |point: &Datapoint| {
+            let minute = MicroTime::from_micros(point.timestamp().unwrap().secs() * 1_000_000);
+            (minute, point.maximum().unwrap() as u32)
+        };
+        let mut points: Vec<_> = response.datapoints().iter().map(point).collect();
+        points.sort_unstable();
+        points
+    }
+
     fn called_methods(&self) -> &CalledMethods {
         &self.called_methods
     }
@@ -197,7 +228,8 @@ impl Arm for SandboxArm {
         let calls = self.admin_get("calls").await;
         let services = calls["services"].as_object().unwrap().values();
         let operations = services.flat_map(|operations| operations.as_object().unwrap().keys().cloned());
-        // The one call of this arm itself.
-        operations.filter(|operation| operation != "UpdateAccountSettings").collect()
+        // The calls of this arm itself.
+        let is_ours = |operation: &str| matches!(operation, "UpdateAccountSettings" | "GetMetricStatistics");
+        operations.filter(|operation| !is_ours(operation)).collect()
     }
 }

@@ -19,7 +19,7 @@ const LARGEST_REQUEST: usize = 8 * 1024 * 1024;
 
 /// What happens to a call that matches a fault.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum FaultKind {
     /// The call has no effect and returns an error with this code and status.
     Refuse(&'static str, u16),
     /// The call reaches the sandbox only after this delay.
@@ -28,10 +28,10 @@ pub enum Kind {
     LoseResponse,
 }
 
-pub const DENIED: Kind = Kind::Refuse("AccessDeniedException", 400);
-pub const EXPIRED: Kind = Kind::Refuse("ExpiredTokenException", 400);
-pub const THROTTLED: Kind = Kind::Refuse("ThrottlingException", 400);
-pub const FAILING: Kind = Kind::Refuse("InternalFailure", 500);
+pub const DENIED: FaultKind = FaultKind::Refuse("AccessDeniedException", 400);
+pub const EXPIRED: FaultKind = FaultKind::Refuse("ExpiredTokenException", 400);
+pub const THROTTLED: FaultKind = FaultKind::Refuse("ThrottlingException", 400);
+pub const FAILING: FaultKind = FaultKind::Refuse("InternalFailure", 500);
 
 /// How long a fault lasts.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub struct Fault {
     operations: &'static [&'static str],
     /// A request matches if its body or path contains one of these texts.
     about: Vec<String>,
-    kind: Kind,
+    kind: FaultKind,
     left: AtomicU32,
     until: Mutex<Option<Instant>>,
     hits: AtomicU32,
@@ -192,7 +192,7 @@ impl Proxy {
         &self,
         operations: &'static [&'static str],
         about: impl IntoIterator<Item = impl Into<String>>,
-        kind: Kind,
+        kind: FaultKind,
         limit: Limit,
     ) -> Arc<Fault> {
         let fault = Arc::new(Fault {
@@ -231,12 +231,12 @@ async fn handle(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
     let fault = lock(&shared.faults).iter().find(|fault| fault.affects(&call)).cloned();
     match fault.map(|fault| fault.kind) {
         None => shared.forward(parts.method, &parts.uri, parts.headers, call.body).await,
-        Some(Kind::Refuse(code, status)) => call.refusal(code, status),
-        Some(Kind::Delay(delay)) => {
+        Some(FaultKind::Refuse(code, status)) => call.refusal(code, status),
+        Some(FaultKind::Delay(delay)) => {
             tokio::time::sleep(delay).await;
             shared.forward(parts.method, &parts.uri, parts.headers, call.body).await
         }
-        Some(Kind::LoseResponse) => {
+        Some(FaultKind::LoseResponse) => {
             shared.forward(parts.method, &parts.uri, parts.headers, call.body).await;
             broken()
         }

@@ -9,7 +9,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType};
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType};
 
 use crate::faults::{ENDS_WITHIN, FaultyCluster, Run, condition};
-use crate::proxy::{DENIED, EXPIRED, FAILING, Kind, Limit, THROTTLED};
+use crate::proxy::{DENIED, EXPIRED, FAILING, FaultKind, Limit, THROTTLED};
 
 /// The reads that the operator makes while traffic runs.
 const READS: &[&str] = &[
@@ -34,7 +34,7 @@ async fn costs_nothing(
     on: Arc<FaultyCluster>,
     name: &'static str,
     operations: &'static [&'static str],
-    kind: Kind,
+    kind: FaultKind,
     limit: Limit,
     least: u32,
 ) {
@@ -57,7 +57,7 @@ pub async fn expired_credentials(on: Arc<FaultyCluster>) {
 }
 
 pub async fn slow_reads(on: Arc<FaultyCluster>) {
-    costs_nothing(on, "slow", READS, Kind::Delay(s(20)), Limit::For(s(40)), 12).await;
+    costs_nothing(on, "slow", READS, FaultKind::Delay(s(20)), Limit::For(s(40)), 12).await;
 }
 
 pub async fn throttled_reads(on: Arc<FaultyCluster>) {
@@ -70,7 +70,7 @@ pub async fn failing_reads(on: Arc<FaultyCluster>) {
 
 /// The SDK tries each renewal three times, so this loses the responses of three renewals.
 pub async fn lost_responses(on: Arc<FaultyCluster>) {
-    costs_nothing(on, "lost-answers", &["PutParameter"], Kind::LoseResponse, Limit::Calls(9), 9).await;
+    costs_nothing(on, "lost-answers", &["PutParameter"], FaultKind::LoseResponse, Limit::Calls(9), 9).await;
 }
 
 /// Denies a read permanently once the traffic is over. The resource is removed without it.

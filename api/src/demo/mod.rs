@@ -30,7 +30,7 @@ pub const GROUP: &str = "kinesisdemo.io";
 /// Set before the operator creates anything in AWS, removed when everything is deleted.
 pub const FINALIZER: &str = "kinesisdemo.io/cleanup";
 
-/// Carries a [`crate::request::Request`] as JSON.
+/// Carries a [`crate::request::RunRequest`] as JSON.
 pub const REQUEST_ANNOTATION: &str = "kinesisdemo.io/request";
 
 /// With the value `true`, a deleted object is released although its AWS resources remain. For

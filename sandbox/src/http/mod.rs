@@ -26,7 +26,7 @@ use crate::access::Access;
 use crate::call::{AwsError, Call, Caller};
 use crate::calls::Calls;
 use crate::clock::ModelClock;
-use crate::faults::{Fault, Faults, Kind};
+use crate::faults::{Fault, FaultKind, Faults};
 use crate::limits::{self, Limits};
 use crate::operations;
 use crate::protocol::{self, Encoding};
@@ -161,14 +161,14 @@ impl HttpState {
         let mut lost = None;
         if let Some(fault) = self.faults.due(call.service, call.operation) {
             match fault.kind {
-                Kind::Throttle => {
+                FaultKind::Throttle => {
                     let usual = limits::throttled(call.service, call.operation, &self.account);
                     let message = fault.message.unwrap_or(usual.message);
                     return (Err(AwsError { message, ..usual }), None);
                 }
-                Kind::Error => return (Err(fault.error()), None),
-                Kind::Latency => tokio::time::sleep(fault.latency()).await,
-                Kind::LoseResponse => lost = Some(fault),
+                FaultKind::Error => return (Err(fault.error()), None),
+                FaultKind::Latency => tokio::time::sleep(fault.latency()).await,
+                FaultKind::LoseResponse => lost = Some(fault),
             }
         }
         (self.admitted(call).await, lost)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Operation;
 use crate::call::AwsError;
 use crate::constraints::{
-    Constraint, Kind, Part, Rule, Step, Violation, plain, validation_message, violations,
+    Constraint, Part, Rule, RuleKind, Step, Violation, plain, validation_message, violations,
 };
 use crate::models;
 
@@ -80,7 +80,7 @@ pub(super) fn not_enforced(service: &str, operation: &str, path: &str) -> Option
 
 /// Rejects a request that violates its model's constraints.
 pub(super) fn check(service: &str, operation: &Operation, input: &Value) -> Result<(), AwsError> {
-    let Some(Rule { kind: Kind::Structure(members), .. }) = models::input(service, operation.name) else {
+    let Some(Rule { kind: RuleKind::Structure(members), .. }) = models::input(service, operation.name) else {
         return Ok(());
     };
     let wording = match service {

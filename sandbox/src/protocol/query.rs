@@ -39,7 +39,7 @@ const FLAGS: [&str; 3] = ["ReturnData", "StrictEntityValidation", "IncludeLinked
 
 /// Decodes the operation and its members.
 pub fn decode(body: &[u8]) -> Result<(String, Value), AwsError> {
-    let mut tree = Node::default();
+    let mut tree = Branch::default();
     let mut operation = None;
     for (name, value) in form_urlencoded::parse(body) {
         if value.contains(char::REPLACEMENT_CHARACTER) {
@@ -63,12 +63,12 @@ fn malformed(why: &str) -> AwsError {
 
 /// One part of a member's dotted name.
 #[derive(Default)]
-struct Node {
+struct Branch {
     text: Option<String>,
-    children: BTreeMap<String, Node>,
+    children: BTreeMap<String, Branch>,
 }
 
-impl Node {
+impl Branch {
     fn insert(&mut self, name: &str, value: String) {
         match name.split_once('.') {
             Some((first, rest)) => {
@@ -108,7 +108,7 @@ impl Node {
             .map(|(name, node)| {
                 let value = match node.text {
                     Some(text) if is_label => Value::from(text),
-                    text => Node { text, children: node.children }.shape(&name)?,
+                    text => Branch { text, children: node.children }.shape(&name)?,
                 };
                 Ok((name, value))
             })

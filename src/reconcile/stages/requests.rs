@@ -5,7 +5,7 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::demo::CleanupPolicy;
 use kinesis_demo_api::plan::filled;
-use kinesis_demo_api::request::{LastRequest, Request, RequestOutcome, Verb};
+use kinesis_demo_api::request::{LastRequest, RequestOutcome, RunRequest, Verb};
 use kinesis_demo_api::status::{
     LeakedResources, Outcome, PastRun, ResourceState, ResourceStatus, RunStatus, Stage,
 };
@@ -142,7 +142,7 @@ fn restored(object: &ObjectContext<'_>, now: MicroTime) -> Option<DecisionBuilde
         }
         return Some(builder);
     }
-    let rerun = object.request.and_then(|text| Request::parse(text).ok()).filter(|request| {
+    let rerun = object.request.and_then(|text| RunRequest::parse(text).ok()).filter(|request| {
         request.verb == Verb::Rerun && !object.status.answered_requests.contains(&request.id)
     });
     if let Some(request) = rerun {
@@ -223,7 +223,7 @@ fn deletion(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<
 
 fn request(object: &ObjectContext<'_>, stage: Stage, now: MicroTime) -> Option<DecisionBuilder> {
     let text = object.request?;
-    let parsed = Request::parse(text);
+    let parsed = RunRequest::parse(text);
     let id: String = match &parsed {
         Ok(request) => request.id.clone(),
         // An unreadable request has no id. Its text serves as the id, so that it is answered once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_operator::aws::{Advantage, Aws, TaskDescription};
+use kinesis_demo_operator::aws::{Advantage, Aws, RunMetric, TaskDescription};
 
 use super::CalledMethods;
 
@@ -53,6 +53,10 @@ pub trait Arm: Send + Sync {
 
     /// Kills the process of a running task with SIGKILL.
     async fn kill_process(&self, task: &TaskDescription);
+
+    /// A run's metric in [`REGION`], as a user reads it: the greatest value of each minute of the
+    /// past hour, with the minute's beginning, oldest first.
+    async fn values_by_minute(&self, run_name: &str, metric: RunMetric) -> Vec<(MicroTime, u32)>;
 
     /// The methods of the AWS traits that were called.
     fn called_methods(&self) -> &CalledMethods;

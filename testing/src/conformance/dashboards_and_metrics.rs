@@ -3,7 +3,7 @@
 use kinesis_demo_operator::aws::{AwsError, AwsErrorClass, RunMetric};
 
 use super::fixtures::{assert_refused, aws, refusal};
-use super::waiting::seconds;
+use super::waiting::{minute_of, seconds, wait_until};
 use super::{Arm, OTHER_REGION};
 
 const NAME: &str = "KinesisDemo-run";
@@ -38,8 +38,8 @@ pub(super) async fn dashboard_names_and_bodies_follow_the_rules(arm: &dyn Arm) {
         let AwsError { class, code, .. } = error;
         assert_eq!((class, code.as_deref()), (AwsErrorClass::Invalid, Some("InvalidParameterInput")));
     }
-    let long = "a".repeat(256);
-    for name in ["a/b", "a b"] {
+    let too_long = "a".repeat(256);
+    for name in ["a/b", "a b", &too_long] {
         let message = format!(
             "The value {name} for field DashboardName contains invalid characters. It can only contain alphanumerics, dash (-) and underscore (_)."
         );
@@ -47,9 +47,32 @@ pub(super) async fn dashboard_names_and_bodies_follow_the_rules(arm: &dyn Arm) {
         let expected = refusal(class, "PutDashboard", name, code, message);
         assert_refused(dashboards.put_dashboard(name, BODY).await, expected);
     }
-    let error = dashboards.put_dashboard(&long, BODY).await.unwrap_err();
-    assert_eq!(error.class, AwsErrorClass::Invalid);
     assert!(!dashboards.fetch_dashboard_exists(NAME).await.unwrap());
+}
+
+pub(super) async fn metrics_are_kept_by_run_and_minute(arm: &dyn Arm) {
+    let metrics = aws(arm).metrics;
+    let (shards, tasks) = (RunMetric::OpenShards, RunMetric::RunningTasks);
+    let start = minute_of(arm.now());
+    let minute = |index: u64| start + seconds(60 * index);
+    arm.let_time_pass(seconds(600)).await;
+    for (run, at, data) in [
+        ("kd-run", minute(1), vec![(shards, 4), (tasks, 2)]),
+        ("kd-run", minute(3) + seconds(59), vec![(shards, 64)]),
+        ("kd-run", minute(3), vec![(shards, 8), (tasks, 0)]),
+        ("kd-other", minute(1), vec![(shards, 1)]),
+    ] {
+        metrics.put_run_metrics(run, at, &data).await.unwrap();
+    }
+    let expected = [(minute(1), 4), (minute(3), 64)];
+    wait_until(arm, "the values are readable", async || {
+        arm.values_by_minute("kd-run", shards).await.len() == expected.len()
+    })
+    .await;
+    assert_eq!(arm.values_by_minute("kd-run", shards).await, expected);
+    assert_eq!(arm.values_by_minute("kd-run", tasks).await, [(minute(1), 2), (minute(3), 0)]);
+    assert_eq!(arm.values_by_minute("kd-other", shards).await, [(minute(1), 1)]);
+    assert_eq!(arm.values_by_minute("kd-other", tasks).await, []);
 }
 
 pub(super) async fn metrics_are_recent_and_not_empty(arm: &dyn Arm) {

@@ -1,14 +1,15 @@
 //! The arm of the fake AWS.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kinesis_demo_api::MicroTime;
-use kinesis_demo_operator::aws::{Advantage, Aws, Regions, TaskDescription};
+use kinesis_demo_operator::aws::{Advantage, Aws, Regions, RunMetric, TaskDescription};
 use kinesis_demo_operator::clock::Clock;
 
 use super::InjectedError;
+use super::waiting::minute_of;
 use super::{Arm, CalledMethods, TASK_CAPACITY};
 use crate::aws::{FakeAws, FinalLine};
 use crate::clock::ManualClock;
@@ -66,6 +67,19 @@ impl Arm for FakeArm {
 
     async fn kill_process(&self, task: &TaskDescription) {
         assert!(self.aws.kill_task(&task.id, FinalLine::Missing), "{task:?} does not run");
+    }
+
+    async fn values_by_minute(&self, run_name: &str, metric: RunMetric) -> Vec<(MicroTime, u32)> {
+        let mut values: BTreeMap<MicroTime, u32> = BTreeMap::new();
+        for published in self.aws.published_metrics() {
+            if published.run_name == run_name && published.metric == metric {
+                let value = values.entry(minute_of(published.at)).or_default();
+                *value = published.value.max(*value);
+            }
+        }
+        let (now, hour) = (self.clock.now(), Duration::from_secs(3_600));
+        values.retain(|minute, _| *minute + hour > now && *minute <= now);
+        values.into_iter().collect()
     }
 
     fn called_methods(&self) -> &CalledMethods {

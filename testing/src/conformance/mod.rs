@@ -138,6 +138,7 @@ macro_rules! for_each_conformance_body {
                 a_dashboard_belongs_to_the_account,
                 a_missing_dashboard_is_not_found,
                 dashboard_names_and_bodies_follow_the_rules,
+                metrics_are_kept_by_run_and_minute,
                 metrics_are_recent_and_not_empty,
             }
         }

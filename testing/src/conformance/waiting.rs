@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use kinesis_demo_api::MicroTime;
+
 use super::Arm;
 
 /// The longest wait in AWS's time. Nothing that a body waits for takes as long.
@@ -12,6 +14,12 @@ const STEP: Duration = Duration::from_secs(1);
 
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// The beginning of the minute of `at`.
+pub(super) fn minute_of(at: MicroTime) -> MicroTime {
+    const MINUTE: i64 = 60_000_000;
+    MicroTime::from_micros(at.as_micros().div_euclid(MINUTE) * MINUTE)
 }
 
 /// Lets time pass until `condition` holds.

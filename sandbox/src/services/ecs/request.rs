@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::errors::{self, INVALID_REQUEST};
-use super::state::{Cluster, Region};
+use super::state::{EcsCluster, Region};
 use crate::arn::{Arn, PARTITION};
 use crate::call::{AwsError, Call, Caller};
 use crate::clock::ModelClock;
@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
     }
 
     /// The requested cluster, which must be active.
-    pub fn cluster<'r>(&self, region: &'r Region) -> Result<(&'a str, &'r Cluster), AwsError> {
+    pub fn cluster<'r>(&self, region: &'r Region) -> Result<(&'a str, &'r EcsCluster), AwsError> {
         let name = self.cluster_name()?;
         let cluster = region.clusters.get(name).filter(|cluster| cluster.active);
         cluster.map(|cluster| (name, cluster)).ok_or_else(errors::cluster_not_found)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::call::AwsError;
 use crate::services::ecs::errors::{self, client, cluster_not_found};
 use crate::services::ecs::request::{Request, is_name};
-use crate::services::ecs::state::{Cluster, EcsState, ServiceStatus, TaskStatus};
+use crate::services::ecs::state::{EcsCluster, EcsState, ServiceStatus, TaskStatus};
 use crate::services::ecs::view::{self, failure};
 
 fn providers(request: Request<'_>) -> Result<Vec<String>, AwsError> {
@@ -32,7 +32,7 @@ pub fn create_cluster(state: &mut EcsState, request: Request<'_>) -> Result<Valu
     let region = state.region(&request.caller.region);
     if !region.clusters.get(name).is_some_and(|cluster| cluster.active) {
         state.assume_linked_role()?;
-        let cluster = Cluster {
+        let cluster = EcsCluster {
             active: true,
             tags,
             settings: request.input.list("settings")?.to_vec(),

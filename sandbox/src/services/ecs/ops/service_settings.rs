@@ -8,7 +8,7 @@ use crate::operations::NOT_SUPPORTED;
 use crate::parameters::Parameters;
 use crate::services::ecs::errors::{INVALID_REQUEST, client, unsupported_feature};
 use crate::services::ecs::request::Request;
-use crate::services::ecs::state::{Cluster, LaunchKind, ServiceSettings};
+use crate::services::ecs::state::{EcsCluster, LaunchKind, ServiceSettings};
 
 /// "Subnets: up to 16", "security groups: up to 5" (AwsVpcConfiguration).
 const SUBNETS: usize = 16;
@@ -17,7 +17,7 @@ const SECURITY_GROUPS: usize = 5;
 pub const TASKS_PER_SERVICE: i64 = 5_000;
 
 /// The settings of a new service.
-pub fn created(request: Request<'_>, cluster: &Cluster) -> Result<ServiceSettings, AwsError> {
+pub fn created(request: Request<'_>, cluster: &EcsCluster) -> Result<ServiceSettings, AwsError> {
     let input = request.input;
     only(input, "schedulingStrategy", &["REPLICA"])?;
     only(input.nested("deploymentController")?, "type", &["ECS"])?;
@@ -42,7 +42,7 @@ pub fn created(request: Request<'_>, cluster: &Cluster) -> Result<ServiceSetting
 pub fn updated(
     request: Request<'_>,
     current: &ServiceSettings,
-    cluster: &Cluster,
+    cluster: &EcsCluster,
 ) -> Result<(ServiceSettings, bool), AwsError> {
     let input = request.input;
     only(input.nested("deploymentController")?, "type", &["ECS"])?;
@@ -115,7 +115,7 @@ fn rebalancing(input: Parameters<'_>) -> Result<Option<&str>, AwsError> {
     }
 }
 
-fn launch(input: Parameters<'_>, cluster: &Cluster) -> Result<LaunchKind, AwsError> {
+fn launch(input: Parameters<'_>, cluster: &EcsCluster) -> Result<LaunchKind, AwsError> {
     let strategy = input.list("capacityProviderStrategy")?;
     let kind = input.text("launchType")?;
     if kind.is_some() && !strategy.is_empty() {

@@ -34,7 +34,7 @@ pub struct EcsState {
 
 #[derive(Debug, Default)]
 pub struct Region {
-    pub clusters: BTreeMap<String, Cluster>,
+    pub clusters: BTreeMap<String, EcsCluster>,
     pub families: BTreeMap<String, Family>,
     /// By cluster and service name.
     pub services: BTreeMap<(String, String), Service>,
@@ -44,7 +44,7 @@ pub struct Region {
 }
 
 #[derive(Clone, Debug)]
-pub struct Cluster {
+pub struct EcsCluster {
     pub active: bool,
     pub tags: Tags,
     pub settings: Vec<Value>,
@@ -86,7 +86,7 @@ impl EcsState {
     pub fn region(&mut self, name: &str) -> &mut Region {
         let clusters = &self.initial_clusters;
         self.regions.entry(name.to_owned()).or_insert_with(|| Region {
-            clusters: clusters.iter().map(|name| (name.clone(), Cluster::with_fargate())).collect(),
+            clusters: clusters.iter().map(|name| (name.clone(), EcsCluster::with_fargate())).collect(),
             ..Region::default()
         })
     }
@@ -104,7 +104,7 @@ impl Region {
     }
 }
 
-impl Cluster {
+impl EcsCluster {
     /// A cluster with both Fargate capacity providers, as the console creates it.
     pub fn with_fargate() -> Self {
         Self {

@@ -22,7 +22,7 @@ mod visibility;
 
 use jiff::Timestamp;
 
-pub use account::{Cluster, EcsState, Region};
+pub use account::{EcsCluster, EcsState, Region};
 pub use lifecycle::{Effect, request_stop};
 pub use reports::record;
 pub use service::{

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::parameters::Tags;
 use crate::services::ecs::request::Request;
-use crate::services::ecs::state::{Cluster, DefinitionStatus, Region, ServiceStatus, TaskStatus};
+use crate::services::ecs::state::{DefinitionStatus, EcsCluster, Region, ServiceStatus, TaskStatus};
 
 pub use service::service;
 pub use task::{protected_task, task};
@@ -32,7 +32,7 @@ pub fn cluster(
     request: Request<'_>,
     region: &Region,
     name: &str,
-    cluster: &Cluster,
+    cluster: &EcsCluster,
     has_tags: bool,
 ) -> Value {
     let tasks = || region.tasks.values().filter(|task| task.cluster == name && task.should_run());

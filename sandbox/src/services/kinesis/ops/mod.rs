@@ -143,7 +143,7 @@ const SUPPORTED: [&str; 23] = [
     "UpdateStreamWarmThroughput",
 ];
 
-/// The other operations of AWS (botocore 1.44.8).
+/// The other operations of AWS's model.
 const UNSUPPORTED: [&str; 34] = [
     "AcknowledgeDeadLetterQueueRecords",
     "AcknowledgeQueueRecords",

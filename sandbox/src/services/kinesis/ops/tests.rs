@@ -123,8 +123,8 @@ fn unknown_parameters_are_rejected_at_every_depth() {
 #[test]
 fn a_stream_id_is_rejected_in_every_operation() {
     let model = model();
+    assert!(model.operations["PutRecords"].contains_key("StreamId"));
     let with_id = model.operations.iter().filter(|(_, members)| members.contains_key("StreamId"));
-    let mut count = 0;
     for (operation, members) in with_id {
         let mut input = json!({"StreamId": "abcdefghij0123456789-abc"});
         for (path, member) in members.iter().filter(|(path, member)| member.required && !path.contains('.')) {
@@ -133,9 +133,7 @@ fn a_stream_id_is_rejected_in_every_operation() {
         let (code, message) = error_of(operation, input);
         assert_eq!(code, "InvalidArgumentException", "{operation}: {message}");
         assert!(message.starts_with("StreamId is not supported by this sandbox: "), "{message}");
-        count += 1;
     }
-    assert_eq!(count, 18);
 }
 
 /// A possible value of a member.

@@ -1,4 +1,4 @@
-//! The types and constraints of Kinesis's parameters (botocore 1.44.8, kinesis 2013-12-02).
+//! The types and constraints of Kinesis's parameters (kinesis 2013-12-02, `models/kinesis.json`).
 //! Patterns are verbatim, because error messages quote them. Pure.
 
 use ferrokinesis::validation::{FieldDef, FieldType};

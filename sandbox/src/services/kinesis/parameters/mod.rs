@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::errors;
 use crate::call::AwsError;
-use crate::constraints::{self, Kind, Pattern, Rule, violations};
+use crate::constraints::{self, Pattern, Rule, RuleKind, violations};
 use crate::operations::{is_unset, not_supported};
 use crate::parameters::Usage::{self, Rejected, Supported};
 use crate::parameters::first_rejected;
@@ -86,24 +86,25 @@ pub static PUT_RULES: LazyLock<PutRules> = LazyLock::new(|| PutRules {
 fn constraints_of(rule: &FieldDef) -> Rule {
     let length = |length: usize| length as f64;
     let lengths = |bounds: Option<(usize, usize)>| Rule {
-        kind: Kind::Text,
+        kind: RuleKind::Text,
         least: bounds.map(|(least, _)| length(least)),
         most: bounds.map(|(_, most)| length(most)),
         ..Rule::default()
     };
     let kind = match &rule.field_type {
-        FieldType::Boolean | FieldType::Timestamp => Kind::Plain,
-        FieldType::Short | FieldType::Integer | FieldType::Long | FieldType::Double => Kind::Number,
-        FieldType::String => Kind::Text,
-        FieldType::Blob => Kind::Blob,
+        FieldType::Boolean | FieldType::Timestamp => RuleKind::Plain,
+        FieldType::Short | FieldType::Integer | FieldType::Long | FieldType::Double => RuleKind::Number,
+        FieldType::String => RuleKind::Text,
+        FieldType::Blob => RuleKind::Blob,
         FieldType::List { children } if rule.child_lengths.is_none() => {
-            Kind::List(Box::new(constraints_of(children)))
+            RuleKind::List(Box::new(constraints_of(children)))
         }
-        FieldType::List { .. } => Kind::List(Box::new(lengths(rule.child_lengths))),
-        FieldType::Map { .. } => {
-            Kind::Map(Box::new(lengths(rule.child_key_lengths)), Box::new(lengths(rule.child_value_lengths)))
-        }
-        FieldType::Structure { children } => Kind::Structure(
+        FieldType::List { .. } => RuleKind::List(Box::new(lengths(rule.child_lengths))),
+        FieldType::Map { .. } => RuleKind::Map(
+            Box::new(lengths(rule.child_key_lengths)),
+            Box::new(lengths(rule.child_value_lengths)),
+        ),
+        FieldType::Structure { children } => RuleKind::Structure(
             children.iter().map(|(name, child)| (name.clone(), constraints_of(child))).collect(),
         ),
     };
@@ -152,8 +153,10 @@ pub fn check(parameters: &[Parameter], operation: &str, input: &Value) -> Result
 /// list positions.
 fn unknown_member(rule: &Rule, value: &Value) -> Option<String> {
     match (&rule.kind, value) {
-        (Kind::List(item), Value::Array(items)) => items.iter().find_map(|value| unknown_member(item, value)),
-        (Kind::Structure(members), Value::Object(given)) => {
+        (RuleKind::List(item), Value::Array(items)) => {
+            items.iter().find_map(|value| unknown_member(item, value))
+        }
+        (RuleKind::Structure(members), Value::Object(given)) => {
             given.iter().find_map(|(name, value)| match members.iter().find(|(member, _)| member == name) {
                 Some((_, rule)) => unknown_member(rule, value).map(|below| format!("{name}.{below}")),
                 None => (!is_unset(value)).then(|| name.clone()),
