@@ -16,6 +16,7 @@
 //! error_chain    an error with all its causes, as one line
 //! backoff        how long to wait before a retry
 //! schema         the CRD's schema as API server and client generators need it
+//! run_record     the second custom resource: how a run went over time
 //! proxy          which proxy leads to a Kubernetes API server
 //! kubeconfig     how to reach the server that a kubeconfig names
 //! ```
@@ -38,6 +39,7 @@ pub mod plan;
 pub mod proxy;
 pub mod record_size;
 pub mod request;
+pub mod run_record;
 pub mod schedule;
 pub mod schema;
 pub mod time;
@@ -45,4 +47,5 @@ pub mod timeline;
 
 pub use demo::status::{self, KinesisDemoStatus, Stage};
 pub use demo::{KinesisDemo, KinesisDemoSpec};
+pub use run_record::{KinesisDemoRun, KinesisDemoRunSpec, KinesisDemoRunStatus};
 pub use time::MicroTime;

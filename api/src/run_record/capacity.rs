@@ -1,0 +1,36 @@
+//! The stream and the tasks of a run over time, as steps. Pure.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::MicroTime;
+
+/// The stream and the tasks from an instant on, until the next step.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityStep {
+    /// When the operator first observed these values.
+    pub at: MicroTime,
+    /// Open shards. Absent while the stream does not exist or was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u32>,
+    /// The requested warm throughput in MiB/s, if the spec requests any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_target: Option<u32>,
+    /// The current warm throughput in MiB/s, if the spec requests any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_current: Option<u32>,
+    /// The desired count of the ECS service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_desired: Option<u32>,
+    /// Running tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_running: Option<u32>,
+}
+
+impl CapacityStep {
+    /// Whether two steps have the same values.
+    pub fn is_like(&self, other: &Self) -> bool {
+        Self { at: other.at, ..*self } == *other
+    }
+}
