@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::runs::RunName;
+use crate::run_name::RunName;
 
 /// The cluster and namespace, with the same flags as kubectl.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -48,8 +48,8 @@ pub enum Command {
     /// The generator tasks' own logs are not shown. They are in CloudWatch Logs, in the log group
     /// that `status.resources` names.
     Logs(args::Logs),
-    /// Report one run, finished or not: figures, phases, totals, settings, what was left. As one HTML
-    /// file, as Markdown for a pull request, or as JSON.
+    /// Report one run, finished or not: figures, phases, totals, settings, what was left. As one
+    /// HTML file, as Markdown for a pull request, or as JSON.
     Report(args::Report),
     /// Compare two runs, differences first: a cold and a warm one, or two runs of one KinesisDemo.
     Compare(args::Compare),

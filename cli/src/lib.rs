@@ -23,5 +23,6 @@ pub mod foundation;
 pub mod manifest;
 pub mod output;
 pub mod render;
+pub mod run_name;
 pub mod runs;
 pub mod screen;

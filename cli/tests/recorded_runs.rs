@@ -1,5 +1,5 @@
-//! Runs `report` and `compare` as a program: on files, and against a real API server. Needs
-//! kube-apiserver and etcd on this machine for the latter; without them it prints a line and passes.
+//! Runs `report` and `compare` as a program: on files, and against a real API server. The latter
+//! needs kube-apiserver and etcd on this machine; without them it prints a line and passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -10,7 +10,8 @@ use crate::args::{Compare, Report, ReportFormat, ReportOutput};
 use crate::cluster::Cluster;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::runs::{self, RunName};
+use crate::run_name::RunName;
+use crate::runs;
 
 pub async fn report(arguments: Report) -> Result<ExitStatus, CliError> {
     let Report { name, run: number, file, connection, output } = arguments;
