@@ -23,3 +23,4 @@ pub mod manifest;
 pub mod output;
 pub mod render;
 pub mod screen;
+pub mod terminal;
