@@ -5,9 +5,17 @@
 //! verdict     one sentence about a run, or about two      phases    the table of the phases
 //! plot        the timeline as SVG                         html      the report as one HTML file
 //! compare     two runs, differences first                 markdown  the report for a pull request
-//! text        numbers, instants, text of others           json      the report for programs
+//! facts       settings, versions, what was left           json      the report for programs
+//! text        numbers, instants, text of others
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod compare;
+pub mod facts;
+pub mod html;
+pub mod json;
+pub mod markdown;
+pub mod phases;
+pub mod plot;
 pub mod text;
 pub mod verdict;

@@ -1,5 +1,6 @@
 //! A run in one sentence, and two runs in one sentence. In: outcome, totals and phases, or two
-//! records. Out: plain English, without a capital and a full stop, without control characters. Pure.
+//! records. Out: plain English without a capital and a full stop, and without control characters.
+//! Pure.
 
 use kinesis_demo_api::KinesisDemoRun;
 use kinesis_demo_api::status::{Outcome, PhaseReport, TotalsStatus};
