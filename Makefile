@@ -7,8 +7,9 @@ MANIFEST = examples/quick.yaml
 # Recipes and scripts read it from the environment, since a space in it would split a command.
 export MANIFEST
 KEEP =
+PLAIN =
 REGISTRY =
-DEMO_FLAGS = $(if $(filter-out 0 no false,$(KEEP)),--keep)
+DEMO_FLAGS = $(if $(filter-out 0 no false,$(KEEP)),--keep) $(if $(filter-out 0 no false,$(PLAIN)),--plain)
 
 # LLVM's linker, rustc's default on this platform, replaces every % in an output path with a random digit, and then fails
 # because there is no such folder.

@@ -55,6 +55,15 @@ pub struct One {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct Watch {
+    #[command(flatten)]
+    pub one: One,
+    /// Print one line per change, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct Start {
     #[command(flatten)]
     pub connection: Connection,
@@ -76,6 +85,9 @@ pub struct Start {
     /// Do not watch the run; return when the object is created.
     #[arg(long)]
     pub no_watch: bool,
+    /// Print one line per change, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +99,9 @@ pub struct Stop {
     /// Do not wait for the end; return when the operator has accepted the request.
     #[arg(long)]
     pub no_wait: bool,
+    /// Print one line per change, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,6 +113,9 @@ pub struct Rerun {
     /// Do not watch the run; return when the operator has accepted the request.
     #[arg(long)]
     pub no_watch: bool,
+    /// Print one line per change, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -206,6 +224,9 @@ pub struct Demo {
     /// deletion).
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub speed: u32,
+    /// Print one line per change, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -32,9 +32,9 @@ pub enum Command {
     List(args::List),
     /// Show one KinesisDemo: its run, its phases, and what blocks it.
     Status(args::One),
-    /// Watch one KinesisDemo until its run ends: in place on a terminal, otherwise one line per
-    /// change.
-    Watch(args::One),
+    /// Watch one KinesisDemo until its run ends: in a view that fills the terminal, otherwise one
+    /// line per change.
+    Watch(args::Watch),
     /// Create a KinesisDemo, by server-side apply, and watch its run.
     Start(args::Start),
     /// Abort a run: stop the traffic, then remove all resources of the run. Waits until this is

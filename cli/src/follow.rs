@@ -1,5 +1,5 @@
-//! Watches one run until it is over. In: a cluster and a name. Out: the final object. Watches the
-//! API server and shows each change; makes no decisions about the run.
+//! Watches runs until they are over. In: a cluster and names. Out: the final objects. Watches the
+//! API server and shows each change; makes no decisions about a run.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,13 +11,18 @@ use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::request::{LastRequest, RequestOutcome};
 use kinesis_demo_api::{KinesisDemo, Stage};
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::emulate_default_handler;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::cluster::Cluster;
 use crate::error::CliError;
 use crate::render::line::blocking_condition;
+use crate::render::printable::printable;
 use crate::screen::Screen;
 
 /// How often the clocks on a terminal are updated.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
 /// How long to wait for the operator's response to a request. The operator watches the object; a
 /// leader change takes half a minute.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,6 +56,13 @@ pub fn is_stalled(demo: &KinesisDemo) -> bool {
     })
 }
 
+/// A run to follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed<'a> {
+    pub name: &'a str,
+    pub run: u32,
+}
+
 /// Shows every change until run number `run` is over or the object is deleted, or, with
 /// `give_up_on_stall`, until it is stalled. `observe` gets every object that is shown.
 pub async fn follow(
@@ -59,29 +71,110 @@ pub async fn follow(
     run: u32,
     give_up_on_stall: bool,
     screen: &mut Screen,
-    mut observe: impl FnMut(&KinesisDemo, Timestamp),
+    observe: impl FnMut(&KinesisDemo, Timestamp),
 ) -> Result<WatchOutcome, CliError> {
-    let mut changes = pin!(cluster.watch(name));
-    let mut tick = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            change = next(&mut changes) => {
-                let Some(demo) = change? else { return Ok(WatchOutcome::Deleted) };
-                let now = Timestamp::now();
-                screen.show(&demo, now)?;
-                observe(&demo, now);
-                if is_over(&demo, run) {
-                    screen.leave();
-                    return Ok(WatchOutcome::Over(Box::new(demo)));
-                }
-                if give_up_on_stall && is_stalled(&demo) {
-                    screen.leave();
-                    return Ok(WatchOutcome::Stalled(Box::new(demo)));
-                }
+    let followed = [Followed { name, run }];
+    let outcomes = follow_all(cluster, &followed, give_up_on_stall, screen, observe).await?;
+    Ok(outcomes.into_iter().flatten().next().unwrap_or(WatchOutcome::Deleted))
+}
+
+/// The same for several runs at once, until each of them has an outcome. With `give_up_on_stall`,
+/// until one is stalled: the others, which may wait for it, then have no outcome.
+pub async fn follow_all(
+    cluster: &Cluster,
+    followed: &[Followed<'_>],
+    give_up_on_stall: bool,
+    screen: &mut Screen,
+    mut observe: impl FnMut(&KinesisDemo, Timestamp),
+) -> Result<Vec<Option<WatchOutcome>>, CliError> {
+    let watches = followed.iter().enumerate().map(|(index, followed)| {
+        cluster.watch(followed.name).map(move |change| change.map(|demo| (index, demo))).boxed()
+    });
+    let mut changes = futures::stream::select_all(watches);
+    let mut outcomes: Vec<Option<WatchOutcome>> = vec![None; followed.len()];
+    let mut clock = Clock::of(screen)?;
+    while outcomes.iter().any(Option::is_none) {
+        let (index, demo) = tokio::select! {
+            change = next(&mut changes) => match change? {
+                Some((index, demo)) => (index, demo),
+                None => break,
+            },
+            () = clock.tick() => {
+                screen.tick(Timestamp::now())?;
+                continue;
             }
-            _ = tick.tick() => screen.tick(Timestamp::now())?,
+        };
+        let (Some(followed), Some(outcome)) = (followed.get(index), outcomes.get_mut(index)) else {
+            continue;
+        };
+        let Some(demo) = demo else {
+            outcome.get_or_insert(WatchOutcome::Deleted);
+            continue;
+        };
+        let now = Timestamp::now();
+        screen.show(std::slice::from_ref(&demo), now)?;
+        observe(&demo, now);
+        if is_over(&demo, followed.run) {
+            outcome.get_or_insert(WatchOutcome::Over(Box::new(demo)));
+        } else if give_up_on_stall && is_stalled(&demo) {
+            outcome.get_or_insert(WatchOutcome::Stalled(Box::new(demo)));
+            break;
         }
     }
+    screen.leave()?;
+    Ok(outcomes)
+}
+
+/// When a view that fills the terminal is drawn again: as its clocks go on, and when the terminal
+/// is resized.
+struct Clock {
+    interval: tokio::time::Interval,
+    resizes: Option<Signal>,
+}
+
+impl Clock {
+    fn of(screen: &Screen) -> Result<Self, CliError> {
+        let resizes = match screen.is_full() {
+            true => Some(signal(SignalKind::window_change())?),
+            false => None,
+        };
+        Ok(Self { interval: tokio::time::interval(TICK), resizes })
+    }
+
+    /// Cancel safe.
+    async fn tick(&mut self) {
+        let Some(resizes) = &mut self.resizes else { return std::future::pending().await };
+        tokio::select! {
+            _ = self.interval.tick() => {}
+            _ = resizes.recv() => {}
+        }
+    }
+}
+
+/// Follows one run for a command that Ctrl-C ends: the terminal is given back first.
+pub async fn follow_until_interrupted(
+    cluster: &Cluster,
+    name: &str,
+    run: u32,
+    give_up_on_stall: bool,
+    screen: &mut Screen,
+) -> Result<WatchOutcome, CliError> {
+    if !screen.is_full() {
+        return follow(cluster, name, run, give_up_on_stall, screen, |_, _| {}).await;
+    }
+    let [mut interrupt, mut terminate, mut hangup] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    let signal = tokio::select! {
+        outcome = follow(cluster, name, run, give_up_on_stall, screen, |_, _| {}) => return outcome,
+        _ = interrupt.recv() => SIGINT,
+        _ = terminate.recv() => SIGTERM,
+        _ = hangup.recv() => SIGHUP,
+    };
+    // The terminal may be closed.
+    let _ = screen.leave();
+    // Ends the program as the signal does without a handler.
+    let _ = emulate_default_handler(signal);
+    std::future::pending().await
 }
 
 /// Waits until the predicate holds for the object. None if it was deleted.
@@ -91,7 +184,7 @@ pub async fn wait_until(
     mut predicate: impl FnMut(&KinesisDemo) -> bool,
 ) -> Result<Option<KinesisDemo>, CliError> {
     let mut changes = pin!(cluster.watch(name));
-    while let Some(demo) = next(&mut changes).await? {
+    while let Some(Some(demo)) = next(&mut changes).await? {
         if predicate(&demo) {
             return Ok(Some(demo));
         }
@@ -167,17 +260,17 @@ fn remaining(demo: &KinesisDemo) -> String {
     if let Some(condition) = blocking_condition(status) {
         text.push_str(&format!(" ! {condition}"));
     }
-    text
+    printable(&text)
 }
 
 /// The next change. A permanent refusal of the watch is an error; the stream itself retries a
 /// broken watch.
-async fn next(
-    changes: &mut (impl Stream<Item = Result<Option<KinesisDemo>, CliError>> + Unpin),
-) -> Result<Option<KinesisDemo>, CliError> {
+async fn next<T>(
+    changes: &mut (impl Stream<Item = Result<T, CliError>> + Unpin),
+) -> Result<Option<T>, CliError> {
     loop {
         match changes.next().await {
-            Some(Ok(object)) => return Ok(object),
+            Some(Ok(change)) => return Ok(Some(change)),
             Some(Err(error)) if is_final(&error) => return Err(error),
             Some(Err(error)) => {
                 tracing::debug!(error = %error_chain(&error), "the watch failed and is retried")

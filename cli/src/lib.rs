@@ -26,3 +26,4 @@ pub mod render;
 pub mod run_name;
 pub mod runs;
 pub mod screen;
+pub mod terminal;

@@ -9,6 +9,8 @@ use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_local_cluster::tls::install_crypto_provider;
 use kubectl_kinesisdemo::command_line::{Args, run};
 use kubectl_kinesisdemo::exit_status::ExitStatus;
+use kubectl_kinesisdemo::render::printable::printable;
+use kubectl_kinesisdemo::terminal::{LogWriter, wants_colours};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -19,18 +21,14 @@ async fn main() -> ExitCode {
     // Our own errors contain what matters.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
-    let is_coloured =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_coloured)
-        .init();
+    let is_coloured = std::io::stderr().is_terminal() && wants_colours();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| LogWriter).with_ansi(is_coloured).init();
     match run(arguments.command).await {
         Ok(ending) => ending.into(),
         Err(error) if error.is_closed_pipe() => ExitStatus::Success.into(),
         Err(error) => {
-            eprintln!("error: {}", error_chain(&error));
+            // Errors repeat what the cluster said.
+            eprintln!("error: {}", printable(&error_chain(&error)));
             if let Some(next) = error.next_step() {
                 eprintln!("next: {next}");
             }

@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crossterm::terminal;
+use ratatui_crossterm::crossterm::terminal;
 use serde::Serialize;
 
 use crate::args::Output;

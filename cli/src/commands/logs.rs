@@ -16,6 +16,7 @@ use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::follow::is_over;
 use crate::output::item;
+use crate::render::printable::printable;
 
 /// How often `--follow` polls.
 const EVERY: Duration = Duration::from_secs(2);
@@ -66,7 +67,7 @@ fn text(event: &Event) -> String {
         Some(series) => format!("  ({} times)", series.count),
         None => String::new(),
     };
-    format!("{at}  {kind:<7}  {reason:<22}  {note}{times}")
+    printable(&format!("{at}  {kind:<7}  {reason:<22}  {note}{times}"))
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use crate::cluster::Cluster;
 use crate::commands::start::watch_run;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::follow::{WatchOutcome, follow, wait_for_response};
+use crate::follow::{WatchOutcome, follow_until_interrupted, wait_for_response};
 use crate::screen::Screen;
 
 /// Aborts the current run. The request's precondition is the run's number, so a later run is not
 /// aborted.
 pub async fn stop(arguments: Stop) -> Result<ExitStatus, CliError> {
-    let Stop { name, connection, no_wait } = arguments;
+    let Stop { name, connection, no_wait, plain } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let run = current_run(&cluster, &name).await?;
     let id = cluster.put_request(&name, Verb::Abort, run).await?;
@@ -24,8 +24,8 @@ pub async fn stop(arguments: Stop) -> Result<ExitStatus, CliError> {
     if no_wait {
         return Ok(ExitStatus::Success);
     }
-    let mut screen = Screen::new(Output::Text);
-    match follow(&cluster, &name, run.unwrap_or(1), false, &mut screen, |_, _| {}).await? {
+    let mut screen = Screen::new(Output::Text, plain, "Ctrl-C ends the watch; the abort goes on");
+    match follow_until_interrupted(&cluster, &name, run.unwrap_or(1), false, &mut screen).await? {
         // A requested abort is a success of this command, whatever the run's outcome.
         WatchOutcome::Over(_) | WatchOutcome::Deleted => Ok(ExitStatus::Success),
         WatchOutcome::Stalled(_) => Ok(ExitStatus::Error),
@@ -33,7 +33,7 @@ pub async fn stop(arguments: Stop) -> Result<ExitStatus, CliError> {
 }
 
 pub async fn rerun(arguments: Rerun) -> Result<ExitStatus, CliError> {
-    let Rerun { name, connection, no_watch } = arguments;
+    let Rerun { name, connection, no_watch, plain } = arguments;
     let cluster = Cluster::connect(&connection).await?;
     let run = current_run(&cluster, &name).await?;
     let id = cluster.put_request(&name, Verb::Rerun, run).await?;
@@ -42,7 +42,7 @@ pub async fn rerun(arguments: Rerun) -> Result<ExitStatus, CliError> {
     if no_watch {
         return Ok(ExitStatus::Success);
     }
-    watch_run(&cluster, &name, run.map_or(1, |run| run + 1)).await
+    watch_run(&cluster, &name, run.map_or(1, |run| run + 1), plain).await
 }
 
 async fn current_run(cluster: &Cluster, name: &str) -> Result<Option<u32>, CliError> {

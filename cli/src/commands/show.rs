@@ -8,17 +8,21 @@ use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use crate::args::{List, One, Output};
+use crate::args::{List, One, Output, Watch};
 use crate::cluster::Cluster;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::follow::{WatchOutcome, follow};
+use crate::follow::{WatchOutcome, follow_until_interrupted};
 use crate::output::{document, width};
 use crate::render::frame::frame;
 use crate::render::line::{stage, stall};
 use crate::render::number::grouped;
+use crate::render::printable::printable;
 use crate::render::table::{Align, table_within};
 use crate::screen::Screen;
+
+/// What Ctrl-C does while a run is watched.
+pub const ENDS_THE_WATCH: &str = "Ctrl-C ends the watch; the run goes on";
 
 pub async fn list(arguments: List) -> Result<ExitStatus, CliError> {
     let cluster = Cluster::connect(&arguments.connection).await?;
@@ -56,9 +60,10 @@ pub async fn list(arguments: List) -> Result<ExitStatus, CliError> {
         if let Err(invalid) = demo {
             let (namespace, name) = (invalid.metadata.namespace.as_deref(), invalid.metadata.name.as_deref());
             eprintln!(
-                "{}/{} is stored but cannot be parsed: {invalid}",
+                "{}/{} is stored but cannot be parsed: {}",
                 namespace.unwrap_or_default(),
-                name.unwrap_or_default()
+                name.unwrap_or_default(),
+                printable(&invalid.to_string())
             );
         }
     }
@@ -97,7 +102,8 @@ fn rows(demos: &[DeserializeGuard<KinesisDemo>], with_namespace: bool, width: us
         .collect();
     // Names are not unique across namespaces.
     let keys = if with_namespace { 2 } else { 1 };
-    table_within(&header, &rows, keys, width)
+    let lines = table_within(&header, &rows, keys, width);
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 fn cells(demo: &KinesisDemo) -> Vec<String> {
@@ -145,14 +151,15 @@ pub async fn status(arguments: One) -> Result<ExitStatus, CliError> {
 }
 
 /// Ends when the run is over, whatever its outcome. A run that is already over is shown once.
-pub async fn watch(arguments: One) -> Result<ExitStatus, CliError> {
+pub async fn watch(arguments: Watch) -> Result<ExitStatus, CliError> {
+    let Watch { one: arguments, plain } = arguments;
     let cluster = Cluster::connect(&arguments.connection).await?;
     // The watch itself would wait for an object that does not exist, or for a cluster that never
     // responds.
     let demo = cluster.fetch(&arguments.name).await?;
     let run = demo.status.as_ref().and_then(|status| status.run.as_ref()).map_or(1, |run| run.number);
-    let mut screen = Screen::new(arguments.output);
-    match follow(&cluster, &demo.name_any(), run, false, &mut screen, |_, _| {}).await? {
+    let mut screen = Screen::new(arguments.output, plain, ENDS_THE_WATCH);
+    match follow_until_interrupted(&cluster, &demo.name_any(), run, false, &mut screen).await? {
         WatchOutcome::Over(demo) | WatchOutcome::Stalled(demo) => Ok(ExitStatus::of_run(&demo)),
         WatchOutcome::Deleted => {
             eprintln!("{} was deleted", arguments.name);

@@ -2,16 +2,19 @@
 
 use crate::args::{Output, Start};
 use crate::cluster::{Cluster, FIELD_MANAGER};
+use crate::commands::show::ENDS_THE_WATCH;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::field_managers::{ManagedField, fields_of_other_managers};
-use crate::follow::{WatchOutcome, follow, is_over};
+use crate::follow::{WatchOutcome, follow_until_interrupted, is_over};
 use crate::manifest::{from_flags, read_manifest};
 use crate::render::line::blocking_condition;
+use crate::render::printable::printable;
 use crate::screen::Screen;
 
 pub async fn start(arguments: Start) -> Result<ExitStatus, CliError> {
-    let Start { connection, filename, name, region, warm_throughput, force_conflicts, no_watch } = arguments;
+    let Start { connection, filename, name, region, warm_throughput, force_conflicts, no_watch, plain } =
+        arguments;
     let manifest = match (&filename, &name) {
         (Some(path), _) => read_manifest(path)?,
         (None, name) => from_flags(name.as_deref().unwrap_or_default(), region.as_deref(), warm_throughput),
@@ -48,7 +51,7 @@ pub async fn start(arguments: Start) -> Result<ExitStatus, CliError> {
     if no_watch {
         return Ok(ExitStatus::Success);
     }
-    watch_run(&cluster, &manifest.name, run).await
+    watch_run(&cluster, &manifest.name, run, plain).await
 }
 
 const HOW_TO_CHANGE: &str = "to change these fields, set them here with --force-conflicts; to restore their defaults, remove them with the \
@@ -56,13 +59,13 @@ const HOW_TO_CHANGE: &str = "to change these fields, set them here with --force-
 
 fn described(fields: &[ManagedField]) -> String {
     let fields = fields.iter().map(|field| format!("{} (owned by {})", field.path, field.owners.join(", ")));
-    fields.collect::<Vec<_>>().join("; ")
+    printable(&fields.collect::<Vec<_>>().join("; "))
 }
 
 /// Watches one run to its end and returns the corresponding ending.
-pub async fn watch_run(cluster: &Cluster, name: &str, run: u32) -> Result<ExitStatus, CliError> {
-    let mut screen = Screen::new(Output::Text);
-    match follow(cluster, name, run, true, &mut screen, |_, _| {}).await? {
+pub async fn watch_run(cluster: &Cluster, name: &str, run: u32, plain: bool) -> Result<ExitStatus, CliError> {
+    let mut screen = Screen::new(Output::Text, plain, ENDS_THE_WATCH);
+    match follow_until_interrupted(cluster, name, run, true, &mut screen).await? {
         WatchOutcome::Over(demo) => Ok(ExitStatus::of_run(&demo)),
         WatchOutcome::Stalled(demo) => {
             let why = demo.status.as_ref().and_then(blocking_condition).unwrap_or_default();

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_local_cluster::kubernetes::kind::delete_orphaned_cluster;
 use kinesis_demo_local_cluster::private_files::write_private;
 use kinesis_demo_local_cluster::processes::orphans::end_orphans;
@@ -31,6 +32,8 @@ use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::manifest::{Manifest, manifest, read_manifest};
 use crate::output::width;
+use crate::render::printable::printable;
+use crate::terminal::message;
 use interrupts::Interrupts;
 use kinesis_demo_local_cluster::programs::{operator_defaults, operator_limits};
 use report::Report;
@@ -41,12 +44,11 @@ const QUICK: &str = include_str!("../../../examples/quick.yaml");
 
 /// Starts everything, runs the demo, and stops everything.
 pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
-    let Demo { manifest: path, state: dir, keep, speed } = arguments;
+    let Demo { manifest: path, state: dir, keep, speed, plain } = arguments;
     // Report manifest errors before anything is started.
     let manifest = chosen_manifest(path.as_deref())?;
     let mut interrupts = Interrupts::listen()?;
-    // `eprintln!` panics if the terminal is closed, which would prevent the cleanup.
-    let progress: Progress = Arc::new(|line: &str| drop(writeln!(std::io::stderr(), "· {line}")));
+    let progress: Progress = Arc::new(|line: &str| message(&format!("· {}", printable(line))));
     let lifetime = if keep { Lifetime::Detached } else { Lifetime::UntilExit };
     let supervisor = Supervisor::open(&dir, lifetime)?;
     supervisor.record_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
@@ -81,7 +83,7 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         manifest.name
     ));
 
-    let mut outcome = session.run(&manifest, &mut interrupts, &progress).await;
+    let mut outcome = session.run(&manifest, plain, &mut interrupts, &progress).await;
     let interrupted = interrupts.count() > 0;
     let keeps_running = keep && outcome.error.is_none() && !interrupted;
     if !keeps_running {
@@ -104,7 +106,7 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         report.leaked.extend(processes);
         // Without a run there is nothing to report, and the last run's report is kept.
         if has_started(&outcome) {
-            write_report(&state, &report)?;
+            write_report(&state, &report, outcome.last.as_ref())?;
         }
         Ok(report)
     });
@@ -142,7 +144,7 @@ async fn stop_early(supervisor: &Supervisor) -> Result<(), CliError> {
 }
 
 /// Writes the report and prints its summary.
-fn write_report(state: &Path, report: &Report) -> Result<(), CliError> {
+fn write_report(state: &Path, report: &Report, demo: Option<&KinesisDemo>) -> Result<(), CliError> {
     check_still_ours(state)?;
     let path = state.join("report.json");
     // Serialising strings, numbers and lists of them cannot fail.
@@ -150,7 +152,7 @@ fn write_report(state: &Path, report: &Report) -> Result<(), CliError> {
     write_private(&path, text.as_bytes())?;
     let mut out = std::io::stdout().lock();
     writeln!(out)?;
-    for line in summary::summary(report, width()) {
+    for line in summary::summary(report, demo, width()) {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "Report: {}", path.display())?;

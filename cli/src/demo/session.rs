@@ -92,11 +92,12 @@ impl DemoSession {
     pub async fn run(
         &self,
         manifest: &Manifest,
+        plain: bool,
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> RunOutcome {
         let mut outcome = RunOutcome::default();
-        let result = self.run_into(&mut outcome, manifest, interrupts, progress).await;
+        let result = self.run_into(&mut outcome, manifest, plain, interrupts, progress).await;
         outcome.error = result.err();
         outcome
     }
@@ -105,13 +106,14 @@ impl DemoSession {
         &self,
         outcome: &mut RunOutcome,
         manifest: &Manifest,
+        plain: bool,
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> Result<(), CliError> {
         let name = manifest.name.as_str();
         self.cluster.apply(name, &manifest.document).await?;
         let RunOutcome { last, samples, .. } = outcome;
-        let mut screen = Screen::new(Output::Text);
+        let mut screen = Screen::new(Output::Text, plain, "Ctrl-C aborts the run and removes everything");
         let following = follow(&self.cluster, name, 1, true, &mut screen, |demo, now| {
             samples.take(demo, now);
             *last = Some(demo.clone());

@@ -1,28 +1,36 @@
-//! The summary at the end of a demo. In: the report. Out: lines. Pure.
+//! The summary at the end of a demo. In: the report and the object. Out: lines. Pure.
 
-use kinesis_demo_api::MicroTime;
+use kinesis_demo_api::{KinesisDemo, MicroTime};
+use kinesis_demo_report::text::sentence;
+use kinesis_demo_report::verdict::verdict;
 
 use super::report::{PhaseRow, Report};
 use crate::render::number::{grouped, per_second};
+use crate::render::printable::printable;
 use crate::render::table::{Align, table_within};
+use crate::render::wrap::wrap;
 
 /// How many points of a series are shown.
 const POINTS: usize = 8;
 
-/// Phases with target and achieved rate, throttled and failed records, and latency; tasks, shards
-/// and warm throughput over time; what was left behind.
+/// What the run delivered, in a sentence; phases with target and achieved rate, throttled, failed
+/// and dropped records, and latency; tasks, shards and warm throughput over time; what was left
+/// behind.
 #[must_use]
-pub fn summary(report: &Report, width: usize) -> Vec<String> {
-    let mut lines = vec![format!("Outcome: {}", report.outcome)];
+pub fn summary(report: &Report, demo: Option<&KinesisDemo>, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = demo.map(|demo| wrap(&delivered(demo), width)).unwrap_or_default();
+    lines.push(format!("Outcome: {}", report.outcome));
     if !report.phases.is_empty() {
         lines.push(String::new());
         lines.extend(phases(&report.phases, width));
-        let accepted: u64 = report.phases.iter().map(|phase| phase.accepted).sum();
+        let sum = |count: fn(&PhaseRow) -> u64| grouped(report.phases.iter().map(count).sum());
         lines.push(String::new());
         lines.push(format!(
-            "Records: {} accepted, {} stored by the stream",
-            grouped(accepted),
-            grouped(report.stored)
+            "Records: {} accepted, {} stored by the stream; {} failed, {} dropped",
+            sum(|phase| phase.accepted),
+            grouped(report.stored),
+            sum(|phase| phase.failed),
+            sum(|phase| phase.dropped)
         ));
         if report.unreported > 0 {
             lines.push(format!(
@@ -62,7 +70,16 @@ pub fn summary(report: &Report, width: usize) -> Vec<String> {
             lines.extend(left.iter().map(|line| format!("  {line}")));
         }
     }
-    lines
+    lines.iter().map(|line| printable(line)).collect()
+}
+
+/// The run in one sentence.
+fn delivered(demo: &KinesisDemo) -> String {
+    let status = demo.status.as_ref();
+    let outcome = status.and_then(|status| status.run.as_ref()?.outcome);
+    let totals = status.and_then(|status| status.traffic.as_ref()).map(|traffic| traffic.totals.clone());
+    let phases = status.map(|status| status.phases.as_slice()).unwrap_or_default();
+    sentence(&verdict(outcome, &totals.unwrap_or_default(), phases))
 }
 
 fn phases(rows: &[PhaseRow], width: usize) -> Vec<String> {
@@ -74,6 +91,7 @@ fn phases(rows: &[PhaseRow], width: usize) -> Vec<String> {
         ("OF SCHEDULED", Align::Right),
         ("THROTTLED", Align::Right),
         ("FAILED", Align::Right),
+        ("DROPPED", Align::Right),
         ("CHANGED IN ms", Align::Right),
         ("P50 ms", Align::Right),
         ("P99 ms", Align::Right),
@@ -98,6 +116,7 @@ fn phase(row: &PhaseRow) -> Vec<String> {
         percent(row.accepted, row.scheduled),
         grouped(row.throttled),
         grouped(row.failed),
+        grouped(row.dropped),
         row.changed_within_ms.map_or_else(|| "-".to_owned(), |millis| grouped(millis.into())),
     ]);
     if let Some(latency) = row.latency_ms {
@@ -186,32 +205,42 @@ mod tests {
 
     #[test]
     fn the_table_shows_rates_and_rounds_percentages_down() {
-        let lines = summary(&report(), WIDE);
+        let lines = summary(&report(), None, WIDE);
         let row = |name: &str| {
             lines.iter().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
         };
         assert_eq!(
             row("baseline")[1..],
-            ["100", "100", "1,000", "100.00", "%", "3", "7", "-", "2", "12", "80"]
+            ["100", "100", "1,000", "100.00", "%", "3", "7", "0", "-", "2", "12", "80"]
         );
-        assert_eq!(row("peak")[1..9], ["50,000", "50,000", "499,999", "99.99", "%", "3", "7", "170"]);
+        assert_eq!(row("peak")[1..10], ["50,000", "50,000", "499,999", "99.99", "%", "3", "7", "0", "170"]);
         assert_eq!(row("decline")[1..5], ["100", "cut", "short", "5"]);
         assert_eq!(row("coda")[1..], ["100", "not", "started"]);
     }
 
     #[test]
+    fn the_first_line_says_what_was_delivered() {
+        let mut demo = crate::render::fixture::peak();
+        demo.status.as_mut().unwrap().traffic.as_mut().unwrap().totals.accepted = 30_100;
+        let lines = summary(&report(), Some(&demo), WIDE);
+        assert_eq!(lines[..2], ["So far delivered 10 % of 301,000 records: 12 dropped.", "Outcome: Aborted"]);
+        let records = "Records: 501,004 accepted, 501,004 stored by the stream; 28 failed, 0 dropped";
+        assert!(lines.contains(&records.to_owned()), "{lines:#?}");
+    }
+
+    #[test]
     fn series_show_changes_and_the_end_shows_leaked_resources() {
         let mut report = report();
-        let lines = summary(&report, WIDE);
+        let lines = summary(&report, None, WIDE);
         assert!(lines.contains(&"Tasks: 0s 1, 5s 10".to_owned()), "{lines:#?}");
         assert!(lines.contains(&"Shards: 0s 4".to_owned()));
         assert_eq!(lines.last().unwrap(), "Left behind: nothing");
         assert!(lines.contains(&"Warm MiB/s: 0s 100".to_owned()));
         // With Advantage a cold stream has warm throughput that was not requested.
         report.stream[0].warm_target = 0;
-        assert!(!summary(&report, WIDE).iter().any(|line| line.starts_with("Warm")));
+        assert!(!summary(&report, None, WIDE).iter().any(|line| line.starts_with("Warm")));
         report.leaked = vec!["process etcd (pid 7)".into()];
-        assert_eq!(summary(&report, WIDE).last().unwrap(), "  process etcd (pid 7)");
+        assert_eq!(summary(&report, None, WIDE).last().unwrap(), "  process etcd (pid 7)");
     }
 
     #[test]

@@ -8,6 +8,17 @@ pub fn peak() -> KinesisDemo {
     demo(json!({}))
 }
 
+/// The same run with a rate measured between two seconds, and accepted and throttled records in
+/// all.
+pub fn sampled(from: u32, until: u32, [rate, accepted, throttled]: [u64; 3]) -> KinesisDemo {
+    let at = |second: u32| format!("2026-11-22T10:00:{second:02}Z");
+    demo(
+        json!({"traffic": {"scheduled": 301_000, "offered": 301_000, "accepted": accepted, "throttled": throttled,
+        "failed": 0, "dropped": 0, "unknown": 0, "unoffered": 0, "unreported": 0, "rate": rate, "target": 50_000,
+        "rateFrom": at(from), "rateUntil": at(until), "sampledAt": at(until), "settled": false}}),
+    )
+}
+
 /// The same run with some fields of the status replaced.
 pub fn demo(changes: Value) -> KinesisDemo {
     let phase = |name: &str, rate: u32, starts_at: &str, ends_at: &str, accepted: u64| {

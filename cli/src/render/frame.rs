@@ -1,4 +1,4 @@
-//! Renders one KinesisDemo as a block of lines, for `status` and for `watch` on a terminal. Pure.
+//! Renders one KinesisDemo as a block of lines, for `status`. Pure.
 
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
@@ -8,6 +8,7 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use super::line::{blocking_condition, is_stream_deleted, stage};
 use super::number::{countdown, grouped};
 use super::phases::{phase_at, phases};
+use super::printable::printable;
 use super::wrap::wrap;
 
 /// The indentation of all lines except the first.
@@ -18,7 +19,8 @@ const BAR: u64 = 30;
 /// Renders head, stream, tasks, traffic, phases, and what blocks the run. No line exceeds `width`.
 #[must_use]
 pub fn frame(demo: &KinesisDemo, now: Timestamp, width: usize) -> Vec<String> {
-    lines(demo, MicroTime::from(now), width).iter().flat_map(|line| wrap(line, width)).collect()
+    let lines = lines(demo, MicroTime::from(now), width);
+    lines.iter().flat_map(|line| wrap(&printable(line), width)).collect()
 }
 
 fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
@@ -62,7 +64,7 @@ fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
 }
 
 /// Why the run ended, once it has.
-fn ended(status: &KinesisDemoStatus) -> Option<String> {
+pub(super) fn ended(status: &KinesisDemoStatus) -> Option<String> {
     let run = status.run.as_ref().filter(|_| status.stage.is_some_and(Stage::is_terminal))?;
     Some(format!("  ended: {}", run.message.as_ref()?))
 }
@@ -161,7 +163,7 @@ fn bar(rate: u64, target: u64) -> String {
 }
 
 /// The resources that remain in AWS, from the stage Draining on, or that none remain.
-fn resources(status: &KinesisDemoStatus) -> Vec<String> {
+pub(super) fn resources(status: &KinesisDemoStatus) -> Vec<String> {
     let of = |state| {
         let names: Vec<_> = status
             .resources

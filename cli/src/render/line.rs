@@ -6,6 +6,7 @@ use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, Stre
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, Stage};
 
 use super::number::grouped;
+use super::printable::printable;
 
 /// The line without the time. A new line is printed when this text changes.
 #[must_use]
@@ -59,7 +60,7 @@ pub fn change(demo: &KinesisDemo) -> String {
 /// The line with the time in front.
 #[must_use]
 pub fn line(demo: &KinesisDemo, now: Timestamp) -> String {
-    format!("{}  {}", now.strftime("%H:%M:%SZ"), change(demo))
+    format!("{}  {}", now.strftime("%H:%M:%SZ"), printable(&change(demo)))
 }
 
 /// The stage, with a note if the object is being deleted, for which there is no stage.

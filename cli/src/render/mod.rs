@@ -2,8 +2,10 @@
 
 pub mod frame;
 pub mod line;
+pub mod live;
 pub mod number;
 pub mod phases;
+pub mod printable;
 pub mod table;
 pub mod wrap;
 

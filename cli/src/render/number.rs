@@ -16,6 +16,33 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// At most three digits and a unit: `999`, `12.3k`, `679k`, `2.40M`; below 100,000 in full. Rounded
+/// down.
+#[must_use]
+pub fn compact(number: u64) -> String {
+    if number < 100_000 {
+        return grouped(number);
+    }
+    let units = ["k", "M", "G", "T", "P", "E"];
+    let mut thousandths = number;
+    let mut unit = "";
+    for next in units {
+        if thousandths < 1_000_000 && !unit.is_empty() {
+            break;
+        }
+        if !unit.is_empty() {
+            thousandths /= 1000;
+        }
+        unit = next;
+    }
+    let (whole, rest) = (thousandths / 1000, thousandths % 1000);
+    match whole {
+        0..10 => format!("{whole}.{:02}{unit}", rest / 10),
+        10..100 => format!("{whole}.{}{unit}", rest / 100),
+        _ => format!("{whole}{unit}"),
+    }
+}
+
 /// Whole seconds as `7s`, `2m05s` or `1h02m`.
 #[must_use]
 pub fn span(duration: Duration) -> String {
@@ -51,6 +78,24 @@ mod tests {
             [(0, "0"), (999, "999"), (1000, "1,000"), (50_000, "50,000"), (1_234_567, "1,234,567")]
         {
             assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn large_numbers_have_three_digits_and_a_unit() {
+        for (number, text) in [
+            (0, "0"),
+            (99_999, "99,999"),
+            (100_000, "100k"),
+            (679_113, "679k"),
+            (999_999, "999k"),
+            (1_000_000, "1.00M"),
+            (2_408_000, "2.40M"),
+            (12_345_678, "12.3M"),
+            (5_000_000_000, "5.00G"),
+            (u64::MAX, "18.4E"),
+        ] {
+            assert_eq!(compact(number), text);
         }
     }
 

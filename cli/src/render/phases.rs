@@ -22,12 +22,18 @@ pub fn phases(status: &KinesisDemoStatus, now: MicroTime, width: usize) -> Vec<S
         ("P99 ms", Align::Right),
         ("MAX ms", Align::Right),
     ];
+    let (traffic, now) = measured(status, now);
+    let rows: Vec<Vec<String>> = status.phases.iter().map(|report| row(report, traffic, now)).collect();
+    table_within(&header, &rows, 1, width)
+}
+
+/// The traffic of the current phase, if there is one, and the instant up to which phases have
+/// lasted.
+pub(super) fn measured(status: &KinesisDemoStatus, now: MicroTime) -> (Option<&TrafficStatus>, MicroTime) {
     // After the end of the traffic, no phase continues or begins.
     let now = status.run.as_ref().and_then(|run| run.ends_at).map_or(now, |ends_at| now.min(ends_at));
     // Once the traffic is over, there is no current phase.
-    let traffic = status.traffic.as_ref().filter(|_| status.stage == Some(Stage::Running));
-    let rows: Vec<Vec<String>> = status.phases.iter().map(|report| row(report, traffic, now)).collect();
-    table_within(&header, &rows, 1, width)
+    (status.traffic.as_ref().filter(|_| status.stage == Some(Stage::Running)), now)
 }
 
 /// The phase at an instant, by the schedule. It does not depend on when the operator updates the
@@ -59,7 +65,7 @@ fn row(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) ->
 /// The achieved rate. For the current phase, the latest rate. For a phase that is over or was cut
 /// short, the accepted records divided by its length. The totals only cover the time up to the last
 /// read, so the length ends there too. `None` until records of the phase were reported.
-fn achieved(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) -> Option<u64> {
+pub(super) fn achieved(report: &PhaseReport, traffic: Option<&TrafficStatus>, now: MicroTime) -> Option<u64> {
     let is_current = now < report.ends_at;
     let Some(traffic) = traffic else {
         let until = report.ends_at.min(now);
