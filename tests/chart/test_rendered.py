@@ -246,8 +246,8 @@ class Operator(unittest.TestCase):
             "--execution-role-arn=arn:aws:iam::123456789012:role/kinesis-demo-execution",
             f"--generator-image=123456789012.dkr.ecr.us-east-1.amazonaws.com/kinesis-demo-generator:{METADATA['appVersion']}",
             "--allow-image=registry.example/demos/*", "--allow-subnet=subnet-0123456789abcdef2", "--allow-security-group=*",
-            "--max-runs=3", "--max-records-per-second=5000000", "--max-tasks=7", "--max-warm-mib-per-second=1024", "--concurrency=10",
-            "--log-format=json", "--log=info,kube_client=warn,aws_config=warn"])
+            "--max-runs=3", "--max-records-per-second=5000000", "--max-tasks=7", "--max-warm-mib-per-second=1024", "--keep-runs=10",
+            "--keep-runs-for=168h", "--concurrency=10", "--log-format=json", "--log=info,kube_client=warn,aws_config=warn"])
         self.assertEqual(environment("aws")["AWS_REGION"], "us-east-1")
 
     def test_every_argument_is_a_flag_of_the_operator(self):
