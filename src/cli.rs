@@ -134,8 +134,8 @@ pub struct RunArgs {
     /// The maximum warm throughput of any object.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10240))]
     pub max_warm_mib_per_second: u32,
-    /// The most records of runs (KinesisDemoRun) per namespace and name. The oldest are deleted. With
-    /// 0, no run is recorded.
+    /// The most records of runs (KinesisDemoRun) per namespace and name. The oldest are deleted.
+    /// With 0, no run is recorded.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub keep_runs: u16,
     /// How long a record is kept, from the beginning of its run, as in 168h.

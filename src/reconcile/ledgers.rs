@@ -70,8 +70,8 @@ impl LedgerStore {
         Reading { started_at: now, since, page: None }
     }
 
-    /// Stores a page of `reading`. Returns all known lines if it was the last page. `phases` are the
-    /// phases as they are scheduled now.
+    /// Stores a page of `reading`. Returns all known lines if it was the last page. `phases` are
+    /// the phases as they are scheduled now.
     pub fn take(
         &self,
         uid: &str,

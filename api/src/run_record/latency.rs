@@ -1,9 +1,9 @@
 //! Latencies in few bytes. In: latencies of a ledger. Out: percentiles in milliseconds, at most 4.5
 //! per cent too high. Pure.
 //!
-//! A histogram of the ledger takes 23 KB, and a run has a thousand cells. Here, a latency is counted
-//! with those between the same two powers of the sixteenth root of two. Latencies of a cell are
-//! mostly alike, so few counts are not zero.
+//! A histogram of the ledger takes 23 KB, and a run has a thousand cells. Here, a latency is
+//! counted with those between the same two powers of the sixteenth root of two. Latencies of a cell
+//! are mostly alike, so few counts are not zero.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! From a draft to a KinesisDemoRun. In: the draft, the traffic, the time. Out: the record, small
-//! while the run is not over. Pure.
+//! From the history of a run to its KinesisDemoRun. In: the history, the traffic, the time. Out:
+//! the record, small while the run is not over. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use kinesis_demo_api::status::{Effective, PhaseReport, Stage};
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunSpec, KinesisDemoRunStatus, MicroTime};
 
-use super::draft::Draft;
+use super::history::RunHistory;
 
 /// The longest record while its run is not over, in bytes of JSON. etcd stores it anew with each
 /// write, with about 1.5 KB of managedFields; together they stay below 8 KiB.
@@ -41,12 +41,12 @@ const AMOUNTS: [Amount; 7] = [
 ];
 
 /// The record with as much detail as fits. `None` for a run whose settings are not pinned yet.
-pub fn build(draft: &Draft, cells: &TrafficCells, now: MicroTime) -> Option<KinesisDemoRun> {
-    let longest = if draft.is_final() { LONGEST_FINAL } else { LONGEST_LIVE };
-    let effective = draft.status.run.as_ref()?.effective.as_ref()?;
+pub fn build(history: &RunHistory, cells: &TrafficCells, now: MicroTime) -> Option<KinesisDemoRun> {
+    let longest = if history.is_final() { LONGEST_FINAL } else { LONGEST_LIVE };
+    let effective = history.status.run.as_ref()?.effective.as_ref()?;
     let mut last = None;
     for amount in AMOUNTS {
-        let record = with(draft, effective, cells, now, amount);
+        let record = with(history, effective, cells, now, amount);
         let length = serde_json::to_vec(&record).map_or(usize::MAX, |text| text.len());
         last = Some(record);
         if length <= longest {
@@ -57,29 +57,29 @@ pub fn build(draft: &Draft, cells: &TrafficCells, now: MicroTime) -> Option<Kine
 }
 
 fn with(
-    draft: &Draft,
+    history: &RunHistory,
     effective: &Effective,
     cells: &TrafficCells,
     now: MicroTime,
     amount: Amount,
 ) -> KinesisDemoRun {
     let mut record =
-        KinesisDemoRun::new(&record_name(&draft.demo, &draft.uid, draft.run), spec(draft, effective));
-    record.metadata.namespace = Some(draft.namespace.clone());
-    record.metadata.labels = Some(BTreeMap::from([(DEMO_LABEL.to_owned(), draft.demo.clone())]));
-    record.status = Some(status(draft, effective, cells, now, amount));
+        KinesisDemoRun::new(&record_name(&history.demo, &history.uid, history.run), spec(history, effective));
+    record.metadata.namespace = Some(history.namespace.clone());
+    record.metadata.labels = Some(BTreeMap::from([(DEMO_LABEL.to_owned(), history.demo.clone())]));
+    record.status = Some(status(history, effective, cells, now, amount));
     record
 }
 
-fn spec(draft: &Draft, effective: &Effective) -> KinesisDemoRunSpec {
+fn spec(history: &RunHistory, effective: &Effective) -> KinesisDemoRunSpec {
     let settings = serde_json::to_value(&effective.spec).ok().and_then(|settings| match settings {
         serde_json::Value::Object(members) => Some(members.into_iter().collect()),
         _ => None,
     });
     KinesisDemoRunSpec {
-        demo: draft.demo.clone(),
-        demo_uid: draft.uid.clone(),
-        run: draft.run,
+        demo: history.demo.clone(),
+        demo_uid: history.uid.clone(),
+        run: history.run,
         account_id: effective.account_id.clone(),
         region: effective.region.clone(),
         stream_name: effective.stream_name.clone(),
@@ -89,15 +89,15 @@ fn spec(draft: &Draft, effective: &Effective) -> KinesisDemoRunSpec {
 }
 
 fn status(
-    draft: &Draft,
+    history: &RunHistory,
     effective: &Effective,
     cells: &TrafficCells,
     now: MicroTime,
     amount: Amount,
 ) -> KinesisDemoRunStatus {
-    let status = &draft.status;
+    let status = &history.status;
     let run = status.run.as_ref();
-    let is_final = draft.is_final();
+    let is_final = history.is_final();
     let left = if is_final { status.present_resources() } else { Vec::new() };
     let begun = |phase: &&PhaseReport| is_final || phase.begun;
     let phases: Vec<PhaseReport> = match amount.phases {
@@ -108,7 +108,7 @@ fn status(
             latest
         }
     };
-    let omitted = draft.marks.len().saturating_sub(amount.marks);
+    let omitted = history.marks.len().saturating_sub(amount.marks);
     KinesisDemoRunStatus {
         stage: status.stage,
         outcome: run.and_then(|run| run.outcome),
@@ -123,11 +123,11 @@ fn status(
         totals: status.traffic.as_ref().map(|traffic| traffic.totals.clone()),
         left_count: is_final.then(|| u32::try_from(left.len()).unwrap_or(u32::MAX)),
         left,
-        traffic: traffic(draft, effective, cells, amount.points),
-        capacity: latest(&draft.steps, amount.steps),
-        marks: latest(&draft.marks, amount.marks),
-        marks_omitted: draft.marks_omitted.saturating_add(u32::try_from(omitted).unwrap_or(u32::MAX)),
-        gaps: draft.gaps.clone(),
+        traffic: traffic(history, effective, cells, amount.points),
+        capacity: latest(&history.steps, amount.steps),
+        marks: latest(&history.marks, amount.marks),
+        marks_omitted: history.marks_omitted.saturating_add(u32::try_from(omitted).unwrap_or(u32::MAX)),
+        gaps: history.gaps.clone(),
     }
 }
 
@@ -137,12 +137,12 @@ fn latest<T: Clone>(items: &[T], most: usize) -> Vec<T> {
 }
 
 fn traffic(
-    draft: &Draft,
+    history: &RunHistory,
     effective: &Effective,
     cells: &TrafficCells,
     most: usize,
 ) -> Option<TrafficColumns> {
-    let status = &draft.status;
+    let status = &history.status;
     let (control, traffic) = (status.control.as_ref()?, status.traffic.as_ref()?);
     let ends_at = status.run.as_ref()?.ends_at;
     let horizon = match traffic.settled || status.stage.is_some_and(Stage::is_terminal) {

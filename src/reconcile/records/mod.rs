@@ -1,17 +1,18 @@
 //! Records the runs: one KinesisDemoRun for each. In: the status that each reconcile stored, the
-//! Events, the tasks' ledgers. Out: writes to the API server, few and small while a run is not over.
+//! Events, the tasks' ledgers. Out: writes to the API server, few and small while a run is not
+//! over.
 //!
 //! ```text
-//! mod    when to write, and what to do about a refusal     draft  what is known of a run
-//! build  draft → KinesisDemoRun                            expire which records to delete
+//! mod    when to write, and what to do about a refusal   history  what is known of a run
+//! build  history → KinesisDemoRun                         expire   which records to delete
 //! ```
 //!
 //! Nothing waits for a record except the removal of the finalizer, for a few seconds. A refused
 //! write is logged and tried again; the run does not notice.
 
 mod build;
-mod draft;
 mod expire;
+mod history;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,8 +28,8 @@ use crate::kubernetes::ClusterError;
 use crate::kubernetes::events::RunEvent;
 use crate::kubernetes::run_records::RunRecords;
 use crate::settings::Retention;
-use draft::{Draft, WRITE_ANYWAY, WRITE_EVERY};
 use expire::{delete_beyond_last, delete_expired};
+use history::{RunHistory, WRITE_ANYWAY, WRITE_EVERY};
 
 /// The longest pause between attempts to write a record.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
@@ -54,11 +55,11 @@ pub struct Recorder {
 /// A run, and what the API server has of it.
 #[derive(Debug)]
 struct Recording {
-    draft: Draft,
+    history: RunHistory,
     stored: Stored,
     /// When it was last written.
     written_at: Option<MicroTime>,
-    /// Whether the draft has changed since then.
+    /// Whether the history has changed since then.
     changed: bool,
     failures: u32,
     retry_at: Option<MicroTime>,
@@ -83,7 +84,7 @@ impl Recording {
         }
         let Some(written_at) = self.written_at else { return true };
         let waited = now.since(written_at);
-        self.draft.is_final() || (self.changed && waited >= WRITE_EVERY) || waited >= WRITE_ANYWAY
+        self.history.is_final() || (self.changed && waited >= WRITE_EVERY) || waited >= WRITE_ANYWAY
     }
 }
 
@@ -116,7 +117,7 @@ impl Recorder {
             return;
         }
         let recording = runs.entry(key).or_insert_with(|| Recording {
-            draft: Draft::new(&namespace, &demo.name_any(), &uid, number, status.clone(), now),
+            history: RunHistory::new(&namespace, &demo.name_any(), &uid, number, status.clone(), now),
             stored: Stored::Unknown,
             written_at: None,
             changed: true,
@@ -124,15 +125,15 @@ impl Recorder {
             retry_at: None,
             done: false,
         });
-        let left_before = recording.draft.status.present_resources();
-        recording.changed |= recording.draft.status != status;
-        recording.draft.observe(status, run_events, now);
+        let left_before = recording.history.status.present_resources();
+        recording.changed |= recording.history.status != status;
+        recording.history.observe(status, run_events, now);
         if is_over {
-            if recording.done && left_before != recording.draft.status.present_resources() {
+            if recording.done && left_before != recording.history.status.present_resources() {
                 recording.done = false;
             }
-            if recording.draft.settled_cells.is_none() {
-                recording.draft.settled_cells = Some(cells(&uid, number));
+            if recording.history.settled_cells.is_none() {
+                recording.history.settled_cells = Some(cells(&uid, number));
             }
         }
     }
@@ -147,7 +148,7 @@ impl Recorder {
             self.write(&key, records, cells, now).await;
         }
         self.lock().retain(|_, recording| {
-            let over = recording.draft.status.run.as_ref().and_then(|run| run.finished_at);
+            let over = recording.history.status.run.as_ref().and_then(|run| run.finished_at);
             let gave_up = over.is_some_and(|at| now.since(at) > GIVEN_UP_AFTER);
             // Until then a final one stays, so that it is not read again at each reconcile.
             !gave_up
@@ -182,7 +183,7 @@ impl Recorder {
         recording.failures = recording.failures.saturating_add(1);
         let pause = pause(recording.failures, LONGEST_PAUSE, &key.0);
         recording.retry_at = Some(now + pause);
-        let Draft { namespace, demo, run, .. } = &recording.draft;
+        let RunHistory { namespace, demo, run, .. } = &recording.history;
         let (failures, error) = (recording.failures, error_chain(&error));
         tracing::warn!(
             namespace,
@@ -203,7 +204,7 @@ impl Recorder {
         now: MicroTime,
     ) -> Result<(), ClusterError> {
         let Some((namespace, name, stored)) = self.read(key, |recording| {
-            let Draft { namespace, demo, uid, run, .. } = &recording.draft;
+            let RunHistory { namespace, demo, uid, run, .. } = &recording.history;
             (namespace.clone(), record_name(demo, uid, *run), recording.stored.clone())
         }) else {
             return Ok(());
@@ -218,12 +219,12 @@ impl Recorder {
             self.take_over(key, found, stored.clone());
         }
         let Some(Some((record, is_final))) = self.read(key, |recording| {
-            let draft = &recording.draft;
-            let record = match &draft.settled_cells {
-                Some(settled) => build::build(draft, settled, now),
-                None => build::build(draft, &cells(&key.0, key.1), now),
+            let history = &recording.history;
+            let record = match &history.settled_cells {
+                Some(settled) => build::build(history, settled, now),
+                None => build::build(history, &cells(&key.0, key.1), now),
             };
-            record.map(|record| (record, draft.is_final()))
+            record.map(|record| (record, history.is_final()))
         }) else {
             return Ok(());
         };
@@ -236,10 +237,12 @@ impl Recorder {
             recording.stored = Stored::Present(written.resource_version());
             recording.written_at = Some(now);
             recording.changed = false;
-            recording.done = is_final && recording.draft.is_final();
+            recording.done = is_final && recording.history.is_final();
         }
         if is_final {
-            let Some(demo) = self.read(key, |recording| recording.draft.demo.clone()) else { return Ok(()) };
+            let Some(demo) = self.read(key, |recording| recording.history.demo.clone()) else {
+                return Ok(());
+            };
             delete_beyond_last(self.retention, records, &namespace, &demo).await?;
         }
         Ok(())
@@ -253,8 +256,8 @@ impl Recorder {
         // A failed write is not another leader's: its steps and marks are known.
         let is_ours = recording.written_at.is_some();
         if let Some(recorded) = found.and_then(|found| found.status).filter(|_| !is_ours) {
-            recording.draft.continue_from(&recorded);
-            let run = recording.draft.status.run.as_ref();
+            recording.history.continue_from(&recorded);
+            let run = recording.history.status.run.as_ref();
             if recorded.finished_at.is_some() && recorded.finished_at == run.and_then(|run| run.finished_at) {
                 recording.done = true;
             }

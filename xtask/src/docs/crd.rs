@@ -1,5 +1,5 @@
-//! docs/reference/crd.md and runs.md. In: a CustomResourceDefinition. Out: every field with its type,
-//! default, bounds and description. Pure.
+//! docs/reference/crd.md and runs.md. In: a CustomResourceDefinition. Out: every field with its
+//! type, default, bounds and description. Pure.
 
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

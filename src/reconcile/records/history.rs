@@ -25,7 +25,7 @@ const REPEATS: usize = 20;
 
 /// What is known of one run.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct RunHistory {
     pub namespace: String,
     pub demo: String,
     pub uid: String,
@@ -42,8 +42,8 @@ pub struct Draft {
     last_seen_at: MicroTime,
 }
 
-impl Draft {
-    /// The draft of a run that this leader sees for the first time.
+impl RunHistory {
+    /// The history of a run that this leader sees for the first time.
     pub fn new(
         namespace: &str,
         demo: &str,
@@ -246,5 +246,5 @@ fn text_of(kind: MarkKind, run_event: &RunEvent) -> String {
 }
 
 #[cfg(test)]
-#[path = "draft_tests.rs"]
+#[path = "history_tests.rs"]
 mod tests;
