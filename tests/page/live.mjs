@@ -29,7 +29,7 @@ function apiServer() {
 
 try {
   // The demo's own page, while its run goes on.
-  const demo = await start(["demo", "--keep", "--state", dir, "examples/quick.yaml"]);
+  const demo = await start(["demo", "--keep", "--state", dir, "tests/page/event.yaml"]);
   const page = await open(browser, demo);
   const seen = new Set();
   let shots = 0;

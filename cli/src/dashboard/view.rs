@@ -83,8 +83,8 @@ pub struct ListView {
     pub now: MicroTime,
     pub speed: u32,
     pub messages: Vec<String>,
-    /// The objects by name; those that cannot be parsed with the reason.
-    pub demos: Vec<(String, Result<KinesisDemo, String>)>,
+    /// The objects by name; those that cannot be parsed with the reason. None in a replay.
+    pub demos: Option<Vec<(String, Result<KinesisDemo, String>)>>,
     /// The stored runs, newest first.
     pub runs: Vec<KinesisDemoRun>,
 }

@@ -15,22 +15,24 @@ const MOST_ROWS: usize = 200;
 
 #[must_use]
 pub fn parts(view: &ListView) -> Vec<Part> {
-    vec![
-        ("objects".into(), html! { section class="card" aria-label="Objects" { (objects(view)) } }),
-        ("runs".into(), html! { section class="card" aria-label="Past runs" { (runs(view)) } }),
-    ]
+    let runs = html! { section class="card" aria-label="Past runs" { (runs(view)) } };
+    let objects = view.demos.as_ref().map(|demos| {
+        let markup = html! { section class="card" aria-label="Objects" { (objects(demos)) } };
+        ("objects".to_owned(), markup)
+    });
+    objects.into_iter().chain([("runs".to_owned(), runs)]).collect()
 }
 
-fn objects(view: &ListView) -> Markup {
+fn objects(demos: &[(String, Result<KinesisDemo, String>)]) -> Markup {
     html! {
         h2 { "Objects" }
-        @if view.demos.is_empty() {
+        @if demos.is_empty() {
             p class="empty" { "No KinesisDemo is here. Create one with " code { "kubectl kinesisdemo start --name NAME" } "; it appears by itself." }
         } @else {
             div class="scroll" tabindex="0" role="region" aria-label="Table of objects" {
                 table {
                     thead { tr { th { span class="kd-spoken" { "Choose" } } th { "Name" } th class="number" { "Run" } th { "Stage" } th { "Phase" } th class="number" { "Rate/s" } th class="number" { "Accepted" } th class="number" { "Throttled" } } }
-                    tbody { @for (name, demo) in &view.demos { (object(name, demo.as_ref())) } }
+                    tbody { @for (name, demo) in demos { (object(name, demo.as_ref())) } }
                 }
             }
             p class="choose" { button type="button" data-do="beside" { "Show the chosen side by side" } }
@@ -126,7 +128,7 @@ mod tests {
         live.observe(&peak(), MicroTime::default());
         let run = live.merged(None).unwrap();
         let view = ListView {
-            demos: vec![("quick".into(), Ok(peak())), ("odd".into(), Err("<script>".into()))],
+            demos: Some(vec![("quick".into(), Ok(peak())), ("odd".into(), Err("<script>".into()))]),
             runs: vec![run],
             ..ListView::default()
         };
@@ -134,8 +136,10 @@ mod tests {
         assert!(html.contains(r#"<a href="/show?demo=quick">quick</a>"#), "{html}");
         assert!(html.contains(r#"<a href="/show?run=quick-1-">quick</a>"#), "{html}");
         assert!(html.contains("cannot be parsed: &lt;script&gt;") && !html.contains("<script"), "{html}");
-        let empty: String =
-            parts(&ListView::default()).into_iter().map(|(_, markup)| markup.into_string()).collect();
+        let empty: String = parts(&ListView { demos: Some(Vec::new()), ..ListView::default() })
+            .into_iter()
+            .map(|(_, markup)| markup.into_string())
+            .collect();
         assert!(
             empty.contains("No KinesisDemo is here") && empty.contains("No run is stored yet"),
             "{empty}"

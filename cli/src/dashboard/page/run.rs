@@ -34,9 +34,12 @@ fn head(view: &RunView, status: Option<&KinesisDemoRunStatus>) -> Markup {
     let of_object = view.demo.as_ref().and_then(|demo| demo.status.as_ref()).and_then(|status| status.stage);
     let stage = status.and_then(|status| status.stage).or(of_object).unwrap_or_default();
     html! {
-        h2 {
-            (text(&view.name))
-            @if let Some(run) = &view.run { span class="number" { "run " (run.spec.run) } }
+        div class="head" {
+            h2 {
+                (text(&view.name))
+                @if let Some(run) = &view.run { span class="number" { "run " (run.spec.run) } }
+            }
+            @if view.run.is_some() || view.demo.is_some() { (stages(stage)) }
         }
         @if let Some(message) = &view.message { p class="message" { (text(message)) } }
         @if let Some(run) = &view.run {
@@ -46,10 +49,9 @@ fn head(view: &RunView, status: Option<&KinesisDemoRunStatus>) -> Markup {
                 }
             }
         }
-        @if view.run.is_some() || view.demo.is_some() { (stages(stage)) }
         @if let Some(status) = status {
             p class="verdict" { (sentence(&verdict(status.outcome, &status.totals.clone().unwrap_or_default(), &status.phases))) }
-            @if let Some(message) = status.message.as_ref().filter(|_| stage.is_terminal()) {
+            @if let Some(message) = status.message.as_ref().filter(|_| stage.is_terminal() && stage != Stage::Succeeded) {
                 p class="ended" { (sentence(&text(message))) }
             }
             @if stage.is_terminal() {
@@ -101,8 +103,8 @@ fn figures(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup 
     if let Some(latency) = status.phases.iter().rev().find_map(|phase| phase.latency_ms) {
         figures.push(figure(
             "Latency p99",
-            format!("{} ms", latency.p99),
-            format!("p50 {} ms", latency.p50),
+            format!("{} ms", grouped(latency.p99.into())),
+            format!("p50 {} ms", grouped(latency.p50.into())),
             "latency",
         ));
     }

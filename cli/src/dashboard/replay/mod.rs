@@ -120,7 +120,7 @@ impl Replay {
             now: at,
             speed: self.speed_at(at),
             messages: self.messages(),
-            demos: Vec::new(),
+            demos: None,
             runs: named.collect(),
         }
     }

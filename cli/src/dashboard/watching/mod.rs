@@ -133,7 +133,7 @@ impl Watching {
         });
         let mut runs: Vec<_> = board.records.values().cloned().collect();
         runs.sort_by_key(|run| std::cmp::Reverse(started_at(run)));
-        ListView { now, speed: 1, messages: board.messages(now), demos: demos.collect(), runs }
+        ListView { now, speed: 1, messages: board.messages(now), demos: Some(demos.collect()), runs }
     }
 
     fn run_view(&self, board: &Board, choice: &Choice) -> RunView {
