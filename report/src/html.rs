@@ -92,13 +92,18 @@ pub fn cards(run: &KinesisDemoRun) -> Markup {
                 (card("delivered", &share, if totals.accepted < totals.scheduled { "kd-bad" } else { "kd-good" }))
             }
             @for (count, what) in lost {
-                (card(what, &grouped(count), if count > 0 { "kd-bad" } else { "kd-good" }))
+                (card(what, &large(count), if count > 0 { "kd-bad" } else { "kd-good" }))
             }
             @for (name, value) in capacity(run) { (card(&name.to_lowercase().replace("mib", "MiB"), &value, "")) }
             @if let Some(p99) = p99 { (card("p99, highest", &format!("{} ms", grouped(p99.into())), "")) }
             @if status.outcome != Some(Outcome::Succeeded) { (card("outcome", &outcome(run), "kd-words")) }
         }
     }
+}
+
+/// In full if it fits into a card.
+fn large(count: u64) -> String {
+    if count < 10_000_000 { grouped(count) } else { plot::short(count as f64) }
 }
 
 fn card(name: &str, value: &str, class: &str) -> Markup {

@@ -90,6 +90,7 @@ fn fill(cells: &mut [String; 13], name: &str, totals: &TotalsStatus) {
 pub fn table(run: &KinesisDemoRun) -> Markup {
     let rows = rows(run);
     html! {
+        div class="kd-scroll" tabindex="0" role="region" aria-label="Phases, in numbers" {
         table class="kd-table" {
             caption class="kd-spoken" { "Phases of " (clean(&run.spec.demo, 63)) ", run " (run.spec.run) }
             thead {
@@ -112,6 +113,7 @@ pub fn table(run: &KinesisDemoRun) -> Markup {
                     }
                 }
             }
+        }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Any record, also one that no operator would write: the reports are made, and its text stays text.
+//! Any record, also one that no operator would write: the reports are made, and its text stays
+//! text.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

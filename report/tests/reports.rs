@@ -7,7 +7,7 @@ mod runs;
 use std::time::Duration;
 
 use kinesis_demo_api::run_record::{Gap, Mark, MarkKind};
-use kinesis_demo_api::status::TotalsStatus;
+use kinesis_demo_api::status::{Outcome, TotalsStatus};
 use kinesis_demo_report::plot::{Size, timeline};
 use kinesis_demo_report::{compare, html, json, markdown, phases};
 use serde_json::Value;
@@ -128,6 +128,31 @@ fn the_figure_of_a_full_record_stays_below_300_kilobytes() {
     }
     let page = html::report(&run);
     assert!(page.len() < 1024 * 1024, "{}", page.len());
+}
+
+#[test]
+fn a_run_in_progress_shows_now_the_plan_ahead_and_gaps() {
+    let run = runs::running();
+    let at = |millis| Some(runs::T0 + Duration::from_millis(millis));
+    let figure = timeline(&[&run], at(31_400), Size::normal(1_180)).into_string();
+    assert!(figure.contains("so far delivered"));
+    for class in ["kd-now", "kd-line kd-planned", "kd-gap"] {
+        assert!(figure.contains(&format!("class=\"{class}\"")), "{class}");
+    }
+    // A finished run has no present, and nothing ahead.
+    let figure = timeline(&[&runs::quick(false)], at(31_400), Size::normal(1_180)).into_string();
+    assert!(!figure.contains("kd-now") && !figure.contains("kd-planned"));
+}
+
+#[test]
+fn phases_after_the_end_of_an_aborted_run_are_not_drawn() {
+    let mut run = runs::running();
+    let status = run.status.as_mut().unwrap();
+    status.outcome = Some(Outcome::Aborted);
+    status.traffic_ends_at = Some(runs::T0 + Duration::from_secs(30));
+    let figure = timeline(&[&run], None, Size::normal(1_180)).into_string();
+    let svg = figure.split("</svg>").next().unwrap();
+    assert!(svg.contains(">peak<") && !svg.contains(">decline<"));
 }
 
 #[test]

@@ -50,6 +50,9 @@ impl Measures {
 /// The space between columns; the style has the same.
 pub const GUTTER: f64 = 28.0;
 
+/// With more marks than this, not all have a line through all panels.
+const MANY_MARKS: usize = 24;
+
 /// Where everything is, from top to bottom.
 struct Layout {
     ribbon: f64,
@@ -121,7 +124,7 @@ pub fn draw(
             @for placed in &layout.panels {
                 (placed.panel.areas(data, &x, &axis(placed, extents, measures).0, placed.bottom))
             }
-            (mark_lines(data, &x, &layout))
+            (mark_lines(data, pills, &x, &layout, font))
             @for placed in &layout.panels {
                 (panel(placed, data, extents, &x, measures))
             }
@@ -129,7 +132,7 @@ pub fn draw(
             @if let Some(now) = data.now.filter(|now| x.contains(*now)) {
                 @let at = pixels(x.at(now));
                 @let near_end = x.at(now) > right - font * 3.0;
-                path class="kd-now" d={ "M" (at) " " (pixels(layout.marks)) "V" (pixels(layout.bottom)) } {}
+                path class="kd-now" d={ "M" (at) " " (pixels(top)) "V" (pixels(layout.bottom)) } {}
                 text class="kd-now-text" x=(pixels(x.at(now) + if near_end { -font * 0.4 } else { font * 0.4 })) y=(pixels(top + font))
                     text-anchor=(if near_end { "end" } else { "start" }) { "now" }
             }
@@ -158,7 +161,7 @@ fn ribbon(data: &Data, x: &Scale, layout: &Layout, measures: &Measures) -> Marku
                         width=(pixels(end - start)) height=(pixels(font * 2.7)) {
                         title { (phase.name) ": " (grouped(phase.rate.into())) " records per second" }
                     }
-                    @let name = fitting(&phase.name, font, room);
+                    @let name = phase_name(&phase.name, font, room);
                     @if !name.is_empty() {
                         text class="kd-phase-name" x=(middle) y=(pixels(layout.ribbon + font * 1.15)) text-anchor="middle" { (name) }
                     }
@@ -169,6 +172,14 @@ fn ribbon(data: &Data, x: &Scale, layout: &Layout, measures: &Measures) -> Marku
             }
         }
     }
+}
+
+/// A name in bold letters, or most of it, or nothing: of similar names the same few letters would
+/// remain.
+fn phase_name(name: &str, font: f64, room: f64) -> String {
+    let shown = fitting(name, font * 1.1, room);
+    let most = name.chars().count() * 3 / 5;
+    if shown == name || shown.chars().count() > most { shown } else { String::new() }
 }
 
 fn gaps(data: &Data, x: &Scale, top: f64, layout: &Layout, measures: &Measures) -> Markup {
@@ -230,18 +241,28 @@ fn time_axis(extents: &Extents, x: &Scale, layout: &Layout, measures: &Measures)
     }
 }
 
-fn mark_lines(data: &Data, x: &Scale, layout: &Layout) -> Markup {
+/// Where the marks are, in all panels. Of very many marks, those that share a pill only have a
+/// short line.
+fn mark_lines(data: &Data, pills: &[Pill], x: &Scale, layout: &Layout, font: f64) -> Markup {
+    let singles: Vec<&str> =
+        pills.iter().filter(|pill| pill.is_single()).map(|pill| pill.text.as_str()).collect();
+    let first = layout.panels.first().map_or(layout.marks, |placed| placed.top);
     // Many marks may share a pixel.
-    let mut drawn: Vec<(i64, MarkKind)> = Vec::new();
+    let mut drawn: Vec<(i64, MarkKind, String)> = Vec::new();
     for mark in data.marks.iter().filter(|mark| x.contains(mark.at)) {
         let place = x.at(mark.at).round() as i64;
-        if drawn.last().is_none_or(|(last, _)| *last != place) {
-            drawn.push((place, mark.kind));
+        if drawn.last().is_none_or(|(last, ..)| *last != place) {
+            let is_long =
+                data.marks.len() <= MANY_MARKS || singles.contains(&mark.number.to_string().as_str());
+            let (from, until) =
+                if is_long { (layout.marks, layout.bottom) } else { (first - font * 0.5, first) };
+            let line = format!("M{place} {}V{}", pixels(from), pixels(until));
+            drawn.push((place, mark.kind, line));
         }
     }
     html! {
-        @for (place, kind) in drawn {
-            path class={ "kd-mark-line " (class_of(kind)) } d={ "M" (place) " " (pixels(layout.marks)) "V" (pixels(layout.bottom)) } {}
+        @for (_, kind, line) in drawn {
+            path class={ "kd-mark-line " (class_of(kind)) } d=(line) {}
         }
     }
 }

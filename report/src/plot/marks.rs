@@ -31,6 +31,12 @@ impl Pill {
         Self { left: 0.0, width: 0.0, row: 0, text, kind, label: None, first: number, last: number, centre }
     }
 
+    /// Whether it is of one mark.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.first == self.last
+    }
+
     /// Sets the text, and with it the width; keeps within the limits.
     fn fit(&mut self, room: &Room) {
         self.text = match self.first == self.last {

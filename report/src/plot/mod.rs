@@ -26,6 +26,7 @@ use figure::Measures;
 use panels::Extents;
 
 pub use data::zero;
+pub(crate) use scale::short;
 
 /// The style of the figures: custom properties for light and dark, by the reader's preference or by
 /// a `data-theme` attribute of the root element.

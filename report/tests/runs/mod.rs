@@ -202,6 +202,61 @@ pub fn quick(warm: bool) -> KinesisDemoRun {
     quick_in(warm, 1)
 }
 
+/// Eight hours with twenty phases, as full as a record can be: the rate swings, the stream is split
+/// often, and the operator was away twice.
+pub fn long() -> KinesisDemoRun {
+    let mut run = quick(false);
+    let status = run.status.as_mut().unwrap();
+    let (count, each) = (400_u64, 72_u64);
+    let point = |index: u64| {
+        let wave = (index as f64 / 23.0).sin() * (index as f64 / 7.0).cos();
+        let due = (each as f64 * 30_000.0 * (1.2 + wave)) as u64;
+        let accepted = due.min(each * (4_000 + index * 120));
+        TrafficPoint {
+            from: T0 + Duration::from_secs(index * each),
+            until: T0 + Duration::from_secs((index + 1) * each),
+            phase: usize::try_from(index / 20).unwrap(),
+            scheduled: due,
+            offered: due,
+            accepted,
+            throttled: due - accepted,
+            failed: (due - accepted) / 2,
+            dropped: due - accepted - (due - accepted) / 2,
+            unknown: 0,
+            p50_ms: Some(u32::try_from(3 + (due - accepted) / 20_000).unwrap()),
+            p99_ms: Some(u32::try_from(20 + (due - accepted) / 500).unwrap()),
+        }
+    };
+    let points: Vec<TrafficPoint> = (0..count).map(point).collect();
+    let template = status.phases.first().unwrap().clone();
+    let phase = |index: u64| PhaseReport {
+        name: format!("phase-with-a-name-{index}"),
+        records_per_second: 30_000,
+        starts_at: T0 + Duration::from_secs(index * each * 20),
+        ends_at: T0 + Duration::from_secs((index + 1) * each * 20),
+        totals: sum(points.iter().filter(|point| point.phase as u64 == index)),
+        ..template.clone()
+    };
+    status.phases = (0..20).map(phase).collect();
+    status.totals = Some(sum(points.iter()));
+    let end = (count * each) as f64;
+    let splits = (0..90).map(|index| end * f64::from(index * index) / 8_100.0);
+    status.marks =
+        splits.clone().map(|at| mark(at, MarkKind::Split, "Some shards became more shards")).collect();
+    status.marks.extend((0..20).map(|index| {
+        mark(end * f64::from(index) / 20.0 + 40.0, MarkKind::Throttle, "First records throttled")
+    }));
+    status.marks.sort_by_key(|mark| mark.at);
+    status.capacity =
+        splits.zip(4..).map(|(at, shards)| step(at, shards, None, (50, 48 + shards % 3))).collect();
+    status.gaps =
+        vec![Gap { from: at(3_000.0), until: at(3_900.0) }, Gap { from: at(20_000.0), until: at(20_050.0) }];
+    status.traffic = Some(TrafficColumns::of(&points, T0));
+    (status.started_at, status.traffic_ends_at) = (Some(at(-1_800.0)), Some(at(end)));
+    (status.finished_at, status.recorded_at) = (Some(at(end + 90.0)), Some(at(end + 90.0)));
+    run
+}
+
 /// The cold run as it is recorded while its peak lasts, by a second operator.
 pub fn running() -> KinesisDemoRun {
     let mut run = quick(false);
