@@ -10,7 +10,7 @@ use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
 
 use crate::reconcile::write_budget::{WRITES_PER_SECOND, WriteBudget};
-use crate::settings::{SANDBOX_ACCOUNT, Settings, Timings};
+use crate::settings::{Retention, SANDBOX_ACCOUNT, Settings, Timings};
 use crate::telemetry::LogFormat;
 
 /// Kubernetes operator that shows how Amazon Kinesis on-demand streams scale.
@@ -134,6 +134,13 @@ pub struct RunArgs {
     /// The maximum warm throughput of any object.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10240))]
     pub max_warm_mib_per_second: u32,
+    /// The most records of runs (KinesisDemoRun) per namespace and name. The oldest are deleted. With
+    /// 0, no run is recorded.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub keep_runs: u16,
+    /// How long a record is kept, from the beginning of its run, as in 168h.
+    #[arg(long, default_value = "168h", value_name = "DURATION")]
+    pub keep_runs_for: DurationText,
     /// Use short leases and intervals, for a sandbox on the same machine. On AWS they would cost
     /// API calls without a benefit.
     #[arg(long)]
@@ -229,6 +236,7 @@ impl RunArgs {
             execution_role_arn: self.execution_role_arn.clone(),
             assign_public_ip: !self.no_public_ip,
             max_runs: self.max_runs.into(),
+            retention: Retention { last: self.keep_runs.into(), age: self.keep_runs_for.value() },
             timings,
         })
     }

@@ -42,6 +42,9 @@ const SALVAGE_RETRY: Duration = Duration::from_secs(5);
 const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// How often the controller looks for records of runs that are due.
+const RECORD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The state of the controller loop, in addition to the reconciles' own context.
 pub struct ControllerContext {
     pub context: Context,
@@ -90,6 +93,14 @@ impl ControllerContext {
             biased;
             () = self.stop.cancelled() => None,
             permit = semaphore.acquire() => permit.ok(),
+        }
+    }
+
+    /// Writes the records of runs as they become due. Never returns.
+    async fn record(&self, namespaces: &[String]) {
+        loop {
+            tokio::time::sleep(RECORD_INTERVAL).await;
+            self.context.write_records(namespaces).await;
         }
     }
 
@@ -186,6 +197,7 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerCon
     tokio::select! {
         _ = futures::future::join_all(controllers) => {}
         () = work.sweep() => {}
+        () = work.record(namespaces) => {}
     }
 }
 

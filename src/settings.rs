@@ -28,8 +28,25 @@ pub struct Settings {
     pub assign_public_ip: bool,
     /// The most active runs.
     pub max_runs: usize,
+    /// How many records of runs are kept, and how long.
+    pub retention: Retention,
     /// The time limits and intervals of a run.
     pub timings: Timings,
+}
+
+/// How many records of runs are kept, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The most records per namespace and name. With zero, no run is recorded.
+    pub last: usize,
+    /// The greatest age of a record, counted from the beginning of its run.
+    pub age: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { last: 10, age: Duration::from_secs(7 * 24 * 3_600) }
+    }
 }
 
 /// The time limits and intervals of a run's control.

@@ -136,7 +136,7 @@ async fn a_demo_is_created_watched_aborted_rerun_and_deleted() {
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.contains("could not list the KinesisDemos of namespace demos"), "{}", unknown.err);
     assert!(unknown.err.contains("next: KinesisDemo is not installed in this cluster"), "{}", unknown.err);
-    definition::put_definition(&harness.client()).await.unwrap();
+    definition::put_definitions(&harness.client()).await.unwrap();
     let none = harness.run("list").await;
     assert_eq!((none.code, none.out.contains("no KinesisDemo in namespace demos")), (0, true));
     let missing = harness.run("status nothing").await;
@@ -245,7 +245,7 @@ async fn create_as(harness: &Harness, manager: &str, document: &Value) {
 #[tokio::test]
 async fn only_a_different_file_conflicts_and_names_the_owner() {
     let Some(harness) = Harness::set_up().await else { return };
-    definition::put_definition(&harness.client()).await.unwrap();
+    definition::put_definitions(&harness.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let document: Value = serde_saphyr::from_str(&text).unwrap();
     let faster = text.replace("recordsPerSecond: 1000", "recordsPerSecond: 1001");
@@ -284,7 +284,7 @@ async fn only_a_different_file_conflicts_and_names_the_owner() {
 #[tokio::test]
 async fn fields_of_another_tool_missing_in_the_file_are_named() {
     let Some(harness) = Harness::set_up().await else { return };
-    definition::put_definition(&harness.client()).await.unwrap();
+    definition::put_definitions(&harness.client()).await.unwrap();
     let text = std::fs::read_to_string(example("smoke.yaml")).unwrap();
     let mut document: Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(document["spec"].get("cleanup"), None);

@@ -105,7 +105,7 @@ impl Harness {
         let options = ApiServerOptions::cached().await?;
         let state = tempfile::tempdir().unwrap();
         let server = ApiServer::start(state.path(), options).await.unwrap();
-        definition::put_definition(&server.client()).await.unwrap();
+        definition::put_definitions(&server.client()).await.unwrap();
         let port = server.endpoint().server.rsplit_once(':').unwrap().1.parse().unwrap();
         Some(Self { server, port, state })
     }

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod events;
 pub mod lease;
+pub mod run_records;
 pub mod writer;
 
 use std::future::Future;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
 
 use events::RunEvent;
+use run_records::RunRecords;
 
 /// The time limit of one request.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +51,7 @@ pub enum ClusterError {
 
 /// The calls of a reconcile.
 #[async_trait]
-pub trait Cluster: Send + Sync {
+pub trait Cluster: RunRecords {
     /// Replaces the status of `object` if the object has not changed since it was read.
     async fn replace_status(
         &self,

@@ -35,11 +35,11 @@ fn cut_bytes(text: &str, longest: usize) -> String {
 
 /// The cluster of a client.
 pub struct KubeCluster {
-    client: Client,
+    pub(super) client: Client,
     recorder: Recorder,
     instance: String,
     lease_namespace: String,
-    write_fence: WriteFence,
+    pub(super) write_fence: WriteFence,
 }
 
 impl KubeCluster {

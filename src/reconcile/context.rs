@@ -8,6 +8,7 @@ use super::backoff::Backoffs;
 use super::ledgers::LedgerStore;
 use super::memory::Memory;
 use super::queue::{Capacity, Next, Queue, RunLister};
+use super::records::Recorder;
 use crate::aws::Regions;
 use crate::clock::Clock;
 use crate::kubernetes::Cluster;
@@ -29,6 +30,7 @@ pub struct Context {
     pub ledgers: LedgerStore,
     pub backoffs: Backoffs,
     pub memory: Memory,
+    pub recorder: Recorder,
     pub(super) queue: Queue,
 }
 
@@ -44,6 +46,7 @@ impl Context {
         registry: Arc<dyn Registry>,
     ) -> Self {
         Self {
+            recorder: Recorder::new(settings.retention),
             settings,
             regions,
             cluster,
@@ -69,11 +72,19 @@ impl Context {
         entries.map(|entries| self.queue.next_in_turn(&entries, self.capacity())).unwrap_or_default()
     }
 
+    /// Writes the records of runs that are due, and deletes those that have expired.
+    pub async fn write_records(&self, namespaces: &[String]) {
+        let (records, now) = (self.cluster.as_ref(), self.clock.now());
+        self.recorder.write_due(records, &|uid, run| self.ledgers.cells(uid, run), now).await;
+        self.recorder.expire(records, namespaces, now).await;
+    }
+
     /// Drops the state of all objects except these uids: the others were deleted.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.queue.keep_only(uids);
         self.ledgers.keep_only(uids);
         self.backoffs.keep_only(uids);
         self.memory.keep_only(uids);
+        self.recorder.keep_only(uids);
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::ledger::Ledgers;
+use kinesis_demo_api::run_record::TrafficCells;
+use kinesis_demo_api::status::PhaseReport;
 
 use crate::aws::LedgerPage;
 
@@ -31,6 +33,8 @@ struct RunLedgers {
     /// The reading that is not complete yet.
     open: Option<Reading>,
     ledgers: Arc<Ledgers>,
+    /// The same lines over time.
+    cells: TrafficCells,
 }
 
 /// The next page to read from the log.
@@ -66,16 +70,33 @@ impl LedgerStore {
         Reading { started_at: now, since, page: None }
     }
 
-    /// Stores a page of `reading`. Returns all known lines if it was the last page.
-    pub fn take(&self, uid: &str, run: u32, reading: Reading, page: LedgerPage) -> Option<Arc<Ledgers>> {
+    /// Stores a page of `reading`. Returns all known lines if it was the last page. `phases` are the
+    /// phases as they are scheduled now.
+    pub fn take(
+        &self,
+        uid: &str,
+        run: u32,
+        phases: &[PhaseReport],
+        reading: Reading,
+        page: LedgerPage,
+    ) -> Option<Arc<Ledgers>> {
         let mut store = self.lock();
-        let fresh = || RunLedgers { run, read_at: None, open: None, ledgers: Arc::default() };
+        let fresh = || RunLedgers {
+            run,
+            read_at: None,
+            open: None,
+            ledgers: Arc::default(),
+            cells: TrafficCells::default(),
+        };
         let run_ledgers = store.entry(uid.to_owned()).or_insert_with(fresh);
         if run_ledgers.run != run {
             *run_ledgers = fresh();
         }
         let ledgers = Arc::make_mut(&mut run_ledgers.ledgers);
-        page.lines.into_iter().filter(|line| line.run == run).for_each(|line| ledgers.take(line));
+        for line in page.lines.into_iter().filter(|line| line.run == run) {
+            run_ledgers.cells.take(ledgers.of(&line.task), &line, phases);
+            ledgers.take(line);
+        }
         if page.next.is_some() {
             run_ledgers.open = Some(Reading { page: page.next, ..reading });
             return None;
@@ -95,6 +116,13 @@ impl LedgerStore {
         let store = self.lock();
         let run_ledgers = store.get(uid).filter(|run_ledgers| run_ledgers.run == run);
         run_ledgers.map(|run_ledgers| Arc::clone(&run_ledgers.ledgers)).unwrap_or_default()
+    }
+
+    /// The traffic over time, as far as the lines were read.
+    pub fn cells(&self, uid: &str, run: u32) -> TrafficCells {
+        let store = self.lock();
+        let run_ledgers = store.get(uid).filter(|run_ledgers| run_ledgers.run == run);
+        run_ledgers.map(|run_ledgers| run_ledgers.cells.clone()).unwrap_or_default()
     }
 
     /// Restarts the reading, because its page token is no longer valid. The lines read so far are
@@ -150,7 +178,7 @@ mod tests {
         let read = |now| store.reading("uid", 1, T0, s(30), now);
         let first = read(T0 + s(3_600));
         assert_eq!((first.since, &first.page), (T0 - s(600), &None));
-        assert!(store.take("uid", 1, first, a_page(1, 1, None)).is_some());
+        assert!(store.take("uid", 1, &[], first, a_page(1, 1, None)).is_some());
         let second = read(T0 + s(3_610));
         assert_eq!((second.since, &second.page), (T0 + s(3_480), &None));
         // Another run of the same object starts a new reading.
@@ -161,10 +189,10 @@ mod tests {
     fn a_reading_continues_and_counts_from_its_start() {
         let store = LedgerStore::default();
         let read = |now| store.reading("uid", 1, T0, s(30), now);
-        assert_eq!(store.take("uid", 1, read(T0 + s(1_000)), a_page(1, 7, Some("two"))), None);
+        assert_eq!(store.take("uid", 1, &[], read(T0 + s(1_000)), a_page(1, 7, Some("two"))), None);
         let second_page = read(T0 + s(1_005));
         assert_eq!((second_page.since, second_page.page.as_deref()), (T0 - s(600), Some("two")));
-        let ledgers = store.take("uid", 1, second_page, a_page(1, 6, None)).unwrap();
+        let ledgers = store.take("uid", 1, &[], second_page, a_page(1, 6, None)).unwrap();
         assert_eq!(ledgers.iter().map(|line| line.sequence).collect::<Vec<_>>(), [7]);
         assert_eq!(read(T0 + s(1_010)).since, T0 + s(1_000 - 120));
     }
@@ -173,11 +201,11 @@ mod tests {
     fn an_expired_page_token_loses_no_lines() {
         let store = LedgerStore::default();
         let read = |now| store.reading("uid", 1, T0, s(30), now);
-        assert_eq!(store.take("uid", 1, read(T0 + s(1_000)), a_page(1, 7, Some("two"))), None);
+        assert_eq!(store.take("uid", 1, &[], read(T0 + s(1_000)), a_page(1, 7, Some("two"))), None);
         store.restart_reading("uid");
         let restarted = read(T0 + s(2_000));
         assert_eq!((restarted.since, &restarted.page), (T0 - s(600), &None));
-        let ledgers = store.take("uid", 1, restarted, LedgerPage::default()).unwrap();
+        let ledgers = store.take("uid", 1, &[], restarted, LedgerPage::default()).unwrap();
         assert_eq!(ledgers.iter().count(), 1);
     }
 }

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod observed;
 pub mod queue;
 pub mod read_budget;
+pub mod records;
 pub mod resources;
 pub mod run_event;
 pub mod stages;
@@ -41,11 +42,14 @@ use observe::{ObservedState, ResourceReader};
 use resources::names::Names;
 use stages::control::FirstStep;
 use stages::parameter::SeenDocument;
-use stages::{Decision, Effect, ObjectContext, Removal, RunContext, Wake};
+use stages::{Decision, Effect, FinalizerChange, ObjectContext, Removal, RunContext, Wake};
 use status::EffectResults;
 
 /// The backoff key for the preflight.
 const PREFLIGHT: &str = "preflight";
+
+/// How long an object waits for its records before it is released.
+const RECORDS_WAIT: Duration = Duration::from_secs(5);
 
 /// How soon to reconcile again when the watch lags behind our own write.
 const BEHIND: Duration = Duration::from_secs(1);
@@ -96,6 +100,9 @@ pub async fn reconcile(
         },
     };
     let decision = status::bounded(decision);
+    if decision.finalizer == FinalizerChange::Remove {
+        finish_records(&uid, context, now).await;
+    }
     match status::store(context.cluster.as_ref(), demo, &decision).await {
         Ok(true) => context.memory.note_replaced(demo),
         Ok(false) => {}
@@ -108,7 +115,22 @@ pub async fn reconcile(
             return Err(error.into());
         }
     }
+    let cells = |uid: &str, run: u32| context.ledgers.cells(uid, run);
+    context.recorder.observe(demo, decision.status, &decision.run_events, &cells, now);
     Ok(decision.wake)
+}
+
+/// Writes the records of an object that is about to be released: afterwards, no reconcile would
+/// write them. The object does not wait long for it.
+async fn finish_records(uid: &str, context: &Context, now: MicroTime) {
+    let cells = |uid: &str, run: u32| context.ledgers.cells(uid, run);
+    let finish = context.recorder.finish(uid, context.cluster.as_ref(), &cells, now);
+    if tokio::time::timeout(RECORDS_WAIT, finish).await.is_err() {
+        tracing::warn!(
+            uid,
+            "the record of a run (KinesisDemoRun) was not written before the object was released"
+        );
+    }
 }
 
 /// The first reconcile of an object. An object that has to wait is marked as queued in the same

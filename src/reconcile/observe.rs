@@ -408,7 +408,7 @@ impl ResourceReader<'_> {
                 let reading = store.reading(self.uid, run, started_at, timings.log_delay, self.now);
                 let page =
                     self.aws.logs.fetch_ledger_page(group, reading.since, reading.page.as_deref()).await?;
-                if let Some(ledgers) = store.take(self.uid, run, reading, page) {
+                if let Some(ledgers) = store.take(self.uid, run, &status.phases, reading, page) {
                     return Ok(Some(ledgers));
                 }
                 // The next page may take as long as the pages before it.

@@ -1,13 +1,16 @@
 //! A fake Kubernetes for scenarios: one object with a resource version, its finalizers, and its
 //! Events. Writes can be denied.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kinesis_demo_api::demo::FINALIZER;
-use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, KinesisDemoStatus, MicroTime};
+use kube::ResourceExt;
 
 use kinesis_demo_operator::kubernetes::events::RunEvent;
+use kinesis_demo_operator::kubernetes::run_records::{ListedRecord, RunRecords};
 use kinesis_demo_operator::kubernetes::{Cluster, ClusterError};
 use kinesis_demo_operator::reconcile::queue::{QueuedRun, RunLister};
 
@@ -20,6 +23,10 @@ struct State {
     object: Option<KinesisDemo>,
     beside: Vec<KinesisDemo>,
     run_events: Vec<RunEvent>,
+    records: BTreeMap<(String, String), (MicroTime, KinesisDemoRun)>,
+    record_writes: Vec<(MicroTime, usize)>,
+    deny_records: bool,
+    now: MicroTime,
     writes: u64,
     deny_writes: bool,
     another_leads: bool,
@@ -51,6 +58,26 @@ impl FakeCluster {
     /// All events so far.
     pub fn run_events(&self) -> Vec<RunEvent> {
         self.read(|state| state.run_events.clone())
+    }
+
+    /// The stored records of runs, in the order of their names.
+    pub fn records(&self) -> Vec<KinesisDemoRun> {
+        self.read(|state| state.records.values().map(|(_, record)| record.clone()).collect())
+    }
+
+    /// When each record was written, and its length in bytes, in order.
+    pub fn record_writes(&self) -> Vec<(MicroTime, usize)> {
+        self.read(|state| state.record_writes.clone())
+    }
+
+    /// Whether every call about records is denied from now on.
+    pub fn deny_records(&self, deny: bool) {
+        self.change(|state| state.deny_records = deny);
+    }
+
+    /// Sets the time with which records are created from now on.
+    pub fn set_now(&self, now: MicroTime) {
+        self.change(|state| state.now = now);
     }
 
     /// The number of writes.
@@ -151,6 +178,101 @@ fn collect(state: &mut State) {
     });
     if is_removable {
         state.object = None;
+    }
+}
+
+impl FakeCluster {
+    fn about_record<T>(
+        &self,
+        name: &str,
+        call: impl FnOnce(&mut State) -> Result<T, ClusterError>,
+    ) -> Result<T, ClusterError> {
+        self.change(|state| match state.deny_records {
+            true => Err(ClusterError::Other {
+                what: "record",
+                object: name.to_owned(),
+                source: "kinesisdemoruns is forbidden".into(),
+            }),
+            false => call(state),
+        })
+    }
+}
+
+#[async_trait]
+impl RunRecords for FakeCluster {
+    async fn fetch_record(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<KinesisDemoRun>, ClusterError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.about_record(name, |state| Ok(state.records.get(&key).map(|(_, record)| record.clone())))
+    }
+
+    async fn create_record(&self, record: &KinesisDemoRun) -> Result<KinesisDemoRun, ClusterError> {
+        let key = (record.namespace().unwrap_or_default(), record.name_any());
+        self.about_record(&key.1.clone(), |state| {
+            if state.records.contains_key(&key) {
+                return Err(ClusterError::Conflict { what: "record", object: key.1 });
+            }
+            let mut created = record.clone();
+            created.status = None;
+            created.metadata.resource_version = Some("1".into());
+            state.records.insert(key, (state.now, created.clone()));
+            Ok(created)
+        })
+    }
+
+    async fn replace_record_status(&self, record: &KinesisDemoRun) -> Result<KinesisDemoRun, ClusterError> {
+        let key = (record.namespace().unwrap_or_default(), record.name_any());
+        let length = serde_json::to_vec(record).map_or(usize::MAX, |text| text.len());
+        self.about_record(&key.1.clone(), |state| {
+            let Some((_, stored)) = state.records.get_mut(&key) else {
+                return Err(ClusterError::NotFound { what: "record", object: key.1 });
+            };
+            if stored.metadata.resource_version != record.metadata.resource_version {
+                return Err(ClusterError::Conflict { what: "record", object: key.1 });
+            }
+            // Through JSON, as on the wire.
+            let status = serde_json::to_value(&record.status).and_then(serde_json::from_value);
+            stored.status = status.map_err(|error| ClusterError::Other {
+                what: "record",
+                object: key.1,
+                source: error.into(),
+            })?;
+            let version = stored.metadata.resource_version.as_deref().and_then(|text| text.parse().ok());
+            stored.metadata.resource_version = Some((version.unwrap_or(0_u64) + 1).to_string());
+            let stored = stored.clone();
+            state.record_writes.push((state.now, length));
+            Ok(stored)
+        })
+    }
+
+    async fn list_records(
+        &self,
+        namespace: Option<&str>,
+        demo: Option<&str>,
+    ) -> Result<Vec<ListedRecord>, ClusterError> {
+        self.about_record("all", |state| {
+            let wanted = state.records.iter().filter(|((of, _), (_, record))| {
+                namespace.is_none_or(|namespace| namespace == of)
+                    && demo.is_none_or(|demo| record.spec.demo == demo)
+            });
+            let listed = wanted.map(|((namespace, name), (created_at, _))| ListedRecord {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                created_at: *created_at,
+            });
+            Ok(listed.collect())
+        })
+    }
+
+    async fn delete_record(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.about_record(name, |state| {
+            state.records.remove(&key);
+            Ok(())
+        })
     }
 }
 

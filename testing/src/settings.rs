@@ -3,7 +3,7 @@
 use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
-use kinesis_demo_operator::settings::{Settings, Timings};
+use kinesis_demo_operator::settings::{Retention, Settings, Timings};
 
 /// The settings of an operator that has all defaults, and allows objects nothing else.
 pub fn settings() -> Settings {
@@ -28,6 +28,7 @@ pub fn settings() -> Settings {
         execution_role_arn: Some("arn:aws:iam::000000000000:role/execution".into()),
         assign_public_ip: true,
         max_runs: 10,
+        retention: Retention::default(),
         timings: Timings::aws(),
     }
 }

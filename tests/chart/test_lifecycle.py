@@ -19,6 +19,7 @@ from api_server import ApiServer
 from chart import CHART, ROOT, helms
 
 DEFINITION = "kinesisdemos.kinesisdemo.io"
+DEFINITIONS = (DEFINITION, "kinesisdemoruns.kinesisdemo.io")
 OWNER = "meta.helm.sh/release-name"
 OBJECT = """
 apiVersion: kinesisdemo.io/v1alpha1
@@ -43,7 +44,7 @@ class Lifecycle(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.helm_path = self.helms[0]
-        self.server.kubectl("delete", "crd", DEFINITION, "--ignore-not-found")
+        self.server.kubectl("delete", "crd", *DEFINITIONS, "--ignore-not-found")
 
     def namespace(self):
         type(self).number += 1
@@ -102,7 +103,7 @@ class Lifecycle(unittest.TestCase):
         for helm in self.helms:
             with self.subTest(helm=helm):
                 self.helm_path = helm
-                self.server.kubectl("delete", "crd", DEFINITION, "--ignore-not-found")
+                self.server.kubectl("delete", "crd", *DEFINITIONS, "--ignore-not-found")
                 namespace = self.namespace()
                 self.helm("install", "first", CHART, "--namespace", namespace, "--set", "sandbox.enabled=true")
                 self.server.kubectl("wait", "--for=condition=Established", f"crd/{DEFINITION}")
@@ -170,7 +171,7 @@ class Lifecycle(unittest.TestCase):
         for helm in self.helms:
             with self.subTest(helm=helm):
                 self.helm_path = helm
-                self.server.kubectl("delete", "crd", DEFINITION, "--ignore-not-found")
+                self.server.kubectl("delete", "crd", *DEFINITIONS, "--ignore-not-found")
                 old, new = self.namespace(), self.namespace()
                 self.helm("install", "old", CHART, "--namespace", old)
                 self.helm("uninstall", "old", "--namespace", old, "--no-hooks")
@@ -197,13 +198,13 @@ class Lifecycle(unittest.TestCase):
                 self.assertIsNotNone(self.definition())
 
     def test_helm_refuses_to_adopt_without_take_ownership(self):
-        self.server.kubectl("apply", "--server-side", "-f", ROOT / f"crds/{DEFINITION}.yaml")
+        self.server.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         namespace = self.namespace()
         output = self.helm("install", "mine", CHART, "--namespace", namespace, "--set", "crds.adopt=true", fails=True)
         self.assertIn("invalid ownership metadata", output)
 
     def test_a_definition_applied_by_kubectl_is_left_unchanged(self):
-        self.server.kubectl("apply", "--server-side", "-f", ROOT / f"crds/{DEFINITION}.yaml")
+        self.server.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         namespace = self.namespace()
         notes = self.helm("install", "mine", CHART, "--namespace", namespace)
         self.assertIn("belongs to no Helm release", notes)

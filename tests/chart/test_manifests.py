@@ -68,7 +68,7 @@ class Schemas(unittest.TestCase):
             self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
     def test_the_example_objects_match_the_definition(self):
-        definition = find("default", "CustomResourceDefinition")
+        definition = find("default", "CustomResourceDefinition", "demos.kinesisdemo.io")
         examples = yaml.safe_load(METADATA["annotations"]["artifacthub.io/crdsExamples"])
         ended = self.custom(definition, examples)
         self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)

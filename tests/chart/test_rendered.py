@@ -9,7 +9,7 @@ import yaml
 from chart import CHART, KUBERNETES, METADATA, NAMESPACE, RELEASE, ROOT, VALUES, find, helms, kinds, manifests, run, tool
 
 SANDBOX_ACCOUNT = "000000000000"
-DEFINITION = "kinesisdemos.kinesisdemo.io"
+DEFINITIONS = ("kinesisdemos.kinesisdemo.io", "kinesisdemoruns.kinesisdemo.io")
 LABELS = {"name", "instance", "version", "component", "part-of", "managed-by"}
 
 
@@ -143,26 +143,29 @@ class Everywhere(unittest.TestCase):
 
 
 class Definition(unittest.TestCase):
-    """The CustomResourceDefinition."""
+    """The CustomResourceDefinitions."""
 
-    def test_the_charts_copy_equals_the_generated_file(self):
-        self.assertEqual((CHART / f"files/{DEFINITION}.yaml").read_bytes(), (ROOT / f"crds/{DEFINITION}.yaml").read_bytes(),
-                         f"cp crds/{DEFINITION}.yaml charts/kinesis-demo-operator/files/")
+    def test_the_charts_copies_equal_the_generated_files(self):
+        self.assertEqual({file.name for file in (ROOT / "crds").iterdir()}, {f"{name}.yaml" for name in DEFINITIONS})
+        for name in DEFINITIONS:
+            self.assertEqual((CHART / f"files/{name}.yaml").read_bytes(), (ROOT / f"crds/{name}.yaml").read_bytes(), "run make generate")
 
-    def test_rendering_does_not_change_the_definition(self):
-        generated = yaml.safe_load((ROOT / f"crds/{DEFINITION}.yaml").read_text(encoding="utf-8"))
-        rendered = find("default", "CustomResourceDefinition")
-        self.assertEqual(rendered["spec"], generated["spec"])
-        self.assertEqual(rendered["metadata"]["name"], generated["metadata"]["name"])
+    def test_rendering_does_not_change_the_definitions(self):
+        for name in DEFINITIONS:
+            generated = yaml.safe_load((ROOT / f"crds/{name}.yaml").read_text(encoding="utf-8"))
+            rendered = find("default", "CustomResourceDefinition", name)
+            self.assertEqual(rendered["spec"], generated["spec"])
+            self.assertEqual(rendered["metadata"]["name"], generated["metadata"]["name"])
 
-    def test_the_definition_is_kept_after_uninstall(self):
-        self.assertEqual(find("default", "CustomResourceDefinition")["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+    def test_the_definitions_are_kept_after_uninstall(self):
+        for name in DEFINITIONS:
+            self.assertEqual(find("default", "CustomResourceDefinition", name)["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
 
     def test_the_definition_can_be_left_out(self):
         self.assertNotIn("CustomResourceDefinition", kinds("namespaced"))
 
     def test_the_example_objects_of_the_metadata_have_its_version(self):
-        version = find("default", "CustomResourceDefinition")["spec"]["versions"][0]["name"]
+        version = find("default", "CustomResourceDefinition", DEFINITIONS[0])["spec"]["versions"][0]["name"]
         for example in yaml.safe_load(METADATA["annotations"]["artifacthub.io/crdsExamples"]):
             self.assertEqual(example["apiVersion"], f"kinesisdemo.io/{version}")
 

@@ -181,7 +181,9 @@ impl TestCluster {
             // Wait for the deletion: otherwise it could complete after the next test has installed
             // its operator.
             let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-            delete(api, DEFINITION, Duration::from_secs(60)).await;
+            for name in [DEFINITION, "kinesisdemoruns.kinesisdemo.io"] {
+                delete(api.clone(), name, Duration::from_secs(60)).await;
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use kinesis_demo_api::{KinesisDemo, Stage};
 use kinesis_demo_iam::{Deployment, PolicyEvaluator, Principal};
 use kinesis_demo_local_cluster::kubernetes::Kubernetes;
 use kinesis_demo_local_cluster::kubernetes::assets::cached_assets;
-use kinesis_demo_local_cluster::kubernetes::definition::{put_definition, put_namespace};
+use kinesis_demo_local_cluster::kubernetes::definition::{put_definitions, put_namespace};
 use kinesis_demo_local_cluster::processes::supervisor::log_tail;
 use kinesis_demo_local_cluster::programs::{
     CLUSTER, OPERATOR, Programs, SANDBOX, recorded_calls, start_operator, start_sandbox,
@@ -103,7 +103,7 @@ impl LocalStack {
         let address = start_sandbox(&supervisor, &programs, SPEED).await.unwrap();
         let sandbox = SandboxClient::at(address.clone()).unwrap();
         let before = sandbox.fetch_state().await.unwrap();
-        put_definition(&kubernetes.client()).await.unwrap();
+        put_definitions(&kubernetes.client()).await.unwrap();
         put_namespace(&kubernetes.client(), "demos").await.unwrap();
         let kubeconfig = kubernetes.operator_kubeconfig().await.unwrap();
         let demos = Demos::new(kubernetes.client(), "demos");

@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kinesis_demo_api::{KinesisDemo, Stage};
+use kinesis_demo_api::run_record::DEMO_LABEL;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, Stage};
 use kinesis_demo_local_cluster::kubernetes::api_server::AUDIT_LOG;
 use kinesis_demo_local_cluster::kubernetes::operator_access::OPERATOR_ROLE;
 use kinesis_demo_local_cluster::programs::OPERATOR;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -94,6 +97,20 @@ fn stage(demo: &KinesisDemo) -> Option<Stage> {
     demo.status.as_ref().and_then(|status| status.stage)
 }
 
+/// A record of an earlier KinesisDemo of this name.
+fn an_old_record(demo: &str, run: u32) -> KinesisDemoRun {
+    let record = json!({
+        "apiVersion": "kinesisdemo.io/v1alpha1",
+        "kind": "KinesisDemoRun",
+        "metadata": { "name": format!("{demo}-{run}-00000"), "labels": { DEMO_LABEL: demo } },
+        "spec": {
+            "demo": demo, "demoUid": "0", "run": run, "accountId": "000000000000", "region": "us-east-1",
+            "streamName": "posts", "settings": {}, "operatorVersion": "0.1.0",
+        },
+    });
+    serde_json::from_value(record).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_is_exactly_what_the_operator_uses() {
     let Some(_permit) = shared_permit().await else { return };
@@ -112,6 +129,11 @@ async fn the_role_is_exactly_what_the_operator_uses() {
         "metadata": { "name": "busy" },
         "spec": { "phases": [{ "name": "steady", "duration": "2m", "recordsPerSecond": 200 }] },
     });
+    // As many old records of runs as are kept: the run's own record makes one too many.
+    let records: Api<KinesisDemoRun> = Api::namespaced(stack.client(), "demos");
+    for number in 1..=10 {
+        records.create(&PostParams::default(), &an_old_record("busy", number)).await.unwrap();
+    }
     stack.demos.apply("busy", &manifest).await.unwrap();
     let accepted = |demo: &KinesisDemo| {
         demo.status
@@ -133,6 +155,10 @@ async fn the_role_is_exactly_what_the_operator_uses() {
     assert_eq!(stage(&stack.demos.fetch("busy").await.unwrap()), Some(Stage::Running));
     stack.demos.delete("busy").await.unwrap();
     stack.wait_until_deleted("busy", Duration::from_secs(90)).await;
+    let kept = records.list_metadata(&ListParams::default()).await.unwrap();
+    let names: Vec<String> = kept.items.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with("-00000")).count(), 9, "{names:?}");
+    assert_eq!(names.len(), 10, "{names:?}");
 
     let log = stack.supervisor.log_path(AUDIT_LOG);
     // The last requests (the end of the watch, the release of the Lease) are only logged when the

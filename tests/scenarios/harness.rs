@@ -114,6 +114,7 @@ impl Harness {
     pub async fn step(&mut self) -> bool {
         let Some(before) = self.cluster.object() else { return false };
         let result = reconcile(&before, self.unreadable.as_deref(), &self.context).await;
+        self.write_records().await;
         let after = self.cluster.object();
         if let Some(stage) = after.as_ref().and_then(|object| object.status.as_ref()?.stage)
             && self.stages.last() != Some(&stage)
@@ -135,6 +136,12 @@ impl Harness {
             }
         }
         after.is_some()
+    }
+
+    /// Writes the records of runs that are due, as the controller does each second.
+    pub async fn write_records(&self) {
+        self.cluster.set_now(self.clock.now());
+        self.context.write_records(&[]).await;
     }
 
     /// Steps until `done` returns true. Panics after `limit`.

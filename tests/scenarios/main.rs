@@ -18,4 +18,5 @@ mod post_mortem;
 mod preflight;
 mod properties;
 mod queue;
+mod records;
 mod removals;

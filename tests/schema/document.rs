@@ -2,14 +2,28 @@
 
 use std::path::Path;
 
-use kinesis_demo_api::KinesisDemo;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun};
 use kinesis_demo_operator::crd;
 use kube::CustomResourceExt;
 use serde_json::Value;
 
 fn schema() -> Value {
-    let crd = serde_json::to_value(KinesisDemo::crd()).unwrap();
+    schema_of(&KinesisDemo::crd())
+}
+
+fn schema_of(crd: &CustomResourceDefinition) -> Value {
+    let crd = serde_json::to_value(crd).unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].clone()
+}
+
+/// Spec and status of both kinds, with their names.
+fn roots() -> Vec<(String, Value)> {
+    let kinds = [("KinesisDemo", schema()), ("KinesisDemoRun", schema_of(&KinesisDemoRun::crd()))];
+    let roots = |(kind, schema): (&str, Value)| {
+        ["spec", "status"].map(|root| (format!("{kind}.{root}"), schema[root].clone()))
+    };
+    kinds.into_iter().flat_map(roots).collect()
 }
 
 /// Calls `visit` with every property below `schema`, and with its path.
@@ -27,21 +41,23 @@ fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 #[test]
-fn the_committed_definition_matches_the_types() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/kinesisdemos.kinesisdemo.io.yaml");
-    let generated = crd::yaml().unwrap();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &generated).unwrap();
+fn the_committed_definitions_match_the_types() {
+    for (name, generated) in [("kinesisdemos", crd::demo_yaml()), ("kinesisdemoruns", crd::run_yaml())] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{name}.kinesisdemo.io.yaml"));
+        let generated = generated.unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &generated).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == generated, "crds/ differs from the types in api/: run `make generate`");
     }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "crds/ differs from the types in api/: run `make generate`");
 }
 
 #[test]
 fn every_field_of_spec_and_status_is_described() {
     let mut undescribed = Vec::new();
-    for root in ["spec", "status"] {
-        walk(root, &schema()[root], &mut |path, property| {
+    for (root, schema) in roots() {
+        walk(&root, &schema, &mut |path, property| {
             let is_item = path.ends_with("[]");
             if !is_item && property["description"].as_str().is_none_or(str::is_empty) {
                 undescribed.push(path.to_owned());
@@ -54,8 +70,8 @@ fn every_field_of_spec_and_status_is_described() {
 #[test]
 fn every_list_map_and_string_is_bounded() {
     let mut unbounded = Vec::new();
-    for root in ["spec", "status"] {
-        walk(root, &schema()[root], &mut |path, property| {
+    for (root, schema) in roots() {
+        walk(&root, &schema, &mut |path, property| {
             let bounded = match property["type"].as_str() {
                 Some("string") => property["maxLength"].is_number() || property["enum"].is_array(),
                 Some("array") => property["maxItems"].is_number(),
@@ -92,8 +108,8 @@ fn every_number_of_the_spec_is_bounded() {
 fn every_number_is_a_bounded_signed_integer_within_its_format() {
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for root in ["spec", "status"] {
-        walk(root, &schema()[root], &mut |path, property| {
+    for (root, schema) in roots() {
+        walk(&root, &schema, &mut |path, property| {
             assert_ne!(property["type"], "number", "{path}: no fractions");
             if property["type"] != "integer" {
                 return;
@@ -119,8 +135,8 @@ fn every_number_is_a_bounded_signed_integer_within_its_format() {
 #[test]
 fn the_api_server_knows_every_format_and_no_enum_has_null() {
     let mut wrong = Vec::new();
-    for root in ["spec", "status"] {
-        walk(root, &schema()[root], &mut |path, property| {
+    for (root, schema) in roots() {
+        walk(&root, &schema, &mut |path, property| {
             let known = ["int32", "int64", "date-time"];
             let format = property["format"].as_str();
             let has_null =

@@ -291,7 +291,7 @@ async fn a_real_api_server_enforces_every_rule() {
     let Some(options) = ApiServerOptions::cached().await else { return };
     let state = tempfile::tempdir().unwrap();
     let server = ApiServer::start(state.path(), options).await.unwrap();
-    definition::put_definition(&server.client()).await.unwrap();
+    definition::put_definitions(&server.client()).await.unwrap();
     let kind = KinesisDemo::api_resource();
     let api: Api<DynamicObject> = Api::namespaced_with(server.client(), "default", &kind);
 

@@ -3,6 +3,8 @@
 //! ```text
 //! mod       KinesisDemoRun: what was asked, what came of it
 //! traffic   the traffic over time, as points
+//! cells     the traffic collected from the ledger lines
+//! latency   latencies in few bytes
 //! capacity  stream and tasks over time, as steps
 //! marks     what happened, and when; what nobody observed
 //! ```
@@ -12,6 +14,8 @@
 #![allow(clippy::duplicated_attributes)]
 
 mod capacity;
+mod cells;
+mod latency;
 mod marks;
 mod traffic;
 
@@ -26,6 +30,7 @@ use crate::conditions::Reason;
 use crate::demo::status::{Outcome, PhaseReport, Stage, TotalsStatus};
 
 pub use capacity::CapacityStep;
+pub use cells::{Horizon, TrafficCells};
 pub use marks::{Gap, Mark, MarkKind};
 pub use traffic::{TrafficColumns, TrafficPoint};
 

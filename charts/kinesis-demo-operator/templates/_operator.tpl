@@ -43,6 +43,8 @@
 - --max-records-per-second={{ .Values.limits.recordsPerSecond | int64 }}
 - --max-tasks={{ .Values.limits.tasks | int64 }}
 - --max-warm-mib-per-second={{ .Values.limits.warmMibPerSecond | int64 }}
+- --keep-runs={{ .Values.runs.keep | int64 }}
+- --keep-runs-for={{ .Values.runs.keepFor }}
 - --concurrency={{ .Values.concurrency | int64 }}
 - --log-format={{ .Values.log.format }}
 - --log={{ .Values.log.filter }}
@@ -71,7 +73,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* The operator's permissions for KinesisDemo objects: exactly the rules of deploy/operator-role.yaml; a test compares them. */}}
+{{/* The operator's permissions for KinesisDemo objects and the records of their runs: exactly the rules of deploy/operator-role.yaml; a test compares them. */}}
 {{- define "kinesis-demo-operator.rules" -}}
 # Patch: for the finalizer; the operator never changes the spec. Users create and delete objects.
 - apiGroups: [kinesisdemo.io]
@@ -79,6 +81,13 @@
   verbs: [list, watch, patch]
 - apiGroups: [kinesisdemo.io]
   resources: [kinesisdemos/status]
+  verbs: [update]
+# The records of runs: written, read to be continued, and deleted when they are old.
+- apiGroups: [kinesisdemo.io]
+  resources: [kinesisdemoruns]
+  verbs: [get, list, create, delete]
+- apiGroups: [kinesisdemo.io]
+  resources: [kinesisdemoruns/status]
   verbs: [update]
 # Patch: a repeated event increments its count instead of creating a new one.
 - apiGroups: [events.k8s.io]

@@ -1,5 +1,5 @@
 {{/*
-Objects that may exist already: the CustomResourceDefinition, which stays after an uninstall, and the Lease, which an operator creates if it is
+Objects that may exist already: the CustomResourceDefinitions, which stay after an uninstall, and the Lease, which an operator creates if it is
 missing. Helm rejects an install that would overwrite another release's object, so such objects are left out of the manifest. Without a cluster
 (helm template, lint) nothing is found, and everything is rendered.
 */}}
@@ -19,11 +19,17 @@ release {{ $release }} in namespace {{ $namespace }}
 {{- end -}}
 {{- end -}}
 
-{{- define "kinesis-demo-operator.crdOtherOwner" -}}
-{{- include "kinesis-demo-operator.otherOwner" (dict "root" . "apiVersion" "apiextensions.k8s.io/v1" "kind" "CustomResourceDefinition" "namespace" "" "name" "kinesisdemos.kinesisdemo.io") -}}
+{{/* The names of the CustomResourceDefinitions. */}}
+{{- define "kinesis-demo-operator.crdNames" -}}
+kinesisdemos.kinesisdemo.io kinesisdemoruns.kinesisdemo.io
 {{- end -}}
 
-{{/* Identifies a version of the CustomResourceDefinition. */}}
+{{/* The other owner of a CustomResourceDefinition. In: dict root, name. */}}
+{{- define "kinesis-demo-operator.crdOtherOwner" -}}
+{{- include "kinesis-demo-operator.otherOwner" (dict "root" .root "apiVersion" "apiextensions.k8s.io/v1" "kind" "CustomResourceDefinition" "namespace" "" "name" .name) -}}
+{{- end -}}
+
+{{/* Identifies a version of a CustomResourceDefinition. In: dict root, name. */}}
 {{- define "kinesis-demo-operator.crdDigest" -}}
-{{- .Files.Get "files/kinesisdemos.kinesisdemo.io.yaml" | sha256sum -}}
+{{- .root.Files.Get (printf "files/%s.yaml" .name) | sha256sum -}}
 {{- end -}}

@@ -9,7 +9,7 @@ use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::status::ResourceState;
 use kinesis_demo_local_cluster::kubernetes::Kubernetes;
-use kinesis_demo_local_cluster::kubernetes::definition::{put_definition, put_namespace};
+use kinesis_demo_local_cluster::kubernetes::definition::{put_definitions, put_namespace};
 use kinesis_demo_local_cluster::private_files::write_private;
 use kinesis_demo_local_cluster::programs::{
     CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox,
@@ -70,7 +70,7 @@ impl DemoSession {
         let programs = Programs::next_to_this()?;
         let kubernetes = Kubernetes::start(supervisor, progress).await?;
         let client = kubernetes.client();
-        put_definition(&client).await?;
+        put_definitions(&client).await?;
         put_namespace(&client, manifest.namespace()).await?;
         let cluster = Cluster::new(client, manifest.namespace());
         // The API server checks the schema's rules. If it rejects the manifest, nothing else is

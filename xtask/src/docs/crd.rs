@@ -1,11 +1,11 @@
-//! docs/reference/crd.md. In: the CustomResourceDefinition. Out: every field with its type,
+//! docs/reference/crd.md and runs.md. In: a CustomResourceDefinition. Out: every field with its type,
 //! default, bounds and description. Pure.
 
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinitionVersion, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinitionSpec, CustomResourceDefinitionVersion, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
-use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -14,13 +14,27 @@ const HEAD: &str = "# The KinesisDemo resource
 Generated from the types in `api/` by `make generate`; do not edit. `kubectl explain kinesisdemo.spec` shows part of it.
 ";
 
-/// The page.
-pub fn page() -> anyhow::Result<String> {
-    let definition = KinesisDemo::crd().spec;
+const RUN_HEAD: &str = "# The KinesisDemoRun resource
+
+Generated from the types in `api/` by `make generate`; do not edit. `kubectl explain kinesisdemorun.status` shows part of it. The operator writes one
+object for each run: `kubectl get kdr` lists them.
+";
+
+/// The page about KinesisDemo.
+pub fn demo_page() -> anyhow::Result<String> {
+    page(HEAD, KinesisDemo::crd().spec)
+}
+
+/// The page about KinesisDemoRun.
+pub fn run_page() -> anyhow::Result<String> {
+    page(RUN_HEAD, KinesisDemoRun::crd().spec)
+}
+
+fn page(head: &str, definition: CustomResourceDefinitionSpec) -> anyhow::Result<String> {
     let names = &definition.names;
     let all = |names: &Option<Vec<String>>| names.clone().unwrap_or_default().join("`, `");
     let mut lines = vec![
-        HEAD.to_owned(),
+        head.to_owned(),
         "| | |".to_owned(),
         "|---|---|".to_owned(),
         format!("| Group | `{}` |", definition.group),

@@ -57,12 +57,16 @@ fn stale(folder: &Path) -> anyhow::Result<Vec<(Generated, String)>> {
     Ok(stale)
 }
 
-fn generated() -> anyhow::Result<[Generated; 7]> {
-    let definition = kinesis_demo_operator::crd::yaml()?;
+fn generated() -> anyhow::Result<[Generated; 10]> {
+    let demo = kinesis_demo_operator::crd::demo_yaml()?;
+    let run = kinesis_demo_operator::crd::run_yaml()?;
     Ok([
-        ("crds/kinesisdemos.kinesisdemo.io.yaml", definition.clone()),
-        ("charts/kinesis-demo-operator/files/kinesisdemos.kinesisdemo.io.yaml", definition),
-        ("docs/reference/crd.md", crd::page()?),
+        ("crds/kinesisdemos.kinesisdemo.io.yaml", demo.clone()),
+        ("crds/kinesisdemoruns.kinesisdemo.io.yaml", run.clone()),
+        ("charts/kinesis-demo-operator/files/kinesisdemos.kinesisdemo.io.yaml", demo),
+        ("charts/kinesis-demo-operator/files/kinesisdemoruns.kinesisdemo.io.yaml", run),
+        ("docs/reference/crd.md", crd::demo_page()?),
+        ("docs/reference/runs.md", crd::run_page()?),
         ("docs/reference/conditions.md", conditions::page()?),
         ("docs/reference/metrics.md", metrics::page()?),
         ("docs/reference/operator.md", programs::operator_page()?),
@@ -85,8 +89,8 @@ mod tests {
     fn a_missing_file_is_stale_with_its_whole_text() {
         let folder = tempfile::tempdir().unwrap();
         let stale = stale(folder.path()).unwrap();
-        assert_eq!(stale.len(), 7);
-        let ((path, text), differences) = &stale[3];
+        assert_eq!(stale.len(), 10);
+        let ((path, text), differences) = &stale[6];
         assert_eq!(*path, "docs/reference/conditions.md");
         assert_eq!(differences.lines().filter(|line| line.starts_with('+')).count(), text.lines().count());
     }

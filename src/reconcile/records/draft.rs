@@ -1,0 +1,250 @@
+//! The record of a run in the making. In: what each reconcile stored, and what an earlier leader
+//! recorded. Out: steps, marks and gaps. Pure.
+
+use std::time::Duration;
+
+use kinesis_demo_api::run_record::{
+    CapacityStep, Gap, KinesisDemoRunStatus, MOST_GAPS, MOST_MARKS, MOST_STEPS, Mark, MarkKind, TrafficCells,
+};
+use kinesis_demo_api::status::{Stage, StreamStatus};
+use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
+
+use crate::kubernetes::events::RunEvent;
+
+/// A run in which records arrive is observed at least this often. A longer time is a gap.
+const OBSERVED_EVERY: Duration = Duration::from_secs(30);
+
+/// Shards that are added within this time are one mark.
+const ONE_SPLIT: Duration = Duration::from_secs(5);
+
+/// The longest text of a mark, in characters, as the schema counts them.
+const LONGEST_TEXT: usize = 160;
+
+/// A mark is not repeated within this many marks.
+const REPEATS: usize = 20;
+
+/// What is known of one run.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub namespace: String,
+    pub demo: String,
+    pub uid: String,
+    pub run: u32,
+    /// As last stored.
+    pub status: KinesisDemoStatus,
+    pub steps: Vec<CapacityStep>,
+    pub marks: Vec<Mark>,
+    pub marks_omitted: u32,
+    pub gaps: Vec<Gap>,
+    /// The traffic at the run's end. Afterwards it does not change.
+    pub settled_cells: Option<TrafficCells>,
+    first_seen_at: MicroTime,
+    last_seen_at: MicroTime,
+}
+
+impl Draft {
+    /// The draft of a run that this leader sees for the first time.
+    pub fn new(
+        namespace: &str,
+        demo: &str,
+        uid: &str,
+        run: u32,
+        status: KinesisDemoStatus,
+        now: MicroTime,
+    ) -> Self {
+        let step = step_of(&status, now);
+        Self {
+            namespace: namespace.to_owned(),
+            demo: demo.to_owned(),
+            uid: uid.to_owned(),
+            run,
+            steps: vec![step],
+            status,
+            marks: Vec::new(),
+            marks_omitted: 0,
+            gaps: Vec::new(),
+            settled_cells: None,
+            first_seen_at: now,
+            last_seen_at: now,
+        }
+    }
+
+    /// Whether the run is over, so that its record is final.
+    pub fn is_final(&self) -> bool {
+        self.status.stage.is_some_and(Stage::is_terminal)
+    }
+
+    /// Takes the status that was just stored, and the Events that were published.
+    pub fn observe(&mut self, status: KinesisDemoStatus, run_events: &[RunEvent], now: MicroTime) {
+        let runs = self.status.stage == Some(Stage::Running);
+        if runs && now.since(self.last_seen_at) > OBSERVED_EVERY {
+            self.add_gap(Gap { from: self.last_seen_at, until: now });
+        }
+        self.last_seen_at = now;
+        for run_event in run_events {
+            if let Some(kind) = kind_of(run_event) {
+                self.mark(now, kind, &text_of(kind, run_event));
+            }
+        }
+        self.note_capacity(&status, now);
+        self.status = status;
+    }
+
+    fn note_capacity(&mut self, status: &KinesisDemoStatus, now: MicroTime) {
+        let step = step_of(status, now);
+        let Some(before) = self.steps.last().copied() else {
+            self.steps.push(step);
+            return;
+        };
+        if step.is_like(&before) {
+            return;
+        }
+        if let (Some(from), Some(to)) = (before.shards, step.shards)
+            && from != to
+        {
+            self.mark_split(from, to, now);
+        }
+        if let Some(target) = step.warm_target
+            && step.warm_current >= Some(target)
+            && before.warm_current < Some(target)
+        {
+            self.mark(now, MarkKind::Warm, &format!("warm throughput is {target} MiB/s"));
+        }
+        self.steps.push(step);
+        thin(&mut self.steps, MOST_STEPS);
+    }
+
+    fn mark_split(&mut self, from: u32, to: u32, now: MicroTime) {
+        let last = self.marks.last_mut().filter(|mark| mark.kind == MarkKind::Split);
+        if let Some(last) = last.filter(|last| now.since(last.at) <= ONE_SPLIT)
+            && let Some((first, _)) = last.text.split_once(' ')
+        {
+            last.text = format!("{first} → {to} shards");
+            return;
+        }
+        self.mark(now, MarkKind::Split, &format!("{from} → {to} shards"));
+    }
+
+    fn mark(&mut self, at: MicroTime, kind: MarkKind, text: &str) {
+        let text: String = text.chars().take(LONGEST_TEXT).collect();
+        if self.marks.iter().rev().take(REPEATS).any(|mark| mark.kind == kind && mark.text == text) {
+            return;
+        }
+        self.marks.push(Mark { at, kind, text });
+        self.bound_marks();
+    }
+
+    fn bound_marks(&mut self) {
+        while self.marks.len() > MOST_MARKS {
+            // The oldest of the least important kind.
+            let Some(least) = self.marks.iter().map(|mark| mark.kind).max() else { return };
+            let Some(index) = self.marks.iter().position(|mark| mark.kind == least) else { return };
+            self.marks.remove(index);
+            self.marks_omitted = self.marks_omitted.saturating_add(1);
+        }
+    }
+
+    fn add_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        while self.gaps.len() > MOST_GAPS {
+            self.gaps.remove(0);
+        }
+    }
+
+    /// Takes over what an earlier leader recorded before this one saw the run.
+    pub fn continue_from(&mut self, recorded: &KinesisDemoRunStatus) {
+        let first = self.first_seen_at;
+        let earlier = recorded.capacity.iter().filter(|step| step.at < first).copied();
+        let mut steps: Vec<CapacityStep> = earlier.collect();
+        for step in std::mem::take(&mut self.steps) {
+            if steps.last().is_none_or(|last| !last.is_like(&step)) {
+                steps.push(step);
+            }
+        }
+        thin(&mut steps, MOST_STEPS);
+        self.steps = steps;
+
+        let own = std::mem::take(&mut self.marks);
+        self.marks = recorded.marks.iter().filter(|mark| mark.at < first).cloned().collect();
+        self.marks.extend(own);
+        self.marks_omitted = self.marks_omitted.saturating_add(recorded.marks_omitted);
+        self.bound_marks();
+
+        let own = std::mem::take(&mut self.gaps);
+        self.gaps = recorded.gaps.iter().filter(|gap| gap.until < first).copied().collect();
+        let may_differ = |stage: Stage| if stage == Stage::Running { WRITE_EVERY } else { WRITE_ANYWAY };
+        if let (Some(at), Some(stage)) = (recorded.recorded_at, recorded.stage)
+            && !stage.is_terminal()
+            && first.since(at) > may_differ(stage) + Duration::from_secs(2)
+        {
+            self.add_gap(Gap { from: at, until: first });
+        }
+        own.into_iter().for_each(|gap| self.add_gap(gap));
+    }
+}
+
+/// The shortest time between two writes of a record while its run is not over.
+pub const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// A record is written this often even if nothing has changed: it says how long the run was
+/// observed.
+pub const WRITE_ANYWAY: Duration = Duration::from_secs(60);
+
+fn step_of(status: &KinesisDemoStatus, at: MicroTime) -> CapacityStep {
+    let stream = status.stream.as_ref().filter(|stream| stream.status != StreamStatus::DELETED);
+    let warm = stream.and_then(|stream| stream.warm).filter(|warm| warm.target > 0);
+    let generators = status.generators.as_ref();
+    CapacityStep {
+        at,
+        shards: stream.map(|stream| stream.shards),
+        warm_target: warm.map(|warm| warm.target),
+        warm_current: warm.map(|warm| warm.current),
+        tasks_desired: generators.map(|generators| generators.desired),
+        tasks_running: generators.map(|generators| generators.running),
+    }
+}
+
+/// Removes the shortest steps until `most` are left. First and last stay.
+fn thin(steps: &mut Vec<CapacityStep>, most: usize) {
+    while steps.len() > most.max(2) {
+        let lengths = steps.windows(2).enumerate().skip(1);
+        let shortest = lengths.min_by_key(|(_, pair)| match pair {
+            [step, next] => next.at.since(step.at),
+            _ => Duration::MAX,
+        });
+        let Some((index, _)) = shortest else { return };
+        steps.remove(index);
+    }
+}
+
+/// The kind of mark for an Event; `None` for what the record has elsewhere.
+fn kind_of(run_event: &RunEvent) -> Option<MarkKind> {
+    Some(match run_event.reason.as_str() {
+        // `phases` has the instants of phases, `capacity` the tasks.
+        "PhaseStarted" | "SlotsChanged" | "ServiceResized" | "ResourceRemoved" => return None,
+        "ThrottlingBegan" => MarkKind::Throttle,
+        "ControlLapsed" | "ScheduleMoved" => MarkKind::Lapse,
+        "RequestAccepted" | "RequestRefused" => MarkKind::Request,
+        "SilentTasksReplaced" | "TaskFailed" | "TasksMissing" => MarkKind::Tasks,
+        _ if run_event.action.starts_with("EnterStage/") => MarkKind::Stage,
+        _ if run_event.action.starts_with("CallAws/") => MarkKind::Refusal,
+        _ if run_event.action == "CheckPrerequisites" => MarkKind::Refusal,
+        // The stage that follows says the same.
+        _ if run_event.action.starts_with("EndTraffic/") => return None,
+        _ => MarkKind::Other,
+    })
+}
+
+/// The text of a mark. A stage is named first, because several may have the same detail.
+fn text_of(kind: MarkKind, run_event: &RunEvent) -> String {
+    let RunEvent { reason, note, .. } = run_event;
+    match note.split_once(": ") {
+        Some((_, detail)) if kind == MarkKind::Stage => format!("{reason}: {detail}"),
+        None if kind == MarkKind::Stage => reason.clone(),
+        _ => note.clone(),
+    }
+}
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

@@ -1,0 +1,132 @@
+use kinesis_demo_api::status::{GeneratorsStatus, WarmStatus};
+
+use super::*;
+use crate::kubernetes::events::RunEvent;
+use kinesis_demo_api::control::TaskId;
+
+const T0: MicroTime = MicroTime::from_micros(1_800_000_000_000_000);
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn status(stage: Stage, shards: u32, warm: Option<(u32, u32)>, running: u32) -> KinesisDemoStatus {
+    let stream = StreamStatus {
+        name: "posts".into(),
+        arn: "arn".into(),
+        created_at: None,
+        status: "ACTIVE".into(),
+        shards,
+        warm: warm.map(|(target, current)| WarmStatus { target, current }),
+        warm_requests: 0,
+    };
+    let generators = GeneratorsStatus { desired: running, running, ..GeneratorsStatus::default() };
+    KinesisDemoStatus {
+        stage: Some(stage),
+        stream: Some(stream),
+        generators: Some(generators),
+        ..KinesisDemoStatus::default()
+    }
+}
+
+fn draft(first: KinesisDemoStatus) -> Draft {
+    Draft::new("demos", "viral-event", "3f2a9c1e", 1, first, T0)
+}
+
+fn marks(draft: &Draft) -> Vec<(MarkKind, &str)> {
+    draft.marks.iter().map(|mark| (mark.kind, mark.text.as_str())).collect()
+}
+
+#[test]
+fn steps_and_marks_follow_the_observed_changes() {
+    let mut draft = draft(status(Stage::Warming, 4, Some((100, 0)), 0));
+    draft.observe(status(Stage::Warming, 4, Some((100, 0)), 0), &[], T0 + s(1));
+    draft.observe(status(Stage::Running, 4, Some((100, 100)), 2), &[], T0 + s(2));
+    draft.observe(status(Stage::Running, 6, Some((100, 100)), 2), &[], T0 + s(3));
+    let throttled = [RunEvent::throttling_began(1, "peak")];
+    draft.observe(status(Stage::Running, 8, Some((100, 100)), 2), &throttled, T0 + s(5));
+    draft.observe(status(Stage::Running, 16, Some((100, 100)), 2), &[], T0 + s(25));
+    assert_eq!(
+        marks(&draft),
+        [
+            (MarkKind::Warm, "warm throughput is 100 MiB/s"),
+            (MarkKind::Split, "4 → 6 shards"),
+            (
+                MarkKind::Throttle,
+                "phase peak: the stream throttles records; the tasks retry them for a limited time"
+            ),
+            (MarkKind::Split, "6 → 8 shards"),
+            (MarkKind::Split, "8 → 16 shards"),
+        ]
+    );
+    let steps: Vec<_> = draft.steps.iter().map(|step| (step.at.since(T0).as_secs(), step.shards)).collect();
+    assert_eq!(steps, [(0, Some(4)), (2, Some(4)), (3, Some(6)), (5, Some(8)), (25, Some(16))]);
+    assert_eq!(draft.gaps, []);
+}
+
+#[test]
+fn shards_added_within_seconds_are_one_mark() {
+    let mut draft = draft(status(Stage::Running, 4, None, 1));
+    for (second, shards) in [(1, 5), (2, 6), (3, 8)] {
+        draft.observe(status(Stage::Running, shards, None, 1), &[], T0 + s(second));
+    }
+    assert_eq!(marks(&draft), [(MarkKind::Split, "4 → 8 shards")]);
+}
+
+#[test]
+fn a_time_without_observations_is_a_gap_while_traffic_runs() {
+    let mut draft = draft(status(Stage::Warming, 4, None, 1));
+    draft.observe(status(Stage::Running, 4, None, 1), &[], T0 + s(300));
+    draft.observe(status(Stage::Running, 4, None, 1), &[], T0 + s(320));
+    draft.observe(status(Stage::Running, 4, None, 1), &[], T0 + s(400));
+    assert_eq!(draft.gaps, [Gap { from: T0 + s(320), until: T0 + s(400) }]);
+}
+
+#[test]
+fn a_new_leader_continues_where_the_earlier_one_stopped() {
+    let mut earlier = draft(status(Stage::Running, 4, None, 2));
+    earlier.observe(status(Stage::Running, 8, None, 2), &[], T0 + s(10));
+    let recorded = KinesisDemoRunStatus {
+        stage: Some(Stage::Running),
+        recorded_at: Some(T0 + s(15)),
+        capacity: earlier.steps.clone(),
+        marks: earlier.marks.clone(),
+        marks_omitted: 2,
+        ..KinesisDemoRunStatus::default()
+    };
+    let first = status(Stage::Running, 8, None, 2);
+    let mut next = Draft::new("demos", "viral-event", "3f2a9c1e", 1, first, T0 + s(40));
+    next.observe(status(Stage::Running, 16, None, 2), &[], T0 + s(50));
+    next.continue_from(&recorded);
+    assert_eq!(marks(&next), [(MarkKind::Split, "4 → 8 shards"), (MarkKind::Split, "8 → 16 shards")]);
+    let steps: Vec<_> = next.steps.iter().map(|step| (step.at.since(T0).as_secs(), step.shards)).collect();
+    assert_eq!(steps, [(0, Some(4)), (10, Some(8)), (50, Some(16))]);
+    assert_eq!(next.gaps, [Gap { from: T0 + s(15), until: T0 + s(40) }]);
+    assert_eq!(next.marks_omitted, 2);
+}
+
+#[test]
+fn a_thousand_marks_and_steps_are_bounded_and_the_important_stay() {
+    let mut draft = draft(status(Stage::Running, 1, None, 1));
+    for step in 1..=1_000_u32 {
+        let run_events = match step % 10 {
+            0 => vec![RunEvent::entered(1, Stage::Running, &format!("entered for the {step}th time"))],
+            _ => vec![RunEvent::silent_tasks_replaced(&[TaskId::from_arn(&format!("{step:08}"))], 1)],
+        };
+        draft.observe(status(Stage::Running, 1, None, step), &run_events, T0 + s(u64::from(step)));
+    }
+    assert_eq!((draft.marks.len(), draft.marks_omitted), (MOST_MARKS, 500));
+    assert_eq!(draft.marks.iter().filter(|mark| mark.kind == MarkKind::Stage).count(), 100);
+    assert_eq!(draft.steps.len(), MOST_STEPS);
+    assert_eq!((draft.steps[0].at, draft.steps[MOST_STEPS - 1].at), (T0, T0 + s(1_000)));
+}
+
+#[test]
+fn a_repeated_mark_is_kept_once_and_its_text_is_cut() {
+    let mut draft = draft(status(Stage::Running, 1, None, 1));
+    let lapsed = [RunEvent::clocks_differ(&"ü".repeat(400))];
+    for second in 1..5 {
+        draft.observe(status(Stage::Running, 1, None, 1), &lapsed, T0 + s(second));
+    }
+    assert_eq!(marks(&draft), [(MarkKind::Other, "ü".repeat(LONGEST_TEXT).as_str())]);
+}
