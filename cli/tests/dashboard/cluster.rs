@@ -29,7 +29,7 @@ impl Harness {
         let state = tempfile::tempdir().unwrap();
         let server = ApiServer::start(state.path(), options).await.unwrap();
         definition::put_namespace(&server.client(), "demos").await.unwrap();
-        definition::put_definition(&server.client()).await.unwrap();
+        definition::put_definitions(&server.client()).await.unwrap();
         Some(Self { server, state })
     }
 

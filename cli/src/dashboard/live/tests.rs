@@ -113,6 +113,22 @@ fn scheduled_records_are_counted_up_to_where_tasks_have_reported() {
 }
 
 #[test]
+fn tasks_that_report_unevenly_do_not_bend_the_rate() {
+    let mut live = LiveRun::default();
+    for second in 0..=25 {
+        // Some tasks have reported a second more than all have.
+        let mut demo = demo_at(second, second + 1);
+        let until = at("10:00:00") + std::time::Duration::from_secs(second.saturating_sub(3));
+        demo.status.as_mut().unwrap().traffic.as_mut().unwrap().rate_until = Some(until);
+        live.observe(&demo, at(&format!("10:00:{second:02}")));
+        let points = live.merged(None).map(|run| points_of(&run, 1)).unwrap_or_default();
+        assert!(points.iter().all(|point| (point.scheduled, point.offered) == (1_000, 1_000)), "{points:#?}");
+    }
+    let (sums, totals) = sums_and_totals(&live.merged(None).unwrap());
+    assert_eq!(sums, totals);
+}
+
+#[test]
 fn missed_repeated_and_late_statuses_change_no_sum() {
     let whole = observed(0..=25).merged(None).unwrap();
     let expected = sums_and_totals(&whole);
