@@ -18,7 +18,7 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS += -Clinker-features=-lld
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-down demo-programs doctor build assets test test-chart test-foundation test-docs test-gitops lint fmt generate images push
+.PHONY: help demo demo-down demo-programs doctor build assets test test-chart test-foundation test-docs test-gitops test-page lint fmt generate images push
 .PHONY: cluster-demo cluster-demo-down cluster-test kind kind-down
 
 help: ## List the targets
@@ -63,6 +63,9 @@ test-docs: ## Check the documentation: generated pages, links, commands, message
 
 test-gitops: ## Evaluate recorded objects as Argo CD, Flux and kstatus do (Go)
 	@tests/gitops/run
+
+test-page: ## Drive the page in a real browser (Chromium, Node; skipped without); pictures in target/pictures
+	@cargo build --locked --workspace --bins && tests/page/run
 
 lint: ## Check formatting, clippy with warnings denied, words and the width of comments
 	@cargo fmt --all --check

@@ -210,6 +210,30 @@ pub struct Cleanup {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct Dashboard {
+    /// The KinesisDemos to show, side by side. Default: a list of all, and of past runs.
+    #[arg(num_args = 0..=4, conflicts_with = "replay")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub connection: Connection,
+    /// The port on 127.0.0.1. Default: any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub port: u16,
+    /// Do not open the browser.
+    #[arg(long)]
+    pub no_open: bool,
+    /// Show everything, and send no request.
+    #[arg(long)]
+    pub read_only: bool,
+    /// Play stored runs without a cluster: a file with KinesisDemoRuns, as JSON or YAML.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "namespace"])]
+    pub replay: Option<PathBuf>,
+    /// With --replay: how many times faster than they went.
+    #[arg(long, value_name = "N", requires = "replay", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub speed: u32,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct Demo {
     /// A file with one KinesisDemo. Default: the built-in quick event (examples/quick.yaml).
     pub manifest: Option<PathBuf>,

@@ -68,6 +68,12 @@ impl Cluster {
         &self.namespace
     }
 
+    /// A client for the same cluster.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// The same cluster with another namespace.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Self {

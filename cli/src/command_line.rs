@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 #[cfg(feature = "foundation")]
 use crate::foundation::{self, FoundationError};
-use crate::{args, commands, demo};
+use crate::{args, commands, dashboard, demo};
 
 /// Shown by `--help`; scripts rely on them.
 const EXIT_CODES: &str = "Exit codes:
@@ -42,6 +42,11 @@ pub enum Command {
     Stop(args::Stop),
     /// Start the next run of a finished KinesisDemo, and watch it.
     Rerun(args::Rerun),
+    /// Show runs on a page in the browser: while they go on, past ones, several side by side.
+    ///
+    /// The page is served on 127.0.0.1 with your own Kubernetes credentials. A file that only you
+    /// can read logs your browser in.
+    Dashboard(args::Dashboard),
     /// Show the Kubernetes Events of one KinesisDemo, oldest first: the operator's actions, and
     /// errors from AWS.
     ///
@@ -119,6 +124,7 @@ pub async fn run(command: Command) -> Result<ExitStatus, CommandError> {
         Command::Start(arguments) => commands::start::start(arguments).await?,
         Command::Stop(arguments) => commands::requests::stop(arguments).await?,
         Command::Rerun(arguments) => commands::requests::rerun(arguments).await?,
+        Command::Dashboard(arguments) => dashboard::run(arguments).await?,
         Command::Logs(arguments) => commands::logs::logs(arguments).await?,
         Command::Report(arguments) => commands::report::report(arguments).await?,
         Command::Compare(arguments) => commands::report::compare(arguments).await?,
@@ -155,6 +161,18 @@ mod tests {
         assert!(parse("x start -f a.yaml --name b").is_err());
         assert!(parse("x start --name a --warm-throughput 0").is_err());
         assert!(parse("x start --name a --warm-throughput 10241").is_err());
+    }
+
+    #[test]
+    fn dashboard_accepts_names_or_a_replay_but_not_both() {
+        let parse = |line: &str| Args::try_parse_from(line.split_whitespace());
+        assert!(parse("x dashboard").is_ok());
+        assert!(parse("x dashboard cold warm -n demos --port 8080 --read-only --no-open").is_ok());
+        assert!(parse("x dashboard --replay run.json --speed 60").is_ok());
+        assert!(parse("x dashboard cold --replay run.json").is_err());
+        assert!(parse("x dashboard --replay run.json -n demos").is_err());
+        assert!(parse("x dashboard --speed 60").is_err());
+        assert!(parse("x dashboard a b c d e").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! command_line ─► commands (list, watch, start, stop, rerun, logs …) ─► cluster ─► API server
 //!     │      └─► (report, compare) ─► runs ─► API server, files
+//!     ├─► dashboard ─► a page in the browser, from cluster or from stored runs
 //!     ├─► foundation ─► CloudFormation, ECS
 //!     └─► demo ─► kinesis_demo_local_cluster: API server, operator, sandbox ─► report
 //! ```
@@ -13,6 +14,7 @@ pub mod args;
 pub mod cluster;
 pub mod command_line;
 pub mod commands;
+pub mod dashboard;
 pub mod demo;
 pub mod error;
 pub mod exit_status;

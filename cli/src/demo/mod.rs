@@ -8,6 +8,7 @@
 
 pub mod env_file;
 pub mod interrupts;
+pub mod page;
 pub mod report;
 pub mod samples;
 pub mod session;
@@ -83,6 +84,7 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         manifest.name
     ));
 
+    let page = page::serve(session.cluster(), &manifest.name, &state, &progress).await;
     let mut outcome = session.run(&manifest, plain, &mut interrupts, &progress).await;
     let interrupted = interrupts.count() > 0;
     let keeps_running = keep && outcome.error.is_none() && !interrupted;
@@ -94,6 +96,8 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         Ok(left) => session.report(&outcome, left).await,
         Err(error) => Err(error),
     };
+    // Until here it shows the removal, too.
+    drop(page);
     let mut survivors = Vec::new();
     if !keeps_running {
         progress("stopping all processes");

@@ -87,6 +87,12 @@ impl DemoSession {
         Ok(Self { supervisor: supervisor.clone(), kubernetes, cluster, sandbox, before })
     }
 
+    /// The demo's own API server, as its administrator.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Applies the manifest and shows the run until it is over, until one of our programs exits, or
     /// until an interrupt's abort is done.
     pub async fn run(
@@ -227,7 +233,7 @@ pub fn remove_temporary_files(state: &Path) -> Result<(), LocalClusterError> {
     for name in ["kubernetes", "sandbox", KUBECTL_CACHE] {
         let _ = std::fs::remove_dir_all(state.join(name));
     }
-    for name in ["admin.kubeconfig", "operator.kubeconfig", "env"] {
+    for name in ["admin.kubeconfig", "operator.kubeconfig", "env", "dashboard.html"] {
         let _ = std::fs::remove_file(state.join(name));
     }
     Ok(())

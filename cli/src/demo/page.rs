@@ -1,0 +1,28 @@
+//! The page of the demo's run, served by the demo's own process while it lasts. In: the demo's
+//! cluster, the object's name. Out: the address, printed before the run begins. Listens on
+//! 127.0.0.1.
+
+use std::path::Path;
+
+use kinesis_demo_local_cluster::Progress;
+
+use crate::cluster::Cluster;
+use crate::dashboard::how_to_open;
+use crate::dashboard::server::{Serving, Source};
+use crate::dashboard::watching::Watching;
+
+/// Serves the page until the result is dropped. Without a page the run goes on all the same.
+pub async fn serve(cluster: &Cluster, name: &str, state: &Path, progress: &Progress) -> Option<Serving> {
+    let watching = Watching::start(cluster.clone(), vec![name.to_owned()], false);
+    let source = Source::Cluster { watching, is_read_only: false };
+    match Serving::start(state, 0, source).await {
+        Ok(serving) => {
+            how_to_open(&serving).iter().for_each(|line| progress(line));
+            Some(serving)
+        }
+        Err(error) => {
+            progress(&format!("no page: {error}"));
+            None
+        }
+    }
+}

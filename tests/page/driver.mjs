@@ -1,0 +1,143 @@
+// A browser, our program, and checks that every page must pass. In: the environment that `run`
+// sets. Out: functions for replay.mjs and live.mjs. Starts processes; ends them.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const require = createRequire(`${process.env.NODE_PATH}/`);
+const puppeteer = require("puppeteer-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+export const PROGRAM = join(process.env.KINESISDEMO_PAGE_PROGRAMS, "kubectl-kinesisdemo");
+export const PICTURES = "target/pictures";
+export const SIZES = { desk: [1280, 800], room: [1920, 1080], phone: [390, 844] };
+
+const children = [];
+process.on("exit", () => children.forEach((child) => child.kill("SIGTERM")));
+
+/// A folder of this test alone.
+export const folder = () => mkdtempSync(join(tmpdir(), "kinesisdemo-page-"));
+
+/// Starts the program, and waits until it has printed where its page is.
+export async function start(args, env = {}) {
+  const child = spawn(PROGRAM, args, { env: { ...process.env, XDG_RUNTIME_DIR: folder(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  children.push(child);
+  let output = "";
+  const found = (pattern) => output.match(pattern)?.[1];
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => { output += data; });
+  const ended = new Promise((resolve) => child.on("close", (code) => resolve(code)));
+  await until("the page's address", 180_000, () => {
+    assert.equal(child.exitCode, null, `the program ended early:\n${output}`);
+    return found(/address is (\S+)/);
+  });
+  return { child, ended, output: () => output, file: found(/open '?([^'\n]*?)'? in a browser/), address: found(/address is (\S+)/) };
+}
+
+/// Waits until the check returns something.
+export async function until(what, millis, check) {
+  const end = Date.now() + millis;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    assert.ok(Date.now() < end, `no ${what} within ${millis} ms`);
+    await sleep(50);
+  }
+}
+
+export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+export const launch = () => puppeteer.launch({
+  executablePath: process.env.CHROMIUM,
+  args: ["--no-sandbox", "--disable-background-networking", "--force-color-profile=srgb"],
+});
+
+/// A page that is logged in, with a record of what it must not do.
+export async function open(browser, started, path = "") {
+  const page = await browser.newPage();
+  const faults = [];
+  page.on("console", (message) => { if (message.type() === "error" && !page.mayFail) faults.push(`console: ${message.text()}`); });
+  page.on("pageerror", (error) => faults.push(`script: ${error.message}`));
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(started.address) && !url.startsWith("file://")) faults.push(`request: ${url}`);
+  });
+  page.faults = faults;
+  await page.setViewport({ width: 1280, height: 800 });
+  await page.goto(`file://${started.file}`);
+  await until("clean address", 5_000, () => page.url() === started.address);
+  if (path) await page.goto(`${started.address}${path}`);
+  await live(page);
+  return page;
+}
+
+export const live = (page) => page.waitForSelector('#connection[data-state="live"]', { timeout: 20_000 });
+
+export const text = (page, selector) => page.$eval(selector, (element) => element.innerText).catch(() => "");
+
+export async function resize(page, name) {
+  const [width, height] = SIZES[name];
+  await page.setViewport({ width, height });
+  await sleep(1_200);
+}
+
+/// Nothing is cut off, nothing lies over something else, and axe-core finds no serious fault.
+export async function check(page, what) {
+  const problems = await page.evaluate(() => {
+    const found = [];
+    const wide = document.documentElement.scrollWidth - window.innerWidth;
+    if (wide > 0) found.push(`the page is ${wide} px too wide`);
+    const visible = (element) => element.checkVisibility() && !element.closest(".kd-spoken, .skip, .scroll");
+    const leaves = [...document.querySelectorAll("main *, header *")].filter((element) =>
+      visible(element) && !element.closest("svg") && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+    for (const element of leaves) {
+      const box = element.getBoundingClientRect();
+      if (box.right > window.innerWidth + 1) found.push(`cut off at the right: ${element.textContent.slice(0, 40)}`);
+    }
+    const values = [...document.querySelectorAll(".figure .value")].filter(visible).map((element) => [element, element.getBoundingClientRect()]);
+    values.forEach(([one, a], index) => values.slice(index + 1).forEach(([other, b]) => {
+      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 0 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0) {
+        found.push(`${one.textContent} lies over ${other.textContent}`);
+      }
+    }));
+    const texts = [...document.querySelectorAll("svg.kd-plot")].map((svg) => [...svg.querySelectorAll("text")].filter(visible));
+    for (const inPlot of texts) {
+      const boxes = inPlot.map((element) => [element, element.getBoundingClientRect()]);
+      boxes.forEach(([one, a], index) => boxes.slice(index + 1).forEach(([other, b]) => {
+        const over = Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+        if (over) found.push(`“${one.textContent}” lies over “${other.textContent}”`);
+      }));
+    }
+    return found;
+  });
+  assert.deepEqual(problems, [], what);
+  const violations = await axe(page);
+  assert.deepEqual(violations, [], what);
+}
+
+/// axe-core runs in an isolated world, since the page's policy allows no script but its own.
+async function axe(page) {
+  const session = await page.createCDPSession();
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe" });
+  const run = async (expression, awaitPromise = false) => {
+    const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, contextId: executionContextId, awaitPromise, returnByValue: true });
+    assert.equal(exceptionDetails, undefined, JSON.stringify(exceptionDetails));
+    return result.value;
+  };
+  await run(`${AXE};0`);
+  const found = await run("axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map(({id, impact, nodes}) => ({id, impact, at: nodes.slice(0, 3).map((node) => node.target.join(' ') + ': ' + (node.any[0]?.message ?? ''))})))", true);
+  await session.detach();
+  return found.filter(({ impact }) => impact === "serious" || impact === "critical");
+}
+
+export const picture = (page, name) => page.screenshot({ path: `${PICTURES}/${name}.png` });
+
+/// Ends a program as Ctrl-C does.
+export async function stop(started) {
+  started.child.kill("SIGINT");
+  return started.ended;
+}
