@@ -72,6 +72,8 @@ pub struct Timings {
     /// The longest time for the first tasks to run. After that, traffic starts with the tasks that
     /// run.
     pub start_timeout: Duration,
+    /// How long a run of a cohort waits for members that do not exist, or lack what they need.
+    pub cohort_timeout: Duration,
     /// How long a run waits for an unreadable log after its traffic has ended.
     pub log_patience: Duration,
     /// The longest time for cleanup. After that the run ends, and its status lists what is left.
@@ -105,6 +107,7 @@ impl Timings {
             stream_timeout: s(600),
             warm_timeout: s(1800),
             start_timeout: s(600),
+            cohort_timeout: s(600),
             log_patience: s(600),
             cleanup_timeout: s(900),
             scale_to_zero_every: s(60),
@@ -131,6 +134,7 @@ impl Timings {
             stream_timeout: s(120),
             warm_timeout: s(120),
             start_timeout: s(60),
+            cohort_timeout: s(60),
             log_patience: s(60),
             cleanup_timeout: s(120),
             scale_to_zero_every: s(5),
@@ -153,6 +157,22 @@ impl Timings {
     /// only need to read it.
     pub fn start_takes(&self) -> Duration {
         self.publish_within + self.read_every * 2 + self.skew
+    }
+
+    /// From the instant at which the last member of a cohort is ready until the traffic of all
+    /// starts. By then each member has seen that all are ready, and has claimed its first version.
+    pub fn cohort_start_takes(&self) -> Duration {
+        self.publish_within + self.start_takes()
+    }
+
+    /// How long before it takes effect the first version must be published, at the latest.
+    pub fn start_notice(&self) -> Duration {
+        self.read_every + self.skew
+    }
+
+    /// How long a run with a ready stream waits for those of the other members of its cohort.
+    pub fn cohort_warm_timeout(&self) -> Duration {
+        self.stream_timeout + self.warm_timeout
     }
 
     /// The time limit for AWS calls in one reconcile. The next renewal still comes long before the
