@@ -51,6 +51,12 @@ pub struct Timings {
     /// The longest time from the claim of a version in status until the document is written. After
     /// that, the version is redated.
     pub publish_within: Duration,
+    /// The same for the first version, which is written sooner: the reconcile that claims it does
+    /// nothing else. If it is late, traffic starts later.
+    pub publish_first_within: Duration,
+    /// The read intervals that a task has for the first version. With more than one, a failed read
+    /// does not make it late.
+    pub first_reads: u32,
     /// How often a task writes its ledger.
     pub ledger_every: Duration,
     /// How often the ledgers are read.
@@ -97,6 +103,8 @@ impl Timings {
             renew_every: s(15),
             skew: s(1),
             publish_within: s(4),
+            publish_first_within: s(4),
+            first_reads: 2,
             ledger_every: s(5),
             sample_every: s(10),
             metrics_every: s(15),
@@ -124,6 +132,9 @@ impl Timings {
             renew_every: s(5),
             skew: Duration::from_millis(250),
             publish_within: s(2),
+            publish_first_within: Duration::from_millis(750),
+            // On loopback reads do not fail by themselves.
+            first_reads: 1,
             ledger_every: s(1),
             sample_every: s(1),
             metrics_every: s(5),
@@ -156,7 +167,7 @@ impl Timings {
     /// From the claim of the first version until traffic starts. No task sends before, so tasks
     /// only need to read it.
     pub fn start_takes(&self) -> Duration {
-        self.publish_within + self.read_every * 2 + self.skew
+        self.publish_first_within + self.read_every * self.first_reads + self.skew
     }
 
     /// From the instant at which the last member of a cohort is ready until the traffic of all
