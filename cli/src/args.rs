@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use crate::run_name::RunName;
+
 /// The cluster and namespace, with the same flags as kubectl.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Connection {
@@ -110,6 +112,65 @@ pub struct Logs {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// The formats of reports and comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// One file with the figures, which loads nothing.
+    Html,
+    /// Markdown, as for a pull request.
+    Md,
+    /// For programs.
+    Json,
+}
+
+/// How a report is written.
+#[derive(Debug, clap::Args)]
+pub struct ReportOutput {
+    /// The format. Default: by the name of --output-file, else Markdown.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ReportFormat>,
+    /// Write to this file instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// The KinesisDemo's name. It may have been deleted since; its runs stay on record for a while.
+    #[arg(required_unless_present = "file")]
+    pub name: Option<String>,
+    /// The run's number. Default: the newest.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub run: Option<u32>,
+    /// Read the run from this file instead of a cluster: a KinesisDemoRun, or a list of them, as
+    /// `kubectl get kdr -o yaml` prints; `-` reads stdin.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub connection: Connection,
+    #[command(flatten)]
+    pub output: ReportOutput,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Compare {
+    /// The two runs: each the name of a KinesisDemo, whose newest run is compared, or NAME/RUN.
+    #[arg(
+        value_name = "NAME[/RUN]",
+        num_args = 2,
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    pub runs: Vec<RunName>,
+    /// Read a run from this file instead of a cluster; given twice.
+    #[arg(long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub connection: Connection,
+    #[command(flatten)]
+    pub output: ReportOutput,
 }
 
 #[derive(Debug, clap::Args)]

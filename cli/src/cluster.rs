@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::events::v1::Event;
-use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_api::demo::REQUEST_ANNOTATION;
 use kinesis_demo_api::kubeconfig::{self, ConnectionError};
 use kinesis_demo_api::request::{RunRequest, Verb};
+use kinesis_demo_api::run_record::DEMO_LABEL;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::Kubeconfig;
 use kube::core::DeserializeGuard;
@@ -189,6 +190,27 @@ impl Cluster {
         let attempt = format!("watch {}", self.named(name));
         watcher::watch_object(self.demos(), name).default_backoff().map(move |object| {
             object.map_err(|source| CliError::Watch { attempt: attempt.clone(), source: Box::new(source) })
+        })
+    }
+
+    /// The records of the runs of that KinesisDemo, or of all of the namespace, in any order. Those
+    /// that cannot be parsed are returned as their errors.
+    pub async fn fetch_runs(
+        &self,
+        demo: Option<&str>,
+    ) -> Result<Vec<DeserializeGuard<KinesisDemoRun>>, CliError> {
+        let api: Api<DeserializeGuard<KinesisDemoRun>> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        let params = match demo {
+            Some(demo) => ListParams::default().labels(&format!("{DEMO_LABEL}={demo}")),
+            None => ListParams::default(),
+        };
+        let of = demo.map_or_else(|| "all KinesisDemos".to_owned(), |demo| self.named(demo));
+        let attempt = || format!("list the KinesisDemoRuns of {of} in namespace {}", self.namespace);
+        let listed = call(attempt, api.list(&params)).await;
+        listed.map(|list| list.items).map_err(|error| match error {
+            CliError::Kubernetes { attempt, error } => CliError::Records { attempt, error },
+            other => other,
         })
     }
 

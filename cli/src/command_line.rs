@@ -48,6 +48,11 @@ pub enum Command {
     /// The generator tasks' own logs are not shown. They are in CloudWatch Logs, in the log group
     /// that `status.resources` names.
     Logs(args::Logs),
+    /// Report one run, finished or not: figures, phases, totals, settings, what was left. As one
+    /// HTML file, as Markdown for a pull request, or as JSON.
+    Report(args::Report),
+    /// Compare two runs, differences first: a cold and a warm one, or two runs of one KinesisDemo.
+    Compare(args::Compare),
     /// Delete KinesisDemos and wait until their AWS resources are deleted.
     Cleanup(args::Cleanup),
     /// Deploy, show or delete the CloudFormation stack that KinesisDemo needs in an AWS account:
@@ -115,6 +120,8 @@ pub async fn run(command: Command) -> Result<ExitStatus, CommandError> {
         Command::Stop(arguments) => commands::requests::stop(arguments).await?,
         Command::Rerun(arguments) => commands::requests::rerun(arguments).await?,
         Command::Logs(arguments) => commands::logs::logs(arguments).await?,
+        Command::Report(arguments) => commands::report::report(arguments).await?,
+        Command::Compare(arguments) => commands::report::compare(arguments).await?,
         Command::Cleanup(arguments) => commands::cleanup::cleanup(arguments).await?,
         #[cfg(feature = "foundation")]
         Command::Foundation(arguments) => foundation::run(arguments).await?,
@@ -148,6 +155,21 @@ mod tests {
         assert!(parse("x start -f a.yaml --name b").is_err());
         assert!(parse("x start --name a --warm-throughput 0").is_err());
         assert!(parse("x start --name a --warm-throughput 10241").is_err());
+    }
+
+    #[test]
+    fn a_report_is_of_a_name_or_of_a_file() {
+        let parse = |line: &str| Args::try_parse_from(line.split_whitespace());
+        assert!(parse("x report a").is_ok());
+        assert!(parse("x report a --run 3 -o html --output-file a.html").is_ok());
+        assert!(parse("x report --file a.yaml").is_ok());
+        assert!(parse("x report").is_err());
+        assert!(parse("x report a --run 0").is_err());
+        assert!(parse("x compare a b/3 -o json").is_ok());
+        assert!(parse("x compare --file a.yaml --file b.yaml").is_ok());
+        for wrong in ["a", "a b c", "a b/x", "a b/0", "a /1", "a b/1/2", "a b --file c.yaml"] {
+            assert!(parse(&format!("x compare {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use kinesis_demo_local_cluster::LocalClusterError;
 pub enum CliError {
     #[error("could not {attempt}: {}", reason(error))]
     Kubernetes { attempt: String, error: Box<kube::Error> },
+    /// Like [`Self::Kubernetes`], of KinesisDemoRuns, which have a role of their own.
+    #[error("could not {attempt}: {}", reason(error))]
+    Records { attempt: String, error: Box<kube::Error> },
     #[error("could not {attempt}")]
     Watch {
         attempt: String,
@@ -26,6 +29,12 @@ pub enum CliError {
     Proxy(ProxyError),
     #[error("could not read {}", path.display())]
     File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("could not write {}", path.display())]
+    WriteFile {
         path: PathBuf,
         #[source]
         source: std::io::Error,
@@ -50,6 +59,8 @@ impl CliError {
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Kubernetes { error, .. } => next_step(error).map(Into::into),
+            Self::Records { error, .. } => next_step_of_records(error).map(Into::into),
+            Self::WriteFile { .. } => Some("choose another file with --output-file".into()),
             Self::Proxy(error) => Some(error.next_step()),
             Self::Kubeconfig { .. } => Some(
                 "choose another with --kubeconfig or --context; `kubectl config get-contexts` lists them"
@@ -119,6 +130,20 @@ fn next_step(error: &kube::Error) -> Option<&'static str> {
                  NO_PROXY lists servers to reach directly; --context and --kubeconfig choose another cluster",
         ),
         _ => None,
+    }
+}
+
+/// Records may be absent where KinesisDemos are not: from charts that had no records yet, and for
+/// users without their role.
+fn next_step_of_records(error: &kube::Error) -> Option<&'static str> {
+    match error {
+        kube::Error::Api(status) if status.is_forbidden() => Some(
+            "request get and list on kinesisdemoruns.kinesisdemo.io in that namespace, which the chart's role for viewing runs has",
+        ),
+        kube::Error::Api(status) if status.code == 404 => Some(
+            "this cluster records no runs: upgrade the chart, or apply the files in crds/ and start an operator of this version",
+        ),
+        other => next_step(other),
     }
 }
 

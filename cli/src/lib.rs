@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! command_line ─► commands (list, watch, start, stop, rerun, logs …) ─► cluster ─► API server
+//!     │      └─► (report, compare) ─► runs ─► API server, files
 //!     ├─► foundation ─► CloudFormation, ECS
 //!     └─► demo ─► kinesis_demo_local_cluster: API server, operator, sandbox ─► report
 //! ```
@@ -22,4 +23,6 @@ pub mod foundation;
 pub mod manifest;
 pub mod output;
 pub mod render;
+pub mod run_name;
+pub mod runs;
 pub mod screen;

@@ -13,7 +13,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 VALUES = yaml.safe_load((ROOT / "charts/kinesis-demo-operator/values.yaml").read_text(encoding="utf-8"))
 DEFINITION = yaml.safe_load((ROOT / "crds/kinesisdemos.kinesisdemo.io.yaml").read_text(encoding="utf-8"))
 SCHEMA = DEFINITION["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-FOLDERS = "api|charts|cli|crds|deploy|docs|examples|foundation|generator|hack|local-cluster|sandbox|src|testing|tests|xtask"
+FOLDERS = "api|charts|cli|crds|deploy|docs|examples|foundation|generator|hack|local-cluster|report|sandbox|src|testing|tests|xtask"
 
 
 def has_value(path):

@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 pub mod logs;
+pub mod report;
 pub mod requests;
 pub mod show;
 pub mod start;

@@ -67,6 +67,13 @@ pub const RULES: &[Rule] = &[
         reason: "resources are pure: observe reads, act writes",
     },
     Rule {
+        package: Some("kinesis-demo-report"),
+        // All of its modules: none has this name.
+        modules: Modules::Outside("aws"),
+        forbidden: INPUT_OUTPUT,
+        reason: "reports are pure: the command line reads and writes",
+    },
+    Rule {
         package: None,
         modules: Modules::Outside("aws"),
         forbidden: &["aws_sdk_*"],
