@@ -38,6 +38,12 @@ impl Screen {
         Self { mode, shown: None }
     }
 
+    /// One line per change, also on a terminal: for several objects at once.
+    #[must_use]
+    pub fn lines() -> Self {
+        Self { mode: Mode::Lines { last: String::new() }, shown: None }
+    }
+
     /// Whether the output changes with time alone.
     #[must_use]
     pub fn ticks(&self) -> bool {
