@@ -7,8 +7,6 @@ use kinesis_demo_api::status::{CohortMember, CohortState, CohortStatus, RunLoad}
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use kube::ResourceExt;
 
-use super::queue::requested_at;
-
 /// An object that names a cohort, or whose run belongs to one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
@@ -96,6 +94,12 @@ impl Peer {
             && self.member.uid != other.member.uid
             && name(self) == name(other)
     }
+}
+
+/// When the current run of `object` was requested.
+pub fn requested_at(object: &KinesisDemo) -> MicroTime {
+    let run = object.status.as_ref().and_then(|status| status.run.as_ref());
+    run.map_or(MicroTime::from_micros(i64::MAX), |run| run.stage_entered_at)
 }
 
 /// The cohort's members at one instant, as the queue admits them.

@@ -42,8 +42,8 @@ pub use context::Context;
 use error::ReconcileError;
 use observe::{ObservedState, ResourceReader};
 use resources::names::Names;
-use stages::cohort::{self as cohort_stage, Incomplete};
 use stages::control::FirstStep;
+use stages::gathering::{self, Incomplete};
 use stages::parameter::SeenDocument;
 use stages::{Decision, Effect, ObjectContext, Removal, RunContext, Wake};
 use status::EffectResults;
@@ -251,17 +251,15 @@ fn admit_cohort(
     let (Some(entries), Some(peers)) = (context.run_lister.entries(), object.peers) else {
         return Err(Box::new(stages::decide_later(object, now + BEHIND, now)));
     };
-    let round = match cohort_stage::gather(object, cohort, plan, peers, capacity, now) {
+    let round = match gathering::gather(object, cohort, plan, peers, capacity, now) {
         Ok(round) => round,
         Err(incomplete) => {
             context.queue.give_up(object.uid);
             return Err(Box::new(match incomplete {
-                Incomplete::Waits(what) => cohort_stage::decide_gathering(object, plan, what, capacity, now),
-                Incomplete::Ended(reason, why) => {
-                    cohort_stage::decide_cohort_ended(object, reason, &why, now)
-                }
+                Incomplete::Waits(what) => gathering::decide_gathering(object, plan, what, capacity, now),
+                Incomplete::Ended(reason, why) => gathering::decide_cohort_ended(object, reason, &why, now),
                 Incomplete::Refused(why) => {
-                    cohort_stage::decide_cohort_refused(object, plan, why, capacity, now)
+                    gathering::decide_cohort_refused(object, plan, why, capacity, now)
                 }
             }));
         }
@@ -273,8 +271,8 @@ fn admit_cohort(
     let Some(read_every) = interval else {
         return Err(Box::new(stages::decide_queued(object, plan, capacity, now)));
     };
-    if cohort_stage::is_checked(object.status, &round) && !round.others_are_checked {
-        return Err(Box::new(cohort_stage::decide_checked(object, now)));
+    if gathering::is_checked(object.status, &round) && !round.others_are_checked {
+        return Err(Box::new(gathering::decide_checked(object, now)));
     }
     Ok((read_every, Some(round)))
 }

@@ -14,7 +14,7 @@ use kinesis_demo_api::status::{CohortState, Effective, RunLoad, RunStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use kube::ResourceExt;
 
-use super::cohort::{Peer, Round};
+use super::cohort::{Peer, Round, requested_at};
 use super::read_budget::ReadBudget;
 use super::write_budget::WriteBudget;
 use crate::settings::Timings;
@@ -105,12 +105,6 @@ fn load_of(run: &RunStatus) -> Option<RunLoad> {
     let per_task = spec.generator.rate_per_task.max(1).unsigned_abs();
     let tasks = highest.unwrap_or_default().div_ceil(per_task).max(1);
     Some(RunLoad { region: region.clone(), tasks, read_every_seconds: READ_EVERY_BEFORE })
-}
-
-/// When the current run of `object` was requested; a run that waits has no earlier stage.
-pub fn requested_at(object: &KinesisDemo) -> MicroTime {
-    let run = object.status.as_ref().and_then(|status| status.run.as_ref());
-    run.map_or(MicroTime::from_micros(i64::MAX), |run| run.stage_entered_at)
 }
 
 /// Lists the objects that the operator is responsible for.

@@ -5,7 +5,7 @@
 //! reconcile carries them out. So a crash between any two lines is harmless.
 
 mod cleanup;
-pub mod cohort;
+mod cohort;
 mod context;
 pub mod control;
 mod dashboard;
@@ -13,6 +13,7 @@ mod decision;
 mod decision_builder;
 mod drain;
 mod effect;
+pub mod gathering;
 mod outcome;
 pub mod parameter;
 mod pending;

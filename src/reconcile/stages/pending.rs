@@ -7,9 +7,9 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::limits::SpecError;
 use kinesis_demo_api::plan::{Plan, filled};
-use kinesis_demo_api::status::{Effective, RunLoad, Stage};
+use kinesis_demo_api::status::{Effective, Stage};
 
-use super::cohort::{is_checked, note_checked};
+use super::gathering::{is_checked, load, note_checked};
 use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext};
 use crate::aws::AwsError;
 use crate::reconcile::cohort::Round;
@@ -76,10 +76,6 @@ pub fn decide_queued(
         run.load = Some(load(plan, capacity.reads.interval(plan.most_tasks)));
     }
     builder.wait_until(now + QUEUE_RECHECK).finish(object, now)
-}
-
-fn load(plan: &Plan, read_every_seconds: u32) -> RunLoad {
-    RunLoad { region: plan.region.clone(), tasks: plan.most_tasks, read_every_seconds }
 }
 
 /// AWS refused a read of the preflight. Nothing was created, so nothing is urgent.
