@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt};
+use futures::channel::mpsc::UnboundedSender;
+use futures::{Stream, StreamExt, TryStreamExt};
 use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::Event;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -19,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kubernetes::{CALL_TIMEOUT, within};
 use crate::metrics::OperatorMetrics;
+use crate::metrics::runs::Objects;
 use crate::reconcile::backoff::pause;
+use crate::reconcile::cohort::Peer;
 use crate::reconcile::error::{ReconcileError, Retry};
 use crate::reconcile::queue::Next;
 use crate::reconcile::stages::Wake;
@@ -175,14 +179,18 @@ pub async fn run(client: &Client, namespaces: &[String], work: Arc<ControllerCon
         let namespace = api.namespace().map(str::to_owned);
         let (store, writer) = reflector::store();
         work.metrics.runs.watch(store.clone());
+        let seen = store.clone();
+        let (changed, cohort_changes) = futures::channel::mpsc::unbounded();
         let watched = watcher(api, watcher::Config::default())
             .default_backoff()
             // Nothing reads managedFields, and they make up most of an object's size.
             .modify(|object| object.meta_mut().managed_fields = None)
             .reflect(writer)
+            .inspect_ok(move |event| note_cohort_change(&seen, &changed, event))
             .applied_objects();
         Controller::for_stream(watched, store)
             .reconcile_on(next_in_turn(Arc::clone(&work), namespace))
+            .reconcile_on(cohort_changes)
             // Concurrency is limited by `ControllerContext::admit`, per kind of object.
             .with_config(Config::default().concurrency(0))
             .graceful_shutdown_on(work.stop.clone().cancelled_owned())
@@ -218,6 +226,25 @@ fn next_in_turn(
         std::future::ready(namespace.as_ref().is_none_or(|namespace| *namespace == next.namespace))
     })
     .map(|Next { namespace, name, .. }| ObjectRef::new(&name).within(&namespace))
+}
+
+/// Sends the objects that may go on because another member of their cohort has changed. The changed
+/// object itself is in `seen` already.
+fn note_cohort_change(
+    seen: &Objects,
+    changed: &UnboundedSender<ObjectRef<DeserializeGuard<KinesisDemo>>>,
+    event: &Event<DeserializeGuard<KinesisDemo>>,
+) {
+    let (Event::Apply(object) | Event::Delete(object)) = event else { return };
+    let Some(other) = object.0.as_ref().ok().and_then(Peer::of) else { return };
+    for object in seen.state() {
+        if let Ok(demo) = &object.0
+            && Peer::of(demo).is_some_and(|peer| peer.waits_for(&other))
+        {
+            // It fails only if the controller has stopped.
+            let _ = changed.unbounded_send(ObjectRef::from_obj(object.as_ref()));
+        }
+    }
 }
 
 async fn reconcile_object(

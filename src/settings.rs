@@ -68,6 +68,12 @@ pub struct Timings {
     /// The longest time from the claim of a version in status until the document is written. After
     /// that, the version is redated.
     pub publish_within: Duration,
+    /// The same for the first version, which is written sooner: the reconcile that claims it does
+    /// nothing else. If it is late, traffic starts later.
+    pub publish_first_within: Duration,
+    /// The read intervals that a task has for the first version. With more than one, a failed read
+    /// does not make it late.
+    pub first_reads: u32,
     /// How often a task writes its ledger.
     pub ledger_every: Duration,
     /// How often the ledgers are read.
@@ -89,6 +95,8 @@ pub struct Timings {
     /// The longest time for the first tasks to run. After that, traffic starts with the tasks that
     /// run.
     pub start_timeout: Duration,
+    /// How long a run of a cohort waits for members that do not exist, or lack what they need.
+    pub cohort_timeout: Duration,
     /// How long a run waits for an unreadable log after its traffic has ended.
     pub log_patience: Duration,
     /// The longest time for cleanup. After that the run ends, and its status lists what is left.
@@ -112,6 +120,8 @@ impl Timings {
             renew_every: s(15),
             skew: s(1),
             publish_within: s(4),
+            publish_first_within: s(4),
+            first_reads: 2,
             ledger_every: s(5),
             sample_every: s(10),
             metrics_every: s(15),
@@ -122,6 +132,7 @@ impl Timings {
             stream_timeout: s(600),
             warm_timeout: s(1800),
             start_timeout: s(600),
+            cohort_timeout: s(600),
             log_patience: s(600),
             cleanup_timeout: s(900),
             scale_to_zero_every: s(60),
@@ -138,6 +149,9 @@ impl Timings {
             renew_every: s(5),
             skew: Duration::from_millis(250),
             publish_within: s(2),
+            publish_first_within: Duration::from_millis(750),
+            // On loopback reads do not fail by themselves.
+            first_reads: 1,
             ledger_every: s(1),
             sample_every: s(1),
             metrics_every: s(5),
@@ -148,6 +162,7 @@ impl Timings {
             stream_timeout: s(120),
             warm_timeout: s(120),
             start_timeout: s(60),
+            cohort_timeout: s(60),
             log_patience: s(60),
             cleanup_timeout: s(120),
             scale_to_zero_every: s(5),
@@ -169,7 +184,23 @@ impl Timings {
     /// From the claim of the first version until traffic starts. No task sends before, so tasks
     /// only need to read it.
     pub fn start_takes(&self) -> Duration {
-        self.publish_within + self.read_every * 2 + self.skew
+        self.publish_first_within + self.read_every * self.first_reads + self.skew
+    }
+
+    /// From the instant at which the last member of a cohort is ready until the traffic of all
+    /// starts. By then each member has seen that all are ready, and has claimed its first version.
+    pub fn cohort_start_takes(&self) -> Duration {
+        self.publish_within + self.start_takes()
+    }
+
+    /// How long before it takes effect the first version must be published, at the latest.
+    pub fn start_notice(&self) -> Duration {
+        self.read_every + self.skew
+    }
+
+    /// How long a run with a ready stream waits for those of the other members of its cohort.
+    pub fn cohort_warm_timeout(&self) -> Duration {
+        self.stream_timeout + self.warm_timeout
     }
 
     /// The time limit for AWS calls in one reconcile. The next renewal still comes long before the

@@ -83,6 +83,8 @@ pub enum Reason {
     ResourcesAbandoned,
     // What blocks the run.
     Queued,
+    WaitingForCohort,
+    CohortRefused,
     AccountNotAllowed,
     ImageMissing,
     ArchitectureMissing,
@@ -104,6 +106,9 @@ pub enum Reason {
     ProvisioningTimeout,
     WarmThroughputTimeout,
     StartTimeout,
+    CohortIncomplete,
+    CohortMemberEnded,
+    CohortStartMissed,
     NothingDelivered,
     StreamDeleted,
     ServiceDeleted,

@@ -235,7 +235,8 @@ pub struct Dashboard {
 
 #[derive(Debug, clap::Args)]
 pub struct Demo {
-    /// A file with one KinesisDemo. Default: the built-in quick event (examples/quick.yaml).
+    /// A file with one KinesisDemo, or with several of one namespace, which run at the same time.
+    /// Default: the built-in quick event (examples/quick.yaml).
     pub manifest: Option<PathBuf>,
     /// The folder in which the demo creates its own folder `demo`, for logs, keys and the report.
     /// The demo touches nothing else in it.

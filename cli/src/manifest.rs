@@ -1,6 +1,7 @@
-//! A KinesisDemo as the user wrote it. In: a file's text, or flags. Out: the document to apply,
+//! KinesisDemos as the user wrote them. In: a file's text, or flags. Out: the document to apply,
 //! with nothing added. Reads the given file.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -120,26 +121,69 @@ pub(crate) fn without_nulls(value: &Value) -> Value {
 
 /// Reads a manifest from a file, or from stdin for `-`.
 pub fn read_manifest(path: &Path) -> Result<Manifest, CliError> {
+    manifest(&read(path)?).map_err(|reason| CliError::Manifest { path: path.to_path_buf(), reason })
+}
+
+/// Reads one or more manifests from a file, or from stdin for `-`.
+pub fn read_manifests(path: &Path) -> Result<Vec<Manifest>, CliError> {
+    manifests(&read(path)?).map_err(|reason| CliError::Manifest { path: path.to_path_buf(), reason })
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
     let read = if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(path)
     };
-    let text = read.map_err(|source| CliError::File { path: path.to_path_buf(), source })?;
-    manifest(&text).map_err(|reason| CliError::Manifest { path: path.to_path_buf(), reason })
+    read.map_err(|source| CliError::File { path: path.to_path_buf(), source })
 }
 
 /// The single KinesisDemo in a text. The error is a sentence for the user.
 pub fn manifest(text: &str) -> Result<Manifest, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| format!("this is not YAML: {error}"))?;
-    let mut documents = documents.into_iter().filter(|document| !document.is_null());
+    let mut documents = documents(text)?.into_iter();
     let (Some(document), None) = (documents.next(), documents.next()) else {
         return Err(
             "the manifest must contain exactly one KinesisDemo; use `kubectl apply` for files with more objects".into()
         );
     };
+    checked(document)
+}
+
+/// The KinesisDemos in a text: at least one, of one namespace, each with a name of its own.
+pub fn manifests(text: &str) -> Result<Vec<Manifest>, String> {
+    let found = documents(text)?.into_iter().map(checked).collect::<Result<Vec<Manifest>, String>>()?;
+    let Some(first) = found.first() else {
+        return Err("the manifest must contain at least one KinesisDemo".into());
+    };
+    let mut names = BTreeSet::new();
+    for manifest in &found {
+        if !names.insert(manifest.name.as_str()) {
+            return Err(format!(
+                "two KinesisDemos have the name {}; give each a name of its own",
+                manifest.name
+            ));
+        }
+        if manifest.namespace() != first.namespace() {
+            return Err(format!(
+                "{} is in namespace {}, but {} in {}; the demo runs objects of one namespace",
+                first.name,
+                first.namespace(),
+                manifest.name,
+                manifest.namespace()
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn documents(text: &str) -> Result<Vec<Value>, String> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| format!("this is not YAML: {error}"))?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+fn checked(document: Value) -> Result<Manifest, String> {
     let field = |path: &str| document.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let expected = (format!("{GROUP}/v1alpha1"), "KinesisDemo");
     let (version, kind) = (field("/apiVersion").unwrap_or_default(), field("/kind").unwrap_or_default());
@@ -223,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn several_kinesis_demos_have_names_of_their_own_in_one_namespace() {
+        let named = |name: &str, namespace: &str| {
+            MINIMAL.replace("{name: a}", &format!("{{name: {name}, namespace: {namespace}}}"))
+        };
+        let both = |first: String, second: String| manifests(&format!("{first}---\n{second}"));
+        let found = both(named("a", "x"), named("b", "x")).unwrap();
+        assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(both(named("a", "x"), named("a", "x")).unwrap_err().contains("the name a"));
+        assert!(both(named("a", "x"), named("b", "y")).unwrap_err().contains("one namespace"));
+        assert!(manifests("").unwrap_err().contains("at least one"));
+    }
+
+    #[test]
     fn local_checks_refuse_and_name_the_field() {
         let check = |spec: Value| {
             let manifest = Manifest {
@@ -285,12 +342,21 @@ mod tests {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let read = read_manifest(&path).unwrap();
-            assert_eq!(read.check(&operator_defaults(), &operator_limits()), Ok(()), "{}", path.display());
-            serde_json::from_value::<KinesisDemo>(read.document).unwrap();
+            for read in read_manifests(&path).unwrap() {
+                assert_eq!(
+                    read.check(&operator_defaults(), &operator_limits()),
+                    Ok(()),
+                    "{}",
+                    path.display()
+                );
+                serde_json::from_value::<KinesisDemo>(read.document).unwrap();
+            }
             names.push(path.file_name().unwrap().to_string_lossy().into_owned());
         }
         names.sort();
-        assert_eq!(names, ["cold.yaml", "quick.yaml", "smoke.yaml", "viral-event.yaml"]);
+        assert_eq!(
+            names,
+            ["cold-and-warm.yaml", "cold.yaml", "quick.yaml", "smoke.yaml", "viral-event.yaml"]
+        );
     }
 }

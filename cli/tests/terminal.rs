@@ -146,7 +146,7 @@ fn watch(kubeconfig: &Path, flags: &str) -> String {
 async fn set_up(options: ApiServerOptions, state: &Path) -> ApiServer {
     let server = ApiServer::start(state, options).await.unwrap();
     definition::put_namespace(&server.client(), "demos").await.unwrap();
-    definition::put_definition(&server.client()).await.unwrap();
+    definition::put_definitions(&server.client()).await.unwrap();
     let demos: Api<KinesisDemo> = Api::namespaced(server.client(), "demos");
     let demo: KinesisDemo = serde_json::from_value(json!({"apiVersion": "kinesisdemo.io/v1alpha1",
         "kind": "KinesisDemo", "metadata": {"name": "smoke"}, "spec": {}}))

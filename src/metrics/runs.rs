@@ -17,6 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::reconcile::cohort::Peer;
 use crate::reconcile::queue::{QueuedRun, RunLister};
 
 /// The objects of one watch.
@@ -43,8 +44,9 @@ impl Runs {
     }
 }
 
-impl RunLister for Runs {
-    fn entries(&self) -> Option<Vec<QueuedRun>> {
+impl Runs {
+    /// What `view` shows of the objects that parse. `None` before all were listed.
+    fn listed<T>(&self, view: impl Fn(&KinesisDemo) -> Option<T>) -> Option<Vec<T>> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Each namespace has its own watch. All must be listed, because an unlisted watch looks
         // empty.
@@ -54,7 +56,17 @@ impl RunLister for Runs {
             return None;
         }
         let objects = watches.iter().flat_map(Store::state);
-        Some(objects.filter_map(|object| object.0.as_ref().ok().and_then(QueuedRun::of)).collect())
+        Some(objects.filter_map(|object| object.0.as_ref().ok().and_then(&view)).collect())
+    }
+}
+
+impl RunLister for Runs {
+    fn entries(&self) -> Option<Vec<QueuedRun>> {
+        self.listed(QueuedRun::of)
+    }
+
+    fn peers(&self, namespace: &str) -> Option<Vec<Peer>> {
+        self.listed(|object| Peer::of(object).filter(|peer| peer.namespace == namespace))
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod backoff;
+pub mod cohort;
 pub mod context;
 pub mod error;
 pub mod ledgers;
@@ -25,8 +26,9 @@ pub mod write_budget;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kinesis_demo_api::conditions::{self, ConditionType};
 use kinesis_demo_api::control::ControlDocument;
-use kinesis_demo_api::demo::{ABANDON_ANNOTATION, FINALIZER, REQUEST_ANNOTATION};
+use kinesis_demo_api::demo::{ABANDON_ANNOTATION, CohortSpec, FINALIZER, REQUEST_ANNOTATION};
 use kinesis_demo_api::limits::accepted_plan;
 use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::status::{ResourceState, ResourceStatus};
@@ -36,11 +38,13 @@ use kube::ResourceExt;
 use crate::aws::{Aws, AwsErrorClass};
 use crate::settings::Settings;
 use act::{Actor, EffectResult};
+use cohort::Round;
 pub use context::Context;
 use error::ReconcileError;
 use observe::{ObservedState, ResourceReader};
 use resources::names::Names;
 use stages::control::FirstStep;
+use stages::gathering::{self, Incomplete};
 use stages::parameter::SeenDocument;
 use stages::{Decision, Effect, FinalizerChange, ObjectContext, Removal, RunContext, Wake};
 use status::EffectResults;
@@ -77,6 +81,9 @@ pub async fn reconcile(
             (&first_visit, true)
         }
     };
+    let belongs_to_cohort =
+        demo.spec.cohort.is_some() || status.run.as_ref().is_some_and(|run| run.cohort.is_some());
+    let peers = belongs_to_cohort.then(|| context.run_lister.peers(&namespace)).flatten();
     let object = ObjectContext {
         namespace: &namespace,
         name: &name,
@@ -89,6 +96,7 @@ pub async fn reconcile(
         spec: &demo.spec,
         unreadable,
         status,
+        peers: peers.as_deref(),
         epoch: context.epoch.load(Ordering::Relaxed),
         settings: &context.settings,
     };
@@ -110,7 +118,7 @@ pub async fn reconcile(
             if object.status.stage == Some(Stage::Pending) {
                 // Frees its slot for the next object; this object requests admission again when it
                 // retries.
-                context.queue.release(&uid);
+                context.queue.fail_to_begin(&uid);
             }
             return Err(error.into());
         }
@@ -143,7 +151,8 @@ fn visit_first(
 ) -> Decision {
     let visited = stages::decide_first_visit(object, now);
     let object = ObjectContext { status: &visited.status, ..*object };
-    let may_wait = object.unreadable.is_none() && !object.deleting;
+    // A cohort waits for its turn as a whole, which the next reconcile looks into.
+    let may_wait = object.unreadable.is_none() && !object.deleting && object.spec.cohort.is_none();
     let Settings { defaults, limits, .. } = &context.settings;
     match may_wait.then(|| accepted_plan(object.spec, defaults, limits)) {
         Some(Ok(plan)) => match admit(demo, &object, &plan, context, now) {
@@ -199,21 +208,25 @@ async fn reconcile_pending(
     now: MicroTime,
 ) -> Decision {
     if let Some(why) = object.unreadable {
-        context.queue.release(object.uid);
+        context.queue.give_up(object.uid);
         return stages::decide_unreadable(object, why, now);
     }
     let Settings { defaults, limits, .. } = &context.settings;
     let plan = match accepted_plan(object.spec, defaults, limits) {
         Ok(plan) => plan,
         Err(error) => {
-            context.queue.release(object.uid);
+            context.queue.give_up(object.uid);
             return stages::decide_refused(object, &error, now);
         }
     };
     // Admission comes before any AWS call: many objects may be queued for a long time.
-    let read_every = match admit(demo, object, &plan, context, now) {
-        Ok(read_every) => read_every,
-        Err(queued) => return *queued,
+    let admission = match &object.spec.cohort {
+        None => admit(demo, object, &plan, context, now).map(|read_every| (read_every, None)),
+        Some(cohort) => admit_cohort(object, cohort, &plan, context, now),
+    };
+    let (read_every, round) = match admission {
+        Ok((read_every, round)) => (read_every, round),
+        Err(waits) => return *waits,
     };
     let (aws, registry) = (context.regions.in_region(&plan.region), context.registry.as_ref());
     let seen = match context.backoffs.refusal(object.uid, PREFLIGHT, now) {
@@ -225,16 +238,65 @@ async fn reconcile_pending(
         }
     };
     let decision = match seen {
-        Ok(state) => stages::decide_pending(object, &plan, &state, read_every, now),
+        Ok(state) => stages::decide_pending(object, &plan, &state, read_every, round.as_ref(), now),
         Err(error) => {
             let retry_at = context.backoffs.retry_at(object.uid, PREFLIGHT).unwrap_or(now + BEHIND);
             stages::decide_preflight_refused(object, &error, retry_at, now)
         }
     };
-    if decision.status.stage == Some(Stage::Pending) {
-        context.queue.release(object.uid);
+    let is_pending = decision.status.stage == Some(Stage::Pending);
+    let is_blocked = conditions::is_true(&decision.status.conditions, ConditionType::Stalled);
+    match &round {
+        None if is_pending => context.queue.release(object.uid),
+        None => {}
+        // The cohort keeps its slots while its members check what they need.
+        Some(_) if is_blocked => context.queue.give_up(object.uid),
+        Some(round) if !is_pending && !round.has_begun && !context.queue.begin(object.uid) => {
+            // Another member cannot begin, and has given up the cohort's slots meanwhile.
+            return stages::decide_later(object, now + BEHIND, now);
+        }
+        Some(_) => {}
     }
     decision
+}
+
+/// Returns how often the tasks of this run may read their control parameter, and the runs that
+/// begin with it, or the decision to wait for the other members or for the queue, or to end.
+fn admit_cohort(
+    object: &ObjectContext<'_>,
+    cohort: &CohortSpec,
+    plan: &Plan,
+    context: &Context,
+    now: MicroTime,
+) -> Result<(u32, Option<Round>), Box<Decision>> {
+    let capacity = context.capacity();
+    let (Some(entries), Some(peers)) = (context.run_lister.entries(), object.peers) else {
+        return Err(Box::new(stages::decide_later(object, now + BEHIND, now)));
+    };
+    let round = match gathering::gather(object, cohort, plan, peers, capacity, now) {
+        Ok(round) => round,
+        Err(incomplete) => {
+            context.queue.give_up(object.uid);
+            return Err(Box::new(match incomplete {
+                Incomplete::Waits(what) => gathering::decide_gathering(object, plan, what, capacity, now),
+                Incomplete::Ended(reason, why) => gathering::decide_cohort_ended(object, reason, &why, now),
+                Incomplete::Refused(why) => {
+                    gathering::decide_cohort_refused(object, plan, why, capacity, now)
+                }
+            }));
+        }
+    };
+    let interval = match round.has_begun {
+        true => round.loads.first().map(|load| load.read_every_seconds),
+        false => context.queue.admit_cohort(&round, &entries, capacity),
+    };
+    let Some(read_every) = interval else {
+        return Err(Box::new(stages::decide_queued(object, plan, capacity, now)));
+    };
+    if gathering::is_checked(object.status, &round) && !round.others_are_checked {
+        return Err(Box::new(gathering::decide_checked(object, now)));
+    }
+    Ok((read_every, Some(round)))
 }
 
 async fn reconcile_run(

@@ -36,6 +36,11 @@ fn next_step(reason: Reason) -> Option<&'static str> {
         Reason::StartTimeout => {
             "fix what ECS reports (image, subnets, roles, the account's vCPU quota), then rerun"
         }
+        Reason::CohortIncomplete => {
+            "create, rerun or correct the members that the message names, and rerun all others"
+        }
+        Reason::CohortMemberEnded => "correct what ended the other member, then rerun all of them",
+        Reason::CohortStartMissed => "check that the operator runs, then rerun all members",
         Reason::NothingDelivered => {
             "check the records (status.phases) and the tasks (status.generators), then rerun"
         }

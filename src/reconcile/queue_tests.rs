@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use kinesis_demo_api::demo::CohortSpec;
+use kinesis_demo_api::status::CohortMember;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -271,10 +273,12 @@ fn start_times(all: &[RequestedRun], capacity: Capacity) -> Vec<Option<u32>> {
         let seen = |active: &HashMap<usize, (RunLoad, u32)>| -> Vec<QueuedRun> {
             let entry = |number: usize, waits: bool, load: RunLoad| QueuedRun {
                 rank: (rank(number), name(number)),
-                waits,
+                place: if waits { Place::Waits } else { Place::Active },
                 load: Some(load),
                 namespace: "demos".into(),
                 name: name(number),
+                cohort: None,
+                admitted_with: Vec::new(),
             };
             let waiting =
                 (0..all.len()).filter(|number| all[*number].at <= now && started[*number].is_none());
@@ -335,4 +339,136 @@ proptest! {
             prop_assert!(started.is_some_and(|started| started <= at_the_latest), "{number} {requested:?}: {started:?}");
         }
     }
+}
+
+/// A run of a cohort, or by itself, in a simulation.
+#[derive(Clone, Debug)]
+struct Simulated {
+    cohort: usize,
+    place: Option<Place>,
+    began_at: Option<u32>,
+}
+
+/// Cohorts of these sizes (1: a run by itself) request runs in one Region, and the operator is
+/// replaced at these times. Every run takes its steps by itself: it waits, is checked, begins.
+/// Returns the most slots that were in use at once, and when each run began.
+fn cohorts_begin(sizes: &[usize], runs: usize, new_leaders: &HashSet<u32>) -> (usize, Vec<Option<u32>>) {
+    let mut all: Vec<Simulated> = sizes
+        .iter()
+        .enumerate()
+        .flat_map(|(cohort, size)| {
+            vec![Simulated { cohort, place: Some(Place::Waits), began_at: None }; *size]
+        })
+        .collect();
+    let name = |number: usize| format!("run-{number:02}");
+    let one = RunLoad { region: "eu-west-1".into(), tasks: 1, read_every_seconds: 3 };
+    // The members of a cohort are requested one after the other, between those of others.
+    let requested_at = |number: usize| MicroTime::from_micros(i64::try_from(number * 7 % 13).unwrap());
+    let members_of = |all: &[Simulated], cohort: usize| -> Vec<usize> {
+        (0..all.len()).filter(|number| all[*number].cohort == cohort).collect()
+    };
+    let entries = |all: &[Simulated]| -> Vec<QueuedRun> {
+        let entry = |(number, run): (usize, &Simulated)| {
+            let members = members_of(all, run.cohort);
+            let in_cohort = members.len() > 1;
+            Some(QueuedRun {
+                rank: (requested_at(number), name(number)),
+                place: run.place?,
+                load: Some(one.clone()),
+                namespace: "demos".into(),
+                name: name(number),
+                cohort: in_cohort.then(|| (format!("cohort-{}", run.cohort), members.len())),
+                admitted_with: members.into_iter().map(name).filter(|_| in_cohort).collect(),
+            })
+        };
+        all.iter().enumerate().filter_map(entry).collect()
+    };
+    let (mut queue, mut most) = (Queue::default(), 0);
+    for now in 0..400 {
+        if new_leaders.contains(&now) {
+            queue = Queue::default();
+        }
+        for number in 0..all.len() {
+            let members = members_of(&all, all[number].cohort);
+            let is = |member: &usize, place| all[*member].place == Some(place);
+            let Some(place) = all[number].place else { continue };
+            if place == Place::Active {
+                if all[number].began_at.is_some_and(|began_at| now >= began_at + RUN_TAKES) {
+                    all[number].place = None;
+                }
+                continue;
+            }
+            let member = |member: &usize| CohortMember { name: name(*member), uid: name(*member), run: 1 };
+            let round = Round {
+                members: members.iter().map(member).collect(),
+                loads: vec![one.clone(); members.len()],
+                requested_at: members.iter().map(|member| requested_at(*member)).max().unwrap(),
+                has_begun: members.iter().any(|member| is(member, Place::Active)),
+                others_are_checked: members
+                    .iter()
+                    .all(|member| *member == number || !is(member, Place::Waits)),
+            };
+            let seen = entries(&all);
+            let has_slot = round.has_begun || queue.admit_cohort(&round, &seen, capacity(runs)).is_some();
+            all[number].place = Some(match place {
+                _ if !has_slot => Place::Waits,
+                Place::Waits if members.len() > 1 => Place::Checked,
+                _ if !round.others_are_checked => place,
+                _ => Place::Active,
+            });
+            if all[number].place == Some(Place::Active) {
+                assert!(round.has_begun || queue.begin(&name(number)), "{number} has no slot");
+                all[number].began_at = Some(now);
+                queue.release(&name(number));
+            }
+            let seen = entries(&all);
+            let admitted = queue.lock();
+            let snapshot = QueueSnapshot { admitted: &admitted, entries: &seen, capacity: capacity(runs) };
+            most = most.max(snapshot.count_active());
+        }
+    }
+    (most, all.into_iter().map(|run| run.began_at).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whoever leads, and however the members' steps mix: no more runs than allowed have slots,
+    /// each run begins, and the members of a cohort begin together.
+    #[test]
+    fn cohorts_begin_as_a_whole_and_never_block_each_other(
+        sizes in prop::collection::vec(1..4_usize, 1..8),
+        runs in 3..6_usize,
+        new_leaders in prop::collection::hash_set(0..60_u32, 0..30),
+    ) {
+        let (most, began) = cohorts_begin(&sizes, runs, &new_leaders);
+        prop_assert!(most <= runs, "{most} of {runs} slots in use");
+        let mut began = began.into_iter();
+        for size in &sizes {
+            let cohort: Vec<_> = began.by_ref().take(*size).collect();
+            let first = cohort.iter().flatten().min();
+            prop_assert!(
+                cohort.iter().all(|at| at.is_some_and(|at| at <= first.unwrap() + 1)),
+                "{sizes:?}: {cohort:?}"
+            );
+        }
+    }
+}
+
+/// A cohort that waits for its second slot keeps both from runs that were requested later.
+#[test]
+fn a_cohort_takes_its_turn_as_one_run() {
+    let in_cohort = |mut object: KinesisDemo| {
+        object.spec.cohort = Some(CohortSpec { name: "pair".into(), size: 2 });
+        object
+    };
+    let queue = Queue::default();
+    let (a, b) = (in_cohort(queued("a", "01")), in_cohort(queued("b", "02")));
+    let (early, late) = (queued("early", "01"), queued("late", "03"));
+    let seen = entries(&[&a, &late]);
+    assert_eq!(next(&queue, &seen, 2), ["late"], "a cohort without its members does not block others");
+    let seen = entries(&[&a, &b, &early, &late]);
+    assert_eq!(next(&queue, &seen, 1), ["early"], "a cohort that can never be admitted, too");
+    assert_eq!(next(&queue, &seen, 2), ["early"]);
+    assert_eq!(next(&queue, &seen, 3), ["a", "early", "b"]);
+    assert_eq!(next(&queue, &seen, 4), ["a", "early", "b", "late"]);
 }

@@ -1,5 +1,6 @@
-//! A fake Kubernetes for scenarios: one object with a resource version, its finalizers, and its
-//! Events. Writes can be denied.
+//! A fake Kubernetes for scenarios: objects with resource versions, their finalizers, and their
+//! Events. Most scenarios have one object, and others beside it that are only listed. Writes can be
+//! denied.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use kube::ResourceExt;
 use kinesis_demo_operator::kubernetes::events::RunEvent;
 use kinesis_demo_operator::kubernetes::run_records::{ListedRecord, RunRecords};
 use kinesis_demo_operator::kubernetes::{Cluster, ClusterError};
+use kinesis_demo_operator::reconcile::cohort::Peer;
 use kinesis_demo_operator::reconcile::queue::{QueuedRun, RunLister};
 
 /// The cluster. Cheap to clone.
@@ -33,6 +35,12 @@ struct State {
     unlisted: bool,
 }
 
+impl State {
+    fn all(&self) -> impl Iterator<Item = &KinesisDemo> {
+        self.object.iter().chain(&self.beside)
+    }
+}
+
 impl FakeCluster {
     /// A cluster that contains `object`.
     pub fn holding(object: KinesisDemo) -> Self {
@@ -48,6 +56,22 @@ impl FakeCluster {
     /// The stored object, if it still exists.
     pub fn object(&self) -> Option<KinesisDemo> {
         self.read(|state| state.object.clone())
+    }
+
+    /// The stored object of this name, if it still exists.
+    pub fn named(&self, name: &str) -> Option<KinesisDemo> {
+        self.read(|state| state.all().find(|object| object.metadata.name.as_deref() == Some(name)).cloned())
+    }
+
+    /// The names of all objects, in order of creation.
+    pub fn names(&self) -> Vec<String> {
+        self.read(|state| state.all().filter_map(|object| object.metadata.name.clone()).collect())
+    }
+
+    /// Creates another object.
+    pub fn create(&self, mut object: KinesisDemo) {
+        object.metadata.resource_version = Some("1".into());
+        self.change(|state| state.beside.push(object));
     }
 
     /// Sets other objects, which are listed and never written.
@@ -102,8 +126,16 @@ impl FakeCluster {
 
     /// Edits the object as a user.
     pub fn edit(&self, edit: impl FnOnce(&mut KinesisDemo)) {
+        if let Some(name) = self.object().and_then(|object| object.metadata.name) {
+            self.edit_named(&name, edit);
+        }
+    }
+
+    /// Edits the object of this name as a user.
+    pub fn edit_named(&self, name: &str, edit: impl FnOnce(&mut KinesisDemo)) {
         self.change(|state| {
-            if let Some(object) = &mut state.object {
+            let mut all = state.object.iter_mut().chain(&mut state.beside);
+            if let Some(object) = all.find(|object| object.metadata.name.as_deref() == Some(name)) {
                 let spec_before = object.spec.clone();
                 edit(object);
                 if object.spec != spec_before {
@@ -116,7 +148,14 @@ impl FakeCluster {
 
     /// Deletes the object as a user. It remains while it has a finalizer.
     pub fn delete(&self, at: jiff::Timestamp) {
-        self.edit(|object| {
+        if let Some(name) = self.object().and_then(|object| object.metadata.name) {
+            self.delete_named(&name, at);
+        }
+    }
+
+    /// Deletes the object of this name as a user.
+    pub fn delete_named(&self, name: &str, at: jiff::Timestamp) {
+        self.edit_named(name, |object| {
             object.metadata.deletion_timestamp =
                 Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at));
         });
@@ -140,7 +179,8 @@ impl FakeCluster {
         self.change(|state| {
             let name = read_object.metadata.name.clone().unwrap_or_default();
             let deny = state.deny_writes;
-            let Some(object) = &mut state.object else {
+            let mut all = state.object.iter_mut().chain(&mut state.beside);
+            let Some(object) = all.find(|object| object.metadata.uid == read_object.metadata.uid) else {
                 return Err(ClusterError::NotFound { what, object: name });
             };
             if deny || object.metadata.resource_version != read_object.metadata.resource_version {
@@ -157,9 +197,13 @@ impl FakeCluster {
 
 impl RunLister for FakeCluster {
     fn entries(&self) -> Option<Vec<QueuedRun>> {
+        self.read(|state| (!state.unlisted).then(|| state.all().filter_map(QueuedRun::of).collect()))
+    }
+
+    fn peers(&self, namespace: &str) -> Option<Vec<Peer>> {
         self.read(|state| {
-            let objects = state.object.iter().chain(&state.beside);
-            (!state.unlisted).then(|| objects.filter_map(QueuedRun::of).collect())
+            let peers = state.all().filter_map(Peer::of).filter(|peer| peer.namespace == namespace);
+            (!state.unlisted).then(|| peers.collect())
         })
     }
 }
@@ -170,15 +214,14 @@ fn bump(object: &mut KinesisDemo) {
     object.metadata.resource_version = Some((version + 1).to_string());
 }
 
-/// Removes a deleted object without finalizers.
+/// Removes deleted objects without finalizers.
 fn collect(state: &mut State) {
-    let is_removable = state.object.as_ref().is_some_and(|object| {
+    let is_removable = |object: &KinesisDemo| {
         object.metadata.deletion_timestamp.is_some()
             && object.metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
-    });
-    if is_removable {
-        state.object = None;
-    }
+    };
+    state.object = state.object.take().filter(|object| !is_removable(object));
+    state.beside.retain(|object| !is_removable(object));
 }
 
 impl FakeCluster {

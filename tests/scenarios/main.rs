@@ -2,6 +2,8 @@
 //! clock. Hours pass in milliseconds, and every fault can be injected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod cohort;
+mod cohort_harness;
 mod crashes;
 mod dashboard;
 mod disruptions;

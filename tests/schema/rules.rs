@@ -64,6 +64,21 @@ fn edges() -> Vec<Edge> {
             message: "phases: each name at most once",
         },
         Edge {
+            at: json!({ "cohort": { "name": "pair", "size": 2 } }),
+            beyond: json!({ "cohort": { "name": "pair", "size": 1 } }),
+            message: "spec.cohort.size",
+        },
+        Edge {
+            at: json!({ "cohort": { "name": "pair", "size": 15 } }),
+            beyond: json!({ "cohort": { "name": "pair", "size": 16 } }),
+            message: "spec.cohort.size",
+        },
+        Edge {
+            at: json!({ "cohort": { "name": "a-1", "size": 2 } }),
+            beyond: json!({ "cohort": { "name": "-1", "size": 2 } }),
+            message: "spec.cohort.name",
+        },
+        Edge {
             at: phases(json!({ "duration": "1s" })),
             beyond: phases(json!({ "duration": "999ms" })),
             message: "phases[].duration: at least 1s and at most 24h",

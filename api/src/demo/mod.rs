@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! mod         the whole spec                 phases      the traffic
-//! generator   the tasks that publish         status      the state of the run
+//! generator   the tasks that publish         cohort      runs that start together
+//! status      the state of the run
 //! ```
 //!
 //! Defaults are part of the schema, so `spec: {}` is stored with every default filled in. Derived
 //! values are stored in status, never in spec.
 
+mod cohort;
 mod generator;
 mod phases;
 pub mod status;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::duration::DurationText;
 
+pub use cohort::CohortSpec;
 pub use generator::{Architecture, FargateSpec, GeneratorSpec, RecordSizeMode, RecordSizeSpec, RecordsSpec};
 use phases::default_phases;
 pub use phases::{PhaseSpec, RampShape, RampSpec};
@@ -107,6 +110,10 @@ pub struct KinesisDemoSpec {
     #[serde(default, deserialize_with = "null_as_none")]
     #[schemars(extend("nullable" = true))]
     pub dashboard: DashboardSpec,
+    /// The cohort: objects of this namespace whose traffic starts at the same instant. Without it,
+    /// the run starts by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<CohortSpec>,
 }
 
 impl Default for KinesisDemoSpec {
@@ -120,6 +127,7 @@ impl Default for KinesisDemoSpec {
             limits: LimitsSpec::default(),
             cleanup: CleanupSpec::default(),
             dashboard: DashboardSpec::default(),
+            cohort: None,
         }
     }
 }

@@ -1,18 +1,20 @@
 //! The local demo: runs a real Kubernetes API server, a local AWS, our operator and one viral
-//! event, writes a report, and stops everything.
+//! event, or several at once, writes a report, and stops everything.
 //!
 //! In: a manifest and the folder of `--state`, in which the demo creates its own (see
-//! [`kinesis_demo_local_cluster::state::folder`]). Out: the run shown live, `report.json`, a
-//! summary, an exit code. The demo ends everything it starts, also after Ctrl-C. The next run ends
+//! [`kinesis_demo_local_cluster::state::folder`]). Out: the run shown live, `report.json`
+//! and `report.html`, a summary, an exit code. The demo ends everything it starts, also after Ctrl-C. The next run ends
 //! what a SIGKILL left. A demo started with `--keep` is ended only by `demo-down`.
 
 pub mod env_file;
+pub mod files;
 pub mod interrupts;
 pub mod page;
 pub mod report;
 pub mod samples;
 pub mod session;
 pub mod summary;
+pub mod together;
 
 use std::io::Write;
 use std::path::Path;
@@ -31,14 +33,15 @@ use kinesis_demo_local_cluster::{Lifetime, Progress, Supervisor};
 use crate::args::{Demo, DemoDown};
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::manifest::{Manifest, manifest, read_manifest};
+use crate::manifest::{Manifest, manifests, read_manifests};
 use crate::output::width;
 use crate::render::printable::printable;
 use crate::terminal::message;
+use files::write_report;
 use interrupts::Interrupts;
 use kinesis_demo_local_cluster::programs::{operator_defaults, operator_limits};
-use report::Report;
-use session::{DemoSession, RunOutcome, remove_temporary_files};
+use session::{DemoOutcome, DemoSession, RunOutcome, remove_temporary_files};
+use together::{JointReport, joint_report};
 
 /// The manifest used by default: the four phases at full rates, within a minute.
 const QUICK: &str = include_str!("../../../examples/quick.yaml");
@@ -47,12 +50,14 @@ const QUICK: &str = include_str!("../../../examples/quick.yaml");
 pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
     let Demo { manifest: path, state: dir, keep, speed, plain } = arguments;
     // Report manifest errors before anything is started.
-    let manifest = chosen_manifest(path.as_deref())?;
+    let manifests = chosen_manifests(path.as_deref())?;
+    let names = manifests.iter().map(|manifest| manifest.name.as_str()).collect::<Vec<_>>().join(", ");
+    let namespace = manifests.first().map_or("default", Manifest::namespace);
     let mut interrupts = Interrupts::listen()?;
     let progress: Progress = Arc::new(|line: &str| message(&format!("· {}", printable(line))));
     let lifetime = if keep { Lifetime::Detached } else { Lifetime::UntilExit };
     let supervisor = Supervisor::open(&dir, lifetime)?;
-    supervisor.record_usage(&format!("KinesisDemo {}/{}", manifest.namespace(), manifest.name))?;
+    supervisor.record_usage(&format!("KinesisDemo {namespace}/{names}"))?;
     let state = supervisor.state().to_path_buf();
     // Absolute, so that the command works from any folder.
     let shown_dir = quoted(&absolute(&dir)?.display().to_string());
@@ -62,7 +67,7 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
     delete_orphaned_cluster(&state).await?;
 
     let started_at = Timestamp::now();
-    let setting_up = DemoSession::set_up(&supervisor, &manifest, speed, &progress);
+    let setting_up = DemoSession::set_up(&supervisor, &manifests, speed, &progress);
     let session = tokio::select! {
         session = setting_up => session,
         () = interrupts.next() => {
@@ -79,23 +84,19 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         }
     };
     progress(&format!(
-        "ready in {} s; applying KinesisDemo {}",
+        "ready in {} s; applying KinesisDemo {names}",
         Timestamp::now().duration_since(started_at).as_secs(),
-        manifest.name
     ));
 
-    let page = page::serve(session.cluster(), &manifest.name, &state, &progress).await;
-    let mut outcome = session.run(&manifest, plain, &mut interrupts, &progress).await;
+    let page = page::serve(session.cluster(), &manifests, &state, &progress).await;
+    let mut outcome = session.run(&manifests, plain, &mut interrupts, &progress).await;
     let interrupted = interrupts.count() > 0;
     let keeps_running = keep && outcome.error.is_none() && !interrupted;
     if !keeps_running {
-        let removed = session.remove(&manifest.name, &mut interrupts, &progress).await;
+        let removed = session.remove(&manifests, &mut interrupts, &progress).await;
         outcome.error = outcome.error.or(removed.err());
     }
-    let report = match session.left_in_sandbox(outcome.last.as_ref()).await {
-        Ok(left) => session.report(&outcome, left).await,
-        Err(error) => Err(error),
-    };
+    let report = report_of(&session, &outcome).await;
     // Until here it shows the removal, too.
     drop(page);
     let mut survivors = Vec::new();
@@ -109,8 +110,8 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         let processes = survivors.iter().map(|entry| format!("process {} (pid {})", entry.role, entry.pid));
         report.leaked.extend(processes);
         // Without a run there is nothing to report, and the last run's report is kept.
-        if has_started(&outcome) {
-            write_report(&state, &report, outcome.last.as_ref())?;
+        if outcome.runs.iter().any(has_started) {
+            write_report(&state, &report)?;
         }
         Ok(report)
     });
@@ -133,6 +134,16 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
     }
 }
 
+/// The report of all runs, with what was left.
+async fn report_of(session: &DemoSession, outcome: &DemoOutcome) -> Result<JointReport, CliError> {
+    let left = session.left_in_sandbox(&outcome.runs).await?;
+    let mut demos = Vec::new();
+    for run in &outcome.runs {
+        demos.push(session.report(run).await?);
+    }
+    Ok(joint_report(demos, left))
+}
+
 /// Whether the operator started a run of the object.
 fn has_started(outcome: &RunOutcome) -> bool {
     let status = outcome.last.as_ref().and_then(|demo| demo.status.as_ref());
@@ -147,31 +158,21 @@ async fn stop_early(supervisor: &Supervisor) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Writes the report and prints its summary.
-fn write_report(state: &Path, report: &Report, demo: Option<&KinesisDemo>) -> Result<(), CliError> {
-    check_still_ours(state)?;
-    let path = state.join("report.json");
-    // Serialising strings, numbers and lists of them cannot fail.
-    let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-    write_private(&path, text.as_bytes())?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out)?;
-    for line in summary::summary(report, demo, width()) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out, "Report: {}", path.display())?;
-    Ok(())
-}
-
-fn exit_status(report: &Report, outcome: &RunOutcome, interrupted: bool) -> ExitStatus {
+/// The status of the demo: that of its first run that did not succeed.
+fn exit_status(report: &JointReport, outcome: &DemoOutcome, interrupted: bool) -> ExitStatus {
     if !report.leaked.is_empty() {
         return ExitStatus::LeakedResources;
     }
-    match &outcome.last {
-        _ if interrupted => ExitStatus::Interrupted,
-        Some(demo) => ExitStatus::of_run(demo),
-        None => ExitStatus::Error,
+    if interrupted {
+        return ExitStatus::Interrupted;
     }
+    let of_run = |run: &RunOutcome| run.last.as_ref().map_or(ExitStatus::Error, ExitStatus::of_run);
+    outcome
+        .runs
+        .iter()
+        .map(of_run)
+        .find(|status| *status != ExitStatus::Success)
+        .unwrap_or(ExitStatus::Success)
 }
 
 /// Ends what `demo --keep` left running, and what a killed demo left behind.
@@ -209,13 +210,20 @@ pub async fn down(arguments: DemoDown) -> Result<ExitStatus, CliError> {
     Ok(ExitStatus::Success)
 }
 
-fn chosen_manifest(path: Option<&Path>) -> Result<Manifest, CliError> {
+fn chosen_manifests(path: Option<&Path>) -> Result<Vec<Manifest>, CliError> {
     let named = path.unwrap_or(Path::new("examples/quick.yaml"));
     let refused = |reason| CliError::Manifest { path: named.to_path_buf(), reason };
-    let manifest = match path {
-        Some(path) => read_manifest(path)?,
-        None => manifest(QUICK).map_err(refused)?,
+    let found = match path {
+        Some(path) => read_manifests(path)?,
+        None => manifests(QUICK).map_err(refused)?,
     };
-    manifest.check(&operator_defaults(), &operator_limits()).map_err(refused)?;
-    Ok(manifest)
+    let (defaults, limits) = (operator_defaults(), operator_limits());
+    for manifest in &found {
+        let check = manifest.check(&defaults, &limits);
+        check.map_err(|reason| match found.len() {
+            1 => refused(reason),
+            _ => refused(format!("{}: {reason}", manifest.name)),
+        })?;
+    }
+    Ok(found)
 }

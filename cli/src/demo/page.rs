@@ -1,5 +1,5 @@
-//! The page of the demo's run, served by the demo's own process while it lasts. In: the demo's
-//! cluster, the object's name. Out: the address, printed before the run begins. Listens on
+//! The page of the demo's runs, served by the demo's own process while it lasts. In: the demo's
+//! cluster, the manifests. Out: the address, printed before the run begins. Listens on
 //! 127.0.0.1.
 
 use std::path::Path;
@@ -10,10 +10,17 @@ use crate::cluster::Cluster;
 use crate::dashboard::how_to_open;
 use crate::dashboard::server::{Serving, Source};
 use crate::dashboard::watching::Watching;
+use crate::manifest::Manifest;
 
 /// Serves the page until the result is dropped. Without a page the run goes on all the same.
-pub async fn serve(cluster: &Cluster, name: &str, state: &Path, progress: &Progress) -> Option<Serving> {
-    let watching = Watching::start(cluster.clone(), vec![name.to_owned()], false);
+pub async fn serve(
+    cluster: &Cluster,
+    manifests: &[Manifest],
+    state: &Path,
+    progress: &Progress,
+) -> Option<Serving> {
+    let names = manifests.iter().map(|manifest| manifest.name.clone()).collect();
+    let watching = Watching::start(cluster.clone(), names, false);
     let source = Source::Cluster { watching, is_read_only: false };
     match Serving::start(state, 0, source).await {
         Ok(serving) => {

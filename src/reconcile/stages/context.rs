@@ -13,6 +13,7 @@ use kinesis_demo_api::{KinesisDemoSpec, KinesisDemoStatus, MicroTime};
 
 use super::effect::Effect;
 use crate::aws::{StreamDescription, Tags};
+use crate::reconcile::cohort::Peer;
 use crate::reconcile::memory::KnownDocument;
 use crate::reconcile::resources::control::document;
 use crate::reconcile::resources::names::Names;
@@ -36,6 +37,9 @@ pub struct ObjectContext<'a> {
     /// Why the stored spec does not parse, if so. Then `spec` is the one that the run has pinned.
     pub unreadable: Option<&'a str>,
     pub status: &'a KinesisDemoStatus,
+    /// The objects of the namespace that belong to cohorts. `None` if this object belongs to none,
+    /// or as long as not all objects were listed.
+    pub peers: Option<&'a [Peer]>,
     /// The current epoch (leadership term), under which we write.
     pub epoch: u64,
     pub settings: &'a Settings,

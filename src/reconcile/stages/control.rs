@@ -152,10 +152,9 @@ fn renewed(ctx: &RunContext<'_>, control: &ControlStatus) -> ControlStatus {
     ControlStatus { epoch: ctx.object.epoch, valid_until: ctx.now + ctx.timings.valid_for, ..control.clone() }
 }
 
-/// The first version: traffic starts, with `tasks` in the slots.
-pub(super) fn first_claim(ctx: &RunContext<'_>, tasks: &[TaskId]) -> ControlStatus {
+/// The first version: traffic starts at this instant, with `tasks` in the slots.
+pub(super) fn first_claim(ctx: &RunContext<'_>, tasks: &[TaskId], starts_at: MicroTime) -> ControlStatus {
     let timings = ctx.timings;
-    let starts_at = ctx.now + timings.start_takes();
     let assignments = tasks.iter().zip(0..).map(|(task, slot)| Assignment {
         slot,
         task: task.clone(),
@@ -226,9 +225,14 @@ pub(super) fn control_update(
             ControlUpdate::redated(redated(ctx, &base, Some(document)))
         }
         ParameterState::Unpublished(document) => {
-            let notice = if control.version == 1 { timings.read_every } else { timings.read_lease };
-            if ctx.now + notice + timings.skew <= control.effective_at && control.epoch == ctx.object.epoch {
+            let notice =
+                if control.version == 1 { timings.start_notice() } else { timings.read_lease + timings.skew };
+            if ctx.now + notice <= control.effective_at && control.epoch == ctx.object.epoch {
                 return ControlUpdate::Stand;
+            }
+            // A new leader keeps the instant at which the other members of the cohort start.
+            if ctx.now + notice <= control.effective_at && control.version == 1 && ctx.run.cohort.is_some() {
+                return ControlUpdate::Claim(Box::new(renewed(ctx, control)), Duration::ZERO);
             }
             ControlUpdate::redated(redated(ctx, control, document.as_ref()))
         }

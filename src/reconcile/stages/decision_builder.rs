@@ -82,6 +82,12 @@ impl DecisionBuilder {
         self.reason = Some(reason);
     }
 
+    /// The run waits for other members of its cohort.
+    pub fn wait_for_cohort(&mut self, message: String) {
+        self.reason = Some(Reason::WaitingForCohort);
+        self.progress = message;
+    }
+
     /// Other runs come first. Adds no Event: with a thousand queued objects, each would cost a
     /// write.
     pub fn queue(&mut self, message: String) {

@@ -5,6 +5,7 @@
 //! reconcile carries them out. So a crash between any two lines is harmless.
 
 mod cleanup;
+mod cohort;
 mod context;
 pub mod control;
 mod dashboard;
@@ -12,6 +13,7 @@ mod decision;
 mod decision_builder;
 mod drain;
 mod effect;
+pub mod gathering;
 mod outcome;
 pub mod parameter;
 mod pending;
@@ -55,6 +57,11 @@ pub fn decide(ctx: &RunContext<'_>, state: &ObservedState) -> Decision {
         return builder
             .block(Reason::AccountNotAllowed, message, Some(recheck_at))
             .finish(&ctx.object, ctx.now);
+    }
+    if matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting | Stage::Running)
+        && let Some((reason, message)) = cohort::broken(ctx)
+    {
+        return builder.end(Outcome::Failed, reason, message, ctx.now).finish(&ctx.object, ctx.now);
     }
     if matches!(stage, Stage::Provisioning | Stage::Warming | Stage::Starting) {
         read_less_often(ctx, &mut builder);

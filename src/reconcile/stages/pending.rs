@@ -7,10 +7,12 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::limits::SpecError;
 use kinesis_demo_api::plan::{Plan, filled};
-use kinesis_demo_api::status::{Effective, RunLoad, Stage};
+use kinesis_demo_api::status::{Effective, Stage};
 
+use super::gathering::{is_checked, load, note_checked};
 use super::{Decision, DecisionBuilder, FinalizerChange, ObjectContext};
 use crate::aws::AwsError;
+use crate::reconcile::cohort::Round;
 use crate::reconcile::error::reason;
 use crate::reconcile::observed::ObservedState;
 use crate::reconcile::queue::Capacity;
@@ -27,6 +29,7 @@ const RECHECK: Duration = Duration::from_secs(60);
 /// There is no call to AWS.
 pub fn decide_refused(object: &ObjectContext<'_>, error: &SpecError, now: MicroTime) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
+    leave_cohort(&mut builder);
     builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, error.to_string());
     builder.block(Reason::Invalid, error.to_string(), None).finish(object, now)
 }
@@ -35,6 +38,7 @@ pub fn decide_refused(object: &ObjectContext<'_>, error: &SpecError, now: MicroT
 pub fn decide_unreadable(object: &ObjectContext<'_>, why: &str, now: MicroTime) -> Decision {
     let message = unreadable_message(why);
     let mut builder = DecisionBuilder::new(object.status);
+    leave_cohort(&mut builder);
     builder.found(ConditionType::SpecAccepted, ConditionStatus::False, Reason::Invalid, message.clone());
     builder.block(Reason::Invalid, message, None).finish(object, now)
 }
@@ -67,14 +71,11 @@ pub fn decide_queued(
         capacity.runs_of_a_region(),
         capacity.reads.most_tasks(),
     ));
+    leave_cohort(&mut builder);
     if let Some(run) = &mut builder.status.run {
         run.load = Some(load(plan, capacity.reads.interval(plan.most_tasks)));
     }
     builder.wait_until(now + QUEUE_RECHECK).finish(object, now)
-}
-
-fn load(plan: &Plan, read_every_seconds: u32) -> RunLoad {
-    RunLoad { region: plan.region.clone(), tasks: plan.most_tasks, read_every_seconds }
 }
 
 /// AWS refused a read of the preflight. Nothing was created, so nothing is urgent.
@@ -97,20 +98,39 @@ pub fn decide_pending(
     plan: &Plan,
     state: &ObservedState,
     read_every: u32,
+    round: Option<&Round>,
     now: MicroTime,
 ) -> Decision {
     let mut builder = DecisionBuilder::new(object.status);
     builder.found(ConditionType::SpecAccepted, ConditionStatus::True, Reason::Accepted, "");
     let builder = match preflight_failure(object, plan, state) {
-        Some((reason, message)) => builder.block(reason, message, Some(now + RECHECK)),
+        Some((reason, message)) => {
+            leave_cohort(&mut builder);
+            builder.block(reason, message, Some(now + RECHECK))
+        }
         // The finalizer comes before the first effect, in a reconcile of its own.
         None if !object.has_finalizer => {
             builder.finalizer = FinalizerChange::Add;
             builder.wait_until(now + Duration::from_secs(1))
         }
-        None => pinned(object, plan, state, read_every, builder, now),
+        None => match (round, &object.spec.cohort) {
+            (Some(round), Some(cohort))
+                if !(round.others_are_checked && is_checked(object.status, round)) =>
+            {
+                note_checked(object, cohort, round, load(plan, read_every), &mut builder, now);
+                builder
+            }
+            _ => pinned(object, plan, state, read_every, builder, now),
+        },
     };
     builder.finish(object, now)
+}
+
+/// The run is not ready to begin with its cohort.
+fn leave_cohort(builder: &mut DecisionBuilder) {
+    if let Some(run) = &mut builder.status.run {
+        run.cohort = None;
+    }
 }
 
 /// The first unmet prerequisite, and what to do about it.

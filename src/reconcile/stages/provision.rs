@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, ResourceState, ResourceType, Stage};
+use kinesis_demo_api::timeline::Timeline;
 
+use super::task_scaling::tasks_needed;
 use super::{DecisionBuilder, Effect, RunContext, refusal_clause};
 use crate::aws::{ServiceState, StreamState, Tags};
+use crate::kubernetes::events::RunEvent;
 use crate::reconcile::observe::{Observed, ObservedState};
 use crate::reconcile::resources::parameter::idle_document;
 use crate::reconcile::resources::service::new_service;
@@ -74,7 +77,24 @@ pub(super) fn decide_provisioning(
     if state.account_id.present().is_some() {
         builder.effects = effects;
     }
+    if matches!(outstanding.as_slice(), [(ResourceType::Stream, _)]) {
+        start_tasks_early(ctx, state, &mut builder);
+    }
     builder.wait_until(ctx.now + timings.poll_every)
+}
+
+/// Starts the first tasks while only the stream is still being created: on Fargate a task takes as
+/// long to start as a stream. They send nothing before the first version of the control document.
+/// If the stream never becomes ACTIVE, they have run for `stream_timeout` at most. The members of a
+/// cohort wait for each other's streams first, which may take long, so their tasks start later.
+fn start_tasks_early(ctx: &RunContext<'_>, state: &ObservedState, builder: &mut DecisionBuilder) {
+    let Some(service) = state.service.present().filter(|_| ctx.run.cohort.is_none()) else { return };
+    let timeline = Timeline::new(&ctx.plan.phases, ctx.now, &[]);
+    let needed = tasks_needed(ctx, &timeline, state);
+    if service.desired < needed && state.account_id.present().is_some() {
+        builder.effects.push(ctx.resize(needed));
+        builder.run_events.push(RunEvent::resized(service.desired, needed));
+    }
 }
 
 /// The resources that are not as the run needs them, with the reason: missing, not read, or not

@@ -67,6 +67,7 @@ fn fresh(number: u32, now: MicroTime, previous: KinesisDemoStatus) -> KinesisDem
             reason: None,
             message: None,
             load: None,
+            cohort: None,
             effective: None,
         }),
         conditions: kinesis_demo_api::conditions::updated(

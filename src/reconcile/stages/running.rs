@@ -68,6 +68,9 @@ pub(super) fn decide_running(
     if let ControlUpdate::GiveUp(too_many) = update {
         return builder.end(Outcome::Failed, Reason::TooManyInterruptions, too_many.to_string(), ctx.now);
     }
+    if let Some(message) = misses_start(ctx, control, &update) {
+        return builder.end(Outcome::Failed, Reason::CohortStartMissed, message, ctx.now);
+    }
     let scaling = TaskScaling { control, timeline: &timeline, parameter: &parameter, needed };
     restore_scale_to_zero(ctx, state, &mut builder);
     publish_and_scale(ctx, state, &scaling, update, &mut builder);
@@ -80,6 +83,19 @@ pub(super) fn decide_running(
     }
     builder.wake_at(timeline.next_boundary(ctx.now).unwrap_or(ends_at));
     builder.wait_until(ctx.now + timings.poll_every)
+}
+
+/// Why a run cannot start with its cohort, if its first version could not be published in time. A
+/// run without a cohort starts later instead.
+fn misses_start(ctx: &RunContext<'_>, control: &ControlStatus, update: &ControlUpdate) -> Option<String> {
+    let cohort = ctx.run.cohort.as_ref()?;
+    let ControlUpdate::Claim(claim, _) = update else { return None };
+    (claim.traffic_starts_at != control.traffic_starts_at).then(|| {
+        format!(
+            "cohort {}: the control document could not be published in time to start with the other members at {}",
+            cohort.name, control.traffic_starts_at
+        )
+    })
 }
 
 /// Whether the tasks stopped before the end of the schedule because their document had expired.

@@ -7,6 +7,7 @@ use kinesis_demo_api::control::TaskId;
 use kinesis_demo_api::status::{Outcome, Stage};
 use kinesis_demo_api::timeline::Timeline;
 
+use super::cohort::{Start, note_not_ready, note_start, start};
 use super::control::first_claim;
 use super::task_failures::failure_clause;
 use super::task_scaling::{running, tasks_needed};
@@ -38,7 +39,12 @@ pub(super) fn decide_starting(
         running(state).into_iter().take(needed as usize).map(|seen| seen.id.clone()).collect();
     let out_of_time = ctx.now >= ctx.run.stage_entered_at + timings.start_timeout;
     if ready.len() >= needed as usize || (out_of_time && !ready.is_empty()) {
-        let control = first_claim(ctx, &ready);
+        let (starts_at, mut builder) = match start(ctx, builder) {
+            Start::At(starts_at, builder) => (starts_at, *builder),
+            Start::Not(builder) => return *builder,
+        };
+        note_start(&mut builder, starts_at, ctx.now);
+        let control = first_claim(ctx, &ready, starts_at);
         note_phase(ctx, &control, &ctx.timeline(&control), &mut builder);
         builder.status.phase = None;
         builder.run_events.push(RunEvent::slots_changed(ready.len(), control.version));
@@ -46,6 +52,7 @@ pub(super) fn decide_starting(
         builder.enter(Stage::Running, ctx.now, "");
         return builder;
     }
+    note_not_ready(&mut builder, ctx.now);
     let event = service.and_then(|seen| seen.last_event.as_deref());
     let ecs_event = event.map(|event| format!("; ECS says: {event}")).unwrap_or_default();
     let (failure, refused) = (failure_clause(&builder.status), refusal_clause(ctx, state));

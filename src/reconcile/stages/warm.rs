@@ -4,6 +4,7 @@
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason};
 use kinesis_demo_api::status::{Outcome, Stage};
 
+use super::cohort::wait_for_streams;
 use super::traffic_status::note_stream;
 use super::{DecisionBuilder, Effect, RunContext};
 use crate::aws::{StreamState, Warm};
@@ -40,8 +41,13 @@ pub(super) fn decide_warming(
     let requested = ctx.plan.warm_mib_per_second.unwrap_or(0);
     let Warm { target, current } = stream.warm.unwrap_or(Warm { target: 0, current: 0 });
     if stream.state == StreamState::Active && target >= requested && current >= requested {
-        builder.enter(Stage::Starting, ctx.now, "");
-        return builder;
+        return match wait_for_streams(ctx, builder) {
+            Ok(mut builder) => {
+                builder.enter(Stage::Starting, ctx.now, "");
+                builder
+            }
+            Err(waiting) => *waiting,
+        };
     }
     if ctx.now >= ctx.run.stage_entered_at + timings.warm_timeout {
         let message = format!(

@@ -1,6 +1,7 @@
 //! The status of a KinesisDemo: the state of the run and what the operator has measured. It is an
 //! API, not a log.
 
+mod cohort;
 mod control;
 mod resources;
 mod run;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
 use crate::request::LastRequest;
+pub use cohort::{CohortMember, CohortState, CohortStatus};
 pub use control::{Assignment, ControlStatus, FoldedPhase, Interruption};
 pub use resources::{LeakedResources, ResourceState, ResourceStatus, ResourceType};
 pub use run::{Effective, PastRun, RunLoad, RunStatus};

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, TotalsStatus};
+use super::{CohortStatus, Outcome, TotalsStatus};
 use crate::MicroTime;
 use crate::conditions::Reason;
 use crate::demo::KinesisDemoSpec;
@@ -52,6 +52,9 @@ pub struct RunStatus {
     /// run waits for its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<RunLoad>,
+    /// How far the run is with starting together with the others of its cohort, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<CohortStatus>,
     /// The settings of this run. They are fixed before its first AWS resource is created; later
     /// edits do not change them, except cleanup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
