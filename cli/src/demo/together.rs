@@ -2,7 +2,7 @@
 //! summary that compares them. Pure.
 
 use jiff::Timestamp;
-use kinesis_demo_api::KinesisDemo;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun};
 use kinesis_demo_api::status::TotalsStatus;
 use kinesis_demo_report::verdict::{Side, between};
 use serde::Serialize;
