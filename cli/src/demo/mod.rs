@@ -21,12 +21,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kinesis_demo_api::KinesisDemo;
 use kinesis_demo_local_cluster::kubernetes::kind::delete_orphaned_cluster;
-use kinesis_demo_local_cluster::private_files::write_private;
 use kinesis_demo_local_cluster::processes::orphans::end_orphans;
 use kinesis_demo_local_cluster::shell::quoted;
-use kinesis_demo_local_cluster::state::folder::{Owner, absolute, check_still_ours, folder_in, owner};
+use kinesis_demo_local_cluster::state::folder::{Owner, absolute, folder_in, owner};
 use kinesis_demo_local_cluster::state::lock::StateLock;
 use kinesis_demo_local_cluster::{Lifetime, Progress, Supervisor};
 
@@ -34,7 +32,6 @@ use crate::args::{Demo, DemoDown};
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::manifest::{Manifest, manifests, read_manifests};
-use crate::output::width;
 use crate::render::printable::printable;
 use crate::terminal::message;
 use files::write_report;
