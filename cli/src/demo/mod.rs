@@ -2,9 +2,10 @@
 //! event, or several at once, writes a report, and stops everything.
 //!
 //! In: a manifest and the folder of `--state`, in which the demo creates its own (see
-//! [`kinesis_demo_local_cluster::state::folder`]). Out: the run shown live, `report.json`
-//! and `report.html`, a summary, an exit code. The demo ends everything it starts, also after Ctrl-C. The next run ends
-//! what a SIGKILL left. A demo started with `--keep` is ended only by `demo-down`.
+//! [`kinesis_demo_local_cluster::state::folder`]). Out: the run shown live, `report.json` and
+//! `report.html`, a summary, an exit code. The demo ends everything it starts, also after Ctrl-C.
+//! The next run ends what a SIGKILL left. A demo started with `--keep` is ended only by
+//! `demo-down`.
 
 pub mod env_file;
 pub mod files;

@@ -1,6 +1,6 @@
-//! The beginning of a cohort. In: a Pending object that names a cohort, and the other members as the
-//! watch shows them. Out: the runs that begin together, or why none begins, and the decisions that
-//! follow from that. Pure.
+//! The beginning of a cohort. In: a Pending object that names a cohort, and the other members as
+//! the watch shows them. Out: the runs that begin together, or why none begins, and the decisions
+//! that follow from that. Pure.
 
 use kinesis_demo_api::KinesisDemoStatus;
 use kinesis_demo_api::MicroTime;
