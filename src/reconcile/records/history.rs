@@ -196,7 +196,8 @@ fn step_of(status: &KinesisDemoStatus, at: MicroTime) -> CapacityStep {
     let generators = status.generators.as_ref();
     CapacityStep {
         at,
-        shards: stream.map(|stream| stream.shards),
+        // A stream that is being created has none yet.
+        shards: stream.map(|stream| stream.shards).filter(|shards| *shards > 0),
         warm_target: warm.map(|warm| warm.target),
         warm_current: warm.map(|warm| warm.current),
         tasks_desired: generators.map(|generators| generators.desired),

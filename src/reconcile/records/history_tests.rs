@@ -74,6 +74,14 @@ fn shards_added_within_seconds_are_one_mark() {
 }
 
 #[test]
+fn the_first_shards_of_a_new_stream_are_no_split() {
+    let mut history = history(status(Stage::Provisioning, 0, None, 0));
+    history.observe(status(Stage::Warming, 100, None, 0), &[], T0 + s(9));
+    assert_eq!(marks(&history), []);
+    assert_eq!(history.steps.iter().map(|step| step.shards).collect::<Vec<_>>(), [None, Some(100)]);
+}
+
+#[test]
 fn a_time_without_observations_is_a_gap_while_traffic_runs() {
     let mut history = history(status(Stage::Warming, 4, None, 1));
     history.observe(status(Stage::Running, 4, None, 1), &[], T0 + s(300));
