@@ -1,5 +1,6 @@
 //! The records of runs: KinesisDemoRuns.
 
+use kinesis_demo_api::demo::WarmThroughputSpec;
 use kinesis_demo_api::run_record::{MOST_POINTS, MarkKind, TrafficPoint};
 use kinesis_demo_api::status::{Outcome, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunStatus};
@@ -209,4 +210,23 @@ async fn no_run_is_recorded_with_zero_kept() {
     harness.run_to_end().await;
     assert_eq!(harness.cluster.records(), []);
     assert_eq!(harness.outcome(), Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_throttle_is_marked_when_it_began() {
+    let mut spec = warm_spec();
+    spec.stream.warm_throughput = WarmThroughputSpec::default();
+    let mut harness = Harness::new(spec);
+    harness.run_to_end().await;
+    let recorded = only_record(&harness).status.unwrap();
+    let throttles: Vec<_> = recorded.marks.iter().filter(|mark| mark.kind == MarkKind::Throttle).collect();
+    assert!(!throttles.is_empty(), "{:#?}", recorded.marks);
+    for mark in throttles {
+        let phase =
+            recorded.phases.iter().position(|phase| mark.text.ends_with(&format!(" in {}", phase.name)));
+        let first =
+            points(&recorded).into_iter().find(|point| Some(point.phase) == phase && point.throttled > 0);
+        assert_eq!(Some(mark.at), first.map(|point| point.from), "{mark:?}");
+    }
+    assert!(recorded.marks.is_sorted_by_key(|mark| mark.at), "{:#?}", recorded.marks);
 }

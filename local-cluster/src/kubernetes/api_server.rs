@@ -71,9 +71,6 @@ rules:
     users: ['system:serviceaccount:kinesis-demo-system:kinesis-demo-operator']
   - level: None
 ";
-/// Ready, except for the default ClusterRoles, which the API server creates last. Neither an
-/// administrator nor the operator needs them.
-const READY: &str = "/readyz?exclude=poststarthook/rbac/bootstrap-roles";
 /// Interval between two readiness checks.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -321,7 +318,7 @@ async fn wait_until_ready(
     progress: &Progress,
 ) -> Result<(), LocalClusterError> {
     progress("waiting for kube-apiserver");
-    let ready = async || match http::Request::get(READY).body(Vec::new()) {
+    let ready = async || match http::Request::get("/readyz").body(Vec::new()) {
         Ok(request) => tokio::time::timeout(Duration::from_secs(5), client.request_text(request))
             .await
             .is_ok_and(|response| response.is_ok()),

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::run_record::{
-    DEMO_LABEL, Horizon, MOST_POINTS, MOST_STEPS, TrafficCells, TrafficColumns, record_name,
+    DEMO_LABEL, Horizon, MOST_POINTS, MOST_STEPS, Mark, MarkKind, TrafficCells, TrafficColumns, TrafficPoint,
+    record_name,
 };
 use kinesis_demo_api::status::{Effective, PhaseReport, Stage};
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunSpec, KinesisDemoRunStatus, MicroTime};
 
-use super::history::RunHistory;
+use super::history::{RunHistory, THROTTLED_IN};
 
 /// The longest record while its run is not over, in bytes of JSON. etcd stores it anew with each
 /// write, with about 1.5 KB of managedFields; together they stay below 8 KiB.
@@ -109,6 +110,7 @@ fn status(
         }
     };
     let omitted = history.marks.len().saturating_sub(amount.marks);
+    let points = points(history, effective, cells, amount.points).unwrap_or_default();
     KinesisDemoRunStatus {
         stage: status.stage,
         outcome: run.and_then(|run| run.outcome),
@@ -123,9 +125,10 @@ fn status(
         totals: status.traffic.as_ref().map(|traffic| traffic.totals.clone()),
         left_count: is_final.then(|| u32::try_from(left.len()).unwrap_or(u32::MAX)),
         left,
-        traffic: traffic(history, effective, cells, amount.points),
+        traffic: (status.control.as_ref().filter(|_| !points.is_empty()))
+            .map(|control| TrafficColumns::of(&points, control.traffic_starts_at)),
         capacity: latest(&history.steps, amount.steps),
-        marks: latest(&history.marks, amount.marks),
+        marks: dated(latest(&history.marks, amount.marks), &status.phases, &points),
         marks_omitted: history.marks_omitted.saturating_add(u32::try_from(omitted).unwrap_or(u32::MAX)),
         gaps: history.gaps.clone(),
     }
@@ -136,12 +139,25 @@ fn latest<T: Clone>(items: &[T], most: usize) -> Vec<T> {
     items.get(items.len().saturating_sub(most)..).unwrap_or_default().to_vec()
 }
 
-fn traffic(
+/// The marks, with throttles at the instants at which they began: the operator reads of them only
+/// when it reads the ledgers.
+fn dated(mut marks: Vec<Mark>, phases: &[PhaseReport], points: &[TrafficPoint]) -> Vec<Mark> {
+    for mark in marks.iter_mut().filter(|mark| mark.kind == MarkKind::Throttle) {
+        let name = mark.text.strip_prefix(THROTTLED_IN);
+        let phase = phases.iter().position(|phase| Some(phase.name.as_str()) == name);
+        let first = points.iter().find(|point| Some(point.phase) == phase && point.throttled > 0);
+        mark.at = first.map_or(mark.at, |point| point.from.min(mark.at));
+    }
+    marks.sort_by_key(|mark| mark.at);
+    marks
+}
+
+fn points(
     history: &RunHistory,
     effective: &Effective,
     cells: &TrafficCells,
     most: usize,
-) -> Option<TrafficColumns> {
+) -> Option<Vec<TrafficPoint>> {
     let status = &history.status;
     let (control, traffic) = (status.control.as_ref()?, status.traffic.as_ref()?);
     let ends_at = status.run.as_ref()?.ends_at;
@@ -152,6 +168,5 @@ fn traffic(
     let defaults = Defaults { region: effective.region.clone(), ..Defaults::default() };
     let plan = Plan::new(&effective.spec, &defaults).ok()?;
     let timeline = Timeline::new(&plan.phases, control.traffic_starts_at, &control.interruptions);
-    let points = cells.points(&timeline, horizon, most);
-    (most > 0).then(|| TrafficColumns::of(&points, control.traffic_starts_at))
+    (most > 0).then(|| cells.points(&timeline, horizon, most))
 }

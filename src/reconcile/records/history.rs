@@ -236,10 +236,16 @@ fn kind_of(run_event: &RunEvent) -> Option<MarkKind> {
     })
 }
 
+/// What the text of a throttle's mark begins with; the phase's name follows.
+pub const THROTTLED_IN: &str = "first records throttled in ";
+
 /// The text of a mark. A stage is named first, because several may have the same detail.
 fn text_of(kind: MarkKind, run_event: &RunEvent) -> String {
-    let RunEvent { reason, note, .. } = run_event;
+    let RunEvent { reason, note, action, .. } = run_event;
     match note.split_once(": ") {
+        _ if kind == MarkKind::Throttle => {
+            format!("{THROTTLED_IN}{}", action.rsplit('/').next().unwrap_or_default())
+        }
         Some((_, detail)) if kind == MarkKind::Stage => format!("{reason}: {detail}"),
         None if kind == MarkKind::Stage => reason.clone(),
         _ => note.clone(),

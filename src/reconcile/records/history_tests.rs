@@ -51,10 +51,7 @@ fn steps_and_marks_follow_the_observed_changes() {
         [
             (MarkKind::Warm, "warm throughput is 100 MiB/s"),
             (MarkKind::Split, "4 → 6 shards"),
-            (
-                MarkKind::Throttle,
-                "phase peak: the stream throttles records; the tasks retry them for a limited time"
-            ),
+            (MarkKind::Throttle, "first records throttled in peak"),
             (MarkKind::Split, "6 → 8 shards"),
             (MarkKind::Split, "8 → 16 shards"),
         ]
