@@ -1,6 +1,5 @@
 //! The records of runs: KinesisDemoRuns.
 
-use kinesis_demo_api::demo::WarmThroughputSpec;
 use kinesis_demo_api::run_record::{MOST_POINTS, MarkKind, TrafficPoint};
 use kinesis_demo_api::status::{Outcome, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunStatus};
@@ -214,9 +213,8 @@ async fn no_run_is_recorded_with_zero_kept() {
 
 #[tokio::test]
 async fn a_throttle_is_marked_when_it_began() {
-    let mut spec = warm_spec();
-    spec.stream.warm_throughput = WarmThroughputSpec::default();
-    let mut harness = Harness::new(spec);
+    let mut harness = Harness::new(warm_spec());
+    harness.aws.set_stream_capacity(Some(4_000));
     harness.run_to_end().await;
     let recorded = only_record(&harness).status.unwrap();
     let throttles: Vec<_> = recorded.marks.iter().filter(|mark| mark.kind == MarkKind::Throttle).collect();
