@@ -175,14 +175,10 @@ pub struct Report {
 #[derive(Debug, clap::Args)]
 pub struct Compare {
     /// The two runs: each the name of a KinesisDemo, whose newest run is compared, or NAME/RUN.
-    #[arg(
-        value_name = "NAME[/RUN]",
-        num_args = 2,
-        required_unless_present = "file",
-        conflicts_with = "file"
-    )]
+    #[arg(value_name = "NAME[/RUN]", num_args = 2, required_unless_present = "file")]
     pub runs: Vec<RunName>,
-    /// Read a run from this file instead of a cluster; given twice.
+    /// Read the runs from this file instead of a cluster: both by their names from one file, or,
+    /// without names, one from each of two.
     #[arg(long, value_name = "FILE")]
     pub file: Vec<PathBuf>,
     #[command(flatten)]

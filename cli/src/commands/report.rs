@@ -34,13 +34,16 @@ pub async fn compare(arguments: Compare) -> Result<ExitStatus, CliError> {
     let Compare { runs: names, file, connection, output } = arguments;
     let (a, b) = match (names.as_slice(), file.as_slice()) {
         ([], [a, b]) => (runs::read(a, None, None)?, runs::read(b, None, None)?),
+        ([a, b], [file]) => {
+            (runs::read(file, Some(&a.demo), a.run)?, runs::read(file, Some(&b.demo), b.run)?)
+        }
         ([a, b], []) => {
             let cluster = Cluster::connect(&connection).await?;
             (runs::fetch(&cluster, a).await?, runs::fetch(&cluster, b).await?)
         }
         _ => {
             return Err(CliError::Refused(
-                "could not compare: give two runs, as two names or with --file twice".into(),
+                "could not compare: give two runs, as two names, or with --file twice".into(),
             ));
         }
     };
