@@ -163,6 +163,16 @@ mod tests {
     }
 
     #[test]
+    fn the_recorded_example_has_a_cold_and_a_warm_run() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/runs/cold-and-warm.json");
+        let throttled = ["cold", "warm"].map(|demo| {
+            let run = read(&path, Some(demo), None).unwrap();
+            run.status.unwrap().totals.unwrap().throttled > 0
+        });
+        assert_eq!(throttled, [true, false]);
+    }
+
+    #[test]
     fn the_newest_run_is_the_one_that_started_last() {
         assert_eq!(chosen("quick", None), Ok(1));
         assert_eq!(chosen("quick", Some(10)), Ok(10));
