@@ -1,5 +1,7 @@
 //! The records of runs: KinesisDemoRuns.
 
+use kinesis_demo_api::demo::PhaseSpec;
+use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::run_record::{MOST_POINTS, MarkKind, TrafficPoint};
 use kinesis_demo_api::status::{Outcome, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunStatus};
@@ -227,4 +229,29 @@ async fn a_throttle_is_marked_when_it_began() {
         assert_eq!(Some(mark.at), first.map(|point| point.from), "{mark:?}");
     }
     assert!(recorded.marks.is_sorted_by_key(|mark| mark.at), "{:#?}", recorded.marks);
+}
+
+#[tokio::test]
+async fn a_short_record_still_names_the_phase_of_each_point() {
+    let mut spec = warm_spec();
+    let phase = spec.phases[0].clone();
+    spec.phases = (0..20)
+        .map(|index| PhaseSpec { name: format!("a-phase-with-a-long-name-{index:02}"), ..phase.clone() })
+        .collect();
+    spec.limits.max_duration = DurationText::seconds(3_600);
+    let mut harness = Harness::new(spec);
+    let mut shortened = 0;
+    while harness.step().await {
+        let Some(recorded) = harness.cluster.records().pop().and_then(|record| record.status) else {
+            continue;
+        };
+        let Some(traffic) = &recorded.traffic else { continue };
+        shortened += usize::from(recorded.phases.len() < 20);
+        for point in traffic.points().filter(|_| !recorded.phases.is_empty()) {
+            let phase = &recorded.phases[point.phase];
+            assert!(point.from >= phase.starts_at && point.until <= phase.ends_at, "{point:?} in {phase:?}");
+        }
+    }
+    assert!(shortened > 0, "no record was too long");
+    assert_eq!(only_record(&harness).status.unwrap().phases.len(), 20);
 }

@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
 use crate::conditions::Reason;
-use crate::demo::status::{Outcome, PhaseReport, Stage, TotalsStatus};
+use crate::demo::KinesisDemoSpec;
+use crate::demo::status::{KinesisDemoStatus, Outcome, PhaseReport, Stage, TotalsStatus};
 
 pub use capacity::CapacityStep;
 pub use cells::{Horizon, TrafficCells};
@@ -168,6 +169,38 @@ pub struct KinesisDemoRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MOST_GAPS))]
     pub gaps: Vec<Gap>,
+}
+
+impl KinesisDemoRunStatus {
+    /// Takes over everything of a KinesisDemo's status that a record has, too, except series, marks
+    /// and gaps.
+    pub fn describe(&mut self, status: &KinesisDemoStatus) {
+        let first_phase = status.phases.first().map(|phase| phase.starts_at);
+        self.stage = status.stage;
+        self.traffic_starts_at =
+            first_phase.or_else(|| status.control.as_ref().map(|control| control.traffic_starts_at));
+        self.phases.clone_from(&status.phases);
+        self.totals = status.traffic.as_ref().map(|traffic| traffic.totals.clone());
+        if let Some(run) = &status.run {
+            self.outcome = run.outcome;
+            self.reason = run.reason;
+            self.message.clone_from(&run.message);
+            self.started_at = run.started_at;
+            self.traffic_ends_at = run.ends_at;
+            self.finished_at = run.finished_at;
+        }
+        if status.stage.is_some_and(Stage::is_terminal) {
+            self.left = status.present_resources();
+            self.left_count = u32::try_from(self.left.len()).ok();
+        }
+    }
+}
+
+/// A KinesisDemo's spec as a record stores it.
+pub fn settings(spec: &KinesisDemoSpec) -> BTreeMap<String, serde_json::Value> {
+    let written = serde_json::to_value(spec).and_then(serde_json::from_value);
+    // A spec consists of strings, numbers and lists of them, so this cannot fail.
+    written.unwrap_or_default()
 }
 
 /// The name of the record of a run: unique among all runs of all objects of a namespace, also of
