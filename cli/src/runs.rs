@@ -59,19 +59,39 @@ pub fn read(path: &Path, demo: Option<&str>, run: Option<u32>) -> Result<Kinesis
     choose(parse(&text).map_err(refused)?, demo, run, &place)
 }
 
-/// The records in a text: JSON or YAML, one or a list.
-fn parse(text: &str) -> Result<Vec<KinesisDemoRun>, String> {
-    let document: Value = match serde_json::from_str(text) {
-        Ok(document) => document,
-        Err(_) => {
-            serde_saphyr::from_str(text).map_err(|error| format!("it is neither JSON nor YAML: {error}"))?
+/// The objects in a text: JSON or YAML, one, a list of them, or several documents.
+pub fn objects_in(text: &str) -> Result<Vec<Value>, String> {
+    // Every JSON document is a YAML document, but JSON is read ten times as fast.
+    let documents = match serde_json::from_str(text) {
+        Ok(document) => vec![document],
+        Err(_) => serde_saphyr::from_multiple(text)
+            .map_err(|error| format!("it is neither JSON nor YAML: {error}"))?,
+    };
+    let items = documents.into_iter().filter(|document: &Value| !document.is_null()).flat_map(|document| {
+        match document {
+            Value::Array(items) => items,
+            Value::Object(mut members) => match members.remove("items") {
+                Some(Value::Array(items)) => items,
+                Some(other) => {
+                    members.insert("items".to_owned(), other);
+                    vec![Value::Object(members)]
+                }
+                None => vec![Value::Object(members)],
+            },
+            other => vec![other],
         }
-    };
-    let items = match document.get("items").and_then(Value::as_array) {
-        Some(items) => items.clone(),
-        None => vec![document],
-    };
-    let is_run = |item: &Value| item.get("kind").and_then(Value::as_str) == Some("KinesisDemoRun");
+    });
+    Ok(items.collect())
+}
+
+/// Whether an object claims to be a KinesisDemoRun.
+pub fn is_run(object: &Value) -> bool {
+    object.get("kind").and_then(Value::as_str) == Some("KinesisDemoRun")
+}
+
+/// The records in a text. Other objects are skipped.
+fn parse(text: &str) -> Result<Vec<KinesisDemoRun>, String> {
+    let items = objects_in(text)?;
     let runs = items.into_iter().filter(is_run).map(serde_json::from_value::<KinesisDemoRun>);
     let runs: Vec<KinesisDemoRun> =
         runs.collect::<Result<_, _>>().map_err(|error| format!("not a valid KinesisDemoRun: {error}"))?;

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
-use super::writer::{KubeCluster, MANAGER};
+use super::writer::{KubeCluster, MANAGER, failure};
 use super::{CALL_TIMEOUT, ClusterError, within};
 
 /// The page size of a list.
@@ -48,19 +48,6 @@ impl KubeCluster {
     fn records(&self, namespace: &str) -> Api<KinesisDemoRun> {
         Api::namespaced(self.client.clone(), namespace)
     }
-
-    async fn write_record<T>(
-        &self,
-        namespace: &str,
-        name: &str,
-        request: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T, ClusterError> {
-        let object = format!("{namespace}/{name}");
-        match self.write_fence.guard(within(CALL_TIMEOUT, request)).await {
-            Ok(response) => response.map_err(|error| failure("record", object, error)),
-            Err(expired) => Err(ClusterError::Other { what: "record", object, source: expired.into() }),
-        }
-    }
 }
 
 #[async_trait]
@@ -78,7 +65,7 @@ impl RunRecords for KubeCluster {
         let (namespace, name) = (record.namespace().unwrap_or_default(), record.name_any());
         let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         let api = self.records(&namespace);
-        self.write_record(&namespace, &name, api.create(&parameters, record)).await
+        self.write("record", format!("{namespace}/{name}"), api.create(&parameters, record)).await
     }
 
     async fn replace_record_status(&self, record: &KinesisDemoRun) -> Result<KinesisDemoRun, ClusterError> {
@@ -86,7 +73,7 @@ impl RunRecords for KubeCluster {
         let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         let api = self.records(&namespace);
         let request = api.replace_status(&name, &parameters, record);
-        self.write_record(&namespace, &name, request).await
+        self.write("record", format!("{namespace}/{name}"), request).await
     }
 
     async fn list_records(
@@ -120,18 +107,10 @@ impl RunRecords for KubeCluster {
         let api = self.records(namespace);
         let parameters = DeleteParams::default();
         let deletion = api.delete(name, &parameters);
-        match self.write_record(namespace, name, deletion).await {
+        match self.write("record", format!("{namespace}/{name}"), deletion).await {
             Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-}
-
-fn failure(what: &'static str, object: String, error: kube::Error) -> ClusterError {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => ClusterError::Conflict { what, object },
-        kube::Error::Api(status) if status.code == 404 => ClusterError::NotFound { what, object },
-        error => ClusterError::Other { what, object, source: error.into() },
     }
 }
 

@@ -39,7 +39,7 @@ pub struct KubeCluster {
     recorder: Recorder,
     instance: String,
     lease_namespace: String,
-    pub(super) write_fence: WriteFence,
+    write_fence: WriteFence,
 }
 
 impl KubeCluster {
@@ -74,7 +74,7 @@ impl Cluster for KubeCluster {
             // `controller::salvage`).
             self.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await
         };
-        self.write("status", object, send).await
+        self.write("status", named(object), send).await.map(drop)
     }
 
     async fn put_finalizer(&self, object: &KinesisDemo, present: bool) -> Result<(), ClusterError> {
@@ -89,7 +89,9 @@ impl Cluster for KubeCluster {
         let api: Api<KinesisDemo> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let name = object.name_any();
-        self.write("finalizers", object, api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await
+        let patch = Patch::Merge(&patch);
+        let request = api.patch_metadata(&name, &parameters, &patch);
+        self.write("finalizers", named(object), request).await.map(drop)
     }
 
     async fn still_leads(&self, epoch: u64) -> Result<bool, ClusterError> {
@@ -131,26 +133,32 @@ impl Cluster for KubeCluster {
 }
 
 impl KubeCluster {
-    async fn write<T>(
+    /// Sends a write within the time limit, while this operator leads.
+    pub(super) async fn write<T>(
         &self,
         what: &'static str,
-        object: &KinesisDemo,
+        object: String,
         request: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<(), ClusterError> {
-        let object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-        let other = |source| ClusterError::Other { what, object: object.clone(), source };
-        let response = self.write_fence.guard(within(CALL_TIMEOUT, request)).await;
-        match response.map_err(|expired| other(expired.into()))? {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                Err(ClusterError::Conflict { what, object })
-            }
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                Err(ClusterError::NotFound { what, object })
-            }
-            Err(error) => Err(other(error.into())),
+    ) -> Result<T, ClusterError> {
+        match self.write_fence.guard(within(CALL_TIMEOUT, request)).await {
+            Ok(response) => response.map_err(|error| failure(what, object, error)),
+            Err(expired) => Err(ClusterError::Other { what, object, source: expired.into() }),
         }
     }
+}
+
+/// The error of a request about an object.
+pub(super) fn failure(what: &'static str, object: String, error: kube::Error) -> ClusterError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => ClusterError::Conflict { what, object },
+        kube::Error::Api(status) if status.code == 404 => ClusterError::NotFound { what, object },
+        error => ClusterError::Other { what, object, source: error.into() },
+    }
+}
+
+/// An object's namespace and name, for people.
+fn named(object: &KinesisDemo) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 #[cfg(test)]

@@ -190,31 +190,7 @@ impl AccountingInputs<'_> {
 /// The sum of several phases' totals.
 pub fn total<'a>(phases: impl IntoIterator<Item = &'a TotalsStatus>) -> TotalsStatus {
     let mut sum = TotalsStatus::default();
-    for phase in phases {
-        // Destructured without `..`, so that a new count cannot be forgotten in the sum.
-        let TotalsStatus {
-            scheduled,
-            offered,
-            accepted,
-            throttled,
-            failed,
-            dropped,
-            unknown,
-            unoffered,
-            unreported,
-            excess,
-        } = phase;
-        sum.scheduled += scheduled;
-        sum.offered += offered;
-        sum.accepted += accepted;
-        sum.throttled += throttled;
-        sum.failed += failed;
-        sum.dropped += dropped;
-        sum.unknown += unknown;
-        sum.unoffered += unoffered;
-        sum.excess += excess;
-        sum.unreported += unreported;
-    }
+    phases.into_iter().for_each(|phase| sum.add(phase));
     sum
 }
 

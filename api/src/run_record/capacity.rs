@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::MicroTime;
+use crate::demo::status::KinesisDemoStatus;
 
 /// The stream and the tasks from an instant on, until the next step.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,22 @@ pub struct CapacityStep {
 }
 
 impl CapacityStep {
+    /// What a status shows, observed at `at`.
+    pub fn of(status: &KinesisDemoStatus, at: MicroTime) -> Self {
+        let stream = status.stream.as_ref().filter(|_| !status.is_stream_deleted());
+        let warm = stream.and_then(|stream| stream.warm).filter(|warm| warm.target > 0);
+        let generators = status.generators.as_ref();
+        Self {
+            at,
+            // A stream that is being created has none yet.
+            shards: stream.map(|stream| stream.shards).filter(|shards| *shards > 0),
+            warm_target: warm.map(|warm| warm.target),
+            warm_current: warm.map(|warm| warm.current),
+            tasks_desired: generators.map(|generators| generators.desired),
+            tasks_running: generators.map(|generators| generators.running),
+        }
+    }
+
     /// Whether two steps have the same values.
     pub fn is_like(&self, other: &Self) -> bool {
         Self { at: other.at, ..*self } == *other

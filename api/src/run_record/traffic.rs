@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MOST_POINTS;
 use crate::MicroTime;
+use crate::demo::status::TotalsStatus;
 
 /// The records of one phase that were due in an interval, and what became of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,24 @@ pub struct TrafficPoint {
     pub p50_ms: Option<u32>,
     /// 99 of 100 confirmed records took no longer. Of merged intervals: the longest.
     pub p99_ms: Option<u32>,
+}
+
+impl TrafficPoint {
+    /// Its counts as totals. Of those, a point does not have unoffered, unreported and excess
+    /// records.
+    pub fn totals(&self) -> TotalsStatus {
+        let Self { scheduled, offered, accepted, throttled, failed, dropped, unknown, .. } = *self;
+        TotalsStatus {
+            scheduled,
+            offered,
+            accepted,
+            throttled,
+            failed,
+            dropped,
+            unknown,
+            ..TotalsStatus::default()
+        }
+    }
 }
 
 /// Points of traffic, one list per value. All lists have the same length; lists of counts that are

@@ -5,8 +5,6 @@ use jiff::Timestamp;
 use kinesis_demo_api::{KinesisDemo, MicroTime};
 use serde::Serialize;
 
-use crate::render::line::is_stream_deleted;
-
 /// How many tasks were desired, and how many were running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TaskSample {
@@ -45,7 +43,7 @@ impl Samples {
             }
         }
         // A deleted stream is not a change of capacity.
-        if let Some(stream) = status.stream.as_ref().filter(|_| !is_stream_deleted(status)) {
+        if let Some(stream) = status.stream.as_ref().filter(|_| !status.is_stream_deleted()) {
             let (warm_target, warm_current) = stream.warm.map_or((0, 0), |warm| (warm.target, warm.current));
             let sample = StreamSample { at, shards: stream.shards, warm_target, warm_current };
             let same = |last: &StreamSample| StreamSample { at, ..*last } == sample;

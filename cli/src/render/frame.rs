@@ -5,7 +5,7 @@ use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
 use kinesis_demo_api::status::{ResourceState, TrafficStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 
-use super::line::{blocking_condition, is_stream_deleted, stage};
+use super::line::{blocking_condition, stage};
 use super::number::{countdown, grouped};
 use super::phases::{phase_at, phases};
 use super::printable::printable;
@@ -119,7 +119,7 @@ fn clocks(status: &KinesisDemoStatus, now: MicroTime) -> Vec<String> {
 
 fn stream(status: &KinesisDemoStatus) -> Option<String> {
     let stream = status.stream.as_ref()?;
-    if is_stream_deleted(status) {
+    if status.is_stream_deleted() {
         return Some(format!("  stream    {}, deleted", stream.name));
     }
     let warm = match stream.warm.filter(|warm| warm.target > 0) {

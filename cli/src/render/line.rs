@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, Reason, find};
-use kinesis_demo_api::status::{ResourceState, ResourceStatus, ResourceType, StreamStatus, TrafficStatus};
+use kinesis_demo_api::status::TrafficStatus;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, Stage};
 
 use super::number::grouped;
@@ -29,7 +29,7 @@ pub fn change(demo: &KinesisDemo) -> String {
     if let Some(generators) = &status.generators {
         parts.push(format!("tasks {}/{}", generators.running, generators.desired));
     }
-    if let Some(stream) = status.stream.as_ref().filter(|_| !is_stream_deleted(status)) {
+    if let Some(stream) = status.stream.as_ref().filter(|_| !status.is_stream_deleted()) {
         parts.push(format!("shards {}", stream.shards));
         // With Advantage, every on-demand stream has warm throughput; it is shown only if
         // requested.
@@ -71,15 +71,6 @@ pub fn stage(demo: &KinesisDemo, status: &KinesisDemoStatus) -> String {
         Some(_) => format!("{stage} (being deleted)"),
         None => stage.to_string(),
     }
-}
-
-/// Whether the run's stream is deleted. Its last known capacity is then meaningless.
-#[must_use]
-pub fn is_stream_deleted(status: &KinesisDemoStatus) -> bool {
-    let of_run = |resource: &&ResourceStatus| resource.type_ == ResourceType::Stream;
-    let removed =
-        status.resources.iter().find(of_run).is_some_and(|stream| stream.state == ResourceState::Deleted);
-    removed || status.stream.as_ref().is_some_and(|stream| stream.status == StreamStatus::DELETED)
 }
 
 /// The reason why the run is stalled until somebody makes a change, if it is. A failed run is over,

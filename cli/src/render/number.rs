@@ -2,19 +2,7 @@
 
 use std::time::Duration;
 
-/// 1234567 as `1,234,567`.
-#[must_use]
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use kinesis_demo_report::text::{grouped, per_second};
 
 /// At most three digits and a unit: `999`, `12.3k`, `679k`, `2.40M`; below 100,000 in full. Rounded
 /// down.
@@ -58,14 +46,6 @@ pub fn span(duration: Duration) -> String {
 #[must_use]
 pub fn countdown(left: Duration) -> String {
     span(left + Duration::from_nanos(999_999_999))
-}
-
-/// The rate of `count` records over a duration, rounded to the nearest integer.
-#[must_use]
-pub fn per_second(count: u64, over: Duration) -> u64 {
-    let millis = over.as_millis().max(1);
-    let rate = (u128::from(count) * 1000 + millis / 2) / millis;
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

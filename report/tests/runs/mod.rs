@@ -71,14 +71,7 @@ fn points(warm: bool, slices: u64) -> Vec<TrafficPoint> {
 
 fn sum<'a>(points: impl Iterator<Item = &'a TrafficPoint>) -> TotalsStatus {
     let mut totals = TotalsStatus::default();
-    for point in points {
-        totals.scheduled += point.scheduled;
-        totals.offered += point.offered;
-        totals.accepted += point.accepted;
-        totals.throttled += point.throttled;
-        totals.failed += point.failed;
-        totals.dropped += point.dropped;
-    }
+    points.for_each(|point| totals.add(&point.totals()));
     totals
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_demo_api::run_record::{
     CapacityStep, Gap, KinesisDemoRunStatus, MOST_GAPS, MOST_MARKS, MOST_STEPS, Mark, MarkKind, TrafficCells,
 };
-use kinesis_demo_api::status::{Stage, StreamStatus};
+use kinesis_demo_api::status::Stage;
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
 use crate::kubernetes::events::RunEvent;
@@ -52,7 +52,7 @@ impl RunHistory {
         status: KinesisDemoStatus,
         now: MicroTime,
     ) -> Self {
-        let step = step_of(&status, now);
+        let step = CapacityStep::of(&status, now);
         Self {
             namespace: namespace.to_owned(),
             demo: demo.to_owned(),
@@ -91,7 +91,7 @@ impl RunHistory {
     }
 
     fn note_capacity(&mut self, status: &KinesisDemoStatus, now: MicroTime) {
-        let step = step_of(status, now);
+        let step = CapacityStep::of(status, now);
         let Some(before) = self.steps.last().copied() else {
             self.steps.push(step);
             return;
@@ -189,21 +189,6 @@ pub const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// A record is written this often even if nothing has changed: it says how long the run was
 /// observed.
 pub const WRITE_ANYWAY: Duration = Duration::from_secs(60);
-
-fn step_of(status: &KinesisDemoStatus, at: MicroTime) -> CapacityStep {
-    let stream = status.stream.as_ref().filter(|stream| stream.status != StreamStatus::DELETED);
-    let warm = stream.and_then(|stream| stream.warm).filter(|warm| warm.target > 0);
-    let generators = status.generators.as_ref();
-    CapacityStep {
-        at,
-        // A stream that is being created has none yet.
-        shards: stream.map(|stream| stream.shards).filter(|shards| *shards > 0),
-        warm_target: warm.map(|warm| warm.target),
-        warm_current: warm.map(|warm| warm.current),
-        tasks_desired: generators.map(|generators| generators.desired),
-        tasks_running: generators.map(|generators| generators.running),
-    }
-}
 
 /// Removes the shortest steps until `most` are left. First and last stay.
 fn thin(steps: &mut Vec<CapacityStep>, most: usize) {

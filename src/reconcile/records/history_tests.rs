@@ -1,4 +1,4 @@
-use kinesis_demo_api::status::{GeneratorsStatus, WarmStatus};
+use kinesis_demo_api::status::{GeneratorsStatus, StreamStatus, WarmStatus};
 
 use super::*;
 use crate::kubernetes::events::RunEvent;

@@ -125,11 +125,12 @@ impl Recorder {
             retry_at: None,
             done: false,
         });
-        let left_before = recording.history.status.present_resources();
+        // What was left may be removed later; then the final record is written again.
+        let left_before = recording.done.then(|| recording.history.status.present_resources());
         recording.changed |= recording.history.status != status;
         recording.history.observe(status, run_events, now);
         if is_over {
-            if recording.done && left_before != recording.history.status.present_resources() {
+            if left_before.is_some_and(|left| left != recording.history.status.present_resources()) {
                 recording.done = false;
             }
             if recording.history.settled_cells.is_none() {

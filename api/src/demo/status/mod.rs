@@ -100,6 +100,14 @@ impl KinesisDemoStatus {
         in_window.or_else(|| self.phase.as_ref().map(|phase| phase.records_per_second.into()))
     }
 
+    /// Whether the run's stream is deleted. Its last known capacity is then meaningless.
+    pub fn is_stream_deleted(&self) -> bool {
+        let of_run = |resource: &&ResourceStatus| resource.type_ == ResourceType::Stream;
+        let removed =
+            self.resources.iter().find(of_run).is_some_and(|stream| stream.state == ResourceState::Deleted);
+        removed || self.stream.as_ref().is_some_and(|stream| stream.status == StreamStatus::DELETED)
+    }
+
     /// Descriptions, for people, of the AWS resources of this and of previous runs that still
     /// exist: types, ARNs, and why a deletion failed.
     pub fn present_resources(&self) -> Vec<String> {

@@ -96,6 +96,40 @@ pub struct TotalsStatus {
     pub excess: u64,
 }
 
+impl TotalsStatus {
+    /// Adds the totals of another phase. Counts stop at the greatest number: those of a stored run
+    /// may be anything.
+    pub fn add(&mut self, other: &Self) {
+        // Destructured without `..`, so that a new count cannot be forgotten in the sum.
+        let Self {
+            scheduled,
+            offered,
+            accepted,
+            throttled,
+            failed,
+            dropped,
+            unknown,
+            unoffered,
+            unreported,
+            excess,
+        } = self;
+        for (total, count) in [
+            (scheduled, other.scheduled),
+            (offered, other.offered),
+            (accepted, other.accepted),
+            (throttled, other.throttled),
+            (failed, other.failed),
+            (dropped, other.dropped),
+            (unknown, other.unknown),
+            (unoffered, other.unoffered),
+            (unreported, other.unreported),
+            (excess, other.excess),
+        ] {
+            *total = total.saturating_add(count);
+        }
+    }
+}
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }

@@ -4,7 +4,6 @@ use kinesis_demo_api::run_record::{Mark, MarkKind};
 use kinesis_demo_api::status::WarmStatus;
 use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
 
-use crate::render::line::is_stream_deleted;
 use crate::render::number::span;
 
 /// Two marks of one kind within this time are the same: the operator may have seen it earlier.
@@ -58,7 +57,7 @@ pub(super) fn between(
         }
     }
     if let (Some(stream), Some(earlier)) = (&status.stream, &before.stream)
-        && !is_stream_deleted(status)
+        && !status.is_stream_deleted()
     {
         if stream.shards != earlier.shards && earlier.shards > 0 {
             mark(now, MarkKind::Split, format!("{} → {} shards", earlier.shards, stream.shards));

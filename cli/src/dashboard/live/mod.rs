@@ -11,15 +11,14 @@ mod points;
 mod tests;
 
 use kinesis_demo_api::run_record::{
-    CapacityStep, DEMO_LABEL, KinesisDemoRunSpec, KinesisDemoRunStatus, MOST_MARKS, MOST_STEPS, Mark,
-    TrafficColumns, record_name,
+    CapacityStep, DEMO_LABEL, KinesisDemoRunSpec, MOST_MARKS, MOST_STEPS, Mark, TrafficColumns, record_name,
+    settings,
 };
 use kinesis_demo_api::status::{PhaseReport, RunStatus, TotalsStatus};
-use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, KinesisDemoStatus, MicroTime, Stage};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, KinesisDemoStatus, MicroTime};
 use kube::Resource;
 use kube::api::ObjectMeta;
 
-use crate::render::line::is_stream_deleted;
 use points::Reading;
 
 /// How many readings of the totals are kept. Older ones are thinned out, which merges points.
@@ -87,20 +86,10 @@ impl LiveRun {
     }
 
     fn read_capacity(&mut self, status: &KinesisDemoStatus, at: MicroTime) {
-        let stream = status.stream.as_ref().filter(|_| !is_stream_deleted(status));
-        let warm = stream.and_then(|stream| stream.warm).filter(|warm| warm.target > 0);
-        let generators = status.generators.as_ref();
-        let step = CapacityStep {
-            at,
-            shards: stream.map(|stream| stream.shards),
-            warm_target: warm.map(|warm| warm.target),
-            warm_current: warm.map(|warm| warm.current),
-            tasks_desired: generators.map(|generators| generators.desired),
-            tasks_running: generators.map(|generators| generators.running),
-        };
-        if (stream.is_some() || generators.is_some())
-            && !self.steps.last().is_some_and(|last| last.is_like(&step))
-        {
+        let step = CapacityStep::of(status, at);
+        let is_known =
+            status.generators.is_some() || (status.stream.is_some() && !status.is_stream_deleted());
+        if is_known && !self.steps.last().is_some_and(|last| last.is_like(&step)) {
             self.steps.push(step);
         }
         let surplus = self.steps.len().saturating_sub(MOST_STEPS);
@@ -126,7 +115,7 @@ impl LiveRun {
         let covered = after.recorded_at;
         let sampled_at = status.traffic.as_ref().map(|traffic| traffic.sampled_at);
         if covered.is_none() || sampled_at >= covered || status.stage > after.stage {
-            describe(&mut after, status, run);
+            after.describe(status);
         }
         let origin = after.traffic.as_ref().map(|columns| columns.origin);
         let stored: Vec<_> = after.traffic.iter().flat_map(TrafficColumns::points).collect();
@@ -180,7 +169,6 @@ fn is_older(demo: &KinesisDemo, last: &KinesisDemo) -> bool {
 fn unrecorded(demo: &KinesisDemo, run: &RunStatus) -> Option<KinesisDemoRun> {
     let (name, uid) = (demo.metadata.name.clone()?, demo.metadata.uid.clone().unwrap_or_default());
     let effective = run.effective.as_ref();
-    let settings = serde_json::to_value(effective.map_or(&demo.spec, |effective| &effective.spec));
     let text = |value: Option<&String>| value.cloned().unwrap_or_default();
     Some(KinesisDemoRun {
         metadata: ObjectMeta {
@@ -196,31 +184,11 @@ fn unrecorded(demo: &KinesisDemo, run: &RunStatus) -> Option<KinesisDemoRun> {
             account_id: text(effective.map(|effective| &effective.account_id)),
             region: text(effective.map(|effective| &effective.region)),
             stream_name: text(effective.map(|effective| &effective.stream_name)),
-            settings: serde_json::from_value(settings.unwrap_or_default()).unwrap_or_default(),
+            settings: settings(effective.map_or(&demo.spec, |effective| &effective.spec)),
             operator_version: String::new(),
         },
         status: None,
     })
-}
-
-/// Takes over everything of the status that a record has, too, except series and marks.
-fn describe(record: &mut KinesisDemoRunStatus, status: &KinesisDemoStatus, run: &RunStatus) {
-    let control = status.control.as_ref();
-    let first = status.phases.first().map(|phase| phase.starts_at);
-    record.stage = status.stage;
-    record.outcome = run.outcome;
-    record.reason = run.reason;
-    record.message.clone_from(&run.message);
-    record.started_at = run.started_at;
-    record.traffic_starts_at = first.or_else(|| control.map(|control| control.traffic_starts_at));
-    record.traffic_ends_at = run.ends_at;
-    record.finished_at = run.finished_at;
-    record.phases.clone_from(&status.phases);
-    record.totals = status.traffic.as_ref().map(|traffic| traffic.totals.clone());
-    if status.stage.is_some_and(Stage::is_terminal) {
-        record.left = status.present_resources();
-        record.left_count = u32::try_from(record.left.len()).ok();
-    }
 }
 
 /// When a phase's traffic ends: by the schedule, or when the traffic was stopped.

@@ -95,11 +95,15 @@ pub(super) fn cut(run: &KinesisDemoRun, now: MicroTime) -> KinesisDemoRun {
         phase.begun = phase.begun && phase.starts_at <= now;
         let is_over = phase.ends_at <= now;
         if !is_over {
-            phase.totals = sum(points.iter().filter(|point| point.phase == index));
+            phase.totals = TotalsStatus::default();
+            points
+                .iter()
+                .filter(|point| point.phase == index)
+                .for_each(|point| phase.totals.add(&point.totals()));
             phase.latency_ms = phase.latency_ms.filter(|_| phase.begun);
             phase.tasks_were_missing &= phase.begun;
         }
-        add(&mut all, &phase.totals);
+        all.add(&phase.totals);
     }
     status.totals = status.totals.filter(|_| all.scheduled > 0).map(|_| all);
     status.stage = stage_at(whole, now);
@@ -128,51 +132,4 @@ fn stage_at(whole: &KinesisDemoRunStatus, now: MicroTime) -> Option<Stage> {
         serde_json::from_value::<Stage>(word.into()).ok()
     });
     Some(told.filter(|stage| !stage.is_terminal() && *stage >= by_instants).unwrap_or(by_instants))
-}
-
-fn sum<'a>(points: impl Iterator<Item = &'a TrafficPoint>) -> TotalsStatus {
-    points.fold(TotalsStatus::default(), |mut totals, point| {
-        let TrafficPoint { scheduled, offered, accepted, throttled, failed, dropped, unknown, .. } = *point;
-        let more = TotalsStatus {
-            scheduled,
-            offered,
-            accepted,
-            throttled,
-            failed,
-            dropped,
-            unknown,
-            ..TotalsStatus::default()
-        };
-        add(&mut totals, &more);
-        totals
-    })
-}
-
-fn add(totals: &mut TotalsStatus, more: &TotalsStatus) {
-    let TotalsStatus {
-        scheduled,
-        offered,
-        accepted,
-        throttled,
-        failed,
-        dropped,
-        unknown,
-        unoffered,
-        unreported,
-        excess,
-    } = totals;
-    for (total, more) in [
-        (scheduled, more.scheduled),
-        (offered, more.offered),
-        (accepted, more.accepted),
-        (throttled, more.throttled),
-        (failed, more.failed),
-        (dropped, more.dropped),
-        (unknown, more.unknown),
-        (unoffered, more.unoffered),
-        (unreported, more.unreported),
-        (excess, more.excess),
-    ] {
-        *total = total.saturating_add(more);
-    }
 }

@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use kinesis_demo_api::run_record::{MOST_GAPS, MOST_MARKS, MOST_POINTS};
 use kinesis_demo_api::{KinesisDemoRun, MicroTime};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::view::{Choice, ListView, MOST_SHOWN, RunView, View};
 use crate::error::CliError;
+use crate::runs::{is_run, objects_in};
 use cut::{cut, span, starts_at};
 
 /// The largest file.
@@ -143,33 +143,16 @@ fn key(index: usize) -> String {
     format!("{}", index + 1)
 }
 
-/// The runs of a JSON or YAML text: one, a list of them, or several documents.
+/// The runs of a JSON or YAML text. It has nothing else.
 fn runs_in(text: &str) -> Result<Vec<KinesisDemoRun>, String> {
-    // Every JSON document is a YAML document, but JSON is read ten times as fast.
-    let documents = match serde_json::from_str::<Value>(text) {
-        Ok(document) => vec![document],
-        Err(_) => serde_saphyr::from_multiple::<Value>(text)
-            .map_err(|error| format!("neither JSON nor YAML: {error}"))?,
-    };
     let mut runs = Vec::new();
-    for document in documents.into_iter().filter(|document| !document.is_null()) {
-        let items = match document {
-            Value::Array(items) => items,
-            Value::Object(mut members) => match members.remove("items") {
-                Some(Value::Array(items)) => items,
-                _ => vec![Value::Object(members)],
-            },
-            other => vec![other],
-        };
-        for item in items {
-            if item.get("kind").and_then(Value::as_str) != Some("KinesisDemoRun") {
-                return Err("expected objects of kind KinesisDemoRun (`kubectl get kdr NAME -o yaml`)".into());
-            }
-            runs.push(
-                KinesisDemoRun::deserialize(item)
-                    .map_err(|error| format!("not a KinesisDemoRun: {error}"))?,
-            );
+    for object in objects_in(text)? {
+        if !is_run(&object) {
+            return Err("expected objects of kind KinesisDemoRun (`kubectl get kdr NAME -o yaml`)".into());
         }
+        runs.push(
+            KinesisDemoRun::deserialize(object).map_err(|error| format!("not a KinesisDemoRun: {error}"))?,
+        );
     }
     match runs.len() {
         0 => Err("the file has no KinesisDemoRun".into()),

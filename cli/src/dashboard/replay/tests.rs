@@ -2,7 +2,7 @@
 
 use kinesis_demo_api::Stage;
 use kinesis_demo_api::run_record::TrafficColumns;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

@@ -12,7 +12,7 @@ use ratatui_core::text::{Line, Span};
 use super::history::History;
 use super::palette::Palette;
 use super::schedule::Schedule;
-use crate::render::line::{is_stream_deleted, stage};
+use crate::render::line::stage;
 use crate::render::number::{compact, countdown, grouped, span};
 use crate::render::phases::phase_at;
 use crate::render::printable::printable;
@@ -219,7 +219,7 @@ impl Facts<'_> {
         let Some(status) = self.status().filter(|_| !self.stage().is_terminal()) else { return Vec::new() };
         let mut items: Vec<Item> = Vec::new();
         match &status.stream {
-            Some(_) if is_stream_deleted(status) => items.push(vec![Span::raw("stream deleted")]),
+            Some(_) if status.is_stream_deleted() => items.push(vec![Span::raw("stream deleted")]),
             Some(stream) => {
                 if stream.status != "ACTIVE" {
                     let state = printable(&format!("stream {}", stream.status));
