@@ -145,6 +145,10 @@ pub struct RunArgs {
     /// API calls without a benefit.
     #[arg(long)]
     pub local_timings: bool,
+    /// When leadership is lost, begin again in the same process instead of exiting with an error.
+    /// For a machine on which nothing starts the operator again, such as a laptop that was asleep.
+    #[arg(long)]
+    pub restart_in_place: bool,
     /// Number of active runs that are reconciled concurrently. Other objects have half as many
     /// workers of their own, so that no run waits for them.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]

@@ -12,7 +12,7 @@ use crate::aws::session::SdkRegions;
 use crate::cli::RunArgs;
 use crate::clock::SystemClock;
 use crate::controller::{self, ControllerContext};
-use crate::kubernetes::lease;
+use crate::kubernetes::lease::{self, LeaseError};
 use crate::kubernetes::writer::KubeCluster;
 use crate::metrics::OperatorMetrics;
 use crate::reconcile::Context;
@@ -75,6 +75,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     admin.await.context("serve the admin endpoints")?.context("serve the admin endpoints")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether [`run`] ended because another operator leads, or may lead by now.
+#[must_use]
+pub fn has_lost_leadership(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LeaseError::Expired | LeaseError::Taken(_)))
 }
 
 /// Cancelled on the first SIGTERM or SIGINT.

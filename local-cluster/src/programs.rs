@@ -1,5 +1,5 @@
 //! Runs our own programs as child processes. In: a supervisor, the folder of the programs. Out: the
-//! sandbox's address and key; a running operator.
+//! sandbox's address and key; a running operator, and whether to start it again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::error::LocalClusterError;
 use crate::private_files::{make_private_folder, remove_if_present};
-use crate::processes::supervisor::{Supervisor, log_tail};
+use crate::processes::supervisor::{Supervisor, UnexpectedExit, log_tail};
 use crate::sandbox::address::{SandboxAddress, aws_variables};
 use crate::state::folder::sandbox_state;
 
@@ -30,6 +30,8 @@ const SANDBOX_TIMEOUT: Duration = Duration::from_secs(30);
 /// This variable gives the sandbox its access key id. Other users could read an argument.
 const ACCESS_KEY_VARIABLE: &str = "SANDBOX_ACCESS_KEY_ID";
 const POLL: Duration = Duration::from_millis(20);
+/// An operator that exits by itself sooner than this cannot work here: the next would exit, too.
+const SHORTEST_USEFUL_LIFE: Duration = Duration::from_secs(5);
 
 /// The paths of our programs.
 #[derive(Clone, Debug)]
@@ -191,7 +193,14 @@ pub async fn start_operator(
             "--execution-role-arn",
             &role("kinesis-demo-execution"),
         ])
-        .args(["--admin-address", "127.0.0.1:0", "--local-timings", "--log-format", "text"])
+        .args([
+            "--admin-address",
+            "127.0.0.1:0",
+            "--local-timings",
+            "--restart-in-place",
+            "--log-format",
+            "text",
+        ])
         .args(["--max-records-per-second", &max_records_per_second.to_string()])
         .args(["--max-tasks", &max_tasks.to_string()])
         .args(["--max-warm-mib-per-second", &max_warm_mib_per_second.to_string()]);
@@ -211,6 +220,13 @@ pub async fn start_operator(
     supervisor.start(OPERATOR, command).await
 }
 
+/// Whether to start another operator after this one's exit, as a cluster does: it was killed, or it
+/// worked for some time.
+#[must_use]
+pub fn is_worth_a_restart(exit: &UnexpectedExit) -> bool {
+    exit.role == OPERATOR && (exit.by_signal || exit.after >= SHORTEST_USEFUL_LIFE)
+}
+
 /// An unguessable access key id: 122 random bits.
 fn new_access_key_id() -> String {
     format!("SANDBOX{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase())
@@ -226,5 +242,28 @@ fn clean_environment(command: &mut Command) {
         if is_unrelated || text.ends_with("_PROXY") {
             command.env_remove(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_operator_that_worked_or_was_killed_is_restarted() {
+        let restarts = |role: &str, seconds: u64, by_signal: bool| {
+            is_worth_a_restart(&UnexpectedExit {
+                role: role.into(),
+                status: "exit status: 1".into(),
+                after: Duration::from_secs(seconds),
+                by_signal,
+                log: PathBuf::new(),
+                tail: String::new(),
+            })
+        };
+        assert!(restarts(OPERATOR, 0, true));
+        assert!(restarts(OPERATOR, 60, false));
+        assert!(!restarts(OPERATOR, 1, false), "it would exit again");
+        assert!(!restarts(SANDBOX, 60, true), "its resources are gone");
     }
 }

@@ -1,12 +1,17 @@
-//! Kills the operator at random moments of a live run and restarts it each time.
+//! Kills the operator at random moments of a live run and restarts it each time; freezes the API
+//! server until the operator has lost its Lease.
 
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kinesis_demo_api::Stage;
+use kinesis_demo_api::run_record::record_name;
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, Stage};
+use kinesis_demo_local_cluster::programs::OPERATOR;
 use kinesis_demo_testing::totals::assert_balanced;
 use kube::Api;
 use kube::api::DeleteParams;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -86,6 +91,47 @@ async fn ten_kills_at_random_instants_do_not_change_the_result() {
     assert_eq!(demo.metadata.generation, Some(1));
     note_kinds(&stack, &mut most).await;
     assert!(most.values().all(|count| *count <= 1), "something existed twice: {most:?}");
+    assert_eq!(stack.leaked_resources().await, [] as [&str; 0]);
+
+    stack.demos.delete("killed").await.unwrap();
+    stack.wait_until_deleted("killed", Duration::from_secs(30)).await;
+    let records: Api<KinesisDemoRun> = Api::namespaced(stack.client(), "demos");
+    let name = record_name("killed", demo.metadata.uid.as_deref().unwrap(), 1);
+    let record = records.get(&name).await.unwrap();
+    let recorded = record.status.unwrap();
+    assert!(recorded.finished_at.is_some(), "{recorded:#?}");
+    let of_phases = recorded.phases.iter().map(|phase| phase.totals.accepted).sum::<u64>();
+    let points = recorded.traffic.as_ref().unwrap().points();
+    let of_points = points.map(|point| point.totals().accepted).sum::<u64>();
+    assert_eq!((of_phases, of_points), (totals.accepted, totals.accepted), "{recorded:#?}");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_on_after_the_api_server_was_frozen() {
+    let Some(_permit) = shared_permit().await else { return };
+    let stack = LocalStack::start().await;
+    stack.demos.apply("killed", &manifest()).await.unwrap();
+    let is_running = |demo: &KinesisDemo| {
+        demo.status.as_ref().and_then(|status| status.stage).is_some_and(|stage| stage == Stage::Running)
+    };
+    stack.wait("killed", Duration::from_secs(60), is_running).await;
+    let operator = stack.supervisor.pid(OPERATOR);
+    let api_server = Pid::from_raw(stack.supervisor.pid("kube-apiserver").unwrap());
+    kill(api_server, Signal::SIGSTOP).unwrap();
+    // A leader gives up 10 s after its last renewal, or when the request after that has timed out.
+    tokio::time::sleep(Duration::from_secs(18)).await;
+    kill(api_server, Signal::SIGCONT).unwrap();
+    let demo = stack.wait_until_over("killed").await;
+    let status = demo.status.unwrap();
+    assert_eq!(status.stage, Some(Stage::Succeeded), "{:#?}\n{}", status.run, stack.operator_log());
+    let totals = status.traffic.unwrap().totals;
+    assert_balanced(&totals);
+    assert_eq!((totals.scheduled, totals.accepted), (SCHEDULED, SCHEDULED), "{totals:?}");
+    // In the same process, which therefore can still be stopped with the demo.
+    assert_eq!(stack.supervisor.pid(OPERATOR), operator);
+    let log = std::fs::read_to_string(stack.supervisor.log_path(OPERATOR)).unwrap();
+    assert_eq!(log.matches("leadership was lost: beginning again").count(), 1, "{log}");
     assert_eq!(stack.leaked_resources().await, [] as [&str; 0]);
     stack.stop().await;
 }

@@ -1,7 +1,7 @@
 //! One demo from setup to shutdown: set up, run, remove, stop. In: a supervisor and manifests. Out:
 //! the outcome of each run. Starts processes; talks to our own API server and sandbox.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,8 +11,9 @@ use kinesis_demo_api::{KinesisDemo, KinesisDemoRun};
 use kinesis_demo_local_cluster::kubernetes::Kubernetes;
 use kinesis_demo_local_cluster::kubernetes::definition::{put_definitions, put_namespace};
 use kinesis_demo_local_cluster::private_files::write_private;
+use kinesis_demo_local_cluster::processes::supervisor::UnexpectedExit;
 use kinesis_demo_local_cluster::programs::{
-    CLUSTER, OPERATOR, Programs, REGION, SANDBOX, start_operator, start_sandbox,
+    CLUSTER, OPERATOR, Programs, REGION, SANDBOX, is_worth_a_restart, start_operator, start_sandbox,
 };
 use kinesis_demo_local_cluster::sandbox::client::SandboxClient;
 use kinesis_demo_local_cluster::sandbox::leaked_resources::{Allowed, leaked_resources};
@@ -47,7 +48,10 @@ const RECORD_POLL: Duration = Duration::from_millis(200);
 /// Everything that runs for one demo.
 pub struct DemoSession {
     supervisor: Supervisor,
+    programs: Programs,
     kubernetes: Kubernetes,
+    /// With the operator's own rights.
+    kubeconfig: PathBuf,
     cluster: Cluster,
     sandbox: SandboxClient,
     /// The sandbox's state before the run.
@@ -105,7 +109,15 @@ impl DemoSession {
         write_private(&supervisor.state().join("env"), text.as_bytes())?;
         progress("starting the operator under its own role");
         start_operator(supervisor, &programs, &kubeconfig, sandbox.address()).await?;
-        Ok(Self { supervisor: supervisor.clone(), kubernetes, cluster, sandbox, before })
+        Ok(Self {
+            supervisor: supervisor.clone(),
+            programs,
+            kubernetes,
+            kubeconfig,
+            cluster,
+            sandbox,
+            before,
+        })
     }
 
     /// The demo's own API server, as its administrator.
@@ -114,8 +126,8 @@ impl DemoSession {
         &self.cluster
     }
 
-    /// Applies the manifests and shows the runs until all are over, until one of our programs
-    /// exits, or until an interrupt's abort is done.
+    /// Applies the manifests and shows the runs until all are over, until a program exits that is
+    /// not started again, or until an interrupt's abort is done.
     pub async fn run(
         &self,
         manifests: &[Manifest],
@@ -161,7 +173,7 @@ impl DemoSession {
             };
             tokio::select! {
                 end = &mut following => return not_stalled(manifests, &end?),
-                exit = self.supervisor.first_exit() => return Err(LocalClusterError::from(exit).into()),
+                exit = self.supervisor.first_exit() => self.restart(exit, progress).await?,
                 () = interrupts.next() => {
                     if abort_deadline.is_some() {
                         return Ok(());
@@ -180,15 +192,17 @@ impl DemoSession {
         }
     }
 
-    /// Deletes the objects and waits for their end. Does nothing if the operator or the sandbox has
-    /// exited: nothing would remove the objects' resources, and those end with the sandbox.
+    /// Deletes the objects and waits for their end. Does nothing without a sandbox, or with an
+    /// operator that does not work: nothing would remove the objects' resources, and those end with
+    /// the sandbox.
     pub async fn remove(
         &self,
         manifests: &[Manifest],
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> Result<(), CliError> {
-        if self.supervisor.exit_of(OPERATOR).is_some() || self.supervisor.exit_of(SANDBOX).is_some() {
+        let mut exits = [OPERATOR, SANDBOX].into_iter().filter_map(|role| self.supervisor.exit_of(role));
+        if exits.any(|exit| !is_worth_a_restart(&exit)) {
             return Ok(());
         }
         let removing = async {
@@ -201,11 +215,25 @@ impl DemoSession {
                 .map(|manifest| wait_until_deleted(&self.cluster, &manifest.name, REMOVE_TIMEOUT, &report));
             futures::future::try_join_all(deleted).await.map(drop)
         };
-        tokio::select! {
-            result = removing => result,
-            exit = self.supervisor.first_exit() => Err(LocalClusterError::from(exit).into()),
-            () = interrupts.next() => Err(CliError::Refused("interrupted again: stopped before the object was deleted".into())),
+        tokio::pin!(removing);
+        loop {
+            tokio::select! {
+                result = &mut removing => return result,
+                exit = self.supervisor.first_exit() => self.restart(exit, progress).await?,
+                () = interrupts.next() => return Err(CliError::Refused("interrupted again: stopped before the object was deleted".into())),
+            }
         }
+    }
+
+    /// Starts the operator again after it was killed or gave up, as a cluster does. Any other exit
+    /// is an error.
+    async fn restart(&self, exit: UnexpectedExit, progress: &Progress) -> Result<(), CliError> {
+        if !is_worth_a_restart(&exit) {
+            return Err(LocalClusterError::from(exit).into());
+        }
+        progress(&format!("the operator has ended ({}); starting it again", exit.status));
+        start_operator(&self.supervisor, &self.programs, &self.kubeconfig, self.sandbox.address()).await?;
+        Ok(())
     }
 
     /// The resources that the sandbox has now and did not have before the run, except those to be

@@ -2,12 +2,14 @@
 //! order.
 //!
 //! In: commands. Out: processes, their logs under `<state>/logs`, and a notification when one exits
-//! by itself. The record is written right after each start. If we get SIGKILL between the two
-//! steps, the child is ended by its parent-death signal (see [`super::spawner`]).
+//! by itself; whoever is told may start it again. The record is written right after each start. If
+//! we get SIGKILL between the two steps, the child is ended by its parent-death signal (see
+//! [`super::spawner`]).
 
-use std::fs::File;
+use std::fs::OpenOptions;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,13 +46,17 @@ const TAIL_LINES: usize = 15;
 pub struct UnexpectedExit {
     pub role: String,
     pub status: String,
+    /// How long it ran.
+    pub after: Duration,
+    /// Whether a signal ended it, as `kill` sends one.
+    pub by_signal: bool,
     pub log: PathBuf,
     pub tail: String,
 }
 
 impl From<UnexpectedExit> for LocalClusterError {
     fn from(unexpected_exit: UnexpectedExit) -> Self {
-        let UnexpectedExit { role, status, log, tail } = unexpected_exit;
+        let UnexpectedExit { role, status, after: _, by_signal: _, log, tail } = unexpected_exit;
         Self::Exited { role, status, log, tail }
     }
 }
@@ -59,7 +65,15 @@ struct Supervised {
     entry: ProcessEntry,
     log: PathBuf,
     /// None while it runs.
-    ended: watch::Receiver<Option<String>>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+/// How a child ended.
+#[derive(Clone)]
+struct Ended {
+    status: String,
+    by_signal: bool,
+    after: Duration,
 }
 
 struct Shared {
@@ -124,13 +138,17 @@ impl Supervisor {
         self.0.state.join("logs").join(format!("{role}.log"))
     }
 
-    /// Starts a child, writes its output to `logs/<role>.log`, and records it.
+    /// Starts a child, writes its output to `logs/<role>.log`, and records it. It replaces a child
+    /// of this role that has exited, and continues its log.
     pub async fn start(&self, role: &str, mut command: Command) -> Result<(), LocalClusterError> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let failed =
             |source| LocalClusterError::Spawn { role: role.to_owned(), program: program.clone(), source };
         let log = self.log_path(role);
-        let output = File::create(&log).map_err(failed)?;
+        let continues = self.exit_of(role).is_some();
+        let mut options = OpenOptions::new();
+        let options = if continues { options.append(true) } else { options.write(true).truncate(true) };
+        let output = options.create(true).open(&log).map_err(failed)?;
         command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
         let mut child = start_child(command, self.0.lifetime == Lifetime::UntilExit).await.map_err(failed)?;
         let pid = child
@@ -144,12 +162,17 @@ impl Supervisor {
             ProcessState::NotRunning => String::new(),
         };
         let (sender, ended) = watch::channel(None);
+        let started_at = Instant::now();
         tokio::spawn(async move {
-            let status = child.wait().await.map_or_else(|error| error.to_string(), described);
+            let (status, by_signal) = match child.wait().await {
+                Ok(status) => (status.to_string(), status.signal().is_some()),
+                Err(error) => (error.to_string(), false),
+            };
             // The receivers are dropped with the supervisor.
-            let _ = sender.send(Some(status));
+            let _ = sender.send(Some(Ended { status, by_signal, after: started_at.elapsed() }));
         });
         let mut children = self.children();
+        children.retain(|child| child.entry.role != role || child.ended.borrow().is_none());
         children.push(Supervised {
             entry: ProcessEntry { role: role.to_owned(), pid, start_time },
             log,
@@ -235,17 +258,15 @@ impl Supervisor {
 }
 
 fn unexpected_exit(child: &Supervised) -> Option<UnexpectedExit> {
-    let status = child.ended.borrow().clone()?;
+    let Ended { status, by_signal, after } = child.ended.borrow().clone()?;
     Some(UnexpectedExit {
         role: child.entry.role.clone(),
         status,
+        after,
+        by_signal,
         tail: log_tail(&child.log),
         log: child.log.clone(),
     })
-}
-
-fn described(status: ExitStatus) -> String {
-    status.to_string()
 }
 
 /// The last lines of a log, for an error message.
@@ -262,7 +283,7 @@ pub fn log_tail(log: &Path) -> String {
     quoted.join("\n")
 }
 
-async fn end_child(pid: i32, mut ended: watch::Receiver<Option<String>>) {
+async fn end_child(pid: i32, mut ended: watch::Receiver<Option<Ended>>) {
     for (signal, grace) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, GRACE)] {
         if ended.borrow().is_some() {
             return;
