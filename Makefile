@@ -18,7 +18,7 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS += -Clinker-features=-lld
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-down demo-programs doctor build assets test test-chart test-foundation test-docs test-gitops test-page lint fmt generate images push
+.PHONY: help demo demo-down demo-programs doctor build assets test test-chart test-foundation test-docs test-gitops test-page lint fmt generate pictures images push
 .PHONY: cluster-demo cluster-demo-down cluster-test kind kind-down
 
 help: ## List the targets
@@ -77,6 +77,9 @@ fmt: ## Format the code
 
 generate: ## Write the generated files: crds/, the chart's copy, docs/reference/
 	@cargo xtask docs
+
+pictures: ## Make the pictures of README and docs from recorded runs (Chromium, Node)
+	@hack/demo/build --programs && KINESISDEMO_PAGE_STRICT=1 KINESISDEMO_PAGE_PROGRAMS=$(TARGET)/local tests/page/run pictures
 
 images: ## Build the container images without Docker, into target/images (Linux, buildah)
 	@hack/images/build
