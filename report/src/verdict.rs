@@ -169,13 +169,14 @@ pub fn between(a: &Side, b: &Side) -> String {
     format!("{}; {}", a.says(true), b.says(!same_work))
 }
 
-/// What two runs are called side by side: cold and warm if that is their difference, else the names
-/// of their demos, else the numbers of their runs.
+/// What two runs are called side by side: cold and warm if one event ran without and with warm
+/// throughput, else the names of their demos, else the numbers of their runs.
 #[must_use]
 pub fn names(a: &KinesisDemoRun, b: &KinesisDemoRun) -> [String; 2] {
     let pair = [a, b];
+    let [first_event, second_event] = pair.map(|run| run.spec.settings.get("phases"));
     let warm = pair.map(is_warm);
-    if warm[0] != warm[1] {
+    if warm[0] != warm[1] && first_event == second_event {
         return warm.map(|warm| if warm { "warm" } else { "cold" }.to_owned());
     }
     if a.spec.demo != b.spec.demo {
@@ -285,6 +286,25 @@ mod tests {
             "warm delivered all 872,000 records, none throttled; warm was aborted: delivered all 1,000 records, \
              none throttled"
         );
+    }
+
+    #[test]
+    fn only_two_runs_of_one_event_are_called_cold_and_warm() {
+        let run = |demo: &str, mode: &str, rate: u32| {
+            let spec = serde_json::json!({
+                "demo": demo, "demoUid": "u", "run": 1, "accountId": "000000000000", "region": "us-east-1",
+                "streamName": "s", "operatorVersion": "0.1.0",
+                "settings": {
+                    "stream": {"warmThroughput": {"mode": mode}},
+                    "phases": [{"name": "peak", "recordsPerSecond": rate}],
+                },
+            });
+            KinesisDemoRun::new(demo, serde_json::from_value(spec).unwrap())
+        };
+        let named = |a, b| names(&a, &b).join(" and ");
+        assert_eq!(named(run("a", "Fixed", 9), run("b", "None", 9)), "warm and cold");
+        assert_eq!(named(run("a", "Fixed", 9), run("b", "None", 7)), "a and b");
+        assert_eq!(named(run("a", "Fixed", 9), run("b", "Fixed", 9)), "a and b");
     }
 
     #[test]
