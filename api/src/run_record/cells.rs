@@ -171,7 +171,7 @@ impl TrafficCells {
             let mut sums: BTreeMap<i64, Cell> = BTreeMap::new();
             for (number, cell) in self.cells.get(&phase.name).into_iter().flatten() {
                 let number = number.div_euclid(ratio);
-                if settled || number <= grid.last {
+                if settled || number.saturating_mul(width) < grid.ends_at {
                     sums.entry(number.clamp(grid.first, grid.last)).or_default().add(cell);
                 }
             }
@@ -211,6 +211,9 @@ struct Grid {
 
 impl Grid {
     /// The cells of `phase` up to `until`. Unless all is settled, the last is the last whole cell.
+    /// What a phase has of its first and last cell may be narrow: less than half of a cell belongs
+    /// to the neighbour. Otherwise the few records that became known just after a phase would count
+    /// as a rate of many.
     fn of(phase: &PhaseWindow, until: MicroTime, width: i64, settled: bool) -> Self {
         let starts_at = phase.starts_at.as_micros();
         let whole = phase.ends_at.as_micros().max(starts_at + 1);
@@ -220,7 +223,13 @@ impl Grid {
             (false, true) => until.div_euclid(width) * width,
             (_, false) => whole,
         };
-        let (first, last) = (starts_at.div_euclid(width), (ends_at - 1).div_euclid(width));
+        let (mut first, mut last) = (starts_at.div_euclid(width), (ends_at - 1).div_euclid(width));
+        if first < last && (first + 1) * width - starts_at < width / 2 {
+            first += 1;
+        }
+        if first < last && ends_at - last * width < width / 2 {
+            last -= 1;
+        }
         Self { starts_at, ends_at, width, first, last }
     }
 
@@ -228,10 +237,11 @@ impl Grid {
         (self.last - self.first + 1).max(0)
     }
 
-    /// A cell, without what lies outside of the phase.
+    /// A cell, as far as it belongs to the phase; the first and the last with their narrow
+    /// neighbours.
     fn interval(&self, number: i64) -> (MicroTime, MicroTime) {
-        let from = (number * self.width).max(self.starts_at);
-        let until = (number + 1).saturating_mul(self.width).min(self.ends_at);
+        let from = if number == self.first { self.starts_at } else { number * self.width };
+        let until = if number == self.last { self.ends_at } else { (number + 1).saturating_mul(self.width) };
         (MicroTime::from_micros(from), MicroTime::from_micros(until))
     }
 }

@@ -117,6 +117,26 @@ fn counts_stay_within_their_phase() {
 }
 
 #[test]
+fn narrow_edges_of_a_phase_belong_to_their_neighbours() {
+    // 30 records become known only after the phase, whose last cell has 20 ms.
+    let lines = [
+        line("a", 1, T0 + ms(980), &[(0, 0, 0)]),
+        line("a", 2, T0 + ms(4_000), &[(0, 274, 0)]),
+        line("a", 3, T0 + ms(5_000), &[(0, 304, 0)]),
+    ];
+    let timeline = timeline(&[(3_040, 100)], T0 + ms(980));
+    let cells = cells(&lines, &timeline);
+    for horizon in [Horizon::Settled(T0 + ms(6_000)), Horizon::ReportedUntil(T0 + ms(4_500))] {
+        let points = cells.points(&timeline, horizon, 100);
+        let seen: Vec<_> = points
+            .iter()
+            .map(|point| (point.until.as_micros() - point.from.as_micros(), point.scheduled, point.accepted))
+            .collect();
+        assert_eq!(seen, [(1_020_000, 102, 92), (1_000_000, 100, 91), (1_020_000, 102, 121)]);
+    }
+}
+
+#[test]
 fn only_whole_reported_intervals_count_while_it_runs() {
     let lines = [line("a", 1, T0, &[]), line("a", 2, T0 + ms(2_500), &[(0, 250, 0)])];
     let timeline = timeline(&[(10_000, 100)], T0);
