@@ -155,6 +155,25 @@ pub struct ReportOutput {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct Estimate {
+    /// The manifest; `-` reads stdin.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// The Region, if the manifest names none.
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    pub region: String,
+    /// Prices that replace the built-in ones, or add Regions.
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// The operator gives tasks no public addresses (its --no-public-ip).
+    #[arg(long)]
+    pub no_public_ip: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct Report {
     /// The KinesisDemo's name. It may have been deleted since; its runs stay on record for a while.
     #[arg(required_unless_present = "file")]

@@ -58,6 +58,9 @@ pub enum Command {
     Report(args::Report),
     /// Compare two runs, differences first: a cold and a warm one, or two runs of one KinesisDemo.
     Compare(args::Compare),
+    /// Estimate what a run of a manifest costs on AWS: by component, from the cheapest case to the
+    /// dearest, and in other ways of paying. Needs no cluster and no account.
+    Estimate(args::Estimate),
     /// Delete KinesisDemos and wait until their AWS resources are deleted.
     Cleanup(args::Cleanup),
     /// Deploy, show or delete the CloudFormation stack that KinesisDemo needs in an AWS account:
@@ -128,6 +131,7 @@ pub async fn run(command: Command) -> Result<ExitStatus, CommandError> {
         Command::Logs(arguments) => commands::logs::logs(arguments).await?,
         Command::Report(arguments) => commands::report::report(arguments).await?,
         Command::Compare(arguments) => commands::report::compare(arguments).await?,
+        Command::Estimate(arguments) => commands::estimate::estimate(&arguments)?,
         Command::Cleanup(arguments) => commands::cleanup::cleanup(arguments).await?,
         #[cfg(feature = "foundation")]
         Command::Foundation(arguments) => foundation::run(arguments).await?,

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::Path;
 
 use kinesis_demo_api::KinesisDemo;
-use kinesis_demo_api::demo::GROUP;
+use kinesis_demo_api::demo::{GROUP, KinesisDemoSpec};
 use kinesis_demo_api::limits::{Limits, accepted_plan};
-use kinesis_demo_api::plan::Defaults;
+use kinesis_demo_api::plan::{Defaults, Plan};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
@@ -33,6 +33,16 @@ impl Manifest {
     /// the operator would refuse. The error is a sentence for the user. The API server checks the
     /// schema's other rules.
     pub fn check(&self, defaults: &Defaults, limits: &Limits) -> Result<(), String> {
+        accepted_plan(&self.spec()?, defaults, limits).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The plan of an operator with these defaults, whatever its limits. The error is a sentence
+    /// for the user.
+    pub fn plan(&self, defaults: &Defaults) -> Result<Plan, String> {
+        Plan::new(&self.spec()?, defaults).map_err(|error| error.to_string())
+    }
+
+    fn spec(&self) -> Result<KinesisDemoSpec, String> {
         let mut unknown = Vec::new();
         list_unknown_fields(&self.document, &schema(), "", &mut unknown);
         if !unknown.is_empty() {
@@ -40,7 +50,7 @@ impl Manifest {
         }
         let demo: KinesisDemo = serde_json::from_value(without_nulls(&self.document))
             .map_err(|error| format!("it is not a valid KinesisDemo: {error}"))?;
-        accepted_plan(&demo.spec, defaults, limits).map(drop).map_err(|error| error.to_string())
+        Ok(demo.spec)
     }
 }
 

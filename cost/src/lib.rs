@@ -1,0 +1,23 @@
+//! What runs of a KinesisDemo cost. In: a plan, or what a run has used so far; prices of a Region.
+//! Out: US dollars by component. Decimal arithmetic only; pure, no I/O.
+//!
+//! ```text
+//! plan ─► estimate (low, expected, high) ─┐
+//!                                         ├─► usage ─► bill (in a way of paying) ─► US dollars
+//! ledgers, resources ─────────────────────┘             ▲
+//!                                                    prices
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod bill;
+pub mod estimate;
+
+pub mod prices;
+pub mod usage;
+pub mod usd;
+
+pub use bill::{Bill, Component, Item, Payment};
+pub use prices::{PriceList, Prices};
+pub use usage::Usage;
+pub use usd::Usd;
