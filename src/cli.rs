@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use kinesis_demo_api::allow_list::AllowList;
 use kinesis_demo_api::duration::DurationText;
 use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
+use kinesis_demo_cost::prices::{PriceList, built_in};
 
 use crate::reconcile::write_budget::{WRITES_PER_SECOND, WriteBudget};
 use crate::settings::{Retention, SANDBOX_ACCOUNT, Settings, Timings};
@@ -141,6 +143,10 @@ pub struct RunArgs {
     /// How long a record is kept, from the beginning of its run, as in 168h.
     #[arg(long, default_value = "168h", value_name = "DURATION")]
     pub keep_runs_for: DurationText,
+    /// A file of AWS's prices, which replace the built-in ones or add Regions. In a Region without
+    /// prices, the cost of runs is unknown.
+    #[arg(long, env = "KINESISDEMO_PRICES", value_name = "FILE")]
+    pub prices: Option<PathBuf>,
     /// Use short leases and intervals, for a sandbox on the same machine. On AWS they would cost
     /// API calls without a benefit.
     #[arg(long)]
@@ -225,6 +231,10 @@ impl RunArgs {
             subnets: self.allow_subnet.clone(),
             security_groups: self.allow_security_group.clone(),
         };
+        let prices = match &self.prices {
+            Some(path) => PriceList::with_file(path).map_err(|error| format!("--prices: {error}"))?,
+            None => built_in::price_list(),
+        };
         Ok(Settings {
             accounts: self.accounts.clone(),
             limits: Limits {
@@ -241,6 +251,7 @@ impl RunArgs {
             assign_public_ip: !self.no_public_ip,
             max_runs: self.max_runs.into(),
             retention: Retention { last: self.keep_runs.into(), age: self.keep_runs_for.value() },
+            prices,
             timings,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kinesis_demo_api::limits::Limits;
 use kinesis_demo_api::plan::Defaults;
+use kinesis_demo_cost::PriceList;
 
 /// The sandbox's account. It is the only allowed account by default.
 pub const SANDBOX_ACCOUNT: &str = "000000000000";
@@ -30,6 +31,8 @@ pub struct Settings {
     pub max_runs: usize,
     /// How many records of runs are kept, and how long.
     pub retention: Retention,
+    /// AWS's prices.
+    pub prices: PriceList,
     /// The time limits and intervals of a run.
     pub timings: Timings,
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::record_size::RecordSize;
+use kinesis_demo_api::status::{EstimateStatus, UsdText};
 use kinesis_demo_api::timeline::Timeline;
 
 use crate::bill::{Bill, Component, Payment, advantage_minimum};
@@ -74,6 +75,19 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// The estimate as a status has it.
+    #[must_use]
+    pub fn status(&self, prices: &Prices) -> EstimateStatus {
+        let text = |amount: Usd| UsdText(amount.cents_text());
+        EstimateStatus {
+            low_usd: text(self.bill.low.total().down_to_cents()),
+            expected_usd: text(self.bill.expected.total()),
+            high_usd: text(self.bill.high.total().up_to_cents()),
+            advantage_minimum_usd: self.advantage_minimum.map(text),
+            prices_as_of: prices.as_of.clone(),
+        }
+    }
+
     /// The way of paying with the lowest expected cost.
     #[must_use]
     pub fn cheapest(&self) -> Option<(Payment, Usd)> {
@@ -294,6 +308,13 @@ mod tests {
         assert_eq!(expected.cost_of(Component::Tasks).to_string(), "$0.01");
         assert_eq!(expected.cost_of(Component::PublicAddresses).to_string(), "$0.01");
         assert_eq!(expected.total().to_string(), "$0.63");
+        let list = price_list();
+        assert_eq!(
+            serde_json::to_value(estimate.status(list.of("us-east-1").unwrap())).unwrap(),
+            serde_json::json!({
+                "lowUsd": "0.13", "expectedUsd": "0.63", "highUsd": "0.76", "pricesAsOf": "2026-11-22",
+            })
+        );
         assert_eq!(estimate.advantage_minimum, None);
     }
 

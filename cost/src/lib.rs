@@ -1,5 +1,6 @@
 //! What runs of a KinesisDemo cost. In: a plan, or what a run has used so far; prices of a Region.
-//! Out: US dollars by component. Decimal arithmetic only; pure, no I/O.
+//! Out: US dollars by component. Decimal arithmetic only. Pure, but for a file of
+//! prices that is read.
 //!
 //! ```text
 //! plan ─► estimate (low, expected, high) ─┐

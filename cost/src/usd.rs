@@ -38,6 +38,12 @@ impl Usd {
         Self(self.0.checked_mul(quantity).unwrap_or(Decimal::MAX))
     }
 
+    /// The amount in whole cents as decimal text without a sign, for a status: `0.63`.
+    #[must_use]
+    pub fn cents_text(self) -> String {
+        format!("{:.2}", self.0.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero))
+    }
+
     /// Rounded up to a whole cent, for an upper bound that is shown.
     #[must_use]
     pub fn up_to_cents(self) -> Self {

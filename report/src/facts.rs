@@ -4,7 +4,7 @@
 use kinesis_demo_api::KinesisDemoRun;
 use kinesis_demo_api::conditions::Reason;
 use kinesis_demo_api::run_record::{CapacityStep, MOST_STEPS};
-use kinesis_demo_api::status::TotalsStatus;
+use kinesis_demo_api::status::{CostStatus, TotalsStatus, UsdText};
 
 use crate::text::{clean, grouped, instant, span};
 
@@ -39,9 +39,26 @@ pub fn facts(run: &KinesisDemoRun) -> Vec<Fact> {
     if let Some(finished_at) = status.finished_at {
         facts.push(("Finished", instant(finished_at)));
     }
+    if let Some(cost) = status.cost.as_ref().and_then(cost) {
+        facts.push(("Cost on AWS", format!("{cost} (estimated)")));
+    }
     facts.push(("Operator", clean(&spec.operator_version, 64)));
     facts.push(("Report", VERSION.to_owned()));
     facts
+}
+
+/// What a run is expected to cost on AWS: `about $0.63 ($0.13 to $0.76)`.
+#[must_use]
+pub fn cost(cost: &CostStatus) -> Option<String> {
+    let Some(estimate) = &cost.estimate else {
+        return cost.unknown.as_ref().map(|why| format!("unknown: {}", clean(why, 512)));
+    };
+    let shown = |amount: &UsdText| format!("${}", clean(&amount.0, 20));
+    let range = format!("{} to {}", shown(&estimate.low_usd), shown(&estimate.high_usd));
+    let minimum = estimate.advantage_minimum_usd.as_ref().map(|minimum| {
+        format!(", and at least {} for 24 hours of On-demand Advantage, used or not", shown(minimum))
+    });
+    Some(format!("about {} ({range}){}", shown(&estimate.expected_usd), minimum.unwrap_or_default()))
 }
 
 /// How a run ended, and why: `Failed (StreamDeleted)`; or its stage.

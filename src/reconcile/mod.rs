@@ -100,13 +100,19 @@ pub async fn reconcile(
         epoch: context.epoch.load(Ordering::Relaxed),
         settings: &context.settings,
     };
-    let decision = match is_first_visit {
+    let mut decision = match is_first_visit {
         true => visit_first(demo, &object, context, now),
         false => match stages::decide_before_stage(&object, now) {
             Some(decision) => decision,
             None => next_decision(demo, &object, context, now).await?,
         },
     };
+    // The plan is pinned when the run leaves Pending, and its estimate with it.
+    if object.status.stage == Some(Stage::Pending) {
+        let readable = object.unreadable.is_none();
+        decision.status.cost =
+            readable.then(|| stages::expected_cost(object.spec, object.settings)).flatten();
+    }
     let decision = status::bounded(decision);
     if decision.finalizer == FinalizerChange::Remove {
         finish_records(&uid, context, now).await;

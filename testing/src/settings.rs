@@ -29,6 +29,7 @@ pub fn settings() -> Settings {
         assign_public_ip: true,
         max_runs: 10,
         retention: Retention::default(),
+        prices: kinesis_demo_cost::prices::built_in::price_list(),
         timings: Timings::aws(),
     }
 }

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::MicroTime;
 use crate::conditions::Reason;
 use crate::demo::KinesisDemoSpec;
-use crate::demo::status::{KinesisDemoStatus, Outcome, PhaseReport, Stage, TotalsStatus};
+use crate::demo::status::{CostStatus, KinesisDemoStatus, Outcome, PhaseReport, Stage, TotalsStatus};
 
 pub use capacity::CapacityStep;
 pub use cells::{Horizon, TrafficCells};
@@ -169,6 +169,9 @@ pub struct KinesisDemoRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MOST_GAPS))]
     pub gaps: Vec<Gap>,
+    /// What the run costs on AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
 }
 
 impl KinesisDemoRunStatus {
@@ -180,6 +183,7 @@ impl KinesisDemoRunStatus {
         self.traffic_starts_at =
             first_phase.or_else(|| status.control.as_ref().map(|control| control.traffic_starts_at));
         self.phases.clone_from(&status.phases);
+        self.cost.clone_from(&status.cost);
         self.totals = status.traffic.as_ref().map(|traffic| traffic.totals.clone());
         if let Some(run) = &status.run {
             self.outcome = run.outcome;

@@ -58,13 +58,10 @@ fn assumed(region: &str) -> Defaults {
 }
 
 fn price_list(file: Option<&Path>) -> Result<PriceList, CliError> {
-    let list = built_in::price_list();
-    let Some(path) = file else { return Ok(list) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CliError::File { path: path.to_path_buf(), source })?;
-    let read = PriceList::parse(&text)
-        .map_err(|error| CliError::Refused(format!("could not use {}: {error}", path.display())))?;
-    Ok(list.overridden_by(read))
+    match file {
+        Some(path) => PriceList::with_file(path).map_err(|error| CliError::Refused(error.to_string())),
+        None => Ok(built_in::price_list()),
+    }
 }
 
 struct Shown<'a> {

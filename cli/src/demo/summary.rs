@@ -1,6 +1,7 @@
 //! The summary at the end of a demo. In: the report and the object. Out: lines. Pure.
 
 use kinesis_demo_api::{KinesisDemo, MicroTime};
+use kinesis_demo_report::facts::cost;
 use kinesis_demo_report::text::sentence;
 use kinesis_demo_report::verdict::verdict;
 
@@ -62,6 +63,9 @@ pub fn summary(report: &Report, demo: Option<&KinesisDemo>, width: usize) -> Vec
         {
             lines.push(format!("{name}: {}", series(&points, zero)));
         }
+    }
+    if let Some(cost) = demo.and_then(|demo| cost(demo.status.as_ref()?.cost.as_ref()?)) {
+        lines.extend(wrap(&format!("Cost: nothing. On AWS {cost}"), width));
     }
     match report.leaked.as_slice() {
         [] => lines.push("Left behind: nothing".into()),
@@ -226,6 +230,27 @@ mod tests {
         assert_eq!(lines[..2], ["So far delivered 10 % of 301,000 records: 12 dropped.", "Outcome: Aborted"]);
         let records = "Records: 501,004 accepted, 501,004 stored by the stream; 28 failed, 0 dropped";
         assert!(lines.contains(&records.to_owned()), "{lines:#?}");
+    }
+
+    #[test]
+    fn the_cost_on_aws_is_before_what_was_left() {
+        let mut demo = crate::render::fixture::peak();
+        let status = demo.status.as_mut().unwrap();
+        status.cost = serde_json::from_value(serde_json::json!({"estimate": {
+            "lowUsd": "0.04", "expectedUsd": "0.05", "highUsd": "0.11", "advantageMinimumUsd": "101.25",
+            "pricesAsOf": "2026-11-22",
+        }}))
+        .unwrap();
+        let lines = summary(&report(), Some(&demo), WIDE);
+        assert_eq!(
+            lines[lines.len() - 2],
+            "Cost: nothing. On AWS about $0.05 ($0.04 to $0.11), and at least $101.25 for 24 hours of On-demand \
+             Advantage, used or not"
+        );
+        demo.status.as_mut().unwrap().cost =
+            serde_json::from_value(serde_json::json!({"unknown": "no prices"})).unwrap();
+        let lines = summary(&report(), Some(&demo), WIDE);
+        assert_eq!(lines[lines.len() - 2], "Cost: nothing. On AWS unknown: no prices");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use kinesis_demo_api::conditions::{ConditionStatus, ConditionType, find};
 use kinesis_demo_api::status::{ResourceState, TrafficStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
+use kinesis_demo_report::facts::cost;
 
 use super::line::{blocking_condition, stage};
 use super::number::{countdown, grouped};
@@ -43,6 +44,9 @@ fn lines(demo: &KinesisDemo, now: MicroTime, width: usize) -> Vec<String> {
         .and_then(|dashboard| dashboard.url.as_ref())
     {
         lines.push(format!("  dashboard {url}"));
+    }
+    if let Some(cost) = status.cost.as_ref().and_then(cost) {
+        lines.push(format!("  cost      on AWS {cost}"));
     }
     if let Some(traffic) = &status.traffic {
         lines.extend(totals(status, traffic));

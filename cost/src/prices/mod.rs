@@ -1,9 +1,10 @@
 //! AWS's prices by Region. In: the built-in table, and a file that replaces or adds Regions. Out:
-//! the prices of one Region, or nothing for a Region that is not known. Pure.
+//! the prices of one Region, or nothing for a Region that is not known. Reads the file.
 
 pub mod built_in;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -110,13 +111,24 @@ pub struct PriceList {
 
 /// Why a file of prices cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a file of prices: {0}")]
+#[error("{0}")]
 pub struct PriceFileError(String);
 
 impl PriceList {
     /// The list in a file (YAML or JSON).
     pub fn parse(text: &str) -> Result<Self, PriceFileError> {
-        serde_saphyr::from_str(text).map_err(|error| PriceFileError(error.to_string()))
+        serde_saphyr::from_str(text)
+            .map_err(|error| PriceFileError(format!("this is not a file of prices: {error}")))
+    }
+
+    /// The built-in list with the Regions of this file replaced or added. The error names the file.
+    pub fn with_file(path: &Path) -> Result<Self, PriceFileError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| PriceFileError(format!("could not read {}: {source}", path.display())))?;
+        let read = Self::parse(&text).map_err(|PriceFileError(why)| {
+            PriceFileError(format!("could not use {}: {why}", path.display()))
+        })?;
+        Ok(built_in::price_list().overridden_by(read))
     }
 
     /// This list, with the Regions of `other` replaced or added.

@@ -13,6 +13,7 @@ mod decision;
 mod decision_builder;
 mod drain;
 mod effect;
+mod estimate;
 pub mod gathering;
 mod outcome;
 pub mod parameter;
@@ -37,6 +38,7 @@ pub use dashboard::with_optional_failures;
 pub use decision::{Decision, FinalizerChange, Wake};
 pub use decision_builder::DecisionBuilder;
 pub use effect::Effect;
+pub use estimate::expected_cost;
 pub use pending::{
     decide_pending, decide_preflight_refused, decide_queued, decide_refused, decide_unreadable,
 };

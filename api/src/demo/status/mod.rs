@@ -3,6 +3,7 @@
 
 mod cohort;
 mod control;
+mod cost;
 mod resources;
 mod run;
 mod seen;
@@ -18,6 +19,7 @@ use crate::conditions::Condition;
 use crate::request::LastRequest;
 pub use cohort::{CohortMember, CohortState, CohortStatus};
 pub use control::{Assignment, ControlStatus, FoldedPhase, Interruption};
+pub use cost::{CostStatus, EstimateStatus, UsdText};
 pub use resources::{LeakedResources, ResourceState, ResourceStatus, ResourceType};
 pub use run::{Effective, PastRun, RunLoad, RunStatus};
 pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};
@@ -66,6 +68,9 @@ pub struct KinesisDemoStatus {
     /// The record totals of the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
+    /// What the run costs on AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
     /// The run's CloudWatch dashboard, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard: Option<DashboardStatus>,

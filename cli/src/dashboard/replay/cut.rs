@@ -60,6 +60,7 @@ fn move_all(status: &mut KinesisDemoRunStatus, moved: impl Fn(MicroTime) -> Micr
         left: _,
         left_count: _,
         marks_omitted: _,
+        cost: _,
     } = status;
     let mut instants: Vec<&mut MicroTime> =
         [started_at, traffic_starts_at, traffic_ends_at, finished_at, recorded_at]
