@@ -105,7 +105,7 @@ impl KinesisState {
                 if is_deleted {
                     self.memory.used -= stream.closed_cost().min(self.memory.used);
                     self.shard_windows.collect(stream.identity.uid, &mut stream.shards);
-                    self.shard_windows.close(stream.identity.uid);
+                    self.shard_windows.close(stream.identity.uid, now.wall);
                 }
                 !is_deleted
             });

@@ -119,7 +119,7 @@ struct ShardReport {
     shard_id: String,
     hash_key_range: HashKeyRange,
     opened_at: Timestamp,
-    /// None while it is open.
+    /// When it was split or merged, or its stream deleted. None while it is open.
     closed_at: Option<Timestamp>,
     records: Vec<u32>,
     bytes: Vec<u32>,
@@ -184,12 +184,14 @@ impl ShardWindows {
         while self.cells > MOST_CELLS && self.forget_oldest() {}
     }
 
-    /// Ends the counts of a deleted stream. They stay readable for ten minutes.
-    pub fn close(&mut self, uid: u64) {
+    /// Ends the counts of a deleted stream, and closes its shards. They stay readable for ten
+    /// minutes.
+    pub fn close(&mut self, uid: u64, now: Timestamp) {
         if let Ok(index) = self.streams.binary_search_by_key(&uid, |stream| stream.uid)
             && let Some(stream) = self.streams.get_mut(index)
         {
             stream.is_deleted = true;
+            stream.shards.values_mut().for_each(|span| _ = span.closed_at.get_or_insert(now));
         }
     }
 
