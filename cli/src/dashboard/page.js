@@ -97,6 +97,24 @@ function update(message) {
 const phone = matchMedia("(max-width: 640px)");
 const screenName = () => (root.classList.contains("presenter") ? "presenter" : phone.matches ? "phone" : "desk");
 
+// In a room the figures are drawn for the room that there is.
+let drawnFor = null;
+function roomQuery() {
+  const plots = document.getElementById("plots");
+  if (!plots || screenName() !== "presenter") return "";
+  const { width, height } = plots.getBoundingClientRect();
+  drawnFor = { width, height };
+  return `&width=${Math.round(width)}&height=${Math.round(height)}&font=${Math.floor(parseFloat(getComputedStyle(root).fontSize))}`;
+}
+
+let redraw = 0;
+function roomChanged([{ contentRect: { width, height } }]) {
+  const isOther = !drawnFor || Math.abs(width - drawnFor.width) > 4 || Math.abs(height - drawnFor.height) > 4;
+  if (screenName() !== "presenter" || !isOther) return;
+  clearTimeout(redraw);
+  redraw = setTimeout(connect, 300);
+}
+
 let source = null;
 let lastUpdate = 0;
 let retry = 0;
@@ -112,7 +130,7 @@ function connect() {
   clearTimeout(retry);
   source?.close();
   const address = document.body.dataset.events;
-  source = new EventSource(`${address}${address.includes("?") ? "&" : "?"}screen=${screenName()}`);
+  source = new EventSource(`${address}${address.includes("?") ? "&" : "?"}screen=${screenName()}${roomQuery()}`);
   lastUpdate = performance.now();
   source.addEventListener("parts", (message) => {
     lastUpdate = performance.now();
@@ -190,6 +208,8 @@ document.addEventListener("DOMContentLoaded", () => {
   setInterval(tick, 200);
   setInterval(watchdog, 1000);
   phone.addEventListener("change", connect);
+  const plots = document.getElementById("plots");
+  if (plots) new ResizeObserver(roomChanged).observe(plots);
   addEventListener("resize", fitRibbons);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");

@@ -8,9 +8,22 @@ pub use kinesis_demo_report::text::{grouped, per_second};
 /// down.
 #[must_use]
 pub fn compact(number: u64) -> String {
-    if number < 100_000 {
-        return grouped(number);
+    match number {
+        0..100_000 => grouped(number),
+        _ => three_digits(number),
     }
+}
+
+/// The same for those who see it from afar: `9,999`, `12.3k`, `679k`, `2.40M`.
+#[must_use]
+pub fn brief(number: u64) -> String {
+    match number {
+        0..10_000 => grouped(number),
+        _ => three_digits(number),
+    }
+}
+
+fn three_digits(number: u64) -> String {
     let units = ["k", "M", "G", "T", "P", "E"];
     let mut thousandths = number;
     let mut unit = "";
@@ -76,6 +89,9 @@ mod tests {
             (u64::MAX, "18.4E"),
         ] {
             assert_eq!(compact(number), text);
+        }
+        for (number, text) in [(9_999, "9,999"), (10_000, "10.0k"), (64_932, "64.9k"), (164_000, "164k")] {
+            assert_eq!(brief(number), text);
         }
     }
 
