@@ -78,7 +78,7 @@ impl ShardLoads {
     #[must_use]
     pub fn known_millis(&self, second: i64) -> u64 {
         let whole = i64::from(self.window_seconds) * 1_000;
-        let known = self.until.as_micros() / 1_000 - second.saturating_mul(1_000);
+        let known = (self.until.as_micros() / 1_000).saturating_sub(second.saturating_mul(1_000));
         u64::try_from(known.clamp(0, whole)).unwrap_or(0)
     }
 
@@ -106,7 +106,13 @@ impl ShardLoads {
     #[must_use]
     pub fn spoken(&self, zero: MicroTime) -> Option<String> {
         let wide = i64::from(self.window_seconds.max(1));
-        let last = (self.until.as_micros() - 1).div_euclid(1_000_000).div_euclid(wide).checked_mul(wide)?;
+        let last = self
+            .until
+            .as_micros()
+            .saturating_sub(1)
+            .div_euclid(1_000_000)
+            .div_euclid(wide)
+            .checked_mul(wide)?;
         if self.shards.is_empty() || self.until <= self.from {
             return None;
         }

@@ -105,7 +105,7 @@ const BELOW: f64 = 2.2;
 const LINE: f64 = 1.45;
 const FOOT: f64 = 2.2;
 /// In a room a panel is at least that high, or one with less to say goes.
-const LEAST: f64 = 1.7;
+const LEAST: f64 = 1.5;
 
 fn layout(extents: &Extents, measures: &Measures, rows: usize) -> Layout {
     let Measures { kind, font, left, right, .. } = *measures;
@@ -121,7 +121,7 @@ fn layout(extents: &Extents, measures: &Measures, rows: usize) -> Layout {
     // What is left for the plots of the whole height, for each of their weight.
     let unit_of = |shown: &[(Panel, Legend)], height: f64| {
         let heads: f64 = shown.iter().map(|(_, legend)| head(legend)).sum();
-        let weight: f64 = shown.iter().map(|(panel, _)| panel.weight(extents)).sum();
+        let weight: f64 = shown.iter().map(|(panel, _)| panel.weight(extents, kind)).sum();
         (height - at - heads - font * FOOT) / weight.max(1.0)
     };
     let unit = match measures.height {
@@ -136,7 +136,7 @@ fn layout(extents: &Extents, measures: &Measures, rows: usize) -> Layout {
     let mut panels = Vec::new();
     for (panel, legend) in shown {
         let top = at + head(&legend);
-        let bottom = top + unit * panel.weight(extents);
+        let bottom = top + unit * panel.weight(extents, kind);
         panels.push(Placed { panel, head: at + font * above, legend, top, bottom });
         at = bottom;
     }

@@ -21,10 +21,10 @@ const MOST_ROWS: usize = 128;
 /// Shards beyond this many are not drawn.
 const MOST_SHARDS: usize = 20_000;
 /// Rows that are at least so high have a line between them.
-const LEAST_RULED: f64 = 4.0;
+const LEAST_RULED: f64 = 7.0;
 
-/// The classes of the colours: open, then from so many percent of the limit on, then throttled. Each
-/// is painted over the one before.
+/// The classes of the colours: open, then from so many percent of the limit on, then throttled.
+/// Each is painted over the one before.
 const LEVELS: [(&str, u32); 4] = [("kd-heat-1", 0), ("kd-heat-2", 25), ("kd-heat-3", 50), ("kd-heat-4", 75)];
 const THROTTLED: u8 = 5;
 const THROTTLED_CLASS: &str = "kd-heat-5";

@@ -110,7 +110,8 @@ fn many(count: u128, seconds: i64) -> ShardLoads {
 
 #[test]
 fn many_shards_and_hours_stay_small() {
-    for (count, seconds) in [(100, 600), (128, 1_200), (1_000, 28_800 / 8)] {
+    let mut sizes = Vec::new();
+    for (count, seconds) in [(100, 60), (100, 600), (128, 1_200), (1_000, 3_600)] {
         let loads = many(count, seconds);
         let heat = Heat::of(&Arc::new(loads), at(0)).unwrap();
         let grid = heat.grid(&extents(seconds as f64));
@@ -118,9 +119,9 @@ fn many_shards_and_hours_stay_small() {
         assert!(grid.levels.iter().flatten().all(|level| *level > 0), "{count}: every row has a shard");
         let (x, y) =
             (Scale::new((0.0, seconds as f64), (47.0, 1_227.0)), Scale::new((0.0, 1.0), (0.0, 140.0)));
-        let size = heat.draw(&extents(seconds as f64), &x, &y).into_string().len();
-        assert!(size < 400_000, "{count} shards, {seconds} s: {size} bytes");
+        sizes.push(heat.draw(&extents(seconds as f64), &x, &y).into_string().len());
     }
+    assert!(sizes.iter().all(|size| *size < 200_000), "{sizes:?} bytes of noise");
 }
 
 #[test]
@@ -131,4 +132,32 @@ fn equal_shards_with_equal_load_are_one_rectangle() {
         shard.windows.values_mut().for_each(|counts| counts.throttled = 0);
     }
     assert_eq!(paths(&even, 60.0), ["M0 0H100V80H0", "M0 0H100V80H0", "", "", ""]);
+}
+
+#[test]
+fn any_instants_keys_and_counts_are_drawn() {
+    let times = [i64::MIN, -1, 0, 7_000_000, i64::MAX].map(MicroTime::from_micros);
+    let seconds = [i64::MIN, -1, 0, 7, i64::MAX];
+    let most = WindowCounts { records: u64::MAX, bytes: u64::MAX, throttled: u64::MAX };
+    for (index, opened_at) in times.into_iter().enumerate() {
+        let shard = |hash_keys, closed_at| ShardLoad {
+            id: "\u{1b}".into(),
+            hash_keys,
+            opened_at,
+            closed_at,
+            windows: seconds.into_iter().map(|second| (second, most)).collect(),
+        };
+        let shards = vec![shard((0, u128::MAX), None), shard((9, 3), times.get(index + 1).copied())];
+        for (from, until) in [(times[0], times[4]), (times[2], times[3]), (times[3], times[2])] {
+            for window_seconds in [0, 1, u32::MAX] {
+                let loads = ShardLoads { window_seconds, from, until, shards: shards.clone() };
+                let _ = loads.spoken(times[index]);
+                let Some(heat) = Heat::of(&Arc::new(loads), times[index]) else { continue };
+                let (x, y) = (Scale::new((0.0, 10.0), (0.0, 100.0)), Scale::new((0.0, 1.0), (0.0, 80.0)));
+                for until in [10.0, 1e12, f64::MAX] {
+                    assert!(heat.draw(&extents(until), &x, &y).into_string().len() < 10_000);
+                }
+            }
+        }
+    }
 }

@@ -109,7 +109,7 @@ impl Panel {
             Self::Losses if kind == Kind::Presenter => "Lost per second",
             Self::Losses => "Throttled and lost per second",
             Self::Stream => "Stream",
-            Self::Shards if kind == Kind::Presenter => "Load of each shard",
+            Self::Shards if kind == Kind::Presenter => "Shard load",
             Self::Shards => "Shards: load of each, of its limit",
             Self::Tasks => "Tasks",
             Self::Latency => "Latency",
@@ -136,12 +136,24 @@ impl Panel {
                 line("kd-failed", "failed"),
                 line("kd-dropped", "dropped"),
             ],
+            Self::Stream if extents.warm > 0.0 && kind == Kind::Presenter => vec![
+                area("kd-shards", "shards"),
+                line("kd-warm-target", "warm target"),
+                line("kd-warm", "warm MiB/s"),
+            ],
             Self::Stream if extents.warm > 0.0 => vec![
                 area("kd-shards", "shards"),
                 line("kd-warm-target", "warm target, MiB/s"),
                 line("kd-warm", "warm, MiB/s"),
             ],
             Self::Stream => vec![area("kd-shards", "shards")],
+            Self::Shards if kind == Kind::Presenter => vec![
+                area("kd-heat-1", "0"),
+                area("kd-heat-2", "25"),
+                area("kd-heat-3", "50"),
+                area("kd-heat-4", "75 %"),
+                area("kd-heat-5", "throttled"),
+            ],
             Self::Shards => vec![
                 area("kd-heat-1", "below 25 %"),
                 area("kd-heat-2", "from 25 %"),
@@ -156,8 +168,9 @@ impl Panel {
 
     /// How high its plot is, relative to the others.
     #[must_use]
-    pub fn weight(self, extents: &Extents) -> f64 {
+    pub fn weight(self, extents: &Extents, kind: Kind) -> f64 {
         match self {
+            Self::Rate if kind == Kind::Presenter => 3.0,
             Self::Rate => 2.6,
             Self::Losses if extents.losses > 0.0 => 1.0,
             Self::Losses => 0.3,

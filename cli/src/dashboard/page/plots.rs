@@ -86,7 +86,57 @@ pub fn tables(runs: &[&KinesisDemoRun]) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use kinesis_demo_report::shards::{ShardLoad, WindowCounts};
+    use serde_json::json;
+
     use super::*;
+
+    fn run() -> KinesisDemoRun {
+        serde_json::from_value(json!({
+            "apiVersion": "kinesisdemo.io/v1alpha1", "kind": "KinesisDemoRun", "metadata": {"name": "r"},
+            "spec": {"demo": "d", "demoUid": "u", "run": 1, "accountId": "a", "region": "r", "streamName": "s",
+                "settings": {}, "operatorVersion": ""},
+            "status": {"startedAt": "1970-01-01T00:00:01.000000Z", "trafficStartsAt": "1970-01-01T00:00:02.000000Z",
+                "trafficEndsAt": "1970-01-01T00:00:12.000000Z", "outcome": "Succeeded"},
+        }))
+        .unwrap()
+    }
+
+    fn loads(id: &str, from: i64) -> Arc<ShardLoads> {
+        let at = |second: i64| MicroTime::from_micros(second * 1_000_000);
+        let throttled = WindowCounts { records: 1_000, bytes: 5_000, throttled: 7 };
+        let shard = ShardLoad {
+            id: id.into(),
+            hash_keys: (0, u128::MAX),
+            opened_at: at(from),
+            closed_at: None,
+            windows: [(from + 1, throttled)].into(),
+        };
+        Arc::new(ShardLoads { window_seconds: 1, from: at(from), until: at(from + 4), shards: vec![shard] })
+    }
+
+    fn drawn(loads: Option<Arc<ShardLoads>>, screen: Screen) -> String {
+        plots(&[&run()], &[loads], MicroTime::from_micros(8_000_000), screen).into_string()
+    }
+
+    #[test]
+    fn a_heat_map_is_shown_only_of_known_shards_in_the_runs_time() {
+        let desk = Screen::Desk;
+        let room = Screen::Presenter { width: 1_880, height: 760, font: 24 };
+        assert!(!drawn(None, desk).contains("heat"), "a replay has none, and no panel for it");
+        assert!(!drawn(Some(loads("a", 500)), desk).contains("heat"), "the shards of another time");
+        let html = drawn(Some(loads("a", 4)), desk);
+        assert!(html.contains("Shards: load of each, of its limit") && html.contains("kd-area kd-heat-5"));
+        assert!(html.contains("Shards at +5.0s: 0 of 1 above half of their limit; 0 throttled."), "{html}");
+        assert!(html.contains("The most at once: 1 above half, 1 throttled."), "{html}");
+        assert!(drawn(Some(loads("a", 4)), room).contains("Shard load"));
+    }
+
+    #[test]
+    fn names_of_shards_are_never_markup() {
+        let html = drawn(Some(loads("<b>", 4)), Screen::Desk);
+        assert!(html.contains("&lt;b&gt;</text>") && !html.contains("<b>"), "{html}");
+    }
 
     #[test]
     fn a_room_says_how_large_it_is() {

@@ -1,6 +1,7 @@
 //! The load of the shards of the runs that a page shows, read from a sandbox: AWS has it at a price
-//! per shard, so of real AWS it is never read. In: a sandbox, the streams that are wanted. Out: what
-//! is known of each, and why it cannot be read. Asks the sandbox once a second for each stream.
+//! per shard, so of real AWS it is never read. In: a sandbox, the streams that are wanted. Out:
+//! what is known of each, and why it cannot be read. Asks the sandbox once a second for each
+//! stream.
 
 pub mod address;
 mod history;
