@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use kinesis_demo_report::text::{grouped, per_second};
+pub use kinesis_demo_report::text::{grouped, per_second, span};
 
 /// At most three digits and a unit: `999`, `12.3k`, `679k`, `2.40M`; below 100,000 in full. Rounded
 /// down.
@@ -44,17 +44,6 @@ fn three_digits(number: u64) -> String {
     }
 }
 
-/// Whole seconds as `7s`, `2m05s` or `1h02m`.
-#[must_use]
-pub fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 /// The time until an instant, rounded up to whole seconds, so that zero is shown only at the end.
 #[must_use]
 pub fn countdown(left: Duration) -> String {
@@ -92,13 +81,6 @@ mod tests {
         }
         for (number, text) in [(9_999, "9,999"), (10_000, "10.0k"), (64_932, "64.9k"), (164_000, "164k")] {
             assert_eq!(brief(number), text);
-        }
-    }
-
-    #[test]
-    fn spans_have_at_most_two_units() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3720, "1h02m")] {
-            assert_eq!(span(Duration::from_secs(seconds)), text);
         }
     }
 
