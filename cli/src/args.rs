@@ -240,6 +240,10 @@ pub struct Dashboard {
     /// Show everything, and send no request.
     #[arg(long)]
     pub read_only: bool,
+    /// The sandbox to read the load of each shard from, for a heat map, with the key in
+    /// AWS_ACCESS_KEY_ID. Default: AWS_ENDPOINT_URL if it is on loopback. AWS is never asked.
+    #[arg(long, value_name = "URL", conflicts_with = "replay")]
+    pub sandbox: Option<String>,
     /// Play stored runs without a cluster: a file with KinesisDemoRuns, as JSON or YAML.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "namespace"])]
     pub replay: Option<PathBuf>,

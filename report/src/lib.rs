@@ -6,7 +6,7 @@
 //! plot        the timeline as SVG                         html      the report as one HTML file
 //! compare     two runs, differences first                 markdown  the report for a pull request
 //! facts       settings, versions, what was left           json      the report for programs
-//! text        numbers, instants, text of others
+//! shards      the load of each shard, if known            text      numbers, text of others
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -17,5 +17,6 @@ pub mod json;
 pub mod markdown;
 pub mod phases;
 pub mod plot;
+pub mod shards;
 pub mod text;
 pub mod verdict;

@@ -130,6 +130,15 @@ mod tests {
     }
 
     #[test]
+    fn spans_have_at_most_two_units() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3_720, "1h02m"), (90_000, "1d01h")]
+        {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
     fn text_of_others_is_one_line_without_escapes() {
         assert_eq!(clean("a\u{1b}[31m\nb\u{202e}c", 40), "a [31m b c");
         assert_eq!(clean("abcdef", 4), "abc…");

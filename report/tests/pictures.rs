@@ -6,8 +6,9 @@
 mod runs;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use kinesis_demo_report::plot::{Size, timeline};
+use kinesis_demo_report::plot::{Size, timeline, timeline_with};
 use kinesis_demo_report::{compare, html, json, markdown};
 use maud::html as markup;
 
@@ -31,6 +32,14 @@ fn reports_are_written_to_target_pictures() {
     write("compare.json", compare::json(&cold, &warm));
     let room = timeline(&[&cold, &warm], now, Size::presenter(1_840));
     write("presenter.html", html::document("presenter", &markup! { (room) }));
+    let busy = runs::shards();
+    let draw = |size| timeline_with(&[&running], &[Some(Arc::clone(&busy))], now, size);
+    write(
+        "shards.html",
+        html::document("shards", &markup! { section class="kd-card" { (draw(Size::normal(1_200))) } }),
+    );
+    write("shards-phone.html", html::document("shards", &draw(Size::phone())));
+    write("shards-room.html", html::document("shards", &draw(Size::room(1_840, 760, 24))));
     write(
         "running.html",
         html::document(

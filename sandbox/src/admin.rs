@@ -1,6 +1,6 @@
-//! The admin API under `/_sandbox/`: health, state, ingest statistics, tasks, calls and faults. It
-//! is not part of AWS. It requires the access key id. Bodies must be declared as JSON, because a
-//! browser sends other content types across origins without a preflight request.
+//! The admin API under `/_sandbox/`: health, state, ingest statistics, shards, tasks, calls and
+//! faults. It is not part of AWS. It requires the access key id. Bodies must be declared as JSON,
+//! because a browser sends other content types across origins without a preflight request.
 
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ pub fn routes(api: AdminApi) -> Router {
         .route("/_sandbox/health", get(health))
         .route("/_sandbox/state", get(state))
         .route("/_sandbox/ingest", get(ingest_statistics))
+        .route("/_sandbox/shards", get(shards))
         .route("/_sandbox/tasks", get(tasks))
         .route("/_sandbox/calls", get(calls))
         .route("/_sandbox/faults", get(pending_faults).post(add_fault).delete(clear_faults))
@@ -110,6 +111,10 @@ struct IngestQuery {
 
 async fn ingest_statistics(State(api): State<AdminApi>, Query(query): Query<IngestQuery>) -> Json<Value> {
     Json(json!({ "streams": api.ingest_statistics.report(query.stream.as_deref(), query.since) }))
+}
+
+async fn shards(State(api): State<AdminApi>, Query(query): Query<IngestQuery>) -> Json<Value> {
+    Json(api.http.kinesis.shard_windows(query.stream.as_deref(), query.since))
 }
 
 async fn tasks(State(api): State<AdminApi>) -> Json<Value> {

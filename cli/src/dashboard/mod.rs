@@ -1,9 +1,11 @@
 //! `dashboard`: a page that shows runs while they go on, served on loopback with the user's own
-//! Kubernetes credentials. In: a cluster and names, or a file of stored runs. Out: a page in the
-//! user's browser, until Ctrl-C. Listens on 127.0.0.1, writes a file that only its user can read.
+//! Kubernetes credentials. In: a cluster and names, a sandbox if there is one, or a file of stored
+//! runs. Out: a page in the user's browser, until Ctrl-C. Listens on 127.0.0.1, writes a file that
+//! only its user can read.
 //!
 //! ```text
 //! cluster ─► watching ─► live (record + statuses → run) ─┐
+//! sandbox ─► shards (load of each) ──────────────────────┤
 //! file ─► replay (run as of an instant) ─────────────────┴─► view ─► page ─► server ─► browser
 //!                                                        guard, login ──────┘
 //! ```
@@ -14,6 +16,7 @@ pub mod login;
 pub mod page;
 pub mod replay;
 pub mod server;
+pub mod shards;
 pub mod view;
 pub mod watching;
 
@@ -24,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use jiff::Timestamp;
+use kinesis_demo_local_cluster::sandbox::client::SandboxClient;
 use kinesis_demo_local_cluster::shell::quoted;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,17 +41,22 @@ use watching::Watching;
 
 /// Serves the page until Ctrl-C.
 pub async fn run(arguments: Dashboard) -> Result<ExitStatus, CliError> {
-    let Dashboard { names, connection, port, no_open, read_only, replay, speed } = arguments;
+    let Dashboard { names, connection, port, no_open, read_only, sandbox, replay, speed } = arguments;
     let source = match replay {
         Some(path) => Source::Replay(Replay::open(&path, speed, Timestamp::now())?),
         None => {
+            let sandbox = shards::address::sandbox(sandbox.as_deref(), |name| std::env::var(name).ok())?;
+            let sandbox = sandbox.map(SandboxClient::at).transpose()?;
             let cluster = Cluster::connect(&connection).await?;
             // The watches go on trying for ever. A cluster that cannot be reached is an error here.
             match names.first() {
                 Some(name) => drop(cluster.fetch_if_present(name).await?),
                 None => drop(cluster.fetch_all(false).await?),
             }
-            Source::Cluster { watching: Watching::start(cluster, names, read_only), is_read_only: read_only }
+            Source::Cluster {
+                watching: Watching::start(cluster, names, read_only, sandbox),
+                is_read_only: read_only,
+            }
         }
     };
     let mut signals = Vec::new();

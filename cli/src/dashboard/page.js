@@ -35,7 +35,8 @@ function countdown(millis) {
   const two = (number) => String(number).padStart(2, "0");
   if (seconds < 60) return `${seconds}s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m${two(seconds % 60)}s`;
-  return `${Math.floor(seconds / 3600)}h${two(Math.floor((seconds % 3600) / 60))}m`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h${two(Math.floor((seconds % 3600) / 60))}m`;
+  return `${Math.floor(seconds / 86400)}d${two(Math.floor((seconds % 86400) / 3600))}h`;
 }
 
 function tick() {
@@ -97,6 +98,24 @@ function update(message) {
 const phone = matchMedia("(max-width: 640px)");
 const screenName = () => (root.classList.contains("presenter") ? "presenter" : phone.matches ? "phone" : "desk");
 
+// In a room the figures are drawn for the room that there is.
+let drawnFor = null;
+function roomQuery() {
+  const plots = document.getElementById("plots");
+  if (!plots || screenName() !== "presenter") return "";
+  const { width, height } = plots.getBoundingClientRect();
+  drawnFor = { width, height };
+  return `&width=${Math.round(width)}&height=${Math.round(height)}&font=${Math.floor(parseFloat(getComputedStyle(root).fontSize))}`;
+}
+
+let redraw = 0;
+function roomChanged([{ contentRect: { width, height } }]) {
+  const isOther = !drawnFor || Math.abs(width - drawnFor.width) > 4 || Math.abs(height - drawnFor.height) > 4;
+  if (screenName() !== "presenter" || !isOther) return;
+  clearTimeout(redraw);
+  redraw = setTimeout(connect, 300);
+}
+
 let source = null;
 let lastUpdate = 0;
 let retry = 0;
@@ -112,7 +131,7 @@ function connect() {
   clearTimeout(retry);
   source?.close();
   const address = document.body.dataset.events;
-  source = new EventSource(`${address}${address.includes("?") ? "&" : "?"}screen=${screenName()}`);
+  source = new EventSource(`${address}${address.includes("?") ? "&" : "?"}screen=${screenName()}${roomQuery()}`);
   lastUpdate = performance.now();
   source.addEventListener("parts", (message) => {
     lastUpdate = performance.now();
@@ -190,6 +209,8 @@ document.addEventListener("DOMContentLoaded", () => {
   setInterval(tick, 200);
   setInterval(watchdog, 1000);
   phone.addEventListener("change", connect);
+  const plots = document.getElementById("plots");
+  if (plots) new ResizeObserver(roomChanged).observe(plots);
   addEventListener("resize", fitRibbons);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");

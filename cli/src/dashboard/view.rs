@@ -1,8 +1,11 @@
 //! What the page shows at one instant, as data. In: which runs a browser has chosen. Out: those
 //! runs, what can be requested of them, and what the user must know about the connection. Pure.
 
+use std::sync::Arc;
+
 use kinesis_demo_api::request::Verb;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, MicroTime, Stage};
+use kinesis_demo_report::shards::ShardLoads;
 
 /// How many runs are shown side by side.
 pub const MOST_SHOWN: usize = 4;
@@ -71,6 +74,8 @@ pub struct RunView {
     pub run: Option<KinesisDemoRun>,
     /// The object, if this is its current run.
     pub demo: Option<KinesisDemo>,
+    /// The load of the shards of its stream, where somebody counts it.
+    pub shards: Option<Arc<ShardLoads>>,
     /// Something about this run alone, such as that its object was deleted.
     pub message: Option<String>,
     /// What can be requested of it.

@@ -86,7 +86,7 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
         Timestamp::now().duration_since(started_at).as_secs(),
     ));
 
-    let page = page::serve(session.cluster(), &manifests, &state, &progress).await;
+    let page = page::serve(session.cluster(), &manifests, &state, session.sandbox(), &progress).await;
     let mut outcome = session.run(&manifests, plain, &mut interrupts, &progress).await;
     let interrupted = interrupts.count() > 0;
     let keeps_running = keep && outcome.error.is_none() && !interrupted;

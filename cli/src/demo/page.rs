@@ -1,10 +1,11 @@
 //! The page of the demo's runs, served by the demo's own process while it lasts. In: the demo's
-//! cluster, the manifests. Out: the address, printed before the run begins. Listens on
+//! cluster and sandbox, the manifests. Out: the address, printed before the run begins. Listens on
 //! 127.0.0.1.
 
 use std::path::Path;
 
 use kinesis_demo_local_cluster::Progress;
+use kinesis_demo_local_cluster::sandbox::client::SandboxClient;
 
 use crate::cluster::Cluster;
 use crate::dashboard::how_to_open;
@@ -17,10 +18,11 @@ pub async fn serve(
     cluster: &Cluster,
     manifests: &[Manifest],
     state: &Path,
+    sandbox: &SandboxClient,
     progress: &Progress,
 ) -> Option<Serving> {
     let names = manifests.iter().map(|manifest| manifest.name.clone()).collect();
-    let watching = Watching::start(cluster.clone(), names, false);
+    let watching = Watching::start(cluster.clone(), names, false, Some(sandbox.clone()));
     let source = Source::Cluster { watching, is_read_only: false };
     match Serving::start(state, 0, source).await {
         Ok(serving) => {

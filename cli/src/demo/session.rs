@@ -126,6 +126,12 @@ impl DemoSession {
         &self.cluster
     }
 
+    /// The demo's own sandbox.
+    #[must_use]
+    pub fn sandbox(&self) -> &SandboxClient {
+        &self.sandbox
+    }
+
     /// Applies the manifests and shows the runs until all are over, until a program exits that is
     /// not started again, or until an interrupt's abort is done.
     pub async fn run(

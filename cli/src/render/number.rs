@@ -2,15 +2,28 @@
 
 use std::time::Duration;
 
-pub use kinesis_demo_report::text::{grouped, per_second};
+pub use kinesis_demo_report::text::{grouped, per_second, span};
 
 /// At most three digits and a unit: `999`, `12.3k`, `679k`, `2.40M`; below 100,000 in full. Rounded
 /// down.
 #[must_use]
 pub fn compact(number: u64) -> String {
-    if number < 100_000 {
-        return grouped(number);
+    match number {
+        0..100_000 => grouped(number),
+        _ => three_digits(number),
     }
+}
+
+/// The same for those who see it from afar: `9,999`, `12.3k`, `679k`, `2.40M`.
+#[must_use]
+pub fn brief(number: u64) -> String {
+    match number {
+        0..10_000 => grouped(number),
+        _ => three_digits(number),
+    }
+}
+
+fn three_digits(number: u64) -> String {
     let units = ["k", "M", "G", "T", "P", "E"];
     let mut thousandths = number;
     let mut unit = "";
@@ -28,17 +41,6 @@ pub fn compact(number: u64) -> String {
         0..10 => format!("{whole}.{:02}{unit}", rest / 10),
         10..100 => format!("{whole}.{}{unit}", rest / 100),
         _ => format!("{whole}{unit}"),
-    }
-}
-
-/// Whole seconds as `7s`, `2m05s` or `1h02m`.
-#[must_use]
-pub fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
@@ -77,12 +79,8 @@ mod tests {
         ] {
             assert_eq!(compact(number), text);
         }
-    }
-
-    #[test]
-    fn spans_have_at_most_two_units() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3720, "1h02m")] {
-            assert_eq!(span(Duration::from_secs(seconds)), text);
+        for (number, text) in [(9_999, "9,999"), (10_000, "10.0k"), (64_932, "64.9k"), (164_000, "164k")] {
+            assert_eq!(brief(number), text);
         }
     }
 

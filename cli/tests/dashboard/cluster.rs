@@ -60,7 +60,7 @@ impl Harness {
     }
 
     async fn page(&self, user: Option<&str>, is_read_only: bool) -> Page {
-        let watching = Watching::start(self.cluster_of(user).await, Vec::new(), is_read_only);
+        let watching = Watching::start(self.cluster_of(user).await, Vec::new(), is_read_only, None);
         Page::of(Source::Cluster { watching, is_read_only }).await.logged_in().await
     }
 }

@@ -4,3 +4,4 @@ pub mod address;
 pub mod boundaries;
 pub mod client;
 pub mod leaked_resources;
+pub mod shards;

@@ -2,9 +2,13 @@
 //! seconds from the beginning of the traffic, in order, and never more than the record's bounds
 //! allow. Pure.
 
+use std::sync::Arc;
+
 use kinesis_demo_api::run_record::{CapacityStep, MOST_GAPS, MOST_MARKS, MOST_POINTS, MOST_STEPS, MarkKind};
 use kinesis_demo_api::{KinesisDemoRun, MicroTime};
 
+use super::heat::Heat;
+use crate::shards::ShardLoads;
 use crate::text::clean;
 
 /// A record has at most [`MOST_POINTS`]. Phases are at most a hundred.
@@ -29,6 +33,8 @@ pub struct Data {
     pub first: f64,
     pub last: f64,
     pub now: Option<f64>,
+    /// The load of each shard, where it is known.
+    pub heat: Option<Heat>,
 }
 
 /// The traffic of one interval, per second.
@@ -95,7 +101,7 @@ pub fn seconds(at: MicroTime, zero: MicroTime) -> f64 {
 impl Data {
     /// What is to be drawn of the record at `now`, while it runs.
     #[must_use]
-    pub fn of(run: &KinesisDemoRun, now: Option<MicroTime>) -> Self {
+    pub fn of(run: &KinesisDemoRun, loads: Option<&Arc<ShardLoads>>, now: Option<MicroTime>) -> Self {
         let Some(status) = &run.status else { return Self::default() };
         let zero = zero(run);
         let at = |instant: MicroTime| seconds(instant, zero);
@@ -149,6 +155,8 @@ impl Data {
         data.first = starts.fold(0.0, f64::min);
         let ends = data.marks.iter().map(|mark| mark.at).chain(finished).chain(data.now);
         data.last = ends.fold(data.traffic_until, f64::max);
+        let heat = loads.and_then(|loads| Heat::of(loads, zero));
+        data.heat = heat.filter(|heat| heat.is_of(data.first, data.last));
         data
     }
 

@@ -15,7 +15,10 @@ use crate::text::grouped;
 /// The measures of a figure, in pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Measures {
+    kind: Kind,
     width: f64,
+    /// The height of the whole figure; as high as it needs if None.
+    height: Option<f64>,
     font: f64,
     left: f64,
     right: f64,
@@ -38,12 +41,25 @@ impl Measures {
         };
         let (font, unit, rows) = match size.kind {
             Kind::Normal => (13.0, 82.0, 3),
-            Kind::Presenter => (20.0, 78.0, 3),
+            Kind::Presenter => (f64::from(size.font.clamp(10, 60)), 78.0, 1),
             Kind::Phone => (12.0, 62.0, 2),
         };
         let (left, right) = (font * 3.6, width - font);
+        let height = size.height.map(|height| f64::from(height.clamp(200, 4_000)));
         let hover = size.kind == Kind::Normal;
-        Self { width, font, left, right, unit, rows, labels: width >= 420.0, hover, ticks: 6 }
+        Self {
+            kind: size.kind,
+            width,
+            height,
+            font,
+            left,
+            right,
+            unit,
+            rows,
+            labels: width >= 420.0,
+            hover,
+            ticks: 6,
+        }
     }
 }
 
@@ -82,21 +98,49 @@ fn horizontal(extents: &Extents, measures: &Measures) -> Scale {
     Scale::new((extents.from, extents.until), (measures.left, measures.right))
 }
 
+/// The spaces in a figure, in heights of a letter: above the title of a panel, below it (one line),
+/// between the lines of its legend, below the last panel.
+const ABOVE: f64 = 1.1;
+const BELOW: f64 = 2.2;
+const LINE: f64 = 1.45;
+const FOOT: f64 = 2.2;
+/// In a room a panel is at least that high, or one with less to say goes.
+const LEAST: f64 = 1.5;
+
 fn layout(extents: &Extents, measures: &Measures, rows: usize) -> Layout {
-    let Measures { font, unit, left, right, .. } = *measures;
+    let Measures { kind, font, left, right, .. } = *measures;
     let ribbon = 1.0;
     let marks = ribbon + font * 3.1;
     let mut at = marks + font * 1.65 * rows as f64;
+    let above = if kind == Kind::Presenter { ABOVE / 2.0 } else { ABOVE };
+    let head = |legend: &Legend| font * (above + BELOW + LINE * (legend.lines - 1) as f64);
+    let mut shown: Vec<(Panel, Legend)> = Panel::shown(extents, kind)
+        .into_iter()
+        .map(|panel| (panel, Legend::new(panel, extents, (left, right), kind, font)))
+        .collect();
+    // What is left for the plots of the whole height, for each of their weight.
+    let unit_of = |shown: &[(Panel, Legend)], height: f64| {
+        let heads: f64 = shown.iter().map(|(_, legend)| head(legend)).sum();
+        let weight: f64 = shown.iter().map(|(panel, _)| panel.weight(extents, kind)).sum();
+        (height - at - heads - font * FOOT) / weight.max(1.0)
+    };
+    let unit = match measures.height {
+        None => measures.unit,
+        Some(height) => {
+            while shown.len() > 2 && unit_of(&shown, height) < font * LEAST {
+                shown.pop();
+            }
+            unit_of(&shown, height).max(font)
+        }
+    };
     let mut panels = Vec::new();
-    for panel in Panel::shown(extents) {
-        let legend = Legend::new(panel, extents, (left, right), font);
-        let head = at + font * 1.1;
-        let top = head + font * (0.75 + 1.45 * legend.lines as f64);
-        let bottom = top + unit * panel.weight(extents);
-        panels.push(Placed { panel, legend, head, top, bottom });
+    for (panel, legend) in shown {
+        let top = at + head(&legend);
+        let bottom = top + unit * panel.weight(extents, kind);
+        panels.push(Placed { panel, head: at + font * above, legend, top, bottom });
         at = bottom;
     }
-    Layout { ribbon, marks, panels, bottom: at, height: at + font * 2.2 }
+    Layout { ribbon, marks, panels, bottom: at, height: at + font * FOOT }
 }
 
 /// Draws a run. `rows` is for how many rows of pills there must be room.
@@ -122,6 +166,9 @@ pub fn draw(
             (ribbon(data, &x, &layout, measures))
             (gaps(data, &x, top, &layout, measures))
             @for placed in &layout.panels {
+                @if let (Panel::Shards, Some(heat)) = (placed.panel, &data.heat) {
+                    (heat.draw(extents, &x, &axis(placed, extents, measures).0))
+                }
                 (placed.panel.areas(data, &x, &axis(placed, extents, measures).0, placed.bottom))
             }
             (mark_lines(data, pills, &x, &layout, font))
@@ -217,6 +264,11 @@ fn panel(placed: &Placed, data: &Data, extents: &Extents, x: &Scale, measures: &
             @for (height, label) in &ticks {
                 path class=(if *height >= *bottom { "kd-base" } else { "kd-grid" }) d={ "M" (pixels(left)) " " (pixels(*height)) "H" (pixels(right)) } {}
                 text class="kd-muted" x=(pixels(left - font * 0.45)) y=(pixels(height + font * 0.32)) text-anchor="end" font-size=(pixels(font * 0.85)) { (label) }
+            }
+            @if let (Panel::Shards, Some(heat)) = (panel, &data.heat) {
+                @for (height, label) in heat.labels(&y, font * 0.85, left - font * 0.6) {
+                    text class="kd-muted" x=(pixels(left - font * 0.45)) y=(pixels(height + font * 0.32)) text-anchor="end" font-size=(pixels(font * 0.85)) { (label) }
+                }
             }
             (panel.lines(data, x, &y))
             @if let Some(remark) = panel.remark(data) {

@@ -10,15 +10,19 @@
 
 mod data;
 mod figure;
+mod heat;
 mod marks;
 mod panels;
 mod path;
 mod scale;
 
+use std::sync::Arc;
+
 use kinesis_demo_api::{KinesisDemoRun, MicroTime};
 use maud::{Markup, html};
 
 use crate::phases;
+use crate::shards::ShardLoads;
 use crate::text::{clean, offset, percent};
 use crate::verdict::{names, verdict};
 use data::Data;
@@ -38,6 +42,10 @@ pub struct Size {
     /// The width of the whole figure in pixels.
     pub width: u32,
     pub kind: Kind,
+    /// The height of the whole figure, for a room: as much as one screen has. Else as it needs.
+    pub height: Option<u32>,
+    /// The size of letters in pixels, for a room.
+    pub font: u32,
 }
 
 /// For whom a figure is.
@@ -54,18 +62,24 @@ pub enum Kind {
 impl Size {
     #[must_use]
     pub const fn normal(width: u32) -> Self {
-        Self { width, kind: Kind::Normal }
+        Self { width, kind: Kind::Normal, height: None, font: 13 }
     }
 
     #[must_use]
     pub const fn presenter(width: u32) -> Self {
-        Self { width, kind: Kind::Presenter }
+        Self { width, kind: Kind::Presenter, height: None, font: 20 }
+    }
+
+    /// For what is left of a screen that a room looks at.
+    #[must_use]
+    pub const fn room(width: u32, height: u32, font: u32) -> Self {
+        Self { width, kind: Kind::Presenter, height: Some(height), font }
     }
 
     /// For a screen of 390 pixels, margins excluded.
     #[must_use]
     pub const fn phone() -> Self {
-        Self { width: 358, kind: Kind::Phone }
+        Self { width: 358, kind: Kind::Phone, height: None, font: 12 }
     }
 }
 
@@ -80,14 +94,30 @@ const OPEN_LIST: usize = 12;
 /// The timeline of a run, or of several on the same axes. `now` is drawn in runs that are not over.
 #[must_use]
 pub fn timeline(runs: &[&KinesisDemoRun], now: Option<MicroTime>, size: Size) -> Markup {
+    timeline_with(runs, &[], now, size)
+}
+
+/// The same, with the load of the shards of each run where it is known.
+#[must_use]
+pub fn timeline_with(
+    runs: &[&KinesisDemoRun],
+    loads: &[Option<Arc<ShardLoads>>],
+    now: Option<MicroTime>,
+    size: Size,
+) -> Markup {
     let runs = runs.get(..MOST_RUNS).unwrap_or(runs);
+    let loads: Vec<Option<&Arc<ShardLoads>>> =
+        loads.iter().map(Option::as_ref).chain(std::iter::repeat(None)).take(runs.len()).collect();
     let several = runs.len() > 1;
     let columns = match u32::try_from(runs.len()) {
         Ok(count) if several && runs.len() <= MOST_COLUMNS && size.width / count >= COLUMN => runs.len(),
         _ => 1,
     };
+    // Below each other they share the height.
+    let stacked = u32::try_from(runs.len().div_ceil(columns.max(1))).unwrap_or(1).max(1);
+    let size = Size { height: size.height.map(|height| height / stacked), ..size };
     let measures = Measures::of(size, columns);
-    let data: Vec<Data> = runs.iter().map(|run| Data::of(run, now)).collect();
+    let data: Vec<Data> = runs.iter().zip(&loads).map(|(run, loads)| Data::of(run, *loads, now)).collect();
     let extents = Extents::of(&data);
     let pills: Vec<_> = data.iter().map(|data| figure::pills(data, &extents, &measures)).collect();
     let rows = pills.iter().flatten().map(|pill| pill.row + 1).max().unwrap_or(0);
@@ -98,13 +128,16 @@ pub fn timeline(runs: &[&KinesisDemoRun], now: Option<MicroTime>, size: Size) ->
     };
     html! {
         div class={ "kd-timeline " (kind) " kd-columns-" (columns) } {
-            @for (((run, data), pills), name) in runs.iter().zip(&data).zip(&pills).zip(labels(runs)) {
+            @for ((((run, loads), data), pills), name) in runs.iter().zip(&loads).zip(&data).zip(&pills).zip(labels(runs)) {
                 figure class="kd-figure" {
                     @if several { (heading(run, &name)) }
                     (figure::draw(data, &extents, &measures, (pills, rows), (&title(run), &says(run))))
                     figcaption {
                         (marks_list(run, size.kind))
                         div class="kd-spoken" { (phases::spoken(run)) }
+                        @if let Some(shards) = data.heat.as_ref().and(*loads).and_then(|loads| loads.spoken(zero(run))) {
+                            p class="kd-spoken" { (shards) }
+                        }
                     }
                 }
             }

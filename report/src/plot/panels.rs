@@ -3,7 +3,9 @@
 
 use maud::{Markup, html};
 
+use super::Kind;
 use super::data::{Data, Level, Point, highest};
+use super::heat::Heat;
 use super::path::{self, Span, pixels, text_width};
 use super::scale::{Scale, decades, millis, short, ticks};
 
@@ -18,6 +20,8 @@ pub struct Extents {
     warm: f64,
     tasks: f64,
     latency: f64,
+    /// The most rows of a heat map.
+    heat: usize,
 }
 
 /// How much of the length of the traffic is shown before it, and after it.
@@ -47,6 +51,7 @@ impl Extents {
             stream: most(&|data| highest(&data.shards)),
             warm: most(&|data| highest(&data.warm_target).max(highest(&data.warm_current))),
             tasks: most(&|data| highest(&data.tasks_desired).max(highest(&data.tasks_running))),
+            heat: runs.iter().filter_map(|data| data.heat.as_ref()).map(Heat::rows).max().unwrap_or(0),
             latency: most(&|data| data.greatest(|point| point.p99.or(point.p50).unwrap_or(0.0))),
         }
     }
@@ -58,6 +63,7 @@ pub enum Panel {
     Rate,
     Losses,
     Stream,
+    Shards,
     Tasks,
     Latency,
 }
@@ -80,33 +86,45 @@ const fn area(class: &'static str, label: &'static str) -> Entry {
 }
 
 impl Panel {
-    /// The panels for which any run has data. Rates and losses are always shown.
+    /// The panels for which any run has data. Rates and losses are always shown. A room gets only
+    /// what tells the story.
     #[must_use]
-    pub fn shown(extents: &Extents) -> Vec<Self> {
+    pub fn shown(extents: &Extents, kind: Kind) -> Vec<Self> {
+        let is_near = kind != Kind::Presenter;
         let all = [
             (Self::Rate, true),
             (Self::Losses, true),
             (Self::Stream, extents.stream > 0.0 || extents.warm > 0.0),
-            (Self::Tasks, extents.tasks > 0.0),
-            (Self::Latency, extents.latency > 0.0),
+            (Self::Shards, extents.heat > 0),
+            (Self::Tasks, is_near && extents.tasks > 0.0),
+            (Self::Latency, is_near && extents.latency > 0.0),
         ];
         all.into_iter().filter(|(_, shown)| *shown).map(|(panel, _)| panel).collect()
     }
 
     #[must_use]
-    pub fn title(self) -> &'static str {
+    pub fn title(self, kind: Kind) -> &'static str {
         match self {
             Self::Rate => "Records per second",
+            Self::Losses if kind == Kind::Presenter => "Lost per second",
             Self::Losses => "Throttled and lost per second",
             Self::Stream => "Stream",
+            Self::Shards if kind == Kind::Presenter => "Shard load",
+            Self::Shards => "Shards: load of each, of its limit",
             Self::Tasks => "Tasks",
             Self::Latency => "Latency",
         }
     }
 
     #[must_use]
-    pub fn legend(self, extents: &Extents) -> Vec<Entry> {
+    pub fn legend(self, extents: &Extents, kind: Kind) -> Vec<Entry> {
         match self {
+            // The style hides the line of what was offered there.
+            Self::Rate if kind == Kind::Presenter => vec![
+                line("kd-target", "target"),
+                area("kd-accepted", "accepted"),
+                area("kd-missing", "missing"),
+            ],
             Self::Rate => vec![
                 line("kd-target", "target"),
                 line("kd-offered", "offered"),
@@ -118,12 +136,31 @@ impl Panel {
                 line("kd-failed", "failed"),
                 line("kd-dropped", "dropped"),
             ],
+            Self::Stream if extents.warm > 0.0 && kind == Kind::Presenter => vec![
+                area("kd-shards", "shards"),
+                line("kd-warm-target", "warm target"),
+                line("kd-warm", "warm MiB/s"),
+            ],
             Self::Stream if extents.warm > 0.0 => vec![
                 area("kd-shards", "shards"),
                 line("kd-warm-target", "warm target, MiB/s"),
                 line("kd-warm", "warm, MiB/s"),
             ],
             Self::Stream => vec![area("kd-shards", "shards")],
+            Self::Shards if kind == Kind::Presenter => vec![
+                area("kd-heat-1", "0"),
+                area("kd-heat-2", "25"),
+                area("kd-heat-3", "50"),
+                area("kd-heat-4", "75 %"),
+                area("kd-heat-5", "throttled"),
+            ],
+            Self::Shards => vec![
+                area("kd-heat-1", "below 25 %"),
+                area("kd-heat-2", "from 25 %"),
+                area("kd-heat-3", "from 50 %"),
+                area("kd-heat-4", "from 75 %"),
+                area("kd-heat-5", "throttled"),
+            ],
             Self::Tasks => vec![area("kd-running", "running"), line("kd-desired", "desired")],
             Self::Latency => vec![line("kd-p50", "p50"), line("kd-p99", "p99")],
         }
@@ -131,12 +168,15 @@ impl Panel {
 
     /// How high its plot is, relative to the others.
     #[must_use]
-    pub fn weight(self, extents: &Extents) -> f64 {
+    pub fn weight(self, extents: &Extents, kind: Kind) -> f64 {
         match self {
+            Self::Rate if kind == Kind::Presenter => 3.0,
             Self::Rate => 2.6,
             Self::Losses if extents.losses > 0.0 => 1.0,
             Self::Losses => 0.3,
             Self::Stream => 1.0,
+            Self::Shards if extents.heat > 16 => 1.7,
+            Self::Shards => 1.1,
             Self::Tasks => 0.6,
             Self::Latency => 1.0,
         }
@@ -150,6 +190,8 @@ impl Panel {
             Self::Losses => extents.losses,
             Self::Stream => extents.stream.max(extents.warm),
             Self::Tasks => extents.tasks,
+            // The lowest hash key is at the top. The labels are the shards of each run.
+            Self::Shards => return (Scale::new((0.0, 1.0), (top, bottom)), Vec::new()),
             Self::Latency => {
                 let last = decades(extents.latency);
                 let step = last.div_ceil(u32::try_from(most.max(1)).unwrap_or(1)).max(1);
@@ -184,7 +226,7 @@ impl Panel {
             Self::Losses => vec![("kd-throttled", points(|point| point.throttled))],
             Self::Stream => vec![("kd-shards", levels(&data.shards))],
             Self::Tasks => vec![("kd-running", levels(&data.tasks_running))],
-            Self::Latency => Vec::new(),
+            Self::Shards | Self::Latency => Vec::new(),
         };
         html! {
             @for (class, path) in areas.iter().filter(|(_, path)| !path.is_empty()) {
@@ -226,6 +268,7 @@ impl Panel {
                 ("kd-warm", levels(&data.warm_current)),
                 ("kd-warm-target", levels(&data.warm_target)),
             ],
+            Self::Shards => Vec::new(),
             Self::Tasks => {
                 vec![("kd-running", levels(&data.tasks_running)), ("kd-desired", levels(&data.tasks_desired))]
             }
@@ -247,6 +290,7 @@ impl Panel {
         match self {
             Self::Losses if !lost && !data.points.is_empty() => Some("none throttled, failed or dropped"),
             Self::Rate if data.points.is_empty() => Some("no traffic recorded yet"),
+            Self::Shards if data.heat.is_none() => Some("not known of this run"),
             _ => None,
         }
     }
@@ -279,12 +323,12 @@ pub struct Legend {
 impl Legend {
     /// Fits the legend between `left` and `right`.
     #[must_use]
-    pub fn new(panel: Panel, extents: &Extents, (left, right): (f64, f64), font: f64) -> Self {
-        let title = panel.title();
+    pub fn new(panel: Panel, extents: &Extents, (left, right): (f64, f64), kind: Kind, font: f64) -> Self {
+        let title = panel.title(kind);
         let start = left + text_width(title, font) * 1.2 + font * 1.2;
         let (mut at, mut line) = (start, 0);
         let mut placed = Vec::new();
-        for entry in panel.legend(extents) {
+        for entry in panel.legend(extents, kind) {
             let width = font * 2.0 + text_width(entry.label, font);
             if at + width > right && at > left {
                 (at, line) = (left, line + 1);
@@ -306,7 +350,7 @@ impl Legend {
                 @if *is_area {
                     rect class={ "kd-area " (class) } x=(pixels(*at)) y=(pixels(middle - font * 0.4)) width=(pixels(font * 1.5)) height=(pixels(font * 0.8)) {}
                 }
-                @if !is_area || *class != "kd-missing" {
+                @if !is_area || !(*class == "kd-missing" || class.starts_with("kd-heat")) {
                     @let edge = if *is_area { middle - font * 0.4 } else { middle };
                     path class={ "kd-line " (class) } d={ "M" (pixels(*at)) " " (pixels(edge)) "h" (pixels(font * 1.5)) } {}
                 }

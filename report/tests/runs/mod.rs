@@ -4,6 +4,8 @@
 // Not every test uses every run.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_demo_api::conditions::Reason;
@@ -12,6 +14,7 @@ use kinesis_demo_api::run_record::{
 };
 use kinesis_demo_api::status::{LatencyStatus, Outcome, PhaseReport, Stage, TotalsStatus};
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunSpec, KinesisDemoRunStatus, MicroTime};
+use kinesis_demo_report::shards::{ShardLoad, ShardLoads, WindowCounts};
 use serde_json::json;
 
 /// 2026-11-28T10:00:00Z, when the traffic begins.
@@ -267,4 +270,51 @@ pub fn running() -> KinesisDemoRun {
     status.capacity.retain(|step| step.at < at(30.0));
     status.gaps = vec![Gap { from: at(15.0), until: at(19.5) }];
     run
+}
+
+/// Fifty shards, half of which split in second 20: loads that differ, and hot keys.
+pub fn shards() -> Arc<ShardLoads> {
+    const COUNT: u128 = 100;
+    let wide = u128::MAX / COUNT;
+    let shard = |index: u128, parts: u128, from: f64, until: Option<f64>| {
+        let (from_second, until_second) = (from as i64, until.map_or(31, |until| until as i64));
+        let counts = |second: i64| {
+            let noise = (index as u64 * 7_919 + second.unsigned_abs() * 104_729) % 97;
+            let phase = match second {
+                i64::MIN..0 => 0,
+                0..10 => 20,
+                10..22 => 350,
+                _ => 600,
+            };
+            let hot = if (40..46).contains(&index) { phase } else { 0 };
+            let wanted = (phase + hot) * parts as u64 / 2 + noise * phase / 400;
+            WindowCounts {
+                records: wanted.min(1_000),
+                bytes: 300 * wanted.min(1_000),
+                throttled: wanted.saturating_sub(1_000),
+            }
+        };
+        let zero = T0.as_micros() / 1_000_000;
+        let windows: BTreeMap<i64, WindowCounts> =
+            (from_second..until_second).map(|second| (zero + second, counts(second))).collect();
+        let end = if index + parts == COUNT { u128::MAX } else { (index + parts) * wide - 1 };
+        ShardLoad {
+            id: format!("shardId-{index:012}"),
+            hash_keys: (index * wide, end),
+            opened_at: at(from),
+            closed_at: until.map(at),
+            windows,
+        }
+    };
+    let before = (0..COUNT).step_by(2).map(|index| {
+        let splits = index < COUNT / 2;
+        shard(index, 2, -8.0, splits.then_some(20.0))
+    });
+    let after = (0..COUNT / 2).map(|index| shard(index, 1, 20.0, None));
+    Arc::new(ShardLoads {
+        window_seconds: 1,
+        from: at(-8.0),
+        until: at(31.0),
+        shards: before.chain(after).collect(),
+    })
 }

@@ -15,10 +15,11 @@ use aws_sdk_kinesis::types::StreamMode;
 /// A well-formed access key id that is not the sandbox's.
 const OTHER_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 /// Every path and method of the admin API, and some that do not exist.
-const ADMIN: [(&str, &str); 10] = [
+const ADMIN: [(&str, &str); 11] = [
     ("GET", "health"),
     ("GET", "state"),
     ("GET", "ingest"),
+    ("GET", "shards"),
     ("GET", "tasks"),
     ("GET", "calls"),
     ("GET", "faults"),

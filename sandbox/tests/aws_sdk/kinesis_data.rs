@@ -7,6 +7,7 @@ use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, ShardIteratorType};
+use serde_json::json;
 
 fn code<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> String {
     result.err().and_then(|error| error.code().map(str::to_owned)).unwrap_or_else(|| "no error".to_owned())
@@ -62,6 +63,13 @@ async fn a_shard_accepts_1_000_records_per_second() {
     let buckets = ingest_statistics["streams"][0]["buckets"].as_array().unwrap();
     let counted: u64 = buckets.iter().map(|bucket| bucket["records"].as_u64().unwrap()).sum();
     assert_eq!(counted, 1005);
+    let shards = sandbox.admin_get("shards?stream=posts").await;
+    let shard = &shards["streams"][0]["shards"][0];
+    let sum = |column: &str| -> u64 {
+        shard[column].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+    };
+    assert_eq!((&shard["shardId"], sum("records"), sum("throttled")), (&json!(SHARD), 1005, 3 + 495 + 1));
+    assert!(shards["now"].as_str() > shards["streams"][0]["createdAt"].as_str());
 }
 
 #[tokio::test]

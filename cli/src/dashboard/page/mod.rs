@@ -13,7 +13,10 @@ pub mod list;
 pub mod plots;
 pub mod run;
 
+use std::sync::Arc;
+
 use kinesis_demo_api::{KinesisDemoRun, MicroTime};
+use kinesis_demo_report::shards::ShardLoads;
 use kinesis_demo_report::text::{clean, sentence};
 use kinesis_demo_report::verdict::verdict_between;
 use maud::{DOCTYPE, Markup, html};
@@ -94,7 +97,7 @@ pub fn parts(view: &View, screen: Screen) -> Vec<Part> {
     for (index, run) in view.runs.iter().enumerate() {
         parts.extend(run::parts(run, index, view.now));
     }
-    parts.push(("plots".into(), plots::plots(&runs(view), view.now, screen)));
+    parts.push(("plots".into(), plots::plots(&runs(view), &loads(view), view.now, screen)));
     parts.push(("tables".into(), plots::tables(&runs(view))));
     parts
 }
@@ -171,6 +174,11 @@ fn has_traffic(run: &KinesisDemoRun) -> bool {
 
 fn runs(view: &View) -> Vec<&KinesisDemoRun> {
     view.runs.iter().filter_map(|run| run.run.as_ref()).collect()
+}
+
+/// The load of the shards of each of [`runs`].
+fn loads(view: &View) -> Vec<Option<Arc<ShardLoads>>> {
+    view.runs.iter().filter(|run| run.run.is_some()).map(|run| run.shards.clone()).collect()
 }
 
 /// Milliseconds since 1970, as scripts count.

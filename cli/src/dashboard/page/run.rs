@@ -13,7 +13,7 @@ use super::blocking::{blocking, shown};
 use super::clock::{clocks, ribbon, stages};
 use super::{Part, text};
 use crate::dashboard::view::{Action, RunView, word};
-use crate::render::number::{grouped, per_second};
+use crate::render::number::{brief, grouped, per_second};
 
 /// The parts of the run at that place.
 #[must_use]
@@ -25,7 +25,15 @@ pub fn parts(view: &RunView, index: usize, now: MicroTime) -> Vec<Part> {
         part("blocking", shown(view.demo.as_ref().and_then(blocking).as_ref())),
         part("clocks", html! { @if let Some(status) = status { (clocks(status, now)) } }),
         part("ribbon", html! { @if let Some(status) = status { (ribbon(status, now)) } }),
-        part("figures", html! { @if let Some(status) = status { (figures(view.demo.as_ref(), status)) } }),
+        part(
+            "figures",
+            html! {
+                @if let Some(status) = status {
+                    (figures(view.demo.as_ref(), status))
+                    (headline(view.demo.as_ref(), status))
+                }
+            },
+        ),
         part("actions", actions(view)),
     ]
 }
@@ -74,6 +82,36 @@ struct Figure {
 
 fn figure(name: &'static str, value: String, more: String, colour: &'static str) -> Figure {
     Figure { name, value, more, colour }
+}
+
+/// What a room can read, in place of the other figures. The first one is left out beside another
+/// run: the figures over time show it, too.
+fn headline(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup {
+    let totals = status.totals.clone().unwrap_or_default();
+    let first = match rate(demo, status) {
+        Some((rate, target)) => {
+            (format!("Rate, of {}/s", brief(target)), format!("{}/s", brief(rate)), "accepted")
+        }
+        None => (format!("Accepted, of {}", brief(totals.scheduled)), brief(totals.accepted), "accepted"),
+    };
+    let share = percent(totals.accepted, totals.scheduled).unwrap_or_else(|| "–".to_owned());
+    let lost = totals.failed.saturating_add(totals.dropped);
+    let shown = [
+        first,
+        ("Delivered".to_owned(), share, "accepted"),
+        ("Throttled".to_owned(), brief(totals.throttled), "throttled"),
+        ("Failed or dropped".to_owned(), brief(lost), "failed"),
+    ];
+    html! {
+        dl class="headline" {
+            @for (name, value, colour) in &shown {
+                div class={ "figure of-" (colour) } {
+                    dt { (name) }
+                    dd { span class="value" { (value) } }
+                }
+            }
+        }
+    }
 }
 
 /// The most important figures, as text.
@@ -227,6 +265,7 @@ mod tests {
             name: "quick".into(),
             run: live.merged(None),
             demo: Some(demo),
+            shards: None,
             message: None,
             actions,
         };

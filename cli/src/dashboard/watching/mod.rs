@@ -1,5 +1,6 @@
 //! The objects and runs of a cluster, kept current for the page. In: a cluster, the names of the
 //! objects. Out: a [`View`] at any time. Watches the API server and asks it what the user may do.
+//! Reads a sandbox, if there is one.
 //!
 //! A watch that nothing arrives on looks like one where nothing changes. So a small request every
 //! two seconds shows whether the API server responds; after an outage the watches begin anew.
@@ -14,7 +15,8 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use kinesis_demo_api::error_chain::error_chain;
 use kinesis_demo_api::run_record::DEMO_LABEL;
-use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, MicroTime};
+use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, MicroTime, Stage};
+use kinesis_demo_local_cluster::sandbox::client::SandboxClient;
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -25,6 +27,7 @@ use tokio::task::JoinSet;
 use permissions::{Permissions, probe, review};
 
 use super::live::LiveRun;
+use super::shards::Shards;
 use super::view::{Choice, ListView, RunView, View, actions};
 use crate::cluster::Cluster;
 
@@ -66,18 +69,26 @@ struct Shared {
     names: Vec<String>,
     restart: Notify,
     is_read_only: bool,
+    shards: Option<Shards>,
 }
 
 impl Watching {
-    /// Begins to watch the objects of these names, or all of the namespace if there are none.
+    /// Begins to watch the objects of these names, or all of the namespace if there are none; and
+    /// the shards of their streams, if the streams are in a sandbox.
     #[must_use]
-    pub fn start(cluster: Cluster, names: Vec<String>, is_read_only: bool) -> Self {
+    pub fn start(
+        cluster: Cluster,
+        names: Vec<String>,
+        is_read_only: bool,
+        sandbox: Option<SandboxClient>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             board: Mutex::default(),
             cluster,
             names,
             restart: Notify::new(),
             is_read_only,
+            shards: sandbox.map(Shards::new),
         });
         let mut tasks = JoinSet::new();
         match shared.names.as_slice() {
@@ -89,6 +100,7 @@ impl Watching {
             }
         }
         tasks.spawn(watch_records(Arc::clone(&shared)));
+        tasks.spawn(watch_shards(Arc::clone(&shared)));
         tasks.spawn(probe(Arc::clone(&shared)));
         tasks.spawn(review(Arc::clone(&shared)));
         Self { shared, _tasks: tasks }
@@ -117,8 +129,15 @@ impl Watching {
     pub fn view(&self, choices: &[Choice]) -> View {
         let board = self.shared.board();
         let now = MicroTime::from(Timestamp::now());
-        let runs = choices.iter().map(|choice| self.run_view(&board, choice)).collect();
-        View { now, speed: 1, messages: board.messages(now), runs }
+        let mut runs: Vec<RunView> = choices.iter().map(|choice| self.run_view(&board, choice)).collect();
+        let mut messages = board.messages(now);
+        if let Some(shards) = &self.shared.shards {
+            for view in &mut runs {
+                view.shards = view.run.as_ref().and_then(|run| shards.of(run, now));
+            }
+            messages.extend(shards.problem());
+        }
+        View { now, speed: 1, messages, runs }
     }
 
     /// All objects and runs as of now.
@@ -173,6 +192,7 @@ impl Watching {
             name: name.clone(),
             run: object.live.merged(record),
             demo: Some(demo.clone()),
+            shards: None,
             message: object
                 .is_deleted
                 .then(|| "The object was deleted. This is what was last known of its run.".to_owned()),
@@ -278,6 +298,15 @@ async fn watch_demos(shared: Arc<Shared>, name: Option<String>) {
 }
 
 impl Board {
+    fn streams_with_traffic(&self) -> Vec<String> {
+        let present = self.demos.values().filter(|object| !object.is_deleted);
+        let statuses = present.filter_map(|object| object.live.demo()?.status.as_ref());
+        let running = statuses.filter(|status| status.stage == Some(Stage::Running));
+        running
+            .filter_map(|status| Some(status.run.as_ref()?.effective.as_ref()?.stream_name.clone()))
+            .collect()
+    }
+
     fn observe(&mut self, object: DeserializeGuard<KinesisDemo>, now: MicroTime) {
         let name = object.name_any();
         let entry = self.demos.entry(name).or_default();
@@ -289,6 +318,12 @@ impl Board {
             }
             Err(invalid) => entry.invalid = Some(invalid.to_string()),
         }
+    }
+}
+
+async fn watch_shards(shared: Arc<Shared>) {
+    if let Some(shards) = &shared.shards {
+        shards.poll(|| shared.board().streams_with_traffic()).await;
     }
 }
 

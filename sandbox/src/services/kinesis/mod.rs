@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{AwsError, Call, Caller};
 use crate::clock::{ModelClock, Moment};
@@ -87,6 +87,14 @@ impl Kinesis {
         let outcomes = state.put(caller, &name, &records, now)?;
         drop(state);
         put_records::response(encoding, &outcomes, &name, &caller.account)
+    }
+
+    /// What reached each shard per second, for the admin API: streams with one name or ARN, or all.
+    pub fn shard_windows(&self, wanted: Option<&str>, since: Option<Timestamp>) -> Value {
+        let (mut state, now) = self.advanced();
+        let streams = state.shard_windows(wanted, since);
+        drop(state);
+        json!({ "now": now.wall, "streams": streams })
     }
 
     /// The parameters of a `PutRecords` body that its error messages need.

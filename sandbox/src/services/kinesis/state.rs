@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::errors;
 use super::model::commitment::Commitment;
 use super::model::shard::RecordId;
+use super::model::shard_windows::{NewStream, ShardWindows, StreamShards};
 use super::model::stream::{Incoming, Stream, StreamIdentity};
 use super::model::stream_spec::{Distribution, Mode, StreamSpec};
 use crate::call::{AwsError, Caller};
@@ -46,6 +49,7 @@ pub struct Region {
 /// The complete state.
 pub struct KinesisState {
     ingest_statistics: Arc<IngestStatistics>,
+    shard_windows: ShardWindows,
     initial: Commitment,
     regions: BTreeMap<String, Region>,
     next_uid: u64,
@@ -77,11 +81,16 @@ impl KinesisState {
     /// An account without streams. Every region starts with the given commitment.
     pub fn new(ingest_statistics: Arc<IngestStatistics>, initial: Commitment, memory_limit: usize) -> Self {
         let memory = RecordMemory { limit: memory_limit, used: 0, segments: VecDeque::new() };
-        Self { ingest_statistics, initial, regions: BTreeMap::new(), next_uid: 0, memory }
+        let shard_windows = ShardWindows::default();
+        Self { ingest_statistics, shard_windows, initial, regions: BTreeMap::new(), next_uid: 0, memory }
     }
 
     /// Advances all regions to `now`.
     pub fn advance(&mut self, now: Moment) {
+        if self.shard_windows.is_over(now.wall) {
+            self.collect_windows();
+            self.shard_windows.begin(now.wall);
+        }
         for region in self.regions.values_mut() {
             region.commitment.advance(now.model);
             if !region.commitment.is_committed() {
@@ -95,10 +104,25 @@ impl KinesisState {
                 self.memory.used -= stream.take_expired_bytes().min(self.memory.used);
                 if is_deleted {
                     self.memory.used -= stream.closed_cost().min(self.memory.used);
+                    self.shard_windows.collect(stream.identity.uid, &mut stream.shards);
+                    self.shard_windows.close(stream.identity.uid, now.wall);
                 }
                 !is_deleted
             });
         }
+    }
+
+    fn collect_windows(&mut self) {
+        for stream in self.regions.values_mut().flat_map(|region| region.streams.values_mut()) {
+            self.shard_windows.collect(stream.identity.uid, &mut stream.shards);
+        }
+    }
+
+    /// What reached each shard of the streams with one name or ARN, or of all. The last window may
+    /// not be over.
+    pub fn shard_windows(&mut self, wanted: Option<&str>, since: Option<Timestamp>) -> Vec<StreamShards> {
+        self.collect_windows();
+        self.shard_windows.report(wanted, since)
     }
 
     /// The regions that have been used.
@@ -166,7 +190,9 @@ impl KinesisState {
         }
         let arn = format!("arn:aws:kinesis:{}:{account}:stream/{}", caller.region, spec.name);
         let ingest_id = self.ingest_statistics.open(&spec.name, &arn, now.wall);
-        let identity = StreamIdentity { uid: self.next_uid, arn, ingest_id };
+        let uid = self.next_uid;
+        self.shard_windows.open(NewStream { uid, name: &spec.name, arn: &arn, created_at: now.wall });
+        let identity = StreamIdentity { uid, arn, ingest_id };
         self.next_uid += 1;
         let name = spec.name.clone();
         let stream = Stream::create(identity, spec, throughput_quota_mib(&caller.region), now);

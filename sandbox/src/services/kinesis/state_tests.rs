@@ -144,3 +144,36 @@ fn records_without_keys_need_automatic_distribution() {
     assert!(state.put(&here, "auto", &keyless, at(20)).is_ok());
     assert_eq!(state.put(&here, "posts", &keyless, at(20)).unwrap_err().code, "ValidationException");
 }
+
+#[test]
+fn windows_of_shards_add_up_to_the_ingest_totals() {
+    let ingest_statistics = Arc::new(IngestStatistics::new());
+    let mut state = KinesisState::new(Arc::clone(&ingest_statistics), Commitment::NEVER, 1 << 20);
+    let here = caller("us-east-1");
+    state.create(&here, spec("posts", Mode::OnDemand, 0), T0).unwrap();
+    // More than four shards take, so that some are throttled and the stream splits.
+    for tenth in 200..4_000i64 {
+        let passed = SignedDuration::from_millis(tenth * 100);
+        let now = Moment { wall: T0.wall + passed, model: T0.model + passed };
+        state.advance(now);
+        let records: Vec<Incoming<'_>> = (0..500u128)
+            .map(|number| Incoming { key: "key", hash: number * (u128::MAX / 500), data: b"0123456" })
+            .collect();
+        state.put(&here, "posts", &records, now).unwrap();
+    }
+    let stream = state.stream(&here, "posts").unwrap();
+    assert!(stream.shards.open_count() > 4);
+    stream.delete(at(400));
+    state.advance(at(430));
+    assert!(state.stream(&here, "posts").is_err());
+    let report = serde_json::to_value(state.shard_windows(Some("posts"), None)).unwrap();
+    let shards = report[0]["shards"].as_array().unwrap();
+    let sum = |column: &str| -> u64 {
+        let counts = shards.iter().flat_map(|shard| shard[column].as_array().unwrap());
+        counts.map(|count| count.as_u64().unwrap()).sum()
+    };
+    let totals = ingest_statistics.report(Some("posts"), None)[0].totals;
+    assert!(totals.throttled > 0);
+    let summed = Tally { records: sum("records"), bytes: sum("bytes"), throttled: sum("throttled") };
+    assert_eq!(summed, totals);
+}

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::rate_limit::{WRITE_BYTES_PER_SECOND, WRITE_RECORDS_PER_SECOND};
 
-/// The load of a shard since the last measurement, for the capacity model.
+/// What reached a shard since it was opened. Its readers take the difference to their last reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Records stored.
@@ -13,6 +13,18 @@ pub struct Load {
     pub bytes: u64,
     /// Records rejected.
     pub throttled: u64,
+}
+
+impl Load {
+    /// What came since `last`, which becomes this load.
+    pub fn since(self, last: &mut Self) -> Self {
+        let Self { records, bytes, throttled } = std::mem::replace(last, self);
+        Self {
+            records: self.records - records,
+            bytes: self.bytes - bytes,
+            throttled: self.throttled - throttled,
+        }
+    }
 }
 
 /// Throughput in thousandths of a shard: the larger of its bytes and its records.

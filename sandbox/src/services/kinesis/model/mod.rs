@@ -4,6 +4,7 @@
 //! ```text
 //! stream ─► load_history ─► rate_limit, load
 //!    └────► shards ─► shard ─► hash, rate_limit, record_log, load
+//! shard_windows ─► shards (what the admin API shows of them)
 //! commitment (On-demand Advantage)
 //! ```
 
@@ -14,6 +15,7 @@ pub mod load_history;
 pub mod rate_limit;
 pub mod record_log;
 pub mod shard;
+pub mod shard_windows;
 pub mod shards;
 pub mod stream;
 pub mod stream_spec;

@@ -59,8 +59,12 @@ pub struct Shard {
     pub record_log: RecordLog,
     /// Its read limit.
     pub reads: ReadLimit,
-    /// Its load since the last measurement.
+    /// Its load since it was opened.
     pub load: Load,
+    /// The load at the last measurement of the capacity model.
+    pub measured: Load,
+    /// The load when it was last collected for the admin API.
+    pub collected: Load,
     writes: WriteLimit,
     next_seq: u64,
 }
@@ -78,6 +82,8 @@ impl Shard {
             record_log: RecordLog::default(),
             reads: ReadLimit::default(),
             load: Load::default(),
+            measured: Load::default(),
+            collected: Load::default(),
             writes: WriteLimit::default(),
             // 0 is the position of the shard's starting sequence number.
             next_seq: 1,

@@ -61,9 +61,19 @@ impl Shards {
         &self.open
     }
 
-    /// The open shards, to read and reset their loads.
+    /// The open shards, to read their loads.
     pub fn open_mut(&mut self) -> &mut [Shard] {
         &mut self.open
+    }
+
+    /// All shards, including closed ones, to read their loads.
+    pub fn each_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.closed.values_mut().chain(&mut self.open)
+    }
+
+    /// Grows with each split and merge: every one opens a shard.
+    pub fn generation(&self) -> u32 {
+        self.next_index
     }
 
     /// All shards by number, including closed ones.

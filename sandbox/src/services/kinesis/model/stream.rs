@@ -246,7 +246,7 @@ impl Stream {
         let mut throughputs = Vec::with_capacity(self.shards.open().len());
         self.saturated = 0;
         for shard in self.shards.open_mut() {
-            let load = std::mem::take(&mut shard.load);
+            let load = shard.load.since(&mut shard.measured);
             total.records += load.records;
             total.bytes += load.bytes;
             let throughput = MilliShards::of(load, real);
