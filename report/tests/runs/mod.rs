@@ -171,6 +171,7 @@ pub fn quick_in(warm: bool, slices: u64) -> KinesisDemoRun {
     run.metadata.namespace = Some("demos".into());
     run.metadata.labels = Some([(DEMO_LABEL.to_owned(), demo.to_owned())].into());
     run.status = Some(KinesisDemoRunStatus {
+        cost: None,
         stage: Some(Stage::Succeeded),
         outcome: Some(Outcome::Succeeded),
         reason: Some(Reason::Completed),
