@@ -67,8 +67,8 @@ pub struct Estimate {
     pub payment: Payment,
     /// The bills, without the rest of Advantage's minimum.
     pub bill: Range<Bill>,
-    /// The minimum of On-demand Advantage for its shortest commitment, if the plan needs that. It is
-    /// charged once per account and Region, however many runs use it.
+    /// The minimum of On-demand Advantage for its shortest commitment, if the plan needs that. It
+    /// is charged once per account and Region, however many runs use it.
     pub advantage_minimum: Option<Usd>,
     /// The expected cost of the same event in each way of paying, the plan's first.
     pub ways: Vec<(Payment, Usd)>,
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(expected.cost_of(Component::Ingestion).to_string(), "$0.55");
         assert_eq!(expected.cost_of(Component::StreamHours).to_string(), "$0.04");
         assert_eq!(expected.cost_of(Component::Tasks).to_string(), "$0.01");
-        assert_eq!(expected.cost_of(Component::PublicAddresses).to_string(), "$0.01");
+        assert_eq!(expected.cost_of(Component::PublicAddresses).to_string(), "<$0.01");
         assert_eq!(expected.total().to_string(), "$0.63");
         let list = price_list();
         assert_eq!(

@@ -166,5 +166,8 @@ fn no_empty_lists_that_gitops_tools_would_show_as_a_diff() {
         .filter(|column| column["priority"].as_i64().unwrap_or(0) == 0)
         .map(|column| column["name"].as_str().unwrap().to_uppercase())
         .collect();
-    assert_eq!(columns, ["RUN", "STAGE", "PHASE", "RATE", "TARGET", "TASKS", "WARM", "ENDS", "STALLED"]);
+    assert_eq!(
+        columns,
+        ["RUN", "STAGE", "PHASE", "RATE", "TARGET", "TASKS", "WARM", "ENDS", "COST", "STALLED"]
+    );
 }

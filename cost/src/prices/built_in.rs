@@ -36,8 +36,8 @@ fn us_east_1() -> Prices {
             x86_64: TaskPrices { vcpu_hour: Usd::new(4_048, 5), memory_gib_hour: Usd::new(4_445, 6) },
             arm64: TaskPrices { vcpu_hour: Usd::new(3_238, 5), memory_gib_hour: Usd::new(356, 5) },
         },
-        // CloudWatch pricing page: the first 10,000 metrics, PutMetricData, dashboards beyond three,
-        // log ingestion.
+        // CloudWatch pricing page: the first 10,000 metrics, PutMetricData, dashboards beyond
+        // three, log ingestion.
         cloud_watch: CloudWatchPrices {
             metric_month: Usd::new(30, 2),
             requests_thousand: Usd::new(1, 2),

@@ -1,5 +1,5 @@
-//! What a run is expected to cost, before it begins. In: the spec, the operator's settings. Out: the
-//! cost for the status. Pure.
+//! What a run is expected to cost, before it begins. In: the spec, the operator's settings. Out:
+//! the cost for the status. Pure.
 
 use kinesis_demo_api::demo::KinesisDemoSpec;
 use kinesis_demo_api::plan::Plan;

@@ -52,6 +52,6 @@ impl JsonSchema for UsdText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"})
+        json_schema!({"type": "string", "maxLength": 20, "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"})
     }
 }
