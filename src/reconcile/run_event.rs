@@ -75,11 +75,10 @@ impl RunEvent {
 
     /// Traffic continues after the control document had expired, so the schedule moved.
     pub fn schedule_moved(interruption: Interruption) -> Self {
-        let seconds = interruption.until.since(interruption.from).as_secs();
         Self::warning(
             "ScheduleMoved",
             &format!("ResumeTraffic/{}", interruption.from),
-            format!("the control document had expired; the rest of the schedule moved by {seconds} s"),
+            interruption.describe(),
         )
     }
 

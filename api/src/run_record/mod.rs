@@ -32,7 +32,7 @@ use crate::demo::status::{CostStatus, KinesisDemoStatus, Outcome, PhaseReport, S
 
 pub use capacity::CapacityStep;
 pub use cells::{Horizon, TrafficCells};
-pub use marks::{Gap, Mark, MarkKind};
+pub use marks::{Gap, LONGEST_MARK, Mark, MarkKind, date_throttles};
 pub use traffic::{TrafficColumns, TrafficPoint};
 
 /// The label with the name of the KinesisDemo that a run belongs to.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use kinesis_demo_api::plan::{Defaults, Plan};
 use kinesis_demo_api::run_record::{
-    DEMO_LABEL, Horizon, MOST_POINTS, MOST_STEPS, Mark, MarkKind, TrafficCells, TrafficColumns, TrafficPoint,
+    DEMO_LABEL, Horizon, MOST_POINTS, MOST_STEPS, TrafficCells, TrafficColumns, TrafficPoint, date_throttles,
     record_name, settings,
 };
-use kinesis_demo_api::status::{Effective, PhaseReport, Stage};
+use kinesis_demo_api::status::{Effective, Stage};
 use kinesis_demo_api::timeline::Timeline;
 use kinesis_demo_api::{KinesisDemoRun, KinesisDemoRunSpec, KinesisDemoRunStatus, MicroTime};
 
-use super::history::{RunHistory, THROTTLED_IN};
+use super::history::RunHistory;
 
 /// The longest record while its run is not over, in bytes of JSON. etcd stores it anew with each
 /// write, with about 1.5 KB of managedFields; together they stay below 8 KiB.
@@ -91,7 +91,8 @@ fn status(
     let mut recorded = KinesisDemoRunStatus::default();
     recorded.describe(&history.status);
     let points = points(history, effective, cells, amount.points).unwrap_or_default();
-    recorded.marks = dated(latest(&history.marks, amount.marks), &recorded.phases, &points);
+    recorded.marks = latest(&history.marks, amount.marks);
+    date_throttles(&mut recorded.marks, &recorded.phases, &points);
     match amount.phases {
         Phases::All => {}
         Phases::Begun => {
@@ -113,19 +114,6 @@ fn status(
 /// The last `most` items.
 fn latest<T: Clone>(items: &[T], most: usize) -> Vec<T> {
     items.get(items.len().saturating_sub(most)..).unwrap_or_default().to_vec()
-}
-
-/// The marks, with throttles at the instants at which they began: the operator reads of them only
-/// when it reads the ledgers.
-fn dated(mut marks: Vec<Mark>, phases: &[PhaseReport], points: &[TrafficPoint]) -> Vec<Mark> {
-    for mark in marks.iter_mut().filter(|mark| mark.kind == MarkKind::Throttle) {
-        let name = mark.text.strip_prefix(THROTTLED_IN);
-        let phase = phases.iter().position(|phase| Some(phase.name.as_str()) == name);
-        let first = points.iter().find(|point| Some(point.phase) == phase && point.throttled > 0);
-        mark.at = first.map_or(mark.at, |point| point.from.min(mark.at));
-    }
-    marks.sort_by_key(|mark| mark.at);
-    marks
 }
 
 fn points(

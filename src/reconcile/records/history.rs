@@ -14,12 +14,6 @@ use crate::kubernetes::events::RunEvent;
 /// A run in which records arrive is observed at least this often. A longer time is a gap.
 const OBSERVED_EVERY: Duration = Duration::from_secs(30);
 
-/// Shards that are added within this time are one mark.
-const ONE_SPLIT: Duration = Duration::from_secs(5);
-
-/// The longest text of a mark, in characters, as the schema counts them.
-const LONGEST_TEXT: usize = 160;
-
 /// A mark is not repeated within this many marks.
 const REPEATS: usize = 20;
 
@@ -83,7 +77,7 @@ impl RunHistory {
         self.last_seen_at = now;
         for run_event in run_events {
             if let Some(kind) = kind_of(run_event) {
-                self.mark(now, kind, &text_of(kind, run_event));
+                self.mark(mark_of(kind, run_event, &status, now));
             }
         }
         self.note_capacity(&status, now);
@@ -99,38 +93,21 @@ impl RunHistory {
         if step.is_like(&before) {
             return;
         }
-        if let (Some(from), Some(to)) = (before.shards, step.shards)
-            && from != to
-        {
-            self.mark_split(from, to, now);
-        }
-        if let Some(target) = step.warm_target
-            && step.warm_current >= Some(target)
-            && before.warm_current < Some(target)
-        {
-            self.mark(now, MarkKind::Warm, &format!("warm throughput is {target} MiB/s"));
+        for mark in Mark::of_capacity(&before, &step) {
+            if !self.marks.last_mut().is_some_and(|last| last.absorb(&mark)) {
+                self.mark(mark);
+            }
         }
         self.steps.push(step);
         thin(&mut self.steps, MOST_STEPS);
     }
 
-    fn mark_split(&mut self, from: u32, to: u32, now: MicroTime) {
-        let last = self.marks.last_mut().filter(|mark| mark.kind == MarkKind::Split);
-        if let Some(last) = last.filter(|last| now.since(last.at) <= ONE_SPLIT)
-            && let Some((first, _)) = last.text.split_once(' ')
-        {
-            last.text = format!("{first} → {to} shards");
+    fn mark(&mut self, mark: Mark) {
+        let is_same = |other: &Mark| other.kind == mark.kind && other.text == mark.text;
+        if self.marks.iter().rev().take(REPEATS).any(is_same) {
             return;
         }
-        self.mark(now, MarkKind::Split, &format!("{from} → {to} shards"));
-    }
-
-    fn mark(&mut self, at: MicroTime, kind: MarkKind, text: &str) {
-        let text: String = text.chars().take(LONGEST_TEXT).collect();
-        if self.marks.iter().rev().take(REPEATS).any(|mark| mark.kind == kind && mark.text == text) {
-            return;
-        }
-        self.marks.push(Mark { at, kind, text });
+        self.marks.push(mark);
         self.bound_marks();
     }
 
@@ -221,19 +198,19 @@ fn kind_of(run_event: &RunEvent) -> Option<MarkKind> {
     })
 }
 
-/// What the text of a throttle's mark begins with; the phase's name follows.
-pub const THROTTLED_IN: &str = "first records throttled in ";
-
-/// The text of a mark. A stage is named first, because several may have the same detail.
-fn text_of(kind: MarkKind, run_event: &RunEvent) -> String {
+/// The mark of an Event. What the status tells, too, is marked as by everybody who has the status.
+fn mark_of(kind: MarkKind, run_event: &RunEvent, status: &KinesisDemoStatus, now: MicroTime) -> Mark {
     let RunEvent { reason, note, action, .. } = run_event;
-    match note.split_once(": ") {
-        _ if kind == MarkKind::Throttle => {
-            format!("{THROTTLED_IN}{}", action.rsplit('/').next().unwrap_or_default())
+    let about = action.split_once('/').map_or("", |(_, about)| about);
+    match (kind, status.stage, &status.run, &status.last_request) {
+        // `SendRecords/run-3/peak`: a phase's name has no slash.
+        (MarkKind::Throttle, ..) => Mark::throttled(about.rsplit('/').next().unwrap_or_default(), now),
+        (MarkKind::Stage, Some(stage), Some(run), _) if *reason == stage.to_string() => {
+            Mark::stage(stage, run)
         }
-        Some((_, detail)) if kind == MarkKind::Stage => format!("{reason}: {detail}"),
-        None if kind == MarkKind::Stage => reason.clone(),
-        _ => note.clone(),
+        (MarkKind::Stage, ..) => Mark::new(now, kind, reason),
+        (MarkKind::Request, _, _, Some(answered)) if answered.id == about => Mark::request(answered),
+        _ => Mark::new(now, kind, note),
     }
 }
 

@@ -1,3 +1,4 @@
+use kinesis_demo_api::run_record::LONGEST_MARK;
 use kinesis_demo_api::status::{GeneratorsStatus, StreamStatus, WarmStatus};
 
 use super::*;
@@ -115,13 +116,13 @@ fn a_thousand_marks_and_steps_are_bounded_and_the_important_stay() {
     let mut history = history(status(Stage::Running, 1, None, 1));
     for step in 1..=1_000_u32 {
         let run_events = match step % 10 {
-            0 => vec![RunEvent::entered(1, Stage::Running, &format!("entered for the {step}th time"))],
+            0 => vec![RunEvent::request_answered("id", true, &format!("the answer after step {step}"))],
             _ => vec![RunEvent::silent_tasks_replaced(&[TaskId::from_arn(&format!("{step:08}"))], 1)],
         };
         history.observe(status(Stage::Running, 1, None, step), &run_events, T0 + s(u64::from(step)));
     }
     assert_eq!((history.marks.len(), history.marks_omitted), (MOST_MARKS, 500));
-    assert_eq!(history.marks.iter().filter(|mark| mark.kind == MarkKind::Stage).count(), 100);
+    assert_eq!(history.marks.iter().filter(|mark| mark.kind == MarkKind::Request).count(), 100);
     assert_eq!(history.steps.len(), MOST_STEPS);
     assert_eq!((history.steps[0].at, history.steps[MOST_STEPS - 1].at), (T0, T0 + s(1_000)));
 }
@@ -133,5 +134,32 @@ fn a_repeated_mark_is_kept_once_and_its_text_is_cut() {
     for second in 1..5 {
         history.observe(status(Stage::Running, 1, None, 1), &lapsed, T0 + s(second));
     }
-    assert_eq!(marks(&history), [(MarkKind::Other, "ü".repeat(LONGEST_TEXT).as_str())]);
+    assert_eq!(marks(&history), [(MarkKind::Other, "ü".repeat(LONGEST_MARK).as_str())]);
+}
+
+#[test]
+fn marks_tell_what_the_status_tells_at_its_instants() {
+    let mut history = history(status(Stage::Running, 4, None, 1));
+    let mut ended = status(Stage::Draining, 4, None, 1);
+    ended.run = serde_json::from_value(serde_json::json!({
+        "number": 1, "stageEnteredAt": T0 + s(3), "message": "run 1 was aborted on request",
+    }))
+    .unwrap();
+    ended.last_request = serde_json::from_value(serde_json::json!({
+        "id": "a/b", "verb": "abort", "outcome": "Accepted", "message": "run 1 was aborted on request", "at": T0 + s(2),
+    }))
+    .unwrap();
+    let aborted = [
+        RunEvent::request_answered("a/b", true, "run 1 was aborted on request"),
+        RunEvent::entered(1, Stage::Draining, "run 1 was aborted on request"),
+    ];
+    history.observe(ended, &aborted, T0 + s(4));
+    let marks: Vec<_> = history.marks.iter().map(|mark| (mark.at, mark.kind, mark.text.as_str())).collect();
+    assert_eq!(
+        marks,
+        [
+            (T0 + s(2), MarkKind::Request, "run 1 was aborted on request"),
+            (T0 + s(3), MarkKind::Stage, "Draining: run 1 was aborted on request"),
+        ]
+    );
 }

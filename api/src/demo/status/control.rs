@@ -68,6 +68,14 @@ pub struct Interruption {
     pub until: MicroTime,
 }
 
+impl Interruption {
+    /// A description for people, in one line.
+    pub fn describe(&self) -> String {
+        let seconds = self.until.since(self.from).as_secs();
+        format!("the control document had expired; the rest of the schedule moved by {seconds} s")
+    }
+}
+
 /// The assignment of a slot to a task.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {

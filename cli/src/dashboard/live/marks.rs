@@ -1,84 +1,73 @@
-//! What happened between two statuses of one run. In: both. Out: marks. Pure.
+//! What happened between two statuses of one run. In: both. Out: the marks that the operator
+//! records of it, as far as a status tells; the others come with the record. Pure.
 
-use kinesis_demo_api::run_record::{Mark, MarkKind};
-use kinesis_demo_api::status::WarmStatus;
-use kinesis_demo_api::{KinesisDemoStatus, MicroTime};
+use std::time::Duration;
 
-use crate::render::number::span;
+use kinesis_demo_api::run_record::{CapacityStep, Mark, MarkKind};
+use kinesis_demo_api::{KinesisDemoStatus, MicroTime, Stage};
 
 /// Two marks of one kind within this time are the same: the operator may have seen it earlier.
-const SAME_MICROS: u64 = 1_500_000;
-/// The longest text of a mark, in characters.
-const LONGEST: usize = 160;
+const SAME: Duration = Duration::from_millis(1_500);
+/// The same if their texts are alike, too. A split may have grown since it was recorded.
+const SAME_TEXT: Duration = Duration::from_secs(15);
 
 /// Whether two marks, one stored and one observed, are of the same event.
 pub(super) fn is_same(stored: &Mark, observed: &Mark) -> bool {
-    stored.kind == observed.kind && stored.at.as_micros().abs_diff(observed.at.as_micros()) <= SAME_MICROS
+    let apart = stored.at.since(observed.at).max(observed.at.since(stored.at));
+    let is_alike = stored.text == observed.text;
+    stored.kind == observed.kind
+        && match stored.kind {
+            // Of each phase once, and recorded at the instant at which it began.
+            MarkKind::Throttle => is_alike,
+            _ => apart <= SAME || (is_alike && apart <= SAME_TEXT),
+        }
 }
 
-/// The marks of what changed since `before`; of what the status tells with its instant if there is
-/// no status before.
-pub(super) fn between(
+/// Appends the marks of what changed since `before`, observed at `now`; of what the status tells
+/// with its instant if there is no status before.
+pub(super) fn append(
+    marks: &mut Vec<Mark>,
     before: Option<&KinesisDemoStatus>,
     status: &KinesisDemoStatus,
     now: MicroTime,
-) -> Vec<Mark> {
-    let mut marks = Vec::new();
-    let mut mark = |at: MicroTime, kind: MarkKind, text: String| {
-        marks.push(Mark { at, kind, text: text.chars().take(LONGEST).collect() });
-    };
+) {
+    // The record of a run begins with its first resource, after it was pending.
     if let (Some(stage), Some(run)) = (status.stage, &status.run)
+        && stage != Stage::Pending
         && before.is_none_or(|before| before.stage != status.stage)
     {
-        mark(run.stage_entered_at, MarkKind::Stage, stage.to_string());
+        marks.push(Mark::stage(stage, run));
     }
     let started_at = status.run.as_ref().and_then(|run| run.started_at);
     if let Some(last) = &status.last_request {
         let known = before.and_then(|before| before.last_request.as_ref()).map(|last| last.id.as_str());
-        let verb = last.verb.map(|verb| format!("{verb:?} ").to_lowercase()).unwrap_or_default();
         if known != Some(last.id.as_str()) && Some(last.at) >= started_at {
-            mark(last.at, MarkKind::Request, format!("{verb}request: {:?}", last.outcome).to_lowercase());
+            marks.push(Mark::request(last));
         }
     }
     let lapses =
         |status: &KinesisDemoStatus| status.control.as_ref().map_or(0, |control| control.interruptions.len());
-    for lapse in
-        status.control.iter().flat_map(|control| &control.interruptions).skip(before.map_or(0, lapses))
-    {
-        let length = span(lapse.until.since(lapse.from));
-        mark(lapse.from, MarkKind::Lapse, format!("traffic interrupted for {length}: control had lapsed"));
+    let new = status.control.iter().flat_map(|control| &control.interruptions);
+    for lapse in new.skip(before.map_or(0, lapses)) {
+        marks.push(Mark::interruption(*lapse, before.map_or(lapse.until, |_| now)));
     }
-    let Some(before) = before else { return marks };
+    let Some(before) = before else { return };
     for (phase, earlier) in status.phases.iter().zip(&before.phases) {
         if earlier.totals.throttled == 0 && phase.totals.throttled > 0 {
-            let at = status.traffic.as_ref().and_then(|traffic| traffic.rate_until).unwrap_or(now);
-            let at = at.max(phase.starts_at).min(phase.ends_at);
-            mark(at, MarkKind::Throttle, format!("{}: first records throttled", phase.name));
+            marks.push(Mark::throttled(&phase.name, now));
         }
     }
-    if let (Some(stream), Some(earlier)) = (&status.stream, &before.stream)
-        && !status.is_stream_deleted()
-    {
-        if stream.shards != earlier.shards && earlier.shards > 0 {
-            mark(now, MarkKind::Split, format!("{} → {} shards", earlier.shards, stream.shards));
-        }
-        let reached = |warm: Option<WarmStatus>| {
-            warm.is_some_and(|warm| warm.target > 0 && warm.current >= warm.target)
-        };
-        if reached(stream.warm) && !reached(earlier.warm) {
-            let target = stream.warm.map_or(0, |warm| warm.target);
-            mark(now, MarkKind::Warm, format!("warm throughput {target} MiB/s reached"));
+    for mark in Mark::of_capacity(&CapacityStep::of(before, now), &CapacityStep::of(status, now)) {
+        if !marks.last_mut().is_some_and(|last| last.absorb(&mark)) {
+            marks.push(mark);
         }
     }
-    if let (Some(tasks), Some(earlier)) = (&status.generators, &before.generators) {
-        for (count, earlier, what) in [
-            (tasks.failed, earlier.failed, "stopped unexpectedly"),
-            (tasks.replaced, earlier.replaced, "replaced"),
-        ] {
-            if count > earlier {
-                mark(now, MarkKind::Tasks, format!("{} tasks {what}", count - earlier));
-            }
-        }
+    // A failure is told once the log of the task was read.
+    let failure = |status: &KinesisDemoStatus| {
+        let failure = status.generators.as_ref()?.last_failure.clone()?;
+        failure.last_lines.is_some().then_some(failure)
+    };
+    if let Some(failed) = failure(status).filter(|failed| failure(before).as_ref() != Some(failed)) {
+        marks.push(Mark::task_failure(&failed, now));
     }
-    marks
 }

@@ -11,8 +11,8 @@ mod points;
 mod tests;
 
 use kinesis_demo_api::run_record::{
-    CapacityStep, DEMO_LABEL, KinesisDemoRunSpec, MOST_MARKS, MOST_STEPS, Mark, TrafficColumns, record_name,
-    settings,
+    CapacityStep, DEMO_LABEL, KinesisDemoRunSpec, MOST_MARKS, MOST_STEPS, Mark, TrafficColumns,
+    date_throttles, record_name, settings,
 };
 use kinesis_demo_api::status::{PhaseReport, RunStatus, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, KinesisDemoStatus, MicroTime};
@@ -49,9 +49,8 @@ impl LiveRun {
         if let Some(status) = &demo.status {
             self.read_traffic(status);
             let before = self.demo.as_ref().and_then(|demo| demo.status.as_ref());
-            let seen = marks::between(before, status, now);
+            marks::append(&mut self.marks, before, status, now);
             self.read_capacity(status, now);
-            self.marks.extend(seen);
             let surplus = self.marks.len().saturating_sub(MOST_MARKS);
             self.marks.drain(..surplus);
         }
@@ -140,7 +139,7 @@ impl LiveRun {
             .cloned()
             .collect();
         after.marks.extend(later);
-        after.marks.sort_by_key(|mark| mark.at);
+        date_throttles(&mut after.marks, &after.phases, &points);
         merged.status = Some(after);
         Some(merged)
     }

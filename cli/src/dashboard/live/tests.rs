@@ -240,7 +240,8 @@ fn changes_between_statuses_become_marks_and_steps() {
         marks,
         [
             (at("10:00:00"), MarkKind::Stage, "Running"),
-            (at("10:00:11"), MarkKind::Throttle, "peak: first records throttled"),
+            // Observed at 10:00:13; the first point that has throttled records begins here.
+            (at("10:00:10"), MarkKind::Throttle, "first records throttled in peak"),
             (at("10:00:14"), MarkKind::Split, "100 → 4 shards"),
             (at("10:00:15.5"), MarkKind::Stage, "Draining"),
             (at("10:00:16"), MarkKind::Split, "4 → 8 shards"),
