@@ -17,6 +17,8 @@ const MOST_PHASES: usize = 100;
 /// One run in seconds from the beginning of its traffic.
 #[derive(Debug, Default)]
 pub struct Data {
+    /// The instant from which all times count.
+    pub zero: MicroTime,
     pub points: Vec<Point>,
     pub phases: Vec<Band>,
     /// Shards, warm target, warm current, tasks desired, tasks running: intervals with a value.
@@ -106,6 +108,7 @@ impl Data {
         let zero = zero(run);
         let at = |instant: MicroTime| seconds(instant, zero);
         let mut data = Self {
+            zero,
             points: status.traffic.iter().flat_map(|traffic| points(traffic, zero)).collect(),
             now: now.filter(|_| status.finished_at.is_none()).map(at),
             ..Self::default()

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::data::Data;
 use super::marks::{Pill, Room, place};
 use super::panels::{Extents, Legend, Panel};
-use super::path::{fitting, pixels, text_width};
+use super::path::{fitting, pixels, text_width, thousandths};
 use super::scale::{Scale, clock, short, time_ticks};
 use super::{Kind, Size};
 use crate::text::grouped;
@@ -160,7 +160,8 @@ pub fn draw(
     let width = pixels(width);
     html! {
         svg class="kd-plot" xmlns="http://www.w3.org/2000/svg" role="img" aria-label={ (title) ". " (description) }
-            width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } font-size=(pixels(font)) {
+            width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } font-size=(pixels(font))
+            data-zero=(data.zero) data-from=(extents.from) data-until=(extents.until) data-left=(thousandths(left)) data-right=(thousandths(right)) {
             title { (title) }
             desc { (description) }
             (ribbon(data, &x, &layout, measures))
@@ -259,7 +260,7 @@ fn panel(placed: &Placed, data: &Data, extents: &Extents, x: &Scale, measures: &
     let Placed { panel, legend, head, top, bottom } = placed;
     let (y, ticks) = axis(placed, extents, measures);
     html! {
-        g class="kd-panel" {
+        g class="kd-panel" data-most=(y.until()) data-top=(thousandths(*top)) data-bottom=(thousandths(*bottom)) {
             (legend.draw(left, *head, font))
             @for (height, label) in &ticks {
                 path class=(if *height >= *bottom { "kd-base" } else { "kd-grid" }) d={ "M" (pixels(left)) " " (pixels(*height)) "H" (pixels(right)) } {}
@@ -300,21 +301,23 @@ fn mark_lines(data: &Data, pills: &[Pill], x: &Scale, layout: &Layout, font: f64
         pills.iter().filter(|pill| pill.is_single()).map(|pill| pill.text.as_str()).collect();
     let first = layout.panels.first().map_or(layout.marks, |placed| placed.top);
     // Many marks may share a pixel.
-    let mut drawn: Vec<(i64, MarkKind, String)> = Vec::new();
+    let mut drawn: Vec<(i64, MarkKind, String, String)> = Vec::new();
     for mark in data.marks.iter().filter(|mark| x.contains(mark.at)) {
         let place = x.at(mark.at).round() as i64;
-        if drawn.last().is_none_or(|(last, ..)| *last != place) {
+        if let Some((.., numbers)) = drawn.last_mut().filter(|(last, ..)| *last == place) {
+            numbers.push_str(&format!(" {}", mark.number));
+        } else {
             let is_long =
                 data.marks.len() <= MANY_MARKS || singles.contains(&mark.number.to_string().as_str());
             let (from, until) =
                 if is_long { (layout.marks, layout.bottom) } else { (first - font * 0.5, first) };
             let line = format!("M{place} {}V{}", pixels(from), pixels(until));
-            drawn.push((place, mark.kind, line));
+            drawn.push((place, mark.kind, line, mark.number.to_string()));
         }
     }
     html! {
-        @for (_, kind, line) in drawn {
-            path class={ "kd-mark-line " (class_of(kind)) } d=(line) {}
+        @for (_, kind, line, numbers) in drawn {
+            path class={ "kd-mark-line " (class_of(kind)) } data-marks=(numbers) d=(line) {}
         }
     }
 }

@@ -278,7 +278,7 @@ impl Panel {
         };
         html! {
             @for (class, path) in lines.iter().filter(|(_, path)| !path.is_empty()) {
-                path class={ "kd-line " (class) } d=(path) {}
+                path class={ "kd-line " (class) } data-series=(class) d=(path) {}
             }
         }
     }

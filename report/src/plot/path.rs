@@ -55,14 +55,25 @@ pub fn area(spans: impl Iterator<Item = Span>, x: &Scale, y: &Scale, base: f64) 
     path
 }
 
+/// Heights are to a thousandth: beside a peak, a tenth of a pixel may be as much as a whole phase.
 fn push(path: &mut String, command: char, coordinates: &[f64]) {
     path.push(command);
     for (index, coordinate) in coordinates.iter().enumerate() {
         if index > 0 {
             path.push(' ');
         }
-        path.push_str(&pixels(*coordinate));
+        match (command, index) {
+            ('V', _) | (_, 1) => path.push_str(&thousandths(*coordinate)),
+            _ => path.push_str(&pixels(*coordinate)),
+        }
     }
+}
+
+/// A length in pixels, to a thousandth.
+#[must_use]
+pub fn thousandths(length: f64) -> String {
+    let text = format!("{length:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A length in pixels, to a tenth.

@@ -25,6 +25,12 @@ impl Scale {
         self.start + share * (self.end - self.start)
     }
 
+    /// The value at the end of the axis.
+    #[must_use]
+    pub fn until(&self) -> f64 {
+        self.until
+    }
+
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         value >= self.from && value <= self.until
