@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::json;
@@ -161,9 +160,8 @@ async fn a_request_that_changes_something_is_a_json_post_of_this_page() {
 #[tokio::test]
 async fn text_of_a_replay_is_never_markup() {
     let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}";
-    let page = Page::of_replay(&json!([stored(20, script), stored(20, script)])).await.logged_in().await;
-    // At this speed the replay is over after three seconds.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let page =
+        Page::of_ended_replay(&json!([stored(20, script), stored(20, script)])).await.logged_in().await;
     let query = format!(
         "/show?{}",
         form_urlencoded::Serializer::new(String::new()).append_pair("demo", script).finish()
@@ -185,8 +183,8 @@ async fn text_of_a_replay_is_never_markup() {
 
 #[tokio::test]
 async fn page_of_an_eight_hour_run_is_below_a_mebibyte() {
-    let page = Page::of_replay(&stored(500, "a-phase-with-a-long-name-0123456789")).await.logged_in().await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let page =
+        Page::of_ended_replay(&stored(500, "a-phase-with-a-long-name-0123456789")).await.logged_in().await;
     let mut assets = 0;
     for path in ["/page.js", "/page.css", "/plot.css", "/icon.svg"] {
         assets += page.text(path).await.len();

@@ -34,11 +34,22 @@ impl Page {
         Self { serving, folder, client, cookie: String::new(), key: String::new() }
     }
 
-    async fn of_replay(runs: &Value) -> Self {
+    /// A replay that began that long ago, at 10,000 times the speed.
+    async fn of_replay_since(runs: &Value, elapsed: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("runs.json");
         std::fs::write(&file, runs.to_string()).unwrap();
-        Self::of(Source::Replay(Replay::open(&file, 10_000, Timestamp::now()).unwrap())).await
+        let began_at = Timestamp::now() - elapsed;
+        Self::of(Source::Replay(Replay::open(&file, 10_000, began_at).unwrap())).await
+    }
+
+    async fn of_replay(runs: &Value) -> Self {
+        Self::of_replay_since(runs, Duration::ZERO).await
+    }
+
+    /// A replay that has ended: it shows the whole runs.
+    async fn of_ended_replay(runs: &Value) -> Self {
+        Self::of_replay_since(runs, Duration::from_secs(3_600)).await
     }
 
     async fn logged_in(mut self) -> Self {
