@@ -8,6 +8,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { layout } from "./layout.mjs";
+
 const require = createRequire(`${process.env.NODE_PATH}/`);
 const puppeteer = require("puppeteer-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -52,20 +54,24 @@ export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, mi
 
 export const launch = () => puppeteer.launch({
   executablePath: process.env.CHROMIUM,
-  args: ["--no-sandbox", "--disable-background-networking", "--force-color-profile=srgb"],
+  // Every name but loopback's address is unknown: a request that leaves would fail, and show.
+  args: ["--no-sandbox", "--disable-background-networking", "--force-color-profile=srgb", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
 });
 
-/// A page that is logged in, with a record of what it must not do.
+/// A page that is logged in, with a record of what it must not do (`faults`, and when: `faultTimes`)
+/// and of all that it requested (`urls`).
 export async function open(browser, started, path = "") {
   const page = await browser.newPage();
-  const faults = [];
-  page.on("console", (message) => { if (message.type() === "error" && !page.mayFail) faults.push(`console: ${message.text()}`); });
-  page.on("pageerror", (error) => faults.push(`script: ${error.message}`));
-  page.on("request", (request) => {
-    const url = request.url();
-    if (!url.startsWith(started.address) && !url.startsWith("file://")) faults.push(`request: ${url}`);
+  Object.assign(page, { faults: [], faultTimes: [], urls: [] });
+  const fault = (text) => { page.faultTimes[page.faults.push(text) - 1] = Date.now(); };
+  page.on("console", (message) => {
+    if (message.type() === "error" && !page.mayFail) fault(`console: ${message.text()} ${message.location().url ?? ""}`.trim());
   });
-  page.faults = faults;
+  page.on("pageerror", (error) => fault(`script: ${error.message}`));
+  page.on("request", (request) => {
+    page.urls.push(request.url());
+    if (!isOurs(request.url(), started)) fault(`request: ${request.url()}`);
+  });
   await page.setViewport({ width: 1280, height: 800 });
   await page.goto(`file://${started.file}`);
   await until("clean address", 5_000, () => page.url() === started.address);
@@ -73,6 +79,9 @@ export async function open(browser, started, path = "") {
   await live(page);
   return page;
 }
+
+/// Whether a browser may ask for this: the page's own server, or the file that leads to it.
+const isOurs = (url, started) => url.startsWith(started.address) || url === `file://${started.file}`;
 
 export const live = (page) => page.waitForSelector('#connection[data-state="live"]', { timeout: 20_000 });
 
@@ -86,34 +95,7 @@ export async function resize(page, name) {
 
 /// Nothing is cut off, nothing lies over something else, and axe-core finds no serious fault.
 export async function check(page, what) {
-  const problems = await page.evaluate(() => {
-    const found = [];
-    const wide = document.documentElement.scrollWidth - window.innerWidth;
-    if (wide > 0) found.push(`the page is ${wide} px too wide`);
-    const visible = (element) => element.checkVisibility() && !element.closest(".kd-spoken, .skip, .scroll");
-    const leaves = [...document.querySelectorAll("main *, header *")].filter((element) =>
-      visible(element) && !element.closest("svg") && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
-    for (const element of leaves) {
-      const box = element.getBoundingClientRect();
-      if (box.right > window.innerWidth + 1) found.push(`cut off at the right: ${element.textContent.slice(0, 40)}`);
-    }
-    const values = [...document.querySelectorAll(".figure .value")].filter(visible).map((element) => [element, element.getBoundingClientRect()]);
-    values.forEach(([one, a], index) => values.slice(index + 1).forEach(([other, b]) => {
-      if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 0 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0) {
-        found.push(`${one.textContent} lies over ${other.textContent}`);
-      }
-    }));
-    const texts = [...document.querySelectorAll("svg.kd-plot")].map((svg) => [...svg.querySelectorAll("text")].filter(visible));
-    for (const inPlot of texts) {
-      const boxes = inPlot.map((element) => [element, element.getBoundingClientRect()]);
-      boxes.forEach(([one, a], index) => boxes.slice(index + 1).forEach(([other, b]) => {
-        const over = Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
-        if (over) found.push(`“${one.textContent}” lies over “${other.textContent}”`);
-      }));
-    }
-    return found;
-  });
-  assert.deepEqual(problems, [], what);
+  assert.deepEqual(await layout(page), [], what);
   const violations = await axe(page);
   assert.deepEqual(violations, [], what);
 }

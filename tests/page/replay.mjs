@@ -5,7 +5,10 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { compared, drawn } from "./curves.mjs";
 import { check, folder, launch, live, open, picture, resize, sleep, start, stop, text, until } from "./driver.mjs";
+import { layout } from "./layout.mjs";
+import { quiet, worked, workedBy } from "./load.mjs";
 import { cold, long, warm } from "./runs.mjs";
 
 const dir = folder();
@@ -62,6 +65,13 @@ await test("cold beside warm: all phases, totals, sizes, themes, keys", async ()
       assert.ok(tables.includes(grouped(phase.accepted)) && tables.includes(grouped(phase.throttled)), `${phase.name}: ${tables}`);
     }
   }
+  await sleep(1_200);
+  for (const [index, plot] of (await drawn(page)).entries()) {
+    const phases = runs[index].status.phases.map((phase) => ({ ...phase, startedAt: phase.startsAt, endedAt: phase.endsAt }));
+    const { shown, wrong } = compared(plot, phases);
+    console.log(`        the curves of ${runs[index].spec.demo} differ from its phases by at most: ${shown}`);
+    assert.deepEqual(wrong, []);
+  }
   assert.ok((await text(page, "#run-0-figures")).includes(grouped(runs[0].status.totals.throttled)));
   assert.match(await text(page, "#run-1-figures"), /Throttled\s+0/);
   for (const theme of ["light", "dark"]) {
@@ -79,7 +89,6 @@ await test("cold beside warm: all phases, totals, sizes, themes, keys", async ()
   await resize(page, "room");
   await picture(page, "cold-and-warm-1920x1080-presenter");
   await check(page, "1920×1080 presenter");
-  assert.ok(await page.evaluate(() => document.documentElement.scrollHeight <= window.innerHeight), "the presenter's view is one screen");
   await page.keyboard.press("Escape");
   assert.equal(page.url(), started.address);
   await resize(page, "desk");
@@ -94,6 +103,33 @@ await test("cold beside warm: all phases, totals, sizes, themes, keys", async ()
   await page.waitForSelector("#run-1-head h2");
   assert.ok(page.url().endsWith("/show?run=1&run=2"), page.url());
   assert.deepEqual(page.faults, []);
+  await page.close();
+  await stop(started);
+});
+
+await test("text over text and text that is cut off are found", async () => {
+  const started = await replay(stored("planted", [cold(), warm()]), 10_000);
+  const page = await open(browser, started);
+  await until("the end", 10_000, async () => (await text(page, "#run-1-head")).includes("Succeeded"));
+  await sleep(1_200);
+  for (const [expected, plant] of [
+    [/lies over/, () => {
+      const [one, other] = document.querySelectorAll("svg.kd-plot text.kd-muted");
+      for (const name of ["x", "y"]) other.setAttribute(name, one.getAttribute(name));
+    }],
+    [/lies over/, () => { document.querySelector(".figure .value").style.cssText = "position: relative; left: 90px"; }],
+    [/does not fit into its box/, () => { document.querySelector("h2").style.cssText = "width: 30px; overflow: hidden; white-space: nowrap"; }],
+    [/leaves its plot/, () => document.querySelector("svg.kd-plot text.kd-phase-name").setAttribute("x", -20)],
+    [/px too wide/, () => { document.querySelector("main").style.width = "1500px"; }],
+  ]) {
+    await page.reload();
+    await live(page);
+    await sleep(1_200);
+    assert.deepEqual(await layout(page), []);
+    await page.evaluate(plant);
+    const found = await layout(page);
+    assert.ok(found.some((problem) => expected.test(problem)), `${expected}: ${found}`);
+  }
   await page.close();
   await stop(started);
 });
@@ -132,32 +168,59 @@ await test("markup in a replay stays text", async () => {
   await stop(started);
 });
 
-await test("eight hours: size, first paint, processor", async () => {
+await test("eight hours: page and data below a mebibyte", async () => {
+  // At this speed the replay is over at once: the page has all of it.
+  const started = await replay(stored("whole", [long()]), 10_000);
+  const page = await open(browser, started);
+  await until("the end", 20_000, async () => (await text(page, "#run-0-head")).includes("Succeeded"));
+  const session = await page.createCDPSession();
+  let bytes = 0;
+  session.on("Network.dataReceived", ({ dataLength }) => { bytes += dataLength; });
+  session.on("Network.eventSourceMessageReceived", ({ data }) => { bytes += data.length; });
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  await page.reload();
+  await live(page);
+  await sleep(3_000);
+  console.log(`        ${(bytes / 1_024).toFixed(0)} KiB within three seconds`);
+  assert.ok(bytes > 100_000 && bytes < 1_024 * 1_024, `${bytes} bytes`);
+  await picture(page, "eight-hours-1280x800");
+  await check(page, "eight hours");
+  assert.deepEqual(page.faults, []);
+  await page.close();
+  await stop(started);
+});
+
+await test("eight hours: first paint, processor", async () => {
+  // Each second the plots are drawn anew with 300 seconds more.
   const started = await replay(stored("long", [long()]), 300);
+  const before = await quiet(30_000);
   const paints = [];
+  const shares = [];
+  let others = before ?? 1;
   for (let round = 0; round < 3; round += 1) {
     const page = await open(browser, started);
-    paints.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0));
-    if (round === 2) {
-      await resize(page, "desk");
-      const session = await page.createCDPSession();
-      await session.send("Performance.enable");
-      const busy = async () => (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value;
-      const [before, began] = [await busy(), Date.now()];
-      await sleep(10_000);
-      const share = (100 * (await busy() - before)) / ((Date.now() - began) / 1_000);
-      paints.sort((one, other) => one - other);
-      console.log(`        first paint ${paints[1].toFixed(0)} ms, main thread ${share.toFixed(0)} % of a core`);
-      await picture(page, "eight-hours-1280x800");
-      await check(page, "eight hours");
-      // Only on an idle machine do these say something about the page.
-      if (process.env.KINESISDEMO_PAGE_IDLE === "1") {
-        assert.ok(paints[1] < 500, `first paint after ${paints[1]} ms`);
-        assert.ok(share < 20, `${share} % of a core`);
-      }
-      assert.deepEqual(page.faults, []);
-    }
+    paints.push(await until("first paint", 5_000, () => page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime)));
+    await sleep(1_000);
+    const ours = () => workedBy([browser.process().pid]);
+    const all = () => workedBy([process.pid]);
+    const [chromium, program, machine, began] = [ours(), all(), worked(), Date.now()];
+    await sleep(6_000);
+    const elapsed = (Date.now() - began) / 1_000;
+    shares.push((100 * (ours() - chromium)) / elapsed);
+    others = Math.max(others, (worked() - machine - (all() - program)) / elapsed);
+    assert.deepEqual(page.faults, []);
     await page.close();
+  }
+  const median = (values) => values.toSorted((one, other) => one - other)[1];
+  const list = (values) => values.map((value) => value.toFixed(0)).join(", ");
+  console.log(`        first paint after ${list(paints)} ms, the browser used ${list(shares)} % of a core; others used up to ${(100 * others).toFixed(0)} %`);
+  // Only on an idle machine do these say something about the page.
+  if (others < 0.25) {
+    assert.ok(median(paints) < 500, `first paint after ${median(paints)} ms`);
+    assert.ok(median(shares) < 20, `${median(shares)} % of a core`);
+  } else {
+    console.log("        not asserted: the machine is not idle");
   }
   await stop(started);
 });

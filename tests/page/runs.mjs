@@ -23,7 +23,7 @@ function run(name, phases, step, isWarm) {
   if (isWarm) {
     mark(-8_000, "Stage", "Warming");
     capacity.push({ at: at(-8_000), shards: 4, warmTarget: 100, warmCurrent: 4, tasksDesired: 5, tasksRunning: 0 });
-    mark(-5_000, "Warm", "warm throughput 100 MiB/s reached");
+    mark(-5_000, "Warm", "warm throughput is 100 MiB/s");
   }
   mark(-4_000, "Stage", "Starting");
   let shards = isWarm ? 100 : 4;
@@ -46,7 +46,7 @@ function run(name, phases, step, isWarm) {
         p50: lost ? 240 : 6, p99: lost ? 1_900 : 31 });
       if (lost && !throttledYet) {
         throttledYet = true;
-        mark(1_000 * (begins + second) + 400, "Throttle", `${phase}: first records throttled`);
+        mark(1_000 * (begins + second) + 400, "Throttle", `first records throttled in ${phase}`);
       }
       if (!isWarm && index === 2 && second === 3 * step) {
         shards = 8;
@@ -60,9 +60,9 @@ function run(name, phases, step, isWarm) {
     before = rate;
   });
   const end = 1_000 * begins;
-  mark(end, "Stage", "Draining");
+  mark(end, "Stage", "Draining: the schedule is complete");
   mark(end + 4_000, "Stage", "CleaningUp");
-  mark(end + 7_000, "Stage", "Succeeded");
+  mark(end + 7_000, "Stage", "Succeeded: the schedule is complete");
   const column = (key) => points.map((point) => point[key]);
   return {
     apiVersion: "kinesisdemo.io/v1alpha1", kind: "KinesisDemoRun",
