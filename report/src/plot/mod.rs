@@ -171,7 +171,10 @@ fn heading(run: &KinesisDemoRun, name: &str) -> Markup {
     let totals = run.status.as_ref().and_then(|status| status.totals.as_ref());
     let share = totals.and_then(|totals| percent(totals.accepted, totals.scheduled));
     let throttled = totals.is_some_and(|totals| totals.throttled > 0);
-    let title = title(run);
+    let title = match name == clean(&run.spec.demo, 63) {
+        true => format!("run {}", run.spec.run),
+        false => title(run),
+    };
     html! {
         div class="kd-heading" {
             span class="kd-heading-name" { (name) }

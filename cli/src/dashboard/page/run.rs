@@ -5,6 +5,7 @@ use kinesis_demo_api::request::{RequestOutcome, Verb};
 use kinesis_demo_api::run_record::{KinesisDemoRunStatus, TrafficColumns, TrafficPoint};
 use kinesis_demo_api::status::TotalsStatus;
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
+use kinesis_demo_report::facts::cost;
 use kinesis_demo_report::text::{percent, sentence};
 use kinesis_demo_report::verdict::verdict;
 use maud::{Markup, html};
@@ -54,6 +55,9 @@ fn head(view: &RunView, status: Option<&KinesisDemoRunStatus>) -> Markup {
             p class="where" {
                 @for (what, value) in [("stream", &run.spec.stream_name), ("region", &run.spec.region), ("account", &run.spec.account_id)] {
                     @if !value.is_empty() { span { (what) " " b { (text(value)) } } " " }
+                }
+                @if let Some(cost) = status.and_then(|status| cost(status.cost.as_ref()?)) {
+                    span class="cost" { "on AWS " b { (cost) } }
                 }
             }
         }
@@ -128,7 +132,8 @@ fn figures(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup 
     }
     figures.extend(counts(&totals));
     if let Some(step) = status.capacity.last() {
-        if let (Some(running), Some(desired)) = (step.tasks_running, step.tasks_desired) {
+        let running = step.tasks_running.filter(|_| status.finished_at.is_none());
+        if let (Some(running), Some(desired)) = (running, step.tasks_desired) {
             figures.push(figure("Tasks", running.to_string(), format!("of {desired} running"), "tasks"));
         }
         if let Some(shards) = step.shards {

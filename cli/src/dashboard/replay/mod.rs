@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::view::{Choice, ListView, MOST_SHOWN, RunView, View};
 use crate::error::CliError;
+use crate::render::number::grouped;
 use crate::runs::{is_run, objects_in};
 use cut::{cut, span, starts_at};
 
@@ -128,7 +129,7 @@ impl Replay {
     fn messages(&self) -> Vec<String> {
         vec![match self.speed {
             1 => "This is a replay of stored runs.".to_owned(),
-            speed => format!("This is a replay of stored runs, {speed} times as fast."),
+            speed => format!("This is a replay of stored runs, {} times as fast.", grouped(speed.into())),
         }]
     }
 
