@@ -15,8 +15,9 @@ use kinesis_demo_api::status::{EstimateStatus, UsdText};
 use kinesis_demo_api::timeline::Timeline;
 
 use crate::bill::{Bill, Component, Payment, advantage_minimum};
+use crate::course::{Course, most_log_bytes, record_bytes};
 use crate::prices::Prices;
-use crate::usage::{SHORTEST_TASK_SECONDS, TaskSize, Usage, charged_kib, charged_put_units, hours_begun};
+use crate::usage::{SHORTEST_TASK_SECONDS, Usage, hours_begun};
 use crate::usd::Usd;
 
 /// The write capacity with which a new on-demand stream begins: 4 MiB/s and 4,000 records per
@@ -24,24 +25,8 @@ use crate::usd::Usd;
 const NEW_STREAM_MIB: u64 = 4;
 /// Records per second that one MiB/s of capacity accepts (the same page: 4 MB/s or 4,000 records).
 const RECORDS_OF_MIB: u64 = 1_000;
-/// The bytes of the tasks' partition keys.
-const KEY_BYTES: u64 = 8;
-/// The mean length of a post and its key, as measured; no post is longer than a KiB.
-const NATURAL_BYTES: u64 = 341;
 /// More shards than the peak needs, in percent, for a provisioned stream: keys spread unevenly.
 const SHARD_HEADROOM_PERCENT: u64 = 125;
-/// The metrics that the tasks publish for each phase, and the operator for each run.
-const METRICS_OF_PHASE: u64 = 6;
-const METRICS_OF_RUN: u64 = 6;
-/// How often a task publishes, and the operator.
-const TASK_PUBLISHES_EVERY: u64 = 10;
-const RUN_PUBLISHES_EVERY: u64 = 15;
-/// How often a task writes a line, in seconds.
-const LINE_EVERY: u64 = 5;
-/// The bytes of a line without and for each phase, with what CloudWatch adds to an event (26).
-const LINE_BYTES: u64 = 250;
-const LINE_BYTES_OF_PHASE: u64 = 400;
-
 /// A value in three cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range<T> {
@@ -159,14 +144,6 @@ enum Case {
     High,
 }
 
-/// Data and key of a record.
-fn record_bytes(plan: &Plan) -> u64 {
-    match plan.record_size {
-        RecordSize::Natural => NATURAL_BYTES,
-        RecordSize::Fixed(bytes) => u64::from(bytes) + KEY_BYTES,
-    }
-}
-
 fn timeline(plan: &Plan) -> Timeline {
     Timeline::new(&plan.phases, MicroTime::default(), &[])
 }
@@ -191,49 +168,34 @@ fn accepted_records(plan: &Plan) -> Range<u64> {
 }
 
 fn usage(plan: &Plan, pace: &Pace, records: u64, public_addresses: bool, case: Case) -> Usage {
-    let fargate = &plan.fargate;
-    let bytes = match (plan.record_size, case) {
-        // AWS does not say that the key is charged.
-        (RecordSize::Fixed(bytes), Case::Low) => u64::from(bytes),
-        _ => record_bytes(plan),
-    };
     let traffic: Duration = plan.phases.iter().map(|phase| phase.duration).sum();
-    let traffic = seconds_up(traffic);
-    let run = traffic + pace.creation + pace.ahead + pace.removal;
+    let run_seconds = seconds_up(traffic) + pace.creation + pace.ahead + pace.removal;
     let task_seconds = task_seconds(plan, pace);
-    let phases = u64::try_from(plan.phases.len()).unwrap_or(u64::MAX);
     // A phase that begins just before an hour ends has data in one more.
     let straddling = u64::from(case == Case::High);
-    let of_phases: u64 =
-        plan.phases.iter().map(|phase| hours_begun(seconds_up(phase.duration)) + straddling).sum();
-    let of_run = if plan.dashboard { hours_begun(run) + straddling } else { 0 };
-    let published = task_seconds / TASK_PUBLISHES_EVERY + phases * u64::from(plan.most_tasks);
-    let requests = published + if plan.dashboard { run / RUN_PUBLISHES_EVERY } else { 0 };
-    let line = LINE_BYTES + LINE_BYTES_OF_PHASE * phases;
-    let lines = task_seconds / LINE_EVERY + phases * u64::from(plan.most_tasks);
-    Usage {
-        stream_hours: hours_begun(run).max(1),
+    let of_phase = |seconds: u64| hours_begun(seconds) + straddling;
+    let most_log_bytes = most_log_bytes(plan, task_seconds);
+    let course = Course {
         records,
-        ingested_kib: records.saturating_mul(charged_kib(bytes)),
-        put_units: records.saturating_mul(charged_put_units(bytes)),
-        retrieved_bytes: 0,
+        record_bytes: match (plan.record_size, case) {
+            // AWS does not say that the key is charged.
+            (RecordSize::Fixed(bytes), Case::Low) => u64::from(bytes),
+            _ => record_bytes(plan),
+        },
+        stream_hours: hours_begun(run_seconds).max(1),
         task_seconds,
-        task: TaskSize {
-            cpu: fargate.cpu,
-            memory_mib: fargate.memory_mib,
-            architecture: fargate.architecture,
-        },
-        public_addresses,
-        metric_hours: METRICS_OF_PHASE * of_phases + METRICS_OF_RUN * of_run,
-        metric_requests: requests,
+        run_seconds,
+        phase_hours: plan.phases.iter().map(|phase| of_phase(seconds_up(phase.duration))).sum(),
+        run_hours: if plan.dashboard { of_phase(run_seconds) } else { 0 },
         // Three dashboards of an account are free.
-        dashboard_hours: if plan.dashboard && case == Case::High { hours_begun(run) } else { 0 },
+        dashboard_hours: if plan.dashboard && case == Case::High { hours_begun(run_seconds) } else { 0 },
         log_bytes: match case {
-            Case::Low => lines * line / 4,
-            Case::Expected => lines * line / 2,
-            Case::High => lines * line * 2,
+            Case::Low => most_log_bytes / 4,
+            Case::Expected => most_log_bytes / 2,
+            Case::High => most_log_bytes * 2,
         },
-    }
+    };
+    course.usage(plan, public_addresses)
 }
 
 /// The seconds of all tasks: the n-th runs from before the first phase that needs n tasks until

@@ -11,7 +11,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod accrual;
 pub mod bill;
+pub mod course;
 pub mod estimate;
 
 pub mod prices;

@@ -40,14 +40,15 @@ pub fn facts(run: &KinesisDemoRun) -> Vec<Fact> {
         facts.push(("Finished", instant(finished_at)));
     }
     if let Some(cost) = status.cost.as_ref().and_then(cost) {
-        facts.push(("Cost on AWS", format!("{cost} (estimated)")));
+        facts.push(("Cost on AWS", cost));
     }
     facts.push(("Operator", clean(&spec.operator_version, 64)));
     facts.push(("Report", VERSION.to_owned()));
     facts
 }
 
-/// What a run is expected to cost on AWS: `about $0.63 ($0.13 to $0.76)`.
+/// What a run costs on AWS: `$0.21, expected about $0.63 ($0.13 to $0.76)`; before it has cost
+/// anything, without the first.
 #[must_use]
 pub fn cost(cost: &CostStatus) -> Option<String> {
     let Some(estimate) = &cost.estimate else {
@@ -58,7 +59,10 @@ pub fn cost(cost: &CostStatus) -> Option<String> {
     let minimum = estimate.advantage_minimum_usd.as_ref().map(|minimum| {
         format!(", and at least {} for 24 hours of On-demand Advantage, used or not", shown(minimum))
     });
-    Some(format!("about {} ({range}){}", shown(&estimate.expected_usd), minimum.unwrap_or_default()))
+    let spent = cost.so_far_usd.as_ref().filter(|_| cost.meter.is_some());
+    let spent = spent.map(|spent| format!("{}, expected ", shown(spent))).unwrap_or_default();
+    let expected = shown(&estimate.expected_usd);
+    Some(format!("{spent}about {expected} ({range}){}", minimum.unwrap_or_default()))
 }
 
 /// How a run ended, and why: `Failed (StreamDeleted)`; or its stage.

@@ -107,12 +107,7 @@ pub async fn reconcile(
             None => next_decision(demo, &object, context, now).await?,
         },
     };
-    // The plan is pinned when the run leaves Pending, and its estimate with it.
-    if object.status.stage == Some(Stage::Pending) {
-        let readable = object.unreadable.is_none();
-        decision.status.cost =
-            readable.then(|| stages::expected_cost(object.spec, object.settings)).flatten();
-    }
+    decision.status.cost = stages::cost_of(&object, &decision.status, now);
     let decision = status::bounded(decision);
     if decision.finalizer == FinalizerChange::Remove {
         finish_records(&uid, context, now).await;

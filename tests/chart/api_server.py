@@ -112,6 +112,16 @@ class ApiServer:
             raise AssertionError(f"kubectl {' '.join(map(str, words))}: {ended.stderr}")
         return ended.stdout
 
+    def wait_until_established(self, definition):
+        """Waits until the API server serves a new definition. `kubectl wait` fails at once as long as the definition has no conditions."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            conditions = (self.get("crd", definition) or {}).get("status", {}).get("conditions") or []
+            if any((one["type"], one["status"]) == ("Established", "True") for one in conditions):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{definition} was not established within 60 s")
+
     def get(self, *words):
         """The object that `kubectl get` finds, or None."""
         found = self.kubectl("get", *words, "--ignore-not-found", "--output", "json")

@@ -30,7 +30,7 @@ class Applied(unittest.TestCase):
         cls.server = ApiServer()
         cls.addClassCleanup(cls.server.stop)
         cls.apply(DEFINITION)
-        cls.server.kubectl("wait", "--for=condition=Established", "crd/kinesisdemos.kinesisdemo.io", "--timeout=30s")
+        cls.server.wait_until_established("kinesisdemos.kinesisdemo.io")
 
     @classmethod
     def apply(cls, file, *words):
@@ -79,13 +79,14 @@ class Applied(unittest.TestCase):
             status = source["status"]
             if name == "running":
                 status["run"] = {**status["run"], "ends": "2026-11-23T03:17:39Z"}
+                status["cost"] = {"soFarUsd": "0.21"}
             self.server.kubectl("create", "-f", "-", stdin=json.dumps({**source, "metadata": {"name": name}}))
             self.server.kubectl("patch", "kd", name, "--subresource=status", "--type=merge", "--patch", json.dumps({"status": status}))
         header, *rows = self.server.kubectl("get", "kd").splitlines()
         starts = [header.index(title) for title in header.split()]
         cells = {row.split()[0]: dict(zip(header.split(), (row[start:end].strip() for start, end in zip(starts, [*starts[1:], None])))) for row in rows}
         self.assertEqual(cells["running"], {"NAME": "running", "RUN": "2", "STAGE": "Running", "PHASE": "spike", "RATE": "1000", "TARGET": "", "TASKS": "1",
-                                            "WARM": "20", "ENDS": "2026-11-23T03:17:39Z", "STALLED": "False"})
+                                            "WARM": "20", "ENDS": "2026-11-23T03:17:39Z", "COST": "0.21", "STALLED": "False"})
         self.assertEqual((cells["stalled"]["STAGE"], cells["stalled"]["STALLED"]), ("Pending", "True"))
 
     def test_status_numbers_and_enums_are_validated(self):

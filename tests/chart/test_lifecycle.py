@@ -106,7 +106,7 @@ class Lifecycle(unittest.TestCase):
                 self.server.kubectl("delete", "crd", *DEFINITIONS, "--ignore-not-found")
                 namespace = self.namespace()
                 self.helm("install", "first", CHART, "--namespace", namespace, "--set", "sandbox.enabled=true")
-                self.server.kubectl("wait", "--for=condition=Established", f"crd/{DEFINITION}")
+                self.server.wait_until_established(DEFINITION)
                 self.server.kubectl("apply", "--namespace", namespace, "-f", "-", stdin=OBJECT)
                 before = self.server.get("kd", "viral-event", "--namespace", namespace)
                 # The fields of the Lease that the operator writes.

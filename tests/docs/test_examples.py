@@ -14,7 +14,7 @@ class Examples(unittest.TestCase):
         server = ApiServer()
         self.addCleanup(server.stop)
         server.kubectl("apply", "--server-side", "-f", ROOT / "crds")
-        server.kubectl("wait", "--for=condition=Established", "crd/kinesisdemos.kinesisdemo.io", "--timeout=60s")
+        server.wait_until_established("kinesisdemos.kinesisdemo.io")
         examples = sorted((ROOT / "examples").glob("*.yaml"))
         self.assertTrue(examples)
         for example in examples:

@@ -4,6 +4,7 @@
 
 mod cohort;
 mod cohort_harness;
+mod cost;
 mod crashes;
 mod dashboard;
 mod disruptions;

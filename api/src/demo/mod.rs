@@ -65,8 +65,9 @@ pub const ABANDON_ANNOTATION: &str = "kinesisdemo.io/abandon-resources";
     printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.generators.running", description = "Generator tasks running"),
     printcolumn(name = "Warm", type_ = "integer", json_path = ".status.stream.warm.current", description = "Current warm throughput in MiB/s, if the spec requests any"),
     printcolumn(name = "Ends", type_ = "string", json_path = ".status.run.ends", description = "When traffic ends or ended, to the second"),
-    printcolumn(name = "Cost", type_ = "string", json_path = ".status.cost.estimate.expectedUsd", description = "What the run is expected to cost on AWS in US dollars, without the minimum of On-demand Advantage"),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.cost.soFarUsd", description = "What the run has cost so far in US dollars, or would have cost on AWS, without the minimum of On-demand Advantage"),
     printcolumn(name = "Stalled", type_ = "string", json_path = ".status.conditions[?(@.type==\"Stalled\")].status", description = "True if nothing will happen until somebody changes something: the condition Stalled says what"),
+    printcolumn(name = "Estimate", type_ = "string", json_path = ".status.cost.estimate.expectedUsd", priority = 1, description = "What the run was expected to cost in US dollars, without the minimum of On-demand Advantage"),
     printcolumn(name = "Shards", type_ = "integer", json_path = ".status.stream.shards", priority = 1, description = "Open shards"),
     printcolumn(name = "Throttled", type_ = "integer", json_path = ".status.traffic.throttled", priority = 1, description = "Throttled records, counted once per attempt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = 1, description = "Time since creation")

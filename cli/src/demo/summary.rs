@@ -239,12 +239,12 @@ mod tests {
         status.cost = serde_json::from_value(serde_json::json!({"estimate": {
             "lowUsd": "0.04", "expectedUsd": "0.05", "highUsd": "0.11", "advantageMinimumUsd": "101.25",
             "pricesAsOf": "2026-11-22",
-        }}))
+        }, "soFarUsd": "0.06", "meter": {"until": "2026-11-22T10:01:00Z", "taskMillis": 1, "streamMillis": 1}}))
         .unwrap();
         let lines = summary(&report(), Some(&demo), WIDE);
         assert_eq!(
             lines[lines.len() - 2],
-            "Cost: nothing. On AWS about $0.05 ($0.04 to $0.11), and at least $101.25 for 24 hours of On-demand \
+            "Cost: nothing. On AWS $0.06, expected about $0.05 ($0.04 to $0.11), and at least $101.25 for 24 hours of On-demand \
              Advantage, used or not"
         );
         demo.status.as_mut().unwrap().cost =

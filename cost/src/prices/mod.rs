@@ -72,6 +72,7 @@ pub struct ProvisionedPrices {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FargatePrices {
     /// On x86-64.
+    #[serde(rename = "x86_64")]
     pub x86_64: TaskPrices,
     /// On ARM64.
     pub arm64: TaskPrices,
@@ -161,6 +162,16 @@ mod tests {
         let list = built_in::price_list().overridden_by(parsed);
         assert_eq!((list.of("us-east-1"), list.of("eu-north-1")), (Some(&prices), Some(&prices)));
         assert_eq!(list.of("eu-south-2"), None);
+    }
+
+    #[test]
+    fn the_example_in_the_documentation_is_a_file_of_prices() {
+        let page = include_str!("../../../docs/howto/cost.md");
+        let (_, rest) = page.split_once("```yaml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let list = PriceList::parse(example).unwrap();
+        let prices = list.of("eu-central-1").unwrap();
+        assert_eq!(prices.fargate.x86_64.memory_gib_hour, "0.00511".parse().unwrap());
     }
 
     #[test]

@@ -8,12 +8,12 @@ mod cleanup;
 mod cohort;
 mod context;
 pub mod control;
+mod cost;
 mod dashboard;
 mod decision;
 mod decision_builder;
 mod drain;
 mod effect;
-mod estimate;
 pub mod gathering;
 mod outcome;
 pub mod parameter;
@@ -34,11 +34,11 @@ use kinesis_demo_api::status::{ControlStatus, Outcome, Stage};
 
 pub use cleanup::{Removal, decide_leaked_resources, left_message};
 pub use context::{ObjectContext, RunContext};
+pub use cost::cost_of;
 pub use dashboard::with_optional_failures;
 pub use decision::{Decision, FinalizerChange, Wake};
 pub use decision_builder::DecisionBuilder;
 pub use effect::Effect;
-pub use estimate::expected_cost;
 pub use pending::{
     decide_pending, decide_preflight_refused, decide_queued, decide_refused, decide_unreadable,
 };

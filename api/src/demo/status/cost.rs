@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::MicroTime;
+
 /// What the run costs on AWS. In the sandbox it would cost as much, and costs nothing.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,10 +14,28 @@ pub struct CostStatus {
     /// What the run was expected to cost when it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<EstimateStatus>,
+    /// What the run has cost so far, without the minimum of On-demand Advantage, in whole cents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub so_far_usd: Option<UsdText>,
+    /// What has been metered for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<Meter>,
     /// Why the cost is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub unknown: Option<String>,
+}
+
+/// What of a run is metered by time.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meter {
+    /// Up to when.
+    pub until: MicroTime,
+    /// The time of all tasks together, in milliseconds.
+    pub task_millis: u64,
+    /// The age of the stream, in milliseconds.
+    pub stream_millis: u64,
 }
 
 /// What a run is expected to cost, without the minimum of On-demand Advantage, in whole cents.

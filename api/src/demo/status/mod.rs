@@ -19,7 +19,7 @@ use crate::conditions::Condition;
 use crate::request::LastRequest;
 pub use cohort::{CohortMember, CohortState, CohortStatus};
 pub use control::{Assignment, ControlStatus, FoldedPhase, Interruption};
-pub use cost::{CostStatus, EstimateStatus, UsdText};
+pub use cost::{CostStatus, EstimateStatus, Meter, UsdText};
 pub use resources::{LeakedResources, ResourceState, ResourceStatus, ResourceType};
 pub use run::{Effective, PastRun, RunLoad, RunStatus};
 pub use seen::{DashboardStatus, GeneratorsStatus, StreamStatus, TaskFailure, WarmStatus};

@@ -60,13 +60,14 @@ fn move_all(status: &mut KinesisDemoRunStatus, moved: impl Fn(MicroTime) -> Micr
         left: _,
         left_count: _,
         marks_omitted: _,
-        cost: _,
+        cost,
     } = status;
     let mut instants: Vec<&mut MicroTime> =
         [started_at, traffic_starts_at, traffic_ends_at, finished_at, recorded_at]
             .into_iter()
             .flatten()
             .collect();
+    instants.extend(cost.iter_mut().flat_map(|cost| &mut cost.meter).map(|meter| &mut meter.until));
     instants.extend(phases.iter_mut().flat_map(|phase| [&mut phase.starts_at, &mut phase.ends_at]));
     instants.extend(traffic.iter_mut().map(|columns| &mut columns.origin));
     instants.extend(capacity.iter_mut().map(|step| &mut step.at));
@@ -91,6 +92,10 @@ pub(super) fn cut(run: &KinesisDemoRun, now: MicroTime) -> KinesisDemoRun {
     status.capacity.retain(|step| step.at <= now);
     status.marks.retain(|mark| mark.at <= now);
     status.gaps.retain(|gap| gap.until <= now);
+    // What it had cost by then was not recorded.
+    if let Some(cost) = &mut status.cost {
+        (cost.so_far_usd, cost.meter) = (None, None);
+    }
     let mut all = TotalsStatus::default();
     for (index, phase) in status.phases.iter_mut().enumerate() {
         phase.begun = phase.begun && phase.starts_at <= now;
