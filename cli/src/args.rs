@@ -231,7 +231,7 @@ pub struct Dashboard {
     pub names: Vec<String>,
     #[command(flatten)]
     pub connection: Connection,
-    /// The port on 127.0.0.1. Default: any free one.
+    /// The port on loopback. Default: any free one.
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     pub port: u16,
     /// Do not open the browser.

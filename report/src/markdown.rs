@@ -125,6 +125,9 @@ pub fn row<T: AsRef<str>>(cells: impl Iterator<Item = T>) -> String {
     line
 }
 
+/// Has no width, and no line breaks at it.
+const WORD_JOINER: char = '\u{2060}';
+
 /// Text of others as text: everything that Markdown or HTML could obey is escaped.
 #[must_use]
 pub fn escaped(text: &str) -> String {
@@ -138,9 +141,11 @@ pub fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
             '|' => safe.push_str("&#124;"),
-            // An entity, since a backslash does not stop a host from making a link or a mention.
-            '@' => safe.push_str("&#64;"),
-            '#' => safe.push_str("&#35;"),
+            // Hosts look for mentions, links and issues in the text that Markdown yields, where
+            // neither a backslash nor an entity is left. An invisible letter stays, and breaks all.
+            '@' | '#' => safe.extend([letter, WORD_JOINER]),
+            // GH-12 is an issue.
+            '-' if safe.ends_with("GH") || safe.ends_with("gh") => safe.extend([WORD_JOINER, letter]),
             ':' if letters.peek() == Some(&'/') => safe.push_str("&#58;"),
             '.' if before.eq_ignore_ascii_case(&'w') => safe.push_str("&#46;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '!' | '~' | '$' => safe.extend(['\\', letter]),
@@ -164,7 +169,7 @@ mod tests {
         assert_eq!(escaped("<script>alert(1)</script>"), "&lt;script&gt;alert(1)&lt;/script&gt;");
         assert_eq!(
             escaped("a|b\n# c [x](http://h) @team"),
-            "a&#124;b &#35; c \\[x\\](http&#58;//h) &#64;team"
+            "a&#124;b #\u{2060} c \\[x\\](http&#58;//h) @\u{2060}team"
         );
         assert_eq!(escaped("www.example ![a](b) `c`"), "www&#46;example \\!\\[a\\](b) \\`c\\`");
         assert_eq!(escaped("- a"), "\\- a");

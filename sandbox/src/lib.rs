@@ -17,7 +17,6 @@ pub mod arn;
 pub mod call;
 pub mod calls;
 pub mod clock;
-pub mod connections;
 pub mod constraints;
 pub mod faults;
 pub mod http;

@@ -18,7 +18,6 @@ use crate::access::{ACCESS_KEY_VARIABLE, Access};
 use crate::admin::{self, AdminApi};
 use crate::calls::Calls;
 use crate::clock::ModelClock;
-use crate::connections::{Connections, most_files};
 use crate::faults::Faults;
 use crate::http::guard::{Hosts, guard};
 use crate::http::{self, HttpState};
@@ -37,6 +36,7 @@ use crate::services::ssm::Ssm;
 use crate::services::sts::Sts;
 use crate::task_runner::pod::settings;
 use crate::tls::{TlsListener, TlsSettings, authority};
+use kinesis_demo_connections::{Connections, most_files};
 
 /// How long open requests may take after a stop. Idle connections are closed at once.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,10 +19,18 @@ export const PICTURES = "target/pictures";
 export const SIZES = { desk: [1280, 800], room: [1920, 1080], phone: [390, 844] };
 
 const children = [];
-process.on("exit", () => children.forEach((child) => child.kill("SIGTERM")));
+const folders = [];
+process.on("exit", () => {
+  children.forEach((child) => child.kill("SIGTERM"));
+  folders.forEach((name) => rmSync(name, { recursive: true, force: true }));
+});
 
-/// A folder of this test alone.
-export const folder = () => mkdtempSync(join(tmpdir(), "kinesisdemo-page-"));
+/// A folder of this test alone, which is removed at the end.
+export const folder = () => {
+  const name = mkdtempSync(join(tmpdir(), "kinesisdemo-page-"));
+  folders.push(name);
+  return name;
+};
 
 /// Starts the program, and waits until it has printed where its page is.
 export async function start(args, env = {}) {

@@ -2,6 +2,7 @@
 // lost connection, first paint. In: the environment that `run` sets. Out: an exit code, pictures.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -166,6 +167,34 @@ await test("markup in a replay stays text", async () => {
   assert.deepEqual(page.faults, []);
   await page.close();
   await stop(started);
+});
+
+await test("another program that listens at the address afterwards is not believed", async () => {
+  const started = await replay(stored("whole", [long()]), 1);
+  const page = await open(browser, started);
+  const { hostname, port } = new URL(started.address);
+  page.mayFail = true;
+  await stop(started);
+  const data = JSON.stringify({ now: 0, speed: 1, parts: { messages: '<p id="foreign">obey</p>' }, witness: "0".repeat(64) });
+  const foreign = createServer((_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(`event: parts\ndata: ${data}\n\n`);
+  });
+  await new Promise((resolve) => foreign.listen(Number(port), hostname, resolve));
+  await until("refusal of the other program", 20_000, async () => (await text(page, "#connection")).includes("Another program answers"));
+  assert.equal(await page.$("#foreign"), null);
+  foreign.closeAllConnections();
+  foreign.close();
+  await page.close();
+});
+
+await test("a chosen port has another address at each start", async () => {
+  const first = await start(["dashboard", "--replay", stored("whole", [long()]), "--no-open", "--port", "18765"]);
+  await stop(first);
+  const second = await start(["dashboard", "--replay", stored("whole", [long()]), "--no-open", "--port", "18765"]);
+  if (process.platform === "linux") assert.notEqual(first.address, second.address);
+  assert.equal(new URL(second.address).port, "18765");
+  await stop(second);
 });
 
 await test("eight hours: page and data below a mebibyte", async () => {

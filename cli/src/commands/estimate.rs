@@ -19,15 +19,23 @@ use crate::manifest::read_manifest;
 use crate::output::document;
 use crate::render::printable::printable;
 
+/// The most tasks that the schema allows (`generator.maxTasks`).
+const MOST_TASKS: u32 = 100;
+
 /// What no estimate includes.
 const NOT_INCLUDED: &str =
     "tasks that fail and are replaced, retained streams, NAT or VPC endpoints, images, free tiers, taxes";
 
 pub fn estimate(arguments: &args::Estimate) -> Result<ExitStatus, CliError> {
     let manifest = read_manifest(&arguments.file)?;
-    let plan = manifest
-        .plan(&assumed(&arguments.region))
-        .map_err(|reason| CliError::Manifest { path: arguments.file.clone(), reason })?;
+    let refused = |reason| CliError::Manifest { path: arguments.file.clone(), reason };
+    let plan = manifest.plan(&assumed(&arguments.region)).map_err(refused)?;
+    if plan.most_tasks > MOST_TASKS {
+        return Err(refused(format!(
+            "its highest rate needs {} tasks, and a run has at most {MOST_TASKS}; raise generator.ratePerTask",
+            plan.most_tasks
+        )));
+    }
     let list = price_list(arguments.prices.as_deref())?;
     let Some(prices) = list.of(&plan.region) else {
         return Err(CliError::Refused(format!(
@@ -88,7 +96,7 @@ impl Shown<'_> {
             printable(&self.prices.as_of)
         );
         let mut row = |title: &str, low: &str, expected: &str, high: &str| {
-            let _ = writeln!(text, "{title:<32}{low:>10}{expected:>12}{high:>10}");
+            let _ = writeln!(text, "{title:<32}{low:>10} {expected:>11} {high:>9}");
         };
         row("", "LOW", "EXPECTED", "HIGH");
         let mut components: Vec<Component> = [&bill.low, &bill.expected, &bill.high]

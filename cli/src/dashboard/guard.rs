@@ -43,14 +43,15 @@ pub const HEADERS: [(HeaderName, HeaderValue); 8] = [
 #[must_use]
 pub fn refusal(
     login: &Login,
-    port: u16,
+    ours: &str,
     method: &Method,
     path: &str,
     headers: &HeaderMap,
 ) -> Option<(StatusCode, &'static str)> {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(&HOST).unwrap_or_default();
-    let is_ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}")].iter().any(|ours| ours == host);
+    let port = ours.rsplit(':').next().unwrap_or_default();
+    let is_ours = host == ours || host == format!("localhost:{port}");
     if !is_ours || headers.get_all(&HOST).iter().count() != 1 {
         return Some((
             StatusCode::FORBIDDEN,

@@ -7,7 +7,8 @@
 //!
 //! Browsers send a cookie to every port of its host. So a server of another user on this machine
 //! could get it. It cannot get the key, which scripts of the page alone can read and which every
-//! request that changes something must have.
+//! request that changes something must have. Conversely, every update has the witness, without
+//! which the page believes nothing: another program may listen at this address after ours.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,21 +38,24 @@ impl Secret {
 /// The login of one server.
 pub struct Login {
     file: PathBuf,
-    port: u16,
+    /// Address and port of the page.
+    host: String,
     token: Mutex<Secret>,
     session: Secret,
     key: Secret,
+    witness: Secret,
 }
 
 impl Login {
-    /// Writes the file that leads to the page of this port.
-    pub fn open(folder: &Path, port: u16) -> Result<Self, LocalClusterError> {
+    /// Writes the file that leads to the page at this address and port.
+    pub fn open(folder: &Path, host: &str) -> Result<Self, LocalClusterError> {
         let login = Self {
             file: folder.join(FILE),
-            port,
+            host: host.to_owned(),
             token: Mutex::new(Secret::new()),
             session: Secret::new(),
             key: Secret::new(),
+            witness: Secret::new(),
         };
         login.write(&login.token())?;
         Ok(login)
@@ -102,6 +106,12 @@ impl Login {
         &self.key.0
     }
 
+    /// What every update has. Whoever does not know it is not this server.
+    #[must_use]
+    pub fn witness(&self) -> &str {
+        &self.witness.0
+    }
+
     /// Whether this is the key.
     #[must_use]
     pub fn is_key(&self, given: &str) -> bool {
@@ -110,7 +120,7 @@ impl Login {
 
     /// With the port, since browsers keep one set of cookies for all ports.
     fn cookie_name(&self) -> String {
-        format!("kinesisdemo-{}", self.port)
+        format!("kinesisdemo-{}", self.host.rsplit(':').next().unwrap_or_default())
     }
 
     fn token(&self) -> MutexGuard<'_, Secret> {
@@ -118,7 +128,7 @@ impl Login {
     }
 
     fn write(&self, token: &Secret) -> Result<(), LocalClusterError> {
-        let address = format!("http://127.0.0.1:{}/login?token={}", self.port, token.0);
+        let address = format!("http://{}/login?token={}", self.host, token.0);
         let page = html! {
             (DOCTYPE)
             html lang="en" {
@@ -149,7 +159,7 @@ mod tests {
     #[test]
     fn a_token_is_exchanged_once_and_the_file_gets_another() {
         let folder = tempfile::tempdir().unwrap();
-        let login = Login::open(folder.path(), 1234).unwrap();
+        let login = Login::open(folder.path(), "127.0.0.1:1234").unwrap();
         let mode = login.file().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let token = token_in(login.file());
@@ -170,7 +180,7 @@ mod tests {
     #[test]
     fn only_the_cookie_of_this_server_is_a_session() {
         let folder = tempfile::tempdir().unwrap();
-        let login = Login::open(folder.path(), 1234).unwrap();
+        let login = Login::open(folder.path(), "127.0.0.1:1234").unwrap();
         let cookie = login.set_cookie();
         let (pair, attributes) = cookie.split_once("; ").unwrap();
         assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Strict");

@@ -64,8 +64,12 @@ pub async fn run(arguments: Dashboard) -> Result<ExitStatus, CliError> {
         signals.push(signal(kind)?);
     }
     let own = Permissions::from_mode(0o700);
-    let folder =
-        tempfile::Builder::new().prefix("kinesisdemo-").permissions(own).tempdir_in(private_place())?;
+    let place = private_place();
+    let folder = tempfile::Builder::new()
+        .prefix("kinesisdemo-")
+        .permissions(own)
+        .tempdir_in(&place)
+        .map_err(|source| CliError::WriteFile { path: place, source })?;
     let serving = Serving::start(folder.path(), port, source).await?;
     {
         let mut out = std::io::stdout().lock();

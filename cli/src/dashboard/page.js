@@ -84,8 +84,15 @@ function fitRibbons() {
   }
 }
 
-function update(message) {
-  const { now, speed, parts } = JSON.parse(message.data);
+// Another program may listen at this address when ours has ended. It does not know the witness, and
+// is not believed.
+let witness = remembered("witness");
+function isOurs(message) {
+  witness ??= message.witness;
+  return typeof message.witness === "string" && message.witness === witness;
+}
+
+function update({ now, speed, parts }) {
   setClock(now, speed);
   for (const [id, html] of Object.entries(parts)) {
     const part = document.getElementById(id);
@@ -128,15 +135,21 @@ function connection(state, text) {
 }
 
 function connect() {
+  if (stopped) return;
   clearTimeout(retry);
   source?.close();
   const address = document.body.dataset.events;
   source = new EventSource(`${address}${address.includes("?") ? "&" : "?"}screen=${screenName()}${roomQuery()}`);
   lastUpdate = performance.now();
   source.addEventListener("parts", (message) => {
+    const parsed = JSON.parse(message.data);
+    if (!isOurs(parsed)) {
+      stop("Another program answers at this address. Close this tab; start the command line again and open its file.");
+      return;
+    }
     lastUpdate = performance.now();
     connection("live", "live");
-    update(message);
+    update(parsed);
   });
   // The browser tries again by itself after a broken connection, but not after a refusal.
   source.onerror = () => {
@@ -145,8 +158,16 @@ function connect() {
   };
 }
 
+let stopped = false;
+function stop(why) {
+  stopped = true;
+  clearTimeout(retry);
+  source?.close();
+  connection("foreign", why);
+}
+
 function watchdog() {
-  if (performance.now() - lastUpdate < 5000) return;
+  if (stopped || performance.now() - lastUpdate < 5000) return;
   connection("lost", "No update for 5 seconds: trying again.");
   connect();
 }

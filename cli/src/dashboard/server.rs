@@ -1,5 +1,5 @@
 //! The server of the page, on loopback. In: a source of runs, a login. Out: responses: documents,
-//! updates, and the answer to a request. Listens on a port of 127.0.0.1.
+//! updates, and the answer to a request. Listens on loopback.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,12 +20,14 @@ use axum::{Json, Router, middleware};
 use futures::Stream;
 use jiff::Timestamp;
 use kinesis_demo_api::error_chain::error_chain;
+use kinesis_demo_connections::Connections;
 use maud::Markup;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::guard::{HEADERS, LOGIN, refusal};
 use super::login::Login;
@@ -102,12 +104,33 @@ struct Clock {
 /// A server that runs until it is dropped.
 pub struct Serving {
     server: Arc<Server>,
-    task: JoinHandle<()>,
+    task: JoinHandle<std::io::Result<()>>,
+    /// Never cancelled: the server ends with its task.
+    _stopping: CancellationToken,
+}
+
+/// The most connections. A page has two or three; whoever else connects and says nothing makes
+/// room for others after ten seconds.
+const MOST_CONNECTIONS: usize = 64;
+
+/// Where to listen. A port that the user chose may be the same at the next start, and a browser
+/// keeps what pages of one address have left behind, such as service workers: also those of another
+/// user who listened there in between. So each start has another address of 127.0.0.0/8 then, where
+/// the system has more than one and the browser runs on it.
+fn address(port: u16) -> Ipv4Addr {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // Under WSL the browser is on Windows, which forwards 127.0.0.1 only.
+    if port == 0 || !cfg!(target_os = "linux") || kernel.to_lowercase().contains("microsoft") {
+        return Ipv4Addr::LOCALHOST;
+    }
+    let [a, b, c, ..] = *uuid::Uuid::new_v4().as_bytes();
+    Ipv4Addr::new(127, a, b, c.clamp(1, 254))
 }
 
 struct Server {
     login: Login,
-    port: u16,
+    /// Address and port.
+    host: String,
     source: Source,
 }
 
@@ -119,15 +142,13 @@ impl Serving {
                 "could not listen on 127.0.0.1:{port}: {error}; choose another port with --port"
             ))
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        let server = Arc::new(Server { login: Login::open(folder, port)?, port, source });
+        let listener = TcpListener::bind((address(port), port)).await.map_err(failed)?;
+        let host = listener.local_addr().map_err(failed)?.to_string();
+        let server = Arc::new(Server { login: Login::open(folder, &host)?, host, source });
         let router = router(Arc::clone(&server));
-        let task = tokio::spawn(async move {
-            // It ends only with its task.
-            let _ = axum::serve(listener, router).await;
-        });
-        Ok(Self { server, task })
+        let stopping = CancellationToken::new();
+        let task = Connections::new(MOST_CONNECTIONS).serve(listener, router, &stopping);
+        Ok(Self { server, task, _stopping: stopping })
     }
 
     /// The file that leads to the page, once for each token.
@@ -139,7 +160,7 @@ impl Serving {
     /// The address that the page has then.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.server.port)
+        format!("http://{}/", self.server.host)
     }
 }
 
@@ -175,7 +196,7 @@ fn router(server: Arc<Server>) -> Router {
 /// Refuses what [`refusal`] says, and adds the headers to every response.
 async fn guarded(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let refused =
-        refusal(&server.login, server.port, request.method(), request.uri().path(), request.headers());
+        refusal(&server.login, &server.host, request.method(), request.uri().path(), request.headers());
     let mut response = match refused {
         Some(refused) => refused.into_response(),
         None => next.run(request).await,
@@ -214,7 +235,10 @@ async fn login(State(server): State<Arc<Server>>, RawQuery(query): RawQuery) -> 
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     match HeaderValue::from_str(&server.login.set_cookie()) {
-        Ok(cookie) => ([(SET_COOKIE, cookie)], html(&page::welcome(server.login.key()))).into_response(),
+        Ok(cookie) => {
+            ([(SET_COOKIE, cookie)], html(&page::welcome(server.login.key(), server.login.witness())))
+                .into_response()
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -309,7 +333,8 @@ impl Updates {
             }
         }
         self.count += 1;
-        let data = json!({"now": millis, "speed": speed, "parts": changed}).to_string();
+        let witness = self.server.login.witness();
+        let data = json!({"now": millis, "speed": speed, "parts": changed, "witness": witness}).to_string();
         Event::default().event("parts").retry(Duration::from_secs(1)).data(data)
     }
 }

@@ -4,6 +4,8 @@
 pub mod built_in;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,73 @@ pub struct Prices {
     pub cloud_watch: CloudWatchPrices,
     /// A public IPv4 address, per hour.
     pub public_address_hour: Usd,
+}
+
+/// All Regions need less.
+const LONGEST_FILE: u64 = 1024 * 1024;
+/// No unit costs more. A higher price is one of another unit, and its sums would not fit a status.
+const HIGHEST_PRICE: Usd = Usd::new(10_000, 0);
+/// The longest name of a source.
+const LONGEST_SOURCE: usize = 256;
+
+impl Prices {
+    /// What is wrong with them, beyond the form of each value.
+    fn check(&self) -> Result<(), String> {
+        // Destructured without `..`, so that a new price cannot be forgotten.
+        let Self {
+            as_of,
+            source,
+            standard,
+            advantage,
+            provisioned,
+            fargate,
+            cloud_watch,
+            public_address_hour,
+        } = self;
+        let StandardPrices { stream_hour, ingest_gib, retrieval_gib } = standard;
+        let AdvantagePrices { ingest_gib: advantage_ingest_gib, retrieval_gib: advantage_retrieval_gib } =
+            advantage;
+        let ProvisionedPrices { shard_hour, put_units_million } = provisioned;
+        let FargatePrices { x86_64, arm64 } = fargate;
+        let CloudWatchPrices { metric_month, requests_thousand, dashboard_month, log_gib } = cloud_watch;
+        let highest = [
+            stream_hour,
+            ingest_gib,
+            retrieval_gib,
+            advantage_ingest_gib,
+            advantage_retrieval_gib,
+            shard_hour,
+            put_units_million,
+            &x86_64.vcpu_hour,
+            &x86_64.memory_gib_hour,
+            &arm64.vcpu_hour,
+            &arm64.memory_gib_hour,
+            metric_month,
+            requests_thousand,
+            dashboard_month,
+            log_gib,
+            public_address_hour,
+        ]
+        .into_iter()
+        .max();
+        if let Some(price) = highest.filter(|price| **price > HIGHEST_PRICE) {
+            return Err(format!(
+                "a price of {price} is too high; the highest that is accepted is {HIGHEST_PRICE}"
+            ));
+        }
+        let is_date = as_of.len() == 10
+            && as_of.bytes().zip(b"0000-00-00".iter()).all(|(byte, form)| match form {
+                b'-' => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            });
+        if !is_date {
+            return Err("asOf must be a day, as in 2026-11-22".into());
+        }
+        if source.chars().count() > LONGEST_SOURCE {
+            return Err(format!("source must have at most {LONGEST_SOURCE} characters"));
+        }
+        Ok(())
+    }
 }
 
 /// Prices of on-demand streams, Standard.
@@ -118,14 +187,23 @@ pub struct PriceFileError(String);
 impl PriceList {
     /// The list in a file (YAML or JSON).
     pub fn parse(text: &str) -> Result<Self, PriceFileError> {
-        serde_saphyr::from_str(text)
-            .map_err(|error| PriceFileError(format!("this is not a file of prices: {error}")))
+        let not_prices = |why: String| PriceFileError(format!("this is not a file of prices: {why}"));
+        let list: Self = serde_saphyr::from_str(text).map_err(|error| not_prices(error.to_string()))?;
+        for (region, prices) in &list.regions {
+            prices.check().map_err(|why| not_prices(format!("{region}: {why}")))?;
+        }
+        Ok(list)
     }
 
     /// The built-in list with the Regions of this file replaced or added. The error names the file.
     pub fn with_file(path: &Path) -> Result<Self, PriceFileError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| PriceFileError(format!("could not read {}: {source}", path.display())))?;
+        let unreadable = |source| PriceFileError(format!("could not read {}: {source}", path.display()));
+        let mut text = String::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(LONGEST_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > LONGEST_FILE {
+            return Err(PriceFileError(format!("could not use {}: it is longer than 1 MiB", path.display())));
+        }
         let read = Self::parse(&text).map_err(|PriceFileError(why)| {
             PriceFileError(format!("could not use {}: {why}", path.display()))
         })?;
@@ -187,6 +265,10 @@ mod tests {
         assert!(missing.contains("fargate"), "{missing}");
         let unknown = parse(&|region| region["fargat"] = 1.into()).unwrap_err();
         assert!(unknown.contains("fargat"), "{unknown}");
+        let date = parse(&|region| region["asOf"] = "x".repeat(33).into()).unwrap_err();
+        assert!(date.ends_with("us-east-1: asOf must be a day, as in 2026-11-22"), "{date}");
+        let high = parse(&|region| region["standard"]["ingestGib"] = "999999999".into()).unwrap_err();
+        assert!(high.contains("a price of $999999999.00 is too high"), "{high}");
         let amount = parse(&|region| region["publicAddressHour"] = "five".into()).unwrap_err();
         assert!(amount.contains("`five` is not an amount in US dollars"), "{amount}");
     }

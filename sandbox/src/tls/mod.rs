@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::connections::most_files;
+use kinesis_demo_connections::most_files;
 
 /// The time limit of a handshake: two round trips and one retransmission ("Computing TCP's
 /// Retransmission Timer", RFC 6298: initially one second). The number is our choice.

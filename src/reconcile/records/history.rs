@@ -33,6 +33,8 @@ pub struct RunHistory {
     /// The traffic at the run's end. Afterwards it does not change.
     pub settled_cells: Option<TrafficCells>,
     first_seen_at: MicroTime,
+    /// The stage in which this leader saw the run first, and when it was entered.
+    first_stage: Option<(Stage, Mark)>,
     last_seen_at: MicroTime,
 }
 
@@ -47,6 +49,8 @@ impl RunHistory {
         now: MicroTime,
     ) -> Self {
         let step = CapacityStep::of(&status, now);
+        let first_stage =
+            status.stage.zip(status.run.as_ref()).map(|(stage, run)| (stage, Mark::stage(stage, run)));
         Self {
             namespace: namespace.to_owned(),
             demo: demo.to_owned(),
@@ -59,6 +63,7 @@ impl RunHistory {
             gaps: Vec::new(),
             settled_cells: None,
             first_seen_at: now,
+            first_stage,
             last_seen_at: now,
         }
     }
@@ -141,8 +146,13 @@ impl RunHistory {
         thin(&mut steps, MOST_STEPS);
         self.steps = steps;
 
+        // What the earlier leader saw after its last write is lost, but not where that led to.
+        let missed = self.first_stage.clone().filter(|(stage, _)| recorded.stage != Some(*stage));
         let own = std::mem::take(&mut self.marks);
         self.marks = recorded.marks.iter().filter(|mark| mark.at < first).cloned().collect();
+        let is_new = |mark: &Mark| !self.marks.contains(mark) && !own.contains(mark);
+        let entered = missed.as_ref().map(|(_, mark)| mark.clone()).filter(is_new);
+        self.marks.extend(entered);
         self.marks.extend(own);
         self.marks_omitted = self.marks_omitted.saturating_add(recorded.marks_omitted);
         self.bound_marks();
@@ -152,7 +162,7 @@ impl RunHistory {
         let may_differ = |stage: Stage| if stage == Stage::Running { WRITE_EVERY } else { WRITE_ANYWAY };
         if let (Some(at), Some(stage)) = (recorded.recorded_at, recorded.stage)
             && !stage.is_terminal()
-            && first.since(at) > may_differ(stage) + Duration::from_secs(2)
+            && (missed.is_some() || first.since(at) > may_differ(stage) + Duration::from_secs(2))
         {
             self.add_gap(Gap { from: at, until: first });
         }

@@ -112,6 +112,22 @@ fn a_new_leader_continues_where_the_earlier_one_stopped() {
 }
 
 #[test]
+fn a_stage_that_the_earlier_leader_did_not_record_is_a_gap_and_a_mark() {
+    let recorded = KinesisDemoRunStatus {
+        stage: Some(Stage::Provisioning),
+        recorded_at: Some(T0 + s(15)),
+        ..KinesisDemoRunStatus::default()
+    };
+    let mut first = status(Stage::Running, 8, None, 2);
+    first.run =
+        serde_json::from_value(serde_json::json!({"number": 1, "stageEnteredAt": T0 + s(18)})).unwrap();
+    let mut next = RunHistory::new("demos", "viral-event", "3f2a9c1e", 1, first, T0 + s(20));
+    next.continue_from(&recorded);
+    assert_eq!(next.marks, [Mark::new(T0 + s(18), MarkKind::Stage, "Running")]);
+    assert_eq!(next.gaps, [Gap { from: T0 + s(15), until: T0 + s(20) }]);
+}
+
+#[test]
 fn a_thousand_marks_and_steps_are_bounded_and_the_important_stay() {
     let mut history = history(status(Stage::Running, 1, None, 1));
     for step in 1..=1_000_u32 {

@@ -139,9 +139,10 @@ pub fn list_parts(view: &ListView) -> Vec<Part> {
     parts
 }
 
-/// The page that the login file leads to: it keeps the key, and goes on to the clean address.
+/// The page that the login file leads to: it keeps key and witness, and goes on to the clean
+/// address.
 #[must_use]
-pub fn welcome(key: &str) -> Markup {
+pub fn welcome(key: &str, witness: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -149,6 +150,7 @@ pub fn welcome(key: &str) -> Markup {
                 meta charset="utf-8";
                 meta name="referrer" content="no-referrer";
                 meta name="key" content=(key);
+                meta name="witness" content=(witness);
                 title { "KinesisDemo" }
                 script src="/login.js" {}
             }

@@ -16,6 +16,9 @@ use super::{Part, text};
 use crate::dashboard::view::{Action, RunView, word};
 use crate::render::number::{brief, grouped, per_second};
 
+/// How many resources that were left are listed. A run has fewer; a stored one may have more.
+const MOST_LEFT: usize = 16;
+
 /// The parts of the run at that place.
 #[must_use]
 pub fn parts(view: &RunView, index: usize, now: MicroTime) -> Vec<Part> {
@@ -69,7 +72,10 @@ fn head(view: &RunView, status: Option<&KinesisDemoRunStatus>) -> Markup {
             @if stage.is_terminal() {
                 @match status.left.as_slice() {
                     [] if status.left_count == Some(0) => p class="left" { "Nothing of it is left in AWS." },
-                    left => @for left in left { p class="left serious" { "Left in AWS: " (text(left)) } },
+                    left => {
+                        @for left in left.iter().take(MOST_LEFT) { p class="left serious" { "Left in AWS: " (text(left)) } }
+                        @if left.len() > MOST_LEFT { p class="left serious" { "and " (left.len() - MOST_LEFT) " more" } }
+                    },
                 }
             }
         }

@@ -8,6 +8,8 @@ mod cut;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,11 +50,13 @@ impl Replay {
     pub fn open(path: &Path, speed: u32, now: Timestamp) -> Result<Self, CliError> {
         let refused = |reason: String| CliError::Manifest { path: path.to_path_buf(), reason };
         let failed = |source| CliError::File { path: PathBuf::from(path), source };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        if size > MOST_BYTES {
-            return Err(refused(format!("the file has {size} bytes; a replay has at most {MOST_BYTES}")));
+        let mut text = String::new();
+        let file = File::open(path).map_err(failed)?;
+        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+        if text.len() as u64 > MOST_BYTES {
+            let most = MOST_BYTES >> 20;
+            return Err(refused(format!("the file has more than {most} MiB; a replay has at most that")));
         }
-        let text = std::fs::read_to_string(path).map_err(failed)?;
         Self::of(runs_in(&text).map_err(refused)?, speed, now).map_err(refused)
     }
 

@@ -4,6 +4,7 @@
 //!
 //! Without these limits, clients that connect and send nothing, or only half of a request's head,
 //! would use up the process's open files, and other clients could not connect.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use std::fmt;
 use std::io;
