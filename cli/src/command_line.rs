@@ -44,8 +44,8 @@ pub enum Command {
     Rerun(args::Rerun),
     /// Show runs on a page in the browser: while they go on, past ones, several side by side.
     ///
-    /// The page is served on loopback with your own Kubernetes credentials. A file that only you can
-    /// read logs your browser in.
+    /// The page is served on loopback with your own Kubernetes credentials. A file that only you
+    /// can read logs your browser in.
     Dashboard(args::Dashboard),
     /// Show the Kubernetes Events of one KinesisDemo, oldest first: the operator's actions, and
     /// errors from AWS.

@@ -1,6 +1,7 @@
 //! Shows watched objects. In: the objects after each change, and clock ticks. Out: a view that
 //! fills the terminal, one line per change elsewhere, or data. Writes to stdout.
 
+use std::borrow::Cow;
 use std::io::{self, Stdout, Write};
 
 use jiff::Timestamp;
@@ -32,7 +33,7 @@ struct LiveView {
     taken: Option<FullScreen>,
     terminal: Terminal<CrosstermBackend<Stdout>>,
     palette: Palette,
-    hint: &'static str,
+    hint: Cow<'static, str>,
     last_drawn_at: Timestamp,
 }
 
@@ -62,13 +63,15 @@ pub struct Screen {
 
 impl Screen {
     /// Text fills the terminal if stdout is one; otherwise, or if `plain`, it is one line per
-    /// change. `hint` says what Ctrl-C does.
+    /// change. `hint` is the last line of the view: what Ctrl-C does.
     #[must_use]
-    pub fn new(output: Output, plain: bool, hint: &'static str) -> Self {
+    pub fn new(output: Output, plain: bool, hint: impl Into<Cow<'static, str>>) -> Self {
         let mode = match output {
             Output::Json | Output::Yaml => Mode::Data(output),
             Output::Text if plain || !is_usable() => Mode::Lines,
-            Output::Text => LiveView::open(hint).map_or(Mode::Lines, |view| Mode::FullScreen(Box::new(view))),
+            Output::Text => {
+                LiveView::open(hint.into()).map_or(Mode::Lines, |view| Mode::FullScreen(Box::new(view)))
+            }
         };
         Self { mode, watched: Vec::new() }
     }
@@ -150,7 +153,7 @@ fn write_data(watched: &mut [Watched], output: Output) -> io::Result<()> {
 }
 
 impl LiveView {
-    fn open(hint: &'static str) -> io::Result<Self> {
+    fn open(hint: Cow<'static, str>) -> io::Result<Self> {
         Ok(Self {
             terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
             taken: Some(FullScreen::take()?),

@@ -12,12 +12,24 @@ const MOST_NAMES: usize = 3;
 /// The longest name that a sentence repeats.
 const MOST_LETTERS: usize = 40;
 
+/// The records that a share is of: those that were scheduled. While a run goes on, those that are
+/// accounted for by now: what is still on its way, or in a report that is, is not lost.
+#[must_use]
+pub fn due(outcome: Option<Outcome>, totals: &TotalsStatus) -> u64 {
+    let TotalsStatus { scheduled, offered, unoffered, unreported, .. } = totals;
+    match outcome {
+        Some(_) => *scheduled,
+        None => offered.saturating_add(*unoffered).saturating_add(*unreported).min(*scheduled),
+    }
+}
+
 /// What a run delivered, and why not more: `delivered 22 % of 872,000 records: throttled in spike
 /// and peak, 679,113 failed; sufficient warm throughput prevents this`. Without an outcome: what it
 /// delivered so far.
 #[must_use]
 pub fn verdict(outcome: Option<Outcome>, totals: &TotalsStatus, phases: &[PhaseReport]) -> String {
-    if totals.scheduled == 0 && totals.accepted == 0 {
+    let due = due(outcome, totals);
+    if due == 0 && totals.accepted == 0 {
         return match outcome {
             None => "no traffic yet",
             Some(Outcome::Succeeded) => "no records were scheduled",
@@ -33,10 +45,10 @@ pub fn verdict(outcome: Option<Outcome>, totals: &TotalsStatus, phases: &[PhaseR
         Some(Outcome::Aborted) => "aborted: ",
     };
     let causes = causes(totals, phases);
-    let all = totals.accepted >= totals.scheduled;
+    let all = totals.accepted >= due;
     let then = if all { "delivered all " } else { "delivered " };
-    let whole = grouped(totals.scheduled);
-    let share = match percent(totals.accepted, totals.scheduled) {
+    let whole = grouped(due);
+    let share = match percent(totals.accepted, due) {
         Some(percent) if !all => format!("{percent} of {whole} records"),
         _ => format!("{whole} records"),
     };
@@ -112,8 +124,12 @@ impl Side {
         }
     }
 
+    fn due(&self) -> u64 {
+        due(self.outcome, &self.totals)
+    }
+
     fn has_all(&self) -> bool {
-        self.totals.scheduled > 0 && self.totals.accepted >= self.totals.scheduled
+        self.due() > 0 && self.totals.accepted >= self.due()
     }
 
     /// How it ended, unless well.
@@ -128,10 +144,10 @@ impl Side {
 
     /// What it delivered, with the number of records if `whole`.
     fn delivered(&self, whole: bool) -> String {
-        let Some(share) = percent(self.totals.accepted, self.totals.scheduled) else {
+        let Some(share) = percent(self.totals.accepted, self.due()) else {
             return "delivered nothing yet".to_owned();
         };
-        let scheduled = grouped(self.totals.scheduled);
+        let scheduled = grouped(self.due());
         match (self.has_all(), whole) {
             (true, true) => format!("delivered all {scheduled} records"),
             (true, false) => "delivered all".to_owned(),
@@ -157,8 +173,8 @@ impl Side {
 /// Two runs, what differs first.
 #[must_use]
 pub fn between(a: &Side, b: &Side) -> String {
-    let share = |side: &Side| percent(side.totals.accepted, side.totals.scheduled);
-    let same_work = a.totals.scheduled == b.totals.scheduled;
+    let share = |side: &Side| percent(side.totals.accepted, side.due());
+    let same_work = a.due() == b.due();
     let alike = same_work && share(a) == share(b) && a.outcome == b.outcome && a.throttled() == b.throttled();
     if alike {
         let ended = a.ended().trim_start().trim_start_matches("was ");
@@ -266,6 +282,19 @@ mod tests {
         );
         assert_eq!(says(None, &TotalsStatus::default()), "no traffic yet");
         assert_eq!(says(Some(Outcome::Failed), &TotalsStatus::default()), "failed before any traffic");
+    }
+
+    #[test]
+    fn what_is_not_reported_yet_is_not_lost() {
+        let running =
+            TotalsStatus { scheduled: 1_000, offered: 900, accepted: 900, ..TotalsStatus::default() };
+        assert_eq!(verdict(None, &running, &[]), "so far delivered all 900 records");
+        let lost = TotalsStatus { accepted: 450, failed: 450, ..running.clone() };
+        assert_eq!(verdict(None, &lost, &[]), "so far delivered 50 % of 900 records: 450 failed");
+        let aborted = verdict(Some(Outcome::Aborted), &running, &[]);
+        assert_eq!(aborted, "aborted: delivered 90 % of 1,000 records");
+        let begun = TotalsStatus { scheduled: 100, ..TotalsStatus::default() };
+        assert_eq!(verdict(None, &begun, &[]), "no traffic yet");
     }
 
     #[test]

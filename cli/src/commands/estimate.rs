@@ -12,11 +12,11 @@ use kinesis_demo_cost::prices::{PriceList, Prices, built_in};
 use kinesis_demo_cost::usd::Usd;
 use serde_json::{Value, json};
 
-use crate::args;
+use crate::args::{self, Output};
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
-use crate::manifest::read_manifest;
-use crate::output::document;
+use crate::manifest::read_manifests;
+use crate::output::{document, item};
 use crate::render::printable::printable;
 
 /// The most tasks that the schema allows (`generator.maxTasks`).
@@ -27,31 +27,36 @@ const NOT_INCLUDED: &str =
     "tasks that fail and are replaced, retained streams, NAT or VPC endpoints, images, free tiers, taxes";
 
 pub fn estimate(arguments: &args::Estimate) -> Result<ExitStatus, CliError> {
-    let manifest = read_manifest(&arguments.file)?;
-    let refused = |reason| CliError::Manifest { path: arguments.file.clone(), reason };
-    let plan = manifest.plan(&assumed(&arguments.region)).map_err(refused)?;
-    if plan.most_tasks > MOST_TASKS {
-        return Err(refused(format!(
-            "its highest rate needs {} tasks, and a run has at most {MOST_TASKS}; raise generator.ratePerTask",
-            plan.most_tasks
-        )));
-    }
     let list = price_list(arguments.prices.as_deref())?;
-    let Some(prices) = list.of(&plan.region) else {
-        return Err(CliError::Refused(format!(
-            "the cost in {} is unknown: there are prices of {} only; give those of {} with --prices FILE",
-            printable(&plan.region),
-            list.regions.keys().map(|region| printable(region)).collect::<Vec<_>>().join(", "),
-            printable(&plan.region),
-        )));
-    };
-    let estimate = estimate_of(&plan, !arguments.no_public_ip, prices);
-    let shown = Shown { name: &manifest.name, plan: &plan, prices, estimate: &estimate, arguments };
-    let text = match document(&shown.data(), arguments.output)? {
-        Some(data) => data,
-        None => shown.text(),
-    };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    let manifests = read_manifests(&arguments.file)?;
+    let is_single = manifests.len() == 1;
+    let mut texts = Vec::new();
+    for manifest in &manifests {
+        let refused = |reason| CliError::Manifest { path: arguments.file.clone(), reason };
+        let plan = manifest.plan(&assumed(&arguments.region)).map_err(refused)?;
+        if plan.most_tasks > MOST_TASKS {
+            return Err(refused(format!(
+                "its highest rate needs {} tasks, and a run has at most {MOST_TASKS}; raise generator.ratePerTask",
+                plan.most_tasks
+            )));
+        }
+        let Some(prices) = list.of(&plan.region) else {
+            return Err(CliError::Refused(format!(
+                "the cost in {} is unknown: there are prices of {} only; give those of {} with --prices FILE",
+                printable(&plan.region),
+                list.regions.keys().map(|region| printable(region)).collect::<Vec<_>>().join(", "),
+                printable(&plan.region),
+            )));
+        };
+        let estimate = estimate_of(&plan, !arguments.no_public_ip, prices);
+        let shown = Shown { name: &manifest.name, plan: &plan, prices, estimate: &estimate, arguments };
+        let data = shown.data();
+        let written =
+            if is_single { document(&data, arguments.output) } else { item(&data, arguments.output) }?;
+        texts.push(written.unwrap_or_else(|| shown.text()));
+    }
+    let between = if arguments.output == Output::Text { "\n" } else { "" };
+    std::io::stdout().lock().write_all(texts.join(between).as_bytes())?;
     Ok(ExitStatus::Success)
 }
 
@@ -181,7 +186,6 @@ fn title(payment: Payment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Output;
     use crate::manifest::manifest;
 
     fn arguments() -> args::Estimate {

@@ -30,6 +30,7 @@ use kinesis_demo_local_cluster::state::lock::StateLock;
 use kinesis_demo_local_cluster::{Lifetime, Progress, Supervisor};
 
 use crate::args::{Demo, DemoDown};
+use crate::dashboard::server::Serving;
 use crate::error::CliError;
 use crate::exit_status::ExitStatus;
 use crate::manifest::{Manifest, manifests, read_manifests};
@@ -38,7 +39,7 @@ use crate::terminal::message;
 use files::write_report;
 use interrupts::Interrupts;
 use kinesis_demo_local_cluster::programs::{operator_defaults, operator_limits};
-use session::{DemoOutcome, DemoSession, RunOutcome, remove_temporary_files};
+use session::{DemoOutcome, DemoSession, DemoView, RunOutcome, remove_temporary_files};
 use together::{JointReport, joint_report};
 
 /// The manifest used by default: the four phases at full rates, within a minute.
@@ -87,7 +88,8 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
     ));
 
     let page = page::serve(session.cluster(), &manifests, &state, session.sandbox(), &progress).await;
-    let mut outcome = session.run(&manifests, plain, &mut interrupts, &progress).await;
+    let view = DemoView { plain, hint: hint(page.as_ref().map(Serving::file)) };
+    let mut outcome = session.run(&manifests, view, &mut interrupts, &progress).await;
     let interrupted = interrupts.count() > 0;
     let keeps_running = keep && outcome.error.is_none() && !interrupted;
     if !keeps_running {
@@ -130,6 +132,15 @@ pub async fn run(arguments: Demo) -> Result<ExitStatus, CliError> {
             Ok(exit_status(&report, &outcome, interrupted))
         }
     }
+}
+
+/// The last line of the view: the lines that named the page's file are covered by it.
+fn hint(page: Option<&Path>) -> String {
+    let ends = "Ctrl-C aborts, removes everything";
+    let Some(file) = page else { return ends.to_owned() };
+    let here = std::env::current_dir().ok();
+    let file = here.as_deref().and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file);
+    format!("Page: open {} · {ends}", printable(&file.display().to_string()))
 }
 
 /// The report of all runs, with what was left.

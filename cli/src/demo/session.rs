@@ -58,6 +58,14 @@ pub struct DemoSession {
     before: Value,
 }
 
+/// How the runs are shown.
+pub struct DemoView {
+    /// One line per change instead of a view that fills the terminal.
+    pub plain: bool,
+    /// The last line of that view.
+    pub hint: String,
+}
+
 /// The outcome of the runs.
 #[derive(Default)]
 pub struct DemoOutcome {
@@ -137,13 +145,13 @@ impl DemoSession {
     pub async fn run(
         &self,
         manifests: &[Manifest],
-        plain: bool,
+        view: DemoView,
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> DemoOutcome {
         let new = |manifest: &Manifest| RunOutcome { name: manifest.name.clone(), ..RunOutcome::default() };
         let mut runs: Vec<RunOutcome> = manifests.iter().map(new).collect();
-        let result = self.run_into(&mut runs, manifests, plain, interrupts, progress).await;
+        let result = self.run_into(&mut runs, manifests, view, interrupts, progress).await;
         DemoOutcome { runs, error: result.err() }
     }
 
@@ -151,7 +159,7 @@ impl DemoSession {
         &self,
         runs: &mut [RunOutcome],
         manifests: &[Manifest],
-        plain: bool,
+        view: DemoView,
         interrupts: &mut Interrupts,
         progress: &Progress,
     ) -> Result<(), CliError> {
@@ -160,7 +168,7 @@ impl DemoSession {
         }
         let followed: Vec<Followed<'_>> =
             manifests.iter().map(|manifest| Followed { name: &manifest.name, run: 1 }).collect();
-        let mut screen = Screen::new(Output::Text, plain, "Ctrl-C aborts the run and removes everything");
+        let mut screen = Screen::new(Output::Text, view.plain, view.hint);
         let following = follow_all(&self.cluster, &followed, true, &mut screen, |demo, now| {
             let name = demo.metadata.name.as_deref();
             if let Some(run) = runs.iter_mut().find(|run| Some(run.name.as_str()) == name) {

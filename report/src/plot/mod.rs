@@ -24,7 +24,7 @@ use maud::{Markup, html};
 use crate::phases;
 use crate::shards::ShardLoads;
 use crate::text::{clean, offset, percent};
-use crate::verdict::{names, verdict};
+use crate::verdict::{due, names, verdict};
 use data::Data;
 use figure::Measures;
 use panels::Extents;
@@ -169,7 +169,8 @@ pub fn says(run: &KinesisDemoRun) -> String {
 
 fn heading(run: &KinesisDemoRun, name: &str) -> Markup {
     let totals = run.status.as_ref().and_then(|status| status.totals.as_ref());
-    let share = totals.and_then(|totals| percent(totals.accepted, totals.scheduled));
+    let outcome = run.status.as_ref().and_then(|status| status.outcome);
+    let share = totals.and_then(|totals| percent(totals.accepted, due(outcome, totals)));
     let throttled = totals.is_some_and(|totals| totals.throttled > 0);
     let title = match name == clean(&run.spec.demo, 63) {
         true => format!("run {}", run.spec.run),

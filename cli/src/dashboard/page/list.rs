@@ -2,6 +2,7 @@
 
 use kinesis_demo_api::{KinesisDemo, KinesisDemoRun, MicroTime};
 use kinesis_demo_report::text::{instant, percent};
+use kinesis_demo_report::verdict::due;
 use kube::ResourceExt;
 use maud::{Markup, html};
 
@@ -93,7 +94,7 @@ fn past(run: &KinesisDemoRun, now: MicroTime) -> Markup {
             td class="number" { (run.spec.run) }
             td { @if let Some(stage) = status.stage { (stage) } @if let Some(reason) = status.reason { " (" (reason) ")" } }
             td { @if let Some(at) = status.started_at { time datetime=(at) title=(instant(at)) { (ago(at, now)) } } }
-            td class="number" { (percent(totals.accepted, totals.scheduled).unwrap_or_default()) }
+            td class="number" { (percent(totals.accepted, due(status.outcome, &totals)).unwrap_or_default()) }
             td class="number" { (grouped(totals.accepted)) }
             td class="number" { (grouped(totals.throttled)) }
             td class="number" { (grouped(totals.failed)) }

@@ -3,11 +3,11 @@
 
 use kinesis_demo_api::request::{RequestOutcome, Verb};
 use kinesis_demo_api::run_record::{KinesisDemoRunStatus, TrafficColumns, TrafficPoint};
-use kinesis_demo_api::status::TotalsStatus;
+use kinesis_demo_api::status::{Outcome, TotalsStatus};
 use kinesis_demo_api::{KinesisDemo, MicroTime, Stage};
 use kinesis_demo_report::facts::cost;
 use kinesis_demo_report::text::{percent, sentence};
-use kinesis_demo_report::verdict::verdict;
+use kinesis_demo_report::verdict::{due, verdict};
 use maud::{Markup, html};
 
 use super::blocking::{blocking, shown};
@@ -104,7 +104,7 @@ fn headline(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup
         }
         None => (format!("Accepted, of {}", brief(totals.scheduled)), brief(totals.accepted), "accepted"),
     };
-    let share = percent(totals.accepted, totals.scheduled).unwrap_or_else(|| "–".to_owned());
+    let share = percent(totals.accepted, due(status.outcome, &totals)).unwrap_or_else(|| "–".to_owned());
     let lost = totals.failed.saturating_add(totals.dropped);
     let shown = [
         first,
@@ -136,7 +136,7 @@ fn figures(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup 
             "accepted",
         ));
     }
-    figures.extend(counts(&totals));
+    figures.extend(counts(status.outcome, &totals));
     if let Some(step) = status.capacity.last() {
         let running = step.tasks_running.filter(|_| status.finished_at.is_none());
         if let (Some(running), Some(desired)) = (running, step.tasks_desired) {
@@ -149,9 +149,13 @@ fn figures(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup 
             figures.push(figure("Warm", format!("{current} MiB/s"), format!("of {target} MiB/s"), "warm"));
         }
     }
-    if let Some(latency) = status.phases.iter().rev().find_map(|phase| phase.latency_ms) {
+    // Of the current phase; of a run that is over, that of the phase in which it was highest.
+    let is_over = status.finished_at.is_some();
+    let mut latencies = status.phases.iter().rev().filter_map(|phase| phase.latency_ms);
+    let latency = if is_over { latencies.max_by_key(|latency| latency.p99) } else { latencies.next() };
+    if let Some(latency) = latency {
         figures.push(figure(
-            "Latency p99",
+            if is_over { "p99, highest" } else { "Latency p99" },
             format!("{} ms", grouped(latency.p99.into())),
             format!("p50 {} ms", grouped(latency.p50.into())),
             "latency",
@@ -169,9 +173,9 @@ fn figures(demo: Option<&KinesisDemo>, status: &KinesisDemoRunStatus) -> Markup 
     }
 }
 
-fn counts(totals: &TotalsStatus) -> Vec<Figure> {
-    let share = percent(totals.accepted, totals.scheduled)
-        .map(|share| format!("{share} of {}", grouped(totals.scheduled)));
+fn counts(outcome: Option<Outcome>, totals: &TotalsStatus) -> Vec<Figure> {
+    let due = due(outcome, totals);
+    let share = percent(totals.accepted, due).map(|share| format!("{share} of {}", grouped(due)));
     let mut figures =
         vec![figure("Accepted", grouped(totals.accepted), share.unwrap_or_default(), "accepted")];
     let attempts = if totals.throttled > 0 { "attempts" } else { "" };

@@ -5,7 +5,7 @@ use kinesis_demo_api::conditions::{ConditionType, find, is_true};
 use kinesis_demo_api::status::PhaseReport;
 use kinesis_demo_api::{KinesisDemo, KinesisDemoStatus, MicroTime, Stage};
 use kinesis_demo_report::text::percent;
-use kinesis_demo_report::verdict::verdict;
+use kinesis_demo_report::verdict::{due, verdict};
 use ratatui_core::style::Style;
 use ratatui_core::text::{Line, Span};
 
@@ -177,8 +177,10 @@ impl Facts<'_> {
 
     /// How many of the scheduled records were accepted.
     pub fn accepted(&self) -> Option<Line<'static>> {
-        let totals = &self.status()?.traffic.as_ref()?.totals;
-        let share = percent(totals.accepted, totals.scheduled);
+        let status = self.status()?;
+        let totals = &status.traffic.as_ref()?.totals;
+        let outcome = status.run.as_ref().and_then(|run| run.outcome);
+        let share = percent(totals.accepted, due(outcome, totals));
         let share = share.map(|share| format!(" ({share})")).unwrap_or_default();
         let accepted = format!("accepted {}", grouped(totals.accepted));
         let of = format!(" of {} scheduled{share}", grouped(totals.scheduled));
