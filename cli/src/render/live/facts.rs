@@ -175,15 +175,20 @@ impl Facts<'_> {
         Some(self.gauged(&left, &right, traffic.rate.into(), target.into(), style))
     }
 
-    /// How many of the scheduled records were accepted.
+    /// How many of the scheduled records were accepted; while reports are on their way, how many of
+    /// those that were reported.
     pub fn accepted(&self) -> Option<Line<'static>> {
         let status = self.status()?;
         let totals = &status.traffic.as_ref()?.totals;
         let outcome = status.run.as_ref().and_then(|run| run.outcome);
-        let share = percent(totals.accepted, due(outcome, totals));
+        let (due, word) = match due(outcome, totals) {
+            due if due == totals.scheduled => (due, "scheduled"),
+            due => (due, "reported"),
+        };
+        let share = percent(totals.accepted, due);
         let share = share.map(|share| format!(" ({share})")).unwrap_or_default();
         let accepted = format!("accepted {}", grouped(totals.accepted));
-        let of = format!(" of {} scheduled{share}", grouped(totals.scheduled));
+        let of = format!(" of {} {word}{share}", grouped(due));
         Some(Line::from(vec![Span::styled(accepted, self.palette.accepted()), Span::raw(of)]))
     }
 
