@@ -118,7 +118,8 @@ async function demoRun() {
   const marks = compareMarks(seen.marks, record, STEP);
   console.log(`        ${seen.marks.size} marks, when they first appeared, were at most ${marks.greatest.toFixed(2)} s from their instants on record`);
   assert.deepEqual(marks.wrong, []);
-  for (const text of ["Running", "first records throttled in peak", "Draining: the schedule is complete"]) {
+  // Draining may pass between two updates. Then it comes with the record, which `pastRun` compares.
+  for (const text of ["Running", "first records throttled in peak"]) {
     assert.ok(seen.marks.has(text), `${text}: ${[...seen.marks.keys()]}`);
   }
   done("the demo's own page: phases, curves, throttles, countdown, marks");
