@@ -12,6 +12,9 @@ use kinesis_demo_api::{KinesisDemoStatus, MicroTime, Stage};
 
 use super::{counts, end_of};
 
+/// No point is narrower: a few records in a few microseconds would be a rate of many thousands.
+const NARROWEST: Duration = Duration::from_millis(200);
+
 /// Scheduled, offered, accepted, throttled, failed, dropped, unknown.
 pub(super) type Counts = [u64; 7];
 
@@ -147,14 +150,19 @@ impl Phase {
                 continue;
             }
             let more = each(counts, before, u64::saturating_sub);
-            if until > from {
+            let length = until.since(from);
+            let is_at_end = until >= self.ends_at;
+            let has_point = points.last().is_some_and(|last| last.phase == self.index);
+            if length >= NARROWEST || (is_at_end && !length.is_zero() && !has_point) {
                 let mut point = empty(self.index, from, until);
                 add(&mut point, more);
                 (point.p50_ms, point.p99_ms) = (latency.map(|of| of.p50), latency.map(|of| of.p99));
                 points.push(point);
                 from = until;
-            } else if let Some(last) = points.last_mut().filter(|_| until >= self.ends_at) {
-                // Reported after the phase.
+            } else if let Some(last) = points.last_mut().filter(|_| is_at_end) {
+                // The end of the phase, or what was reported after it.
+                last.until = last.until.max(until);
+                from = from.max(until);
                 add(last, more);
             } else {
                 // The next reading has it, too.
