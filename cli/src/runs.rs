@@ -41,22 +41,28 @@ pub async fn fetch(cluster: &Cluster, wanted: &RunName) -> Result<KinesisDemoRun
 /// Reads the record of a run from a file: a KinesisDemoRun, or a list of them. `-` is stdin.
 pub fn read(path: &Path, demo: Option<&str>, run: Option<u32>) -> Result<KinesisDemoRun, CliError> {
     let failed = |source| CliError::File { path: path.to_owned(), source };
-    let mut text = String::new();
     let source: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(std::io::stdin()),
         _ => Box::new(std::fs::File::open(path).map_err(failed)?),
     };
-    source.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    let text = read_at_most(source, MOST_BYTES).map_err(failed)?;
     let place = format!("in {}", path.display());
     let refused = |reason: String| {
         CliError::Refused(format!(
             "could not read a run {place}: {reason}. Save one with `kubectl get kdr NAME -o yaml`"
         ))
     };
-    if text.len() as u64 > MOST_BYTES {
+    let Some(text) = text else {
         return Err(refused(format!("it has more than {} MiB", MOST_BYTES >> 20)));
-    }
+    };
     choose(parse(&text).map_err(refused)?, demo, run, &place)
+}
+
+/// The text of a source; `None` if it is longer than that, or has no end.
+pub fn read_at_most(source: impl Read, most_bytes: u64) -> std::io::Result<Option<String>> {
+    let mut text = String::new();
+    source.take(most_bytes + 1).read_to_string(&mut text)?;
+    Ok((text.len() as u64 <= most_bytes).then_some(text))
 }
 
 /// The objects in a text: JSON or YAML, one, a list of them, or several documents.

@@ -11,7 +11,7 @@ use kinesis_demo_api::MicroTime;
 use kinesis_demo_api::plan::Plan;
 use kinesis_demo_api::status::{KinesisDemoStatus, Meter, ResourceState, ResourceType};
 
-use crate::bill::{Bill, Component, Payment};
+use crate::bill::Bill;
 use crate::course::{Course, most_log_bytes, record_bytes};
 use crate::prices::Prices;
 use crate::usage::hours_begun;
@@ -64,10 +64,7 @@ pub fn so_far(
         dashboard_hours: 0,
         log_bytes: most_log_bytes(plan, task_seconds) / 2,
     };
-    let payment = if plan.needs_advantage { Payment::Advantage } else { Payment::Standard };
-    let mut bill = Bill::of(&course.usage(plan, public_addresses), prices, payment);
-    bill.0.retain(|item| item.component != Component::AdvantageMinimum);
-    bill
+    Bill::of_run(plan, &course.usage(plan, public_addresses), prices)
 }
 
 /// The tasks for which AWS charges: from the download of their image on.
@@ -88,22 +85,12 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bill::Component;
+    use crate::fixture::plan;
     use crate::prices::built_in::price_list;
-    use kinesis_demo_api::demo::KinesisDemoSpec;
-    use kinesis_demo_api::plan::Defaults;
     use serde_json::json;
 
     const T0: MicroTime = MicroTime::from_micros(1_700_000_000_000_000);
-
-    fn plan() -> Plan {
-        let defaults = Defaults {
-            region: "us-east-1".into(),
-            image: Some("generator:1".into()),
-            subnets: vec!["subnet-0a1b2c3d".into()],
-            security_groups: vec![],
-        };
-        Plan::new(&KinesisDemoSpec::default(), &defaults).unwrap()
-    }
 
     /// A status with tasks, whose stream was created at T0.
     fn status(desired: u32, running: u32, stream: &str) -> KinesisDemoStatus {
@@ -157,7 +144,7 @@ mod tests {
             stream_millis: 3_601_000,
         };
         let list = price_list();
-        let bill = so_far(&plan(), &status, meter, true, list.of("us-east-1").unwrap());
+        let bill = so_far(&plan(|_| {}), &status, meter, true, list.of("us-east-1").unwrap());
         // A GiB of records, two hours of a stream, an hour of a task.
         assert_eq!(bill.cost_of(Component::Ingestion), "0.08".parse().unwrap());
         assert_eq!(bill.cost_of(Component::StreamHours), "0.08".parse().unwrap());

@@ -2,6 +2,7 @@
 //! bill. Pure.
 
 use kinesis_demo_api::demo::Architecture;
+use kinesis_demo_api::plan::Plan;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -26,6 +27,14 @@ pub enum Payment {
     Advantage,
     /// Provisioned, with this number of shards.
     Provisioned { shards: u64 },
+}
+
+impl Payment {
+    /// The way of paying that a plan asks for.
+    #[must_use]
+    pub const fn of(plan: &Plan) -> Self {
+        if plan.needs_advantage { Self::Advantage } else { Self::Standard }
+    }
 }
 
 /// What a bill consists of.
@@ -97,6 +106,15 @@ impl Bill {
         items.extend(other_items(usage, prices));
         items.retain(|item| item.cost > Usd::ZERO);
         Self(items)
+    }
+
+    /// Prices the usage of a run of `plan` without the rest of Advantage's minimum, which an
+    /// account pays once, however many runs use it.
+    #[must_use]
+    pub fn of_run(plan: &Plan, usage: &Usage, prices: &Prices) -> Self {
+        let mut bill = Self::of(usage, prices, Payment::of(plan));
+        bill.0.retain(|item| item.component != Component::AdvantageMinimum);
+        bill
     }
 
     /// The sum of all items.

@@ -14,7 +14,7 @@ use kinesis_demo_api::record_size::RecordSize;
 use kinesis_demo_api::status::{EstimateStatus, UsdText};
 use kinesis_demo_api::timeline::Timeline;
 
-use crate::bill::{Bill, Component, Payment, advantage_minimum};
+use crate::bill::{ADVANTAGE_HOURS, Bill, Payment, advantage_minimum};
 use crate::course::{Course, most_log_bytes, record_bytes};
 use crate::prices::Prices;
 use crate::usage::{SHORTEST_TASK_SECONDS, Usage, hours_begun};
@@ -102,18 +102,14 @@ const PACE: Range<Pace> = Range {
 /// Estimates what `plan` costs.
 #[must_use]
 pub fn estimate(plan: &Plan, public_addresses: bool, prices: &Prices) -> Estimate {
-    let payment = if plan.needs_advantage { Payment::Advantage } else { Payment::Standard };
+    let payment = Payment::of(plan);
     let records = accepted_records(plan);
     let usages = Range {
         low: usage(plan, &PACE.low, records.low, public_addresses, Case::Low),
         expected: usage(plan, &PACE.expected, records.expected, public_addresses, Case::Expected),
         high: usage(plan, &PACE.high, records.high, public_addresses, Case::High),
     };
-    let bill = usages.map(|usage| {
-        let mut bill = Bill::of(usage, prices, payment);
-        bill.0.retain(|item| item.component != Component::AdvantageMinimum);
-        bill
-    });
+    let bill = usages.map(|usage| Bill::of_run(plan, usage, prices));
     let shards = shards_for_peak(plan);
     let mut ways = vec![Payment::Standard, Payment::Advantage, Payment::Provisioned { shards }];
     ways.sort_by_key(|way| *way != payment);
@@ -121,9 +117,7 @@ pub fn estimate(plan: &Plan, public_addresses: bool, prices: &Prices) -> Estimat
     Estimate {
         payment,
         bill,
-        advantage_minimum: plan
-            .needs_advantage
-            .then(|| advantage_minimum(prices, crate::bill::ADVANTAGE_HOURS)),
+        advantage_minimum: plan.needs_advantage.then(|| advantage_minimum(prices, ADVANTAGE_HOURS)),
         ways,
     }
 }
@@ -234,22 +228,11 @@ fn seconds_up(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use kinesis_demo_api::demo::{KinesisDemoSpec, WarmThroughputMode, WarmThroughputSpec};
-    use kinesis_demo_api::plan::Defaults;
     use proptest::prelude::*;
 
+    use crate::bill::Component;
+    use crate::fixture::plan;
     use crate::prices::built_in::price_list;
-
-    fn plan(change: impl FnOnce(&mut KinesisDemoSpec)) -> Plan {
-        let defaults = Defaults {
-            region: "us-east-1".into(),
-            image: Some("generator:1".into()),
-            subnets: vec!["subnet-0a1b2c3d".into()],
-            security_groups: vec![],
-        };
-        let mut spec = KinesisDemoSpec::default();
-        change(&mut spec);
-        Plan::new(&spec, &defaults).unwrap()
-    }
 
     fn estimated(plan: &Plan) -> Estimate {
         estimate(plan, true, price_list().of("us-east-1").unwrap())

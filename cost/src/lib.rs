@@ -15,6 +15,8 @@ pub mod accrual;
 pub mod bill;
 pub mod course;
 pub mod estimate;
+#[cfg(test)]
+mod fixture;
 
 pub mod prices;
 pub mod usage;

@@ -105,8 +105,6 @@ struct Clock {
 pub struct Serving {
     server: Arc<Server>,
     task: JoinHandle<std::io::Result<()>>,
-    /// Never cancelled: the server ends with its task.
-    _stopping: CancellationToken,
 }
 
 /// The most connections. A page has two or three; whoever else connects and says nothing makes
@@ -146,9 +144,10 @@ impl Serving {
         let host = listener.local_addr().map_err(failed)?.to_string();
         let server = Arc::new(Server { login: Login::open(folder, &host)?, host, source });
         let router = router(Arc::clone(&server));
-        let stopping = CancellationToken::new();
-        let task = Connections::new(MOST_CONNECTIONS).serve(listener, router, &stopping);
-        Ok(Self { server, task, _stopping: stopping })
+        // It ends with its task.
+        let never = CancellationToken::new();
+        let task = Connections::new(MOST_CONNECTIONS).serve(listener, router, &never);
+        Ok(Self { server, task })
     }
 
     /// The file that leads to the page, once for each token.

@@ -9,7 +9,6 @@ mod cut;
 mod tests;
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use serde::Deserialize;
 use super::view::{Choice, ListView, MOST_SHOWN, RunView, View};
 use crate::error::CliError;
 use crate::render::number::grouped;
-use crate::runs::{is_run, objects_in};
+use crate::runs::{is_run, objects_in, read_at_most};
 use cut::{cut, span, starts_at};
 
 /// The largest file.
@@ -50,13 +49,11 @@ impl Replay {
     pub fn open(path: &Path, speed: u32, now: Timestamp) -> Result<Self, CliError> {
         let refused = |reason: String| CliError::Manifest { path: path.to_path_buf(), reason };
         let failed = |source| CliError::File { path: PathBuf::from(path), source };
-        let mut text = String::new();
         let file = File::open(path).map_err(failed)?;
-        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-        if text.len() as u64 > MOST_BYTES {
+        let Some(text) = read_at_most(file, MOST_BYTES).map_err(failed)? else {
             let most = MOST_BYTES >> 20;
             return Err(refused(format!("the file has more than {most} MiB; a replay has at most that")));
-        }
+        };
         Self::of(runs_in(&text).map_err(refused)?, speed, now).map_err(refused)
     }
 
